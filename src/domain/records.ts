@@ -1,0 +1,227 @@
+/**
+ * What the service keeps on record, and the questions it asks of its store. The domain owns these types; `src/store`
+ * implements them on SQLite and PostgreSQL.
+ */
+
+/** How the caller reached us; kept with everything that is issued or refused. */
+export interface Origin {
+  /** Id of the request in the log. */
+  readonly requestId: string
+  /** Address of the client as far as it can be believed, or `local` for the command line. */
+  readonly address: string
+  /** The door: `native`, `watts`, `cli`, … */
+  readonly interface: string
+}
+
+/** (issuer, sub): who a token speaks for, and the subject name that it was given for ever. */
+export interface Identity {
+  /** UUID of our own. */
+  readonly id: string
+  readonly issuer: string
+  readonly sub: string
+  /** Subject of the EECs of this identity as slash-DN. Unique for ever, never given to another identity. */
+  readonly subject: string
+  readonly createdAt: Date
+}
+
+/** A subject name that an identity may be given, in the two forms that the store needs. */
+export interface SubjectCandidate {
+  /** Slash-DN. */
+  readonly subject: string
+  /**
+   * The name as RFC 5280 section 7.1 compares it (letter case and runs of blanks do not count). Uniqueness is
+   * kept over this form, so that no relying party can take two identities for one.
+   */
+  readonly comparable: string
+}
+
+export type CertificateKind = 'eec' | 'proxy'
+
+/** CRL reasons that we give (RFC 5280 section 5.3.1), by their names there. */
+export type RevocationReason =
+  | 'unspecified'
+  | 'keyCompromise'
+  | 'affiliationChanged'
+  | 'superseded'
+  | 'cessationOfOperation'
+  | 'privilegeWithdrawn'
+
+/** One certificate that was issued. */
+export interface CertificateRecord {
+  /** Serial number, lower-case hex of the DER content octets (even length). */
+  readonly serial: string
+  readonly kind: CertificateKind
+  /** Slash-DN. */
+  readonly subject: string
+  /** Serial of the EEC that signed this proxy; undefined for an EEC, which the CA signed. */
+  readonly issuerSerial: string | undefined
+  readonly notBefore: Date
+  readonly notAfter: Date
+  /** SHA-256 over the certificate's DER, lower-case hex. */
+  readonly fingerprint: string
+  /** For example `rsa-2048` or `ec-p256`. */
+  readonly keyKind: string
+}
+
+/** An EEC whose key the service holds, so that it can sign proxies for the identity. */
+export interface HeldEndEntity {
+  readonly certificate: CertificateRecord
+  readonly certificateDer: Buffer
+  /** PKCS#8 DER of the key. In the database only encrypted under the master key. */
+  readonly privateKeyDer: Buffer
+}
+
+/** What was handed out: one answer to one request. */
+export interface CredentialRecord {
+  /** UUID. */
+  readonly id: string
+  readonly identityId: string
+  readonly serviceId: string
+  /** The certificates that were made for this credential. */
+  readonly certificates: readonly CertificateRecord[]
+  /** Serial of the EEC under which the credential stands and by whose revocation it dies. */
+  readonly endEntitySerial: string
+  readonly issuedAt: Date
+  /** When the credential ends by itself. */
+  readonly notAfter: Date
+  /** The OAuth client that the token was issued to, when the token says so. */
+  readonly clientId: string | undefined
+  readonly origin: Origin
+}
+
+/** A credential as it is listed. */
+export interface CredentialView {
+  readonly id: string
+  readonly serviceId: string
+  readonly identity: Identity
+  readonly certificates: readonly CertificateRecord[]
+  readonly endEntitySerial: string
+  readonly issuedAt: Date
+  readonly notAfter: Date
+  readonly clientId: string | undefined
+  readonly origin: Origin
+  readonly revokedAt: Date | undefined
+  readonly revocationReason: RevocationReason | undefined
+}
+
+/** One line of the audit trail: a decision, refusals too. Never a token, a key or a claim set. */
+export interface AuditRecord {
+  readonly at: Date
+  /** Stable event name: `credential.issued`, `credential.refused`, `credential.revoked`, `end-entity.issued`, `crl.issued`, … */
+  readonly event: string
+  readonly outcome: 'allowed' | 'refused'
+  readonly origin: Origin
+  readonly issuer: string | undefined
+  readonly sub: string | undefined
+  readonly serviceId: string | undefined
+  readonly credentialId: string | undefined
+  /** Error code and the check that failed, for a refusal. */
+  readonly code: string | undefined
+  readonly check: string | undefined
+  /** A short sentence, or undefined. */
+  readonly detail: string | undefined
+}
+
+export interface RevokedCertificate {
+  readonly serial: string
+  readonly revokedAt: Date
+  readonly reason: RevocationReason
+}
+
+export interface CrlRecord {
+  /** CRL number (RFC 5280 section 5.2.3), rising by one. */
+  readonly number: number
+  readonly thisUpdate: Date
+  readonly nextUpdate: Date
+  readonly der: Buffer
+  /** How many revocations had ever been recorded when this CRL was made; tells whether it is still complete. */
+  readonly revocations: number
+}
+
+export interface CredentialFilter {
+  readonly identityId?: string
+  readonly serviceId?: string
+  /** Only credentials that still live at this moment and are not revoked. */
+  readonly activeAt?: Date
+  /** At most this many, newest first. Default 100, at most 1000. */
+  readonly limit?: number
+  /** Continue after the credential with this id (keyset paging). */
+  readonly after?: string
+}
+
+export interface RevocationRequest {
+  readonly credentialId: string
+  /** When given, the credential must belong to this identity, else it is "not found" (never "not yours"). */
+  readonly identityId?: string
+  readonly reason: RevocationReason
+  readonly at: Date
+  readonly origin: Origin
+}
+
+export interface Revocation {
+  readonly credentialId: string
+  readonly endEntitySerial: string
+  /** All credentials that died with the EEC, this one included. */
+  readonly affectedCredentialIds: readonly string[]
+  /** False when it had been revoked before: revocation is idempotent and keeps its first time and reason. */
+  readonly newlyRevoked: boolean
+}
+
+/**
+ * The records. Every promise settles within the store's deadline; a database that does not answer gives
+ * TtsError `store_unavailable`, a full queue TtsError `overloaded`.
+ */
+export interface Store {
+  readonly kind: 'sqlite' | 'postgresql'
+  /** Throws `store_unavailable` when the database cannot be reached or written. */
+  ping(): Promise<void>
+  close(): Promise<void>
+
+  findIdentity(key: { readonly issuer: string; readonly sub: string }): Promise<Identity | undefined>
+  /**
+   * The identity's record; made with the first candidate name that no other identity was ever given. Safe when
+   * called at once by several processes: all get the same record. Throws `conflict` when no candidate is free.
+   */
+  ensureIdentity(
+    key: { readonly issuer: string; readonly sub: string },
+    candidates: readonly SubjectCandidate[],
+    now: Date,
+  ): Promise<Identity>
+
+  /** The held EEC of the identity that lives longest and is neither revoked nor ended at `now`. */
+  findHeldEndEntity(identityId: string, now: Date, keyKind: string): Promise<HeldEndEntity | undefined>
+  /** Records an EEC together with its encrypted key and an audit line; durable when the promise is fulfilled. */
+  recordEndEntity(identityId: string, endEntity: HeldEndEntity, audit: AuditRecord): Promise<void>
+
+  /**
+   * Records a credential, its certificates and its audit line; durable when the promise is fulfilled (group
+   * commit). Throws `conflict` with check `end_entity_revoked` when the EEC was revoked meanwhile: nothing of it is recorded then.
+   */
+  recordCredential(credential: CredentialRecord, audit: AuditRecord): Promise<void>
+  /** Records a decision that issued nothing. */
+  recordAudit(audit: AuditRecord): Promise<void>
+
+  listCredentials(filter: CredentialFilter): Promise<readonly CredentialView[]>
+  findCredential(id: string, identityId?: string): Promise<CredentialView | undefined>
+  listAudit(filter: { readonly limit?: number; readonly outcome?: 'allowed' | 'refused' }): Promise<readonly AuditRecord[]>
+
+  /** Revokes the EEC under a credential, and so everything that stands on it. Throws `not_found`. */
+  revoke(request: RevocationRequest): Promise<Revocation>
+
+  latestCrl(): Promise<CrlRecord | undefined>
+  /** How many revocations are on record: larger than `CrlRecord.revocations` means that a new CRL is due. */
+  countRevocations(): Promise<number>
+  /**
+   * Makes and stores the next CRL under a database lock, so that replicas never make two of one number. `build`
+   * gets the number and the revoked EECs that must be on it: those with notAfter later than `keepAfter`.
+   */
+  createCrl(
+    keepAfter: Date,
+    build: (number: number, revoked: readonly RevokedCertificate[]) => Promise<Omit<CrlRecord, 'number' | 'revocations'>>,
+  ): Promise<CrlRecord>
+
+  /** Removes the keys of EECs that have ended, and audit lines older than `auditBefore`. Certificates stay on record. */
+  prune(now: Date, auditBefore: Date): Promise<void>
+  /** Encrypts every held key anew under the current master key; answers how many were. */
+  reencryptKeys(): Promise<number>
+}

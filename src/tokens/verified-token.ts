@@ -1,0 +1,16 @@
+/** What is known of a caller once the bearer token has passed every check; only `verifyToken` makes one. */
+export interface VerifiedToken {
+  /** Id of the provider in our configuration. */
+  readonly providerId: string
+  /** Issuer as configured for the provider (compared after removing one trailing slash on both sides). */
+  readonly issuer: string
+  readonly sub: string
+  /** Claims of the token, of introspection and of UserInfo as configured, merged; what the verifier returned and nothing else. */
+  readonly claims: Readonly<Record<string, unknown>>
+  readonly scopes: readonly string[]
+  /** The OAuth client that the token was issued to (`client_id`, else `azp`). */
+  readonly clientId: string | undefined
+  /** True for a token that speaks for a client and no user (client credentials). */
+  readonly clientOnly: boolean
+  readonly expiresAt: Date
+}
