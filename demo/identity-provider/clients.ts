@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import type { ClientMetadata } from 'oidc-provider'
+
+/** RFC 8693 section 2.1. */
+export const TOKEN_EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+/** Scopes that the provider knows. */
+export const SCOPES = [
+  'openid',
+  'profile',
+  'email',
+  'offline_access',
+  'wlcg',
+  'wlcg.groups',
+  'eduperson_entitlement',
+  'proxy:generate',
+  'storage.read:/',
+  'compute.create',
+  'tts',
+]
+
+/** A confidential client and its secret, which was made when the provider started. */
+export interface ClientCredential {
+  readonly clientId: string
+  readonly clientSecret: string
+}
+
+/** The clients of the demo provider. */
+export interface DemoClients {
+  /** Public: authorization code with PKCE to a loopback redirect, device code, refresh. */
+  readonly cli: { readonly clientId: string; readonly redirectUri: string }
+  /** Confidential: introspection, token exchange, code and refresh. */
+  readonly tts: ClientCredential
+  /** Confidential: a robot with no user (client credentials). */
+  readonly worker: ClientCredential
+  /** Clients for which an administrator has switched token exchange on. */
+  readonly exchangeAllowed: ReadonlySet<string>
+  readonly metadata: ClientMetadata[]
+}
+
+/** Clients with new secrets. */
+export function createClients(): DemoClients {
+  const cli = { clientId: 'demo-cli', redirectUri: 'http://127.0.0.1/callback' }
+  const tts = { clientId: 'tts', clientSecret: randomBytes(24).toString('base64url') }
+  const worker = { clientId: 'demo-worker', clientSecret: randomBytes(24).toString('base64url') }
+  const common = { id_token_signed_response_alg: 'ES256' } as const
+  return {
+    cli,
+    tts,
+    worker,
+    exchangeAllowed: new Set([tts.clientId]),
+    metadata: [
+      {
+        ...common,
+        client_id: cli.clientId,
+        client_name: 'Command line of the demo',
+        application_type: 'native',
+        token_endpoint_auth_method: 'none',
+        redirect_uris: [cli.redirectUri],
+        grant_types: ['authorization_code', 'refresh_token', DEVICE_CODE_GRANT],
+        response_types: ['code'],
+      },
+      {
+        ...common,
+        client_id: tts.clientId,
+        client_secret: tts.clientSecret,
+        client_name: 'Token Translation Service',
+        application_type: 'native',
+        redirect_uris: [cli.redirectUri],
+        grant_types: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT],
+        response_types: ['code'],
+        token_endpoint_auth_method: 'client_secret_basic',
+      },
+      {
+        ...common,
+        client_id: worker.clientId,
+        client_secret: worker.clientSecret,
+        client_name: 'Worker of the demo',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: ['client_credentials', TOKEN_EXCHANGE_GRANT],
+        token_endpoint_auth_method: 'client_secret_basic',
+      },
+    ],
+  }
+}

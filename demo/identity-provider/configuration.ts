@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto'
+import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
+import { SCOPES } from './clients.ts'
+import { createMemoryAdapter } from './memory-adapter.ts'
+import { requestedAudiences, type ProviderState } from './state.ts'
+import { userInfoClaims } from './users.ts'
+
+/** The configuration that makes oidc-provider look like an INDIGO IAM. */
+export function configurationOf(state: ProviderState): Configuration {
+  return {
+    adapter: createMemoryAdapter(),
+    clients: state.clients.metadata,
+    jwks: { keys: [state.keys.idTokenJwk() as { kty: string }] },
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    responseTypes: ['code'],
+    scopes: SCOPES,
+    claims: {
+      openid: ['sub'],
+      profile: ['name', 'preferred_username', 'organisation_name', 'groups'],
+      email: ['email', 'email_verified'],
+      'wlcg.groups': ['wlcg.groups'],
+      eduperson_entitlement: ['eduperson_entitlement'],
+    },
+    routes: {
+      authorization: '/authorize',
+      token: '/token',
+      userinfo: '/userinfo',
+      jwks: '/jwk',
+      introspection: '/introspect',
+      revocation: '/revoke',
+      device_authorization: '/devicecode',
+      code_verification: '/device',
+    },
+    extraParams: ['audience', 'aud', 'resource'],
+    features: {
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      resourceIndicators: { enabled: false },
+      clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+      },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) =>
+          client.clientAuthMethod !== 'none' && mayStillBeUsed(state, accountOf(token)),
+      },
+    },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
+    ttl: lifetimes(state),
+    rotateRefreshToken: () => state.tokens.rotateRefreshTokens,
+    expiresWithSession: () => false,
+    findAccount: (_ctx, sub) => findAccount(state, sub),
+    loadExistingGrant: (ctx) => grantEverything(state, ctx),
+    clientBasedCORS: () => false,
+  }
+}
+
+function lifetimes(state: ProviderState): Configuration['ttl'] {
+  return {
+    AccessToken: () => state.tokens.lifetimeSeconds,
+    ClientCredentials: () => state.tokens.lifetimeSeconds,
+    RefreshToken: () => state.tokens.refreshLifetimeSeconds,
+    DeviceCode: 600,
+    IdToken: 600,
+    Grant: 30 * 24 * 3600,
+    Interaction: 600,
+    Session: 3600,
+  }
+}
+
+/** A suspended user's tokens are as good as revoked; a token of a client alone has no user. */
+function mayStillBeUsed(state: ProviderState, sub: string | undefined): boolean {
+  return sub === undefined || state.users.bySub(sub)?.suspended !== true
+}
+
+function accountOf(token: object): string | undefined {
+  return 'accountId' in token && typeof token.accountId === 'string' ? token.accountId : undefined
+}
+
+function findAccount(state: ProviderState, sub: string) {
+  const user = state.users.bySub(sub)
+  if (user === undefined || user.suspended === true) return undefined
+  return { accountId: sub, claims: () => userInfoClaims(user) }
+}
+
+/** Consent is given by itself: a new grant for every authorization request, over all that it asks for. */
+async function grantEverything(state: ProviderState, ctx: KoaContextWithOIDC) {
+  const { provider, client, session, params } = ctx.oidc
+  const grant = new provider.Grant({ clientId: client?.clientId, accountId: session?.accountId })
+  grant.addOIDCScope(typeof params?.['scope'] === 'string' ? params['scope'] : 'openid')
+  const grantId = await grant.save()
+  state.grants.set(grantId, { audiences: requestedAudiences(params ?? {}) })
+  return grant
+}

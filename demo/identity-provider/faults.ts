@@ -1,0 +1,95 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** Ways in which an endpoint can misbehave. */
+export type Fault =
+  | { readonly kind: 'reset' } // the connection is cut at once
+  | { readonly kind: 'hang' } // no answer ever
+  | { readonly kind: 'status'; readonly status: number } // an error with an empty JSON object
+  | { readonly kind: 'malformed' } // 200 and half a JSON text
+  | { readonly kind: 'body'; readonly body: unknown } // 200 and this JSON
+  | { readonly kind: 'huge' } // 200 and 4 MiB of JSON
+  | { readonly kind: 'redirect'; readonly location: string }
+  | { readonly kind: 'slow'; readonly delayMs: number } // the right answer, late
+  | { readonly kind: 'lost-reply' } // the work is done, the answer is lost
+
+/** What stands in front of the provider: counts requests by path and makes chosen paths fail. */
+export class Faults {
+  readonly #faults = new Map<string, Fault>()
+  readonly #counts = new Map<string, number>()
+
+  /** Makes requests to `path` (`*` for all) fail until `clear`. */
+  set(path: string, fault: Fault): void {
+    this.#faults.set(path, fault)
+  }
+
+  /** Ends the fault of one path, or all of them. */
+  clear(path?: string): void {
+    if (path === undefined) this.#faults.clear()
+    else this.#faults.delete(path)
+  }
+
+  /** Requests to `path` since the start or the last `resetCounts`. */
+  count(path: string): number {
+    return this.#counts.get(path) ?? 0
+  }
+
+  resetCounts(): void {
+    this.#counts.clear()
+  }
+
+  /** Counts the request; answers true when a fault has dealt with it. */
+  async intercept(
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<boolean> {
+    this.#counts.set(path, this.count(path) + 1)
+    const fault = this.#faults.get(path) ?? this.#faults.get('*')
+    if (fault === undefined) return false
+    return misbehave(fault, request, response)
+  }
+}
+
+async function misbehave(
+  fault: Fault,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
+  switch (fault.kind) {
+    case 'reset':
+      request.socket.destroy()
+      return true
+    case 'hang':
+      return true
+    case 'status':
+      json(response, fault.status, '{}')
+      return true
+    case 'malformed':
+      json(response, 200, '{"keys": [')
+      return true
+    case 'body':
+      json(response, 200, JSON.stringify(fault.body))
+      return true
+    case 'huge':
+      json(response, 200, JSON.stringify({ active: true, keys: [], filler: 'x'.repeat(4 << 20) }))
+      return true
+    case 'redirect':
+      response.writeHead(302, { location: fault.location }).end()
+      return true
+    case 'slow':
+      await new Promise((resolve) => setTimeout(resolve, fault.delayMs))
+      return false
+    case 'lost-reply':
+      response.end = () => {
+        request.socket.destroy()
+        return response
+      }
+      return false
+    default:
+      return fault satisfies never
+  }
+}
+
+function json(response: ServerResponse, status: number, body: string): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+}

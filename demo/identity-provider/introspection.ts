@@ -1,0 +1,63 @@
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
+import { groupClaims } from './access-token-claims.ts'
+import { tokenIssuer, type ProviderState } from './state.ts'
+import { audiencesOfToken } from './token-format.ts'
+
+/** What oidc-provider answers for an active token. */
+interface StandardAnswer {
+  readonly active: boolean
+  readonly sub?: string
+  readonly client_id?: string
+  readonly exp?: number
+  readonly iat?: number
+  readonly scope?: string
+}
+
+/** Turns the provider's introspection answers (RFC 7662) into the shape that IAM gives them. */
+export function installIntrospectionShape(provider: Provider, state: ProviderState): void {
+  provider.use(async (ctx: KoaContextWithOIDC, next) => {
+    await next()
+    const body = ctx.body as StandardAnswer | undefined
+    if (ctx.path !== '/introspect' || ctx.status !== 200 || body?.active !== true) return
+    ctx.body = shape(state, body, grantIdOf(ctx))
+  })
+}
+
+function grantIdOf(ctx: KoaContextWithOIDC): string | undefined {
+  return ctx.oidc.entities.AccessToken?.grantId
+}
+
+function shape(
+  state: ProviderState,
+  answer: StandardAnswer,
+  grantId: string | undefined,
+): Record<string, unknown> {
+  const user = state.users.bySub(answer.sub)
+  const scopes = new Set(answer.scope?.split(' '))
+  const audiences = audiencesOfToken(state, grantId)
+  const newer = state.tokens.introspection === 'iam-2026'
+  return {
+    active: true,
+    iss: newer ? tokenIssuer(state) : state.issuer,
+    sub: user?.sub ?? answer.client_id,
+    client_id: answer.client_id,
+    scope: answer.scope,
+    exp: answer.exp,
+    ...(audiences.length > 0 && { aud: newer ? audiences : audiences.join(' ') }),
+    ...(newer
+      ? { iat: answer.iat, nbf: answer.iat, token_type: 'ACCESS_TOKEN', username: user?.username }
+      : { expires_at: expiresAt(answer.exp), token_type: 'Bearer', user_id: user?.username }),
+    ...(user !== undefined &&
+      scopes.has('profile') && {
+        ...groupClaims({ ...state.tokens, includeAuthnInfo: true }, user, scopes),
+        name: user.name,
+        preferred_username: user.username,
+        organisation_name: 'demo',
+      }),
+    ...(user !== undefined && scopes.has('email') && { email: user.email }),
+  }
+}
+
+function expiresAt(exp: number | undefined): string | undefined {
+  return exp === undefined ? undefined : new Date(exp * 1000).toISOString()
+}

@@ -1,0 +1,64 @@
+import type { DemoUser } from './users.ts'
+
+/** The token profiles of INDIGO IAM that this provider can imitate. */
+export type TokenProfile = 'iam' | 'wlcg' | 'kc' | 'aarc'
+
+/**
+ * How tokens look. The object is live: a test may change a field between two requests, as an administrator of an IAM
+ * would change its settings.
+ */
+export interface TokenSettings {
+  /** Which claims an access token carries. Default `iam`: neither scope nor groups. */
+  profile: TokenProfile
+  /** Default `jwt`; `opaque` tokens mean nothing without introspection. */
+  format: 'jwt' | 'opaque'
+  /** IAM_ACCESS_TOKEN_INCLUDE_SCOPE. Default false. */
+  includeScope: boolean
+  /** IAM_ACCESS_TOKEN_INCLUDE_NBF. Default false. */
+  includeNbf: boolean
+  /** IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO: names, email and groups. Default false. */
+  includeAuthnInfo: boolean
+  /** Form of `aud` in JWTs. Default `string` for one audience; `array` always makes a list. */
+  audienceForm: 'string' | 'array'
+  /** Whether `iss` in tokens ends in the slash that the discovery document has. Default true. */
+  issuerSlash: boolean
+  /** Header `typ` of access tokens; undefined leaves it out. Default `JWT`, as IAM. */
+  typ: string | undefined
+  /** Life of access tokens in seconds. Default 3600. */
+  lifetimeSeconds: number
+  /** Life of refresh tokens in seconds. Default 2,592,000 (30 days). */
+  refreshLifetimeSeconds: number
+  /** IAM's client setting "reuse refresh token" turned off. Default true: every refresh gives a new one. */
+  rotateRefreshTokens: boolean
+  /** Shape of introspection answers: that of IAM 1.12 (default) or the newer one with arrays. */
+  introspection: 'iam-1.12' | 'iam-2026'
+}
+
+/** What `startIdentityProvider` takes; everything has a default. */
+export interface IdentityProviderOptions {
+  /** Port on 127.0.0.1. Default 0: one that is free. */
+  readonly port?: number
+  /** Users of the provider. Default `demoUsers`. */
+  readonly users?: readonly DemoUser[]
+  /** Initial token settings. */
+  readonly tokens?: Partial<TokenSettings>
+}
+
+/** Token settings of an IAM as it comes out of the box, changed by `changes`. */
+export function tokenSettings(changes: Partial<TokenSettings> = {}): TokenSettings {
+  return {
+    profile: 'iam',
+    format: 'jwt',
+    includeScope: false,
+    includeNbf: false,
+    includeAuthnInfo: false,
+    audienceForm: 'string',
+    issuerSlash: true,
+    typ: 'JWT',
+    lifetimeSeconds: 3600,
+    refreshLifetimeSeconds: 30 * 24 * 3600,
+    rotateRefreshTokens: true,
+    introspection: 'iam-1.12',
+    ...changes,
+  }
+}

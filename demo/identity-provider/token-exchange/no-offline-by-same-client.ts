@@ -1,0 +1,11 @@
+import type { ExchangeRule } from './request.ts'
+
+/** A client may not turn its own access token into a refresh token: it would renew for ever (indigo-iam/iam#392). */
+export const noOfflineBySameClient: ExchangeRule = ({ scopes, subject, client }) => {
+  if (subject?.clientId !== client.clientId || !scopes.has('offline_access')) return undefined
+  return {
+    status: 403,
+    error: 'access_denied',
+    description: 'a client cannot exchange its own token for offline_access',
+  }
+}

@@ -1,0 +1,11 @@
+import type { ExchangeRule } from './request.ts'
+
+/** `resource` is an absolute URL without query or fragment (RFC 8693 section 2.1, and stricter in IAM). */
+export const resourceAbsolute: ExchangeRule = ({ parameters }) => {
+  const { resource } = parameters
+  if (resource === undefined) return undefined
+  const values = typeof resource === 'string' ? resource.split(' ') : ['']
+  const ok = values.every((value) => URL.canParse(value) && !/[?#]/.test(value))
+  if (ok) return undefined
+  return { status: 400, error: 'invalid_target', description: 'resource is not an absolute URL' }
+}

@@ -1,0 +1,82 @@
+/** A user of the demo provider. `suspended` and `aupSigned` may be changed while it runs. */
+export interface DemoUser {
+  /** UUID, as IAM gives them. */
+  readonly sub: string
+  readonly username: string
+  readonly name: string
+  readonly email: string
+  /** Group names without leading slash. */
+  readonly groups: readonly string[]
+  suspended?: boolean
+  /** Whether the acceptable use policy is signed. Default true. */
+  aupSigned?: boolean
+}
+
+/** The two users of the demo: `alice` is in group `cms`, `bob` is in no group that any example lets in. */
+export const demoUsers: readonly DemoUser[] = [
+  {
+    sub: '9e499e0e-ce25-485b-9353-d19726fd287a',
+    username: 'alice',
+    name: 'Alice Example',
+    email: 'alice@example.org',
+    groups: ['cms', 'cms/production'],
+  },
+  {
+    sub: '1c1f3d0a-64f5-4a0b-8f0e-5c6c1a7b2d33',
+    username: 'bob',
+    name: 'Bob Example',
+    email: 'bob@example.org',
+    groups: ['guests'],
+  },
+]
+
+/** The user directory of one running provider. */
+export class Users {
+  readonly #bySub: Map<string, DemoUser>
+
+  constructor(users: readonly DemoUser[]) {
+    this.#bySub = new Map(users.map((user) => [user.sub, { ...user }]))
+  }
+
+  list(): readonly DemoUser[] {
+    return [...this.#bySub.values()]
+  }
+
+  bySub(sub: string | undefined): DemoUser | undefined {
+    return sub === undefined ? undefined : this.#bySub.get(sub)
+  }
+
+  /** Throws Error for an unknown name. */
+  byUsername(username: string): DemoUser {
+    const user = this.list().find((candidate) => candidate.username === username)
+    if (user === undefined) throw new Error(`the demo provider has no user ${username}`)
+    return user
+  }
+}
+
+/** The user's claims at UserInfo; oidc-provider cuts them down to those of the token's scopes. */
+export function userInfoClaims(user: DemoUser): { sub: string; [claim: string]: unknown } {
+  return {
+    sub: user.sub,
+    name: user.name,
+    preferred_username: user.username,
+    organisation_name: 'demo',
+    groups: [...user.groups],
+    email: user.email,
+    email_verified: true,
+    'wlcg.groups': wlcgGroups(user),
+    eduperson_entitlement: entitlements(user),
+  }
+}
+
+/** Groups in the WLCG profile's form, with leading slash. */
+export function wlcgGroups(user: DemoUser): string[] {
+  return user.groups.map((group) => `/${group}`)
+}
+
+/** Groups as URNs of AARC-G069. */
+export function entitlements(user: DemoUser): string[] {
+  return user.groups.map(
+    (group) => `urn:example:demo:group:${group.replaceAll('/', ':')}#127.0.0.1`,
+  )
+}
