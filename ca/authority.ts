@@ -1,0 +1,153 @@
+/**
+ * The certification authority itself: its certificate, the chain above it, and its signer. A self-signed root, or an
+ * intermediate whose certificate an outside root returned for our request.
+ */
+import type { KeyObject } from 'node:crypto'
+import { type Asn1Node, childrenOf, decode, encode, isTrue, namedBitsOf, Tag } from './asn1.ts'
+import {
+  type Certificate,
+  findExtension,
+  readCertificate,
+  signCertificate,
+  type Validity,
+} from './certificate.ts'
+import { CaError } from './errors.ts'
+import {
+  authorityKeyIdentifier,
+  basicConstraints,
+  extensionHex,
+  keyUsage,
+  keyUsageBits,
+  subjectKeyIdentifier,
+} from './extensions.ts'
+import { createSigner, type Signer } from './key.ts'
+import { type DistinguishedName, nameNode, sameName } from './name.ts'
+import { formatSlashDn } from './name-text.ts'
+import { readPem } from './pem.ts'
+import { verifyIssued } from './signature.ts'
+
+/** An opened CA, ready to sign. */
+export interface Authority {
+  readonly certificate: Certificate
+  /** Certificates above ours, nearest first, root last; empty for a root. */
+  readonly chain: readonly Certificate[]
+  readonly signer: Signer
+}
+
+/**
+ * Makes a self-signed CA certificate and answers its DER.
+ *
+ * @throws {CaError} `bad_name`, `self_check_failed`
+ */
+export async function createRootCertificate(request: {
+  readonly subject: DistinguishedName
+  readonly privateKey: KeyObject
+  readonly validity: Validity
+  readonly serial: Buffer
+}): Promise<Buffer> {
+  checkAuthorityName(request.subject)
+  const signer = createSigner(request.privateKey)
+  const name = nameNode(request.subject)
+  const { keyId } = signer.publicKey
+  const extensions: readonly Asn1Node[] = [
+    // Path length 0: it issues EECs only. Proxies do not count against it (RFC 3820 section 4.1).
+    basicConstraints({ pathLength: 0 }),
+    keyUsage(['keyCertSign', 'cRLSign']),
+    subjectKeyIdentifier(keyId),
+    authorityKeyIdentifier(keyId),
+  ]
+  const { validity, serial } = request
+  return signCertificate(
+    { serial, issuer: name, subject: name, validity, publicKey: signer.publicKey, extensions },
+    signer,
+  )
+}
+
+/**
+ * Refuses CA names that relying parties cannot handle: signing_policy files can say neither apostrophes nor slashes
+ * nor non-ASCII, and need a name.
+ *
+ * @throws {CaError} `bad_name`
+ */
+export function checkAuthorityName(subject: DistinguishedName): void {
+  const values = subject.flat().map(({ value }) => value)
+  if (values.length === 0) throw new CaError('bad_name', "the CA's name is empty")
+  if (subject.some((rdn) => rdn.length !== 1)) {
+    throw new CaError('bad_name', "each part of the CA's name has one attribute")
+  }
+  for (const value of values) {
+    if (typeof value !== 'string' || !/^[A-Za-z0-9 .,:@()_-]{1,64}$/.test(value)) {
+      throw new CaError(
+        'bad_name',
+        "the CA's name may hold letters, digits, blanks and . , : @ ( ) _ - only: a signing_policy file cannot say others",
+      )
+    }
+  }
+}
+
+/**
+ * Opens a CA: its certificate (first) and chain in PEM, and its private key.
+ *
+ * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA
+ */
+export function openAuthority(certificatesPem: string, privateKey: KeyObject): Authority {
+  const [certificate, ...chain] = readCertificatesPem(certificatesPem, 'CA certificate')
+  if (certificate === undefined)
+    throw new CaError('bad_authority', 'there is no CA certificate in the file')
+  const signer = createSigner(privateKey)
+  checkAuthorityCertificate(certificate, signer)
+  checkChain([certificate, ...chain])
+  return { certificate, chain, signer }
+}
+
+/** All certificates of a PEM text, in their order. */
+export function readCertificatesPem(pem: string, what: string): readonly Certificate[] {
+  return readPem(pem, what)
+    .filter(({ label }) => label === 'CERTIFICATE')
+    .map(({ der }) => readCertificate(der))
+}
+
+function checkAuthorityCertificate(certificate: Certificate, signer: Signer): void {
+  const fail = (why: string): never => {
+    throw new CaError(
+      'bad_authority',
+      `the CA certificate ${formatSlashDn(certificate.subject)} ${why}`,
+    )
+  }
+  if (!certificateHasKey(certificate, signer)) fail('does not belong to the private key')
+  const constraints = findExtension(certificate, extensionHex.basicConstraints)
+  const authority =
+    constraints &&
+    childrenOf(decode(constraints.value, 'basicConstraints'), 'basicConstraints', Tag.sequence)
+  if (!isTrue(authority?.[0])) fail('is not that of a CA (basicConstraints CA:TRUE is missing)')
+  const usage = findExtension(certificate, extensionHex.keyUsage)
+  const bits = usage ? namedBitsOf(decode(usage.value, 'keyUsage'), 'keyUsage') : undefined
+  // Without cRLSign relying parties refuse everything as soon as there is a CRL.
+  if (bits && !(bits.includes(keyUsageBits.keyCertSign) && bits.includes(keyUsageBits.cRLSign))) {
+    fail('may not sign certificates and CRLs (keyUsage wants keyCertSign and cRLSign)')
+  }
+}
+
+function certificateHasKey(certificate: Certificate, signer: Signer): boolean {
+  const { info } = signer.publicKey
+  return encode(certificate.publicKeyInfo).equals(encode(info))
+}
+
+function checkChain(certificates: readonly Certificate[]): void {
+  certificates.forEach((certificate, index) => {
+    const issuer = certificates[index + 1] ?? certificate
+    const isRoot = sameName(certificate.subject, certificate.issuer)
+    if (index === certificates.length - 1 && !isRoot) {
+      throw new CaError(
+        'bad_authority',
+        `the chain ends at ${formatSlashDn(certificate.subject)}; add the certificates above it, the root last`,
+      )
+    }
+    if (!sameName(certificate.issuer, issuer.subject) || !verifyIssued(certificate, issuer)) {
+      throw new CaError(
+        'bad_authority',
+        `${formatSlashDn(certificate.subject)} is not signed by the next certificate of the chain`,
+      )
+    }
+  })
+}

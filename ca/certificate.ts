@@ -1,0 +1,219 @@
+/**
+ * X.509 certificates: from template to signed DER, and from DER to the fields that issuing and validating need.
+ */
+import { createHash, X509Certificate } from 'node:crypto'
+import {
+  type Asn1Node,
+  bitString,
+  bitStringBytes,
+  childrenOf,
+  contentOf,
+  decode,
+  encode,
+  explicit,
+  hasContextTag,
+  hasTag,
+  integer,
+  isTrue,
+  oidHexOf,
+  sequence,
+  smallInteger,
+  Tag,
+  time,
+  timeOf,
+} from './asn1.ts'
+import { CaError } from './errors.ts'
+import { extensionsField } from './extensions.ts'
+import { algorithmNode, type PublicKey, type Signer } from './key.ts'
+import { type DistinguishedName, readName } from './name.ts'
+
+/** Begin and end of a certificate, both inclusive (RFC 5280 section 4.1.2.5), whole seconds. */
+export interface Validity {
+  readonly notBefore: Date
+  readonly notAfter: Date
+}
+
+/** Everything that goes into a certificate but its signature. */
+export interface CertificateTemplate {
+  /** Big-endian, positive, 1 to 20 octets. */
+  readonly serial: Buffer
+  readonly issuer: Asn1Node
+  readonly subject: Asn1Node
+  readonly validity: Validity
+  readonly publicKey: PublicKey
+  readonly extensions: readonly Asn1Node[]
+}
+
+/** A certificate that was read. */
+export interface Certificate {
+  readonly der: Buffer
+  /** The TBSCertificate: the bytes that the signature covers. */
+  readonly tbs: Buffer
+  readonly version: number
+  /** Content octets of the serial number as lower-case hex. */
+  readonly serial: string
+  /** Content octets of the signature algorithm's identifier, lower-case hex. */
+  readonly signatureAlgorithm: string
+  readonly signature: Buffer
+  readonly issuerNode: Asn1Node
+  readonly issuer: DistinguishedName
+  readonly subjectNode: Asn1Node
+  readonly subject: DistinguishedName
+  readonly validity: Validity
+  readonly publicKeyInfo: Asn1Node
+  readonly extensions: readonly CertificateExtension[]
+}
+
+export interface CertificateExtension {
+  /** Content octets of the identifier, lower-case hex. */
+  readonly oid: string
+  readonly critical: boolean
+  readonly value: Buffer
+}
+
+/**
+ * Signs a template and reads the result back with OpenSSL before it is given out.
+ *
+ * @throws {CaError} `self_check_failed`
+ */
+export async function signCertificate(
+  template: CertificateTemplate,
+  signer: Signer,
+): Promise<Buffer> {
+  const algorithm = algorithmNode(signer.algorithm)
+  const tbs = sequence(
+    explicit(0, smallInteger(2)),
+    integer(template.serial),
+    algorithm,
+    template.issuer,
+    sequence(time(template.validity.notBefore), time(template.validity.notAfter)),
+    template.subject,
+    template.publicKey.info,
+    extensionsField(template.extensions),
+  )
+  const signature = await signer.sign(encode(tbs))
+  const der = encode(sequence(tbs, algorithm, bitString(signature)))
+  checkReadBack(der, template, signer)
+  return der
+}
+
+/**
+ * A second implementation reads what we wrote: a fault in the encoder or in the signature (a flipped bit in an RSA
+ * computation gives away the key) stops here.
+ */
+function checkReadBack(der: Buffer, template: CertificateTemplate, signer: Signer): void {
+  let failed: string | undefined
+  try {
+    const certificate = new X509Certificate(der)
+    if (!certificate.verify(signer.publicKey.key)) failed = 'the signature does not verify'
+    else if (
+      BigInt(`0x${certificate.serialNumber}`) !== BigInt(`0x${template.serial.toString('hex')}`)
+    ) {
+      failed = 'the serial number differs'
+    } else if (
+      Date.parse(certificate.validTo) !== wholeSeconds(template.validity.notAfter).getTime()
+    ) {
+      failed = 'the end of validity differs'
+    } else if (!certificate.raw.equals(der)) failed = 'the bytes differ'
+  } catch (cause) {
+    throw new CaError('self_check_failed', 'OpenSSL cannot read the certificate that was made', {
+      cause,
+    })
+  }
+  if (failed !== undefined)
+    throw new CaError('self_check_failed', `the certificate that was made is wrong: ${failed}`)
+}
+
+/** The date cut to whole seconds, as certificates hold it. */
+export function wholeSeconds(date: Date): Date {
+  return new Date(Math.floor(date.getTime() / 1000) * 1000)
+}
+
+/**
+ * Reads a certificate's fields. Checks its structure, not its signature and not its profile.
+ *
+ * @throws {CaError} `malformed`, `too_large`
+ */
+export function readCertificate(der: Buffer): Certificate {
+  const [tbsNode, algorithm, signature, ...rest] = childrenOf(
+    decode(der, 'certificate'),
+    'certificate',
+    Tag.sequence,
+  )
+  if (tbsNode === undefined || rest.length > 0)
+    throw new CaError('malformed', 'certificate: unexpected parts')
+  const fields = [...childrenOf(tbsNode, 'TBSCertificate', Tag.sequence)]
+  const version = hasContextTag(fields[0], 0) ? readVersion(fields.shift()) : 1
+  const [serial, innerAlgorithm, issuer, validity, subject, publicKeyInfo, ...optional] = fields
+  if (
+    issuer === undefined ||
+    subject === undefined ||
+    publicKeyInfo === undefined ||
+    innerAlgorithm === undefined
+  ) {
+    throw new CaError('malformed', 'TBSCertificate: too few parts')
+  }
+  if (algorithm === undefined || !encode(algorithm).equals(encode(innerAlgorithm))) {
+    // RFC 5280 section 4.1.1.2: both must be the same, else the signed one is not the one that is used.
+    throw new CaError('malformed', 'certificate: the two signature algorithms differ')
+  }
+  return {
+    der,
+    tbs: encode(tbsNode),
+    version,
+    serial: contentOf(serial, 'serial number', Tag.integer).toString('hex'),
+    signatureAlgorithm: oidHexOf(
+      childrenOf(algorithm, 'signature algorithm', Tag.sequence)[0],
+      'signature algorithm',
+    ),
+    signature: bitStringBytes(signature, 'signature'),
+    issuerNode: issuer,
+    issuer: readName(issuer, 'issuer'),
+    subjectNode: subject,
+    subject: readName(subject, 'subject'),
+    validity: readValidity(validity),
+    publicKeyInfo,
+    extensions: readExtensions(optional.find((node) => hasContextTag(node, 3))),
+  }
+}
+
+function readVersion(node: Asn1Node | undefined): number {
+  const content = contentOf(childrenOf(node, 'version')[0], 'version', Tag.integer)
+  return content.length === 1 ? (content[0] ?? 0) + 1 : 0
+}
+
+function readValidity(node: Asn1Node | undefined): Validity {
+  const [notBefore, notAfter] = childrenOf(node, 'validity', Tag.sequence)
+  return { notBefore: timeOf(notBefore, 'notBefore'), notAfter: timeOf(notAfter, 'notAfter') }
+}
+
+function readExtensions(node: Asn1Node | undefined): readonly CertificateExtension[] {
+  if (node === undefined) return []
+  return readExtensionList(childrenOf(node, 'extensions')[0])
+}
+
+/** Reads a sequence of extensions, of a certificate or of a CRL. */
+export function readExtensionList(node: Asn1Node | undefined): readonly CertificateExtension[] {
+  return childrenOf(node, 'extensions', Tag.sequence).map((entry) => {
+    const parts = childrenOf(entry, 'extension', Tag.sequence)
+    const value = parts.at(-1)
+    return {
+      oid: oidHexOf(parts[0], 'extension'),
+      critical: parts.length === 3 && hasTag(parts[1], Tag.boolean) && isTrue(parts[1]),
+      value: contentOf(value, 'extension value', Tag.octetString),
+    }
+  })
+}
+
+/** The extension with this identifier (content octets, lower-case hex), when there is one. */
+export function findExtension(
+  certificate: Certificate,
+  oidHex: string,
+): CertificateExtension | undefined {
+  return certificate.extensions.find((extension) => extension.oid === oidHex)
+}
+
+/** SHA-256 over the DER, lower-case hex. */
+export function fingerprint(der: Buffer): string {
+  return createHash('sha256').update(der).digest('hex')
+}

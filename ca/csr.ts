@@ -1,0 +1,108 @@
+/**
+ * Certificate signing requests (PKCS#10, RFC 2986): a public key goes in, with the proof that its owner holds the
+ * private one; everything else that the request says (subject, extensions, challenge) is ignored.
+ */
+import {
+  type Asn1Node,
+  bitStringBytes,
+  childrenOf,
+  decode,
+  encode,
+  oidHexOf,
+  sequence,
+  smallInteger,
+  bitString,
+  smallIntegerOf,
+  Tag,
+  implicitConstructed,
+} from './asn1.ts'
+import { CaError } from './errors.ts'
+import {
+  algorithmNode,
+  type PublicKey,
+  readPublicKey,
+  type Signer,
+  verifySignature,
+} from './key.ts'
+import { type DistinguishedName, nameNode } from './name.ts'
+import { oidHex } from './oid.ts'
+import { readPem, toPem } from './pem.ts'
+
+/** Largest request that is read: an RSA-8192 one with many attributes stays far below. */
+export const MAX_CSR_BYTES = 16 * 1024
+
+/** Signature algorithms that a request may carry; SHA-1 and MD5 prove nothing. */
+const acceptedHashes = new Map([
+  [oidHex('1.2.840.113549.1.1.11'), 'sha256'],
+  [oidHex('1.2.840.113549.1.1.12'), 'sha384'],
+  [oidHex('1.2.840.113549.1.1.13'), 'sha512'],
+  [oidHex('1.2.840.10045.4.3.2'), 'sha256'],
+  [oidHex('1.2.840.10045.4.3.3'), 'sha384'],
+  [oidHex('1.2.840.10045.4.3.4'), 'sha512'],
+])
+
+/**
+ * Reads a request in PEM or DER and answers its public key, signature and key policy checked.
+ *
+ * @throws {CaError} `too_large`, `malformed`, `weak_key`, `bad_signature`
+ */
+export async function readCsr(input: Buffer): Promise<PublicKey> {
+  const der = csrDer(input)
+  const [info, algorithm, signature, ...rest] = childrenOf(
+    decode(der, 'CSR', MAX_CSR_BYTES),
+    'CSR',
+    Tag.sequence,
+  )
+  const [version, , publicKeyInfo] = childrenOf(info, 'CSR information', Tag.sequence)
+  if (info === undefined || rest.length > 0) throw new CaError('malformed', 'CSR: unexpected parts')
+  if (smallIntegerOf(version, 'CSR version') !== 0)
+    throw new CaError('malformed', 'CSR: unknown version')
+  const publicKey = readPublicKey(publicKeyInfo)
+  const hash = acceptedHashes.get(
+    oidHexOf(childrenOf(algorithm, 'CSR algorithm', Tag.sequence)[0], 'CSR algorithm'),
+  )
+  if (hash === undefined) {
+    throw new CaError(
+      'bad_signature',
+      'the CSR is signed with an algorithm that is not taken; use SHA-256',
+    )
+  }
+  const signed = { data: encode(info), signature: bitStringBytes(signature, 'CSR signature') }
+  if (!(await verifySignature(hash, signed, publicKey.key))) {
+    throw new CaError('bad_signature', 'the signature of the CSR does not match its public key')
+  }
+  return publicKey
+}
+
+function csrDer(input: Buffer): Buffer {
+  if (input.length > MAX_CSR_BYTES) {
+    throw new CaError('too_large', `the CSR is ${input.length} bytes long, over ${MAX_CSR_BYTES}`)
+  }
+  // DER of a request begins with a SEQUENCE tag, which no PEM text does.
+  if (input[0] === 0x30) return input
+  const blocks = readPem(input.toString('latin1'), 'CSR').filter(({ label }) =>
+    label.endsWith('CERTIFICATE REQUEST'),
+  )
+  const [block, ...others] = blocks
+  if (block === undefined || others.length > 0) {
+    throw new CaError(
+      'malformed',
+      'exactly one PKCS#10 request is wanted, as DER or PEM ("CERTIFICATE REQUEST")',
+    )
+  }
+  return block.der
+}
+
+/** Makes a request for the signer's key, in PEM. */
+export async function createCsr(subject: DistinguishedName, signer: Signer): Promise<string> {
+  const attributes: readonly Asn1Node[] = []
+  const info = sequence(
+    smallInteger(0),
+    nameNode(subject),
+    signer.publicKey.info,
+    implicitConstructed(0, attributes),
+  )
+  const signature = await signer.sign(encode(info))
+  const request = sequence(info, algorithmNode(signer.algorithm), bitString(signature))
+  return toPem('CERTIFICATE REQUEST', encode(request))
+}

@@ -1,0 +1,96 @@
+/** End-entity certificates: the CA names an identity. The profile is the one that all relying parties accept. */
+import type { Asn1Node } from './asn1.ts'
+import type { Authority } from './authority.ts'
+import { signCertificate, type Validity } from './certificate.ts'
+import { CaError } from './errors.ts'
+import {
+  authorityKeyIdentifier,
+  basicConstraints,
+  certificatePolicies,
+  clientAuthentication,
+  crlDistributionPoint,
+  keyUsage,
+  subjectAltNameUri,
+  subjectKeyIdentifier,
+} from './extensions.ts'
+import type { PublicKey } from './key.ts'
+import { type DistinguishedName, lastCommonName, nameNode, startsWithName } from './name.ts'
+import { isNested } from './validity.ts'
+
+/** What is the same in all EECs of an installation. */
+export interface EndEntityProfile {
+  /** Where the DER CRL is served, plain http by RFC 5280 section 8; none when undefined. */
+  readonly crlUrl: string | undefined
+  /** Policy identifiers to claim; only ones that are true (IGTF ones need an accreditation). */
+  readonly policyOids: readonly string[]
+}
+
+export interface EndEntityRequest {
+  readonly subject: DistinguishedName
+  readonly publicKey: PublicKey
+  readonly validity: Validity
+  readonly serial: Buffer
+  readonly profile: EndEntityProfile
+  /** URI for subjectAltName, ASCII; none when undefined. */
+  readonly subjectUri?: string
+}
+
+/**
+ * Issues an EEC and answers its DER.
+ *
+ * @throws {CaError} `bad_name`, `bad_lifetime`, `self_check_failed`
+ */
+export async function issueEndEntity(
+  authority: Authority,
+  request: EndEntityRequest,
+): Promise<Buffer> {
+  const { subject, publicKey, validity, serial } = request
+  checkSubject(subject, authority)
+  if (!isNested(validity, authority.certificate.validity)) {
+    throw new CaError('bad_lifetime', 'the EEC would outlive its CA')
+  }
+  const template = {
+    serial,
+    issuer: authority.certificate.subjectNode,
+    subject: nameNode(subject),
+    validity,
+    publicKey,
+    extensions: endEntityExtensions(authority, request),
+  }
+  return signCertificate(template, authority.signer)
+}
+
+function endEntityExtensions(authority: Authority, request: EndEntityRequest): readonly Asn1Node[] {
+  const { publicKey, profile, subjectUri } = request
+  // Only basicConstraints and keyUsage are critical: Globus refuses nearly every other critical extension.
+  return [
+    basicConstraints(),
+    keyUsage(
+      publicKey.kind.startsWith('rsa')
+        ? ['digitalSignature', 'keyEncipherment']
+        : ['digitalSignature'],
+    ),
+    clientAuthentication(),
+    subjectKeyIdentifier(publicKey.keyId),
+    authorityKeyIdentifier(authority.signer.publicKey.keyId),
+    ...(profile.policyOids.length > 0 ? [certificatePolicies(profile.policyOids)] : []),
+    ...(profile.crlUrl === undefined ? [] : [crlDistributionPoint(profile.crlUrl)]),
+    ...(subjectUri === undefined ? [] : [subjectAltNameUri(subjectUri)]),
+  ]
+}
+
+function checkSubject(subject: DistinguishedName, authority: Authority): void {
+  const commonName = lastCommonName(subject)
+  if (commonName === undefined) throw new CaError('bad_name', 'the subject of an EEC ends in a CN')
+  if (commonName.length === 0 || commonName.length > 64) {
+    throw new CaError('bad_name', 'the CN must have 1 to 64 characters (RFC 5280, ub-common-name)')
+  }
+  // Globus takes CN=proxy and CN=limited proxy for a legacy proxy, arcproxy a CN of digits for an RFC 3820 one.
+  if (/^(limited )?proxy$/i.test(commonName) || /^\d+$/.test(commonName)) {
+    throw new CaError('bad_name', 'the CN of an EEC must not look like that of a proxy')
+  }
+  // XRootD takes an EEC whose name begins with the CA's whole name for a proxy of the CA.
+  if (startsWithName(subject, authority.certificate.subject)) {
+    throw new CaError('bad_name', "the subject of an EEC must not begin with the CA's own name")
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Names as text: the slash form of grid middleware (`/C=EU/O=X/CN=a b`) and RFC 4514 (`CN=a b,O=X,C=EU`).
+ *
+ * Both directions lose nothing, whatever is in a value. For names without a backslash the slash form is what
+ * OpenSSL 3 prints (`/` and `+` inside a value as `\/` and `\+`, bytes outside of printable ASCII as `\xC3\xA9`); a
+ * backslash itself is doubled, which OpenSSL does not do and without which the form is ambiguous.
+ */
+import { CaError } from './errors.ts'
+import { attributeTypes, type DistinguishedName, type NameAttribute, type Rdn } from './name.ts'
+
+const shortNames = new Map(Object.entries(attributeTypes).map(([name, type]) => [type, name]))
+/** Other spellings of the same types: Globus and VOMS write Email and USERID. Compared without letter case. */
+const typesByName = new Map(
+  [
+    ...Object.entries(attributeTypes),
+    ['Email', '1.2.840.113549.1.9.1'],
+    ['E', '1.2.840.113549.1.9.1'],
+    ['USERID', '0.9.2342.19200300.100.1.1'],
+    ['S', '2.5.4.8'],
+  ].map(([name = '', type = '']) => [name.toLowerCase(), type]),
+)
+
+const MAX_TEXT_LENGTH = 4096
+
+/** Slash-DN of a name, general to specific. */
+export function formatSlashDn(name: DistinguishedName): string {
+  return name
+    .map((rdn) => `/${rdn.map((attribute) => formatAttribute(attribute, escapeSlash)).join('+')}`)
+    .join('')
+}
+
+/** RFC 4514 text of a name, specific to general. */
+export function formatRfc4514(name: DistinguishedName): string {
+  return [...name]
+    .reverse()
+    .map((rdn) => rdn.map((attribute) => formatAttribute(attribute, escapeRfc4514)).join('+'))
+    .join(',')
+}
+
+function formatAttribute({ type, value }: NameAttribute, escape: (text: string) => string): string {
+  const name = shortNames.get(type) ?? type
+  return `${name}=${typeof value === 'string' ? escape(value) : `#${value.toString('hex')}`}`
+}
+
+function escapeSlash(value: string): string {
+  return [...Buffer.from(value, 'utf8')]
+    .map((byte, index) => {
+      const character = String.fromCharCode(byte)
+      if (byte < 0x20 || byte > 0x7e)
+        return `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`
+      return '/+\\'.includes(character) || (index === 0 && character === '#')
+        ? `\\${character}`
+        : character
+    })
+    .join('')
+}
+
+function escapeRfc4514(value: string): string {
+  const characters = [...value]
+  return characters
+    .map((character, index) => {
+      // RFC 4514 section 2.4: these anywhere; `#` and blank at the start, blank at the end; NUL and, as we choose, controls in hex.
+      if ('"+,;<>\\'.includes(character)) return `\\${character}`
+      if (index === 0 && (character === '#' || character === ' ')) return `\\${character}`
+      if (index === characters.length - 1 && character === ' ') return '\\ '
+      const code = character.charCodeAt(0)
+      return code < 0x20 || code === 0x7f ? `\\${code.toString(16).padStart(2, '0')}` : character
+    })
+    .join('')
+}
+
+/**
+ * Reads a slash-DN.
+ *
+ * @throws {CaError} `bad_name` with the part that could not be read
+ */
+export function parseSlashDn(text: string): DistinguishedName {
+  checkText(text)
+  if (!text.startsWith('/'))
+    throw new CaError('bad_name', 'a slash-DN begins with "/", as in /C=EU/O=Example/CN=name')
+  return splitUnescaped(text.slice(1), '/', slashEscape).map((part) => parseRdn(part, slashEscape))
+}
+
+/**
+ * Reads a name in RFC 4514 form.
+ *
+ * @throws {CaError} `bad_name` with the part that could not be read
+ */
+export function parseRfc4514(text: string): DistinguishedName {
+  checkText(text)
+  if (text === '') return []
+  return splitUnescaped(text, ',', rfc4514Escape)
+    .map((part) => parseRdn(part, rfc4514Escape))
+    .reverse()
+}
+
+function checkText(text: string): void {
+  if (text.length > MAX_TEXT_LENGTH) {
+    throw new CaError(
+      'bad_name',
+      `the name is ${text.length} characters long, over ${MAX_TEXT_LENGTH}`,
+    )
+  }
+}
+
+const slashEscape = /\\x[0-9A-Fa-f]{2}|\\[^x]/uy
+const rfc4514Escape = /\\[0-9A-Fa-f]{2}|\\[^0-9A-Fa-f]/uy
+
+/** Splits at a separator that no backslash precedes; escapes are kept for the reader of the value. */
+function splitUnescaped(text: string, separator: string, escape: RegExp): string[] {
+  const parts = ['']
+  for (let index = 0; index < text.length;) {
+    const token = nextToken(text, index, escape)
+    if (token === separator) parts.push('')
+    else parts[parts.length - 1] += token
+    index += token.length
+  }
+  return parts
+}
+
+function nextToken(text: string, index: number, escape: RegExp): string {
+  if (text[index] !== '\\') return text[index] ?? ''
+  escape.lastIndex = index
+  const match = escape.exec(text)
+  if (!match)
+    throw new CaError(
+      'bad_name',
+      'a backslash in the name is not followed by a character that it can escape',
+    )
+  return match[0]
+}
+
+function parseRdn(text: string, escape: RegExp): Rdn {
+  return splitUnescaped(text, '+', escape).map((part) => parseAttribute(part, escape))
+}
+
+function parseAttribute(text: string, escape: RegExp): NameAttribute {
+  const equals = text.indexOf('=')
+  const typeText = text.slice(0, Math.max(equals, 0)).trim()
+  const type = /^[0-2](\.\d+)+$/.test(typeText) ? typeText : typesByName.get(typeText.toLowerCase())
+  if (equals < 1 || type === undefined) {
+    throw new CaError(
+      'bad_name',
+      `"${text.slice(0, 40)}" is not TYPE=value with a known type; inside a value write "/" as "\\/" and "+" as "\\+"`,
+    )
+  }
+  const value = text.slice(equals + 1)
+  if (/^#([0-9A-Fa-f]{2})+$/.test(value)) return { type, value: Buffer.from(value.slice(1), 'hex') }
+  return { type, value: unescape(value, escape) }
+}
+
+function unescape(value: string, escape: RegExp): string {
+  const bytes: Buffer[] = []
+  for (let index = 0; index < value.length;) {
+    const token = nextToken(value, index, escape)
+    bytes.push(tokenBytes(token, value, index))
+    // A character outside of the BMP is two UTF-16 units and must reach Buffer.from whole.
+    index +=
+      token.length === 1 ? String.fromCodePoint(value.codePointAt(index) ?? 0).length : token.length
+  }
+  return decodeUtf8(Buffer.concat(bytes))
+}
+
+function tokenBytes(token: string, value: string, index: number): Buffer {
+  const hex = /^\\x?([0-9A-Fa-f]{2})$/.exec(token)?.[1]
+  if (hex !== undefined) return Buffer.from(hex, 'hex')
+  if (token.startsWith('\\')) return Buffer.from(token.slice(1), 'utf8')
+  return Buffer.from(String.fromCodePoint(value.codePointAt(index) ?? 0), 'utf8')
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new CaError('bad_name', 'the escaped bytes in the name are not UTF-8', { cause })
+  }
+}

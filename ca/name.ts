@@ -1,0 +1,150 @@
+/**
+ * Distinguished names as arrays of RDNs, general to specific; text is made of them last and only to be read.
+ * The text forms (slash-DN, RFC 4514) are in `name-text.ts`.
+ */
+import {
+  type Asn1Node,
+  characterString,
+  childrenOf,
+  contentOf,
+  encode,
+  oid,
+  sequence,
+  set,
+  Tag,
+} from './asn1.ts'
+import { CaError } from './errors.ts'
+import { oidDotted } from './oid.ts'
+
+/** One attribute of an RDN: its type as dotted OID and its value as text, or as DER when it is no character string. */
+export interface NameAttribute {
+  readonly type: string
+  readonly value: string | Buffer
+}
+
+/** A relative distinguished name: one attribute, as a rule. */
+export type Rdn = readonly NameAttribute[]
+
+/** A distinguished name, general to specific (the order of RFC 5280 and of the slash form). */
+export type DistinguishedName = readonly Rdn[]
+
+/** Attribute types by the short name that grid tools print, and back. */
+export const attributeTypes: Readonly<Record<string, string>> = {
+  CN: '2.5.4.3',
+  SN: '2.5.4.4',
+  serialNumber: '2.5.4.5',
+  C: '2.5.4.6',
+  L: '2.5.4.7',
+  ST: '2.5.4.8',
+  STREET: '2.5.4.9',
+  O: '2.5.4.10',
+  OU: '2.5.4.11',
+  title: '2.5.4.12',
+  GN: '2.5.4.42',
+  initials: '2.5.4.43',
+  dnQualifier: '2.5.4.46',
+  DC: '0.9.2342.19200300.100.1.25',
+  UID: '0.9.2342.19200300.100.1.1',
+  emailAddress: '1.2.840.113549.1.9.1',
+}
+
+const commonName = '2.5.4.3'
+const countryName = '2.5.4.6'
+const ia5Types = new Set([attributeTypes['DC'], attributeTypes['emailAddress']])
+const printable = /^[A-Za-z0-9 '()+,\-./:=?]*$/
+
+/** The name with one CN appended as a new last RDN: how a proxy's subject follows from its issuer's (RFC 3820 section 3.4). */
+export function withCommonName(name: DistinguishedName, value: string): DistinguishedName {
+  return [...name, [{ type: commonName, value }]]
+}
+
+/** The last RDN's CN when it is a CN alone, else undefined. */
+export function lastCommonName(name: DistinguishedName): string | undefined {
+  const last = name.at(-1)
+  const attribute = last?.length === 1 ? last[0] : undefined
+  return attribute?.type === commonName && typeof attribute.value === 'string'
+    ? attribute.value
+    : undefined
+}
+
+/**
+ * DER of a name. C is a PrintableString, DC and emailAddress are IA5Strings, the rest PrintableStrings where the
+ * characters allow and UTF8Strings where not (RFC 5280 section 4.1.2.4).
+ *
+ * @throws {CaError} `bad_name`
+ */
+export function nameNode(name: DistinguishedName): Asn1Node {
+  return sequence(...name.map((rdn) => set(...rdn.map(attributeNode))))
+}
+
+function attributeNode({ type, value }: NameAttribute): Asn1Node {
+  if (typeof value !== 'string')
+    throw new CaError('bad_name', 'a name of other than text values is never issued')
+  return sequence(oid(type), stringNode(type, value))
+}
+
+function stringNode(type: string, value: string): Asn1Node {
+  const bytes = Buffer.from(value, 'utf8')
+  if (bytes.toString('utf8') !== value) {
+    throw new CaError('bad_name', 'a value in the name is not well-formed Unicode')
+  }
+  if (type === countryName && !/^[A-Za-z]{2}$/.test(value)) {
+    throw new CaError('bad_name', 'C must be two letters')
+  }
+  if (ia5Types.has(type)) {
+    // oxlint-disable-next-line no-control-regex -- IA5String is all of ASCII, control characters too
+    if (!/^[\x00-\x7f]*$/.test(value))
+      throw new CaError('bad_name', 'DC and emailAddress must be ASCII')
+    return characterString(Tag.ia5String, bytes)
+  }
+  return characterString(printable.test(value) ? Tag.printableString : Tag.utf8String, bytes)
+}
+
+/**
+ * Reads a Name. Values in the common string types become text, all others keep their DER.
+ *
+ * @throws {CaError} `malformed`
+ */
+export function readName(node: Asn1Node | undefined, what: string): DistinguishedName {
+  return childrenOf(node, what, Tag.sequence).map((rdn) =>
+    childrenOf(rdn, `${what}: RDN`, Tag.set).map((attribute) => {
+      const [type, value, ...rest] = childrenOf(attribute, `${what}: attribute`, Tag.sequence)
+      if (value === undefined || rest.length > 0) {
+        throw new CaError('malformed', `${what}: attribute without one value`)
+      }
+      return {
+        type: oidDotted(contentOf(type, `${what}: attribute type`, Tag.oid)),
+        value: readValue(value),
+      }
+    }),
+  )
+}
+
+function readValue(node: Asn1Node): string | Buffer {
+  if (node.tagClass !== 0 || typeof node.value !== 'string') return encode(node)
+  const bytes = Buffer.from(node.value, 'latin1')
+  switch (node.type) {
+    case Tag.printableString:
+    case Tag.ia5String:
+    case Tag.teletexString:
+      return bytes.toString('latin1')
+    case Tag.utf8String: {
+      const text = bytes.toString('utf8')
+      return Buffer.from(text, 'utf8').equals(bytes) ? text : encode(node)
+    }
+    case Tag.bmpString:
+      return node.value
+    default:
+      return encode(node)
+  }
+}
+
+/** True when both names are the same, attribute by attribute, letter case counting. */
+export function sameName(left: DistinguishedName, right: DistinguishedName): boolean {
+  return JSON.stringify(left) === JSON.stringify(right)
+}
+
+/** True when `name` begins with all RDNs of `prefix`. */
+export function startsWithName(name: DistinguishedName, prefix: DistinguishedName): boolean {
+  return sameName(name.slice(0, prefix.length), prefix)
+}

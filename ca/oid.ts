@@ -1,0 +1,62 @@
+/**
+ * Object identifiers: dotted text to DER content octets and back, arcs of any size.
+ */
+import { CaError } from './errors.ts'
+
+/** The DER content octets of an object identifier, as lower-case hex: the form in which identifiers are compared. */
+export function oidHex(dotted: string): string {
+  return oidBytes(dotted).toString('hex')
+}
+
+/**
+ * Content octets of an object identifier from its dotted form, arcs of any size (X.690 section 8.19).
+ *
+ * @throws {CaError} `malformed`
+ */
+export function oidBytes(dotted: string): Buffer {
+  if (!/^[0-2](\.(0|[1-9]\d{0,38})){1,32}$/.test(dotted)) {
+    throw new CaError('malformed', 'not an object identifier in dotted form')
+  }
+  const [first = 0n, second = 0n, ...rest] = dotted.split('.').map(BigInt)
+  if (first < 2n && second > 39n) {
+    throw new CaError('malformed', 'second arc of the object identifier is over 39')
+  }
+  return Buffer.from([first * 40n + second, ...rest].flatMap(base128))
+}
+
+function base128(arc: bigint): number[] {
+  const octets = [Number(arc & 0x7fn)]
+  for (let left = arc >> 7n; left > 0n; left >>= 7n) octets.unshift(Number(left & 0x7fn) | 0x80)
+  return octets
+}
+
+/**
+ * Dotted form of an object identifier's content octets, for people to read.
+ *
+ * @throws {CaError} `malformed`
+ */
+export function oidDotted(content: Uint8Array): string {
+  const arcs: bigint[] = []
+  let arc = 0n
+  let starts = true
+  content.forEach((octet, index) => {
+    // X.690 section 8.19.2: the leading octet of an arc is never 0x80, else one arc had two encodings.
+    if (octet === 0x80 && arc === 0n && starts)
+      throw new CaError('malformed', 'padded object identifier arc')
+    arc = (arc << 7n) | BigInt(octet & 0x7f)
+    starts = octet < 0x80
+    if (octet >= 0x80 && index === content.length - 1) {
+      throw new CaError('malformed', 'the object identifier is cut off')
+    }
+    if (octet < 0x80) {
+      arcs.push(arc)
+      arc = 0n
+    }
+  })
+  const [head, ...rest] = arcs
+  if (head === undefined || content.length > 128) {
+    throw new CaError('malformed', 'the object identifier is empty or too long')
+  }
+  const first = head < 40n ? 0n : head < 80n ? 1n : 2n
+  return [first, head - first * 40n, ...rest].join('.')
+}

@@ -1,0 +1,57 @@
+/** PEM blocks (RFC 7468), of bounded size. */
+import { CaError } from './errors.ts'
+
+/** One block: its label and its DER bytes. */
+export interface PemBlock {
+  readonly label: string
+  readonly der: Buffer
+}
+
+const DEFAULT_MAX_LENGTH = 256 * 1024
+
+/** One PEM block with lines of 64 characters and a newline at the end. */
+export function toPem(label: string, der: Buffer): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? []
+  return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
+}
+
+/**
+ * All blocks of a text in their order. Text around them is skipped, CRLF and missing last newlines are fine; a block
+ * that is begun and not ended, or that holds other than base64, is an error. Headers inside of blocks (RFC 1421)
+ * are not taken: they mark keys of the old encrypted kind.
+ *
+ * @throws {CaError} `too_large`, `malformed`
+ */
+export function readPem(
+  text: string,
+  what: string,
+  maxLength = DEFAULT_MAX_LENGTH,
+): readonly PemBlock[] {
+  if (text.length > maxLength) {
+    throw new CaError('too_large', `${what} is ${text.length} characters long, over ${maxLength}`)
+  }
+  const blocks: PemBlock[] = []
+  let open: { label: string; lines: string[] } | undefined
+  for (const line of text.split(/\r\n|\n|\r/).map((part) => part.trim())) {
+    const [, edge, label = ''] = /^-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----$/.exec(line) ?? []
+    if (edge === 'BEGIN') {
+      if (open)
+        throw new CaError('malformed', `${what}: "${open.label}" is begun twice or not ended`)
+      open = { label, lines: [] }
+    } else if (edge === 'END') {
+      if (open?.label !== label)
+        throw new CaError('malformed', `${what}: "${label}" is ended but was not begun`)
+      blocks.push({ label, der: fromBase64(open.lines.join(''), what) })
+      open = undefined
+    } else open?.lines.push(line)
+  }
+  if (open) throw new CaError('malformed', `${what}: "${open.label}" is begun but not ended`)
+  return blocks
+}
+
+function fromBase64(text: string, what: string): Buffer {
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text) || text.length % 4 !== 0) {
+    throw new CaError('malformed', `${what}: a PEM block holds other than base64`)
+  }
+  return Buffer.from(text, 'base64')
+}

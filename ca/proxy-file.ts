@@ -1,0 +1,82 @@
+/**
+ * The proxy file that grid middleware reads: proxy, its private key, EEC, then the chain without the root. Text only;
+ * writing it to disk (private from its first byte, atomically) is the caller's.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import { encode } from './asn1.ts'
+import { type Certificate, readCertificate } from './certificate.ts'
+import { CaError } from './errors.ts'
+import { readPem, toPem } from './pem.ts'
+
+/** Largest proxy file that is read: chains with VOMS attributes stay far below. */
+export const MAX_PROXY_FILE_LENGTH = 256 * 1024
+
+/**
+ * The text of a proxy file. Without a private key (it stayed with whoever made the CSR) the caller puts it second.
+ *
+ * @param chain certificates below the proxy in file order: EEC, then intermediates; DER
+ */
+export function formatProxyFile(
+  proxy: Buffer,
+  privateKey: KeyObject | undefined,
+  chain: readonly Buffer[],
+): string {
+  return [
+    toPem('CERTIFICATE', proxy),
+    // PKCS#8: Globus does not read "EC PRIVATE KEY", and all read this.
+    privateKey === undefined
+      ? ''
+      : toPem('PRIVATE KEY', privateKey.export({ type: 'pkcs8', format: 'der' })),
+    ...chain.map((der) => toPem('CERTIFICATE', der)),
+  ].join('')
+}
+
+/** A proxy file that was read. */
+export interface ProxyFile {
+  /** All certificates in file order, the proxy first. */
+  readonly certificates: readonly Certificate[]
+  readonly privateKey: KeyObject | undefined
+  /** Labels of all blocks in file order, for those who judge the order. */
+  readonly labels: readonly string[]
+}
+
+/**
+ * Reads a proxy file, whatever its order; judging it is for the doctor.
+ *
+ * @throws {CaError} `bad_proxy_file`, `malformed`, `too_large`
+ */
+export function parseProxyFile(text: string): ProxyFile {
+  const blocks = readPem(text, 'proxy file', MAX_PROXY_FILE_LENGTH)
+  const certificates = blocks
+    .filter(({ label }) => label === 'CERTIFICATE')
+    .map(({ der }) => readCertificate(der))
+  if (certificates.length === 0)
+    throw new CaError('bad_proxy_file', 'there is no certificate in the file')
+  const keys = blocks.filter(({ label }) => label.endsWith('PRIVATE KEY'))
+  if (keys.length > 1)
+    throw new CaError('bad_proxy_file', 'there is more than one private key in the file')
+  const [key] = keys
+  return {
+    certificates,
+    privateKey: key && importKey(toPem(key.label, key.der)),
+    labels: blocks.map(({ label }) => label),
+  }
+}
+
+function importKey(pem: string): KeyObject {
+  try {
+    return createPrivateKey(pem)
+  } catch (cause) {
+    throw new CaError(
+      'bad_proxy_file',
+      'the private key in the file is encrypted or cannot be read',
+      { cause },
+    )
+  }
+}
+
+/** True when the private key belongs to the certificate. */
+export function keyBelongsTo(privateKey: KeyObject, certificate: Certificate): boolean {
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' })
+  return encode(certificate.publicKeyInfo).equals(spki)
+}

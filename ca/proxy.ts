@@ -1,0 +1,86 @@
+/** RFC 3820 proxy certificates: an EEC's key names a short-lived key that may act for it. */
+import { type Asn1Node, decode, namedBitsOf } from './asn1.ts'
+import { type Certificate, findExtension, signCertificate, type Validity } from './certificate.ts'
+import { CaError } from './errors.ts'
+import {
+  authorityKeyIdentifier,
+  clientAuthentication,
+  extensionHex,
+  type KeyUsage,
+  keyUsage,
+  keyUsageBits,
+  proxyCertInfo,
+  type ProxyType,
+} from './extensions.ts'
+import type { PublicKey, Signer } from './key.ts'
+import { nameNode, withCommonName } from './name.ts'
+import { serialDecimal } from './serial.ts'
+import { isNested } from './validity.ts'
+
+/** An EEC and the key that signs proxies under it. */
+export interface EndEntity {
+  readonly certificate: Certificate
+  readonly signer: Signer
+}
+
+export interface ProxyRequest {
+  readonly type: ProxyType
+  /** How many further proxies may stand below this one; unlimited when undefined. */
+  readonly pathLength: number | undefined
+  readonly publicKey: PublicKey
+  readonly validity: Validity
+  readonly serial: Buffer
+}
+
+/**
+ * Issues a proxy under an EEC and answers its DER. Its subject is the EEC's with one CN more, the decimal serial number.
+ *
+ * @throws {CaError} `bad_lifetime`, `bad_request`, `self_check_failed`
+ */
+export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): Promise<Buffer> {
+  const { certificate, signer } = endEntity
+  if (!isNested(request.validity, certificate.validity)) {
+    throw new CaError('bad_lifetime', 'the proxy would outlive its EEC')
+  }
+  if (request.publicKey.keyId.equals(signer.publicKey.keyId)) {
+    throw new CaError('bad_request', 'a proxy must not use the key of its EEC')
+  }
+  if (findExtension(certificate, extensionHex.proxyCertInfo)) {
+    throw new CaError('bad_request', 'proxies are issued under an EEC, not under a proxy')
+  }
+  const template = {
+    serial: request.serial,
+    // RFC 3820 section 3.1 and 3.4: issuer is the EEC's subject byte for byte, subject the same with one CN appended.
+    issuer: certificate.subjectNode,
+    subject: nameNode(withCommonName(certificate.subject, serialDecimal(request.serial))),
+    validity: request.validity,
+    publicKey: request.publicKey,
+    extensions: proxyExtensions(endEntity, request),
+  }
+  return signCertificate(template, signer)
+}
+
+function proxyExtensions(
+  { certificate, signer }: EndEntity,
+  request: ProxyRequest,
+): readonly Asn1Node[] {
+  return [
+    proxyCertInfo(request.type, request.pathLength),
+    keyUsage(proxyKeyUsage(certificate, request.publicKey)),
+    // RFC 3820 section 3.7 and 3.8: what the EEC's extKeyUsage allows may be kept, never widened.
+    ...(findExtension(certificate, extensionHex.extKeyUsage) ? [clientAuthentication()] : []),
+    // Without it `openssl verify -x509_strict` refuses the proxy.
+    authorityKeyIdentifier(signer.publicKey.keyId),
+  ]
+}
+
+/** The EEC's key usages less those that a proxy must not have (RFC 3820 section 3.6), as far as the key can serve them. */
+function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly KeyUsage[] {
+  const extension = findExtension(certificate, extensionHex.keyUsage)
+  const wanted: readonly KeyUsage[] = publicKey.kind.startsWith('rsa')
+    ? ['digitalSignature', 'keyEncipherment']
+    : ['digitalSignature']
+  if (!extension) return wanted
+  const bits = namedBitsOf(decode(extension.value, 'keyUsage'), 'keyUsage')
+  return wanted.filter((usage) => bits.includes(keyUsageBits[usage]))
+}

@@ -1,0 +1,18 @@
+/** Serial numbers: positive, of fixed length, nearly all bits random, so that replicas need not agree on a counter. */
+
+/** Octets of an EEC's serial number: 126 random bits. RFC 5280 section 4.1.2.2 allows 20 octets. */
+export const END_ENTITY_SERIAL_BYTES = 16
+/** Octets of a proxy's serial number: 70 random bits, and a CN of at most 22 digits, which people still read. */
+export const PROXY_SERIAL_BYTES = 9
+
+/** A serial number of `length` octets from random bytes: the two top bits become 01, so it is positive and never shorter. */
+export function serialFrom(randomBytes: (size: number) => Buffer, length: number): Buffer {
+  const serial = randomBytes(length)
+  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40
+  return serial
+}
+
+/** A serial number as decimal digits: the CN of a proxy. */
+export function serialDecimal(serial: Buffer): string {
+  return BigInt(`0x${serial.toString('hex')}`).toString()
+}

@@ -1,0 +1,13 @@
+/** Verifying that one certificate signed another, by `node:crypto`. */
+import { X509Certificate } from 'node:crypto'
+import type { Certificate } from './certificate.ts'
+
+/** True when the issuer's key verifies the certificate's signature. Says nothing of names, times or extensions. */
+export function verifyIssued(certificate: Certificate, issuer: Certificate): boolean {
+  try {
+    return new X509Certificate(certificate.der).verify(new X509Certificate(issuer.der).publicKey)
+  } catch {
+    // A key or an algorithm that OpenSSL does not know cannot have verified.
+    return false
+  }
+}

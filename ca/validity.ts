@@ -1,0 +1,34 @@
+/** Lifetimes that nest: a proxy ends no later than its EEC, an EEC no later than its CA. */
+import { type Validity, wholeSeconds } from './certificate.ts'
+import { CaError } from './errors.ts'
+
+/** Begin is set back by this much, so that a relying party with a slow clock accepts at once; what Globus, VOMS and GridSite do. */
+export const BACKDATE_SECONDS = 300
+
+/**
+ * The validity of a certificate asked for now: begins 5 minutes back, yet not before its issuer's; ends after
+ * `lifetimeSeconds`, yet not after its issuer's.
+ *
+ * @throws {CaError} `bad_lifetime` when the issuer is not valid now, or the lifetime is no positive whole number of seconds
+ */
+export function nestedValidity(now: Date, lifetimeSeconds: number, issuer: Validity): Validity {
+  if (!Number.isSafeInteger(lifetimeSeconds) || lifetimeSeconds < 1) {
+    throw new CaError('bad_lifetime', 'a lifetime is a whole number of seconds, at least 1')
+  }
+  if (now < issuer.notBefore)
+    throw new CaError('bad_lifetime', 'the issuing certificate is not valid yet')
+  const begin = wholeSeconds(new Date(now.getTime() - BACKDATE_SECONDS * 1000))
+  const end = wholeSeconds(new Date(now.getTime() + lifetimeSeconds * 1000))
+  const validity = {
+    notBefore: begin < issuer.notBefore ? issuer.notBefore : begin,
+    notAfter: end > issuer.notAfter ? issuer.notAfter : end,
+  }
+  if (validity.notAfter <= now)
+    throw new CaError('bad_lifetime', 'the issuing certificate has ended')
+  return validity
+}
+
+/** True when `inner` lies within `outer`, ends included. */
+export function isNested(inner: Validity, outer: Validity): boolean {
+  return inner.notBefore >= outer.notBefore && inner.notAfter <= outer.notAfter
+}
