@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { TtsError } from '../errors.ts'
+
+/** How a private file is written. */
+export interface PrivateFileOptions {
+  /** Permission bits of the finished file, default 0o600. While it is written it is 0600 in any case. */
+  readonly mode?: number
+  /** Given to this user and group before it appears under its name; needs root. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
+}
+
+/**
+ * Writes a file that nobody else can read, whole or not at all: readers see the old file or the new one, also after a
+ * crash or on a full disk.
+ *
+ * @throws TtsError `configuration` when the path is a symbolic link or cannot be written.
+ */
+export async function writePrivateFile(
+  path: string,
+  data: string | Uint8Array,
+  options: PrivateFileOptions = {},
+): Promise<void> {
+  await refuseSymbolicLink(path)
+  await writeBeside(path, { data, options, publish: (temporary) => rename(temporary, path) })
+}
+
+/**
+ * Writes a private file that must not exist yet; of several callers at once exactly one succeeds.
+ *
+ * @throws TtsError `conflict` with check `file_exists` when there is a file; `configuration` when it cannot be written.
+ */
+export async function createPrivateFile(
+  path: string,
+  data: string | Uint8Array,
+  options: PrivateFileOptions = {},
+): Promise<void> {
+  // link(2) fails when the name is taken, so an existing file is never replaced, and the name appears with whole content.
+  const publish = async (temporary: string): Promise<void> => {
+    await link(temporary, path)
+    await unlink(temporary)
+  }
+  await writeBeside(path, { data, options, publish })
+}
+
+/**
+ * Reads a file that holds a secret. Symbolic links are followed (mounted secrets are links).
+ *
+ * @throws TtsError `not_found` when there is none; `configuration` when group or others can read it, when it is not a
+ * plain file or longer than `maxBytes`.
+ */
+export async function readPrivateFile(
+  path: string,
+  options: { readonly maxBytes: number },
+): Promise<Buffer> {
+  // O_NONBLOCK: opening a FIFO must not hang; it is refused below.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK
+  const file = await open(path, flags).catch((error: unknown) => fail(error, path, 'opened'))
+  try {
+    const { mode, size } = await checkedStat(file, path)
+    refuseSharedMode(path, mode)
+    if (size > options.maxBytes) {
+      throw new TtsError('configuration', `${path} is longer than ${options.maxBytes} bytes`)
+    }
+    return await readBounded(file, path, options.maxBytes)
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Refuses permission bits by which group or others could read or change a file.
+ *
+ * @throws TtsError `configuration` naming the file, its mode and the command that mends it.
+ */
+export function refuseSharedMode(path: string, mode: number): void {
+  if ((mode & 0o077) === 0) return
+  const found = (mode & 0o7777).toString(8).padStart(4, '0')
+  throw new TtsError(
+    'configuration',
+    `${path} can be used by others than its owner (mode ${found})`,
+    {
+      check: 'file_mode',
+      remedy: `chmod 600 '${path}'`,
+    },
+  )
+}
+
+interface Writing {
+  readonly data: string | Uint8Array
+  readonly options: PrivateFileOptions
+  /** Gives the finished temporary file its name. */
+  readonly publish: (temporary: string) => Promise<void>
+}
+
+async function writeBeside(path: string, { data, options, publish }: Writing): Promise<void> {
+  const temporary = join(dirname(path), `.tts-${randomBytes(9).toString('base64url')}.tmp`)
+  try {
+    await writeTemporary(temporary, data, options)
+    await publish(temporary)
+    await syncDirectory(dirname(path))
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined)
+    fail(error, path, 'written')
+  }
+}
+
+async function writeTemporary(
+  temporary: string,
+  data: string | Uint8Array,
+  options: PrivateFileOptions,
+): Promise<void> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+  const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+  try {
+    await file.writeFile(data)
+    if (options.owner !== undefined) await file.chown(options.owner.uid, options.owner.gid)
+    // Always: an unusual umask may have taken the owner's own bits away.
+    await file.chmod(options.mode ?? 0o600)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function refuseSymbolicLink(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined)
+  if (found?.isSymbolicLink() === true) {
+    throw new TtsError(
+      'configuration',
+      `${path} is a symbolic link; a secret is not written through links`,
+      {
+        check: 'symbolic_link',
+        remedy: 'Name the file itself, or remove the link.',
+      },
+    )
+  }
+}
+
+async function checkedStat(
+  file: FileHandle,
+  path: string,
+): Promise<{ mode: number; size: number }> {
+  const found = await file.stat()
+  if (!found.isFile()) throw new TtsError('configuration', `${path} is not a plain file`)
+  return found
+}
+
+async function readBounded(file: FileHandle, path: string, maxBytes: number): Promise<Buffer> {
+  // One byte more than allowed shows a file that grew after it was measured.
+  const buffer = Buffer.alloc(maxBytes + 1)
+  let length = 0
+  while (length < buffer.length) {
+    const { bytesRead } = await file.read(buffer, length, buffer.length - length)
+    if (bytesRead === 0) return buffer.subarray(0, length)
+    length += bytesRead
+  }
+  throw new TtsError('configuration', `${path} is longer than ${maxBytes} bytes`)
+}
+
+function fail(error: unknown, path: string, verb: string): never {
+  if (error instanceof TtsError) throw error
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'EEXIST') {
+    throw new TtsError('conflict', `${path} exists already`, { check: 'file_exists', cause: error })
+  }
+  if (code === 'ENOENT' && verb === 'opened') {
+    throw new TtsError('not_found', `There is no file ${path}`, { cause: error })
+  }
+  throw new TtsError('configuration', `${path} cannot be ${verb} (${code ?? 'unknown error'})`, {
+    cause: error,
+  })
+}

@@ -1,0 +1,193 @@
+import type { SelectQueryBuilder } from 'kysely'
+import type {
+  AuditRecord,
+  CertificateRecord,
+  CredentialFilter,
+  CredentialRecord,
+  CredentialView,
+  RevocationReason,
+} from '../domain/records.ts'
+import { TtsError } from '../errors.ts'
+import type { RecordEntry } from './record-batch.ts'
+import {
+  auditRow,
+  certificateRow,
+  credentialRow,
+  toCertificate,
+  toIdentity,
+  toOrigin,
+} from './rows.ts'
+import { originalOptional, originalText, storedText } from './stored-text.ts'
+import type { CredentialRow, Database, IdentityRow, RevocationRow, Tables } from './tables.ts'
+
+const DEFAULT_LIMIT = 100
+const MAX_LIMIT = 1000
+
+/** The rows for a credential that was handed out. */
+export function credentialEntry(credential: CredentialRecord, audit: AuditRecord): RecordEntry {
+  const owner = { identityId: credential.identityId, credentialId: credential.id }
+  return {
+    certificates: credential.certificates.map((certificate, position) =>
+      certificateRow(certificate, { ...owner, position }),
+    ),
+    endEntityKeys: [],
+    credentials: [credentialRow(credential)],
+    audit: [auditRow(audit)],
+  }
+}
+
+/**
+ * Credentials, newest first.
+ *
+ * @throws TtsError `invalid_request` when `limit` is no positive integer or `after` names no credential.
+ */
+export async function listCredentials(
+  database: Database,
+  filter: CredentialFilter,
+): Promise<readonly CredentialView[]> {
+  let query = selectCredentials(database).limit(checkedLimit(filter.limit))
+  if (filter.identityId !== undefined) {
+    query = query.where('credentials.identity_id', '=', storedText(filter.identityId))
+  }
+  if (filter.serviceId !== undefined) {
+    query = query.where('credentials.service_id', '=', storedText(filter.serviceId))
+  }
+  if (filter.activeAt !== undefined) {
+    query = query
+      .where('credentials.not_after', '>', filter.activeAt.getTime())
+      .where('revocations.serial', 'is', null)
+  }
+  if (filter.after !== undefined) {
+    const { issued_at: issuedAt, id } = await findPlace(database, filter.after)
+    query = query.where((where) =>
+      where(
+        where.refTuple('credentials.issued_at', 'credentials.id'),
+        '<',
+        where.tuple(issuedAt, id),
+      ),
+    )
+  }
+  const rows = await query
+    .orderBy('credentials.issued_at', 'desc')
+    .orderBy('credentials.id', 'desc')
+    .execute()
+  return await toViews(database, rows)
+}
+
+/** One credential; with `identityId` only if it is that identity's. */
+export async function findCredential(
+  database: Database,
+  id: string,
+  identityId: string | undefined,
+): Promise<CredentialView | undefined> {
+  let query = selectCredentials(database).where('credentials.id', '=', storedText(id))
+  if (identityId !== undefined) {
+    query = query.where('credentials.identity_id', '=', storedText(identityId))
+  }
+  const [view] = await toViews(database, await query.execute())
+  return view
+}
+
+/**
+ * A limit within its bounds: 100 when none is given, at most 1000.
+ *
+ * @throws TtsError `invalid_request` when it is no positive integer.
+ */
+export function checkedLimit(limit: number = DEFAULT_LIMIT): number {
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new TtsError('invalid_request', 'limit must be a positive integer', { check: 'limit' })
+  }
+  return Math.min(limit, MAX_LIMIT)
+}
+
+type SelectedCredential = CredentialRow &
+  Pick<IdentityRow, 'issuer' | 'sub' | 'subject' | 'comparable' | 'created_at'> & {
+    readonly revoked_at: number | null
+    readonly reason: string | null
+  }
+
+type JoinedTables = Tables & {
+  readonly revocations: { [Key in keyof RevocationRow]: RevocationRow[Key] | null }
+}
+
+function selectCredentials({
+  reads,
+}: Database): SelectQueryBuilder<
+  JoinedTables,
+  'credentials' | 'identities' | 'revocations',
+  SelectedCredential
+> {
+  return reads
+    .selectFrom('credentials')
+    .innerJoin('identities', 'identities.id', 'credentials.identity_id')
+    .leftJoin('revocations', 'revocations.serial', 'credentials.end_entity_serial')
+    .selectAll('credentials')
+    .select([
+      'identities.issuer',
+      'identities.sub',
+      'identities.subject',
+      'identities.comparable',
+      'identities.created_at',
+      'revocations.revoked_at',
+      'revocations.reason',
+    ])
+}
+
+async function findPlace(
+  { reads }: Database,
+  id: string,
+): Promise<Pick<CredentialRow, 'issued_at' | 'id'>> {
+  const row = await reads
+    .selectFrom('credentials')
+    .select(['issued_at', 'id'])
+    .where('id', '=', storedText(id))
+    .executeTakeFirst()
+  if (row === undefined) {
+    throw new TtsError('invalid_request', 'after names no credential', { check: 'after' })
+  }
+  return row
+}
+
+async function toViews(
+  database: Database,
+  rows: readonly SelectedCredential[],
+): Promise<readonly CredentialView[]> {
+  const certificates = await certificatesOf(
+    database,
+    rows.map((row) => row.id),
+  )
+  return rows.map((row) => ({
+    id: originalText(row.id),
+    serviceId: originalText(row.service_id),
+    identity: toIdentity({ ...row, id: row.identity_id }),
+    certificates: certificates.get(row.id) ?? [],
+    endEntitySerial: originalText(row.end_entity_serial),
+    issuedAt: new Date(row.issued_at),
+    notAfter: new Date(row.not_after),
+    clientId: originalOptional(row.client_id),
+    origin: toOrigin(row),
+    revokedAt: row.revoked_at === null ? undefined : new Date(row.revoked_at),
+    revocationReason: (row.reason ?? undefined) as RevocationReason | undefined,
+  }))
+}
+
+async function certificatesOf(
+  { reads }: Database,
+  credentialIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly CertificateRecord[]>> {
+  const byCredential = new Map<string, CertificateRecord[]>()
+  if (credentialIds.length === 0) return byCredential
+  const rows = await reads
+    .selectFrom('certificates')
+    .selectAll()
+    .where('credential_id', 'in', credentialIds)
+    .orderBy('position')
+    .execute()
+  for (const row of rows) {
+    const credentialId = row.credential_id ?? ''
+    const list = byCredential.get(credentialId) ?? []
+    list.push(toCertificate(row))
+    byCredential.set(credentialId, list)
+  }
+  return byCredential
+}

@@ -1,0 +1,83 @@
+import { constants } from 'node:fs'
+import { mkdir, open, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
+import { Kysely } from 'kysely'
+import { TtsError } from '../errors.ts'
+import { refuseSharedMode } from '../files/private-file.ts'
+import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
+import type { Database, Tables } from './tables.ts'
+
+/**
+ * How long SQLite itself waits for another process, blocking the event loop; after that the driver waits without
+ * blocking. Short, because a lock is mostly held for one commit.
+ */
+const BUSY_TIMEOUT_MS = 5
+
+/**
+ * Opens the SQLite file, made private from its first byte if there is none.
+ *
+ * @throws TtsError `configuration` when it cannot be opened or others can read it.
+ */
+export async function openSqlite(path: string, timeoutMs: number): Promise<Database> {
+  await ensurePrivateDatabaseFile(path)
+  const writer = await openConnection(path, timeoutMs)
+  const reader = await openConnection(path, timeoutMs).catch((error: unknown) => {
+    writer.close()
+    throw error
+  })
+  reader.exec('pragma query_only = on')
+  const writes = new Kysely<Tables>({ dialect: sqliteDialect(writer, timeoutMs) })
+  const reads = new Kysely<Tables>({ dialect: sqliteDialect(reader, timeoutMs) })
+  const destroy = async (): Promise<void> => {
+    await reads.destroy()
+    await writes.destroy()
+    // Kysely closes nothing when it was never used.
+    if (reader.isOpen) reader.close()
+    if (writer.isOpen) writer.close()
+  }
+  return { kind: 'sqlite', reads, writes, timeoutMs, destroy }
+}
+
+/**
+ * SQLite gives -wal and -shm the mode of the database file, so its mode alone matters. An existing file is looked at
+ * by stat and never opened: closing any descriptor of it would drop the locks of this process (POSIX fcntl).
+ */
+async function ensurePrivateDatabaseFile(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
+    const file = await open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
+    await file.close()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotOpen(path, error)
+  }
+  const found = await stat(path).catch((error: unknown) => {
+    throw cannotOpen(path, error)
+  })
+  if (!found.isFile()) throw cannotOpen(path, new Error('not a plain file'))
+  refuseSharedMode(path, found.mode)
+}
+
+async function openConnection(path: string, timeoutMs: number): Promise<DatabaseSyncInstance> {
+  let database: DatabaseSyncInstance | undefined
+  try {
+    const opened = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
+    database = opened
+    await retryWhileBusy(() => opened.exec('pragma journal_mode = wal'), timeoutMs)
+    // FULL: a commit is on the disk when it returns, not only at the next checkpoint.
+    opened.exec('pragma synchronous = full; pragma foreign_keys = on')
+    return opened
+  } catch (error) {
+    database?.close()
+    throw cannotOpen(path, error)
+  }
+}
+
+function cannotOpen(path: string, cause: unknown): TtsError {
+  if (cause instanceof TtsError) return cause
+  return new TtsError('configuration', `The database ${path} cannot be opened`, {
+    remedy: 'Check store.path: a file on a local disk, in a directory that the service may write.',
+    cause,
+  })
+}

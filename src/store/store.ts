@@ -1,0 +1,142 @@
+import type { StoreSettings } from '../config/store-schema.ts'
+import type { Store } from '../domain/records.ts'
+import { credentialEntry, findCredential, listCredentials } from './credentials.ts'
+import { withinDeadline } from './deadline.ts'
+import {
+  checkMasterKeys,
+  endEntityEntry,
+  findHeldEndEntity,
+  reencryptKeys,
+} from './end-entities.ts'
+import { GroupCommit } from './group-commit.ts'
+import { ensureIdentity, findIdentity } from './identities.ts'
+import type { MasterKeys } from './master-keys.ts'
+import { migrate } from './migrations.ts'
+import { openPostgres } from './postgres.ts'
+import { commitEntries, type RecordEntry } from './record-batch.ts'
+import { countRevocations, createCrl, latestCrl, revoke } from './revocations.ts'
+import { auditRow } from './rows.ts'
+import { openSqlite } from './sqlite.ts'
+import { closedStore, storeError } from './store-error.ts'
+import type { Database } from './tables.ts'
+import { beat, listAudit, prune } from './upkeep.ts'
+
+const MAX_BATCH = 256
+
+/** What `openStore` needs. */
+export interface OpenStoreOptions {
+  /** `path` is absolute. */
+  readonly settings: StoreSettings
+  readonly masterKeys: MasterKeys
+  readonly now: () => Date
+}
+
+/**
+ * Opens the records and brings their schema to this version: PostgreSQL when `settings.url` is set, else the SQLite
+ * file `settings.path`.
+ *
+ * @throws TtsError `configuration` when settings, file, schema version or master keys do not fit; `store_unavailable`
+ * when the database does not answer.
+ */
+export async function openStore({ settings, masterKeys, now }: OpenStoreOptions): Promise<Store> {
+  const database = await openDatabase(settings)
+  try {
+    await migrate(database)
+    await checkMasterKeys(database, masterKeys)
+  } catch (error) {
+    await database.destroy().catch(() => undefined)
+    throw storeError(error)
+  }
+  return assembleStore({ database, masterKeys, now, queueLimit: settings.queue_limit })
+}
+
+async function openDatabase(settings: StoreSettings): Promise<Database> {
+  const timeoutMs = Math.round(settings.timeout_seconds * 1000)
+  if (settings.url === undefined) return await openSqlite(settings.path, timeoutMs)
+  return openPostgres({ url: settings.url, poolSize: settings.pool_size, timeoutMs })
+}
+
+interface StoreParts {
+  readonly database: Database
+  readonly masterKeys: MasterKeys
+  readonly now: () => Date
+  readonly queueLimit: number
+}
+
+function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): Store {
+  const commits = new GroupCommit<RecordEntry>({
+    commit: (entries) => commitEntries(database, entries),
+    maxBatch: MAX_BATCH,
+    maxQueued: queueLimit,
+    timeoutMs: database.timeoutMs,
+  })
+  const { ask, close } = guard(database, commits)
+  return {
+    kind: database.kind,
+    close,
+    ping: () => ask(() => beat(database, now())),
+    findIdentity: (key) => ask(() => findIdentity(database.reads, key)),
+    ensureIdentity: (key, candidates, at) =>
+      ask(() => ensureIdentity(database, key, { candidates, now: at })),
+    findHeldEndEntity: (identityId, at, keyKind) =>
+      ask(() => findHeldEndEntity(database, masterKeys, { identityId, now: at, keyKind })),
+    recordEndEntity: (identityId, endEntity, audit) =>
+      ask(() => commits.submit(endEntityEntry(masterKeys, identityId, { endEntity, audit }))),
+    recordCredential: (credential, audit) =>
+      ask(() => commits.submit(credentialEntry(credential, audit))),
+    recordAudit: (audit) =>
+      ask(() =>
+        commits.submit({
+          certificates: [],
+          endEntityKeys: [],
+          credentials: [],
+          audit: [auditRow(audit)],
+        }),
+      ),
+    listCredentials: (filter) => ask(() => listCredentials(database, filter)),
+    findCredential: (id, identityId) => ask(() => findCredential(database, id, identityId)),
+    listAudit: (filter) => ask(() => listAudit(database, filter)),
+    revoke: (request) => ask(() => revoke(database, request)),
+    latestCrl: () => ask(() => latestCrl(database)),
+    countRevocations: () => ask(() => countRevocations(database)),
+    createCrl: (keepAfter, build) => ask(() => createCrl(database, keepAfter, build)),
+    // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
+    prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),
+    reencryptKeys: () => ask(() => reencryptKeys(database, masterKeys), UNBOUNDED),
+  }
+}
+
+/** The longest that a timer can be set to, in milliseconds. */
+const UNBOUNDED = 2 ** 31 - 1
+
+interface Guard {
+  /** Runs a question with deadline and translated errors; refused once the store is closed. */
+  readonly ask: <Answer>(question: () => Promise<Answer>, timeoutMs?: number) => Promise<Answer>
+  /** Lets everything that was asked come to its end, then closes the database. May be called again. */
+  readonly close: () => Promise<void>
+}
+
+function guard(database: Database, commits: GroupCommit<RecordEntry>): Guard {
+  const underWay = new Set<Promise<unknown>>()
+  let closing: Promise<void> | undefined
+  const closeOnce = async (): Promise<void> => {
+    await commits.drain()
+    await Promise.allSettled(underWay)
+    await database.destroy()
+  }
+  return {
+    ask: async (question, timeoutMs = database.timeoutMs) => {
+      if (closing !== undefined) throw closedStore()
+      const answer = withinDeadline(question(), timeoutMs)
+      underWay.add(answer)
+      try {
+        return await answer
+      } catch (error) {
+        throw storeError(error)
+      } finally {
+        underWay.delete(answer)
+      }
+    },
+    close: () => (closing ??= closeOnce()),
+  }
+}

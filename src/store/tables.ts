@@ -1,0 +1,114 @@
+import type { Generated, Kysely } from 'kysely'
+
+/** Which database the records are in. */
+export type DatabaseKind = 'sqlite' | 'postgresql'
+
+/** The tables by name. Times are milliseconds since the epoch; text from outside is in the form of `storedText`. */
+export interface Tables {
+  readonly identities: IdentityRow
+  readonly certificates: CertificateRow
+  readonly end_entity_keys: EndEntityKeyRow
+  readonly credentials: CredentialRow
+  readonly revocations: RevocationRow
+  readonly audit: AuditRow
+  readonly crls: CrlRow
+  readonly heartbeat: { readonly id: number; readonly at: number }
+}
+
+/** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
+export interface Database {
+  readonly kind: DatabaseKind
+  /** For reading outside a transaction. */
+  readonly reads: Kysely<Tables>
+  /** For transactions and single writing statements. */
+  readonly writes: Kysely<Tables>
+  readonly timeoutMs: number
+  destroy(): Promise<void>
+}
+
+/** A row is never deleted: a subject name belongs to its identity for ever. */
+export interface IdentityRow {
+  readonly id: string
+  readonly issuer: string
+  readonly sub: string
+  readonly subject: string
+  /** Subject as RFC 5280 section 7.1 compares it; unique. */
+  readonly comparable: string
+  readonly created_at: number
+}
+
+/** One certificate, for ever on record. */
+export interface CertificateRow {
+  readonly serial: string
+  readonly kind: string
+  readonly subject: string
+  readonly issuer_serial: string | null
+  readonly not_before: number
+  readonly not_after: number
+  readonly fingerprint: string
+  readonly key_kind: string
+  readonly identity_id: string
+  /** The credential that it was made for; NULL for a held EEC. */
+  readonly credential_id: string | null
+  /** Place among the certificates of its credential. */
+  readonly position: number
+}
+
+/** The encrypted key of an EEC that the service holds. */
+export interface EndEntityKeyRow {
+  readonly serial: string
+  readonly identity_id: string
+  readonly key_kind: string
+  readonly not_after: number
+  readonly certificate_der: Uint8Array
+  readonly master_key_id: string
+  readonly sealed_key: Uint8Array
+}
+
+/** One answer to one request. */
+export interface CredentialRow {
+  readonly id: string
+  readonly identity_id: string
+  readonly service_id: string
+  readonly end_entity_serial: string
+  readonly issued_at: number
+  readonly not_after: number
+  readonly client_id: string | null
+  readonly request_id: string
+  readonly address: string
+  readonly interface: string
+}
+
+/** A revoked EEC. */
+export interface RevocationRow {
+  readonly serial: string
+  readonly revoked_at: number
+  readonly reason: string
+}
+
+/** One line of the audit trail. */
+export interface AuditRow {
+  readonly id: Generated<number>
+  readonly at: number
+  readonly event: string
+  readonly outcome: string
+  readonly request_id: string
+  readonly address: string
+  readonly interface: string
+  readonly issuer: string | null
+  readonly sub: string | null
+  readonly service_id: string | null
+  readonly credential_id: string | null
+  readonly code: string | null
+  readonly failed_check: string | null
+  readonly detail: string | null
+}
+
+/** One CRL. */
+export interface CrlRow {
+  readonly number: number
+  readonly this_update: number
+  readonly next_update: number
+  readonly der: Uint8Array
+  readonly revocations: number
+}

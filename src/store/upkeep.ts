@@ -1,0 +1,49 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { AuditRecord } from '../domain/records.ts'
+import { checkedLimit } from './credentials.ts'
+import { toAudit } from './rows.ts'
+import type { Database } from './tables.ts'
+
+/** Rows that one statement removes, so that others get their turn between. */
+const PRUNE_AT_ONCE = 1000
+
+/** Lines of the audit trail, newest first. */
+export async function listAudit(
+  { reads }: Database,
+  filter: { readonly limit?: number; readonly outcome?: 'allowed' | 'refused' },
+): Promise<readonly AuditRecord[]> {
+  let query = reads.selectFrom('audit').selectAll().limit(checkedLimit(filter.limit))
+  if (filter.outcome !== undefined) query = query.where('outcome', '=', filter.outcome)
+  const rows = await query.orderBy('at', 'desc').orderBy('id', 'desc').execute()
+  return rows.map(toAudit)
+}
+
+/** Removes the keys of EECs that ended and old lines of the audit trail. */
+export async function prune({ writes }: Database, now: Date, auditBefore: Date): Promise<void> {
+  await writes.deleteFrom('end_entity_keys').where('not_after', '<=', now.getTime()).execute()
+  for (;;) {
+    const { numDeletedRows } = await writes
+      .deleteFrom('audit')
+      .where('id', 'in', (old) =>
+        old
+          .selectFrom('audit')
+          .select('id')
+          .where('at', '<', auditBefore.getTime())
+          .orderBy('at')
+          .limit(PRUNE_AT_ONCE),
+      )
+      .executeTakeFirstOrThrow()
+    if (numDeletedRows < PRUNE_AT_ONCE) return
+    await nextTurn()
+  }
+}
+
+/** Writes to the database: reading alone would not notice a full disk or a read-only replica. */
+export async function beat({ writes }: Database, now: Date): Promise<void> {
+  const at = now.getTime()
+  await writes
+    .insertInto('heartbeat')
+    .values({ id: 1, at })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ at }))
+    .execute()
+}
