@@ -11,6 +11,8 @@ interface StandardAnswer {
   readonly exp?: number
   readonly iat?: number
   readonly scope?: string
+  /** Absent for a refresh token. */
+  readonly token_type?: string
 }
 
 /** Turns the provider's introspection answers (RFC 7662) into the shape that IAM gives them. */
@@ -36,6 +38,7 @@ function shape(
   const scopes = new Set(answer.scope?.split(' '))
   const audiences = audiencesOfToken(state, grantId)
   const newer = state.tokens.introspection === 'iam-2026'
+  const type = newer ? 'ACCESS_TOKEN' : 'Bearer'
   return {
     active: true,
     iss: newer ? tokenIssuer(state) : state.issuer,
@@ -45,8 +48,9 @@ function shape(
     exp: answer.exp,
     ...(audiences.length > 0 && { aud: newer ? audiences : audiences.join(' ') }),
     ...(newer
-      ? { iat: answer.iat, nbf: answer.iat, token_type: 'ACCESS_TOKEN', username: user?.username }
-      : { expires_at: expiresAt(answer.exp), token_type: 'Bearer', user_id: user?.username }),
+      ? { iat: answer.iat, nbf: answer.iat, username: user?.username }
+      : { expires_at: expiresAt(answer.exp), user_id: user?.username }),
+    ...(answer.token_type !== undefined && { token_type: type }),
     ...(user !== undefined &&
       scopes.has('profile') && {
         ...groupClaims({ ...state.tokens, includeAuthnInfo: true }, user, scopes),

@@ -1,0 +1,183 @@
+import * as oidc from 'openid-client'
+import {
+  isAcceptableUrl,
+  withoutTrailingSlash,
+  type ProviderSettings,
+} from '../config/provider-schema.ts'
+import { createKeySet, type KeySet } from './key-set.ts'
+import { createLimitedFetch, type Fetch } from './limited-fetch.ts'
+import { inWords, providerFault, unavailable } from './refusals.ts'
+
+/** The part of a logger that is used here; pino's fits. */
+export interface TokenLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+/** What providers are made with. */
+export interface ProviderDependencies {
+  readonly now: () => Date
+  readonly log: TokenLog
+  readonly fetch?: Fetch
+  /** First and longest wait between two attempts of discovery. Default 1,000 and 60,000 ms. */
+  readonly retry?: { readonly firstMs: number; readonly longestMs: number }
+}
+
+/** How one provider is doing, for readiness and metrics. */
+export interface ProviderStatus {
+  readonly id: string
+  readonly issuer: string
+  /** Discovered, and with keys that may be used. */
+  readonly ready: boolean
+  /** When the discovery document in use was fetched. */
+  readonly discoveredAt: Date | undefined
+  readonly keysFetchedAt: Date | undefined
+  /** True while an older answer is in use because the newest attempt failed. */
+  readonly usingCached: boolean
+  /** Why the newest attempt failed, in words; undefined when it did not. */
+  readonly lastError: string | undefined
+}
+
+/** One trusted provider: its discovery document, kept fresh in the background, and its keys. */
+export interface Provider {
+  readonly id: string
+  readonly settings: ProviderSettings
+  readonly keys: KeySet
+  /** openid-client's view of the provider. Throws TtsError `provider_unavailable` until it was discovered once. */
+  configuration(): Promise<oidc.Configuration>
+  status(): ProviderStatus
+  close(): void
+}
+
+/** Discovery documents and key sets are far smaller. */
+const MAX_BODY_BYTES = 256 * 1024
+/** A discovery document is fetched anew after this. */
+const REDISCOVERY_MS = 6 * 3600 * 1000
+
+interface Discovered {
+  readonly configuration: oidc.Configuration
+  readonly at: Date
+}
+
+/** Starts to discover the provider and answers at once: nothing waits for a provider that is down. */
+export function createProvider(
+  id: string,
+  settings: ProviderSettings,
+  dependencies: ProviderDependencies,
+): Provider {
+  const { now, log, retry = { firstMs: 1_000, longestMs: 60_000 } } = dependencies
+  let closed = false
+  const limited = createLimitedFetch(dependencies.fetch ?? fetch, {
+    timeoutMs: settings.timeout_seconds * 1000,
+    maxBodyBytes: MAX_BODY_BYTES,
+  })
+  let discovered: Discovered | undefined
+  let attempt: Promise<void> | undefined
+  let failures = 0
+  let lastError: string | undefined
+  let nextAttemptAtMs = 0
+  let timer: NodeJS.Timeout | undefined
+
+  const keys = createKeySet({
+    providerId: id,
+    settings,
+    fetch: limited.fetch,
+    now,
+    uri: () => discovered?.configuration.serverMetadata().jwks_uri ?? '',
+  })
+
+  async function tryOnce(): Promise<void> {
+    try {
+      discovered = { configuration: await discover(settings, limited.fetch), at: now() }
+      await keys.refresh()
+      log.info({ provider: id }, 'provider.ready')
+      failures = 0
+      lastError = undefined
+      schedule(REDISCOVERY_MS)
+    } catch (error) {
+      failures += 1
+      lastError = inWords(error)
+      if (closed) return
+      log.warn({ provider: id, reason: lastError, failures }, 'provider.unavailable')
+      schedule(Math.min(retry.firstMs * 2 ** (failures - 1), retry.longestMs))
+    }
+  }
+
+  function start(): void {
+    attempt = tryOnce().finally(() => {
+      attempt = undefined
+    })
+  }
+
+  /** The wait is between half of `delayMs` and all of it, so that replicas do not come at the same moment. */
+  function schedule(delayMs: number): void {
+    if (closed) return
+    const jitteredMs = delayMs * (0.5 + Math.random() / 2)
+    nextAttemptAtMs = now().getTime() + jitteredMs
+    timer = setTimeout(start, jitteredMs)
+    timer.unref()
+  }
+
+  start()
+  return {
+    id,
+    settings,
+    keys,
+    configuration: async () => {
+      if (discovered === undefined) await attempt
+      if (discovered !== undefined) return discovered.configuration
+      const waitSeconds = Math.ceil((nextAttemptAtMs - now().getTime()) / 1000)
+      throw unavailable(
+        id,
+        providerFault(lastError ?? 'not discovered yet'),
+        Math.max(1, waitSeconds),
+      )
+    },
+    status: () => ({
+      id,
+      issuer: settings.issuer,
+      ready: discovered !== undefined && keys.usable(),
+      discoveredAt: discovered?.at,
+      keysFetchedAt: keys.fetchedAt(),
+      usingCached: discovered !== undefined && lastError !== undefined,
+      lastError,
+    }),
+    close: () => {
+      closed = true
+      clearTimeout(timer)
+      limited.close()
+    },
+  }
+}
+
+/** OpenID Connect Discovery section 4, with the issuer compared as IAM needs it: one trailing slash is forgiven. */
+async function discover(
+  settings: ProviderSettings,
+  fetchFunction: Fetch,
+): Promise<oidc.Configuration> {
+  const url = `${withoutTrailingSlash(settings.issuer)}/.well-known/openid-configuration`
+  const { client_id: clientId = 'tts', client_secret: secret } = settings
+  const authentication = secret === undefined ? oidc.None() : oidc.ClientSecretBasic(secret)
+  const configuration = await oidc.discovery(new URL(url), clientId, undefined, authentication, {
+    timeout: settings.timeout_seconds,
+    [oidc.customFetch]: fetchFunction as oidc.CustomFetch,
+    // limited-fetch decides instead: https, or http on this machine.
+    execute: [oidc.allowInsecureRequests],
+  })
+  checkMetadata(settings.issuer, configuration.serverMetadata())
+  return configuration
+}
+
+function checkMetadata(issuer: string, metadata: oidc.ServerMetadata): void {
+  if (withoutTrailingSlash(metadata.issuer) !== withoutTrailingSlash(issuer)) {
+    throw providerFault('its discovery document names another issuer')
+  }
+  if (metadata.jwks_uri === undefined) throw providerFault('it publishes no keys (jwks_uri)')
+  const endpoints = ['jwks_uri', 'introspection_endpoint', 'userinfo_endpoint'] as const
+  for (const name of endpoints) {
+    const url = metadata[name]
+    if (url !== undefined && !isAcceptableUrl(url.split('?')[0] ?? '')) {
+      throw providerFault(`its ${name} is not an https URL`)
+    }
+  }
+}

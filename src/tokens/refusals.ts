@@ -1,0 +1,141 @@
+import { errors as jose } from 'jose'
+import { ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
+import { TtsError } from '../errors.ts'
+
+/** The checks that a token can fail, as they are named in answers, logs and the audit trail. */
+export type TokenCheck =
+  | 'size'
+  | 'format'
+  | 'critical_header'
+  | 'issuer'
+  | 'algorithm'
+  | 'key'
+  | 'signature'
+  | 'type'
+  | 'subject'
+  | 'missing_expiry'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'lifetime'
+  | 'audience'
+  | 'profile_version'
+  | 'claims'
+  | 'active'
+  | 'scope'
+  | 'userinfo'
+  | 'user'
+
+/** A token that is not valid here (RFC 6750 section 3.1, `invalid_token`). */
+export function refusal(
+  check: TokenCheck,
+  message: string,
+  remedy: string,
+  cause?: unknown,
+): TtsError {
+  return new TtsError('invalid_token', message, {
+    check,
+    remedy,
+    ...(cause !== undefined && { cause: harmless(cause) }),
+  })
+}
+
+/** The provider could not be asked; the token may be good or bad. */
+export function unavailable(providerId: string, cause: unknown, retryAfterSeconds = 5): TtsError {
+  return new TtsError(
+    'provider_unavailable',
+    `the identity provider ${providerId} cannot be reached or does not answer sensibly`,
+    {
+      check: 'provider',
+      retryAfterSeconds,
+      remedy: `providers.${providerId}: ${inWords(cause)}; \`tts check\` shows more`,
+      cause: harmless(cause),
+    },
+  )
+}
+
+/** Renames an error of jose's signature verification. Claim failures never get here. */
+export function fromJose(error: unknown): TtsError {
+  if (error instanceof TtsError) return error
+  const code = error instanceof jose.JOSEError ? error.code : undefined
+  switch (code) {
+    case 'ERR_JOSE_ALG_NOT_ALLOWED':
+      return refusal(
+        'algorithm',
+        'the token is signed by an algorithm that is not accepted here',
+        'providers.<id>.algorithms lists what is accepted',
+      )
+    case 'ERR_JWKS_NO_MATCHING_KEY':
+    case 'ERR_JWKS_MULTIPLE_MATCHING_KEYS':
+      return refusal(
+        'key',
+        'the token is signed by a key that its issuer does not publish',
+        'the issuer may have changed its keys a moment ago: try again after providers.<id>.jwks_cooldown_seconds',
+        error,
+      )
+    case 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED':
+      return refusal(
+        'signature',
+        'the signature of the token is wrong',
+        'the token was changed on its way or does not come from its issuer',
+      )
+    default:
+      return refusal(
+        'format',
+        'the token is not a well-formed signed JWT',
+        'only signed access tokens (JWS, RFC 7519) are understood; encrypted ones are not',
+        error,
+      )
+  }
+}
+
+/** What went wrong with a provider, in words and with nothing secret in them. */
+export function inWords(error: unknown): string {
+  if (error instanceof TtsError) return error.remedy ?? error.message
+  if (error instanceof ResponseBodyError) {
+    return `it answered ${safeWord(error.error)} (HTTP ${error.status})`
+  }
+  if (error instanceof WWWAuthenticateChallengeError) return `it answered HTTP ${error.status}`
+  if (error instanceof Error && error.name === 'TimeoutError') return 'no answer in time'
+  const code = codeOf(error)
+  if (code === 'OAUTH_TIMEOUT') return 'no answer in time'
+  if (code === 'ECONNREFUSED') return 'the connection was refused'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its host name is not known'
+  if (error instanceof ClientError) return clientErrorInWords(error)
+  const cause = error instanceof Error ? error.cause : undefined
+  if (cause !== undefined) return inWords(cause)
+  return error instanceof Error && error.name === 'ProviderFault'
+    ? error.message
+    : 'the connection failed'
+}
+
+/** A fault of the provider that we found ourselves; its message is ours and harmless. */
+export function providerFault(message: string): Error {
+  return Object.assign(new Error(message), { name: 'ProviderFault' })
+}
+
+function clientErrorInWords(error: ClientError): string {
+  if (error.cause instanceof Response) return `it answered HTTP ${error.cause.status}`
+  const cause = error.cause
+  if (cause instanceof Error && (cause.name === 'ProviderFault' || codeOf(cause) !== undefined)) {
+    return inWords(cause)
+  }
+  return cause instanceof TypeError ? inWords(cause) : 'its answer could not be understood'
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
+
+function safeWord(word: string): string {
+  return /^[a-z_]{1,40}$/.test(word) ? word : 'an error'
+}
+
+/**
+ * Errors of the libraries carry responses, request headers and claim sets. What goes into our log is name, code and
+ * words.
+ */
+function harmless(error: unknown): Error {
+  const code = codeOf(error) ?? (error instanceof Error ? error.name : 'unknown')
+  return new Error(`${code}: ${inWords(error)}`)
+}

@@ -1,0 +1,76 @@
+import * as oidc from 'openid-client'
+import type { ProviderSettings } from '../config/provider-schema.ts'
+import type { Claims } from './claim-checks.ts'
+import { isClientOnly } from './identity-checks.ts'
+import type { Provider } from './providers.ts'
+import { providerFault, refusal, unavailable } from './refusals.ts'
+
+/** Claims in which providers tell groups: IAM, WLCG, Keycloak and its kin, EGI Check-in and AARC. */
+const GROUP_CLAIMS = [
+  'groups',
+  'wlcg.groups',
+  'roles',
+  'realm_access',
+  'eduperson_entitlement',
+  'entitlements',
+]
+
+/** Whether UserInfo has to be asked. A client alone has no UserInfo. */
+export function wantsUserInfo(claims: Claims, settings: ProviderSettings): boolean {
+  if (settings.userinfo === 'never' || isClientOnly(claims)) return false
+  return settings.userinfo === 'always' || !GROUP_CLAIMS.some((name) => claims[name] !== undefined)
+}
+
+/**
+ * The claims of UserInfo (OpenID Connect Core section 5.3), for the same subject.
+ * @throws TtsError `invalid_token` when the provider refuses the token, else `provider_unavailable`
+ */
+export async function fetchUserInfo(
+  token: string,
+  sub: string,
+  provider: Provider,
+): Promise<Claims> {
+  const configuration = await provider.configuration()
+  if (configuration.serverMetadata().userinfo_endpoint === undefined) {
+    throw unavailable(provider.id, providerFault('it has no UserInfo endpoint'))
+  }
+  let claims: Claims
+  try {
+    claims = await oidc.fetchUserInfo(configuration, token, oidc.skipSubjectCheck)
+  } catch (error) {
+    if (isRefusal(error)) {
+      throw refusal(
+        'userinfo',
+        'the provider does not take the token at UserInfo',
+        'the token must have the scope openid (and profile for groups), and must not be revoked',
+        error,
+      )
+    }
+    throw unavailable(provider.id, error)
+  }
+  if (claims['sub'] === sub) return claims
+  throw refusal(
+    'subject',
+    'the token and UserInfo speak of different subjects',
+    'OpenID Connect Core section 5.3.2: the provider mixes users up, report it to its operator',
+  )
+}
+
+/** Claims about the token itself; UserInfo tells of the user and has no say in these. */
+const TOKEN_CLAIMS = new Set(
+  'iss aud exp nbf iat jti scope client_id azp typ cnf act wlcg.ver'.split(' '),
+)
+
+/** UserInfo adds what the token does not tell of the user, and never changes what it does. */
+export function mergeUserInfo(claims: Claims, userInfo: Claims): Claims {
+  const added = Object.entries(userInfo).filter(([name]) => !TOKEN_CLAIMS.has(name))
+  return { ...Object.fromEntries(added), ...claims }
+}
+
+function isRefusal(error: unknown): boolean {
+  const known =
+    error instanceof oidc.WWWAuthenticateChallengeError || error instanceof oidc.ResponseBodyError
+  if (known) return error.status === 401 || error.status === 403
+  const response = error instanceof oidc.ClientError ? error.cause : undefined
+  return response instanceof Response && (response.status === 401 || response.status === 403)
+}

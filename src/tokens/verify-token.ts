@@ -1,0 +1,197 @@
+import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
+import { TtsError } from '../errors.ts'
+import { scopesOf, type Claims } from './claim-checks.ts'
+import { checkScopes, checkUser, clientIdOf, isClientOnly } from './identity-checks.ts'
+import { checkIntrospection, fetchIntrospection } from './introspection.ts'
+import { checkTokenText, readUnverified, verifyJwt, type UnverifiedJwt } from './jwt.ts'
+import {
+  createProvider,
+  type Provider,
+  type ProviderDependencies,
+  type ProviderStatus,
+} from './providers.ts'
+import { refusal } from './refusals.ts'
+import { createTokenCache, type Remembered } from './token-cache.ts'
+import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
+import type { VerifiedToken } from './verified-token.ts'
+
+/** What the verifier is made with. */
+export interface TokenVerifierDependencies extends ProviderDependencies {
+  /** Settings by provider id; opaque tokens are tried in this order. */
+  readonly providers: Readonly<Record<string, ProviderSettings>>
+}
+
+/** Turns bearer tokens into verified ones. */
+export interface TokenVerifier {
+  /**
+   * Verifies a token; `signal` ends the wait of this caller only.
+   * @throws TtsError `invalid_token`, `insufficient_scope`, `provider_unavailable` or `overloaded`
+   */
+  verify(token: string, signal?: AbortSignal): Promise<VerifiedToken>
+  /** How each provider is doing. */
+  status(): readonly ProviderStatus[]
+  /** The providers themselves, for `explainToken`. */
+  readonly providers: readonly Provider[]
+  /** Stops what runs in the background. */
+  close(): void
+}
+
+/** At most this many providers are asked about one opaque token. */
+const MAX_PROVIDERS_ASKED = 8
+
+/** Starts discovery of all providers in the background and answers at once. */
+export function createTokenVerifier(dependencies: TokenVerifierDependencies): TokenVerifier {
+  const { now } = dependencies
+  const providers = Object.entries(dependencies.providers).map(([id, settings]) =>
+    createProvider(id, settings, dependencies),
+  )
+  const cache = createTokenCache({ now })
+  return {
+    providers,
+    verify: async (token, signal) => {
+      checkTokenText(token)
+      const verified = cache.resolve(token, () => verifyToken(token, providers, now))
+      return signal === undefined ? verified : abandonable(verified, signal)
+    },
+    status: () => providers.map((provider) => provider.status()),
+    close: () => {
+      for (const provider of providers) provider.close()
+    },
+  }
+}
+
+/** The story of a token, from text to verified claims. */
+async function verifyToken(
+  token: string,
+  providers: readonly Provider[],
+  now: () => Date,
+): Promise<Remembered> {
+  const unverified = readUnverified(token)
+  return unverified === undefined
+    ? verifyOpaque(token, providers, now)
+    : verifySigned(token, findProvider(unverified, providers), now)
+}
+
+async function verifySigned(
+  token: string,
+  provider: Provider,
+  now: () => Date,
+): Promise<Remembered> {
+  const signed = await verifyJwt(token, provider, now())
+  if (provider.settings.introspect !== 'always') {
+    return finish(token, { provider, claims: signed, introspected: false }, now)
+  }
+  const answer = await fetchIntrospection(token, provider)
+  const claims = checkIntrospection(answer, provider, { now: now(), signed })
+  return finish(token, { provider, claims, introspected: true }, now)
+}
+
+/** An opaque token does not tell its issuer: each provider that introspects is asked, in order. */
+async function verifyOpaque(
+  token: string,
+  providers: readonly Provider[],
+  now: () => Date,
+): Promise<Remembered> {
+  const asked = providers.filter(({ settings }) => settings.introspect !== 'never')
+  let cannotTell: TtsError | undefined
+  for (const provider of asked.slice(0, MAX_PROVIDERS_ASKED)) {
+    try {
+      const answer = await fetchIntrospection(token, provider)
+      if (answer['active'] !== true) continue
+      const claims = checkIntrospection(answer, provider, { now: now() })
+      return await finish(token, { provider, claims, introspected: true }, now)
+    } catch (error) {
+      if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
+      cannotTell ??= error
+    }
+  }
+  throw cannotTell ?? unknownOpaque(asked.length)
+}
+
+interface Found {
+  readonly provider: Provider
+  readonly claims: Claims
+  readonly introspected: boolean
+}
+
+/** What JWTs and opaque tokens have in common: user, scopes, UserInfo. */
+async function finish(token: string, found: Found, now: () => Date): Promise<Remembered> {
+  const { provider } = found
+  const { settings } = provider
+  checkUser(found.claims, settings)
+  checkScopes(found.claims, settings)
+  const askUserInfo = wantsUserInfo(found.claims, settings)
+  const claims = askUserInfo
+    ? mergeUserInfo(found.claims, await fetchUserInfo(token, String(found.claims['sub']), provider))
+    : found.claims
+  // UserInfo may tell that a "user" is the service account of a client.
+  checkUser(claims, settings)
+  const verified = verifiedToken(provider, claims)
+  const cacheSeconds =
+    found.introspected || askUserInfo
+      ? Math.min(settings.introspection_cache_seconds, settings.token_cache_seconds)
+      : settings.token_cache_seconds
+  const untilMs = Math.min(now().getTime() + cacheSeconds * 1000, verified.expiresAt.getTime())
+  return { token: verified, untilMs }
+}
+
+function verifiedToken({ id, settings }: Provider, claims: Claims): VerifiedToken {
+  return Object.freeze({
+    providerId: id,
+    issuer: settings.issuer,
+    sub: String(claims['sub']),
+    claims: Object.freeze({ ...claims }),
+    scopes: Object.freeze([...scopesOf(claims)]),
+    clientId: clientIdOf(claims),
+    clientOnly: isClientOnly(claims),
+    expiresAt: new Date(Number(claims['exp']) * 1000),
+  })
+}
+
+/**
+ * The provider that an unverified token claims to come from, out of the exact list of those we trust.
+ * @throws TtsError `invalid_token`, check `issuer`
+ */
+export function findProvider(token: UnverifiedJwt, providers: readonly Provider[]): Provider {
+  const { iss } = token.claims
+  const wanted = typeof iss === 'string' ? withoutTrailingSlash(iss) : undefined
+  const provider = providers.find(
+    ({ settings }) => withoutTrailingSlash(settings.issuer) === wanted,
+  )
+  if (provider !== undefined) return provider
+  throw refusal(
+    'issuer',
+    'the token comes from an issuer that is not trusted here',
+    'add the issuer under `providers`, exactly as it stands in the claim iss (one trailing slash does not matter)',
+  )
+}
+
+function unknownOpaque(asked: number): TtsError {
+  return asked === 0
+    ? refusal(
+        'format',
+        'the token is not a signed JWT, and no provider is asked about other tokens',
+        'set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens',
+      )
+    : refusal(
+        'active',
+        'no provider knows the token as active: unknown, expired or revoked',
+        'our client must be allowed to introspect at the provider that issued the token',
+      )
+}
+
+/** Waits no longer than the caller does; the verification itself goes on for others who wait for it. */
+async function abandonable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abandon = (): void =>
+      reject(
+        new TtsError('provider_unavailable', 'the token could not be verified in time', {
+          check: 'provider',
+          retryAfterSeconds: 5,
+        }),
+      )
+    if (signal.aborted) abandon()
+    signal.addEventListener('abort', abandon, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abandon))
+  })
+}
