@@ -63,7 +63,11 @@ function isDuplicate(error: unknown): boolean {
 
 /** A mistake of this program, not of the database: SQLite's generic error, PostgreSQL's class 42. */
 function isProgramError(error: unknown): boolean {
-  return sqliteCode(error) === 1 || /^42/.test(sqlState(error) ?? '') || error instanceof TypeError
+  return (
+    sqliteCode(error) === 1 ||
+    sqlState(error)?.startsWith('42') === true ||
+    error instanceof TypeError
+  )
 }
 
 function sqliteCode(error: unknown): number | undefined {

@@ -119,15 +119,13 @@ describeStores('credentials', ({ newDatabase, open }) => {
       const line = auditLine({
         event: text,
         origin: where,
-        ...{
-          issuer: text,
-          sub: text,
-          serviceId: text,
-          credentialId: text,
-          code: text,
-          check: text,
-          detail: text,
-        },
+        issuer: text,
+        sub: text,
+        serviceId: text,
+        credentialId: text,
+        code: text,
+        check: text,
+        detail: text,
         at: at(DAY_MS),
       })
       await store.recordCredential(made, line)

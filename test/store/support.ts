@@ -30,11 +30,11 @@ export const origin = { requestId: 'req-1', address: '192.0.2.7', interface: 'na
 export interface StoreFixture {
   readonly kind: Store['kind']
   /** Settings of an empty database of its own. */
-  newDatabase(overrides?: Partial<StoreSettings>): Promise<StoreSettings>
+  readonly newDatabase: (overrides?: Partial<StoreSettings>) => Promise<StoreSettings>
   /** A store that is closed after the test. */
-  open(settings: StoreSettings, masterKeys?: MasterKeys): Promise<Store>
+  readonly open: (settings: StoreSettings, masterKeys?: MasterKeys) => Promise<Store>
   /** Raw SQL past the store. */
-  query(settings: StoreSettings, sql: string): Promise<unknown[]>
+  readonly query: (settings: StoreSettings, sql: string) => Promise<unknown[]>
 }
 
 /** Runs the same cases on SQLite and on a real PostgreSQL; a missing PostgreSQL is one visible skipped test. */

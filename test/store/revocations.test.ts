@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import type { CrlRecord, RevokedCertificate } from '../../src/domain/records.ts'
+import { DAY_MS, describeStores, newCredential, newEndEntity, NOW, origin } from './support.ts'
+
+const later = new Date(NOW.getTime() + 60_000)
+
+/** A CRL whose DER says its number and what is on it. */
+async function buildCrl(
+  number: number,
+  revoked: readonly RevokedCertificate[],
+): Promise<Omit<CrlRecord, 'number' | 'revocations'>> {
+  await sleep(2)
+  const der = Buffer.from(JSON.stringify({ number, serials: revoked.map((entry) => entry.serial) }))
+  return { thisUpdate: NOW, nextUpdate: new Date(NOW.getTime() + DAY_MS), der }
+}
+
+describeStores('revocations', ({ newDatabase, open, query }) => {
+  test('revoking a credential revokes its EEC, all credentials under it and removes the held key', async () => {
+    const settings = await newDatabase()
+    const store = await open(settings)
+    const { identity, serial } = await newEndEntity(store)
+    const first = await newCredential(store, identity, serial)
+    const second = await newCredential(store, identity, serial)
+    const request = { credentialId: first.id, reason: 'keyCompromise', at: NOW, origin } as const
+    const revocation = await store.revoke({ ...request, identityId: identity.id })
+    expect(revocation).toMatchObject({
+      credentialId: first.id,
+      endEntitySerial: serial,
+      newlyRevoked: true,
+    })
+    expect(revocation.affectedCredentialIds.toSorted()).toEqual([first.id, second.id].toSorted())
+    for (const view of await store.listCredentials({})) {
+      expect(view).toMatchObject({ revokedAt: NOW, revocationReason: 'keyCompromise' })
+    }
+    expect(await query(settings, 'select serial from end_entity_keys')).toEqual([])
+    expect(await store.findHeldEndEntity(identity.id, NOW, 'rsa-2048')).toBeUndefined()
+    expect(await store.listAudit({ limit: 1 })).toMatchObject([
+      {
+        event: 'credential.revoked',
+        outcome: 'allowed',
+        credentialId: first.id,
+        detail: 'keyCompromise',
+        origin,
+      },
+    ])
+  })
+
+  test('a second revocation changes nothing and keeps the first time and reason', async () => {
+    const store = await open(await newDatabase())
+    const { identity, serial } = await newEndEntity(store)
+    const made = await newCredential(store, identity, serial)
+    const request = { credentialId: made.id, at: NOW, origin }
+    await store.revoke({ ...request, reason: 'superseded' })
+    const lines = await store.listAudit({})
+    const again = await store.revoke({ ...request, reason: 'keyCompromise', at: later })
+    expect(again).toMatchObject({ newlyRevoked: false, affectedCredentialIds: [made.id] })
+    expect(await store.findCredential(made.id)).toMatchObject({
+      revokedAt: NOW,
+      revocationReason: 'superseded',
+    })
+    expect(await store.countRevocations()).toBe(1)
+    expect(await store.listAudit({})).toEqual(lines)
+  })
+
+  test('of many at once exactly one is the revocation', async () => {
+    const settings = await newDatabase()
+    const stores = [await open(settings), await open(settings)]
+    const { identity, serial } = await newEndEntity(stores[0]!)
+    const made = await newCredential(stores[0]!, identity, serial)
+    const done = await Promise.all(
+      Array.from({ length: 8 }, (_, index) =>
+        stores[index % 2]!.revoke({ credentialId: made.id, reason: 'superseded', at: NOW, origin }),
+      ),
+    )
+    expect(done.filter((revocation) => revocation.newlyRevoked)).toHaveLength(1)
+  })
+
+  test('a credential of another identity, or none, is not found, in the same words', async () => {
+    const store = await open(await newDatabase())
+    const { identity, serial } = await newEndEntity(store)
+    const made = await newCredential(store, identity, serial)
+    const common = { reason: 'unspecified', at: NOW, origin, identityId: randomUUID() } as const
+    const foreign = store.revoke({ ...common, credentialId: made.id })
+    const missing = store.revoke({ ...common, credentialId: randomUUID() })
+    await expect(foreign).rejects.toMatchObject({
+      code: 'not_found',
+      message: 'There is no such credential',
+    })
+    await expect(missing).rejects.toMatchObject({
+      code: 'not_found',
+      message: 'There is no such credential',
+    })
+    expect(await store.countRevocations()).toBe(0)
+  })
+
+  test('a CRL carries what was revoked before it, as long as that has not ended', async () => {
+    const store = await open(await newDatabase())
+    expect(await store.latestCrl()).toBeUndefined()
+    const { identity, serial } = await newEndEntity(store)
+    const made = await newCredential(store, identity, serial)
+    await store.revoke({ credentialId: made.id, reason: 'affiliationChanged', at: later, origin })
+    let seen: readonly RevokedCertificate[] = []
+    const crl = await store.createCrl(NOW, (number, revoked) => {
+      seen = revoked
+      return buildCrl(number, revoked)
+    })
+    expect(seen).toEqual([{ serial, revokedAt: later, reason: 'affiliationChanged' }])
+    expect(crl).toMatchObject({ number: 1, revocations: 1 })
+    expect(await store.latestCrl()).toEqual(crl)
+    const next = await store.createCrl(new Date(NOW.getTime() + 30 * DAY_MS), buildCrl)
+    expect(JSON.parse(next.der.toString())).toEqual({ number: 2, serials: [] })
+    expect(next.revocations).toBe(1)
+  })
+
+  test('two stores at once never make two CRLs of one number, and records go on meanwhile', async () => {
+    const settings = await newDatabase()
+    const stores = [await open(settings), await open(settings)]
+    const { identity, serial } = await newEndEntity(stores[0]!)
+    const crls = Array.from({ length: 12 }, (_, index) =>
+      stores[index % 2]!.createCrl(NOW, buildCrl),
+    )
+    const records = Array.from({ length: 40 }, async (_, index) => {
+      await sleep(index % 10)
+      return await newCredential(stores[index % 2]!, identity, serial)
+    })
+    const made = await Promise.all(crls)
+    await Promise.all(records)
+    expect(made.map((crl) => crl.number).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 12 }, (_, n) => n + 1),
+    )
+    for (const crl of made)
+      expect(JSON.parse(crl.der.toString())).toMatchObject({ number: crl.number })
+    expect((await stores[0]!.latestCrl())?.number).toBe(12)
+    expect(await stores[1]!.listCredentials({})).toHaveLength(40)
+  })
+
+  test('revocations during CRLs: the last CRL after them carries them all', async () => {
+    const settings = await newDatabase()
+    const [left, right] = [await open(settings), await open(settings)]
+    const serials: string[] = []
+    const revocations = Array.from({ length: 6 }, async () => {
+      const { identity, serial } = await newEndEntity(left)
+      const made = await newCredential(left, identity, serial)
+      await left.revoke({ credentialId: made.id, reason: 'superseded', at: NOW, origin })
+      serials.push(serial)
+      // Whatever revocation has been answered is on the next CRL.
+      const known = [...serials]
+      const crl = await right.createCrl(NOW, buildCrl)
+      const { serials: carried } = JSON.parse(crl.der.toString()) as { serials: string[] }
+      expect(carried).toEqual(expect.arrayContaining(known))
+      expect(crl.revocations).toBeLessThanOrEqual(carried.length)
+    })
+    await Promise.all(revocations)
+    expect(await left.countRevocations()).toBe(6)
+  })
+
+  test('a builder that fails or hangs leaves no CRL and lets the next one through', async () => {
+    const store = await open(await newDatabase({ timeout_seconds: 0.5 }))
+    await expect(
+      store.createCrl(NOW, () => Promise.reject(new Error('HSM gone'))),
+    ).rejects.toMatchObject({
+      code: 'internal',
+      check: 'crl_build',
+    })
+    await expect(store.createCrl(NOW, () => new Promise(() => undefined))).rejects.toMatchObject({
+      code: 'store_unavailable',
+    })
+    expect((await store.createCrl(NOW, buildCrl)).number).toBe(1)
+    await store.ping()
+  })
+})

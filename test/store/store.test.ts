@@ -1,0 +1,161 @@
+import { execFileSync } from 'node:child_process'
+import { chmod, readdir, stat } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { storeSettings } from '../../src/config/store-schema.ts'
+import { openStore } from '../../src/store/store.ts'
+import {
+  auditLine,
+  describeStores,
+  newCredential,
+  newEndEntity,
+  newMasterKeys,
+  NOW,
+} from './support.ts'
+
+describeStores('a store', ({ kind, newDatabase, open, query }) => {
+  test('says what it is and answers a ping', async () => {
+    const store = await open(await newDatabase())
+    expect(store.kind).toBe(kind)
+    await Promise.all([store.ping(), store.ping(), store.ping()])
+  })
+
+  test('several that start at once on an empty database all find the schema', async () => {
+    const settings = await newDatabase()
+    const masterKeys = newMasterKeys()
+    const stores = await Promise.all(Array.from({ length: 4 }, () => open(settings, masterKeys)))
+    await Promise.all(stores.map((store) => store.recordAudit(auditLine())))
+    expect(await stores[0]!.listAudit({})).toHaveLength(4)
+    expect(await query(settings, 'select name from kysely_migration')).toHaveLength(1)
+  })
+
+  test('what is recorded is there after closing and opening again', async () => {
+    const settings = await newDatabase()
+    const masterKeys = newMasterKeys()
+    const first = await open(settings, masterKeys)
+    const { identity, serial, held } = await newEndEntity(first)
+    const made = await newCredential(first, identity, serial)
+    await first.close()
+    const second = await open(settings, masterKeys)
+    expect(await second.findCredential(made.id)).toMatchObject({ id: made.id })
+    expect(await second.findHeldEndEntity(identity.id, NOW, 'rsa-2048')).toEqual(held)
+  })
+
+  test('a database of a newer version is refused', async () => {
+    const settings = await newDatabase()
+    await (await open(settings)).close()
+    await query(
+      settings,
+      `insert into kysely_migration (name, timestamp) values ('9999_future', '2030') returning name`,
+    )
+    await expect(open(settings)).rejects.toMatchObject({
+      code: 'configuration',
+      check: 'schema_version',
+    })
+  })
+
+  test('closing finishes what was begun; later calls are refused; closing twice is no fault', async () => {
+    const settings = await newDatabase()
+    const store = await open(settings)
+    const begun = Array.from({ length: 300 }, () => store.recordAudit(auditLine()))
+    const closed = store.close()
+    await expect(store.recordAudit(auditLine())).rejects.toMatchObject({ code: 'shutting_down' })
+    await Promise.all([...begun, closed, store.close()])
+    await expect(store.ping()).rejects.toMatchObject({ code: 'shutting_down' })
+    expect(await query(settings, 'select id from audit')).toHaveLength(300)
+  })
+})
+
+describeStores('a database that is held up', ({ kind, newDatabase, open, query }) => {
+  test('gives store_unavailable within the deadline, and works again after', async () => {
+    const settings = await newDatabase({ timeout_seconds: 0.3 })
+    const [store, other] = [await open(settings), await open(settings)]
+    // A CRL under way holds SQLite's write lock; on PostgreSQL only other CRLs wait for it.
+    const build = (): Promise<never> => new Promise(() => undefined)
+    const holding = other.createCrl(NOW, build).catch(() => undefined)
+    const waiting = kind === 'sqlite' ? store.recordAudit(auditLine()) : store.createCrl(NOW, build)
+    const started = performance.now()
+    // Reading goes on meanwhile.
+    expect(await store.listAudit({})).toEqual([])
+    expect(performance.now() - started).toBeLessThan(250)
+    await expect(Promise.all([waiting, holding])).rejects.toMatchObject({
+      code: 'store_unavailable',
+    })
+    await expect
+      .poll(() =>
+        store.recordAudit(auditLine()).then(
+          () => 'recorded',
+          () => 'refused',
+        ),
+      )
+      .toBe('recorded')
+    expect(await query(settings, 'select number from crls')).toEqual([])
+  })
+})
+
+test('SQLite files are private from the start, whatever the umask', async () => {
+  const directory = execFileSync('mktemp', ['-d']).toString().trim()
+  const path = join(directory, 'new', 'tts.db')
+  const previous = process.umask(0)
+  try {
+    const store = await openStore({
+      settings: storeSettings.parse({ path }),
+      masterKeys: newMasterKeys(),
+      now: () => NOW,
+    })
+    await store.recordAudit(auditLine())
+    expect((await stat(dirname(path))).mode & 0o777).toBe(0o700)
+    expect((await readdir(dirname(path))).toSorted()).toEqual([
+      'tts.db',
+      'tts.db-shm',
+      'tts.db-wal',
+    ])
+    for (const name of await readdir(dirname(path))) {
+      expect((await stat(join(dirname(path), name))).mode & 0o777, name).toBe(0o600)
+    }
+    await store.close()
+    await chmod(path, 0o644)
+    await expect(
+      openStore({
+        settings: storeSettings.parse({ path }),
+        masterKeys: newMasterKeys(),
+        now: () => NOW,
+      }),
+    ).rejects.toMatchObject({ code: 'configuration', remedy: `chmod 600 '${path}'` })
+  } finally {
+    process.umask(previous)
+    execFileSync('rm', ['-r', directory])
+  }
+})
+
+test('a PostgreSQL that accepts and never answers is given up within the deadline', async () => {
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const password = 'do-not-show-this'
+  const settings = storeSettings.parse({
+    url: `postgres://u:${password}@127.0.0.1:${port}/d`,
+    timeout_seconds: 0.3,
+  })
+  const started = performance.now()
+  const refusal: unknown = await openStore({
+    settings,
+    masterKeys: newMasterKeys(),
+    now: () => NOW,
+  }).catch((error: unknown) => error)
+  silent.close()
+  expect(refusal).toMatchObject({ code: 'store_unavailable', retryAfterSeconds: 1 })
+  expect(performance.now() - started).toBeLessThan(5000)
+  expect(JSON.stringify(refusal, Object.getOwnPropertyNames(refusal))).not.toContain(password)
+})
+
+test.for([
+  { name: 'an unknown key', value: { file: 'x' } },
+  { name: 'a url of another database', value: { url: 'mysql://x/y' } },
+  { name: 'one connection, which a CRL would block', value: { pool_size: 1 } },
+  { name: 'no time', value: { timeout_seconds: 0 } },
+])('settings with $name are refused', ({ value }) => {
+  expect(storeSettings.safeParse(value).success).toBe(false)
+})
