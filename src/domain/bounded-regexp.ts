@@ -1,0 +1,29 @@
+import { createContext, Script } from 'node:vm'
+
+/** Longer values are not looked at. */
+const MAX_VALUE_CHARACTERS = 1024
+/** Far more than any sane pattern needs for such a value. */
+const TIMEOUT_MS = 25
+
+/**
+ * One context in which only regular expressions run. Node's engine backtracks, so that `(a+)+$` could hold up the whole
+ * process; a run in a context is the one thing that node can interrupt.
+ */
+const inputs = Object.assign(Object.create(null) as object, { source: '', value: '' })
+const context = createContext(inputs)
+const script = new Script(`
+  compiled = globalThis.compiled ?? new Map()
+  compiled.has(source) || compiled.set(source, new RegExp(source, 'u'))
+  compiled.get(source).test(value)
+`)
+
+/**
+ * Whether the value has a part that matches. The source was checked when the configuration was read.
+ * Throws Error when the value is longer than 1024 characters or the match takes more than 25 ms.
+ */
+export function matchesWithinBounds(source: string, value: string): boolean {
+  if (value.length > MAX_VALUE_CHARACTERS) throw new Error('the claim is too long for a regexp')
+  inputs.source = source
+  inputs.value = value
+  return script.runInContext(context, { timeout: TIMEOUT_MS }) === true
+}

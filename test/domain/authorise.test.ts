@@ -1,0 +1,242 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { z } from 'zod'
+import { rulesSettings, unknownRuleProviders } from '../../src/config/rules-schema.ts'
+import { assertAuthorised, authorise, findClaim } from '../../src/domain/authorise.ts'
+import { TtsError } from '../../src/errors.ts'
+
+type RulesInput = z.input<typeof rulesSettings>
+type Condition = NonNullable<RulesInput['allow']>[number]['claims'][string]
+
+const decide = (rules: RulesInput, claims: Record<string, unknown>, providerId = 'iam') =>
+  authorise(rulesSettings.parse(rules), { providerId, claims })
+const rule = (key: string, condition: Condition, provider = 'any') => ({
+  provider,
+  claims: { [key]: condition },
+})
+
+describe('one condition', () => {
+  test.for<{ condition: Condition; value: unknown; allowed: boolean; forbidden: boolean }>([
+    { condition: { contains: 'cms' }, value: ['cms', 'x'], allowed: true, forbidden: true },
+    { condition: { contains: 'cms' }, value: ['cms/production'], allowed: false, forbidden: false },
+    { condition: { contains: 'cms' }, value: 'the cms group', allowed: true, forbidden: true },
+    { condition: { contains: 'cms' }, value: 'atlas', allowed: false, forbidden: false },
+    { condition: { contains: '1' }, value: [1], allowed: false, forbidden: false },
+    { condition: { is_member_of: ['a', 'b'] }, value: 'b', allowed: true, forbidden: true },
+    { condition: { is_member_of: 'a, b' }, value: 'b', allowed: true, forbidden: true },
+    { condition: { is_member_of: ['a,b'] }, value: 'b', allowed: false, forbidden: false },
+    { condition: { is_member_of: ['a'] }, value: ['a'], allowed: false, forbidden: false },
+    { condition: { equals: 'a' }, value: 'a', allowed: true, forbidden: true },
+    { condition: { equals: true }, value: 'true', allowed: false, forbidden: false },
+    { condition: { equals: 1 }, value: 1, allowed: true, forbidden: true },
+    { condition: { regexp: 'cms' }, value: 'x-cms-y', allowed: true, forbidden: true },
+    { condition: { regexp: '^cms$' }, value: 'x-cms', allowed: false, forbidden: false },
+    { condition: { any: true }, value: 0, allowed: true, forbidden: true },
+    { condition: { any: false }, value: 0, allowed: false, forbidden: false },
+    // all operations of a condition must hold
+    { condition: { contains: 'a', regexp: 'b$' }, value: 'ab', allowed: true, forbidden: true },
+    { condition: { contains: 'a', regexp: 'b$' }, value: 'ba', allowed: false, forbidden: false },
+    // a missing claim: allow is false, forbid is true
+    { condition: { any: true }, value: undefined, allowed: false, forbidden: true },
+    { condition: { any: false }, value: undefined, allowed: false, forbidden: true },
+    { condition: { contains: 'cms' }, value: undefined, allowed: false, forbidden: true },
+    { condition: { equals: 'x' }, value: null, allowed: false, forbidden: true },
+    // what cannot be evaluated lets nobody in
+    { condition: { contains: 'cms' }, value: 7, allowed: false, forbidden: true },
+    { condition: { regexp: 'cms' }, value: ['cms'], allowed: false, forbidden: true },
+    { condition: { regexp: 'a' }, value: 'a'.repeat(1025), allowed: false, forbidden: true },
+    {
+      condition: { regexp: '(a+)+$' },
+      value: `${'a'.repeat(40)}!`,
+      allowed: false,
+      forbidden: true,
+    },
+  ])('$condition on $value', ({ condition, value, allowed, forbidden }) => {
+    const claims = { sub: 'u', key: value }
+    expect(decide({ allow: [rule('key', condition)] }, claims).allowed).toBe(allowed)
+    const everybody = rule('sub', { any: true })
+    const decision = decide({ allow: [everybody], forbid: [rule('key', condition)] }, claims)
+    expect(decision.allowed).toBe(!forbidden)
+  })
+})
+
+describe('rules together', () => {
+  const cms = rule('groups', { contains: 'cms' }, 'iam')
+  test.for([
+    { name: 'no rule at all: nobody', rules: {}, allowed: false, reason: /no rule/ },
+    {
+      name: 'only forbid rules: nobody',
+      rules: { forbid: [rule('groups', { contains: 'x' })] },
+      allowed: false,
+      reason: /no rule/,
+    },
+    { name: 'one allow rule', rules: { allow: [cms] }, allowed: true, reason: /allow rule 0/ },
+    {
+      name: 'the second allow rule',
+      rules: { allow: [rule('groups', { contains: 'x' }), cms] },
+      allowed: true,
+      reason: /allow rule 1/,
+    },
+    {
+      name: 'forbid wins',
+      rules: { allow: [cms], forbid: [rule('sub', { equals: 'u' })] },
+      allowed: false,
+      reason: /forbids/,
+    },
+    {
+      name: 'a forbid rule over a claim that is missing',
+      rules: { allow: [cms], forbid: [rule('banned', { equals: true })] },
+      allowed: false,
+      reason: /no claim banned/,
+    },
+    {
+      name: 'a forbid rule of another provider',
+      rules: { allow: [cms], forbid: [rule('banned', { equals: true }, 'other')] },
+      allowed: true,
+      reason: /allow rule 0/,
+    },
+    {
+      name: 'an allow rule of another provider',
+      rules: { allow: [rule('groups', { contains: 'cms' }, 'other')] },
+      allowed: false,
+      reason: /users of the provider iam/,
+    },
+    {
+      name: 'an error in another allow rule',
+      rules: { allow: [cms, rule('groups', { regexp: 'cms' })] },
+      allowed: false,
+      reason: /cannot be evaluated on the claim groups/,
+    },
+    {
+      name: 'a rule with two claims, one false',
+      rules: {
+        allow: [{ provider: 'iam', claims: { groups: { contains: 'cms' }, sub: { equals: 'v' } } }],
+      },
+      allowed: false,
+      reason: /groups, sub/,
+    },
+    {
+      name: 'a forbid rule with two claims, one missing',
+      rules: {
+        allow: [cms],
+        forbid: [{ provider: 'iam', claims: { banned: { equals: true }, sub: { equals: 'v' } } }],
+      },
+      allowed: false,
+      reason: /no claim banned/,
+    },
+  ] satisfies { name: string; rules: RulesInput; allowed: boolean; reason: RegExp }[])(
+    '$name',
+    ({ rules, allowed, reason }) => {
+      const decision = decide(rules, { sub: 'u', groups: ['cms'] })
+      expect(decision.allowed).toBe(allowed)
+      expect(decision.reason).toMatch(reason)
+      expect(decision.remedy === undefined).toBe(allowed)
+    },
+  )
+
+  test('the refusal names the missing claim, and the remedy the switches', () => {
+    const decision = decide({ allow: [cms] }, { sub: 'u' })
+    expect(decision.reason).toContain('groups')
+    expect(decision.remedy).toContain('IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO')
+    expect(decision.trace).toEqual([
+      {
+        list: 'allow',
+        index: 0,
+        provider: 'iam',
+        outcome: 'false',
+        conditions: [{ claim: 'groups', operation: 'contains', outcome: 'missing' }],
+      },
+    ])
+    expect(() => assertAuthorised(decision)).toThrow(TtsError)
+    expect(() => assertAuthorised({ ...decision, allowed: true })).not.toThrow()
+  })
+
+  test('a regexp that backtracks for ever is cut short', () => {
+    const started = performance.now()
+    decide({ allow: [rule('key', { regexp: '(a+)+$' })] }, { key: `${'a'.repeat(1000)}!` })
+    expect(performance.now() - started).toBeLessThan(1000)
+  })
+})
+
+describe('claims by name and path', () => {
+  const claims = {
+    'wlcg.groups': ['/cms'],
+    wlcg: { groups: ['wrong'] },
+    realm_access: { roles: ['r'] },
+    list: ['x'],
+  }
+  test.for([
+    { name: 'wlcg.groups', value: ['/cms'] },
+    { name: 'realm_access.roles', value: ['r'] },
+    { name: 'list.0', value: undefined },
+    { name: 'list.length', value: undefined },
+    { name: 'constructor', value: undefined },
+    { name: 'constructor.name', value: undefined },
+    { name: '__proto__.x', value: undefined },
+    { name: 'realm_access.constructor', value: undefined },
+  ])('$name', ({ name, value }) => {
+    expect(findClaim(claims, name)).toEqual(value)
+  })
+})
+
+describe('the schema refuses', () => {
+  test.for([
+    {
+      name: 'contains on sub',
+      rules: { allow: [rule('sub', { contains: 'a' })] },
+      path: ['allow', 0, 'claims', 'sub', 'contains'],
+    },
+    {
+      name: 'an invalid regexp',
+      rules: { allow: [rule('a', { regexp: '(' })] },
+      path: ['allow', 0, 'claims', 'a', 'regexp'],
+    },
+    {
+      name: 'an unknown operation',
+      rules: { forbid: [rule('a', { starts_with: 'b' } as Condition)] },
+      path: ['forbid', 0, 'claims', 'a'],
+    },
+    {
+      name: 'no operation',
+      rules: { forbid: [rule('a', {})] },
+      path: ['forbid', 0, 'claims', 'a'],
+    },
+    {
+      name: 'no claim',
+      rules: { allow: [{ provider: 'any', claims: {} }] },
+      path: ['allow', 0, 'claims'],
+    },
+    {
+      name: 'no provider',
+      rules: { allow: [{ claims: { a: { any: true } } }] },
+      path: ['allow', 0, 'provider'],
+    },
+    { name: 'an unknown key', rules: { deny: [] }, path: [] },
+  ])('$name', ({ rules, path }) => {
+    const result = rulesSettings.safeParse(rules)
+    expect(result.error?.issues.map((issue) => issue.path)).toEqual(expect.arrayContaining([path]))
+  })
+
+  test('a rule of a provider that is not configured is found', () => {
+    const rules = rulesSettings.parse({ forbid: [rule('a', { any: true }, 'gone')] })
+    expect(unknownRuleProviders(rules, ['iam'])).toEqual([
+      { path: ['forbid', 0, 'provider'], provider: 'gone' },
+    ])
+    expect(unknownRuleProviders(rules, ['gone'])).toEqual([])
+  })
+})
+
+test('whatever the claims are, a decision is made, and only an allow rule lets in', () => {
+  const rules: RulesInput = {
+    allow: [rule('groups', { contains: 'cms' }), rule('sub', { regexp: '^x' })],
+    forbid: [rule('groups', { contains: 'banned' })],
+  }
+  fc.assert(
+    fc.property(fc.dictionary(fc.constantFrom('groups', 'sub', 'x'), fc.jsonValue()), (claims) => {
+      const { allowed, trace } = decide(rules, claims)
+      const allowing = trace.some(({ list, outcome }) => list === 'allow' && outcome === 'true')
+      expect(allowed && !allowing).toBe(false)
+      if (allowed) expect(trace.some(({ outcome }) => outcome === 'error')).toBe(false)
+    }),
+  )
+})
