@@ -58,10 +58,13 @@ export function authorise(rules: RulesSettings, token: Subject): Authorisation {
   return { ...refusedByDefault(allow, token.providerId), trace }
 }
 
-/** @throws TtsError `access_denied`, check `authorisation`, with reason and remedy of a refusal */
-export function assertAuthorised(authorisation: Authorisation): void {
-  if (authorisation.allowed) return
-  const { reason, remedy } = authorisation
+/** @throws TtsError `access_denied`, check `authorisation`, unless the service's rules let the token in */
+export function requireAuthorised(
+  service: { readonly authz: RulesSettings },
+  token: Subject,
+): void {
+  const { allowed, reason, remedy } = authorise(service.authz, token)
+  if (allowed) return
   throw new TtsError('access_denied', reason, {
     check: 'authorisation',
     ...(remedy !== undefined && { remedy }),

@@ -38,14 +38,14 @@ export function checkIntrospection(
     )
   }
   const { active: _active, ...told } = answer
-  const claims = withSubject({ iss: provider.settings.issuer, ...told })
-  if (context.signed === undefined) {
-    checkTokenType(claims)
-    checkClaims(claims, { settings: provider.settings, now: context.now })
-    return claims
+  if (context.signed !== undefined) {
+    checkSamePerson(context.signed, told)
+    return { ...told, ...context.signed }
   }
-  checkSamePerson(context.signed, claims)
-  return { ...claims, ...context.signed }
+  const claims = withSubject({ iss: provider.settings.issuer, ...told })
+  checkTokenType(claims)
+  checkClaims(claims, { settings: provider.settings, now: context.now })
+  return claims
 }
 
 /** RFC 7662 has no `sub` for a client alone; then the client is whom the token speaks for. */

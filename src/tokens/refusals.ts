@@ -115,11 +115,10 @@ export function providerFault(message: string): Error {
 
 function clientErrorInWords(error: ClientError): string {
   if (error.cause instanceof Response) return `it answered HTTP ${error.cause.status}`
-  const cause = error.cause
-  if (cause instanceof Error && (cause.name === 'ProviderFault' || codeOf(cause) !== undefined)) {
-    return inWords(cause)
-  }
-  return cause instanceof TypeError ? inWords(cause) : 'its answer could not be understood'
+  const { cause } = error
+  const tellsMore =
+    cause instanceof TypeError || (cause instanceof Error && cause.name === 'ProviderFault')
+  return tellsMore ? inWords(cause) : 'its answer could not be understood'
 }
 
 function codeOf(error: unknown): string | undefined {

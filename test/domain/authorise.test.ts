@@ -2,8 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { z } from 'zod'
 import { rulesSettings, unknownRuleProviders } from '../../src/config/rules-schema.ts'
-import { assertAuthorised, authorise, findClaim } from '../../src/domain/authorise.ts'
-import { TtsError } from '../../src/errors.ts'
+import { authorise, findClaim, requireAuthorised } from '../../src/domain/authorise.ts'
 
 type RulesInput = z.input<typeof rulesSettings>
 type Condition = NonNullable<RulesInput['allow']>[number]['claims'][string]
@@ -147,8 +146,15 @@ describe('rules together', () => {
         conditions: [{ claim: 'groups', operation: 'contains', outcome: 'missing' }],
       },
     ])
-    expect(() => assertAuthorised(decision)).toThrow(TtsError)
-    expect(() => assertAuthorised({ ...decision, allowed: true })).not.toThrow()
+  })
+
+  test('requireAuthorised lets in or throws', () => {
+    const authz = rulesSettings.parse({ allow: [cms] })
+    const caller = (groups: string[]) => ({ providerId: 'iam', claims: { sub: 'u', groups } })
+    requireAuthorised({ authz }, caller(['cms']))
+    expect(() => requireAuthorised({ authz }, caller(['x']))).toThrow(
+      expect.objectContaining({ code: 'access_denied', check: 'authorisation' }),
+    )
   })
 
   test('a regexp that backtracks for ever is cut short', () => {
