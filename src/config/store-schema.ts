@@ -16,6 +16,7 @@ export const storeSettings = z.strictObject({
     .describe(
       'Connection string of a PostgreSQL database, for several replicas. Secret: it may hold a password.',
     ),
+  url_file: z.string().min(1).optional().describe('File with the connection string.'),
   pool_size: z
     .int()
     .min(2)

@@ -1,0 +1,244 @@
+/**
+ * The configuration: every key, its default and what it means. The reference in docs/ is made from this file.
+ * Keys are snake_case and reach the code as they are.
+ */
+import { z } from 'zod'
+import { keyKinds } from '../../ca/key.ts'
+import { providersSettings } from './provider-schema.ts'
+import { unknownRuleProviders } from './rules-schema.ts'
+import { servicesSettings } from './service-schema.ts'
+import { storeSettings } from './store-schema.ts'
+
+const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
+const file = z.string().min(1).max(4096)
+
+const listenSettings = z
+  .strictObject({
+    host: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
+    port: z
+      .int()
+      .min(0)
+      .max(65535)
+      .default(8080)
+      .describe('Port to listen on; 0 takes a free one.'),
+    tls_certificate_file: file
+      .optional()
+      .describe(
+        'Certificate and chain in PEM. With it and `tls_key_file` the service speaks HTTPS; the files are read again when they change.',
+      ),
+    tls_key_file: file.optional().describe('Private key of the certificate in PEM.'),
+    trusted_proxies: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Addresses or networks (CIDR) of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Plain HTTP on other than loopback is served only when this is set.',
+      ),
+    public_url: z
+      .url()
+      .optional()
+      .describe(
+        'URL under which clients reach the service, for links in answers and in certificates. Default: made from host and port.',
+      ),
+  })
+  .superRefine((listen, context) => {
+    if ((listen.tls_certificate_file === undefined) !== (listen.tls_key_file === undefined)) {
+      context.addIssue({
+        code: 'custom',
+        path: ['tls_key_file'],
+        message: 'wanted: tls_certificate_file and tls_key_file together, or neither',
+      })
+    }
+    const loopback = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(listen.host)
+    if (!loopback && listen.tls_key_file === undefined && listen.trusted_proxies.length === 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['host'],
+        message:
+          'tokens and private keys would cross the network in clear; set tls_certificate_file and tls_key_file, or name the reverse proxy in trusted_proxies, or listen on 127.0.0.1',
+      })
+    }
+  })
+
+const authoritySettings = z.strictObject({
+  subject: z
+    .string()
+    .min(1)
+    .default('/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA')
+    .describe('Name of the CA as slash-DN, when `tts serve` or `tts ca init` makes one.'),
+  end_entity_base: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Name under which all users stand, as slash-DN. Default: the name of the CA without its last part.',
+    ),
+  key_kind: z
+    .enum(keyKinds)
+    .exclude(['rsa-2048'])
+    .default('rsa-4096')
+    .describe('Kind of the CA key when it is made. RSA is what Globus, MyProxy and XRootD need.'),
+  lifetime_days: z
+    .int()
+    .min(30)
+    .max(7300)
+    .default(3650)
+    .describe('Life of a self-signed CA certificate.'),
+  alias: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+      'wanted: letters, digits, dots, underscores, hyphens',
+    )
+    .default('tts-ca')
+    .describe('Name of the files in the trust-anchor directory.'),
+  passphrase: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Passphrase of the CA key. Better given as a file. Default: one made at random, in DATA_DIR/ca/passphrase.',
+    ),
+  passphrase_file: file.optional().describe('File with the passphrase of the CA key.'),
+  end_entity_key_kind: z
+    .enum(['rsa-2048', 'rsa-3072', 'ec-p256'])
+    .default('rsa-2048')
+    .describe(
+      'Kind of the keys that sign proxies. ec-p256 makes a proxy several times cheaper; Globus code then cannot delegate it further.',
+    ),
+  end_entity_lifetime_seconds: seconds(3600, 34_560_000)
+    .default(950_400)
+    .describe(
+      'Life of the EECs that the service holds, 11 days by default. A proxy never lives longer than its EEC.',
+    ),
+  policy_oids: z
+    .array(z.string().regex(/^[0-2](\.\d+)+$/, 'wanted: a dotted object identifier'))
+    .max(16)
+    .default([])
+    .describe('Certificate policies to claim in EECs. IGTF ones only when accredited.'),
+  crl_url: z
+    .url({ protocol: /^http$/ })
+    .optional()
+    .describe(
+      'http URL of the DER CRL, written into EECs and trust anchors. Default: made from public_url when that is http, else left out.',
+    ),
+  crl_lifetime_seconds: seconds(86_400, 34_560_000)
+    .default(2_592_000)
+    .describe(
+      'From thisUpdate to nextUpdate of a CRL, 30 days by default. An outdated CRL is an outage: relying parties then refuse everything.',
+    ),
+  crl_refresh_seconds: seconds(60, 2_592_000)
+    .default(86_400)
+    .describe('Age at which a new CRL is made though nothing was revoked.'),
+  subject_alternative_name: z
+    .boolean()
+    .default(true)
+    .describe('Write issuer and sub as URI into subjectAltName of EECs.'),
+})
+
+const limitsSettings = z.strictObject({
+  requests_per_second_per_address: z
+    .number()
+    .min(0.1)
+    .max(1e6)
+    .default(50)
+    .describe('Rate of requests per client address (IPv6: per /64).'),
+  burst_per_address: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(500)
+    .describe('Requests that may come at once from one address.'),
+  credentials_per_second_per_identity: z
+    .number()
+    .min(0.01)
+    .max(1e6)
+    .default(10)
+    .describe('Rate of credential requests per identity.'),
+  burst_per_identity: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(200)
+    .describe('Credential requests that may come at once for one identity.'),
+  requests_in_flight: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1000)
+    .describe('Requests worked on at once; what comes beyond is refused with 503.'),
+  request_timeout_seconds: seconds(1, 300).default(30).describe('Deadline of one request.'),
+  body_bytes: z.int().min(1024).max(1_048_576).default(65_536).describe('Largest request body.'),
+  shutdown_seconds: seconds(1, 300)
+    .default(20)
+    .describe('How long requests under way may take to finish after SIGTERM.'),
+  key_pool_size: z
+    .int()
+    .min(0)
+    .max(1000)
+    .default(16)
+    .describe('RSA-2048 keys kept ready for requests without a CSR.'),
+  key_queue: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(64)
+    .describe('Requests that may wait for a key; what comes beyond is refused with 503.'),
+})
+
+/** All of the configuration. */
+export const configurationSchema = z
+  .strictObject({
+    data_dir: file
+      .optional()
+      .describe(
+        'Directory of everything that is kept: CA, master key, SQLite database. Default: $XDG_DATA_HOME/tts, else ~/.local/share/tts.',
+      ),
+    listen: listenSettings.prefault({}).describe('Where the service listens.'),
+    ca: authoritySettings.prefault({}).describe('The certification authority.'),
+    providers: providersSettings
+      .prefault({})
+      .describe('Trusted OpenID providers by id. Without one every token is refused.'),
+    services: servicesSettings
+      .prefault({})
+      .describe(
+        'What credentials can be asked for, by id. Nobody may use a service until an allow rule lets them in.',
+      ),
+    store: storeSettings.prefault({}).describe('Where records are kept.'),
+    limits: limitsSettings.prefault({}).describe('Bounds on what callers may do.'),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])
+          .default('info')
+          .describe('Least level that is logged.'),
+      })
+      .prefault({})
+      .describe('The log, JSON lines on standard output.'),
+    master_key: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Master keys that encrypt keys at rest, lines of id:base64, the first one current. Better left out: DATA_DIR/master-keys is made at random.',
+      ),
+    master_key_file: file.optional().describe('File with the master keys.'),
+  })
+  .superRefine((configuration, context) => {
+    for (const [id, service] of Object.entries(configuration.services)) {
+      for (const { path, provider } of unknownRuleProviders(
+        service.authz,
+        Object.keys(configuration.providers),
+      )) {
+        context.addIssue({
+          code: 'custom',
+          path: ['services', id, 'authz', ...path],
+          message: `wanted: the id of a configured provider, or any; there is no provider ${provider}`,
+        })
+      }
+    }
+  })
+
+/** A checked configuration, defaults filled in. */
+export type Configuration = z.output<typeof configurationSchema>
+export type LimitsSettings = Configuration['limits']
+export type AuthoritySettings = Configuration['ca']

@@ -1,0 +1,152 @@
+/**
+ * The EECs that the service holds for identities, so that it can sign their proxies: one key per identity, made once,
+ * kept encrypted in the store for the life of the EEC and decrypted in memory while it is in use.
+ */
+import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Authority } from '../../ca/authority.ts'
+import { fingerprint, readCertificate } from '../../ca/certificate.ts'
+import { type EndEntityProfile, issueEndEntity } from '../../ca/end-entity.ts'
+import { createSigner, type KeyKind } from '../../ca/key.ts'
+import { parseSlashDn } from '../../ca/name-text.ts'
+import type { EndEntity } from '../../ca/proxy.ts'
+import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
+import { nestedValidity } from '../../ca/validity.ts'
+import type { KeyPool } from './key-pool.ts'
+import type { HeldEndEntity, Identity, Origin, Store } from './records.ts'
+import { subjectUri } from './subject.ts'
+
+export interface EndEntityDependencies {
+  readonly store: Store
+  readonly authority: Authority
+  readonly keyPool: KeyPool
+  readonly now: () => Date
+  readonly randomBytes: (size: number) => Buffer
+  readonly settings: {
+    readonly keyKind: KeyKind
+    readonly lifetimeSeconds: number
+    readonly profile: EndEntityProfile
+    readonly withSubjectUri: boolean
+  }
+}
+
+export interface EndEntityKeeper {
+  /** The identity's EEC that lives at least `lifetimeSeconds` from now (or as long as the CA allows), made when there is none. */
+  hold(identity: Identity, lifetimeSeconds: number, origin: Origin): Promise<EndEntity>
+  /** Forgets what is in memory for the identity, after a revocation. */
+  forget(identityId: string): void
+}
+
+/** Identities whose key is kept in memory at once; each takes a few KiB. */
+const MAX_IN_MEMORY = 10_000
+
+export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndEntityKeeper {
+  const { store, authority, now, settings } = dependencies
+  const inMemory = new LRUCache<string, EndEntity>({ max: MAX_IN_MEMORY })
+  const underWay = new Map<string, Promise<EndEntity>>()
+
+  /** An EEC for less than the whole life is taken only when the CA's own end leaves no more. */
+  const lastsFor = (endEntity: EndEntity, lifetimeSeconds: number): boolean => {
+    const { notAfter } = endEntity.certificate.validity
+    const wanted = now().getTime() + lifetimeSeconds * 1000
+    return notAfter.getTime() >= Math.min(wanted, authority.certificate.validity.notAfter.getTime())
+  }
+
+  async function findOrMake(
+    identity: Identity,
+    lifetimeSeconds: number,
+    origin: Origin,
+  ): Promise<EndEntity> {
+    const held = await store.findHeldEndEntity(identity.id, now(), settings.keyKind)
+    if (held && issuedBy(held, authority)) {
+      const endEntity = openEndEntity(held)
+      if (lastsFor(endEntity, lifetimeSeconds)) return endEntity
+    }
+    return makeEndEntity(dependencies, { identity, origin })
+  }
+
+  return {
+    async hold(identity, lifetimeSeconds, origin) {
+      const remembered = inMemory.get(identity.id)
+      if (remembered && lastsFor(remembered, lifetimeSeconds)) return remembered
+      const flight = underWay.get(identity.id)
+      if (flight) {
+        const endEntity = await flight
+        if (lastsFor(endEntity, lifetimeSeconds)) return endEntity
+      }
+      const started = findOrMake(identity, lifetimeSeconds, origin).finally(() =>
+        underWay.delete(identity.id),
+      )
+      underWay.set(identity.id, started)
+      const endEntity = await started
+      inMemory.set(identity.id, endEntity)
+      return endEntity
+    },
+    forget(identityId) {
+      inMemory.delete(identityId)
+    },
+  }
+}
+
+/** A held EEC of a former CA certificate signs nothing any more: its proxies would not verify. */
+function issuedBy(held: HeldEndEntity, authority: Authority): boolean {
+  const authorityKeyId = authority.signer.publicKey.keyId
+  return held.certificateDer.includes(authorityKeyId)
+}
+
+function openEndEntity(held: HeldEndEntity): EndEntity {
+  const privateKey: KeyObject = createPrivateKey({
+    key: held.privateKeyDer,
+    format: 'der',
+    type: 'pkcs8',
+  })
+  return { certificate: readCertificate(held.certificateDer), signer: createSigner(privateKey) }
+}
+
+async function makeEndEntity(
+  { store, authority, keyPool, now, randomBytes, settings }: EndEntityDependencies,
+  { identity, origin }: { readonly identity: Identity; readonly origin: Origin },
+): Promise<EndEntity> {
+  const privateKey = await keyPool.take(settings.keyKind)
+  const signer = createSigner(privateKey)
+  const at = now()
+  const validity = nestedValidity(at, settings.lifetimeSeconds, authority.certificate.validity)
+  const der = await issueEndEntity(authority, {
+    subject: parseSlashDn(identity.subject),
+    publicKey: signer.publicKey,
+    validity,
+    serial: serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES),
+    profile: settings.profile,
+    ...(settings.withSubjectUri ? subjectUri(identity) : {}),
+  })
+  const certificate = readCertificate(der)
+  const record = {
+    serial: certificate.serial,
+    kind: 'eec' as const,
+    subject: identity.subject,
+    issuerSerial: undefined,
+    ...certificate.validity,
+    fingerprint: fingerprint(der),
+    keyKind: signer.publicKey.kind,
+  }
+  const privateKeyDer = privateKey.export({ type: 'pkcs8', format: 'der' })
+  await store.recordEndEntity(
+    identity.id,
+    { certificate: record, certificateDer: der, privateKeyDer },
+    {
+      at,
+      event: 'end-entity.issued',
+      outcome: 'allowed',
+      origin,
+      issuer: identity.issuer,
+      sub: identity.sub,
+      serviceId: undefined,
+      credentialId: undefined,
+      code: undefined,
+      check: undefined,
+      detail: `serial ${certificate.serial}, ends ${validity.notAfter.toISOString()}`,
+    },
+  )
+  privateKeyDer.fill(0)
+  return { certificate, signer }
+}

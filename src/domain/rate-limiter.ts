@@ -1,0 +1,61 @@
+/** How many credentials an identity may ask for: a token bucket each, by the generic cell rate algorithm. */
+import { LRUCache } from 'lru-cache'
+import { TtsError } from '../errors.ts'
+
+export interface RateLimiter {
+  /** Takes one place; answers 0, or the seconds until there is one. */
+  take(key: string): number
+}
+
+/** Keys remembered at once; the least recently seen ones start anew. */
+const MAX_KEYS = 100_000
+
+/**
+ * @param options.perSecond places that come back each second
+ * @param options.burst places there are at most
+ * @param options.nowMs monotonic clock in milliseconds
+ */
+export function createRateLimiter(options: {
+  readonly perSecond: number
+  readonly burst: number
+  readonly nowMs: () => number
+}): RateLimiter {
+  const intervalMs = 1000 / options.perSecond
+  const toleranceMs = intervalMs * (options.burst - 1)
+  /** Per key: when the bucket is full again. */
+  const fullAt = new LRUCache<string, number>({ max: MAX_KEYS })
+  return {
+    take(key) {
+      const now = options.nowMs()
+      const from = Math.max(fullAt.get(key) ?? now, now)
+      const waitMs = from - now - toleranceMs
+      if (waitMs > 0) return Math.ceil(waitMs / 1000)
+      fullAt.set(key, from + intervalMs)
+      return 0
+    },
+  }
+}
+
+export interface IdentityLimiter {
+  /** @throws {TtsError} `limit_reached` */
+  check(identity: { readonly issuer: string; readonly sub: string }): void
+}
+
+export function createIdentityLimiter(limiter: RateLimiter): IdentityLimiter {
+  return {
+    check({ issuer, sub }) {
+      const retryAfterSeconds = limiter.take(JSON.stringify([issuer, sub]))
+      if (retryAfterSeconds > 0) {
+        throw new TtsError(
+          'limit_reached',
+          'too many credentials were asked for with this identity',
+          {
+            check: 'identity_rate',
+            remedy: 'limits.credentials_per_second_per_identity',
+            retryAfterSeconds,
+          },
+        )
+      }
+    },
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The CA on disk: `ca/ca.pem` (certificate and chain), `ca/ca-key.pem` (PKCS#8, encrypted), `ca/passphrase` (made at random
+ * unless one is configured), `ca/ca.csr` (while an intermediate waits for its certificate).
+ */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Authority,
+  checkAuthorityName,
+  createRootCertificate,
+  openAuthority,
+} from '../../ca/authority.ts'
+import { wholeSeconds } from '../../ca/certificate.ts'
+import { createCsr } from '../../ca/csr.ts'
+import { CaError } from '../../ca/errors.ts'
+import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
+import { parseSlashDn } from '../../ca/name-text.ts'
+import { readPem, toPem } from '../../ca/pem.ts'
+import { decryptPrivateKey, encryptPrivateKey } from '../../ca/private-key.ts'
+import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
+import { BACKDATE_SECONDS } from '../../ca/validity.ts'
+import { TtsError } from '../errors.ts'
+import { createPrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
+
+/** What making or opening the CA needs. */
+export interface AuthorityFilesOptions {
+  readonly dataDirectory: string
+  /** Configured passphrase; undefined: the one in the file, made when there is none. */
+  readonly passphrase: string | undefined
+  readonly randomBytes: (size: number) => Buffer
+}
+
+export interface NewAuthority {
+  /** Slash-DN. */
+  readonly subject: string
+  readonly keyKind: KeyKind
+  readonly lifetimeDays: number
+  readonly now: Date
+}
+
+const MAX_FILE_BYTES = 256 * 1024
+
+/** Paths of the CA's files. */
+export function authorityPaths(dataDirectory: string) {
+  const directory = join(dataDirectory, 'ca')
+  return {
+    directory,
+    certificate: join(directory, 'ca.pem'),
+    privateKey: join(directory, 'ca-key.pem'),
+    passphrase: join(directory, 'passphrase'),
+    request: join(directory, 'ca.csr'),
+  }
+}
+
+/** True when there is a CA with its certificate. */
+export function authorityExists(dataDirectory: string): boolean {
+  return existsSync(authorityPaths(dataDirectory).certificate)
+}
+
+/**
+ * Opens the CA.
+ *
+ * @throws {TtsError} `configuration` naming the file that is wrong and what to do
+ */
+export async function openAuthorityFiles(options: AuthorityFilesOptions): Promise<Authority> {
+  const paths = authorityPaths(options.dataDirectory)
+  const certificates = await readFile(paths.certificate, 'utf8').catch((cause: unknown) => {
+    throw new TtsError('configuration', `the CA certificate ${paths.certificate} cannot be read`, {
+      cause,
+    })
+  })
+  return fromFiles(paths.directory, async () =>
+    openAuthority(
+      certificates,
+      decryptPrivateKey(await keyPem(paths.privateKey), await readPassphrase(options)),
+    ),
+  )
+}
+
+/**
+ * Makes a self-signed CA.
+ *
+ * @throws {TtsError} `conflict` when there is a CA already; `configuration`
+ */
+export async function initAuthorityFiles(
+  options: AuthorityFilesOptions,
+  wanted: NewAuthority,
+): Promise<Authority> {
+  const paths = authorityPaths(options.dataDirectory)
+  return fromFiles(paths.directory, async () => {
+    const subject = parseSlashDn(wanted.subject)
+    checkAuthorityName(subject)
+    const { privateKey } = await newKey(options, wanted.keyKind)
+    const begin = wanted.now.getTime() - BACKDATE_SECONDS * 1000
+    const der = await createRootCertificate({
+      subject,
+      privateKey,
+      validity: {
+        notBefore: wholeSeconds(new Date(begin)),
+        notAfter: wholeSeconds(new Date(begin + wanted.lifetimeDays * 86_400_000)),
+      },
+      serial: serialFrom(options.randomBytes, END_ENTITY_SERIAL_BYTES),
+    })
+    const pem = toPem('CERTIFICATE', der)
+    await writePrivateFile(paths.certificate, pem, { mode: 0o644 })
+    return openAuthority(pem, privateKey)
+  })
+}
+
+/**
+ * Makes a key and a CSR for an intermediate CA and answers the CSR in PEM; asked again it makes the CSR anew for the same key.
+ *
+ * @throws {TtsError} `conflict` when there is a certificate already; `configuration`
+ */
+export async function requestAuthorityFiles(
+  options: AuthorityFilesOptions,
+  wanted: Pick<NewAuthority, 'subject' | 'keyKind'>,
+): Promise<string> {
+  const paths = authorityPaths(options.dataDirectory)
+  return fromFiles(paths.directory, async () => {
+    const subject = parseSlashDn(wanted.subject)
+    checkAuthorityName(subject)
+    const privateKey = existsSync(paths.privateKey)
+      ? decryptPrivateKey(await keyPem(paths.privateKey), await readPassphrase(options))
+      : (await newKey(options, wanted.keyKind)).privateKey
+    const csr = await createCsr(subject, createSigner(privateKey))
+    await writeFile(paths.request, csr, { mode: 0o644 })
+    return csr
+  })
+}
+
+/**
+ * Installs the certificate (and the chain above it, root last) that an outside CA returned.
+ *
+ * @throws {TtsError} `configuration` when it does not fit our key or the chain is not whole
+ */
+export async function installAuthorityFiles(
+  options: AuthorityFilesOptions,
+  certificates: string,
+): Promise<Authority> {
+  const paths = authorityPaths(options.dataDirectory)
+  return fromFiles(paths.directory, async () => {
+    const privateKey = decryptPrivateKey(
+      await keyPem(paths.privateKey),
+      await readPassphrase(options),
+    )
+    const authority = openAuthority(certificates, privateKey)
+    checkAuthorityName(authority.certificate.subject)
+    const pem = readPem(certificates, 'certificates')
+      .filter(({ label }) => label === 'CERTIFICATE')
+      .map(({ der }) => toPem('CERTIFICATE', der))
+      .join('')
+    await writePrivateFile(paths.certificate, pem, { mode: 0o644 })
+    return authority
+  })
+}
+
+async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
+  const paths = authorityPaths(options.dataDirectory)
+  if (existsSync(paths.privateKey) || existsSync(paths.certificate)) {
+    throw new TtsError(
+      'conflict',
+      `there is a CA in ${paths.directory} already; a CA is never overwritten`,
+    )
+  }
+  await mkdir(paths.directory, { recursive: true, mode: 0o700 })
+  const passphrase = await readOrMakePassphrase(options)
+  const privateKey = await generatePrivateKey(kind)
+  await createPrivateFile(paths.privateKey, await encryptPrivateKey(privateKey, passphrase))
+  return { privateKey }
+}
+
+async function keyPem(path: string): Promise<string> {
+  return (await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES })).toString('utf8')
+}
+
+async function readPassphrase(options: AuthorityFilesOptions): Promise<string> {
+  if (options.passphrase !== undefined) return options.passphrase
+  const { passphrase } = authorityPaths(options.dataDirectory)
+  return (await readPrivateFile(passphrase, { maxBytes: 4096 })).toString('utf8').trim()
+}
+
+async function readOrMakePassphrase(options: AuthorityFilesOptions): Promise<string> {
+  const { passphrase } = authorityPaths(options.dataDirectory)
+  if (options.passphrase !== undefined || existsSync(passphrase)) return readPassphrase(options)
+  const made = options.randomBytes(32).toString('base64url')
+  await createPrivateFile(passphrase, `${made}\n`)
+  return made
+}
+
+async function fromFiles<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof CaError)) throw error
+    throw new TtsError('configuration', `the CA in ${directory}: ${error.message}`, {
+      cause: error,
+    })
+  }
+}

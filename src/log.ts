@@ -1,0 +1,83 @@
+/**
+ * The log: JSON lines by pino. Errors are written by an allow-list, because errors of libraries carry whole claim sets
+ * and request bodies in fields of their own; whatever looks like a token or a key is cut out of texts.
+ */
+import { pino, type DestinationStream, type Logger } from 'pino'
+
+/** What the code logs with; pino's own logger fits. */
+export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>
+
+export interface LogOptions {
+  readonly level: string
+  readonly name: string
+  /** Standard output when left out. */
+  readonly destination?: DestinationStream
+}
+
+/** The logger of one process; `child` gives one per request. */
+export function createLog({ level, name, destination }: LogOptions): Logger {
+  const options = {
+    level,
+    base: { name },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: serializeError },
+    redact: {
+      paths: [
+        'token',
+        'access_token',
+        'refresh_token',
+        'client_secret',
+        'passphrase',
+        'authorization',
+        'cookie',
+        'password',
+      ].flatMap((key) => [key, `*.${key}`]),
+      censor: '[redacted]',
+    },
+  }
+  return destination ? pino(options, destination) : pino(options)
+}
+
+/** The fields of an error that are logged. */
+export interface LoggedError {
+  readonly name: string
+  readonly code?: string
+  readonly message: string
+  readonly stack?: string
+  readonly cause?: LoggedError
+}
+
+const MAX_DEPTH = 4
+const MAX_TEXT = 2000
+
+/** Allow-list serializer: name, code, message, stack and cause, nothing else of an error. */
+export function serializeError(error: unknown, depth = 0): LoggedError {
+  if (!(error instanceof Error)) return { name: 'NonError', message: redactText(String(error)) }
+  const code: unknown = 'code' in error ? error.code : undefined
+  return {
+    name: error.name,
+    ...(typeof code === 'string' ? { code } : {}),
+    message: redactText(error.message),
+    ...(error.stack !== undefined && depth === 0 ? { stack: redactText(error.stack) } : {}),
+    ...(error.cause !== undefined && depth < MAX_DEPTH
+      ? { cause: serializeError(error.cause, depth + 1) }
+      : {}),
+  }
+}
+
+/** JWTs, PEM keys and passwords in URLs, wherever they stand in a text. */
+const secrets: readonly (readonly [RegExp, string])[] = [
+  [/eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*/g, '[token]'],
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, '[private key]'],
+  [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@/]*@/gi, '$1:[password]@'],
+  [/\bBearer\s+[^\s"']+/gi, 'Bearer [token]'],
+]
+
+/** The text without what looks like a secret, of bounded length. */
+export function redactText(text: string): string {
+  return secrets.reduce(
+    (clean, [pattern, mark]) => clean.replace(pattern, mark),
+    text.slice(0, MAX_TEXT),
+  )
+}
