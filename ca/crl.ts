@@ -11,6 +11,7 @@ import {
   explicit,
   hasTag,
   integer,
+  oidHexOf,
   sequence,
   smallInteger,
   smallIntegerOf,
@@ -19,7 +20,7 @@ import {
   timeOf,
 } from './asn1.ts'
 import type { Authority } from './authority.ts'
-import { readExtensionList } from './certificate.ts'
+import { type CertificateExtension, readExtensionList } from './certificate.ts'
 import { CaError } from './errors.ts'
 import { authorityKeyIdentifier, crlNumber, extensionHex, reasonCode } from './extensions.ts'
 import { algorithmNode, verifySignature } from './key.ts'
@@ -98,7 +99,11 @@ export interface Crl {
   readonly number: number | undefined
   /** Revoked serial numbers (content octets as hex) and since when. */
   readonly revoked: ReadonlyMap<string, Date>
+  /** Identifiers (hex) of all critical extensions, of the list and of its entries. */
+  readonly criticalExtensions: readonly string[]
   readonly tbs: Buffer
+  /** Content octets of the signature algorithm's identifier, lower-case hex. */
+  readonly signatureAlgorithm: string
   readonly signature: Buffer
 }
 
@@ -108,11 +113,19 @@ export interface Crl {
  * @throws {CaError} `too_large`, `malformed`
  */
 export function readCrl(der: Buffer): Crl {
-  const [tbsNode, , signature] = childrenOf(decode(der, 'CRL', MAX_CRL_BYTES), 'CRL', Tag.sequence)
+  const [tbsNode, algorithm, signature] = childrenOf(
+    decode(der, 'CRL', MAX_CRL_BYTES),
+    'CRL',
+    Tag.sequence,
+  )
   const fields = [...childrenOf(tbsNode, 'TBSCertList', Tag.sequence)]
   if (tbsNode === undefined) throw new CaError('malformed', 'CRL: empty')
   if (hasTag(fields[0], Tag.integer)) fields.shift()
-  const [, issuer, thisUpdate, ...rest] = fields
+  const [innerAlgorithm, issuer, thisUpdate, ...rest] = fields
+  if (!algorithm || !innerAlgorithm || !encode(algorithm).equals(encode(innerAlgorithm))) {
+    // RFC 5280 section 5.1.1.2: both must be the same, else the signed one is not the one that is used.
+    throw new CaError('malformed', 'CRL: the two signature algorithms differ')
+  }
   const isTime = hasTag(rest[0], Tag.utcTime) || hasTag(rest[0], Tag.generalizedTime)
   const nextUpdate = isTime ? timeOf(rest.shift(), 'nextUpdate') : undefined
   const entries = hasTag(rest[0], Tag.sequence)
@@ -127,9 +140,21 @@ export function readCrl(der: Buffer): Crl {
     nextUpdate,
     number: numberValue && smallIntegerOf(decode(numberValue, 'CRL number'), 'CRL number'),
     revoked: new Map(entries.map(readEntry)),
+    criticalExtensions: [...extensions, ...entries.flatMap(entryExtensions)]
+      .filter(({ critical }) => critical)
+      .map(({ oid }) => oid),
     tbs: encode(tbsNode),
+    signatureAlgorithm: oidHexOf(
+      childrenOf(algorithm, 'CRL algorithm', Tag.sequence)[0],
+      'CRL algorithm',
+    ),
     signature: bitStringBytes(signature, 'CRL signature'),
   }
+}
+
+function entryExtensions(node: Asn1Node): readonly CertificateExtension[] {
+  const [, , extensions] = childrenOf(node, 'CRL entry', Tag.sequence)
+  return extensions === undefined ? [] : readExtensionList(extensions)
 }
 
 function readEntry(node: Asn1Node): [string, Date] {

@@ -1,0 +1,182 @@
+/** What a certificate's extensions, key and signature say, in the words in which chains, proxies and the doctor judge them. */
+import {
+  type Asn1Node,
+  bitStringBytes,
+  childrenOf,
+  contentOf,
+  decode,
+  hasTag,
+  isTrue,
+  namedBitsOf,
+  oidHexOf,
+  smallIntegerOf,
+  Tag,
+} from './asn1.ts'
+import type { Certificate } from './certificate.ts'
+import { CaError } from './errors.ts'
+import {
+  extensionHex,
+  type KeyUsage,
+  keyUsageBits,
+  proxyPolicyLanguages,
+  type ProxyType,
+} from './extensions.ts'
+import { oidHex } from './oid.ts'
+
+/** ProxyCertInfo (RFC 3820 section 3.8). */
+export interface ProxyCertInfo {
+  readonly critical: boolean
+  readonly pathLength: number | undefined
+  /** The policy language; `other` is none that is issued here, anyLanguage among them. */
+  readonly type: ProxyType | 'other'
+  readonly hasPolicy: boolean
+}
+
+/** Kind and size of a public key, without using it. */
+export interface KeyFacts {
+  readonly family: 'RSA' | 'EC' | 'other'
+  /** Bits of the modulus or of the curve's field; 0 when unknown. */
+  readonly bits: number
+}
+
+/** How a certificate was signed. */
+export interface SignatureFacts {
+  readonly scheme: 'PKCS#1 v1.5' | 'RSA-PSS' | 'ECDSA' | 'other'
+  /** `SHA-256`, `SHA-1`, …; undefined where the identifier does not say it. */
+  readonly digest: string | undefined
+}
+
+/** A certificate's contents as far as they are judged; undefined stands for an absent extension. */
+export interface CertificateFacts {
+  readonly authority: boolean
+  /** basicConstraints pathLenConstraint. */
+  readonly pathLength: number | undefined
+  readonly keyUsage: readonly KeyUsage[] | undefined
+  /** extKeyUsage identifiers, hex of the content octets. */
+  readonly extendedKeyUsage: readonly string[] | undefined
+  readonly proxyCertInfo: ProxyCertInfo | undefined
+  readonly key: KeyFacts
+  readonly signature: SignatureFacts
+  /** Identifiers (hex) of extensions that are there more than once. */
+  readonly duplicates: readonly string[]
+  /** Names of extensions that are there and cannot be read. */
+  readonly unreadable: readonly string[]
+}
+
+/** Reads all facts; what cannot be read is named in `unreadable` and taken for absent. */
+export function certificateFacts(certificate: Certificate): CertificateFacts {
+  const unreadable: string[] = []
+  const read = <T>(name: keyof typeof extensionHex, parse: ExtensionParser<T>): T | undefined => {
+    const found = certificate.extensions.find(({ oid }) => oid === extensionHex[name])
+    if (found === undefined) return undefined
+    try {
+      return parse(decode(found.value, name), found.critical)
+    } catch (error) {
+      if (!(error instanceof CaError)) throw error
+      unreadable.push(name)
+      return undefined
+    }
+  }
+  const constraints = read('basicConstraints', readBasicConstraints)
+  const identifiers = certificate.extensions.map(({ oid }) => oid)
+  return {
+    authority: constraints?.authority ?? false,
+    pathLength: constraints?.pathLength,
+    keyUsage: read('keyUsage', readKeyUsage),
+    extendedKeyUsage: read('extKeyUsage', (node) =>
+      childrenOf(node, 'extKeyUsage', Tag.sequence).map((purpose) => oidHexOf(purpose, 'purpose')),
+    ),
+    proxyCertInfo: read('proxyCertInfo', readProxyCertInfo),
+    key: keyFacts(certificate.publicKeyInfo),
+    signature: signatureSchemes.get(certificate.signatureAlgorithm) ?? unknownSignature,
+    duplicates: identifiers.filter((oid, index) => identifiers.indexOf(oid) !== index),
+    unreadable,
+  }
+}
+
+type ExtensionParser<T> = (node: Asn1Node, critical: boolean) => T
+
+function readBasicConstraints(node: Asn1Node): { authority: boolean; pathLength?: number } {
+  const parts = childrenOf(node, 'basicConstraints', Tag.sequence)
+  const length = parts.find((part) => hasTag(part, Tag.integer))
+  return {
+    authority: isTrue(parts[0]),
+    ...(length === undefined ? {} : { pathLength: smallIntegerOf(length, 'path length') }),
+  }
+}
+
+function readKeyUsage(node: Asn1Node): readonly KeyUsage[] {
+  const bits = namedBitsOf(node, 'keyUsage')
+  return (Object.keys(keyUsageBits) as KeyUsage[]).filter((usage) =>
+    bits.includes(keyUsageBits[usage]),
+  )
+}
+
+const proxyTypes = new Map(
+  (Object.keys(proxyPolicyLanguages) as ProxyType[]).map((type) => [
+    oidHex(proxyPolicyLanguages[type]),
+    type,
+  ]),
+)
+
+function readProxyCertInfo(node: Asn1Node, critical: boolean): ProxyCertInfo {
+  const parts = [...childrenOf(node, 'proxyCertInfo', Tag.sequence)]
+  const length = hasTag(parts[0], Tag.integer) ? parts.shift() : undefined
+  const [language, policy, ...rest] = childrenOf(parts[0], 'proxyPolicy', Tag.sequence)
+  if (parts.length !== 1 || rest.length > 0)
+    throw new CaError('malformed', 'proxyCertInfo: unexpected parts')
+  return {
+    critical,
+    pathLength: length && smallIntegerOf(length, 'proxy path length'),
+    type: proxyTypes.get(oidHexOf(language, 'policy language')) ?? 'other',
+    hasPolicy: policy !== undefined,
+  }
+}
+
+const curveBits = new Map([
+  [oidHex('1.2.840.10045.3.1.7'), 256],
+  [oidHex('1.3.132.0.34'), 384],
+  [oidHex('1.3.132.0.35'), 521],
+])
+
+/** Kind and size of the key in a SubjectPublicKeyInfo; nothing is computed with it, so its size costs nothing. */
+export function keyFacts(info: Asn1Node): KeyFacts {
+  try {
+    const [algorithm, bits] = childrenOf(info, 'public key', Tag.sequence)
+    const [name, parameters] = childrenOf(algorithm, 'key algorithm', Tag.sequence)
+    const family = oidHexOf(name, 'key algorithm')
+    if (family === oidHex('1.2.840.10045.2.1')) {
+      const curve = hasTag(parameters, Tag.oid) ? oidHexOf(parameters, 'curve') : ''
+      return { family: 'EC', bits: curveBits.get(curve) ?? 0 }
+    }
+    if (family !== oidHex('1.2.840.113549.1.1.1')) return { family: 'other', bits: 0 }
+    const key = decode(bitStringBytes(bits, 'public key'), 'RSA public key')
+    const modulus = contentOf(childrenOf(key, 'RSA public key')[0], 'modulus', Tag.integer)
+    return { family: 'RSA', bits: BigInt(`0x${modulus.toString('hex')}`).toString(2).length }
+  } catch (error) {
+    if (error instanceof CaError) return { family: 'other', bits: 0 }
+    throw error
+  }
+}
+
+const unknownSignature: SignatureFacts = { scheme: 'other', digest: undefined }
+const signatureSchemes = new Map<string, SignatureFacts>([
+  ...(
+    [
+      ['1.2.840.113549.1.1.4', 'MD5'],
+      ['1.2.840.113549.1.1.5', 'SHA-1'],
+      ['1.2.840.113549.1.1.11', 'SHA-256'],
+      ['1.2.840.113549.1.1.12', 'SHA-384'],
+      ['1.2.840.113549.1.1.13', 'SHA-512'],
+    ] as const
+  ).map(([oid, digest]) => [oidHex(oid), { scheme: 'PKCS#1 v1.5', digest }] as const),
+  ...(
+    [
+      ['1.2.840.10045.4.1', 'SHA-1'],
+      ['1.2.840.10045.4.3.2', 'SHA-256'],
+      ['1.2.840.10045.4.3.3', 'SHA-384'],
+      ['1.2.840.10045.4.3.4', 'SHA-512'],
+    ] as const
+  ).map(([oid, digest]) => [oidHex(oid), { scheme: 'ECDSA', digest }] as const),
+  [oidHex('1.2.840.113549.1.1.10'), { scheme: 'RSA-PSS', digest: undefined }],
+])

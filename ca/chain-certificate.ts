@@ -1,0 +1,109 @@
+/** What RFC 5280 section 6.1 asks of each certificate of a path. */
+import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
+import { extensionHex } from './extensions.ts'
+import { canonicalName } from './name-hash.ts'
+import { formatSlashDn } from './name-text.ts'
+import { oidDotted, oidHex } from './oid.ts'
+
+const weakDigests: ReadonlySet<string | undefined> = new Set(['MD5', 'SHA-1'])
+
+/** Constraints on whole chains that are not evaluated here; ignoring them would widen what a CA may sign. */
+const constraintOids = new Map([
+  [oidHex('2.5.29.30'), 'nameConstraints'],
+  [oidHex('2.5.29.36'), 'policyConstraints'],
+  [oidHex('2.5.29.54'), 'inhibitAnyPolicy'],
+])
+
+/** Extensions that are understood here, so that they may be critical. */
+const understood = new Set<string>([
+  extensionHex.basicConstraints,
+  extensionHex.keyUsage,
+  extensionHex.extKeyUsage,
+  extensionHex.subjectKeyIdentifier,
+  extensionHex.authorityKeyIdentifier,
+  extensionHex.subjectAltName,
+  // Without policy constraints any policy is as good as another.
+  extensionHex.certificatePolicies,
+  extensionHex.proxyCertInfo,
+])
+
+/** All that is wrong with the certificates of a path, leaf first, by RFC 5280. */
+export function certificateProblems(links: readonly Link[], now: Date): readonly ChainProblem[] {
+  return links.flatMap((link, index) => {
+    const problems: ChainProblem[] = []
+    const name = formatSlashDn(link.certificate.subject)
+    const fail = (code: ChainProblemCode, what: string): void => {
+      problems.push({ code, certificateIndex: index, message: `${name} ${what}` })
+    }
+    checkValidity(link, now, fail)
+    checkForm(link, fail)
+    checkExtensions(link, fail)
+    if (index > 0 && links[index - 1]?.isProxy === false) checkIssuer(links, index, fail)
+    return problems
+  })
+}
+
+type Fail = (code: ChainProblemCode, what: string) => void
+
+function checkValidity({ certificate }: Link, now: Date, fail: Fail): void {
+  const { notBefore, notAfter } = certificate.validity
+  // Both ends are inclusive (section 4.1.2.5), and notAfter covers its whole second.
+  if (now < notBefore) fail('not_yet_valid', `is not valid before ${notBefore.toISOString()}`)
+  if (now.getTime() >= notAfter.getTime() + 1000)
+    fail('expired', `ended at ${notAfter.toISOString()}`)
+}
+
+function checkForm({ certificate, facts }: Link, fail: Fail): void {
+  if (weakDigests.has(facts.signature.digest))
+    fail('weak_digest', `is signed with ${facts.signature.digest}`)
+  if (certificate.version !== 3) fail('bad_version', `is of version ${certificate.version}, not 3`)
+  if (facts.unreadable.length > 0)
+    fail('malformed_extension', `has an unreadable ${facts.unreadable.join(', ')}`)
+  if (facts.duplicates.length > 0)
+    fail('duplicate_extension', `has an extension twice: ${dotted(facts.duplicates)}`)
+}
+
+function checkExtensions({ certificate }: Link, fail: Fail): void {
+  const unknown = certificate.extensions
+    .filter(({ oid, critical }) => critical && !understood.has(oid) && !constraintOids.has(oid))
+    .map(({ oid }) => oid)
+  if (unknown.length > 0)
+    fail('unknown_critical_extension', `has an unknown critical extension: ${dotted(unknown)}`)
+  const constraints = certificate.extensions.flatMap(({ oid }) => constraintOids.get(oid) ?? [])
+  if (constraints.length > 0)
+    fail('constraints_not_evaluated', `has ${constraints.join(', ')}, not evaluated here`)
+}
+
+function dotted(oids: readonly string[]): string {
+  return oids
+    .map((hex) => {
+      try {
+        return oidDotted(Buffer.from(hex, 'hex'))
+      } catch {
+        return `identifier ${hex.slice(0, 40)}`
+      }
+    })
+    .join(', ')
+}
+
+/** A certificate that signed the one below it, which is no proxy. */
+function checkIssuer(links: readonly Link[], index: number, fail: Fail): void {
+  const facts = links[index]?.facts
+  if (facts === undefined) return
+  if (!facts.authority) fail('not_a_ca', 'signed a certificate and is not a CA')
+  if (facts.keyUsage && !facts.keyUsage.includes('keyCertSign'))
+    fail('no_key_cert_sign', 'signed a certificate and may not (keyUsage lacks keyCertSign)')
+  // Section 6.1.4 (l): self-issued certificates do not count; nor do proxies (RFC 3820 section 4.1), nor the EEC itself.
+  const below = links.slice(firstNonProxy(links) + 1, index)
+  const counted = below.filter((link) => !isSelfIssued(link)).length
+  if (facts.pathLength !== undefined && counted > facts.pathLength)
+    fail('path_length', `allows ${facts.pathLength} CAs below it and there are ${counted}`)
+}
+
+function firstNonProxy(links: readonly Link[]): number {
+  return links.findIndex(({ isProxy }) => !isProxy)
+}
+
+function isSelfIssued({ certificate }: Link): boolean {
+  return canonicalName(certificate.subjectNode).equals(canonicalName(certificate.issuerNode))
+}

@@ -1,0 +1,70 @@
+/** The words in which chains are judged: a link of a path, and what can be wrong with it. */
+import type { Certificate } from './certificate.ts'
+import { type CertificateFacts, certificateFacts } from './certificate-facts.ts'
+import { extensionHex } from './extensions.ts'
+
+/** What can be wrong with a chain; decide on it, never on the message. */
+export type ChainProblemCode =
+  // the path
+  | 'empty_chain'
+  | 'chain_too_long'
+  | 'untrusted' // no anchor issued its last certificate
+  // RFC 5280
+  | 'bad_signature'
+  | 'weak_key' // refused by the key policy before anything is computed with it
+  | 'weak_digest'
+  | 'not_yet_valid'
+  | 'expired'
+  | 'bad_version'
+  | 'malformed_extension'
+  | 'duplicate_extension'
+  | 'unknown_critical_extension'
+  | 'constraints_not_evaluated' // name or policy constraints
+  | 'not_a_ca'
+  | 'no_key_cert_sign'
+  | 'path_length'
+  // RFC 3820
+  | 'proxy_not_allowed'
+  | 'proxy_issuer_is_ca'
+  | 'proxy_cert_info_not_critical'
+  | 'proxy_policy_unknown'
+  | 'proxy_policy_not_absent'
+  | 'proxy_subject'
+  | 'proxy_path_length'
+  | 'proxy_key_usage'
+  | 'proxy_issuer_key_usage'
+  | 'proxy_alternative_name'
+  | 'proxy_is_ca'
+  | 'limited_signs_full'
+  // revocation
+  | 'crl_missing'
+  | 'crl_bad_signature'
+  | 'crl_issuer_key_usage'
+  | 'crl_not_yet_valid'
+  | 'crl_expired'
+  | 'crl_unknown_critical_extension'
+  | 'revoked'
+
+/** One thing that is wrong; `certificateIndex` counts in the verdict's `path`, the leaf being 0. */
+export interface ChainProblem {
+  readonly code: ChainProblemCode
+  readonly certificateIndex: number
+  readonly message: string
+}
+
+/** One certificate of a path with what it says. */
+export interface Link {
+  readonly certificate: Certificate
+  readonly facts: CertificateFacts
+  /** True when it is a proxy: it has a ProxyCertInfo, readable or not. */
+  readonly isProxy: boolean
+}
+
+/** Longest path that is judged, leaf and root included. */
+export const MAX_CHAIN_LENGTH = 20
+
+/** A certificate with its facts. */
+export function readLink(certificate: Certificate): Link {
+  const isProxy = certificate.extensions.some(({ oid }) => oid === extensionHex.proxyCertInfo)
+  return { certificate, facts: certificateFacts(certificate), isProxy }
+}

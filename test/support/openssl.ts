@@ -1,0 +1,51 @@
+/** Real `openssl` as a second judge. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Certificate } from '../../ca/certificate.ts'
+import { toPem } from '../../ca/pem.ts'
+
+const run = promisify(execFile)
+
+export interface OpensslRequest {
+  readonly leaf: Certificate
+  readonly untrusted: readonly Certificate[]
+  readonly anchors: readonly Certificate[]
+  /** DER; `-crl_check_all` when given. */
+  readonly crls?: readonly Buffer[]
+  readonly now: Date
+  readonly allowProxies?: boolean
+}
+
+/** What `openssl verify -x509_strict -allow_proxy_certs` says: undefined when it accepts, else its words. */
+export async function opensslRefusal(request: OpensslRequest): Promise<string | undefined> {
+  const directory = await mkdtemp(join(tmpdir(), 'tts-openssl-'))
+  const put = async (name: string, label: string, ders: readonly Buffer[]): Promise<string> => {
+    const path = join(directory, name)
+    await writeFile(path, ders.map((der) => toPem(label, der)).join(''))
+    return path
+  }
+  const der = (certificates: readonly Certificate[]): Buffer[] => certificates.map((one) => one.der)
+  try {
+    const leaf = await put('leaf.pem', 'CERTIFICATE', [request.leaf.der])
+    const anchors = await put('anchors.pem', 'CERTIFICATE', der(request.anchors))
+    const options = ['-x509_strict', '-attime', String(Math.floor(request.now.getTime() / 1000))]
+    if (request.allowProxies !== false) options.push('-allow_proxy_certs')
+    if (request.untrusted.length > 0)
+      options.push('-untrusted', await put('untrusted.pem', 'CERTIFICATE', der(request.untrusted)))
+    if (request.crls) {
+      options.push('-crl_check_all')
+      if (request.crls.length > 0)
+        options.push('-CRLfile', await put('crls.pem', 'X509 CRL', request.crls))
+    }
+    const args = ['verify', '-no-CApath', '-no-CAstore', '-CAfile', anchors, ...options, leaf]
+    return await run('openssl', args, { timeout: 10_000 }).then(
+      () => undefined,
+      (error: { stderr?: string }) => error.stderr ?? 'openssl failed',
+    )
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
