@@ -52,11 +52,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
   const ageSeconds = (): number =>
     cached === undefined ? Infinity : (now().getTime() - cached.fetchedAtMs) / 1000
   const usable = (): boolean => ageSeconds() <= settings.jwks_maximum_age_seconds
-  /** Looking again would not tell anything new. */
-  const isFresh = (): boolean =>
-    pending === undefined &&
-    lastFailure === undefined &&
-    ageSeconds() < settings.jwks_cooldown_seconds
+  /** Looking again would hardly tell anything new. */
+  const isFresh = (): boolean => ageSeconds() < settings.jwks_cooldown_seconds
 
   async function load(): Promise<void> {
     try {

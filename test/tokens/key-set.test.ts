@@ -76,10 +76,11 @@ test.for([
   { name: 'no list of keys', fault: { kind: 'body', body: { keys: 'x' } } },
   { name: 'keys without bound', fault: { kind: 'huge' } },
   { name: 'half a document', fault: { kind: 'malformed' } },
-  { name: 'a redirect', fault: { kind: 'redirect', location: 'http://127.0.0.1:9/' } },
+  { name: 'a redirect to good keys', fault: { kind: 'redirect', location: '/elsewhere' } },
   { name: 'members that are no objects', fault: { kind: 'body', body: { keys: [1, null] } } },
 ] as const)('a key set with $name is refused', async ({ fault }) => {
   provider().faults.set('/jwk', fault)
+  provider().faults.set('/elsewhere', { kind: 'body', body: provider().keys.publicSet() })
   const verifier = verifierFor({ iam: settingsFor(provider().issuer) })
   expect((await refusalOf(verifier.verify(good()))).code).toBe('provider_unavailable')
 })

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { createLimitedFetch, type Fetch } from '../../src/tokens/limited-fetch.ts'
+
+const limits = { timeoutMs: 30, maxBodyBytes: 10 }
+
+test.for(['http://10.0.0.1/', 'file:///etc/passwd', 'data:,x', 'http://127.0.0.1.evil.example/?a'])(
+  '%s is never asked',
+  async (url) => {
+    let asked = 0
+    const { fetch } = createLimitedFetch(async () => {
+      asked += 1
+      return new Response()
+    }, limits)
+    await expect(fetch(url)).rejects.toThrow(/not https/)
+    expect(asked).toBe(0)
+  },
+)
+
+test('a connection that breaks is tried once more, and once only', async () => {
+  let asked = 0
+  const breaking: Fetch = async () => {
+    asked += 1
+    throw new TypeError('fetch failed')
+  }
+  const { fetch } = createLimitedFetch(breaking, limits)
+  await expect(fetch('https://iam.example.org/')).rejects.toThrow('fetch failed')
+  expect(asked).toBe(2)
+})
+
+test('the deadline covers the body, and the bound its length', async () => {
+  const drip =
+    (chunk: string, everyMs: number): Fetch =>
+    async (_url, options) => {
+      let timer: NodeJS.Timeout
+      const body = new ReadableStream({
+        start: (controller) => {
+          timer = setInterval(() => controller.enqueue(Buffer.from(chunk)), everyMs)
+          options?.signal?.addEventListener('abort', () => {
+            clearInterval(timer)
+            controller.error(options.signal?.reason)
+          })
+        },
+        cancel: () => clearInterval(timer),
+      })
+      return new Response(body)
+    }
+  const slow = createLimitedFetch(drip('', 5), limits)
+  await expect(slow.fetch('https://iam.example.org/')).rejects.toThrow('deadline')
+  const long = createLimitedFetch(drip('xxxxxxxx', 1), { ...limits, timeoutMs: 5_000 })
+  await expect(long.fetch('https://iam.example.org/')).rejects.toThrow('too large')
+})
+
+test('close ends what is under way', async () => {
+  const hanging: Fetch = async (_url, options) =>
+    new Promise((_resolve, reject) => {
+      options?.signal?.addEventListener('abort', () => reject(new Error('closed')))
+    })
+  const limited = createLimitedFetch(hanging, { ...limits, timeoutMs: 60_000 })
+  const request = limited.fetch('https://iam.example.org/')
+  limited.close()
+  await expect(request).rejects.toThrow('closed')
+})
