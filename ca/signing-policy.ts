@@ -1,0 +1,64 @@
+/** Reads signing_policy files as Globus does: which names a CA may sign. */
+
+/** A signing_policy file. */
+export interface SigningPolicy {
+  readonly text: string
+  readonly blocks: readonly SigningPolicyBlock[]
+}
+
+/** One CA's block in the file. */
+export interface SigningPolicyBlock {
+  /** Slash-DN of the CA. */
+  readonly authority: string
+  /** True with `pos_rights globus CA:sign`. */
+  readonly maySign: boolean
+  /** Names, of which a trailing `*` stands for anything; undefined when the outer quotes are not single. */
+  readonly subjects: readonly string[] | undefined
+}
+
+/** Largest signing_policy that is looked into. */
+const MAX_LENGTH = 64 * 1024
+
+/** Reads the file; what is not understood is left out. */
+export function readSigningPolicy(text: string): SigningPolicy {
+  const blocks: SigningPolicyBlock[] = []
+  for (const line of text.slice(0, MAX_LENGTH).split(/\r?\n/)) {
+    const [, keyword = '', , value = ''] = /^\s*(\w+)\s+(\S+)\s+(.*?)\s*$/.exec(line) ?? []
+    const last = blocks.at(-1)
+    if (keyword.toLowerCase() === 'access_id_ca') {
+      blocks.push({ authority: unquote(value), maySign: false, subjects: [] })
+    } else if (last && keyword.toLowerCase() === 'pos_rights') {
+      blocks[blocks.length - 1] = { ...last, maySign: value === 'CA:sign' }
+    } else if (last && keyword.toLowerCase() === 'cond_subjects') {
+      blocks[blocks.length - 1] = { ...last, subjects: readSubjects(value) }
+    }
+  }
+  return { text, blocks }
+}
+
+function unquote(value: string): string {
+  return /^(['"])(.*)\1$/.exec(value)?.[2] ?? value
+}
+
+function readSubjects(value: string): readonly string[] | undefined {
+  const inner = /^'([^']*)'$/.exec(value)?.[1]
+  if (inner === undefined) return undefined
+  const quoted = [...inner.matchAll(/"([^"]*)"/g)].map((match) => match[1] ?? '')
+  return quoted.length > 0 ? quoted : [inner.trim()]
+}
+
+/** True when the policy lets the CA sign the name: compared without letter case, `*` only at the end, as Globus does. */
+export function policyPermits(policy: SigningPolicy, authority: string, subject: string): boolean {
+  return policy.blocks.some(
+    (block) =>
+      block.maySign &&
+      block.authority.toLowerCase() === authority.toLowerCase() &&
+      (block.subjects ?? []).some((pattern) =>
+        matches(pattern.toLowerCase(), subject.toLowerCase()),
+      ),
+  )
+}
+
+function matches(pattern: string, subject: string): boolean {
+  return pattern.endsWith('*') ? subject.startsWith(pattern.slice(0, -1)) : subject === pattern
+}

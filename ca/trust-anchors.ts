@@ -1,0 +1,191 @@
+/**
+ * The trust-anchor directory that relying parties install: for each CA its certificate, signing_policy, namespaces, info and
+ * crl_url under its alias, links to them under both subject hashes, and its CRL.
+ */
+import { createHash } from 'node:crypto'
+import type { Certificate } from './certificate.ts'
+import { CaError } from './errors.ts'
+import { readCrl } from './crl.ts'
+import { type DistinguishedName, startsWithName } from './name.ts'
+import { canonicalName, subjectHash, subjectHashOld } from './name-hash.ts'
+import { formatSlashDn } from './name-text.ts'
+import { toPem } from './pem.ts'
+import { verifyCrl } from './chain-revocation.ts'
+
+/** One entry of the directory, in the order in which they are to be written: a link comes after what it names. */
+export type TrustAnchorFile =
+  | { readonly name: string; readonly content: string }
+  | { readonly name: string; readonly linkTo: string }
+
+export interface TrustAnchorRequest {
+  /** The issuing CA first, then those above it, the root last. */
+  readonly certificates: readonly Certificate[]
+  /** CRLs in DER, of whichever of the CAs there are; at most one each. */
+  readonly crls: readonly Buffer[]
+  /** File name of the issuing CA without suffix; those above it get `-2`, `-3`, …, the root `-root`. */
+  readonly alias: string
+  /** Where the issuing CA's CRL is served; no `crl_url` file when undefined. */
+  readonly crlUrl: string | undefined
+  /** Where the CA is described, for `info`. */
+  readonly url?: string
+  /** Address of the people who run the CA, for `info`. */
+  readonly email?: string
+  /** Name under which all EECs of the issuing CA stand. */
+  readonly userNamespace: DistinguishedName
+}
+
+/** What an alias may be: it is a file name. */
+export const trustAnchorAliasPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/
+
+/**
+ * The files of the directory.
+ *
+ * @throws {CaError} `bad_request` for an alias or URL that cannot be written, a CRL of none of the CAs, or names that policy files cannot say
+ */
+export function trustAnchorFiles(request: TrustAnchorRequest): readonly TrustAnchorFile[] {
+  checkRequest(request)
+  const { certificates } = request
+  const taken = new Map<string, number>()
+  const files = certificates.flatMap((certificate, index) => {
+    const hashes = hashesOf(certificate)
+    // Two CAs of one name, as after a change of key, count up: HASH.0, HASH.1.
+    const number = taken.get(hashes[0] ?? '') ?? 0
+    for (const hash of hashes) taken.set(hash, number + 1)
+    return authorityFiles(request, index, number)
+  })
+  return [...files, ...crlFiles(request)]
+}
+
+function hashesOf({ subjectNode }: Certificate): readonly string[] {
+  return [...new Set([subjectHash(subjectNode), subjectHashOld(subjectNode)])]
+}
+
+function authorityFiles(
+  request: TrustAnchorRequest,
+  index: number,
+  number: number,
+): readonly TrustAnchorFile[] {
+  const { certificates, crlUrl } = request
+  const certificate = certificates[index]
+  if (certificate === undefined) return []
+  const alias = aliasOf(request, index)
+  const subject = formatSlashDn(certificate.subject)
+  const permitted = permittedNames(request, index)
+  const real: readonly TrustAnchorFile[] = [
+    { name: `${alias}.pem`, content: toPem('CERTIFICATE', certificate.der) },
+    { name: `${alias}.signing_policy`, content: signingPolicy(subject, permitted) },
+    { name: `${alias}.namespaces`, content: namespaces(subject, permitted) },
+    { name: `${alias}.info`, content: information(request, index) },
+    ...(index === 0 && crlUrl !== undefined
+      ? [{ name: `${alias}.crl_url`, content: `${crlUrl}\n` }]
+      : []),
+  ]
+  const links = hashesOf(certificate).flatMap((hash) => [
+    { name: `${hash}.${number}`, linkTo: `${alias}.pem` },
+    // One policy file a name: of two CAs of one name the first one's serves both.
+    ...(number > 0
+      ? []
+      : [
+          { name: `${hash}.signing_policy`, linkTo: `${alias}.signing_policy` },
+          { name: `${hash}.namespaces`, linkTo: `${alias}.namespaces` },
+        ]),
+  ])
+  return [...real, ...links]
+}
+
+function aliasOf({ alias, certificates }: TrustAnchorRequest, index: number): string {
+  if (index === 0) return alias
+  return index === certificates.length - 1 ? `${alias}-root` : `${alias}-${index + 1}`
+}
+
+/** What a CA signs: its own name (grid-cert-diagnostics asks for it), that of the CA below it, or the users. */
+function permittedNames(
+  { certificates, userNamespace }: TrustAnchorRequest,
+  index: number,
+): readonly string[] {
+  const own = formatSlashDn(certificates[index]?.subject ?? [])
+  const below = certificates[index - 1]
+  if (below !== undefined) return [...new Set([own, formatSlashDn(below.subject)])]
+  const users = `${formatSlashDn(userNamespace)}/*`
+  const covered = startsWithName(certificates[index]?.subject ?? [], userNamespace)
+  return covered ? [users] : [users, own]
+}
+
+/** Three directives; Globus wants a newline at the end and the outer quotes to be single. */
+function signingPolicy(subject: string, permitted: readonly string[]): string {
+  const patterns = permitted.map((name) => `"${name}"`).join(' ')
+  return [
+    `access_id_CA   X509    '${subject}'`,
+    'pos_rights     globus  CA:sign',
+    `cond_subjects  globus  '${patterns}'`,
+    '',
+  ].join('\n')
+}
+
+/** The same as POSIX regular expressions, one statement for each. */
+function namespaces(subject: string, permitted: readonly string[]): string {
+  const statements = permitted.map((name) => {
+    const pattern = name.replace(/[.()+?^$[\]{}|\\]/g, '\\$&').replace(/\*$/, '.*')
+    return `TO Issuer "${subject}" \\\n  PERMIT Subject "${pattern}"\n`
+  })
+  return `#NAMESPACES-VERSION: 1.0\n\n${statements.join('\n')}`
+}
+
+/** Only keys that the IGTF bundle has: dCache refuses files with others. */
+function information(request: TrustAnchorRequest, index: number): string {
+  const { certificates, crlUrl, url, email } = request
+  const certificate = certificates[index]
+  if (certificate === undefined) return ''
+  const sha1 = createHash('sha1').update(certificate.der).digest('hex').toUpperCase()
+  const lines = [
+    `alias = ${aliasOf(request, index)}`,
+    'version = 1.0',
+    'status = unaccredited',
+    ...(url === undefined ? [] : [`url = ${url}`]),
+    ...(index === 0 && crlUrl !== undefined ? [`crl_url = ${crlUrl}`] : []),
+    ...(email === undefined ? [] : [`email = ${email}`]),
+    `sha1fp.0 = ${sha1.match(/../g)?.join(':')}`,
+    `subjectdn = "${formatSlashDn(certificate.subject)}"`,
+    ...(index + 1 < certificates.length ? [`requires = ${aliasOf(request, index + 1)}`] : []),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** CRLs are real files under both hashes: fetch-crl writes over them. PEM, since Globus reads no DER. */
+function crlFiles({ certificates, crls }: TrustAnchorRequest): readonly TrustAnchorFile[] {
+  return crls.flatMap((der) => {
+    const crl = readCrl(der)
+    const issuer = certificates.find((certificate) => verifyCrl(crl, certificate))
+    if (issuer === undefined)
+      throw new CaError('bad_request', 'a CRL is signed by none of the CAs of the trust anchors')
+    const sameName = certificates.filter((other) =>
+      canonicalName(other.subjectNode).equals(canonicalName(issuer.subjectNode)),
+    )
+    const content = toPem('X509 CRL', der)
+    return hashesOf(issuer).map((hash) => ({
+      name: `${hash}.r${sameName.indexOf(issuer)}`,
+      content,
+    }))
+  })
+}
+
+function checkRequest({ certificates, alias, ...request }: TrustAnchorRequest): void {
+  if (!trustAnchorAliasPattern.test(alias))
+    throw new CaError(
+      'bad_request',
+      'an alias of trust anchors is letters, digits, and . _ - inside',
+    )
+  if (certificates.length === 0) throw new CaError('bad_request', 'there is no CA certificate')
+  for (const text of [request.crlUrl, request.url, request.email]) {
+    if (text !== undefined && !/^[\x21-\x7e]{1,1024}$/.test(text))
+      throw new CaError('bad_request', 'a URL or address of trust anchors is printable ASCII')
+  }
+  const names = [...certificates.map(({ subject }) => subject), request.userNamespace]
+  for (const name of names.map(formatSlashDn)) {
+    if (name === '' || !/^[\x20-\x7e]+$/.test(name) || /['"\\*]/.test(name))
+      throw new CaError(
+        'bad_request',
+        `policy files cannot say the name "${name.slice(0, 80)}": ASCII without quotes, backslash, asterisk, slash or plus in a value`,
+      )
+  }
+}

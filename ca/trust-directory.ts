@@ -1,0 +1,79 @@
+/** Reads a trust-anchor directory back, for the doctor: what is there, and what a relying party finds by hash. */
+import { type Certificate, readCertificate } from './certificate.ts'
+import { type Crl, readCrl } from './crl.ts'
+import { CaError } from './errors.ts'
+import { readPem } from './pem.ts'
+import { readSigningPolicy, type SigningPolicy } from './signing-policy.ts'
+
+/** A file of a directory, links followed. */
+export interface DirectoryFile {
+  readonly name: string
+  readonly content: Buffer
+}
+
+/** A certificate or CRL under a hash name. */
+export interface HashedFile<Value> {
+  readonly name: string
+  /** The part before the dot. */
+  readonly hash: string
+  readonly format: 'PEM' | 'DER'
+  readonly value: Value
+}
+
+/** A directory as relying parties see it. */
+export interface TrustDirectory {
+  /** `HASH.0` and the like. */
+  readonly certificates: readonly HashedFile<Certificate>[]
+  /** `HASH.r0` and the like. */
+  readonly crls: readonly HashedFile<Crl>[]
+  /** By hash. */
+  readonly signingPolicies: ReadonlyMap<string, SigningPolicy>
+  /** Hashes with a namespaces file. */
+  readonly namespaces: ReadonlySet<string>
+  /** Names of files that could not be read, with why. */
+  readonly unreadable: readonly { readonly name: string; readonly reason: string }[]
+}
+
+const hashName = /^([0-9a-f]{8})\.(r?)\d{1,3}$/
+const policyName = /^([0-9a-f]{8})\.(signing_policy|namespaces)$/
+
+/** Reads what is under hash names; other files are what links point to and are not looked at. */
+export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirectory {
+  const certificates: HashedFile<Certificate>[] = []
+  const crls: HashedFile<Crl>[] = []
+  const signingPolicies = new Map<string, SigningPolicy>()
+  const namespaces = new Set<string>()
+  const unreadable: { name: string; reason: string }[] = []
+  for (const { name, content } of files) {
+    const [, hash = '', revocation] = hashName.exec(name) ?? []
+    const [, policyHash = '', kind] = policyName.exec(name) ?? []
+    try {
+      if (revocation === '') certificates.push({ name, hash, ...readObject(content, certificate) })
+      else if (revocation === 'r') crls.push({ name, hash, ...readObject(content, revocationList) })
+      else if (kind === 'signing_policy')
+        signingPolicies.set(policyHash, readSigningPolicy(content.toString('latin1')))
+      else if (kind === 'namespaces') namespaces.add(policyHash)
+    } catch (error) {
+      if (!(error instanceof CaError)) throw error
+      unreadable.push({ name, reason: error.message })
+    }
+  }
+  return { certificates, crls, signingPolicies, namespaces, unreadable }
+}
+
+const certificate = { label: 'CERTIFICATE', read: readCertificate }
+const revocationList = { label: 'X509 CRL', read: readCrl }
+/** As text a CRL of `MAX_CRL_BYTES` is a third longer. */
+const MAX_PEM_LENGTH = 12 * 1024 * 1024
+
+function readObject<Value>(
+  content: Buffer,
+  { label, read }: { readonly label: string; readonly read: (der: Buffer) => Value },
+): { readonly format: 'PEM' | 'DER'; readonly value: Value } {
+  if (content[0] === 0x30) return { format: 'DER', value: read(content) }
+  const [block] = readPem(content.toString('latin1'), label, MAX_PEM_LENGTH).filter(
+    (one) => one.label === label,
+  )
+  if (block === undefined) throw new CaError('malformed', `there is no ${label} in the file`)
+  return { format: 'PEM', value: read(block.der) }
+}

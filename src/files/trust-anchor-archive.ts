@@ -1,0 +1,42 @@
+/** The trust-anchor directory as one archive, for a site to unpack in its certificates directory. */
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import { pack } from 'tar-stream'
+import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
+
+/** Largest contents that are packed; one CA has about 20 kB and its CRL. */
+export const MAX_ARCHIVE_CONTENT_BYTES = 32 * 1024 * 1024
+
+const compress = promisify(gzip)
+
+/**
+ * A .tar.gz of the files and links, in their order. The same files give the same bytes: no time, owner or name of this machine
+ * is in it.
+ *
+ * @throws {RangeError} when the files are too large together
+ */
+export async function packTrustAnchors(files: readonly TrustAnchorFile[]): Promise<Buffer> {
+  const bytes = files.reduce(
+    (sum, file) => sum + ('content' in file ? Buffer.byteLength(file.content) : 0),
+    0,
+  )
+  if (bytes > MAX_ARCHIVE_CONTENT_BYTES)
+    throw new RangeError(`the trust anchors have over ${MAX_ARCHIVE_CONTENT_BYTES} bytes`)
+  const archive = pack()
+  const owner = { mtime: new Date(0), uid: 0, gid: 0, uname: 'root', gname: 'root' }
+  for (const file of files) {
+    if ('linkTo' in file) {
+      archive.entry({
+        ...owner,
+        name: file.name,
+        type: 'symlink',
+        linkname: file.linkTo,
+        mode: 0o777,
+      })
+    } else archive.entry({ ...owner, name: file.name, mode: 0o644 }, file.content)
+  }
+  archive.finalize()
+  const parts: Buffer[] = []
+  for await (const part of archive) parts.push(part as Buffer)
+  return compress(Buffer.concat(parts), { level: 9 })
+}
