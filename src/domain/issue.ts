@@ -10,7 +10,7 @@ import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
-import { assertAuthorised, authorise } from './authorise.ts'
+import { requireAuthorised } from './authorise.ts'
 import type { IdentityLimiter } from './rate-limiter.ts'
 import type { AuditRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
@@ -63,7 +63,7 @@ export async function issueCredential(
 
     // 2. May they use this service? Default deny.
     const service = requireService(dependencies.services, request.serviceId)
-    assertAuthorised(authorise(service.authz, caller))
+    requireAuthorised(service, caller)
     dependencies.limiter.check(caller)
 
     // 3. What do they ask? Checked before any key is made or any name is given.

@@ -1,0 +1,108 @@
+/** createApp(deps): the HTTP shell. Order matters: headers, context and bounds, routes, and the problem writer last. */
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
+import helmet from 'helmet'
+import type { Logger } from 'pino'
+import type { CredentialsDependencies } from '../domain/credentials.ts'
+import type { IssueDependencies } from '../domain/issue.ts'
+import { createRateLimiter } from '../domain/rate-limiter.ts'
+import type { TrustAnchors } from '../domain/trust-anchors.ts'
+import type { LimitsSettings } from '../config/schema.ts'
+import { TtsError } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import { authorityRoutes } from './authority.ts'
+import { nativeRoutes } from './native.ts'
+import { createOpenApi } from './openapi.ts'
+import { operationsRoutes } from './operations.ts'
+import { sendProblem, toTtsError } from './problem.ts'
+import { contextOf, requestContext, routeName } from './request.ts'
+
+export interface AppDependencies {
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly issuing: IssueDependencies
+  readonly credentials: CredentialsDependencies
+  readonly trustAnchors: TrustAnchors
+  readonly limits: LimitsSettings
+  readonly trustedProxies: readonly string[]
+  readonly stopping: () => boolean
+}
+
+/** The application, ready to be listened with or to be called by tests. */
+export function createApp(dependencies: AppDependencies): Express {
+  const { log, metrics, limits, issuing, stopping } = dependencies
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', 'simple')
+  if (dependencies.trustedProxies.length > 0)
+    app.set('trust proxy', [...dependencies.trustedProxies])
+  app.use(
+    requestContext({
+      log,
+      metrics,
+      stopping,
+      addresses: createRateLimiter({
+        perSecond: limits.requests_per_second_per_address,
+        burst: limits.burst_per_address,
+        nowMs: () => performance.now(),
+      }),
+      requestsInFlight: limits.requests_in_flight,
+      timeoutMs: limits.request_timeout_seconds * 1000,
+    }),
+  )
+  app.use(helmet())
+  app.use('/v1', nativeRoutes({ ...dependencies, maxBodyBytes: limits.body_bytes }))
+  app.use('/ca', authorityRoutes(dependencies.trustAnchors))
+  app.use(
+    operationsRoutes({
+      store: issuing.store,
+      providers: () => issuing.verifier.status(),
+      stopping,
+      metrics,
+    }),
+  )
+  const openApi = createOpenApi(issuing.services)
+  app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
+    response.json(openApi)
+  })
+  app.use(nothingHere(methodsByPath))
+  app.use(problems(metrics))
+  return app
+}
+
+/** Paths that exist, with the methods that they take: a wrong method is told apart from a wrong path. */
+const methodsByPath: readonly (readonly [RegExp, string])[] = [
+  [/^\/v1\/(proxies|certificates)\/?$/, 'POST'],
+  [/^\/v1\/credentials\/?$/, 'GET, HEAD'],
+  [/^\/v1\/credentials\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
+  [/^\/(ca(\/.*)?|healthz|readyz|metrics|openapi\.json)$/, 'GET, HEAD'],
+]
+
+function nothingHere(paths: typeof methodsByPath): RequestHandler {
+  return function nothingHere(request, response) {
+    const methods = paths.find(([path]) => path.test(request.path))?.[1]
+    if (methods !== undefined && !methods.split(', ').includes(request.method)) {
+      response.setHeader('Allow', methods)
+      throw new TtsError('method_not_allowed', `this path takes ${methods}`)
+    }
+    throw new TtsError(
+      'not_found',
+      'there is nothing at this path; /openapi.json lists what there is',
+    )
+  }
+}
+
+function problems(metrics: Metrics): ErrorRequestHandler {
+  return function problems(error: unknown, _request, response, next) {
+    const failure = toTtsError(error)
+    metrics.refused(failure.code, failure.check)
+    const { id, log } = contextOf(response)
+    if (response.headersSent) {
+      next(error)
+      return
+    }
+    if (failure.code === 'internal')
+      log.error({ event: 'request.failed', err: error }, 'a request failed')
+    sendProblem(response, failure, id)
+  }
+}

@@ -1,0 +1,53 @@
+/** /ca: what relying parties need of the CA. Public, no token wanted. */
+import { Router, type RequestHandler } from 'express'
+import { toPem } from '../../ca/pem.ts'
+import type { TrustAnchors } from '../domain/trust-anchors.ts'
+import { routeName } from './request.ts'
+
+const PEM = 'application/x-pem-file'
+
+export function authorityRoutes(trustAnchors: TrustAnchors): Router {
+  const router = Router()
+  const { authority, crls } = trustAnchors
+  const certificates = [authority.certificate, ...authority.chain].map(({ der }) =>
+    toPem('CERTIFICATE', der),
+  )
+  const [own = ''] = certificates
+
+  const get = (path: string, handler: RequestHandler): void => {
+    router.get(path, routeName(`/ca${path}`), handler)
+  }
+  get('/ca.pem', fixed(PEM, Buffer.from(own)))
+  get('/ca.der', fixed('application/pkix-cert', authority.certificate.der))
+  get('/chain.pem', fixed(PEM, Buffer.from(certificates.join(''))))
+  get('/crl.pem', async (_request, response) => {
+    const crl = await crls.current()
+    response.setHeader('Cache-Control', 'no-cache')
+    response.type(PEM).send(toPem('X509 CRL', crl.der))
+  })
+  get('/crl.der', async (_request, response) => {
+    const crl = await crls.current()
+    response.setHeader('Cache-Control', 'no-cache')
+    // RFC 5280 section 4.2.1.13: at the distribution point stands the DER form, as application/pkix-crl (RFC 2585).
+    response.type('application/pkix-crl').send(crl.der)
+  })
+  get('/trust-anchors.tar.gz', async (_request, response) => {
+    const archive = await trustAnchors.archive()
+    response.setHeader('Cache-Control', 'no-cache')
+    response.setHeader('Content-Disposition', 'attachment; filename="trust-anchors.tar.gz"')
+    response.type('application/gzip').send(archive)
+  })
+  get('/', (_request, response) => {
+    response.json({
+      files: ['ca.pem', 'ca.der', 'chain.pem', 'crl.pem', 'crl.der', 'trust-anchors.tar.gz'],
+    })
+  })
+  return router
+}
+
+function fixed(type: string, content: Buffer): RequestHandler {
+  return function fixed(_request, response) {
+    response.setHeader('Cache-Control', 'public, max-age=3600')
+    response.type(type).send(content)
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The parameters of a credential request, from whatever a client finds easy to send: nothing, JSON, a form, or a
+ * bare CSR. Parameters may also stand in the query.
+ */
+import express, { type Request, type RequestHandler } from 'express'
+import { toPem } from '../../ca/pem.ts'
+import { TtsError } from '../errors.ts'
+
+/** Reads the body as bytes, bounded, whatever its content type; compressed bodies are not taken. */
+export function readBody(maxBytes: number): RequestHandler {
+  return express.raw({ type: () => true, limit: maxBytes, inflate: false })
+}
+
+/**
+ * Merges query and body into one object of parameters.
+ *
+ * @throws {TtsError} `invalid_request`, `unsupported_media_type`
+ */
+export function requestParameters(request: Request): Record<string, unknown> {
+  const fromQuery = queryParameters(request)
+  const fromBody = bodyParameters(request)
+  for (const key of Object.keys(fromQuery)) {
+    if (Object.hasOwn(fromBody, key)) {
+      throw new TtsError(
+        'invalid_request',
+        `${key.slice(0, 40)} is given twice, in the URL and in the body`,
+      )
+    }
+  }
+  return { ...fromQuery, ...fromBody }
+}
+
+function queryParameters(request: Request): Record<string, unknown> {
+  const start = request.originalUrl.indexOf('?')
+  return start < 0 ? {} : formParameters(request.originalUrl.slice(start + 1))
+}
+
+function bodyParameters(request: Request): Record<string, unknown> {
+  const body: unknown = request.body
+  if (!Buffer.isBuffer(body) || body.length === 0) return {}
+  // A CSR is known by its first bytes: `curl --data-binary @csr.pem` calls it a form.
+  if (body[0] === 0x30) return { csr: toPem('CERTIFICATE REQUEST', body) }
+  const type = (request.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+  const text = body.toString('utf8')
+  if (text.trimStart().startsWith('-----BEGIN')) return { csr: text }
+  if (type === 'application/json') return jsonParameters(text)
+  if (type === 'application/x-www-form-urlencoded') return formParameters(text)
+  throw new TtsError(
+    'unsupported_media_type',
+    'send JSON (Content-Type: application/json), a form, or a PKCS#10 request (PEM or DER)',
+  )
+}
+
+function jsonParameters(text: string): Record<string, unknown> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (cause) {
+    throw new TtsError('invalid_request', 'the body is not valid JSON', { cause })
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new TtsError('invalid_request', 'the body is not a JSON object')
+  }
+  return parsed as Record<string, unknown>
+}
+
+function formParameters(text: string): Record<string, unknown> {
+  const parameters = new Map<string, string>()
+  for (const [key, value] of new URLSearchParams(text)) {
+    if (parameters.has(key))
+      throw new TtsError('invalid_request', `${key.slice(0, 40)} is given twice`)
+    parameters.set(key, value)
+  }
+  return Object.fromEntries(parameters)
+}

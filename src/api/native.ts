@@ -1,0 +1,203 @@
+/** The native paths: POST /v1/proxies, POST /v1/certificates, /v1/credentials. Thin: parse, call the domain, answer. */
+import { Router, type Request, type RequestHandler, type Response } from 'express'
+import {
+  type CredentialsDependencies,
+  identityOfToken,
+  listOwnCredentials,
+  readReason,
+  revokeCredential,
+  showOwnCredential,
+} from '../domain/credentials.ts'
+import { issueCredential, type IssueDependencies, type IssuedCredential } from '../domain/issue.ts'
+import type { CredentialView } from '../domain/records.ts'
+import { TtsError } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import { readBody, requestParameters } from './body.ts'
+import { bearerToken, contextOf, routeName } from './request.ts'
+
+export interface NativeDependencies {
+  readonly issuing: IssueDependencies
+  readonly credentials: CredentialsDependencies
+  readonly metrics: Metrics
+  readonly maxBodyBytes: number
+}
+
+/** Ids of the services that the native paths ask for; another one of the same plugin by `?service=`. */
+export const nativeServices = { proxies: 'proxy', certificates: 'x509' } as const
+
+const PEM = 'application/x-pem-file'
+
+export function nativeRoutes(dependencies: NativeDependencies): Router {
+  const router = Router()
+  const body = readBody(dependencies.maxBodyBytes)
+  for (const path of ['proxies', 'certificates'] as const) {
+    router.post(`/${path}`, routeName(`/v1/${path}`), body, issue(dependencies, path))
+  }
+  router.get('/credentials', routeName('/v1/credentials'), list(dependencies))
+  router.get('/credentials/:id', routeName('/v1/credentials/:id'), show(dependencies))
+  router.delete('/credentials/:id', routeName('/v1/credentials/:id'), revoke(dependencies))
+  return router
+}
+
+function issue(
+  { issuing, metrics }: NativeDependencies,
+  path: keyof typeof nativeServices,
+): RequestHandler {
+  return async function issue(request, response) {
+    const token = bearerToken(request)
+    const asJson = wantsJson(request)
+    const { service = nativeServices[path], ...parameters } = requestParameters(request)
+    if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
+    requirePlugin(issuing, service, path)
+    const { log, origin, signal } = contextOf(response)
+    const credential = await issueCredential(issuing, {
+      token,
+      serviceId: service,
+      parameters,
+      origin,
+      signal,
+      log,
+    })
+    metrics.credentialIssued(service)
+    sendCredential(response, credential, { asJson, service })
+  }
+}
+
+/** `?service=` may name another service of the same kind, not one of another. */
+function requirePlugin(
+  issuing: IssueDependencies,
+  service: string,
+  path: keyof typeof nativeServices,
+): void {
+  const wanted = issuing.services.get(nativeServices[path])?.plugin
+  const found = issuing.services.get(service)?.plugin
+  if (found && found !== wanted) {
+    throw new TtsError(
+      'invalid_request',
+      `service: the service ${service} is not one for /v1/${path}`,
+    )
+  }
+}
+
+function wantsJson(request: Request): boolean {
+  const type = request.accepts([PEM, 'application/json', 'text/plain', 'application/octet-stream'])
+  if (type === false) {
+    throw new TtsError(
+      'not_acceptable',
+      `the answer is ${PEM}, or application/json when Accept asks for it`,
+    )
+  }
+  return type === 'application/json'
+}
+
+function sendCredential(
+  response: Response,
+  credential: IssuedCredential,
+  { asJson, service }: { readonly asJson: boolean; readonly service: string },
+): void {
+  const [entry] = credential.entries
+  if (!entry) throw new TtsError('internal', 'the plugin returned no entry')
+  response.setHeader('Cache-Control', 'no-store')
+  response.setHeader('TTS-Credential-Id', credential.id)
+  response.setHeader('TTS-Not-After', credential.notAfter.toISOString())
+  if (credential.warnings.length > 0)
+    response.setHeader('TTS-Warning', credential.warnings.join('; '))
+  if (!asJson) {
+    response.type(PEM).send(entry.value)
+    return
+  }
+  response.json({
+    id: credential.id,
+    service,
+    identity: credential.identity.subject,
+    not_after: credential.notAfter.toISOString(),
+    end_entity_serial: credential.endEntitySerial,
+    warnings: credential.warnings,
+    pem: entry.value,
+  })
+}
+
+function list({ credentials }: NativeDependencies): RequestHandler {
+  return async function list(request, response) {
+    const caller = { token: bearerToken(request), signal: contextOf(response).signal }
+    const { limit, after, active } = request.query
+    const views = await listOwnCredentials(credentials, caller, {
+      limit: readLimit(limit),
+      ...(typeof after === 'string' ? { after: readId(after) } : {}),
+      ...(active === 'true' ? { activeAt: credentials.now() } : {}),
+    })
+    response.setHeader('Cache-Control', 'no-store')
+    response.json({ credentials: views.map((view) => presentCredential(view)) })
+  }
+}
+
+function show({ credentials }: NativeDependencies): RequestHandler {
+  return async function show(request, response) {
+    const caller = { token: bearerToken(request), signal: contextOf(response).signal }
+    const view = await showOwnCredential(credentials, caller, readId(request.params['id']))
+    response.setHeader('Cache-Control', 'no-store')
+    response.json(presentCredential(view))
+  }
+}
+
+function revoke({ credentials }: NativeDependencies): RequestHandler {
+  return async function revoke(request, response) {
+    const { origin, log, signal } = contextOf(response)
+    const token = bearerToken(request)
+    const id = readId(request.params['id'])
+    const reason = readReason(request.query['reason'])
+    const identity = await identityOfToken(credentials, token, signal)
+    if (!identity)
+      throw new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
+    const revocation = await revokeCredential(credentials, { id, identity, reason, origin, log })
+    response.setHeader('Cache-Control', 'no-store')
+    response.json({
+      id,
+      end_entity_serial: revocation.endEntitySerial,
+      newly_revoked: revocation.newlyRevoked,
+      affected: revocation.affectedCredentialIds,
+    })
+  }
+}
+
+const DEFAULT_LIMIT = 100
+
+function readLimit(limit: unknown): number {
+  if (limit === undefined) return DEFAULT_LIMIT
+  const number = typeof limit === 'string' && /^\d{1,4}$/.test(limit) ? Number(limit) : 0
+  if (number < 1 || number > 1000)
+    throw new TtsError('invalid_request', 'limit: wanted a number from 1 to 1000')
+  return number
+}
+
+/** Ids are UUIDs; anything else names nothing. */
+function readId(id: unknown): string {
+  if (typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return id
+  throw new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
+}
+
+/** A credential as JSON, for its owner and for the operator. */
+export function presentCredential(view: CredentialView): object {
+  return {
+    id: view.id,
+    service: view.serviceId,
+    subject: view.identity.subject,
+    issued_at: view.issuedAt.toISOString(),
+    not_after: view.notAfter.toISOString(),
+    revoked_at: view.revokedAt?.toISOString() ?? null,
+    revocation_reason: view.revocationReason ?? null,
+    end_entity_serial: view.endEntitySerial,
+    client_id: view.clientId ?? null,
+    address: view.origin.address,
+    interface: view.origin.interface,
+    certificates: view.certificates.map((certificate) => ({
+      kind: certificate.kind,
+      serial: certificate.serial,
+      subject: certificate.subject,
+      not_before: certificate.notBefore.toISOString(),
+      not_after: certificate.notAfter.toISOString(),
+      fingerprint_sha256: certificate.fingerprint,
+      key: certificate.keyKind,
+    })),
+  }
+}

@@ -1,0 +1,185 @@
+/** /openapi.json, made from the same schemas that check the requests. */
+import { z } from 'zod'
+import type { Service } from '../domain/service.ts'
+import { nativeServices } from './native.ts'
+
+type Json = Record<string, unknown>
+
+const problem = { $ref: '#/components/responses/Problem' }
+const bearer = [{ bearer: [] }]
+const pem = { 'application/x-pem-file': { schema: { type: 'string' } } }
+const idParameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  schema: { type: 'string', format: 'uuid' },
+}
+
+/** The description of all native paths (OpenAPI 3.1). */
+export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Token Translation Service',
+      version: '1',
+      description: 'Turns OpenID Connect access tokens into X.509 credentials for grid middleware.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    paths: {
+      '/v1/proxies': {
+        post: issuing(
+          services,
+          'proxies',
+          'A proxy: proxy, key (unless a CSR was sent), EEC and chain as one file',
+        ),
+      },
+      '/v1/certificates': {
+        post: issuing(services, 'certificates', 'An end-entity certificate for the key of the CSR'),
+      },
+      ...credentialPaths(),
+      ...authorityPaths(),
+      '/healthz': { get: open('Alive', 'application/json') },
+      '/readyz': {
+        get: {
+          ...open('Ready', 'application/json'),
+          responses: { 200: described('ready'), 503: described('not ready, and why') },
+        },
+      },
+      '/metrics': { get: open('Metrics for Prometheus', 'text/plain') },
+    },
+    components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'Access token of a trusted provider',
+        },
+      },
+      responses: {
+        Problem: {
+          description: 'What was wrong and what to do, as RFC 9457 problem details',
+          content: { 'application/problem+json': { schema: problemSchema } },
+        },
+      },
+    },
+  }
+}
+
+const problemSchema = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
+  properties: {
+    type: { type: 'string', description: 'urn:tts:error: and the code' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string' },
+    code: { type: 'string', description: 'Stable; decide on this' },
+    check: { type: 'string', description: 'The check that failed' },
+    request_id: { type: 'string', description: 'Id of the request in the log' },
+  },
+}
+
+function issuing(
+  services: ReadonlyMap<string, Service>,
+  path: keyof typeof nativeServices,
+  summary: string,
+): Json {
+  const plugin = services.get(nativeServices[path])?.plugin
+  const schema = plugin
+    ? z.toJSONSchema(plugin.parameters, { io: 'input', unrepresentable: 'any' })
+    : {}
+  return {
+    summary,
+    security: bearer,
+    requestBody: {
+      required: path === 'certificates',
+      description:
+        'Parameters as JSON, as a form or in the query; or a bare PKCS#10 request in PEM or DER',
+      content: {
+        'application/json': { schema },
+        'application/x-www-form-urlencoded': { schema },
+        'application/pkcs10': { schema: { type: 'string', format: 'binary' } },
+      },
+    },
+    responses: {
+      200: {
+        description: summary,
+        content: { ...pem, 'application/json': { schema: { type: 'object' } } },
+      },
+      default: problem,
+    },
+  }
+}
+
+function credentialPaths(): Json {
+  const secured = (summary: string, parameters: readonly Json[]): Json => ({
+    summary,
+    security: bearer,
+    parameters,
+    responses: { 200: described(summary), default: problem },
+  })
+  return {
+    '/v1/credentials': {
+      get: secured('Your credentials, newest first', [
+        {
+          name: 'limit',
+          in: 'query',
+          schema: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
+        },
+        {
+          name: 'after',
+          in: 'query',
+          description: 'Id of the last credential of the page before',
+          schema: { type: 'string', format: 'uuid' },
+        },
+        {
+          name: 'active',
+          in: 'query',
+          description: 'true: only living ones',
+          schema: { type: 'string', enum: ['true', 'false'] },
+        },
+      ]),
+    },
+    '/v1/credentials/{id}': {
+      get: secured('One of your credentials', [idParameter]),
+      delete: secured('Revokes the EEC under the credential, and so everything that stands on it', [
+        idParameter,
+        {
+          name: 'reason',
+          in: 'query',
+          description: 'Reason as in RFC 5280 section 5.3.1',
+          schema: { type: 'string' },
+        },
+      ]),
+    },
+  }
+}
+
+function authorityPaths(): Json {
+  const files: readonly (readonly [string, string, string])[] = [
+    ['ca.pem', 'application/x-pem-file', "The CA's certificate"],
+    ['ca.der', 'application/pkix-cert', 'The same in DER'],
+    ['chain.pem', 'application/x-pem-file', 'The certificate and those above it, root last'],
+    ['crl.pem', 'application/x-pem-file', 'The CRL'],
+    ['crl.der', 'application/pkix-crl', 'The CRL in DER'],
+    [
+      'trust-anchors.tar.gz',
+      'application/gzip',
+      'The trust-anchor directory that relying parties install',
+    ],
+  ]
+  return Object.fromEntries(
+    files.map(([name, type, summary]) => [`/ca/${name}`, { get: open(summary, type) }]),
+  )
+}
+
+function open(summary: string, type: string): Json {
+  return {
+    summary,
+    responses: { 200: { description: summary, content: { [type]: {} } }, default: problem },
+  }
+}
+
+function described(description: string): Json {
+  return { description, content: { 'application/json': { schema: { type: 'object' } } } }
+}

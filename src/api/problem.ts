@@ -1,0 +1,97 @@
+/** The only place where an error becomes an HTTP answer: RFC 9457 problem details, with the challenge of RFC 6750. */
+import type { Response } from 'express'
+import { TtsError, type TtsErrorCode } from '../errors.ts'
+
+interface ErrorAnswer {
+  readonly status: number
+  readonly title: string
+  /** `error` of the WWW-Authenticate challenge (RFC 6750 section 3.1); undefined for none, empty for a bare challenge (section 3). */
+  readonly challenge?: string
+}
+
+const answers = {
+  invalid_request: { status: 400, title: 'The request is not understood' },
+  invalid_csr: { status: 400, title: 'The certificate signing request is refused' },
+  missing_token: { status: 401, title: 'An access token is wanted', challenge: '' },
+  invalid_token: { status: 401, title: 'The access token is refused', challenge: 'invalid_token' },
+  insufficient_scope: {
+    status: 403,
+    title: 'The access token lacks a scope',
+    challenge: 'insufficient_scope',
+  },
+  access_denied: { status: 403, title: 'This is not allowed' },
+  not_found: { status: 404, title: 'There is no such thing' },
+  method_not_allowed: { status: 405, title: 'The method is not for this path' },
+  not_acceptable: { status: 406, title: 'None of the formats asked for can be given' },
+  conflict: { status: 409, title: 'The request conflicts with what is there' },
+  payload_too_large: { status: 413, title: 'The request is too large' },
+  unsupported_media_type: { status: 415, title: 'The format of the request is not taken' },
+  limit_reached: { status: 429, title: 'Too many requests' },
+  configuration: { status: 500, title: 'The service failed' },
+  internal: { status: 500, title: 'The service failed' },
+  provider_unavailable: { status: 503, title: 'The identity provider cannot be reached' },
+  store_unavailable: { status: 503, title: 'The records cannot be reached' },
+  overloaded: { status: 503, title: 'The service is busy' },
+  shutting_down: { status: 503, title: 'The service is stopping' },
+} as const satisfies Record<TtsErrorCode, ErrorAnswer>
+
+/** Status code of an error code. */
+export function statusOf(code: TtsErrorCode): number {
+  return answers[code].status
+}
+
+/** What went wrong as a TtsError: bodies that Express's readers refuse get their own code, all else is internal. */
+export function toTtsError(error: unknown): TtsError {
+  if (error instanceof TtsError) return error
+  const type: unknown = error instanceof Error && 'type' in error ? error.type : undefined
+  const status: unknown = error instanceof Error && 'status' in error ? error.status : undefined
+  if (type === 'entity.too.large') return new TtsError('payload_too_large', 'the body is too large')
+  if (type === 'encoding.unsupported')
+    return new TtsError('unsupported_media_type', 'the content encoding is not taken')
+  // URIError of a path that is not percent-encoded properly, an aborted or cut-off body.
+  if (status === 400)
+    return new TtsError('invalid_request', 'the request is malformed', { cause: error })
+  return new TtsError('internal', 'something failed inside the service', { cause: error })
+}
+
+/** Writes an error as problem details. Nothing of its cause, and of internal errors nothing but that they happened. */
+export function sendProblem(response: Response, error: TtsError, requestId: string): void {
+  const answer: ErrorAnswer = answers[error.code]
+  const hidden = answer.status === 500
+  if (answer.challenge !== undefined)
+    response.setHeader('WWW-Authenticate', challenge(answer.challenge, error))
+  if (error.retryAfterSeconds !== undefined)
+    response.setHeader('Retry-After', String(error.retryAfterSeconds))
+  response
+    .status(answer.status)
+    .setHeader('Cache-Control', 'no-store')
+    .type('application/problem+json')
+    .send(
+      JSON.stringify({
+        type: `urn:tts:error:${error.code}`,
+        title: answer.title,
+        status: answer.status,
+        detail: hidden ? 'The failure is in the log under the request id.' : error.message,
+        code: error.code,
+        ...(error.check === undefined || hidden ? {} : { check: error.check }),
+        request_id: requestId,
+      }),
+    )
+}
+
+function challenge(code: string, error: TtsError): string {
+  const parts = ['realm="tts"']
+  if (code !== '') {
+    parts.push(`error="${code}"`, `error_description="${quotable(error.message)}"`)
+    if (error.scope !== undefined) parts.push(`scope="${quotable(error.scope)}"`)
+  }
+  return `Bearer ${parts.join(', ')}`
+}
+
+/** RFC 6750 section 3: error_description has no characters outside of %x20-21 / %x23-5B / %x5D-7E. */
+function quotable(text: string): string {
+  return text
+    .replace(/["\\]/g, "'")
+    .replace(/[^\x20-\x7e]/g, '?')
+    .slice(0, 300)
+}

@@ -1,0 +1,200 @@
+/** Composition root: the one place where store, CA, clock, verifier and the rest are made and put together. */
+import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Authority } from '../ca/authority.ts'
+import type { DistinguishedName } from '../ca/name.ts'
+import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
+import { aliasOf } from './config/provider-schema.ts'
+import type { LoadedConfiguration } from './config/load.ts'
+import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
+import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
+import type { IssueDependencies } from './domain/issue.ts'
+import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
+import { createIdentityLimiter, createRateLimiter } from './domain/rate-limiter.ts'
+import type { Store } from './domain/records.ts'
+import { createServices } from './domain/service.ts'
+import { createSubjects } from './domain/subject.ts'
+import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
+import type { Log } from './log.ts'
+import { loadMasterKeys, parseMasterKeys } from './store/master-keys.ts'
+import { openStore } from './store/store.ts'
+import { createTokenVerifier, type TokenVerifier } from './tokens/verify-token.ts'
+
+/** What the program cannot make itself. */
+export interface Surroundings {
+  readonly log: Log
+  readonly now: () => Date
+}
+
+/** The parts that both the service and the operator's commands work with. */
+export interface Core extends Surroundings {
+  readonly loaded: LoadedConfiguration
+  readonly authority: Authority
+  readonly store: Store
+  readonly crls: CrlKeeper
+  /** Name under which all users stand. */
+  readonly endEntityBase: DistinguishedName
+  readonly crlUrl: string | undefined
+  close(): Promise<void>
+}
+
+/** All parts of the running service. */
+export interface Service extends Core {
+  readonly verifier: TokenVerifier
+  readonly keyPool: KeyPool
+  readonly endEntities: EndEntityKeeper
+  readonly issuing: IssueDependencies
+}
+
+/**
+ * Opens CA and records.
+ *
+ * @param options.makeAuthority make a CA when there is none
+ * @throws {TtsError} `configuration`, `store_unavailable`
+ */
+export async function openCore(
+  loaded: LoadedConfiguration,
+  surroundings: Surroundings,
+  options: { readonly makeAuthority: boolean },
+): Promise<Core> {
+  const { configuration, dataDirectory } = loaded
+  const { log, now } = surroundings
+  await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
+  const authority = await openOrMakeAuthority(loaded, surroundings, options.makeAuthority)
+  const masterKeys =
+    configuration.master_key === undefined
+      ? await loadMasterKeys(join(dataDirectory, 'master-keys'))
+      : parseMasterKeys(configuration.master_key, 'master_key')
+  const settings = {
+    ...configuration.store,
+    path: resolve(dataDirectory, configuration.store.path),
+  }
+  const store = await openStore({ settings, masterKeys, now })
+  const { crl_lifetime_seconds: lifetimeSeconds, crl_refresh_seconds: refreshSeconds } =
+    configuration.ca
+  const crls = createCrlKeeper({
+    store,
+    authority,
+    now,
+    log,
+    settings: { lifetimeSeconds, refreshSeconds },
+  })
+  return {
+    ...surroundings,
+    loaded,
+    authority,
+    store,
+    crls,
+    endEntityBase: endEntityBaseOf(loaded, authority),
+    crlUrl: crlUrlOf(loaded),
+    close: () => store.close(),
+  }
+}
+
+async function openOrMakeAuthority(
+  { configuration, dataDirectory }: LoadedConfiguration,
+  { log, now }: Surroundings,
+  mayMake: boolean,
+): Promise<Authority> {
+  const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
+  if (authorityExists(dataDirectory) || !mayMake) return openAuthorityFiles(options)
+  const { subject, key_kind: keyKind, lifetime_days: lifetimeDays } = configuration.ca
+  const authority = await initAuthorityFiles(options, {
+    subject,
+    keyKind,
+    lifetimeDays,
+    now: now(),
+  })
+  log.info(
+    { event: 'ca.made', subject, keyKind, directory: join(dataDirectory, 'ca') },
+    'a new CA was made',
+  )
+  return authority
+}
+
+function endEntityBaseOf(
+  { configuration }: LoadedConfiguration,
+  authority: Authority,
+): DistinguishedName {
+  const base = configuration.ca.end_entity_base
+  return base === undefined ? authority.certificate.subject.slice(0, -1) : parseSlashDn(base)
+}
+
+function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {
+  const { crl_url: crlUrl } = configuration.ca
+  const publicUrl = configuration.listen.public_url
+  if (crlUrl !== undefined || !publicUrl?.startsWith('http:')) return crlUrl
+  return `${publicUrl.replace(/\/$/, '')}/ca/crl.der`
+}
+
+/** Puts the running service together over an opened core. */
+export function assembleService(core: Core): Service {
+  const { loaded, authority, store, log, now } = core
+  const { configuration } = loaded
+  const { ca, limits, providers } = configuration
+  const services = createServices(configuration.services, ca.end_entity_lifetime_seconds)
+  const verifier = createTokenVerifier({ providers, now, log })
+  const keyPool = createKeyPool({ size: limits.key_pool_size, queue: limits.key_queue })
+  const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
+  const making = {
+    authority,
+    keyPool,
+    now,
+    randomBytes,
+    profile,
+    withSubjectUri: ca.subject_alternative_name,
+  }
+  const endEntities = createEndEntityKeeper({
+    ...making,
+    store,
+    settings: {
+      keyKind: ca.end_entity_key_kind,
+      lifetimeSeconds: ca.end_entity_lifetime_seconds,
+      profile,
+      withSubjectUri: ca.subject_alternative_name,
+    },
+  })
+  const aliases = new Map(
+    Object.entries(providers).map(([id, settings]) => [id, aliasOf(id, settings)]),
+  )
+  const limiter = createRateLimiter({
+    perSecond: limits.credentials_per_second_per_identity,
+    burst: limits.burst_per_identity,
+    nowMs: () => performance.now(),
+  })
+  log.info(
+    {
+      event: 'service.assembled',
+      ca: formatSlashDn(authority.certificate.subject),
+      caEnds: authority.certificate.validity.notAfter,
+      providers: Object.keys(providers),
+      services: [...services.keys()],
+      store: store.kind,
+      dataDirectory: loaded.dataDirectory,
+    },
+    'service assembled',
+  )
+  const issuing: IssueDependencies = {
+    ...making,
+    endEntities,
+    store,
+    verifier,
+    services,
+    subjects: createSubjects({ store, now, base: core.endEntityBase, aliases }),
+    limiter: createIdentityLimiter(limiter),
+  }
+  return {
+    ...core,
+    verifier,
+    keyPool,
+    endEntities,
+    issuing,
+    // In reverse order of construction.
+    close: async () => {
+      keyPool.close()
+      verifier.close()
+      await core.close()
+    },
+  }
+}

@@ -1,0 +1,45 @@
+/** The trust anchors that relying parties install, made anew whenever the CRL changed. */
+import type { Authority } from '../../ca/authority.ts'
+import type { DistinguishedName } from '../../ca/name.ts'
+import { type TrustAnchorFile, trustAnchorFiles } from '../../ca/trust-anchors.ts'
+import { packTrustAnchors } from '../files/trust-anchor-archive.ts'
+import type { CrlKeeper } from './crl-keeper.ts'
+
+export interface TrustAnchors {
+  readonly authority: Authority
+  readonly crls: Pick<CrlKeeper, 'current'>
+  /** The files of the directory, with the newest CRL. */
+  files(): Promise<readonly TrustAnchorFile[]>
+  /** The same as one .tar.gz. */
+  archive(): Promise<Buffer>
+}
+
+export interface TrustAnchorOptions {
+  readonly authority: Authority
+  readonly crls: Pick<CrlKeeper, 'current'>
+  /** Name of the files. */
+  readonly alias: string
+  readonly crlUrl: string | undefined
+  readonly userNamespace: DistinguishedName
+}
+
+export function createTrustAnchors({
+  authority,
+  crls,
+  ...about
+}: TrustAnchorOptions): TrustAnchors {
+  const certificates = [authority.certificate, ...authority.chain]
+  let packed: { readonly number: number; readonly archive: Promise<Buffer> } | undefined
+  const filesWith = (crl: Buffer): readonly TrustAnchorFile[] =>
+    trustAnchorFiles({ certificates, crls: [crl], ...about })
+  return {
+    authority,
+    crls,
+    files: async () => filesWith((await crls.current()).der),
+    async archive() {
+      const { number, der } = await crls.current()
+      if (packed?.number !== number) packed = { number, archive: packTrustAnchors(filesWith(der)) }
+      return packed.archive
+    },
+  }
+}

@@ -1,0 +1,116 @@
+/** `tts serve`: puts the service together, listens, watches over the CRL and the records, and stops in order. */
+import { join, resolve } from 'node:path'
+import type { Logger } from 'pino'
+import { createApp } from './api/app.ts'
+import { listen } from './api/server.ts'
+import { assembleService, openCore, type Service } from './compose.ts'
+import type { LoadedConfiguration } from './config/load.ts'
+import { createTrustAnchors } from './domain/trust-anchors.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+
+/** The running service. */
+export interface Running {
+  readonly url: string
+  readonly service: Service
+  /** Finishes what was begun and closes everything; safe to call twice. */
+  stop(): Promise<void>
+}
+
+const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
+
+/**
+ * Starts the service.
+ *
+ * @throws {TtsError} `configuration`, `store_unavailable`
+ */
+export async function serve(
+  loaded: LoadedConfiguration,
+  log: Logger,
+  now: () => Date = () => new Date(),
+): Promise<Running> {
+  const { configuration } = loaded
+  const core = await openCore(loaded, { log, now }, { makeAuthority: true })
+  let stopping = false
+  try {
+    const service = assembleService(core)
+    // A CRL is there before the first certificate is: relying parties that fetch it early find one.
+    await core.crls.current()
+    const metrics = metricsOf(service)
+    const app = createApp({
+      log,
+      metrics,
+      issuing: service.issuing,
+      credentials: service,
+      trustAnchors: createTrustAnchors({
+        authority: core.authority,
+        crls: core.crls,
+        alias: configuration.ca.alias,
+        crlUrl: core.crlUrl,
+        userNamespace: core.endEntityBase,
+      }),
+      limits: configuration.limits,
+      trustedProxies: configuration.listen.trusted_proxies,
+      stopping: () => stopping,
+    })
+    const listening = await listen(app, listenOptions(loaded, log))
+    const ends = [core.crls.watch(), watchRecords(service)]
+    log.info({ event: 'service.started', url: listening.url }, 'listening')
+    let stopped: Promise<void> | undefined
+    const stop = async (): Promise<void> => {
+      stopping = true
+      log.info({ event: 'service.stopping' }, 'finishing what was begun')
+      for (const end of ends) end()
+      await listening.close(configuration.limits.shutdown_seconds * 1000)
+      await service.close()
+      log.info({ event: 'service.stopped' }, 'stopped')
+    }
+    return { url: listening.url, service, stop: () => (stopped ??= stop()) }
+  } catch (error) {
+    await core.close().catch(() => undefined)
+    throw error
+  }
+}
+
+function metricsOf(service: Service): Metrics {
+  return createMetrics({
+    now: service.now,
+    providers: () => service.verifier.status(),
+    keyPool: () => service.keyPool.state,
+    authorityNotAfter: service.authority.certificate.validity.notAfter,
+    crlNextUpdate: async () => (await service.store.latestCrl())?.nextUpdate,
+  })
+}
+
+function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger) {
+  const { host, port, tls_certificate_file: certificate, tls_key_file: key } = configuration.listen
+  const base = path === undefined ? '.' : join(path, '..')
+  const tls =
+    certificate === undefined || key === undefined
+      ? undefined
+      : { certificateFile: resolve(base, certificate), keyFile: resolve(base, key) }
+  return {
+    host,
+    port,
+    tls,
+    requestTimeoutMs: configuration.limits.request_timeout_seconds * 1000,
+    log,
+  }
+}
+
+/** Removes keys of EECs that ended and audit lines that are old enough, now and then. */
+function watchRecords(service: Service): () => void {
+  const days = service.loaded.configuration.store.audit_retention_days
+  const prune = (): void => {
+    const at = service.now()
+    service.store.prune(at, new Date(at.getTime() - days * 86_400_000)).catch((error: unknown) => {
+      service.log.error(
+        { event: 'records.prune-failed', err: error },
+        'old records could not be removed',
+      )
+    })
+  }
+  prune()
+  const timer = setInterval(prune, UPKEEP_INTERVAL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
+}
