@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
 import { SCOPES } from './clients.ts'
+import { devicePages } from './device-pages.ts'
 import { createMemoryAdapter } from './memory-adapter.ts'
 import { requestedAudiences, type ProviderState } from './state.ts'
 import { userInfoClaims } from './users.ts'
@@ -39,7 +40,7 @@ export function configurationOf(state: ProviderState): Configuration {
       rpInitiatedLogout: { enabled: false },
       resourceIndicators: { enabled: false },
       clientCredentials: { enabled: true },
-      deviceFlow: { enabled: true },
+      deviceFlow: { enabled: true, ...devicePages },
       revocation: {
         enabled: true,
         allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,

@@ -4,6 +4,7 @@ import {
   withoutTrailingSlash,
   type ProviderSettings,
 } from '../config/provider-schema.ts'
+import { runInBackground } from './background.ts'
 import { createKeySet, type KeySet } from './key-set.ts'
 import { createLimitedFetch, type Fetch } from './limited-fetch.ts'
 import { inWords, providerFault, unavailable } from './refusals.ts'
@@ -66,18 +67,11 @@ export function createProvider(
   dependencies: ProviderDependencies,
 ): Provider {
   const { now, log, retry = { firstMs: 1_000, longestMs: 60_000 } } = dependencies
-  let closed = false
   const limited = createLimitedFetch(dependencies.fetch ?? fetch, {
     timeoutMs: settings.timeout_seconds * 1000,
     maxBodyBytes: MAX_BODY_BYTES,
   })
   let discovered: Discovered | undefined
-  let attempt: Promise<void> | undefined
-  let failures = 0
-  let lastError: string | undefined
-  let nextAttemptAtMs = 0
-  let timer: NodeJS.Timeout | undefined
-
   const keys = createKeySet({
     providerId: id,
     settings,
@@ -85,66 +79,44 @@ export function createProvider(
     now,
     uri: () => discovered?.configuration.serverMetadata().jwks_uri ?? '',
   })
-
-  async function tryOnce(): Promise<void> {
-    try {
+  const discovery = runInBackground(
+    async () => {
       discovered = { configuration: await discover(settings, limited.fetch), at: now() }
       await keys.refresh()
-      log.info({ provider: id }, 'provider.ready')
-      failures = 0
-      lastError = undefined
-      schedule(REDISCOVERY_MS)
-    } catch (error) {
-      failures += 1
-      lastError = inWords(error)
-      if (closed) return
-      log.warn({ provider: id, reason: lastError, failures }, 'provider.unavailable')
-      schedule(Math.min(retry.firstMs * 2 ** (failures - 1), retry.longestMs))
-    }
-  }
-
-  function start(): void {
-    attempt = tryOnce().finally(() => {
-      attempt = undefined
-    })
-  }
-
-  /** The wait is between half of `delayMs` and all of it, so that replicas do not come at the same moment. */
-  function schedule(delayMs: number): void {
-    if (closed) return
-    const jitteredMs = delayMs * (0.5 + Math.random() / 2)
-    nextAttemptAtMs = now().getTime() + jitteredMs
-    timer = setTimeout(start, jitteredMs)
-    timer.unref()
-  }
-
-  start()
+    },
+    {
+      now,
+      everyMs: REDISCOVERY_MS,
+      retry,
+      onSuccess: () => log.info({ provider: id }, 'provider.ready'),
+      onFailure: (error) =>
+        log.warn({ provider: id, reason: inWords(error) }, 'provider.unavailable'),
+    },
+  )
   return {
     id,
     settings,
     keys,
     configuration: async () => {
-      if (discovered === undefined) await attempt
+      if (discovered === undefined) await discovery.underWay()
       if (discovered !== undefined) return discovered.configuration
-      const waitSeconds = Math.ceil((nextAttemptAtMs - now().getTime()) / 1000)
-      throw unavailable(
-        id,
-        providerFault(lastError ?? 'not discovered yet'),
-        Math.max(1, waitSeconds),
-      )
+      const waitSeconds = Math.max(1, Math.ceil(discovery.untilNextMs() / 1000))
+      throw unavailable(id, discovery.failure(), waitSeconds)
     },
-    status: () => ({
-      id,
-      issuer: settings.issuer,
-      ready: discovered !== undefined && keys.usable(),
-      discoveredAt: discovered?.at,
-      keysFetchedAt: keys.fetchedAt(),
-      usingCached: discovered !== undefined && lastError !== undefined,
-      lastError,
-    }),
+    status: () => {
+      const failure = discovery.failure()
+      return {
+        id,
+        issuer: settings.issuer,
+        ready: discovered !== undefined && keys.usable(),
+        discoveredAt: discovered?.at,
+        keysFetchedAt: keys.fetchedAt(),
+        usingCached: discovered !== undefined && failure !== undefined,
+        lastError: failure === undefined ? undefined : inWords(failure),
+      }
+    },
     close: () => {
-      closed = true
-      clearTimeout(timer)
+      discovery.close()
       limited.close()
     },
   }

@@ -25,17 +25,23 @@ export type TokenCheck =
   | 'userinfo'
   | 'user'
 
+/** What the operator can do, and what lay beneath. */
+export interface Explanation {
+  readonly remedy: string
+  readonly cause: unknown
+}
+
 /** A token that is not valid here (RFC 6750 section 3.1, `invalid_token`). */
 export function refusal(
   check: TokenCheck,
   message: string,
-  remedy: string,
-  cause?: unknown,
+  explanation: string | Explanation,
 ): TtsError {
   return new TtsError('invalid_token', message, {
     check,
-    remedy,
-    ...(cause !== undefined && { cause: harmless(cause) }),
+    ...(typeof explanation === 'string'
+      ? { remedy: explanation }
+      : { remedy: explanation.remedy, cause: harmless(explanation.cause) }),
   })
 }
 
@@ -66,12 +72,11 @@ export function fromJose(error: unknown): TtsError {
       )
     case 'ERR_JWKS_NO_MATCHING_KEY':
     case 'ERR_JWKS_MULTIPLE_MATCHING_KEYS':
-      return refusal(
-        'key',
-        'the token is signed by a key that its issuer does not publish',
-        'the issuer may have changed its keys a moment ago: try again after providers.<id>.jwks_cooldown_seconds',
-        error,
-      )
+      return refusal('key', 'the token is signed by a key that its issuer does not publish', {
+        remedy:
+          'the issuer may have changed its keys a moment ago: try again after providers.<id>.jwks_cooldown_seconds',
+        cause: error,
+      })
     case 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED':
       return refusal(
         'signature',
@@ -79,12 +84,10 @@ export function fromJose(error: unknown): TtsError {
         'the token was changed on its way or does not come from its issuer',
       )
     default:
-      return refusal(
-        'format',
-        'the token is not a well-formed signed JWT',
-        'only signed access tokens (JWS, RFC 7519) are understood; encrypted ones are not',
-        error,
-      )
+      return refusal('format', 'the token is not a well-formed signed JWT', {
+        remedy: 'only signed access tokens (JWS, RFC 7519) are understood; encrypted ones are not',
+        cause: error,
+      })
   }
 }
 

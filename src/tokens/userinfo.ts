@@ -39,12 +39,11 @@ export async function fetchUserInfo(
     claims = await oidc.fetchUserInfo(configuration, token, oidc.skipSubjectCheck)
   } catch (error) {
     if (isRefusal(error)) {
-      throw refusal(
-        'userinfo',
-        'the provider does not take the token at UserInfo',
-        'the token must have the scope openid (and profile for groups), and must not be revoked',
-        error,
-      )
+      throw refusal('userinfo', 'the provider does not take the token at UserInfo', {
+        remedy:
+          'the token must have the scope openid (and profile for groups), and must not be revoked',
+        cause: error,
+      })
     }
     throw unavailable(provider.id, error)
   }
