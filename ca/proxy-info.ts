@@ -1,0 +1,154 @@
+/** The facts that grid-proxy-info prints of a proxy file, and its layout. */
+import type { KeyFacts, ProxyCertInfo } from './certificate-facts.ts'
+import type { Certificate } from './certificate.ts'
+import { type Link, readLink } from './chain-link.ts'
+import { isOneCommonNameLonger } from './chain-proxy.ts'
+import { lastCommonName } from './name.ts'
+import { formatSlashDn } from './name-text.ts'
+import type { ProxyFile } from './proxy-file.ts'
+import { oidHex } from './oid.ts'
+
+/** What a proxy file is, in the words of grid-proxy-info and some more. */
+export interface ProxyFacts {
+  /** Names are slash-DNs. */
+  readonly subject: string
+  readonly issuer: string
+  /** Who is spoken for, as Globus sees it: an independent proxy speaks for itself. */
+  readonly identity: string
+  /** For example `RFC 3820 compliant impersonation proxy`. */
+  readonly type: string
+  readonly limited: boolean
+  readonly keyFamily: KeyFacts['family']
+  readonly strengthBits: number
+  readonly path: string
+  /** How many proxies may still stand below; unlimited when undefined. */
+  readonly pathLength: number | undefined
+  /** The earliest end of all certificates in the file: from then on the proxy serves no more. */
+  readonly notAfter: Date
+  /** Whole seconds until `notAfter`; 0 when it is past. */
+  readonly timeLeftSeconds: number
+  readonly certificates: readonly CertificateLifetime[]
+}
+
+/** One certificate of the file. */
+export interface CertificateLifetime {
+  readonly subject: string
+  readonly kind: 'proxy' | 'end entity' | 'CA'
+  readonly notBefore: Date
+  readonly notAfter: Date
+  readonly timeLeftSeconds: number
+}
+
+/** Describes a proxy file; judges nothing. `path` is where it was read, to be printed. */
+export function describeProxy(
+  file: Pick<ProxyFile, 'certificates'>,
+  { now, path }: { readonly now: Date; readonly path: string },
+): ProxyFacts {
+  const links = file.certificates.map(readLink)
+  const [leaf] = links
+  if (leaf === undefined) throw new TypeError('a proxy file has a certificate')
+  const { certificate, facts } = leaf
+  const ends = links.map((link) => link.certificate.validity.notAfter.getTime())
+  const notAfter = new Date(Math.min(...ends))
+  return {
+    subject: formatSlashDn(certificate.subject),
+    issuer: formatSlashDn(certificate.issuer),
+    identity: formatSlashDn(identityOf(links)),
+    type: proxyTypeText(leaf),
+    limited: links.some((link) => proxyKind(link)?.includes('limited')),
+    keyFamily: facts.key.family,
+    strengthBits: facts.key.bits,
+    path,
+    pathLength: remainingPathLength(links),
+    notAfter,
+    timeLeftSeconds: secondsUntil(notAfter, now),
+    certificates: links.map((link) => lifetime(link, now)),
+  }
+}
+
+function lifetime(link: Link, now: Date): CertificateLifetime {
+  const { subject, validity } = link.certificate
+  return {
+    subject: formatSlashDn(subject),
+    kind: proxyKind(link) === undefined ? (link.facts.authority ? 'CA' : 'end entity') : 'proxy',
+    notBefore: validity.notBefore,
+    notAfter: validity.notAfter,
+    timeLeftSeconds: secondsUntil(validity.notAfter, now),
+  }
+}
+
+function secondsUntil(date: Date, now: Date): number {
+  // As tools do that look at a clock of whole seconds.
+  return Math.max(0, Math.ceil((date.getTime() - now.getTime()) / 1000))
+}
+
+/** Globus takes the first certificate for the person that is no proxy, or one that inherits no rights. */
+function identityOf(links: readonly Link[]): Certificate['subject'] {
+  const person = links.find((link) => {
+    const kind = proxyKind(link)
+    return kind === undefined || /(independent|restricted) proxy$/.test(kind)
+  })
+  if (person) return person.certificate.subject
+  // The EEC is missing from the file: the last issuer is the best that is known.
+  return links.at(-1)?.certificate.issuer ?? []
+}
+
+/** The least that the proxies allow, each less those that stand below it already. */
+function remainingPathLength(links: readonly Link[]): number | undefined {
+  const left = links.flatMap(({ facts }, index) => {
+    const allowed = facts.proxyCertInfo?.pathLength
+    return allowed === undefined ? [] : [Math.max(0, allowed - index)]
+  })
+  return left.length === 0 ? undefined : Math.min(...left)
+}
+
+const policyWords: Readonly<Record<ProxyCertInfo['type'], string>> = {
+  impersonation: 'impersonation proxy',
+  limited: 'limited proxy',
+  independent: 'independent proxy',
+  other: 'restricted proxy',
+}
+
+/** ProxyCertInfo of the draft that Globus 3 and 4 wrote before RFC 3820. */
+export const draftProxyCertInfo = oidHex('1.3.6.1.4.1.3536.1.222')
+
+/** The kind of a proxy in grid-proxy-info's words; undefined for what is none. */
+export function proxyKind(link: Link): string | undefined {
+  const { certificate, facts } = link
+  if (link.isProxy) return `RFC 3820 compliant ${policyWords[facts.proxyCertInfo?.type ?? 'other']}`
+  if (certificate.extensions.some(({ oid }) => oid === draftProxyCertInfo))
+    return 'Proxy draft (pre-RFC) compliant impersonation proxy'
+  // Before there was a ProxyCertInfo a proxy was known by its name alone.
+  if (!isOneCommonNameLonger(certificate.subject, certificate.issuer)) return undefined
+  const commonName = lastCommonName(certificate.subject)
+  if (commonName === 'proxy') return 'full legacy globus proxy'
+  return commonName === 'limited proxy' ? 'limited legacy globus proxy' : undefined
+}
+
+function proxyTypeText(link: Link): string {
+  return proxyKind(link) ?? (link.facts.authority ? 'CA certificate' : 'end entity credential')
+}
+
+/** The text that grid-proxy-info prints, line for line. */
+export function formatProxyInfo(facts: ProxyFacts): string {
+  return [
+    `subject  : ${facts.subject}`,
+    `issuer   : ${facts.issuer}`,
+    `identity : ${facts.identity}`,
+    `type     : ${facts.type}`,
+    `strength : ${facts.strengthBits} bits`,
+    `path     : ${facts.path}`,
+    `timeleft : ${formatTimeLeft(facts.timeLeftSeconds)}`,
+    '',
+  ].join('\n')
+}
+
+const DAY_SECONDS = 86_400
+
+/** `95:59:57  (4.0 days)`: hours are not cut at 24, days are given from one day on. */
+export function formatTimeLeft(seconds: number): string {
+  const two = (value: number): string => String(Math.floor(value)).padStart(2, '0')
+  const clock = `${Math.floor(seconds / 3600)}:${two((seconds / 60) % 60)}:${two(seconds % 60)}`
+  const days = seconds / DAY_SECONDS
+  return days > 1 ? `${clock}  (${days.toFixed(1)} days)` : clock
+}

@@ -1,0 +1,87 @@
+/** A real XRootD server with GSI, and one file read from it. */
+import { randomBytes } from 'node:crypto'
+import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type CredentialFiles,
+  freePort,
+  type GridServer,
+  type GridSite,
+  openGridSite,
+  startServer,
+} from './grid-site.ts'
+import { findLibraryDirectory, findProgram, runTool } from './grid-tools.ts'
+
+export const xrootdPackages = [
+  'xrootd-server',
+  'xrootd-client',
+  'xrootd-plugins',
+  'xrootd-server-plugins',
+] as const
+
+/** Reads a file over root://; answers undefined when it came whole, else what was refused. */
+export async function checkXrootd(credential: CredentialFiles): Promise<string | undefined> {
+  const site = await openGridSite(credential)
+  const local = await mkdtemp(join(tmpdir(), 'tts-xrootd-'))
+  let server: GridServer | undefined
+  try {
+    const content = randomBytes(300_000)
+    await writeFile(join(site.directory, 'data', 'file'), content, { mode: 0o644 })
+    const port = await freePort()
+    server = await startXrootd(site, port)
+    const target = join(local, 'down')
+    const read = await runTool('xrdcp', ['--nopbar', `root://localhost:${port}//file`, target], {
+      X509_USER_PROXY: credential.proxyPath,
+      X509_CERT_DIR: site.certDir,
+      XrdSecPROTOCOL: 'gsi',
+      // Without it the client tries again for half an hour.
+      XRD_CONNECTIONRETRY: '1',
+      XRD_CONNECTIONWINDOW: '5',
+      XRD_REQUESTTIMEOUT: '10',
+    })
+    if (read.status !== 0) return `${read.output}\n${server.output().slice(-4000)}`
+    const same = (await readFile(target)).equals(content)
+    const mapped = server.output().includes(` as ${site.user.name}`)
+    if (!mapped) return `the server did not map the person:\n${server.output().slice(-4000)}`
+    return same ? undefined : 'other bytes came back'
+  } finally {
+    await server?.stop()
+    await site.close()
+    await rm(local, { recursive: true, force: true })
+  }
+}
+
+async function startXrootd(site: GridSite, port: number): Promise<GridServer> {
+  const admin = join(site.directory, 'admin')
+  await mkdir(admin)
+  await chown(admin, site.user.uid, site.user.gid)
+  const libraries = findLibraryDirectory('libXrdSecgsi-5.so') ?? ''
+  const gsi = [
+    `-certdir:${site.certDir}`,
+    `-cert:${site.hostCertificate}`,
+    `-key:${site.hostKey}`,
+    `-gridmap:${site.gridMap}`,
+    // Who is not in the grid map is refused.
+    '-gmapopt:2',
+  ].join(' ')
+  const config = [
+    `xrd.port ${port}`,
+    `all.adminpath ${admin}`,
+    `all.pidpath ${admin}`,
+    'all.export /',
+    `oss.localroot ${join(site.directory, 'data')}`,
+    'xrootd.seclib libXrdSec.so',
+    `sec.protocol ${libraries} gsi ${gsi}`,
+    'sec.protbind * only gsi',
+    'xrootd.trace login',
+    '',
+  ].join('\n')
+  const path = join(site.directory, 'xrootd.cf')
+  await writeFile(path, config)
+  return startServer(site, {
+    command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
+    env: {},
+    ready: /xrootd anon@\S+ initialization completed|initialization completed\./,
+  })
+}
