@@ -74,8 +74,10 @@ export function integer(bytes: Uint8Array): Asn1Node {
   return create(Tag.integer, (padded ? '\0' : '') + binary(minimal))
 }
 
-/** Non-negative INTEGER from a number. */
+/** Non-negative INTEGER from a number. @throws {CaError} `bad_request` for any other number */
 export function smallInteger(value: number): Asn1Node {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new CaError('bad_request', 'a number in a certificate is negative or not whole')
   const hex = value.toString(16)
   return integer(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex'))
 }
@@ -124,10 +126,12 @@ export function characterString(tag: number, bytes: Uint8Array): Asn1Node {
   return create(tag, binary(bytes))
 }
 
-/** Time as RFC 5280 section 4.1.2.5 wants it: UTCTime through 2049, GeneralizedTime from 2050 on; whole seconds. */
+/** Time as RFC 5280 section 4.1.2.5 wants it: UTCTime from 1950 through 2049, else GeneralizedTime; whole seconds. */
 export function time(date: Date): Asn1Node {
+  const year = date.getUTCFullYear()
+  if (!(year >= 0 && year <= 9999)) throw new CaError('bad_lifetime', 'no time for a certificate')
   const digits = date.toISOString().replace(/[-:T]|\.\d+/g, '')
-  return date.getUTCFullYear() < 2050
+  return year >= 1950 && year < 2050
     ? create(Tag.utcTime, digits.slice(2))
     : create(Tag.generalizedTime, digits)
 }
@@ -237,6 +241,8 @@ export function bitStringBytes(node: Asn1Node | undefined, what: string): Buffer
 /** The set bits of a BIT STRING by their numbers, bit 0 the first. */
 export function namedBitsOf(node: Asn1Node | undefined, what: string): readonly number[] {
   const content = contentOf(node, what, Tag.bitString)
+  if ((content[0] ?? 8) > (content.length === 1 ? 0 : 7))
+    throw new CaError('malformed', `${what}: not a BIT STRING`)
   const bits: number[] = []
   for (let bit = 0; bit < (content.length - 1) * 8; bit += 1) {
     if (((content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0) bits.push(bit)
@@ -278,8 +284,11 @@ export function timeOf(node: Asn1Node | undefined, what: string): Date {
   // RFC 5280 section 4.1.2.5.1: two digits of 50 and more are of the 20th century.
   const year = utc ? (Number(yearDigits) >= 50 ? '19' : '20') + yearDigits : yearDigits
   const [month, day, hour, minute, second] = rest.match(/\d{2}/g) ?? []
-  const date = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
-  if (Number.isNaN(date.getTime())) throw new CaError('malformed', `${what}: no such time`)
+  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}`
+  const date = new Date(`${iso}Z`)
+  // Date carries 30 February and 24:00 over into the next day.
+  if (Number.isNaN(date.getTime()) || !date.toISOString().startsWith(iso))
+    throw new CaError('malformed', `${what}: no such time`)
   return date
 }
 

@@ -3,10 +3,11 @@
  * intermediate whose certificate an outside root returned for our request.
  */
 import type { KeyObject } from 'node:crypto'
-import { type Asn1Node, childrenOf, decode, encode, isTrue, namedBitsOf, Tag } from './asn1.ts'
+import { type Asn1Node, decode, encode, namedBitsOf } from './asn1.ts'
 import {
   type Certificate,
   findExtension,
+  isAuthorityCertificate,
   readCertificate,
   signCertificate,
   type Validity,
@@ -37,7 +38,7 @@ export interface Authority {
 /**
  * Makes a self-signed CA certificate and answers its DER.
  *
- * @throws {CaError} `bad_name`, `self_check_failed`
+ * @throws {CaError} `bad_name`, `bad_lifetime`, `bad_request`, `weak_key`, `self_check_failed`
  */
 export async function createRootCertificate(request: {
   readonly subject: DistinguishedName
@@ -46,6 +47,8 @@ export async function createRootCertificate(request: {
   readonly serial: Buffer
 }): Promise<Buffer> {
   checkAuthorityName(request.subject)
+  if (!(request.validity.notBefore < request.validity.notAfter))
+    throw new CaError('bad_lifetime', 'the CA would end before it begins')
   const signer = createSigner(request.privateKey)
   const name = nameNode(request.subject)
   const { keyId } = signer.publicKey
@@ -88,7 +91,8 @@ export function checkAuthorityName(subject: DistinguishedName): void {
 /**
  * Opens a CA: its certificate (first) and chain in PEM, and its private key.
  *
- * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA
+ * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA;
+ *   `malformed`, `too_large`, `weak_key` when one of them cannot be read or taken at all
  */
 export function openAuthority(certificatesPem: string, privateKey: KeyObject): Authority {
   const [certificate, ...chain] = readCertificatesPem(certificatesPem, 'CA certificate')
@@ -115,11 +119,8 @@ function checkAuthorityCertificate(certificate: Certificate, signer: Signer): vo
     )
   }
   if (!certificateHasKey(certificate, signer)) fail('does not belong to the private key')
-  const constraints = findExtension(certificate, extensionHex.basicConstraints)
-  const authority =
-    constraints &&
-    childrenOf(decode(constraints.value, 'basicConstraints'), 'basicConstraints', Tag.sequence)
-  if (!isTrue(authority?.[0])) fail('is not that of a CA (basicConstraints CA:TRUE is missing)')
+  if (!isAuthorityCertificate(certificate))
+    fail('is not that of a CA (basicConstraints CA:TRUE is missing)')
   const usage = findExtension(certificate, extensionHex.keyUsage)
   const bits = usage ? namedBitsOf(decode(usage.value, 'keyUsage'), 'keyUsage') : undefined
   // Without cRLSign relying parties refuse everything as soon as there is a CRL.
@@ -141,6 +142,12 @@ function checkChain(certificates: readonly Certificate[]): void {
       throw new CaError(
         'bad_authority',
         `the chain ends at ${formatSlashDn(certificate.subject)}; add the certificates above it, the root last`,
+      )
+    }
+    if (index > 0 && !isAuthorityCertificate(certificate)) {
+      throw new CaError(
+        'bad_authority',
+        `${formatSlashDn(certificate.subject)} in the chain is not that of a CA`,
       )
     }
     if (!sameName(certificate.issuer, issuer.subject) || !verifyIssued(certificate, issuer)) {

@@ -23,9 +23,10 @@ import {
   timeOf,
 } from './asn1.ts'
 import { CaError } from './errors.ts'
-import { extensionsField } from './extensions.ts'
+import { extensionHex, extensionsField } from './extensions.ts'
 import { algorithmNode, type PublicKey, type Signer } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
+import { checkSerial } from './serial.ts'
 
 /** Begin and end of a certificate, both inclusive (RFC 5280 section 4.1.2.5), whole seconds. */
 export interface Validity {
@@ -74,12 +75,13 @@ export interface CertificateExtension {
 /**
  * Signs a template and reads the result back with OpenSSL before it is given out.
  *
- * @throws {CaError} `self_check_failed`
+ * @throws {CaError} `self_check_failed`, `bad_request` for a serial number that may not be
  */
 export async function signCertificate(
   template: CertificateTemplate,
   signer: Signer,
 ): Promise<Buffer> {
+  checkSerial(template.serial)
   const algorithm = algorithmNode(signer.algorithm)
   const tbs = sequence(
     explicit(0, smallInteger(2)),
@@ -211,6 +213,26 @@ export function findExtension(
   oidHex: string,
 ): CertificateExtension | undefined {
   return certificate.extensions.find((extension) => extension.oid === oidHex)
+}
+
+/**
+ * The key identifier that certificates and CRLs below this one must name (RFC 5280 section 4.2.1.1): the one that it
+ * states, made by whatever method, else the one of its key.
+ *
+ * @throws {CaError} `malformed`
+ */
+export function issuerKeyId(certificate: Certificate, publicKey: PublicKey): Buffer {
+  const stated = findExtension(certificate, extensionHex.subjectKeyIdentifier)
+  const what = 'subjectKeyIdentifier'
+  return stated ? contentOf(decode(stated.value, what), what, Tag.octetString) : publicKey.keyId
+}
+
+/** True when the certificate's basicConstraints say CA:TRUE. @throws {CaError} `malformed` */
+export function isAuthorityCertificate(certificate: Certificate): boolean {
+  const constraints = findExtension(certificate, extensionHex.basicConstraints)
+  if (!constraints) return false
+  const what = 'basicConstraints'
+  return isTrue(childrenOf(decode(constraints.value, what), what, Tag.sequence)[0])
 }
 
 /** SHA-256 over the DER, lower-case hex. */

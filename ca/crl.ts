@@ -20,7 +20,7 @@ import {
   timeOf,
 } from './asn1.ts'
 import type { Authority } from './authority.ts'
-import { type CertificateExtension, readExtensionList } from './certificate.ts'
+import { type CertificateExtension, issuerKeyId, readExtensionList } from './certificate.ts'
 import { CaError } from './errors.ts'
 import { authorityKeyIdentifier, crlNumber, extensionHex, reasonCode } from './extensions.ts'
 import { algorithmNode, verifySignature } from './key.ts'
@@ -57,13 +57,15 @@ export const MAX_CRL_BYTES = 8 * 1024 * 1024
 /**
  * Makes and signs a CRL and answers its DER.
  *
- * @throws {CaError} `self_check_failed`
+ * @throws {CaError} `bad_lifetime`, `bad_request`, `self_check_failed`
  */
 export async function createCrl(authority: Authority, request: CrlRequest): Promise<Buffer> {
   const { signer, certificate } = authority
+  if (!(request.thisUpdate < request.nextUpdate))
+    throw new CaError('bad_lifetime', 'nextUpdate of the CRL is not after its thisUpdate')
   const algorithm = algorithmNode(signer.algorithm)
   const extensions = sequence(
-    authorityKeyIdentifier(signer.publicKey.keyId),
+    authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
     crlNumber(request.number),
   )
   const tbs = sequence(
@@ -86,6 +88,9 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
 }
 
 function entryNode({ serial, revokedAt, reason }: CrlEntry): Asn1Node {
+  // Buffer.from would read other text as nothing: serial number 0 would be revoked and the meant one not.
+  if (!/^([0-9a-f]{2}){1,21}$/i.test(serial))
+    throw new CaError('bad_request', 'a serial number to revoke is not given as hex octets')
   const code = revocationReasons[reason]
   const extensions = code === 0 ? undefined : sequence(reasonCode(enumerated(code)))
   return sequence(integer(Buffer.from(serial, 'hex')), time(revokedAt), extensions)
@@ -96,6 +101,7 @@ export interface Crl {
   readonly issuer: DistinguishedName
   readonly thisUpdate: Date
   readonly nextUpdate: Date | undefined
+  /** Undefined also when it is over 2^47: RFC 5280 section 5.2.3 allows other CAs 20 octets. */
   readonly number: number | undefined
   /** Revoked serial numbers (content octets as hex) and since when. */
   readonly revoked: ReadonlyMap<string, Date>
@@ -138,7 +144,7 @@ export function readCrl(der: Buffer): Crl {
     issuer: readName(issuer, 'CRL issuer'),
     thisUpdate: timeOf(thisUpdate, 'thisUpdate'),
     nextUpdate,
-    number: numberValue && smallIntegerOf(decode(numberValue, 'CRL number'), 'CRL number'),
+    number: numberValue && readNumber(numberValue),
     revoked: new Map(entries.map(readEntry)),
     criticalExtensions: [...extensions, ...entries.flatMap(entryExtensions)]
       .filter(({ critical }) => critical)
@@ -150,6 +156,12 @@ export function readCrl(der: Buffer): Crl {
     ),
     signature: bitStringBytes(signature, 'CRL signature'),
   }
+}
+
+function readNumber(value: Buffer): number | undefined {
+  const node = decode(value, 'CRL number')
+  const { length } = contentOf(node, 'CRL number', Tag.integer)
+  return length > 6 ? undefined : smallIntegerOf(node, 'CRL number')
 }
 
 function entryExtensions(node: Asn1Node): readonly CertificateExtension[] {

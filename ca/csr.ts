@@ -6,13 +6,13 @@ import {
   type Asn1Node,
   bitStringBytes,
   childrenOf,
+  contentOf,
   decode,
   encode,
   oidHexOf,
   sequence,
   smallInteger,
   bitString,
-  smallIntegerOf,
   Tag,
   implicitConstructed,
 } from './asn1.ts'
@@ -33,12 +33,12 @@ export const MAX_CSR_BYTES = 16 * 1024
 
 /** Signature algorithms that a request may carry; SHA-1 and MD5 prove nothing. */
 const acceptedHashes = new Map([
-  [oidHex('1.2.840.113549.1.1.11'), 'sha256'],
-  [oidHex('1.2.840.113549.1.1.12'), 'sha384'],
-  [oidHex('1.2.840.113549.1.1.13'), 'sha512'],
-  [oidHex('1.2.840.10045.4.3.2'), 'sha256'],
-  [oidHex('1.2.840.10045.4.3.3'), 'sha384'],
-  [oidHex('1.2.840.10045.4.3.4'), 'sha512'],
+  [oidHex('1.2.840.113549.1.1.11'), { family: 'rsa', hash: 'sha256' }],
+  [oidHex('1.2.840.113549.1.1.12'), { family: 'rsa', hash: 'sha384' }],
+  [oidHex('1.2.840.113549.1.1.13'), { family: 'rsa', hash: 'sha512' }],
+  [oidHex('1.2.840.10045.4.3.2'), { family: 'ec', hash: 'sha256' }],
+  [oidHex('1.2.840.10045.4.3.3'), { family: 'ec', hash: 'sha384' }],
+  [oidHex('1.2.840.10045.4.3.4'), { family: 'ec', hash: 'sha512' }],
 ])
 
 /**
@@ -55,20 +55,20 @@ export async function readCsr(input: Buffer): Promise<PublicKey> {
   )
   const [version, , publicKeyInfo] = childrenOf(info, 'CSR information', Tag.sequence)
   if (info === undefined || rest.length > 0) throw new CaError('malformed', 'CSR: unexpected parts')
-  if (smallIntegerOf(version, 'CSR version') !== 0)
+  if (!contentOf(version, 'CSR version', Tag.integer).equals(Buffer.of(0)))
     throw new CaError('malformed', 'CSR: unknown version')
   const publicKey = readPublicKey(publicKeyInfo)
-  const hash = acceptedHashes.get(
+  const accepted = acceptedHashes.get(
     oidHexOf(childrenOf(algorithm, 'CSR algorithm', Tag.sequence)[0], 'CSR algorithm'),
   )
-  if (hash === undefined) {
+  if (accepted === undefined || !publicKey.kind.startsWith(accepted.family)) {
     throw new CaError(
       'bad_signature',
-      'the CSR is signed with an algorithm that is not taken; use SHA-256',
+      'the CSR is signed with an algorithm that is not taken for its key; use SHA-256',
     )
   }
   const signed = { data: encode(info), signature: bitStringBytes(signature, 'CSR signature') }
-  if (!(await verifySignature(hash, signed, publicKey.key))) {
+  if (!(await verifySignature(accepted.hash, signed, publicKey.key))) {
     throw new CaError('bad_signature', 'the signature of the CSR does not match its public key')
   }
   return publicKey

@@ -1,7 +1,7 @@
 /** End-entity certificates: the CA names an identity. The profile is the one that all relying parties accept. */
 import type { Asn1Node } from './asn1.ts'
 import type { Authority } from './authority.ts'
-import { signCertificate, type Validity } from './certificate.ts'
+import { issuerKeyId, signCertificate, type Validity } from './certificate.ts'
 import { CaError } from './errors.ts'
 import {
   authorityKeyIdentifier,
@@ -38,7 +38,7 @@ export interface EndEntityRequest {
 /**
  * Issues an EEC and answers its DER.
  *
- * @throws {CaError} `bad_name`, `bad_lifetime`, `self_check_failed`
+ * @throws {CaError} `bad_name`, `bad_lifetime`, `bad_request`, `self_check_failed`
  */
 export async function issueEndEntity(
   authority: Authority,
@@ -72,7 +72,7 @@ function endEntityExtensions(authority: Authority, request: EndEntityRequest): r
     ),
     clientAuthentication(),
     subjectKeyIdentifier(publicKey.keyId),
-    authorityKeyIdentifier(authority.signer.publicKey.keyId),
+    authorityKeyIdentifier(issuerKeyId(authority.certificate, authority.signer.publicKey)),
     ...(profile.policyOids.length > 0 ? [certificatePolicies(profile.policyOids)] : []),
     ...(profile.crlUrl === undefined ? [] : [crlDistributionPoint(profile.crlUrl)]),
     ...(subjectUri === undefined ? [] : [subjectAltNameUri(subjectUri)]),
@@ -84,6 +84,14 @@ function checkSubject(subject: DistinguishedName, authority: Authority): void {
   if (commonName === undefined) throw new CaError('bad_name', 'the subject of an EEC ends in a CN')
   if (commonName.length === 0 || commonName.length > 64) {
     throw new CaError('bad_name', 'the CN must have 1 to 64 characters (RFC 5280, ub-common-name)')
+  }
+  if (subject.some((rdn) => rdn.length !== 1)) {
+    throw new CaError('bad_name', 'each part of the subject of an EEC has one attribute')
+  }
+  // A slash is written in three ways by as many relying parties, so that no grid map fits; controls end lines and strings.
+  // oxlint-disable-next-line no-control-regex -- these are what is refused
+  if (subject.flat().some(({ value }) => /[\x00-\x1f\x7f/]/.test(value.toString()))) {
+    throw new CaError('bad_name', 'the subject of an EEC holds a slash or a control character')
   }
   // Globus takes CN=proxy and CN=limited proxy for a legacy proxy, arcproxy a CN of digits for an RFC 3820 one.
   if (/^(limited )?proxy$/i.test(commonName) || /^\d+$/.test(commonName)) {

@@ -12,6 +12,7 @@ import {
   sequence,
   smallInteger,
 } from './asn1.ts'
+import { CaError } from './errors.ts'
 import { oidHex } from './oid.ts'
 
 /** Extension identifiers in dotted form. */
@@ -89,6 +90,11 @@ export function clientAuthentication(): Asn1Node {
   return extension('extKeyUsage', false, sequence(oid('1.3.6.1.5.5.7.3.2')))
 }
 
+/** extKeyUsage as another certificate has it, not critical. */
+export function sameExtendedKeyUsage(value: Buffer): Asn1Node {
+  return sequence(oid(extensionOids.extKeyUsage), octetString(value))
+}
+
 /** subjectKeyIdentifier, not critical. */
 export function subjectKeyIdentifier(keyId: Buffer): Asn1Node {
   return extension('subjectKeyIdentifier', false, octetString(keyId))
@@ -108,20 +114,24 @@ export function certificatePolicies(policyOids: readonly string[]): Asn1Node {
   )
 }
 
-/** cRLDistributionPoints with one URL, not critical. */
+/** `[6]` of a GeneralName: an IA5String, so ASCII, and without blanks (RFC 3986). */
+function uriName(uri: string): Asn1Node {
+  if (!/^[\x21-\x7e]+$/.test(uri)) {
+    throw new CaError('bad_name', 'a URI in a certificate has other than visible ASCII characters')
+  }
+  return implicitPrimitive(6, Buffer.from(uri, 'latin1'))
+}
+
+/** cRLDistributionPoints with one URL, not critical. @throws {CaError} `bad_name` */
 export function crlDistributionPoint(url: string): Asn1Node {
-  const uri = implicitPrimitive(6, Buffer.from(url, 'latin1'))
+  const uri = uriName(url)
   const fullName = implicitConstructed(0, [implicitConstructed(0, [uri])])
   return extension('crlDistributionPoints', false, sequence(sequence(fullName)))
 }
 
-/** subjectAltName with one URI, not critical. */
+/** subjectAltName with one URI, not critical. @throws {CaError} `bad_name` */
 export function subjectAltNameUri(uri: string): Asn1Node {
-  return extension(
-    'subjectAltName',
-    false,
-    sequence(implicitPrimitive(6, Buffer.from(uri, 'latin1'))),
-  )
+  return extension('subjectAltName', false, sequence(uriName(uri)))
 }
 
 /** ProxyCertInfo, critical; no policy octets, which Globus refuses and RFC 3820 section 3.8.2 forbids here. */

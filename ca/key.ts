@@ -188,7 +188,7 @@ const smallPrimeProduct = (() => {
 function checkModulus(content: Buffer): number {
   if ((content[0] ?? 0x80) >= 0x80) throw new CaError('weak_key', 'the RSA modulus is negative')
   const magnitude = content[0] === 0 ? content.subarray(1) : content
-  const bits = magnitude.length * 8 - Math.clz32(magnitude[0] ?? 0) + 24
+  const bits = Math.max(magnitude.length * 8 - Math.clz32(magnitude[0] ?? 0) + 24, 0)
   if (bits < 2048)
     throw new CaError('weak_key', `the RSA key has ${bits} bits; at least 2048 are wanted`)
   if (bits > 8192)

@@ -1,12 +1,13 @@
 /**
  * Names as text: the slash form of grid middleware (`/C=EU/O=X/CN=a b`) and RFC 4514 (`CN=a b,O=X,C=EU`).
  *
- * Both directions lose nothing, whatever is in a value. For names without a backslash the slash form is what
- * OpenSSL 3 prints (`/` and `+` inside a value as `\/` and `\+`, bytes outside of printable ASCII as `\xC3\xA9`); a
- * backslash itself is doubled, which OpenSSL does not do and without which the form is ambiguous.
+ * Both directions lose nothing, whatever is in a value, up to 4096 characters of text. The slash form is what OpenSSL 3
+ * prints (`/` and `+` inside a value as `\/` and `\+`, bytes outside of printable ASCII as `\xC3\xA9`) but for two things
+ * without which it is ambiguous: a backslash is doubled, and a value that looks like hex (`#0500`) begins with one.
  */
 import { CaError } from './errors.ts'
 import { attributeTypes, type DistinguishedName, type NameAttribute, type Rdn } from './name.ts'
+import { oidBytes } from './oid.ts'
 
 const shortNames = new Map(Object.entries(attributeTypes).map(([name, type]) => [type, name]))
 /** Other spellings of the same types: Globus and VOMS write Email and USERID. Compared without letter case. */
@@ -42,13 +43,17 @@ function formatAttribute({ type, value }: NameAttribute, escape: (text: string) 
   return `${name}=${typeof value === 'string' ? escape(value) : `#${value.toString('hex')}`}`
 }
 
+/** DER of a value that is no text. */
+const hexValue = /^#([0-9A-Fa-f]{2})+$/
+
 function escapeSlash(value: string): string {
+  const looksLikeHex = hexValue.test(value)
   return [...Buffer.from(value, 'utf8')]
     .map((byte, index) => {
       const character = String.fromCharCode(byte)
       if (byte < 0x20 || byte > 0x7e)
         return `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`
-      return '/+\\'.includes(character) || (index === 0 && character === '#')
+      return '/+\\'.includes(character) || (index === 0 && looksLikeHex)
         ? `\\${character}`
         : character
     })
@@ -101,6 +106,7 @@ function checkText(text: string): void {
       `the name is ${text.length} characters long, over ${MAX_TEXT_LENGTH}`,
     )
   }
+  if (!text.isWellFormed()) throw new CaError('bad_name', 'the name is not well-formed Unicode')
 }
 
 const slashEscape = /\\x[0-9A-Fa-f]{2}|\\[^x]/uy
@@ -119,7 +125,11 @@ function splitUnescaped(text: string, separator: string, escape: RegExp): string
 }
 
 function nextToken(text: string, index: number, escape: RegExp): string {
-  if (text[index] !== '\\') return text[index] ?? ''
+  const character = text[index] ?? ''
+  // RFC 4514 section 2.4. RFC 2253 read `"a"` and `a;O=b` otherwise, so they are not guessed at.
+  if (escape === rfc4514Escape && '";<>\0'.includes(character))
+    throw new CaError('bad_name', 'a character in the name must have a backslash before it')
+  if (character !== '\\') return character
   escape.lastIndex = index
   const match = escape.exec(text)
   if (!match)
@@ -137,7 +147,7 @@ function parseRdn(text: string, escape: RegExp): Rdn {
 function parseAttribute(text: string, escape: RegExp): NameAttribute {
   const equals = text.indexOf('=')
   const typeText = text.slice(0, Math.max(equals, 0)).trim()
-  const type = /^[0-2](\.\d+)+$/.test(typeText) ? typeText : typesByName.get(typeText.toLowerCase())
+  const type = isOid(typeText) ? typeText : typesByName.get(typeText.toLowerCase())
   if (equals < 1 || type === undefined) {
     throw new CaError(
       'bad_name',
@@ -145,8 +155,22 @@ function parseAttribute(text: string, escape: RegExp): NameAttribute {
     )
   }
   const value = text.slice(equals + 1)
-  if (/^#([0-9A-Fa-f]{2})+$/.test(value)) return { type, value: Buffer.from(value.slice(1), 'hex') }
+  if (hexValue.test(value)) return { type, value: Buffer.from(value.slice(1), 'hex') }
+  if (escape === rfc4514Escape && /^[ #]|(?<!\\)(?:\\\\)* $/.test(value)) {
+    throw new CaError(
+      'bad_name',
+      'a value in the name begins or ends with an unescaped blank or "#"',
+    )
+  }
   return { type, value: unescape(value, escape) }
+}
+
+function isOid(text: string): boolean {
+  try {
+    return oidBytes(text).length > 0
+  } catch {
+    return false
+  }
 }
 
 function unescape(value: string, escape: RegExp): string {

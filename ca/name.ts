@@ -74,13 +74,28 @@ export function lastCommonName(name: DistinguishedName): string | undefined {
  * @throws {CaError} `bad_name`
  */
 export function nameNode(name: DistinguishedName): Asn1Node {
-  return sequence(...name.map((rdn) => set(...rdn.map(attributeNode))))
+  return sequence(...name.map(rdnNode))
+}
+
+function rdnNode(rdn: Rdn): Asn1Node {
+  if (rdn.length === 0) throw new CaError('bad_name', 'a part of the name has no attribute')
+  return set(...rdn.map(attributeNode))
 }
 
 function attributeNode({ type, value }: NameAttribute): Asn1Node {
   if (typeof value !== 'string')
     throw new CaError('bad_name', 'a name of other than text values is never issued')
-  return sequence(oid(type), stringNode(type, value))
+  return sequence(typeNode(type), stringNode(type, value))
+}
+
+function typeNode(type: string): Asn1Node {
+  try {
+    return oid(type)
+  } catch (cause) {
+    throw new CaError('bad_name', 'an attribute type in the name is no object identifier', {
+      cause,
+    })
+  }
 }
 
 function stringNode(type: string, value: string): Asn1Node {
@@ -106,8 +121,10 @@ function stringNode(type: string, value: string): Asn1Node {
  * @throws {CaError} `malformed`
  */
 export function readName(node: Asn1Node | undefined, what: string): DistinguishedName {
-  return childrenOf(node, what, Tag.sequence).map((rdn) =>
-    childrenOf(rdn, `${what}: RDN`, Tag.set).map((attribute) => {
+  return childrenOf(node, what, Tag.sequence).map((rdn) => {
+    const attributes = childrenOf(rdn, `${what}: RDN`, Tag.set)
+    if (attributes.length === 0) throw new CaError('malformed', `${what}: empty RDN`)
+    return attributes.map((attribute) => {
       const [type, value, ...rest] = childrenOf(attribute, `${what}: attribute`, Tag.sequence)
       if (value === undefined || rest.length > 0) {
         throw new CaError('malformed', `${what}: attribute without one value`)
@@ -116,8 +133,8 @@ export function readName(node: Asn1Node | undefined, what: string): Distinguishe
         type: oidDotted(contentOf(type, `${what}: attribute type`, Tag.oid)),
         value: readValue(value),
       }
-    }),
-  )
+    })
+  })
 }
 
 function readValue(node: Asn1Node): string | Buffer {
@@ -133,7 +150,8 @@ function readValue(node: Asn1Node): string | Buffer {
       return Buffer.from(text, 'utf8').equals(bytes) ? text : encode(node)
     }
     case Tag.bmpString:
-      return node.value
+      // A lone surrogate has no UTF-8 form: as text it would look like another name's replacement character.
+      return node.value.isWellFormed() ? node.value : encode(node)
     default:
       return encode(node)
   }

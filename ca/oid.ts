@@ -3,6 +3,8 @@
  */
 import { CaError } from './errors.ts'
 
+const MAX_OID_BYTES = 128
+
 /** The DER content octets of an object identifier, as lower-case hex: the form in which identifiers are compared. */
 export function oidHex(dotted: string): string {
   return oidBytes(dotted).toString('hex')
@@ -36,6 +38,10 @@ function base128(arc: bigint): number[] {
  * @throws {CaError} `malformed`
  */
 export function oidDotted(content: Uint8Array): string {
+  // Before the loop, whose work grows with the square of an arc's length.
+  if (content.length === 0 || content.length > MAX_OID_BYTES) {
+    throw new CaError('malformed', 'the object identifier is empty or too long')
+  }
   const arcs: bigint[] = []
   let arc = 0n
   let starts = true
@@ -53,10 +59,7 @@ export function oidDotted(content: Uint8Array): string {
       arc = 0n
     }
   })
-  const [head, ...rest] = arcs
-  if (head === undefined || content.length > 128) {
-    throw new CaError('malformed', 'the object identifier is empty or too long')
-  }
+  const [head = 0n, ...rest] = arcs
   const first = head < 40n ? 0n : head < 80n ? 1n : 2n
   return [first, head - first * 40n, ...rest].join('.')
 }

@@ -1,20 +1,27 @@
 /** RFC 3820 proxy certificates: an EEC's key names a short-lived key that may act for it. */
-import { type Asn1Node, decode, namedBitsOf } from './asn1.ts'
-import { type Certificate, findExtension, signCertificate, type Validity } from './certificate.ts'
+import { type Asn1Node, childrenOf, decode, encode, namedBitsOf, sequence } from './asn1.ts'
+import {
+  type Certificate,
+  findExtension,
+  isAuthorityCertificate,
+  issuerKeyId,
+  signCertificate,
+  type Validity,
+} from './certificate.ts'
 import { CaError } from './errors.ts'
 import {
   authorityKeyIdentifier,
-  clientAuthentication,
   extensionHex,
   type KeyUsage,
   keyUsage,
   keyUsageBits,
   proxyCertInfo,
   type ProxyType,
+  sameExtendedKeyUsage,
 } from './extensions.ts'
 import type { PublicKey, Signer } from './key.ts'
 import { nameNode, withCommonName } from './name.ts'
-import { serialDecimal } from './serial.ts'
+import { checkSerial, serialDecimal } from './serial.ts'
 import { isNested } from './validity.ts'
 
 /** An EEC and the key that signs proxies under it. */
@@ -39,20 +46,22 @@ export interface ProxyRequest {
  */
 export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): Promise<Buffer> {
   const { certificate, signer } = endEntity
+  checkEndEntity(endEntity)
+  checkSerial(request.serial)
   if (!isNested(request.validity, certificate.validity)) {
     throw new CaError('bad_lifetime', 'the proxy would outlive its EEC')
   }
   if (request.publicKey.keyId.equals(signer.publicKey.keyId)) {
     throw new CaError('bad_request', 'a proxy must not use the key of its EEC')
   }
-  if (findExtension(certificate, extensionHex.proxyCertInfo)) {
-    throw new CaError('bad_request', 'proxies are issued under an EEC, not under a proxy')
-  }
   const template = {
     serial: request.serial,
     // RFC 3820 section 3.1 and 3.4: issuer is the EEC's subject byte for byte, subject the same with one CN appended.
     issuer: certificate.subjectNode,
-    subject: nameNode(withCommonName(certificate.subject, serialDecimal(request.serial))),
+    subject: sequence(
+      ...childrenOf(certificate.subjectNode, 'EEC subject'),
+      ...childrenOf(nameNode(withCommonName([], serialDecimal(request.serial))), 'CN'),
+    ),
     validity: request.validity,
     publicKey: request.publicKey,
     extensions: proxyExtensions(endEntity, request),
@@ -60,17 +69,30 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
   return signCertificate(template, signer)
 }
 
+function checkEndEntity({ certificate, signer }: EndEntity): void {
+  const fail = (why: string): never => {
+    throw new CaError('bad_request', why)
+  }
+  if (findExtension(certificate, extensionHex.proxyCertInfo))
+    fail('proxies are issued under an EEC, not under a proxy')
+  // RFC 3820 section 3.1.
+  if (isAuthorityCertificate(certificate)) fail('proxies are issued under an EEC, not under a CA')
+  if (!encode(certificate.publicKeyInfo).equals(encode(signer.publicKey.info)))
+    fail('the signing key is not that of the EEC')
+}
+
 function proxyExtensions(
   { certificate, signer }: EndEntity,
   request: ProxyRequest,
 ): readonly Asn1Node[] {
+  const extendedKeyUsage = findExtension(certificate, extensionHex.extKeyUsage)
   return [
     proxyCertInfo(request.type, request.pathLength),
     keyUsage(proxyKeyUsage(certificate, request.publicKey)),
     // RFC 3820 section 3.7 and 3.8: what the EEC's extKeyUsage allows may be kept, never widened.
-    ...(findExtension(certificate, extensionHex.extKeyUsage) ? [clientAuthentication()] : []),
+    ...(extendedKeyUsage ? [sameExtendedKeyUsage(extendedKeyUsage.value)] : []),
     // Without it `openssl verify -x509_strict` refuses the proxy.
-    authorityKeyIdentifier(signer.publicKey.keyId),
+    authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
   ]
 }
 
@@ -82,5 +104,9 @@ function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly
     : ['digitalSignature']
   if (!extension) return wanted
   const bits = namedBitsOf(decode(extension.value, 'keyUsage'), 'keyUsage')
+  // RFC 3820 section 3.6: with keyUsage, an EEC signs proxies by this bit.
+  if (!bits.includes(keyUsageBits.digitalSignature)) {
+    throw new CaError('bad_request', 'the keyUsage of the EEC lacks digitalSignature')
+  }
   return wanted.filter((usage) => bits.includes(keyUsageBits[usage]))
 }

@@ -1,5 +1,7 @@
 /** Serial numbers: positive, of fixed length, nearly all bits random, so that replicas need not agree on a counter. */
 
+import { CaError } from './errors.ts'
+
 /** Octets of an EEC's serial number: 126 random bits. RFC 5280 section 4.1.2.2 allows 20 octets. */
 export const END_ENTITY_SERIAL_BYTES = 16
 /** Octets of a proxy's serial number: 70 random bits, and a CN of at most 22 digits, which people still read. */
@@ -10,6 +12,18 @@ export function serialFrom(randomBytes: (size: number) => Buffer, length: number
   const serial = randomBytes(length)
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40
   return serial
+}
+
+/**
+ * Refuses a serial number that is not positive or has over 20 octets as an INTEGER (RFC 5280 section 4.1.2.2).
+ *
+ * @throws {CaError} `bad_request`
+ */
+export function checkSerial(serial: Buffer): void {
+  const octets = serial.length + ((serial[0] ?? 0) >= 0x80 ? 1 : 0)
+  if (serial.every((octet) => octet === 0) || octets > 20) {
+    throw new CaError('bad_request', 'a serial number is positive and has at most 20 octets')
+  }
 }
 
 /** A serial number as decimal digits: the CN of a proxy. */

@@ -72,9 +72,12 @@ function base32(bytes: Buffer): string {
 }
 
 /**
- * The form of a slash-DN under which names are compared and kept unique: letter case and runs of blanks do not count
- * (RFC 5280 section 7.1, and what OpenSSL and Globus do).
+ * The form of a slash-DN under which names are compared and kept unique: letter case, runs of blanks and blanks around
+ * a value do not count (RFC 5280 section 7.1, and what OpenSSL and Globus do).
  */
 export function comparableName(slashDn: string): string {
-  return slashDn.replace(/ +/g, ' ').toLowerCase()
+  return slashDn
+    .replace(/ +/g, ' ')
+    .replace(/(=) | (?=[/+]|$)/g, '$1')
+    .toLowerCase()
 }

@@ -15,20 +15,26 @@ export function nestedValidity(now: Date, lifetimeSeconds: number, issuer: Valid
   if (!Number.isSafeInteger(lifetimeSeconds) || lifetimeSeconds < 1) {
     throw new CaError('bad_lifetime', 'a lifetime is a whole number of seconds, at least 1')
   }
+  if (Number.isNaN(now.getTime())) throw new CaError('bad_lifetime', 'there is no time of issue')
   if (now < issuer.notBefore)
     throw new CaError('bad_lifetime', 'the issuing certificate is not valid yet')
   const begin = wholeSeconds(new Date(now.getTime() - BACKDATE_SECONDS * 1000))
-  const end = wholeSeconds(new Date(now.getTime() + lifetimeSeconds * 1000))
+  // As numbers: a Date beyond the year 275760 is invalid and compares as false.
+  const end = Math.min(now.getTime() + lifetimeSeconds * 1000, issuer.notAfter.getTime())
   const validity = {
     notBefore: begin < issuer.notBefore ? issuer.notBefore : begin,
-    notAfter: end > issuer.notAfter ? issuer.notAfter : end,
+    notAfter: wholeSeconds(new Date(end)),
   }
   if (validity.notAfter <= now)
     throw new CaError('bad_lifetime', 'the issuing certificate has ended')
   return validity
 }
 
-/** True when `inner` lies within `outer`, ends included. */
+/** True when `inner` begins no later than it ends and lies within `outer`, ends included. */
 export function isNested(inner: Validity, outer: Validity): boolean {
-  return inner.notBefore >= outer.notBefore && inner.notAfter <= outer.notAfter
+  return (
+    inner.notBefore <= inner.notAfter &&
+    inner.notBefore >= outer.notBefore &&
+    inner.notAfter <= outer.notAfter
+  )
 }
