@@ -2,7 +2,7 @@
  * The log: JSON lines by pino. Errors are written by an allow-list, because errors of libraries carry whole claim sets
  * and request bodies in fields of their own; whatever looks like a token or a key is cut out of texts.
  */
-import { pino, type DestinationStream, type Logger } from 'pino'
+import { pino, type DestinationStream, type LogFn, type Logger } from 'pino'
 
 /** What the code logs with; pino's own logger fits. */
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>
@@ -21,7 +21,19 @@ export function createLog({ level, name, destination }: LogOptions): Logger {
     base: { name },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    serializers: { err: serializeError },
+    serializers: { err: (error: unknown) => serializeError(error) },
+    hooks: {
+      // Texts too, and errors that are logged without one: pino then takes the error's own message.
+      logMethod(this: Logger, args: Parameters<LogFn>, method: LogFn) {
+        const [first, ...rest] = args as unknown[]
+        const fields = first instanceof Error ? { err: first } : first
+        const texts = first instanceof Error && rest.length === 0 ? [first.message] : rest
+        const clean = [fields, ...texts].map((text) =>
+          typeof text === 'string' ? redactText(text) : text,
+        )
+        Reflect.apply(method, this, clean)
+      },
+    },
     redact: {
       paths: [
         'token',
@@ -68,10 +80,15 @@ export function serializeError(error: unknown, depth = 0): LoggedError {
 
 /** JWTs, PEM keys and passwords in URLs, wherever they stand in a text. */
 const secrets: readonly (readonly [RegExp, string])[] = [
-  [/eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*/g, '[token]'],
+  [/eyJ[\w-]{5,}(\.[\w-]*)+/g, '[token]'],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, '[private key]'],
-  [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@/]*@/gi, '$1:[password]@'],
+  // Up to the last @ of the word: passwords that were not encoded hold @ and / too.
+  [/(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]*):[^\s]*@/gi, '$1:[password]@'],
   [/\bBearer\s+[^\s"']+/gi, 'Bearer [token]'],
+  [
+    /\b((?:access|refresh|id|subject|actor)_token|client_secret|client_assertion|password|passphrase)=[^\s&"']+/gi,
+    '$1=[secret]',
+  ],
 ]
 
 /** The text without what looks like a secret, of bounded length. */

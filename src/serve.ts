@@ -31,8 +31,10 @@ export async function serve(
   const { configuration } = loaded
   const core = await openCore(loaded, { log, now }, { makeAuthority: true })
   let stopping = false
+  let close = core.close
   try {
     const service = assembleService(core)
+    close = service.close
     // A CRL is there before the first certificate is: relying parties that fetch it early find one.
     await core.crls.current()
     const metrics = metricsOf(service)
@@ -66,7 +68,7 @@ export async function serve(
     }
     return { url: listening.url, service, stop: () => (stopped ??= stop()) }
   } catch (error) {
-    await core.close().catch(() => undefined)
+    await close().catch(() => undefined)
     throw error
   }
 }

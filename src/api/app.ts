@@ -36,6 +36,8 @@ export function createApp(dependencies: AppDependencies): Express {
   app.set('query parser', 'simple')
   if (dependencies.trustedProxies.length > 0)
     app.set('trust proxy', [...dependencies.trustedProxies])
+  // First of all: refusals for want of a place carry these headers too.
+  app.use(helmet())
   app.use(
     requestContext({
       log,
@@ -50,7 +52,7 @@ export function createApp(dependencies: AppDependencies): Express {
       timeoutMs: limits.request_timeout_seconds * 1000,
     }),
   )
-  app.use(helmet())
+  app.use(methodsOffered(methodsByPath))
   app.use('/v1', nativeRoutes({ ...dependencies, maxBodyBytes: limits.body_bytes }))
   app.use('/ca', authorityRoutes(dependencies.trustAnchors))
   app.use(
@@ -77,6 +79,18 @@ const methodsByPath: readonly (readonly [RegExp, string])[] = [
   [/^\/v1\/credentials\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
   [/^\/(ca(\/.*)?|healthz|readyz|metrics|openapi\.json)$/, 'GET, HEAD'],
 ]
+
+/** OPTIONS is answered alike on all paths, and here: Express answers it on some of them only. */
+function methodsOffered(paths: typeof methodsByPath): RequestHandler {
+  return function methodsOffered(request, response, next) {
+    const methods =
+      request.method === 'OPTIONS'
+        ? paths.find(([path]) => path.test(request.path))?.[1]
+        : undefined
+    if (methods === undefined) next()
+    else response.status(204).setHeader('Allow', `${methods}, OPTIONS`).end()
+  }
+}
 
 function nothingHere(paths: typeof methodsByPath): RequestHandler {
   return function nothingHere(request, response) {

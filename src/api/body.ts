@@ -23,7 +23,7 @@ export function requestParameters(request: Request): Record<string, unknown> {
     if (Object.hasOwn(fromBody, key)) {
       throw new TtsError(
         'invalid_request',
-        `${key.slice(0, 40)} is given twice, in the URL and in the body`,
+        `${shownKey(key)} is given twice, in the URL and in the body`,
       )
     }
   }
@@ -55,8 +55,9 @@ function jsonParameters(text: string): Record<string, unknown> {
   let parsed: unknown
   try {
     parsed = JSON.parse(text)
-  } catch (cause) {
-    throw new TtsError('invalid_request', 'the body is not valid JSON', { cause })
+  } catch {
+    // No cause: the parser's message quotes the body.
+    throw new TtsError('invalid_request', 'the body is not valid JSON')
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new TtsError('invalid_request', 'the body is not a JSON object')
@@ -64,11 +65,16 @@ function jsonParameters(text: string): Record<string, unknown> {
   return parsed as Record<string, unknown>
 }
 
+/** Names like ours are repeated in messages; anything else may be a token in the wrong place. */
+function shownKey(key: string): string {
+  return /^[a-z_]{1,32}$/.test(key) ? key : 'a parameter'
+}
+
 function formParameters(text: string): Record<string, unknown> {
   const parameters = new Map<string, string>()
   for (const [key, value] of new URLSearchParams(text)) {
     if (parameters.has(key))
-      throw new TtsError('invalid_request', `${key.slice(0, 40)} is given twice`)
+      throw new TtsError('invalid_request', `${shownKey(key)} is given twice`)
     parameters.set(key, value)
   }
   return Object.fromEntries(parameters)

@@ -5,7 +5,10 @@ import { TtsError, type TtsErrorCode } from '../errors.ts'
 interface ErrorAnswer {
   readonly status: number
   readonly title: string
-  /** `error` of the WWW-Authenticate challenge (RFC 6750 section 3.1); undefined for none, empty for a bare challenge (section 3). */
+  /**
+   * `error` of the WWW-Authenticate challenge (RFC 6750 section 3.1); undefined for none, empty for a bare challenge
+   * (section 3: also where a token is sound and does not enable access).
+   */
   readonly challenge?: string
 }
 
@@ -19,7 +22,7 @@ const answers = {
     title: 'The access token lacks a scope',
     challenge: 'insufficient_scope',
   },
-  access_denied: { status: 403, title: 'This is not allowed' },
+  access_denied: { status: 403, title: 'This is not allowed', challenge: '' },
   not_found: { status: 404, title: 'There is no such thing' },
   method_not_allowed: { status: 405, title: 'The method is not for this path' },
   not_acceptable: { status: 406, title: 'None of the formats asked for can be given' },
@@ -34,6 +37,9 @@ const answers = {
   overloaded: { status: 503, title: 'The service is busy' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<TtsErrorCode, ErrorAnswer>
+
+/** What is refused with 503 says when to come again, also when the cause did not tell. */
+const RETRY_AFTER_SECONDS = 5
 
 /** Status code of an error code. */
 export function statusOf(code: TtsErrorCode): number {
@@ -58,10 +64,14 @@ export function toTtsError(error: unknown): TtsError {
 export function sendProblem(response: Response, error: TtsError, requestId: string): void {
   const answer: ErrorAnswer = answers[error.code]
   const hidden = answer.status === 500
-  if (answer.challenge !== undefined)
-    response.setHeader('WWW-Authenticate', challenge(answer.challenge, error))
-  if (error.retryAfterSeconds !== undefined)
-    response.setHeader('Retry-After', String(error.retryAfterSeconds))
+  // RFC 6750 section 3.1: a token sent in two ways, or in one that is not taken, is an invalid_request with a challenge.
+  const badlySent = error.code === 'invalid_request' && error.check === 'authorization'
+  const challengeCode = badlySent ? 'invalid_request' : answer.challenge
+  if (challengeCode !== undefined)
+    response.setHeader('WWW-Authenticate', challenge(challengeCode, error))
+  const retryAfterSeconds =
+    error.retryAfterSeconds ?? (answer.status === 503 ? RETRY_AFTER_SECONDS : undefined)
+  if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds))
   response
     .status(answer.status)
     .setHeader('Cache-Control', 'no-store')

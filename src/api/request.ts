@@ -1,7 +1,9 @@
 /** What every request gets: an id, a logger, a deadline, a place among those under way; and its bearer token. */
 import { randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { TtsError } from '../errors.ts'
+import { redactText } from '../log.ts'
 import type { Origin } from '../domain/records.ts'
 import type { RateLimiter } from '../domain/rate-limiter.ts'
 import type { Metrics } from '../metrics.ts'
@@ -38,7 +40,7 @@ export function requestContext(options: RequestOptions): RequestHandler {
   return function requestContext(request, response, next) {
     const started = performance.now()
     const id = requestId(request)
-    const origin: Origin = { requestId: id, address: request.ip ?? 'unknown', interface: 'native' }
+    const origin: Origin = { requestId: id, address: clientAddress(request), interface: 'native' }
     const log = options.log.child({ request: id })
     response.locals['context'] = lazyContext({ id, log, origin }, response, options.timeoutMs)
     response.setHeader('X-Request-Id', id)
@@ -52,6 +54,11 @@ export function requestContext(options: RequestOptions): RequestHandler {
     checkBounds(options, { inFlight, address: origin.address, path: request.path })
     next()
   }
+}
+
+/** X-Forwarded-For of a trusted proxy may hold anything that its client sent; only an address goes on record. */
+function clientAddress({ ip }: Request): string {
+  return ip !== undefined && isIP(ip) !== 0 ? ip : 'unknown'
 }
 
 function checkBounds(
@@ -121,10 +128,17 @@ function finish(
   const fields = {
     event: 'http.request',
     method: request.method,
-    path: request.path.slice(0, 200),
+    path: loggedPath(request.path),
     status,
   }
   log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address: request.ip }, 'request')
+}
+
+/** Longer than any path of ours: perhaps a token that was pasted into the URL. */
+const MAX_PATH_LENGTH = 64
+
+function loggedPath(path: string): string {
+  return path.length <= MAX_PATH_LENGTH ? path : redactText(path).slice(0, 200)
 }
 
 function knownMethod(method: string): string {
@@ -153,7 +167,13 @@ export function addressKey(address: string): string {
  * @throws {TtsError} `missing_token`, `invalid_request`, `invalid_token`
  */
 export function bearerToken(request: Request): string {
-  const header = request.get('authorization')
+  const headers = request.headersDistinct['authorization'] ?? []
+  const [header] = headers
+  if (headers.length > 1) {
+    throw new TtsError('invalid_request', 'send one Authorization header', {
+      check: 'authorization',
+    })
+  }
   if ('access_token' in request.query) {
     throw new TtsError(
       'invalid_request',

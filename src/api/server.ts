@@ -1,9 +1,9 @@
 /** Listening: HTTP or HTTPS, certificates that are read again when they change, and a stop that finishes what was begun. */
 import { readFileSync, watchFile, unwatchFile } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import type { RequestListener } from 'node:http'
+import { createSecureContext } from 'node:tls'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 
@@ -13,6 +13,8 @@ export interface ListenOptions {
   readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined
   readonly requestTimeoutMs: number
   readonly log: Log
+  /** How often the TLS files are looked at. Default 10,000. */
+  readonly tlsLookIntervalMs?: number
 }
 
 export interface Listening {
@@ -23,6 +25,9 @@ export interface Listening {
 }
 
 const TLS_LOOK_INTERVAL_MS = 10_000
+/** Room for a token of 16 KiB, which is refused with its reason, and the other headers; node answers 431 beyond. */
+const MAX_HEADER_BYTES = 32 * 1024
+const DRAIN_LOOK_INTERVAL_MS = 25
 
 /**
  * Starts to listen.
@@ -31,12 +36,16 @@ const TLS_LOOK_INTERVAL_MS = 10_000
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
   const { tls, host, port, requestTimeoutMs } = options
-  const server = tls ? createTlsServer(readTls(tls), app) : createServer(app)
+  const settings = { maxHeaderSize: MAX_HEADER_BYTES }
+  const server = tls
+    ? createTlsServer({ ...settings, ...readTls(tls) }, app)
+    : createServer(settings, app)
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
   server.maxHeadersCount = 100
-  const unwatch = tls && isTls(server) ? watchTls(server, tls, options.log) : undefined
+  const unwatch = tls && isTls(server) ? watchTls(server, tls, options) : undefined
+  const underWay = trackResponses(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       reject(
@@ -55,7 +64,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     url: `${tls ? 'https' : 'http'}://${shown}:${address.port}`,
     close: async (timeoutMs) => {
       unwatch?.()
-      await closeServer(server, timeoutMs)
+      await closeServer(server, underWay, timeoutMs)
     },
   }
 }
@@ -65,18 +74,16 @@ function isTls(server: Server | TlsServer): server is TlsServer {
 }
 
 function readTls({ certificateFile, keyFile }: NonNullable<ListenOptions['tls']>) {
+  const files = `the TLS files ${certificateFile} and ${keyFile}`
   try {
-    return {
-      cert: readFileSync(certificateFile),
-      key: readFileSync(keyFile),
-      minVersion: 'TLSv1.2' as const,
-    }
+    const read = { cert: readFileSync(certificateFile), key: readFileSync(keyFile) }
+    const context = { ...read, minVersion: 'TLSv1.2' as const }
+    // Throws when they do not belong together, before a server is made of them.
+    createSecureContext(context)
+    return context
   } catch (cause) {
-    throw new TtsError(
-      'configuration',
-      `the TLS files ${certificateFile} and ${keyFile} cannot be read`,
-      { cause },
-    )
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
+    throw new TtsError('configuration', `${files} cannot be used (${code})`, { cause })
   }
 }
 
@@ -84,7 +91,7 @@ function readTls({ certificateFile, keyFile }: NonNullable<ListenOptions['tls']>
 function watchTls(
   server: TlsServer,
   files: NonNullable<ListenOptions['tls']>,
-  log: Log,
+  { log, tlsLookIntervalMs = TLS_LOOK_INTERVAL_MS }: ListenOptions,
 ): () => void {
   const reload = (): void => {
     try {
@@ -100,17 +107,37 @@ function watchTls(
   }
   const paths = [files.certificateFile, files.keyFile]
   for (const path of paths)
-    watchFile(path, { interval: TLS_LOOK_INTERVAL_MS, persistent: false }, reload)
+    watchFile(path, { interval: tlsLookIntervalMs, persistent: false }, reload)
   return () => {
     for (const path of paths) unwatchFile(path, reload)
   }
 }
 
-async function closeServer(server: Server | TlsServer, timeoutMs: number): Promise<void> {
+/** The responses that are not finished yet. */
+function trackResponses(server: Server | TlsServer): ReadonlySet<ServerResponse> {
+  const underWay = new Set<ServerResponse>()
+  server.on('request', (_request, response: ServerResponse) => {
+    underWay.add(response)
+    response.once('close', () => underWay.delete(response))
+  })
+  return underWay
+}
+
+async function closeServer(
+  server: Server | TlsServer,
+  underWay: ReadonlySet<ServerResponse>,
+  timeoutMs: number,
+): Promise<void> {
+  for (const response of underWay) {
+    if (!response.headersSent) response.setHeader('Connection', 'close')
+  }
+  // close() ends only the connections that are idle at that moment; those that become so later would stay for a minute.
+  const look = setInterval(() => server.closeIdleConnections(), DRAIN_LOOK_INTERVAL_MS)
   const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
   await new Promise<void>((resolve) => {
     server.close(() => resolve())
     server.closeIdleConnections()
   })
+  clearInterval(look)
   clearTimeout(timer)
 }

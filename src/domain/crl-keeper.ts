@@ -60,12 +60,18 @@ export function createCrlKeeper({
       (settings.refreshSeconds + BACKDATE_SECONDS) * 1000
 
   async function current(): Promise<CrlRecord> {
-    const [latest, revocations] = await Promise.all([store.latestCrl(), store.countRevocations()])
-    if (latest && !isDue(latest, revocations)) return latest
-    underWay ??= make().finally(() => {
-      underWay = undefined
-    })
-    return underWay
+    for (;;) {
+      const [latest, revocations] = await Promise.all([store.latestCrl(), store.countRevocations()])
+      if (latest && !isDue(latest, revocations)) return latest
+      if (underWay === undefined) {
+        underWay = make().finally(() => {
+          underWay = undefined
+        })
+        return underWay
+      }
+      // Begun before we looked, so that the newest revocation may be missing from it: look again when it is there.
+      await underWay
+    }
   }
 
   return {

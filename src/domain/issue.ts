@@ -164,12 +164,26 @@ function readParameters(service: Service, parameters: unknown): unknown {
 }
 
 function parameterProblems(error: z.ZodError): string {
-  return error.issues
-    .slice(0, 5)
-    .map((issue) =>
-      issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message,
-    )
-    .join('; ')
+  return error.issues.slice(0, 5).map(parameterProblem).join('; ')
+}
+
+/** One problem. What the caller sent is not repeated: a token in the wrong place would end in the log and the audit trail. */
+function parameterProblem(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') {
+    const known = issue.keys.filter((key) => /^[a-z_]{1,32}$/.test(key))
+    return known.length > 0
+      ? `there is no parameter ${known.slice(0, 5).join(', ')}`
+      : 'a parameter is not known; /openapi.json lists them'
+  }
+  const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
+  return `${where}${issue.code === 'invalid_union' ? unionProblem(issue) : issue.message}`
+}
+
+/** Of the alternatives that a value could have been, what the one says that has its type. */
+function unionProblem(issue: z.core.$ZodIssueInvalidUnion): string {
+  const problems = issue.errors.flat()
+  const telling = problems.find(({ code }) => code !== 'invalid_type') ?? problems[0]
+  return telling?.message ?? issue.message
 }
 
 /** Errors of the library and of plugins become ours here, and only here. */
@@ -220,7 +234,7 @@ async function recordRefusal(
   const { request, refusal } = refused
   const fields = {
     event: 'credential.refused',
-    service: request.serviceId,
+    service: serviceName(dependencies, request),
     code: refusal.code,
     check: refusal.check,
   }
@@ -236,6 +250,7 @@ async function recordRefusal(
   try {
     await dependencies.store.recordAudit({
       ...line,
+      serviceId: fields.service,
       code: refusal.code,
       check: refusal.check,
       detail: refusal.message.slice(0, 500),
@@ -244,6 +259,11 @@ async function recordRefusal(
     // The caller must learn of the refusal, not of the database's trouble; the log has both.
     request.log.error({ event: 'audit.failed', err: error }, 'a refusal could not be put on record')
   }
+}
+
+/** The service's id when there is one; what else a caller may have written there stays out of log and records. */
+function serviceName({ services }: IssueDependencies, { serviceId }: CredentialRequest): string {
+  return services.has(serviceId) ? serviceId : '(unknown)'
 }
 
 function auditLine(
@@ -258,7 +278,7 @@ function auditLine(
     origin: request.origin,
     issuer: caller?.issuer,
     sub: caller?.sub,
-    serviceId: request.serviceId.slice(0, 64),
+    serviceId: request.serviceId,
     code: undefined,
     check: undefined,
     detail: undefined,

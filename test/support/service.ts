@@ -1,5 +1,5 @@
 /** The whole service for a test file: real HTTP on a free loopback port, its own data directory, the demo provider in front. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
@@ -12,15 +12,20 @@ import { loadConfiguration } from '../../src/config/load.ts'
 import { createLog } from '../../src/log.ts'
 import { type Running, serve } from '../../src/serve.ts'
 import { stringify } from 'yaml'
-import { writeFile } from 'node:fs/promises'
 
 export const AUDIENCE = 'https://tts.example.org'
 
 export interface TestServiceOptions {
   readonly identityProvider?: IdentityProviderOptions
   /** Merged over the defaults, section by section. */
-  readonly configuration?: Record<string, Record<string, unknown>>
+  readonly configuration?:
+    | Record<string, Record<string, unknown>>
+    | ((provider: IdentityProvider) => Record<string, Record<string, unknown>>)
   readonly now?: () => Date
+  /** False: does not wait until the provider was discovered. */
+  readonly awaitReady?: boolean
+  /** True: the provider listens no more when the service starts. */
+  readonly providerDown?: boolean
 }
 
 export interface TestService {
@@ -56,7 +61,8 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
   const provider = await startIdentityProvider(options.identityProvider)
   const directory = await mkdtemp(join(tmpdir(), 'tts-test-'))
   const defaults = testConfiguration(provider)
-  const changes = options.configuration ?? {}
+  const { configuration: given = {} } = options
+  const changes = typeof given === 'function' ? given(provider) : given
   const sections = new Set([...Object.keys(defaults), ...Object.keys(changes)])
   const configuration = Object.fromEntries(
     [...sections].map((section) => [section, { ...defaults[section], ...changes[section] }]),
@@ -69,8 +75,9 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     name: 'tts',
     destination: { write: (line) => void logged.push(line) },
   })
+  if (options.providerDown === true) await provider.goDown()
   const running = await serve(await loadConfiguration(path, {}), log, options.now)
-  await waitUntilReady(running.url)
+  if (options.awaitReady !== false) await waitUntilReady(running.url)
   return {
     url: running.url,
     running,
