@@ -36,7 +36,7 @@ export const attributeTypes: Readonly<Record<string, string>> = {
   C: '2.5.4.6',
   L: '2.5.4.7',
   ST: '2.5.4.8',
-  STREET: '2.5.4.9',
+  street: '2.5.4.9',
   O: '2.5.4.10',
   OU: '2.5.4.11',
   title: '2.5.4.12',

@@ -9,6 +9,39 @@ import { toPem } from '../../ca/pem.ts'
 
 const run = promisify(execFile)
 
+/** What one call of openssl said. */
+export interface OpensslAnswer {
+  readonly ok: boolean
+  readonly stdout: Buffer
+  /** Both outputs as text. */
+  readonly text: string
+}
+
+/** Runs openssl with a deadline, in a directory of its own that holds `files` by name. */
+export async function openssl(
+  args: readonly string[],
+  files: Readonly<Record<string, string | Buffer>> = {},
+): Promise<OpensslAnswer> {
+  const directory = await mkdtemp(join(tmpdir(), 'tts-openssl-'))
+  try {
+    for (const [name, content] of Object.entries(files))
+      await writeFile(join(directory, name), content)
+    const options = { cwd: directory, timeout: 10_000, encoding: 'buffer' } as const
+    const answer = (ok: boolean, stdout: Buffer, stderr: Buffer): OpensslAnswer => ({
+      ok,
+      stdout,
+      text: Buffer.concat([stdout, stderr]).toString(),
+    })
+    return await run('openssl', args, options).then(
+      ({ stdout, stderr }) => answer(true, stdout, stderr),
+      (error: { stdout?: Buffer; stderr?: Buffer }) =>
+        answer(false, error.stdout ?? Buffer.alloc(0), error.stderr ?? Buffer.from('no answer')),
+    )
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
 export interface OpensslRequest {
   readonly leaf: Certificate
   readonly untrusted: readonly Certificate[]
