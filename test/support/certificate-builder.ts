@@ -38,7 +38,7 @@ import { formatProxyFile } from '../../ca/proxy-file.ts'
 /** The instant of all tests that do not run a tool with a clock of its own. */
 export const NOW = new Date('2026-11-23T12:00:00.000Z')
 
-export type TestKeyKind = 'rsa-1024' | 'rsa-2048' | 'rsa-3072' | 'ec-p256' | 'ec-p384'
+export type TestKeyKind = 'rsa-512' | 'rsa-1024' | 'rsa-2048' | 'rsa-3072' | 'ec-p256' | 'ec-p384'
 export type TestSignature = 'sha256' | 'sha1' | 'md5' | 'pss'
 
 /** What shall differ from a good certificate. */

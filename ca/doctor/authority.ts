@@ -1,0 +1,80 @@
+/** Rules on CAs, and on how the chain hangs together. */
+import { formatSlashDn } from '../name-text.ts'
+import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
+import { globus, validating } from './relying-parties.ts'
+
+/** Rules on CAs. */
+export const authorityRules: readonly DoctorRule[] = [
+  {
+    id: 'ca-not-a-ca',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ authorities }) =>
+      eachOf('CA', authorities, ({ facts }) =>
+        facts.authority ? undefined : 'has no basicConstraints CA:TRUE',
+      ),
+    remedy: 'Use a CA certificate with critical basicConstraints CA:TRUE.',
+  },
+  {
+    id: 'ca-no-key-cert-sign',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ authorities }) =>
+      eachOf('CA', authorities, ({ facts }) =>
+        facts.keyUsage && !facts.keyUsage.includes('keyCertSign')
+          ? 'has a keyUsage without keyCertSign'
+          : undefined,
+      ),
+    remedy: 'Use a CA certificate with keyUsage keyCertSign and cRLSign.',
+  },
+  {
+    id: 'ca-no-crl-sign',
+    severity: 'warns',
+    relyingParties: [...globus, 'OpenSSL', 'GridSite'],
+    check: ({ authorities }) =>
+      eachOf('CA', authorities, ({ facts }) =>
+        facts.keyUsage && !facts.keyUsage.includes('cRLSign')
+          ? 'has a keyUsage without cRLSign: all it signed is refused as soon as there is a CRL'
+          : undefined,
+      ),
+    remedy: 'Use a CA certificate with keyUsage keyCertSign and cRLSign.',
+  },
+  {
+    id: 'ca-path-length',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ verdict }) =>
+      when(
+        verdict.problems.some(({ code }) => code === 'path_length'),
+        'There are more CAs in the chain than a path length allows.',
+      ),
+    remedy: 'Have the CA above issue a certificate with a path length that allows it.',
+  },
+  {
+    id: 'ca-name-not-sayable',
+    severity: 'refuses',
+    relyingParties: [...globus, 'caNl-Java', 'VOMS Java'],
+    check: ({ authorities }) =>
+      authorities
+        .filter(({ certificate }) =>
+          certificate.subject
+            .flat()
+            .some(({ value }) => typeof value !== 'string' || /['/]|[^\x20-\x7e]/u.test(value)),
+        )
+        .map((link) => `A signing_policy cannot say the name of the CA ${nameOf(link)}.`),
+    remedy: 'Use a CA whose name is ASCII without slash and apostrophe.',
+  },
+  {
+    id: 'bad-signature',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ verdict }) =>
+      verdict.problems
+        .filter(({ code }) => code === 'bad_signature')
+        .map(({ certificateIndex }) => {
+          const subject = verdict.path[certificateIndex]?.subject ?? []
+          return `The signature of ${formatSlashDn(subject)} is not that of its issuer's key.`
+        }),
+    remedy: 'Ask for a new proxy, and install the trust anchors of the CA that is in use now.',
+  },
+]

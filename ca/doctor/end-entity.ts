@@ -1,0 +1,61 @@
+/** Rules on the EEC. */
+import { lastCommonName, startsWithName } from '../name.ts'
+import { type DoctorRule, eachOf, endEntityOf, when } from './context.ts'
+import { globus, relyingParties, validating } from './relying-parties.ts'
+
+/** Rules on the EEC itself. */
+export const endEntityRules: readonly DoctorRule[] = [
+  {
+    id: 'end-entity-missing',
+    severity: 'refuses',
+    relyingParties,
+    check: ({ endEntity }) => when(endEntity === undefined, 'The EEC is not in the file.'),
+    remedy: 'Put the certificate that signed the proxy behind the key.',
+  },
+  {
+    id: 'end-entity-is-ca',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: (context) =>
+      eachOf('EEC', endEntityOf(context), ({ facts }) =>
+        facts.authority ? 'has basicConstraints CA:TRUE' : undefined,
+      ),
+    remedy: 'Have the EEC issued with CA:FALSE.',
+  },
+  {
+    id: 'end-entity-cn-proxy',
+    severity: 'refuses',
+    relyingParties: [...globus, 'VOMS', 'VOMS Java', 'XRootD', 'arcproxy', 'GridSite', 'caNl-C'],
+    check: (context) =>
+      eachOf('EEC', endEntityOf(context), ({ certificate }) =>
+        /^(limited )?proxy$/i.test(lastCommonName(certificate.subject) ?? '')
+          ? 'is named like a legacy proxy and taken for one'
+          : undefined,
+      ),
+    remedy: 'Have the EEC issued under another name.',
+  },
+  {
+    id: 'end-entity-cn-digits',
+    severity: 'warns',
+    relyingParties: ['arcproxy'],
+    check: (context) =>
+      eachOf('EEC', endEntityOf(context), ({ certificate }) =>
+        /^\d+$/.test(lastCommonName(certificate.subject) ?? '')
+          ? "has a last CN of digits only, which arcproxy strips as if it were a proxy's"
+          : undefined,
+      ),
+    remedy: 'Have the EEC issued under another name.',
+  },
+  {
+    id: 'end-entity-under-ca-name',
+    severity: 'refuses',
+    relyingParties: ['XRootD'],
+    check: (context) =>
+      eachOf('EEC', endEntityOf(context), ({ certificate: { subject, issuer } }) =>
+        subject.length > issuer.length && startsWithName(subject, issuer)
+          ? "has a name that begins with its CA's: XRootD takes it for a proxy of the CA"
+          : undefined,
+      ),
+    remedy: "Have the EEC issued under a name that does not begin with the CA's.",
+  },
+]

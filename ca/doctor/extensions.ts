@@ -1,0 +1,132 @@
+/** Rules on further extensions. */
+import type { Certificate } from '../certificate.ts'
+import type { Link } from '../chain-link.ts'
+import { extensionHex } from '../extensions.ts'
+import { oidHex } from '../oid.ts'
+import { type DoctorRule, eachCertificate, eachOf, endEntityOf } from './context.ts'
+import { globus, openssl, validating } from './relying-parties.ts'
+
+/** Globus takes these as critical, and no others. */
+const globusCritical = new Set<string>([
+  extensionHex.basicConstraints,
+  extensionHex.keyUsage,
+  extensionHex.extKeyUsage,
+  oidHex('2.16.840.1.113730.1.1'), // nsCertType
+  extensionHex.subjectKeyIdentifier,
+  extensionHex.authorityKeyIdentifier,
+  extensionHex.proxyCertInfo,
+])
+/** What OpenSSL knows besides: critical or not, it passes there. */
+const opensslCritical = new Map<string, string>([
+  [extensionHex.certificatePolicies, 'certificatePolicies'],
+  [extensionHex.subjectAltName, 'subjectAltName'],
+  [extensionHex.crlDistributionPoints, 'cRLDistributionPoints'],
+  [oidHex('2.5.29.18'), 'issuerAltName'],
+  [oidHex('2.5.29.30'), 'nameConstraints'],
+  [oidHex('2.5.29.33'), 'policyMappings'],
+  [oidHex('2.5.29.36'), 'policyConstraints'],
+  [oidHex('2.5.29.54'), 'inhibitAnyPolicy'],
+])
+
+const has = ({ extensions }: Certificate, oid: string): boolean =>
+  extensions.some((extension) => extension.oid === oid)
+
+const criticalOf = ({ certificate }: Link): readonly string[] =>
+  certificate.extensions.filter(({ critical }) => critical).map(({ oid }) => oid)
+
+const askAgain = 'Ask the service for a new proxy without this extension.'
+
+export const extensionRules: readonly DoctorRule[] = [
+  {
+    id: 'proxy-subject-alternative-name',
+    severity: 'refuses',
+    relyingParties: [...openssl, ...globus],
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ certificate }) =>
+        has(certificate, extensionHex.subjectAltName) ? 'has a subjectAltName' : undefined,
+      ),
+    remedy: askAgain,
+  },
+  {
+    id: 'proxy-issuer-alternative-name',
+    severity: 'refuses',
+    relyingParties: [...openssl, ...globus],
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ certificate }) =>
+        has(certificate, oidHex('2.5.29.18')) ? 'has an issuerAltName' : undefined,
+      ),
+    remedy: askAgain,
+  },
+  {
+    id: 'proxy-is-ca',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ facts }) =>
+        facts.authority ? 'has basicConstraints CA:TRUE' : undefined,
+      ),
+    remedy: askAgain,
+  },
+  {
+    id: 'critical-extension-unknown',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: (context) =>
+      eachCertificate(context, (link) =>
+        criticalOf(link).some((oid) => !globusCritical.has(oid) && !opensslCritical.has(oid))
+          ? 'has a critical extension that no one knows'
+          : undefined,
+      ),
+    remedy: 'Have the certificate issued without it, or with it not critical.',
+  },
+  {
+    id: 'critical-extension-unknown-to-globus',
+    severity: 'refuses',
+    relyingParties: globus,
+    check: (context) =>
+      eachCertificate(context, (link) => {
+        const names = criticalOf(link).flatMap((oid) => opensslCritical.get(oid) ?? [])
+        return names.length > 0 ? `has ${names.join(', ')} as critical` : undefined
+      }),
+    remedy: 'Have the certificate issued with this extension not critical.',
+  },
+  {
+    id: 'extension-twice',
+    severity: 'refuses',
+    relyingParties: openssl,
+    check: (context) =>
+      eachCertificate(context, ({ facts }) =>
+        facts.duplicates.some((oid) => oid !== extensionHex.proxyCertInfo)
+          ? 'has an extension more than once'
+          : undefined,
+      ),
+    remedy: 'Have the certificate issued anew.',
+  },
+  {
+    id: 'extension-unreadable',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: (context) =>
+      eachCertificate(context, ({ facts }) => {
+        const names = facts.unreadable.filter((name) => name !== 'proxyCertInfo')
+        return names.length > 0 ? `has an unreadable ${names.join(', ')}` : undefined
+      }),
+    remedy: 'Have the certificate issued anew.',
+  },
+  {
+    id: 'no-authority-key-identifier',
+    severity: 'warns',
+    relyingParties: ['OpenSSL'],
+    check: (context) => {
+      const what = ({ certificate }: Link): string | undefined =>
+        has(certificate, extensionHex.authorityKeyIdentifier)
+          ? undefined
+          : 'has no authorityKeyIdentifier, which `openssl verify -x509_strict` asks for'
+      return [
+        ...eachOf('proxy', context.proxies, what),
+        ...eachOf('EEC', endEntityOf(context), what),
+      ]
+    },
+    remedy: 'Ask the service for a new proxy.',
+  },
+]

@@ -1,0 +1,134 @@
+/** Rules on keys and on how certificates are signed. */
+import { sameName } from '../name.ts'
+import { keyBelongsTo } from '../proxy-file.ts'
+import { type DoctorRule, eachCertificate, eachOf, endEntityOf, nameOf, when } from './context.ts'
+import { globus, relyingParties, tls } from './relying-parties.ts'
+
+/** 2047 bits still reach OpenSSL's security level 2. */
+const MIN_RSA_BITS = 2047
+
+const newKeys = 'Make it anew with an RSA key of 2048 bits or more.'
+
+export const keyRules: readonly DoctorRule[] = [
+  {
+    id: 'key-rsa-too-small',
+    severity: 'refuses',
+    relyingParties: [...tls, 'Globus', 'VOMS Java'],
+    check: (context) =>
+      eachCertificate(context, ({ facts: { key } }) =>
+        key.family === 'RSA' && key.bits < MIN_RSA_BITS
+          ? `has an RSA key of ${key.bits} bits, under 2048`
+          : undefined,
+      ),
+    remedy: newKeys,
+  },
+  {
+    id: 'key-rsa-below-1024',
+    severity: 'refuses',
+    relyingParties: ['caNl-Java'],
+    check: (context) =>
+      eachCertificate(context, ({ facts: { key } }) =>
+        key.family === 'RSA' && key.bits < 1024
+          ? `has an RSA key of ${key.bits} bits, which not even caNl-Java takes`
+          : undefined,
+      ),
+    remedy: newKeys,
+  },
+  {
+    id: 'key-ec-proxy',
+    severity: 'refuses',
+    relyingParties: [...globus, 'XRootD'],
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ facts }) =>
+        facts.key.family === 'EC'
+          ? 'has an EC key: Globus cannot delegate it, and XRootD encrypts with the proxy key, which must be RSA'
+          : undefined,
+      ),
+    remedy: 'Ask for a proxy with an RSA key.',
+  },
+  {
+    id: 'key-ec-end-entity',
+    severity: 'refuses',
+    relyingParties: globus,
+    check: (context) =>
+      eachOf('EEC', endEntityOf(context), ({ facts }) =>
+        facts.key.family === 'EC'
+          ? 'has an EC key: Globus finds no signature algorithm to delegate with'
+          : undefined,
+      ),
+    remedy: 'Let the service make EECs with RSA keys where Globus code delegates.',
+  },
+  {
+    id: 'key-families-mixed',
+    severity: 'refuses',
+    relyingParties: ['VOMS Java'],
+    check: ({ endEntity, proxies }) =>
+      when(
+        endEntity !== undefined &&
+          proxies.some(({ facts }) => facts.key.family !== endEntity.facts.key.family),
+        'The keys of EEC and proxy are of different families, RSA and EC.',
+      ),
+    remedy: 'Use RSA keys for both.',
+  },
+  {
+    id: 'key-ec-authority',
+    severity: 'warns',
+    relyingParties: ['Globus'],
+    check: ({ authorities }) =>
+      eachOf('CA', authorities, ({ facts }) =>
+        facts.key.family === 'EC'
+          ? 'has an EC key: grid-proxy-init cannot make a proxy of an EEC that it signed'
+          : undefined,
+      ),
+    remedy: 'Use a CA with an RSA key.',
+  },
+  {
+    id: 'key-missing',
+    severity: 'refuses',
+    relyingParties,
+    check: ({ proxyFile }) =>
+      when(proxyFile.privateKey === undefined, 'There is no private key in the file.'),
+    remedy: 'Put the private key of the proxy behind the proxy, or let the service make both.',
+  },
+  {
+    id: 'key-of-another',
+    severity: 'refuses',
+    relyingParties,
+    check: ({ proxyFile: { privateKey }, leaf }) =>
+      when(
+        privateKey !== undefined && !keyBelongsTo(privateKey, leaf.certificate),
+        `The private key in the file is not that of ${nameOf(leaf)}.`,
+      ),
+    remedy: 'Ask for a new proxy; write key and certificate of one request into one file.',
+  },
+]
+
+/** Rules on signature digests. */
+export const digestRules: readonly DoctorRule[] = [
+  {
+    id: 'digest-weak',
+    severity: 'refuses',
+    relyingParties: tls,
+    check: (context) =>
+      eachCertificate(context, ({ certificate, facts: { signature } }) =>
+        // No one verifies the signature that a root made on itself.
+        (signature.digest === 'SHA-1' || signature.digest === 'MD5') &&
+        !sameName(certificate.subject, certificate.issuer)
+          ? `is signed with ${signature.digest}`
+          : undefined,
+      ),
+    remedy: 'Have it signed with SHA-256 or better.',
+  },
+  {
+    id: 'digest-pss-proxy',
+    severity: 'refuses',
+    relyingParties: globus,
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ facts }) =>
+        facts.signature.scheme === 'RSA-PSS'
+          ? 'is signed with RSA-PSS, from which Globus cannot derive a proxy'
+          : undefined,
+      ),
+    remedy: 'Have the proxy signed with PKCS#1 v1.5 and SHA-256.',
+  },
+]

@@ -1,0 +1,80 @@
+/** Rules on the names and kinds of proxies. */
+import { isOneCommonNameLonger } from '../chain-proxy.ts'
+import { lastCommonName } from '../name.ts'
+import { proxyKind } from '../proxy-info.ts'
+import { type DoctorRule, eachOf, when } from './context.ts'
+import { globus, openssl, validating } from './relying-parties.ts'
+
+const askAgain =
+  'Ask the service for a new proxy: its subject is the EEC with one CN of digits more.'
+
+export const proxySubjectRules: readonly DoctorRule[] = [
+  {
+    id: 'proxy-subject-not-one-cn-more',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ certificate: { subject, issuer } }) =>
+        isOneCommonNameLonger(subject, issuer)
+          ? undefined
+          : "has a subject that is not its issuer's with exactly one CN more",
+      ),
+    remedy: askAgain,
+  },
+  {
+    id: 'proxy-cn-not-digits',
+    severity: 'warns',
+    relyingParties: ['arcproxy'],
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, (link) => {
+        const commonName = lastCommonName(link.certificate.subject)
+        return link.isProxy && commonName !== undefined && !/^\d+$/.test(commonName)
+          ? 'has a last CN that is not of digits only: arcproxy takes the proxy for the person'
+          : undefined
+      }),
+    remedy: askAgain,
+  },
+  {
+    id: 'proxy-cn-legacy',
+    severity: 'refuses',
+    relyingParties: [...globus, 'VOMS'],
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, (link) =>
+        link.isProxy && /^(limited )?proxy$/i.test(lastCommonName(link.certificate.subject) ?? '')
+          ? 'is named like a legacy proxy and taken for one'
+          : undefined,
+      ),
+    remedy: askAgain,
+  },
+  {
+    id: 'proxy-cn-begins-proxy',
+    severity: 'warns',
+    relyingParties: ['VOMS'],
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, ({ certificate }) =>
+        /^proxy-/i.test(lastCommonName(certificate.subject) ?? '')
+          ? 'has a last CN that begins with "proxy-", which confuses voms-proxy-info'
+          : undefined,
+      ),
+    remedy: askAgain,
+  },
+  {
+    id: 'proxy-not-rfc3820',
+    severity: 'refuses',
+    relyingParties: openssl,
+    check: ({ proxies }) =>
+      eachOf('proxy', proxies, (link) => (link.isProxy ? undefined : `is a ${proxyKind(link)}`)),
+    remedy: 'Ask for an RFC 3820 proxy (with Globus: grid-proxy-init -rfc).',
+  },
+  {
+    id: 'proxy-kinds-mixed',
+    severity: 'refuses',
+    relyingParties: globus,
+    check: ({ proxies }) =>
+      when(
+        new Set(proxies.map((link) => proxyKind(link)?.split(' ')[0])).size > 1,
+        'Legacy and RFC 3820 proxies stand in one chain.',
+      ),
+    remedy: 'Delegate anew from an RFC 3820 proxy.',
+  },
+]

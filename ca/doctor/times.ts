@@ -1,0 +1,116 @@
+/** Rules on when certificates begin and end. */
+import type { Link } from '../chain-link.ts'
+import { type DoctorContext, type DoctorRule, eachOf, endEntityOf, when } from './context.ts'
+import { globus, relyingParties, type RelyingParty, validating } from './relying-parties.ts'
+
+const ended = ({ certificate: { validity } }: Link, now: Date): string | undefined =>
+  validity.notAfter <= now ? `ended at ${validity.notAfter.toISOString()}` : undefined
+
+const notBegun = ({ certificate: { validity } }: Link, now: Date): string | undefined =>
+  validity.notBefore > now ? `begins only at ${validity.notBefore.toISOString()}` : undefined
+
+/** Seconds until the first certificate of the file ends. */
+function secondsLeft({ links, now }: DoctorContext): number {
+  const ends = links.map(({ certificate }) => certificate.validity.notAfter.getTime())
+  return Math.floor((Math.min(...ends) - now.getTime()) / 1000)
+}
+
+/** These two allow for clocks that differ. */
+const tolerant = new Set<RelyingParty>(['XRootD', 'caNl-Java'])
+const strictClock = validating.filter((party) => !tolerant.has(party))
+
+const renew = 'Ask for a new proxy now.'
+const clock = 'Wait, or set the clocks: the proxy is dated five minutes back when it is made.'
+
+function tooShort(context: DoctorContext, seconds: number): readonly string[] {
+  const left = secondsLeft(context)
+  return when(
+    left > 0 && left < seconds,
+    `The file serves for ${left} seconds more; at least ${seconds} are wanted.`,
+  )
+}
+
+export const timeRules: readonly DoctorRule[] = [
+  {
+    id: 'proxy-ended',
+    severity: 'refuses',
+    relyingParties,
+    check: ({ proxies, now }) => eachOf('proxy', proxies, (link) => ended(link, now)),
+    remedy: renew,
+  },
+  {
+    id: 'proxy-not-begun',
+    severity: 'refuses',
+    relyingParties: strictClock,
+    check: ({ proxies, now }) => eachOf('proxy', proxies, (link) => notBegun(link, now)),
+    remedy: clock,
+  },
+  {
+    id: 'end-entity-ended',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: (context) => eachOf('EEC', endEntityOf(context), (link) => ended(link, context.now)),
+    remedy: renew,
+  },
+  {
+    id: 'end-entity-not-begun',
+    severity: 'refuses',
+    relyingParties: strictClock,
+    check: (context) => eachOf('EEC', endEntityOf(context), (link) => notBegun(link, context.now)),
+    remedy: clock,
+  },
+  {
+    id: 'ca-out-of-time',
+    severity: 'refuses',
+    relyingParties: validating,
+    check: ({ authorities, now }) =>
+      eachOf('CA', authorities, (link) => ended(link, now) ?? notBegun(link, now)),
+    remedy: 'Install the trust anchors of the CA that is in use now.',
+  },
+  {
+    id: 'proxy-outlives-end-entity',
+    severity: 'warns',
+    relyingParties,
+    check: ({ proxies, endEntity }) =>
+      endEntity === undefined
+        ? []
+        : eachOf('proxy', proxies, ({ certificate: { validity } }) =>
+            validity.notAfter > endEntity.certificate.validity.notAfter
+              ? `ends after its EEC, whose end at ${endEntity.certificate.validity.notAfter.toISOString()} ends both`
+              : undefined,
+          ),
+    remedy: 'Go by the end of the EEC.',
+  },
+  {
+    id: 'time-left-glideinwms-minute',
+    severity: 'refuses',
+    relyingParties: ['glideinWMS'],
+    check: (context) => tooShort(context, 60),
+    remedy: renew,
+  },
+  {
+    id: 'time-left-htcondor',
+    severity: 'refuses',
+    relyingParties: ['HTCondor'],
+    check: (context) => tooShort(context, 120),
+    remedy: `${renew} (HTCondor's limit is CRED_MIN_TIME_LEFT.)`,
+  },
+  {
+    id: 'time-left-glideinwms-half-day',
+    severity: 'warns',
+    relyingParties: ['glideinWMS'],
+    check: (context) => tooShort(context, 12 * 3600),
+    remedy: 'Renew before half a day is left, or ask for longer proxies.',
+  },
+  {
+    id: 'ends-after-2049',
+    severity: 'warns',
+    relyingParties: globus,
+    check: ({ links }) =>
+      when(
+        links.some(({ certificate }) => certificate.validity.notAfter.getUTCFullYear() > 2049),
+        `A certificate ends after 2049: Globus writes such a date with two digits of the year when it delegates.`,
+      ),
+    remedy: 'Use certificates that end before 2050.',
+  },
+]
