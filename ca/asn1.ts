@@ -151,6 +151,16 @@ export function implicitConstructed(number: number, nodes: readonly Asn1Node[]):
   return asn1.create(CONTEXT, number, true, nodes)
 }
 
+/**
+ * A node that is written as these bytes, which must be one whole DER value with a tag of one octet. For parts that stay
+ * the same from one certificate to the next: they are encoded once.
+ */
+export function preEncoded(der: Uint8Array): Asn1Node {
+  const lengthOctets = (der[1] ?? 0) < 0x80 ? 1 : ((der[1] ?? 0) & 0x7f) + 1
+  // Forge writes `tagClass | type` as the tag: the whole octet goes in as type, the constructed bit with it.
+  return asn1.create(0, der[0] ?? 0, false, binary(der.subarray(1 + lengthOctets)))
+}
+
 /** The DER encoding of a node. */
 export function encode(node: Asn1Node): Buffer {
   return Buffer.from(asn1.toDer(node).getBytes(), 'latin1')

@@ -16,6 +16,7 @@ import {
   integer,
   isTrue,
   oidHexOf,
+  preEncoded,
   sequence,
   smallInteger,
   Tag,
@@ -93,8 +94,9 @@ export async function signCertificate(
     template.publicKey.info,
     extensionsField(template.extensions),
   )
-  const signature = await signer.sign(encode(tbs))
-  const der = encode(sequence(tbs, algorithm, bitString(signature)))
+  const signed = encode(tbs)
+  const signature = await signer.sign(signed)
+  const der = encode(sequence(preEncoded(signed), algorithm, bitString(signature)))
   checkReadBack(der, template, signer)
   return der
 }

@@ -173,17 +173,25 @@ function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<Public
   }
 }
 
-/** Product of the odd primes below 752, the trial division that public CAs apply to moduli. */
-const smallPrimeProduct = (() => {
-  let product = 1n
-  for (let candidate = 3; candidate < 752; candidate += 2) {
-    let prime = true
-    for (let divisor = 3; divisor * divisor <= candidate; divisor += 2)
-      prime &&= candidate % divisor !== 0
-    if (prime) product *= BigInt(candidate)
+/** The odd primes below 752: the trial division that public CAs apply to moduli. */
+const smallPrimes = Array.from({ length: 375 }, (_, index) => 2 * index + 3).filter((candidate) => {
+  for (let divisor = 3; divisor * divisor <= candidate; divisor += 2) {
+    if (candidate % divisor === 0) return false
   }
-  return product
-})()
+  return true
+})
+/** In groups of which each product stays below 2^53: one long division a group, then short ones of plain numbers. */
+const smallPrimeGroups = Array.from({ length: Math.ceil(smallPrimes.length / 5) }, (_, index) => {
+  const primes = smallPrimes.slice(index * 5, index * 5 + 5)
+  return { primes, product: BigInt(primes.reduce((product, prime) => product * prime, 1)) }
+})
+
+function hasSmallFactor(modulus: bigint): boolean {
+  return smallPrimeGroups.some(({ primes, product }) => {
+    const remainder = Number(modulus % product)
+    return primes.some((prime) => remainder % prime === 0)
+  })
+}
 
 function checkModulus(content: Buffer): number {
   if ((content[0] ?? 0x80) >= 0x80) throw new CaError('weak_key', 'the RSA modulus is negative')
@@ -194,17 +202,10 @@ function checkModulus(content: Buffer): number {
   if (bits > 8192)
     throw new CaError('weak_key', `the RSA key has ${bits} bits; at most 8192 are taken`)
   const modulus = BigInt(`0x${magnitude.toString('hex')}`)
-  if (
-    modulus % 2n === 0n ||
-    greatestCommonDivisor(smallPrimeProduct, modulus % smallPrimeProduct) !== 1n
-  ) {
+  if (modulus % 2n === 0n || hasSmallFactor(modulus)) {
     throw new CaError('weak_key', 'the RSA modulus has a small factor')
   }
   return bits
-}
-
-function greatestCommonDivisor(left: bigint, right: bigint): bigint {
-  return right === 0n ? left : greatestCommonDivisor(right, left % right)
 }
 
 function checkExponent(content: Buffer): void {

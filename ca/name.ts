@@ -58,6 +58,18 @@ export function withCommonName(name: DistinguishedName, value: string): Distingu
   return [...name, [{ type: commonName, value }]]
 }
 
+/**
+ * A Name with one CN appended, the RDNs before it byte for byte as they are: the subject of a proxy (RFC 3820 section 3.4).
+ *
+ * @throws {CaError} `malformed`
+ */
+export function appendCommonName(name: Asn1Node, value: string): Asn1Node {
+  return sequence(
+    ...childrenOf(name, 'name', Tag.sequence),
+    set(attributeNode({ type: commonName, value })),
+  )
+}
+
 /** The last RDN's CN when it is a CN alone, else undefined. */
 export function lastCommonName(name: DistinguishedName): string | undefined {
   const last = name.at(-1)

@@ -1,5 +1,5 @@
 /** RFC 3820 proxy certificates: an EEC's key names a short-lived key that may act for it. */
-import { type Asn1Node, childrenOf, decode, encode, namedBitsOf, sequence } from './asn1.ts'
+import { type Asn1Node, decode, encode, namedBitsOf } from './asn1.ts'
 import {
   type Certificate,
   findExtension,
@@ -20,7 +20,7 @@ import {
   sameExtendedKeyUsage,
 } from './extensions.ts'
 import type { PublicKey, Signer } from './key.ts'
-import { nameNode, withCommonName } from './name.ts'
+import { appendCommonName } from './name.ts'
 import { checkSerial, serialDecimal } from './serial.ts'
 import { isNested } from './validity.ts'
 
@@ -58,10 +58,7 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
     serial: request.serial,
     // RFC 3820 section 3.1 and 3.4: issuer is the EEC's subject byte for byte, subject the same with one CN appended.
     issuer: certificate.subjectNode,
-    subject: sequence(
-      ...childrenOf(certificate.subjectNode, 'EEC subject'),
-      ...childrenOf(nameNode(withCommonName([], serialDecimal(request.serial))), 'CN'),
-    ),
+    subject: appendCommonName(certificate.subjectNode, serialDecimal(request.serial)),
     validity: request.validity,
     publicKey: request.publicKey,
     extensions: proxyExtensions(endEntity, request),

@@ -7,6 +7,7 @@ import type { DistinguishedName } from '../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import type { LoadedConfiguration } from './config/load.ts'
+import { type Activity, createActivity } from './domain/activity.ts'
 import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
 import type { IssueDependencies } from './domain/issue.ts'
@@ -43,6 +44,7 @@ export interface Core extends Surroundings {
 export interface Service extends Core {
   readonly verifier: TokenVerifier
   readonly keyPool: KeyPool
+  readonly activity: Activity
   readonly endEntities: EndEntityKeeper
   readonly issuing: IssueDependencies
 }
@@ -135,7 +137,12 @@ export function assembleService(core: Core): Service {
   const { ca, limits, providers } = configuration
   const services = createServices(configuration.services, ca.end_entity_lifetime_seconds)
   const verifier = createTokenVerifier({ providers, now, log })
-  const keyPool = createKeyPool({ size: limits.key_pool_size, queue: limits.key_queue })
+  const activity = createActivity()
+  const keyPool = createKeyPool({
+    size: limits.key_pool_size,
+    queue: limits.key_queue,
+    idle: () => activity.inFlight === 0,
+  })
   const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
   const making = {
     authority,
@@ -186,6 +193,7 @@ export function assembleService(core: Core): Service {
   }
   return {
     ...core,
+    activity,
     verifier,
     keyPool,
     endEntities,

@@ -41,6 +41,7 @@ export async function serve(
     const app = createApp({
       log,
       metrics,
+      activity: service.activity,
       issuing: service.issuing,
       credentials: service,
       trustAnchors: createTrustAnchors({

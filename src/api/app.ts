@@ -2,6 +2,7 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import type { Logger } from 'pino'
+import type { Activity } from '../domain/activity.ts'
 import type { CredentialsDependencies } from '../domain/credentials.ts'
 import type { IssueDependencies } from '../domain/issue.ts'
 import { createRateLimiter } from '../domain/rate-limiter.ts'
@@ -19,6 +20,7 @@ import { contextOf, requestContext, routeName } from './request.ts'
 export interface AppDependencies {
   readonly log: Logger
   readonly metrics: Metrics
+  readonly activity: Activity
   readonly issuing: IssueDependencies
   readonly credentials: CredentialsDependencies
   readonly trustAnchors: TrustAnchors
@@ -42,6 +44,7 @@ export function createApp(dependencies: AppDependencies): Express {
     requestContext({
       log,
       metrics,
+      activity: dependencies.activity,
       stopping,
       addresses: createRateLimiter({
         perSecond: limits.requests_per_second_per_address,

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { TtsError } from '../errors.ts'
 import { redactText } from '../log.ts'
+import type { Activity } from '../domain/activity.ts'
 import type { Origin } from '../domain/records.ts'
 import type { RateLimiter } from '../domain/rate-limiter.ts'
 import type { Metrics } from '../metrics.ts'
@@ -21,6 +22,7 @@ export interface RequestOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly addresses: RateLimiter
+  readonly activity: Activity
   readonly requestsInFlight: number
   readonly timeoutMs: number
   /** True once the service is stopping. */
@@ -36,7 +38,7 @@ const MAX_TOKEN_LENGTH = 16 * 1024
 
 /** Middleware: context, access log, metrics, and the bounds on how many requests are taken. */
 export function requestContext(options: RequestOptions): RequestHandler {
-  let inFlight = 0
+  const { activity } = options
   return function requestContext(request, response, next) {
     const started = performance.now()
     const id = requestId(request)
@@ -46,12 +48,16 @@ export function requestContext(options: RequestOptions): RequestHandler {
     response.setHeader('X-Request-Id', id)
     // A client that keeps its connection would hold up the shutdown.
     if (options.stopping()) response.setHeader('Connection', 'close')
-    inFlight += 1
+    activity.begin()
     response.once('close', () => {
-      inFlight -= 1
+      activity.end()
       finish(request, response, { options, log, seconds: (performance.now() - started) / 1000 })
     })
-    checkBounds(options, { inFlight, address: origin.address, path: request.path })
+    checkBounds(options, {
+      inFlight: activity.inFlight,
+      address: origin.address,
+      path: request.path,
+    })
     next()
   }
 }
@@ -100,16 +106,23 @@ function lazyContext(
   response: Response,
   timeoutMs: number,
 ): RequestContext {
-  let signal: AbortSignal | undefined
+  let controller: AbortController | undefined
   return {
     ...fixed,
     get signal() {
-      if (signal === undefined) {
-        const gone = new AbortController()
-        response.once('close', () => gone.abort())
-        signal = AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs)])
+      if (controller === undefined) {
+        const made = new AbortController()
+        const timer = setTimeout(
+          () => made.abort(new DOMException('the deadline has passed', 'TimeoutError')),
+          timeoutMs,
+        )
+        response.once('close', () => {
+          clearTimeout(timer)
+          if (!response.writableFinished) made.abort()
+        })
+        controller = made
       }
-      return signal
+      return controller.signal
     },
   }
 }

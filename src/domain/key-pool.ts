@@ -18,14 +18,21 @@ export interface KeyPool {
   close(): void
 }
 
+/** How often the pool looks whether there is time to make keys ahead. */
+const LOOK_INTERVAL_MS = 250
 /** Keys made at once: more would take the cores from signing. */
 const AT_ONCE = 2
 
 /**
  * @param options.size RSA-2048 keys kept ready
  * @param options.queue callers that may wait
+ * @param options.idle false while requests are under way: keys are made ahead only when nobody waits for the cores
  */
-export function createKeyPool(options: { readonly size: number; readonly queue: number }): KeyPool {
+export function createKeyPool(options: {
+  readonly size: number
+  readonly queue: number
+  readonly idle: () => boolean
+}): KeyPool {
   const ready: KeyObject[] = []
   const waiting: (() => void)[] = []
   let making = 0
@@ -45,11 +52,13 @@ export function createKeyPool(options: { readonly size: number; readonly queue: 
   }
 
   async function refill(): Promise<void> {
-    while (!closed && ready.length < options.size && making === 0) {
-      const key = await make('rsa-2048')
-      if (!closed) ready.push(key)
-    }
+    if (closed || making > 0 || ready.length >= options.size || !options.idle()) return
+    const key = await make('rsa-2048')
+    if (!closed) ready.push(key)
+    await refill()
   }
+  const timer = setInterval(() => void refill(), LOOK_INTERVAL_MS)
+  timer.unref()
   void refill()
 
   return {
@@ -57,10 +66,7 @@ export function createKeyPool(options: { readonly size: number; readonly queue: 
       if (closed)
         throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
       const prepared = kind === 'rsa-2048' ? ready.shift() : undefined
-      if (prepared) {
-        void refill()
-        return prepared
-      }
+      if (prepared) return prepared
       if (kind.startsWith('rsa') && waiting.length >= options.queue) {
         throw new TtsError(
           'overloaded',
@@ -68,17 +74,14 @@ export function createKeyPool(options: { readonly size: number; readonly queue: 
           { retryAfterSeconds: 5 },
         )
       }
-      try {
-        return await (kind.startsWith('ec') ? generatePrivateKey(kind) : make(kind))
-      } finally {
-        void refill()
-      }
+      return kind.startsWith('ec') ? generatePrivateKey(kind) : make(kind)
     },
     get state() {
       return { ready: ready.length, waiting: waiting.length }
     },
     close() {
       closed = true
+      clearInterval(timer)
       ready.length = 0
     },
   }

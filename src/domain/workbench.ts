@@ -3,18 +3,23 @@
  * note every certificate that is made, for the record that is written before anything leaves.
  */
 import type { Authority } from '../../ca/authority.ts'
-import { type Certificate, fingerprint, readCertificate } from '../../ca/certificate.ts'
+import { fingerprint } from '../../ca/certificate.ts'
 import { type EndEntityProfile, issueEndEntity } from '../../ca/end-entity.ts'
 import type { PublicKey } from '../../ca/key.ts'
-import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
+import { parseSlashDn } from '../../ca/name-text.ts'
 import { issueProxy } from '../../ca/proxy.ts'
-import { END_ENTITY_SERIAL_BYTES, PROXY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
+import {
+  END_ENTITY_SERIAL_BYTES,
+  PROXY_SERIAL_BYTES,
+  serialDecimal,
+  serialFrom,
+} from '../../ca/serial.ts'
 import { nestedValidity } from '../../ca/validity.ts'
 import type { Workbench } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { EndEntityKeeper } from './end-entities.ts'
 import type { KeyPool } from './key-pool.ts'
-import type { CertificateKind, CertificateRecord, Identity, Origin } from './records.ts'
+import type { CertificateRecord, Identity, Origin } from './records.ts'
 import type { Service } from './service.ts'
 import { subjectUri } from './subject.ts'
 
@@ -61,24 +66,38 @@ export function createWorkbench(
       const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
       const der = await issueProxy(endEntity, { type, pathLength, publicKey, validity, serial })
       endEntitySerial = endEntity.certificate.serial
-      const certificate = readCertificate(der)
-      made.push(recordOf(certificate, { kind: 'proxy', publicKey, issuerSerial: endEntitySerial }))
+      const subject = `${identity.subject}/CN=${serialDecimal(serial)}`
+      const issuerSerial = endEntitySerial
+      made.push({
+        ...about(der, serial, publicKey),
+        kind: 'proxy',
+        subject,
+        issuerSerial,
+        ...validity,
+      })
       return { der, chain: [endEntity.certificate.der, ...above], notAfter: validity.notAfter }
     },
     async endEntity({ publicKey, lifetimeSeconds }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
       const validity = nestedValidity(now(), seconds, authority.certificate.validity)
+      const serial = serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES)
       const der = await issueEndEntity(authority, {
         subject: parseSlashDn(identity.subject),
         publicKey,
         validity,
-        serial: serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES),
+        serial,
         profile: dependencies.profile,
         ...(dependencies.withSubjectUri ? subjectUri(identity) : {}),
       })
-      const certificate = readCertificate(der)
-      endEntitySerial = certificate.serial
-      made.push(recordOf(certificate, { kind: 'eec', publicKey, issuerSerial: undefined }))
+      endEntitySerial = serial.toString('hex')
+      const { subject } = identity
+      made.push({
+        ...about(der, serial, publicKey),
+        kind: 'eec',
+        subject,
+        issuerSerial: undefined,
+        ...validity,
+      })
       return { der, chain: above, notAfter: validity.notAfter }
     },
   }
@@ -97,22 +116,11 @@ function checkedLifetime(service: Service, lifetimeSeconds: number | undefined):
   return lifetimeSeconds ?? defaultSeconds
 }
 
-function recordOf(
-  certificate: Certificate,
-  facts: {
-    readonly kind: CertificateKind
-    readonly publicKey: PublicKey
-    readonly issuerSerial: string | undefined
-  },
-): CertificateRecord {
-  return {
-    serial: certificate.serial,
-    kind: facts.kind,
-    subject: formatSlashDn(certificate.subject),
-    issuerSerial: facts.issuerSerial,
-    notBefore: certificate.validity.notBefore,
-    notAfter: certificate.validity.notAfter,
-    fingerprint: fingerprint(certificate.der),
-    keyKind: facts.publicKey.kind,
-  }
+/** The part of a record that follows from the certificate as it was made, with no need to read it again. */
+function about(
+  der: Buffer,
+  serial: Buffer,
+  publicKey: PublicKey,
+): Pick<CertificateRecord, 'serial' | 'fingerprint' | 'keyKind'> {
+  return { serial: serial.toString('hex'), fingerprint: fingerprint(der), keyKind: publicKey.kind }
 }

@@ -2,6 +2,7 @@
  * The CA on disk: `ca/ca.pem` (certificate and chain), `ca/ca-key.pem` (PKCS#8, encrypted), `ca/passphrase` (made at random
  * unless one is configured), `ca/ca.csr` (while an intermediate waits for its certificate).
  */
+import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,6 +16,7 @@ import { wholeSeconds } from '../../ca/certificate.ts'
 import { createCsr } from '../../ca/csr.ts'
 import { CaError } from '../../ca/errors.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
+import type { DistinguishedName } from '../../ca/name.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import { readPem, toPem } from '../../ca/pem.ts'
 import { decryptPrivateKey, encryptPrivateKey } from '../../ca/private-key.ts'
@@ -92,19 +94,7 @@ export async function initAuthorityFiles(
     const subject = parseSlashDn(wanted.subject)
     checkAuthorityName(subject)
     const { privateKey } = await newKey(options, wanted.keyKind)
-    const begin = wanted.now.getTime() - BACKDATE_SECONDS * 1000
-    const der = await createRootCertificate({
-      subject,
-      privateKey,
-      validity: {
-        notBefore: wholeSeconds(new Date(begin)),
-        notAfter: wholeSeconds(new Date(begin + wanted.lifetimeDays * 86_400_000)),
-      },
-      serial: serialFrom(options.randomBytes, END_ENTITY_SERIAL_BYTES),
-    })
-    const pem = toPem('CERTIFICATE', der)
-    await writePrivateFile(paths.certificate, pem, { mode: 0o644 })
-    return openAuthority(pem, privateKey)
+    return writeRoot(options, { ...wanted, subject, privateKey })
   })
 }
 
@@ -154,6 +144,57 @@ export async function installAuthorityFiles(
     await writePrivateFile(paths.certificate, pem, { mode: 0o644 })
     return authority
   })
+}
+
+/**
+ * Renews a self-signed CA: a new certificate for the same key and name, so that everything issued stays valid and relying
+ * parties may hold either.
+ *
+ * @throws {TtsError} `conflict` for an intermediate, whose root must sign again; `configuration`
+ */
+export async function renewAuthorityFiles(
+  options: AuthorityFilesOptions,
+  wanted: Pick<NewAuthority, 'lifetimeDays' | 'now'>,
+): Promise<Authority> {
+  const paths = authorityPaths(options.dataDirectory)
+  const { certificate, chain } = await openAuthorityFiles(options)
+  if (chain.length > 0) {
+    throw new TtsError(
+      'conflict',
+      'this CA stands under an outside root: make a request with `tts ca csr`, have it signed, and run `tts ca install FILE`',
+    )
+  }
+  return fromFiles(paths.directory, async () => {
+    const privateKey = decryptPrivateKey(
+      await keyPem(paths.privateKey),
+      await readPassphrase(options),
+    )
+    return writeRoot(options, { ...wanted, subject: certificate.subject, privateKey })
+  })
+}
+
+async function writeRoot(
+  options: AuthorityFilesOptions,
+  wanted: {
+    readonly subject: DistinguishedName
+    readonly privateKey: KeyObject
+    readonly lifetimeDays: number
+    readonly now: Date
+  },
+): Promise<Authority> {
+  const begin = wanted.now.getTime() - BACKDATE_SECONDS * 1000
+  const der = await createRootCertificate({
+    subject: wanted.subject,
+    privateKey: wanted.privateKey,
+    validity: {
+      notBefore: wholeSeconds(new Date(begin)),
+      notAfter: wholeSeconds(new Date(begin + wanted.lifetimeDays * 86_400_000)),
+    },
+    serial: serialFrom(options.randomBytes, END_ENTITY_SERIAL_BYTES),
+  })
+  const pem = toPem('CERTIFICATE', der)
+  await writePrivateFile(authorityPaths(options.dataDirectory).certificate, pem, { mode: 0o644 })
+  return openAuthority(pem, wanted.privateKey)
 }
 
 async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {

@@ -1,6 +1,17 @@
 /** Trust-anchor directories on disk. */
 import { randomBytes } from 'node:crypto'
-import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
+import {
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 import type { DirectoryFile } from '../../ca/trust-directory.ts'
@@ -29,7 +40,9 @@ export async function writeTrustAnchorDirectory(
     if (!names.every((name) => fileName.test(name)))
       throw new TypeError('trust-anchor files have plain names')
   }
-  await mkdir(directory, { recursive: true, mode: 0o755 })
+  const made = await mkdir(directory, { recursive: true })
+  // As with the files: what we make is for others to read, also where the umask hides what a process makes.
+  if (made !== undefined) await chmod(directory, 0o755)
   for (const file of files) await writeEntry(directory, file)
 }
 

@@ -2,7 +2,7 @@
 export interface VerifiedToken {
   /** Id of the provider in our configuration. */
   readonly providerId: string
-  /** Issuer as configured for the provider (compared after removing one trailing slash on both sides). */
+  /** Issuer as configured for the provider, one trailing slash removed. */
   readonly issuer: string
   readonly sub: string
   /** Claims of the token, of introspection and of UserInfo as configured, merged; what the verifier returned and nothing else. */

@@ -138,7 +138,8 @@ async function finish(token: string, found: Found, now: () => Date): Promise<Rem
 function verifiedToken({ id, settings }: Provider, claims: Claims): VerifiedToken {
   return Object.freeze({
     providerId: id,
-    issuer: settings.issuer,
+    // Without the slash: identities are kept by it, and writing the setting the other way must not make new people.
+    issuer: withoutTrailingSlash(settings.issuer),
     sub: String(claims['sub']),
     claims: Object.freeze({ ...claims }),
     scopes: Object.freeze([...scopesOf(claims)]),

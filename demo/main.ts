@@ -1,0 +1,181 @@
+/**
+ * The whole job in one command: an identity provider, a person who logs in there, the service, a token translated into
+ * a proxy file, and the trust anchors that a site would install.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { stringify } from 'yaml'
+import { createProgram, runProgram } from '../src/cli/program.ts'
+import type { Terminal } from '../src/cli/terminal.ts'
+import { loadConfiguration } from '../src/config/load.ts'
+import { writePrivateFile } from '../src/files/private-file.ts'
+import { createLog } from '../src/log.ts'
+import { type Running, serve } from '../src/serve.ts'
+import { type IdentityProvider, startIdentityProvider } from './identity-provider/server.ts'
+import { obtainAccessToken } from './user-agent.ts'
+
+const AUDIENCE = 'https://tts.demo'
+/** Access tokens of the demo live an hour; the file with the token is renewed before. */
+const TOKEN_RENEWAL_MS = 45 * 60 * 1000
+
+const HELP = `Usage: npm run demo [-- --once] [-- --dir DIR]
+
+Starts an identity provider and the service on this machine, gets an access token in a real login, translates it into
+a proxy file and goes on until Ctrl-C.
+
+  --once     do it once and exit
+  --dir DIR  keep everything in DIR: gwms_proxy, token, trust-anchors/, data/ (else a new directory, removed at the end)
+`
+
+interface Demo {
+  readonly directory: string
+  readonly provider: IdentityProvider
+  readonly running: Running
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`)
+
+async function main(): Promise<void> {
+  process.umask(0o077)
+  const { values } = parseArgs({
+    options: { once: { type: 'boolean' }, dir: { type: 'string' }, help: { type: 'boolean' } },
+  })
+  if (values.help) {
+    process.stdout.write(HELP)
+    return
+  }
+  const directory =
+    values.dir === undefined ? await mkdtemp(join(tmpdir(), 'tts-demo-')) : resolve(values.dir)
+  await mkdir(directory, { recursive: true })
+  const demo = await start(directory)
+  const ended = whenInterrupted()
+  try {
+    await translate(demo)
+    if (!values.once) {
+      showWhatToTry(demo)
+      const timer = setInterval(() => void renewToken(demo), TOKEN_RENEWAL_MS)
+      await ended
+      clearInterval(timer)
+    }
+  } finally {
+    await demo.running.stop()
+    await demo.provider.close()
+    if (values.dir === undefined) await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function start(directory: string): Promise<Demo> {
+  say('1. An identity provider starts: a development stand-in for INDIGO IAM.')
+  const provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
+  say(`   ${provider.issuer}\n`)
+  say(
+    '2. The service starts, with a new internal CA (an RSA-4096 key, which takes a moment) and SQLite.',
+  )
+  const path = join(directory, 'tts.yaml')
+  await writeFile(path, stringify(configuration(directory, provider)))
+  const log = createLog({ level: 'warn', name: 'tts' })
+  const running = await serve(await loadConfiguration(path, {}), log)
+  say(`   ${running.url}, configuration in ${path}\n`)
+  return { directory, provider, running }
+}
+
+function configuration(directory: string, provider: IdentityProvider): object {
+  const allow = [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }]
+  return {
+    data_dir: join(directory, 'data'),
+    listen: { port: 0 },
+    providers: {
+      iam: { issuer: provider.issuer, alias: 'indigo-iam-test', audiences: [AUDIENCE] },
+    },
+    services: { proxy: { authz: { allow } }, x509: { authz: { allow } } },
+  }
+}
+
+async function translate(demo: Demo): Promise<void> {
+  const { directory, running } = demo
+  say(
+    '3. Alice logs in at the provider (authorization code flow with PKCE) and gets an access token.',
+  )
+  await renewToken(demo)
+  say(`   ${join(directory, 'token')}\n`)
+  say(
+    '4. Token in, proxy out: `tts proxy init` makes a key, sends a CSR with the token, and writes the proxy file.\n',
+  )
+  const proxy = join(directory, 'gwms_proxy')
+  await tts([
+    'proxy',
+    'init',
+    '--url',
+    running.url,
+    '--token-file',
+    join(directory, 'token'),
+    '--out',
+    proxy,
+  ])
+  say('\n5. What a site installs, so that it accepts this proxy:')
+  const anchors = join(directory, 'trust-anchors')
+  await tts(['--config', join(directory, 'tts.yaml'), 'ca', 'export', anchors])
+}
+
+async function renewToken({ directory, provider }: Demo): Promise<void> {
+  const { access_token: token } = await obtainAccessToken({
+    issuer: provider.issuer,
+    clientId: provider.clients.cli.clientId,
+    username: 'alice',
+    audience: AUDIENCE,
+  })
+  await writePrivateFile(join(directory, 'token'), `${token}\n`)
+}
+
+/** Runs the command line as a user would, but in this process. */
+async function tts(words: readonly string[]): Promise<void> {
+  const terminal: Terminal = {
+    environment: {},
+    uid: process.getuid?.() ?? 0,
+    now: () => new Date(),
+    out: (text) => void process.stdout.write(indent(text)),
+    note: (text) => void process.stdout.write(indent(`${text}\n`)),
+    exitWith: () => undefined,
+  }
+  const code = await runProgram(createProgram(terminal, 'demo'), words, terminal)
+  if (code !== 0) throw new Error(`tts ${words.join(' ')} ended with exit code ${code}`)
+}
+
+const indent = (text: string): string => text.replace(/^(?=.)/gm, '   ')
+
+function showWhatToTry({ directory, running }: Demo): void {
+  const { url } = running
+  const token = `"Authorization: Bearer $(cat ${directory}/token)"`
+  say(`
+All of it runs until Ctrl-C. Try, in another terminal:
+
+  # what a worker does: one request, the service makes the key
+  curl -sf -X POST -H ${token} ${url}/v1/proxies -o /tmp/my_proxy && chmod 600 /tmp/my_proxy
+
+  # the same with a key that never leaves this machine
+  openssl req -new -newkey rsa:2048 -nodes -keyout /tmp/my_key -subj / -out /tmp/my_csr
+  curl -sf --data-binary @/tmp/my_csr -H ${token} '${url}/v1/proxies?lifetime_seconds=43200'
+
+  # what was issued; revoke one with -X DELETE ${url}/v1/credentials/ID
+  curl -s -H ${token} ${url}/v1/credentials
+
+  # would every relying party take the proxy?
+  node dist/src/cli/main.js proxy info --explain --trust-anchors ${directory}/trust-anchors ${directory}/gwms_proxy
+
+  # what a relying party says (needs openssl)
+  openssl verify -allow_proxy_certs -CApath ${directory}/trust-anchors -untrusted ${directory}/gwms_proxy ${directory}/gwms_proxy
+
+  # the CA, its CRL, the trust anchors as one archive; readiness; metrics
+  curl -s ${url}/ca/ ${url}/readyz ${url}/metrics`)
+}
+
+async function whenInterrupted(): Promise<void> {
+  await new Promise<void>((resolvePromise) => {
+    process.once('SIGINT', () => resolvePromise())
+    process.once('SIGTERM', () => resolvePromise())
+  })
+}
+
+await main()

@@ -1,0 +1,249 @@
+/** `tts ca …`: make the CA, show it, give its trust anchors to relying parties, put it under an outside root. */
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { Command, Option } from 'commander'
+import type { Authority } from '../../ca/authority.ts'
+import { fingerprint } from '../../ca/certificate.ts'
+import { keyKinds, type KeyKind, readPublicKey } from '../../ca/key.ts'
+import { formatSlashDn } from '../../ca/name-text.ts'
+import { toPem } from '../../ca/pem.ts'
+import type { LoadedConfiguration } from '../config/load.ts'
+import { createTrustAnchors } from '../domain/trust-anchors.ts'
+import { TtsError } from '../errors.ts'
+import {
+  type AuthorityFilesOptions,
+  authorityPaths,
+  initAuthorityFiles,
+  installAuthorityFiles,
+  openAuthorityFiles,
+  renewAuthorityFiles,
+  requestAuthorityFiles,
+} from '../files/authority-files.ts'
+import { writeTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
+import type { Core } from '../compose.ts'
+import {
+  configurationFor,
+  facts,
+  type OperatorOptions,
+  type Terminal,
+  timeLeft,
+  withCore,
+} from './terminal.ts'
+
+export function caCommand(terminal: Terminal): Command {
+  const command = new Command('ca').description(
+    'the certification authority: make it, show it, hand out its trust anchors',
+  )
+  const kinds = keyKinds.filter((kind) => kind !== 'rsa-2048')
+
+  command
+    .command('init')
+    .description(
+      'make a new self-signed CA in the data directory (`tts serve` does it by itself when there is none)',
+    )
+    .option('--subject <DN>', 'name of the CA, for example /DC=org/DC=example/CN=Example TTS CA')
+    .addOption(new Option('--key-kind <KIND>', 'kind of its key').choices(kinds))
+    .option('--lifetime-days <DAYS>', 'life of its certificate', wholeNumber)
+    .action((_options, self: Command) => init(terminal, self.optsWithGlobals()))
+
+  command
+    .command('show')
+    .description('what the CA is, how long it lives, and when its CRL must be renewed')
+    .action((_options, self: Command) =>
+      withCore(terminal, self.optsWithGlobals(), (core) =>
+        show(terminal, core, self.optsWithGlobals()),
+      ),
+    )
+
+  command
+    .command('export')
+    .argument('<directory>', 'for example /etc/grid-security/certificates')
+    .description(
+      'write the trust anchors that relying parties need: certificate, CRL, signing_policy, namespaces, info',
+    )
+    .action((directory: string, _options, self: Command) =>
+      withCore(terminal, self.optsWithGlobals(), (core) => exportTo(terminal, core, directory)),
+    )
+
+  command
+    .command('crl')
+    .description('print the CRL (a new one is made when it is due)')
+    .option('--der', 'in DER and not in PEM')
+    .action((options: { der?: boolean }, self: Command) =>
+      withCore(terminal, self.optsWithGlobals(), async (core) => {
+        const { der } = await core.crls.current()
+        if (options.der) process.stdout.write(der)
+        else terminal.out(toPem('X509 CRL', der))
+      }),
+    )
+
+  command
+    .command('csr')
+    .description('make a key and a request for an intermediate CA, to be signed by an outside root')
+    .option('--subject <DN>', 'name of the CA')
+    .addOption(new Option('--key-kind <KIND>', 'kind of its key').choices(kinds))
+    .action((_options, self: Command) => request(terminal, self.optsWithGlobals()))
+
+  command
+    .command('install')
+    .argument('<file>', 'PEM file: our certificate, then those above it, the root last')
+    .description('install the certificate that the outside root returned')
+    .action((file: string, _options, self: Command) =>
+      install(terminal, self.optsWithGlobals(), file),
+    )
+
+  command
+    .command('renew')
+    .description(
+      'a new certificate for the same key and name of a self-signed CA; everything issued stays valid',
+    )
+    .option('--lifetime-days <DAYS>', 'life of the new certificate', wholeNumber)
+    .action((_options, self: Command) => renew(terminal, self.optsWithGlobals()))
+
+  return command.addHelpText(
+    'after',
+    `
+Examples:
+  tts ca show
+  tts ca export /etc/grid-security/certificates
+  tts ca init --subject '/DC=org/DC=example/CN=Example TTS CA'
+  tts ca csr > ca.csr      # have it signed, then:
+  tts ca install ca-and-chain.pem`,
+  )
+}
+
+interface MakeOptions extends OperatorOptions {
+  readonly subject?: string
+  readonly keyKind?: KeyKind
+  readonly lifetimeDays?: number
+}
+
+function filesOptions({
+  configuration,
+  dataDirectory,
+}: LoadedConfiguration): AuthorityFilesOptions {
+  return { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
+}
+
+async function init(terminal: Terminal, options: MakeOptions): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const { ca } = loaded.configuration
+  const authority = await initAuthorityFiles(filesOptions(loaded), {
+    subject: options.subject ?? ca.subject,
+    keyKind: options.keyKind ?? ca.key_kind,
+    lifetimeDays: options.lifetimeDays ?? ca.lifetime_days,
+    now: terminal.now(),
+  })
+  const { directory } = authorityPaths(loaded.dataDirectory)
+  terminal.note(
+    `The CA ${formatSlashDn(authority.certificate.subject)} is in ${directory}. Back this directory up: it cannot be made again.`,
+  )
+}
+
+async function request(terminal: Terminal, options: MakeOptions): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const { ca } = loaded.configuration
+  terminal.out(
+    await requestAuthorityFiles(filesOptions(loaded), {
+      subject: options.subject ?? ca.subject,
+      keyKind: options.keyKind ?? ca.key_kind,
+    }),
+  )
+  terminal.note(
+    'Have the request signed as a CA (basicConstraints CA:TRUE, keyUsage keyCertSign and cRLSign), then run `tts ca install FILE`.',
+  )
+}
+
+async function install(terminal: Terminal, options: OperatorOptions, file: string): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new TtsError('not_found', `the file ${file} cannot be read: ${cause.code ?? 'error'}`, {
+      cause,
+    })
+  })
+  const authority = await installAuthorityFiles(filesOptions(loaded), text)
+  terminal.note(`Installed: ${describe(authority)}. Restart \`tts serve\`.`)
+}
+
+async function renew(terminal: Terminal, options: MakeOptions): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const authority = await renewAuthorityFiles(filesOptions(loaded), {
+    lifetimeDays: options.lifetimeDays ?? loaded.configuration.ca.lifetime_days,
+    now: terminal.now(),
+  })
+  terminal.note(
+    `Renewed: ${describe(authority)}. Restart \`tts serve\`, and give the new trust anchors to the sites before the old certificate ends.`,
+  )
+}
+
+function describe({ certificate, chain }: Authority): string {
+  const under = chain.at(-1)
+  const ends = certificate.validity.notAfter.toISOString()
+  return `${formatSlashDn(certificate.subject)}${under ? ` under ${formatSlashDn(under.subject)}` : ''}, valid until ${ends}`
+}
+
+async function show(
+  terminal: Terminal,
+  { authority, crls, crlUrl, endEntityBase }: Core,
+  options: OperatorOptions,
+): Promise<void> {
+  const { certificate } = authority
+  const crl = await crls.current()
+  const now = terminal.now()
+  const about = {
+    subject: formatSlashDn(certificate.subject),
+    issuer: formatSlashDn(certificate.issuer),
+    users_under: formatSlashDn(endEntityBase),
+    serial: certificate.serial,
+    key: readPublicKey(certificate.publicKeyInfo).kind,
+    fingerprint_sha256: fingerprint(certificate.der),
+    not_before: certificate.validity.notBefore.toISOString(),
+    not_after: certificate.validity.notAfter.toISOString(),
+    crl_number: crl.number,
+    crl_next_update: crl.nextUpdate.toISOString(),
+    crl_url: crlUrl ?? null,
+  }
+  if (options.json) {
+    terminal.out(`${JSON.stringify(about, null, 2)}\n`)
+    return
+  }
+  terminal.out(
+    facts([
+      ['subject', about.subject],
+      ['issuer', about.issuer],
+      ['users under', about.users_under],
+      ['serial', about.serial],
+      ['key', about.key],
+      ['SHA-256', about.fingerprint_sha256],
+      ['valid from', about.not_before],
+      ['valid until', `${about.not_after}  (${timeLeft(certificate.validity.notAfter, now)})`],
+      [
+        'CRL',
+        `number ${crl.number}, next update ${about.crl_next_update}  (${timeLeft(crl.nextUpdate, now)})`,
+      ],
+      ['CRL URL', crlUrl ?? 'none (set listen.public_url or ca.crl_url)'],
+    ]),
+  )
+}
+
+async function exportTo(terminal: Terminal, core: Core, directory: string): Promise<void> {
+  const { alias } = core.loaded.configuration.ca
+  const { authority, crls, crlUrl, endEntityBase: userNamespace } = core
+  const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
+  await writeTrustAnchorDirectory(directory, files)
+  terminal.note(
+    `Wrote ${files.length} files to ${directory}. Relying parties find them there, or with X509_CERT_DIR=${directory}.`,
+  )
+}
+
+/** @throws {TtsError} `invalid_request` */
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text))
+    throw new TtsError('invalid_request', `"${text}" is not a whole number`)
+  return Number(text)
+}
+
+/** Opens the CA for commands that need nothing else. */
+export async function openAuthorityFor(loaded: LoadedConfiguration): Promise<Authority> {
+  return openAuthorityFiles(filesOptions(loaded))
+}

@@ -1,0 +1,226 @@
+/** `tts check`: is everything as it must be? Configuration, CA, records, providers, and on demand one token. */
+import { Command } from 'commander'
+import { formatSlashDn } from '../../ca/name-text.ts'
+import { assembleService, openCore, type Service } from '../compose.ts'
+import { authorise } from '../domain/authorise.ts'
+import { TtsError } from '../errors.ts'
+import { authorityExists } from '../files/authority-files.ts'
+import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
+import { explainToken } from '../tokens/explain.ts'
+import { exitCodes } from './exit-codes.ts'
+import {
+  configurationFor,
+  type OperatorOptions,
+  quietLog,
+  type Terminal,
+  timeLeft,
+} from './terminal.ts'
+
+interface CheckOptions extends OperatorOptions {
+  readonly token?: boolean
+  readonly tokenFile?: string
+  readonly wait: number
+}
+
+/** One line of the result. */
+interface Check {
+  readonly check: string
+  readonly state: 'ok' | 'warning' | 'failed'
+  readonly detail: string
+  readonly remedy?: string
+}
+
+const DAY_MS = 86_400_000
+
+export function checkCommand(terminal: Terminal): Command {
+  return new Command('check')
+    .description(
+      'configuration, CA, records and providers; with a token also what becomes of that token',
+    )
+    .option('--token', 'examine the access token found by bearer token discovery (BEARER_TOKEN, …)')
+    .option('--token-file <FILE>', 'examine the access token in this file')
+    .option('--wait <SECONDS>', 'how long providers may take', Number, 10)
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 all is well (warnings are possible), 1 something is wrong, 2 the configuration cannot be used.
+
+Examples:
+  tts check
+  BEARER_TOKEN=eyJ… tts check --token      # why is this token refused?`,
+    )
+    .action((_options, self: Command) => check(terminal, self.optsWithGlobals()))
+}
+
+async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const checks: Check[] = [configurationCheck(loaded.path, loaded.overrides)]
+  if (authorityExists(loaded.dataDirectory)) {
+    const core = await openCore(
+      loaded,
+      { log: silentLog(terminal), now: terminal.now },
+      { makeAuthority: false },
+    )
+    const service = assembleService(core)
+    try {
+      checks.push(...(await serviceChecks(service, terminal, options)))
+    } finally {
+      await service.close()
+    }
+  } else {
+    checks.push({
+      check: 'ca',
+      state: 'failed',
+      detail: `there is no CA in ${loaded.dataDirectory} yet`,
+      remedy: 'run `tts ca init`, or `tts serve`, which makes one',
+    })
+  }
+  terminal.out(options.json ? `${JSON.stringify(checks, null, 2)}\n` : checks.map(line).join(''))
+  if (checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
+}
+
+function line({ check: name, state, detail, remedy }: Check): string {
+  const mark = { ok: 'ok      ', warning: 'warning ', failed: 'FAILED  ' }[state]
+  return `${mark} ${name}: ${detail}\n${remedy === undefined || state === 'ok' ? '' : `         -> ${remedy}\n`}`
+}
+
+function configurationCheck(path: string | undefined, overrides: readonly string[]): Check {
+  const from = path ?? 'defaults, no file was found'
+  const names = overrides.length === 0 ? '' : `, and ${overrides.join(', ')}`
+  return { check: 'configuration', state: 'ok', detail: `${from}${names}` }
+}
+
+async function serviceChecks(
+  service: Service,
+  terminal: Terminal,
+  options: CheckOptions,
+): Promise<Check[]> {
+  return [
+    authorityCheck(service),
+    await crlCheck(service),
+    await recordsCheck(service),
+    ...(await providerChecks(service, options.wait * 1000)),
+    ...ruleChecks(service),
+    ...(options.token || options.tokenFile !== undefined
+      ? await tokenChecks(service, terminal, options)
+      : []),
+  ]
+}
+
+function authorityCheck({ authority, now }: Service): Check {
+  const { notAfter } = authority.certificate.validity
+  const left = notAfter.getTime() - now().getTime()
+  const state = left <= 0 ? 'failed' : left < 365 * DAY_MS ? 'warning' : 'ok'
+  const detail = `${formatSlashDn(authority.certificate.subject)}, ${timeLeft(notAfter, now())}`
+  return {
+    check: 'ca',
+    state,
+    detail,
+    remedy: '`tts ca renew`, then give the new trust anchors to the sites',
+  }
+}
+
+async function crlCheck({ crls, now }: Service): Promise<Check> {
+  const crl = await crls.current()
+  return {
+    check: 'crl',
+    state: 'ok',
+    detail: `number ${crl.number}, next update ${timeLeft(crl.nextUpdate, now())}`,
+  }
+}
+
+async function recordsCheck({ store }: Service): Promise<Check> {
+  try {
+    await store.ping()
+    return { check: 'records', state: 'ok', detail: `${store.kind}, readable and writable` }
+  } catch (error) {
+    const why = error instanceof TtsError ? error.message : 'failed'
+    return {
+      check: 'records',
+      state: 'failed',
+      detail: why,
+      remedy: 'look at store.path or store.url, free disk space, and the database server',
+    }
+  }
+}
+
+async function providerChecks({ verifier }: Service, waitMs: number): Promise<Check[]> {
+  if (verifier.providers.length === 0) {
+    return [
+      {
+        check: 'providers',
+        state: 'warning',
+        detail: 'none is configured: every token is refused',
+        remedy: 'add one under `providers`',
+      },
+    ]
+  }
+  const until = Date.now() + waitMs
+  const settled = (): boolean =>
+    verifier.status().every(({ ready, lastError }) => ready || lastError !== undefined)
+  while (!settled() && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50))
+  return verifier.status().map(({ id, issuer, ready, lastError }): Check => {
+    const detail = ready
+      ? `${issuer} is discovered and its keys are here`
+      : `${issuer}: ${lastError ?? 'no answer in time'}`
+    return {
+      check: `provider ${id}`,
+      state: ready ? 'ok' : 'failed',
+      detail,
+      remedy: `open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration from this machine`,
+    }
+  })
+}
+
+function ruleChecks({ issuing }: Service): Check[] {
+  return [...issuing.services.values()].map((service): Check => {
+    const open = service.enabled && service.authz.allow.length > 0
+    return {
+      check: `service ${service.id}`,
+      state: open ? 'ok' : 'warning',
+      detail: open
+        ? `${service.plugin.id}, ${service.authz.allow.length} allow and ${service.authz.forbid.length} forbid rule(s)`
+        : service.enabled
+          ? 'no allow rule: nobody may use it'
+          : 'disabled',
+      remedy: `services.${service.id}.${service.enabled ? 'authz.allow' : 'enabled'}`,
+    }
+  })
+}
+
+async function tokenChecks(
+  service: Service,
+  terminal: Terminal,
+  options: CheckOptions,
+): Promise<Check[]> {
+  const token =
+    options.tokenFile === undefined
+      ? (await discoverBearerToken(terminal)).token
+      : await readTokenFile(options.tokenFile)
+  const explained = await explainToken(token, service.verifier, service.now())
+  const checks = explained.map(({ check: name, ok, detail, remedy }): Check => ({
+    check: `token ${name}`,
+    state: ok ? 'ok' : 'failed',
+    detail,
+    ...(remedy === undefined ? {} : { remedy }),
+  }))
+  if (checks.some(({ state }) => state === 'failed')) return checks
+  const verified = await service.verifier.verify(token)
+  const rules = [...service.issuing.services.values()].map(({ id, authz }): Check => {
+    const { allowed, reason, remedy } = authorise(authz, verified)
+    return {
+      check: `token for service ${id}`,
+      state: allowed ? 'ok' : 'warning',
+      detail: reason,
+      ...(remedy === undefined ? {} : { remedy }),
+    }
+  })
+  return [...checks, ...rules]
+}
+
+/** What goes wrong is in the result; a log beside it would say it twice. */
+function silentLog(terminal: Terminal) {
+  const log = quietLog(terminal)
+  log.level = 'silent'
+  return log
+}

@@ -1,0 +1,195 @@
+/** `tts credential …` and `tts audit`: what was issued and refused; revoking. For the operator, on the records themselves. */
+import { Command, Option } from 'commander'
+import { revocationReasons } from '../../ca/crl.ts'
+import { presentCredential } from '../api/native.ts'
+import { readReason, revokeCredential } from '../domain/credentials.ts'
+import type { AuditRecord, CredentialView, Origin } from '../domain/records.ts'
+import { TtsError } from '../errors.ts'
+import { wholeNumber } from './ca.ts'
+import {
+  facts,
+  type OperatorOptions,
+  quietLog,
+  type Terminal,
+  timeLeft,
+  withCore,
+} from './terminal.ts'
+
+interface ListOptions extends OperatorOptions {
+  readonly service?: string
+  readonly subject?: string
+  readonly active?: boolean
+  readonly limit?: number
+  readonly after?: string
+}
+
+export function credentialCommand(terminal: Terminal): Command {
+  const command = new Command('credential').description('what was issued: list, show, revoke')
+
+  command
+    .command('list')
+    .description('the newest credentials')
+    .option('--service <ID>', 'only those of this service')
+    .option('--active', 'only those that live and are not revoked')
+    .option('--limit <N>', 'at most so many (1 to 1000)', wholeNumber, 50)
+    .option('--after <ID>', 'continue after this credential')
+    .action((_options, self: Command) => list(terminal, self.optsWithGlobals()))
+
+  command
+    .command('show')
+    .argument('<id>', 'id of the credential, from `tts credential list`')
+    .description('everything on record about one credential')
+    .action((id: string, _options, self: Command) => show(terminal, self.optsWithGlobals(), id))
+
+  command
+    .command('revoke')
+    .argument('<id>', 'id of the credential')
+    .description(
+      'put the EEC under a credential on the CRL; everything that stands on that EEC dies with it',
+    )
+    .addOption(
+      new Option('--reason <REASON>', 'reason on the CRL')
+        .choices(Object.keys(revocationReasons))
+        .default('unspecified'),
+    )
+    .action((id: string, options: { reason: string }, self: Command) =>
+      revoke(terminal, self.optsWithGlobals(), { id, reason: options.reason }),
+    )
+
+  return command.addHelpText(
+    'after',
+    `
+Examples:
+  tts credential list --active
+  tts credential show 0f8fad5b-d9cb-469f-a165-70867728950e
+  tts credential revoke 0f8fad5b-d9cb-469f-a165-70867728950e --reason keyCompromise`,
+  )
+}
+
+export function auditCommand(terminal: Terminal): Command {
+  return new Command('audit')
+    .description('the newest decisions on record: issued, refused, revoked')
+    .option('--refused', 'only refusals')
+    .option('--limit <N>', 'at most so many', wholeNumber, 50)
+    .action((_options, self: Command) => audit(terminal, self.optsWithGlobals()))
+}
+
+async function list(terminal: Terminal, options: ListOptions): Promise<void> {
+  await withCore(terminal, options, async ({ store, now }) => {
+    const credentials = await store.listCredentials({
+      ...(options.service === undefined ? {} : { serviceId: options.service }),
+      ...(options.active ? { activeAt: now() } : {}),
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
+      ...(options.after === undefined ? {} : { after: options.after }),
+    })
+    if (options.json) {
+      terminal.out(
+        `${JSON.stringify(
+          credentials.map((view) => presentCredential(view)),
+          null,
+          2,
+        )}\n`,
+      )
+      return
+    }
+    for (const credential of credentials) terminal.out(line(credential, now()))
+    if (credentials.length === 0) terminal.note('No credential is on record.')
+  })
+}
+
+function line(credential: CredentialView, now: Date): string {
+  const state = credential.revokedAt ? 'revoked' : timeLeft(credential.notAfter, now)
+  const when = credential.issuedAt.toISOString().slice(0, 19)
+  return `${credential.id}  ${when}Z  ${credential.serviceId.padEnd(8)}  ${state.padEnd(24)}  ${credential.identity.subject}\n`
+}
+
+async function show(terminal: Terminal, options: OperatorOptions, id: string): Promise<void> {
+  await withCore(terminal, options, async ({ store, now }) => {
+    const credential = await store.findCredential(id)
+    if (!credential)
+      throw new TtsError('not_found', `there is no credential ${id}; see \`tts credential list\``)
+    if (options.json) terminal.out(`${JSON.stringify(presentCredential(credential), null, 2)}\n`)
+    else terminal.out(describe(credential, now()))
+  })
+}
+
+function describe(credential: CredentialView, now: Date): string {
+  const { identity, origin, revokedAt } = credential
+  return facts([
+    ['id', credential.id],
+    ['service', credential.serviceId],
+    ['subject', identity.subject],
+    ['issuer of the token', identity.issuer],
+    ['sub', JSON.stringify(identity.sub)],
+    ['client', credential.clientId ?? 'unknown'],
+    ['asked for from', `${origin.address} (${origin.interface}, request ${origin.requestId})`],
+    ['issued', credential.issuedAt.toISOString()],
+    [
+      'valid until',
+      `${credential.notAfter.toISOString()}  (${timeLeft(credential.notAfter, now)})`,
+    ],
+    [
+      'revoked',
+      revokedAt
+        ? `${revokedAt.toISOString()} (${credential.revocationReason ?? 'unspecified'})`
+        : 'no',
+    ],
+    ['stands on EEC', credential.endEntitySerial],
+    ...credential.certificates.map(
+      (certificate) =>
+        [certificate.kind, `serial ${certificate.serial}, ${certificate.keyKind}`] as const,
+    ),
+  ])
+}
+
+async function revoke(
+  terminal: Terminal,
+  options: OperatorOptions,
+  { id, reason }: { readonly id: string; readonly reason: string },
+): Promise<void> {
+  await withCore(terminal, options, async (core) => {
+    const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
+    const revocation = await revokeCredential(
+      // The running service has its own memory of held keys; its records refuse the revoked EEC at the next use.
+      { ...core, endEntities: { forget: () => undefined } },
+      { id, identity: undefined, reason: readReason(reason), origin, log: quietLog(terminal) },
+    )
+    const { endEntitySerial, affectedCredentialIds, newlyRevoked } = revocation
+    const crl = await core.crls.current()
+    if (options.json) {
+      terminal.out(
+        `${JSON.stringify({ id, end_entity_serial: endEntitySerial, newly_revoked: newlyRevoked, affected: affectedCredentialIds, crl_number: crl.number }, null, 2)}\n`,
+      )
+      return
+    }
+    terminal.note(
+      newlyRevoked
+        ? `Revoked: EEC ${endEntitySerial} is on CRL number ${crl.number}; ${affectedCredentialIds.length} credential(s) died with it. Sites take the new CRL when fetch-crl runs next.`
+        : `It had been revoked before; EEC ${endEntitySerial} is on CRL number ${crl.number}.`,
+    )
+  })
+}
+
+async function audit(
+  terminal: Terminal,
+  options: OperatorOptions & { readonly refused?: boolean; readonly limit?: number },
+): Promise<void> {
+  await withCore(terminal, options, async ({ store }) => {
+    const records = await store.listAudit({
+      ...(options.refused ? { outcome: 'refused' as const } : {}),
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
+    })
+    if (options.json) terminal.out(`${JSON.stringify(records, null, 2)}\n`)
+    else for (const record of records) terminal.out(auditLine(record))
+    if (records.length === 0) terminal.note('Nothing is on record.')
+  })
+}
+
+function auditLine(record: AuditRecord): string {
+  const who =
+    record.sub === undefined ? '-' : `${JSON.stringify(record.sub)} of ${record.issuer ?? '?'}`
+  const why = [record.code, record.check, record.detail]
+    .filter((part) => part !== undefined)
+    .join(', ')
+  return `${record.at.toISOString()}  ${record.event}  ${record.origin.address}  ${who}${why === '' ? '' : `  ${why}`}\n`
+}

@@ -1,0 +1,161 @@
+/** `tts proxy info`: what grid-proxy-info prints, with no Globus installed; and the doctor, `--explain`. */
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { examine, type Finding, formatFindings } from '../../ca/doctor/examine.ts'
+import { CaError } from '../../ca/errors.ts'
+import { MAX_PROXY_FILE_LENGTH, parseProxyFile, type ProxyFile } from '../../ca/proxy-file.ts'
+import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
+import { readTrustAnchors } from '../../ca/trust-directory.ts'
+import { TtsError } from '../errors.ts'
+import { readTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
+import { exitCodes } from './exit-codes.ts'
+import { duration } from './proxy-init.ts'
+import type { Terminal } from './terminal.ts'
+
+interface InfoOptions {
+  readonly explain?: boolean
+  readonly trustAnchors?: string
+  readonly valid?: number
+  readonly json?: boolean
+}
+
+export function proxyInfoCommand(terminal: Terminal): Command {
+  return new Command('info')
+    .argument('[file]', 'the proxy file; else X509_USER_PROXY, else /tmp/x509up_u$ID')
+    .description(
+      'what a proxy file holds: subject, issuer, identity, type, strength, path, time left',
+    )
+    .option(
+      '--explain',
+      'the doctor: which relying party would refuse this proxy, why, and what to do',
+    )
+    .option(
+      '--trust-anchors <DIR>',
+      'directory of trust anchors that the doctor looks at; else X509_CERT_DIR, ~/.globus/certificates, /etc/grid-security/certificates',
+    )
+    .option(
+      '--valid TIME',
+      'exit 1 unless the proxy lives at least so long, for example 12h',
+      duration,
+    )
+    .option('--json', 'for scripts')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 fine, 1 the proxy has ended or ends before --valid, 5 no such file,
+6 (with --explain) a relying party would refuse it.
+
+Examples:
+  tts proxy info
+  tts proxy info --valid 12h && echo good for half a day
+  tts proxy info --explain --trust-anchors /etc/grid-security/certificates gwms_proxy`,
+    )
+    .action((file: string | undefined, options: InfoOptions) =>
+      info(terminal, file ?? proxyPath(terminal), options),
+    )
+}
+
+/** Where grid tools look for a proxy. */
+export function proxyPath(terminal: Terminal): string {
+  return terminal.environment['X509_USER_PROXY'] || `/tmp/x509up_u${terminal.uid}`
+}
+
+interface ReadFile {
+  readonly proxyFile: ProxyFile
+  readonly text: string
+  readonly mode: number
+  readonly ownerUid: number
+}
+
+async function info(terminal: Terminal, path: string, options: InfoOptions): Promise<void> {
+  const file = await readProxy(path)
+  const now = terminal.now()
+  const about = describeProxy(file.proxyFile, { now, path })
+  const findings = options.explain ? await explain(terminal, file, options) : undefined
+  if (options.json) {
+    terminal.out(`${JSON.stringify({ ...about, ...(findings ? { findings } : {}) }, null, 2)}\n`)
+  } else {
+    terminal.out(formatProxyInfo(about))
+    if (findings) terminal.out(`\n${formatFindings(findings)}`)
+  }
+  if (about.timeLeftSeconds < Math.max(options.valid ?? 0, 1)) terminal.exitWith(exitCodes.failed)
+  else if (findings?.some(({ severity }) => severity === 'refuses'))
+    terminal.exitWith(exitCodes.wouldBeRefused)
+}
+
+async function explain(
+  terminal: Terminal,
+  file: ReadFile,
+  options: InfoOptions,
+): Promise<readonly Finding[]> {
+  const directory = options.trustAnchors ?? defaultTrustAnchors(terminal)
+  if (directory === undefined) {
+    terminal.note(
+      'No trust anchors were looked at: none were named, and there are none in the usual places.',
+    )
+  }
+  const { mode, ownerUid, text } = file
+  return examine({
+    proxyFile: file.proxyFile,
+    fileFacts: { mode, ownerUid, uid: terminal.uid, text },
+    ...(directory === undefined
+      ? {}
+      : { trustAnchors: readTrustAnchors(await readDirectory(directory)) }),
+    now: terminal.now(),
+  })
+}
+
+function defaultTrustAnchors(terminal: Terminal): string | undefined {
+  const named = terminal.environment['X509_CERT_DIR']
+  const places = [
+    named,
+    join(homedir(), '.globus', 'certificates'),
+    '/etc/grid-security/certificates',
+  ]
+  return places.find((place) => place !== undefined && place !== '' && existsSync(place))
+}
+
+async function readDirectory(directory: string) {
+  return readTrustAnchorDirectory(directory).catch((cause: unknown) => {
+    throw new TtsError('not_found', `the trust anchors in ${directory} cannot be read`, { cause })
+  })
+}
+
+async function readProxy(path: string): Promise<ReadFile> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+    (cause: NodeJS.ErrnoException) => {
+      throw new TtsError(
+        'not_found',
+        `the proxy file ${path} cannot be read: ${cause.code ?? 'error'}`,
+        {
+          cause,
+          remedy: 'make one with `tts proxy init`, or name its file',
+        },
+      )
+    },
+  )
+  try {
+    const { mode, uid, size } = await file.stat()
+    if (size > MAX_PROXY_FILE_LENGTH)
+      throw new TtsError('invalid_request', `${path} is too long to be a proxy file`)
+    const text = await file.readFile('latin1')
+    return { proxyFile: parse(text, path), text, mode: mode & 0o7777, ownerUid: uid }
+  } finally {
+    await file.close()
+  }
+}
+
+function parse(text: string, path: string): ProxyFile {
+  try {
+    return parseProxyFile(text)
+  } catch (error) {
+    if (!(error instanceof CaError)) throw error
+    throw new TtsError('invalid_request', `${path} is not a proxy file: ${error.message}`, {
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,145 @@
+/** `tts proxy init`: token in, proxy file out; the key is made here and never travels. */
+import { readFile } from 'node:fs/promises'
+import { Command, Option } from 'commander'
+import { createCsr } from '../../ca/csr.ts'
+import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
+import { formatProxyFile, keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
+import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
+import { TtsError } from '../errors.ts'
+import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
+import { writePrivateFile } from '../files/private-file.ts'
+import { refusalOf, send } from './http-client.ts'
+import { proxyPath } from './proxy-info.ts'
+import type { Terminal } from './terminal.ts'
+
+interface InitOptions {
+  readonly url?: string
+  readonly tokenFile?: string
+  readonly out?: string
+  readonly lifetime?: number
+  readonly type: string
+  readonly pathLength?: string
+  readonly keyType: KeyKind
+  readonly service?: string
+  readonly cacert?: string
+  readonly timeout: number
+  readonly quiet?: boolean
+}
+
+export function proxyInitCommand(terminal: Terminal): Command {
+  return new Command('init')
+    .description(
+      'translate an access token into a proxy file (what grid-proxy-init is for certificates)',
+    )
+    .option('--url <URL>', 'the service; else TTS_URL, else http://127.0.0.1:8080')
+    .option(
+      '--token-file <FILE>',
+      'file with the access token; else BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID',
+    )
+    .option('-o, --out <FILE>', 'where the proxy goes; else X509_USER_PROXY, else /tmp/x509up_u$ID')
+    .option(
+      '-l, --lifetime TIME',
+      'life of the proxy: seconds, or 45m, 12h, 4d; else what the service gives',
+      duration,
+    )
+    .addOption(
+      new Option('--type <TYPE>', 'kind of proxy')
+        .choices(['impersonation', 'limited', 'independent'])
+        .default('impersonation'),
+    )
+    .option('--path-length <N>', 'how many further proxies may be delegated from it; else no limit')
+    .addOption(
+      new Option('--key-type <KIND>', 'kind of its key; XRootD and Globus refuse EC ones')
+        .choices(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
+        .default('rsa-2048'),
+    )
+    .option('--service <ID>', 'another service than `proxy`')
+    .option('--cacert <FILE>', "CAs that the service's own TLS certificate may be from, in PEM")
+    .option('--timeout <SECONDS>', 'how long the service may take', Number, 60)
+    .option('-q, --quiet', 'print nothing when it works')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
+  tts proxy init --lifetime 12h --type limited --out ./gwms_proxy`,
+    )
+    .action((options: InitOptions) => init(terminal, options))
+}
+
+async function init(terminal: Terminal, options: InitOptions): Promise<void> {
+  const token =
+    options.tokenFile === undefined
+      ? (await discoverBearerToken(terminal)).token
+      : await readTokenFile(options.tokenFile)
+  const privateKey = await generatePrivateKey(options.keyType)
+  const csr = await createCsr([], createSigner(privateKey))
+  const response = await send({
+    url: requestUrl(terminal, options),
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/pkcs10',
+      accept: 'application/x-pem-file',
+    },
+    body: csr,
+    certificateAuthorities:
+      options.cacert === undefined ? undefined : await readFile(options.cacert, 'utf8'),
+    timeoutMs: options.timeout * 1000,
+  })
+  if (response.status !== 200) throw refusalOf(response)
+  const [proxy, ...chain] = parseProxyFile(response.body).certificates
+  if (!proxy || chain.length === 0 || !keyBelongsTo(privateKey, proxy)) {
+    throw new TtsError(
+      'internal',
+      'the service answered with something that is not a proxy for our key',
+    )
+  }
+  const path = options.out ?? proxyPath(terminal)
+  const text = formatProxyFile(
+    proxy.der,
+    privateKey,
+    chain.map(({ der }) => der),
+  )
+  await writePrivateFile(path, text)
+  const warning = response.headers['tts-warning']
+  if (typeof warning === 'string') terminal.note(`note: ${warning}`)
+  if (!options.quiet) {
+    terminal.out(
+      formatProxyInfo(describeProxy(parseProxyFile(text), { now: terminal.now(), path })),
+    )
+  }
+}
+
+function requestUrl(terminal: Terminal, options: InitOptions): URL {
+  const base = options.url ?? terminal.environment['TTS_URL'] ?? 'http://127.0.0.1:8080'
+  if (!URL.canParse(base) || !/^https?:/.test(base)) {
+    throw new TtsError('invalid_request', `"${base}" is not an http or https URL`)
+  }
+  const url = new URL('v1/proxies', base.endsWith('/') ? base : `${base}/`)
+  const parameters: readonly (readonly [string, string | undefined])[] = [
+    ['proxy_type', options.type],
+    ['lifetime_seconds', options.lifetime?.toString()],
+    ['path_length', options.pathLength],
+    ['service', options.service],
+  ]
+  for (const [name, value] of parameters) if (value !== undefined) url.searchParams.set(name, value)
+  return url
+}
+
+/**
+ * Seconds from `3600`, `45m`, `12h`, `4d`, or `96:00` as grid-proxy-init's -valid takes it.
+ *
+ * @throws {TtsError} `invalid_request`
+ */
+export function duration(text: string): number {
+  const [, hours, minutes] = /^(\d{1,5}):([0-5]\d)$/.exec(text) ?? []
+  if (hours !== undefined) return Number(hours) * 3600 + Number(minutes) * 60
+  const [, count, unit = 's'] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? []
+  if (count === undefined)
+    throw new TtsError(
+      'invalid_request',
+      `"${text}" is not a time; write 3600, 45m, 12h, 4d or 96:00`,
+    )
+  return Number(count) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit] ?? 1)
+}

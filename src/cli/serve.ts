@@ -1,0 +1,39 @@
+/** `tts serve`: runs the service until SIGTERM or SIGINT. */
+import { Command } from 'commander'
+import { createLog } from '../log.ts'
+import { serve } from '../serve.ts'
+import { configurationFor, type OperatorOptions, type Terminal } from './terminal.ts'
+
+export function serveCommand(terminal: Terminal): Command {
+  return new Command('serve')
+    .description('run the service')
+    .addHelpText(
+      'after',
+      `
+With no configuration at all it listens on http://127.0.0.1:8080, keeps its records in SQLite and makes a new CA, all
+below $XDG_DATA_HOME/tts or ~/.local/share/tts; it then trusts no provider, so that it refuses every token.
+SIGTERM finishes the requests under way and stops; a second one stops at once.
+
+Examples:
+  tts serve --config /etc/tts/tts.yaml
+  TTS_LISTEN__PORT=9000 TTS_PROVIDERS__IAM__ISSUER=https://iam.example.org/ \\
+    TTS_PROVIDERS__IAM__AUDIENCES='[https://tts.example.org]' tts serve`,
+    )
+    .action((_options, self: Command) => run(terminal, self.optsWithGlobals()))
+}
+
+async function run(terminal: Terminal, options: OperatorOptions): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const log = createLog({ level: loaded.configuration.log.level, name: 'tts' })
+  const running = await serve(loaded, log)
+  await new Promise<void>((resolve, reject) => {
+    let asked = false
+    const stop = (): void => {
+      if (asked) process.exit(1)
+      asked = true
+      running.stop().then(resolve, reject)
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
+}

@@ -1,0 +1,99 @@
+/** What a command has around it: the outside world, handed in, so that tests can hand in another. */
+import type { Logger } from 'pino'
+import { type Environment, type LoadedConfiguration, loadConfiguration } from '../config/load.ts'
+import { type Core, openCore } from '../compose.ts'
+import { createLog } from '../log.ts'
+
+export interface Terminal {
+  readonly environment: Environment
+  readonly uid: number
+  readonly now: () => Date
+  /** Results, for people or (`--json`) for scripts. */
+  out(text: string): void
+  /** Messages about the work. */
+  note(text: string): void
+  /** Ends the program with this code when the command is over. */
+  exitWith(code: number): void
+}
+
+/** Options that every command of the operator takes. */
+export interface OperatorOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+/** Reads the configuration for an operator's command. */
+export async function configurationFor(
+  terminal: Terminal,
+  options: OperatorOptions,
+): Promise<LoadedConfiguration> {
+  return loadConfiguration(options.config, terminal.environment)
+}
+
+/** A log for commands: only what went wrong, as text on the side. */
+export function quietLog(terminal: Terminal): Logger {
+  return createLog({
+    level: 'warn',
+    name: 'tts',
+    destination: { write: (line) => terminal.note(messageOf(line)) },
+  })
+}
+
+function messageOf(line: string): string {
+  const { level, msg, err } = JSON.parse(line) as {
+    level: string
+    msg: string
+    err?: { message: string }
+  }
+  return `${level}: ${msg}${err ? ` (${err.message})` : ''}`
+}
+
+/** Opens CA and records for one command and closes them after it. */
+export async function withCore<T>(
+  terminal: Terminal,
+  options: OperatorOptions,
+  work: (core: Core) => Promise<T>,
+): Promise<T> {
+  const loaded = await configurationFor(terminal, options)
+  const core = await openCore(
+    loaded,
+    { log: quietLog(terminal), now: terminal.now },
+    { makeAuthority: false },
+  )
+  try {
+    return await work(core)
+  } finally {
+    await core.close()
+  }
+}
+
+/** A time that is left, in words: `3 days 4 hours`, `12 minutes`, `ended 2 hours ago`. */
+export function timeLeft(until: Date, now: Date): string {
+  const seconds = Math.round((until.getTime() - now.getTime()) / 1000)
+  const words = inWords(Math.abs(seconds))
+  return seconds >= 0 ? `${words} left` : `ended ${words} ago`
+}
+
+function inWords(seconds: number): string {
+  const units: readonly (readonly [string, number])[] = [
+    ['day', 86_400],
+    ['hour', 3600],
+    ['minute', 60],
+    ['second', 1],
+  ]
+  const parts: string[] = []
+  let left = seconds
+  for (const [name, size] of units) {
+    const count = Math.floor(left / size)
+    left -= count * size
+    if (count > 0 && parts.length < 2) parts.push(`${count} ${name}${count === 1 ? '' : 's'}`)
+    else if (parts.length > 0) break
+  }
+  return parts.join(' ') || '0 seconds'
+}
+
+/** Text lines of `label : value`, the labels of one width. */
+export function facts(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([label]) => label.length))
+  return rows.map(([label, value]) => `${label.padEnd(width)} : ${value}\n`).join('')
+}
