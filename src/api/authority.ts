@@ -17,9 +17,9 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   const get = (path: string, handler: RequestHandler): void => {
     router.get(path, routeName(`/ca${path}`), handler)
   }
-  get('/ca.pem', fixed(PEM, Buffer.from(own)))
+  get('/ca.pem', fixed(PEM, own))
   get('/ca.der', fixed('application/pkix-cert', authority.certificate.der))
-  get('/chain.pem', fixed(PEM, Buffer.from(certificates.join(''))))
+  get('/chain.pem', fixed(PEM, certificates.join('')))
   get('/crl.pem', async (_request, response) => {
     const crl = await crls.current()
     response.setHeader('Cache-Control', 'no-cache')
@@ -45,7 +45,7 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   return router
 }
 
-function fixed(type: string, content: Buffer): RequestHandler {
+function fixed(type: string, content: Buffer | string): RequestHandler {
   return function fixed(_request, response) {
     response.setHeader('Cache-Control', 'public, max-age=3600')
     response.type(type).send(content)

@@ -123,8 +123,8 @@ function list({ credentials }: NativeDependencies): RequestHandler {
     const { limit, after, active } = request.query
     const views = await listOwnCredentials(credentials, caller, {
       limit: readLimit(limit),
-      ...(typeof after === 'string' ? { after: readId(after) } : {}),
-      ...(active === 'true' ? { activeAt: credentials.now() } : {}),
+      ...(after === undefined ? {} : { after: readId(after) }),
+      ...(readActive(active) ? { activeAt: credentials.now() } : {}),
     })
     response.setHeader('Cache-Control', 'no-store')
     response.json({ credentials: views.map((view) => presentCredential(view)) })
@@ -168,6 +168,11 @@ function readLimit(limit: unknown): number {
   if (number < 1 || number > 1000)
     throw new TtsError('invalid_request', 'limit: wanted a number from 1 to 1000')
   return number
+}
+
+function readActive(active: unknown): boolean {
+  if (active === undefined || active === 'true' || active === 'false') return active === 'true'
+  throw new TtsError('invalid_request', 'active: wanted true or false')
 }
 
 /** Ids are UUIDs; anything else names nothing. */

@@ -46,6 +46,7 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
         },
       },
       '/metrics': { get: open('Metrics for Prometheus', 'text/plain') },
+      '/openapi.json': { get: open('This description', 'application/json') },
     },
     components: {
       securitySchemes: {
@@ -91,6 +92,14 @@ function issuing(
   return {
     summary,
     security: bearer,
+    parameters: [
+      {
+        name: 'service',
+        in: 'query',
+        description: 'Id of another service of the same kind',
+        schema: { type: 'string', default: nativeServices[path] },
+      },
+    ],
     requestBody: {
       required: path === 'certificates',
       description:
@@ -168,9 +177,12 @@ function authorityPaths(): Json {
       'The trust-anchor directory that relying parties install',
     ],
   ]
-  return Object.fromEntries(
-    files.map(([name, type, summary]) => [`/ca/${name}`, { get: open(summary, type) }]),
-  )
+  return {
+    '/ca/': { get: open('The names of the files below', 'application/json') },
+    ...Object.fromEntries(
+      files.map(([name, type, summary]) => [`/ca/${name}`, { get: open(summary, type) }]),
+    ),
+  }
 }
 
 function open(summary: string, type: string): Json {

@@ -40,7 +40,12 @@ export async function listOwnCredentials(
   filter: Omit<CredentialFilter, 'identityId'>,
 ): Promise<readonly CredentialView[]> {
   const identity = await identityOfToken(dependencies, caller.token, caller.signal)
-  return identity ? dependencies.store.listCredentials({ ...filter, identityId: identity.id }) : []
+  if (!identity) return []
+  const { after } = filter
+  // Somebody else's credential is no place to go on from; that there is one is not told either.
+  if (after !== undefined && !(await dependencies.store.findCredential(after, identity.id)))
+    throw new TtsError('invalid_request', 'after: there is no credential of this id')
+  return dependencies.store.listCredentials({ ...filter, identityId: identity.id })
 }
 
 /**
