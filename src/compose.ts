@@ -12,7 +12,11 @@ import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
 import type { IssueDependencies } from './domain/issue.ts'
 import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
-import { createIdentityLimiter, createRateLimiter } from './domain/rate-limiter.ts'
+import {
+  createIdentityLimiter,
+  createRateLimiter,
+  type IdentityLimiter,
+} from './domain/rate-limiter.ts'
 import type { Store } from './domain/records.ts'
 import { createServices } from './domain/service.ts'
 import { createSubjects } from './domain/subject.ts'
@@ -37,7 +41,7 @@ export interface Core extends Surroundings {
   /** Name under which all users stand. */
   readonly endEntityBase: DistinguishedName
   readonly crlUrl: string | undefined
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /** All parts of the running service. */
@@ -132,77 +136,66 @@ function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {
 
 /** Puts the running service together over an opened core. */
 export function assembleService(core: Core): Service {
-  const { loaded, authority, store, log, now } = core
-  const { configuration } = loaded
-  const { ca, limits, providers } = configuration
-  const services = createServices(configuration.services, ca.end_entity_lifetime_seconds)
-  const verifier = createTokenVerifier({ providers, now, log })
+  const { authority, store, log, now } = core
+  const { ca, limits, providers, services } = core.loaded.configuration
   const activity = createActivity()
+  const verifier = createTokenVerifier({ providers, now, log })
   const keyPool = createKeyPool({
     size: limits.key_pool_size,
     queue: limits.key_queue,
     idle: () => activity.inFlight === 0,
   })
   const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
-  const making = {
-    authority,
-    keyPool,
-    now,
-    randomBytes,
-    profile,
-    withSubjectUri: ca.subject_alternative_name,
-  }
+  const withSubjectUri = ca.subject_alternative_name
+  const making = { authority, keyPool, now, randomBytes, profile, withSubjectUri }
   const endEntities = createEndEntityKeeper({
     ...making,
     store,
-    settings: {
-      keyKind: ca.end_entity_key_kind,
-      lifetimeSeconds: ca.end_entity_lifetime_seconds,
-      profile,
-      withSubjectUri: ca.subject_alternative_name,
-    },
+    keyKind: ca.end_entity_key_kind,
+    lifetimeSeconds: ca.end_entity_lifetime_seconds,
   })
-  const aliases = new Map(
-    Object.entries(providers).map(([id, settings]) => [id, aliasOf(id, settings)]),
-  )
-  const limiter = createRateLimiter({
-    perSecond: limits.credentials_per_second_per_identity,
-    burst: limits.burst_per_identity,
-    nowMs: () => performance.now(),
-  })
-  log.info(
-    {
-      event: 'service.assembled',
-      ca: formatSlashDn(authority.certificate.subject),
-      caEnds: authority.certificate.validity.notAfter,
-      providers: Object.keys(providers),
-      services: [...services.keys()],
-      store: store.kind,
-      dataDirectory: loaded.dataDirectory,
-    },
-    'service assembled',
-  )
   const issuing: IssueDependencies = {
     ...making,
     endEntities,
     store,
     verifier,
-    services,
-    subjects: createSubjects({ store, now, base: core.endEntityBase, aliases }),
-    limiter: createIdentityLimiter(limiter),
+    services: createServices(services, ca.end_entity_lifetime_seconds),
+    subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
+    limiter: identityLimiterOf(core),
   }
-  return {
-    ...core,
-    activity,
-    verifier,
-    keyPool,
-    endEntities,
-    issuing,
-    // In reverse order of construction.
-    close: async () => {
-      keyPool.close()
-      verifier.close()
-      await core.close()
-    },
+  describe(core, issuing)
+  // In reverse order of construction.
+  const close = async (): Promise<void> => {
+    keyPool.close()
+    verifier.close()
+    await core.close()
   }
+  return { ...core, activity, verifier, keyPool, endEntities, issuing, close }
+}
+
+function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {
+  const providers = Object.entries(loaded.configuration.providers)
+  return new Map(providers.map(([id, settings]) => [id, aliasOf(id, settings)]))
+}
+
+function identityLimiterOf({ loaded }: Core): IdentityLimiter {
+  const { limits } = loaded.configuration
+  const limiter = createRateLimiter({
+    perSecond: limits.credentials_per_second_per_identity,
+    burst: limits.burst_per_identity,
+    nowMs: () => performance.now(),
+  })
+  return createIdentityLimiter(limiter)
+}
+
+function describe({ loaded, authority, store, log }: Core, { services }: IssueDependencies): void {
+  const facts = {
+    ca: formatSlashDn(authority.certificate.subject),
+    caEnds: authority.certificate.validity.notAfter,
+    providers: Object.keys(loaded.configuration.providers),
+    services: [...services.keys()],
+    store: store.kind,
+    dataDirectory: loaded.dataDirectory,
+  }
+  log.info({ event: 'service.assembled', ...facts }, 'service assembled')
 }

@@ -110,6 +110,7 @@ function nothingHere(paths: typeof methodsByPath): RequestHandler {
 }
 
 function problems(metrics: Metrics): ErrorRequestHandler {
+  // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
   return function problems(error: unknown, _request, response, next) {
     const failure = toTtsError(error)
     metrics.refused(failure.code, failure.check)

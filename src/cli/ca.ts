@@ -30,11 +30,12 @@ import {
   withCore,
 } from './terminal.ts'
 
+const kinds = keyKinds.filter((kind) => kind !== 'rsa-2048')
+
 export function caCommand(terminal: Terminal): Command {
   const command = new Command('ca').description(
     'the certification authority: make it, show it, hand out its trust anchors',
   )
-  const kinds = keyKinds.filter((kind) => kind !== 'rsa-2048')
 
   command
     .command('init')
@@ -77,6 +78,21 @@ export function caCommand(terminal: Terminal): Command {
       }),
     )
 
+  addLifeCommands(command, terminal)
+  return command.addHelpText(
+    'after',
+    `
+Examples:
+  tts ca show
+  tts ca export /etc/grid-security/certificates
+  tts ca init --subject '/DC=org/DC=example/CN=Example TTS CA'
+  tts ca csr > ca.csr      # have it signed, then:
+  tts ca install ca-and-chain.pem`,
+  )
+}
+
+/** The commands about the CA's own certificate: under an outside root, and renewed. */
+function addLifeCommands(command: Command, terminal: Terminal): void {
   command
     .command('csr')
     .description('make a key and a request for an intermediate CA, to be signed by an outside root')
@@ -99,17 +115,6 @@ export function caCommand(terminal: Terminal): Command {
     )
     .option('--lifetime-days <DAYS>', 'life of the new certificate', wholeNumber)
     .action((_options, self: Command) => renew(terminal, self.optsWithGlobals()))
-
-  return command.addHelpText(
-    'after',
-    `
-Examples:
-  tts ca show
-  tts ca export /etc/grid-security/certificates
-  tts ca init --subject '/DC=org/DC=example/CN=Example TTS CA'
-  tts ca csr > ca.csr      # have it signed, then:
-  tts ca install ca-and-chain.pem`,
-  )
 }
 
 interface MakeOptions extends OperatorOptions {

@@ -91,9 +91,8 @@ export function refusalOf(response: ClientResponse): TtsError {
   const detail =
     typeof problem['detail'] === 'string' ? problem['detail'] : `HTTP status ${response.status}`
   const id = typeof problem['request_id'] === 'string' ? ` (request ${problem['request_id']})` : ''
-  return new TtsError(codeFor(code, response.status), `the service refused: ${detail}${id}`, {
-    ...(typeof problem['check'] === 'string' ? { check: problem['check'] } : {}),
-  })
+  const about = typeof problem['check'] === 'string' ? { check: problem['check'] } : {}
+  return new TtsError(codeFor(code, response.status), `the service refused: ${detail}${id}`, about)
 }
 
 function readProblem(body: string): Record<string, unknown> {

@@ -13,8 +13,8 @@ import { readTrustAnchors } from '../../ca/trust-directory.ts'
 import { TtsError } from '../errors.ts'
 import { readTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import { exitCodes } from './exit-codes.ts'
-import { duration } from './proxy-init.ts'
-import type { Terminal } from './terminal.ts'
+import { duration } from './duration.ts'
+import { proxyPath, type Terminal } from './terminal.ts'
 
 interface InfoOptions {
   readonly explain?: boolean
@@ -57,11 +57,6 @@ Examples:
     .action((file: string | undefined, options: InfoOptions) =>
       info(terminal, file ?? proxyPath(terminal), options),
     )
-}
-
-/** Where grid tools look for a proxy. */
-export function proxyPath(terminal: Terminal): string {
-  return terminal.environment['X509_USER_PROXY'] || `/tmp/x509up_u${terminal.uid}`
 }
 
 interface ReadFile {

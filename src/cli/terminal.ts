@@ -97,3 +97,8 @@ export function facts(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([label]) => label.length))
   return rows.map(([label, value]) => `${label.padEnd(width)} : ${value}\n`).join('')
 }
+
+/** Where grid tools look for a proxy. */
+export function proxyPath(terminal: Terminal): string {
+  return terminal.environment['X509_USER_PROXY'] || `/tmp/x509up_u${terminal.uid}`
+}

@@ -22,12 +22,10 @@ export interface EndEntityDependencies {
   readonly keyPool: KeyPool
   readonly now: () => Date
   readonly randomBytes: (size: number) => Buffer
-  readonly settings: {
-    readonly keyKind: KeyKind
-    readonly lifetimeSeconds: number
-    readonly profile: EndEntityProfile
-    readonly withSubjectUri: boolean
-  }
+  readonly keyKind: KeyKind
+  readonly lifetimeSeconds: number
+  readonly profile: EndEntityProfile
+  readonly withSubjectUri: boolean
 }
 
 export interface EndEntityKeeper {
@@ -41,7 +39,7 @@ export interface EndEntityKeeper {
 const MAX_IN_MEMORY = 10_000
 
 export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndEntityKeeper {
-  const { store, authority, now, settings } = dependencies
+  const { store, authority, now, keyKind } = dependencies
   const inMemory = new LRUCache<string, EndEntity>({ max: MAX_IN_MEMORY })
   const underWay = new Map<string, Promise<EndEntity>>()
 
@@ -57,7 +55,7 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
     lifetimeSeconds: number,
     origin: Origin,
   ): Promise<EndEntity> {
-    const held = await store.findHeldEndEntity(identity.id, now(), settings.keyKind)
+    const held = await store.findHeldEndEntity(identity.id, now(), keyKind)
     if (held && issuedBy(held, authority)) {
       const endEntity = openEndEntity(held)
       if (lastsFor(endEntity, lifetimeSeconds)) return endEntity
@@ -104,20 +102,21 @@ function openEndEntity(held: HeldEndEntity): EndEntity {
 }
 
 async function makeEndEntity(
-  { store, authority, keyPool, now, randomBytes, settings }: EndEntityDependencies,
+  dependencies: EndEntityDependencies,
   { identity, origin }: { readonly identity: Identity; readonly origin: Origin },
 ): Promise<EndEntity> {
-  const privateKey = await keyPool.take(settings.keyKind)
+  const { store, authority, keyPool, now, randomBytes, profile } = dependencies
+  const privateKey = await keyPool.take(dependencies.keyKind)
   const signer = createSigner(privateKey)
   const at = now()
-  const validity = nestedValidity(at, settings.lifetimeSeconds, authority.certificate.validity)
+  const validity = nestedValidity(at, dependencies.lifetimeSeconds, authority.certificate.validity)
   const der = await issueEndEntity(authority, {
     subject: parseSlashDn(identity.subject),
     publicKey: signer.publicKey,
     validity,
     serial: serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES),
-    profile: settings.profile,
-    ...(settings.withSubjectUri ? subjectUri(identity) : {}),
+    profile,
+    ...(dependencies.withSubjectUri ? subjectUri(identity) : {}),
   })
   const certificate = readCertificate(der)
   const record = {

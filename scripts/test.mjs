@@ -1,0 +1,92 @@
+/**
+ * `npm test`: installs the Debian packages that tests with real grid tools need where it may, names them loudly where it
+ * may not, runs the tests, and prints how many passed, failed and were skipped.
+ *
+ * Arguments go on to vitest: `npm test -- test/ca/name.test.ts`.
+ * TTS_TEST_NO_INSTALL=1 installs nothing; TTS_TEST_REQUIRE_TOOLS=1 makes a missing tool a failure; TTS_TEST_COUNTS names a
+ * file for the counts.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const packages = Object.keys(
+  JSON.parse(readFileSync(join(root, 'test/support/debian-packages.json'), 'utf8')),
+)
+
+const isInstalled = (name) =>
+  spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' })
+    .stdout === 'installed'
+
+function loud(lines) {
+  const rule = '='.repeat(78)
+  process.stderr.write(`\n${rule}\n${lines.join('\n')}\n${rule}\n\n`)
+}
+
+function installMissing() {
+  const missing = packages.filter((name) => !isInstalled(name))
+  if (missing.length === 0) return
+  const may =
+    process.getuid?.() === 0 &&
+    existsSync('/usr/bin/apt-get') &&
+    process.env.TTS_TEST_NO_INSTALL !== '1'
+  if (!may) {
+    loud([
+      'Tests with real grid tools and PostgreSQL will be SKIPPED: these Debian packages are',
+      `missing and may not be installed from here: ${missing.join(' ')}`,
+      `Install them as root:  apt-get install --no-install-recommends ${missing.join(' ')}`,
+    ])
+    return
+  }
+  process.stderr.write(`Installing for the tests: ${missing.join(' ')}\n`)
+  const options = {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  }
+  spawnSync('apt-get', ['update', '-q'], options)
+  const { status } = spawnSync(
+    'apt-get',
+    ['install', '-y', '-q', '--no-install-recommends', ...missing],
+    options,
+  )
+  if (status !== 0)
+    loud([`apt-get could not install ${missing.join(' ')}; tests that need them are skipped.`])
+}
+
+function runTests(argv) {
+  const directory = mkdtempSync(join(tmpdir(), 'tts-test-run-'))
+  const report = join(directory, 'report.json')
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      vitest,
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...argv,
+    ],
+    { stdio: 'inherit', cwd: root },
+  )
+  const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined
+  rmSync(directory, { recursive: true, force: true })
+  return { status: status ?? 1, counts }
+}
+
+installMissing()
+const { status, counts } = runTests(process.argv.slice(2))
+const passed = counts?.numPassedTests ?? 0
+// A suite that could not even be loaded has no failed tests of its own, and is a failure all the same.
+const failed = counts ? Math.max(counts.numFailedTests, status === 0 ? 0 : 1) : 1
+const skipped = counts ? counts.numPendingTests + counts.numTodoTests : 0
+if (skipped > 0) loud([`${skipped} tests were SKIPPED; their names above say what they miss.`])
+if (process.env.TTS_TEST_COUNTS)
+  writeFileSync(process.env.TTS_TEST_COUNTS, JSON.stringify({ passed, failed, skipped }))
+process.stdout.write(
+  `\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`,
+)
+process.exitCode = status === 0 && failed === 0 && passed > 0 ? 0 : 1

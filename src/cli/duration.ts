@@ -1,0 +1,19 @@
+/** Times on the command line. */
+import { TtsError } from '../errors.ts'
+
+/**
+ * Seconds from `3600`, `45m`, `12h`, `4d`, or `96:00` as grid-proxy-init's -valid takes it.
+ *
+ * @throws {TtsError} `invalid_request`
+ */
+export function duration(text: string): number {
+  const [, hours, minutes] = /^(\d{1,5}):([0-5]\d)$/.exec(text) ?? []
+  if (hours !== undefined) return Number(hours) * 3600 + Number(minutes) * 60
+  const [, count, unit = 's'] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? []
+  if (count === undefined)
+    throw new TtsError(
+      'invalid_request',
+      `"${text}" is not a time; write 3600, 45m, 12h, 4d or 96:00`,
+    )
+  return Number(count) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit] ?? 1)
+}
