@@ -13,6 +13,7 @@ import type { CredentialView } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { readBody, requestParameters } from './body.ts'
+import { withinSignal } from './deadline.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 
 export interface NativeDependencies {
@@ -50,14 +51,8 @@ function issue(
     if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
     requirePlugin(issuing, service, path)
     const { log, origin, signal } = contextOf(response)
-    const credential = await issueCredential(issuing, {
-      token,
-      serviceId: service,
-      parameters,
-      origin,
-      signal,
-      log,
-    })
+    const asked = { token, serviceId: service, parameters, origin, signal, log }
+    const credential = await withinSignal(issueCredential(issuing, asked), signal)
     metrics.credentialIssued(service)
     sendCredential(response, credential, { asJson, service })
   }

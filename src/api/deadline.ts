@@ -1,0 +1,33 @@
+/** No request waits longer than its deadline, whatever it waits for. */
+import { TtsError } from '../errors.ts'
+
+/** What waits for a provider heeds the signal itself and tells better what was missing: it goes first. */
+const GRACE_MS = 250
+
+/**
+ * The work's outcome, unless the signal ends first: then what is still done comes to nobody, and is on record all the same.
+ *
+ * @throws {TtsError} `overloaded`, check `deadline`
+ */
+export async function withinSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const abandon = (): void => {
+      timer = setTimeout(() => reject(tooLate()), GRACE_MS)
+    }
+    if (signal.aborted) abandon()
+    signal.addEventListener('abort', abandon, { once: true })
+    work.then(resolve, reject).finally(() => {
+      signal.removeEventListener('abort', abandon)
+      clearTimeout(timer)
+    })
+  })
+}
+
+function tooLate(): TtsError {
+  return new TtsError('overloaded', 'the request could not be answered in time', {
+    check: 'deadline',
+    remedy: 'limits.request_timeout_seconds',
+    retryAfterSeconds: 5,
+  })
+}
