@@ -1,8 +1,8 @@
 /** `tts serve`: puts the service together, listens, watches over the CRL and the records, and stops in order. */
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
-import { createApp } from './api/app.ts'
-import { listen } from './api/server.ts'
+import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
+import { listen, type Listening } from './api/server.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
 import type { LoadedConfiguration } from './config/load.ts'
 import { createTrustAnchors } from './domain/trust-anchors.ts'
@@ -11,6 +11,8 @@ import { createMetrics, type Metrics } from './metrics.ts'
 /** The running service. */
 export interface Running {
   readonly url: string
+  /** The plain listener, when there is one. */
+  readonly plainUrl: string | undefined
   readonly service: Service
   /** Finishes what was begun and closes everything; safe to call twice. */
   stop(): Promise<void>
@@ -38,7 +40,7 @@ export async function serve(
     // A CRL is there before the first certificate is: relying parties that fetch it early find one.
     await core.crls.current()
     const metrics = metricsOf(service)
-    const app = createApp({
+    const dependencies: AppDependencies = {
       log,
       metrics,
       activity: service.activity,
@@ -54,20 +56,22 @@ export async function serve(
       limits: configuration.limits,
       trustedProxies: configuration.listen.trusted_proxies,
       stopping: () => stopping,
-    })
-    const listening = await listen(app, listenOptions(loaded, log))
+    }
+    const listening = await listen(createApp(dependencies), listenOptions(loaded, log))
+    const plain = await listenPlainly(dependencies, loaded, log)
     const ends = [core.crls.watch(), watchRecords(service)]
-    log.info({ event: 'service.started', url: listening.url }, 'listening')
+    log.info({ event: 'service.started', url: listening.url, plainUrl: plain?.url }, 'listening')
     let stopped: Promise<void> | undefined
     const stop = async (): Promise<void> => {
       stopping = true
       log.info({ event: 'service.stopping' }, 'finishing what was begun')
       for (const end of ends) end()
-      await listening.close(configuration.limits.shutdown_seconds * 1000)
+      const timeoutMs = configuration.limits.shutdown_seconds * 1000
+      await Promise.all([listening.close(timeoutMs), plain?.close(timeoutMs)])
       await service.close()
       log.info({ event: 'service.stopped' }, 'stopped')
     }
-    return { url: listening.url, service, stop: () => (stopped ??= stop()) }
+    return { url: listening.url, plainUrl: plain?.url, service, stop: () => (stopped ??= stop()) }
   } catch (error) {
     await close().catch(() => undefined)
     throw error
@@ -82,6 +86,18 @@ function metricsOf(service: Service): Metrics {
     authorityNotAfter: service.authority.certificate.validity.notAfter,
     crlNextUpdate: async () => (await service.store.latestCrl())?.nextUpdate,
   })
+}
+
+/** The second listener: plain HTTP, for what is public. */
+async function listenPlainly(
+  dependencies: AppDependencies,
+  { configuration }: LoadedConfiguration,
+  log: Logger,
+): Promise<Listening | undefined> {
+  const { plain } = configuration.listen
+  if (plain === undefined) return undefined
+  const requestTimeoutMs = configuration.limits.request_timeout_seconds * 1000
+  return listen(createPublicApp(dependencies), { ...plain, tls: undefined, requestTimeoutMs, log })
 }
 
 function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger) {

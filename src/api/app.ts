@@ -31,20 +31,45 @@ export interface AppDependencies {
 
 /** The application, ready to be listened with or to be called by tests. */
 export function createApp(dependencies: AppDependencies): Express {
-  const { log, metrics, limits, issuing, stopping } = dependencies
+  const { metrics, limits, issuing } = dependencies
+  const app = createShell(dependencies)
+  app.use(methodsOffered(methodsByPath))
+  app.use('/v1', nativeRoutes({ ...dependencies, maxBodyBytes: limits.body_bytes }))
+  addPublicRoutes(app, dependencies)
+  const openApi = createOpenApi(issuing.services)
+  app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
+    response.json(openApi)
+  })
+  app.use(nothingHere(methodsByPath))
+  app.use(problems(metrics))
+  return app
+}
+
+/** What may be served without TLS on any address: the CA's public files, and the probes. No path of it takes a token. */
+export function createPublicApp(dependencies: AppDependencies): Express {
+  const app = createShell(dependencies)
+  app.use(methodsOffered(publicMethods))
+  addPublicRoutes(app, dependencies)
+  app.use(nothingHere(publicMethods))
+  app.use(problems(dependencies.metrics))
+  return app
+}
+
+/** What comes before all routes: security headers, and each request's context and bounds. */
+function createShell(dependencies: AppDependencies): Express {
+  const { log, metrics, activity, limits, stopping, trustedProxies } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.set('query parser', 'simple')
-  if (dependencies.trustedProxies.length > 0)
-    app.set('trust proxy', [...dependencies.trustedProxies])
+  if (trustedProxies.length > 0) app.set('trust proxy', [...trustedProxies])
   // First of all: refusals for want of a place carry these headers too.
   app.use(helmet())
   app.use(
     requestContext({
       log,
       metrics,
-      activity: dependencies.activity,
+      activity,
       stopping,
       addresses: createRateLimiter({
         perSecond: limits.requests_per_second_per_address,
@@ -55,8 +80,11 @@ export function createApp(dependencies: AppDependencies): Express {
       timeoutMs: limits.request_timeout_seconds * 1000,
     }),
   )
-  app.use(methodsOffered(methodsByPath))
-  app.use('/v1', nativeRoutes({ ...dependencies, maxBodyBytes: limits.body_bytes }))
+  return app
+}
+
+function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
+  const { issuing, stopping, metrics } = dependencies
   app.use('/ca', authorityRoutes(dependencies.trustAnchors))
   app.use(
     operationsRoutes({
@@ -66,21 +94,18 @@ export function createApp(dependencies: AppDependencies): Express {
       metrics,
     }),
   )
-  const openApi = createOpenApi(issuing.services)
-  app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
-    response.json(openApi)
-  })
-  app.use(nothingHere(methodsByPath))
-  app.use(problems(metrics))
-  return app
 }
 
 /** Paths that exist, with the methods that they take: a wrong method is told apart from a wrong path. */
-const methodsByPath: readonly (readonly [RegExp, string])[] = [
+const publicMethods: readonly (readonly [RegExp, string])[] = [
+  [/^\/(ca(\/.*)?|healthz|readyz|metrics)$/, 'GET, HEAD'],
+]
+const methodsByPath: typeof publicMethods = [
+  ...publicMethods,
   [/^\/v1\/(proxies|certificates)\/?$/, 'POST'],
   [/^\/v1\/credentials\/?$/, 'GET, HEAD'],
   [/^\/v1\/credentials\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
-  [/^\/(ca(\/.*)?|healthz|readyz|metrics|openapi\.json)$/, 'GET, HEAD'],
+  [/^\/openapi\.json$/, 'GET, HEAD'],
 ]
 
 /** OPTIONS is answered alike on all paths, and here: Express answers it on some of them only. */

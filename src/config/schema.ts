@@ -3,14 +3,40 @@
  * Keys are snake_case and reach the code as they are.
  */
 import { z } from 'zod'
+import { isIP } from 'node:net'
 import { keyKinds } from '../../ca/key.ts'
-import { providersSettings } from './provider-schema.ts'
+import { startsWithName } from '../../ca/name.ts'
+import { parseSlashDn } from '../../ca/name-text.ts'
+import { aliasPattern } from '../../ca/subject-naming.ts'
+import { aliasOf, providersSettings } from './provider-schema.ts'
 import { unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
 
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
 const file = z.string().min(1).max(4096)
+
+const slashDn = z
+  .string()
+  .min(1)
+  .refine(isSlashDn, { message: 'wanted: a name such as /C=EU/O=INDIGO/OU=TTS' })
+
+function isSlashDn(text: string): boolean {
+  try {
+    return parseSlashDn(text).length > 0
+  } catch {
+    return false
+  }
+}
+
+/** An address, a network in CIDR form, or a name that Express knows for some networks. */
+function isNetwork(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [address = '', prefix, ...rest] = text.split('/')
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
+  const length = prefix === undefined || !/^\d{1,3}$/.test(prefix) ? Infinity : Number(prefix)
+  return bits > 0 && rest.length === 0 && (prefix === undefined || length <= bits)
+}
 
 const listenSettings = z
   .strictObject({
@@ -28,10 +54,23 @@ const listenSettings = z
       ),
     tls_key_file: file.optional().describe('Private key of the certificate in PEM.'),
     trusted_proxies: z
-      .array(z.string().min(1))
+      .array(
+        z
+          .string()
+          .refine(isNetwork, { message: 'wanted: an address or a network such as 10.0.0.0/8' }),
+      )
       .default([])
       .describe(
         'Addresses or networks (CIDR) of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Plain HTTP on other than loopback is served only when this is set.',
+      ),
+    plain: z
+      .strictObject({
+        host: z.string().min(1).default('127.0.0.1').describe('Address of the plain listener.'),
+        port: z.int().min(0).max(65535).describe('Port of the plain listener.'),
+      })
+      .optional()
+      .describe(
+        'A second listener, plain HTTP on any address, for what is public: /ca (CRLs are fetched over http), /healthz, /readyz, /metrics. It takes no tokens.',
       ),
     public_url: z
       .url()
@@ -59,15 +98,11 @@ const listenSettings = z
     }
   })
 
-const authoritySettings = z.strictObject({
-  subject: z
-    .string()
-    .min(1)
+const authorityKeys = z.strictObject({
+  subject: slashDn
     .default('/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA')
     .describe('Name of the CA as slash-DN, when `tts serve` or `tts ca init` makes one.'),
-  end_entity_base: z
-    .string()
-    .min(1)
+  end_entity_base: slashDn
     .optional()
     .describe(
       'Name under which all users stand, as slash-DN. Default: the name of the CA without its last part.',
@@ -133,6 +168,27 @@ const authoritySettings = z.strictObject({
     .boolean()
     .default(true)
     .describe('Write issuer and sub as URI into subjectAltName of EECs.'),
+})
+
+const authoritySettings = authorityKeys.superRefine((ca, context) => {
+  // With less between them than relying parties take to fetch one, they would meet outdated CRLs.
+  if (ca.crl_refresh_seconds * 2 > ca.crl_lifetime_seconds) {
+    context.addIssue({
+      code: 'custom',
+      path: ['crl_refresh_seconds'],
+      message: `wanted: at most half of crl_lifetime_seconds, ${ca.crl_lifetime_seconds}`,
+    })
+  }
+  if (
+    ca.end_entity_base !== undefined &&
+    startsWithName(parseSlashDn(ca.end_entity_base), parseSlashDn(ca.subject))
+  ) {
+    context.addIssue({
+      code: 'custom',
+      path: ['end_entity_base'],
+      message: "wanted: a name that does not begin with the CA's own, `subject`",
+    })
+  }
 })
 
 const limitsSettings = z.strictObject({
@@ -224,6 +280,14 @@ export const configurationSchema = z
     master_key_file: file.optional().describe('File with the master keys.'),
   })
   .superRefine((configuration, context) => {
+    for (const [id, provider] of Object.entries(configuration.providers)) {
+      if (aliasPattern.test(aliasOf(id, provider))) continue
+      context.addIssue({
+        code: 'custom',
+        path: ['providers', id, 'alias'],
+        message: 'wanted: an alias (or an id) that begins and ends with a letter or a digit',
+      })
+    }
     for (const [id, service] of Object.entries(configuration.services)) {
       for (const { path, provider } of unknownRuleProviders(
         service.authz,
