@@ -36,7 +36,7 @@ export function revocationProblems(
     const crl = bestCrl(crls, issuer.certificate)
     if (crl === undefined) fail('crl_missing', `there is no CRL of ${nameOf(issuer)}`)
     else {
-      checkCrl(crl, issuer, now, fail)
+      checkCrl(crl, { issuer, now }, fail)
       if (crl.revoked.has(link.certificate.serial))
         fail('revoked', `${nameOf(link)} is revoked by the CRL of its issuer`)
     }
@@ -56,7 +56,11 @@ function bestCrl(crls: readonly Crl[], issuer: Certificate): Crl | undefined {
 
 type Fail = (code: ChainProblemCode, message: string) => void
 
-function checkCrl(crl: Crl, issuer: Link, now: Date, fail: Fail): void {
+function checkCrl(
+  crl: Crl,
+  { issuer, now }: { readonly issuer: Link; readonly now: Date },
+  fail: Fail,
+): void {
   const name = `the CRL of ${nameOf(issuer)}`
   if (!verifyCrl(crl, issuer.certificate))
     fail('crl_bad_signature', `${name} is not signed by its key`)

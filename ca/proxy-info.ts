@@ -84,10 +84,12 @@ function secondsUntil(date: Date, now: Date): number {
 
 /** Globus takes the first certificate for the person that is no proxy, or one that inherits no rights. */
 function identityOf(links: readonly Link[]): Certificate['subject'] {
-  const person = links.find((link) => {
+  const candidates = links.filter((link) => {
     const kind = proxyKind(link)
     return kind === undefined || /(independent|restricted) proxy$/.test(kind)
   })
+  // A CA may stand before the EEC.
+  const person = candidates.find(({ facts }) => !facts.authority) ?? candidates[0]
   if (person) return person.certificate.subject
   // The EEC is missing from the file: the last issuer is the best that is known.
   return links.at(-1)?.certificate.issuer ?? []

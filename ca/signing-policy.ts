@@ -12,7 +12,7 @@ export interface SigningPolicyBlock {
   readonly authority: string
   /** True with `pos_rights globus CA:sign`. */
   readonly maySign: boolean
-  /** Names, of which a trailing `*` stands for anything; undefined when the outer quotes are not single. */
+  /** Names, of which a trailing `*` stands for anything; undefined when there are several and the outer quotes are not single. */
   readonly subjects: readonly string[] | undefined
 }
 
@@ -36,13 +36,18 @@ export function readSigningPolicy(text: string): SigningPolicy {
   return { text, blocks }
 }
 
+/** Only single quotes are taken off: Globus finds no CA whose name is in double ones. */
 function unquote(value: string): string {
-  return /^(['"])(.*)\1$/.exec(value)?.[2] ?? value
+  return /^'(.*)'$/.exec(value)?.[1] ?? value
 }
 
 function readSubjects(value: string): readonly string[] | undefined {
   const inner = /^'([^']*)'$/.exec(value)?.[1]
-  if (inner === undefined) return undefined
+  // A single pattern may stand in double quotes, or in none.
+  if (inner === undefined) {
+    const single = /^"([^"']*)"$/.exec(value)?.[1] ?? /^[^\s"']+$/.exec(value)?.[0]
+    return single === undefined ? undefined : [single]
+  }
   const quoted = [...inner.matchAll(/"([^"]*)"/g)].map((match) => match[1] ?? '')
   return quoted.length > 0 ? quoted : [inner.trim()]
 }

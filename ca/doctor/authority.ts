@@ -1,24 +1,48 @@
 /** Rules on CAs, and on how the chain hangs together. */
+import type { Link } from '../chain-link.ts'
+import { extensionHex } from '../extensions.ts'
 import { formatSlashDn } from '../name-text.ts'
 import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
-import { globus, validating } from './relying-parties.ts'
+import { globus, strict, validating } from './relying-parties.ts'
 
 /** Rules on CAs. */
+const caRemedy = 'Use a CA certificate with critical basicConstraints CA:TRUE.'
+
+/** OpenSSL and Globus take keyCertSign for CA:TRUE where there is no basicConstraints at all. */
+function isCaByKeyUsage({ certificate, facts }: Link): boolean {
+  const constrained = certificate.extensions.some(
+    ({ oid }) => oid === extensionHex.basicConstraints,
+  )
+  return !constrained && facts.keyUsage?.includes('keyCertSign') === true
+}
+
 export const authorityRules: readonly DoctorRule[] = [
   {
     id: 'ca-not-a-ca',
     severity: 'refuses',
     relyingParties: validating,
     check: ({ authorities }) =>
-      eachOf('CA', authorities, ({ facts }) =>
-        facts.authority ? undefined : 'has no basicConstraints CA:TRUE',
+      eachOf('CA', authorities, (link) =>
+        link.facts.authority || isCaByKeyUsage(link)
+          ? undefined
+          : 'is no CA: it has no basicConstraints CA:TRUE',
       ),
-    remedy: 'Use a CA certificate with critical basicConstraints CA:TRUE.',
+    remedy: caRemedy,
+  },
+  {
+    id: 'ca-no-basic-constraints',
+    severity: 'refuses',
+    relyingParties: ['XRootD'],
+    check: ({ authorities }) =>
+      eachOf('CA', authorities, (link) =>
+        isCaByKeyUsage(link) ? 'has keyUsage keyCertSign and no basicConstraints' : undefined,
+      ),
+    remedy: caRemedy,
   },
   {
     id: 'ca-no-key-cert-sign',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: ({ authorities }) =>
       eachOf('CA', authorities, ({ facts }) =>
         facts.keyUsage && !facts.keyUsage.includes('keyCertSign')
@@ -30,7 +54,7 @@ export const authorityRules: readonly DoctorRule[] = [
   {
     id: 'ca-no-crl-sign',
     severity: 'warns',
-    relyingParties: [...globus, 'OpenSSL', 'GridSite'],
+    relyingParties: ['OpenSSL', 'GridSite', 'caNl-Java', 'VOMS Java'],
     check: ({ authorities }) =>
       eachOf('CA', authorities, ({ facts }) =>
         facts.keyUsage && !facts.keyUsage.includes('cRLSign')
@@ -42,7 +66,7 @@ export const authorityRules: readonly DoctorRule[] = [
   {
     id: 'ca-path-length',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: ({ verdict }) =>
       when(
         verdict.problems.some(({ code }) => code === 'path_length'),

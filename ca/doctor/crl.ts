@@ -32,22 +32,27 @@ function eachCrl(
 export const crlRules: readonly DoctorRule[] = [
   {
     id: 'crl-not-pem',
-    severity: 'refuses',
-    relyingParties: globus,
+    severity: 'warns',
+    relyingParties: refusing,
     check: (context) =>
       eachCrl(context, ({ format }) =>
-        format === 'DER' ? 'is in DER and must be PEM' : undefined,
+        format === 'DER'
+          ? 'is in DER and must be PEM: it is passed over, and no revocation is seen'
+          : undefined,
       ),
     remedy: 'openssl crl -inform DER makes PEM of it.',
   },
   {
     id: 'crl-unreadable',
-    severity: 'refuses',
+    severity: 'warns',
     relyingParties: refusing,
     check: (context) =>
       eachNeeded(context, ({ hash, name }, { unreadable }) => {
         const file = unreadable.find((one) => one.name.startsWith(`${hash}.r`))
-        return file && `The CRL ${file.name} of the CA ${name} cannot be read: ${file.reason}.`
+        return (
+          file &&
+          `The CRL ${file.name} of the CA ${name} cannot be read, and no revocation is seen: ${file.reason}.`
+        )
       }),
     remedy: fetchNew,
   },
@@ -66,11 +71,23 @@ export const crlRules: readonly DoctorRule[] = [
   {
     id: 'crl-ended',
     severity: 'refuses',
-    relyingParties: [...refusing, 'XRootD', ...java],
+    relyingParties: [...refusing, ...java],
     check: (context) =>
       eachCrl(context, ({ value: { nextUpdate } }) =>
         nextUpdate && nextUpdate <= context.now
           ? `ended at ${nextUpdate.toISOString()}: every certificate of this CA is refused`
+          : undefined,
+      ),
+    remedy: fetchNew,
+  },
+  {
+    id: 'crl-ended-where-required',
+    severity: 'warns',
+    relyingParties: ['XRootD'],
+    check: (context) =>
+      eachCrl(context, ({ value: { nextUpdate } }) =>
+        nextUpdate && nextUpdate <= context.now
+          ? 'has ended: a server of XRootD that is set to ask for CRLs (-crl:3) refuses, others log it'
           : undefined,
       ),
     remedy: fetchNew,
@@ -88,7 +105,7 @@ export const crlRules: readonly DoctorRule[] = [
   {
     id: 'crl-ends-soon',
     severity: 'warns',
-    relyingParties: [...refusing, 'XRootD', ...java],
+    relyingParties: [...refusing, ...java],
     check: (context) =>
       eachCrl(context, ({ value: { nextUpdate } }) =>
         nextUpdate &&

@@ -25,7 +25,7 @@ export const endEntityRules: readonly DoctorRule[] = [
   {
     id: 'end-entity-cn-proxy',
     severity: 'refuses',
-    relyingParties: [...globus, 'VOMS', 'VOMS Java', 'XRootD', 'arcproxy', 'GridSite', 'caNl-C'],
+    relyingParties: [...globus, 'VOMS', 'VOMS Java', 'arcproxy', 'GridSite', 'caNl-C'],
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ certificate }) =>
         /^(limited )?proxy$/i.test(lastCommonName(certificate.subject) ?? '')

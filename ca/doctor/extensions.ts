@@ -4,7 +4,7 @@ import type { Link } from '../chain-link.ts'
 import { extensionHex } from '../extensions.ts'
 import { oidHex } from '../oid.ts'
 import { type DoctorRule, eachCertificate, eachOf, endEntityOf } from './context.ts'
-import { globus, openssl, validating } from './relying-parties.ts'
+import { globus, openssl, strict, validating } from './relying-parties.ts'
 
 /** Globus takes these as critical, and no others. */
 const globusCritical = new Set<string>([
@@ -70,7 +70,7 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'critical-extension-unknown',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: (context) =>
       eachCertificate(context, (link) =>
         criticalOf(link).some((oid) => !globusCritical.has(oid) && !opensslCritical.has(oid))
@@ -93,7 +93,7 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'extension-twice',
     severity: 'refuses',
-    relyingParties: openssl,
+    relyingParties: [...openssl, ...globus],
     check: (context) =>
       eachCertificate(context, ({ facts }) =>
         facts.duplicates.some((oid) => oid !== extensionHex.proxyCertInfo)
@@ -105,7 +105,7 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'extension-unreadable',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: (context) =>
       eachCertificate(context, ({ facts }) => {
         const names = facts.unreadable.filter((name) => name !== 'proxyCertInfo')

@@ -1,6 +1,6 @@
 /** Rules on the file: order, labels, permissions. */
 import { type DoctorContext, type DoctorRule, nameOf, when } from './context.ts'
-import { globus, relyingParties, validating } from './relying-parties.ts'
+import { globus, openssl, relyingParties } from './relying-parties.ts'
 
 const order = 'Write the file in the order proxy, private key, EEC, CAs.'
 const permissions = 'chmod 600 the file; `tts proxy init` makes it so from the first byte.'
@@ -19,7 +19,7 @@ export const fileRules: readonly DoctorRule[] = [
   {
     id: 'file-proxy-not-first',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: [...openssl, 'Globus'],
     check: ({ links, leaf }) =>
       when(links[0] !== leaf, `The first certificate of the file is not ${nameOf(leaf)}.`),
     remedy: order,

@@ -2,7 +2,7 @@
 import type { CertificateFacts } from '../certificate-facts.ts'
 import { oidHex } from '../oid.ts'
 import { type DoctorRule, eachOf, endEntityOf } from './context.ts'
-import { globus, openssl, tls, validating } from './relying-parties.ts'
+import { globus, openssl, strict, tls } from './relying-parties.ts'
 
 /** clientAuth or anyExtendedKeyUsage. */
 const clientPurposes = new Set([oidHex('1.3.6.1.5.5.7.3.2'), oidHex('2.5.29.37.0')])
@@ -52,7 +52,7 @@ export const keyUsageRules: readonly DoctorRule[] = [
   {
     id: 'end-entity-no-digital-signature',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ facts }) =>
         lacksDigitalSignature(facts) ? 'has a keyUsage without digitalSignature' : undefined,

@@ -39,9 +39,9 @@ function characters(
 
 export const nameRules: readonly DoctorRule[] = [
   characters('name-slash-plus-backslash', [...globus, 'XRootD', ...java], {
-    pattern: /[/+\\]/,
+    pattern: /[/+\\"]/,
     sentence:
-      'There is a slash, plus or backslash in the name: it is written otherwise in a Globus grid map than for XRootD and Java.',
+      'There is a slash, plus, backslash or double quote in the name: it is written otherwise in a Globus grid map than for XRootD and Java.',
   }),
   characters('name-quote', ['XRootD'], {
     pattern: /"/,

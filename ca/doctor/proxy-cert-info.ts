@@ -1,7 +1,7 @@
 /** Rules on ProxyCertInfo. */
 import { extensionHex } from '../extensions.ts'
 import { type DoctorRule, eachOf, when } from './context.ts'
-import { globus, openssl, validating } from './relying-parties.ts'
+import { globus, openssl, strict, validating } from './relying-parties.ts'
 
 const askAgain =
   'Ask the service for a new proxy: impersonation, no path length, ProxyCertInfo critical.'
@@ -63,7 +63,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
   {
     id: 'proxy-path-length-exceeded',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: ({ verdict }) =>
       when(
         verdict.problems.some(({ code }) => code === 'proxy_path_length'),

@@ -61,7 +61,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
   {
     id: 'proxy-not-rfc3820',
     severity: 'refuses',
-    relyingParties: openssl,
+    relyingParties: [...openssl, ...globus],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, (link) => (link.isProxy ? undefined : `is a ${proxyKind(link)}`)),
     remedy: 'Ask for an RFC 3820 proxy (with Globus: grid-proxy-init -rfc).',

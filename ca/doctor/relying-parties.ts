@@ -38,11 +38,8 @@ export const openssl: readonly RelyingParty[] = [
 /** Those that see the chain in a TLS handshake of OpenSSL, at its security level. */
 export const tls: readonly RelyingParty[] = [...openssl, 'GridFTP', 'MyProxy']
 
-/** Those that verify chains, by whatever code. */
-export const validating: readonly RelyingParty[] = [
-  ...openssl,
-  ...globus,
-  'VOMS Java',
-  'XRootD',
-  'caNl-Java',
-]
+/** Those that go by RFC 5280 in all things. XRootD's root:// has code of its own, which looks at less. */
+export const strict: readonly RelyingParty[] = [...openssl, ...globus, 'VOMS Java', 'caNl-Java']
+
+/** Those that verify chains at all, by whatever code. */
+export const validating: readonly RelyingParty[] = [...strict, 'XRootD']

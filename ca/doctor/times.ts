@@ -104,13 +104,26 @@ export const timeRules: readonly DoctorRule[] = [
   },
   {
     id: 'ends-after-2049',
-    severity: 'warns',
-    relyingParties: globus,
-    check: ({ links }) =>
-      when(
-        links.some(({ certificate }) => certificate.validity.notAfter.getUTCFullYear() > 2049),
-        `A certificate ends after 2049: Globus writes such a date with two digits of the year when it delegates.`,
-      ),
+    severity: 'refuses',
+    relyingParties: [...globus, 'XRootD'],
+    check: (context) => [
+      ...eachOf('proxy', context.proxies, after2049),
+      ...eachOf('EEC', endEntityOf(context), after2049),
+    ],
     remedy: 'Use certificates that end before 2050.',
   },
+  {
+    id: 'ca-ends-after-2049',
+    severity: 'refuses',
+    relyingParties: ['XRootD'],
+    check: ({ authorities }) => eachOf('CA', authorities, after2049),
+    remedy: 'Use a CA certificate that ends before 2050.',
+  },
 ]
+
+/** From 2050 on the date is a GeneralizedTime, which Globus and XRootD read as one of long ago. */
+function after2049({ certificate: { validity } }: Link): string | undefined {
+  return validity.notAfter.getUTCFullYear() > 2049
+    ? `ends at ${validity.notAfter.toISOString()}, after 2049, which is read as long past`
+    : undefined
+}

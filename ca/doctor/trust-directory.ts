@@ -5,7 +5,7 @@ import { formatSlashDn } from '../name-text.ts'
 import { policyPermits, type SigningPolicy } from '../signing-policy.ts'
 import type { TrustDirectory } from '../trust-directory.ts'
 import type { DoctorContext, DoctorRule } from './context.ts'
-import { globus, type RelyingParty, validating } from './relying-parties.ts'
+import { globus, type RelyingParty, strict, validating } from './relying-parties.ts'
 
 /** A CA that the chain needs, whether the directory has it or not. */
 interface NeededAuthority {
@@ -45,9 +45,6 @@ export function eachNeeded(
 
 const hashesIn = ({ certificates }: TrustDirectory): readonly string[] =>
   certificates.map(({ hash }) => hash)
-
-const unreadableIn = ({ unreadable }: TrustDirectory, prefix: string): boolean =>
-  unreadable.some(({ name }) => name.startsWith(prefix))
 
 /** The policy that Globus finds, by the new hash. */
 function eachPolicy(
@@ -98,7 +95,7 @@ const policyRules: readonly DoctorRule[] = [
       eachPolicy(context, (policy, { hash }) =>
         allQuoted(policy)
           ? undefined
-          : `The outer quotes of cond_subjects in ${hash}.signing_policy are not single.`,
+          : `The outer quotes of cond_subjects in ${hash}.signing_policy are not single, and there are several patterns.`,
       ),
     remedy: `Write cond_subjects globus '"/DC=org/DC=example/*"'.`,
   },
@@ -138,26 +135,48 @@ function isSelfIssued({ issuerNode }: { readonly issuerNode: Asn1Node }, node: A
   return subjectHash(issuerNode) === subjectHash(node)
 }
 
+/** CAs of the chain that the directory does not have under any name. */
+function missingAuthorities(context: DoctorContext): readonly NeededAuthority[] {
+  const trust = context.trustAnchors
+  if (trust === undefined) return []
+  return neededAuthorities(context).filter(
+    ({ hash }) =>
+      !trust.certificates.some(({ value }) => subjectHash(value.subjectNode) === hash) &&
+      !trust.unreadable.some(({ name }) => name.startsWith(`${hash}.`)),
+  )
+}
+
+const sayMissing = ({ name, hash }: NeededAuthority): string =>
+  `The CA ${name} is not in the trust directory; it would be ${hash}.0.`
+
+const issuedFirst = ({ endEntity }: DoctorContext): string | undefined =>
+  endEntity && formatSlashDn(endEntity.certificate.subject)
+
 const certificateRules: readonly DoctorRule[] = [
   {
     id: 'trust-ca-missing',
     severity: 'refuses',
     relyingParties: validating,
     check: (context) =>
-      eachNeeded(context, ({ name, hash }, trust) => {
-        const found = trust.certificates.some(
-          ({ value }) => subjectHash(value.subjectNode) === hash,
-        )
-        return found || unreadableIn(trust, `${hash}.`)
-          ? undefined
-          : `The CA ${name} is not in the trust directory; it would be ${hash}.0.`
-      }),
+      missingAuthorities(context)
+        .filter(({ signed }) => signed === issuedFirst(context))
+        .map(sayMissing),
+    remedy: install,
+  },
+  {
+    id: 'trust-ca-above-missing',
+    severity: 'refuses',
+    relyingParties: strict,
+    check: (context) =>
+      missingAuthorities(context)
+        .filter(({ signed }) => signed !== issuedFirst(context))
+        .map(sayMissing),
     remedy: install,
   },
   {
     id: 'trust-hash-missing',
     severity: 'refuses',
-    relyingParties: validating.filter((party) => party !== 'VOMS Java'),
+    relyingParties: strict.filter((party) => party !== 'VOMS Java'),
     check: (context) =>
       eachNeeded(context, ({ name, hash, oldHash }, trust) =>
         hashesIn(trust).includes(oldHash) && !hashesIn(trust).includes(hash)
@@ -193,7 +212,7 @@ const certificateRules: readonly DoctorRule[] = [
   {
     id: 'trust-ca-unreadable',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: strict,
     check: (context) =>
       eachNeeded(context, ({ hash, name }, { unreadable }) => {
         const file = unreadable.find(

@@ -10,6 +10,7 @@ import {
   type ChainPlan,
   NOW,
 } from '../support/certificate-builder.ts'
+import { describeWithTools } from '../support/grid-tools.ts'
 import { opensslRefusal } from '../support/openssl.ts'
 
 const found = (verdict: ChainVerdict): string[] =>
@@ -111,10 +112,18 @@ describe('CRLs', () => {
     const crls = ders.map(readCrl)
     const verdict = validateChain({ certificates, anchors, crls, now: NOW, allowProxies: true })
     expect(found(verdict)).toEqual(problems)
-    const [leaf, ...untrusted] = certificates
-    if (leaf === undefined) throw new Error('empty chain')
-    const refusal = await opensslRefusal({ leaf, untrusted, anchors, crls: ders, now: NOW })
-    expect(refusal === undefined, refusal).toBe(problems.length === 0)
+  })
+
+  describeWithTools('openssl verify -crl_check_all beside it', ['openssl'], () => {
+    test.for(crlCases)('$name', async ({ plan, make, problems }) => {
+      const chain = await buildChain(plan)
+      const crls = await make(chain)
+      const { certificates, anchors } = chain
+      const [leaf, ...untrusted] = certificates
+      if (leaf === undefined) throw new Error('empty chain')
+      const refusal = await opensslRefusal({ leaf, untrusted, anchors, crls, now: NOW })
+      expect(refusal === undefined, refusal).toBe(problems.length === 0)
+    })
   })
 
   test('the newest CRL of an issuer counts, unless its signature is false', async () => {

@@ -1,10 +1,19 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { validateChain } from '../../../ca/chain.ts'
 import { doctorRules, examine, type Finding, formatFindings } from '../../../ca/doctor/examine.ts'
 import { relyingParties } from '../../../ca/doctor/relying-parties.ts'
+import { CaError } from '../../../ca/errors.ts'
+import { readPem, toPem } from '../../../ca/pem.ts'
+import { parseProxyFile } from '../../../ca/proxy-file.ts'
+import { trustAnchorFiles } from '../../../ca/trust-anchors.ts'
+import { readTrustAnchors } from '../../../ca/trust-directory.ts'
 import { formatSlashDn } from '../../../ca/name-text.ts'
-import { NOW, userName } from '../../support/certificate-builder.ts'
-import { certificateCases, fileCases, healthy, keyCases, proxyCases, timeCases } from './cases.ts'
-import { patient } from './patient.ts'
+import { makeCredential } from '../../support/authority.ts'
+import { baseName, NOW, userName } from '../../support/certificate-builder.ts'
+import { fileCases, keyCases, proxyCases, timeCases } from './cases.ts'
+import { certificateCases, healthy } from './certificate-cases.ts'
+import { blocks, makePatient, patient } from './patient.ts'
 import { crlCases, trustCases } from './trust-cases.ts'
 
 const cases = [
@@ -29,6 +38,60 @@ describe('the doctor', () => {
 
   test.for(healthy)('finds nothing in $name', async (one) => {
     expect(examine(await patient(one))).toEqual([])
+  })
+
+  test.for([
+    { name: 'a root', options: {} },
+    { name: 'an intermediate', options: { intermediate: true } },
+    { name: 'a limited proxy', options: { type: 'limited' } as const },
+  ])('finds nothing in what the library issues: $name', async ({ options }) => {
+    const { authority, text } = await makeCredential(options)
+    const proxyFile = parseProxyFile(text)
+    const certificates = [authority.certificate, ...authority.chain]
+    const settings = { alias: 'tts', crlUrl: undefined, userNamespace: baseName, crls: [] }
+    const files = trustAnchorFiles({ ...settings, certificates }).map((file) => ({
+      name: file.name,
+      content: Buffer.from('content' in file ? file.content : contentOfAlias(file.linkTo)),
+    }))
+    function contentOfAlias(alias: string): string {
+      const real = trustAnchorFiles({ ...settings, certificates }).find(
+        ({ name }) => name === alias,
+      )
+      return real && 'content' in real ? real.content : ''
+    }
+    expect(examine({ proxyFile, trustAnchors: readTrustAnchors(files), now: NOW })).toEqual([])
+    const verdict = validateChain({
+      certificates: proxyFile.certificates,
+      anchors: certificates,
+      now: NOW,
+      allowProxies: true,
+    })
+    expect(verdict.problems).toEqual([])
+  })
+
+  test('any file that can be read can be examined, whatever is in it', async () => {
+    const { text, examination } = await makePatient({ plan: { intermediate: {} } })
+    const [proxy = '', key = '', ...rest] = blocks(text)
+    const der = readPem(proxy, 'proxy')[0]?.der ?? Buffer.alloc(0)
+    let read = 0
+    fc.assert(
+      fc.property(fc.nat(der.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
+        const changed = Buffer.from(der)
+        changed[at] = (changed[at] ?? 0) ^ change
+        let proxyFile
+        try {
+          proxyFile = parseProxyFile([toPem('CERTIFICATE', changed), key, ...rest].join(''))
+        } catch (error) {
+          expect(error).toBeInstanceOf(CaError)
+          return
+        }
+        read += 1
+        // Whatever byte is changed, something is wrong with it.
+        expect(examine({ ...examination, proxyFile })).not.toEqual([])
+      }),
+      { numRuns: 500 },
+    )
+    expect(read).toBeGreaterThan(50)
   })
 
   test('every rule has a case', () => {

@@ -1,7 +1,9 @@
 /** A credential with its trust directory, for the doctor: good, but for what a case says. */
-import { createPrivateKey } from 'node:crypto'
 import { createCrl, type CrlRequest } from '../../../ca/crl.ts'
 import type { Examination, FileFacts } from '../../../ca/doctor/context.ts'
+import { subjectHash, subjectHashOld } from '../../../ca/name-hash.ts'
+import { formatSlashDn } from '../../../ca/name-text.ts'
+import { toPem } from '../../../ca/pem.ts'
 import { parseProxyFile } from '../../../ca/proxy-file.ts'
 import { trustAnchorFiles } from '../../../ca/trust-anchors.ts'
 import { type DirectoryFile, readTrustAnchors } from '../../../ca/trust-directory.ts'
@@ -23,8 +25,6 @@ export interface Illness {
   /** Files of the trust directory, made of the good ones. */
   readonly files?: (files: readonly DirectoryFile[], chain: BuiltChain) => readonly DirectoryFile[]
   readonly crl?: (chain: BuiltChain) => Partial<CrlRequest>
-  /** Builds the chain of which the trust directory is made, where it is another. */
-  readonly trustPlan?: ChainPlan
 }
 
 export const DAY_MS = 86_400_000
@@ -34,38 +34,48 @@ export function blocks(text: string): string[] {
   return text.match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----\n/g) ?? []
 }
 
-export async function patient(illness: Illness = {}): Promise<Examination> {
-  const chain = await buildChain(illness.plan)
-  const trusted = illness.trustPlan ? await buildChain(illness.trustPlan) : chain
-  const files = await trustFiles(trusted, illness.crl?.(chain) ?? {})
-  const text = illness.text?.(chain) ?? chain.text
-  return {
-    proxyFile: parseProxyFile(text),
-    fileFacts: { mode: 0o600, ownerUid: 1000, uid: 1000, text, ...illness.fileFacts },
-    trustAnchors: readTrustAnchors(illness.files?.(files, chain) ?? files),
-    now: NOW,
-  }
+/** The files of a patient, and what the doctor is given of them. */
+export interface Patient {
+  readonly text: string
+  readonly files: readonly DirectoryFile[]
+  readonly examination: Examination
 }
 
-/** CRLs are only made where the CA can sign them; a case that has none asks for a year long past. */
+export async function makePatient(illness: Illness = {}): Promise<Patient> {
+  const now = illness.plan?.now ?? NOW
+  const chain = await buildChain(illness.plan)
+  const good = await trustFiles(chain, { now, ...illness.crl?.(chain) })
+  const text = illness.text?.(chain) ?? chain.text
+  const files = illness.files?.(good, chain) ?? good
+  const examination = {
+    proxyFile: parseProxyFile(text),
+    fileFacts: { mode: 0o600, ownerUid: 1000, uid: 1000, text, ...illness.fileFacts },
+    trustAnchors: readTrustAnchors(files),
+    now,
+  }
+  return { text, files, examination }
+}
+
+export async function patient(illness: Illness = {}): Promise<Examination> {
+  return (await makePatient(illness)).examination
+}
+
 async function trustFiles(
   chain: BuiltChain,
-  crl: Partial<CrlRequest>,
+  { now, ...crl }: Partial<CrlRequest> & { readonly now: Date },
 ): Promise<readonly DirectoryFile[]> {
   const request = {
     number: 1,
-    thisUpdate: new Date(NOW.getTime() - DAY_MS),
-    nextUpdate: new Date(NOW.getTime() + 30 * DAY_MS),
+    thisUpdate: new Date(now.getTime() - DAY_MS),
+    nextUpdate: new Date(now.getTime() + 30 * DAY_MS),
     entries: [],
     ...crl,
   }
   const signing = [chain.intermediate, chain.authority].filter((built) => built !== undefined)
-  const strong = signing.filter(({ privateKey }) => {
-    const { modulusLength = 2048 } =
-      createPrivateKey(privateKey.export({ type: 'pkcs8', format: 'pem' })).asymmetricKeyDetails ??
-      {}
-    return modulusLength >= 2048
-  })
+  const strong = signing.filter(
+    // The library signs nothing with a weak key.
+    ({ privateKey }) => (privateKey.asymmetricKeyDetails?.modulusLength ?? 2048) >= 2048,
+  )
   const crls = await Promise.all(strong.map((built) => createCrl(asAuthority(built), request)))
   const certificates = signing.map(({ certificate }) => certificate)
   const settings = { alias: 'tts', crlUrl: undefined, userNamespace: baseName }
@@ -83,9 +93,6 @@ async function trustFiles(
 
 /** The directory of a CA whose name we would not write: the certificate and a policy for all. */
 async function unsayable(chain: BuiltChain): Promise<readonly DirectoryFile[]> {
-  const { subjectHash, subjectHashOld } = await import('../../../ca/name-hash.ts')
-  const { formatSlashDn } = await import('../../../ca/name-text.ts')
-  const { toPem } = await import('../../../ca/pem.ts')
   const { subject, subjectNode, der } = chain.authority.certificate
   const policy = `access_id_CA X509 '${formatSlashDn(subject)}'\npos_rights globus CA:sign\ncond_subjects globus '"*"'\n`
   return [subjectHash(subjectNode), subjectHashOld(subjectNode)].flatMap((hash) => [

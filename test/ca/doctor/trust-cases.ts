@@ -30,8 +30,7 @@ const later = (milliseconds: number): Date => new Date(NOW.getTime() + milliseco
 export const trustCases: readonly DoctorCase[] = [
   { rule: 'trust-ca-missing', files: () => [] },
   {
-    rule: 'trust-ca-missing',
-    name: 'the root of an intermediate',
+    rule: 'trust-ca-above-missing',
     plan: { intermediate: {} },
     files: without((chain) => [hash(chain), oldHash(chain)]),
   },
@@ -88,8 +87,19 @@ export const trustCases: readonly DoctorCase[] = [
     rule: 'signing-policy-quotes',
     files: changed(
       '.signing_policy',
-      text((policy) => policy.replace(`'"`, `"'`).replace(`"'`, `"`)),
+      text((policy) =>
+        policy.replace(/globus {2}'.*'/, `globus "/C=X/*" "/C=EU/O=INDIGO/OU=TTS/*"`),
+      ),
     ),
+  },
+  {
+    rule: 'signing-policy-forbids',
+    name: 'the CA in double quotes',
+    files: changed(
+      '.signing_policy',
+      text((policy) => policy.replace(/'(.*TTS-CA)'/, '"$1"')),
+    ),
+    also: ['signing-policy-without-own-name'],
   },
   {
     rule: 'signing-policy-no-last-newline',
@@ -111,7 +121,12 @@ export const crlCases: readonly DoctorCase[] = [
   { rule: 'crl-not-pem', files: changed('.r0', toDer) },
   { rule: 'crl-unreadable', files: changed('.r0', () => Buffer.from('nothing')) },
   { rule: 'crl-bad-signature', files: changed('.r0', (content) => forge(content)) },
-  { rule: 'crl-ended', crl: () => ({ nextUpdate: later(-1000) }) },
+  {
+    rule: 'crl-ended',
+    crl: () => ({ nextUpdate: later(-1000) }),
+    also: ['crl-ended-where-required'],
+  },
+  { rule: 'crl-ended-where-required', crl: () => ({ nextUpdate: NOW }), also: ['crl-ended'] },
   { rule: 'crl-not-begun', crl: () => ({ thisUpdate: later(60_000) }) },
   { rule: 'crl-ends-soon', crl: () => ({ nextUpdate: later(DAY_MS / 2) }) },
   {
