@@ -144,6 +144,9 @@ function checkChain(certificates: readonly Certificate[]): void {
         `the chain ends at ${formatSlashDn(certificate.subject)}; add the certificates above it, the root last`,
       )
     }
+    if (index < certificates.length - 1 && isRoot && verifyIssued(certificate, certificate)) {
+      throw new CaError('bad_authority', 'the chain goes on behind its root')
+    }
     if (index > 0 && !isAuthorityCertificate(certificate)) {
       throw new CaError(
         'bad_authority',

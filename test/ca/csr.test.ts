@@ -13,14 +13,14 @@ import { openssl } from '../support/openssl.ts'
 
 /** A request as a person with bad intentions makes it. */
 async function opensslCsr(kind: KeyKind, more: readonly string[] = []): Promise<Buffer> {
-  const args = [
-    ...['req', '-new', '-key', 'key', '-utf8', '-subj', '/DC=org/O=evil\\/CN=x/CN=admin\\, root'],
-    ...['-addext', 'subjectAltName=DNS:*.example.org,email:root@example.org'],
-    ...['-addext', 'basicConstraints=critical,CA:TRUE'],
-    ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
-    ...['-addext', '1.3.6.1.5.5.7.1.14=critical,DER:300c300a06082b06010505071501'],
-    ...more,
-  ]
+  const extensions = [
+    'subjectAltName=DNS:*.example.org,email:root@example.org',
+    'basicConstraints=critical,CA:TRUE',
+    'keyUsage=critical,keyCertSign,cRLSign',
+    '1.3.6.1.5.5.7.1.14=critical,DER:300c300a06082b06010505071501',
+  ].flatMap((extension) => ['-addext', extension])
+  const subject = '/DC=org/O=evil\\/CN=x/CN=admin\\, root'
+  const args = ['req', '-new', '-key', 'key', '-utf8', '-subj', subject, ...extensions, ...more]
   const { ok, stdout, text } = await openssl(args, { key: pkcs8Pem(await sharedKey(kind)) })
   expect(ok, text).toBe(true)
   return stdout

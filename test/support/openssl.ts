@@ -42,6 +42,14 @@ export async function openssl(
   }
 }
 
+/** Bytes as openssl prints key identifiers. */
+export function colons(bytes: Buffer): string {
+  return bytes
+    .toString('hex')
+    .toUpperCase()
+    .replace(/(..)(?=.)/g, '$1:')
+}
+
 export interface OpensslRequest {
   readonly leaf: Certificate
   readonly untrusted: readonly Certificate[]

@@ -1,0 +1,207 @@
+import fc from 'fast-check'
+import { beforeAll, describe, expect, test } from 'vitest'
+import {
+  type Asn1Node,
+  bitString,
+  booleanTrue,
+  childrenOf,
+  decode,
+  encode,
+  explicit,
+  octetString,
+  oid,
+  sequence,
+  smallInteger,
+} from '../../ca/asn1.ts'
+import type { Authority } from '../../ca/authority.ts'
+import {
+  type CertificateTemplate,
+  findExtension,
+  fingerprint,
+  readCertificate,
+  readExtensionList,
+  signCertificate,
+} from '../../ca/certificate.ts'
+import { CaError } from '../../ca/errors.ts'
+import { extensionHex } from '../../ca/extensions.ts'
+import type { Signer } from '../../ca/key.ts'
+import { nameNode } from '../../ca/name.ts'
+import { formatSlashDn } from '../../ca/name-text.ts'
+import { authorityName, makeAuthority, userName, validFor } from '../support/issuing.ts'
+import { sharedSigner } from '../support/keys.ts'
+import { openssl } from '../support/openssl.ts'
+
+let authority: Authority
+let signer: Signer
+let template: CertificateTemplate
+beforeAll(async () => {
+  authority = await makeAuthority('ec-p256')
+  ;({ signer } = authority)
+  template = {
+    serial: Buffer.of(1),
+    issuer: nameNode(authorityName),
+    subject: nameNode(userName),
+    validity: validFor(0, 60),
+    publicKey: signer.publicKey,
+    extensions: [],
+  }
+})
+
+const refusal = (code: string, message: RegExp): Error =>
+  expect.objectContaining({
+    name: 'CaError',
+    code,
+    message: expect.stringMatching(message) as string,
+  }) as Error
+
+describe('signCertificate', () => {
+  test.for([
+    [
+      'flips a bit',
+      (signature: Buffer) => signature.map((byte, index) => (index === 20 ? byte ^ 1 : byte)),
+    ],
+    ['signs nothing', () => Buffer.alloc(0)],
+    ['signs zeros', () => Buffer.alloc(71)],
+  ] as const)('gives nothing out when the signer %s', async ([, change]) => {
+    const bad: Signer = {
+      ...signer,
+      sign: async (data) => Buffer.from(change(await signer.sign(data))),
+    }
+    await expect(signCertificate(template, bad)).rejects.toThrow(refusal('self_check_failed', /./))
+  })
+
+  test('gives nothing out when the signer has another key', async () => {
+    const other = await sharedSigner('ec-p256', 'another')
+    await expect(
+      signCertificate(template, { ...other, publicKey: signer.publicKey }),
+    ).rejects.toThrow(refusal('self_check_failed', /signature does not verify/))
+  })
+
+  test('gives nothing out when the signer signs something else', async () => {
+    const bad: Signer = { ...signer, sign: (data) => signer.sign(data.subarray(1)) }
+    await expect(signCertificate(template, bad)).rejects.toThrow(
+      refusal('self_check_failed', /signature/),
+    )
+  })
+
+  test('passes on that the signer fails', async () => {
+    const failing: Signer = { ...signer, sign: () => Promise.reject(new Error('HSM away')) }
+    await expect(signCertificate(template, failing)).rejects.toThrow('HSM away')
+  })
+
+  test.for(['', '00', `80${'00'.repeat(19)}`, '01'.repeat(21)])(
+    'serial number "%s" is refused',
+    async (hex) => {
+      const serial = Buffer.from(hex, 'hex')
+      await expect(signCertificate({ ...template, serial }, signer)).rejects.toThrow(
+        refusal('bad_request', /serial/),
+      )
+    },
+  )
+
+  test.for([
+    ['01', '01'],
+    ['ff', '00ff'],
+    ['0001', '01'],
+    ['7f'.repeat(20), '7f'.repeat(20)],
+  ] as const)('serial number %s is written as %s', async ([hex, content]) => {
+    const der = await signCertificate({ ...template, serial: Buffer.from(hex, 'hex') }, signer)
+    expect(readCertificate(der).serial).toBe(content)
+  })
+
+  test.for([
+    ['2049-12-31T23:59:59Z', 'UTCTIME'],
+    ['2050-01-01T00:00:00Z', 'GENERALIZEDTIME'],
+  ] as const)('an end at %s is a %s', async ([end, kind]) => {
+    const validity = { ...template.validity, notAfter: new Date(end) }
+    const der = await signCertificate({ ...template, validity }, signer)
+    expect(readCertificate(der).validity.notAfter).toEqual(new Date(end))
+    const { text } = await openssl(['asn1parse', '-inform', 'DER', '-in', 'c'], { c: der })
+    expect(text.split('\n').filter((line) => line.includes('TIME'))[1]).toContain(kind)
+  })
+})
+
+describe('readCertificate', () => {
+  test('reads what was written', async () => {
+    const der = await signCertificate(template, signer)
+    const read = readCertificate(der)
+    expect(read).toMatchObject({
+      version: 3,
+      serial: '01',
+      validity: template.validity,
+      extensions: [],
+    })
+    expect([formatSlashDn(read.issuer), formatSlashDn(read.subject)]).toEqual([
+      formatSlashDn(authorityName),
+      formatSlashDn(userName),
+    ])
+    expect(encode(read.publicKeyInfo)).toEqual(encode(signer.publicKey.info))
+    const { text } = await openssl(
+      ['x509', '-inform', 'DER', '-in', 'c', '-noout', '-fingerprint', '-sha256'],
+      { c: der },
+    )
+    expect(text.replaceAll(':', '').toLowerCase()).toContain(fingerprint(der))
+  })
+
+  test('any damage gives a certificate or a refusal', () => {
+    const { der } = authority.certificate
+    const damage = fc.array(fc.tuple(fc.nat(der.length - 1), fc.nat(255)), {
+      minLength: 1,
+      maxLength: 4,
+    })
+    fc.assert(
+      fc.property(damage, (changes) => {
+        const bytes = Buffer.from(der)
+        for (const [index, value] of changes) bytes[index] = value
+        try {
+          const { tbs } = readCertificate(bytes)
+          expect(bytes.includes(tbs)).toBe(true)
+        } catch (error) {
+          expect(error).toBeInstanceOf(CaError)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  /** The parts of a good certificate, some of them changed. */
+  const changed = (change: (tbs: Asn1Node[], outer: Asn1Node[]) => void): Buffer => {
+    const outer = [...childrenOf(decode(authority.certificate.der, 'certificate'), 'certificate')]
+    const tbs = [...childrenOf(outer[0], 'tbs')]
+    change(tbs, outer)
+    return encode(sequence(sequence(...tbs), ...outer.slice(1)))
+  }
+  test.for<readonly [string, (tbs: Asn1Node[], outer: Asn1Node[]) => void]>([
+    ['another algorithm outside than inside', (_tbs, outer) => (outer[1] = sequence(oid('1.2.3')))],
+    ['a fourth part', (_tbs, outer) => outer.push(smallInteger(1))],
+    ['no signature', (_tbs, outer) => outer.pop()],
+    ['a signature with unused bits', (_tbs, outer) => (outer[2] = bitString(Buffer.of(2), 1))],
+    ['no key', (tbs) => tbs.splice(6)],
+    ['a serial number of text', (tbs) => (tbs[1] = octetString(Buffer.of(1)))],
+    ['one time only', (tbs) => (tbs[4] = sequence())],
+    ['an issuer that is no name', (tbs) => (tbs[3] = smallInteger(1))],
+    ['extensions that are no list', (tbs) => (tbs[7] = explicit(3, smallInteger(1)))],
+    [
+      'an extension without value',
+      (tbs) => (tbs[7] = explicit(3, sequence(sequence(oid('1.2.3'))))),
+    ],
+    ['an empty extension', (tbs) => (tbs[7] = explicit(3, sequence(sequence())))],
+  ])('%s is refused', ([, change]) => {
+    expect(() => readCertificate(changed(change))).toThrow(refusal('malformed', /./))
+  })
+
+  test('the bytes that are changed nowhere are the certificate', () => {
+    expect(changed(() => undefined)).toEqual(authority.certificate.der)
+  })
+
+  test('critical is what says so', () => {
+    const value = octetString(Buffer.of(5, 0))
+    const list = sequence(
+      sequence(oid('2.5.29.15'), booleanTrue(), value),
+      sequence(oid('2.5.29.19'), value),
+    )
+    expect(readExtensionList(list).map(({ critical }) => critical)).toEqual([true, false])
+    expect(findExtension(authority.certificate, extensionHex.basicConstraints)?.critical).toBe(true)
+    expect(findExtension(authority.certificate, extensionHex.proxyCertInfo)).toBeUndefined()
+  })
+})
