@@ -65,7 +65,7 @@ const MAX_TEXT = 2000
 
 /** Allow-list serializer: name, code, message, stack and cause, nothing else of an error. */
 export function serializeError(error: unknown, depth = 0): LoggedError {
-  if (!(error instanceof Error)) return { name: 'NonError', message: redactText(String(error)) }
+  if (!(error instanceof Error)) return { name: 'NonError', message: describeNonError(error) }
   const code: unknown = 'code' in error ? error.code : undefined
   return {
     name: error.name,
@@ -76,6 +76,12 @@ export function serializeError(error: unknown, depth = 0): LoggedError {
       ? { cause: serializeError(error.cause, depth + 1) }
       : {}),
   }
+}
+
+/** Objects may refuse to become a text, or say too much. */
+function describeNonError(thrown: unknown): string {
+  const isPlain = thrown === null || !['object', 'function'].includes(typeof thrown)
+  return isPlain ? redactText(String(thrown)) : `a thrown ${typeof thrown}`
 }
 
 /** JWTs, PEM keys and passwords in URLs, wherever they stand in a text. */

@@ -3,40 +3,24 @@
  * Keys are snake_case and reach the code as they are.
  */
 import { z } from 'zod'
-import { isIP } from 'node:net'
 import { keyKinds } from '../../ca/key.ts'
-import { startsWithName } from '../../ca/name.ts'
-import { parseSlashDn } from '../../ca/name-text.ts'
 import { aliasPattern } from '../../ca/subject-naming.ts'
+import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
 import { unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
+import {
+  hasOnePart,
+  isAuthorityName,
+  isNetwork,
+  isObjectIdentifier,
+  isUserBase,
+  standsUnder,
+} from './value-checks.ts'
 
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
 const file = z.string().min(1).max(4096)
-
-const slashDn = z
-  .string()
-  .min(1)
-  .refine(isSlashDn, { message: 'wanted: a name such as /C=EU/O=INDIGO/OU=TTS' })
-
-function isSlashDn(text: string): boolean {
-  try {
-    return parseSlashDn(text).length > 0
-  } catch {
-    return false
-  }
-}
-
-/** An address, a network in CIDR form, or a name that Express knows for some networks. */
-function isNetwork(text: string): boolean {
-  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
-  const [address = '', prefix, ...rest] = text.split('/')
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
-  const length = prefix === undefined || !/^\d{1,3}$/.test(prefix) ? Infinity : Number(prefix)
-  return bits > 0 && rest.length === 0 && (prefix === undefined || length <= bits)
-}
 
 const listenSettings = z
   .strictObject({
@@ -99,10 +83,20 @@ const listenSettings = z
   })
 
 const authorityKeys = z.strictObject({
-  subject: slashDn
+  subject: z
+    .string()
+    .refine(isAuthorityName, {
+      message:
+        'wanted: a name such as /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA, of letters, digits, blanks and . , : @ ( ) _ -',
+    })
     .default('/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA')
     .describe('Name of the CA as slash-DN, when `tts serve` or `tts ca init` makes one.'),
-  end_entity_base: slashDn
+  end_entity_base: z
+    .string()
+    .refine(isUserBase, {
+      message:
+        'wanted: a name such as /C=EU/O=INDIGO/OU=TTS, in ASCII without quotes, backslash and asterisk',
+    })
     .optional()
     .describe(
       'Name under which all users stand, as slash-DN. Default: the name of the CA without its last part.',
@@ -121,8 +115,8 @@ const authorityKeys = z.strictObject({
   alias: z
     .string()
     .regex(
-      /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
-      'wanted: letters, digits, dots, underscores, hyphens',
+      trustAnchorAliasPattern,
+      'wanted: letters and digits, and inside also dots, underscores, hyphens',
     )
     .default('tts-ca')
     .describe('Name of the files in the trust-anchor directory.'),
@@ -146,7 +140,7 @@ const authorityKeys = z.strictObject({
       'Life of the EECs that the service holds, 11 days by default. A proxy never lives longer than its EEC.',
     ),
   policy_oids: z
-    .array(z.string().regex(/^[0-2](\.\d+)+$/, 'wanted: a dotted object identifier'))
+    .array(z.string().refine(isObjectIdentifier, { message: 'wanted: a dotted object identifier' }))
     .max(16)
     .default([])
     .describe('Certificate policies to claim in EECs. IGTF ones only when accredited.'),
@@ -171,24 +165,19 @@ const authorityKeys = z.strictObject({
 })
 
 const authoritySettings = authorityKeys.superRefine((ca, context) => {
+  const complain = (key: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message })
+  const { subject, end_entity_base: base, crl_lifetime_seconds: crlLifetime } = ca
   // With less between them than relying parties take to fetch one, they would meet outdated CRLs.
-  if (ca.crl_refresh_seconds * 2 > ca.crl_lifetime_seconds) {
-    context.addIssue({
-      code: 'custom',
-      path: ['crl_refresh_seconds'],
-      message: `wanted: at most half of crl_lifetime_seconds, ${ca.crl_lifetime_seconds}`,
-    })
-  }
-  if (
-    ca.end_entity_base !== undefined &&
-    startsWithName(parseSlashDn(ca.end_entity_base), parseSlashDn(ca.subject))
-  ) {
-    context.addIssue({
-      code: 'custom',
-      path: ['end_entity_base'],
-      message: "wanted: a name that does not begin with the CA's own, `subject`",
-    })
-  }
+  if (ca.crl_refresh_seconds * 2 > crlLifetime)
+    complain('crl_refresh_seconds', `wanted: at most half of crl_lifetime_seconds, ${crlLifetime}`)
+  if (base !== undefined && standsUnder(base, subject))
+    complain('end_entity_base', "wanted: a name that does not begin with the CA's own, `subject`")
+  if (base === undefined && hasOnePart(subject))
+    complain(
+      'end_entity_base',
+      'wanted: the name under which users stand, since `subject` has one part only',
+    )
 })
 
 const limitsSettings = z.strictObject({
