@@ -1,0 +1,11 @@
+/** Run by kill.test.ts in a process of its own: the whole service, from its configuration file, until it is killed. */
+import { writeSync } from 'node:fs'
+import { loadConfiguration } from '../../src/config/load.ts'
+import { createLog } from '../../src/log.ts'
+import { serve } from '../../src/serve.ts'
+
+const running = await serve(
+  await loadConfiguration(process.argv[2], {}),
+  createLog({ level: 'error', name: 'tts', destination: { write: (line) => writeSync(2, line) } }),
+)
+writeSync(1, `${running.url}\n`)
