@@ -76,8 +76,28 @@ describe('RSA keys that are refused', () => {
     expect(() => readPublicKey(info())).toThrow(refusal('weak_key', message))
   })
 
-  /** As long as the modulus, but for a chance of 1 in 2^2000. */
-  const multiple = (factor: bigint): bigint => factor * ((modulus / factor) | 1n)
+  const divides = (prime: number, number: bigint): boolean => number % BigInt(prime) === 0n
+  const primes = Array.from({ length: 756 }, (_, index) => index + 2).filter(
+    (candidate, _, all) => !all.some((less) => less < candidate && candidate % less === 0),
+  )
+  /** As long as the modulus, but for a chance of 1 in 2^2000, and without another factor below 758. */
+  const multiple = (factor: bigint): bigint => {
+    let cofactor = (modulus / factor) | 1n
+    while (primes.some((prime) => divides(prime, cofactor))) cofactor -= 2n
+    return factor * cofactor
+  }
+
+  test('every prime below 752 is found as a factor, the next one is not looked for', () => {
+    const refused = primes.filter((prime) => {
+      try {
+        return readPublicKey(rsaInfo(multiple(BigInt(prime)))).kind === ''
+      } catch {
+        return true
+      }
+    })
+    expect(primes.slice(-3)).toEqual([743, 751, 757])
+    expect(refused).toEqual(primes.slice(0, -1))
+  })
 
   test.for([65537n, 65539n, (1n << 32n) - 1n])('exponent %d is taken', (exponent) => {
     expect(readPublicKey(rsaInfo(modulus, exponent)).kind).toBe('rsa-2048')
