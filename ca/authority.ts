@@ -47,6 +47,13 @@ export async function createRootCertificate(request: {
   readonly serial: Buffer
 }): Promise<Buffer> {
   checkAuthorityName(request.subject)
+  // XRootD refuses a CA that ends in 2050 or later, where RFC 5280 section 4.1.2.5 changes the form of the date.
+  if (request.validity.notAfter.getTime() >= Date.UTC(2050, 0, 1)) {
+    throw new CaError(
+      'bad_lifetime',
+      'the CA would end after 2049, which XRootD refuses; choose a shorter life',
+    )
+  }
   if (!(request.validity.notBefore < request.validity.notAfter))
     throw new CaError('bad_lifetime', 'the CA would end before it begins')
   const signer = createSigner(request.privateKey)
