@@ -41,11 +41,6 @@ const answers = {
 /** What is refused with 503 says when to come again, also when the cause did not tell. */
 const RETRY_AFTER_SECONDS = 5
 
-/** Status code of an error code. */
-export function statusOf(code: TtsErrorCode): number {
-  return answers[code].status
-}
-
 /** What went wrong as a TtsError: bodies that Express's readers refuse get their own code, all else is internal. */
 export function toTtsError(error: unknown): TtsError {
   if (error instanceof TtsError) return error

@@ -15,7 +15,6 @@ import {
   authorityPaths,
   initAuthorityFiles,
   installAuthorityFiles,
-  openAuthorityFiles,
   renewAuthorityFiles,
   requestAuthorityFiles,
 } from '../files/authority-files.ts'
@@ -246,9 +245,4 @@ export function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text))
     throw new TtsError('invalid_request', `"${text}" is not a whole number`)
   return Number(text)
-}
-
-/** Opens the CA for commands that need nothing else. */
-export async function openAuthorityFor(loaded: LoadedConfiguration): Promise<Authority> {
-  return openAuthorityFiles(filesOptions(loaded))
 }

@@ -294,4 +294,3 @@ export const configurationSchema = z
 /** A checked configuration, defaults filled in. */
 export type Configuration = z.output<typeof configurationSchema>
 export type LimitsSettings = Configuration['limits']
-export type AuthoritySettings = Configuration['ca']
