@@ -303,11 +303,11 @@ describe('revoke', () => {
 
   test('while others are issued: no proxy leaves under a revoked EEC after the answer', async () => {
     const token = tokenOf('racer')
-    let stop = false
+    const ended = new AbortController()
     const issued: { at: number; serial: string }[] = []
     const statuses = new Set<number>()
     const hammer = async (): Promise<void> => {
-      while (!stop) {
+      while (!ended.signal.aborted) {
         const asked = performance.now()
         const answer = await rawRequest(`${service().url}/v1/proxies?key_type=ec-p256`, {
           headers: {
@@ -330,7 +330,7 @@ describe('revoke', () => {
       revokedAt.set(serial, performance.now())
       expect((await crl()).revoked.has(serial)).toBe(true)
     }
-    stop = true
+    ended.abort()
     await Promise.all(running)
     expect(issued.length).toBeGreaterThan(10)
     const late = issued.filter(({ at, serial }) => at > (revokedAt.get(serial) ?? Infinity))

@@ -139,7 +139,7 @@ describe('parameters that are refused', () => {
     { name: 'service of a number', headers: json, body: '{"service":1}', says: /service: wanted a text/, check: noCheck },
   ])('$name', async ({ query = '', headers = {}, body, says, check }) => {
     const response = await ask(service(), `/v1/proxies${query}`, {
-      headers: headers as Record<string, string>,
+      headers,
       ...(body === undefined ? {} : { body }),
     })
     const problem = await problemOf(response)

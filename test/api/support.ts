@@ -153,7 +153,7 @@ export async function rawRequest(
 ): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const { method = 'POST', headers = {}, body } = options
-    const request = httpRequest(url, { method, headers: headers as string[], agent: false })
+    const request = httpRequest(url, { method, headers, agent: false })
     request.once('response', (response) => {
       const parts: Buffer[] = []
       response.on('data', (part: Buffer) => parts.push(part))

@@ -67,7 +67,7 @@ describe('no file at all', () => {
       ;(configuration.listen as { port: number }).port = 1
     }).toThrow(TypeError)
     expect(() => {
-      ;(configuration.services['proxy']?.authz.allow as unknown[]).push({})
+      ;(configuration.services['proxy']!.authz.allow as unknown[]).push({})
     }).toThrow(TypeError)
   })
 
@@ -284,7 +284,7 @@ describe('the environment', () => {
     { name: 'odd letters', env: { 'TTS_A B"\n': '1' } },
     { name: 'aliases', env: { TTS_LISTEN__TRUSTED_PROXIES: '[&a x, *a]' } },
   ])('a hostile name or value is a plain problem: $name', async ({ env }) => {
-    const found = await problems('', env as unknown as Environment)
+    const found = await problems('', env)
     expect(found.length).toBeGreaterThan(0)
     expect(({} as Record<string, unknown>)['x']).toBeUndefined()
     expect(({} as Record<string, unknown>)['X']).toBeUndefined()

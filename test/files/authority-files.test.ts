@@ -276,6 +276,7 @@ describe('an intermediate under an outside root', () => {
         certificates,
         anchors: [...authority.chain, authority.certificate],
         now: new Date(),
+        allowProxies: false,
       }).problems,
     ).toEqual([])
     writeFileSync(join(directory, 'eec.der'), der)
