@@ -188,6 +188,9 @@ describe('revoke', () => {
     const answer = await revoke(first.id, token, '?reason=keyCompromise')
     expect(answer).toMatchObject({ newly_revoked: true, end_entity_serial: eec.serial })
     expect(answer.affected.toSorted()).toEqual([first.id, second.id].toSorted())
+    // On record before the answer was sent, not when somebody comes to fetch it.
+    const recorded = await service().running.service.store.latestCrl()
+    expect(readCrl(recorded?.der ?? Buffer.alloc(0)).revoked.has(eec.serial)).toBe(true)
 
     const after = await crl()
     expect(after.revoked.has(eec.serial)).toBe(true)
