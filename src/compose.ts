@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Authority } from '../ca/authority.ts'
-import type { DistinguishedName } from '../ca/name.ts'
+import { type DistinguishedName, startsWithName } from '../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import type { LoadedConfiguration } from './config/load.ts'
@@ -20,6 +20,7 @@ import {
 import type { Store } from './domain/records.ts'
 import { createServices } from './domain/service.ts'
 import { createSubjects } from './domain/subject.ts'
+import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
 import type { Log } from './log.ts'
 import { loadMasterKeys, parseMasterKeys } from './store/master-keys.ts'
@@ -119,12 +120,25 @@ async function openOrMakeAuthority(
   return authority
 }
 
+/**
+ * The name above all users. The configuration was checked by itself; here it meets the CA that is really there, which may have
+ * another name than the configuration says.
+ *
+ * @throws {TtsError} `configuration`
+ */
 function endEntityBaseOf(
   { configuration }: LoadedConfiguration,
   authority: Authority,
 ): DistinguishedName {
-  const base = configuration.ca.end_entity_base
-  return base === undefined ? authority.certificate.subject.slice(0, -1) : parseSlashDn(base)
+  const { subject } = authority.certificate
+  const configured = configuration.ca.end_entity_base
+  const base = configured === undefined ? subject.slice(0, -1) : parseSlashDn(configured)
+  // XRootD takes an EEC whose name begins with the CA's whole name for a proxy of the CA.
+  if (base.length > 0 && !startsWithName(base, subject)) return base
+  throw new TtsError(
+    'configuration',
+    `ca.end_entity_base: found ${configured ?? 'nothing'} with the CA ${formatSlashDn(subject)}; wanted a name under which all users stand and that does not begin with the CA's own`,
+  )
 }
 
 function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {

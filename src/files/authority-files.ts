@@ -199,12 +199,7 @@ async function writeRoot(
 
 async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
   const paths = authorityPaths(options.dataDirectory)
-  if (existsSync(paths.privateKey) || existsSync(paths.certificate)) {
-    throw new TtsError(
-      'conflict',
-      `there is a CA in ${paths.directory} already; a CA is never overwritten`,
-    )
-  }
+  refuseExisting(paths)
   await mkdir(paths.directory, { recursive: true, mode: 0o700 })
   const passphrase = await readOrMakePassphrase(options)
   const privateKey = await generatePrivateKey(kind)
@@ -212,8 +207,37 @@ async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
   return { privateKey }
 }
 
+/** A CA is never overwritten; what is there already tells what to do. */
+function refuseExisting(paths: ReturnType<typeof authorityPaths>): void {
+  const conflict = (message: string, remedy?: string): TtsError =>
+    new TtsError('conflict', message, remedy === undefined ? {} : { remedy })
+  if (existsSync(paths.certificate)) {
+    throw conflict(`there is a CA in ${paths.directory} already; a CA is never overwritten`)
+  }
+  if (existsSync(paths.request)) {
+    throw conflict(
+      `the CA in ${paths.directory} waits for its certificate from an outside root`,
+      `have ${paths.request} signed, then run \`tts ca install FILE\``,
+    )
+  }
+  if (existsSync(paths.privateKey)) {
+    throw conflict(
+      `there is a CA key but no certificate in ${paths.directory}: making the CA was interrupted, or another process makes it now`,
+      `when nothing else makes it, remove ${paths.privateKey}, under which nothing was ever issued, and start again`,
+    )
+  }
+}
+
 async function keyPem(path: string): Promise<string> {
-  return (await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES })).toString('utf8')
+  try {
+    return (await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES })).toString('utf8')
+  } catch (error) {
+    if (!(error instanceof TtsError) || error.code !== 'not_found') throw error
+    throw new TtsError('configuration', `the CA key ${path} is missing`, {
+      cause: error,
+      remedy: 'restore it from the back-up; without it this CA is lost and a new one must be made',
+    })
+  }
 }
 
 async function readPassphrase(options: AuthorityFilesOptions): Promise<string> {
