@@ -39,36 +39,56 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 async function main(): Promise<void> {
   process.umask(0o077)
-  const { values } = parseArgs({
-    options: { once: { type: 'boolean' }, dir: { type: 'string' }, help: { type: 'boolean' } },
-  })
-  if (values.help) {
-    process.stdout.write(HELP)
+  const wanted = readArguments()
+  if (wanted === undefined || wanted.help) {
+    ;(wanted ? process.stdout : process.stderr).write(HELP)
+    process.exitCode = wanted ? 0 : 2
     return
   }
+  // From the first moment, so that an impatient Ctrl-C leaves nothing behind either.
+  const interrupted = whenInterrupted()
   const directory =
-    values.dir === undefined ? await mkdtemp(join(tmpdir(), 'tts-demo-')) : resolve(values.dir)
+    wanted.dir === undefined ? await mkdtemp(join(tmpdir(), 'tts-demo-')) : resolve(wanted.dir)
   await mkdir(directory, { recursive: true })
-  const demo = await start(directory)
-  const ended = whenInterrupted()
+  const provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
+  let running: Running | undefined
   try {
+    running = await start(directory, provider)
+    const demo = { directory, provider, running }
     await translate(demo)
-    if (!values.once) {
+    if (!wanted.once) {
       showWhatToTry(demo)
-      const timer = setInterval(() => void renewToken(demo), TOKEN_RENEWAL_MS)
-      await ended
+      const timer = setInterval(() => void renewToken(demo).catch(warn), TOKEN_RENEWAL_MS)
+      await interrupted
       clearInterval(timer)
     }
   } finally {
-    await demo.running.stop()
-    await demo.provider.close()
-    if (values.dir === undefined) await rm(directory, { recursive: true, force: true })
+    await running?.stop()
+    await provider.close()
+    if (wanted.dir === undefined) await rm(directory, { recursive: true, force: true })
   }
 }
 
-async function start(directory: string): Promise<Demo> {
+function readArguments() {
+  try {
+    const options = {
+      once: { type: 'boolean' },
+      dir: { type: 'string' },
+      help: { type: 'boolean' },
+    } as const
+    return parseArgs({ options }).values
+  } catch (error) {
+    warn(error)
+    return undefined
+  }
+}
+
+function warn(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? error.message : 'it failed'}\n`)
+}
+
+async function start(directory: string, provider: IdentityProvider): Promise<Running> {
   say('1. An identity provider starts: a development stand-in for INDIGO IAM.')
-  const provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
   say(`   ${provider.issuer}\n`)
   say(
     '2. The service starts, with a new internal CA (an RSA-4096 key, which takes a moment) and SQLite.',
@@ -78,7 +98,7 @@ async function start(directory: string): Promise<Demo> {
   const log = createLog({ level: 'warn', name: 'tts' })
   const running = await serve(await loadConfiguration(path, {}), log)
   say(`   ${running.url}, configuration in ${path}\n`)
-  return { directory, provider, running }
+  return running
 }
 
 function configuration(directory: string, provider: IdentityProvider): object {
@@ -135,7 +155,7 @@ async function tts(words: readonly string[]): Promise<void> {
     environment: {},
     uid: process.getuid?.() ?? 0,
     now: () => new Date(),
-    out: (text) => void process.stdout.write(indent(text)),
+    out: (result) => void process.stdout.write(indent(result.toString())),
     note: (text) => void process.stdout.write(indent(`${text}\n`)),
     exitWith: () => undefined,
   }
@@ -147,28 +167,34 @@ const indent = (text: string): string => text.replace(/^(?=.)/gm, '   ')
 
 function showWhatToTry({ directory, running }: Demo): void {
   const { url } = running
-  const token = `"Authorization: Bearer $(cat ${directory}/token)"`
+  const file = (name: string): string => shellWord(join(directory, name))
+  const token = `"Authorization: Bearer $(cat ${file('token')})"`
   say(`
 All of it runs until Ctrl-C. Try, in another terminal:
 
   # what a worker does: one request, the service makes the key
-  curl -sf -X POST -H ${token} ${url}/v1/proxies -o /tmp/my_proxy && chmod 600 /tmp/my_proxy
+  (umask 077; curl -sSf -X POST -H ${token} ${url}/v1/proxies -o /tmp/my_proxy)
 
   # the same with a key that never leaves this machine
   openssl req -new -newkey rsa:2048 -nodes -keyout /tmp/my_key -subj / -out /tmp/my_csr
-  curl -sf --data-binary @/tmp/my_csr -H ${token} '${url}/v1/proxies?lifetime_seconds=43200'
+  curl -sSf --data-binary @/tmp/my_csr -H ${token} '${url}/v1/proxies?lifetime_seconds=43200'
 
   # what was issued; revoke one with -X DELETE ${url}/v1/credentials/ID
-  curl -s -H ${token} ${url}/v1/credentials
+  curl -sSf -H ${token} ${url}/v1/credentials
 
   # would every relying party take the proxy?
-  node dist/src/cli/main.js proxy info --explain --trust-anchors ${directory}/trust-anchors ${directory}/gwms_proxy
+  node dist/src/cli/main.js proxy info --explain --trust-anchors ${file('trust-anchors')} ${file('gwms_proxy')}
 
   # what a relying party says (needs openssl)
-  openssl verify -allow_proxy_certs -CApath ${directory}/trust-anchors -untrusted ${directory}/gwms_proxy ${directory}/gwms_proxy
+  openssl verify -allow_proxy_certs -CApath ${file('trust-anchors')} -untrusted ${file('gwms_proxy')} ${file('gwms_proxy')}
 
   # the CA, its CRL, the trust anchors as one archive; readiness; metrics
   curl -s ${url}/ca/ ${url}/readyz ${url}/metrics`)
+}
+
+/** The path as one word of a shell, quoted only where it must be. */
+function shellWord(path: string): string {
+  return /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
 
 async function whenInterrupted(): Promise<void> {

@@ -12,14 +12,17 @@ import { createTrustAnchors } from '../domain/trust-anchors.ts'
 import { TtsError } from '../errors.ts'
 import {
   type AuthorityFilesOptions,
+  authorityExists,
   authorityPaths,
   initAuthorityFiles,
   installAuthorityFiles,
+  openAuthorityFiles,
   renewAuthorityFiles,
   requestAuthorityFiles,
 } from '../files/authority-files.ts'
 import { writeTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import type { Core } from '../compose.ts'
+import { wholeNumber } from './duration.ts'
 import {
   configurationFor,
   facts,
@@ -72,8 +75,7 @@ export function caCommand(terminal: Terminal): Command {
     .action((options: { der?: boolean }, self: Command) =>
       withCore(terminal, self.optsWithGlobals(), async (core) => {
         const { der } = await core.crls.current()
-        if (options.der) process.stdout.write(der)
-        else terminal.out(toPem('X509 CRL', der))
+        terminal.out(options.der ? der : toPem('X509 CRL', der))
       }),
     )
 
@@ -149,13 +151,20 @@ async function request(terminal: Terminal, options: MakeOptions): Promise<void> 
   const { ca } = loaded.configuration
   terminal.out(
     await requestAuthorityFiles(filesOptions(loaded), {
-      subject: options.subject ?? ca.subject,
+      subject: options.subject ?? (await presentSubject(loaded)) ?? ca.subject,
       keyKind: options.keyKind ?? ca.key_kind,
     }),
   )
   terminal.note(
     'Have the request signed as a CA (basicConstraints CA:TRUE, keyUsage keyCertSign and cRLSign), then run `tts ca install FILE`.',
   )
+}
+
+/** A CA keeps its name under another root: what was issued names it as the issuer. */
+async function presentSubject(loaded: LoadedConfiguration): Promise<string | undefined> {
+  if (!authorityExists(loaded.dataDirectory)) return undefined
+  const { certificate } = await openAuthorityFiles(filesOptions(loaded))
+  return formatSlashDn(certificate.subject)
 }
 
 async function install(terminal: Terminal, options: OperatorOptions, file: string): Promise<void> {
@@ -234,15 +243,14 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
   const { alias } = core.loaded.configuration.ca
   const { authority, crls, crlUrl, endEntityBase: userNamespace } = core
   const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
-  await writeTrustAnchorDirectory(directory, files)
+  await writeTrustAnchorDirectory(directory, files).catch((cause: NodeJS.ErrnoException) => {
+    throw new TtsError(
+      'configuration',
+      `the trust anchors cannot be written to ${directory}: ${cause.code ?? 'error'}`,
+      { cause, remedy: 'name a directory that you may write to, or run this as its owner' },
+    )
+  })
   terminal.note(
     `Wrote ${files.length} files to ${directory}. Relying parties find them there, or with X509_CERT_DIR=${directory}.`,
   )
-}
-
-/** @throws {TtsError} `invalid_request` */
-export function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text))
-    throw new TtsError('invalid_request', `"${text}" is not a whole number`)
-  return Number(text)
 }

@@ -1,12 +1,14 @@
 /** `tts check`: is everything as it must be? Configuration, CA, records, providers, and on demand one token. */
 import { Command } from 'commander'
 import { formatSlashDn } from '../../ca/name-text.ts'
-import { assembleService, openCore, type Service } from '../compose.ts'
+import { assembleService, type Core, openCore, type Service } from '../compose.ts'
+import type { LoadedConfiguration } from '../config/load.ts'
 import { authorise } from '../domain/authorise.ts'
 import { TtsError } from '../errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { explainToken } from '../tokens/explain.ts'
+import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import {
   configurationFor,
@@ -39,7 +41,7 @@ export function checkCommand(terminal: Terminal): Command {
     )
     .option('--token', 'examine the access token found by bearer token discovery (BEARER_TOKEN, …)')
     .option('--token-file <FILE>', 'examine the access token in this file')
-    .option('--wait <SECONDS>', 'how long providers may take', Number, 10)
+    .option('--wait <SECONDS>', 'how long providers may take', waitSeconds, 10)
     .addHelpText(
       'after',
       `
@@ -56,17 +58,7 @@ async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
   const loaded = await configurationFor(terminal, options)
   const checks: Check[] = [configurationCheck(loaded.path, loaded.overrides)]
   if (authorityExists(loaded.dataDirectory)) {
-    const core = await openCore(
-      loaded,
-      { log: silentLog(terminal), now: terminal.now },
-      { makeAuthority: false },
-    )
-    const service = assembleService(core)
-    try {
-      checks.push(...(await serviceChecks(service, terminal, options)))
-    } finally {
-      await service.close()
-    }
+    checks.push(...(await openedChecks(loaded, terminal, options)))
   } else {
     checks.push({
       check: 'ca',
@@ -77,6 +69,34 @@ async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
   }
   terminal.out(options.json ? `${JSON.stringify(checks, null, 2)}\n` : checks.map(line).join(''))
   if (checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
+}
+
+/** CA and records that cannot be opened are what this command is asked about, and no reason to end it. */
+async function openedChecks(
+  loaded: LoadedConfiguration,
+  terminal: Terminal,
+  options: CheckOptions,
+): Promise<Check[]> {
+  const surroundings = { log: silentLog(terminal), now: terminal.now }
+  let core: Core
+  try {
+    core = await openCore(loaded, surroundings, { makeAuthority: false })
+  } catch (error) {
+    return [failure('ca and records', error)]
+  }
+  const service = assembleService(core)
+  try {
+    return await serviceChecks(service, terminal, options)
+  } finally {
+    await service.close()
+  }
+}
+
+/** An error of ours as a line of the result. */
+function failure(check: string, error: unknown): Check {
+  if (!(error instanceof TtsError)) throw error
+  const { message, remedy } = error
+  return { check, state: 'failed', detail: message, ...(remedy === undefined ? {} : { remedy }) }
 }
 
 function line({ check: name, state, detail, remedy }: Check): string {
@@ -121,11 +141,15 @@ function authorityCheck({ authority, now }: Service): Check {
 }
 
 async function crlCheck({ crls, now }: Service): Promise<Check> {
-  const crl = await crls.current()
-  return {
-    check: 'crl',
-    state: 'ok',
-    detail: `number ${crl.number}, next update ${timeLeft(crl.nextUpdate, now())}`,
+  try {
+    const crl = await crls.current()
+    return {
+      check: 'crl',
+      state: 'ok',
+      detail: `number ${crl.number}, next update ${timeLeft(crl.nextUpdate, now())}`,
+    }
+  } catch (error) {
+    return failure('crl', error)
   }
 }
 
@@ -193,10 +217,15 @@ async function tokenChecks(
   terminal: Terminal,
   options: CheckOptions,
 ): Promise<Check[]> {
-  const token =
-    options.tokenFile === undefined
-      ? (await discoverBearerToken(terminal)).token
-      : await readTokenFile(options.tokenFile)
+  let token: string
+  try {
+    token =
+      options.tokenFile === undefined
+        ? (await discoverBearerToken(terminal)).token
+        : await readTokenFile(options.tokenFile)
+  } catch (error) {
+    return [failure('token', error)]
+  }
   const explained = await explainToken(token, service.verifier, service.now())
   const checks = explained.map(({ check: name, ok, detail, remedy }): Check => ({
     check: `token ${name}`,
@@ -206,15 +235,20 @@ async function tokenChecks(
   }))
   if (checks.some(({ state }) => state === 'failed')) return checks
   const verified = await service.verifier.verify(token)
-  const rules = [...service.issuing.services.values()].map(({ id, authz }): Check => {
-    const { allowed, reason, remedy } = authorise(authz, verified)
-    return {
-      check: `token for service ${id}`,
-      state: allowed ? 'ok' : 'warning',
-      detail: reason,
-      ...(remedy === undefined ? {} : { remedy }),
-    }
-  })
+  const answers = [...service.issuing.services.values()].map(({ id, authz, enabled }) => ({
+    id,
+    ...(enabled
+      ? authorise(authz, verified)
+      : { allowed: false, reason: 'disabled', remedy: `services.${id}.enabled` }),
+  }))
+  // Another service may be for other people; a token that none takes is what somebody asks about.
+  const refused = answers.some(({ allowed }) => allowed) ? 'warning' : 'failed'
+  const rules = answers.map(({ id, allowed, reason, remedy }): Check => ({
+    check: `token for service ${id}`,
+    state: allowed ? 'ok' : refused,
+    detail: reason,
+    ...(remedy === undefined ? {} : { remedy }),
+  }))
   return [...checks, ...rules]
 }
 

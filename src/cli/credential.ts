@@ -5,7 +5,7 @@ import { presentCredential } from '../api/native.ts'
 import { readReason, revokeCredential } from '../domain/credentials.ts'
 import type { AuditRecord, CredentialView, Origin } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
-import { wholeNumber } from './ca.ts'
+import { wholeNumber } from './duration.ts'
 import {
   facts,
   type OperatorOptions,
@@ -17,7 +17,6 @@ import {
 
 interface ListOptions extends OperatorOptions {
   readonly service?: string
-  readonly subject?: string
   readonly active?: boolean
   readonly limit?: number
   readonly after?: string
@@ -70,7 +69,14 @@ export function auditCommand(terminal: Terminal): Command {
   return new Command('audit')
     .description('the newest decisions on record: issued, refused, revoked')
     .option('--refused', 'only refusals')
-    .option('--limit <N>', 'at most so many', wholeNumber, 50)
+    .option('--limit <N>', 'at most so many (1 to 1000)', wholeNumber, 50)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tts audit --refused            # who was turned away, and by which check
+  tts audit --json --limit 1000`,
+    )
     .action((_options, self: Command) => audit(terminal, self.optsWithGlobals()))
 }
 

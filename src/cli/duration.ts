@@ -1,5 +1,23 @@
-/** Times on the command line. */
+/** Numbers and times on the command line. */
 import { TtsError } from '../errors.ts'
+
+/** @throws {TtsError} `invalid_request` */
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text))
+    throw new TtsError('invalid_request', `"${text}" is not a whole number`)
+  return Number(text)
+}
+
+/**
+ * Seconds that something may take, 1 to 3600.
+ *
+ * @throws {TtsError} `invalid_request`
+ */
+export function waitSeconds(text: string): number {
+  const seconds = wholeNumber(text)
+  if (seconds >= 1 && seconds <= 3600) return seconds
+  throw new TtsError('invalid_request', `"${text}" is not a time to wait; write 1 to 3600 seconds`)
+}
 
 /**
  * Seconds from `3600`, `45m`, `12h`, `4d`, or `96:00` as grid-proxy-init's -valid takes it.

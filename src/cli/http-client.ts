@@ -21,16 +21,25 @@ export interface ClientResponse {
 
 const MAX_RESPONSE_BYTES = 1024 * 1024
 
+/**
+ * A token goes over TLS, or does not leave this machine.
+ *
+ * @throws {TtsError} `invalid_request`
+ */
+export function requireSafeToken(url: URL): void {
+  if (url.protocol === 'https:' || ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname))
+    return
+  throw new TtsError(
+    'invalid_request',
+    `${url.origin} is plain http: the token would cross the network in clear; use https`,
+  )
+}
+
 /** @throws {TtsError} `provider_unavailable` when the service cannot be reached in time */
 export async function send(wanted: ClientRequest): Promise<ClientResponse> {
   const { url, method, headers, body, certificateAuthorities, timeoutMs } = wanted
+  requireSafeToken(url)
   const secure = url.protocol === 'https:'
-  if (!secure && !['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname)) {
-    throw new TtsError(
-      'invalid_request',
-      `${url.origin} is plain http: the token would cross the network in clear; use https`,
-    )
-  }
   const options = {
     method,
     headers:
@@ -64,23 +73,36 @@ export async function send(wanted: ClientRequest): Promise<ClientResponse> {
   })
 }
 
+const untrusted = 'its certificate is not from a CA that is trusted here'
+
+/** What codes of connections and of TLS mean. */
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'it closed the connection',
+  ENOTFOUND: 'there is no such host',
+  EAI_AGAIN: 'the name of the host cannot be looked up now',
+  TimeoutError: 'it did not answer in time',
+  ABORT_ERR: 'it did not answer in time',
+  EPROTO: 'it does not speak TLS there',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS there',
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
+}
+
 function unreachable(url: URL, cause: Error): TtsError {
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.name
-  const why =
-    {
-      ECONNREFUSED: 'nothing listens there',
-      ENOTFOUND: 'there is no such host',
-      TimeoutError: 'it did not answer in time',
-      ABORT_ERR: 'it did not answer in time',
-      SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is not from a CA that is trusted here',
-      DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is not from a CA that is trusted here',
-      UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is not from a CA that is trusted here',
-    }[code] ?? code
+  const why = reasons[code] ?? code
   return new TtsError('provider_unavailable', `the service ${url.origin} cannot be used: ${why}`, {
     cause,
-    remedy: why.includes('trusted')
-      ? 'name the CA of the server with --cacert FILE'
-      : 'check --url (or TTS_URL), and that `tts serve` runs there',
+    remedy:
+      why === untrusted
+        ? 'name the CA of the server with --cacert FILE'
+        : 'check --url (or TTS_URL), and that `tts serve` runs there',
   })
 }
 
@@ -91,8 +113,22 @@ export function refusalOf(response: ClientResponse): TtsError {
   const detail =
     typeof problem['detail'] === 'string' ? problem['detail'] : `HTTP status ${response.status}`
   const id = typeof problem['request_id'] === 'string' ? ` (request ${problem['request_id']})` : ''
-  const about = typeof problem['check'] === 'string' ? { check: problem['check'] } : {}
-  return new TtsError(codeFor(code, response.status), `the service refused: ${detail}${id}`, about)
+  const remedy = remedyFor(response)
+  const message = `the service refused: ${detail}${id}`.replace(/[^\P{Cc}\n]/gu, '?')
+  return new TtsError(codeFor(code, response.status), message, {
+    ...(typeof problem['check'] === 'string' ? { check: problem['check'] } : {}),
+    ...(remedy === undefined ? {} : { remedy }),
+  })
+}
+
+function remedyFor({ status, headers }: ClientResponse): string | undefined {
+  const after = headers['retry-after']
+  if (status === 401 || status === 403)
+    return 'get a token as the message wants it; the operator sees more with `tts check --token` and in the log'
+  if (status < 500 && status !== 429) return undefined
+  return typeof after === 'string' && /^\d{1,6}$/.test(after)
+    ? `try again in ${after} seconds`
+    : 'try again later; the operator finds the request in the log'
 }
 
 function readProblem(body: string): Record<string, unknown> {
@@ -111,7 +147,10 @@ function codeFor(code: string, status: number): TtsErrorCode {
     [403, 'access_denied'],
     [404, 'not_found'],
     [429, 'limit_reached'],
+    // Of a proxy in front, when the service does not answer it.
+    [502, 'overloaded'],
     [503, 'overloaded'],
+    [504, 'overloaded'],
   ]
   if (code === 'invalid_csr') return code
   return byStatus.find(([known]) => known === status)?.[1] ?? 'internal'

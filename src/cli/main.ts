@@ -13,7 +13,7 @@ const terminal: Terminal = {
   environment: process.env,
   uid: process.getuid?.() ?? 0,
   now: () => new Date(),
-  out: (text) => void process.stdout.write(text),
+  out: (result) => void process.stdout.write(result),
   note: (text) => void process.stderr.write(`${text}\n`),
   exitWith: (code) => {
     exitCode = code
@@ -24,9 +24,11 @@ const terminal: Terminal = {
 const packageFile = fileURLToPath(new URL('../../../package.json', import.meta.url))
 const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `tts credential list | head`: the reader has gone, which is no error.
-  process.exit(error.code === 'EPIPE' ? 0 : 1)
-})
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // `tts credential list | head`: the reader has gone, which is no error.
+    process.exit(error.code === 'EPIPE' ? 0 : 1)
+  })
+}
 const code = await runProgram(createProgram(terminal, version), process.argv.slice(2), terminal)
 process.exitCode = exitCode ?? code

@@ -12,6 +12,12 @@ export function masterKeyCommand(terminal: Terminal): Command {
   command
     .command('rotate')
     .description('put a new master key first in its file and encrypt all held keys under it')
+    .addHelpText(
+      'after',
+      `
+Example:
+  tts master-key rotate && systemctl restart tts`,
+    )
     .action((_options, self: Command) => rotate(terminal, self.optsWithGlobals()))
   return command
 }

@@ -1,4 +1,5 @@
 /** The command line as one tree of commands. */
+import type { EventEmitter } from 'node:events'
 import { Command, CommanderError } from 'commander'
 import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../errors.ts'
@@ -26,6 +27,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
     )
     .option('--json', 'for scripts, where a command has results')
     .showHelpAfterError('(run it with --help to see what it takes)')
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.note(text.trimEnd()),
@@ -34,6 +36,13 @@ export function createProgram(terminal: Terminal, version: string): Command {
     .description('proxy files: make one from a token, look at one')
     .addCommand(proxyInitCommand(terminal))
     .addCommand(proxyInfoCommand(terminal))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
+  tts proxy info --explain`,
+    )
   for (const command of [
     serveCommand(terminal),
     checkCommand(terminal),
@@ -63,6 +72,9 @@ function inherit(command: Command): void {
   command.exitOverride()
   for (const child of command.commands) {
     child.copyInheritedSettings(command)
+    // A command without examples of its own says where there are some.
+    if ((child as unknown as EventEmitter).listenerCount('afterHelp') === 0)
+      child.addHelpText('after', `\nExamples: tts ${command.name()} --help`)
     inherit(child)
   }
 }

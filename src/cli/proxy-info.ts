@@ -38,11 +38,10 @@ export function proxyInfoCommand(terminal: Terminal): Command {
       'directory of trust anchors that the doctor looks at; else X509_CERT_DIR, ~/.globus/certificates, /etc/grid-security/certificates',
     )
     .option(
-      '--valid TIME',
+      '--valid <TIME>',
       'exit 1 unless the proxy lives at least so long, for example 12h',
       duration,
     )
-    .option('--json', 'for scripts')
     .addHelpText(
       'after',
       `
@@ -54,8 +53,8 @@ Examples:
   tts proxy info --valid 12h && echo good for half a day
   tts proxy info --explain --trust-anchors /etc/grid-security/certificates gwms_proxy`,
     )
-    .action((file: string | undefined, options: InfoOptions) =>
-      info(terminal, file ?? proxyPath(terminal), options),
+    .action((file: string | undefined, _options, self: Command) =>
+      info(terminal, file ?? proxyPath(terminal), self.optsWithGlobals()),
     )
 }
 

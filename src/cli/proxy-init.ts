@@ -1,4 +1,5 @@
 /** `tts proxy init`: token in, proxy file out; the key is made here and never travels. */
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import { createCsr } from '../../ca/csr.ts'
@@ -8,8 +9,8 @@ import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { TtsError } from '../errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { writePrivateFile } from '../files/private-file.ts'
-import { refusalOf, send } from './http-client.ts'
-import { duration } from './duration.ts'
+import { refusalOf, requireSafeToken, send } from './http-client.ts'
+import { duration, waitSeconds } from './duration.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
 
 interface InitOptions {
@@ -38,8 +39,8 @@ export function proxyInitCommand(terminal: Terminal): Command {
     )
     .option('-o, --out <FILE>', 'where the proxy goes; else X509_USER_PROXY, else /tmp/x509up_u$ID')
     .option(
-      '-l, --lifetime TIME',
-      'life of the proxy: seconds, or 45m, 12h, 4d; else what the service gives',
+      '-l, --lifetime <TIME>',
+      'life of the proxy: seconds, or 45m, 12h, 4d, 96:00; else what the service gives',
       duration,
     )
     .addOption(
@@ -55,7 +56,7 @@ export function proxyInitCommand(terminal: Terminal): Command {
     )
     .option('--service <ID>', 'another service than `proxy`')
     .option('--cacert <FILE>', "CAs that the service's own TLS certificate may be from, in PEM")
-    .option('--timeout <SECONDS>', 'how long the service may take', Number, 60)
+    .option('--timeout <SECONDS>', 'how long the service may take', waitSeconds, 60)
     .option('-q, --quiet', 'print nothing when it works')
     .addHelpText(
       'after',
@@ -68,6 +69,10 @@ Examples:
 }
 
 async function init(terminal: Terminal, options: InitOptions): Promise<void> {
+  // What may be wrong here comes before the key, which takes a moment to make.
+  const url = requestUrl(terminal, options)
+  const certificateAuthorities =
+    options.cacert === undefined ? undefined : await readAuthorities(options.cacert)
   const token =
     options.tokenFile === undefined
       ? (await discoverBearerToken(terminal)).token
@@ -75,7 +80,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
   const privateKey = await generatePrivateKey(options.keyType)
   const csr = await createCsr([], createSigner(privateKey))
   const response = await send({
-    url: requestUrl(terminal, options),
+    url,
     method: 'POST',
     headers: {
       authorization: `Bearer ${token}`,
@@ -83,8 +88,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
       accept: 'application/x-pem-file',
     },
     body: csr,
-    certificateAuthorities:
-      options.cacert === undefined ? undefined : await readFile(options.cacert, 'utf8'),
+    certificateAuthorities,
     timeoutMs: options.timeout * 1000,
   })
   if (response.status !== 200) throw refusalOf(response)
@@ -111,12 +115,28 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
   }
 }
 
+/** PEM text with at least one certificate, the first of which can be read. */
+async function readAuthorities(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new TtsError('not_found', `the file ${path} cannot be read: ${cause.code ?? 'error'}`, {
+      cause,
+    })
+  })
+  try {
+    void new X509Certificate(text)
+    return text
+  } catch (cause) {
+    throw new TtsError('invalid_request', `${path} holds no certificate in PEM`, { cause })
+  }
+}
+
 function requestUrl(terminal: Terminal, options: InitOptions): URL {
   const base = options.url ?? terminal.environment['TTS_URL'] ?? 'http://127.0.0.1:8080'
   if (!URL.canParse(base) || !/^https?:/.test(base)) {
     throw new TtsError('invalid_request', `"${base}" is not an http or https URL`)
   }
   const url = new URL('v1/proxies', base.endsWith('/') ? base : `${base}/`)
+  requireSafeToken(url)
   const parameters: readonly (readonly [string, string | undefined])[] = [
     ['proxy_type', options.type],
     ['lifetime_seconds', options.lifetime?.toString()],

@@ -25,13 +25,22 @@ Examples:
 async function run(terminal: Terminal, options: OperatorOptions): Promise<void> {
   const loaded = await configurationFor(terminal, options)
   const log = createLog({ level: loaded.configuration.log.level, name: 'tts' })
+  // From the first moment: a new CA takes seconds to make, and the first process of a container does not hear SIGTERM
+  // at all without a handler.
+  const askedToStop = whenAskedToStop()
   const running = await serve(loaded, log)
-  await new Promise<void>((resolve, reject) => {
+  await askedToStop
+  await running.stop()
+}
+
+/** The first signal asks, the second ends the program at once. */
+function whenAskedToStop(): Promise<void> {
+  return new Promise((resolve) => {
     let asked = false
     const stop = (): void => {
       if (asked) process.exit(1)
       asked = true
-      running.stop().then(resolve, reject)
+      resolve()
     }
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)

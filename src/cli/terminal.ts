@@ -2,14 +2,16 @@
 import type { Logger } from 'pino'
 import { type Environment, type LoadedConfiguration, loadConfiguration } from '../config/load.ts'
 import { type Core, openCore } from '../compose.ts'
+import { TtsError } from '../errors.ts'
+import { authorityExists } from '../files/authority-files.ts'
 import { createLog } from '../log.ts'
 
 export interface Terminal {
   readonly environment: Environment
   readonly uid: number
   readonly now: () => Date
-  /** Results, for people or (`--json`) for scripts. */
-  out(text: string): void
+  /** Results, for people or (`--json`) for scripts; bytes for `--der`. */
+  out(result: string | Uint8Array): void
   /** Messages about the work. */
   note(text: string): void
   /** Ends the program with this code when the command is over. */
@@ -55,6 +57,11 @@ export async function withCore<T>(
   work: (core: Core) => Promise<T>,
 ): Promise<T> {
   const loaded = await configurationFor(terminal, options)
+  if (!authorityExists(loaded.dataDirectory)) {
+    throw new TtsError('configuration', `there is no CA in ${loaded.dataDirectory} yet`, {
+      remedy: 'name the right configuration with --config FILE, or make a CA with `tts ca init`',
+    })
+  }
   const core = await openCore(
     loaded,
     { log: quietLog(terminal), now: terminal.now },

@@ -1,5 +1,6 @@
 /** WLCG bearer token discovery: where a token lies on a machine. */
-import { open } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { TtsError } from '../errors.ts'
 
 /** A token, and where it was found (for messages; never log the token). */
@@ -36,10 +37,7 @@ export async function discoverBearerToken(surroundings: TokenSurroundings): Prom
     (directory) => `${directory}/bt_u${uid}`,
   )
   for (const place of places) {
-    const token = await readTokenFile(place).catch((error: unknown) => {
-      if (error instanceof TtsError && error.check === 'no_token_file') return undefined
-      throw error
-    })
+    const token = await readOwnTokenFile(place, uid)
     if (token !== undefined) return { token, source: place }
   }
   throw new TtsError(
@@ -58,29 +56,61 @@ export async function discoverBearerToken(surroundings: TokenSurroundings): Prom
  * @throws {TtsError} `missing_token`
  */
 export async function readTokenFile(path: string): Promise<string> {
-  const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
-    throw new TtsError(
-      'missing_token',
-      `the token file ${path} cannot be read: ${cause.code ?? 'error'}`,
-      {
-        cause,
-        ...(cause.code === 'ENOENT' ? { check: 'no_token_file' } : {}),
-      },
-    )
-  })
+  const file = await open(path, 'r').catch((cause: unknown) => unreadable(path, cause))
   try {
-    const { buffer, bytesRead } = await file.read(
-      Buffer.alloc(MAX_TOKEN_FILE_BYTES + 1),
-      0,
-      MAX_TOKEN_FILE_BYTES + 1,
-      null,
-    )
-    const token = buffer.toString('utf8', 0, bytesRead).trim()
-    if (bytesRead > MAX_TOKEN_FILE_BYTES || token === '' || /\s/.test(token)) {
-      throw new TtsError('missing_token', `the token file ${path} does not hold exactly one token`)
-    }
-    return token
+    return await readToken(file, path)
   } finally {
     await file.close()
   }
 }
+
+/**
+ * Reads a token from a place that nobody named; undefined when there is no file. Anybody can put a file into /tmp: what
+ * belongs to somebody else, or is no plain file, is not taken for the user's token.
+ */
+async function readOwnTokenFile(path: string, uid: number): Promise<string | undefined> {
+  // O_NONBLOCK: opening a FIFO must not hang.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK
+  const file = await open(path, flags).catch((cause: unknown) =>
+    codeOf(cause) === 'ENOENT' ? undefined : unreadable(path, cause),
+  )
+  try {
+    const found = await file?.stat()
+    if (file === undefined || found === undefined) return undefined
+    if (!found.isFile() || (found.uid !== uid && found.uid !== 0)) {
+      throw new TtsError('missing_token', `${path} is not a plain file of yours`, {
+        remedy: 'remove it, or name the file with your token with --token-file',
+      })
+    }
+    return await readToken(file, path)
+  } finally {
+    await file?.close()
+  }
+}
+
+async function readToken(file: FileHandle, path: string): Promise<string> {
+  const buffer = Buffer.alloc(MAX_TOKEN_FILE_BYTES + 1)
+  let length = 0
+  // A pipe, as of `--token-file <(oidc-token iam)`, gives its content in pieces.
+  while (length < buffer.length) {
+    const { bytesRead } = await file
+      .read(buffer, length, buffer.length - length, null)
+      .catch((cause: unknown) => unreadable(path, cause))
+    if (bytesRead === 0) break
+    length += bytesRead
+  }
+  const token = buffer.toString('utf8', 0, length).trim()
+  if (length > MAX_TOKEN_FILE_BYTES || token === '' || /\s/.test(token))
+    throw new TtsError('missing_token', `the token file ${path} does not hold exactly one token`)
+  return token
+}
+
+function unreadable(path: string, cause: unknown): never {
+  const message = `the token file ${path} cannot be read: ${codeOf(cause) ?? 'error'}`
+  throw new TtsError('missing_token', message, { cause })
+}
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined

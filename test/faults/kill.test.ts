@@ -1,10 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseSync } from '@photostructure/sqlite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -16,29 +16,18 @@ import {
   type IdentityProvider,
   startIdentityProvider,
 } from '../../demo/identity-provider/server.ts'
+import { compilePrograms, type Programs } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
 
 const ROUNDS = 4
 const CLIENTS = 12
-const root = resolve(import.meta.dirname, '../..')
 let directory = ''
+let programs: Programs | undefined
 let provider: IdentityProvider
 
-// Node 20 does not run TypeScript: the child is compiled, with what it imports, beside a link to the packages.
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'tts-faults-'))
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-  writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
-  const compilerOptions = {
-    noEmit: false,
-    noCheck: true,
-    rootDir: root,
-    outDir: join(directory, 'out'),
-  }
-  const files = [join(root, 'test/faults/kill-entry.ts')]
-  const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files }
-  writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
-  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', directory], { stdio: 'pipe' })
+  programs = compilePrograms(['test/faults/kill-entry.ts'])
   provider = await startIdentityProvider()
   const defaults = testConfiguration(provider)
   writeFileSync(
@@ -59,6 +48,7 @@ beforeAll(async () => {
   )
 })
 afterAll(async () => {
+  programs?.remove()
   await provider.close()
   rmSync(directory, { recursive: true, force: true })
 })
@@ -69,7 +59,7 @@ interface Started {
 }
 
 async function start(): Promise<Started> {
-  const entry = join(directory, 'out/test/faults/kill-entry.js')
+  const entry = programs?.path('test/faults/kill-entry.ts') ?? ''
   const child = spawn(process.execPath, [entry, join(directory, 'tts.yaml')], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })

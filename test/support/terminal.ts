@@ -1,0 +1,46 @@
+/** The command line in this process: a terminal that keeps what it is told, and one run of `tts` on it. */
+import { createProgram, runProgram } from '../../src/cli/program.ts'
+import type { Terminal } from '../../src/cli/terminal.ts'
+
+export interface TtsRunOptions {
+  readonly environment?: Readonly<Record<string, string | undefined>>
+  /** Numeric id of the user; ours when left out. */
+  readonly uid?: number
+  readonly now?: () => Date
+  /** Stands for `/tmp` where tokens are looked for. */
+  readonly temporaryDirectory?: string
+}
+
+/** What one run of `tts` did. */
+export interface TtsRun {
+  readonly code: number
+  readonly out: string
+  readonly bytes: Buffer
+  readonly notes: string
+}
+
+/** Runs `tts` with these words as src/cli/main.ts does, with nothing of this process's environment. */
+export async function runTts(
+  words: readonly string[],
+  { environment = {}, uid, now, ...surroundings }: TtsRunOptions = {},
+): Promise<TtsRun> {
+  const results: Buffer[] = []
+  let notes = ''
+  let exitCode: number | undefined
+  const terminal: Terminal & { readonly temporaryDirectory?: string } = {
+    environment,
+    uid: uid ?? process.getuid?.() ?? 0,
+    now: now ?? (() => new Date()),
+    out: (result) => void results.push(Buffer.from(result)),
+    note: (text) => {
+      notes += `${text}\n`
+    },
+    exitWith: (code) => {
+      exitCode = code
+    },
+    ...surroundings,
+  }
+  const code = await runProgram(createProgram(terminal, '0.0.0-test'), words, terminal)
+  const bytes = Buffer.concat(results)
+  return { code: exitCode ?? code, out: bytes.toString(), bytes, notes }
+}
