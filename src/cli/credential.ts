@@ -5,7 +5,7 @@ import { presentCredential } from '../api/native.ts'
 import { readReason, revokeCredential } from '../domain/credentials.ts'
 import type { AuditRecord, CredentialView, Origin } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
-import { wholeNumber } from './duration.ts'
+import { pageSize } from './duration.ts'
 import {
   facts,
   type OperatorOptions,
@@ -30,7 +30,7 @@ export function credentialCommand(terminal: Terminal): Command {
     .description('the newest credentials')
     .option('--service <ID>', 'only those of this service')
     .option('--active', 'only those that live and are not revoked')
-    .option('--limit <N>', 'at most so many (1 to 1000)', wholeNumber, 50)
+    .option('--limit <N>', 'at most so many (1 to 1000)', pageSize, 50)
     .option('--after <ID>', 'continue after this credential')
     .action((_options, self: Command) => list(terminal, self.optsWithGlobals()))
 
@@ -69,7 +69,7 @@ export function auditCommand(terminal: Terminal): Command {
   return new Command('audit')
     .description('the newest decisions on record: issued, refused, revoked')
     .option('--refused', 'only refusals')
-    .option('--limit <N>', 'at most so many (1 to 1000)', wholeNumber, 50)
+    .option('--limit <N>', 'at most so many (1 to 1000)', pageSize, 50)
     .addHelpText(
       'after',
       `

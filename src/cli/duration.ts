@@ -9,6 +9,17 @@ export function wholeNumber(text: string): number {
 }
 
 /**
+ * How many lines are wanted, 1 to 1000.
+ *
+ * @throws {TtsError} `invalid_request`
+ */
+export function pageSize(text: string): number {
+  const size = wholeNumber(text)
+  if (size >= 1 && size <= 1000) return size
+  throw new TtsError('invalid_request', `"${text}" is no number from 1 to 1000`)
+}
+
+/**
  * Seconds that something may take, 1 to 3600.
  *
  * @throws {TtsError} `invalid_request`

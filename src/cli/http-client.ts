@@ -123,8 +123,10 @@ export function refusalOf(response: ClientResponse): TtsError {
 
 function remedyFor({ status, headers }: ClientResponse): string | undefined {
   const after = headers['retry-after']
-  if (status === 401 || status === 403)
-    return 'get a token as the message wants it; the operator sees more with `tts check --token` and in the log'
+  if (status === 401)
+    return 'get a new token that is meant for this service; its operator sees more with `tts check --token`'
+  if (status === 403)
+    return "ask the service's operator, whom `tts check --token` tells which rule it was"
   if (status < 500 && status !== 429) return undefined
   return typeof after === 'string' && /^\d{1,6}$/.test(after)
     ? `try again in ${after} seconds`

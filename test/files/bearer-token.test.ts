@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import { execFileSync } from 'node:child_process'
+import { chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { TtsError } from '../../src/errors.ts'
+import { discoverBearerToken, readTokenFile } from '../../src/files/bearer-token.ts'
+
+const uid = process.getuid?.() ?? 0
+const name = `bt_u${uid}`
+let directory = ''
+let runtime = ''
+let temporary = ''
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'tts-token-'))
+  runtime = join(directory, 'runtime')
+  temporary = join(directory, 'tmp')
+  for (const each of [runtime, temporary]) mkdirSync(each)
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+function put(path: string, text: string | Buffer): string {
+  writeFileSync(path, text, { mode: 0o600 })
+  return path
+}
+
+const discover = (environment: Record<string, string | undefined> = {}, user = uid) =>
+  discoverBearerToken({ environment, uid: user, temporaryDirectory: temporary })
+
+async function refusal(found: Promise<unknown>): Promise<TtsError> {
+  const error: unknown = await found.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof TtsError)) throw new Error(`wanted a TtsError, found ${String(error)}`)
+  expect(error.code).toBe('missing_token')
+  return error
+}
+
+describe('discovery', () => {
+  test('looks at its places in the order of the WLCG document', async () => {
+    const named = put(join(directory, 'named'), 'from-named\n')
+    put(join(runtime, name), 'from-runtime')
+    put(join(temporary, name), 'from-tmp')
+    const all = {
+      BEARER_TOKEN: ' from-environment\n',
+      BEARER_TOKEN_FILE: named,
+      XDG_RUNTIME_DIR: runtime,
+    }
+    expect(await discover(all)).toEqual({ token: 'from-environment', source: 'BEARER_TOKEN' })
+    expect(await discover({ ...all, BEARER_TOKEN: ' ' })).toEqual({
+      token: 'from-named',
+      source: named,
+    })
+    expect(await discover({ XDG_RUNTIME_DIR: runtime })).toEqual({
+      token: 'from-runtime',
+      source: join(runtime, name),
+    })
+    rmSync(join(runtime, name))
+    const last = { token: 'from-tmp', source: join(temporary, name) }
+    expect(await discover({ XDG_RUNTIME_DIR: runtime })).toEqual(last)
+    expect(await discover({ BEARER_TOKEN: undefined, XDG_RUNTIME_DIR: '' })).toEqual(last)
+  })
+
+  test('finds nothing and names every place', async () => {
+    const { message, remedy } = await refusal(discover({ XDG_RUNTIME_DIR: runtime }))
+    expect(message).toContain('BEARER_TOKEN, BEARER_TOKEN_FILE')
+    expect(message).toContain(join(runtime, name))
+    expect(message).toContain(join(temporary, name))
+    expect(remedy).toContain('--token-file')
+  })
+
+  test('a file that a variable names and that is not there is an error, no reason to go on', async () => {
+    put(join(temporary, name), 'from-tmp')
+    const { message } = await refusal(discover({ BEARER_TOKEN_FILE: join(directory, 'none') }))
+    expect(message).toBe(`the token file ${join(directory, 'none')} cannot be read: ENOENT`)
+  })
+
+  test('a file in the runtime directory that holds no token is an error too', async () => {
+    put(join(temporary, name), 'from-tmp')
+    put(join(runtime, name), '\n')
+    const { message } = await refusal(discover({ XDG_RUNTIME_DIR: runtime }))
+    expect(message).toContain('does not hold exactly one token')
+  })
+
+  test('a directory or a FIFO in /tmp is refused at once', { timeout: 2000 }, async () => {
+    mkdirSync(join(temporary, name))
+    expect((await refusal(discover())).message).toContain('is not a plain file of yours')
+    rmSync(join(temporary, name), { recursive: true })
+    execFileSync('mkfifo', [join(temporary, name)])
+    expect((await refusal(discover())).message).toContain('is not a plain file of yours')
+  })
+
+  test('a file that somebody else put into /tmp is not taken', async () => {
+    const user = uid === 0 ? 0 : uid + 1
+    const path = put(join(temporary, `bt_u${user}`), 'planted')
+    if (uid === 0) chownSync(path, 65_534, 65_534)
+    const { message, remedy } = await refusal(discover({}, user))
+    expect(message).toBe(`${path} is not a plain file of yours`)
+    expect(remedy).toContain('remove it')
+    expect(message).not.toContain('planted')
+  })
+
+  test('a link to a file of one’s own is followed', async () => {
+    symlinkSync(put(join(directory, 'named'), 'linked'), join(temporary, name))
+    expect((await discover()).token).toBe('linked')
+  })
+})
+
+describe('token files', () => {
+  test.for([
+    { title: 'an empty one', content: '' },
+    { title: 'white space alone', content: ' \n\t' },
+    { title: 'two tokens', content: 'one two' },
+    { title: 'two lines', content: 'one\ntwo\n' },
+    { title: 'one that is too long', content: Buffer.alloc(70_000, 0x61) },
+  ])('$title is refused, and not shown', async ({ content }) => {
+    const secret = randomBytes(12).toString('hex')
+    const path = put(join(directory, 'token'), content)
+    const { message } = await refusal(readTokenFile(path))
+    expect(message).toBe(`the token file ${path} does not hold exactly one token`)
+    const two = put(join(directory, 'token'), `${secret} ${secret}`)
+    expect(JSON.stringify(await refusal(readTokenFile(two)))).not.toContain(secret)
+  })
+
+  test('white space around the token is no part of it', async () => {
+    const path = put(join(directory, 'token'), '\n  a-token \r\n')
+    expect(await readTokenFile(path)).toBe('a-token')
+  })
+
+  test('a directory is refused with the reason', async () => {
+    expect((await refusal(readTokenFile(directory))).message).toContain('EISDIR')
+  })
+
+  test('a pipe that gives the token in pieces is read to its end', async () => {
+    const path = join(directory, 'pipe')
+    execFileSync('mkfifo', [path])
+    const script = `(printf first-; sleep 0.05; printf second) > '${path}'`
+    const token = readTokenFile(path)
+    execFileSync('sh', ['-c', `${script} &`], { stdio: 'ignore' })
+    expect(await token).toBe('first-second')
+  })
+})
