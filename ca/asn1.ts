@@ -92,9 +92,16 @@ export function nullValue(): Asn1Node {
   return create(Tag.null, '')
 }
 
-/** OBJECT IDENTIFIER from its dotted form. */
+const oidNodes = new Map<string, Asn1Node>()
+const MAX_OID_NODES = 256
+
+/** OBJECT IDENTIFIER from its dotted form. Nodes never change, so that the few that are in use are made once. */
 export function oid(dotted: string): Asn1Node {
-  return create(Tag.oid, binary(oidBytes(dotted)))
+  const known = oidNodes.get(dotted)
+  if (known) return known
+  const node = create(Tag.oid, binary(oidBytes(dotted)))
+  if (oidNodes.size < MAX_OID_NODES) oidNodes.set(dotted, node)
+  return node
 }
 
 /** OCTET STRING. */

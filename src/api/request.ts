@@ -1,5 +1,5 @@
 /** What every request gets: an id, a logger, a deadline, a place among those under way; and its bearer token. */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { TtsError } from '../errors.ts'
@@ -95,9 +95,7 @@ function checkBounds(
 /** An id given by a proxy in front is kept when it is harmless, so that one id goes through all logs. */
 function requestId(request: Request): string {
   const given = request.get('x-request-id')
-  return given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given)
-    ? given
-    : randomBytes(12).toString('base64url')
+  return given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : randomUUID()
 }
 
 /** The signal costs a timer, which only requests that wait for somebody need: made at first use. */
