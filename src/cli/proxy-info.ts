@@ -133,7 +133,9 @@ async function readProxy(path: string): Promise<ReadFile> {
     },
   )
   try {
-    const { mode, uid, size } = await file.stat()
+    const found = await file.stat()
+    const { mode, uid, size } = found
+    if (!found.isFile()) throw new TtsError('invalid_request', `${path} is not a plain file`)
     if (size > MAX_PROXY_FILE_LENGTH)
       throw new TtsError('invalid_request', `${path} is too long to be a proxy file`)
     const text = await file.readFile('latin1')
