@@ -1,0 +1,148 @@
+/** The README's main job as a newcomer runs it, less the installation: the demo as a process of its own. */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { parseProxyFile } from '../../ca/proxy-file.ts'
+import { describeProxy } from '../../ca/proxy-info.ts'
+import { describeWithTools } from '../support/grid-tools.ts'
+import {
+  compilePrograms,
+  type Programs,
+  runToEnd,
+  type Started,
+  startProgram,
+} from '../support/programs.ts'
+
+const run = promisify(execFile)
+let programs: Programs
+let directory = ''
+const path = (name: string): string => join(directory, name)
+const started: Started[] = []
+beforeAll(() => {
+  programs = compilePrograms(['demo/main.ts', 'src/cli/main.ts'])
+  directory = mkdtempSync(join(tmpdir(), 'tts-demo-command-'))
+})
+afterEach(async () => {
+  for (const { child, ended } of started.splice(0)) {
+    child.kill('SIGKILL')
+    await ended
+  }
+})
+afterAll(() => {
+  programs.remove()
+  rmSync(directory, { recursive: true, force: true })
+})
+const demo = (): string => programs.path('demo/main.ts')
+
+const modeOf = (name: string): string => (statSync(path(name)).mode & 0o777).toString(8)
+
+describe('once', () => {
+  test('leaves proxy and trust anchors in DIR, and prints the facts', async () => {
+    const { code, out, err } = await runToEnd(demo(), ['--once', '--dir', path('kept')])
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    expect(modeOf('kept/gwms_proxy')).toBe('600')
+    expect(modeOf('kept/token')).toBe('600')
+    expect(modeOf('kept/trust-anchors')).toBe('755')
+    expect(readdirSync(path('kept/trust-anchors')).length).toBeGreaterThan(5)
+
+    const file = parseProxyFile(readFileSync(path('kept/gwms_proxy'), 'utf8'))
+    const facts = describeProxy(file, { now: new Date(), path: path('kept/gwms_proxy') })
+    expect(facts.identity).toMatch(/^\/C=EU\/O=INDIGO\/OU=TTS\/CN=9e499e0e-\S+@indigo-iam-test$/)
+    for (const fact of [
+      `subject  : ${facts.subject}`,
+      `issuer   : ${facts.issuer}`,
+      `identity : ${facts.identity}`,
+      'type     : RFC 3820 compliant impersonation proxy',
+      'strength : 2048 bits',
+      `path     : ${path('kept/gwms_proxy')}`,
+    ])
+      expect(out).toContain(`   ${fact}\n`)
+    expect(out).toMatch(/^ {3}timeleft : (96:00:00|95:59:\d\d) {2}\(4\.0 days\)$/m)
+    for (const step of ['1', '2', '3', '4', '5'])
+      expect(out).toMatch(new RegExp(`^${step}\\. `, 'm'))
+    expect(out).not.toContain(readFileSync(path('kept/token'), 'utf8').trim())
+    expect(out).not.toContain('PRIVATE KEY')
+
+    // The doctor agrees.
+    const explain = ['proxy', 'info', '--explain', '--trust-anchors', path('kept/trust-anchors')]
+    const cli = programs.path('src/cli/main.ts')
+    const doctor = await runToEnd(cli, [...explain, path('kept/gwms_proxy')])
+    expect(doctor).toMatchObject({ code: 0, err: '' })
+  })
+})
+
+describeWithTools('until Ctrl-C', ['curl', 'openssl'], () => {
+  test('the lines that it prints work as they stand; it ends cleanly', async () => {
+    // A blank in the path: what is printed is quoted.
+    const words = ['--dir', path('a demo')]
+    const running = startProgram(demo(), words, { cwd: directory })
+    started.push(running)
+    await running.says(/\/metrics\n$/)
+    const lines = running
+      .stdout()
+      .split('\n')
+      .map((line) => line.trim())
+    const shell = (line: string) =>
+      run('sh', ['-c', line.replaceAll('/tmp/my_', `${directory}/my_`)], { timeout: 20_000 })
+    const line = (pattern: RegExp): string => lines.find((each) => pattern.test(each)) ?? 'false'
+
+    await shell(line(/^\(umask 077; curl .* -o \/tmp\/my_proxy\)$/))
+    expect(modeOf('my_proxy')).toBe('600')
+    const { certificates, privateKey } = parseProxyFile(readFileSync(path('my_proxy'), 'utf8'))
+    expect(certificates).toHaveLength(2)
+    expect(privateKey).toBeDefined()
+
+    await shell(line(/^openssl req /))
+    const byCsr = await shell(line(/^curl .*--data-binary/))
+    expect(byCsr.stdout).toMatch(/^-----BEGIN CERTIFICATE-----/)
+    expect(byCsr.stdout).not.toContain('PRIVATE KEY')
+    const listed = await shell(line(/^curl .*\/v1\/credentials$/))
+    expect((JSON.parse(listed.stdout) as { credentials: object[] }).credentials).toHaveLength(3)
+    expect((await shell(line(/^openssl verify /))).stdout).toMatch(/gwms_proxy: OK\n$/)
+    expect((await shell(line(/^curl -s .*\/metrics$/))).stdout).toContain(
+      'tts_credentials_issued_total',
+    )
+    const doctor = line(/^node dist\/src\/cli\/main\.js /).replace(
+      'node dist/src/cli/main.js',
+      `'${process.execPath}' '${programs.path('src/cli/main.ts')}'`,
+    )
+    expect((await shell(doctor)).stdout).toContain('relying parties known here would accept it')
+
+    const url = /(http:\/\/127\.0\.0\.1:\d+)\/ca\//.exec(running.stdout())?.[1] ?? ''
+    const issuer = /1\. An identity provider[^\n]*\n +(\S+)/.exec(running.stdout())?.[1] ?? ''
+    running.child.kill('SIGINT')
+    expect(await running.ended).toBe(0)
+    expect(running.stderr()).toBe('')
+    for (const gone of [url, issuer]) await expect(fetch(gone)).rejects.toThrow('fetch failed')
+    expect(existsSync(path('a demo/gwms_proxy'))).toBe(true)
+  })
+
+  test('without --dir nothing is left, also after an impatient Ctrl-C', async () => {
+    const TMPDIR = mkdtempSync(path('tmp-'))
+    const running = startProgram(demo(), [], { env: { TMPDIR } })
+    started.push(running)
+    await running.says(/1\. An identity provider starts/)
+    running.child.kill('SIGINT')
+    expect(await running.ended).toBe(0)
+    expect(running.stdout()).toContain(`path     : ${TMPDIR}/tts-demo-`)
+    expect(readdirSync(TMPDIR)).toEqual([])
+  })
+})
+
+test('--help says what it does, and starts nothing', async () => {
+  const { code, out, err } = await runToEnd(demo(), ['--help'])
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+  expect(out).toMatch(/^Usage: npm run demo/)
+  for (const option of ['--once', '--dir DIR']) expect(out).toContain(option)
+  expect(out).not.toContain('1. ')
+})
+
+test.for([['--twice'], ['--dir']])('%j is wrong usage', async (words) => {
+  const { code, out, err } = await runToEnd(demo(), words)
+  expect({ code, out }).toEqual({ code: 2, out: '' })
+  expect(err).toContain('Usage: npm run demo')
+  expect(err).not.toContain('    at ')
+})
