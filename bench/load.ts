@@ -16,10 +16,8 @@ export interface LoadResult {
   /** First failed answer's head, to say why. */
   readonly firstFailure: string | undefined
   readonly seconds: number
-  readonly perSecond: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
+  /** Milliseconds, of the answers that succeeded. */
+  readonly latencies: readonly number[]
 }
 
 /** Sends requests on each connection one after another for the time given; every answer must be whole and a 200. */
@@ -50,19 +48,8 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     }),
   )
   const seconds = (performance.now() - started) / 1000
-  latencies.sort((left, right) => left - right)
-  const at = (share: number): number =>
-    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? Number.NaN
   const { failed, firstFailure } = tally
-  return {
-    succeeded: latencies.length,
-    failed,
-    firstFailure,
-    seconds,
-    perSecond: latencies.length / seconds,
-    p50: at(0.5),
-    p99: at(0.99),
-  }
+  return { succeeded: latencies.length, failed, firstFailure, seconds, latencies }
 }
 
 class Connection {

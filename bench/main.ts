@@ -13,12 +13,13 @@ import { stringify } from 'yaml'
 import { createCsr } from '../ca/csr.ts'
 import { createSigner, generatePrivateKey } from '../ca/key.ts'
 import { type IdentityProvider, startIdentityProvider } from '../demo/identity-provider/server.ts'
-import { load, type LoadResult } from './load.ts'
+import { load, type LoadOptions, type LoadResult } from './load.ts'
 
 const AUDIENCE = 'https://tts.bench'
 const IDENTITIES = 20
 const CONNECTIONS = 32
-const SECONDS = Number(process.argv[2] ?? 6)
+const SECONDS = Number(process.argv[2] ?? 8)
+const RAW_SECONDS = 1.5
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -75,6 +76,8 @@ async function startService(
       providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE] } },
       services: { proxy: { authz: { allow } } },
       limits: {
+        // Keys made ahead would be made while the machine's own rate is measured.
+        key_pool_size: 0,
         requests_per_second_per_address: 1e6,
         burst_per_address: 1e6,
         credentials_per_second_per_identity: 1e6,
@@ -151,19 +154,39 @@ function cpuOf(path: string): number {
   }
 }
 
-function report(
-  name: string,
-  result: LoadResult & { readonly cpu: CpuSeconds },
-  raw: number,
-): void {
-  const { succeeded, failed, perSecond, p50, p99 } = result
-  const perRequest = (seconds: number): string =>
-    ((seconds * 1000) / succeeded).toFixed(2).padStart(9)
-  say(
-    `${name.padEnd(44)} ${String(succeeded).padStart(7)} ${String(failed).padStart(6)} ${perSecond.toFixed(0).padStart(8)} ${(perSecond / raw).toFixed(3).padStart(7)} ${p50.toFixed(1).padStart(8)} ${p99.toFixed(1).padStart(8)} ${perRequest(result.cpu.all)} ${perRequest(result.cpu.main)}`,
-  )
-  if (result.firstFailure !== undefined)
-    say(`   first failure: ${result.firstFailure.split('\r\n')[0]}`)
+/** What one scenario gave, all rounds together. */
+interface Outcome {
+  readonly results: readonly LoadResult[]
+  /** The machine's own rate, measured before each round and after the last. */
+  readonly raw: readonly number[]
+  readonly cpu: CpuSeconds
+}
+
+function report(name: string, { results, raw, cpu }: Outcome): void {
+  const sum = (values: readonly number[]): number =>
+    values.reduce((total, value) => total + value, 0)
+  const count = sum(results.map(({ succeeded }) => succeeded))
+  const perSecond = count / sum(results.map(({ seconds }) => seconds))
+  const rawMean = sum(raw) / raw.length
+  const latencies = results
+    .flatMap((result) => result.latencies)
+    .sort((left, right) => left - right)
+  const at = (share: number): number =>
+    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? Number.NaN
+  const cells = [
+    String(count),
+    String(sum(results.map(({ failed }) => failed))),
+    perSecond.toFixed(0),
+    rawMean.toFixed(rawMean < 100 ? 1 : 0),
+    (perSecond / rawMean).toFixed(3),
+    at(0.5).toFixed(1),
+    at(0.99).toFixed(1),
+    ((cpu.all * 1000) / count).toFixed(2),
+    ((cpu.main * 1000) / count).toFixed(2),
+  ]
+  say(`${name.padEnd(38)}${cells.map((cell) => cell.padStart(9)).join('')}`)
+  const failure = results.find(({ firstFailure }) => firstFailure !== undefined)?.firstFailure
+  if (failure !== undefined) say(`   first failure: ${failure.split('\r\n')[0]}`)
 }
 
 async function main(): Promise<void> {
@@ -178,63 +201,79 @@ async function main(): Promise<void> {
         createCsr([], createSigner(await generatePrivateKey('rsa-2048'))),
       ),
     )
-    const raw = await rawSignaturesPerSecond(3)
-    const keys = await rawKeysPerSecond(3)
-    say(
-      `raw RSA-2048 signatures, all cores: ${raw.toFixed(0)} /s;  raw RSA-2048 key pairs, all cores: ${keys.toFixed(1)} /s\n`,
-    )
-    say(
-      `${'POST /v1/proxies'.padEnd(44)}   count failed       /s   ratio  p50 (ms) p99 (ms)  CPU (ms) main (ms)`,
-    )
+    const heads = [
+      'count',
+      'failed',
+      '/s',
+      'raw /s',
+      'ratio',
+      'p50 ms',
+      'p99 ms',
+      'CPU ms',
+      'main ms',
+    ]
+    say(`${'POST /v1/proxies'.padEnd(38)}${heads.map((head) => head.padStart(9)).join('')}`)
     for (const kind of ['rsa-2048', 'ec-p256']) {
       const service = await startService(directory, provider, kind)
       try {
-        await measure(service, { kind, csrs, raw, keys, bearers: tokens(provider) })
+        await measure(service, { kind, csrs, bearers: tokens(provider) })
       } finally {
         await stopService(service)
       }
     }
-    say(
-      `\nratio: to the raw signatures (with a CSR) or to the raw key pairs (keys made by the service)`,
-    )
-    say(
-      `raw RSA-2048 signatures again, at the end: ${(await rawSignaturesPerSecond(3)).toFixed(0)} /s`,
-    )
+    say(`
+raw: RSA-2048 signatures a second by node:crypto on all cores (with a CSR), or RSA-2048 key pairs (keys made by the
+service), measured in turn with the service: the machine's speed may change from one second to the next.
+CPU: of the service for one proxy, all threads; main: of the thread that runs JavaScript.`)
   } finally {
     await provider.close()
     await rm(directory, { recursive: true, force: true })
   }
 }
 
+const ROUNDS = 4
+
 async function measure(
-  { port, child }: Service,
+  service: Service,
   about: {
     readonly kind: string
     readonly csrs: readonly string[]
-    readonly raw: number
-    readonly keys: number
     readonly bearers: readonly string[]
   },
 ): Promise<void> {
-  const { kind, csrs, raw, keys, bearers } = about
-  const run = async (requests: readonly Buffer[], connections: number, seconds: number) => {
-    const before = cpuSeconds(child.pid ?? 0)
-    const result = await load({
-      host: '127.0.0.1',
-      port,
-      requests,
-      connections,
-      durationMs: seconds * 1000,
-    })
-    const after = cpuSeconds(child.pid ?? 0)
-    return { ...result, cpu: { all: after.all - before.all, main: after.main - before.main } }
-  }
-  const withCsr = bearers.flatMap((token) => csrs.map((csr) => requestBytes(port, token, csr)))
+  const { kind, csrs, bearers } = about
+  const target = { host: '127.0.0.1', port: service.port }
+  const withCsr = bearers.flatMap((token) =>
+    csrs.map((csr) => requestBytes(service.port, token, csr)),
+  )
   // First the EECs are made and the code gets warm; this is not counted.
-  await run(withCsr, CONNECTIONS, 8)
-  report(`with a CSR, EEC key ${kind}`, await run(withCsr, CONNECTIONS, SECONDS), raw)
-  const bare = bearers.map((token) => requestBytes(port, token, ''))
-  report(`key made by the service, EEC key ${kind}`, await run(bare, 8, SECONDS), keys)
+  await load({ ...target, requests: withCsr, connections: CONNECTIONS, durationMs: 8000 })
+  const durationMs = (SECONDS * 1000) / ROUNDS
+  const csrLoad = { ...target, requests: withCsr, connections: CONNECTIONS, durationMs }
+  report(`with a CSR, EEC key ${kind}`, await rounds(service, csrLoad, rawSignaturesPerSecond))
+  const bare = bearers.map((token) => requestBytes(service.port, token, ''))
+  const keyLoad = { ...target, requests: bare, connections: 8, durationMs }
+  report(`key by the service, EEC key ${kind}`, await rounds(service, keyLoad, rawKeysPerSecond))
+}
+
+/** The machine's own rate and the service's, in turn. */
+async function rounds(
+  { child }: Service,
+  options: LoadOptions,
+  rawRate: (seconds: number) => Promise<number>,
+): Promise<Outcome> {
+  const results: LoadResult[] = []
+  const raw = [await rawRate(RAW_SECONDS)]
+  const cpu = { all: 0, main: 0 }
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const before = cpuSeconds(child.pid ?? 0)
+    results.push(await load(options))
+    const after = cpuSeconds(child.pid ?? 0)
+    cpu.all += after.all - before.all
+    cpu.main += after.main - before.main
+    raw.push(await rawRate(RAW_SECONDS))
+  }
+  return { results, raw, cpu }
 }
 
 await main()

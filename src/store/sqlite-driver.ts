@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { DatabaseSyncInstance, StatementSyncInstance } from '@photostructure/sqlite'
 import {
   CompiledQuery,
   SqliteAdapter,
@@ -10,15 +9,14 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
+import type { SqliteConnection } from './sqlite-connection.ts'
 import { isBusy, unavailable } from './store-error.ts'
 
-const STATEMENT_CACHE = 200
-
 /** One SQLite connection as a Kysely dialect. A locked database is waited for without blocking the event loop. */
-export function sqliteDialect(database: DatabaseSyncInstance, timeoutMs: number): Dialect {
+export function sqliteDialect(connection: SqliteConnection, timeoutMs: number): Dialect {
   return {
     createAdapter: () => new TransactionalDdlAdapter(),
-    createDriver: () => new SqliteConnectionDriver(database, timeoutMs),
+    createDriver: () => new SqliteDriver(connection, timeoutMs),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   }
@@ -30,14 +28,14 @@ export function sqliteDialect(database: DatabaseSyncInstance, timeoutMs: number)
  * @throws TtsError `store_unavailable` after `timeoutMs`.
  */
 export async function retryWhileBusy<Value>(
-  action: () => Value,
+  action: () => Promise<Value>,
   timeoutMs: number,
 ): Promise<Value> {
   const end = performance.now() + timeoutMs
   let pauseMs = 1
   for (;;) {
     try {
-      return action()
+      return await action()
     } catch (error) {
       if (!isBusy(error)) throw error
       if (performance.now() > end) throw unavailable(error)
@@ -54,15 +52,15 @@ class TransactionalDdlAdapter extends SqliteAdapter {
   }
 }
 
-class SqliteConnectionDriver implements Driver {
-  readonly #connection: SqliteConnection
-  readonly #database: DatabaseSyncInstance
+class SqliteDriver implements Driver {
+  readonly #connection: StatementRunner
+  readonly #close: () => Promise<void>
   #last: Promise<void> = Promise.resolve()
   #release: () => void = () => undefined
 
-  constructor(database: DatabaseSyncInstance, timeoutMs: number) {
-    this.#database = database
-    this.#connection = new SqliteConnection(database, timeoutMs)
+  constructor(connection: SqliteConnection, timeoutMs: number) {
+    this.#connection = new StatementRunner(connection, timeoutMs)
+    this.#close = () => connection.close()
   }
 
   async init(): Promise<void> {}
@@ -82,16 +80,23 @@ class SqliteConnectionDriver implements Driver {
   /** IMMEDIATE: the write lock is taken (and waited for) here, never in the middle of a transaction. */
   async beginTransaction(): Promise<void> {
     await this.#connection.executeQuery(CompiledQuery.raw('begin immediate'))
+    this.#connection.inTransaction = true
   }
 
   async commitTransaction(): Promise<void> {
     await this.#connection.executeQuery(CompiledQuery.raw('commit'))
+    this.#connection.inTransaction = false
   }
 
   async rollbackTransaction(): Promise<void> {
-    // A full disk makes SQLite roll back by itself.
-    if (this.#database.isTransaction)
+    this.#connection.inTransaction = false
+    try {
       await this.#connection.executeQuery(CompiledQuery.raw('rollback'))
+    } catch (error) {
+      // A full disk makes SQLite roll back by itself; there is then nothing left to roll back.
+      if (!(error instanceof Error) || !error.message.includes('no transaction is active'))
+        throw error
+    }
   }
 
   async releaseConnection(): Promise<void> {
@@ -99,27 +104,22 @@ class SqliteConnectionDriver implements Driver {
   }
 
   async destroy(): Promise<void> {
-    if (this.#database.isOpen) this.#database.close()
+    await this.#close()
   }
 }
 
-interface PreparedStatement {
-  readonly statement: StatementSyncInstance
-  readonly returnsRows: boolean
-}
-
-class SqliteConnection implements DatabaseConnection {
-  readonly #database: DatabaseSyncInstance
+class StatementRunner implements DatabaseConnection {
+  readonly #connection: SqliteConnection
   readonly #timeoutMs: number
-  readonly #statements = new Map<string, PreparedStatement>()
+  inTransaction = false
 
-  constructor(database: DatabaseSyncInstance, timeoutMs: number) {
-    this.#database = database
+  constructor(connection: SqliteConnection, timeoutMs: number) {
+    this.#connection = connection
     this.#timeoutMs = timeoutMs
   }
 
   async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
-    if (this.#database.isTransaction) return this.#run(query)
+    if (this.inTransaction) return this.#run(query)
     return await retryWhileBusy(() => this.#run<Row>(query), this.#timeoutMs)
   }
 
@@ -128,27 +128,8 @@ class SqliteConnection implements DatabaseConnection {
     throw new TypeError('streaming is not used on SQLite')
   }
 
-  #run<Row>({ sql, parameters }: CompiledQuery): QueryResult<Row> {
-    const { statement, returnsRows } = this.#prepare(sql)
-    if (returnsRows) return { rows: statement.all(...parameters) as Row[] }
-    const { changes } = statement.run(...parameters)
-    return { rows: [], numAffectedRows: BigInt(changes) }
-  }
-
-  #prepare(sql: string): PreparedStatement {
-    const known = this.#statements.get(sql)
-    if (known !== undefined) {
-      // Put last again: the first of the map is the one that was not used for longest.
-      this.#statements.delete(sql)
-      this.#statements.set(sql, known)
-      return known
-    }
-    const statement = this.#database.prepare(sql)
-    const prepared = { statement, returnsRows: statement.columns().length > 0 }
-    this.#statements.set(sql, prepared)
-    const oldest = this.#statements.keys().next()
-    if (this.#statements.size > STATEMENT_CACHE && oldest.done !== true)
-      this.#statements.delete(oldest.value)
-    return prepared
+  async #run<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    const { rows, changes } = await this.#connection.execute(sql, parameters)
+    return { rows: rows as Row[], numAffectedRows: BigInt(changes) }
   }
 }

@@ -1,17 +1,14 @@
 import { constants } from 'node:fs'
 import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
 import { Kysely } from 'kysely'
 import { TtsError } from '../errors.ts'
 import { refuseSharedMode } from '../files/private-file.ts'
+import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
 import type { Database, Tables } from './tables.ts'
 
-/**
- * How long SQLite itself waits for another process, blocking the event loop; after that the driver waits without
- * blocking. Short, because a lock is mostly held for one commit.
- */
+/** How long SQLite itself waits for another process; after that the driver tries again until the store's own deadline. */
 const BUSY_TIMEOUT_MS = 5
 
 /**
@@ -22,19 +19,19 @@ const BUSY_TIMEOUT_MS = 5
 export async function openSqlite(path: string, timeoutMs: number): Promise<Database> {
   await ensurePrivateDatabaseFile(path)
   const writer = await openConnection(path, timeoutMs)
-  const reader = await openConnection(path, timeoutMs).catch((error: unknown) => {
-    writer.close()
+  const reader = await openConnection(path, timeoutMs).catch(async (error: unknown) => {
+    await writer.close()
     throw error
   })
-  reader.exec('pragma query_only = on')
+  await reader.execute('pragma query_only = on')
   const writes = new Kysely<Tables>({ dialect: sqliteDialect(writer, timeoutMs) })
   const reads = new Kysely<Tables>({ dialect: sqliteDialect(reader, timeoutMs) })
   const destroy = async (): Promise<void> => {
     await reads.destroy()
     await writes.destroy()
     // Kysely closes nothing when it was never used.
-    if (reader.isOpen) reader.close()
-    if (writer.isOpen) writer.close()
+    await reader.close()
+    await writer.close()
   }
   return { kind: 'sqlite', reads, writes, timeoutMs, destroy }
 }
@@ -59,17 +56,16 @@ async function ensurePrivateDatabaseFile(path: string): Promise<void> {
   refuseSharedMode(path, found.mode)
 }
 
-async function openConnection(path: string, timeoutMs: number): Promise<DatabaseSyncInstance> {
-  let database: DatabaseSyncInstance | undefined
+async function openConnection(path: string, timeoutMs: number): Promise<SqliteConnection> {
+  const connection = openSqliteConnection(path, BUSY_TIMEOUT_MS)
   try {
-    const opened = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
-    database = opened
-    await retryWhileBusy(() => opened.exec('pragma journal_mode = wal'), timeoutMs)
+    await retryWhileBusy(() => connection.execute('pragma journal_mode = wal'), timeoutMs)
     // FULL: a commit is on the disk when it returns, not only at the next checkpoint.
-    opened.exec('pragma synchronous = full; pragma foreign_keys = on')
-    return opened
+    await connection.execute('pragma synchronous = full')
+    await connection.execute('pragma foreign_keys = on')
+    return connection
   } catch (error) {
-    database?.close()
+    await connection.close().catch(() => undefined)
     throw cannotOpen(path, error)
   }
 }

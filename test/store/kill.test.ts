@@ -27,7 +27,7 @@ beforeAll(() => {
       outDir: join(directory, 'out'),
     },
     include: [],
-    files: [join(root, 'test/store/kill-child.ts')],
+    files: [join(root, 'test/store/kill-child.ts'), join(root, 'src/store/sqlite-worker.mjs')],
   }
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
   execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', directory], { stdio: 'pipe' })

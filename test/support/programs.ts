@@ -19,7 +19,8 @@ export function compilePrograms(sources: readonly string[]): Programs {
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
   const outDir = join(directory, 'dist')
   const compilerOptions = { noEmit: false, noCheck: true, rootDir: root, outDir }
-  const files = sources.map((source) => join(root, source))
+  // No import names the body of a thread.
+  const files = [...sources, 'src/store/sqlite-worker.mjs'].map((source) => join(root, source))
   const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files }
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
   copyFileSync(join(root, 'package.json'), join(directory, 'package.json'))
