@@ -106,6 +106,7 @@ async function startedPort(logFile: string, child: ChildProcess): Promise<number
     if (line !== undefined) return Number(new URL((JSON.parse(line) as { url: string }).url).port)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  child.kill('SIGKILL')
   throw new Error(`the service did not start; its log is in ${logFile}`)
 }
 

@@ -11,7 +11,7 @@ export function configurationOf(state: ProviderState): Configuration {
   return {
     adapter: createMemoryAdapter(),
     clients: state.clients.metadata,
-    jwks: { keys: [state.keys.idTokenJwk() as { kty: string }] },
+    jwks: { keys: [state.keys.idTokenJwk()] },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     responseTypes: ['code'],
     scopes: SCOPES,

@@ -56,6 +56,8 @@ export function createCrlKeeper({
 
   const isDue = (crl: CrlRecord, revocations: number): boolean =>
     crl.revocations < revocations ||
+    // Made while the clock was ahead: relying parties refuse a CRL that has not begun.
+    crl.thisUpdate > now() ||
     now().getTime() - crl.thisUpdate.getTime() >=
       (settings.refreshSeconds + BACKDATE_SECONDS) * 1000
 

@@ -177,7 +177,10 @@ export interface Store {
   ping(): Promise<void>
   close(): Promise<void>
 
-  findIdentity(key: { readonly issuer: string; readonly sub: string }): Promise<Identity | undefined>
+  findIdentity(key: {
+    readonly issuer: string
+    readonly sub: string
+  }): Promise<Identity | undefined>
   /**
    * The identity's record; made with the first candidate name that no other identity was ever given. Safe when
    * called at once by several processes: all get the same record. Throws `conflict` when no candidate is free.
@@ -189,7 +192,11 @@ export interface Store {
   ): Promise<Identity>
 
   /** The held EEC of the identity that lives longest and is neither revoked nor ended at `now`. */
-  findHeldEndEntity(identityId: string, now: Date, keyKind: string): Promise<HeldEndEntity | undefined>
+  findHeldEndEntity(
+    identityId: string,
+    now: Date,
+    keyKind: string,
+  ): Promise<HeldEndEntity | undefined>
   /** Records an EEC together with its encrypted key and an audit line; durable when the promise is fulfilled. */
   recordEndEntity(identityId: string, endEntity: HeldEndEntity, audit: AuditRecord): Promise<void>
 
@@ -203,7 +210,10 @@ export interface Store {
 
   listCredentials(filter: CredentialFilter): Promise<readonly CredentialView[]>
   findCredential(id: string, identityId?: string): Promise<CredentialView | undefined>
-  listAudit(filter: { readonly limit?: number; readonly outcome?: 'allowed' | 'refused' }): Promise<readonly AuditRecord[]>
+  listAudit(filter: {
+    readonly limit?: number
+    readonly outcome?: 'allowed' | 'refused'
+  }): Promise<readonly AuditRecord[]>
 
   /** Revokes the EEC under a credential, and so everything that stands on it. Throws `not_found`. */
   revoke(request: RevocationRequest): Promise<Revocation>
@@ -217,7 +227,10 @@ export interface Store {
    */
   createCrl(
     keepAfter: Date,
-    build: (number: number, revoked: readonly RevokedCertificate[]) => Promise<Omit<CrlRecord, 'number' | 'revocations'>>,
+    build: (
+      number: number,
+      revoked: readonly RevokedCertificate[],
+    ) => Promise<Omit<CrlRecord, 'number' | 'revocations'>>,
   ): Promise<CrlRecord>
 
   /** Removes the keys of EECs that have ended, and audit lines older than `auditBefore`. Certificates stay on record. */

@@ -42,7 +42,7 @@ function run(sql, parameters) {
   // Rows come as objects without prototype, which no message can carry.
   if (returnsRows)
     return { rows: statement.all(...parameters).map((row) => ({ ...row })), changes: 0 }
-  return { rows: [], changes: Number(statement.run(...parameters).changes) }
+  return { rows: [], changes: statement.run(...parameters).changes }
 }
 
 /** @param {unknown} error */

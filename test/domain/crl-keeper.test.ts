@@ -87,6 +87,16 @@ describe('current', () => {
     expect(made()).toBe(1)
   })
 
+  test('one that was made while the clock was ahead is replaced', async () => {
+    const { keeper, advance } = crlWorld()
+    advance(10 * DAY_MS)
+    await keeper.current()
+    advance(-10 * DAY_MS)
+    const crl = await keeper.current()
+    expect(crl.number).toBe(2)
+    expect(crl.thisUpdate.getTime()).toBeLessThan(begin.getTime())
+  })
+
   test('a revocation makes the next one due', async () => {
     const { keeper, revoke } = crlWorld()
     await keeper.current()
