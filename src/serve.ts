@@ -58,6 +58,11 @@ export async function serve(
       stopping: () => stopping,
     }
     const listening = await listen(createApp(dependencies), listenOptions(loaded, log))
+    // Else it would go on listening, without records behind it, when the second address cannot be had.
+    close = async () => {
+      await listening.close(0)
+      await service.close()
+    }
     const plain = await listenPlainly(dependencies, loaded, log)
     const ends = [core.crls.watch(), watchRecords(service)]
     log.info({ event: 'service.started', url: listening.url, plainUrl: plain?.url }, 'listening')

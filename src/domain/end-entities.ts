@@ -8,9 +8,11 @@ import type { Authority } from '../../ca/authority.ts'
 import { fingerprint, readCertificate } from '../../ca/certificate.ts'
 import { type EndEntityProfile, issueEndEntity } from '../../ca/end-entity.ts'
 import { createSigner, type KeyKind } from '../../ca/key.ts'
+import { sameName } from '../../ca/name.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import type { EndEntity } from '../../ca/proxy.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
+import { verifyIssued } from '../../ca/signature.ts'
 import { nestedValidity } from '../../ca/validity.ts'
 import type { KeyPool } from './key-pool.ts'
 import type { HeldEndEntity, Identity, Origin, Store } from './records.ts'
@@ -56,9 +58,9 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
     origin: Origin,
   ): Promise<EndEntity> {
     const held = await store.findHeldEndEntity(identity.id, now(), keyKind)
-    if (held && issuedBy(held, authority)) {
-      const endEntity = openEndEntity(held)
-      if (lastsFor(endEntity, lifetimeSeconds)) return endEntity
+    const endEntity = held && openEndEntity(held)
+    if (endEntity && issuedBy(endEntity, authority) && lastsFor(endEntity, lifetimeSeconds)) {
+      return endEntity
     }
     return makeEndEntity(dependencies, { identity, origin })
   }
@@ -86,10 +88,10 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
   }
 }
 
-/** A held EEC of a former CA certificate signs nothing any more: its proxies would not verify. */
-function issuedBy(held: HeldEndEntity, authority: Authority): boolean {
-  const authorityKeyId = authority.signer.publicKey.keyId
-  return held.certificateDer.includes(authorityKeyId)
+/** An EEC of a former CA signs nothing any more: its proxies would not verify. A renewed CA of the same key still counts. */
+function issuedBy(endEntity: EndEntity, { certificate }: Authority): boolean {
+  const held = endEntity.certificate
+  return sameName(held.issuer, certificate.subject) && verifyIssued(held, certificate)
 }
 
 function openEndEntity(held: HeldEndEntity): EndEntity {

@@ -57,9 +57,11 @@ export function createKeyPool(options: {
     if (!closed) ready.push(key)
     await refill()
   }
-  const timer = setInterval(() => void refill(), LOOK_INTERVAL_MS)
+  // A key that could not be made is tried again at the next look.
+  const look = (): void => void refill().catch(() => undefined)
+  const timer = setInterval(look, LOOK_INTERVAL_MS)
   timer.unref()
-  void refill()
+  look()
 
   return {
     async take(kind) {
