@@ -14,6 +14,7 @@ export type Asn1Node = ForgeNode
 
 const UNIVERSAL = 0x00
 const CONTEXT = 0x80
+const CONSTRUCTED = 0x20
 
 /** Universal tag numbers that X.509 uses (X.680 section 8.4). */
 export const Tag = {
@@ -170,7 +171,30 @@ export function preEncoded(der: Uint8Array): Asn1Node {
 
 /** The DER encoding of a node. */
 export function encode(node: Asn1Node): Buffer {
-  return Buffer.from(asn1.toDer(node).getBytes(), 'latin1')
+  return Buffer.from(der(node), 'latin1')
+}
+
+/**
+ * Tag, length and content (X.690 section 8.1) as a "binary string". Not forge's own writer, which takes every tag with the
+ * number 2 for an INTEGER, `[2] IMPLICIT` as well, and cuts a leading zero octet off it.
+ */
+function der({ tagClass, type, constructed, value }: Asn1Node): string {
+  const content =
+    typeof value === 'string'
+      ? type === Tag.bmpString
+        ? Buffer.from(value, 'utf16le').swap16().toString('latin1') // the parser makes characters of these
+        : value
+      : value.map(der).join('')
+  const tag = tagClass | (constructed ? CONSTRUCTED : 0) | type
+  return String.fromCharCode(tag, ...lengthOctets(content.length)) + content
+}
+
+/** The length in the fewest octets (X.690 section 10.1). */
+function lengthOctets(length: number): number[] {
+  if (length < 0x80) return [length]
+  const octets: number[] = []
+  for (let rest = length; rest > 0; rest >>>= 8) octets.unshift(rest & 0xff)
+  return [0x80 | octets.length, ...octets]
 }
 
 // ---------------------------------------------------------------- reading
@@ -197,8 +221,19 @@ export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_B
   } catch (cause) {
     throw new CaError('malformed', `${what} is not a single, whole DER value`, { cause })
   }
-  if (!encode(node).equals(bytes)) throw new CaError('malformed', `${what} is not canonical DER`)
+  if (!integersAreMinimal(node) || !encode(node).equals(bytes))
+    throw new CaError('malformed', `${what} is not canonical DER`)
   return node
+}
+
+/** True when no INTEGER or ENUMERATED in the node could be written in fewer octets (X.690 section 8.3.2). */
+function integersAreMinimal(node: Asn1Node): boolean {
+  if (typeof node.value !== 'string') return node.value.every(integersAreMinimal)
+  if (!hasTag(node, Tag.integer) && !hasTag(node, Tag.enumerated)) return true
+  if (node.value.length < 2) return true
+  const first = node.value.charCodeAt(0)
+  const second = node.value.charCodeAt(1)
+  return !((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))
 }
 
 const describe = (node: Asn1Node): string =>

@@ -23,7 +23,6 @@ declare module 'node-forge/lib/asn1.js' {
         maxDepth: number
       },
     ): ForgeNode
-    toDer(node: ForgeNode): { getBytes(): string }
   }
   const asn1: ForgeAsn1
   export default asn1

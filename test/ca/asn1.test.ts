@@ -62,11 +62,19 @@ function nested(levels: number, core: Buffer = Buffer.alloc(0)): Buffer {
 }
 
 describe('decode', () => {
+  test.for(['820200ff', '82020001', '8202ff80', '8202ffff', '8a020001', '1e0400410100'])(
+    'takes the octets of %s as they are: only an INTEGER may not begin with a needless one',
+    (octets) => {
+      expect(hex(decode(fromHex(octets), 'node'))).toBe(octets)
+    },
+  )
+
   test('gives back what encode wrote', () => {
     fc.assert(
       fc.property(asn1Node, (node) => {
         expect(bare(decode(encode(node), 'node'))).toEqual(bare(node))
       }),
+      { numRuns: 1000 },
     )
   })
 
@@ -107,6 +115,7 @@ describe('decode', () => {
     ['a length with a leading zero', '30 82 00 03 02 01 01'],
     ['an INTEGER with a needless zero', '02 02 00 01'],
     ['an INTEGER with needless ones', '02 02 ff 80'],
+    ['an ENUMERATED with a needless zero', '0a 02 00 01'],
     ['a trailing byte', '02 01 01 00'],
     ['two values', '02 01 01 02 01 01'],
     ['a child that is longer than its parent', '30 03 02 05 01'],
