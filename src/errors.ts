@@ -13,6 +13,8 @@ export type TtsErrorCode =
   | 'invalid_token' // a token, but not one that is valid here (RFC 6750 section 3.1)
   | 'insufficient_scope' // a valid token that lacks a scope (RFC 6750 section 3.1)
   | 'access_denied' // a valid token whose claims the service's rules do not let in
+  | 'grant_refused' // the OpenID provider refuses a token exchange, refresh or login, and will again
+  | 'delegation_ended' // renewal is over for good: a new token is needed
   | 'not_found'
   | 'conflict'
   | 'limit_reached' // too many requests

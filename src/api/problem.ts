@@ -23,6 +23,8 @@ const answers = {
     challenge: 'insufficient_scope',
   },
   access_denied: { status: 403, title: 'This is not allowed', challenge: '' },
+  grant_refused: { status: 403, title: 'The identity provider refuses' },
+  delegation_ended: { status: 410, title: 'The delegation has ended' },
   not_found: { status: 404, title: 'There is no such thing' },
   method_not_allowed: { status: 405, title: 'The method is not for this path' },
   not_acceptable: { status: 406, title: 'None of the formats asked for can be given' },

@@ -26,6 +26,8 @@ const byCode: Partial<Record<TtsErrorCode, number>> = {
   invalid_token: exitCodes.refused,
   insufficient_scope: exitCodes.refused,
   access_denied: exitCodes.refused,
+  grant_refused: exitCodes.refused,
+  delegation_ended: exitCodes.refused,
   limit_reached: exitCodes.unavailable,
   provider_unavailable: exitCodes.unavailable,
   store_unavailable: exitCodes.unavailable,

@@ -9,7 +9,7 @@ import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { TtsError } from '../errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { writePrivateFile } from '../files/private-file.ts'
-import { refusalOf, requireSafeToken, send } from './http-client.ts'
+import { refusalOf, requireSafeToken, send } from '../client/http-client.ts'
 import { duration, waitSeconds } from './duration.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
 

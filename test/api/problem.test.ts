@@ -21,6 +21,8 @@ const statuses = {
   invalid_token: 401,
   insufficient_scope: 403,
   access_denied: 403,
+  grant_refused: 403,
+  delegation_ended: 410,
   not_found: 404,
   method_not_allowed: 405,
   not_acceptable: 406,

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { refusalOf, requireSafeToken, send } from '../../src/cli/http-client.ts'
+import { refusalOf, requireSafeToken, send } from '../../src/client/http-client.ts'
 import { exitCodeOf } from '../../src/cli/exit-codes.ts'
 import { TtsError } from '../../src/errors.ts'
 import { freePort } from '../support/grid-site.ts'
