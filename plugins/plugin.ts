@@ -8,16 +8,68 @@ import type { z } from 'zod'
 import type { KeyKind, PublicKey } from '../ca/key.ts'
 import type { ProxyType } from '../ca/extensions.ts'
 
+/** Why a plugin gave no credential; decide on this, never on the text. */
+export type PluginErrorCode =
+  | 'invalid_parameters' // what the caller asked is not what the plugin takes
+  | 'refused' // the plugin says no, in its own words
+  | 'failed' // the fault is the plugin's: its answer is of no use, or there is none
+  | 'overloaded' // too many wait for the plugin
+  | 'timeout' // the plugin did not answer in time
+
+/** What an error of a plugin carries besides its code. */
+export interface PluginErrorOptions {
+  /** What went wrong in truth, for the log. Never shown to the caller. */
+  readonly cause?: unknown
+  /** Seconds after which the caller may try again. */
+  readonly retryAfterSeconds?: number
+}
+
 /** Why a plugin refuses a request; `message` is for the caller. */
 export class PluginError extends Error {
-  readonly code: 'invalid_parameters'
+  readonly code: PluginErrorCode
+  readonly retryAfterSeconds: number | undefined
 
-  constructor(code: 'invalid_parameters', message: string) {
-    super(message)
+  constructor(code: PluginErrorCode, message: string, options: PluginErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'PluginError'
     this.code = code
+    this.retryAfterSeconds = options.retryAfterSeconds
   }
 }
+
+/** Another login of the same person, which a plugin asked for. */
+export interface AdditionalLogin {
+  readonly providerId: string
+  readonly issuer: string
+  readonly sub: string
+  readonly claims: Readonly<Record<string, unknown>>
+  readonly accessToken: string | undefined
+}
+
+/** Who asks, as plugins that know identities are told. */
+export interface PluginCaller {
+  readonly issuer: string
+  readonly sub: string
+  /** Claims of token, introspection and UserInfo. */
+  readonly claims: Readonly<Record<string, unknown>>
+  /** Only where the service's settings pass it on. */
+  readonly accessToken: string | undefined
+  readonly additionalLogins: readonly AdditionalLogin[]
+}
+
+/** An answer: a credential, or the wish for a login at another provider, after which the request is made again. */
+export type PluginAnswer =
+  | {
+      readonly kind: 'credential'
+      readonly entries: readonly CredentialEntry[]
+      /** When it ends by itself; undefined where the plugin does not say. */
+      readonly notAfter: Date | undefined
+      /** What the caller should know though nothing failed, one sentence each. */
+      readonly warnings: readonly string[]
+      /** By which it is revoked later. */
+      readonly state: string | undefined
+    }
+  | { readonly kind: 'login'; readonly provider: string; readonly message: string }
 
 /** One thing to hand over, as WaTTS names them. */
 export interface CredentialEntry {
@@ -26,6 +78,9 @@ export interface CredentialEntry {
   readonly value: string
   /** File name to save the value under. */
   readonly saveAs?: string
+  /** Size in which a page may show the value, in lines and characters. */
+  readonly rows?: number
+  readonly cols?: number
 }
 
 /** What a plugin made. */
