@@ -1,0 +1,134 @@
+/** The data types of the SSH protocols (RFC 4251 section 5), written and read within bounds. */
+import { CaError } from '../errors.ts'
+
+/** A `string`: its length, then its bytes; text is written as UTF-8. */
+export function wireString(value: Uint8Array | string): Buffer {
+  const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+  return Buffer.concat([wireUint32(bytes.length), bytes])
+}
+
+/**
+ * A `uint32`.
+ *
+ * @throws {CaError} `bad_request`
+ */
+export function wireUint32(value: number): Buffer {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
+    throw new CaError('bad_request', 'a uint32 is a whole number below 2^32')
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+/**
+ * A `uint64`.
+ *
+ * @throws {CaError} `bad_request`
+ */
+export function wireUint64(value: bigint): Buffer {
+  if (value < 0n || value > 0xffffffffffffffffn)
+    throw new CaError('bad_request', 'a uint64 is a whole number below 2^64')
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64BE(value)
+  return bytes
+}
+
+/** An `mpint` that is not negative: no octet more than it takes, and 0 in front where the top bit would make it negative. */
+export function wireMpint(magnitude: Uint8Array): Buffer {
+  const first = magnitude.findIndex((octet) => octet !== 0)
+  const digits = first < 0 ? Buffer.alloc(0) : magnitude.subarray(first)
+  const sign = (digits[0] ?? 0) >= 0x80 ? Buffer.alloc(1) : Buffer.alloc(0)
+  return wireString(Buffer.concat([sign, digits]))
+}
+
+/**
+ * A `name-list`: names parted by commas.
+ *
+ * @throws {CaError} `bad_request` for a name that is empty, longer than 64 characters, or not of printable US-ASCII without comma
+ */
+export function wireNameList(names: readonly string[]): Buffer {
+  if (!names.every(isName))
+    throw new CaError('bad_request', 'a name is 1 to 64 printable characters without comma')
+  return wireString(names.join(','))
+}
+
+/** RFC 4251 section 6. */
+function isName(name: string): boolean {
+  return /^[!-+\--~]{1,64}$/.test(name)
+}
+
+/** What reads one value after the other out of bytes; each method throws CaError `malformed` where there is no such value. */
+export interface WireReader {
+  /** Bytes that are not read yet. */
+  readonly left: number
+  /** Bytes that are read already. */
+  readonly position: number
+  uint8(): number
+  uint32(): number
+  uint64(): bigint
+  /** Bytes of a `string` of at most `maxBytes`. */
+  string(maxBytes: number): Buffer
+  /** A `string` that is printable US-ASCII, blanks included. */
+  text(maxBytes: number): string
+  /** Magnitude of an `mpint` that is not negative and has no octet too many; of 0 it is empty. */
+  mpint(maxBytes: number): Buffer
+  names(maxBytes: number): readonly string[]
+  /** Refuses bytes behind the last value. */
+  end(): void
+}
+
+/**
+ * A reader over bytes.
+ *
+ * @param what names the structure in errors
+ */
+export function wireReader(bytes: Uint8Array, what: string): WireReader {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let position = 0
+  const refuse = (why: string): never => {
+    throw new CaError('malformed', `${what}: ${why}`)
+  }
+  const take = (count: number): Buffer => {
+    if (count > buffer.length - position) refuse('it ends too early')
+    position += count
+    return buffer.subarray(position - count, position)
+  }
+  const string = (maxBytes: number): Buffer => {
+    const length = take(4).readUInt32BE()
+    if (length > maxBytes) refuse(`a part has ${length} bytes; at most ${maxBytes} are taken`)
+    return take(length)
+  }
+  const text = (maxBytes: number): string => {
+    const value = string(maxBytes).toString('latin1')
+    return /^[ -~]*$/.test(value) ? value : refuse('a text is not printable US-ASCII')
+  }
+  return {
+    get left() {
+      return buffer.length - position
+    },
+    get position() {
+      return position
+    },
+    uint8: () => take(1).readUInt8(),
+    uint32: () => take(4).readUInt32BE(),
+    uint64: () => take(8).readBigUInt64BE(),
+    string,
+    text,
+    mpint: (maxBytes) => {
+      const content = string(maxBytes + 1)
+      const [first, second] = content
+      if (first === undefined) return content
+      if (first >= 0x80) refuse('a number is negative')
+      if (first === 0 && (second ?? 0) < 0x80) refuse('a number has leading zeros')
+      return first === 0 ? content.subarray(1) : content
+    },
+    names: (maxBytes) => {
+      const value = text(maxBytes)
+      const names = value === '' ? [] : value.split(',')
+      return names.every(isName) ? names : refuse('a list of names has one that is none')
+    },
+    end: () => {
+      if (position < buffer.length) refuse('there are bytes behind its end')
+    },
+  }
+}
