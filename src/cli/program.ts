@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../errors.ts'
 import { redactText } from '../log.ts'
+import { authzCommand } from './authz.ts'
 import { caCommand } from './ca.ts'
 import { checkCommand } from './check.ts'
 import { auditCommand, credentialCommand } from './credential.ts'
@@ -49,6 +50,7 @@ Examples:
     caCommand(terminal),
     credentialCommand(terminal),
     auditCommand(terminal),
+    authzCommand(terminal),
     proxy,
     masterKeyCommand(terminal),
   ]) {

@@ -8,11 +8,17 @@ import { TtsError } from '../errors.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { matchesWithinBounds } from './bounded-regexp.ts'
 
-/** What became of one condition of a rule. */
+/** What became of one condition of a rule. Holds the value of a claim: for the operator's own terminal, never for a log. */
 export interface ConditionTrace {
   readonly claim: string
   readonly operation: RuleOperation
+  /** What the rule asks for, as configured. */
+  readonly wanted: unknown
+  /** The value of the claim; undefined when there is none. */
+  readonly found: unknown
   readonly outcome: 'true' | 'false' | 'missing' | 'error'
+  /** Why it could not be evaluated, with the outcome `error`. */
+  readonly problem?: string
 }
 
 /** What became of one rule. */
@@ -98,26 +104,31 @@ function evaluateCondition(
   condition: ConditionSettings,
   claims: VerifiedToken['claims'],
 ): ConditionTrace[] {
-  const value = findClaim(claims, claim)
+  const found = findClaim(claims, claim)
   const operations = Object.keys(condition).filter(
     (name): name is RuleOperation => condition[name as RuleOperation] !== undefined,
   )
   return operations.map((operation) => ({
     claim,
     operation,
-    outcome: value === undefined ? 'missing' : outcomeOf(operation, condition, value),
+    wanted: condition[operation],
+    found,
+    ...(found === undefined ? missing : outcomeOf(operation, condition, found)),
   }))
 }
+
+const missing = { outcome: 'missing' } as const
 
 function outcomeOf(
   operation: RuleOperation,
   condition: ConditionSettings,
   value: unknown,
-): ConditionTrace['outcome'] {
+): Pick<ConditionTrace, 'outcome' | 'problem'> {
   try {
-    return perform(operation, condition, value) ? 'true' : 'false'
-  } catch {
-    return 'error'
+    return { outcome: perform(operation, condition, value) ? 'true' : 'false' }
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : 'unknown error'
+    return { outcome: 'error', problem }
   }
 }
 
@@ -140,7 +151,7 @@ function perform(operation: RuleOperation, condition: ConditionSettings, value: 
 }
 
 function asString(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError('the claim is not a string')
+  if (typeof value !== 'string') throw new TypeError('the claim is not text')
   return value
 }
 
@@ -159,12 +170,13 @@ export function findClaim(claims: VerifiedToken['claims'], name: string): unknow
 type Refusal = Omit<Authorisation, 'trace'>
 
 function refusedByError({ list, index, conditions }: RuleTrace): Refusal {
-  const claim = conditions.find(({ outcome }) => outcome === 'error')?.claim ?? ''
+  const failed = conditions.find(({ outcome }) => outcome === 'error')
+  const claim = failed?.claim ?? ''
   return {
     allowed: false,
     rule: index,
     reason: `a rule of this service cannot be evaluated on the claim ${claim} of the token`,
-    remedy: `${list} rule ${index}: the claim ${claim} is of another type than the operation needs, too long, or the regexp takes too long`,
+    remedy: `${list} rule ${index}, ${claim} ${failed?.operation}: ${failed?.problem}; change the rule, or at the provider the claim`,
   }
 }
 

@@ -32,7 +32,23 @@ export function matchesWithinBounds(source: string, value: string): boolean {
   if (before !== undefined) return before
   inputs.source = source
   inputs.value = value
-  const matches = script.runInContext(context, { timeout: TIMEOUT_MS }) === true
+  const matches = runInTime()
   known.set(key, matches)
   return matches
 }
+
+function runInTime(): boolean {
+  try {
+    return script.runInContext(context, { timeout: TIMEOUT_MS }) === true
+  } catch (error) {
+    if (!isTimeout(error)) throw error
+    throw new Error(`the regexp takes more than ${TIMEOUT_MS} ms`, { cause: error })
+  }
+}
+
+/** By its code: the error is of the context, and no instance of our Error. */
+const isTimeout = (error: unknown): boolean =>
+  typeof error === 'object' &&
+  error !== null &&
+  'code' in error &&
+  error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'

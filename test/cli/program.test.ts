@@ -63,6 +63,7 @@ describe('help', () => {
       'credential show',
       'credential revoke',
       'audit',
+      'authz explain',
       'proxy init',
       'proxy info',
       'master-key rotate',

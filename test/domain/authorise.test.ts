@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { z } from 'zod'
-import { rulesSettings, unknownRuleProviders } from '../../src/config/rules-schema.ts'
+import {
+  RULE_OPERATIONS,
+  rulesSettings,
+  unknownRuleProviders,
+} from '../../src/config/rules-schema.ts'
 import { authorise, findClaim, requireAuthorised } from '../../src/domain/authorise.ts'
 
 type RulesInput = z.input<typeof rulesSettings>
@@ -57,6 +61,124 @@ describe('one condition', () => {
     const decision = decide({ allow: [everybody], forbid: [rule('key', condition)] }, claims)
     expect(decision.allowed).toBe(!forbidden)
   })
+})
+
+/** Allow and forbid rules as WaTTS decided on them, row by row. */
+describe('the operations of WaTTS', () => {
+  const wide = { equals: 'u' }
+  test.for<{ row: string; condition: Condition; value?: unknown; holds: boolean }>([
+    {
+      row: 'contains: member of a list',
+      condition: { contains: 'b' },
+      value: ['a', 'b'],
+      holds: true,
+    },
+    {
+      row: 'contains: no part of a member',
+      condition: { contains: 'b' },
+      value: ['ab'],
+      holds: false,
+    },
+    { row: 'contains: an empty list', condition: { contains: 'b' }, value: [], holds: false },
+    { row: 'contains: part of a string', condition: { contains: 'b' }, value: 'abc', holds: true },
+    {
+      row: 'contains: letter case counts',
+      condition: { contains: 'B' },
+      value: 'abc',
+      holds: false,
+    },
+    {
+      row: 'is_member_of: of the commas',
+      condition: { is_member_of: 'a,b,c' },
+      value: 'c',
+      holds: true,
+    },
+    { row: 'is_member_of: no part', condition: { is_member_of: 'ab,c' }, value: 'a', holds: false },
+    {
+      row: 'is_member_of: not the line',
+      condition: { is_member_of: 'a,b' },
+      value: 'a,b',
+      holds: false,
+    },
+    {
+      row: 'is_member_of: a list is none',
+      condition: { is_member_of: 'a,b' },
+      value: ['a'],
+      holds: false,
+    },
+    { row: 'equals: text', condition: { equals: 'a' }, value: 'a', holds: true },
+    { row: 'equals: not a part', condition: { equals: 'a' }, value: 'ab', holds: false },
+    { row: 'equals: text is no boolean', condition: { equals: 'true' }, value: true, holds: false },
+    { row: 'equals: a list is no text', condition: { equals: 'a' }, value: ['a'], holds: false },
+    { row: 'regexp: anywhere', condition: { regexp: 'b+' }, value: 'abbc', holds: true },
+    { row: 'regexp: anchored', condition: { regexp: '^b' }, value: 'ab', holds: false },
+    { row: 'regexp: an alternative', condition: { regexp: '^(a|b)$' }, value: 'b', holds: true },
+    { row: 'any true: there', condition: { any: true }, value: false, holds: true },
+    { row: 'any true: even empty', condition: { any: true }, value: '', holds: true },
+    { row: 'any false: there', condition: { any: false }, value: 'x', holds: false },
+  ])('$row', ({ condition, value, holds }) => {
+    for (const provider of ['any', 'iam']) {
+      const claims = { sub: 'u', key: value }
+      expect(decide({ allow: [rule('key', condition, provider)] }, claims).allowed).toBe(holds)
+      const forbidding = { allow: [rule('sub', wide)], forbid: [rule('key', condition, provider)] }
+      expect(decide(forbidding, claims).allowed).toBe(!holds)
+    }
+    // Of another provider: neither lets in nor keeps out.
+    expect(decide({ allow: [rule('key', condition, 'else')] }, { key: value }).allowed).toBe(false)
+    const elsewhere = { allow: [rule('sub', wide)], forbid: [rule('key', condition, 'else')] }
+    expect(decide(elsewhere, { sub: 'u', key: value }).allowed).toBe(true)
+  })
+
+  test.for(RULE_OPERATIONS)(
+    '%s on a claim that is missing: allow false, forbid true',
+    (operation) => {
+      const condition = { [operation]: operation === 'any' ? true : 'a' }
+      expect(decide({ allow: [rule('key', condition)] }, { sub: 'u' }).allowed).toBe(false)
+      const rules = { allow: [rule('sub', wide)], forbid: [rule('key', condition)] }
+      expect(decide(rules, { sub: 'u' }).allowed).toBe(false)
+    },
+  )
+
+  test('a rule of a relying service is for its users alone', () => {
+    const rules = { allow: [rule('sub', { any: true }, 'rsp-portal')] }
+    expect(rulesSettings.safeParse(rules).success).toBe(true)
+    expect(decide(rules, { sub: 'u' }, 'rsp-portal').allowed).toBe(true)
+    expect(decide(rules, { sub: 'u' }, 'portal').allowed).toBe(false)
+    expect(decide(rules, { sub: 'u' }, 'iam').allowed).toBe(false)
+  })
+})
+
+test.for([
+  { condition: { contains: 'a' }, value: 7, problem: 'the claim is not text' },
+  { condition: { regexp: 'a' }, value: ['zz'], problem: 'the claim is not text' },
+  {
+    condition: { regexp: 'a' },
+    value: 'a'.repeat(2000),
+    problem: 'the claim is too long for a regexp',
+  },
+  {
+    condition: { regexp: '(a|a)*$' },
+    value: `${'a'.repeat(99)}!`,
+    problem: 'the regexp takes more than 25 ms',
+  },
+])('$condition cannot be evaluated: $problem', ({ condition, value, problem }) => {
+  const decision = decide({ allow: [rule('key', condition)] }, { key: value })
+  expect(decision.trace[0]?.conditions[0]).toMatchObject({
+    outcome: 'error',
+    problem,
+    found: value,
+  })
+  expect(decision.remedy).toContain(problem)
+  expect(decision.reason + decision.remedy).not.toContain(String(value))
+})
+
+test('after a regexp was cut short the next one is as right and as quick as ever', () => {
+  const slow = { allow: [rule('key', { regexp: '^(([a-z])+.)+[A-Z]([a-z])+$' })] }
+  const started = performance.now()
+  for (let length = 60; length < 70; length += 1)
+    expect(decide(slow, { key: 'a'.repeat(length) }).allowed).toBe(false)
+  expect(performance.now() - started).toBeLessThan(2_000)
+  expect(decide({ allow: [rule('key', { regexp: '^a{3}$' })] }, { key: 'aaa' }).allowed).toBe(true)
 })
 
 describe('rules together', () => {
@@ -143,7 +265,15 @@ describe('rules together', () => {
         index: 0,
         provider: 'iam',
         outcome: 'false',
-        conditions: [{ claim: 'groups', operation: 'contains', outcome: 'missing' }],
+        conditions: [
+          {
+            claim: 'groups',
+            operation: 'contains',
+            wanted: 'cms',
+            found: undefined,
+            outcome: 'missing',
+          },
+        ],
       },
     ])
   })

@@ -1,0 +1,200 @@
+/** `tts authz explain`: which rule of a service lets somebody in or keeps them out, and why. */
+import { readFile } from 'node:fs/promises'
+import { Command } from 'commander'
+import type { LoadedConfiguration } from '../config/load.ts'
+import { isTree } from '../config/settings-tree.ts'
+import { type Authorisation, authorise } from '../domain/authorise.ts'
+import { TtsError } from '../errors.ts'
+import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
+import type { VerifiedToken } from '../tokens/verified-token.ts'
+import { createTokenVerifier } from '../tokens/verify-token.ts'
+import { waitSeconds } from './duration.ts'
+import { exitCodes } from './exit-codes.ts'
+import { neededChanges, ruleWords, type RuleWords, shownClaim } from './rule-words.ts'
+import { configurationFor, type OperatorOptions, quietLog, type Terminal } from './terminal.ts'
+
+interface ExplainOptions extends OperatorOptions {
+  readonly service: string
+  readonly tokenFile?: string
+  readonly claims?: string
+  readonly provider?: string
+  readonly wait: number
+}
+
+type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
+
+/** What the command answers; printed as it is with `--json`. */
+interface Explanation {
+  readonly service: string
+  readonly provider: string
+  readonly subject: string
+  readonly verified: boolean
+  readonly allowed: boolean
+  readonly verdict: string
+  readonly remedy: string | undefined
+  readonly changes: readonly string[]
+  readonly rules: readonly RuleWords[]
+}
+
+const MAX_CLAIMS_BYTES = 1024 * 1024
+
+export function authzCommand(terminal: Terminal): Command {
+  const explain = new Command('explain')
+    .description('which rule lets a user use a service, or keeps them from it, and why')
+    .requiredOption('--service <ID>', 'the service that is asked for')
+    .option('--token-file <FILE>', 'the access token; else by bearer token discovery')
+    .option('--claims <FILE>', 'claims as a JSON object in this file, in place of a token')
+    .option('--provider <ID>', 'with --claims: the provider that they would be of')
+    .option('--wait <SECONDS>', 'how long the provider may take', waitSeconds, 10)
+    .addHelpText(
+      'after',
+      `
+Claims are shown: run it where nobody looks over your shoulder.
+Exit codes: 0 the user may use the service, 2 wrong usage, 3 not, or the token is refused, 5 no such service or file.
+
+Examples:
+  BEARER_TOKEN=eyJ… tts authz explain --service proxy
+  tts authz explain --service proxy --claims claims.json --provider iam   # before anybody has such a token`,
+    )
+    .action((_options, self: Command) => explainRules(terminal, self.optsWithGlobals()))
+  return new Command('authz').description('the rules of who may use what').addCommand(explain)
+}
+
+async function explainRules(terminal: Terminal, options: ExplainOptions): Promise<void> {
+  const loaded = await configurationFor(terminal, options)
+  const service = serviceOf(loaded, options.service)
+  const subject =
+    options.claims === undefined
+      ? await subjectOfToken(loaded, terminal, options)
+      : await subjectOfFile(loaded, options.claims, options)
+  // The service's own decision, with all that it looked at.
+  const decision = authorise(service.authz, subject)
+  const explanation = explanationOf(decision, subject, { options, enabled: service.enabled })
+  terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : asText(explanation))
+  if (!explanation.allowed) terminal.exitWith(exitCodes.refused)
+}
+
+function serviceOf({ configuration }: LoadedConfiguration, id: string) {
+  const { services } = configuration
+  const service = Object.hasOwn(services, id) ? services[id] : undefined
+  if (service !== undefined) return service
+  throw new TtsError('not_found', `there is no service ${shownClaim(id)}`, {
+    remedy: `the configuration has ${Object.keys(services).join(', ')}`,
+  })
+}
+
+async function subjectOfToken(
+  { configuration }: LoadedConfiguration,
+  terminal: Terminal,
+  { tokenFile, provider, wait }: ExplainOptions,
+): Promise<Subject> {
+  if (provider !== undefined)
+    throw new TtsError('invalid_request', '--provider goes with --claims; a token names its own')
+  const token =
+    tokenFile === undefined
+      ? (await discoverBearerToken(terminal)).token
+      : await readTokenFile(tokenFile)
+  const log = quietLog(terminal)
+  log.level = 'silent'
+  const { providers } = configuration
+  const verifier = createTokenVerifier({ providers, now: terminal.now, log })
+  try {
+    return await verifier.verify(token, AbortSignal.timeout(wait * 1000))
+  } finally {
+    verifier.close()
+  }
+}
+
+async function subjectOfFile(
+  { configuration }: LoadedConfiguration,
+  path: string,
+  { provider, tokenFile }: ExplainOptions,
+): Promise<Subject> {
+  if (tokenFile !== undefined || provider === undefined)
+    throw new TtsError('invalid_request', '--claims goes with --provider, and without a token')
+  if (!Object.hasOwn(configuration.providers, provider)) {
+    const known = Object.keys(configuration.providers).join(', ') || 'none'
+    throw new TtsError('invalid_request', `there is no provider ${shownClaim(provider)}`, {
+      remedy: `the configuration has ${known}`,
+    })
+  }
+  return { providerId: provider, claims: await readClaims(path) }
+}
+
+async function readClaims(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const code = cause.code === 'ENOENT' ? 'not_found' : 'invalid_request'
+    throw new TtsError(code, `${path} cannot be read: ${cause.code ?? 'failed'}`, { cause })
+  })
+  const claims = text.length > MAX_CLAIMS_BYTES ? undefined : parseJson(text)
+  if (isTree(claims)) return claims
+  throw new TtsError('invalid_request', `${path}: wanted a JSON object of claims`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+interface Asked {
+  readonly options: ExplainOptions
+  readonly enabled: boolean
+}
+
+function explanationOf(decision: Authorisation, subject: Subject, asked: Asked): Explanation {
+  const { service, claims } = asked.options
+  const { sub, name, preferred_username: username } = subject.claims
+  const disabled = `services.${service}.enabled is false, so nobody may use it`
+  const changes = neededChanges(decision, service)
+  return {
+    service,
+    provider: subject.providerId,
+    subject: [sub, username ?? name]
+      .filter((value) => value !== undefined)
+      .map(shownClaim)
+      .join(' '),
+    verified: claims === undefined,
+    allowed: decision.allowed && asked.enabled,
+    verdict: decision.allowed && !asked.enabled ? disabled : decision.reason,
+    remedy: decision.remedy,
+    changes: asked.enabled ? changes : [`services.${service}.enabled must be true`, ...changes],
+    rules: decision.trace.map(ruleWords),
+  }
+}
+
+const marks = {
+  true: 'true ',
+  false: 'false',
+  missing: 'none ',
+  error: 'ERROR',
+  other_provider: '  -  ',
+}
+
+function asText(explanation: Explanation): string {
+  const { service, provider, subject, verified, allowed, verdict, rules, changes, remedy } =
+    explanation
+  const lines = [
+    `service  ${service}`,
+    `user     ${subject || 'no sub'} of the provider ${provider}${verified ? '' : ' (claims from a file, not verified)'}`,
+    '',
+    ...rules.flatMap(ruleLines),
+    ...(rules.length === 0 ? ['no rules', ''] : []),
+    `${allowed ? 'ALLOWED' : 'REFUSED'}: ${verdict}`,
+    ...(changes.length === 0 ? [] : ['what would have to change:']),
+    ...changes.map((change) => `  - ${change}`),
+    ...(remedy === undefined ? [] : [`  -> ${remedy}`]),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function ruleLines({ rule, provider, outcome, why, conditions }: RuleWords): string[] {
+  const head = `${marks[outcome]}  ${rule} (provider ${provider}): ${why}`
+  const body = conditions.flatMap((condition) => [
+    `         ${marks[condition.outcome]}  ${condition.claim} ${condition.wanted}`,
+    `                found ${condition.found}: ${condition.why}`,
+  ])
+  return [head, ...body, '']
+}
