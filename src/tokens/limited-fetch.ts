@@ -8,6 +8,8 @@ export type Fetch = (url: string, options?: RequestInit) => Promise<Response>
 export interface FetchLimits {
   readonly timeoutMs: number
   readonly maxBodyBytes: number
+  /** Whether a request whose connection broke is sent once more. Default true; not for what must happen once. */
+  readonly sendAgain?: boolean
 }
 
 /** A bounded `fetch`, and the end of it. */
@@ -19,9 +21,10 @@ export interface LimitedFetch {
 
 /**
  * A `fetch` for providers: https or this machine only, no redirects, a deadline over head and body, a bound on the body.
- * A connection that the provider closed just as we wrote on it is tried once more; every request here may be repeated.
+ * A connection that the provider closed just as we wrote on it is tried once more, unless the request must not be repeated.
  */
 export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): LimitedFetch {
+  const { sendAgain = true } = limits
   const open = new Set<AbortController>()
 
   async function limitedFetch(url: string, options: RequestInit = {}): Promise<Response> {
@@ -33,12 +36,13 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
       controller.abort(new DOMException('the deadline has passed', 'TimeoutError'))
     const timer = setTimeout(expire, limits.timeoutMs)
     options.signal?.addEventListener('abort', expire, { once: true, signal })
+    if (options.signal?.aborted === true) expire()
     open.add(controller)
     const attempt = async (): Promise<Response> =>
       fetchFunction(url, { ...options, redirect: 'manual', signal })
     try {
       const response = await attempt().catch((error: unknown) => {
-        if (signal.aborted || !(error instanceof TypeError)) throw error
+        if (!sendAgain || signal.aborted || !(error instanceof TypeError)) throw error
         return attempt()
       })
       return await bounded(response, limits.maxBodyBytes)

@@ -1,13 +1,10 @@
-import * as oidc from 'openid-client'
-import {
-  isAcceptableUrl,
-  withoutTrailingSlash,
-  type ProviderSettings,
-} from '../config/provider-schema.ts'
+import type * as oidc from 'openid-client'
+import type { ProviderSettings } from '../config/provider-schema.ts'
 import { runInBackground } from './background.ts'
+import { discover } from './discovery.ts'
 import { createKeySet, type KeySet } from './key-set.ts'
 import { createLimitedFetch, type Fetch } from './limited-fetch.ts'
-import { inWords, providerFault, unavailable } from './refusals.ts'
+import { inWords, unavailable } from './refusals.ts'
 
 /** The part of a logger that is used here; pino's fits. */
 export interface TokenLog {
@@ -81,7 +78,7 @@ export function createProvider(
   })
   const discovery = runInBackground(
     async () => {
-      discovered = { configuration: await discover(settings, limited.fetch), at: now() }
+      discovered = { configuration: await discoverProvider(settings, limited.fetch), at: now() }
       await keys.refresh()
     },
     {
@@ -122,34 +119,16 @@ export function createProvider(
   }
 }
 
-/** OpenID Connect Discovery section 4, with the issuer compared as IAM needs it: one trailing slash is forgiven. */
-async function discover(
+async function discoverProvider(
   settings: ProviderSettings,
   fetchFunction: Fetch,
 ): Promise<oidc.Configuration> {
-  const url = `${withoutTrailingSlash(settings.issuer)}/.well-known/openid-configuration`
-  const { client_id: clientId = 'tts', client_secret: secret } = settings
-  const authentication = secret === undefined ? oidc.None() : oidc.ClientSecretBasic(secret)
-  const configuration = await oidc.discovery(new URL(url), clientId, undefined, authentication, {
-    timeout: settings.timeout_seconds,
-    [oidc.customFetch]: fetchFunction as oidc.CustomFetch,
-    // limited-fetch decides instead: https, or http on this machine.
-    execute: [oidc.allowInsecureRequests],
+  return discover({
+    issuer: settings.issuer,
+    clientId: settings.client_id ?? 'tts',
+    clientSecret: settings.client_secret,
+    required: ['jwks_uri'],
+    timeoutSeconds: settings.timeout_seconds,
+    fetch: fetchFunction,
   })
-  checkMetadata(settings.issuer, configuration.serverMetadata())
-  return configuration
-}
-
-function checkMetadata(issuer: string, metadata: oidc.ServerMetadata): void {
-  if (withoutTrailingSlash(metadata.issuer) !== withoutTrailingSlash(issuer)) {
-    throw providerFault('its discovery document names another issuer')
-  }
-  if (metadata.jwks_uri === undefined) throw providerFault('it publishes no keys (jwks_uri)')
-  const endpoints = ['jwks_uri', 'introspection_endpoint', 'userinfo_endpoint'] as const
-  for (const name of endpoints) {
-    const url = metadata[name]
-    if (url !== undefined && !isAcceptableUrl(url.split('?')[0] ?? '')) {
-      throw providerFault(`its ${name} is not an https URL`)
-    }
-  }
 }

@@ -1,0 +1,74 @@
+import { ClientError, ResponseBodyError } from 'openid-client'
+import type { Fetch } from '../tokens/limited-fetch.ts'
+import type { ErrorAnswer } from './refusals.ts'
+
+/**
+ * A `fetch` whose answers openid-client judges by what we use of them. A successful answer to a refresh may hold the only
+ * copy of a new refresh token: it must not be thrown away over an ID token that we never look at, a wrong clock or a
+ * null. And an error's reason stands in its body, which openid-client does not read beside a WWW-Authenticate header.
+ */
+export function lenientFetch(fetchFunction: Fetch, deadline: AbortSignal): Fetch {
+  return async (url, options = {}) => {
+    const signals = options.signal ? [options.signal, deadline] : [deadline]
+    const response = await fetchFunction(url, { ...options, signal: AbortSignal.any(signals) })
+    const headers = new Headers(response.headers)
+    headers.delete('www-authenticate')
+    const { status } = response
+    const text = await response.text()
+    const body = status === 200 ? onlyWhatCounts(text, headers) : text
+    return new Response(body === '' ? null : body, { status, headers })
+  }
+}
+
+function onlyWhatCounts(text: string, headers: Headers): string {
+  const json = parsed(text)
+  if (json === undefined) return text
+  const { id_token: _idToken, ...rest } = json
+  const known = Object.entries(rest).filter(([, value]) => value !== null)
+  const answer = Object.fromEntries(known)
+  if (typeof answer['expires_in'] === 'string') answer['expires_in'] = Number(answer['expires_in'])
+  const expiresIn = answer['expires_in']
+  if (typeof expiresIn !== 'number' || !(expiresIn >= 0)) delete answer['expires_in']
+  if (typeof answer['scope'] !== 'string') delete answer['scope']
+  headers.set('content-type', 'application/json')
+  return JSON.stringify(answer)
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The provider's error answer beneath an error of openid-client; undefined when there was none. */
+export function answerOf(error: unknown): ErrorAnswer | undefined {
+  if (error instanceof ResponseBodyError) {
+    return {
+      status: error.status,
+      error: error.error,
+      description: error.error_description ?? '',
+      retryAfterSeconds: retryAfter(error.response),
+    }
+  }
+  const response = error instanceof ClientError ? error.cause : undefined
+  if (!(response instanceof Response) || response.status < 400) return undefined
+  return {
+    status: response.status,
+    error: undefined,
+    description: '',
+    retryAfterSeconds: retryAfter(response),
+  }
+}
+
+const LONGEST_WAIT_SECONDS = 3600
+
+/** RFC 9110 section 10.2.3, in seconds; a date is left to our own patience, because clocks differ. */
+function retryAfter(response: Response): number | undefined {
+  const text = response.headers.get('retry-after')?.trim() ?? ''
+  if (!/^\d{1,9}$/.test(text)) return undefined
+  return Math.min(Math.max(1, Number(text)), LONGEST_WAIT_SECONDS)
+}

@@ -1,0 +1,227 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { TtsError } from '../errors.ts'
+import type { GrantClient, Granted } from './grant.ts'
+import { endedBy, isForGood, NOTHING_WAS_SENT } from './refusals.ts'
+
+/** A refresh token in our keeping, with what is needed to lose none and to foretell its end. All of it is secret. */
+export interface HeldRefreshToken {
+  readonly current: string
+  /** The one before, kept until `current` has worked once. */
+  readonly previous: string | undefined
+  /** When the first one was granted. */
+  readonly grantedAt: Date
+  /** When `current` was issued; never later than that. */
+  readonly renewedAt: Date
+  /** Whether the provider was seen to give a new one at each refresh. Undefined: never refreshed yet. */
+  readonly rotates: boolean | undefined
+  /** Since when an answer is missing: set durably before a refresh, cleared with its answer. */
+  readonly attemptBegunAt: Date | undefined
+  /** When the provider says that `current` ends; few say it. */
+  readonly refreshExpiresAt?: Date | undefined
+}
+
+/** Where a refresh token is kept. One object stands for one token as long as the process lives. */
+export interface CustodyStore {
+  load(): Promise<HeldRefreshToken | undefined>
+  /** Durable when fulfilled. */
+  save(held: HeldRefreshToken): Promise<void>
+}
+
+/** What a refresh is made with. */
+export interface Custody {
+  readonly client: GrantClient
+  readonly store: CustodyStore
+  /** Audience of the access token; undefined: the provider's choice. */
+  readonly audience: string | undefined
+  readonly now: () => Date
+  /** Heard until the request is sent. After that only the client's deadline ends it: an answer cut off is a token lost. */
+  readonly signal: AbortSignal
+}
+
+/** A token that was received but could not be stored, and the one in whose place it came. */
+interface Unsaved {
+  readonly after: string
+  readonly held: HeldRefreshToken
+}
+
+const unsavedTokens = new WeakMap<CustodyStore, Unsaved>()
+const queues = new WeakMap<CustodyStore, Promise<unknown>>()
+
+/** Waits between attempts to store a token that nobody else has, in milliseconds. */
+const STORE_AGAIN_MS = [100, 400] as const
+
+/** The state that follows a first grant. Throws TtsError `grant_refused` for one without refresh token. */
+export function startCustody(granted: Granted, grantedAt: Date): HeldRefreshToken {
+  if (granted.refreshToken === undefined) {
+    throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
+      check: 'offline_access_refused',
+      remedy: 'ask for the scope offline_access, by a client that may use refresh tokens',
+    })
+  }
+  return {
+    current: granted.refreshToken,
+    previous: undefined,
+    grantedAt,
+    renewedAt: grantedAt,
+    rotates: undefined,
+    attemptBegunAt: undefined,
+    refreshExpiresAt: granted.refreshExpiresAt,
+  }
+}
+
+/**
+ * Refreshes with the token in the store, and has the new one stored before it answers. The caller holds the lock that
+ * keeps other processes away; calls for the same store object wait for one another here. Whatever happens in between,
+ * the store has a token that works unless the provider's answer itself was lost: then `attemptBegunAt` tells since when.
+ *
+ * @throws {TtsError} `delegation_ended` when no token of ours is taken any more; `grant_refused` when something else has to
+ * be mended first; `provider_unavailable` or `store_unavailable` when another attempt may help; what the store throws
+ * @see RFC 6749 section 6, RFC 9700 section 4.14
+ */
+export async function refreshHeld(custody: Custody): Promise<Granted> {
+  const { store } = custody
+  const before = queues.get(store) ?? Promise.resolve()
+  const turn = before.catch(() => undefined).then(async () => refreshInTurn(custody))
+  queues.set(store, turn)
+  return turn
+}
+
+async function refreshInTurn(custody: Custody): Promise<Granted> {
+  const { store, now, signal } = custody
+  if (signal.aborted) throw interrupted()
+  const held = await loadHeld(store)
+  const begunAt = now()
+  // Also shows, before the provider changes anything, that the store can be written.
+  await store.save({ ...held, attemptBegunAt: held.attemptBegunAt ?? begunAt })
+  try {
+    return await refreshWith(custody, { held, shown: held.current, begunAt })
+  } catch (error) {
+    if (!isForGood(error)) return settle(custody, held, error)
+    if (held.previous === undefined || error.check !== 'refresh_token_dead') {
+      return end(custody, held, error)
+    }
+  }
+  try {
+    return await refreshWith(custody, { held, shown: held.previous, begunAt })
+  } catch (error) {
+    return isForGood(error) ? end(custody, held, error) : settle(custody, held, error)
+  }
+}
+
+interface Attempt {
+  readonly held: HeldRefreshToken
+  /** The token that is shown: the current or the previous one. */
+  readonly shown: string
+  readonly begunAt: Date
+}
+
+async function refreshWith(custody: Custody, attempt: Attempt): Promise<Granted> {
+  const { client, store, audience } = custody
+  const granted = await client.refresh({
+    refreshToken: attempt.shown,
+    audience,
+    signal: new AbortController().signal,
+  })
+  await saveSurely(store, { after: attempt.held.current, held: renewed(attempt, granted) })
+  return granted
+}
+
+/** A token that repeats itself, or an answer without one, means: the one that was shown stays (RFC 6749 section 6). */
+function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefreshToken {
+  const current = granted.refreshToken ?? shown
+  const rotated = current !== shown
+  const same = current === held.current
+  return {
+    current,
+    previous: rotated ? shown : undefined,
+    grantedAt: held.grantedAt,
+    renewedAt: rotated ? begunAt : held.renewedAt,
+    rotates: rotated,
+    attemptBegunAt: undefined,
+    refreshExpiresAt: granted.refreshExpiresAt ?? (same ? held.refreshExpiresAt : undefined),
+  }
+}
+
+async function loadHeld(store: CustodyStore): Promise<HeldRefreshToken> {
+  const held = await store.load()
+  const unsaved = unsavedTokens.get(store)
+  if (unsaved !== undefined && unsaved.after === held?.current) {
+    await saveSurely(store, unsaved)
+    return unsaved.held
+  }
+  unsavedTokens.delete(store)
+  if (held !== undefined) return held
+  throw new TtsError('delegation_ended', 'there is no refresh token to renew with', {
+    check: 'refresh_token_dead',
+    remedy: 'start again with a new access token, or log in by device: `certcache login`',
+  })
+}
+
+/** The provider may have forgotten the old token by now: this one is kept in memory when the store does not take it. */
+async function saveSurely(store: CustodyStore, unsaved: Unsaved): Promise<void> {
+  unsavedTokens.set(store, unsaved)
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await store.save(unsaved.held)
+      unsavedTokens.delete(store)
+      return
+    } catch (error) {
+      const waitMs = STORE_AGAIN_MS[attempt]
+      if (waitMs === undefined) throw notStored(error)
+      await delay(waitMs)
+    }
+  }
+}
+
+/** Not the end: everything stays. Only what was surely not sent, or surely refused, leaves no answer missing. */
+async function settle(custody: Custody, held: HeldRefreshToken, error: unknown): Promise<never> {
+  const answered =
+    error instanceof TtsError &&
+    (error.code === 'grant_refused' || error.check === NOTHING_WAS_SENT)
+  if (answered) await custody.store.save(held).catch(() => undefined)
+  throw error
+}
+
+/** The end, unless somebody else has renewed meanwhile against the rules. The tokens stay for the caller to remove. */
+async function end(custody: Custody, held: HeldRefreshToken, refusal: TtsError): Promise<never> {
+  const { store } = custody
+  const found = await store.load()
+  if (found !== undefined && found.current !== held.current) {
+    throw new TtsError('conflict', 'the refresh token was renewed by somebody else meanwhile', {
+      check: 'refresh_token_in_use',
+      remedy: 'two processes renew with one refresh token: only one may, by a lock',
+      cause: refusal,
+    })
+  }
+  await store.save(held).catch(() => undefined)
+  throw endedBy(refusal, held.attemptBegunAt)
+}
+
+function interrupted(): TtsError {
+  return new TtsError('provider_unavailable', 'the renewal was given up before it began', {
+    check: NOTHING_WAS_SENT,
+    retryAfterSeconds: 5,
+  })
+}
+
+function notStored(cause: unknown): TtsError {
+  const told = cause instanceof TtsError ? (cause.remedy ?? cause.message) : 'see the cause'
+  return new TtsError('store_unavailable', 'the new refresh token could not be stored', {
+    check: 'refresh_token_unsaved',
+    retryAfterSeconds: 5,
+    remedy: `mend the store without a restart: the only copy of the new refresh token is in memory until it is stored (${told})`,
+    cause,
+  })
+}
+
+const DAY_MS = 86_400_000
+
+/**
+ * Until when renewal goes on if nothing is done: what the provider says; else, with rotation, a life of the token (in
+ * days) from its issue, and without or while nobody knows, from the first grant.
+ */
+export function renewableUntil(held: HeldRefreshToken, lifetimeDays: number): Date {
+  if (held.refreshExpiresAt !== undefined) return held.refreshExpiresAt
+  const from = held.rotates === true ? held.renewedAt : held.grantedAt
+  return new Date(from.getTime() + lifetimeDays * DAY_MS)
+}

@@ -1,0 +1,126 @@
+import type { ErrorAnswer, GrantCheck, GrantKind } from './refusals.ts'
+
+/** One kind of refusal: all that is given must fit. */
+interface RefusalRule {
+  /** Default: any grant. */
+  readonly grants?: readonly GrantKind[]
+  readonly status?: number
+  /** OAuth errors (RFC 6749 section 5.2, RFC 8693 section 2.2.2, RFC 8628 section 3.5). Default: any. */
+  readonly errors?: readonly string[]
+  readonly description?: RegExp
+  readonly check: GrantCheck
+}
+
+/**
+ * What INDIGO IAM (1.12 and later), Keycloak and the RFCs answer; the first rule that fits counts. Descriptions come first,
+ * because both providers use one error for several things: IAM answers 401 `unauthorized` for a suspended user.
+ */
+const rules: readonly RefusalRule[] = [
+  // IAM: "User x needs to sign AUP for this organization in order to proceed."
+  { description: /\bAUP\b|acceptable use/i, check: 'aup_not_signed' },
+  // IAM: "User x is not active."; Keycloak: "User disabled", "User not found".
+  {
+    description:
+      /\b(user|account)\b.{0,80}\b(not active|inactive|disabled|suspended|locked|not found)\b/i,
+    check: 'user_disabled',
+  },
+  // IAM: "... the actor and the subject are the same client and offline_access is in the requested scopes".
+  {
+    grants: ['exchange'],
+    errors: ['access_denied'],
+    description: /same client|its own token/i,
+    check: 'same_client',
+  },
+  // Keycloak: "Scope offline_access not allowed for token exchange", "... creating a new session is needed".
+  {
+    grants: ['exchange'],
+    errors: ['invalid_request', 'invalid_scope'],
+    description: /offline_access not allowed for token exchange|new session is needed/i,
+    check: 'offline_access_refused',
+  },
+  // IAM: "scope parameter is required".
+  {
+    grants: ['exchange', 'device'],
+    errors: ['invalid_request', 'invalid_scope'],
+    description: /scope.{0,30}\b(required|missing)\b|missing.{0,30}\bscope/i,
+    check: 'scope_missing',
+  },
+  // IAM, after which the token is gone.
+  {
+    grants: ['refresh'],
+    description: /does not own the presented refresh token/i,
+    check: 'refresh_token_dead',
+  },
+  // IAM: "Bad client credentials", "Client is suspended: x"; Keycloak: "Invalid client or Invalid client credentials".
+  {
+    errors: ['invalid_client', 'unauthorized_client', 'unauthorized'],
+    description:
+      /credentials|client secret|client.{0,60}\bsuspended|suspended client|client disabled/i,
+    check: 'client_refused',
+  },
+  // Keycloak: the exchanging client must be in the token's aud.
+  {
+    grants: ['exchange'],
+    description: /not within the token audience/i,
+    check: 'subject_token_refused',
+  },
+  // IAM: "Unauthorized grant type: x", "Client does not allow refreshing access token!"; Keycloak: "Standard token exchange
+  // is not enabled for the requested client", "Public client is not allowed to exchange token", "The flow is disabled ...".
+  {
+    description:
+      /grant[ _]type|exchange is not enabled|not allow refreshing|not allowed to (exchange|initiate)|flow is disabled/i,
+    check: 'grant_not_enabled',
+  },
+  { errors: ['unauthorized_client', 'unsupported_grant_type'], check: 'grant_not_enabled' },
+  // Keycloak: "Requested audience not available: x", "Audience not found".
+  {
+    grants: ['exchange', 'refresh', 'device'],
+    description: /audience.{0,20}\bnot (available|found|allowed)/i,
+    check: 'audience_not_allowed',
+  },
+  { errors: ['invalid_target'], check: 'audience_not_allowed' },
+  { errors: ['invalid_scope', 'insufficient_scope'], check: 'scope_not_allowed' },
+  { grants: ['device'], errors: ['access_denied'], check: 'device_denied' },
+  { grants: ['device'], errors: ['expired_token', 'invalid_grant'], check: 'device_expired' },
+  // IAM: "No policy found authorizing this exchange", "Token exchange not allowed".
+  { grants: ['exchange'], errors: ['access_denied'], check: 'grant_not_enabled' },
+  // IAM 401 invalid_token; Keycloak 400 invalid_request "Invalid token".
+  {
+    grants: ['exchange'],
+    errors: ['invalid_token', 'invalid_grant'],
+    check: 'subject_token_refused',
+  },
+  {
+    grants: ['exchange'],
+    errors: ['invalid_request'],
+    description: /invalid token|subject_token\b/i,
+    check: 'subject_token_refused',
+  },
+  // IAM answers 401 invalid_token "Invalid refresh token: <the token>".
+  { grants: ['refresh'], errors: ['invalid_grant', 'invalid_token'], check: 'refresh_token_dead' },
+  { errors: ['invalid_client', 'unauthorized'], check: 'client_refused' },
+  { status: 401, check: 'client_refused' },
+]
+
+/** OAuth errors and statuses that pass. */
+const PASSING = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
+
+/** Which refusal it is; `unavailable` when it is none: overloaded, broken, or no OAuth answer at all. */
+export function matchingCheck(grant: GrantKind, answer: ErrorAnswer): GrantCheck | 'unavailable' {
+  const { status, error } = answer
+  const passes = status >= 500 || status === 408 || status === 425 || status === 429
+  if (passes || (error !== undefined && PASSING.has(error))) return 'unavailable'
+  const rule = rules.find((candidate) => fits(candidate, grant, answer))
+  if (rule !== undefined) return rule.check
+  return error === undefined ? 'unavailable' : 'request_refused'
+}
+
+function fits(rule: RefusalRule, grant: GrantKind, answer: ErrorAnswer): boolean {
+  const { grants, status, errors, description } = rule
+  return (
+    (grants?.includes(grant) ?? true) &&
+    (status === undefined || status === answer.status) &&
+    (errors === undefined || errors.includes(answer.error ?? '')) &&
+    (description?.test(answer.description) ?? true)
+  )
+}

@@ -1,0 +1,84 @@
+import type { GrantCheck } from './refusals.ts'
+
+/** What a refusal means, and who has to do what. */
+interface Explanation {
+  /** For the caller. */
+  readonly message: string
+  /** Who must do what. */
+  readonly remedy: string
+}
+
+/** Every refusal in words. */
+export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
+  same_client: {
+    message:
+      'the identity provider lets no client turn its own token into one that lasts: the token was issued to the very client that renews',
+    remedy:
+      'operator: the client that exchanges must be another one than the client that users log in with; register one of its own for delegations',
+  },
+  scope_missing: {
+    message: 'the identity provider wants to be told which scopes are asked for',
+    remedy: 'operator: name at least one scope, for example openid profile offline_access',
+  },
+  scope_not_allowed: {
+    message:
+      'the identity provider does not grant one of the scopes asked for, to our client or to the client that the token was issued to',
+    remedy:
+      'IAM administrator: allow the scopes (offline_access among them) to both clients, and in the exchange policy; user: log in with these scopes',
+  },
+  audience_not_allowed: {
+    message: 'the identity provider does not issue tokens for the audience asked for',
+    remedy:
+      'operator: correct the audience; administrator of the provider: make the audience available to our client',
+  },
+  grant_not_enabled: {
+    message: 'the identity provider does not allow our client to get tokens in this way',
+    remedy:
+      'IAM administrator: switch the grant (token exchange, refresh token or device code) on for our client, and permit the exchange in the exchange policy',
+  },
+  subject_token_refused: {
+    message:
+      'the identity provider does not take the access token: it has expired, was revoked, comes from elsewhere, or is not meant for our client',
+    remedy:
+      'user: get a new access token from this provider; administrator of a Keycloak: an audience mapper must put our client into the tokens',
+  },
+  aup_not_signed: {
+    message:
+      'the acceptable use policy is not signed: log in at the identity provider, sign it, then try again',
+    remedy:
+      'user: sign the acceptable use policy (AUP) at the provider; a renewal then goes on by itself',
+  },
+  user_disabled: {
+    message: "the user's account at the identity provider is disabled, suspended or gone",
+    remedy:
+      'user: ask the administrators of the provider; when the account is restored, start again with a new access token',
+  },
+  refresh_token_dead: {
+    message:
+      'the identity provider does not take the refresh token any more: it has expired, was revoked, or was used by somebody else',
+    remedy: 'user: start again with a new access token, or log in by device: `certcache login`',
+  },
+  offline_access_refused: {
+    message:
+      'the identity provider gives no refresh token for an access token: renewal needs a login by device, `certcache login`',
+    remedy:
+      'user: log in by device: `certcache login`; IAM administrator: our client must be allowed the grant refresh_token and the scope offline_access (Keycloak never gives offline access by exchange)',
+  },
+  device_denied: {
+    message: 'the login was refused on the other device',
+    remedy: 'user: begin again and agree on the page of the provider',
+  },
+  device_expired: {
+    message: 'the code was not entered in time',
+    remedy: 'user: begin again: `certcache login`',
+  },
+  client_refused: {
+    message: 'the identity provider does not accept our client',
+    remedy:
+      'operator: check client id and secret; IAM administrator: the client may have been suspended or deleted',
+  },
+  request_refused: {
+    message: 'the identity provider refuses for a reason that is not known here',
+    remedy: 'operator: see the log of the provider, and the cause in ours',
+  },
+}

@@ -1,0 +1,128 @@
+import { TtsError } from '../errors.ts'
+import { inWords } from '../tokens/refusals.ts'
+import { matchingCheck } from './refusal-rules.ts'
+import { explanations } from './refusal-words.ts'
+
+/** What is asked of the provider. */
+export type GrantKind = 'exchange' | 'refresh' | 'device' | 'revocation'
+
+/** Why a grant is refused, as it is named in answers, logs and the ledger. */
+export type GrantCheck =
+  | 'same_client'
+  | 'scope_missing'
+  | 'scope_not_allowed'
+  | 'audience_not_allowed'
+  | 'grant_not_enabled'
+  | 'subject_token_refused'
+  | 'aup_not_signed'
+  | 'user_disabled'
+  | 'refresh_token_dead'
+  | 'offline_access_refused'
+  | 'device_denied'
+  | 'device_expired'
+  | 'client_refused'
+  | 'request_refused' // an error that we do not know
+
+/** The check of a `provider_unavailable` when the provider has surely not acted: no connection, or told to come later. */
+export const NOTHING_WAS_SENT = 'provider_unreachable'
+
+/** An answer of the token endpoint that is no success. The description may quote a token: it is only looked at. */
+export interface ErrorAnswer {
+  readonly status: number
+  /** OAuth `error` (RFC 6749 section 5.2); undefined when the answer was no OAuth error. */
+  readonly error: string | undefined
+  readonly description: string
+  readonly retryAfterSeconds: number | undefined
+}
+
+/** Turns a provider's error answer to a grant into `grant_refused` or `provider_unavailable`. */
+export function refusalOf(grant: GrantKind, answer: ErrorAnswer, providerId: string): TtsError {
+  const check = matchingCheck(grant, answer)
+  if (check !== 'unavailable') return refused(check, providerId, answer)
+  const untouched = answer.status === 429
+  return unavailableBy(answerInWords(answer), providerId, {
+    retryAfterSeconds: answer.retryAfterSeconds,
+    nothingWasSent: untouched,
+  })
+}
+
+/** A refusal in the words of its check. */
+export function refused(check: GrantCheck, providerId: string, answer?: ErrorAnswer): TtsError {
+  const { message, remedy } = explanations[check]
+  const told = answer === undefined ? undefined : answerInWords(answer)
+  return new TtsError('grant_refused', message, {
+    check,
+    remedy: `${remedy} (provider ${providerId}${told === undefined ? '' : `: ${told}`})`,
+    ...(answer !== undefined && { cause: new Error(quoted(answer)) }),
+  })
+}
+
+/** The provider gave no sensible answer; another attempt may help. */
+export function unavailableBy(
+  words: string,
+  providerId: string,
+  more: { readonly retryAfterSeconds?: number | undefined; readonly nothingWasSent?: boolean },
+): TtsError {
+  return new TtsError(
+    'provider_unavailable',
+    `the identity provider ${providerId} cannot be reached or does not answer sensibly`,
+    {
+      check: more.nothingWasSent === true ? NOTHING_WAS_SENT : 'provider',
+      retryAfterSeconds: more.retryAfterSeconds ?? 5,
+      remedy: `provider ${providerId}: ${words}`,
+    },
+  )
+}
+
+const NO_CONNECTION =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|ERR_TLS_\w+)$/
+
+/** A failure below HTTP, or an answer that could not be understood. */
+export function failureOf(error: unknown, providerId: string): TtsError {
+  if (error instanceof TtsError) return error
+  return unavailableBy(inWords(error), providerId, {
+    nothingWasSent: NO_CONNECTION.test(deepestCode(error)),
+  })
+}
+
+function deepestCode(error: unknown, depth = 0): string {
+  if (typeof error !== 'object' || error === null || depth > 5) return ''
+  const below = 'cause' in error ? deepestCode(error.cause, depth + 1) : ''
+  if (below !== '') return below
+  return 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** Refusals after which the same refresh token is not tried again. An unsigned AUP can be signed: it is none of them. */
+export function isForGood(error: unknown): error is TtsError {
+  return (
+    error instanceof TtsError &&
+    error.code === 'grant_refused' &&
+    (error.check === 'refresh_token_dead' || error.check === 'user_disabled')
+  )
+}
+
+/** The end of a delegation, and whether it was ours to lose. */
+export function endedBy(refusal: TtsError, answerMissingSince: Date | undefined): TtsError {
+  const lost = answerMissingSince !== undefined && refusal.check === 'refresh_token_dead'
+  const why = lost
+    ? `an answer of the provider was lost (missing since ${answerMissingSince.toISOString()}), and with it most likely the new refresh token`
+    : refusal.message
+  return new TtsError('delegation_ended', `renewal is over: ${why}`, {
+    ...(refusal.check !== undefined && { check: refusal.check }),
+    remedy: lost
+      ? `start again with a new access token, or log in by device: \`certcache login\`. Against it happening again: IAM administrator: switch "reuse refresh token" on for the client, or a grace period for rotated tokens (${refusal.remedy ?? ''})`
+      : (refusal.remedy ?? ''),
+    cause: refusal.cause,
+  })
+}
+
+function answerInWords({ status, error }: ErrorAnswer): string {
+  const word = error !== undefined && /^[a-z_]{1,40}$/.test(error) ? ` ${error}` : ''
+  return `it answered HTTP ${status}${word}`
+}
+
+/** IAM quotes the token in its description: whatever could be a part of one is left out. */
+function quoted(answer: ErrorAnswer): string {
+  const description = answer.description.replaceAll(/[^\s"':,;]{16,}/g, '…').slice(0, 200)
+  return `${answerInWords(answer)}: ${description.replaceAll(/[^\x20-\x7e…]/g, '?')}`
+}
