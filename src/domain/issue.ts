@@ -115,6 +115,9 @@ async function makeAndRecord(
         notAfter: credential.notAfter,
         clientId: caller.clientId,
         origin,
+        delegationId: undefined,
+        renewedFrom: undefined,
+        firstIssuedAt: undefined,
       },
       auditLine(grant, {
         event: 'credential.issued',

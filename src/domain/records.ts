@@ -2,6 +2,7 @@
  * What the service keeps on record, and the questions it asks of its store. The domain owns these types; `src/store`
  * implements them on SQLite and PostgreSQL.
  */
+import type { DelegationRecords } from './delegation-records.ts'
 
 /** How the caller reached us; kept with everything that is issued or refused. */
 export interface Origin {
@@ -87,6 +88,12 @@ export interface CredentialRecord {
   /** The OAuth client that the token was issued to, when the token says so. */
   readonly clientId: string | undefined
   readonly origin: Origin
+  /** The delegation that it was renewed by. */
+  readonly delegationId: string | undefined
+  /** The credential by whose possession it was renewed. */
+  readonly renewedFrom: string | undefined
+  /** When the first credential of a chain of renewals by possession was issued; undefined: this is the first. */
+  readonly firstIssuedAt: Date | undefined
 }
 
 /** A credential as it is listed. */
@@ -100,6 +107,9 @@ export interface CredentialView {
   readonly notAfter: Date
   readonly clientId: string | undefined
   readonly origin: Origin
+  readonly delegationId: string | undefined
+  readonly renewedFrom: string | undefined
+  readonly firstIssuedAt: Date | undefined
   readonly revokedAt: Date | undefined
   readonly revocationReason: RevocationReason | undefined
 }
@@ -210,6 +220,8 @@ export interface Store {
 
   listCredentials(filter: CredentialFilter): Promise<readonly CredentialView[]>
   findCredential(id: string, identityId?: string): Promise<CredentialView | undefined>
+  /** The credential that the certificate of this serial number was made for. */
+  findCredentialByCertificate(serial: string): Promise<CredentialView | undefined>
   listAudit(filter: {
     readonly limit?: number
     readonly outcome?: 'allowed' | 'refused'
@@ -233,8 +245,12 @@ export interface Store {
     ) => Promise<Omit<CrlRecord, 'number' | 'revocations'>>,
   ): Promise<CrlRecord>
 
+  readonly delegations: DelegationRecords
+  /** Notes that a proof of possession was used; false when it had been. Remembered until `expiresAt` at least. */
+  claimProof(digest: string, expiresAt: Date): Promise<boolean>
+
   /** Removes the keys of EECs that have ended, and audit lines older than `auditBefore`. Certificates stay on record. */
   prune(now: Date, auditBefore: Date): Promise<void>
-  /** Encrypts every held key anew under the current master key; answers how many were. */
+  /** Encrypts every held key and refresh token anew under the current master key; answers how many were. */
   reencryptKeys(): Promise<number>
 }

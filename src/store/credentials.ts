@@ -88,6 +88,21 @@ export async function findCredential(
   return view
 }
 
+/** The credential that a certificate was made for. */
+export async function findCredentialByCertificate(
+  database: Database,
+  serial: string,
+): Promise<CredentialView | undefined> {
+  const [view] = await toViews(
+    database,
+    await selectCredentials(database)
+      .innerJoin('certificates', 'certificates.credential_id', 'credentials.id')
+      .where('certificates.serial', '=', storedText(serial))
+      .execute(),
+  )
+  return view
+}
+
 /**
  * A limit within its bounds: 100 when none is given, at most 1000.
  *
@@ -166,6 +181,9 @@ async function toViews(
     notAfter: new Date(row.not_after),
     clientId: originalOptional(row.client_id),
     origin: toOrigin(row),
+    delegationId: originalOptional(row.delegation_id),
+    renewedFrom: originalOptional(row.renewed_from),
+    firstIssuedAt: row.first_issued_at === null ? undefined : new Date(row.first_issued_at),
     revokedAt: row.revoked_at === null ? undefined : new Date(row.revoked_at),
     revocationReason: (row.reason ?? undefined) as RevocationReason | undefined,
   }))

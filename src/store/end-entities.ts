@@ -1,13 +1,10 @@
 import type { AuditRecord, HeldEndEntity } from '../domain/records.ts'
-import { storeError } from './store-error.ts'
 import type { MasterKeys } from './master-keys.ts'
 import type { RecordEntry } from './record-batch.ts'
 import { auditRow, certificateRow, toBuffer, toCertificate } from './rows.ts'
-import { openKey, sealKey, unknownMasterKey } from './sealed-key.ts'
+import { openKey, sealKey } from './sealed-key.ts'
 import { originalText, storedText } from './stored-text.ts'
 import type { Database, EndEntityKeyRow } from './tables.ts'
-
-const REENCRYPT_AT_ONCE = 100
 
 /** The rows for an EEC whose key is held. */
 export function endEntityEntry(
@@ -67,57 +64,4 @@ export async function findHeldEndEntity(
     certificateDer: toBuffer(row.certificate_der),
     privateKeyDer: openKey(masterKeys, owner, sealed),
   }
-}
-
-/**
- * Refuses to go on with keys in the database that no known master key opens.
- *
- * @throws TtsError `configuration` with check `master_key_unknown`.
- */
-export async function checkMasterKeys({ writes }: Database, masterKeys: MasterKeys): Promise<void> {
-  const rows = await writes
-    .selectFrom('end_entity_keys')
-    .select('master_key_id')
-    .distinct()
-    .execute()
-  for (const { master_key_id: id } of rows) {
-    if (!masterKeys.keys.has(id)) throw unknownMasterKey('configuration', id)
-  }
-}
-
-/** Encrypts the held keys that stand under older master keys under the current one; answers how many. */
-export async function reencryptKeys(database: Database, masterKeys: MasterKeys): Promise<number> {
-  let total = 0
-  for (;;) {
-    const count = await reencryptSome(database, masterKeys)
-    if (count === 0) return total
-    total += count
-  }
-}
-
-async function reencryptSome({ writes, kind }: Database, masterKeys: MasterKeys): Promise<number> {
-  const transaction = writes.transaction().execute(async (trx) => {
-    const rows = await trx
-      .selectFrom('end_entity_keys')
-      .select(['serial', 'identity_id', 'master_key_id', 'sealed_key'])
-      .where('master_key_id', '!=', masterKeys.currentId)
-      .orderBy('serial')
-      .limit(REENCRYPT_AT_ONCE)
-      .$if(kind === 'postgresql', (query) => query.forUpdate())
-      .execute()
-    for (const row of rows) {
-      const owner = { serial: originalText(row.serial), identityId: originalText(row.identity_id) }
-      const old = { masterKeyId: row.master_key_id, sealed: row.sealed_key }
-      const { masterKeyId, sealed } = sealKey(masterKeys, owner, openKey(masterKeys, owner, old))
-      await trx
-        .updateTable('end_entity_keys')
-        .set({ master_key_id: masterKeyId, sealed_key: sealed })
-        .where('serial', '=', row.serial)
-        .execute()
-    }
-    return rows.length
-  })
-  return await transaction.catch((error: unknown) => {
-    throw storeError(error)
-  })
 }

@@ -1,5 +1,6 @@
-import { Migrator, sql, type Kysely, type Migration, type RawBuilder } from 'kysely'
+import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../errors.ts'
+import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
 import { storeError } from './store-error.ts'
 import type { Database, DatabaseKind, Tables } from './tables.ts'
 
@@ -36,13 +37,6 @@ async function refuseNewerSchema({ writes }: Database, known: readonly string[])
   )
 }
 
-/** Column types that the two databases call by different names. */
-interface ColumnTypes {
-  readonly text: RawBuilder<unknown>
-  readonly bytes: RawBuilder<unknown>
-  readonly autoId: RawBuilder<unknown>
-}
-
 const columnTypes: Record<DatabaseKind, ColumnTypes> = {
   sqlite: {
     text: sql`text`,
@@ -70,6 +64,9 @@ function schemaMigrations(kind: DatabaseKind): Record<string, Migration> {
         await createRevocations(db, types)
         await createAudit(db, types)
       },
+    },
+    '0002_delegations': {
+      up: (db: Kysely<Tables>) => addDelegations(db, types),
     },
   }
 }

@@ -1,6 +1,7 @@
 import { CompiledQuery, Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { TtsError } from '../errors.ts'
+import { createPostgresLocks } from './postgres-locks.ts'
 import type { Database, Tables } from './tables.ts'
 
 /** How PostgreSQL is reached. */
@@ -38,21 +39,32 @@ export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Dat
     },
   })
   const db = new Kysely<Tables>({ dialect })
-  return { kind: 'postgresql', reads: db, writes: db, timeoutMs, destroy: () => db.destroy() }
+  const locks = createPostgresLocks(() => new pg.Client(connectionOptions({ url, timeoutMs })))
+  const destroy = async (): Promise<void> => {
+    await locks.close()
+    await db.destroy()
+  }
+  return { kind: 'postgresql', reads: db, writes: db, timeoutMs, locks, destroy }
+}
+
+function connectionOptions({ url, timeoutMs }: Omit<PostgresOptions, 'poolSize'>): pg.ClientConfig {
+  return {
+    connectionString: url,
+    connectionTimeoutMillis: timeoutMs,
+    statement_timeout: timeoutMs,
+    // Later than the server's own limit: this one is for a server or network that answers nothing at all.
+    query_timeout: timeoutMs + 500,
+    keepAlive: true,
+    application_name: 'tts',
+  }
 }
 
 function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
   try {
     return new pg.Pool({
-      connectionString: url,
+      ...connectionOptions({ url, timeoutMs }),
       max: poolSize,
-      connectionTimeoutMillis: timeoutMs,
-      statement_timeout: timeoutMs,
-      // Later than the server's own limit: this one is for a server or network that answers nothing at all.
-      query_timeout: timeoutMs + 500,
       idle_in_transaction_session_timeout: timeoutMs * 2,
-      keepAlive: true,
-      application_name: 'tts',
       types: { getTypeParser },
     })
   } catch (error) {

@@ -74,6 +74,9 @@ export function credentialRow(credential: CredentialRecord): CredentialRow {
     not_after: credential.notAfter.getTime(),
     client_id: storedOptional(credential.clientId),
     ...originColumns(credential.origin),
+    delegation_id: storedOptional(credential.delegationId),
+    renewed_from: storedOptional(credential.renewedFrom),
+    first_issued_at: credential.firstIssuedAt?.getTime() ?? null,
   }
 }
 
@@ -136,7 +139,8 @@ export function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-function originColumns(
+/** The three columns that say where a request came from. */
+export function originColumns(
   origin: Origin,
 ): Pick<CredentialRow, 'request_id' | 'address' | 'interface'> {
   return {

@@ -5,7 +5,7 @@ import type { MasterKeys } from './master-keys.ts'
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
-/** A private key as it stands in the database: iv, tag and ciphertext of AES-256-GCM in one. */
+/** A secret as it stands in the database: iv, tag and ciphertext of AES-256-GCM in one. */
 export interface SealedKey {
   readonly masterKeyId: string
   readonly sealed: Uint8Array
@@ -17,19 +17,20 @@ export interface KeyOwner {
   readonly identityId: string
 }
 
+/** What a sealed secret is bound to, and how to speak of it when it cannot be opened. */
+export interface SealedPlace {
+  readonly associatedData: Buffer
+  readonly name: string
+  readonly remedy: string
+}
+
 /** Encrypts a private key (PKCS#8 DER) under the current master key. */
 export function sealKey(
-  { currentId, keys }: MasterKeys,
+  masterKeys: MasterKeys,
   owner: KeyOwner,
   privateKeyDer: Uint8Array,
 ): SealedKey {
-  const masterKey = keys.get(currentId)
-  if (masterKey === undefined) throw new TypeError('MasterKeys.currentId names none of its keys')
-  const iv = randomBytes(IV_BYTES)
-  const cipher = createCipheriv('aes-256-gcm', masterKey, iv, { authTagLength: TAG_BYTES })
-  cipher.setAAD(associatedData(owner))
-  const ciphertext = Buffer.concat([cipher.update(privateKeyDer), cipher.final()])
-  return { masterKeyId: currentId, sealed: Buffer.concat([iv, cipher.getAuthTag(), ciphertext]) }
+  return seal(masterKeys, keyPlace(owner), privateKeyDer)
 }
 
 /**
@@ -37,9 +38,33 @@ export function sealKey(
  *
  * @throws TtsError `internal` with check `master_key_unknown` or `held_key_tampered`.
  */
-export function openKey(
+export function openKey(masterKeys: MasterKeys, owner: KeyOwner, sealed: SealedKey): Buffer {
+  return unseal(masterKeys, keyPlace(owner), sealed)
+}
+
+/** Encrypts under the current master key. */
+export function seal(
+  { currentId, keys }: MasterKeys,
+  { associatedData }: SealedPlace,
+  secret: Uint8Array,
+): SealedKey {
+  const masterKey = keys.get(currentId)
+  if (masterKey === undefined) throw new TypeError('MasterKeys.currentId names none of its keys')
+  const iv = randomBytes(IV_BYTES)
+  const cipher = createCipheriv('aes-256-gcm', masterKey, iv, { authTagLength: TAG_BYTES })
+  cipher.setAAD(associatedData)
+  const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()])
+  return { masterKeyId: currentId, sealed: Buffer.concat([iv, cipher.getAuthTag(), ciphertext]) }
+}
+
+/**
+ * Decrypts what `seal` made for the same place.
+ *
+ * @throws TtsError `internal` with check `master_key_unknown` or `held_key_tampered`.
+ */
+export function unseal(
   { keys }: MasterKeys,
-  owner: KeyOwner,
+  place: SealedPlace,
   { masterKeyId, sealed }: SealedKey,
 ): Buffer {
   const masterKey = keys.get(masterKeyId)
@@ -48,20 +73,15 @@ export function openKey(
   try {
     const iv = bytes.subarray(0, IV_BYTES)
     const decipher = createDecipheriv('aes-256-gcm', masterKey, iv, { authTagLength: TAG_BYTES })
-    decipher.setAAD(associatedData(owner))
+    decipher.setAAD(place.associatedData)
     decipher.setAuthTag(bytes.subarray(IV_BYTES, IV_BYTES + TAG_BYTES))
     return Buffer.concat([decipher.update(bytes.subarray(IV_BYTES + TAG_BYTES)), decipher.final()])
   } catch (error) {
-    throw new TtsError(
-      'internal',
-      `The held key of certificate ${owner.serial} cannot be decrypted`,
-      {
-        check: 'held_key_tampered',
-        remedy:
-          'The row was changed in the database, or the master key is not the one of that id. Revoke the credential.',
-        cause: error,
-      },
-    )
+    throw new TtsError('internal', `${place.name} cannot be decrypted`, {
+      check: 'held_key_tampered',
+      remedy: `The row was changed in the database, or the master key is not the one of that id. ${place.remedy}`,
+      cause: error,
+    })
   }
 }
 
@@ -72,15 +92,19 @@ export function unknownMasterKey(
 ): TtsError {
   return new TtsError(
     code,
-    `A held key is encrypted under the master key ${masterKeyId}, which is not known`,
+    `A held key or refresh token is encrypted under the master key ${masterKeyId}, which is not known`,
     {
       check: 'master_key_unknown',
       remedy:
-        'Put its line back into the file of master keys. If it is lost, delete the rows of end_entity_keys that name it: new EECs are then made.',
+        'Put its line back into the file of master keys. If it is lost, delete the rows of end_entity_keys that name it (new EECs are then made) and end the delegations that do.',
     },
   )
 }
 
-function associatedData({ serial, identityId }: KeyOwner): Buffer {
-  return Buffer.from(`tts held end-entity key v1\0${serial}\0${identityId}`)
+function keyPlace({ serial, identityId }: KeyOwner): SealedPlace {
+  return {
+    associatedData: Buffer.from(`tts held end-entity key v1\0${serial}\0${identityId}`),
+    name: `The held key of certificate ${serial}`,
+    remedy: 'Revoke the credential.',
+  }
 }

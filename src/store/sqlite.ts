@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { Kysely } from 'kysely'
 import { TtsError } from '../errors.ts'
 import { refuseSharedMode } from '../files/private-file.ts'
+import { createLocalLocks } from './named-locks.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
 import type { Database, Tables } from './tables.ts'
@@ -33,7 +34,7 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     await reader.close()
     await writer.close()
   }
-  return { kind: 'sqlite', reads, writes, timeoutMs, destroy }
+  return { kind: 'sqlite', reads, writes, timeoutMs, locks: createLocalLocks(), destroy }
 }
 
 /**

@@ -1,25 +1,28 @@
 import type { StoreSettings } from '../config/store-schema.ts'
 import type { Store } from '../domain/records.ts'
-import { credentialEntry, findCredential, listCredentials } from './credentials.ts'
-import { withinDeadline } from './deadline.ts'
 import {
-  checkMasterKeys,
-  endEntityEntry,
-  findHeldEndEntity,
-  reencryptKeys,
-} from './end-entities.ts'
+  credentialEntry,
+  findCredential,
+  findCredentialByCertificate,
+  listCredentials,
+} from './credentials.ts'
+import { withinDeadline } from './deadline.ts'
+import { delegationRecords } from './delegation-records.ts'
+import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
 import { GroupCommit } from './group-commit.ts'
 import { ensureIdentity, findIdentity } from './identities.ts'
 import type { MasterKeys } from './master-keys.ts'
 import { migrate } from './migrations.ts'
 import { openPostgres } from './postgres.ts'
 import { commitEntries, type RecordEntry } from './record-batch.ts'
+import { checkMasterKeys, reencryptKeys } from './reencryption.ts'
 import { countRevocations, createCrl, latestCrl, revoke } from './revocations.ts'
 import { auditRow } from './rows.ts'
 import { openSqlite } from './sqlite.ts'
 import { closedStore, storeError } from './store-error.ts'
 import type { Database } from './tables.ts'
 import { beat, listAudit, prune } from './upkeep.ts'
+import { claimProof } from './used-proofs.ts'
 
 const MAX_BATCH = 256
 
@@ -95,11 +98,15 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
       ),
     listCredentials: (filter) => ask(() => listCredentials(database, filter)),
     findCredential: (id, identityId) => ask(() => findCredential(database, id, identityId)),
+    findCredentialByCertificate: (serial) =>
+      ask(() => findCredentialByCertificate(database, serial)),
     listAudit: (filter) => ask(() => listAudit(database, filter)),
     revoke: (request) => ask(() => revoke(database, request)),
     latestCrl: () => ask(() => latestCrl(database)),
     countRevocations: () => ask(() => countRevocations(database)),
     createCrl: (keepAfter, build) => ask(() => createCrl(database, keepAfter, build)),
+    delegations: delegationRecords(database, masterKeys, ask),
+    claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),
     reencryptKeys: () => ask(() => reencryptKeys(database, masterKeys), UNBOUNDED),

@@ -1,4 +1,5 @@
 import type { Generated, Kysely } from 'kysely'
+import type { NamedLocks } from './named-locks.ts'
 
 /** Which database the records are in. */
 export type DatabaseKind = 'sqlite' | 'postgresql'
@@ -13,6 +14,9 @@ export interface Tables {
   readonly audit: AuditRow
   readonly crls: CrlRow
   readonly heartbeat: { readonly id: number; readonly at: number }
+  readonly delegations: DelegationRow
+  readonly delegation_events: DelegationEventRow
+  readonly used_proofs: { readonly digest: string; readonly expires_at: number }
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -23,6 +27,8 @@ export interface Database {
   /** For transactions and single writing statements. */
   readonly writes: Kysely<Tables>
   readonly timeoutMs: number
+  /** Over all replicas on PostgreSQL, within this process on SQLite. */
+  readonly locks: NamedLocks
   destroy(): Promise<void>
 }
 
@@ -77,6 +83,9 @@ export interface CredentialRow {
   readonly request_id: string
   readonly address: string
   readonly interface: string
+  readonly delegation_id: string | null
+  readonly renewed_from: string | null
+  readonly first_issued_at: number | null
 }
 
 /** A revoked EEC. */
@@ -111,4 +120,43 @@ export interface CrlRow {
   readonly next_update: number
   readonly der: Uint8Array
   readonly revocations: number
+}
+
+/** The right to renew for an identity. */
+export interface DelegationRow {
+  readonly id: string
+  readonly identity_id: string
+  readonly provider_id: string
+  readonly label: string | null
+  readonly state: string
+  /** SHA-256 of the renewal secret. */
+  readonly secret_hash: string
+  readonly client_id: string | null
+  readonly created_at: number
+  readonly last_used_at: number | null
+  readonly renews_until: number
+  readonly ended_at: number | null
+  readonly end_reason: string | null
+  readonly request_id: string
+  readonly address: string
+  readonly interface: string
+  /** The refresh token with what is known of it, encrypted; NULL once the delegation is over. */
+  readonly sealed_custody: Uint8Array | null
+  readonly master_key_id: string | null
+  /** The end of which the owner was told. */
+  readonly notice_given_for: number | null
+  readonly notice_claimed_until: number | null
+}
+
+/** One line of a delegation's ledger. */
+export interface DelegationEventRow {
+  readonly id: Generated<number>
+  readonly delegation_id: string
+  readonly at: number
+  readonly event: string
+  readonly outcome: string
+  readonly request_id: string
+  readonly address: string
+  readonly interface: string
+  readonly detail: string | null
 }

@@ -18,17 +18,42 @@ export async function listAudit(
   return rows.map(toAudit)
 }
 
-/** Removes the keys of EECs that ended and old lines of the audit trail. */
-export async function prune({ writes }: Database, now: Date, auditBefore: Date): Promise<void> {
+/** Removes the keys of EECs that ended, used proofs that are too old to be shown again, and old lines of all trails. */
+export async function prune(database: Database, now: Date, auditBefore: Date): Promise<void> {
+  const { writes } = database
   await writes.deleteFrom('end_entity_keys').where('not_after', '<=', now.getTime()).execute()
+  await writes.deleteFrom('used_proofs').where('expires_at', '<=', now.getTime()).execute()
+  await pruneTrail(database, 'audit', auditBefore)
+  await pruneTrail(database, 'delegation_events', auditBefore)
+  await writes
+    .deleteFrom('delegations')
+    .where('ended_at', '<', auditBefore.getTime())
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('delegation_events')
+            .select('delegation_events.id')
+            .whereRef('delegation_events.delegation_id', '=', 'delegations.id'),
+        ),
+      ),
+    )
+    .execute()
+}
+
+async function pruneTrail(
+  { writes }: Database,
+  table: 'audit' | 'delegation_events',
+  before: Date,
+): Promise<void> {
   for (;;) {
     const { numDeletedRows } = await writes
-      .deleteFrom('audit')
+      .deleteFrom(table)
       .where('id', 'in', (old) =>
         old
-          .selectFrom('audit')
+          .selectFrom(table)
           .select('id')
-          .where('at', '<', auditBefore.getTime())
+          .where('at', '<', before.getTime())
           .orderBy('at')
           .limit(PRUNE_AT_ONCE),
       )

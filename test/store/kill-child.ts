@@ -38,6 +38,9 @@ async function recordForEver(): Promise<never> {
         notAfter: at,
         clientId: undefined,
         origin,
+        delegationId: undefined,
+        renewedFrom: undefined,
+        firstIssuedAt: undefined,
       },
       {
         at,

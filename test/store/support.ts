@@ -154,6 +154,9 @@ export function credential(
     notAfter: new Date(NOW.getTime() + DAY_MS),
     clientId: 'client-1',
     origin,
+    delegationId: undefined,
+    renewedFrom: undefined,
+    firstIssuedAt: undefined,
     ...overrides,
   }
 }
