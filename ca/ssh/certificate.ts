@@ -1,0 +1,175 @@
+/**
+ * User certificates of OpenSSH (PROTOCOL.certkeys): made, signed, read back and verified before they leave. Host
+ * certificates are not made.
+ */
+import { CaError } from '../errors.ts'
+import { type SshAuthority, verifySshSignature } from './authority.ts'
+import type { SshPublicKey } from './public-key.ts'
+import { readSshCertificate, sshCertificateType, type SshCertificate } from './read-certificate.ts'
+import { checkNetworks } from './source-address.ts'
+import { wireString, wireUint32, wireUint64 } from './wire.ts'
+
+/** What a certificate can permit; what is not named is refused by sshd. */
+export const sshExtensions = [
+  'permit-X11-forwarding',
+  'permit-agent-forwarding',
+  'permit-port-forwarding',
+  'permit-pty',
+  'permit-user-rc',
+] as const
+export type SshExtension = (typeof sshExtensions)[number]
+
+/**
+ * What a principal may be: an account or a role as sshd compares it, octet for octet, with the lines of
+ * AuthorizedPrincipalsFile. No blank, comma, quote, `#`, wildcard or control character, and no leading `-`.
+ */
+export const principalPattern = /^[A-Za-z0-9_][A-Za-z0-9_.@+:/=-]{0,127}$/
+/** sshd refuses certificates with more than 256. */
+const MAX_PRINCIPALS = 64
+/** What a key id may be: one word that neither a log nor a shell takes for more. */
+export const keyIdPattern = /^[A-Za-z0-9_][A-Za-z0-9_.,@+:/=%~-]{0,511}$/
+/** Octets of a nonce at least. */
+const MIN_NONCE_BYTES = 16
+const USER_CERTIFICATE = 1
+
+export interface SshCertificateRequest {
+  readonly publicKey: SshPublicKey
+  /** Above 0 and below 2^64: 0 stands for no number, and cannot be revoked by it. */
+  readonly serial: bigint
+  /** What sshd logs; `keyIdPattern`. */
+  readonly keyId: string
+  /** At least one: a certificate without any is good for every account. */
+  readonly principals: readonly string[]
+  /** Whole seconds; valid after <= now < valid before. */
+  readonly validAfter: Date
+  readonly validBefore: Date
+  readonly extensions: readonly SshExtension[]
+  /** Networks from which it may be used; undefined: from everywhere. */
+  readonly sourceAddresses?: readonly string[] | undefined
+  /** The one command that it runs; undefined: any. */
+  readonly forceCommand?: string | undefined
+  /** At least 16 random octets. */
+  readonly nonce: Buffer
+}
+
+/**
+ * Makes and signs a certificate and answers its wire form.
+ *
+ * @throws {CaError} `bad_request`, `bad_lifetime`, `self_check_failed`
+ */
+export async function createSshCertificate(
+  authority: SshAuthority,
+  request: SshCertificateRequest,
+): Promise<Buffer> {
+  checkRequest(request)
+  const { publicKey } = request
+  const signed = Buffer.concat([
+    wireString(sshCertificateType(publicKey.type)),
+    wireString(request.nonce),
+    publicKey.fields,
+    wireUint64(request.serial),
+    wireUint32(USER_CERTIFICATE),
+    wireString(request.keyId),
+    wireString(Buffer.concat(request.principals.map(wireString))),
+    wireUint64(secondsOf(request.validAfter)),
+    wireUint64(secondsOf(request.validBefore)),
+    wireString(options(criticalOptions(request))),
+    wireString(options(request.extensions.map((name) => [name, Buffer.alloc(0)]))),
+    wireString(''),
+    wireString(authority.publicKey.blob),
+  ])
+  const certificate = Buffer.concat([signed, wireString(await authority.sign(signed))])
+  await checkMade(certificate, { authority, request })
+  return certificate
+}
+
+function checkRequest(request: SshCertificateRequest): void {
+  const refuse = (why: string): never => {
+    throw new CaError('bad_request', `SSH certificate: ${why}`)
+  }
+  const { principals, forceCommand } = request
+  if (request.serial < 1n || request.serial >= 1n << 64n)
+    refuse('its serial number is not 1 to 2^64-1')
+  if (request.nonce.length < MIN_NONCE_BYTES || request.nonce.length > 64)
+    refuse('its nonce has not 16 to 64 octets')
+  if (!keyIdPattern.test(request.keyId))
+    refuse('its key id has characters that do not belong there')
+  if (principals.length === 0) refuse('it has no principal, and so would be good for every account')
+  if (principals.length > MAX_PRINCIPALS) refuse(`it has over ${MAX_PRINCIPALS} principals`)
+  if (!principals.every((principal) => principalPattern.test(principal)))
+    refuse('a principal has characters that do not belong there')
+  if (request.sourceAddresses !== undefined) checkNetworks(request.sourceAddresses)
+  if (forceCommand !== undefined && !/^[ -~]{1,1024}$/.test(forceCommand))
+    refuse('its command is not 1 to 1024 printable characters')
+  if (!(secondsOf(request.validAfter) < secondsOf(request.validBefore)))
+    throw new CaError('bad_lifetime', 'SSH certificate: it ends before it begins')
+}
+
+function secondsOf(date: Date): bigint {
+  const seconds = date.getTime() / 1000
+  if (!Number.isSafeInteger(seconds) || seconds < 0)
+    throw new CaError('bad_lifetime', 'SSH certificate: its times are not whole seconds since 1970')
+  return BigInt(seconds)
+}
+
+type Option = readonly [name: string, data: Buffer]
+
+function criticalOptions({ forceCommand, sourceAddresses }: SshCertificateRequest): Option[] {
+  const found: Option[] = []
+  if (forceCommand !== undefined) found.push(['force-command', wireString(forceCommand)])
+  if (sourceAddresses !== undefined)
+    found.push(['source-address', wireString(sourceAddresses.join(','))])
+  return found
+}
+
+/** Sorted by the octets of their names, each once; sshd refuses them otherwise. */
+function options(given: readonly Option[]): Buffer {
+  const byName = new Map(given)
+  const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  return Buffer.concat(
+    names.flatMap((name) => [wireString(name), wireString(byName.get(name) ?? '')]),
+  )
+}
+
+/** Nothing leaves that is not read back as it was meant. */
+async function checkMade(
+  blob: Buffer,
+  {
+    authority,
+    request,
+  }: { readonly authority: SshAuthority; readonly request: SshCertificateRequest },
+): Promise<void> {
+  try {
+    const made = readSshCertificate(blob)
+    await verifySshSignature(authority.publicKey, { data: made.signed, signature: made.signature })
+    const wrong = difference(made, request)
+    if (wrong !== undefined) throw new CaError('self_check_failed', `its ${wrong} differs`)
+    if (!made.signatureKey.blob.equals(authority.publicKey.blob))
+      throw new CaError('self_check_failed', 'it names another CA')
+  } catch (cause) {
+    throw new CaError(
+      'self_check_failed',
+      'the SSH certificate that was made is not as it was meant',
+      {
+        cause,
+      },
+    )
+  }
+}
+
+function difference(made: SshCertificate, request: SshCertificateRequest): string | undefined {
+  const same = {
+    type: made.certificateType === USER_CERTIFICATE,
+    'public key': made.publicKey.blob.equals(request.publicKey.blob),
+    'serial number': made.serial === request.serial,
+    'key id': made.keyId === request.keyId,
+    principals: made.principals.join(' ') === request.principals.join(' '),
+    begin: made.validAfter === secondsOf(request.validAfter),
+    end: made.validBefore === secondsOf(request.validBefore),
+    command: made.criticalOptions.get('force-command') === request.forceCommand,
+    'source addresses':
+      made.criticalOptions.get('source-address') === request.sourceAddresses?.join(','),
+    extensions: [...new Set(request.extensions)].sort().join(' ') === made.extensions.join(' '),
+  }
+  return Object.entries(same).find(([, isSame]) => !isSame)?.[0]
+}
