@@ -32,6 +32,8 @@ export interface DemoClients {
   readonly cli: { readonly clientId: string; readonly redirectUri: string }
   /** Confidential: introspection, token exchange, code and refresh. */
   readonly tts: ClientCredential
+  /** Confidential: certcache with a client of its own: token exchange, device code, refresh. */
+  readonly certcache: ClientCredential
   /** Confidential: a robot with no user (client credentials). */
   readonly worker: ClientCredential
   /** Clients for which an administrator has switched token exchange on. */
@@ -42,14 +44,16 @@ export interface DemoClients {
 /** Clients with new secrets. */
 export function createClients(): DemoClients {
   const cli = { clientId: 'demo-cli', redirectUri: 'http://127.0.0.1/callback' }
-  const tts = { clientId: 'tts', clientSecret: randomBytes(24).toString('base64url') }
-  const worker = { clientId: 'demo-worker', clientSecret: randomBytes(24).toString('base64url') }
+  const tts = credential('tts')
+  const certcache = credential('certcache')
+  const worker = credential('demo-worker')
   const common = { id_token_signed_response_alg: 'ES256' } as const
   return {
     cli,
     tts,
+    certcache,
     worker,
-    exchangeAllowed: new Set([tts.clientId]),
+    exchangeAllowed: new Set([tts.clientId, certcache.clientId]),
     metadata: [
       {
         ...common,
@@ -74,6 +78,16 @@ export function createClients(): DemoClients {
       },
       {
         ...common,
+        client_id: certcache.clientId,
+        client_secret: certcache.clientSecret,
+        client_name: 'Certcache of the demo',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: ['refresh_token', TOKEN_EXCHANGE_GRANT, DEVICE_CODE_GRANT],
+        token_endpoint_auth_method: 'client_secret_basic',
+      },
+      {
+        ...common,
         client_id: worker.clientId,
         client_secret: worker.clientSecret,
         client_name: 'Worker of the demo',
@@ -84,4 +98,8 @@ export function createClients(): DemoClients {
       },
     ],
   }
+}
+
+function credential(clientId: string): ClientCredential {
+  return { clientId, clientSecret: randomBytes(24).toString('base64url') }
 }

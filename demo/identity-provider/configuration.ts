@@ -54,7 +54,6 @@ export function configurationOf(state: ProviderState): Configuration {
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
     ttl: lifetimes(state),
-    rotateRefreshToken: () => state.tokens.rotateRefreshTokens,
     expiresWithSession: () => false,
     findAccount: (_ctx, sub) => findAccount(state, sub),
     loadExistingGrant: (ctx) => grantEverything(state, ctx),
@@ -69,7 +68,8 @@ function lifetimes(state: ProviderState): Configuration['ttl'] {
     RefreshToken: () => state.tokens.refreshLifetimeSeconds,
     DeviceCode: 600,
     IdToken: 600,
-    Grant: 30 * 24 * 3600,
+    // Longer than any refresh token lives by rotation.
+    Grant: 10 * 365 * 24 * 3600,
     Interaction: 600,
     Session: 3600,
   }
@@ -77,7 +77,9 @@ function lifetimes(state: ProviderState): Configuration['ttl'] {
 
 /** A suspended user's tokens are as good as revoked; a token of a client alone has no user. */
 function mayStillBeUsed(state: ProviderState, sub: string | undefined): boolean {
-  return sub === undefined || state.users.bySub(sub)?.suspended !== true
+  if (sub === undefined) return true
+  const user = state.users.bySub(sub)
+  return user !== undefined && user.suspended !== true
 }
 
 function accountOf(token: object): string | undefined {

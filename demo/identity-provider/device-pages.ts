@@ -1,4 +1,5 @@
-import type { KoaContextWithOIDC } from 'oidc-provider'
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { ProviderState } from './state.ts'
 
 /** The three pages of the device flow (RFC 8628 section 3.3). `form` comes from oidc-provider and has no button. */
 export const devicePages = {
@@ -15,6 +16,16 @@ export const devicePages = {
     page(ctx, `<p>Does your device show ${userCode}?</p>${form}${button('op.deviceConfirmForm')}`),
   successSource: (ctx: KoaContextWithOIDC): void =>
     page(ctx, '<p>Success: go back to your device.</p>'),
+}
+
+/** Tells devices how often they may ask (RFC 8628 section 3.2), which oidc-provider does not. */
+export function installDeviceInterval(provider: Provider, state: ProviderState): void {
+  provider.use(async (ctx: KoaContextWithOIDC, next) => {
+    await next()
+    const { deviceIntervalSeconds: interval } = state.tokens
+    if (ctx.path !== '/devicecode' || ctx.status !== 200 || interval === undefined) return
+    ctx.body = { ...(ctx.body as Record<string, unknown>), interval }
+  })
 }
 
 function button(form: string): string {

@@ -6,11 +6,21 @@ export type Fault =
   | { readonly kind: 'hang' } // no answer ever
   | { readonly kind: 'status'; readonly status: number } // an error with an empty JSON object
   | { readonly kind: 'malformed' } // 200 and half a JSON text
-  | { readonly kind: 'body'; readonly body: unknown } // 200 and this JSON
+  | CannedAnswer
   | { readonly kind: 'huge' } // 200 and 4 MiB of JSON
   | { readonly kind: 'redirect'; readonly location: string }
   | { readonly kind: 'slow'; readonly delayMs: number } // the right answer, late
   | { readonly kind: 'lost-reply' } // the work is done, the answer is lost
+
+/** This very answer. */
+export interface CannedAnswer {
+  readonly kind: 'body'
+  /** Sent as JSON; a string is sent as it is. */
+  readonly body: unknown
+  /** Default 200. */
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 /** What stands in front of the provider: counts requests by path and makes chosen paths fail. */
 export class Faults {
@@ -68,7 +78,7 @@ async function misbehave(
       json(response, 200, '{"keys": [')
       return true
     case 'body':
-      json(response, 200, JSON.stringify(fault.body))
+      canned(response, fault)
       return true
     case 'huge':
       json(response, 200, JSON.stringify({ active: true, keys: [], filler: 'x'.repeat(4 << 20) }))
@@ -88,6 +98,14 @@ async function misbehave(
     default:
       return fault satisfies never
   }
+}
+
+function canned(
+  response: ServerResponse,
+  { body, status = 200, headers = {} }: CannedAnswer,
+): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers })
+  response.end(typeof body === 'string' ? body : JSON.stringify(body))
 }
 
 function json(response: ServerResponse, status: number, body: string): void {

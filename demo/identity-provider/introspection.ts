@@ -1,7 +1,6 @@
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import { groupClaims } from './access-token-claims.ts'
 import { tokenIssuer, type ProviderState } from './state.ts'
-import { audiencesOfToken } from './token-format.ts'
 
 /** What oidc-provider answers for an active token. */
 interface StandardAnswer {
@@ -21,22 +20,19 @@ export function installIntrospectionShape(provider: Provider, state: ProviderSta
     await next()
     const body = ctx.body as StandardAnswer | undefined
     if (ctx.path !== '/introspect' || ctx.status !== 200 || body?.active !== true) return
-    ctx.body = shape(state, body, grantIdOf(ctx))
+    ctx.body = shape(state, body, idOf(ctx))
   })
 }
 
-function grantIdOf(ctx: KoaContextWithOIDC): string | undefined {
-  return ctx.oidc.entities.AccessToken?.grantId
+function idOf(ctx: KoaContextWithOIDC): string {
+  const { AccessToken, ClientCredentials } = ctx.oidc.entities
+  return AccessToken?.jti ?? ClientCredentials?.jti ?? ''
 }
 
-function shape(
-  state: ProviderState,
-  answer: StandardAnswer,
-  grantId: string | undefined,
-): Record<string, unknown> {
+function shape(state: ProviderState, answer: StandardAnswer, id: string): Record<string, unknown> {
   const user = state.users.bySub(answer.sub)
   const scopes = new Set(answer.scope?.split(' '))
-  const audiences = audiencesOfToken(state, grantId)
+  const audiences = state.tokenAudiences.get(id) ?? []
   const newer = state.tokens.introspection === 'iam-2026'
   const type = newer ? 'ACCESS_TOKEN' : 'Bearer'
   return {

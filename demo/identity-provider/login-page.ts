@@ -23,6 +23,7 @@ export async function loginPage(
     } else if (request.method === 'POST') {
       const username = new URLSearchParams(await readForm(request)).get('username') ?? ''
       const user = state.users.byUsername(username)
+      if (user.deleted === true) throw new Error('there is no such user')
       await provider.interactionFinished(request, response, { login: { accountId: user.sub } })
     } else {
       page(response, 200, form(state.users.list()))

@@ -30,6 +30,14 @@ export interface TokenSettings {
   refreshLifetimeSeconds: number
   /** IAM's client setting "reuse refresh token" turned off. Default true: every refresh gives a new one. */
   rotateRefreshTokens: boolean
+  /** How long a rotated refresh token is still taken. Default 0: not at all, as IAM; the WLCG profile advises a day. */
+  rotationGraceSeconds: number
+  /** Whether a refresh that does not rotate repeats the refresh token in its answer. Default true. */
+  repeatRefreshToken: boolean
+  /** What offline_access gets at token exchange: a refresh token (default), a refusal (Keycloak), or nothing. */
+  offlineAccessByExchange: 'given' | 'refused' | 'ignored'
+  /** `interval` of the device flow in seconds. Default undefined: not told, which means 5. */
+  deviceIntervalSeconds: number | undefined
   /** Shape of introspection answers: that of IAM 1.12 (default) or the newer one with arrays. */
   introspection: 'iam-1.12' | 'iam-2026'
 }
@@ -58,6 +66,10 @@ export function tokenSettings(changes: Partial<TokenSettings> = {}): TokenSettin
     lifetimeSeconds: 3600,
     refreshLifetimeSeconds: 30 * 24 * 3600,
     rotateRefreshTokens: true,
+    rotationGraceSeconds: 0,
+    repeatRefreshToken: true,
+    offlineAccessByExchange: 'given',
+    deviceIntervalSeconds: undefined,
     introspection: 'iam-1.12',
     ...changes,
   }

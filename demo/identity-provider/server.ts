@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { createClients, type DemoClients } from './clients.ts'
 import { configurationOf } from './configuration.ts'
+import { installDeviceInterval } from './device-pages.ts'
 import { Faults } from './faults.ts'
 import { installIntrospectionShape } from './introspection.ts'
 import { withTokenId } from './jwt-parameter.ts'
@@ -26,7 +27,7 @@ export interface IdentityProvider {
   readonly tokens: TokenSettings
   readonly keys: SigningKeys
   readonly faults: Faults
-  /** A user by name; `suspended` and `aupSigned` may be changed. Throws Error for an unknown name. */
+  /** A user by name; `suspended`, `aupSigned` and `deleted` may be changed. Throws Error for an unknown name. */
   user(username: string): DemoUser
   /** Any token at all, signed as asked. The defaults give a sound one for alice, without audience. */
   mint(request?: MintRequest): string
@@ -53,6 +54,7 @@ export async function startIdentityProvider(
     tokens: tokenSettings(options.tokens),
     grants: new Map(),
     tokenIds: new Map(),
+    tokenAudiences: new Map(),
   }
   const answer = createAnswer(state)
   server.on('request', (request, response) => {
@@ -83,7 +85,8 @@ function createAnswer(state: ProviderState): Answer {
   installTokenFormat(provider, state)
   installIntrospectionShape(provider, state)
   installTokenExchange(provider, state)
-  installRefreshRules(provider)
+  installRefreshRules(provider, state)
+  installDeviceInterval(provider, state)
   const callback = provider.callback()
   return async (path, { request, response }) => {
     if (path === '/jwk') {

@@ -22,6 +22,8 @@ export interface ProviderState {
   readonly grants: Map<string, GrantDetails>
   /** Access token value → id in the provider's store. */
   readonly tokenIds: Map<string, string>
+  /** Id of an access token → the audiences it was issued for, which a refresh may have changed. */
+  readonly tokenAudiences: Map<string, readonly string[]>
 }
 
 /** The issuer as tokens name it. */

@@ -40,6 +40,7 @@ export function installTokenFormat(provider: ProviderType, state: ProviderState)
     const original = tokenClass.prototype.getValueAndPayload
     tokenClass.prototype.getValueAndPayload = async function getValueAndPayload() {
       const { value, payload } = await original.call(this)
+      remember(state.tokenAudiences, payload.jti, audiencesAtIssue(state, payload.grantId))
       if (state.tokens.format === 'opaque') return { value, payload }
       const token = await signAccessToken(state, payload)
       remember(state.tokenIds, token, payload.jti)
@@ -53,11 +54,8 @@ export function installTokenFormat(provider: ProviderType, state: ProviderState)
   }
 }
 
-/** Audiences of a stored token: of the request at hand, else those that its grant was made with. */
-export function audiencesOfToken(
-  state: ProviderState,
-  grantId: string | undefined,
-): readonly string[] {
+/** Audiences for a new token: of the request at hand, else those that its grant was made with. */
+function audiencesAtIssue(state: ProviderState, grantId: string | undefined): readonly string[] {
   const asked = requestedAudiences(Provider.ctx?.oidc?.body ?? {})
   const granted = grantId === undefined ? [] : (state.grants.get(grantId)?.audiences ?? [])
   return audiencesOf(state.tokens, asked.length > 0 ? asked : granted)
@@ -73,7 +71,7 @@ async function signAccessToken(state: ProviderState, token: StoredToken): Promis
     clientId: token.clientId,
     user: state.users.bySub(token.accountId),
     scopes: new Set(token.scope?.split(' ')),
-    audiences: audiencesOfToken(state, token.grantId),
+    audiences: state.tokenAudiences.get(token.jti) ?? [],
     act: token.grantId === undefined ? undefined : state.grants.get(token.grantId)?.act,
     issuedAt: token.iat,
     expiresAt: token.exp,
@@ -83,10 +81,10 @@ async function signAccessToken(state: ProviderState, token: StoredToken): Promis
   return `${input}.${signature.toString('base64url')}`
 }
 
-function remember(ids: Map<string, string>, token: string, id: string): void {
-  ids.set(token, id)
-  const oldest = ids.keys().next()
-  if (ids.size > 20_000 && !oldest.done) ids.delete(oldest.value)
+function remember<T>(values: Map<string, T>, key: string, value: T): void {
+  values.set(key, value)
+  const oldest = values.keys().next()
+  if (values.size > 20_000 && !oldest.done) values.delete(oldest.value)
 }
 
 function encode(value: unknown): string {

@@ -1,4 +1,6 @@
-/** A user of the demo provider. `suspended` and `aupSigned` may be changed while it runs. */
+import type { Refusal } from './oauth-error.ts'
+
+/** A user of the demo provider. `suspended`, `aupSigned` and `deleted` may be changed while it runs. */
 export interface DemoUser {
   /** UUID, as IAM gives them. */
   readonly sub: string
@@ -10,6 +12,8 @@ export interface DemoUser {
   suspended?: boolean
   /** Whether the acceptable use policy is signed. Default true. */
   aupSigned?: boolean
+  /** As if there had never been such a user. */
+  deleted?: boolean
 }
 
 /** The two users of the demo: `alice` is in group `cms`, `bob` is in no group that any example lets in. */
@@ -39,19 +43,34 @@ export class Users {
   }
 
   list(): readonly DemoUser[] {
-    return [...this.#bySub.values()]
+    return [...this.#bySub.values()].filter((user) => user.deleted !== true)
   }
 
   bySub(sub: string | undefined): DemoUser | undefined {
-    return sub === undefined ? undefined : this.#bySub.get(sub)
+    const user = sub === undefined ? undefined : this.#bySub.get(sub)
+    return user?.deleted === true ? undefined : user
   }
 
-  /** Throws Error for an unknown name. */
+  /** Finds a deleted one too. Throws Error for an unknown name. */
   byUsername(username: string): DemoUser {
-    const user = this.list().find((candidate) => candidate.username === username)
+    const users = [...this.#bySub.values()]
+    const user = users.find((candidate) => candidate.username === username)
     if (user === undefined) throw new Error(`the demo provider has no user ${username}`)
     return user
   }
+}
+
+/** Why a user gets no token, in IAM's words. */
+export function refusalByStanding(user: DemoUser): Refusal | undefined {
+  const refusal = { status: 400, error: 'invalid_grant' }
+  if (user.suspended === true) {
+    return { ...refusal, description: `User ${user.username} is not active.` }
+  }
+  if (user.aupSigned === false) {
+    const what = 'needs to sign AUP for this organization in order to proceed.'
+    return { ...refusal, description: `User ${user.username} ${what}` }
+  }
+  return undefined
 }
 
 /** The user's claims at UserInfo; oidc-provider cuts them down to those of the token's scopes. */

@@ -1,11 +1,12 @@
 import type { AccessToken, Provider, TokenEndpointGrantContext } from 'oidc-provider'
 import { SCOPES, TOKEN_EXCHANGE_GRANT } from '../clients.ts'
-import { errors } from '../oidc-provider.ts'
+import { oauthError } from '../oauth-error.ts'
 import { requestedAudiences, type ProviderState } from '../state.ts'
 import { noActor } from './no-actor.ts'
 import { grantEnabled } from './grant-enabled.ts'
+import { noOfflineAccess } from './no-offline-access.ts'
 import { noOfflineBySameClient } from './no-offline-by-same-client.ts'
-import type { ExchangeRequest, ExchangeRule, Refusal, SubjectToken } from './request.ts'
+import type { ExchangeRequest, ExchangeRule, SubjectToken } from './request.ts'
 import { resourceAbsolute } from './resource-absolute.ts'
 import { scopeRequired } from './scope-required.ts'
 import { scopesAllowed } from './scopes-allowed.ts'
@@ -21,6 +22,7 @@ const rules: readonly ExchangeRule[] = [
   resourceAbsolute,
   scopesAllowed,
   noOfflineBySameClient,
+  noOfflineAccess,
   userInGoodStanding,
 ]
 
@@ -94,7 +96,9 @@ async function exchange(request: ExchangeRequest, ctx: TokenEndpointGrantContext
   const common = { client, accountId, grantId, gty: 'token_exchange', scope }
   const accessToken = new provider.AccessToken(common)
   const withRefresh =
-    request.scopes.has('offline_access') && client.grantTypeAllowed('refresh_token')
+    request.scopes.has('offline_access') &&
+    client.grantTypeAllowed('refresh_token') &&
+    state.tokens.offlineAccessByExchange === 'given'
   return {
     access_token: await accessToken.save(),
     issued_token_type: 'urn:ietf:params:oauth:token-type:jwt',
@@ -103,9 +107,4 @@ async function exchange(request: ExchangeRequest, ctx: TokenEndpointGrantContext
     scope,
     ...(withRefresh && { refresh_token: await new provider.RefreshToken(common).save() }),
   }
-}
-
-function oauthError(refusal: Refusal): Error {
-  const error = new errors.CustomOIDCProviderError(refusal.error, refusal.description)
-  return Object.assign(error, { status: refusal.status, statusCode: refusal.status })
 }

@@ -1,4 +1,5 @@
 import type { Client } from 'oidc-provider'
+import type { Refusal } from '../oauth-error.ts'
 import type { ProviderState } from '../state.ts'
 import type { DemoUser } from '../users.ts'
 
@@ -20,13 +21,6 @@ export interface ExchangeRequest {
   readonly subject: SubjectToken | undefined
   /** Scopes that a client may ask for. */
   readonly allowedScopes: (clientId: string) => ReadonlySet<string>
-}
-
-/** A reason to refuse: HTTP status, OAuth error and description. */
-export interface Refusal {
-  readonly status: number
-  readonly error: string
-  readonly description: string
 }
 
 /** One rule of IAM about token exchange: answers the reason to refuse, or undefined. */
