@@ -1,4 +1,4 @@
-/** One HTTP request of the command line: with a deadline, a bounded answer, and the server's certificate always checked. */
+/** One HTTP request to the service: with a deadline, a bounded answer, and the server's certificate always checked. */
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { TtsError, type TtsErrorCode } from '../errors.ts'
@@ -11,6 +11,8 @@ export interface ClientRequest {
   /** PEM of CAs that are trusted for the server, in place of the system's. */
   readonly certificateAuthorities: string | undefined
   readonly timeoutMs: number
+  /** Ends the request before its time. */
+  readonly signal?: AbortSignal
 }
 
 export interface ClientResponse {
@@ -37,7 +39,7 @@ export function requireSafeToken(url: URL): void {
 
 /** @throws {TtsError} `provider_unavailable` when the service cannot be reached in time */
 export async function send(wanted: ClientRequest): Promise<ClientResponse> {
-  const { url, method, headers, body, certificateAuthorities, timeoutMs } = wanted
+  const { url, method, headers, body, certificateAuthorities, timeoutMs, signal } = wanted
   requireSafeToken(url)
   const secure = url.protocol === 'https:'
   const options = {
@@ -46,7 +48,7 @@ export async function send(wanted: ClientRequest): Promise<ClientResponse> {
       body === undefined
         ? headers
         : { ...headers, 'content-length': String(Buffer.byteLength(body)) },
-    signal: AbortSignal.timeout(timeoutMs),
+    signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
     ...(secure && certificateAuthorities !== undefined ? { ca: certificateAuthorities } : {}),
   }
   return new Promise((resolve, reject) => {
@@ -115,21 +117,30 @@ export function refusalOf(response: ClientResponse): TtsError {
   const id = typeof problem['request_id'] === 'string' ? ` (request ${problem['request_id']})` : ''
   const remedy = remedyFor(response)
   const message = `the service refused: ${detail}${id}`.replace(/[^\P{Cc}\n]/gu, '?')
+  const retryAfterSeconds = retryAfterOf(response)
   return new TtsError(codeFor(code, response.status), message, {
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
     ...(typeof problem['check'] === 'string' ? { check: problem['check'] } : {}),
     ...(remedy === undefined ? {} : { remedy }),
   })
 }
 
-function remedyFor({ status, headers }: ClientResponse): string | undefined {
+/** Seconds only: ours sends no date (RFC 9110 section 10.2.3). */
+function retryAfterOf({ headers }: ClientResponse): number | undefined {
   const after = headers['retry-after']
+  return typeof after === 'string' && /^\d{1,6}$/.test(after) ? Number(after) : undefined
+}
+
+function remedyFor(response: ClientResponse): string | undefined {
+  const { status } = response
   if (status === 401)
     return 'get a new token that is meant for this service; its operator sees more with `tts check --token`'
   if (status === 403)
     return "ask the service's operator, whom `tts check --token` tells which rule it was"
   if (status < 500 && status !== 429) return undefined
-  return typeof after === 'string' && /^\d{1,6}$/.test(after)
-    ? `try again in ${after} seconds`
+  const seconds = retryAfterOf(response)
+  return seconds !== undefined
+    ? `try again in ${seconds} seconds`
     : 'try again later; the operator finds the request in the log'
 }
 
@@ -154,6 +165,6 @@ function codeFor(code: string, status: number): TtsErrorCode {
     [503, 'overloaded'],
     [504, 'overloaded'],
   ]
-  if (code === 'invalid_csr') return code
+  if (code === 'invalid_csr' || code === 'grant_refused' || code === 'delegation_ended') return code
   return byStatus.find(([known]) => known === status)?.[1] ?? 'internal'
 }
