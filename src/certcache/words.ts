@@ -1,0 +1,26 @@
+/** Times in words, for people. */
+
+const units: readonly (readonly [string, number])[] = [
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1],
+]
+
+/** A length of time by its two largest units: `3 days 4 hours`, `12 minutes`. */
+export function inWords(seconds: number): string {
+  const parts: string[] = []
+  let left = Math.max(0, Math.round(seconds))
+  for (const [name, size] of units) {
+    const count = Math.floor(left / size)
+    left -= count * size
+    if (count > 0 && parts.length < 2) parts.push(`${count} ${name}${count === 1 ? '' : 's'}`)
+    else if (parts.length > 0) break
+  }
+  return parts.join(' ') || '0 seconds'
+}
+
+/** Seconds from now on; negative when it is past. */
+export function secondsUntil(date: Date, now: Date): number {
+  return Math.round((date.getTime() - now.getTime()) / 1000)
+}
