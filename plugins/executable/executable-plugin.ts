@@ -1,0 +1,251 @@
+/** An executable that speaks the WaTTS plugin protocol, as a plugin of ours. */
+import { type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
+import { CommandError } from './command.ts'
+import { encodeInput, encodeParameterInput } from './input.ts'
+import {
+  checkRequestParams,
+  type ConfParams,
+  type ParameterSets,
+  readParameterSets,
+  resolveConfParams,
+} from './parameters.ts'
+import {
+  AnswerError,
+  oneLine,
+  type ParameterAnswer,
+  readParameterAnswer,
+  readRequestAnswer,
+  readRevokeAnswer,
+  type RequestAnswer,
+  userMessages,
+} from './protocol.ts'
+import { createRunQueue, type RunQueue } from './queue.ts'
+import { hideSecrets, type PluginLog, type Run, type RunOutcome, runPlugin } from './runner.ts'
+import type { ExecutableSettings } from './settings.ts'
+
+/** Whether a plugin can be used, and what it takes. */
+export type ExecutableStatus =
+  | {
+      readonly state: 'ready'
+      readonly version: string
+      readonly parameterSets: ParameterSets
+      readonly confParams: ConfParams
+      readonly developerEmail: string | undefined
+      /** How requests reach the program. */
+      readonly by: Run['by']
+    }
+  | { readonly state: 'disabled'; readonly reason: string; readonly remedy: string | undefined }
+
+export interface ExecutablePlugin {
+  readonly id: string
+  /**
+   * Asks the program what it takes; not without this, and again after a change of the program. A plugin whose program errs is
+   * disabled, which is no error of this.
+   *
+   * @throws the signal's reason
+   */
+  start(signal: AbortSignal): Promise<ExecutableStatus>
+  readonly status: ExecutableStatus
+  /** @throws {PluginError} `invalid_parameters` when the keys fit none of the sets */
+  checkParameters(params: unknown): Readonly<Record<string, unknown>>
+  /**
+   * @throws {PluginError} every code but `invalid_parameters`, which is `checkParameters`' to find
+   * @throws the signal's reason
+   */
+  request(
+    caller: PluginCaller,
+    params: Readonly<Record<string, unknown>>,
+    signal: AbortSignal,
+  ): Promise<PluginAnswer>
+  /** @throws as `request` */
+  revoke(caller: PluginCaller, state: string, signal: AbortSignal): Promise<void>
+  /** For metrics: runs under way and requests that wait. */
+  readonly load: Pick<RunQueue, 'running' | 'waiting'>
+}
+
+/** @param id the service's, for the log */
+export function createExecutablePlugin(
+  id: string,
+  settings: ExecutableSettings,
+  { log }: { readonly log: PluginLog },
+): ExecutablePlugin {
+  const runner = { id, settings, log }
+  const queue = createRunQueue({
+    parallel: settings.parallel_runner === 'infinite' ? Infinity : settings.parallel_runner,
+    maximumWaiting: settings.maximum_waiting,
+    retryAfterSeconds: Math.ceil(Math.min(settings.timeout_seconds, 30)),
+  })
+  let status: ExecutableStatus = disabled('it was not started yet')
+
+  /** One request to the program, in its turn; `answer` without anything that must not be shown. */
+  const ask = async (
+    action: 'request' | 'revoke',
+    asked: Asked,
+    signal: AbortSignal,
+  ): Promise<RunOutcome['answer']> => {
+    if (status.state === 'disabled')
+      throw new PluginError('failed', userMessages.hadError, { cause: new Error(status.reason) })
+    const { by, confParams } = status
+    const passAccessToken = settings.pass_access_token && by === 'stdin'
+    const input = encodeInput(action, { ...asked, confParams: confParams.values, passAccessToken })
+    const secrets = secretsOf(asked.caller, confParams)
+    const run: Run = { action, input, by, secrets, signal }
+    const { answer } = await queue.run(signal, () => runPlugin(runner, run))
+    return withoutSecrets(answer, secrets)
+  }
+
+  return {
+    id,
+    async start(signal) {
+      status = await readStatus(runner, signal)
+      logStatus(runner, status)
+      return status
+    },
+    get status() {
+      return status
+    },
+    load: queue,
+    checkParameters(params) {
+      return checkRequestParams(status.state === 'ready' ? status.parameterSets : [], params)
+    },
+    async request(caller, params, signal) {
+      const answer = await ask('request', { caller, params, credState: undefined }, signal)
+      return toPluginAnswer(
+        runner,
+        understand(runner, 'request', () => readRequestAnswer(answer)),
+      )
+    },
+    async revoke(caller, state, signal) {
+      const answer = await ask('revoke', { caller, params: {}, credState: state }, signal)
+      understand(runner, 'revoke', () => readRevokeAnswer(answer))
+    },
+  }
+}
+
+interface Asked {
+  readonly caller: PluginCaller
+  readonly params: Readonly<Record<string, unknown>>
+  readonly credState: string | undefined
+}
+
+interface Host {
+  readonly id: string
+  readonly settings: ExecutableSettings
+  readonly log: PluginLog
+}
+
+/** What a program says of itself, and whether our settings let it be used. */
+async function readStatus(runner: Host, signal: AbortSignal): Promise<ExecutableStatus> {
+  const { settings } = runner
+  try {
+    const input = encodeParameterInput()
+    const run: Run = { action: 'parameter', input, by: 'argument', secrets: [], signal }
+    const { answer } = await runPlugin(runner, run)
+    const declared = readParameterAnswer(answer)
+    return (
+      refusedInput(declared, settings) ?? {
+        state: 'ready',
+        version: declared.version,
+        parameterSets: readParameterSets(declared.requestParams),
+        confParams: resolveConfParams(declared.confParams, settings.conf_params),
+        developerEmail: declared.developerEmail,
+        by: declared.stdin ? 'stdin' : 'argument',
+      }
+    )
+  } catch (error) {
+    const cause = error instanceof PluginError ? error.cause : error
+    if (cause instanceof CommandError) return disabled(cause.message, cause.remedy)
+    if (cause instanceof AnswerError)
+      return disabled(cause.message, 'run `tts plugin test` on the program')
+    throw error
+  }
+}
+
+/** Every user of a machine can read the arguments of its programs. */
+function refusedInput(
+  { stdin }: ParameterAnswer,
+  settings: ExecutableSettings,
+): ExecutableStatus | undefined {
+  if (stdin) return undefined
+  if (settings.pass_access_token)
+    return disabled(
+      'it takes requests as an argument, and an access token is never passed by argument',
+      'let the program read standard input and say so (features.stdin), or set pass_access_token: false',
+    )
+  if (settings.allow_insecure_plugins) return undefined
+  return disabled(
+    'it takes requests as an argument, which other users of the machine can read',
+    'let the program read standard input and say so (features.stdin), or set allow_insecure_plugins: true',
+  )
+}
+
+function disabled(reason: string, remedy?: string): ExecutableStatus {
+  return { state: 'disabled', reason, remedy }
+}
+
+function logStatus({ id, log }: Host, status: ExecutableStatus): void {
+  if (status.state === 'disabled') {
+    const { reason, remedy } = status
+    log.error({ plugin: id, reason, remedy }, 'plugin.disabled')
+    return
+  }
+  const { version, by, confParams } = status
+  log.info({ plugin: id, version, by }, 'plugin.ready')
+  for (const name of confParams.unknown)
+    log.warn(
+      { plugin: id, name, remedy: 'take it out of conf_params' },
+      'plugin.unknown_conf_param',
+    )
+}
+
+/** Reads an answer; what is wrong with it goes to the log, and its caller hears that something was. */
+function understand<Answer>({ id, log }: Host, action: string, read: () => Answer): Answer {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof PluginError) {
+      const reason = error.cause instanceof Error ? error.cause.message : undefined
+      log.info({ plugin: id, action, reason }, 'plugin.refused')
+      throw error
+    }
+    if (!(error instanceof AnswerError)) throw error
+    log.error({ plugin: id, action, reason: error.message }, 'plugin.bad_answer')
+    throw new PluginError('failed', error.userMessage, { cause: error })
+  }
+}
+
+function toPluginAnswer({ id, log }: Host, answer: RequestAnswer): PluginAnswer {
+  if (answer.kind === 'login') return answer
+  const { entries, state, problems } = answer
+  if (problems.length > 0)
+    log.warn({ plugin: id, count: problems.length, problems }, 'plugin.entries_left_out')
+  const warnings =
+    problems.length === 0
+      ? []
+      : [`${problems.length} of the plugin's entries could not be read, contact the administrator`]
+  // The protocol has no word for an end.
+  return { kind: 'credential', entries, notAfter: undefined, warnings, state }
+}
+
+function secretsOf(caller: PluginCaller, { values }: ConfParams): readonly string[] {
+  const tokens = [caller, ...caller.additionalLogins].map(({ accessToken }) => accessToken ?? '')
+  const configured = Object.entries(values).flatMap(([name, value]) =>
+    /pass|secret|token|key/.test(name) && typeof value === 'string' && value.length > 3
+      ? [value]
+      : [],
+  )
+  return [...tokens, ...configured].filter((secret) => secret !== '')
+}
+
+/** The plugin's words are for callers and logs. */
+function withoutSecrets(
+  answer: RunOutcome['answer'],
+  secrets: readonly string[],
+): RunOutcome['answer'] {
+  const clean = { ...answer }
+  for (const key of ['user_msg', 'log_msg', 'msg']) {
+    const text = clean[key]
+    if (typeof text === 'string') clean[key] = oneLine(hideSecrets(text, secrets))
+  }
+  return clean
+}

@@ -1,0 +1,206 @@
+/**
+ * One process with all that it starts: bounded in time and output, and ended whole. What it does is no promise of ours;
+ * that it ends is.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import type { ProgramCommand } from './command.ts'
+import type { ProgramStreams } from './streams.ts'
+
+/** Why a process was ended by us. */
+export type StopCause = 'timeout' | 'flood' | 'aborted'
+
+/** How a process ended. */
+export interface ProcessEnd {
+  /** What it wrote, up to the bound. */
+  readonly stdout: Buffer
+  /** The last of what it wrote, as bytes. */
+  readonly stderr: Buffer
+  /** Whether more had been written to standard error before. */
+  readonly stderrCut: boolean
+  readonly exitCode: number | null
+  readonly exitSignal: NodeJS.Signals | null
+  /** Undefined: it ended by itself. */
+  readonly stopped: StopCause | undefined
+  /** Whether it left processes behind that held its output open; they were ended. */
+  readonly leftChildren: boolean
+}
+
+export interface ProcessLimits {
+  readonly timeoutMs: number
+  readonly maximumOutputBytes: number
+  /** How much of standard error is kept. */
+  readonly keptErrorBytes: number
+  /** Between SIGTERM and SIGKILL, and until what cannot be killed is given up. */
+  readonly graceMs: number
+  /** How long output may stay open after the program has ended. */
+  readonly drainMs: number
+}
+
+export interface ProcessStart extends ProgramCommand {
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+  readonly streams: ProgramStreams
+  /** Written to standard input, where that is no file that holds it. */
+  readonly input: string | undefined
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs a program to its end, or to ours.
+ *
+ * @throws the system's error when it cannot be started
+ */
+export async function runProcess(start: ProcessStart, limits: ProcessLimits): Promise<ProcessEnd> {
+  const { streams, signal } = start
+  const child = startChild(start)
+  const stopper = createStopper(child.pid, limits)
+  const abort = (): void => stopper.stop('aborted')
+  const overrun = setTimeout(() => stopper.stop('timeout'), limits.timeoutMs)
+  try {
+    const stdout = collectHead(streams.stdout, limits.maximumOutputBytes, stopper.stop)
+    const stderr = collectTail(streams.stderr, limits, stopper.stop)
+    const drained = Promise.all([closed(streams.stdout), closed(streams.stderr)])
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+    feed(child, start.input)
+    await Promise.race([exited(child), stopper.givenUp])
+    const leftChildren = !(await settlesWithin(drained, limits.drainMs))
+    if (leftChildren) stopper.endGroup()
+    await Promise.race([drained, stopper.givenUp])
+    const { exitCode, signalCode: exitSignal } = child
+    const stopped = stopper.cause()
+    return { stdout: stdout(), ...stderr(), exitCode, exitSignal, stopped, leftChildren }
+  } finally {
+    clearTimeout(overrun)
+    signal.removeEventListener('abort', abort)
+    stopper.finish()
+    child.stdin?.destroy()
+    streams.destroy()
+  }
+}
+
+function startChild({ file, args, cwd, env, streams }: ProcessStart): ChildProcess {
+  try {
+    const stdio = [...streams.childStdio]
+    // A session and process group of its own, by whose number all that it starts can be ended.
+    return spawn(file, args, { cwd, env, stdio, detached: true, shell: false })
+  } catch (error) {
+    streams.destroy()
+    throw error
+  } finally {
+    streams.closeChildEnds()
+  }
+}
+
+interface Stopper {
+  /** Ends the group for this reason; the first one stays. */
+  stop(this: void, cause: StopCause): void
+  endGroup(): void
+  cause(): StopCause | undefined
+  /** Settles when what cannot be killed (it waits for a device, or has left its group) is waited for no longer. */
+  readonly givenUp: Promise<void>
+  finish(): void
+}
+
+function createStopper(group: number | undefined, { graceMs }: ProcessLimits): Stopper {
+  const timers: NodeJS.Timeout[] = []
+  let why: StopCause | undefined
+  let giveUp = (): void => undefined
+  const givenUp = new Promise<void>((resolve) => {
+    giveUp = resolve
+  })
+  const endGroup = (): void => {
+    if (timers.length > 0) return
+    signalGroup(group, 'SIGTERM')
+    timers.push(setTimeout(() => signalGroup(group, 'SIGKILL'), graceMs))
+    timers.push(setTimeout(giveUp, graceMs * 2))
+  }
+  return {
+    stop(cause) {
+      why ??= cause
+      endGroup()
+    },
+    endGroup,
+    cause: () => why,
+    givenUp,
+    finish() {
+      timers.forEach((timer) => clearTimeout(timer))
+      // Also those that closed their output and stayed.
+      signalGroup(group, 'SIGKILL')
+    },
+  }
+}
+
+function exited(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', () => resolve())
+  })
+}
+
+async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
+  })
+  return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
+}
+
+/** A program that does not read its input, or not all of it, is in its right. */
+function feed({ stdin }: ChildProcess, input: string | undefined): void {
+  stdin?.on('error', () => undefined)
+  stdin?.end(input ?? '')
+}
+
+function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {
+  if (group === undefined) return
+  try {
+    process.kill(-group, signal)
+  } catch {
+    // ESRCH: nobody is left, which is what was wanted.
+  }
+}
+
+function closed(stream: Readable): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once('close', resolve)
+    stream.on('error', () => undefined)
+  })
+}
+
+function collectHead(
+  stream: Readable,
+  maximum: number,
+  stop: (cause: StopCause) => void,
+): () => Buffer {
+  const chunks: Buffer[] = []
+  let length = 0
+  stream.on('data', (chunk: Buffer) => {
+    length += chunk.length
+    if (length <= maximum) chunks.push(chunk)
+    else overflow(stream, stop)
+  })
+  return () => Buffer.concat(chunks)
+}
+
+function collectTail(
+  stream: Readable,
+  { keptErrorBytes, maximumOutputBytes }: ProcessLimits,
+  stop: (cause: StopCause) => void,
+): () => { readonly stderr: Buffer; readonly stderrCut: boolean } {
+  let kept = Buffer.alloc(0)
+  let length = 0
+  stream.on('data', (chunk: Buffer) => {
+    length += chunk.length
+    kept = Buffer.concat([kept, chunk]).subarray(-keptErrorBytes)
+    if (length > maximumOutputBytes) overflow(stream, stop)
+  })
+  return () => ({ stderr: kept, stderrCut: length > kept.length })
+}
+
+/** Nothing more is read: until the program heeds its end it may write as fast as it can. */
+function overflow(stream: Readable, stop: (cause: StopCause) => void): void {
+  stop('flood')
+  stream.destroy()
+}

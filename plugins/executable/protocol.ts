@@ -1,0 +1,242 @@
+/**
+ * What WaTTS plugins answer. An answer is data from outside: strict in what matters, and fields that are not known are
+ * let be, because plugins of today were written for several versions of the old server.
+ */
+import { z } from 'zod'
+import { type CredentialEntry, PluginError } from '../plugin.ts'
+
+/** What callers are told; clients of WaTTS know these words. */
+export const userMessages = {
+  badResult: 'the plugin returned a bad result, please contact the administrator',
+  hadError: 'the plugin had an error, please contact the administrator',
+  timedOut: 'the plugin timed out, please inform the administrator',
+  overloaded: 'too many requests wait for the plugin, please try again later',
+} as const
+
+/** What is wrong with an answer: `problem` says where, for the log and for who writes the plugin. */
+export class AnswerError extends Error {
+  readonly userMessage: string
+
+  constructor(problem: string, userMessage: string = userMessages.badResult) {
+    super(problem)
+    this.name = 'AnswerError'
+    this.userMessage = userMessage
+  }
+}
+
+/** A parameter that the plugin takes from the configuration, as it is declared. */
+export interface DeclaredConfParam {
+  readonly name: string
+  readonly type: string
+  readonly default: unknown
+}
+
+/** A parameter of requests, as it is declared. */
+export interface DeclaredRequestParam {
+  readonly key: string
+  readonly name: string
+  readonly description: string
+  readonly type: string
+  readonly mandatory?: unknown
+}
+
+/** The answer to `parameter`. */
+export interface ParameterAnswer {
+  readonly version: string
+  readonly confParams: readonly DeclaredConfParam[]
+  readonly requestParams: readonly (readonly DeclaredRequestParam[])[]
+  readonly developerEmail: string | undefined
+  readonly stdin: boolean
+}
+
+/** The answer to `request`. */
+export type RequestAnswer =
+  | {
+      readonly kind: 'credential'
+      readonly entries: readonly CredentialEntry[]
+      readonly state: string
+      /** What was left out of the answer, a sentence each. */
+      readonly problems: readonly string[]
+    }
+  | { readonly kind: 'login'; readonly provider: string; readonly message: string }
+
+const parameterAnswer = z.object({
+  version: z.string().max(200),
+  conf_params: z
+    .array(z.object({ name: z.string(), type: z.string(), default: z.unknown() }))
+    .max(1000),
+  request_params: z
+    .array(
+      z
+        .array(
+          z.object({
+            key: z.string(),
+            name: z.string(),
+            description: z.string(),
+            type: z.string(),
+            mandatory: z.unknown().optional(),
+          }),
+        )
+        .max(1000),
+    )
+    .max(1000),
+  developer_email: z.string().optional().catch(undefined),
+  features: z
+    .object({ stdin: z.boolean().catch(false).default(false) })
+    .catch({ stdin: false })
+    .default({ stdin: false }),
+})
+
+/** Kept for revocation, in a database: what comes back must be what went in. */
+const state = z
+  .string()
+  .max(16_384)
+  .refine((text) => text.isWellFormed() && !text.includes('\0'), 'has no text that can be kept')
+
+const credentialAnswer = z.object({ credential: z.array(z.unknown()).max(1000), state })
+
+const loginAnswer = z.object({
+  provider: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/, 'is no id of a provider'),
+  msg: z.string(),
+})
+
+const errorAnswer = z.object({
+  user_msg: z.string(),
+  log_msg: z.string().optional().catch(undefined),
+})
+
+/**
+ * The whole output as one JSON object.
+ *
+ * @throws {AnswerError}
+ */
+export function parseOutput(output: Buffer): Readonly<Record<string, unknown>> {
+  if (output.length === 0) throw new AnswerError('it printed nothing', userMessages.hadError)
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(output))
+  } catch (error) {
+    const why = error instanceof SyntaxError ? 'is not one JSON object' : 'is not UTF-8'
+    throw new AnswerError(`its output ${why}`, userMessages.hadError)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new AnswerError('its output is JSON, but no object', userMessages.hadError)
+  const answer = value as Record<string, unknown>
+  if (!Object.hasOwn(answer, 'result'))
+    throw new AnswerError('its answer has no `result`', userMessages.hadError)
+  return answer
+}
+
+/** @throws {AnswerError} also where the plugin says that it had an error */
+export function readParameterAnswer(answer: Readonly<Record<string, unknown>>): ParameterAnswer {
+  if (answer['result'] === 'error') {
+    const { log_msg, user_msg } = answer
+    const told = [log_msg, user_msg].find((text) => typeof text === 'string')
+    throw new AnswerError(`the plugin says: ${oneLine(told ?? 'error')}`)
+  }
+  expectOk(answer)
+  const read = parse(parameterAnswer, answer)
+  return {
+    version: oneLine(read.version),
+    confParams: read.conf_params,
+    requestParams: read.request_params,
+    developerEmail: read.developer_email,
+    stdin: read.features.stdin,
+  }
+}
+
+/**
+ * @throws {AnswerError} for answers of no use
+ * @throws {PluginError} `refused`, in the plugin's own words
+ */
+export function readRequestAnswer(answer: Readonly<Record<string, unknown>>): RequestAnswer {
+  if (answer['result'] === 'oidc_login') {
+    const { provider, msg } = parse(loginAnswer, answer)
+    return { kind: 'login', provider, message: oneLine(msg) }
+  }
+  throwRefusal(answer)
+  expectOk(answer)
+  const { credential, state } = parse(credentialAnswer, answer)
+  const problems: string[] = []
+  const entries = credential.flatMap((entry, index) => {
+    const read = readEntry(entry)
+    if (typeof read !== 'string') return [read]
+    problems.push(`entry ${index + 1} was left out: ${read}`)
+    return []
+  })
+  return { kind: 'credential', entries, state, problems }
+}
+
+/**
+ * @throws {AnswerError} for answers of no use
+ * @throws {PluginError} `refused`, in the plugin's own words
+ */
+export function readRevokeAnswer(answer: Readonly<Record<string, unknown>>): void {
+  throwRefusal(answer)
+  expectOk(answer)
+}
+
+function throwRefusal(answer: Readonly<Record<string, unknown>>): void {
+  if (answer['result'] !== 'error') return
+  const { user_msg, log_msg } = parse(errorAnswer, answer)
+  throw new PluginError('refused', oneLine(user_msg) || userMessages.hadError, {
+    cause: new AnswerError(`the plugin says: ${oneLine(log_msg ?? user_msg)}`),
+  })
+}
+
+function expectOk(answer: Readonly<Record<string, unknown>>): void {
+  if (answer['result'] !== 'ok')
+    throw new AnswerError('`result` is none of those that the action has: ok, error, oidc_login')
+}
+
+function parse<Output>(schema: z.ZodType<Output>, answer: unknown): Output {
+  const parsed = schema.safeParse(answer)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new AnswerError(`\`${issue?.path.join('.') ?? ''}\`: ${issue?.message ?? 'is wrong'}`)
+}
+
+/** One entry, or why it cannot be used. */
+function readEntry(entry: unknown): CredentialEntry | string {
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return 'it is no object'
+  const { name, type, value, save_as, rows, cols } = entry as Record<string, unknown>
+  if (type !== 'text' && type !== 'textarea' && type !== 'textfile')
+    return type === undefined ? 'it has no type' : 'its type is not text, textarea or textfile'
+  if (typeof name !== 'string' || name === '') return 'it has no name'
+  const text = readValue(value, type)
+  if (text === undefined) return 'its value is no text'
+  return {
+    name: oneLine(name),
+    type,
+    value: text,
+    ...(isFileName(save_as) ? { saveAs: save_as } : {}),
+    ...(isSize(rows) ? { rows } : {}),
+    ...(isSize(cols) ? { cols } : {}),
+  }
+}
+
+/** The pieces of a textfile are joined as they are: each has its own line end. */
+function readValue(value: unknown, type: CredentialEntry['type']): string | undefined {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (type !== 'textfile' || !Array.isArray(value)) return undefined
+  const pieces = value.map((piece) => readValue(piece, 'text'))
+  return pieces.includes(undefined) ? undefined : pieces.join('')
+}
+
+/** Clients save under this name: it must not lead out of their directory. */
+function isFileName(name: unknown): name is string {
+  return typeof name === 'string' && /^[\w @+=,-][\w. @+=,-]{0,254}$/.test(name)
+}
+
+function isSize(size: unknown): size is number {
+  return typeof size === 'number' && Number.isInteger(size) && size > 0 && size <= 10_000
+}
+
+// oxlint-disable-next-line no-control-regex -- that is what is taken out
+const CONTROL = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+/g
+
+/** A text from outside as one line without control characters, of bounded length. */
+export function oneLine(text: string): string {
+  return text.slice(0, 2000).replace(CONTROL, ' ').trim().toWellFormed()
+}

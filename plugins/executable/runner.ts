@@ -1,0 +1,202 @@
+/** One run of a plugin's program: a directory of its own, a clean environment, and a log line about how it ended. */
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PluginError } from '../plugin.ts'
+import { CommandError, PROGRAM_PATH, programCommand } from './command.ts'
+import { type ProcessEnd, type ProcessLimits, runProcess } from './process.ts'
+import { AnswerError, parseOutput, userMessages } from './protocol.ts'
+import type { ExecutableSettings } from './settings.ts'
+import { openStreams } from './streams.ts'
+
+/** Where runs are logged; a pino logger fits. */
+export interface PluginLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** How to run a plugin. */
+export interface Runner {
+  readonly id: string
+  readonly settings: ExecutableSettings
+  readonly log: PluginLog
+}
+
+/** One run. */
+export interface Run {
+  readonly action: string
+  /** base64url of the request. */
+  readonly input: string
+  readonly by: 'argument' | 'stdin'
+  /** What must not come up in a log, whatever the program prints. */
+  readonly secrets: readonly string[]
+  readonly signal: AbortSignal
+}
+
+/** What a run gave: an object with `result`, and how the program ended. */
+export interface RunOutcome {
+  readonly answer: Readonly<Record<string, unknown>>
+  readonly output: Buffer
+  readonly end: ProcessEnd
+  readonly stderr: string
+  readonly durationMs: number
+}
+
+const KEPT_ERROR_BYTES = 8192
+const GRACE_MS = 1000
+const DRAIN_MS = 250
+
+/**
+ * Runs the program once.
+ *
+ * @throws {PluginError} `failed` or `timeout`; the cause says why
+ * @throws the signal's reason when the caller has left
+ */
+export async function runPlugin(runner: Runner, run: Run): Promise<RunOutcome> {
+  const { settings } = runner
+  run.signal.throwIfAborted()
+  const started = performance.now()
+  const end = await runInDirectory(runner, run).catch((error: unknown) => {
+    throw cannotRun(runner, run, error)
+  })
+  const durationMs = Math.round(performance.now() - started)
+  const stderr = readable(end, [run.input, ...run.secrets])
+  logEnd(runner, run, { end, stderr, durationMs })
+  if (end.stopped === 'aborted') throw run.signal.reason
+  if (end.stopped === 'timeout')
+    throw new PluginError('timeout', userMessages.timedOut, {
+      cause: new CommandError(
+        `it was ended after ${settings.timeout_seconds} seconds`,
+        'look why it hangs, or raise timeout_seconds',
+      ),
+    })
+  if (end.stopped === 'flood')
+    throw failed(
+      new CommandError(
+        `it was ended because it wrote more than ${settings.maximum_output_bytes} bytes`,
+        'look what it prints, or raise maximum_output_bytes',
+      ),
+    )
+  try {
+    return { answer: parseOutput(end.stdout), output: end.stdout, end, stderr, durationMs }
+  } catch (error) {
+    throw error instanceof AnswerError ? failed(withEnd(error, end, stderr)) : error
+  }
+}
+
+async function runInDirectory({ settings, log }: Runner, run: Run): Promise<ProcessEnd> {
+  const command = await programCommand(settings, run.by === 'argument' ? run.input : undefined)
+  const directory = await mkdtemp(join(settings.working_directory ?? tmpdir(), 'tts-plugin-'))
+  try {
+    await chmod(directory, 0o700)
+    const input = run.by === 'stdin' ? run.input : undefined
+    const streams = await openStreams(directory, input)
+    const env = {
+      PATH: PROGRAM_PATH,
+      LANG: 'C.UTF-8',
+      HOME: directory,
+      TMPDIR: directory,
+      ...settings.environment,
+    }
+    const start = { ...command, cwd: directory, env, streams, input, signal: run.signal }
+    return await runProcess(start, limitsOf(settings))
+  } finally {
+    await remove(directory, log)
+  }
+}
+
+async function remove(directory: string, log: PluginLog): Promise<void> {
+  const options = { recursive: true, force: true, maxRetries: 3, retryDelay: 20 }
+  await rm(directory, options).catch((error: unknown) => {
+    // A program may take away its own rights; its answer is none the worse.
+    const { code } = error as NodeJS.ErrnoException
+    log.warn({ directory, reason: code }, 'plugin.directory_left')
+  })
+}
+
+function limitsOf(settings: ExecutableSettings): ProcessLimits {
+  return {
+    timeoutMs: settings.timeout_seconds * 1000,
+    maximumOutputBytes: settings.maximum_output_bytes,
+    keptErrorBytes: KEPT_ERROR_BYTES,
+    graceMs: GRACE_MS,
+    drainMs: DRAIN_MS,
+  }
+}
+
+function failed(cause: Error): PluginError {
+  const message = cause instanceof AnswerError ? cause.userMessage : userMessages.hadError
+  return new PluginError('failed', message, { cause })
+}
+
+/** An unusable answer is most often explained by how the program ended. */
+function withEnd(error: AnswerError, end: ProcessEnd, stderr: string): AnswerError {
+  const how = howEnded(end)
+  const last = stderr.trimEnd().split('\n').at(-1) ?? ''
+  const said = last === '' ? '' : `; the last line of its standard error: ${last.slice(0, 300)}`
+  return new AnswerError(`${error.message} (${how}${said})`, error.userMessage)
+}
+
+function howEnded({ exitCode, exitSignal }: ProcessEnd): string {
+  return exitSignal === null ? `exit code ${exitCode ?? 'unknown'}` : `ended by ${exitSignal}`
+}
+
+function cannotRun({ id, log }: Runner, { action }: Run, error: unknown): PluginError {
+  const { code } = error as NodeJS.ErrnoException
+  const cause =
+    error instanceof CommandError
+      ? error
+      : new CommandError(
+          code === 'E2BIG'
+            ? 'the request is too long for an argument'
+            : `it cannot be started: ${code ?? 'error'}`,
+          code === 'E2BIG'
+            ? 'let the program read standard input (features.stdin)'
+            : 'look at `command`, `working_directory` and the limits of the system',
+        )
+  log.error({ plugin: id, action, reason: cause.message, remedy: cause.remedy }, 'plugin.not_run')
+  return failed(cause)
+}
+
+/** Standard error for the log: no control characters, and nothing of the request or its tokens. */
+function readable({ stderr, stderrCut }: ProcessEnd, secrets: readonly string[]): string {
+  let text = stderr.toString('utf8')
+  // The word at the cut may be the rest of a secret, and would not be known for one.
+  if (stderrCut) text = `[…]${text.replace(/^\S*/, '')}`
+  return (
+    hideSecrets(text, secrets)
+      .replace(/\r\n?/g, '\n')
+      // oxlint-disable-next-line no-control-regex -- that is what is taken out
+      .replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, ' ')
+      .trimEnd()
+  )
+}
+
+/** The text without these. */
+export function hideSecrets(text: string, secrets: readonly string[]): string {
+  return secrets
+    .filter((secret) => secret !== '')
+    .reduce((clean, secret) => clean.replaceAll(secret, '[hidden]'), text)
+}
+
+function logEnd(
+  { id, log }: Runner,
+  { action }: Run,
+  { end, stderr, durationMs }: Pick<RunOutcome, 'end' | 'stderr' | 'durationMs'>,
+): void {
+  const { exitCode, exitSignal, stopped, leftChildren } = end
+  const fields = {
+    plugin: id,
+    action,
+    exitCode,
+    exitSignal,
+    durationMs,
+    ...(stopped === undefined ? {} : { stopped }),
+    ...(leftChildren ? { leftChildren } : {}),
+    ...(stderr === '' ? {} : { stderr }),
+  }
+  const sound = stopped === undefined && exitCode === 0 && !leftChildren
+  if (sound) log.info(fields, 'plugin.run')
+  else log.warn(fields, 'plugin.run')
+}
