@@ -36,6 +36,8 @@ export interface Custody {
   readonly now: () => Date
   /** Heard until the request is sent. After that only the client's deadline ends it: an answer cut off is a token lost. */
   readonly signal: AbortSignal
+  /** Waits between attempts to store a new token, in milliseconds. Default 100 and 400. */
+  readonly storeAgainMs?: readonly number[]
 }
 
 /** A token that was received but could not be stored, and the one in whose place it came. */
@@ -47,8 +49,7 @@ interface Unsaved {
 const unsavedTokens = new WeakMap<CustodyStore, Unsaved>()
 const queues = new WeakMap<CustodyStore, Promise<unknown>>()
 
-/** Waits between attempts to store a token that nobody else has, in milliseconds. */
-const STORE_AGAIN_MS = [100, 400] as const
+const STORE_AGAIN_MS = [100, 400]
 
 /** The state that follows a first grant. Throws TtsError `grant_refused` for one without refresh token. */
 export function startCustody(granted: Granted, grantedAt: Date): HeldRefreshToken {
@@ -89,7 +90,7 @@ export async function refreshHeld(custody: Custody): Promise<Granted> {
 async function refreshInTurn(custody: Custody): Promise<Granted> {
   const { store, now, signal } = custody
   if (signal.aborted) throw interrupted()
-  const held = await loadHeld(store)
+  const held = await loadHeld(custody)
   const begunAt = now()
   // Also shows, before the provider changes anything, that the store can be written.
   await store.save({ ...held, attemptBegunAt: held.attemptBegunAt ?? begunAt })
@@ -116,13 +117,13 @@ interface Attempt {
 }
 
 async function refreshWith(custody: Custody, attempt: Attempt): Promise<Granted> {
-  const { client, store, audience } = custody
+  const { client, audience } = custody
   const granted = await client.refresh({
     refreshToken: attempt.shown,
     audience,
     signal: new AbortController().signal,
   })
-  await saveSurely(store, { after: attempt.held.current, held: renewed(attempt, granted) })
+  await saveSurely(custody, { after: attempt.held.current, held: renewed(attempt, granted) })
   return granted
 }
 
@@ -135,18 +136,19 @@ function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefre
     current,
     previous: rotated ? shown : undefined,
     grantedAt: held.grantedAt,
-    renewedAt: rotated ? begunAt : held.renewedAt,
+    renewedAt: rotated ? begunAt : same ? held.renewedAt : held.grantedAt,
     rotates: rotated,
     attemptBegunAt: undefined,
     refreshExpiresAt: granted.refreshExpiresAt ?? (same ? held.refreshExpiresAt : undefined),
   }
 }
 
-async function loadHeld(store: CustodyStore): Promise<HeldRefreshToken> {
+async function loadHeld(custody: Custody): Promise<HeldRefreshToken> {
+  const { store } = custody
   const held = await store.load()
   const unsaved = unsavedTokens.get(store)
   if (unsaved !== undefined && unsaved.after === held?.current) {
-    await saveSurely(store, unsaved)
+    await saveSurely(custody, unsaved)
     return unsaved.held
   }
   unsavedTokens.delete(store)
@@ -158,7 +160,8 @@ async function loadHeld(store: CustodyStore): Promise<HeldRefreshToken> {
 }
 
 /** The provider may have forgotten the old token by now: this one is kept in memory when the store does not take it. */
-async function saveSurely(store: CustodyStore, unsaved: Unsaved): Promise<void> {
+async function saveSurely(custody: Custody, unsaved: Unsaved): Promise<void> {
+  const { store, storeAgainMs = STORE_AGAIN_MS } = custody
   unsavedTokens.set(store, unsaved)
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -166,7 +169,7 @@ async function saveSurely(store: CustodyStore, unsaved: Unsaved): Promise<void> 
       unsavedTokens.delete(store)
       return
     } catch (error) {
-      const waitMs = STORE_AGAIN_MS[attempt]
+      const waitMs = storeAgainMs[attempt]
       if (waitMs === undefined) throw notStored(error)
       await delay(waitMs)
     }

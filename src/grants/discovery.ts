@@ -53,7 +53,7 @@ export async function discoverGrantConfiguration(
       fetch: limited.fetch,
     })
   } catch (error) {
-    throw failureOf(error, providerId)
+    throw failureOf(error, providerId, false)
   }
 }
 

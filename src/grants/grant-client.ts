@@ -92,14 +92,19 @@ async function perform<T>(
     maxBodyBytes: MAX_BODY_BYTES,
     sendAgain: false,
   })
+  let sent = false
+  const send: Fetch = async (url, request) => {
+    if (!deadline.aborted) sent = true
+    return limited.fetch(url, request)
+  }
   try {
     const configuration = await settledBy(deadline, options.configuration())
-    const own = configurationWith(configuration, lenientFetch(limited.fetch, deadline))
+    const own = configurationWith(configuration, lenientFetch(send, deadline))
     return await work(own, deadline)
   } catch (error) {
     const answer = answerOf(error)
     if (answer !== undefined) throw refusalOf(kind, answer, providerId)
-    throw failureOf(error, providerId)
+    throw failureOf(error, providerId, sent)
   }
 }
 

@@ -68,7 +68,7 @@ const rules: readonly RefusalRule[] = [
   // is not enabled for the requested client", "Public client is not allowed to exchange token", "The flow is disabled ...".
   {
     description:
-      /grant[ _]type|exchange is not enabled|not allow refreshing|not allowed to (exchange|initiate)|flow is disabled/i,
+      /grant[ _]type|exchange is not enabled|not allow refreshing|not allowed (to (exchange|initiate)|for this client)|flow is disabled/i,
     check: 'grant_not_enabled',
   },
   { errors: ['unauthorized_client', 'unsupported_grant_type'], check: 'grant_not_enabled' },

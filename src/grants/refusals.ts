@@ -77,11 +77,16 @@ export function unavailableBy(
 const NO_CONNECTION =
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|ERR_TLS_\w+)$/
 
-/** A failure below HTTP, or an answer that could not be understood. */
-export function failureOf(error: unknown, providerId: string): TtsError {
-  if (error instanceof TtsError) return error
+/**
+ * A failure below HTTP, or an answer that could not be understood; `sent` says whether the request has left. An error of ours
+ * stays what it is, as long as it tells that much.
+ */
+export function failureOf(error: unknown, providerId: string, sent: boolean): TtsError {
+  const ours = error instanceof TtsError
+  if (ours && (sent || error.code !== 'provider_unavailable')) return error
   return unavailableBy(inWords(error), providerId, {
-    nothingWasSent: NO_CONNECTION.test(deepestCode(error)),
+    nothingWasSent: !sent || NO_CONNECTION.test(deepestCode(error)),
+    retryAfterSeconds: ours ? error.retryAfterSeconds : undefined,
   })
 }
 

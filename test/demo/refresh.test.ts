@@ -80,6 +80,8 @@ describe('rotation', () => {
       vi.setSystemTime(Date.now() + 29 * DAY_MS)
       const answer = await refresh(token)
       expect(answer.status).toBe(200)
+      const headers = { authorization: `Bearer ${answer.access_token}` }
+      expect((await fetch(`${provider().issuer}userinfo`, { headers })).status).toBe(200)
       token = answer.refresh_token
     }
     vi.setSystemTime(Date.now() + 31 * DAY_MS)
