@@ -36,6 +36,11 @@ export interface KrlRequest extends Omit<Krl, 'authority'> {
   readonly authority: SshPublicKey
 }
 
+/** A version that grows with time, so that no counter has to be kept: seconds since 1970. */
+export function krlVersionAt(generatedAt: Date): bigint {
+  return secondsOf(generatedAt)
+}
+
 /**
  * Writes a list; serial numbers and key ids may come in any order and more than once. With none of either it revokes
  * nothing, and sshd takes it.

@@ -1,0 +1,116 @@
+/** Settings of a service that hands out SSH certificates. */
+import { z } from 'zod'
+import { CaError } from '../../ca/errors.ts'
+import { principalPattern, sshExtensions } from '../../ca/ssh/certificate.ts'
+import { checkNetworks } from '../../ca/ssh/source-address.ts'
+
+/** The pattern of account names that useradd takes. */
+export const DEFAULT_PRINCIPAL_PATTERN = '^[a-z_][a-z0-9_-]{0,31}$'
+/** The claim that is taken for the account when the settings name no other. */
+export const DEFAULT_PRINCIPAL_CLAIM = 'preferred_username'
+
+/**
+ * Accounts with rights of their own: of the system, of what is often installed, and those that cloud images give all rights.
+ * At many providers people choose their `preferred_username`.
+ */
+export const reservedAccounts: readonly string[] = (
+  'root toor admin administrator sudo wheel operator daemon bin sys adm sync shutdown halt games man lp mail news uucp ' +
+  'proxy www-data backup list irc gnats ftp nobody sshd messagebus dbus polkitd ntp chrony docker git jenkins nginx apache ' +
+  'postgres mysql redis ansible puppet slurm munge condor xrootd dcache glexec ubuntu debian ec2-user centos rocky almalinux ' +
+  'fedora opc cloud-user azureuser vagrant core pi arch'
+).split(' ')
+
+/** Text of printable characters, of which an expression without groups and with few quantifiers is matched quickly. */
+const quickPattern = z.string().max(200).refine(isQuickPattern, {
+  error:
+    'wanted: a regular expression from ^ to $ without groups and alternatives, with at most 4 quantifiers',
+})
+
+function isQuickPattern(source: string): boolean {
+  try {
+    RegExp(source, 'u')
+  } catch {
+    return false
+  }
+  // Each escape and each class counts as one character.
+  const bare = source.replaceAll(/\\./g, 'x').replaceAll(/\[[^\]]*\]/g, 'x')
+  const quantifiers = bare.match(/[*+?]|\{\d/g) ?? []
+  return /^\^[^()|^$]*\$$/.test(bare) && quantifiers.length <= 4
+}
+
+function areNetworks(networks: readonly string[]): boolean {
+  try {
+    checkNetworks(networks)
+    return true
+  } catch (error) {
+    if (error instanceof CaError) return false
+    throw error
+  }
+}
+
+/** Settings under `settings:` of the service. */
+export const sshCertificateSettings = z
+  .strictObject({
+    principal_claim: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .describe('The claim whose value is the account. Default: preferred_username.'),
+    principal_pattern: quickPattern
+      .optional()
+      .describe(
+        `What the claim's value must match, a regular expression without groups. Default: \`${DEFAULT_PRINCIPAL_PATTERN}\`.`,
+      ),
+    principal_issuer: z
+      .string()
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe(
+        'The one issuer whose claim is believed. Needed where several providers are trusted: each gives names as it likes.',
+      ),
+    principal_template: z
+      .string()
+      .regex(
+        /^[A-Za-z_][A-Za-z0-9_.-]{0,30}\{digest\}$/,
+        'wanted: a prefix of letters, digits, _ . - and then {digest}, for example tts-{digest}',
+      )
+      .optional()
+      .describe(
+        'In place of a claim: a principal made of a prefix and `{digest}`, the first 28 hex digits of SHA-256 over issuer, line end, sub.',
+      ),
+    forbidden_principals: z
+      .array(z.string().regex(principalPattern).max(64))
+      .max(1000)
+      .default([...reservedAccounts])
+      .describe(
+        'Names that nobody gets a certificate for, in any letter case. Default: root and the usual accounts of systems and cloud images.',
+      ),
+    extensions: z
+      .array(z.enum(sshExtensions))
+      .default(['permit-pty'])
+      .describe('What sshd permits besides commands. Default: a terminal.'),
+    source_addresses: z
+      .array(z.string())
+      .refine(areNetworks, {
+        error: 'wanted: 1 to 64 networks like 192.0.2.0/24, with no bits set behind the prefix',
+      })
+      .optional()
+      .describe('Networks from which the certificate is good. Default: all.'),
+    force_command: z
+      .string()
+      .regex(/^[ -~]{1,1024}$/, 'wanted: printable characters')
+      .optional()
+      .describe('The one command that the certificate runs, whatever the user asks. Default: any.'),
+  })
+  .refine(
+    ({ principal_template: template, principal_claim: claim, principal_pattern: pattern }) =>
+      template === undefined || (claim === undefined && pattern === undefined),
+    {
+      error: 'give principal_template, or principal_claim and principal_pattern, not both',
+      path: ['principal_template'],
+    },
+  )
+
+export type SshCertificateSettings = z.output<typeof sshCertificateSettings>
