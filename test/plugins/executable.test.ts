@@ -3,11 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { runPlugin } from '../../plugins/executable/runner.ts'
+import { executableSettings } from '../../plugins/executable/settings.ts'
 import {
   caller,
   firstValue,
   fixture,
   isRunning,
+  keptLog,
   refusalOf,
   soon,
   startPlugin,
@@ -58,18 +61,25 @@ describe('what costs the caller an error', () => {
   })
 
   test.for([
-    { name: 'hangs.sh', given: {} },
-    { name: 'reads-nothing-hangs.sh', given: {} },
-    { name: 'ignores-sigterm.py', given: { timeout_seconds: 1.5 } },
-  ])('$name is ended at its deadline', async ({ name, given }) => {
-    const { plugin, lines } = await startPlugin(directory, name, { timeout_seconds: 0.4, ...given })
+    { name: 'hangs.sh', seconds: 0.3 },
+    { name: 'reads-nothing-hangs.sh', seconds: 0.3 },
+    { name: 'ignores-sigterm.sh', seconds: 1 },
+  ])('$name is ended at its deadline', async ({ name, seconds }) => {
+    const log = keptLog()
+    const settings = executableSettings.parse({
+      command: [fixture(name)],
+      working_directory: directory,
+      timeout_seconds: seconds,
+    })
     const started = performance.now()
-    // More than a pipe holds.
-    const params = { much: 'x'.repeat(300_000) }
-    const refusal = await refusalOf(plugin.request(caller, params, soon()))
+    const input = 'x'.repeat(300_000)
+    const run = { action: 'request', input, by: 'stdin', secrets: [], signal: soon() } as const
+    const refusal = await refusalOf(runPlugin({ id: name, settings, log }, run))
     expect(refusal).toMatchObject({ code: 'timeout', message: timedOut })
     expect(performance.now() - started).toBeLessThan(6000)
-    expect(lines.at(-1)).toMatchObject({ event: 'plugin.run', stopped: 'timeout', level: 'warn' })
+    expect(log.lines).toEqual([
+      expect.objectContaining({ event: 'plugin.run', stopped: 'timeout', level: 'warn' }),
+    ])
     expect(left()).toEqual([])
   })
 
