@@ -9,6 +9,7 @@ import { caCommand } from './ca.ts'
 import { checkCommand } from './check.ts'
 import { auditCommand, credentialCommand } from './credential.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { importWattsCommand } from './import-watts.ts'
 import { masterKeyCommand } from './master-key.ts'
 import { proxyInfoCommand } from './proxy-info.ts'
 import { proxyInitCommand } from './proxy-init.ts'
@@ -53,6 +54,7 @@ Examples:
     authzCommand(terminal),
     proxy,
     masterKeyCommand(terminal),
+    importWattsCommand(terminal),
   ]) {
     program.addCommand(command)
   }

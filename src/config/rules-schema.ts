@@ -89,6 +89,9 @@ export interface UnknownProvider {
   readonly provider: string
 }
 
+/** Users that a relying service (RSP) sends are of the provider `rsp-` and its id, as in WaTTS. */
+const relyingServiceName = /^rsp-[A-Za-z0-9_-]{1,60}$/
+
 /** The rules whose provider is not among `known`: none of them could ever hold, so they must stop the start. */
 export function unknownRuleProviders(
   rules: RulesSettings,
@@ -96,7 +99,7 @@ export function unknownRuleProviders(
 ): readonly UnknownProvider[] {
   return (['allow', 'forbid'] as const).flatMap((list) =>
     rules[list].flatMap(({ provider }, index) =>
-      provider === 'any' || known.includes(provider)
+      provider === 'any' || known.includes(provider) || relyingServiceName.test(provider)
         ? []
         : [{ path: [list, index, 'provider'], provider }],
     ),

@@ -67,6 +67,7 @@ describe('help', () => {
       'proxy init',
       'proxy info',
       'master-key rotate',
+      'import-watts',
     ])
   })
 

@@ -359,6 +359,11 @@ describe('the schema refuses', () => {
       { path: ['forbid', 0, 'provider'], provider: 'gone' },
     ])
     expect(unknownRuleProviders(rules, ['gone'])).toEqual([])
+    const relying = (provider: string) =>
+      unknownRuleProviders(rulesSettings.parse({ allow: [rule('a', { any: true }, provider)] }), [])
+    expect(relying('rsp-portal')).toEqual([])
+    for (const name of ['rsp-', 'rsp', 'rspportal', 'x-rsp-y', 'rsp-a b'])
+      expect(relying(name)).toHaveLength(1)
   })
 })
 

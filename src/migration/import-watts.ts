@@ -1,0 +1,147 @@
+/** A watts.conf becomes a configuration of ours, with a report of what became of every line. */
+import { stringify } from 'yaml'
+import { executableSettings } from '../../plugins/executable/settings.ts'
+import { configurationError, isTree, type Tree } from '../config/settings-tree.ts'
+import { configurationSchema } from '../config/schema.ts'
+import { parseConf } from './conf-lines.ts'
+import { partLater } from './later-keys.ts'
+import { type ImportedSecret, importProviders } from './providers.ts'
+import { type Fate, type Finding, Reading } from './reading.ts'
+import { importRelyingServices } from './relying-services.ts'
+import { importServer } from './server.ts'
+import { importServices } from './services.ts'
+
+/** What came of a watts.conf. */
+export interface ImportedWatts {
+  /** What this version loads. */
+  readonly configuration: Tree
+  /** What a later version will load. */
+  readonly later: Tree
+  /** Paths of what is in `later`. */
+  readonly heldBack: readonly string[]
+  readonly secrets: readonly ImportedSecret[]
+  readonly findings: readonly Finding[]
+}
+
+/**
+ * Carries over a watts.conf.
+ *
+ * @param secretFile where the secret of a provider will be, as its configuration shall name it
+ */
+export function importWatts(
+  text: string,
+  secretFile: (secret: ImportedSecret) => string = ({ fileName }) => fileName,
+): ImportedWatts {
+  const reading = new Reading(parseConf(text))
+  const { listen, log, publicUrl } = importServer(reading)
+  const { providers, secrets, ids } = importProviders(reading, publicUrl)
+  const relying = importRelyingServices(reading)
+  const relyingServices = Object.keys(relying ?? {})
+  const services = importServices(reading, { providers: ids, relyingServices })
+  nameSecretFiles(providers, secrets, secretFile)
+  const { now, later, heldBack } = partLater({
+    listen,
+    providers,
+    services,
+    ...(relying !== undefined && { relying_services: relying }),
+    ...(log !== undefined && { log }),
+  })
+  remarkWhatDoesNotLoad(reading, now, later)
+  return { configuration: now, later, heldBack, secrets, findings: reading.findings() }
+}
+
+function nameSecretFiles(
+  providers: Tree,
+  secrets: readonly ImportedSecret[],
+  secretFile: (secret: ImportedSecret) => string,
+): void {
+  for (const secret of secrets) {
+    const provider = providers[secret.provider]
+    if (isTree(provider)) provider['client_secret_file'] = secretFile(secret)
+  }
+}
+
+/** The result is held against the schema at once, so that the first start tells nothing new. */
+function remarkWhatDoesNotLoad(reading: Reading, now: Tree, later: Tree): void {
+  const result = configurationSchema.safeParse(now)
+  if (!result.success)
+    remarkIssues(reading, '', configurationError(result.error, origin(now)).message)
+  const services = isTree(later['services']) ? later['services'] : {}
+  for (const [id, service] of Object.entries(services)) {
+    if (!isTree(service) || !isTree(service['executable'])) continue
+    const checked = executableSettings.safeParse(service['executable'])
+    if (checked.success) continue
+    const error = configurationError(checked.error, origin(service['executable']))
+    remarkIssues(reading, `services.${id}.executable.`, error.message)
+  }
+}
+
+const origin = (input: Tree) => ({
+  path: 'tts.yaml',
+  prefix: 'TTS_',
+  input,
+  reference: 'docs/configuration.md',
+})
+
+function remarkIssues(reading: Reading, prefix: string, message: string): void {
+  for (const line of message.split('\n').slice(1)) {
+    const [, key = '', note = ''] = /^ *([^:]+): (.*)$/.exec(line) ?? []
+    reading.remark('problem', `${prefix}${key}`, note)
+  }
+}
+
+const headings: Readonly<Record<Exclude<Fate, 'carried'>, string>> = {
+  problem: 'TO MEND before this does what WaTTS did:',
+  changed: 'Carried over with a difference:',
+  dropped: 'Not carried over:',
+}
+
+/** The report in lines, without the settings that were simply carried over. */
+export function reportLines(findings: readonly Finding[]): readonly string[] {
+  return (Object.keys(headings) as (keyof typeof headings)[]).flatMap((fate) => {
+    const alike = new Map<string, Finding[]>()
+    for (const finding of findings.filter((each) => each.fate === fate)) {
+      const what = `${finding.to ?? ''} ${finding.note ?? ''}`
+      alike.set(what, [...(alike.get(what) ?? []), finding])
+    }
+    const lines = [...alike.values()].map(findingLine)
+    return lines.length === 0 ? [] : [headings[fate], ...lines, '']
+  })
+}
+
+/** Lines of which the same is to be said are told together. */
+function findingLine(alike: readonly Finding[]): string {
+  const numbers = alike.flatMap(({ line }) => (line === undefined ? [] : [line])).join(', ')
+  const place = numbers === '' ? '' : `line ${numbers}: `
+  const { to, note } = alike[0] ?? {}
+  const target = to === undefined ? '' : ` -> ${to}`
+  const keys = [...new Set(alike.map(({ key }) => key))].join(', ')
+  return `  ${place}${keys}${target}${note === undefined ? '' : `: ${note}`}`
+}
+
+/** The configuration file: the report as comments, then the settings. */
+export function asYaml({ configuration, later, findings }: ImportedWatts): string {
+  const carried = findings.filter(({ fate }) => fate === 'carried').length
+  const head = [
+    `Written by \`tts import-watts\`; ${carried} settings were carried over as they were.`,
+    '',
+    ...reportLines(findings),
+  ]
+  const foot =
+    Object.keys(later).length === 0
+      ? []
+      : [
+          'For a later version of this service, which this one does not know yet:',
+          ...yaml(later).trimEnd().split('\n'),
+        ]
+  return `${comment(head)}\n${yaml(configuration)}${foot.length === 0 ? '' : `\n${comment(foot)}`}`
+}
+
+const yaml = (tree: Tree): string => stringify(tree, { lineWidth: 0 })
+
+/** Nothing of the old file may end a comment: whatever parts lines is taken out. */
+function comment(lines: readonly string[]): string {
+  return lines
+    .map((line) => `# ${line.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, ' ')}`.trimEnd() + '\n')
+    .join('')
+}

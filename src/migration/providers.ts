@@ -1,0 +1,169 @@
+/** OpenID providers of a watts.conf as providers of ours. */
+import type { Tree } from '../config/settings-tree.ts'
+import type { Reading } from './reading.ts'
+
+/** A secret that goes into a file of its own. */
+export interface ImportedSecret {
+  readonly provider: string
+  /** Name of the file, without a directory. */
+  readonly fileName: string
+  readonly value: string
+}
+
+/** Providers in our words. */
+export interface ImportedProviders {
+  readonly providers: Tree
+  readonly secrets: readonly ImportedSecret[]
+  /** WaTTS's id of each provider to ours. */
+  readonly ids: ReadonlyMap<string, string>
+}
+
+const discoverySuffix = /\/\.well-known\/openid-configuration\/?$/
+
+/** Carries over the providers; `publicUrl` is an audience that clients may ask for. */
+export function importProviders(reading: Reading, publicUrl: string): ImportedProviders {
+  const ids = new Map<string, string>()
+  const providers = new Map<string, Tree>()
+  const secrets: ImportedSecret[] = []
+  const everyones = settingsOfAll(reading)
+  for (const id of reading.ids('openid')) {
+    const ours = ourId(id, reading)
+    if (ours === undefined) continue
+    if (providers.has(ours)) {
+      reading.remark(
+        'problem',
+        `openid.${id}`,
+        `its id would be ${ours}, which another provider has`,
+      )
+      continue
+    }
+    ids.set(id, ours)
+    const { settings, secret } = importProvider(reading, id, { ours, publicUrl })
+    providers.set(ours, { ...settings, ...everyones })
+    if (secret !== undefined) secrets.push(secret)
+  }
+  if (providers.size > 0) remarkAudiences(reading)
+  return { providers: Object.fromEntries(providers), secrets, ids }
+}
+
+/** Ours: 1 to 21 letters, digits, dots and hyphens, because they stand in subject names. */
+function ourId(id: string, reading: Reading): string | undefined {
+  if (id === 'any' || id.startsWith('rsp')) {
+    reading.remark('problem', `openid.${id}`, 'WaTTS takes no provider of this name')
+    return undefined
+  }
+  const ours = id
+    .replace(/[^A-Za-z0-9.-]/g, '-')
+    .slice(0, 21)
+    .replace(/^[.-]+|[.-]+$/g, '')
+  if (ours === '') {
+    reading.remark('problem', `openid.${id}`, 'the id has no letter or digit')
+    return undefined
+  }
+  if (ours !== id)
+    reading.remark(
+      'changed',
+      `openid.${id}`,
+      `its id is now ${ours} (1 to 21 letters, digits, dots, hyphens): clients that name it by id must say so, or name the issuer`,
+    )
+  return ours
+}
+
+function remarkAudiences(reading: Reading): void {
+  reading.remark(
+    'changed',
+    'openid',
+    'WaTTS took tokens for any audience. Here: those for public_url or the client, and those that name none (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients ask for the audience)',
+  )
+}
+
+interface Place {
+  readonly ours: string
+  readonly publicUrl: string
+}
+
+function importProvider(reading: Reading, id: string, { ours, publicUrl }: Place) {
+  const key = (name: string): string => `openid.${id}.${name}`
+  const to = (name: string): string => `providers.${ours}.${name}`
+  const clientId = reading.text(key('client_id'), to('client_id'))
+  const value = reading.text(key('client_secret'), to('client_secret_file'))
+  const description = reading.text(key('description'), to('description'))
+  const secret =
+    value === undefined ? undefined : { provider: ours, fileName: `client-secret-${ours}`, value }
+  const settings: Tree = {
+    issuer: importIssuer(reading, key('config_endpoint'), to('issuer')),
+    ...(description !== undefined && { description }),
+    audiences: [publicUrl, ...(clientId === undefined ? [] : [clientId])],
+    accept_missing_audience: true,
+    ...(clientId !== undefined && { client_id: clientId }),
+    ...(secret !== undefined && { client_secret_file: secret.fileName }),
+    // WaTTS asked the provider about every token.
+    ...(clientId !== undefined && secret !== undefined && { introspect: 'opaque' }),
+    userinfo: 'always',
+    ...importLogin(reading, key, to),
+  }
+  for (const [name, found] of Object.entries({
+    client_id: clientId,
+    config_endpoint: settings['issuer'],
+  }))
+    if (found === undefined) reading.remark('problem', key(name), 'is missing')
+  return { settings, secret }
+}
+
+function importIssuer(reading: Reading, key: string, to: string): string | undefined {
+  const url = reading.text(key, to)
+  const setting = reading.find(key)
+  if (url === undefined || setting === undefined) return undefined
+  if (!discoverySuffix.test(url)) {
+    reading.problem(
+      setting,
+      'wanted: an address that ends in /.well-known/openid-configuration; put the issuer (claim iss of tokens) into providers.ID.issuer',
+    )
+    return undefined
+  }
+  return url.replace(discoverySuffix, '/')
+}
+
+type Naming = (name: string) => string
+
+function importLogin(reading: Reading, key: Naming, to: Naming): Tree {
+  const scopes = reading.text(key('request_scopes'), to('login.scopes'))
+  const disabled = reading.boolean(key('disable_login'), to('login.enabled')) ?? false
+  const login: Tree = {
+    ...(disabled && { enabled: false }),
+    ...(scopes !== undefined && {
+      scopes: scopes.split(/[, \t]+/).filter((scope) => scope !== ''),
+    }),
+  }
+  return Object.keys(login).length === 0 ? {} : { login }
+}
+
+/** What WaTTS said once for all providers. */
+function settingsOfAll(reading: Reading): Tree {
+  const cached = bounded(reading, 'oidc.cache_duration', {
+    name: 'introspection_cache_seconds',
+    most: 300,
+  })
+  const timeout = bounded(reading, 'oidc.request_timeout', { name: 'timeout_seconds', most: 60 })
+  return {
+    ...(cached !== undefined && { introspection_cache_seconds: cached }),
+    ...(timeout !== undefined && { timeout_seconds: Math.max(timeout, 1) }),
+  }
+}
+
+function bounded(
+  reading: Reading,
+  key: string,
+  ours: { name: string; most: number },
+): number | undefined {
+  const setting = reading.find(key)
+  const to = `providers.ID.${ours.name}`
+  if (setting?.value === 'none') {
+    reading.carried(setting, to)
+    return 0
+  }
+  const value = reading.integer(key, to, { least: 0, most: 999_999_999 })
+  if (setting !== undefined && value !== undefined && value > ours.most)
+    reading.changed(setting, to, `${ours.most} seconds, the most that is allowed`)
+  return value === undefined ? undefined : Math.min(value, ours.most)
+}

@@ -1,0 +1,40 @@
+/** Relying services (RSP) of a watts.conf in our words. */
+import type { Tree } from '../config/settings-tree.ts'
+import type { Reading } from './reading.ts'
+
+/** Carries over the relying services by id; undefined where there are none, or they were off. */
+export function importRelyingServices(reading: Reading): Tree | undefined {
+  const enabled = reading.boolean('enable_rsp', 'relying_services') ?? false
+  const ids = reading.ids('rsp')
+  if (!enabled) {
+    for (const setting of reading.under('rsp'))
+      reading.dropped(setting, 'enable_rsp is not true, so WaTTS did not use it')
+    return undefined
+  }
+  const services = ids.map((id) => [id, importOne(reading, id)] as const)
+  return services.length === 0 ? undefined : Object.fromEntries(services)
+}
+
+function importOne(reading: Reading, id: string): Tree {
+  const key = (name: string): string => `rsp.${id}.${name}`
+  const to = (name: string): string => `relying_services.${id}.${name}`
+  const location = reading.text(key('keys_location'), to('keys_location'))
+  const base = reading.text(key('base_url'), to('base_url'))
+  const show = reading.boolean(key('show_ui'), to('show_ui'))
+  const login = reading.boolean(key('perform_login'), to('perform_login'))
+  for (const [name, value] of Object.entries({ keys_location: location, base_url: base }))
+    if (value === undefined)
+      reading.remark('problem', key(name), 'is missing; WaTTS would not have started')
+  const setting = reading.find(key('keys_location'))
+  if (setting?.value.startsWith('http://') === true)
+    reading.problem(
+      setting,
+      'wanted: https or file; whoever can change keys on the way can act as any user',
+    )
+  return {
+    ...(location !== undefined && { keys_location: location }),
+    ...(base !== undefined && { base_url: base }),
+    ...(show !== undefined && { show_ui: show }),
+    ...(login !== undefined && { perform_login: login }),
+  }
+}

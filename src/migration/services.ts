@@ -1,0 +1,221 @@
+/** Services of a watts.conf as services of ours, each an executable plugin. */
+import { isAbsolute } from 'node:path'
+import type { Tree } from '../config/settings-tree.ts'
+import { importConnection } from './connection.ts'
+import type { Reading } from './reading.ts'
+import { importRules, type RuleProviders } from './rules.ts'
+import { splitCommand } from './values.ts'
+
+/** Carries over all services. */
+export function importServices(reading: Reading, known: RuleProviders): Tree {
+  const insecure = importInsecure(reading)
+  const services = new Map<string, Tree>()
+  for (const id of reading.ids('service')) {
+    const ours = ourId(id)
+    if (!/^[a-z0-9]/.test(ours) || services.has(ours)) {
+      reading.remark('problem', `service.${id}`, `its id would be ${ours}, which is taken or none`)
+      continue
+    }
+    if (ours !== id)
+      reading.remark(
+        'changed',
+        `service.${id}`,
+        `its id is now ${ours} (lower-case letters, digits, _ and -): clients must ask for that`,
+      )
+    services.set(ours, importService({ reading, id, ours, known, insecure }))
+  }
+  return Object.fromEntries(services)
+}
+
+const ourId = (id: string): string =>
+  id
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, '-')
+    .replace(/^[_-]+/, '')
+    .slice(0, 32)
+
+function importInsecure(reading: Reading): boolean {
+  const insecure = reading.boolean(
+    'allow_insecure_plugins',
+    'services.ID.executable.allow_insecure_plugins',
+  )
+  const setting = reading.find('allow_insecure_plugins')
+  if (setting !== undefined && insecure === true)
+    reading.changed(
+      setting,
+      'services.ID.executable.allow_insecure_plugins',
+      'set for every service: take it away where the plugin reads standard input',
+    )
+  return insecure ?? false
+}
+
+interface ServiceContext {
+  readonly reading: Reading
+  /** In WaTTS. */
+  readonly id: string
+  /** Here. */
+  readonly ours: string
+  readonly known: RuleProviders
+  readonly insecure: boolean
+}
+
+function importService(context: ServiceContext): Tree {
+  const { reading, id, ours, known } = context
+  const key = (name: string): string => `service.${id}.${name}`
+  const to = (name: string): string => `services.${ours}.${name}`
+  const description = reading.text(key('description'), to('description'))
+  const priority = importPriority(reading, key('display_prio'), to('priority'))
+  const limit = countOrInfinite(context, 'credential_limit', { name: 'credential_limit', least: 0 })
+  const command = importCommand(context)
+  const rules = importRules(reading, id, known)
+  const hide = reading.boolean(key('authz.hide'), to('authz.hide'))
+  const tooltip = reading.text(key('authz.tooltip'), to('authz.tooltip'))
+  for (const name of ['description', 'cmd', 'connection.type'])
+    if (reading.find(key(name)) === undefined)
+      reading.remark('problem', key(name), 'is missing; WaTTS would not have started')
+  const closed = command === undefined || rules.mustStayClosed
+  return {
+    plugin: 'executable',
+    ...(closed && { enabled: false }),
+    ...(description !== undefined && { description }),
+    ...(priority !== undefined && { priority }),
+    ...(typeof limit === 'number' && { credential_limit: limit }),
+    executable: { command: command ?? [placeholder(ours)], ...importRunning(context) },
+    authz: {
+      ...(tooltip !== undefined && { tooltip }),
+      ...(hide !== undefined && { hide }),
+      allow: rules.allow,
+      ...(rules.forbid.length > 0 && { forbid: rules.forbid }),
+    },
+  }
+}
+
+function importPriority(reading: Reading, key: string, to: string): number | undefined {
+  const setting = reading.find(key)
+  if (setting?.value !== 'undefined')
+    return reading.integer(key, to, { least: 0, most: 999_999_999 })
+  reading.dropped(setting, 'undefined: listed after those with a number, which is so without it')
+  return undefined
+}
+
+/** Where the operator is asked to put a script. */
+const placeholder = (service: string): string => `/etc/tts/plugins/${service}`
+
+/** The command as words; undefined when there is none that runs without a shell. */
+function importCommand({ reading, id, ours }: ServiceContext): readonly string[] | undefined {
+  const to = `services.${ours}.executable.command`
+  const line = reading.text(`service.${id}.cmd`, to)
+  const setting = reading.find(`service.${id}.cmd`)
+  if (line === undefined || setting === undefined) return undefined
+  const command = splitCommand(line)
+  const [program = ''] = 'words' in command ? command.words : []
+  const why =
+    'needsShell' in command
+      ? `it needs a shell (${command.needsShell})`
+      : isAbsolute(program) || /^[\w.+-]+$/.test(program)
+        ? undefined
+        : 'the path of the program is relative'
+  if (why === undefined && 'words' in command) {
+    const builtIn = builtIns.find(([name]) => name.test(command.words.join(' ')))?.[1]
+    if (builtIn !== undefined) reading.changed(setting, to, `runs as it did; ${builtIn}`)
+    return command.words
+  }
+  reading.problem(
+    setting,
+    `${why}, and there is none: put the line into a script with #!/bin/sh and exec, name its whole path in ${to} and set enabled: true`,
+  )
+  return undefined
+}
+
+/** What plugins that many sites run are called, and what we have in their place. */
+const builtIns: readonly (readonly [RegExp, string])[] = [
+  [/info(_plugin|\.py)\b|plugin_info/, 'the built-in plugin `info` shows the same'],
+  [
+    /x509|(^|[/_-])ca(\.py|_plugin)?( |$)|plugin_ca/i,
+    "the built-in plugin `x509-certificate` hands out the same entries with today's keys and hashes, from our CA",
+  ],
+  [/ssh/i, 'the built-in plugin `ssh-certificate` needs no account of its own on each host'],
+]
+
+/** How the plugin is run: everything of `executable` but the command. */
+function importRunning(context: ServiceContext): Tree {
+  const { reading, id, ours, insecure } = context
+  const key = (name: string): string => `service.${id}.${name}`
+  const to = (name: string): string => `services.${ours}.executable.${name}`
+  const connection = importConnection(reading, id, ours)
+  const timeout = importTimeout(reading, key('plugin_timeout'), to('timeout_seconds'))
+  const parallel = countOrInfinite(context, 'parallel_runner', {
+    name: 'executable.parallel_runner',
+    least: 1,
+  })
+  const pass = reading.boolean(key('pass_access_token'), to('pass_access_token'))
+  const same = reading.boolean(key('allow_same_state'), to('allow_same_state'))
+  const parameters = importParameters(context)
+  return {
+    ...(connection !== undefined && { connection }),
+    ...(timeout !== undefined && { timeout_seconds: timeout }),
+    ...(parallel !== undefined && { parallel_runner: parallel }),
+    ...(pass !== undefined && { pass_access_token: pass }),
+    ...(same !== undefined && { allow_same_state: same }),
+    ...(insecure && { allow_insecure_plugins: true }),
+    ...(Object.keys(parameters).length > 0 && { conf_params: parameters }),
+  }
+}
+
+interface Counted {
+  readonly name: string
+  readonly least: number
+}
+
+function countOrInfinite(
+  { reading, id, ours }: ServiceContext,
+  name: string,
+  { name: ourName, least }: Counted,
+): number | 'infinite' | undefined {
+  const key = `service.${id}.${name}`
+  const to = `services.${ours}.${ourName}`
+  const setting = reading.find(key)
+  const most = name === 'parallel_runner' ? 1000 : 999_999_999
+  if (setting?.value !== 'infinite') return reading.integer(key, to, { least, most })
+  reading.carried(setting, to)
+  return 'infinite'
+}
+
+function importTimeout(reading: Reading, key: string, to: string): number | undefined {
+  const setting = reading.find(key)
+  if (setting === undefined) return undefined
+  if (setting.value === 'infinity') {
+    reading.changed(setting, to, 'every run has a deadline: 3600 seconds, the longest')
+    return 3600
+  }
+  const milliseconds = reading.duration(key, to)
+  if (milliseconds === undefined) return undefined
+  const seconds = Math.min(Math.max(milliseconds / 1000, 0.1), 3600)
+  if (seconds * 1000 !== milliseconds)
+    reading.changed(setting, to, `${seconds} seconds; 0.1 to 3600 are allowed`)
+  return seconds
+}
+
+function importParameters({ reading, id, ours }: ServiceContext): Tree {
+  const to = `services.${ours}.executable.conf_params`
+  const settings = reading.under('service', id, 'plugin').filter(({ words }) => words.length === 4)
+  const parameters = settings.flatMap((setting): [string, string][] => {
+    const name = setting.words[3] ?? ''
+    if (!/^[a-z0-9_]{1,100}$/.test(name)) {
+      reading.problem(
+        setting,
+        'no plugin can declare such a parameter: lower-case letters, digits and _',
+      )
+      return []
+    }
+    if (/pass|secret|token|key/.test(name))
+      reading.changed(
+        setting,
+        `${to}.${name}`,
+        'looks like a secret, and stands in the configuration: keep that at mode 0600',
+      )
+    else reading.carried(setting, `${to}.${name}`)
+    return [[name, setting.value]]
+  })
+  return Object.fromEntries(parameters)
+}

@@ -1,0 +1,237 @@
+/** Every key of WaTTS's schema (its last version, and those of earlier ones), and what becomes of it. */
+
+/** What becomes of one key; `$id` and the like stand for any word, `$n` for a number. */
+export interface WattsKey {
+  readonly key: string
+  /** Our key that takes the value, as it is or changed; undefined: it is not carried over. */
+  readonly becomes?: string
+  /** Why not, what to use instead, or what is different. */
+  readonly note?: string
+}
+
+/** The one that `key` is; undefined for no key of WaTTS. */
+export function findWattsKey(words: readonly string[]): WattsKey | undefined {
+  return wattsKeys.find(({ key }) => {
+    const pattern = key.split('.')
+    return (
+      pattern.length === words.length &&
+      pattern.every((part, index) => fits(part, words[index] ?? ''))
+    )
+  })
+}
+
+const fits = (part: string, word: string): boolean =>
+  part === '$n' ? /^\d+$/.test(word) : part.startsWith('$') || part === word
+
+const erlang = 'of the Erlang machine; nothing like it is needed'
+const records =
+  'the records of WaTTS are not read: credentials issued there are revoked there; ours are in data_dir, or in PostgreSQL with store.url'
+const mail =
+  'no mail is sent: errors are in the log with their remedy, and counted under /metrics for alerts'
+const rate =
+  'what comes too fast is refused at once, for each address by itself: limits.requests_per_second_per_address, limits.requests_in_flight'
+const ownKeys = 'keys and secrets of the service are made at random and kept in data_dir'
+const docs = 'the pages of WaTTS are not served; put a link into the description of a service'
+const login = 'always on: the login is bound to the browser by state, nonce, PKCE and its cookie'
+const session = 'sessions of the web page have bounds of their own'
+const environment = 'ignored by WaTTS too; plugins read standard input'
+const renamed = (to: string): string => `an early name of ${to}: write that, and run this again`
+const sshKey = 'executable.connection.identity_file names a private key without a passphrase'
+
+const serverKeys: readonly WattsKey[] = [
+  { key: 'hostname', becomes: 'listen.public_url' },
+  { key: 'port', becomes: 'listen.public_url' },
+  { key: 'listen_port', becomes: 'listen.port' },
+  { key: 'ssl', becomes: 'listen.public_url' },
+  { key: 'enable_ipv6', becomes: 'listen.host' },
+  {
+    key: 'main_path',
+    becomes: 'listen.public_url',
+    note: 'the path is for a reverse proxy to take away',
+  },
+  { key: 'cert_file', becomes: 'listen.tls_certificate_file' },
+  { key: 'key_file', becomes: 'listen.tls_key_file' },
+  {
+    key: 'cachain_file',
+    note: 'listen.tls_certificate_file holds certificate and chain in one: cat both into one file and name that',
+  },
+  { key: 'dh_file', note: 'no finite-field Diffie-Hellman is offered, elliptic curves only' },
+  {
+    key: 'redirection.enable',
+    note: 'http is not redirected; a reverse proxy can, and listen.plain serves CRLs, health and metrics over http',
+  },
+  { key: 'redirection.listen_port', note: 'see redirection.enable' },
+  { key: 'web_acceptors', note: 'connections are accepted by the event loop' },
+  { key: 'web_parallel_conns', note: rate },
+  { key: 'web_connection_rate', note: rate },
+  { key: 'web_queue_max_wait', note: rate },
+  { key: 'rsp_connection_rate', note: rate },
+  { key: 'rsp_queue_max_wait', note: rate },
+  { key: 'web_background_image', note: 'the web page has a look of its own' },
+  { key: 'allow_insecure_plugins', becomes: 'services.ID.executable.allow_insecure_plugins' },
+  { key: 'session_timeout', note: session },
+  { key: 'session_max_duration', note: session },
+  { key: 'database_type', note: records },
+  { key: 'sqlite_file', note: records },
+  { key: 'mnesia_dir', note: records },
+  { key: 'eleveldb_dir', note: records },
+  { key: 'secret_dir', note: ownKeys },
+  { key: 'jwt_key_rotation_interval', note: ownKeys },
+  { key: 'jwt_key_bits', note: ownKeys },
+  { key: 'allow_dropping_credentials', note: records },
+  { key: 'privacy_doc', note: docs },
+  { key: 'enable_user_doc', note: docs },
+  { key: 'enable_code_doc', note: docs },
+  { key: 'enable_rsp', note: 'relying services are there when they are configured' },
+  {
+    key: 'max_provider_wait',
+    note: 'providers are discovered in the background; the start waits for none',
+  },
+  { key: 'admin_mail', note: mail },
+  ...[
+    'enable',
+    'on_plugin_error',
+    'name',
+    'address',
+    'user',
+    'password',
+    'relay',
+    'no_mx_lookups',
+    'port',
+    'ssl',
+    'tls',
+  ].map((word) => ({ key: `email.${word}`, note: mail })),
+  { key: 'debug_mode', becomes: 'log.level' },
+  { key: 'log_dir', note: 'the log goes to standard output; systemd or the container keeps it' },
+  {
+    key: 'syslog_facility',
+    note: 'the log goes to standard output; systemd or the container keeps it',
+  },
+  { key: 'max_error_msg_per_sec', note: 'the log is not throttled here' },
+  ...['nodename', 'distributed_cookie', 'erlang.smp', 'erlang.mode', 'start_timer'].map((key) => ({
+    key,
+    note: erlang,
+  })),
+  { key: 'watts.start_time', note: erlang },
+  { key: 'watts_config_dir', note: 'where WaTTS kept its own configuration' },
+]
+
+const oidcKeys: readonly WattsKey[] = [
+  {
+    key: 'oidc.cacertfile',
+    note: 'the CAs that Node knows are trusted; for others start the service with NODE_EXTRA_CA_CERTS=FILE',
+  },
+  { key: 'oidc.cert_depth', note: 'chains are verified whatever their length' },
+  { key: 'oidc.cache_duration', becomes: 'providers.ID.introspection_cache_seconds' },
+  { key: 'oidc.cache_clean', note: 'the cache keeps itself clean' },
+  { key: 'oidc.request_timeout', becomes: 'providers.ID.timeout_seconds' },
+  {
+    key: 'oidc.retrieve_userinfo',
+    note: 'providers.ID.userinfo is `always`, as it was for tokens over REST',
+  },
+  { key: 'oidc.use_cookie', note: login },
+  { key: 'oidc.check_user_agent', note: login },
+  { key: 'oidc.check_peer_ip', note: login },
+  { key: 'oidc.add_cookies', note: login },
+  { key: 'oidc.support_none_algorithm', note: 'unsigned tokens are refused always' },
+]
+
+const providerKeys: readonly WattsKey[] = [
+  { key: 'openid.$id.description', becomes: 'providers.ID.description' },
+  { key: 'openid.$id.client_id', becomes: 'providers.ID.client_id' },
+  { key: 'openid.$id.client_secret', becomes: 'providers.ID.client_secret_file' },
+  {
+    key: 'openid.$id.client_secret_key',
+    note: 'there is no password daemon: put the secret into a file of mode 0600 and name it in providers.ID.client_secret_file',
+  },
+  { key: 'openid.$id.config_endpoint', becomes: 'providers.ID.issuer' },
+  { key: 'openid.$id.request_scopes', becomes: 'providers.ID.login.scopes' },
+  { key: 'openid.$id.disable_login', becomes: 'providers.ID.login.enabled' },
+  { key: 'openid.$id.idphint', note: 'nothing is added to the address of the login' },
+]
+
+const rspKeys: readonly WattsKey[] = [
+  { key: 'rsp.$id.keys_location', becomes: 'relying_services.ID.keys_location' },
+  { key: 'rsp.$id.base_url', becomes: 'relying_services.ID.base_url' },
+  { key: 'rsp.$id.show_ui', becomes: 'relying_services.ID.show_ui' },
+  { key: 'rsp.$id.perform_login', becomes: 'relying_services.ID.perform_login' },
+]
+
+const serviceKeys: readonly WattsKey[] = [
+  { key: 'service.$id.description', becomes: 'services.ID.description' },
+  { key: 'service.$id.display_prio', becomes: 'services.ID.priority' },
+  { key: 'service.$id.cmd', becomes: 'services.ID.executable.command' },
+  { key: 'service.$id.cmd_env_use', note: environment },
+  { key: 'service.$id.cmd_env_var', note: environment },
+  { key: 'service.$id.credential_limit', becomes: 'services.ID.credential_limit' },
+  { key: 'service.$id.parallel_runner', becomes: 'services.ID.executable.parallel_runner' },
+  { key: 'service.$id.allow_same_state', becomes: 'services.ID.executable.allow_same_state' },
+  { key: 'service.$id.plugin_timeout', becomes: 'services.ID.executable.timeout_seconds' },
+  { key: 'service.$id.pass_access_token', becomes: 'services.ID.executable.pass_access_token' },
+  { key: 'service.$id.connection.type', becomes: 'services.ID.executable.connection.type' },
+  { key: 'service.$id.connection.user', becomes: 'services.ID.executable.connection.user' },
+  { key: 'service.$id.connection.password', note: `no passwords for ssh: ${sshKey}` },
+  { key: 'service.$id.connection.host', becomes: 'services.ID.executable.connection.host' },
+  { key: 'service.$id.connection.port', becomes: 'services.ID.executable.connection.port' },
+  {
+    key: 'service.$id.connection.ssh_dir',
+    becomes: 'services.ID.executable.connection.identity_file',
+  },
+  {
+    key: 'service.$id.connection.ssh_key_pass',
+    note: `no passphrases for ssh: ${sshKey} (ssh-keygen -p takes it off)`,
+  },
+  { key: 'service.$id.plugin.$key', becomes: 'services.ID.executable.conf_params' },
+  { key: 'service.$id.mail_on_error_to', note: mail },
+  { key: 'service.$id.authz.hide', becomes: 'services.ID.authz.hide' },
+  { key: 'service.$id.authz.tooltip', becomes: 'services.ID.authz.tooltip' },
+  {
+    key: 'service.$id.authz.allow.$provider.$oidckey.$operation',
+    becomes: 'services.ID.authz.allow',
+  },
+  {
+    key: 'service.$id.authz.forbid.$provider.$oidckey.$operation',
+    becomes: 'services.ID.authz.forbid',
+  },
+  // As some write them: with a number, in the order of which they are then tried.
+  {
+    key: 'service.$id.authz.allow.$n.$provider.$oidckey.$operation',
+    becomes: 'services.ID.authz.allow',
+  },
+  {
+    key: 'service.$id.authz.forbid.$n.$provider.$oidckey.$operation',
+    becomes: 'services.ID.authz.forbid',
+  },
+]
+
+/** Keys of earlier versions, or that the handbook alone knows. */
+const formerKeys: readonly WattsKey[] = [
+  { key: 'ca_cert_file', note: renamed('cachain_file') },
+  { key: 'enable_docs', note: docs },
+  { key: 'docs_path', note: docs },
+  { key: 'enable_direct_endpoint', note: renamed('enable_rsp') },
+  { key: 'email.server', note: mail },
+  { key: 'admin_email', note: mail },
+  { key: 'enable_user_docs', note: docs },
+  { key: 'enable_code_docs', note: docs },
+  { key: 'erlang.cookie', note: erlang },
+  { key: 'erlang.name', note: erlang },
+  { key: 'oidc_ssl.cacertfile', note: renamed('oidc.cacertfile') },
+  { key: 'oidc_ssl.cert_depth', note: renamed('oidc.cert_depth') },
+  { key: 'rsp.$id.disable_login', note: renamed('rsp.ID.perform_login, and its opposite') },
+  { key: 'rsp.$id.disable_ui', note: renamed('rsp.ID.show_ui, and its opposite') },
+  { key: 'rsp.$id.return_to_referer', note: 'the relying service names its pages in the request' },
+  { key: 'rsp.$id.return_url', note: 'the relying service names its pages in the request' },
+  { key: 'service.$id.env_use', note: environment },
+  { key: 'service.$id.env_var', note: environment },
+  { key: 'service.$id.email_on_error_to', note: mail },
+]
+
+export const wattsKeys: readonly WattsKey[] = [
+  ...serverKeys,
+  ...oidcKeys,
+  ...providerKeys,
+  ...rspKeys,
+  ...serviceKeys,
+  ...formerKeys,
+]
