@@ -1,0 +1,85 @@
+/** The command line of certcache as one tree of commands. */
+import type { EventEmitter } from 'node:events'
+import { Command, CommanderError } from 'commander'
+import { exitCodeOf, exitCodes } from '../../cli/exit-codes.ts'
+import { TtsError } from '../../errors.ts'
+import { redactText } from '../../log.ts'
+import { loginCommand } from './login.ts'
+import { refreshCommand } from './refresh.ts'
+import { serveCommand } from './serve.ts'
+import { nagiosCodes, statusCommand } from './status.ts'
+import type { Surroundings } from './surroundings.ts'
+
+/** The program; `version` is that of the package. */
+export function createCertcacheProgram(surroundings: Surroundings, version: string): Command {
+  const program = new Command('certcache')
+    .description(
+      'turns an access token into proxies that stay fresh, for workers that nobody attends to',
+    )
+    .version(version)
+    .option(
+      '-c, --config <FILE>',
+      'settings; else CERTCACHE_CONFIG, ./certcache.yaml, /etc/certcache/certcache.yaml, else defaults',
+    )
+    .showHelpAfterError('(run it with --help to see what it takes)')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => surroundings.out(text),
+      writeErr: (text) => surroundings.note(text.trimEnd()),
+    })
+  program
+    .addCommand(serveCommand(surroundings, version))
+    .addCommand(refreshCommand(surroundings))
+    .addCommand(statusCommand(surroundings, version))
+    .addCommand(loginCommand(surroundings))
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  certcache serve --url https://tts.example.org          start, with the token of BEARER_TOKEN or /tmp/bt_u$ID
+  curl http://127.0.0.1:8081/get_proxy                   what a worker does
+  certcache status                                       is all well, and until when?
+
+Every key of the settings can be set by the environment too: CERTCACHE_LISTEN__PORT=9000 sets listen.port. The names of
+the old DODAS cache (IAM_TOKEN, IAM_CLIENT_ID, PROXY_AUDIENCE, …) work as they did.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused, 4 something cannot be reached (try again), 5 no such
+thing. \`certcache status\` has those of Nagios plugins instead.`,
+  )
+  inherit(program)
+  return program
+}
+
+/** Settings of the root that commander does not hand down to commands made on their own. */
+function inherit(command: Command): void {
+  command.exitOverride()
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command)
+    if ((child as unknown as EventEmitter).listenerCount('afterHelp') === 0)
+      child.addHelpText('after', `\nExamples: certcache ${command.name()} --help`)
+    inherit(child)
+  }
+}
+
+/**
+ * Runs the command line and answers its exit code. Errors become one sentence and one remedy.
+ */
+export async function runCertcache(
+  program: Command,
+  argv: readonly string[],
+  surroundings: Surroundings,
+): Promise<number> {
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return exitCodes.done
+  } catch (error) {
+    // Nagios takes every code of `status` for a state, a mistyped option's too.
+    const usage = argv.includes('status') ? nagiosCodes.unknown : exitCodes.usage
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : usage
+    const known = error instanceof TtsError
+    const message = error instanceof Error ? redactText(error.message) : 'unknown error'
+    surroundings.note(`certcache: ${known ? '' : 'unexpected: '}${message}`)
+    if (known && error.remedy !== undefined) surroundings.note(`  what to do: ${error.remedy}`)
+    return argv.includes('status') ? nagiosCodes.unknown : exitCodeOf(error)
+  }
+}

@@ -1,0 +1,110 @@
+/** `certcache refresh`: one shot, for cron and timers. */
+import { Command } from 'commander'
+import { createLog } from '../../log.ts'
+import { duration, waitSeconds } from '../../cli/duration.ts'
+import { TtsError } from '../../errors.ts'
+import type { ProxyKeeper } from '../proxy-keeper.ts'
+import { inWords, secondsUntil } from '../words.ts'
+import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
+
+interface RefreshOptions extends SettingsOptions {
+  readonly valid?: number
+  readonly proxy?: string
+  readonly timeout: number
+  readonly quiet?: boolean
+}
+
+export function refreshCommand(surroundings: Surroundings): Command {
+  return new Command('refresh')
+    .description('renew the proxies that are due, once, and end; for cron and timers')
+    .option('--url <URL>', 'the Token Translation Service; else service.url of the settings')
+    .option(
+      '--token-file <FILE>',
+      'file with the access token to start from; else BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID',
+    )
+    .option(
+      '--valid <TIME>',
+      'renew what is valid for less than this (3600, 45m, 12h, 4d, 96:00); else what renewal.renew_below says',
+      duration,
+    )
+    .option('--proxy <NAME>', 'only this one of the proxies in the settings')
+    .option('-o, --out <FILE>', 'where the proxy goes; else gwms_proxy in the state directory')
+    .option('--state <DIRECTORY>', 'where the state is kept; else state.directory')
+    .option('--timeout <SECONDS>', 'how long it may take in all', waitSeconds, 120)
+    .option('-q, --quiet', 'print nothing when all is well')
+    .addHelpText(
+      'after',
+      `
+Does nothing when the files are good for longer, so that it may run often. Safe when it runs twice at once, and beside
+a \`certcache serve\` on the same state. The old file stays until a new one is whole.
+
+Exit codes: 0 all files are good, 1 failed, 2 wrong usage or settings, 3 token or renewal refused (it will be again:
+somebody must act), 4 something cannot be reached (try again), 5 no such proxy.
+
+Examples:
+  certcache refresh --url https://tts.example.org --token-file /run/secrets/token --valid 12h
+  certcache refresh --quiet --valid 48h --out /tmp/x509up_u1000
+  23 * * * *  certcache refresh --quiet --config /etc/certcache/certcache.yaml     # crontab`,
+    )
+    .action((_options, self: Command) => refresh(surroundings, self.optsWithGlobals()))
+}
+
+async function refresh(surroundings: Surroundings, options: RefreshOptions): Promise<void> {
+  const { settings, notes } = await settingsFor(surroundings, options)
+  const { clock, random, environment, uid } = surroundings
+  for (const note of notes) if (!options.quiet) surroundings.note(`note: ${note}`)
+  const log = createLog({
+    level: 'warn',
+    name: 'certcache',
+    destination: { write: (line) => surroundings.note(messageOf(line)) },
+  })
+  const parts = { log, clock, random, environment, uid, background: false }
+  const keeper = await surroundings.openKeeper(settings, parts)
+  try {
+    await renewAll(surroundings, options, keeper)
+  } finally {
+    await keeper.close()
+  }
+}
+
+/** A failure of one does not keep the others from being renewed; the first is what the program ends with. */
+async function renewAll(
+  surroundings: Surroundings,
+  options: RefreshOptions,
+  keeper: ProxyKeeper,
+): Promise<void> {
+  const names = options.proxy === undefined ? keeper.names : [options.proxy]
+  for (const name of names)
+    if (!keeper.names.includes(name))
+      throw new TtsError('not_found', `there is no proxy ${name} in the settings`, {
+        remedy: `there are: ${keeper.names.join(', ')}`,
+      })
+  const signal = AbortSignal.timeout(options.timeout * 1000)
+  const failures: unknown[] = []
+  for (const name of names) {
+    try {
+      const wanted = { name, validForSeconds: options.valid }
+      const { renewed, proxy } = await keeper.renewIfDue(wanted, signal)
+      const left = inWords(secondsUntil(proxy.notAfter, surroundings.clock.now()))
+      const done = renewed ? 'renewed' : 'nothing to do'
+      if (!options.quiet) surroundings.out(`${name}: ${done}, valid for ${left}\n`)
+    } catch (error) {
+      failures.push(error)
+      const held = keeper.current(name)
+      if (held) {
+        const left = inWords(secondsUntil(held.notAfter, surroundings.clock.now()))
+        surroundings.note(`${name}: not renewed; the old one is valid for ${left}`)
+      }
+      // The first one is told by the program, as what it ends with.
+      if (failures.length > 1 && error instanceof TtsError)
+        surroundings.note(`${name}: ${error.message}`)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
+/** A line of the log, as text. */
+function messageOf(line: string): string {
+  const { level, msg } = JSON.parse(line) as { level: string; msg: string }
+  return `${level}: ${msg}`
+}

@@ -1,0 +1,217 @@
+/** `certcache status`: how it is doing, for people, for scripts, for Nagios. */
+import { existsSync } from 'node:fs'
+import { Command } from 'commander'
+import { TtsError, type TtsErrorCode } from '../../errors.ts'
+import { createLog, redactText } from '../../log.ts'
+import type { LoadedCertcacheSettings } from '../load-settings.ts'
+import { reportStatus, type StatusReport } from '../status.ts'
+import { inWords } from '../words.ts'
+import { askRunning, type Target, targetFrom } from './running-instance.ts'
+import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
+
+/** Exit codes of Nagios plugins. */
+export const nagiosCodes = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const
+
+export interface StatusOptions extends SettingsOptions {
+  readonly socket?: string
+  readonly secretFile?: string
+  readonly cacert?: string
+  readonly json?: boolean
+}
+
+export function statusCommand(surroundings: Surroundings, version: string): Command {
+  return new Command('status')
+    .description('say how it is doing: of the running certcache, else from the state directory')
+    .option('--url <URL>', 'the running certcache; else CERTCACHE_URL, else what the settings say')
+    .option('--socket <FILE>', 'Unix socket of the running certcache')
+    .option('--secret-file <FILE>', 'file with its secret; else CERTCACHE_SECRET_FILE, settings')
+    .option('--cacert <FILE>', "CAs, in PEM, that the running certcache's TLS certificate is from")
+    .option('--state <DIRECTORY>', 'read the state in this directory, and ask no running certcache')
+    .option('--json', 'for scripts: what /status answers')
+    .addHelpText(
+      'after',
+      `
+The first line says it all. The exit code is that of a Nagios plugin:
+  0 OK        workers get proxies that last
+  1 WARNING   renewal fails, or ends within 5 days, or little life is left; workers still get proxies
+  2 CRITICAL  there is no valid proxy
+  3 UNKNOWN   it cannot be told
+
+Examples:
+  certcache status
+  certcache status --json | jq .proxies[0].seconds_left
+  certcache status --url https://cache.example.org:8081 --secret-file ~/.certcache-secret`,
+    )
+    .action((_options, self: Command) => printStatus(surroundings, self.optsWithGlobals(), version))
+}
+
+async function printStatus(
+  surroundings: Surroundings,
+  options: StatusOptions,
+  version: string,
+): Promise<void> {
+  try {
+    const { report, from } = await findReport(surroundings, options, version)
+    const text = options.json
+      ? `${JSON.stringify(report, undefined, 2)}\n`
+      : formatStatus(report, from, surroundings.clock.now())
+    surroundings.out(text)
+    surroundings.exitWith(nagiosCodes[report.condition])
+  } catch (error) {
+    const message = error instanceof Error ? redactText(error.message) : 'unknown error'
+    const unknown = { condition: 'unknown', reasons: [message] }
+    surroundings.out(options.json ? `${JSON.stringify(unknown)}\n` : `UNKNOWN: ${message}\n`)
+    const remedy = error instanceof TtsError ? error.remedy : undefined
+    if (remedy !== undefined) surroundings.note(`  what to do: ${remedy}`)
+    surroundings.exitWith(nagiosCodes.unknown)
+  }
+}
+
+interface Found {
+  readonly report: StatusReport
+  /** Where it was read, for people. */
+  readonly from: string
+}
+
+async function findReport(
+  surroundings: Surroundings,
+  options: StatusOptions,
+  version: string,
+): Promise<Found> {
+  const named = await targetFrom(surroundings, options)
+  if (named) return { report: await askRunning(named), from: `certcache at ${named.shown}` }
+  const { url: _, ...own } = options
+  const { settings } = await settingsFor(surroundings, own)
+  // A directory that is named is what is asked about, whoever answers at the usual port.
+  if (options.state !== undefined) {
+    const report = await readReport({ surroundings, settings, version })
+    return { report, from: `the state in ${settings.state.directory}` }
+  }
+  const target = await targetFrom(surroundings, options, settings)
+  return askOrRead({ surroundings, settings, version }, target)
+}
+
+/** The running one knows most; where none answers, the state directory tells what is left. */
+async function askOrRead(
+  parts: {
+    readonly surroundings: Surroundings
+    readonly settings: LoadedCertcacheSettings
+    readonly version: string
+  },
+  target: Target,
+): Promise<Found> {
+  try {
+    return { report: await askRunning(target), from: `certcache at ${target.shown}` }
+  } catch (error) {
+    const said = error instanceof TtsError ? unanswered[error.code] : undefined
+    if (said === undefined) throw error
+    const { url, directory } = parts.settings.state
+    const place = url === undefined ? directory : 'PostgreSQL'
+    const from = `the state in ${place}; a certcache at ${target.shown} ${said}`
+    return { report: await readReport(parts), from }
+  }
+}
+
+/** Why the state is read in place of the answer; anything else that answers there is an error. */
+const unanswered: Partial<Record<TtsErrorCode, string>> = {
+  provider_unavailable: 'does not answer',
+  access_denied: 'does not let us in',
+}
+
+async function readReport({
+  surroundings,
+  settings,
+  version,
+}: Parameters<typeof askOrRead>[0]): Promise<StatusReport> {
+  const { state, renewal } = settings
+  if (state.url === undefined && !existsSync(state.directory))
+    throw new TtsError(
+      'not_found',
+      `no certcache runs here, and there is no state in ${state.directory}`,
+      {
+        remedy: 'start one with `certcache serve`, or name its state with --state or --config',
+      },
+    )
+  const { clock, random, environment, uid } = surroundings
+  const log = createLog({ level: 'silent', name: 'certcache' })
+  const parts = { log, clock, random, environment, uid, background: false }
+  const keeper = await surroundings.openKeeper(settings, parts)
+  try {
+    return reportStatus({
+      status: keeper.status(),
+      now: clock.now(),
+      warnBelowSeconds: renewal.warn_below_seconds,
+      version,
+      running: undefined,
+    })
+  } finally {
+    await keeper.close()
+  }
+}
+
+/** One screen. What is wrong stands first, then what to do, then the facts. */
+export function formatStatus(report: StatusReport, from: string, now: Date): string {
+  const lines = [headline(report, now)]
+  for (const reason of report.reasons.slice(1)) lines.push(`  also: ${reason}`)
+  const errors = report.proxies.flatMap(({ last_error: error }) => error ?? [])
+  for (const remedy of new Set(errors.flatMap((error) => error.remedy ?? [])))
+    lines.push(`  what to do: ${remedy}`)
+  lines.push('')
+  for (const proxy of report.proxies) lines.push(...proxyLines(proxy, now))
+  const { kind, delegation_id: id, advice, ended } = report.source
+  const end = report.source.renews_until
+  lines.push(
+    fact('renewal by', kind === 'none' ? 'nothing yet' : id === null ? kind : `${kind} ${id}`),
+    ...(end === null ? [] : [fact('renews until', moment(end, now))]),
+    fact(ended === null ? 'note' : 'over since', ended ?? advice),
+    fact('told by', from + runningFor(report, now)),
+  )
+  if (report.access?.warning !== undefined) lines.push(fact('beware', report.access.warning))
+  return `${lines.join('\n')}\n`
+}
+
+function headline({ condition, reasons, proxies }: StatusReport, now: Date): string {
+  const [reason] = reasons
+  if (reason !== undefined) return `${condition.toUpperCase()}: ${reason}`
+  const good = proxies.map(
+    ({ name, not_after: end }) => `${name} is valid for ${end === null ? '?' : left(end, now)}`,
+  )
+  return `OK: ${good.join(', ')}`
+}
+
+function proxyLines(proxy: StatusReport['proxies'][number], now: Date): readonly string[] {
+  const { last_error: error, not_after: end, next_attempt_at: next } = proxy
+  const { succeeded, failed } = proxy.attempts
+  return [
+    fact('proxy', proxy.name),
+    ...(proxy.subject === null ? [] : [fact('subject', proxy.subject)]),
+    fact('valid until', end === null ? 'there is none' : moment(end, now)),
+    ...(proxy.last_success_at === null
+      ? []
+      : [fact('obtained', moment(proxy.last_success_at, now))]),
+    ...(proxy.renewing
+      ? [fact('next attempt', 'under way now')]
+      : next === null
+        ? []
+        : [fact('next attempt', moment(next, now))]),
+    ...(error === null ? [] : [fact('last error', `${error.message} (${moment(error.at, now)})`)]),
+    fact('attempts', `${succeeded} succeeded, ${failed} failed`),
+    '',
+  ]
+}
+
+const fact = (label: string, value: string): string => `${label.padEnd(12)} : ${value}`
+
+const left = (end: string, now: Date): string => inWords((Date.parse(end) - now.getTime()) / 1000)
+
+/** `2026-11-27 09:20 UTC, in 3 days 20 hours` */
+function moment(text: string, now: Date): string {
+  const seconds = (Date.parse(text) - now.getTime()) / 1000
+  const distance = seconds >= 0 ? `in ${inWords(seconds)}` : `${inWords(-seconds)} ago`
+  return `${text.slice(0, 16).replace('T', ' ')} UTC, ${distance}`
+}
+
+function runningFor({ started_at: start }: StatusReport, now: Date): string {
+  if (start === null) return ''
+  return `, running for ${inWords((now.getTime() - Date.parse(start)) / 1000)}`
+}

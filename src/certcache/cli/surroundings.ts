@@ -1,0 +1,74 @@
+/** What the commands of certcache have around them, handed in so that tests can hand in another. */
+import { resolve } from 'node:path'
+import type { DestinationStream } from 'pino'
+import type { Environment } from '../../config/settings-tree.ts'
+import type { Terminal } from '../../cli/terminal.ts'
+import { TtsError } from '../../errors.ts'
+import type { GrantClient } from '../../grants/grant.ts'
+import type { openKeeper } from '../compose.ts'
+import { type LoadedSettings, loadSettings } from '../load-settings.ts'
+import type { Clock } from '../proxy-keeper.ts'
+import type { SourceSettings } from '../settings.ts'
+import type { openState } from '../open-state.ts'
+
+export type StopSignal = 'SIGTERM' | 'SIGINT'
+
+export interface Surroundings extends Terminal {
+  readonly clock: Clock
+  /** From 0 to below 1. */
+  readonly random: () => number
+  readonly currentDirectory: string
+  readonly openKeeper: typeof openKeeper
+  readonly openState: typeof openState
+  /** Our own client at the identity provider, for `certcache login`. */
+  readonly grantClient: (source: LoginSource) => GrantClient
+  readonly onStop: (heard: (signal: StopSignal) => void) => void
+  readonly onReload: (heard: () => void) => void
+  /** Ends the program where it stands. */
+  readonly endNow: (code: number) => void
+  /** Standard output when left out. */
+  readonly logDestination?: DestinationStream
+}
+
+/** A provider and our client there. */
+export type LoginSource = Pick<SourceSettings, 'client_secret' | 'timeout_seconds'> & {
+  readonly issuer: string
+  readonly client_id: string
+}
+
+/** Options that stand for keys of the settings. */
+export interface SettingsOptions {
+  readonly config?: string
+  readonly url?: string
+  readonly tokenFile?: string
+  readonly state?: string
+  readonly out?: string
+  readonly port?: string
+}
+
+/** Loads the settings; what stands on the command line wins over environment and file. */
+export async function settingsFor(
+  { environment, uid, currentDirectory }: Surroundings,
+  options: SettingsOptions,
+): Promise<LoadedSettings> {
+  const path = (text: string | undefined): string | undefined =>
+    text === undefined ? undefined : resolve(currentDirectory, text)
+  const out = path(options.out)
+  const given: Environment = {
+    CERTCACHE_SERVICE__URL: options.url,
+    CERTCACHE_SOURCE__TOKEN_FILE: path(options.tokenFile),
+    CERTCACHE_STATE__DIRECTORY: path(options.state),
+    CERTCACHE_LISTEN__PORT: options.port,
+    CERTCACHE_PROXIES__GWMS_PROXY__OUTPUTS: out && JSON.stringify([{ path: out }]),
+  }
+  const set = Object.entries(given).filter(([, value]) => value !== undefined)
+  const loaded = await loadSettings(path(options.config), {
+    environment: { ...environment, ...Object.fromEntries(set) },
+    uid,
+  })
+  if (out !== undefined && Object.keys(loaded.settings.proxies).join() !== 'gwms_proxy')
+    throw new TtsError('invalid_request', '--out is for the one proxy gwms_proxy', {
+      remedy: 'the settings name other proxies: write their files into proxies.NAME.outputs',
+    })
+  return loaded
+}
