@@ -1,5 +1,6 @@
 import type { Insertable, Transaction } from 'kysely'
 import { TtsError } from '../errors.ts'
+import type { TransactionStep } from './sqlite-connection.ts'
 import { isDataError, storeError } from './store-error.ts'
 import type {
   CertificateRow,
@@ -57,6 +58,11 @@ class RevokedEndEntities extends Error {
 }
 
 async function insertEntries(database: Database, entries: readonly RecordEntry[]): Promise<void> {
+  if (database.transact !== undefined) {
+    const revoked = (await database.transact(transactionOf(entries))) as { serial: string }[]
+    if (revoked.length > 0) throw new RevokedEndEntities(revoked.map((row) => row.serial))
+    return
+  }
   const credentials = entries.flatMap((entry) => entry.credentials)
   await database.writes.transaction().execute(async (transaction) => {
     await insertRows(
@@ -81,9 +87,49 @@ async function insertEntries(database: Database, entries: readonly RecordEntry[]
   })
 }
 
-async function insertRows<
-  Table extends 'certificates' | 'end_entity_keys' | 'credentials' | 'audit',
->(
+/** The same transaction as its steps, with the statements written out: making them anew for each batch costs more than the inserts. */
+function transactionOf(entries: readonly RecordEntry[]): readonly TransactionStep[] {
+  const credentials = entries.flatMap((entry) => entry.credentials)
+  const serials = new Set(credentials.map((credential) => credential.end_entity_serial))
+  return [
+    ...insertStep(
+      'certificates',
+      entries.flatMap((entry) => entry.certificates),
+    ),
+    ...insertStep(
+      'end_entity_keys',
+      entries.flatMap((entry) => entry.endEntityKeys),
+    ),
+    ...insertStep('credentials', credentials),
+    ...insertStep(
+      'audit',
+      entries.flatMap((entry) => entry.audit),
+    ),
+    {
+      sql: 'select serial from revocations where serial = ?',
+      rows: [...serials].map((serial) => [serial]),
+      refuses: true,
+    },
+  ]
+}
+
+function insertStep(table: RecordTable, rows: readonly object[]): readonly TransactionStep[] {
+  const [first] = rows
+  if (first === undefined) return []
+  const columns = Object.keys(first)
+  const names = columns.map((column) => `"${column}"`).join(', ')
+  const marks = columns.map(() => '?').join(', ')
+  return [
+    {
+      sql: `insert into "${table}" (${names}) values (${marks})`,
+      rows: rows.map((row) => columns.map((column) => (row as Record<string, unknown>)[column])),
+    },
+  ]
+}
+
+type RecordTable = 'certificates' | 'end_entity_keys' | 'credentials' | 'audit'
+
+async function insertRows<Table extends RecordTable>(
   transaction: Transaction<Tables>,
   table: Table,
   rows: readonly Insertable<Tables[Table]>[],

@@ -6,9 +6,22 @@ export interface StatementResult {
   readonly changes: number
 }
 
+/** A statement of a transaction, carried out for each row of parameters. */
+export interface TransactionStep {
+  readonly sql: string
+  readonly rows: readonly (readonly unknown[])[]
+  /** What this step selects undoes the transaction. */
+  readonly refuses?: boolean
+}
+
 /** One SQLite connection; its statements run in the order in which they are given. */
 export interface SqliteConnection {
   execute(sql: string, parameters?: readonly unknown[]): Promise<StatementResult>
+  /**
+   * A whole transaction by one message, where each statement alone would be a way to the thread and back. Answers what
+   * refused it: nothing of it was written then.
+   */
+  transact(steps: readonly TransactionStep[]): Promise<readonly unknown[]>
   /** Waits for what was given before. Safe to call twice. */
   close(): Promise<void>
 }
@@ -16,6 +29,12 @@ export interface SqliteConnection {
 interface Answer extends Partial<StatementResult> {
   readonly id: number
   readonly error?: { readonly message: string; readonly code?: string; readonly errcode?: number }
+}
+
+interface Question {
+  readonly sql?: string
+  readonly parameters?: readonly unknown[]
+  readonly steps?: readonly TransactionStep[]
 }
 
 interface Waiting {
@@ -62,7 +81,7 @@ export function openSqliteConnection(path: string, busyTimeoutMs: number): Sqlit
   worker.on('error', (error) => end(error instanceof Error ? error : new Error(String(error))))
   worker.on('exit', () => end(new Error('the database connection is closed')))
 
-  const post = (message: { readonly sql?: string; readonly parameters?: readonly unknown[] }) =>
+  const post = (message: Question) =>
     new Promise<StatementResult>((resolve, reject) => {
       if (ended) {
         reject(ended)
@@ -75,6 +94,7 @@ export function openSqliteConnection(path: string, busyTimeoutMs: number): Sqlit
     })
   return {
     execute: (sql, parameters = []) => post({ sql, parameters }),
+    transact: async (steps) => (await post({ steps })).rows,
     close: () => {
       closing ??= ended ? Promise.resolve() : post({}).then(() => undefined)
       return closing

@@ -12,11 +12,31 @@ import {
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { isBusy, unavailable } from './store-error.ts'
 
+/** Callers take turns on one connection, so that no statement slips into another caller's transaction. */
+export class Turns {
+  #last: Promise<void> = Promise.resolve()
+
+  /** Fulfilled when it is the caller's turn, with the function that ends it. */
+  async take(): Promise<() => void> {
+    const previous = this.#last
+    let release = (): void => undefined
+    this.#last = new Promise((resolve) => {
+      release = resolve
+    })
+    await previous
+    return release
+  }
+}
+
 /** One SQLite connection as a Kysely dialect. A locked database is waited for without blocking the event loop. */
-export function sqliteDialect(connection: SqliteConnection, timeoutMs: number): Dialect {
+export function sqliteDialect(
+  connection: SqliteConnection,
+  timeoutMs: number,
+  turns = new Turns(),
+): Dialect {
   return {
     createAdapter: () => new TransactionalDdlAdapter(),
-    createDriver: () => new SqliteDriver(connection, timeoutMs),
+    createDriver: () => new SqliteDriver(connection, timeoutMs, turns),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   }
@@ -55,25 +75,19 @@ class TransactionalDdlAdapter extends SqliteAdapter {
 class SqliteDriver implements Driver {
   readonly #connection: StatementRunner
   readonly #close: () => Promise<void>
-  #last: Promise<void> = Promise.resolve()
+  readonly #turns: Turns
   #release: () => void = () => undefined
 
-  constructor(connection: SqliteConnection, timeoutMs: number) {
+  constructor(connection: SqliteConnection, timeoutMs: number, turns: Turns) {
+    this.#turns = turns
     this.#connection = new StatementRunner(connection, timeoutMs)
     this.#close = () => connection.close()
   }
 
   async init(): Promise<void> {}
 
-  /** Callers take turns on the one connection, so that no statement slips into another caller's transaction. */
   async acquireConnection(): Promise<DatabaseConnection> {
-    const previous = this.#last
-    let release = (): void => undefined
-    this.#last = new Promise((resolve) => {
-      release = resolve
-    })
-    await previous
-    this.#release = release
+    this.#release = await this.#turns.take()
     return this.#connection
   }
 

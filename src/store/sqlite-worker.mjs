@@ -2,8 +2,8 @@
  * One SQLite connection in a thread of its own, so that an fsync holds up nobody but those who wait for it. Plain
  * JavaScript, because Node 20 starts no thread from TypeScript; `sqlite-connection.ts` is the other end.
  *
- * A message is `{ id, sql, parameters }`; the answer `{ id, rows, changes }`, or `{ id, error }` with the fields that tell errors
- * apart, which a copied Error would lose. A message without `sql` closes.
+ * A message is `{ id, sql, parameters }`, or `{ id, steps }` for a whole transaction; the answer `{ id, rows, changes }`, or
+ * `{ id, error }` with the fields that tell errors apart, which a copied Error would lose. A message with neither closes.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { DatabaseSync } from '@photostructure/sqlite'
@@ -36,13 +36,37 @@ function prepare(sql) {
   return prepared
 }
 
-/** @param {string} sql @param {any[]} parameters */
+/** @param {string} sql @param {readonly any[]} parameters */
 function run(sql, parameters) {
   const { statement, returnsRows } = prepare(sql)
   // Rows come as objects without prototype, which no message can carry.
   if (returnsRows)
     return { rows: statement.all(...parameters).map((row) => ({ ...row })), changes: 0 }
   return { rows: [], changes: statement.run(...parameters).changes }
+}
+
+/**
+ * One transaction: each step's statement for each of its rows. What a refusing step finds undoes it all, and is the answer.
+ * @param {import('./sqlite-connection.ts').TransactionStep[]} steps
+ */
+function transact(steps) {
+  run('begin immediate', [])
+  try {
+    /** @type {unknown[]} */
+    const found = []
+    for (const { sql, rows, refuses } of steps) {
+      for (const row of rows) {
+        const result = run(sql, row)
+        if (refuses) found.push(...result.rows)
+      }
+    }
+    run(found.length === 0 ? 'commit' : 'rollback', [])
+    return { rows: found, changes: 0 }
+  } catch (error) {
+    // A full disk makes SQLite roll back by itself.
+    if (database.isTransaction) run('rollback', [])
+    throw error
+  }
 }
 
 /** @param {unknown} error */
@@ -59,9 +83,10 @@ function fieldsOf(error) {
   }
 }
 
-port.on('message', ({ id, sql, parameters }) => {
+port.on('message', ({ id, sql, parameters, steps }) => {
   try {
-    if (sql === undefined) {
+    if (steps !== undefined) port.postMessage({ id, ...transact(steps) })
+    else if (sql === undefined) {
       database.close()
       port.postMessage({ id, rows: [], changes: 0 })
       port.close()

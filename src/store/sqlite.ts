@@ -6,7 +6,7 @@ import { TtsError } from '../errors.ts'
 import { refuseSharedMode } from '../files/private-file.ts'
 import { createLocalLocks } from './named-locks.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
-import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
+import { retryWhileBusy, sqliteDialect, Turns } from './sqlite-driver.ts'
 import type { Database, Tables } from './tables.ts'
 
 /** How long SQLite itself waits for another process; after that the driver tries again until the store's own deadline. */
@@ -25,8 +25,17 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     throw error
   })
   await reader.execute('pragma query_only = on')
-  const writes = new Kysely<Tables>({ dialect: sqliteDialect(writer, timeoutMs) })
+  const turns = new Turns()
+  const writes = new Kysely<Tables>({ dialect: sqliteDialect(writer, timeoutMs, turns) })
   const reads = new Kysely<Tables>({ dialect: sqliteDialect(reader, timeoutMs) })
+  const transact: Database['transact'] = async (steps) => {
+    const release = await turns.take()
+    try {
+      return await retryWhileBusy(() => writer.transact(steps), timeoutMs)
+    } finally {
+      release()
+    }
+  }
   const destroy = async (): Promise<void> => {
     await reads.destroy()
     await writes.destroy()
@@ -34,7 +43,7 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     await reader.close()
     await writer.close()
   }
-  return { kind: 'sqlite', reads, writes, timeoutMs, locks: createLocalLocks(), destroy }
+  return { kind: 'sqlite', reads, writes, timeoutMs, locks: createLocalLocks(), transact, destroy }
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Generated, Kysely } from 'kysely'
 import type { NamedLocks } from './named-locks.ts'
+import type { TransactionStep } from './sqlite-connection.ts'
 
 /** Which database the records are in. */
 export type DatabaseKind = 'sqlite' | 'postgresql'
@@ -29,6 +30,8 @@ export interface Database {
   readonly timeoutMs: number
   /** Over all replicas on PostgreSQL, within this process on SQLite. */
   readonly locks: NamedLocks
+  /** A whole transaction at once, only on SQLite; answers what refused it. */
+  readonly transact?: (steps: readonly TransactionStep[]) => Promise<readonly unknown[]>
   destroy(): Promise<void>
 }
 
