@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import type { Authority } from '../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
+import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import type { LoadedConfiguration } from './config/load.ts'
 import { type Activity, createActivity } from './domain/activity.ts'
@@ -12,6 +13,7 @@ import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
 import type { IssueDependencies } from './domain/issue.ts'
 import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
+import { createPossessionVerifier, type PossessionVerifier } from './domain/possession.ts'
 import {
   createIdentityLimiter,
   createRateLimiter,
@@ -52,6 +54,7 @@ export interface Service extends Core {
   readonly activity: Activity
   readonly endEntities: EndEntityKeeper
   readonly issuing: IssueDependencies
+  readonly delegations: Delegations
 }
 
 /**
@@ -176,20 +179,31 @@ export function assembleService(core: Core): Service {
     services: createServices(services, ca.end_entity_lifetime_seconds),
     subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
     limiter: identityLimiterOf(core),
+    possession: possessionVerifierOf(core),
   }
+  const { configuration } = core.loaded
+  const delegations = assembleDelegations({ configuration, verifier, issuing, now, log })
   describe(core, issuing)
   // In reverse order of construction.
   const close = async (): Promise<void> => {
+    // First: what a provider still answers must find client and store open.
+    await delegations.close()
     keyPool.close()
     verifier.close()
     await core.close()
   }
-  return { ...core, activity, verifier, keyPool, endEntities, issuing, close }
+  return { ...core, activity, verifier, keyPool, endEntities, issuing, delegations, close }
 }
 
 function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {
   const providers = Object.entries(loaded.configuration.providers)
   return new Map(providers.map(([id, settings]) => [id, aliasOf(id, settings)]))
+}
+
+function possessionVerifierOf(core: Core): PossessionVerifier | undefined {
+  const { enabled, maximum_days: maximumDays } =
+    core.loaded.configuration.delegations.renewal_by_possession
+  return enabled ? createPossessionVerifier({ ...core, maximumDays }) : undefined
 }
 
 function identityLimiterOf({ loaded }: Core): IdentityLimiter {

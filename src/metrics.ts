@@ -1,11 +1,13 @@
 /** What Prometheus is told. Labels are of bounded sets: never an identity, a subject, an address or a token. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type DelegationCensus, delegationStates } from './domain/delegation-records.ts'
 import type { ProviderStatus } from './tokens/providers.ts'
 
 export interface MetricsSources {
   readonly providers: () => readonly ProviderStatus[]
   readonly keyPool: () => { readonly ready: number; readonly waiting: number }
   readonly authorityNotAfter: Date
+  readonly delegations: () => Promise<DelegationCensus>
   readonly crlNextUpdate: () => Promise<Date | undefined>
   readonly now: () => Date
 }
@@ -45,6 +47,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     registers,
   })
   registerGauges(sources, registry)
+  registerDelegationGauges(sources, registry)
   return {
     registry,
     requestDone: ({ route, method, status, seconds }) => {
@@ -98,6 +101,34 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
     registers,
     collect() {
       for (const { id, ready } of sources.providers()) this.set({ provider: id }, ready ? 1 : 0)
+    },
+  })
+}
+
+/** Read at each collection: a value of which nothing is left is taken away, not left standing. */
+function registerDelegationGauges({ delegations, now }: MetricsSources, registry: Registry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'tts_delegations',
+    help: 'Delegations by state.',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const census = await delegations().catch(() => undefined)
+      for (const state of delegationStates) {
+        if (census === undefined) this.remove({ state })
+        else this.set({ state }, census.counts[state])
+      }
+    },
+  })
+  new Gauge({
+    name: 'tts_delegation_first_end_seconds',
+    help: 'Time until the first of the active delegations ends, by their forecasts.',
+    registers,
+    async collect() {
+      const census = await delegations().catch(() => undefined)
+      if (census?.firstEnd === undefined) this.remove()
+      else this.set(Math.round((census.firstEnd.getTime() - now().getTime()) / 1000))
     },
   })
 }

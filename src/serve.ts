@@ -46,6 +46,7 @@ export async function serve(
       activity: service.activity,
       issuing: service.issuing,
       credentials: service,
+      delegations: service.delegations,
       trustAnchors: createTrustAnchors({
         authority: core.authority,
         crls: core.crls,
@@ -64,15 +65,15 @@ export async function serve(
       await service.close()
     }
     const plain = await listenPlainly(dependencies, loaded, log)
-    const ends = [core.crls.watch(), watchRecords(service)]
+    const ends = [core.crls.watch(), watchRecords(service), service.delegations.watch()]
     log.info({ event: 'service.started', url: listening.url, plainUrl: plain?.url }, 'listening')
     let stopped: Promise<void> | undefined
     const stop = async (): Promise<void> => {
       stopping = true
       log.info({ event: 'service.stopping' }, 'finishing what was begun')
-      for (const end of ends) end()
+      const ended = ends.map(async (end) => end())
       const timeoutMs = configuration.limits.shutdown_seconds * 1000
-      await Promise.all([listening.close(timeoutMs), plain?.close(timeoutMs)])
+      await Promise.all([listening.close(timeoutMs), plain?.close(timeoutMs), ...ended])
       await service.close()
       log.info({ event: 'service.stopped' }, 'stopped')
     }
@@ -89,6 +90,7 @@ function metricsOf(service: Service): Metrics {
     providers: () => service.verifier.status(),
     keyPool: () => service.keyPool.state,
     authorityNotAfter: service.authority.certificate.validity.notAfter,
+    delegations: () => service.store.delegations.census(service.now()),
     crlNextUpdate: async () => (await service.store.latestCrl())?.nextUpdate,
   })
 }
@@ -116,6 +118,7 @@ function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger
     host,
     port,
     tls,
+    askClientCertificate: configuration.delegations.renewal_by_possession.enabled,
     requestTimeoutMs: configuration.limits.request_timeout_seconds * 1000,
     log,
   }

@@ -4,6 +4,7 @@ import helmet from 'helmet'
 import type { Logger } from 'pino'
 import type { Activity } from '../domain/activity.ts'
 import type { CredentialsDependencies } from '../domain/credentials.ts'
+import type { RenewalDependencies } from '../domain/delegation-renewal.ts'
 import type { IssueDependencies } from '../domain/issue.ts'
 import { createRateLimiter } from '../domain/rate-limiter.ts'
 import type { TrustAnchors } from '../domain/trust-anchors.ts'
@@ -11,11 +12,13 @@ import type { LimitsSettings } from '../config/schema.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { authorityRoutes } from './authority.ts'
+import { delegationRoutes } from './delegations.ts'
 import { nativeRoutes } from './native.ts'
 import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
 import { sendProblem, toTtsError } from './problem.ts'
 import { contextOf, requestContext, routeName } from './request.ts'
+import { successorRoutes } from './successor.ts'
 
 export interface AppDependencies {
   readonly log: Logger
@@ -23,6 +26,7 @@ export interface AppDependencies {
   readonly activity: Activity
   readonly issuing: IssueDependencies
   readonly credentials: CredentialsDependencies
+  readonly delegations: RenewalDependencies
   readonly trustAnchors: TrustAnchors
   readonly limits: LimitsSettings
   readonly trustedProxies: readonly string[]
@@ -34,7 +38,13 @@ export function createApp(dependencies: AppDependencies): Express {
   const { metrics, limits, issuing } = dependencies
   const app = createShell(dependencies)
   app.use(methodsOffered(methodsByPath))
-  app.use('/v1', nativeRoutes({ ...dependencies, maxBodyBytes: limits.body_bytes }))
+  const bounds = {
+    maxBodyBytes: limits.body_bytes,
+    requestTimeoutMs: limits.request_timeout_seconds * 1000,
+  }
+  app.use('/v1', nativeRoutes({ ...dependencies, ...bounds }))
+  app.use('/v1', delegationRoutes({ ...dependencies, ...bounds }))
+  app.use('/v1', successorRoutes({ ...dependencies, ...bounds }))
   addPublicRoutes(app, dependencies)
   const openApi = createOpenApi(issuing.services)
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
@@ -103,6 +113,10 @@ const publicMethods: readonly (readonly [RegExp, string])[] = [
 const methodsByPath: typeof publicMethods = [
   ...publicMethods,
   [/^\/v1\/(proxies|certificates)\/?$/, 'POST'],
+  [/^\/v1\/proxies\/successor\/?$/, 'POST'],
+  [/^\/v1\/delegations\/?$/, 'GET, HEAD, POST'],
+  [/^\/v1\/delegations\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
+  [/^\/v1\/delegations\/[^/]+\/proxies\/?$/, 'POST'],
   [/^\/v1\/credentials\/?$/, 'GET, HEAD'],
   [/^\/v1\/credentials\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
   [/^\/openapi\.json$/, 'GET, HEAD'],

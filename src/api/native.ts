@@ -47,9 +47,7 @@ function issue(
   return async function issue(request, response) {
     const token = bearerToken(request)
     const asJson = wantsJson(request)
-    const { service = nativeServices[path], ...parameters } = requestParameters(request)
-    if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
-    requirePlugin(issuing, service, path)
+    const { serviceId: service, parameters } = credentialParameters(issuing, request, path)
     const { log, origin, signal } = contextOf(response)
     const asked = { token, serviceId: service, parameters, origin, signal, log }
     const credential = await withinSignal(issueCredential(issuing, asked), signal)
@@ -58,9 +56,25 @@ function issue(
   }
 }
 
+/**
+ * What is asked of which service, from body and query.
+ *
+ * @throws {TtsError} `invalid_request`, `unsupported_media_type`
+ */
+export function credentialParameters(
+  issuing: Pick<IssueDependencies, 'services'>,
+  request: Request,
+  path: keyof typeof nativeServices,
+): { readonly serviceId: string; readonly parameters: Record<string, unknown> } {
+  const { service = nativeServices[path], ...parameters } = requestParameters(request)
+  if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
+  requirePlugin(issuing, service, path)
+  return { serviceId: service, parameters }
+}
+
 /** `?service=` may name another service of the same kind, not one of another. */
 function requirePlugin(
-  issuing: IssueDependencies,
+  issuing: Pick<IssueDependencies, 'services'>,
   service: string,
   path: keyof typeof nativeServices,
 ): void {
@@ -74,7 +88,8 @@ function requirePlugin(
   }
 }
 
-function wantsJson(request: Request): boolean {
+/** Whether the answer shall be JSON and not PEM. @throws {TtsError} `not_acceptable` */
+export function wantsJson(request: Request): boolean {
   const type = request.accepts([PEM, 'application/json', 'text/plain', 'application/octet-stream'])
   if (type === false) {
     throw new TtsError(
@@ -85,7 +100,8 @@ function wantsJson(request: Request): boolean {
   return type === 'application/json'
 }
 
-function sendCredential(
+/** Answers with a credential, as PEM or JSON. */
+export function sendCredential(
   response: Response,
   credential: IssuedCredential,
   { asJson, service }: { readonly asJson: boolean; readonly service: string },
@@ -190,6 +206,8 @@ export function presentCredential(view: CredentialView): object {
     client_id: view.clientId ?? null,
     address: view.origin.address,
     interface: view.origin.interface,
+    delegation_id: view.delegationId ?? null,
+    renewed_from: view.renewedFrom ?? null,
     certificates: view.certificates.map((certificate) => ({
       kind: certificate.kind,
       serial: certificate.serial,

@@ -11,6 +11,8 @@ export interface ListenOptions {
   readonly host: string
   readonly port: number
   readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined
+  /** Ask clients for a certificate, require none and judge none: whoever reads it judges it. Default false. */
+  readonly askClientCertificate?: boolean
   readonly requestTimeoutMs: number
   readonly log: Log
   /** How often the TLS files are looked at. Default 10,000. */
@@ -37,8 +39,11 @@ const DRAIN_LOOK_INTERVAL_MS = 25
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
   const { tls, host, port, requestTimeoutMs } = options
   const settings = { maxHeaderSize: MAX_HEADER_BYTES }
+  const asking = options.askClientCertificate
+    ? { requestCert: true, rejectUnauthorized: false }
+    : {}
   const server = tls
-    ? createTlsServer({ ...settings, ...readTls(tls) }, app)
+    ? createTlsServer({ ...settings, ...asking, ...readTls(tls) }, app)
     : createServer(settings, app)
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { TtsError } from '../errors.ts'
+import { isWebhook } from './delegation-schema.ts'
 import { type Configuration, configurationSchema } from './schema.ts'
 import {
   configurationError,
@@ -78,16 +79,30 @@ function defaultDataDirectory(environment: Environment): string {
   return resolve(environment['XDG_DATA_HOME'] || resolve(homedir(), '.local/share'), 'tts')
 }
 
+interface ClientSecret {
+  readonly client_secret?: string | undefined
+  readonly client_secret_file?: string | undefined
+}
+
 /** Reads every `…_file` that stands for a secret. */
 async function resolveSecrets(configuration: Configuration, base: string): Promise<Configuration> {
   const read = async (key: string, path: string | undefined): Promise<string | undefined> =>
     path === undefined ? undefined : readSecret(key, resolve(base, path))
+  const secretOf = async (key: string, client: ClientSecret): Promise<string | undefined> =>
+    client.client_secret ?? read(`${key}.client_secret_file`, client.client_secret_file)
   const providers = await Promise.all(
     Object.entries(configuration.providers).map(async ([id, provider]) => {
-      const secret =
-        provider.client_secret ??
-        (await read(`providers.${id}.client_secret_file`, provider.client_secret_file))
-      return [id, secret === undefined ? provider : { ...provider, client_secret: secret }] as const
+      const secret = await secretOf(`providers.${id}`, provider)
+      const { delegation } = provider
+      const ours = delegation && (await secretOf(`providers.${id}.delegation`, delegation))
+      const read = {
+        ...provider,
+        ...(secret === undefined ? {} : { client_secret: secret }),
+        ...(delegation === undefined || ours === undefined
+          ? {}
+          : { delegation: { ...delegation, client_secret: ours } }),
+      }
+      return [id, read] as const
     }),
   )
   const passphrase =
@@ -103,9 +118,23 @@ async function resolveSecrets(configuration: Configuration, base: string): Promi
       'store.url_file: the file holds no connection string; wanted: postgres://… or postgresql://…',
     )
   }
+  const { notice } = configuration.delegations
+  const webhook =
+    notice.webhook_url ??
+    (await read('delegations.notice.webhook_url_file', notice.webhook_url_file))
+  if (webhook !== undefined && !isWebhook(webhook)) {
+    throw new TtsError(
+      'configuration',
+      'delegations.notice.webhook_url_file: the file holds no https URL (http only for this machine)',
+    )
+  }
   return {
     ...configuration,
     providers: Object.fromEntries(providers),
+    delegations: {
+      ...configuration.delegations,
+      notice: webhook === undefined ? notice : { ...notice, webhook_url: webhook },
+    },
     ca: passphrase === undefined ? configuration.ca : { ...configuration.ca, passphrase },
     store: url === undefined ? configuration.store : { ...configuration.store, url },
     ...(masterKey === undefined ? {} : { master_key: masterKey }),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { providerDelegationSettings } from './delegation-schema.ts'
 
 /** Asymmetric signature algorithms only: a symmetric one would let whoever can verify a token also make one. */
 export const SIGNATURE_ALGORITHMS = [
@@ -111,6 +112,9 @@ export const providerSettings = z
       .max(60)
       .default(10)
       .describe('Deadline of every request to the provider.'),
+    delegation: providerDelegationSettings
+      .optional()
+      .describe('With this section, empty or not, the service makes delegations for the users.'),
   })
   .superRefine(checkTogether)
 
@@ -161,14 +165,25 @@ function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-interface Together {
+interface ClientKeys {
+  readonly client_id?: string | undefined
+  readonly client_secret?: string | undefined
+  readonly client_secret_file?: string | undefined
+}
+
+/** A client that can prove who it is: token exchange and refresh are not for public clients. */
+const isConfidential = (client: ClientKeys): boolean =>
+  client.client_id !== undefined && hasSecret(client)
+
+const hasSecret = (client: ClientKeys | undefined): boolean =>
+  (client?.client_secret ?? client?.client_secret_file) !== undefined
+
+interface Together extends ClientKeys {
   readonly audiences: readonly string[]
   readonly accept_any_wlcg_audience: boolean
   readonly accept_missing_audience: boolean
   readonly introspect: string
-  readonly client_id?: string | undefined
-  readonly client_secret?: string | undefined
-  readonly client_secret_file?: string | undefined
+  readonly delegation?: ClientKeys | undefined
   readonly jwks_refresh_seconds: number
   readonly jwks_maximum_age_seconds: number
 }
@@ -183,9 +198,19 @@ function checkTogether(settings: Together, context: z.core.$RefinementCtx): void
       'wanted: at least one audience (or accept_any_wlcg_audience or accept_missing_audience)',
     )
   }
-  const hasSecret = (settings.client_secret ?? settings.client_secret_file) !== undefined
-  if (settings.introspect !== 'never' && (settings.client_id === undefined || !hasSecret)) {
+  if (settings.introspect !== 'never' && !isConfidential(settings)) {
     complain('introspect', 'wanted: client_id and client_secret_file, by which we are known there')
+  }
+  const { delegation } = settings
+  const client = delegation?.client_id === undefined ? settings : delegation
+  if (delegation !== undefined && !isConfidential(client)) {
+    complain(
+      'delegation',
+      'wanted: client_id and client_secret_file, here or for the provider, by which we are known there',
+    )
+  }
+  if (delegation?.client_id === undefined && hasSecret(delegation)) {
+    complain('delegation', 'wanted: client_id beside the client_secret of this section')
   }
   if (settings.jwks_maximum_age_seconds < settings.jwks_refresh_seconds) {
     complain('jwks_maximum_age_seconds', 'wanted: no less than jwks_refresh_seconds')

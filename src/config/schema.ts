@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { keyKinds } from '../../ca/key.ts'
 import { aliasPattern } from '../../ca/subject-naming.ts'
 import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
+import { delegationsSettings } from './delegation-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
 import { unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
@@ -247,6 +248,11 @@ export const configurationSchema = z
       .prefault({})
       .describe(
         'What credentials can be asked for, by id. Nobody may use a service until an allow rule lets them in.',
+      ),
+    delegations: delegationsSettings
+      .prefault({})
+      .describe(
+        'Renewal with no person present. A provider gives delegations when it has a `delegation` section.',
       ),
     store: storeSettings.prefault({}).describe('Where records are kept.'),
     limits: limitsSettings.prefault({}).describe('Bounds on what callers may do.'),

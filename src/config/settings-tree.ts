@@ -93,7 +93,7 @@ const isPlainText = (key: string): boolean =>
 /** Keys whose value is not shown; the URL of a database may hold a password. */
 const isSecret = (path: readonly PropertyKey[]): boolean =>
   path.some((part) => /(secret|passphrase|master_key|token)$/.test(String(part))) ||
-  ['store.url', 'state.url'].includes(path.join('.'))
+  ['store.url', 'state.url', 'delegations.notice.webhook_url'].includes(path.join('.'))
 
 /** Where settings came from, for messages about them. */
 export interface SettingsOrigin {

@@ -43,6 +43,8 @@ export interface Delegation {
   readonly lastUsedAt: Date | undefined
   /** Until when it renews by itself, as far as can be told. */
   readonly renewsUntil: Date
+  /** Whether each renewal was seen to bring a new refresh token, and so a later end; undefined: never renewed yet. */
+  readonly rotates: boolean | undefined
   readonly endedAt: Date | undefined
   /** Why it is over, one sentence. */
   readonly endReason: string | undefined
@@ -53,7 +55,7 @@ export interface Delegation {
 /** A delegation as it is made. */
 export type NewDelegation = Omit<
   Delegation,
-  'identity' | 'state' | 'lastUsedAt' | 'endedAt' | 'endReason'
+  'identity' | 'state' | 'lastUsedAt' | 'rotates' | 'endedAt' | 'endReason'
 > & { readonly identityId: string; readonly held: HeldRefreshToken }
 
 /** What is asked of a list of delegations. */
@@ -115,12 +117,15 @@ export interface DelegationRecords {
   /** Notes that it was used. */
   used(id: string, entry: LedgerEntry): Promise<void>
   /**
-   * Ends it and forgets its refresh token; answers what was held, for the provider to be told, or undefined when
-   * nothing was ended.
+   * Ends it and forgets its refresh token; answers what was held (undefined: it could not be read), for the provider to
+   * be told, or undefined when nothing was ended.
    *
    * @throws {TtsError} `store_unavailable`
    */
-  end(id: string, end: DelegationEnd): Promise<HeldRefreshToken | undefined>
+  end(
+    id: string,
+    end: DelegationEnd,
+  ): Promise<{ readonly held: HeldRefreshToken | undefined } | undefined>
   /**
    * Runs `work` while no other process or task works with the delegation's refresh token.
    *

@@ -8,17 +8,25 @@ import { CaError } from '../../ca/errors.ts'
 import { type Credential, PluginError } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { VerifiedToken } from '../tokens/verified-token.ts'
-import type { TokenVerifier } from '../tokens/verify-token.ts'
-import { requireAuthorised } from './authorise.ts'
+import {
+  type Caller,
+  type CallerDependencies,
+  clientOf,
+  type Evidence,
+  identifyCaller,
+  identityKeyOf,
+  identityOf,
+  parametersOf,
+  requireMayUse,
+  toolsFor,
+} from './callers.ts'
 import type { IdentityLimiter } from './rate-limiter.ts'
-import type { AuditRecord, Identity, Origin, Store } from './records.ts'
+import type { AuditRecord, CredentialRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
 import { createWorkbench, type WorkbenchDependencies } from './workbench.ts'
 
-export interface IssueDependencies extends WorkbenchDependencies {
-  readonly verifier: TokenVerifier
+export interface IssueDependencies extends WorkbenchDependencies, CallerDependencies {
   readonly services: ReadonlyMap<string, Service>
   readonly subjects: Subjects
   readonly limiter: IdentityLimiter
@@ -26,10 +34,9 @@ export interface IssueDependencies extends WorkbenchDependencies {
 }
 
 /** Who asks for what, and from where. */
-export interface CredentialRequest {
-  /** The bearer token as it came, unverified. */
-  readonly token: string
-  readonly serviceId: string
+export type CredentialRequest = Evidence & {
+  /** Undefined by possession: the service of the proxy that is shown. */
+  readonly serviceId: string | undefined
   /** What the caller asks of the plugin, unchecked. */
   readonly parameters: unknown
   readonly origin: Origin
@@ -41,6 +48,7 @@ export interface CredentialRequest {
 export interface IssuedCredential extends Credential {
   readonly id: string
   readonly identity: Identity
+  readonly serviceId: string
   /** Serial number of the EEC, by whose revocation the credential dies. */
   readonly endEntitySerial: string
 }
@@ -56,21 +64,21 @@ export async function issueCredential(
   dependencies: IssueDependencies,
   request: CredentialRequest,
 ): Promise<IssuedCredential> {
-  let caller: VerifiedToken | undefined
+  let caller: Caller | undefined
   try {
-    // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of the token.
-    caller = await dependencies.verifier.verify(request.token, request.signal)
+    // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
+    caller = await identifyCaller(dependencies, request, request.signal)
 
     // 2. May they use this service? Default deny.
-    const service = requireService(dependencies.services, request.serviceId)
-    requireAuthorised(service, caller)
-    dependencies.limiter.check(caller)
+    const service = requireService(dependencies.services, serviceIdOf(request, caller))
+    requireMayUse(service, caller)
+    dependencies.limiter.check(identityKeyOf(caller))
 
     // 3. What do they ask? Checked before any key is made or any name is given.
-    const parameters = readParameters(service, request.parameters)
+    const parameters = readParameters(service, parametersOf(caller, request.parameters))
 
     // 4. The name that this identity has for ever.
-    const identity = await dependencies.subjects.identify(caller)
+    const identity = await identityOf(dependencies.subjects, caller)
 
     // 5. The plugin makes the credential, on a workbench that keeps to the service's bounds. 6. It is put on record.
     return await makeAndRecord(dependencies, { request, caller, service, parameters, identity })
@@ -83,7 +91,7 @@ export async function issueCredential(
 
 interface Grant {
   readonly request: CredentialRequest
-  readonly caller: VerifiedToken
+  readonly caller: Caller
   readonly service: Service
   readonly parameters: unknown
   readonly identity: Identity
@@ -97,7 +105,8 @@ async function makeAndRecord(
   const { request, caller, service, identity } = grant
   const { origin } = request
   const workbench = createWorkbench(dependencies, { identity, service, origin })
-  const credential = await service.plugin.request(workbench, grant.parameters)
+  const tools = toolsFor(caller, workbench, { service, now: dependencies.now })
+  const credential = await service.plugin.request(tools, grant.parameters)
   const { endEntitySerial } = workbench
   if (endEntitySerial === undefined)
     throw new TtsError('internal', 'the plugin made no certificate')
@@ -113,11 +122,9 @@ async function makeAndRecord(
         endEntitySerial,
         issuedAt,
         notAfter: credential.notAfter,
-        clientId: caller.clientId,
+        clientId: clientOf(caller),
         origin,
-        delegationId: undefined,
-        renewedFrom: undefined,
-        firstIssuedAt: undefined,
+        ...ancestryOf(caller),
       },
       auditLine(grant, {
         event: 'credential.issued',
@@ -144,7 +151,22 @@ async function makeAndRecord(
     },
     'credential issued',
   )
-  return { ...credential, id, identity, endEntitySerial }
+  return { ...credential, id, identity, serviceId: service.id, endEntitySerial }
+}
+
+/** By what the credential was renewed, for its record. */
+function ancestryOf(
+  caller: Caller,
+): Pick<CredentialRecord, 'delegationId' | 'renewedFrom' | 'firstIssuedAt'> {
+  if (caller.kind === 'token')
+    return { delegationId: caller.delegationId, renewedFrom: undefined, firstIssuedAt: undefined }
+  const { delegationId, credentialId: renewedFrom, firstIssuedAt } = caller.predecessor
+  return { delegationId, renewedFrom, firstIssuedAt }
+}
+
+function serviceIdOf(request: CredentialRequest, caller: Caller | undefined): string {
+  if (request.serviceId !== undefined) return request.serviceId
+  return caller?.kind === 'possession' ? caller.predecessor.serviceId : ''
 }
 
 function requireService(services: ReadonlyMap<string, Service>, id: string): Service {
@@ -230,14 +252,14 @@ async function recordRefusal(
   dependencies: IssueDependencies,
   refused: {
     readonly request: CredentialRequest
-    readonly caller: VerifiedToken | undefined
+    readonly caller: Caller | undefined
     readonly refusal: TtsError
   },
 ): Promise<void> {
-  const { request, refusal } = refused
+  const { request, caller, refusal } = refused
   const fields = {
     event: 'credential.refused',
-    service: serviceName(dependencies, request),
+    service: serviceName(dependencies, serviceIdOf(request, caller)),
     code: refusal.code,
     check: refusal.check,
   }
@@ -265,23 +287,21 @@ async function recordRefusal(
 }
 
 /** The service's id when there is one; what else a caller may have written there stays out of log and records. */
-function serviceName({ services }: IssueDependencies, { serviceId }: CredentialRequest): string {
+function serviceName({ services }: IssueDependencies, serviceId: string): string {
   return services.has(serviceId) ? serviceId : '(unknown)'
 }
 
 function auditLine(
-  {
-    request,
-    caller,
-  }: { readonly request: CredentialRequest; readonly caller: VerifiedToken | undefined },
+  { request, caller }: { readonly request: CredentialRequest; readonly caller: Caller | undefined },
   line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,
 ): AuditRecord {
+  const identity = caller && identityKeyOf(caller)
   return {
     ...line,
     origin: request.origin,
-    issuer: caller?.issuer,
-    sub: caller?.sub,
-    serviceId: request.serviceId,
+    issuer: identity?.issuer,
+    sub: identity?.sub,
+    serviceId: serviceIdOf(request, caller),
     code: undefined,
     check: undefined,
     detail: undefined,

@@ -1,6 +1,7 @@
 import type { LedgerEntry, LockedCustody } from '../domain/delegation-records.ts'
 import type { HeldRefreshToken } from '../grants/custody.ts'
 import { writeEntry } from './delegation-ledger.ts'
+import { rotatesColumn } from './delegation-rows.ts'
 import type { MasterKeys } from './master-keys.ts'
 import { seal, type SealedKey, type SealedPlace, unseal } from './sealed-key.ts'
 import { originalText, storedText } from './stored-text.ts'
@@ -91,6 +92,7 @@ async function saveCustody(
       .set({
         ...custodyColumns(masterKeys, ownerOf(row), held),
         renews_until: renewsUntil.getTime(),
+        rotates: rotatesColumn(held),
       })
       .where('id', '=', row.id)
       .where('state', '=', 'active')

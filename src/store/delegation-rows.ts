@@ -6,6 +6,7 @@ import type {
   DelegationState,
   NewDelegation,
 } from '../domain/delegation-records.ts'
+import type { HeldRefreshToken } from '../grants/custody.ts'
 import { originColumns, toIdentity, toOrigin } from './rows.ts'
 import { originalOptional, originalText, storedOptional, storedText } from './stored-text.ts'
 import type { DelegationEventRow, DelegationRow, IdentityRow } from './tables.ts'
@@ -29,6 +30,7 @@ export function delegationRow(
     created_at: delegation.createdAt.getTime(),
     last_used_at: null,
     renews_until: delegation.renewsUntil.getTime(),
+    rotates: rotatesColumn(delegation.held),
     ended_at: null,
     end_reason: null,
     ...originColumns(delegation.origin),
@@ -50,6 +52,7 @@ export function toDelegation(row: SelectedDelegation): Delegation {
     createdAt: new Date(row.created_at),
     lastUsedAt: optionalDate(row.last_used_at),
     renewsUntil: new Date(row.renews_until),
+    rotates: row.rotates === null ? undefined : row.rotates === 1,
     endedAt: optionalDate(row.ended_at),
     endReason: originalOptional(row.end_reason),
     origin: toOrigin(row),
@@ -80,6 +83,11 @@ export function toDelegationEvent(row: Selectable<DelegationEventRow>): Delegati
     origin: toOrigin(row),
     detail: originalOptional(row.detail),
   }
+}
+
+/** The column for what is known of a provider's rotation. */
+export function rotatesColumn({ rotates }: Pick<HeldRefreshToken, 'rotates'>): number | null {
+  return rotates === undefined ? null : Number(rotates)
 }
 
 function optionalDate(milliseconds: number | null): Date | undefined {

@@ -39,6 +39,7 @@ async function createDelegations(
     .addColumn('created_at', 'bigint', (column) => column.notNull())
     .addColumn('last_used_at', 'bigint')
     .addColumn('renews_until', 'bigint', (column) => column.notNull())
+    .addColumn('rotates', 'integer')
     .addColumn('ended_at', 'bigint')
     .addColumn('end_reason', text)
     .addColumn('request_id', text, (column) => column.notNull())

@@ -111,7 +111,7 @@ export async function endDelegation(
   { writes, kind }: Database,
   masterKeys: MasterKeys,
   { id, end }: { readonly id: string; readonly end: DelegationEnd },
-): Promise<HeldRefreshToken | undefined> {
+): Promise<{ readonly held: HeldRefreshToken | undefined } | undefined> {
   return await writes.transaction().execute(async (transaction) => {
     const row = await transaction
       .selectFrom('delegations')
@@ -135,7 +135,7 @@ export async function endDelegation(
       .where('id', '=', row.id)
       .execute()
     await writeEntry(transaction, id, end.entry)
-    return held
+    return { held }
   })
 }
 
@@ -191,6 +191,7 @@ export function selectDelegations(
       'delegations.created_at',
       'delegations.last_used_at',
       'delegations.renews_until',
+      'delegations.rotates',
       'delegations.ended_at',
       'delegations.end_reason',
       'delegations.request_id',

@@ -138,6 +138,8 @@ export interface DelegationRow {
   readonly created_at: number
   readonly last_used_at: number | null
   readonly renews_until: number
+  /** 0 or 1; NULL before the first refresh. */
+  readonly rotates: number | null
   readonly ended_at: number | null
   readonly end_reason: string | null
   readonly request_id: string

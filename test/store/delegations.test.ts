@@ -33,6 +33,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
       identity,
       state: 'active',
       lastUsedAt: undefined,
+      rotates: true,
       endedAt: undefined,
       endReason: undefined,
     })
@@ -150,7 +151,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
       reason: 'it was lost',
       entry: ledgerEntry('revoked', { at: days(2) }),
     }
-    expect(await store.delegations.end(made.id, end)).toEqual(made.held)
+    expect(await store.delegations.end(made.id, end)).toEqual({ held: made.held })
     expect(await store.delegations.end(made.id, { ...end, reason: 'again' })).toBeUndefined()
     expect(await store.delegations.find(made.id)).toMatchObject({
       state: 'revoked',
@@ -184,7 +185,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
       store.delegations.end(made.id, { ...end, onlyIfCurrent })
     expect(await over(made.held.current)).toBeUndefined()
     expect(await store.delegations.find(made.id)).toMatchObject({ state: 'active' })
-    expect(await over(newer.current)).toEqual(newer)
+    expect(await over(newer.current)).toEqual({ held: newer })
   })
 
   test('being used is noted', async () => {

@@ -1,0 +1,211 @@
+/** /v1/delegations: made with a token, used with a renewal secret, seen and taken back with either. */
+import { Router, type Request, type RequestHandler, type Response } from 'express'
+import {
+  type AccessDependencies,
+  delegationFor,
+  listOwnDelegations,
+  revokeDelegation,
+  type Visitor,
+} from '../domain/delegation-access.ts'
+import { adviceFor } from '../domain/delegation-forecast.ts'
+import { makeDelegation } from '../domain/delegation-making.ts'
+import type { Delegation, DelegationEvent } from '../domain/delegation-records.ts'
+import { type RenewalDependencies, renewByDelegation } from '../domain/delegation-renewal.ts'
+import type { Origin } from '../domain/records.ts'
+import { TtsError } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import { readBody, requestParameters } from './body.ts'
+import { withinSignal } from './deadline.ts'
+import { credentialParameters, sendCredential, wantsJson } from './native.ts'
+import { addressKey, bearerToken, contextOf, routeName } from './request.ts'
+
+export interface DelegationRoutesDependencies {
+  readonly delegations: RenewalDependencies
+  readonly metrics: Metrics
+  readonly maxBodyBytes: number
+  /** Deadline of a request that waits for no token exchange and no refresh. */
+  readonly requestTimeoutMs: number
+}
+
+/** Lines of the ledger that are shown. */
+const MAX_EVENTS = 100
+const MAX_LABEL = 100
+
+export function delegationRoutes(dependencies: DelegationRoutesDependencies): Router {
+  const router = Router()
+  const { delegations } = dependencies
+  const body = readBody(dependencies.maxBodyBytes)
+  const all = routeName('/v1/delegations')
+  const one = routeName('/v1/delegations/:id')
+  router.post('/delegations', all, body, make(dependencies))
+  router.get('/delegations', all, list(delegations))
+  router.get('/delegations/:id', one, show(delegations))
+  router.delete('/delegations/:id', one, revoke(delegations))
+  const proxies = routeName('/v1/delegations/:id/proxies')
+  router.post('/delegations/:id/proxies', proxies, body, renew(dependencies))
+  return router
+}
+
+function make(dependencies: DelegationRoutesDependencies): RequestHandler {
+  const { delegations } = dependencies
+  return async function make(request, response) {
+    const token = bearerToken(request)
+    const label = readLabel(requestParameters(request))
+    const { log } = contextOf(response)
+    const signal = patientSignal(dependencies, response)
+    const asked = { token, label, origin: originOf(response), signal, log }
+    const made = await withinSignal(makeDelegation(delegations, asked), signal)
+    response.setHeader('Cache-Control', 'no-store')
+    const { id, ...rest } = presentDelegation(made.delegation, delegations)
+    response.status(201).json({ id, renewal_secret: made.renewalSecret, ...rest })
+  }
+}
+
+function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
+  const { delegations, metrics } = dependencies
+  return async function renew(request, response) {
+    const signal = patientSignal(dependencies, response)
+    const visitor = { ...visitorOf(request, response), signal }
+    const asJson = wantsJson(request)
+    const { serviceId, parameters } = credentialParameters(delegations.issuing, request, 'proxies')
+    const wanted = { serviceId, parameters, log: contextOf(response).log }
+    const id = secretId(request)
+    const renewal = await withinSignal(
+      renewByDelegation(delegations, id, { visitor, wanted }),
+      signal,
+    )
+    metrics.credentialIssued(serviceId)
+    response.setHeader('TTS-Renews-Until', renewal.renewsUntil.toISOString())
+    sendCredential(response, renewal.credential, { asJson, service: serviceId })
+  }
+}
+
+function list(delegations: AccessDependencies): RequestHandler {
+  return async function list(request, response) {
+    const found = await listOwnDelegations(delegations, visitorOf(request, response))
+    response.setHeader('Cache-Control', 'no-store')
+    response.json({
+      delegations: found.map((delegation) => presentDelegation(delegation, delegations)),
+    })
+  }
+}
+
+function show(delegations: AccessDependencies): RequestHandler {
+  return async function show(request, response) {
+    const visitor = visitorOf(request, response)
+    const delegation = await delegationFor(delegations, secretId(request), visitor)
+    const events = await delegations.issuing.store.delegations.events(delegation.id, MAX_EVENTS)
+    response.setHeader('Cache-Control', 'no-store')
+    response.json({
+      ...presentDelegation(delegation, delegations),
+      events: events.map(presentEvent),
+    })
+  }
+}
+
+function revoke(delegations: AccessDependencies): RequestHandler {
+  return async function revoke(request, response) {
+    const visitor = visitorOf(request, response)
+    const delegation = await delegationFor(delegations, secretId(request), visitor)
+    const { newlyRevoked, providerTold } = await revokeDelegation(
+      { ...delegations, store: delegations.issuing.store },
+      delegation,
+      { origin: visitor.origin, reason: 'taken back by its owner' },
+    )
+    const { store } = delegations.issuing
+    const after = (await store.delegations.find(delegation.id)) ?? delegation
+    response.setHeader('Cache-Control', 'no-store')
+    response.json({
+      ...presentDelegation(after, delegations),
+      newly_revoked: newlyRevoked,
+      provider_told: providerTold,
+    })
+  }
+}
+
+function visitorOf(request: Request, response: Response): Visitor {
+  const { signal, origin } = contextOf(response)
+  return {
+    bearer: bearerToken(request),
+    origin: originOf(response),
+    addressKey: addressKey(origin.address),
+    signal,
+  }
+}
+
+/** The door goes on record with what came through it. */
+function originOf(response: Response): Origin {
+  return { ...contextOf(response).origin, interface: 'delegation' }
+}
+
+/**
+ * Ends when the client goes away, or when the provider must have answered: its deadline is longer than that of requests that
+ * wait for nobody.
+ */
+function patientSignal(
+  { delegations, requestTimeoutMs }: DelegationRoutesDependencies,
+  response: Response,
+): AbortSignal {
+  const provider = Math.max(0, ...[...delegations.providers.values()].map((one) => one.timeoutMs))
+  const controller = new AbortController()
+  const timer = setTimeout(
+    () => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')),
+    provider + requestTimeoutMs,
+  )
+  response.once('close', () => {
+    clearTimeout(timer)
+    if (!response.writableFinished) controller.abort()
+  })
+  return controller.signal
+}
+
+/** @throws {TtsError} `invalid_request` */
+function readLabel({ label, ...rest }: Record<string, unknown>): string | undefined {
+  if (Object.keys(rest).length > 0)
+    throw new TtsError('invalid_request', 'a delegation takes one parameter, label')
+  if (label === undefined) return undefined
+  if (typeof label === 'string' && label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
+  throw new TtsError('invalid_request', `label: wanted a text of at most ${MAX_LABEL} characters`)
+}
+
+/** Ids are UUIDs; whatever else stands there is looked up as an id that nothing has. */
+function secretId(request: Request): string {
+  const { id } = request.params
+  const isId = typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
+  return isId ? id : '00000000-0000-0000-0000-000000000000'
+}
+
+/** A delegation as JSON, for its owner and for the operator. */
+export function presentDelegation(
+  delegation: Delegation,
+  { bounds, now }: Pick<AccessDependencies, 'bounds' | 'now'>,
+): { readonly id: string; readonly [key: string]: unknown } {
+  const { state } = delegation
+  return {
+    id: delegation.id,
+    state,
+    identity: delegation.identity.subject,
+    label: delegation.label ?? null,
+    created_at: delegation.createdAt.toISOString(),
+    last_used_at: delegation.lastUsedAt?.toISOString() ?? null,
+    renews_until: state === 'active' ? delegation.renewsUntil.toISOString() : null,
+    advice: adviceFor(delegation, bounds, now()),
+    ended_at: delegation.endedAt?.toISOString() ?? null,
+    end_reason: delegation.endReason ?? null,
+    provider: delegation.providerId,
+    client_id: delegation.clientId ?? null,
+    address: delegation.origin.address,
+  }
+}
+
+/** A line of the ledger as JSON. */
+export function presentEvent(line: DelegationEvent): object {
+  return {
+    at: line.at.toISOString(),
+    event: line.event,
+    outcome: line.outcome,
+    address: line.origin.address,
+    interface: line.origin.interface,
+    detail: line.detail ?? null,
+  }
+}

@@ -1,0 +1,120 @@
+/** Delegations, put together over the other parts; see compose.ts. */
+import { randomBytes } from 'node:crypto'
+import type { ProviderSettings } from './config/provider-schema.ts'
+import type { Configuration } from './config/schema.ts'
+import type { DelegationBounds } from './domain/delegation-forecast.ts'
+import type { DelegationProvider } from './domain/delegation-provider.ts'
+import { createDelegationRefresher } from './domain/delegation-refresh.ts'
+import type { RenewalDependencies } from './domain/delegation-renewal.ts'
+import { type Notifier, watchDelegations } from './domain/delegation-watch.ts'
+import type { IssueDependencies } from './domain/issue.ts'
+import { createRateLimiter } from './domain/rate-limiter.ts'
+import { configurationFor } from './grants/discovery.ts'
+import { createGrantClient } from './grants/grant-client.ts'
+import type { Log } from './log.ts'
+import { commandNotifier } from './notices/command-notice.ts'
+import { webhookNotifier } from './notices/webhook-notice.ts'
+import type { Provider } from './tokens/providers.ts'
+import type { TokenVerifier } from './tokens/verify-token.ts'
+
+/** What the doors to delegations work with, and what looks after them. */
+export interface Delegations extends RenewalDependencies {
+  /** Starts to look after them in the background; answers a function that ends it. */
+  watch(): () => Promise<void>
+  /** Finishes the refreshes that were begun: their answers may hold the only copy of a refresh token. */
+  close(): Promise<void>
+}
+
+/** Wrong renewal secrets that may come from one address: some at once, then one every ten seconds. */
+const WRONG_SECRETS = { perSecond: 0.1, burst: 20 }
+
+export function assembleDelegations(parts: {
+  readonly configuration: Configuration
+  readonly verifier: TokenVerifier
+  readonly issuing: IssueDependencies
+  readonly now: () => Date
+  readonly log: Log
+}): Delegations {
+  const { configuration, verifier, issuing, now, log } = parts
+  const { notice, maximum_per_identity: maximumPerIdentity } = configuration.delegations
+  const base = {
+    issuing,
+    verifier,
+    providers: delegationProviders(verifier.providers, now),
+    bounds: delegationBounds(configuration),
+    maximumPerIdentity,
+    now,
+    randomBytes,
+    log,
+  }
+  const refresher = createDelegationRefresher(base)
+  const wrongSecrets = createRateLimiter({ ...WRONG_SECRETS, nowMs: () => performance.now() })
+  return {
+    ...base,
+    refresher,
+    wrongSecrets,
+    watch: () =>
+      watchDelegations({
+        ...base,
+        refresher,
+        notifier: notifierOf(configuration),
+        noticeDays: notice.days_before,
+      }),
+    close: () => refresher.settle(),
+  }
+}
+
+/** Our client at each provider that gives delegations. */
+export function delegationProviders(
+  providers: readonly Provider[],
+  now: () => Date,
+): ReadonlyMap<string, DelegationProvider> {
+  const made = providers.flatMap((provider) => {
+    const { delegation } = provider.settings
+    return delegation === undefined ? [] : [delegationProvider(provider, delegation, now)]
+  })
+  return new Map(made.map((provider) => [provider.id, provider]))
+}
+
+function delegationProvider(
+  provider: Provider,
+  delegation: NonNullable<ProviderSettings['delegation']>,
+  now: () => Date,
+): DelegationProvider {
+  const { id, settings } = provider
+  const own = delegation.client_id === undefined ? settings : delegation
+  const client = { clientId: own.client_id ?? '', clientSecret: own.client_secret }
+  const timeoutMs = delegation.timeout_seconds * 1000
+  return {
+    id,
+    timeoutMs,
+    scopes: delegation.scopes,
+    audience: delegation.audience ?? settings.audiences[0],
+    client: createGrantClient({
+      configuration: async () => configurationFor(await provider.configuration(), client),
+      providerId: id,
+      timeoutMs,
+      now,
+    }),
+  }
+}
+
+/** The bounds of delegations' lives. */
+export function delegationBounds({ delegations, providers }: Configuration): DelegationBounds {
+  return {
+    maximumDays: delegations.maximum_days,
+    lifetimeDays: (id) => providers[id]?.delegation?.refresh_token_lifetime_days,
+  }
+}
+
+function notifierOf({ delegations }: Configuration): Notifier | undefined {
+  const { command, webhook_url: url } = delegations.notice
+  const notifiers = [
+    ...(command === undefined ? [] : [commandNotifier(command)]),
+    ...(url === undefined ? [] : [webhookNotifier(url)]),
+  ]
+  if (notifiers.length === 0) return undefined
+  return async (facts) => {
+    await Promise.all(notifiers.map(async (notify) => notify(facts)))
+  }
+}

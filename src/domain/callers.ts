@@ -1,0 +1,127 @@
+/** Who asks for a credential, and by what: a bearer token, or the possession of a proxy of ours. */
+import type { Workbench } from '../../plugins/plugin.ts'
+import { TtsError } from '../errors.ts'
+import type { VerifiedToken } from '../tokens/verified-token.ts'
+import type { TokenVerifier } from '../tokens/verify-token.ts'
+import { requireAuthorised } from './authorise.ts'
+import type { Delegation } from './delegation-records.ts'
+import {
+  inheritedParameters,
+  type PossessionVerifier,
+  type Predecessor,
+  type PresentedProxy,
+  withinPredecessor,
+} from './possession.ts'
+import type { Identity } from './records.ts'
+import type { Service } from './service.ts'
+import type { Subjects } from './subject.ts'
+
+/** What shows who asks. */
+export type Evidence =
+  | {
+      /** The bearer token as it came, unverified. */
+      readonly token: string
+      /** The delegation that got the token, which must speak for the delegation's identity. */
+      readonly delegation?: Delegation
+    }
+  | { readonly proxy: PresentedProxy }
+
+/** Who asks, once that is shown. Made by `identifyCaller` alone. */
+export type Caller =
+  | {
+      readonly kind: 'token'
+      readonly token: VerifiedToken
+      readonly delegationId: string | undefined
+    }
+  | { readonly kind: 'possession'; readonly predecessor: Predecessor }
+
+export interface CallerDependencies {
+  readonly verifier: TokenVerifier
+  /** Undefined: renewal by possession is switched off. */
+  readonly possession: PossessionVerifier | undefined
+}
+
+/**
+ * Who is it?
+ *
+ * @throws {TtsError} `invalid_token`, `insufficient_scope`, `provider_unavailable`; `access_denied` for possession
+ */
+export async function identifyCaller(
+  { verifier, possession }: CallerDependencies,
+  evidence: Evidence,
+  signal: AbortSignal,
+): Promise<Caller> {
+  if ('proxy' in evidence) {
+    if (possession === undefined) {
+      throw new TtsError('not_found', 'this service renews no proxies by possession', {
+        check: 'renewal_by_possession',
+        remedy: 'delegations.renewal_by_possession.enabled',
+      })
+    }
+    return { kind: 'possession', predecessor: await possession.verify(evidence.proxy) }
+  }
+  const token = await verifier.verify(evidence.token, signal)
+  const { delegation } = evidence
+  if (delegation !== undefined) requireSameIdentity(token, delegation.identity)
+  return { kind: 'token', token, delegationId: delegation?.id }
+}
+
+/** @throws {TtsError} `access_denied`, check `delegation_identity`, when a token speaks for somebody else */
+export function requireSameIdentity(
+  token: Pick<VerifiedToken, 'issuer' | 'sub'>,
+  identity: Pick<Identity, 'issuer' | 'sub'>,
+): void {
+  if (token.issuer === identity.issuer && token.sub === identity.sub) return
+  throw new TtsError(
+    'access_denied',
+    'the identity provider gave a token for another identity than the one that delegated',
+    { check: 'delegation_identity', remedy: 'a fault of the provider: tell its administrator' },
+  )
+}
+
+/** (issuer, sub) of whoever asks. */
+export function identityKeyOf(caller: Caller): { readonly issuer: string; readonly sub: string } {
+  return caller.kind === 'token' ? caller.token : caller.predecessor.identity
+}
+
+/** The OAuth client that the token was issued to; of the first token, when proxies stand between. */
+export function clientOf(caller: Caller): string | undefined {
+  return caller.kind === 'token' ? caller.token.clientId : caller.predecessor.clientId
+}
+
+/**
+ * May they use this service? By possession no claims are known any more: the service must be the one whose rules let the
+ * first token in.
+ *
+ * @throws {TtsError} `access_denied`
+ */
+export function requireMayUse(service: Service, caller: Caller): void {
+  if (caller.kind === 'token') requireAuthorised(service, caller.token)
+  else if (service.id !== caller.predecessor.serviceId) {
+    throw new TtsError('access_denied', 'a successor comes from the service of the proxy', {
+      check: 'service',
+    })
+  }
+}
+
+/** The name that this identity has for ever. */
+export async function identityOf(subjects: Subjects, caller: Caller): Promise<Identity> {
+  return caller.kind === 'token' ? subjects.identify(caller.token) : caller.predecessor.identity
+}
+
+/** What the caller asks of the plugin; a successor is like its predecessor where nothing is asked. */
+export function parametersOf(caller: Caller, asked: unknown): unknown {
+  if (caller.kind === 'token') return asked
+  return { ...inheritedParameters(caller.predecessor), ...(asked as object | undefined) }
+}
+
+/** The tools that the plugin gets: within what the predecessor had, where there is one. */
+export function toolsFor(
+  caller: Caller,
+  workbench: Workbench,
+  around: { readonly service: Service; readonly now: () => Date },
+): Workbench {
+  return caller.kind === 'token'
+    ? workbench
+    : withinPredecessor(workbench, caller.predecessor, around)
+}

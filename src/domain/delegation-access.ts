@@ -1,0 +1,155 @@
+/** Who may see, use and take back a delegation: its identity with a token, whoever has its renewal secret, the operator. */
+import { TtsError } from '../errors.ts'
+import { lastDay } from './delegation-forecast.ts'
+import { ledgerEntry } from './delegation-ledger.ts'
+import { type DelegationDependencies, giveBack } from './delegation-provider.ts'
+import type { Delegation } from './delegation-records.ts'
+import { isRenewalSecret, isSecretOf } from './delegation-secret.ts'
+import type { RateLimiter } from './rate-limiter.ts'
+import type { Identity, Origin, Store } from './records.ts'
+
+/** A bearer credential, a token or a renewal secret, and where it came from. */
+export interface Visitor {
+  readonly bearer: string
+  readonly origin: Origin
+  /** What the rate of wrong secrets is counted by. */
+  readonly addressKey: string
+  readonly signal: AbortSignal
+}
+
+export interface AccessDependencies extends DelegationDependencies {
+  /** Wrong secrets by address. A right one always passes: 256 random bits are guessed by nobody. */
+  readonly wrongSecrets: RateLimiter
+}
+
+/**
+ * The delegation whose renewal secret this is.
+ *
+ * @throws {TtsError} `invalid_token`, check `renewal_secret`, alike for a wrong secret and a wrong id; `limit_reached`
+ */
+export async function delegationOfSecret(
+  dependencies: AccessDependencies,
+  id: string,
+  visitor: Visitor,
+): Promise<Delegation> {
+  const { issuing, wrongSecrets, now } = dependencies
+  const delegation = await issuing.store.delegations.find(id)
+  if (isSecretOf(delegation?.secretHash, visitor.bearer) && delegation !== undefined)
+    return delegation
+  const retryAfterSeconds = wrongSecrets.take(visitor.addressKey)
+  if (retryAfterSeconds > 0) {
+    throw new TtsError('limit_reached', 'too many wrong renewal secrets from your address', {
+      check: 'renewal_secret_rate',
+      retryAfterSeconds,
+    })
+  }
+  const refusal = new TtsError(
+    'invalid_token',
+    'there is no delegation of this id with this renewal secret',
+    { check: 'renewal_secret' },
+  )
+  if (delegation !== undefined) {
+    const { origin } = visitor
+    const { identity } = delegation
+    const entry = ledgerEntry({ event: 'refused', at: now(), origin, identity, refusal })
+    await issuing.store.delegations.addEvent(id, entry)
+  }
+  throw refusal
+}
+
+/**
+ * A delegation for who shows its renewal secret or a token of its identity.
+ *
+ * @throws {TtsError} `not_found` for a token, also when it is somebody else's; what `delegationOfSecret` throws; what the
+ *   verifier throws
+ */
+export async function delegationFor(
+  dependencies: AccessDependencies,
+  id: string,
+  visitor: Visitor,
+): Promise<Delegation> {
+  if (isRenewalSecret(visitor.bearer)) return delegationOfSecret(dependencies, id, visitor)
+  const identity = await identityOfVisitor(dependencies, visitor)
+  const delegation =
+    identity && (await dependencies.issuing.store.delegations.find(id, identity.id))
+  if (delegation === undefined) throw noDelegation()
+  return delegation
+}
+
+/** The delegations of a token's identity, newest first. @throws {TtsError} what the verifier throws */
+export async function listOwnDelegations(
+  dependencies: AccessDependencies,
+  visitor: Visitor,
+): Promise<readonly Delegation[]> {
+  const identity = await identityOfVisitor(dependencies, visitor)
+  if (identity === undefined) return []
+  return dependencies.issuing.store.delegations.list({ identityId: identity.id, limit: MAX_LISTED })
+}
+
+const MAX_LISTED = 1000
+
+async function identityOfVisitor(
+  { verifier, issuing }: AccessDependencies,
+  { bearer, signal }: Visitor,
+): Promise<Identity | undefined> {
+  const { issuer, sub } = await verifier.verify(bearer, signal)
+  return issuing.store.findIdentity({ issuer, sub })
+}
+
+/** What became of a revocation. */
+export interface DelegationRevocation {
+  /** False when it was over before. */
+  readonly newlyRevoked: boolean
+  /** Whether the provider was told that the refresh token is no longer needed. */
+  readonly providerTold: boolean
+}
+
+export interface RevocationDependencies extends Pick<
+  DelegationDependencies,
+  'providers' | 'now' | 'log'
+> {
+  readonly store: Store
+}
+
+/** Takes a delegation back. Nothing is renewed with it from this moment on; a refresh under way gives its token back. */
+export async function revokeDelegation(
+  { store, providers, now, log }: RevocationDependencies,
+  delegation: Delegation,
+  { origin, reason }: { readonly origin: Origin; readonly reason: string },
+): Promise<DelegationRevocation> {
+  const at = now()
+  const { id, identity } = delegation
+  const entry = ledgerEntry({ event: 'revoked', at, origin, identity, detail: reason })
+  const ended = await store.delegations.end(id, { state: 'revoked', at, reason, entry })
+  if (ended === undefined) return { newlyRevoked: false, providerTold: false }
+  log.info({ event: 'delegation.revoked', delegation: id }, 'delegation revoked')
+  if (ended.held === undefined) return { newlyRevoked: true, providerTold: false }
+  const provider = providers.get(delegation.providerId)
+  const { current, previous } = ended.held
+  return { newlyRevoked: true, providerTold: await giveBack(provider, [current, previous], log) }
+}
+
+/** @throws {TtsError} `delegation_ended` for one that is over */
+export function requireActive(dependencies: DelegationDependencies, delegation: Delegation): void {
+  const { state, endReason } = delegation
+  if (state === 'active') {
+    if (dependencies.now() < lastDay(delegation, dependencies.bounds)) return
+    throw new TtsError(
+      'delegation_ended',
+      `the delegation is ${dependencies.bounds.maximumDays} days old, the longest that this service allows: a new access token is needed`,
+      { check: 'maximum_days', remedy: 'delegations.maximum_days' },
+    )
+  }
+  const why = endReason ?? (state === 'revoked' ? 'it was revoked' : 'it ended')
+  throw new TtsError(
+    'delegation_ended',
+    `the delegation is over (${why}): a new access token is needed`,
+    {
+      check: state,
+    },
+  )
+}
+
+function noDelegation(): TtsError {
+  return new TtsError('not_found', 'there is no delegation of this id', { check: 'delegation' })
+}
