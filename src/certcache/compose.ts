@@ -1,8 +1,19 @@
 /** The one place where the parts of certcache's engine are made and put together. */
 import type { Environment } from '../config/settings-tree.ts'
+import type { Granted } from '../grants/grant.ts'
 import type { Log } from '../log.ts'
+import { custodianInside, custodianOutside } from './custodian-process.ts'
+import { Engine, type KeeperSettings } from './keeper.ts'
 import type { LoadedCertcacheSettings } from './load-settings.ts'
+import { leaveLogin } from './logins.ts'
+import { openState } from './open-state.ts'
 import type { Clock, ProxyKeeper } from './proxy-keeper.ts'
+import type { RenewalPolicy } from './renewal.ts'
+import { createServiceClient } from './service-client.ts'
+import type { RenewalSettings } from './settings.ts'
+import { createSources } from './sources.ts'
+import { createStartTokens } from './start-token.ts'
+import type { StateLock } from './state-store.ts'
 
 /** What the engine is handed. */
 export interface KeeperParts {
@@ -40,7 +51,89 @@ export async function openKeeper(
   settings: LoadedCertcacheSettings,
   parts: KeeperParts,
 ): Promise<RunningKeeper> {
-  void settings
-  void parts
-  throw new Error('under construction')
+  const { log, clock, random, environment, uid, background, pollMs = POLL_MS } = parts
+  const store = await openState(settings.state, uid)
+  const runCustodian =
+    parts.custodian === 'inside'
+      ? custodianInside(() => clock.now())
+      : custodianOutside(environment)
+  const make =
+    (current: LoadedCertcacheSettings) =>
+    (lock: () => StateLock | undefined): KeeperSettings => ({
+      proxies: current.proxies,
+      policy: policyOf(current.renewal),
+      sources: createSources({
+        settings: current.source,
+        service: serviceOf(current, parts),
+        store,
+        lock,
+        startTokens: createStartTokens(current.source, { environment, uid }),
+        now: () => clock.now(),
+        log,
+        runCustodian,
+        state: settings.state,
+        uid,
+      }),
+    })
+  const engine = new Engine({
+    log,
+    clock,
+    random,
+    environment,
+    background,
+    pollMs,
+    store,
+    settings: make(settings),
+  })
+  try {
+    await engine.start()
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+  return Object.assign(engine, {
+    reload: async (next: LoadedCertcacheSettings) => engine.replaceSettings(make(next)),
+  })
+}
+
+/**
+ * Hands what `certcache login` got to whoever renews with this state: a certcache that runs, or the next one that starts.
+ *
+ * @throws {TtsError} `grant_refused` when it has no refresh token; `configuration`, `store_unavailable`
+ */
+export async function handOverLogin(
+  settings: LoadedCertcacheSettings,
+  granted: Granted,
+  at: { readonly now: Date; readonly uid: number },
+): Promise<void> {
+  const { issuer = '', client_id: clientId = '' } = settings.source
+  const store = await openState(settings.state, at.uid)
+  try {
+    await leaveLogin(store, { issuer, clientId }, { granted, now: at.now })
+  } finally {
+    await store.close()
+  }
+}
+
+const POLL_MS = 3000
+
+function serviceOf({ service }: LoadedCertcacheSettings, { clock, log }: KeeperParts) {
+  return createServiceClient({
+    url: service.url,
+    caFile: service.ca_file,
+    timeoutMs: service.timeout_seconds * 1000,
+    now: () => clock.now(),
+    log,
+  })
+}
+
+function policyOf(renewal: RenewalSettings): RenewalPolicy {
+  const { renew_after_seconds: after } = renewal
+  return {
+    renewBelow: renewal.renew_below,
+    jitter: renewal.jitter,
+    renewAfterMs: after === undefined ? undefined : after * 1000,
+    retryFirstMs: renewal.retry_first_seconds * 1000,
+    retryLongestMs: renewal.retry_longest_seconds * 1000,
+  }
 }

@@ -10,7 +10,15 @@ const ended = z.strictObject({ at: time, reason: z.string() }).optional()
 const used = z.array(z.string()).default([])
 
 const proxiesRecord = z.strictObject({
-  proxies: z.record(z.string(), z.strictObject({ pem: z.string(), obtained_at: time })),
+  proxies: z.record(
+    z.string(),
+    z.strictObject({
+      pem: z.string(),
+      obtained_at: time,
+      /** What was asked for: when the settings ask for something else now, it is renewed at once. */
+      asked: z.string(),
+    }),
+  ),
 })
 
 const delegationRecord = z.strictObject({
