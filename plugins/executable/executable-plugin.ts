@@ -230,7 +230,9 @@ function toPluginAnswer({ id, log }: Host, answer: RequestAnswer): PluginAnswer 
 function secretsOf(caller: PluginCaller, { values }: ConfParams): readonly string[] {
   const tokens = [caller, ...caller.additionalLogins].map(({ accessToken }) => accessToken ?? '')
   const configured = Object.entries(values).flatMap(([name, value]) =>
-    /pass|secret|token|key/.test(name) && typeof value === 'string' && value.length > 3
+    /(pass(word|phrase|wd)?|secret|token|key)$/.test(name) &&
+    typeof value === 'string' &&
+    value.length > 3
       ? [value]
       : [],
   )

@@ -16,11 +16,14 @@ export const userMessages = {
 /** What is wrong with an answer: `problem` says where, for the log and for who writes the plugin. */
 export class AnswerError extends Error {
   readonly userMessage: string
+  /** What the program printed, where that is no answer at all. For who writes the plugin, never for a log. */
+  readonly output: Buffer | undefined
 
-  constructor(problem: string, userMessage: string = userMessages.badResult) {
+  constructor(problem: string, userMessage: string = userMessages.badResult, output?: Buffer) {
     super(problem)
     this.name = 'AnswerError'
     this.userMessage = userMessage
+    this.output = output
   }
 }
 

@@ -135,7 +135,7 @@ function withEnd(error: AnswerError, end: ProcessEnd, stderr: string): AnswerErr
   const how = howEnded(end)
   const last = stderr.trimEnd().split('\n').at(-1) ?? ''
   const said = last === '' ? '' : `; the last line of its standard error: ${last.slice(0, 300)}`
-  return new AnswerError(`${error.message} (${how}${said})`, error.userMessage)
+  return new AnswerError(`${error.message} (${how}${said})`, error.userMessage, end.stdout)
 }
 
 function howEnded({ exitCode, exitSignal }: ProcessEnd): string {
