@@ -11,6 +11,7 @@ import { auditCommand, credentialCommand } from './credential.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import { importWattsCommand } from './import-watts.ts'
 import { masterKeyCommand } from './master-key.ts'
+import { pluginCommand } from './plugin.ts'
 import { proxyInfoCommand } from './proxy-info.ts'
 import { proxyInitCommand } from './proxy-init.ts'
 import { serveCommand } from './serve.ts'
@@ -55,6 +56,7 @@ Examples:
     proxy,
     masterKeyCommand(terminal),
     importWattsCommand(terminal),
+    pluginCommand(terminal),
   ]) {
     program.addCommand(command)
   }

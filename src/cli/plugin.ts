@@ -1,0 +1,125 @@
+/** `tts plugin test`: an executable held against the WaTTS plugin protocol. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import {
+  examineExecutable,
+  type PluginCheck,
+  type PluginExamination,
+} from '../../plugins/executable/examine.ts'
+import { type ExecutableSettings, executableSettings } from '../../plugins/executable/settings.ts'
+import type { PluginCaller } from '../../plugins/plugin.ts'
+import { TtsError } from '../errors.ts'
+import { waitSeconds } from './duration.ts'
+import { exitCodes } from './exit-codes.ts'
+import type { Terminal } from './terminal.ts'
+
+interface TestOptions {
+  readonly conf: readonly string[]
+  readonly params?: string
+  readonly request?: boolean
+  readonly revoke?: string
+  readonly wait: number
+  readonly json?: boolean
+}
+
+/** Whom tests ask for. */
+const TEST_CALLER: PluginCaller = {
+  issuer: 'https://iam.example.org/',
+  sub: 'tts-plugin-test',
+  claims: { name: 'Plugin Test', email: 'plugin-test@example.org', scope: 'openid profile email' },
+  accessToken: undefined,
+  additionalLogins: [],
+}
+
+export function pluginCommand(terminal: Terminal): Command {
+  const command = new Command('plugin').description(
+    'executables that speak the WaTTS plugin protocol',
+  )
+  command
+    .command('test')
+    .argument('<file>', 'the program')
+    .description('does a program keep to the plugin protocol? Runs it as the service would')
+    .option(
+      '--conf <SETTING>',
+      'a value of conf_params, written name=value; as often as there are values',
+      (text: string, before: readonly string[]) => [...before, text],
+      [],
+    )
+    .option('--request', 'ask for a credential too, which the program then really makes')
+    .option('--params <JSON>', 'parameters of the request, a JSON object; with --request')
+    .option('--revoke <STATE>', 'revoke the credential with this state')
+    .option('--wait <SECONDS>', 'how long each run may take', waitSeconds, 30)
+    .addHelpText(
+      'after',
+      `
+The person is ${TEST_CALLER.sub} of ${TEST_CALLER.issuer}; there is no access token.
+Exit codes: 0 all is well (warnings are possible), 1 something is wrong, 2 wrong usage, 5 no such file.
+
+Examples:
+  tts plugin test ./myplugin.py
+  tts plugin test ./myplugin.py --conf host=db.example.org --request --params '{"pub_key":"ssh-ed25519 AAAA…"}'
+  tts plugin test ./myplugin.py --revoke 42`,
+    )
+    .action((file: string, _options, self: Command) =>
+      pluginTest(terminal, file, self.optsWithGlobals()),
+    )
+  return command
+}
+
+async function pluginTest(terminal: Terminal, file: string, options: TestOptions): Promise<void> {
+  const path = resolve(file)
+  if (!existsSync(path))
+    throw new TtsError('not_found', `there is no file ${path}`, { remedy: 'name the program' })
+  if (options.params !== undefined && options.request !== true)
+    throw new TtsError('invalid_request', '--params goes with --request')
+  const examined = await examineExecutable({
+    settings: settingsOf(path, options),
+    caller: TEST_CALLER,
+    params: options.request === true ? parametersOf(options.params ?? '{}') : undefined,
+    state: options.revoke,
+    signal: new AbortController().signal,
+  })
+  terminal.out(options.json ? `${JSON.stringify(examined, null, 2)}\n` : report(examined))
+  if (examined.checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
+}
+
+function settingsOf(path: string, { conf, wait }: TestOptions): ExecutableSettings {
+  const pairs = conf.map((text) => {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
+    if (name === undefined || value === undefined)
+      throw new TtsError('invalid_request', `--conf ${text}: write name=value`)
+    return [name, value] as const
+  })
+  const settings = executableSettings.safeParse({
+    command: [path],
+    timeout_seconds: wait,
+    conf_params: Object.fromEntries(pairs),
+  })
+  if (settings.success) return settings.data
+  const [issue] = settings.error.issues
+  throw new TtsError(
+    'invalid_request',
+    `${issue?.path.join('.') ?? 'settings'}: ${issue?.message ?? 'wrong'}`,
+  )
+}
+
+function parametersOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new TtsError('invalid_request', '--params is not JSON')
+  }
+}
+
+function report({ checks, answers }: PluginExamination): string {
+  const shown = Object.entries(answers).map(
+    ([action, answer]) => `\nanswer to ${action}:\n${JSON.stringify(answer, null, 2)}\n`,
+  )
+  return [...checks.map(line), ...shown].join('')
+}
+
+function line({ check, state, detail, remedy }: PluginCheck): string {
+  const mark = { ok: 'ok      ', warning: 'warning ', failed: 'FAILED  ' }[state]
+  return `${mark} ${check}: ${detail}\n${remedy === undefined || state === 'ok' ? '' : `         -> ${remedy}\n`}`
+}
