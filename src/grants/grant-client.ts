@@ -94,7 +94,7 @@ async function perform<T>(
   })
   let sent = false
   const send: Fetch = async (url, request) => {
-    if (!deadline.aborted) sent = true
+    sent = true
     return limited.fetch(url, request)
   }
   try {
@@ -147,9 +147,12 @@ async function startDevice(
   { audience, scopes, signal }: Parameters<GrantClient['startDevice']>[0],
 ): Promise<DeviceLogin> {
   const at = options.now()
-  const device = await perform(options, { kind: 'device', signal }, async (configuration) =>
-    oidc.initiateDeviceAuthorization(configuration, wanted(audience, scopes)),
-  )
+  const device = await perform(options, { kind: 'device', signal }, async (configuration) => {
+    if (configuration.serverMetadata().device_authorization_endpoint === undefined) {
+      throw refused('grant_not_enabled', options.providerId)
+    }
+    return oidc.initiateDeviceAuthorization(configuration, wanted(audience, scopes))
+  })
   const lifeSeconds = Math.min(device.expires_in, MAX_DEVICE_LIFE_SECONDS)
   return {
     verificationUri: device.verification_uri,

@@ -69,7 +69,8 @@ export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
     remedy: 'user: begin again and agree on the page of the provider',
   },
   device_expired: {
-    message: 'the code was not entered in time',
+    message:
+      'the code is not valid any more: it was not entered in time, or the login was not completed',
     remedy: 'user: begin again: `certcache login`',
   },
   client_refused: {

@@ -91,6 +91,9 @@ export function fromJose(error: unknown): TtsError {
   }
 }
 
+/** Codes of Node.js and OpenSSL for a certificate that does not hold. */
+const NOT_TRUSTED = /^(CERT_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_CERT|UNABLE_TO_|ERR_TLS_CERT)/
+
 /** What went wrong with a provider, in words and with nothing secret in them. */
 export function inWords(error: unknown): string {
   if (error instanceof TtsError) return error.remedy ?? error.message
@@ -103,6 +106,7 @@ export function inWords(error: unknown): string {
   if (code === 'OAUTH_TIMEOUT') return 'no answer in time'
   if (code === 'ECONNREFUSED') return 'the connection was refused'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its host name is not known'
+  if (code !== undefined && NOT_TRUSTED.test(code)) return 'its TLS certificate is not trusted'
   if (error instanceof ClientError) return clientErrorInWords(error)
   const cause = error instanceof Error ? error.cause : undefined
   if (cause !== undefined) return inWords(cause)

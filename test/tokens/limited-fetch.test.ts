@@ -60,3 +60,24 @@ test('close ends what is under way', async () => {
   limited.close()
   await expect(request).rejects.toThrow('closed')
 })
+
+test('a signal that was raised before ends it at once', async () => {
+  const heeding: Fetch = async (_url, options) => {
+    options?.signal?.throwIfAborted()
+    return new Response('late')
+  }
+  const { fetch } = createLimitedFetch(heeding, limits)
+  const request = fetch('https://iam.example.org/', { signal: AbortSignal.abort() })
+  await expect(request).rejects.toThrow('deadline')
+})
+
+test('what must not be repeated is sent once', async () => {
+  let asked = 0
+  const breaking: Fetch = async () => {
+    asked += 1
+    throw new TypeError('fetch failed')
+  }
+  const { fetch } = createLimitedFetch(breaking, { ...limits, sendAgain: false })
+  await expect(fetch('https://iam.example.org/')).rejects.toThrow('fetch failed')
+  expect(asked).toBe(1)
+})
