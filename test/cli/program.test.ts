@@ -68,6 +68,7 @@ describe('help', () => {
       'proxy info',
       'master-key rotate',
       'import-watts',
+      'plugin test',
     ])
   })
 
