@@ -112,7 +112,8 @@ async function subjectOfFile(
 ): Promise<Subject> {
   if (tokenFile !== undefined || provider === undefined)
     throw new TtsError('invalid_request', '--claims goes with --provider, and without a token')
-  if (!Object.hasOwn(configuration.providers, provider)) {
+  // Users of a relying service are of the provider rsp-ID, which has no token to look at.
+  if (!provider.startsWith('rsp-') && !Object.hasOwn(configuration.providers, provider)) {
     const known = Object.keys(configuration.providers).join(', ') || 'none'
     throw new TtsError('invalid_request', `there is no provider ${shownClaim(provider)}`, {
       remedy: `the configuration has ${known}`,

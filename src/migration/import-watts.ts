@@ -36,7 +36,8 @@ export function importWatts(
   const { listen, log, publicUrl } = importServer(reading)
   const { providers, secrets, ids } = importProviders(reading, publicUrl)
   const relying = importRelyingServices(reading)
-  const relyingServices = Object.keys(relying ?? {})
+  // Also those that were off: nobody comes from them, so rules about them may stay.
+  const relyingServices = reading.ids('rsp')
   const services = importServices(reading, { providers: ids, relyingServices })
   nameSecretFiles(providers, secrets, secretFile)
   const { now, later, heldBack } = partLater({

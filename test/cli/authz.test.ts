@@ -114,6 +114,15 @@ describe('with claims from a file', () => {
     expect(out).toContain('ALLOWED: allow rule 1')
   })
 
+  test('as users of a relying service', async () => {
+    const words = ['--service', 'proxy', '--claims', claimsFile({ sub: 'u', groups: ['cms'] })]
+    const { code, out } = await explain([...words, '--provider', 'rsp-portal'])
+    expect(code).toBe(3)
+    expect(out).toContain(
+      'an allow rule for this provider (or any) is needed in services.proxy.authz.allow',
+    )
+  })
+
   test('for scripts', async () => {
     const { code, out } = await explainClaims({ sub: 'u', groups: 7 }, '--json')
     expect(code).toBe(3)
