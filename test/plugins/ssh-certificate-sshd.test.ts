@@ -102,7 +102,7 @@ const isOut = {
   output: expect.stringContaining('Permission denied (publickey)') as string,
 }
 
-describeWithTools('a real sshd', [...sshPackages], () => {
+describeWithTools('a real sshd', [...sshPackages, 'curl'], () => {
   beforeAll(async () => {
     const lines = authorities.map(({ publicKey }) => formatSshPublicKey(publicKey, 'test'))
     server = await startSshd({

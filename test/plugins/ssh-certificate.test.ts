@@ -179,6 +179,8 @@ describe('the principal', () => {
   test('what an object inherits is no claim', () => {
     for (const principal_claim of ['constructor', '__proto__', 'toString'])
       expect(refused(sshCaller(), { principal_claim })).toMatch(/did not tell/)
+    const claims = Object.create({ preferred_username: 'alice' }) as Record<string, unknown>
+    expect(refused({ ...sshCaller(), claims })).toMatch(/did not tell/)
   })
   test('the claim of another issuer is not believed', () => {
     const given = { principal_issuer: 'https://iam.example.org/' }
