@@ -1,10 +1,12 @@
 /** What an executable does to its caller, one program for each way to misbehave; and that nobody else pays for it. */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, copyFileSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { runProcess } from '../../plugins/executable/process.ts'
 import { runPlugin } from '../../plugins/executable/runner.ts'
 import { executableSettings } from '../../plugins/executable/settings.ts'
+import { openStreams } from '../../plugins/executable/streams.ts'
 import {
   caller,
   firstValue,
@@ -251,6 +253,41 @@ describe('what a program sees', () => {
     expect(refusal.message).toBe('you have no account here, [hidden]')
     expect(JSON.stringify(said)).not.toContain(accessToken)
   })
+})
+
+test('where there is no memory for a file, the input comes by a socket', async () => {
+  const place = mkdtempSync(join(directory, 'socket-'))
+  const input = 'x'.repeat(300_000)
+  const limits = {
+    timeoutMs: 20_000,
+    maximumOutputBytes: 1_000_000,
+    keptErrorBytes: 10,
+    graceMs: 100,
+    drainMs: 100,
+  }
+  const run = async (file: string) => {
+    const streams = await openStreams(place, input, '/no/such/directory')
+    const start = { file, args: [], cwd: place, env: {}, streams, input, signal: soon() }
+    return runProcess(start, limits)
+  }
+  expect((await run('/bin/cat')).stdout.toString()).toBe(input)
+  // Nobody reads: that is in order too.
+  expect(await run('/bin/true')).toMatchObject({ exitCode: 0, stopped: undefined })
+})
+
+test('nothing stays open or lies about', async () => {
+  const { plugin } = await startPlugin(directory, 'never-reads.py')
+  const { plugin: missing } = await startPlugin(directory, 'missing')
+  const open = (): number => readdirSync('/proc/self/fd').length
+  const inMemory = (): string[] =>
+    readdirSync('/dev/shm').filter((name) => name.startsWith('tts-plugin-'))
+  const before = open()
+  for (let time = 0; time < 5; time += 1) {
+    await plugin.request(caller, {}, soon())
+    await missing.start(soon())
+  }
+  expect(open()).toBeLessThanOrEqual(before)
+  expect([...inMemory(), ...left()]).toEqual([])
 })
 
 describe('a program that cannot be run is disabled, with the remedy', () => {
