@@ -36,6 +36,8 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
       '/v1/certificates': {
         post: issuing(services, 'certificates', 'An end-entity certificate for the key of the CSR'),
       },
+      ...successorPath(services),
+      ...delegationPaths(services),
       ...credentialPaths(),
       ...authorityPaths(),
       '/healthz': { get: open('Alive', 'application/json') },
@@ -55,6 +57,12 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
           scheme: 'bearer',
           description: 'Access token of a trusted provider',
         },
+        renewalSecret: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'Renewal secret of a delegation',
+        },
+        proxy: { type: 'mutualTLS', description: 'A proxy of this service that is still valid' },
       },
       responses: {
         Problem: {
@@ -116,6 +124,79 @@ function issuing(
         content: { ...pem, 'application/json': { schema: { type: 'object' } } },
       },
       default: problem,
+    },
+  }
+}
+
+/** The request of a delegation's renewal or a successor is that of `POST /v1/proxies`, shown by something else. */
+function renewing(
+  services: ReadonlyMap<string, Service>,
+  summary: string,
+  changes: { readonly security: readonly Json[]; readonly parameters: readonly Json[] },
+): Json {
+  return { ...issuing(services, 'proxies', summary), ...changes }
+}
+
+function successorPath(services: ReadonlyMap<string, Service>): Json {
+  const summary =
+    'The successor of a proxy of ours that is still valid, when the operator allows it. Shown as TLS client certificate, or by a request that its key signs: csr, proxy (PEM chain without key), at (time), signature (base64, SHA-256 over "tts successor v1", at and the hex SHA-256 of the DER of the CSR, parted by line feeds)'
+  const how = { security: [{ proxy: [] }, {}], parameters: [] }
+  return { '/v1/proxies/successor': { post: renewing(services, summary, how) } }
+}
+
+function delegationPaths(services: ReadonlyMap<string, Service>): Json {
+  const either = [...bearer, { renewalSecret: [] }]
+  const answers = (summary: string, status: number): Json => ({
+    responses: { [status]: described(summary), default: problem },
+  })
+  const service = {
+    name: 'service',
+    in: 'query',
+    description: 'Id of another service of the same kind',
+    schema: { type: 'string', default: nativeServices.proxies },
+  }
+  const renewal =
+    'A proxy for who has the renewal secret; the provider is asked first. TTS-Renews-Until tells the forecast'
+  const label = { type: 'string', maxLength: 100, description: 'What you call it' }
+  const made = 'Makes a delegation: the right to renew proxies with no person present'
+  return {
+    '/v1/delegations': {
+      post: {
+        summary: made,
+        security: bearer,
+        requestBody: {
+          required: false,
+          content: {
+            'application/json': { schema: { type: 'object', properties: { label } } },
+          },
+        },
+        ...answers(`${made}: id, and the renewal secret, which is shown this once`, 201),
+      },
+      get: {
+        summary: 'Your delegations, newest first',
+        security: bearer,
+        ...answers('Your delegations', 200),
+      },
+    },
+    '/v1/delegations/{id}': {
+      get: {
+        summary: 'One delegation with its ledger and its forecast',
+        security: either,
+        parameters: [idParameter],
+        ...answers('The delegation', 200),
+      },
+      delete: {
+        summary: 'Takes a delegation back, here and at the provider',
+        security: either,
+        parameters: [idParameter],
+        ...answers('The delegation as it is now', 200),
+      },
+    },
+    '/v1/delegations/{id}/proxies': {
+      post: renewing(services, renewal, {
+        security: [{ renewalSecret: [] }],
+        parameters: [idParameter, service],
+      }),
     },
   }
 }

@@ -6,7 +6,7 @@ import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
 import { issueCredential, type IssueDependencies } from '../domain/issue.ts'
-import type { PresentedProxy } from '../domain/possession.ts'
+import { type PresentedProxy, switchedOff } from '../domain/possession.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { readBody, requestParameters } from './body.ts'
@@ -29,6 +29,7 @@ export function successorRoutes(dependencies: SuccessorDependencies): Router {
 
 function succeed({ issuing, metrics }: SuccessorDependencies): RequestHandler {
   return async function succeed(request, response) {
+    if (issuing.possession === undefined) throw switchedOff()
     const asJson = wantsJson(request)
     const { proxy: above, at, signature, ...parameters } = requestParameters(request)
     const shown = shownByTls(request)

@@ -10,6 +10,7 @@ import {
   type PossessionVerifier,
   type Predecessor,
   type PresentedProxy,
+  switchedOff,
   withinPredecessor,
 } from './possession.ts'
 import type { Identity } from './records.ts'
@@ -52,12 +53,7 @@ export async function identifyCaller(
   signal: AbortSignal,
 ): Promise<Caller> {
   if ('proxy' in evidence) {
-    if (possession === undefined) {
-      throw new TtsError('not_found', 'this service renews no proxies by possession', {
-        check: 'renewal_by_possession',
-        remedy: 'delegations.renewal_by_possession.enabled',
-      })
-    }
+    if (possession === undefined) throw switchedOff()
     return { kind: 'possession', predecessor: await possession.verify(evidence.proxy) }
   }
   const token = await verifier.verify(evidence.token, signal)

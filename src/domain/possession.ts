@@ -197,6 +197,14 @@ function requireNoMoreRights(
     throw denied('path_length', `the successor's path length is at most that of the proxy, ${had}`)
 }
 
+/** The error of who asks for a successor where there are none. */
+export function switchedOff(): TtsError {
+  return new TtsError('not_found', 'this service renews no proxies by possession', {
+    check: 'renewal_by_possession',
+    remedy: 'delegations.renewal_by_possession.enabled',
+  })
+}
+
 function refused(check: string, message: string): TtsError {
   return new TtsError('invalid_token', message, { check })
 }

@@ -294,7 +294,13 @@ describe('/openapi.json', () => {
     expect(found.toSorted()).toEqual(
       [
         'POST /v1/proxies',
+        'POST /v1/proxies/successor',
         'POST /v1/certificates',
+        'POST /v1/delegations',
+        'GET /v1/delegations',
+        'GET /v1/delegations/{id}',
+        'DELETE /v1/delegations/{id}',
+        'POST /v1/delegations/{id}/proxies',
         'GET /v1/credentials',
         'GET /v1/credentials/{id}',
         'DELETE /v1/credentials/{id}',

@@ -9,6 +9,10 @@ const id = '00000000-0000-4000-8000-000000000000'
 const routes: Readonly<Record<string, string>> = {
   '/v1/proxies': 'POST',
   '/v1/certificates': 'POST',
+  '/v1/delegations': 'GET, HEAD, POST',
+  [`/v1/delegations/${id}`]: 'GET, HEAD, DELETE',
+  [`/v1/delegations/${id}/proxies`]: 'POST',
+  '/v1/proxies/successor': 'POST',
   '/v1/credentials': 'GET, HEAD',
   [`/v1/credentials/${id}`]: 'GET, HEAD, DELETE',
   '/ca/': 'GET, HEAD',
@@ -67,7 +71,6 @@ describe('paths', () => {
     '/v1/',
     '/v2/proxies',
     '/v1/proxies/x',
-    '/v1/delegations',
     '/ca/ca.key',
     '/ca/ca-key.pem',
     '/ca/passphrase',
