@@ -8,6 +8,7 @@ import { authzCommand } from './authz.ts'
 import { caCommand } from './ca.ts'
 import { checkCommand } from './check.ts'
 import { auditCommand, credentialCommand } from './credential.ts'
+import { delegationCommand } from './delegation.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import { importWattsCommand } from './import-watts.ts'
 import { masterKeyCommand } from './master-key.ts'
@@ -51,6 +52,7 @@ Examples:
     checkCommand(terminal),
     caCommand(terminal),
     credentialCommand(terminal),
+    delegationCommand(terminal),
     auditCommand(terminal),
     authzCommand(terminal),
     proxy,

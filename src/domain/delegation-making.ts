@@ -41,7 +41,7 @@ export interface MadeDelegation {
  * far as the provider lets us.
  *
  * @throws {TtsError} what the verifier throws; `access_denied` for who may use no service; `not_found`, check
- *   `delegations`, where the provider has none; `grant_refused`; `limit_reached`; `provider_unavailable`; `store_unavailable`
+ *   `delegations`, where the provider has none; `grant_refused`; `conflict` for who has too many; `provider_unavailable`; `store_unavailable`
  */
 export async function makeDelegation(
   dependencies: DelegationDependencies,

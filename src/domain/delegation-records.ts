@@ -105,7 +105,7 @@ export interface DelegationRecords {
   /**
    * Records a delegation with its refresh token, encrypted, and its first line.
    *
-   * @throws {TtsError} `limit_reached`, check `delegations_per_identity`, when the identity has `maximum` active ones
+   * @throws {TtsError} `conflict`, check `delegations_per_identity`, when the identity has `maximum` active ones
    */
   create(delegation: NewDelegation, entry: LedgerEntry, maximum: number): Promise<void>
   /** With `identityId` only if it is that identity's. */

@@ -57,7 +57,7 @@ export async function createDelegation(
 
 function tooMany(maximum: number): TtsError {
   return new TtsError(
-    'limit_reached',
+    'conflict',
     `you have ${maximum} active delegations, as many as you may: revoke one that is not needed (GET and DELETE /v1/delegations)`,
     { check: 'delegations_per_identity', remedy: 'delegations.maximum_per_identity' },
   )

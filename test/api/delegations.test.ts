@@ -540,8 +540,8 @@ describe('what the operator sets', () => {
       expect(made.advice).toContain('the longest that this service allows')
       const third = await ask(other, '/v1/delegations', { token: await logIn(other) })
       expect(await problemOf(third)).toMatchObject({
-        status: 429,
-        code: 'limit_reached',
+        status: 409,
+        code: 'conflict',
         check: 'delegations_per_identity',
       })
       now += DAY_MS / 4

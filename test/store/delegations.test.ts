@@ -107,7 +107,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected')
         expect(outcome.reason).toMatchObject({
-          code: 'limit_reached',
+          code: 'conflict',
           check: 'delegations_per_identity',
         })
     }
