@@ -11,7 +11,7 @@ import {
   caller,
   firstValue,
   fixture,
-  isRunning,
+  isGone,
   keptLog,
   refusalOf,
   soon,
@@ -88,7 +88,7 @@ describe('what costs the caller an error', () => {
   test('one that ignores SIGTERM is gone all the same', async () => {
     const pid = Number(readFileSync(join(directory, 'ignores-sigterm.pid'), 'utf8'))
     expect(pid).toBeGreaterThan(1)
-    expect(await isRunning(pid)).toBe(false)
+    expect(await isGone(pid)).toBe(true)
   })
 })
 
@@ -123,7 +123,7 @@ describe('what is an answer all the same', () => {
       const { plugin, lines } = await startPlugin(directory, name)
       const pid = Number(await firstValue(plugin))
       expect(pid).toBeGreaterThan(1)
-      expect(await isRunning(pid)).toBe(false)
+      expect(await isGone(pid)).toBe(true)
       const held = name === 'leaves-grandchild.py'
       expect(lines.at(-1)?.['leftChildren']).toBe(held ? true : undefined)
     },

@@ -106,8 +106,12 @@ export async function refusalOf(work: Promise<unknown>): Promise<{
   throw new Error('it was not refused')
 }
 
-/** Whether a process is there and no zombie. */
-export async function isRunning(pid: number): Promise<boolean> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  return status !== '' && !/^State:\s+[ZX]/m.test(status)
+/** Whether a process is gone, or no more than a zombie, within a second: a signal takes its time to be heard. */
+export async function isGone(pid: number): Promise<boolean> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+    if (status === '' || /^State:\s+[ZX]/m.test(status)) return true
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return false
 }
