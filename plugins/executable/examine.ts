@@ -1,7 +1,7 @@
 /** An executable held against the protocol, check by check, for whoever writes or installs one. */
 import { type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError, programCommand } from './command.ts'
-import { encodeInput, encodeParameterInput } from './input.ts'
+import { encodeInput, encodeParameterInput, type PluginAction } from './input.ts'
 import {
   checkRequestParams,
   type ParameterSets,
@@ -167,7 +167,7 @@ function inputOf({ caller, settings }: ExaminationOrder, { by, confParams }: Kno
 
 async function run(
   { order, checks, answers }: Findings,
-  action: string,
+  action: PluginAction,
   request: Pick<Run, 'input' | 'by'>,
 ): Promise<RunOutcome['answer']> {
   const { settings, signal } = order

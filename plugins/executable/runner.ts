@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PluginError } from '../plugin.ts'
 import { CommandError, PROGRAM_PATH, programCommand } from './command.ts'
+import type { PluginAction } from './input.ts'
 import { type ProcessEnd, type ProcessLimits, runProcess } from './process.ts'
 import { AnswerError, parseOutput, userMessages } from './protocol.ts'
 import type { ExecutableSettings } from './settings.ts'
@@ -25,7 +26,7 @@ export interface Runner {
 
 /** One run. */
 export interface Run {
-  readonly action: string
+  readonly action: PluginAction
   /** base64url of the request. */
   readonly input: string
   readonly by: 'argument' | 'stdin'
