@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { ProviderSettings } from './config/provider-schema.ts'
 import type { Configuration } from './config/schema.ts'
 import type { DelegationBounds } from './domain/delegation-forecast.ts'
-import type { DelegationProvider } from './domain/delegation-provider.ts'
+import type { DelegationProvider, DelegationRates } from './domain/delegation-provider.ts'
 import { createDelegationRefresher } from './domain/delegation-refresh.ts'
 import type { RenewalDependencies } from './domain/delegation-renewal.ts'
 import { type Notifier, watchDelegations } from './domain/delegation-watch.ts'
@@ -25,8 +25,12 @@ export interface Delegations extends RenewalDependencies {
   close(): Promise<void>
 }
 
-/** Wrong renewal secrets that may come from one address: some at once, then one every ten seconds. */
-const WRONG_SECRETS = { perSecond: 0.1, burst: 20 }
+/** Some at once, then one every ten seconds; one every two seconds; one a minute. */
+const RATES = {
+  wrongSecrets: { perSecond: 0.1, burst: 20 },
+  refreshes: { perSecond: 0.5, burst: 60 },
+  notedRefusals: { perSecond: 1 / 60, burst: 30 },
+}
 
 export function assembleDelegations(parts: {
   readonly configuration: Configuration
@@ -43,16 +47,15 @@ export function assembleDelegations(parts: {
     providers: delegationProviders(verifier.providers, now),
     bounds: delegationBounds(configuration),
     maximumPerIdentity,
+    rates: ratesBy(() => performance.now()),
     now,
     randomBytes,
     log,
   }
   const refresher = createDelegationRefresher(base)
-  const wrongSecrets = createRateLimiter({ ...WRONG_SECRETS, nowMs: () => performance.now() })
   return {
     ...base,
     refresher,
-    wrongSecrets,
     watch: () =>
       watchDelegations({
         ...base,
@@ -61,6 +64,14 @@ export function assembleDelegations(parts: {
         noticeDays: notice.days_before,
       }),
     close: () => refresher.settle(),
+  }
+}
+
+function ratesBy(nowMs: () => number): DelegationRates {
+  return {
+    wrongSecrets: createRateLimiter({ ...RATES.wrongSecrets, nowMs }),
+    refreshes: createRateLimiter({ ...RATES.refreshes, nowMs }),
+    notedRefusals: createRateLimiter({ ...RATES.notedRefusals, nowMs }),
   }
 }
 

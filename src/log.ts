@@ -90,6 +90,7 @@ const secrets: readonly (readonly [RegExp, string])[] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, '[private key]'],
   // Up to the last @ of the word: passwords that were not encoded hold @ and / too.
   [/(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]*):[^\s]*@/gi, '$1:[password]@'],
+  [/\btts_renew_[\w-]+/g, '[renewal secret]'],
   [/\bBearer\s+[^\s"']+/gi, 'Bearer [token]'],
   [
     /\b((?:access|refresh|id|subject|actor)_token|client_secret|client_assertion|password|passphrase)=[^\s&"']+/gi,

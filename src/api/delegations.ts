@@ -1,7 +1,6 @@
 /** /v1/delegations: made with a token, used with a renewal secret, seen and taken back with either. */
 import { Router, type Request, type RequestHandler, type Response } from 'express'
 import {
-  type AccessDependencies,
   delegationFor,
   listOwnDelegations,
   revokeDelegation,
@@ -9,6 +8,7 @@ import {
 } from '../domain/delegation-access.ts'
 import { adviceFor } from '../domain/delegation-forecast.ts'
 import { makeDelegation } from '../domain/delegation-making.ts'
+import type { DelegationDependencies } from '../domain/delegation-provider.ts'
 import type { Delegation, DelegationEvent } from '../domain/delegation-records.ts'
 import { type RenewalDependencies, renewByDelegation } from '../domain/delegation-renewal.ts'
 import type { Origin } from '../domain/records.ts'
@@ -80,7 +80,7 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
   }
 }
 
-function list(delegations: AccessDependencies): RequestHandler {
+function list(delegations: DelegationDependencies): RequestHandler {
   return async function list(request, response) {
     const found = await listOwnDelegations(delegations, visitorOf(request, response))
     response.setHeader('Cache-Control', 'no-store')
@@ -90,7 +90,7 @@ function list(delegations: AccessDependencies): RequestHandler {
   }
 }
 
-function show(delegations: AccessDependencies): RequestHandler {
+function show(delegations: DelegationDependencies): RequestHandler {
   return async function show(request, response) {
     const visitor = visitorOf(request, response)
     const delegation = await delegationFor(delegations, secretId(request), visitor)
@@ -103,7 +103,7 @@ function show(delegations: AccessDependencies): RequestHandler {
   }
 }
 
-function revoke(delegations: AccessDependencies): RequestHandler {
+function revoke(delegations: DelegationDependencies): RequestHandler {
   return async function revoke(request, response) {
     const visitor = visitorOf(request, response)
     const delegation = await delegationFor(delegations, secretId(request), visitor)
@@ -178,7 +178,7 @@ function secretId(request: Request): string {
 /** A delegation as JSON, for its owner and for the operator. */
 export function presentDelegation(
   delegation: Delegation,
-  { bounds, now }: Pick<AccessDependencies, 'bounds' | 'now'>,
+  { bounds, now }: Pick<DelegationDependencies, 'bounds' | 'now'>,
 ): { readonly id: string; readonly [key: string]: unknown } {
   const { state } = delegation
   return {

@@ -5,7 +5,6 @@ import { ledgerEntry } from './delegation-ledger.ts'
 import { type DelegationDependencies, giveBack } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
 import { isRenewalSecret, isSecretOf } from './delegation-secret.ts'
-import type { RateLimiter } from './rate-limiter.ts'
 import type { Identity, Origin, Store } from './records.ts'
 
 /** A bearer credential, a token or a renewal secret, and where it came from. */
@@ -17,26 +16,21 @@ export interface Visitor {
   readonly signal: AbortSignal
 }
 
-export interface AccessDependencies extends DelegationDependencies {
-  /** Wrong secrets by address. A right one always passes: 256 random bits are guessed by nobody. */
-  readonly wrongSecrets: RateLimiter
-}
-
 /**
  * The delegation whose renewal secret this is.
  *
  * @throws {TtsError} `invalid_token`, check `renewal_secret`, alike for a wrong secret and a wrong id; `limit_reached`
  */
 export async function delegationOfSecret(
-  dependencies: AccessDependencies,
+  dependencies: DelegationDependencies,
   id: string,
   visitor: Visitor,
 ): Promise<Delegation> {
-  const { issuing, wrongSecrets, now } = dependencies
+  const { issuing, rates } = dependencies
   const delegation = await issuing.store.delegations.find(id)
   if (isSecretOf(delegation?.secretHash, visitor.bearer) && delegation !== undefined)
     return delegation
-  const retryAfterSeconds = wrongSecrets.take(visitor.addressKey)
+  const retryAfterSeconds = rates.wrongSecrets.take(visitor.addressKey)
   if (retryAfterSeconds > 0) {
     throw new TtsError('limit_reached', 'too many wrong renewal secrets from your address', {
       check: 'renewal_secret_rate',
@@ -50,11 +44,30 @@ export async function delegationOfSecret(
   )
   if (delegation !== undefined) {
     const { origin } = visitor
-    const { identity } = delegation
-    const entry = ledgerEntry({ event: 'refused', at: now(), origin, identity, refusal })
-    await issuing.store.delegations.addEvent(id, entry)
+    await noteRefusal(dependencies, { delegation, origin, refusal })
   }
   throw refusal
+}
+
+/** A refusal goes on the ledger, unless too many came already; into the log it goes always. */
+export async function noteRefusal(
+  { issuing, rates, now, log }: DelegationDependencies,
+  refused: { readonly delegation: Delegation; readonly origin: Origin; readonly refusal: TtsError },
+): Promise<void> {
+  const { delegation, origin, refusal } = refused
+  const { id, identity } = delegation
+  const { code, check, remedy } = refusal
+  log.info({ event: 'delegation.refused', delegation: id, code, check, remedy }, refusal.message)
+  if (rates.notedRefusals.take(id) > 0) return
+  const entry = ledgerEntry({ event: 'refused', at: now(), origin, identity, refusal })
+  try {
+    await issuing.store.delegations.addEvent(id, entry)
+  } catch (error) {
+    log.error(
+      { event: 'ledger.failed', delegation: id, err: error },
+      'a refusal could not be noted',
+    )
+  }
 }
 
 /**
@@ -64,7 +77,7 @@ export async function delegationOfSecret(
  *   verifier throws
  */
 export async function delegationFor(
-  dependencies: AccessDependencies,
+  dependencies: DelegationDependencies,
   id: string,
   visitor: Visitor,
 ): Promise<Delegation> {
@@ -78,7 +91,7 @@ export async function delegationFor(
 
 /** The delegations of a token's identity, newest first. @throws {TtsError} what the verifier throws */
 export async function listOwnDelegations(
-  dependencies: AccessDependencies,
+  dependencies: DelegationDependencies,
   visitor: Visitor,
 ): Promise<readonly Delegation[]> {
   const identity = await identityOfVisitor(dependencies, visitor)
@@ -89,7 +102,7 @@ export async function listOwnDelegations(
 const MAX_LISTED = 1000
 
 async function identityOfVisitor(
-  { verifier, issuing }: AccessDependencies,
+  { verifier, issuing }: DelegationDependencies,
   { bearer, signal }: Visitor,
 ): Promise<Identity | undefined> {
   const { issuer, sub } = await verifier.verify(bearer, signal)

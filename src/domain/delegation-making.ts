@@ -55,12 +55,13 @@ export async function makeDelegation(
     requireSomeService(dependencies.issuing.services, caller)
     dependencies.issuing.limiter.check(caller)
 
-    // 2. The provider gives our own client a refresh token. It is not stopped half-way: that token would be nobody's.
+    // 2. The provider gives our own client a refresh token. It is not stopped half-way, only by the client's own deadline:
+    // that token would be nobody's.
     const granted = await provider.client.exchange({
       subjectToken: request.token,
       audience: provider.audience,
       scopes: provider.scopes,
-      signal: request.signal,
+      signal: new AbortController().signal,
     })
     return await keepGranted(dependencies, { request, caller, provider, granted })
   } catch (error) {

@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
 import type { DelegationBounds } from './delegation-forecast.ts'
 import type { IssueDependencies } from './issue.ts'
+import type { RateLimiter } from './rate-limiter.ts'
 
 /** A provider whose users can have delegations. */
 export interface DelegationProvider {
@@ -17,12 +18,23 @@ export interface DelegationProvider {
   readonly timeoutMs: number
 }
 
+/** Bounds on what one address or one delegation may cause. */
+export interface DelegationRates {
+  /** Wrong secrets by address. A right one always passes: 256 random bits are guessed by nobody. */
+  readonly wrongSecrets: RateLimiter
+  /** Refreshes at the provider by delegation. */
+  readonly refreshes: RateLimiter
+  /** Refusals that go on a delegation's ledger: who asks in a loop shall not fill it. */
+  readonly notedRefusals: RateLimiter
+}
+
 export interface DelegationDependencies {
   readonly issuing: IssueDependencies
   readonly verifier: TokenVerifier
   readonly providers: ReadonlyMap<string, DelegationProvider>
   readonly bounds: DelegationBounds
   readonly maximumPerIdentity: number
+  readonly rates: DelegationRates
   readonly now: () => Date
   readonly randomBytes: (size: number) => Buffer
   readonly log: Log

@@ -74,6 +74,8 @@ export function createDelegationRefresher(
       const { id } = delegation
       const underWay = flights.get(id)
       if (underWay !== undefined) return underWay
+      const retryAfterSeconds = dependencies.rates.refreshes.take(id)
+      if (retryAfterSeconds > 0) return Promise.reject(tooOften(retryAfterSeconds))
       const flight = fly(delegation, origin).finally(() => flights.delete(id))
       flights.set(id, flight)
       return flight
@@ -84,6 +86,13 @@ export function createDelegationRefresher(
       await storeUnsaved()
     },
   }
+}
+
+function tooOften(retryAfterSeconds: number): TtsError {
+  return new TtsError('limit_reached', 'this delegation was renewed too often just now', {
+    check: 'delegation_rate',
+    retryAfterSeconds,
+  })
 }
 
 async function storeNow(

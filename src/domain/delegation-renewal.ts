@@ -1,20 +1,20 @@
 /** A proxy for who has a renewal secret: the provider is asked first, always, so that a suspended account gets none. */
 import { TtsError } from '../errors.ts'
 import {
-  type AccessDependencies,
   delegationOfSecret,
+  noteRefusal,
   requireActive,
   type Visitor,
 } from './delegation-access.ts'
 import { lastDay } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
-import { refusedHere } from './delegation-provider.ts'
+import { type DelegationDependencies, refusedHere } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
 import { type DelegationRefresher, type Refreshed, TAKEN_BACK } from './delegation-refresh.ts'
 import { issueCredential, type CredentialRequest, type IssuedCredential } from './issue.ts'
 import type { Origin } from './records.ts'
 
-export interface RenewalDependencies extends AccessDependencies {
+export interface RenewalDependencies extends DelegationDependencies {
   readonly refresher: DelegationRefresher
 }
 
@@ -134,27 +134,5 @@ async function noteUse(dependencies: RenewalDependencies, use: Use): Promise<voi
   } catch (error) {
     // The credential is on record, and names its delegation; its holder need not go without it.
     log.error({ event: 'ledger.failed', delegation: id, err: error }, 'a use could not be noted')
-  }
-}
-
-async function noteRefusal(
-  { issuing, now, log }: RenewalDependencies,
-  {
-    delegation,
-    origin,
-    refusal,
-  }: { readonly delegation: Delegation; readonly origin: Origin; readonly refusal: TtsError },
-): Promise<void> {
-  const { id, identity } = delegation
-  const { code, check, remedy } = refusal
-  log.info({ event: 'delegation.refused', delegation: id, code, check, remedy }, refusal.message)
-  const entry = ledgerEntry({ event: 'refused', at: now(), origin, identity, refusal })
-  try {
-    await issuing.store.delegations.addEvent(id, entry)
-  } catch (error) {
-    log.error(
-      { event: 'ledger.failed', delegation: id, err: error },
-      'a refusal could not be noted',
-    )
   }
 }

@@ -264,6 +264,19 @@ describe('renewing', () => {
     expect(lines.map(({ event }) => event)).toContain('delegation.ended')
   })
 
+  test('who asks in a loop after the end does not fill the ledger', async () => {
+    const made = await delegate(service())
+    await ask(service(), `/v1/delegations/${made.id}`, {
+      method: 'DELETE',
+      token: made.renewal_secret,
+    })
+    for (let round = 0; round < 40; round += 1)
+      expect((await renew(service(), made)).status).toBe(410)
+    const refusals = (await eventsOf(service(), made)).filter((event) => event === 'refused')
+    expect(refusals.length).toBeGreaterThanOrEqual(30)
+    expect(refusals.length).toBeLessThan(33)
+  })
+
   test('an AUP that must be signed again: 403, and it goes on once that is done', async () => {
     const made = await delegate(service())
     const alice = service().provider.user('alice')
@@ -350,6 +363,18 @@ describe('renewing', () => {
       .toEqual(expect.arrayContaining(['rotated']))
     faults.clear()
     expect((await renew(service(), made)).status).toBe(200)
+  })
+
+  test('too often in a row: 429, and the provider is spared', async () => {
+    const made = await delegate(service())
+    const { faults } = service().provider
+    faults.resetCounts()
+    const statuses: number[] = []
+    for (let round = 0; round < 75; round += 1) statuses.push((await renew(service(), made)).status)
+    expect(statuses.slice(0, 60)).toEqual(Array.from({ length: 60 }, () => 200))
+    const last = await problemOf(await renew(service(), made))
+    expect(last).toMatchObject({ status: 429, code: 'limit_reached', check: 'delegation_rate' })
+    expect(faults.count('/token')).toBeLessThan(70)
   })
 
   test('a token for another identity issues nothing', async () => {
