@@ -69,17 +69,15 @@ export function checkHeldProxy(
 }
 
 /**
- * The CA's own certificate is not at hand: the last certificate of the file is taken for granted, and all above it must
- * stand on it. A begin in the future is forgiven, because it is our clock that is then behind, and the file serves others.
+ * The root is not in the file: who issued its last certificate is taken on trust, and all others must stand on that one.
+ * A begin in the future is forgiven, because it is our clock that is then behind, and the file serves others.
  */
 function checkChain({ certificates }: ProxyFile, now: Date): void {
-  const { problems } = validateChain({
-    certificates,
-    anchors: certificates.slice(-1),
-    now,
-    allowProxies: true,
-  })
-  const [problem] = problems.filter(({ code }) => code !== 'not_yet_valid')
+  const { problems, path } = validateChain({ certificates, anchors: [], now, allowProxies: true })
+  const isWhole = path.length === certificates.length
+  const [problem] = problems.filter(
+    ({ code }) => code !== 'not_yet_valid' && !(code === 'untrusted' && isWhole),
+  )
   if (problem !== undefined) refuse(`its chain is not sound: ${problem.message}`)
 }
 

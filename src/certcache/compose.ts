@@ -1,11 +1,9 @@
 /** The one place where the parts of certcache's engine are made and put together. */
 import type { Environment } from '../config/settings-tree.ts'
-import type { Granted } from '../grants/grant.ts'
 import type { Log } from '../log.ts'
 import { custodianInside, custodianOutside } from './custodian-process.ts'
 import { Engine, type KeeperSettings } from './keeper.ts'
 import type { LoadedCertcacheSettings } from './load-settings.ts'
-import { leaveLogin } from './logins.ts'
 import { openState } from './open-state.ts'
 import type { Clock, ProxyKeeper } from './proxy-keeper.ts'
 import type { RenewalPolicy } from './renewal.ts'
@@ -94,25 +92,6 @@ export async function openKeeper(
   return Object.assign(engine, {
     reload: async (next: LoadedCertcacheSettings) => engine.replaceSettings(make(next)),
   })
-}
-
-/**
- * Hands what `certcache login` got to whoever renews with this state: a certcache that runs, or the next one that starts.
- *
- * @throws {TtsError} `grant_refused` when it has no refresh token; `configuration`, `store_unavailable`
- */
-export async function handOverLogin(
-  settings: LoadedCertcacheSettings,
-  granted: Granted,
-  at: { readonly now: Date; readonly uid: number },
-): Promise<void> {
-  const { issuer = '', client_id: clientId = '' } = settings.source
-  const store = await openState(settings.state, at.uid)
-  try {
-    await leaveLogin(store, { issuer, clientId }, { granted, now: at.now })
-  } finally {
-    await store.close()
-  }
 }
 
 const POLL_MS = 3000

@@ -24,6 +24,8 @@ export interface HookSurroundings {
 const DEADLINE_MS = 60_000
 /** Between asking a hook to end and ending it. */
 const GRACE_MS = 2000
+/** For what was said just before the end. */
+const OUTPUT_GRACE_MS = 200
 const MAX_OUTPUT_BYTES = 2048
 
 /** Settles when the hook has ended, whatever came of it. */
@@ -78,13 +80,20 @@ function execute(
     child.on('error', (error: NodeJS.ErrnoException) =>
       settle(`cannot be started (${error.code ?? error.name})`),
     )
-    // Not 'close': a daemon that the hook left behind may hold its output open.
     child.on('exit', (code, signal) => {
       if (late) signalGroup(child, 'SIGKILL')
-      child.stdout.destroy()
-      child.stderr.destroy()
       const ended = code === null ? `was ended by ${signal}` : `ended with code ${code}`
-      settle(late ? `took over ${deadlineMs / 1000} seconds and was ended` : ended)
+      const end = (): void => {
+        child.stdout.destroy()
+        child.stderr.destroy()
+        settle(late ? `took over ${deadlineMs / 1000} seconds and was ended` : ended)
+      }
+      // What a daemon that the hook left behind may still say is not waited for.
+      const timer = setTimeout(end, OUTPUT_GRACE_MS)
+      child.on('close', () => {
+        clearTimeout(timer)
+        end()
+      })
     })
   })
 }

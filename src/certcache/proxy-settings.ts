@@ -70,18 +70,16 @@ const proxySettings = z.strictObject({
     ),
 })
 
-const proxyName = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/,
-    'wanted: letters, digits, dots, underscores, hyphens',
-  )
+const NAME_FORM = 'wanted: names of letters, digits, dots, underscores, hyphens'
+const proxyName = z.string().regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/)
 
 const MOST_PROXIES = 32
 
 /** All proxies by name, in order. */
 export const proxiesSettings = z
-  .record(proxyName, proxySettings)
+  .record(proxyName, proxySettings, {
+    error: ({ code }) => (code === 'invalid_key' ? NAME_FORM : undefined),
+  })
   .refine(
     (proxies) => Object.keys(proxies).length >= 1 && Object.keys(proxies).length <= MOST_PROXIES,
     { message: `wanted: 1 to ${MOST_PROXIES} proxies` },

@@ -47,7 +47,8 @@ export function decide(
   const { proxy, failures } = has
   const dueMs = proxy === undefined ? -Infinity : dueAt(policy, proxy).getTime()
   const nextMs = failures === undefined ? -Infinity : retryAt(now, policy, { proxy, failures })
-  const atMs = Math.max(dueMs, nextMs)
+  // Dates cut fractions off: it would be a moment that is too early for ever.
+  const atMs = Math.ceil(Math.max(dueMs, nextMs))
   return atMs <= now.getTime() ? { renew: true } : { renew: false, at: new Date(atMs) }
 }
 

@@ -1,0 +1,127 @@
+/** The engine of certcache in a test: settings as they are loaded, a state directory of its own, the custodian inside. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach } from 'vitest'
+import { stringify } from 'yaml'
+import { type KeeperParts, openKeeper, type RunningKeeper } from '../../src/certcache/compose.ts'
+import { type LoadedCertcacheSettings, loadSettings } from '../../src/certcache/load-settings.ts'
+import type { Clock } from '../../src/certcache/proxy-keeper.ts'
+import { createLog } from '../../src/log.ts'
+
+type Sections = Record<string, Record<string, unknown>>
+
+export const uid = process.getuid?.() ?? 0
+
+/** The clock of this machine. */
+export const realClock: Clock = {
+  now: () => new Date(),
+  sleep: async (milliseconds, signal) => {
+    await delay(milliseconds, undefined, { signal }).catch(() => undefined)
+  },
+}
+
+/** A clock that stands still until it is set; sleepers wake when their time has come. */
+export class FakeClock implements Clock {
+  #nowMs: number
+  readonly #sleepers = new Set<{ readonly atMs: number; wake: () => void }>()
+
+  constructor(start: Date) {
+    this.#nowMs = start.getTime()
+  }
+
+  now(): Date {
+    return new Date(this.#nowMs)
+  }
+
+  sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const sleeper = {
+        atMs: this.#nowMs + milliseconds,
+        wake: () => {
+          this.#sleepers.delete(sleeper)
+          resolve()
+        },
+      }
+      this.#sleepers.add(sleeper)
+      if (signal.aborted) sleeper.wake()
+      signal.addEventListener('abort', sleeper.wake, { once: true })
+    })
+  }
+
+  /** Moves the time, by less than nothing too: a clock that was set back wakes nobody. */
+  advance(milliseconds: number): void {
+    this.#nowMs += milliseconds
+    for (const sleeper of this.#sleepers) if (sleeper.atMs <= this.#nowMs) sleeper.wake()
+  }
+}
+
+export interface TestKeeper {
+  readonly keeper: RunningKeeper
+  readonly settings: LoadedCertcacheSettings
+  readonly logged: string[]
+}
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+/** A directory that goes with the test. */
+export async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'certcache-test-'))
+  cleanups.push(async () => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Settings as the program loads them, from a file in the directory. */
+export async function settingsIn(
+  directory: string,
+  sections: Sections,
+  environment: Record<string, string> = {},
+): Promise<LoadedCertcacheSettings> {
+  const path = join(directory, 'certcache.yaml')
+  const state = { directory: 'state', ...sections['state'] }
+  const renewal = { retry_first_seconds: 0.05, retry_longest_seconds: 0.2, ...sections['renewal'] }
+  // EC keys: quick to make.
+  const proxies = sections['proxies'] ?? { gwms_proxy: { key_type: 'ec-p256' } }
+  await writeFile(path, stringify({ ...sections, state, renewal, proxies }), { mode: 0o600 })
+  return (await loadSettings(path, { environment, uid })).settings
+}
+
+/** A keeper with these settings, closed with the test. */
+export async function startKeeper(
+  settings: LoadedCertcacheSettings,
+  parts: Partial<KeeperParts> = {},
+): Promise<TestKeeper> {
+  const logged: string[] = []
+  const destination = { write: (line: string) => void logged.push(line) }
+  const keeper = await openKeeper(settings, {
+    log: createLog({ level: 'debug', name: 'certcache', destination }),
+    clock: realClock,
+    random: () => 0.5,
+    environment: {},
+    uid,
+    background: true,
+    custodian: 'inside',
+    pollMs: 20,
+    ...parts,
+  })
+  cleanups.push(async () => keeper.close())
+  return { keeper, settings, logged }
+}
+
+/** Waits, some seconds at most, until the check answers something. */
+export async function eventually<Value>(
+  check: () => Value | undefined | false | Promise<Value | undefined | false>,
+  what = 'what was waited for',
+): Promise<Value> {
+  const end = performance.now() + 10_000
+  while (performance.now() < end) {
+    const value = await check()
+    if (value !== undefined && value !== false) return value
+    await delay(10)
+  }
+  throw new Error(`${what} did not come`)
+}
