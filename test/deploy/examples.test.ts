@@ -1,0 +1,414 @@
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
+import { loadSettings } from '../../src/certcache/load-settings.ts'
+import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
+import { makeHeldProxy, standInKeeper, testDoor } from '../certcache/door-support.ts'
+import { findProgram } from '../support/grid-tools.ts'
+import { deployDirectory, getProxyScript, runShell, shells, startShell } from './shells.ts'
+
+let proxy: HeldProxy
+let directory = ''
+const path = (name: string): string => join(directory, name)
+const deployed = (name: string): string => readFileSync(join(deployDirectory, name), 'utf8')
+beforeAll(async () => {
+  proxy = await makeHeldProxy()
+  directory = mkdtempSync(join(tmpdir(), 'deploy-'))
+})
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+const ends: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end()
+})
+
+const program = createCertcacheProgram(
+  { out: () => undefined, note: () => undefined } as never,
+  '0',
+)
+const node = '/usr/bin/node /opt/tts/dist/src/certcache/main.js '
+
+/** Refuses words that `certcache` does not take, as it would; the command is not run. */
+function takes(words: readonly string[]): void {
+  const [name = '', ...rest] = words
+  const command: Command | undefined = program.commands.find((each) => each.name() === name)
+  expect(command, `there is no certcache ${name}`).toBeDefined()
+  const { operands, unknown } = command?.parseOptions([...rest]) ?? { operands: [], unknown: ['?'] }
+  expect({ words, operands, unknown }).toEqual({ words, operands: [], unknown: [] })
+}
+
+/** Loads settings from these variables alone; files of secrets and TLS stand in for what is mounted. */
+async function loads(environment: Readonly<Record<string, string>>) {
+  return loadSettings(undefined, { environment: { HOME: directory, ...environment }, uid: 1000 })
+}
+
+describe('systemd', () => {
+  const units = ['certcache.service', 'certcache-refresh.service', 'certcache-refresh.timer']
+  const linesOf = (unit: string, key: string): readonly string[] =>
+    [...deployed(`systemd/${unit}`).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(
+      ([, value = '']) => value,
+    )
+
+  test.skipIf(findProgram('systemd-analyze') === undefined)(
+    'the units are understood',
+    async () => {
+      for (const unit of units) {
+        // Of what is not on this machine, something that is.
+        const text = deployed(`systemd/${unit}`)
+          .replace('/usr/bin/node', '/bin/true')
+          .replace('User=grid', 'User=daemon')
+        writeFileSync(path(unit), text)
+      }
+      const words = [
+        'verify',
+        '--man=no',
+        path('certcache.service'),
+        path('certcache-refresh.timer'),
+      ]
+      const verify = async () => runShell(['systemd-analyze', ...words])
+      expect(await verify()).toEqual({ code: 0, out: '', err: '' })
+      // And it would say so, though with code 0.
+      const broken = deployed('systemd/certcache.service').replace('Type=exec', 'Type=exce')
+      writeFileSync(path('certcache.service'), broken)
+      expect((await verify()).err).toContain('exce')
+    },
+  )
+
+  test.for(['certcache.service', 'certcache-refresh.service'])(
+    '%s: the program takes its words and variables',
+    async (unit) => {
+      const [line = '', ...more] = linesOf(unit, 'ExecStart')
+      expect(more).toEqual([])
+      expect(line.startsWith(node)).toBe(true)
+      takes(line.slice(node.length).split(' '))
+      const environment = Object.fromEntries(
+        linesOf(unit, 'Environment').map((each) => {
+          const at = each.indexOf('=')
+          const value = each
+            .slice(at + 1)
+            .replace('%S', '/var/lib')
+            .replace('%d', '/run/credentials/x')
+          return [each.slice(0, at), value] as const
+        }),
+      )
+      const { settings } = await loads(environment)
+      expect(settings.service.url).toBe('https://tts.example.org')
+      expect(settings.state.directory).toMatch(/^\/var\/lib\/certcache/)
+      expect(settings.source.token_file).toMatch(
+        /^\/(run\/credentials\/x\/token|home\/grid\/\.token)$/,
+      )
+      // The directory that it writes to is the one that systemd makes for it.
+      expect(settings.state.directory).toBe(`/var/lib/${linesOf(unit, 'StateDirectory')[0]}`)
+    },
+  )
+
+  test('certcache.service is hardened', () => {
+    for (const key of [
+      'DynamicUser=yes',
+      'StateDirectory=certcache',
+      'StateDirectoryMode=0700',
+      'NoNewPrivileges=yes',
+      'ProtectSystem=strict',
+      'ProtectHome=yes',
+      'PrivateTmp=yes',
+      'CapabilityBoundingSet=',
+      'UMask=0077',
+      'LimitCORE=0',
+    ])
+      expect(deployed('systemd/certcache.service').split('\n')).toContain(key)
+  })
+})
+
+describe('cron', () => {
+  const lines = deployed('cron/certcache')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+  const variables = lines.filter((line) => /^\w+=/.test(line))
+  const [job = '', ...others] = lines.filter((line) => !/^\w+=/.test(line))
+
+  test('the line is run by sh as it stands', async () => {
+    expect(others).toEqual([])
+    const [, when = '', user, command = ''] = /^((?:\S+ ){5})(\S+) (.*)$/.exec(job) ?? []
+    expect(when).toMatch(/^([\d*/,-]+ ){5}$/)
+    expect(user).toBe('grid')
+    // cron takes % for an end of line.
+    expect(command).not.toContain('%')
+    const [word = '', ...words] = command.split(' ')
+    expect(word).toBe('/usr/local/bin/certcache')
+    takes(words)
+
+    const stub = path('certcache')
+    writeFileSync(stub, '#!/bin/sh\nprintf "%s\\n" "$CERTCACHE_SERVICE__URL" "$@"\n', {
+      mode: 0o755,
+    })
+    const environment = Object.fromEntries(
+      variables.map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]),
+    )
+    const run = await runShell(['sh', '-c', command.replace(word, stub)], { env: environment })
+    expect(run).toEqual({ code: 0, out: `https://tts.example.org\n${words.join('\n')}\n`, err: '' })
+    const { MAILTO: _, ...ours } = environment
+    const { settings } = await loads(ours)
+    expect(settings.source.token_file).toBe('/home/grid/.token')
+  })
+})
+
+interface Container {
+  readonly name: string
+  readonly command?: readonly string[]
+  readonly args?: readonly string[]
+  readonly env?: readonly {
+    readonly name: string
+    readonly value?: string
+    readonly valueFrom?: { readonly secretKeyRef: { readonly name: string; readonly key: string } }
+  }[]
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
+  readonly securityContext?: Readonly<Record<string, unknown>>
+  readonly livenessProbe?: Probe
+  readonly readinessProbe?: Probe
+}
+interface Probe {
+  readonly exec?: { readonly command: readonly string[] }
+  readonly httpGet?: { readonly path: string; readonly port: string; readonly scheme: string }
+}
+interface Manifest {
+  readonly kind: string
+  readonly spec: {
+    readonly template?: {
+      readonly spec: {
+        readonly containers: readonly Container[]
+        readonly initContainers?: readonly Container[]
+        readonly volumes: readonly { readonly name: string }[]
+        readonly securityContext: Readonly<Record<string, unknown>>
+      }
+    }
+  }
+}
+
+describe('Kubernetes', () => {
+  const files = readdirSync(join(deployDirectory, 'kubernetes')).filter((name) =>
+    name.endsWith('.yaml'),
+  )
+  const manifests = (file: string): readonly Manifest[] =>
+    parseAllDocuments(deployed(`kubernetes/${file}`), { strict: true, uniqueKeys: true }).map(
+      (document) => {
+        if ('errors' in document) expect(document.errors).toEqual([])
+        return document.toJS() as Manifest
+      },
+    )
+  const podsOf = (file: string) =>
+    manifests(file).flatMap(({ spec }) => (spec.template === undefined ? [] : [spec.template.spec]))
+  const isOurs = ({ command }: Container): boolean =>
+    command?.join(' ') === node.trim().replace('/usr/bin/', '').replace('/opt/tts', '/app')
+
+  test('there are a sidecar, a job and a cache', () => {
+    expect(files.sort()).toEqual(['cache.yaml', 'job.yaml', 'sidecar.yaml'])
+    const kinds = files.map((file) => [file, manifests(file).map(({ kind }) => kind)])
+    expect(Object.fromEntries(kinds)).toEqual({
+      'cache.yaml': ['Service', 'Deployment'],
+      'job.yaml': ['Job'],
+      'sidecar.yaml': ['Deployment'],
+    })
+  })
+
+  test.for(files)('%s: certcache takes its words, variables and files', async (file) => {
+    for (const pod of podsOf(file)) {
+      const [ours, ...more] = [...(pod.initContainers ?? []), ...pod.containers].filter(isOurs)
+      expect(more).toEqual([])
+      if (!ours) throw new Error('no container of certcache')
+      takes(ours.args ?? [])
+      const secrets: string[] = []
+      const environment = Object.fromEntries(
+        (ours.env ?? []).map(({ name, value, valueFrom }) => {
+          if (valueFrom)
+            secrets.push(`${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`)
+          return [name, value ?? 'a-secret-of-the-cluster'] as const
+        }),
+      )
+      const { settings, overrides } = await loads(environment)
+      // Every variable is one that it knows.
+      expect(overrides).toEqual(Object.keys(environment).sort())
+      expect(settings.source.delegation_id).toBeDefined()
+      const about = deployed('kubernetes/README.md')
+      for (const secret of secrets)
+        for (const word of secret.split('/')) expect(about).toContain(word)
+      // What it writes lies on a volume, for all else is read-only.
+      const writes = [settings.state.directory, ...optionPaths(ours.args ?? [])]
+      for (const each of writes.filter((name) => !name.startsWith(directory)))
+        expect(ours.volumeMounts.some(({ mountPath }) => each.startsWith(`${mountPath}/`))).toBe(
+          true,
+        )
+    }
+  })
+
+  const optionPaths = (args: readonly string[]): readonly string[] =>
+    args.filter((_, index) => ['--out', '--state'].includes(args[index - 1] ?? ''))
+
+  test.for(files)('%s: no root, no writing, volumes that exist', (file) => {
+    for (const pod of podsOf(file)) {
+      expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 })
+      const volumes = pod.volumes.map(({ name }) => name)
+      for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
+        expect(container.securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        })
+        for (const { name } of container.volumeMounts) expect(volumes).toContain(name)
+        const proxyFile = container.env?.find(({ name }) => name === 'X509_USER_PROXY')?.value
+        if (proxyFile === undefined) continue
+        const ours = (pod.initContainers ?? []).find(isOurs)
+        expect(optionPaths(ours?.args ?? [])).toContain(proxyFile)
+      }
+    }
+  })
+
+  test('the probes ask what there is', async () => {
+    const [sidecar] = podsOf('sidecar.yaml').flatMap(({ initContainers = [] }) => initContainers)
+    const live = sidecar?.livenessProbe?.exec?.command.at(-1) ?? ''
+    // A warning or a missing proxy is no reason to kill it; that nobody answers is.
+    for (const [code, wanted] of [
+      [0, 0],
+      [1, 0],
+      [2, 0],
+      [3, 1],
+    ] as const) {
+      writeFileSync(
+        path('node'),
+        `#!/bin/sh\n[ "$*" = "/app/dist/src/certcache/main.js status" ] && exit ${code}\n`,
+      )
+      chmodSync(path('node'), 0o755)
+      const run = await runShell(['sh', '-c', live], {
+        env: { PATH: `${directory}:${process.env['PATH']}` },
+      })
+      expect([code, run.code]).toEqual([code, wanted])
+    }
+    const [cache] = podsOf('cache.yaml').flatMap(({ containers }) => containers)
+    expect(cache?.readinessProbe?.httpGet).toEqual({
+      path: '/health',
+      port: 'https',
+      scheme: 'HTTPS',
+    })
+  })
+})
+
+describe('the HTCondor glidein', () => {
+  const submit = deployed('htcondor/glidein.sub')
+  const value = (key: string): string =>
+    new RegExp(`^${key} *= *(.*)$`, 'm').exec(submit)?.[1] ?? ''
+  const start = join(deployDirectory, 'htcondor/start-glidein.sh')
+
+  test('the submit description names what there is', () => {
+    expect(value('executable')).toBe('start-glidein.sh')
+    expect(statSync(start).mode & 0o111).toBe(0o111)
+    expect(value('transfer_input_files').split(', ')).toEqual([
+      'get-proxy.sh',
+      'certcache-secret',
+      'certcache-ca.pem',
+    ])
+    const names = value('environment')
+      .replace(/^"|"$/g, '')
+      .split(' ')
+      .map((each) => each.split('=')[0])
+    const known = readFileSync(getProxyScript, 'utf8')
+    expect(names.length).toBeGreaterThan(3)
+    for (const name of names) expect(known).toContain(`{${name}:-`)
+    expect(submit).toMatch(/^queue \d+$/m)
+  })
+
+  /** A job's scratch directory as HTCondor lays it out, with a stand-in for condor_master. */
+  function scratch(name: string, master: string) {
+    const job = path(name)
+    mkdirSync(job)
+    copyFileSync(start, join(job, 'condor_exec.exe'))
+    copyFileSync(getProxyScript, join(job, 'get-proxy.sh'))
+    chmodSync(join(job, 'get-proxy.sh'), 0o644)
+    writeFileSync(join(job, 'condor_master'), `#!/bin/sh\n${master}\n`, { mode: 0o755 })
+    return job
+  }
+  const environment = (job: string, url: string) => ({
+    PATH: `${job}:${process.env['PATH']}`,
+    _CONDOR_SCRATCH_DIR: job,
+    CERTCACHE_URL: url,
+    CERTCACHE_WORKER_VALID: '43200',
+    CERTCACHE_WORKER_WAIT: '0',
+  })
+  async function warm() {
+    const keeper = standInKeeper()
+    keeper.put(proxy)
+    const door = await testDoor(keeper)
+    ends.push(() => door.close(0))
+    return { keeper, url: door.url }
+  }
+  const [, ...masterArguments] = value('arguments').split(' ')
+
+  test.for(shells)(
+    "in $shell: the pilot has a proxy, and its code is the job's",
+    async ({ shell, words }) => {
+      const job = scratch(
+        `job-${shell}`,
+        'echo "$X509_USER_PROXY $*"; openssl x509 -noout -checkend 43200 -in "$X509_USER_PROXY"; exit 9',
+      )
+      const { url } = await warm()
+      const run = await runShell(
+        [...words, 'condor_exec.exe', 'condor_master', ...masterArguments],
+        {
+          cwd: job,
+          env: environment(job, url),
+        },
+      )
+      expect(run).toEqual({
+        code: 9,
+        out: `${job}/gwms_proxy -f\nCertificate will not expire\n`,
+        err: '',
+      })
+      expect(statSync(join(job, 'gwms_proxy')).mode & 0o777).toBe(0o600)
+    },
+  )
+
+  test.for(shells)(
+    'in $shell: it is renewed while the pilot runs, which ends in order',
+    async ({ shell, words }) => {
+      const master = `trap 'echo told to end; exit 4' TERM; while :; do sleep 0.05; done`
+      const job = scratch(`long-${shell}`, master)
+      const { keeper, url } = await warm()
+      const started = startShell([...words, 'condor_exec.exe', 'condor_master', '-f'], {
+        cwd: job,
+        env: { ...environment(job, url), START_GLIDEIN_RENEW_SECONDS: '1' },
+      })
+      const file = join(job, 'gwms_proxy')
+      await expect.poll(() => existsSync(file), { timeout: 10_000 }).toBe(true)
+      const other = await makeHeldProxy({ now: new Date(Date.now() + 5000) })
+      keeper.put(other)
+      await expect
+        .poll(() => readFileSync(file, 'utf8'), { timeout: 15_000 })
+        .toBe(other.pem.toString())
+      started.kill('SIGTERM')
+      // Its output is closed: no child lives on.
+      expect(await started.ended).toEqual({ code: 4, out: 'told to end\n', err: '' })
+    },
+  )
+
+  test('without a proxy the pilot does not start', async () => {
+    const job = scratch('none', 'echo it runs')
+    const run = await runShell(['sh', 'condor_exec.exe', 'condor_master', '-f'], {
+      cwd: job,
+      env: environment(job, 'http://127.0.0.1:9'),
+    })
+    expect({ code: run.code, out: run.out }).toEqual({ code: 4, out: '' })
+    expect((await runShell(['sh', start])).code).toBe(2)
+  })
+})
