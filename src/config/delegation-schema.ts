@@ -49,9 +49,6 @@ export const providerDelegationSettings = z.strictObject({
     ),
 })
 
-/** Settings of one provider's delegations. */
-export type ProviderDelegationSettings = z.output<typeof providerDelegationSettings>
-
 /** Each argument is one word of the command: no shell reads it. */
 const command = z.array(z.string().min(1).max(4096)).min(1).max(64)
 
@@ -101,9 +98,6 @@ export const delegationsSettings = z.strictObject({
     .prefault({})
     .describe('Renewal by a proxy that is still valid.'),
 })
-
-/** Checked settings of delegations. */
-export type DelegationsSettings = z.output<typeof delegationsSettings>
 
 /** A URL of its own may be secret and have a query, unlike a provider's. */
 export function isWebhook(text: string): boolean {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { createHash, type KeyObject, sign } from 'node:crypto'
+import { createHash, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { Agent, request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import type { Service } from '../../src/domain/service.ts'
 import { makeCredential } from '../support/authority.ts'
 import { startTestService, type TestService, useTestService } from '../support/service.ts'
 import { delegate, delegating, renew } from './delegation-support.ts'
+import { auditLine } from '../store/support.ts'
 import { ask, bearer, derOf, problemOf, quick } from './support.ts'
 
 const DAY_MS = 86_400_000
@@ -192,6 +193,25 @@ describe('by TLS client certificate', () => {
     expect(problem(answer)).toMatchObject({
       status: 401,
       code: 'invalid_token',
+      check: 'proxy_record',
+    })
+  })
+
+  test('a proxy with the serial number of one of ours is not that one', async () => {
+    const { authority, store } = service.running.service
+    const made = await makeCredential({ now: new Date(now), authority })
+    const first = await store.findCredential((await firstProxy()).id)
+    const [certificate] = first!.certificates
+    const { serial } = made.proxy
+    const same = { ...certificate!, serial, fingerprint: 'f'.repeat(64) }
+    await store.recordCredential(
+      { ...first!, id: randomUUID(), identityId: first!.identity.id, certificates: [same] },
+      auditLine(),
+    )
+    const chain = formatProxyFile(made.proxy.der, undefined, [made.endEntity.der])
+    const shown = { cert: chain, key: made.proxyKey, body: { csr } }
+    expect(problem(await post('/v1/proxies/successor', shown))).toMatchObject({
+      status: 401,
       check: 'proxy_record',
     })
   })

@@ -9,8 +9,6 @@ import type { Identity, Store } from '../../src/domain/records.ts'
 import type { HeldRefreshToken } from '../../src/grants/custody.ts'
 import { auditLine, DAY_MS, NOW, origin } from './support.ts'
 
-export const MAXIMUM = 3
-
 /** A refresh token that is like no other. */
 export function heldToken(overrides: Partial<HeldRefreshToken> = {}): HeldRefreshToken {
   return {
