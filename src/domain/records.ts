@@ -3,6 +3,7 @@
  * implements them on SQLite and PostgreSQL.
  */
 import type { DelegationRecords } from './delegation-records.ts'
+import type { SessionRecords } from './session-records.ts'
 
 /** How the caller reached us; kept with everything that is issued or refused. */
 export interface Origin {
@@ -246,6 +247,8 @@ export interface Store {
   ): Promise<CrlRecord>
 
   readonly delegations: DelegationRecords
+  /** Sessions of the web page. */
+  readonly sessions: SessionRecords
   /** Notes that a proof of possession was used; false when it had been. Remembered until `expiresAt` at least. */
   claimProof(digest: string, expiresAt: Date): Promise<boolean>
 

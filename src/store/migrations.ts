@@ -1,6 +1,7 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../errors.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
+import { addWebSessions } from './session-schema.ts'
 import { storeError } from './store-error.ts'
 import type { Database, DatabaseKind, Tables } from './tables.ts'
 
@@ -55,6 +56,9 @@ const columnTypes: Record<DatabaseKind, ColumnTypes> = {
 function schemaMigrations(kind: DatabaseKind): Record<string, Migration> {
   const types = columnTypes[kind]
   return {
+    '0004_web_sessions': {
+      up: (db: Kysely<Tables>) => addWebSessions(db, types),
+    },
     '0001_records': {
       up: async (db: Kysely<Tables>) => {
         await createIdentities(db, types)

@@ -18,6 +18,7 @@ import { commitEntries, type RecordEntry } from './record-batch.ts'
 import { checkMasterKeys, reencryptKeys } from './reencryption.ts'
 import { countRevocations, createCrl, latestCrl, revoke } from './revocations.ts'
 import { auditRow } from './rows.ts'
+import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'
 import { closedStore, storeError } from './store-error.ts'
 import type { Database } from './tables.ts'
@@ -106,6 +107,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     countRevocations: () => ask(() => countRevocations(database)),
     createCrl: (keepAfter, build) => ask(() => createCrl(database, keepAfter, build)),
     delegations: delegationRecords(database, masterKeys, ask),
+    sessions: sessionRecords(database, masterKeys, ask),
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),

@@ -1,5 +1,6 @@
 import type { Generated, Kysely } from 'kysely'
 import type { NamedLocks } from './named-locks.ts'
+import type { WebSessionRow } from './session-schema.ts'
 import type { TransactionStep } from './sqlite-connection.ts'
 
 /** Which database the records are in. */
@@ -16,6 +17,7 @@ export interface Tables {
   readonly crls: CrlRow
   readonly heartbeat: { readonly id: number; readonly at: number }
   readonly delegations: DelegationRow
+  readonly web_sessions: WebSessionRow
   readonly delegation_events: DelegationEventRow
   readonly used_proofs: { readonly digest: string; readonly expires_at: number }
 }

@@ -22,6 +22,7 @@ export async function listAudit(
 export async function prune(database: Database, now: Date, auditBefore: Date): Promise<void> {
   const { writes } = database
   await writes.deleteFrom('end_entity_keys').where('not_after', '<=', now.getTime()).execute()
+  await writes.deleteFrom('web_sessions').where('ends_at', '<=', now.getTime()).execute()
   await writes.deleteFrom('used_proofs').where('expires_at', '<=', now.getTime()).execute()
   await pruneTrail(database, 'audit', auditBefore)
   await pruneTrail(database, 'delegation_events', auditBefore)

@@ -11,6 +11,7 @@ import {
 
 /** What the schema of version 0.1 did not have, taken away again. */
 const backTo0001 = [
+  'drop table web_sessions',
   'drop table delegation_events',
   'drop table delegations',
   'drop table used_proofs',
@@ -39,6 +40,7 @@ describeStores('a database of the version before', ({ newDatabase, open, query }
     expect(await query(settings, 'select name from kysely_migration order by name')).toEqual([
       { name: '0001_records' },
       { name: '0002_delegations' },
+      { name: '0004_web_sessions' },
     ])
     expect(await store.findCredential(made.id)).toMatchObject({
       id: made.id,
