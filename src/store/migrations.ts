@@ -53,7 +53,7 @@ const columnTypes: Record<DatabaseKind, ColumnTypes> = {
 }
 
 /** Never change one that was released: add the next. */
-function schemaMigrations(kind: DatabaseKind): Record<string, Migration> {
+export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> {
   const types = columnTypes[kind]
   return {
     '0004_web_sessions': {

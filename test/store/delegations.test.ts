@@ -268,7 +268,13 @@ describeStores('the lock of a delegation', ({ kind, newDatabase, open }) => {
     const held = new Promise<void>((resolve) => {
       release = resolve
     })
-    const holder = one.delegations.withRefreshToken(id, () => held, 1000)
+    let inside = false
+    const work = (): Promise<void> => {
+      inside = true
+      return held
+    }
+    const holder = one.delegations.withRefreshToken(id, work, 1000)
+    await expect.poll(() => inside).toBe(true)
     const waiting = other.delegations.withRefreshToken(id, () => held, 20)
     await expect(waiting).rejects.toMatchObject({ code: 'overloaded', check: 'delegation_busy' })
     release()

@@ -1,73 +1,132 @@
+import { Migrator } from 'kysely'
 import { expect, test } from 'vitest'
+import type { StoreSettings } from '../../src/config/store-schema.ts'
+import type { MasterKeys } from '../../src/store/master-keys.ts'
+import { schemaMigrations } from '../../src/store/migrations.ts'
+import { openPostgres } from '../../src/store/postgres.ts'
+import { auditRow, certificateRow } from '../../src/store/rows.ts'
+import { sealKey } from '../../src/store/sealed-key.ts'
+import { openSqlite } from '../../src/store/sqlite.ts'
 import { heldToken, makeDelegation } from './delegation-support.ts'
 import {
   auditLine,
+  certificate,
+  DAY_MS,
   describeStores,
+  heldEndEntity,
   newCredential,
-  newEndEntity,
   newMasterKeys,
   NOW,
+  origin,
 } from './support.ts'
 
-/** What the schema of version 0.1 did not have, taken away again. */
-const backTo0001 = [
-  'drop table web_sessions',
-  'drop table delegation_events',
-  'drop table delegations',
-  'drop table used_proofs',
-  'alter table credentials drop column delegation_id',
-  'alter table credentials drop column renewed_from',
-  'alter table credentials drop column first_issued_at',
-  `delete from kysely_migration where name <> '0001_records'`,
-]
+/** A database as version 0.1 made it, with an identity, its held EEC and one proxy. */
+async function oldDatabase(settings: StoreSettings, masterKeys: MasterKeys) {
+  const { url, path } = settings
+  const database =
+    url === undefined
+      ? await openSqlite(path, 5000)
+      : openPostgres({ url, poolSize: 2, timeoutMs: 5000 })
+  const { writes, kind } = database
+  const getMigrations = () => Promise.resolve(schemaMigrations(kind))
+  const { error } = await new Migrator({ db: writes, provider: { getMigrations } }).migrateTo(
+    '0001_records',
+  )
+  expect(error).toBeUndefined()
+  const held = heldEndEntity()
+  const { serial } = held.certificate
+  const proxy = certificate({ issuerSerial: serial })
+  const identity = { id: 'i-1', issuer: 'https://iam.example/', sub: 'alice', subject: '/CN=alice' }
+  const row = { ...identity, comparable: '/cn=alice', created_at: NOW.getTime() }
+  await writes.insertInto('identities').values(row).execute()
+  const owner = { identityId: 'i-1', credentialId: undefined, position: 0 }
+  const rows = [
+    certificateRow(held.certificate, owner),
+    certificateRow(proxy, { ...owner, credentialId: 'c-1' }),
+  ]
+  await writes.insertInto('certificates').values(rows).execute()
+  const key = sealKey(masterKeys, { serial, identityId: 'i-1' }, held.privateKeyDer)
+  await writes
+    .insertInto('end_entity_keys')
+    .values({
+      serial,
+      identity_id: 'i-1',
+      key_kind: 'rsa-2048',
+      not_after: held.certificate.notAfter.getTime(),
+      certificate_der: held.certificateDer,
+      master_key_id: key.masterKeyId,
+      sealed_key: key.sealed,
+    })
+    .execute()
+  const credential = {
+    id: 'c-1',
+    identity_id: 'i-1',
+    service_id: 'proxy',
+    end_entity_serial: serial,
+    issued_at: NOW.getTime(),
+    not_after: NOW.getTime() + DAY_MS,
+    client_id: 'client-1',
+    request_id: origin.requestId,
+    address: origin.address,
+    interface: origin.interface,
+  }
+  // The type of a row is that of the newest schema.
+  await writes
+    .insertInto('credentials')
+    .values(credential as never)
+    .execute()
+  const line = auditLine({ detail: 'before' })
+  await writes.insertInto('audit').values(auditRow(line)).execute()
+  await database.destroy()
+  return { identity, held, proxy }
+}
 
-describeStores('a database of the version before', ({ newDatabase, open, query }) => {
-  test('keeps what is in it, and takes delegations', async () => {
+describeStores('a database of version 0.1', ({ kind, newDatabase, open, query }) => {
+  test('keeps what is in it, and takes what is new', async () => {
     const settings = await newDatabase()
     const masterKeys = newMasterKeys()
-    const before = await open(settings, masterKeys)
-    const { identity, serial, held } = await newEndEntity(before)
-    const made = await newCredential(before, identity, serial)
-    await before.recordAudit(auditLine({ detail: 'before' }))
-    await before.close()
-    for (const statement of backTo0001) await query(settings, statement)
+    const { identity, held, proxy } = await oldDatabase(settings, masterKeys)
+    const { serial } = held.certificate
 
     // Two start at once on it, as replicas do.
     const [store, other] = await Promise.all([
       open(settings, masterKeys),
       open(settings, masterKeys),
     ])
-    expect(await query(settings, 'select name from kysely_migration order by name')).toEqual([
-      { name: '0001_records' },
-      { name: '0002_delegations' },
-      { name: '0004_web_sessions' },
-    ])
-    expect(await store.findCredential(made.id)).toMatchObject({
-      id: made.id,
+    const done = (await query(settings, 'select name from kysely_migration order by name')) as {
+      readonly name: string
+    }[]
+    expect(done.map(({ name }) => name)).toEqual(Object.keys(schemaMigrations(kind)).sort())
+    const found = await store.findCredential('c-1')
+    expect(found).toMatchObject({
+      id: 'c-1',
       identity,
-      certificates: made.certificates,
+      certificates: [proxy],
+      endEntitySerial: serial,
+      clientId: 'client-1',
+      origin,
       delegationId: undefined,
       renewedFrom: undefined,
       firstIssuedAt: undefined,
+      revokedAt: undefined,
     })
-    expect(await other.findHeldEndEntity(identity.id, NOW, 'rsa-2048')).toEqual(held)
-    expect((await store.listAudit({})).map(({ detail }) => detail)).toContain('before')
+    expect(await other.findHeldEndEntity('i-1', NOW, 'rsa-2048')).toEqual(held)
+    expect((await store.listAudit({})).map(({ detail }) => detail)).toEqual(['before'])
+    expect(await other.findCredentialByCertificate(proxy.serial)).toMatchObject({ id: 'c-1' })
+    expect(await other.findCredentialByCertificate(serial)).toBeUndefined()
 
-    const token = heldToken()
-    const delegation = await makeDelegation(store, identity, { held: token })
-    const renewed = await newCredential(store, identity, serial, {
+    const delegation = await makeDelegation(store, found!.identity, { held: heldToken() })
+    const renewed = await newCredential(store, found!.identity, serial, {
       delegationId: delegation.id,
-      renewedFrom: made.id,
+      renewedFrom: 'c-1',
       firstIssuedAt: NOW,
     })
     expect(await other.findCredential(renewed.id)).toMatchObject({
       delegationId: delegation.id,
-      renewedFrom: made.id,
+      renewedFrom: 'c-1',
       firstIssuedAt: NOW,
     })
-    expect(await other.findCredentialByCertificate(renewed.certificates[0]!.serial)).toMatchObject({
-      id: renewed.id,
-    })
-    expect(await other.findCredentialByCertificate(serial)).toBeUndefined()
+    const request = { credentialId: 'c-1', reason: 'superseded', at: NOW, origin } as const
+    expect(await store.revoke(request)).toMatchObject({ endEntitySerial: serial })
   })
 })

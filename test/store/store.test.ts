@@ -28,7 +28,8 @@ describeStores('a store', ({ kind, newDatabase, open, query }) => {
     const stores = await Promise.all(Array.from({ length: 4 }, () => open(settings, masterKeys)))
     await Promise.all(stores.map((store) => store.recordAudit(auditLine())))
     expect(await stores[0]!.listAudit({})).toHaveLength(4)
-    expect(await query(settings, 'select name from kysely_migration')).toHaveLength(2)
+    const done = await query(settings, 'select name from kysely_migration')
+    expect(new Set(done.map((row) => JSON.stringify(row))).size).toBe(done.length)
   })
 
   test('what is recorded is there after closing and opening again', async () => {
