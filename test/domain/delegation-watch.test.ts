@@ -188,7 +188,7 @@ describe('a webhook', () => {
       check: 'notice_webhook',
       message: expect.stringContaining(words),
     })
-    expect(String((failure as Error).message)).not.toContain('hidden')
+    expect((failure as Error).message).not.toContain('hidden')
   })
 
   test('that is not there is a failure', async () => {

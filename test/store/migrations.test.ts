@@ -70,11 +70,7 @@ async function oldDatabase(settings: StoreSettings, masterKeys: MasterKeys) {
     address: origin.address,
     interface: origin.interface,
   }
-  // The type of a row is that of the newest schema.
-  await writes
-    .insertInto('credentials')
-    .values(credential as never)
-    .execute()
+  await writes.insertInto('credentials').values(credential).execute()
   const line = auditLine({ detail: 'before' })
   await writes.insertInto('audit').values(auditRow(line)).execute()
   await database.destroy()
