@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -632,5 +632,66 @@ describe('help', () => {
     { words: ['--version'], code: 0 },
   ])('certcache $words ends with $code', async ({ words, code }) => {
     expect((await runToItsEnd(words)).code).toBe(code)
+  })
+})
+
+describe('docs/certcache.md', () => {
+  const text = readFileSync(new URL('../../docs/certcache.md', import.meta.url), 'utf8')
+  const section = (heading: string): string => {
+    const [, after = ''] = text.split(`\n${heading}\n`)
+    return after.split(/^#{2,3} /m)[0] ?? ''
+  }
+  const program = createCertcacheProgram(
+    { out: () => undefined, note: () => undefined } as never,
+    '0',
+  )
+  test.for(program.commands.map((command) => ({ name: command.name(), command })))(
+    'has the options of $name, and no other',
+    ({ name, command }) => {
+      const rows = [...section(`### certcache ${name}`).matchAll(/^\| `(-[^`]*)`/gm)].map(
+        ([, flags]) => flags,
+      )
+      const wanted = command.options.map(({ flags }) => flags)
+      expect(rows.filter((flags) => flags !== '-c, --config <FILE>')).toEqual(wanted)
+    },
+  )
+
+  test('has every metric, with its labels', async () => {
+    const { url } = await serve()
+    const told = await (await fetch(`${url}/metrics`)).text()
+    const names = [...told.matchAll(/^# TYPE (\w+) /gm)].map(([, name = '']) => name)
+    expect(names.length).toBeGreaterThan(10)
+    const known = section('## Metrics')
+    const documented = [...known.matchAll(/`(certcache_\w+)(?:\{([\w,]*)\})?`/g)]
+    expect(documented.map(([, name = '']) => name).sort()).toEqual(names.sort())
+    for (const [, name = '', labels = ''] of documented) {
+      const sample = new RegExp(`^${name}(?:\\{(.*)\\})? `, 'm').exec(told)
+      if (!sample) continue
+      const found = [...(sample[1] ?? '').matchAll(/(\w+)="/g)].map(([, label]) => label)
+      expect([name, found.join()]).toEqual([name, labels])
+    }
+  })
+
+  test('has the exit codes', () => {
+    const rows = [...section('## Exit codes').matchAll(/^\| (\d) /gm)].map(([, code]) =>
+      Number(code),
+    )
+    expect(rows).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
+  test('has every old name of the environment', async () => {
+    const source = readFileSync(
+      new URL('../../src/certcache/environment.ts', import.meta.url),
+      'utf8',
+    )
+    const names = new Set(source.match(/\b(IAM|PROXY|ZOOKEEPER|MARATHON|CACHE)_[A-Z_]+\b/g))
+    expect(names.size).toBeGreaterThan(10)
+    const about = section("## From DODAS's ttscache")
+    for (const name of names) expect(about).toContain(`\`${name}\``)
+  })
+
+  test('names files of deploy/ that are there', () => {
+    for (const [, name = ''] of text.matchAll(/`(deploy\/[^`]*)`/g))
+      expect([name, existsSync(new URL(`../../${name}`, import.meta.url))]).toEqual([name, true])
   })
 })

@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
 import type { DoorParts } from '../../src/certcache/server.ts'
 import { TtsError } from '../../src/errors.ts'
+import { pkcs8Pem, sharedKey } from '../support/keys.ts'
 import {
   ask,
   doorSettings,
@@ -22,9 +23,11 @@ import {
 const run = promisify(execFile)
 
 let proxy: HeldProxy
+let otherKey = ''
 let directory = ''
 beforeAll(async () => {
   proxy = await makeHeldProxy()
+  otherKey = pkcs8Pem(await sharedKey('ec-p256'))
   directory = mkdtempSync(join(tmpdir(), 'certcache-server-'))
 })
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
@@ -134,6 +137,11 @@ describe('never 200 with anything but a whole valid proxy', () => {
     { name: 'half a file', text: cut(2000) },
     { name: 'a file that lacks its last line', text: cut(-40) },
     { name: 'no key', text: without('PRIVATE KEY') },
+    {
+      name: 'the key of another',
+      text: () =>
+        proxy.pem.toString().replace(/-----BEGIN PRIVATE[^]*?PRIVATE KEY-----\n/, otherKey),
+    },
     { name: 'no proxy, only its key and EEC', text: without('CERTIFICATE') },
     {
       name: 'only the proxy and its key',
@@ -376,6 +384,8 @@ describe('/metrics', () => {
     await door.ask('/get_proxy')
     await door.ask('/no/such/path?with=query')
     await door.ask('/get_proxy/no-such-name')
+    // Asking twice counts nothing twice.
+    await door.ask('/metrics')
     const { status, headers, text } = await door.ask('/metrics')
     expect(status).toBe(200)
     expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
