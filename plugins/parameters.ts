@@ -1,6 +1,7 @@
 /** Request parameters that several plugins take. */
 import { z } from 'zod'
 import { MAX_CSR_BYTES } from '../ca/csr.ts'
+import type { ParameterSets } from './plugin.ts'
 
 /** A whole number within bounds; as digits too, since query parameters are text. */
 export function wholeNumber(least: number, most: number) {
@@ -22,3 +23,12 @@ export const certificateRequest = z
   .min(1)
   .max(MAX_CSR_BYTES)
   .describe('PKCS#10 certificate signing request in PEM. Only its public key is used.')
+
+/** Whether all mandatory keys of one set are there, and nothing outside that set. */
+export function fitsSomeSet(sets: ParameterSets, keys: readonly string[]): boolean {
+  return sets.some(
+    (set) =>
+      set.every(({ key, mandatory }) => !mandatory || keys.includes(key)) &&
+      keys.every((given) => set.some(({ key }) => key === given)),
+  )
+}

@@ -4,9 +4,10 @@
  * limits of the grant and puts everything on record.
  */
 import type { KeyObject } from 'node:crypto'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { KeyKind, PublicKey } from '../ca/key.ts'
 import type { ProxyType } from '../ca/extensions.ts'
+import type { SshUserCertificate, SshUserRequest } from '../ca/ssh/user-certificate.ts'
 
 /** Why a plugin gave no credential; decide on this, never on the text. */
 export type PluginErrorCode =
@@ -83,7 +84,7 @@ export interface CredentialEntry {
   readonly cols?: number
 }
 
-/** What a plugin made. */
+/** What a plugin of certificates made. */
 export interface Credential {
   readonly entries: readonly CredentialEntry[]
   /** When it ends by itself. */
@@ -100,8 +101,34 @@ export interface MadeCertificate {
   readonly notAfter: Date
 }
 
+/** An SSH certificate from the workbench. */
+export interface MadeSshCertificate extends Pick<
+  SshUserCertificate,
+  'line' | 'serial' | 'notAfter'
+> {
+  /** The CA's line of a TrustedUserCAKeys file. */
+  readonly authorityLine: string
+}
+
+/** For whom a plugin revokes, and how long it may take. */
+export interface RevocationTools {
+  readonly caller: PluginCaller
+  readonly signal: AbortSignal
+}
+
 /** The tools that a plugin works with, bound to one identity and one grant. */
-export interface Workbench {
+export interface Workbench extends RevocationTools {
+  /** Of the credential that is being made. */
+  readonly credentialId: string
+  /** The CA's certificate and those above it, root last; DER. */
+  readonly authorityChain: readonly Buffer[]
+  randomBytes(size: number): Buffer
+  /** Signs within the limits of the grant, and notes it for the record. `lifetimeSeconds` undefined: the service's default. */
+  sshCertificate(
+    request: Omit<SshUserRequest, 'now' | 'randomBytes' | 'lifetimeSeconds'> & {
+      readonly lifetimeSeconds: number | undefined
+    },
+  ): Promise<MadeSshCertificate>
   /** A new private key; RSA ones come from a pool. */
   privateKey(kind: KeyKind): Promise<KeyObject>
   /** An EEC for the public key. `lifetimeSeconds` undefined: the service's default. */
@@ -118,19 +145,99 @@ export interface Workbench {
   }): Promise<MadeCertificate>
 }
 
-/** A built-in plugin. */
+/** One parameter of requests, as lists and pages show it. */
+export interface RequestParameter {
+  readonly key: string
+  readonly name: string
+  readonly description: string
+  readonly type: 'text' | 'textarea'
+  readonly mandatory: boolean
+}
+
+/** Alternatives: a request keeps to one of them. */
+export type ParameterSets = readonly (readonly RequestParameter[])[]
+
+/** Why a plugin cannot be used. */
+export interface PluginProblem {
+  readonly reason: string
+  /** What the operator can do. */
+  readonly remedy: string | undefined
+}
+
+/** A plugin, built in or an executable, with the settings of the service that it is of. */
 export interface Plugin<Schema extends z.ZodType = z.ZodType> {
   /** The name by which services refer to it. */
   readonly id: string
   readonly description: string
-  /** Default of the service's `lifetime_seconds` settings. */
-  readonly lifetimes: { readonly defaultSeconds: number; readonly maximumSeconds: number }
+  /** Default of the service's `lifetime_seconds` settings; undefined where the plugin makes no certificates. */
+  readonly lifetimes?: { readonly defaultSeconds: number; readonly maximumSeconds: number }
+  /** Longest that one request may take, in seconds; undefined: no longer than any other request. */
+  readonly patienceSeconds?: number
   /** What callers may ask; unknown keys are refused. */
   readonly parameters: Schema
-  request(workbench: Workbench, parameters: z.output<Schema>): Promise<Credential>
+  /** The same as a list for people. */
+  readonly parameterSets: ParameterSets
+  readonly problem?: PluginProblem
+  /**
+   * @throws {PluginError}
+   * @throws the reason of the workbench's signal
+   */
+  request(workbench: Workbench, parameters: z.output<Schema>): Promise<PluginAnswer>
+  /** Takes back the credential of a state; undefined where nothing but the record has to be changed. @throws as `request` */
+  revoke?(tools: RevocationTools, state: string): Promise<void>
 }
 
-/** Keeps the parameters' type while the plugin is defined. */
-export function definePlugin<Schema extends z.ZodType>(plugin: Plugin<Schema>): Plugin<Schema> {
-  return plugin
+/** A plugin as it is written: the list of parameters follows from the schema, and certificates need no state. */
+export type PluginDefinition<Schema extends z.ZodType> = Omit<
+  Plugin<Schema>,
+  'parameterSets' | 'request'
+> & {
+  request(
+    workbench: Workbench,
+    parameters: z.output<Schema>,
+  ): Promise<PluginAnswer | (Credential & { readonly kind?: undefined })>
+}
+
+/** Makes a built-in plugin out of what is particular to it. */
+export function definePlugin<Schema extends z.ZodType>(
+  definition: PluginDefinition<Schema>,
+): Plugin<Schema> {
+  return {
+    ...definition,
+    parameterSets: parameterSetsOf(definition.parameters),
+    async request(workbench, parameters) {
+      const made = await definition.request(workbench, parameters)
+      return made.kind === undefined ? { ...made, kind: 'credential', state: undefined } : made
+    },
+  }
+}
+
+interface ObjectSchema {
+  readonly properties?: Readonly<Record<string, { readonly description?: string }>>
+  readonly required?: readonly string[]
+}
+
+/** Keys whose values are long or have several lines. */
+const LONG_VALUES: readonly string[] = ['csr', 'public_key']
+
+/** One set: what the schema takes. */
+function parameterSetsOf(schema: z.ZodType): ParameterSets {
+  const { properties = {}, required = [] } = z.toJSONSchema(schema, {
+    io: 'input',
+    unrepresentable: 'any',
+  }) as ObjectSchema
+  const set = Object.entries(properties).map(([key, { description = '' }]): RequestParameter => ({
+    key,
+    name: nameOf(key),
+    description,
+    type: LONG_VALUES.includes(key) ? 'textarea' : 'text',
+    mandatory: required.includes(key),
+  }))
+  return [set]
+}
+
+function nameOf(key: string): string {
+  if (key === 'csr') return 'Certificate signing request'
+  const words = key.replaceAll('_', ' ')
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`
 }

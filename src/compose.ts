@@ -6,6 +6,7 @@ import type { Authority } from '../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
+import { openServices } from './compose-services.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import type { LoadedConfiguration } from './config/load.ts'
 import { type Activity, createActivity } from './domain/activity.ts'
@@ -20,7 +21,7 @@ import {
   type IdentityLimiter,
 } from './domain/rate-limiter.ts'
 import type { Store } from './domain/records.ts'
-import { createServices } from './domain/service.ts'
+import type { Service as OfferedService } from './domain/service.ts'
 import { createSubjects } from './domain/subject.ts'
 import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
@@ -53,6 +54,7 @@ export interface Service extends Core {
   readonly keyPool: KeyPool
   readonly activity: Activity
   readonly endEntities: EndEntityKeeper
+  readonly services: ReadonlyMap<string, OfferedService>
   readonly issuing: IssueDependencies
   readonly delegations: Delegations
 }
@@ -151,10 +153,19 @@ function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {
   return `${publicUrl.replace(/\/$/, '')}/ca/crl.der`
 }
 
-/** Puts the running service together over an opened core. */
-export function assembleService(core: Core): Service {
+/**
+ * Puts the running service together over an opened core.
+ *
+ * @param options.makeAuthority make an SSH CA when a service needs one and there is none
+ * @throws {TtsError} `configuration`
+ */
+export async function assembleService(
+  core: Core,
+  options: { readonly makeAuthority: boolean } = { makeAuthority: true },
+): Promise<Service> {
+  const { services, sshAuthority } = await openServices(core, options)
   const { authority, store, log, now } = core
-  const { ca, limits, providers, services } = core.loaded.configuration
+  const { ca, limits, providers } = core.loaded.configuration
   const activity = createActivity()
   const verifier = createTokenVerifier({ providers, now, log })
   const keyPool = createKeyPool({
@@ -164,7 +175,15 @@ export function assembleService(core: Core): Service {
   })
   const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
   const withSubjectUri = ca.subject_alternative_name
-  const making = { authority, keyPool, now, randomBytes, profile, withSubjectUri }
+  const making = {
+    authority,
+    keyPool,
+    now,
+    randomBytes,
+    profile,
+    withSubjectUri,
+    sshAuthority,
+  }
   const endEntities = createEndEntityKeeper({
     ...making,
     store,
@@ -176,7 +195,7 @@ export function assembleService(core: Core): Service {
     endEntities,
     store,
     verifier,
-    services: createServices(services, ca.end_entity_lifetime_seconds),
+    services,
     subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
     limiter: identityLimiterOf(core),
     possession: possessionVerifierOf(core),
@@ -192,7 +211,8 @@ export function assembleService(core: Core): Service {
     verifier.close()
     await core.close()
   }
-  return { ...core, activity, verifier, keyPool, endEntities, issuing, delegations, close }
+  const parts = { activity, verifier, keyPool, endEntities, services, issuing, delegations }
+  return { ...core, ...parts, close }
 }
 
 function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {

@@ -19,6 +19,7 @@ export type TtsErrorCode =
   | 'conflict'
   | 'limit_reached' // too many requests
   | 'provider_unavailable' // the OpenID provider did not answer in time or sensibly
+  | 'plugin_failed' // the plugin of a service gave nothing of use
   | 'store_unavailable' // the database did not answer in time
   | 'overloaded' // a queue is full
   | 'shutting_down'

@@ -35,7 +35,7 @@ export async function serve(
   let stopping = false
   let close = core.close
   try {
-    const service = assembleService(core)
+    const service = await assembleService(core)
     close = service.close
     // A CRL is there before the first certificate is: relying parties that fetch it early find one.
     await core.crls.current()

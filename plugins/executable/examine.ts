@@ -1,13 +1,8 @@
 /** An executable held against the protocol, check by check, for whoever writes or installs one. */
-import { type PluginCaller, PluginError } from '../plugin.ts'
+import { type ParameterSets, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError, programCommand } from './command.ts'
 import { encodeInput, encodeParameterInput, type PluginAction } from './input.ts'
-import {
-  checkRequestParams,
-  type ParameterSets,
-  readParameterSets,
-  resolveConfParams,
-} from './parameters.ts'
+import { checkRequestParams, readParameterSets, resolveConfParams } from './parameters.ts'
 import {
   AnswerError,
   oneLine,

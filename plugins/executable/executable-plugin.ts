@@ -1,11 +1,10 @@
 /** An executable that speaks the WaTTS plugin protocol, as a plugin of ours. */
-import { type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
+import { type ParameterSets, type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError } from './command.ts'
 import { encodeInput, encodeParameterInput } from './input.ts'
 import {
   checkRequestParams,
   type ConfParams,
-  type ParameterSets,
   readParameterSets,
   resolveConfParams,
 } from './parameters.ts'

@@ -1,18 +1,7 @@
 /** The parameters that a plugin declares: those of the configuration with their values, those of requests with their check. */
-import { PluginError } from '../plugin.ts'
+import { fitsSomeSet } from '../parameters.ts'
+import { type ParameterSets, PluginError, type RequestParameter } from '../plugin.ts'
 import { AnswerError, type DeclaredConfParam, type DeclaredRequestParam } from './protocol.ts'
-
-/** One parameter of requests. */
-export interface RequestParam {
-  readonly key: string
-  readonly name: string
-  readonly description: string
-  readonly type: 'text' | 'textarea'
-  readonly mandatory: boolean
-}
-
-/** Alternatives: a request keeps to one of them. */
-export type ParameterSets = readonly (readonly RequestParam[])[]
 
 const KEY = /^[a-z0-9_]{1,100}$/
 
@@ -74,7 +63,7 @@ export function readParameterSets(
   })
 }
 
-function readRequestParam(declared: DeclaredRequestParam): RequestParam {
+function readRequestParam(declared: DeclaredRequestParam): RequestParameter {
   const { key, name, description, type, mandatory = false } = declared
   if (!KEY.test(key))
     throw new AnswerError('request_params: a key is not of lower-case letters, digits and _')
@@ -97,13 +86,7 @@ export function checkRequestParams(
   params: unknown,
 ): Readonly<Record<string, unknown>> {
   if (typeof params !== 'object' || params === null || Array.isArray(params)) throw invalid()
-  const keys = Object.keys(params)
-  const fits = sets.some(
-    (set) =>
-      set.every(({ key, mandatory }) => !mandatory || keys.includes(key)) &&
-      keys.every((given) => set.some(({ key }) => key === given)),
-  )
-  if (!fits) throw invalid()
+  if (!fitsSomeSet(sets, Object.keys(params))) throw invalid()
   return params as Readonly<Record<string, unknown>>
 }
 

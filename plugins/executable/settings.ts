@@ -98,7 +98,9 @@ export const executableSettings = z.strictObject({
   conf_params: z
     .record(
       z.string().regex(/^[a-z0-9_]{1,100}$/, 'wanted: lower-case letters, digits and _'),
-      z.union([z.boolean(), z.string(), z.number()]),
+      z
+        .union([z.boolean(), z.string(), z.number()])
+        .describe('The value of one of them, as the program declares it.'),
     )
     .default({})
     .describe('Values of the configuration parameters that the program declares.'),
@@ -126,7 +128,8 @@ export const executableSettings = z.strictObject({
       z
         .string()
         .max(4096)
-        .regex(/^[^\0]*$/),
+        .regex(/^[^\0]*$/)
+        .describe('The value of one of them.'),
     )
     .default({})
     .describe(

@@ -9,33 +9,13 @@ import {
   readSshPublicKeyLine,
   type SshPublicKey,
 } from '../../ca/ssh/public-key.ts'
-import type { SshUserCertificate, SshUserRequest } from '../../ca/ssh/user-certificate.ts'
 import { lifetimeSeconds } from '../parameters.ts'
-import { type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
+import { definePlugin, type PluginAnswer, PluginError, type Workbench } from '../plugin.ts'
 import { keyIdOf, principalOf } from './identity.ts'
 import { type SshCertificateSettings, sshCertificateSettings } from './settings.ts'
 
-/** The tools of this plugin, bound to one identity and one grant. */
-export interface SshWorkbench {
-  readonly caller: PluginCaller
-  /** Of the credential that is being made; sshd logs it. */
-  readonly credentialId: string
-  /** Signs within the limits of the grant, and notes it for the record. `lifetimeSeconds` undefined: the service's default. */
-  sshCertificate(
-    request: Omit<SshUserRequest, 'now' | 'randomBytes' | 'lifetimeSeconds'> & {
-      readonly lifetimeSeconds: number | undefined
-    },
-  ): Promise<MadeSshCertificate>
-}
-
-/** A certificate from the workbench. */
-export interface MadeSshCertificate extends Pick<
-  SshUserCertificate,
-  'line' | 'serial' | 'notAfter'
-> {
-  /** The CA's line of a TrustedUserCAKeys file. */
-  readonly authorityLine: string
-}
+/** The tools of this plugin; sshd logs the id of the credential. */
+export type SshWorkbench = Pick<Workbench, 'caller' | 'credentialId' | 'sshCertificate'>
 
 const parameters = z.strictObject({
   public_key: z
@@ -89,6 +69,18 @@ export const sshCertificate = {
     }
   },
 } as const
+
+/** The plugin with the settings of one service. */
+export function sshCertificatePlugin(settings: SshCertificateSettings) {
+  const { id, description, lifetimes } = sshCertificate
+  return definePlugin({
+    id,
+    description,
+    lifetimes,
+    parameters,
+    request: (workbench, wanted) => sshCertificate.request(workbench, wanted, settings),
+  })
+}
 
 function readKey(line: string): SshPublicKey {
   try {

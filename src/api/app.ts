@@ -18,6 +18,7 @@ import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
 import { sendProblem, toTtsError } from './problem.ts'
 import { contextOf, requestContext, routeName } from './request.ts'
+import { sshAuthorityRoutes } from './ssh-authority.ts'
 import { successorRoutes } from './successor.ts'
 
 export interface AppDependencies {
@@ -45,6 +46,9 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use('/v1', nativeRoutes({ ...dependencies, ...bounds }))
   app.use('/v1', delegationRoutes({ ...dependencies, ...bounds }))
   app.use('/v1', successorRoutes({ ...dependencies, ...bounds }))
+  const { sshAuthority } = issuing
+  if (sshAuthority !== undefined)
+    app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority }))
   addPublicRoutes(app, dependencies)
   const openApi = createOpenApi(issuing.services)
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {

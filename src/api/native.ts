@@ -8,7 +8,7 @@ import {
   revokeCredential,
   showOwnCredential,
 } from '../domain/credentials.ts'
-import { issueCredential, type IssueDependencies, type IssuedCredential } from '../domain/issue.ts'
+import { issueCredential, type IssueDependencies, type IssuedCertificate } from '../domain/issue.ts'
 import type { CredentialView } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
@@ -69,6 +69,9 @@ export function credentialParameters(
   const { service = nativeServices[path], ...parameters } = requestParameters(request)
   if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
   requirePlugin(issuing, service, path)
+  // Without a CSR there would be a key to hand over, for which PEM of one certificate has no room.
+  if (path === 'certificates' && parameters['csr'] === undefined)
+    throw new TtsError('invalid_request', 'csr: wanted a PKCS#10 request', { check: 'parameters' })
   return { serviceId: service, parameters }
 }
 
@@ -78,8 +81,8 @@ function requirePlugin(
   service: string,
   path: keyof typeof nativeServices,
 ): void {
-  const wanted = issuing.services.get(nativeServices[path])?.plugin
-  const found = issuing.services.get(service)?.plugin
+  const wanted = issuing.services.get(nativeServices[path])?.plugin.id
+  const found = issuing.services.get(service)?.plugin.id
   if (found && found !== wanted) {
     throw new TtsError(
       'invalid_request',
@@ -103,7 +106,7 @@ export function wantsJson(request: Request): boolean {
 /** Answers with a credential, as PEM or JSON. */
 export function sendCredential(
   response: Response,
-  credential: IssuedCredential,
+  credential: IssuedCertificate,
   { asJson, service }: { readonly asJson: boolean; readonly service: string },
 ): void {
   const [entry] = credential.entries
@@ -160,11 +163,12 @@ function revoke({ credentials }: NativeDependencies): RequestHandler {
     const identity = await identityOfToken(credentials, token, signal)
     if (!identity)
       throw new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
-    const revocation = await revokeCredential(credentials, { id, identity, reason, origin, log })
+    const asked = { id, identity, reason, origin, signal, log }
+    const revocation = await revokeCredential(credentials, asked)
     response.setHeader('Cache-Control', 'no-store')
     response.json({
       id,
-      end_entity_serial: revocation.endEntitySerial,
+      end_entity_serial: revocation.endEntitySerial ?? null,
       newly_revoked: revocation.newlyRevoked,
       affected: revocation.affectedCredentialIds,
     })
@@ -199,10 +203,11 @@ export function presentCredential(view: CredentialView): object {
     service: view.serviceId,
     subject: view.identity.subject,
     issued_at: view.issuedAt.toISOString(),
-    not_after: view.notAfter.toISOString(),
+    not_after: view.notAfter?.toISOString() ?? null,
     revoked_at: view.revokedAt?.toISOString() ?? null,
     revocation_reason: view.revocationReason ?? null,
-    end_entity_serial: view.endEntitySerial,
+    end_entity_serial: view.endEntitySerial ?? null,
+    ssh_serial: view.sshSerial ?? null,
     client_id: view.clientId ?? null,
     address: view.origin.address,
     interface: view.origin.interface,

@@ -257,6 +257,8 @@ function authorityPaths(): Json {
       'application/gzip',
       'The trust-anchor directory that relying parties install',
     ],
+    ['ssh/ca.pub', 'text/plain', 'The line of the SSH CA, where a service hands out certificates'],
+    ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates, there too'],
   ]
   return {
     '/ca/': { get: open('The names of the files below', 'application/json') },

@@ -34,6 +34,7 @@ const answers = {
   limit_reached: { status: 429, title: 'Too many requests' },
   configuration: { status: 500, title: 'The service failed' },
   internal: { status: 500, title: 'The service failed' },
+  plugin_failed: { status: 502, title: 'The plugin of the service failed' },
   provider_unavailable: { status: 503, title: 'The identity provider cannot be reached' },
   store_unavailable: { status: 503, title: 'The records cannot be reached' },
   overloaded: { status: 503, title: 'The service is busy' },

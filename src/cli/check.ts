@@ -84,7 +84,13 @@ async function openedChecks(
   } catch (error) {
     return [failure('ca and records', error)]
   }
-  const service = assembleService(core)
+  let service: Service
+  try {
+    service = await assembleService(core, { makeAuthority: false })
+  } catch (error) {
+    await core.close()
+    return [failure('services', error)]
+  }
   try {
     return await serviceChecks(service, terminal, options)
   } finally {
@@ -199,15 +205,17 @@ async function providerChecks({ verifier }: Service, waitMs: number): Promise<Ch
 function ruleChecks({ issuing }: Service): Check[] {
   return [...issuing.services.values()].map((service): Check => {
     const open = service.enabled && service.authz.allow.length > 0
+    const { problem } = service.plugin
     return {
       check: `service ${service.id}`,
-      state: open ? 'ok' : 'warning',
+      state: open ? 'ok' : problem === undefined ? 'warning' : 'failed',
       detail: open
         ? `${service.plugin.id}, ${service.authz.allow.length} allow and ${service.authz.forbid.length} forbid rule(s)`
         : service.enabled
           ? 'no allow rule: nobody may use it'
-          : 'disabled',
-      remedy: `services.${service.id}.${service.enabled ? 'authz.allow' : 'enabled'}`,
+          : (problem?.reason ?? 'disabled'),
+      remedy:
+        problem?.remedy ?? `services.${service.id}.${service.enabled ? 'authz.allow' : 'enabled'}`,
     }
   })
 }

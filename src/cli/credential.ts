@@ -3,7 +3,9 @@ import { Command, Option } from 'commander'
 import { revocationReasons } from '../../ca/crl.ts'
 import { presentCredential } from '../api/native.ts'
 import { readReason, revokeCredential } from '../domain/credentials.ts'
-import type { AuditRecord, CredentialView, Origin } from '../domain/records.ts'
+import type { Core } from '../compose.ts'
+import type { AuditRecord, CredentialView, Origin, Revocation } from '../domain/records.ts'
+import { createServices, type Service } from '../domain/service.ts'
 import { TtsError } from '../errors.ts'
 import { pageSize } from './duration.ts'
 import {
@@ -104,9 +106,14 @@ async function list(terminal: Terminal, options: ListOptions): Promise<void> {
 }
 
 function line(credential: CredentialView, now: Date): string {
-  const state = credential.revokedAt ? 'revoked' : timeLeft(credential.notAfter, now)
+  const state = credential.revokedAt ? 'revoked' : lifeOf(credential, now)
   const when = credential.issuedAt.toISOString().slice(0, 19)
   return `${credential.id}  ${when}Z  ${credential.serviceId.padEnd(8)}  ${state.padEnd(24)}  ${credential.identity.subject}\n`
+}
+
+/** What is left of its life; plugins need not say when a credential ends. */
+function lifeOf({ notAfter }: CredentialView, now: Date): string {
+  return notAfter === undefined ? 'until revoked' : timeLeft(notAfter, now)
 }
 
 async function show(terminal: Terminal, options: OperatorOptions, id: string): Promise<void> {
@@ -132,7 +139,7 @@ function describe(credential: CredentialView, now: Date): string {
     ['issued', credential.issuedAt.toISOString()],
     [
       'valid until',
-      `${credential.notAfter.toISOString()}  (${timeLeft(credential.notAfter, now)})`,
+      `${credential.notAfter?.toISOString() ?? ''}  (${lifeOf(credential, now)})`.trim(),
     ],
     [
       'revoked',
@@ -140,7 +147,15 @@ function describe(credential: CredentialView, now: Date): string {
         ? `${revokedAt.toISOString()} (${credential.revocationReason ?? 'unspecified'})`
         : 'no',
     ],
-    ['stands on EEC', credential.endEntitySerial],
+    ...(credential.endEntitySerial === undefined
+      ? []
+      : [['stands on EEC', credential.endEntitySerial] as const]),
+    ...(credential.sshSerial === undefined
+      ? []
+      : [['SSH certificate', `serial ${credential.sshSerial}`] as const]),
+    ...(credential.pluginState === undefined || credential.sshSerial !== undefined
+      ? []
+      : [['state of the plugin', JSON.stringify(credential.pluginState)] as const]),
     ...credential.certificates.map(
       (certificate) =>
         [certificate.kind, `serial ${certificate.serial}, ${certificate.keyKind}`] as const,
@@ -157,23 +172,61 @@ async function revoke(
     const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
     const revocation = await revokeCredential(
       // The running service has its own memory of held keys; its records refuse the revoked EEC at the next use.
-      { ...core, endEntities: { forget: () => undefined } },
-      { id, identity: undefined, reason: readReason(reason), origin, log: quietLog(terminal) },
+      {
+        ...core,
+        endEntities: { forget: () => undefined },
+        services: await serviceOf(core, id),
+      },
+      {
+        id,
+        identity: undefined,
+        reason: readReason(reason),
+        origin,
+        signal: new AbortController().signal,
+        log: quietLog(terminal),
+        dropOrphan: core.loaded.configuration.watts.allow_dropping_credentials,
+      },
     )
-    const { endEntitySerial, affectedCredentialIds, newlyRevoked } = revocation
-    const crl = await core.crls.current()
-    if (options.json) {
-      terminal.out(
-        `${JSON.stringify({ id, end_entity_serial: endEntitySerial, newly_revoked: newlyRevoked, affected: affectedCredentialIds, crl_number: crl.number }, null, 2)}\n`,
-      )
-      return
-    }
-    terminal.note(
-      newlyRevoked
-        ? `Revoked: EEC ${endEntitySerial} is on CRL number ${crl.number}; ${affectedCredentialIds.length} credential(s) died with it. Sites take the new CRL when fetch-crl runs next.`
-        : `It had been revoked before; EEC ${endEntitySerial} is on CRL number ${crl.number}.`,
-    )
+    await tellRevocation(terminal, core, { json: options.json === true, revocation })
   })
+}
+
+/** The service by whose plugin the credential is taken back, opened for this alone. */
+async function serviceOf(
+  { store, loaded, log }: Core,
+  id: string,
+): Promise<ReadonlyMap<string, Service>> {
+  const { services, ca } = loaded.configuration
+  const serviceId = (await store.findCredential(id))?.serviceId ?? ''
+  const settings = Object.hasOwn(services, serviceId) ? services[serviceId] : undefined
+  return createServices(settings === undefined ? {} : { [serviceId]: settings }, {
+    endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
+    log,
+  })
+}
+
+async function tellRevocation(
+  terminal: Terminal,
+  { crls }: Core,
+  { json, revocation }: { readonly json: boolean; readonly revocation: Revocation },
+): Promise<void> {
+  const { credentialId: id, endEntitySerial, affectedCredentialIds, newlyRevoked } = revocation
+  const crl = endEntitySerial === undefined ? undefined : await crls.current()
+  if (json) {
+    terminal.out(
+      `${JSON.stringify({ id, end_entity_serial: endEntitySerial ?? null, newly_revoked: newlyRevoked, affected: affectedCredentialIds, crl_number: crl?.number ?? null }, null, 2)}\n`,
+    )
+    return
+  }
+  if (crl === undefined || endEntitySerial === undefined) {
+    terminal.note(newlyRevoked ? 'Revoked.' : 'It had been revoked before.')
+    return
+  }
+  terminal.note(
+    newlyRevoked
+      ? `Revoked: EEC ${endEntitySerial} is on CRL number ${crl.number}; ${affectedCredentialIds.length} credential(s) died with it. Sites take the new CRL when fetch-crl runs next.`
+      : `It had been revoked before; EEC ${endEntitySerial} is on CRL number ${crl.number}.`,
+  )
 }
 
 async function audit(

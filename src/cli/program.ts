@@ -16,7 +16,8 @@ import { pluginCommand } from './plugin.ts'
 import { proxyInfoCommand } from './proxy-info.ts'
 import { proxyInitCommand } from './proxy-init.ts'
 import { serveCommand } from './serve.ts'
-import type { Terminal } from './terminal.ts'
+import { sshCaCommand } from './ssh.ts'
+import { type Terminal, withCore } from './terminal.ts'
 
 /** The program; `version` is that of the package. */
 export function createProgram(terminal: Terminal, version: string): Command {
@@ -59,6 +60,9 @@ Examples:
     masterKeyCommand(terminal),
     importWattsCommand(terminal),
     pluginCommand(terminal),
+    sshCaCommand(terminal, (options) =>
+      withCore(terminal, options, ({ store, now }) => store.revokedSshSerials(now())),
+    ),
   ]) {
     program.addCommand(command)
   }

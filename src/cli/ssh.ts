@@ -9,6 +9,7 @@ import {
 import { createKrl, krlVersionAt } from '../../ca/ssh/krl.ts'
 import { formatSshPublicKey, sshFingerprint } from '../../ca/ssh/public-key.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
+import { SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
 import type { AuthorityFilesOptions } from '../files/authority-files.ts'
 import {
   initSshAuthorityFiles,
@@ -16,9 +17,6 @@ import {
   sshAuthorityPaths,
 } from '../files/ssh-authority-files.ts'
 import { configurationFor, facts, type OperatorOptions, type Terminal } from './terminal.ts'
-
-/** Comment of the CA's line in the files of hosts. */
-export const SSH_AUTHORITY_COMMENT = 'tts-ssh-ca'
 
 /** Serial numbers of the revoked SSH certificates that have not ended, from the records. */
 export type RevokedSshSerials = (options: OperatorOptions) => Promise<readonly bigint[]>

@@ -20,6 +20,12 @@ const shortName = z
   .string()
   .regex(/^[A-Za-z0-9.-]{1,21}$/, 'wanted: 1 to 21 letters, digits, dots or hyphens')
 
+/** WaTTS's rules mean something else by these, and its paths do. */
+const providerId = shortName.refine((id) => id !== 'any' && !id.startsWith('rsp'), {
+  message:
+    'wanted: another id; `any` means all providers, and rsp… those whom relying services send',
+})
+
 const issuer = z.string().max(1024).refine(isAcceptableUrl, {
   message: 'wanted: an https URL without query, fragment or user (http only for this machine)',
 })
@@ -32,6 +38,11 @@ export const providerSettings = z
     issuer: issuer.describe(
       'Issuer URL, as in the claim `iss`. One trailing slash more or less makes no difference, anything else does.',
     ),
+    description: z
+      .string()
+      .max(200)
+      .optional()
+      .describe('What people read about it, where they choose a provider. Default: its id.'),
     alias: shortName
       .optional()
       .describe('What stands behind the @ in subject names. Default: the id of the provider.'),
@@ -123,7 +134,7 @@ export type ProviderSettings = z.output<typeof providerSettings>
 
 /** All trusted providers by id. Issuers and aliases are unique, or two people could share a subject name. */
 export const providersSettings = z
-  .record(shortName, providerSettings)
+  .record(providerId, providerSettings)
   .superRefine((providers, context) => {
     const seen = new Map<string, string>()
     for (const [id, settings] of Object.entries(providers)) {

@@ -8,9 +8,10 @@ import { aliasPattern } from '../../ca/subject-naming.ts'
 import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { delegationsSettings } from './delegation-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
-import { unknownRuleProviders } from './rules-schema.ts'
+import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
+import { wattsSettings } from './watts-schema.ts'
 import {
   hasOnePart,
   isAuthorityName,
@@ -254,6 +255,7 @@ export const configurationSchema = z
       .describe(
         'Renewal with no person present. A provider gives delegations when it has a `delegation` section.',
       ),
+    watts: wattsSettings.prefault({}).describe('The REST API that WaTTS had, under /api.'),
     store: storeSettings.prefault({}).describe('Where records are kept.'),
     limits: limitsSettings.prefault({}).describe('Bounds on what callers may do.'),
     log: z
@@ -283,14 +285,17 @@ export const configurationSchema = z
         message: 'wanted: an alias (or an id) that begins and ends with a letter or a digit',
       })
     }
-    for (const [id, service] of Object.entries(configuration.services)) {
+    const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
+      configuration.services,
+    ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))
+    for (const { place, rules } of ruled) {
       for (const { path, provider } of unknownRuleProviders(
-        service.authz,
+        rules,
         Object.keys(configuration.providers),
       )) {
         context.addIssue({
           code: 'custom',
-          path: ['services', id, 'authz', ...path],
+          path: [...place, ...path],
           message: `wanted: the id of a configured provider, or any; there is no provider ${provider}`,
         })
       }

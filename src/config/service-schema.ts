@@ -1,16 +1,27 @@
 import { z } from 'zod'
-import { plugins } from '../../plugins/registry.ts'
+import { executableSettings } from '../../plugins/executable/settings.ts'
+import { pluginIds } from '../../plugins/registry.ts'
+import { sshCertificateSettings } from '../../plugins/ssh-certificate/settings.ts'
 import { rulesSettings } from './rules-schema.ts'
 
 const serviceId = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'wanted: lower-case letters, digits, _ and -')
 
-/** One service: what a credential can be asked for, and by whom. */
-export const serviceSettings = z.strictObject({
-  plugin: z
-    .enum([...plugins.keys()] as [string, ...string[]])
-    .describe('The plugin that makes the credential.'),
+const authzSettings = rulesSettings.extend({
+  tooltip: z
+    .string()
+    .max(1000)
+    .optional()
+    .describe('What people read who may not use the service, for example whom to ask.'),
+  hide: z
+    .boolean()
+    .default(false)
+    .describe('True: who may not use the service does not see it in lists.'),
+})
+
+const serviceKeys = z.strictObject({
+  plugin: z.enum(pluginIds).describe('The plugin that makes the credential.'),
   enabled: z.boolean().default(true).describe('False: every request is refused.'),
   description: z
     .string()
@@ -31,9 +42,51 @@ export const serviceSettings = z.strictObject({
     .max(34_560_000)
     .optional()
     .describe('Longest life that a caller may ask for. Default: proxies 168 hours, EECs 11 days.'),
-  authz: rulesSettings
+  priority: z
+    .int()
+    .min(0)
+    .max(999_999_999)
+    .optional()
+    .describe('Place in lists, the lowest first. Without one: after those that have one.'),
+  credential_limit: z
+    .union([z.int().min(0).max(999_999_999), z.literal('infinite')])
+    .default('infinite')
+    .describe(
+      'How many credentials of the service one identity may have at once, or `infinite`. Those that ended, were revoked or deleted do not count.',
+    ),
+  revoke_on_delete: z
+    .union([
+      z.enum(['at_once', 'never']),
+      z.strictObject({ after_seconds: z.int().min(0).max(34_560_000) }),
+    ])
+    .optional()
+    .describe(
+      'What DELETE of the WaTTS API does, whose clients delete what they just picked up. `at_once`: revokes. `never`: only takes it off the list. `after_seconds`: takes it off the list, and revokes when it is at least so old. Default: `{after_seconds: 60}` for X.509 certificates and proxies, `at_once` for all else. DELETE /v1/credentials always revokes.',
+    ),
+  executable: executableSettings
+    .optional()
+    .describe('The program that makes the credentials, for the plugin `executable`.'),
+  settings: sshCertificateSettings.optional().describe('Settings of the plugin `ssh-certificate`.'),
+  authz: authzSettings
     .prefault({})
     .describe('Who may use the service. With no allow rule: nobody.'),
+})
+
+/** One service: what a credential can be asked for, and by whom. */
+export const serviceSettings = serviceKeys.superRefine((service, context) => {
+  const complain = (key: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message })
+  const { plugin, executable, settings } = service
+  if ((plugin === 'executable') !== (executable !== undefined)) {
+    complain(
+      'executable',
+      plugin === 'executable'
+        ? 'wanted: the section `executable`, with at least `command`'
+        : 'goes with the plugin executable',
+    )
+  }
+  if (plugin !== 'ssh-certificate' && settings !== undefined)
+    complain('settings', 'goes with the plugin ssh-certificate')
 })
 
 export type ServiceSettings = z.output<typeof serviceSettings>

@@ -1,5 +1,5 @@
-/** Who asks for a credential, and by what: a bearer token, or the possession of a proxy of ours. */
-import type { Workbench } from '../../plugins/plugin.ts'
+/** Who asks for a credential, and by what: a bearer token, the possession of a proxy of ours, or the word of a relying service. */
+import type { AdditionalLogin, PluginCaller, Workbench } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
@@ -24,14 +24,21 @@ export type Evidence =
       readonly token: string
       /** The delegation that got the token, which must speak for the delegation's identity. */
       readonly delegation?: Delegation
+      /** Tokens of the same person's logins at other providers, unverified; for plugins that asked for them. */
+      readonly additionalTokens?: readonly string[]
     }
   | { readonly proxy: PresentedProxy }
+  /** Whom a relying service sent with a signed request; checked by the door for these. */
+  | { readonly relyingUser: VerifiedToken }
 
 /** Who asks, once that is shown. Made by `identifyCaller` alone. */
 export type Caller =
   | {
       readonly kind: 'token'
       readonly token: VerifiedToken
+      /** The token's text; undefined for users of a relying service. */
+      readonly accessToken: string | undefined
+      readonly additionalLogins: readonly AdditionalLogin[]
       readonly delegationId: string | undefined
     }
   | { readonly kind: 'possession'; readonly predecessor: Predecessor }
@@ -56,10 +63,54 @@ export async function identifyCaller(
     if (possession === undefined) throw switchedOff()
     return { kind: 'possession', predecessor: await possession.verify(evidence.proxy) }
   }
-  const token = await verifier.verify(evidence.token, signal)
-  const { delegation } = evidence
+  if ('relyingUser' in evidence) {
+    const { relyingUser: token } = evidence
+    return { kind: 'token', token, ...withoutToken }
+  }
+  const { token: accessToken, delegation, additionalTokens = [] } = evidence
+  const token = await verifier.verify(accessToken, signal)
   if (delegation !== undefined) requireSameIdentity(token, delegation.identity)
-  return { kind: 'token', token, delegationId: delegation?.id }
+  const additionalLogins = await Promise.all(
+    additionalTokens.map((text) => additionalLogin(verifier, text, signal)),
+  )
+  return { kind: 'token', token, accessToken, additionalLogins, delegationId: delegation?.id }
+}
+
+const withoutToken = {
+  accessToken: undefined,
+  additionalLogins: [],
+  delegationId: undefined,
+} as const
+
+async function additionalLogin(
+  verifier: TokenVerifier,
+  accessToken: string,
+  signal: AbortSignal,
+): Promise<AdditionalLogin> {
+  const { providerId, issuer, sub, claims } = await verifier.verify(accessToken, signal)
+  return { providerId, issuer, sub, claims, accessToken }
+}
+
+/** Who asks, as the plugin of a service is told: access tokens only where its settings pass them on. */
+export function pluginCallerOf(
+  caller: Caller,
+  { passesAccessToken }: Pick<Service, 'passesAccessToken'>,
+): PluginCaller {
+  const { issuer, sub } = identityKeyOf(caller)
+  if (caller.kind === 'possession')
+    return { issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }
+  const pass = (text: string | undefined): string | undefined =>
+    passesAccessToken ? text : undefined
+  return {
+    issuer,
+    sub,
+    claims: caller.token.claims,
+    accessToken: pass(caller.accessToken),
+    additionalLogins: caller.additionalLogins.map((login) => ({
+      ...login,
+      accessToken: pass(login.accessToken),
+    })),
+  }
 }
 
 /** @throws {TtsError} `access_denied`, check `delegation_identity`, when a token speaks for somebody else */

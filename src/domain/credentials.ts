@@ -1,10 +1,12 @@
 /** What was issued: listed, shown and revoked, by its owner (with a token) or by the operator (on the command line). */
 import { revocationReasons } from '../../ca/crl.ts'
+import type { PluginCaller } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
 import type { CrlKeeper } from './crl-keeper.ts'
 import type { EndEntityKeeper } from './end-entities.ts'
+import { issueError } from './issue-errors.ts'
 import type {
   CredentialFilter,
   CredentialView,
@@ -14,12 +16,14 @@ import type {
   RevocationReason,
   Store,
 } from './records.ts'
+import type { Service } from './service.ts'
 
 export interface CredentialsDependencies {
   readonly store: Store
   readonly verifier: TokenVerifier
   readonly endEntities: Pick<EndEntityKeeper, 'forget'>
   readonly crls: Pick<CrlKeeper, 'current'>
+  readonly services: ReadonlyMap<string, Pick<Service, 'plugin'>>
   readonly now: () => Date
 }
 
@@ -64,38 +68,47 @@ export async function showOwnCredential(
   return credential
 }
 
+/** Who asks for a revocation, of what and why. */
+export interface RevocationAsked {
+  readonly id: string
+  /** Undefined: the operator, who may revoke any. */
+  readonly identity: Identity | undefined
+  /** Who asks, as plugins that know identities are told; undefined: what is on record of the credential's owner. */
+  readonly caller?: PluginCaller
+  readonly reason: RevocationReason
+  readonly origin: Origin
+  readonly signal: AbortSignal
+  readonly log: Log
+  /** Drop the record of a plugin's credential whose service is no more configured. */
+  readonly dropOrphan?: boolean
+}
+
 /**
- * Revokes a credential: its EEC goes on the CRL, and with it dies everything that stands on that EEC. The new CRL is made
- * before this answers.
+ * Revokes a credential. X.509: its EEC goes on the CRL, and with it dies everything that stands on that EEC; the new CRL is
+ * made before this answers. SSH: it is on the next KRL. Of a plugin: the plugin takes it back, and when that fails the
+ * record stays.
  *
- * @param request.identity who asks; undefined for the operator, who may revoke any
- * @throws {TtsError} `not_found`, also when it is somebody else's
+ * @throws {TtsError} `not_found`, also when it is somebody else's; `conflict`, check `service_gone`; `plugin_failed`,
+ *   `access_denied` (the plugin refuses), `overloaded`
  */
 export async function revokeCredential(
-  { store, endEntities, crls, now }: Omit<CredentialsDependencies, 'verifier'>,
-  request: {
-    readonly id: string
-    readonly identity: Identity | undefined
-    readonly reason: RevocationReason
-    readonly origin: Origin
-    readonly log: Log
-  },
+  dependencies: Omit<CredentialsDependencies, 'verifier'>,
+  asked: RevocationAsked,
 ): Promise<Revocation> {
-  const { id, identity, reason, origin, log } = request
+  const { store, endEntities, crls } = dependencies
+  const { id, identity, reason, log } = asked
   const credential = await store.findCredential(id, identity?.id)
   if (!credential) throw noCredential()
-  const revocation = await store.revoke({
-    credentialId: id,
-    ...(identity ? { identityId: identity.id } : {}),
-    reason,
-    at: now(),
-    origin,
-  })
-  endEntities.forget(credential.identity.id)
+  const revocation = needsPlugin(credential)
+    ? await revokeByPlugin(dependencies, asked)
+    : await record(dependencies, asked)
+  const { endEntitySerial } = revocation
   log.info(
-    { event: 'credential.revoked', credential: id, serial: revocation.endEntitySerial, reason },
+    { event: 'credential.revoked', credential: id, serial: endEntitySerial, reason },
     'credential revoked',
   )
+  if (endEntitySerial === undefined) return revocation
+  endEntities.forget(credential.identity.id)
   try {
     await crls.current()
   } catch (error) {
@@ -110,6 +123,74 @@ export async function revokeCredential(
     )
   }
   return revocation
+}
+
+async function record(
+  { store, now }: Pick<CredentialsDependencies, 'store' | 'now'>,
+  { id, identity, reason, origin }: RevocationAsked,
+): Promise<Revocation> {
+  return store.revoke({
+    credentialId: id,
+    ...(identity ? { identityId: identity.id } : {}),
+    reason,
+    at: now(),
+    origin,
+  })
+}
+
+/** Certificates are revoked by what is on record; all else only its plugin can take back. */
+function needsPlugin({ endEntitySerial, sshSerial, pluginState }: CredentialView): boolean {
+  return endEntitySerial === undefined && sshSerial === undefined && pluginState !== undefined
+}
+
+const REVOCATION_WAIT_MS = 30_000
+
+async function revokeByPlugin(
+  dependencies: Omit<CredentialsDependencies, 'verifier'>,
+  asked: RevocationAsked,
+): Promise<Revocation> {
+  const { store, services } = dependencies
+  const inTurn = async (): Promise<Revocation> => {
+    // Looked at again: somebody else's revocation may just have ended, and a plugin takes a credential back once.
+    const credential = await store.findCredential(asked.id, asked.identity?.id)
+    if (!credential) throw noCredential()
+    const { revokedAt, serviceId, identity, pluginState } = credential
+    const plugin = services.get(serviceId)?.plugin
+    if (revokedAt === undefined) {
+      if (plugin?.revoke === undefined) requireDroppable(asked)
+      else {
+        const { signal } = asked
+        const caller = asked.caller ?? ownerOf(identity)
+        await plugin.revoke({ caller, signal }, pluginState ?? '').catch((error: unknown) => {
+          throw revocationError(asked, error)
+        })
+      }
+    }
+    return record(dependencies, asked)
+  }
+  return store.exclusively(`credential ${asked.id}`, inTurn, REVOCATION_WAIT_MS)
+}
+
+function requireDroppable({ dropOrphan }: RevocationAsked): void {
+  if (dropOrphan === true) return
+  throw new TtsError(
+    'conflict',
+    'the service of this credential is not there any more, so that its plugin cannot take it back',
+    { check: 'service_gone', remedy: 'watts.allow_dropping_credentials' },
+  )
+}
+
+function ownerOf({ issuer, sub }: Identity): PluginCaller {
+  return { issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }
+}
+
+function revocationError({ log, id }: RevocationAsked, error: unknown): TtsError {
+  const failure = issueError(error)
+  log.error(
+    { event: 'credential.revocation-failed', credential: id, err: error, check: failure.check },
+    'a plugin did not take a credential back',
+  )
+  return failure
 }
 
 /** @throws {TtsError} `invalid_request` for a reason that no CRL of ours says */

@@ -11,7 +11,7 @@ import { ledgerEntry } from './delegation-ledger.ts'
 import { type DelegationDependencies, refusedHere } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
 import { type DelegationRefresher, type Refreshed, TAKEN_BACK } from './delegation-refresh.ts'
-import { issueCredential, type CredentialRequest, type IssuedCredential } from './issue.ts'
+import { issueCredential, type CredentialRequest, type IssuedCertificate } from './issue.ts'
 import type { Origin } from './records.ts'
 
 export interface RenewalDependencies extends DelegationDependencies {
@@ -22,7 +22,7 @@ export interface RenewalDependencies extends DelegationDependencies {
 export type Wanted = Pick<CredentialRequest, 'parameters' | 'log'> & { readonly serviceId: string }
 
 export interface Renewal {
-  readonly credential: IssuedCredential
+  readonly credential: IssuedCertificate
   /** Until when there will be more. */
   readonly renewsUntil: Date
 }
@@ -120,7 +120,7 @@ interface Use {
   readonly delegation: Delegation
   readonly origin: Origin
   readonly wanted: Wanted
-  readonly credential: IssuedCredential
+  readonly credential: IssuedCertificate
 }
 
 async function noteUse(dependencies: RenewalDependencies, use: Use): Promise<void> {

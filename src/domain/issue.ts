@@ -3,9 +3,7 @@
  * (native HTTP, WaTTS, delegations, command line) calls it.
  */
 import { randomUUID } from 'node:crypto'
-import { z } from 'zod'
-import { CaError } from '../../ca/errors.ts'
-import { type Credential, PluginError } from '../../plugins/plugin.ts'
+import type { CredentialEntry } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import {
@@ -17,14 +15,18 @@ import {
   identityKeyOf,
   identityOf,
   parametersOf,
+  pluginCallerOf,
   requireMayUse,
   toolsFor,
 } from './callers.ts'
+import { withinCredentialLimit } from './credential-limit.ts'
+import { issueError } from './issue-errors.ts'
+import { readParameters } from './issue-parameters.ts'
 import type { IdentityLimiter } from './rate-limiter.ts'
 import type { AuditRecord, CredentialRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
-import { createWorkbench, type WorkbenchDependencies } from './workbench.ts'
+import { type BoundWorkbench, createWorkbench, type WorkbenchDependencies } from './workbench.ts'
 
 export interface IssueDependencies extends WorkbenchDependencies, CallerDependencies {
   readonly services: ReadonlyMap<string, Service>
@@ -45,25 +47,44 @@ export type CredentialRequest = Evidence & {
 }
 
 /** What is answered. */
-export interface IssuedCredential extends Credential {
+export interface IssuedCredential {
+  readonly kind: 'credential'
   readonly id: string
   readonly identity: Identity
   readonly serviceId: string
-  /** Serial number of the EEC, by whose revocation the credential dies. */
+  readonly entries: readonly CredentialEntry[]
+  /** When it ends by itself; undefined where the plugin does not say. */
+  readonly notAfter: Date | undefined
+  readonly warnings: readonly string[]
+  /** Serial number of the EEC, by whose revocation the credential dies; undefined: it holds no X.509 certificate. */
+  readonly endEntitySerial: string | undefined
+}
+
+/** A credential that is a certificate or a proxy. */
+export interface IssuedCertificate extends IssuedCredential {
+  readonly notAfter: Date
   readonly endEntitySerial: string
 }
 
+/** The plugin wants a login at another provider first; then the request is to be made again. */
+export interface LoginWanted {
+  readonly kind: 'login'
+  /** Id of the provider, as the plugin says. */
+  readonly provider: string
+  readonly message: string
+}
+
 /**
- * Decides on a request and issues what it asks for. When it answers, the record is durable; when it throws, the refusal is
- * on record and nothing was issued.
+ * Decides on a request and issues what it asks for. When it answers with a credential, the record is durable; when it
+ * throws, the refusal is on record and nothing was issued.
  *
  * @throws {TtsError} `invalid_token`, `insufficient_scope`, `access_denied`, `invalid_request`, `invalid_csr`,
- *   `limit_reached`, `not_found` (no such service), `provider_unavailable`, `store_unavailable`, `overloaded`
+ *   `limit_reached`, `not_found` (no such service), `plugin_failed`, `provider_unavailable`, `store_unavailable`, `overloaded`
  */
-export async function issueCredential(
+export async function issueOrAskLogin(
   dependencies: IssueDependencies,
   request: CredentialRequest,
-): Promise<IssuedCredential> {
+): Promise<IssuedCredential | LoginWanted> {
   let caller: Caller | undefined
   try {
     // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
@@ -72,6 +93,7 @@ export async function issueCredential(
     // 2. May they use this service? Default deny.
     const service = requireService(dependencies.services, serviceIdOf(request, caller))
     requireMayUse(service, caller)
+    requireEnabled(service)
     dependencies.limiter.check(identityKeyOf(caller))
 
     // 3. What do they ask? Checked before any key is made or any name is given.
@@ -81,12 +103,39 @@ export async function issueCredential(
     const identity = await identityOf(dependencies.subjects, caller)
 
     // 5. The plugin makes the credential, on a workbench that keeps to the service's bounds. 6. It is put on record.
-    return await makeAndRecord(dependencies, { request, caller, service, parameters, identity })
+    const grant = { request, caller, service, parameters, identity }
+    return await withinCredentialLimit(dependencies, grant, () =>
+      makeAndRecord(dependencies, grant),
+    )
   } catch (error) {
-    const refusal = asTtsError(error)
+    const refusal = issueError(error)
     await recordRefusal(dependencies, { request, caller, refusal })
     throw refusal
   }
+}
+
+/**
+ * The same for doors at which certificates and proxies are asked for.
+ *
+ * @throws {TtsError} as `issueOrAskLogin`
+ */
+export async function issueCredential(
+  dependencies: IssueDependencies,
+  request: CredentialRequest,
+): Promise<IssuedCertificate> {
+  const answer = await issueOrAskLogin(dependencies, request)
+  if (answer.kind === 'login') throw loginWanted()
+  const { notAfter, endEntitySerial } = answer
+  if (notAfter === undefined || endEntitySerial === undefined)
+    throw new TtsError('internal', 'the plugin made no certificate')
+  return { ...answer, notAfter, endEntitySerial }
+}
+
+/** The error of a request that needs a login, where there can be none. WaTTS's clients compare these words. */
+export function loginWanted(): TtsError {
+  return new TtsError('access_denied', 'login is required, please use the web interface', {
+    check: 'login',
+  })
 }
 
 interface Grant {
@@ -101,38 +150,24 @@ async function makeAndRecord(
   dependencies: IssueDependencies,
   grant: Grant,
   mayRetry = true,
-): Promise<IssuedCredential> {
+): Promise<IssuedCredential | LoginWanted> {
   const { request, caller, service, identity } = grant
-  const { origin } = request
-  const workbench = createWorkbench(dependencies, { identity, service, origin })
+  const { origin, signal } = request
+  const credentialId = randomUUID()
+  const forPlugin = pluginCallerOf(caller, service)
+  const about = { identity, service, origin, caller: forPlugin, credentialId, signal }
+  const workbench = createWorkbench(dependencies, about)
   const tools = toolsFor(caller, workbench, { service, now: dependencies.now })
-  const credential = await service.plugin.request(tools, grant.parameters)
-  const { endEntitySerial } = workbench
-  if (endEntitySerial === undefined)
+  const answer = await service.plugin.request(tools, grant.parameters)
+  if (answer.kind === 'login') return answer
+  const { endEntitySerial, sshSerial } = workbench
+  if (service.lifetimes !== undefined && endEntitySerial === undefined && sshSerial === undefined)
     throw new TtsError('internal', 'the plugin made no certificate')
-  const id = randomUUID()
-  const issuedAt = dependencies.now()
+  const { entries, notAfter, warnings, state } = answer
+  const issued = { entries, notAfter, warnings, identity, serviceId: service.id, endEntitySerial }
   try {
-    await dependencies.store.recordCredential(
-      {
-        id,
-        identityId: identity.id,
-        serviceId: service.id,
-        certificates: workbench.made,
-        endEntitySerial,
-        issuedAt,
-        notAfter: credential.notAfter,
-        clientId: clientOf(caller),
-        origin,
-        ...ancestryOf(caller),
-      },
-      auditLine(grant, {
-        event: 'credential.issued',
-        outcome: 'allowed',
-        at: issuedAt,
-        credentialId: id,
-      }),
-    )
+    const id = await recordCredential(dependencies, grant, { workbench, notAfter, state })
+    return { ...issued, kind: 'credential', id }
   } catch (error) {
     // The EEC in memory was revoked meanwhile, perhaps by another process: once more under a new one.
     if (!mayRetry || !(error instanceof TtsError) || error.check !== 'end_entity_revoked')
@@ -140,18 +175,83 @@ async function makeAndRecord(
     dependencies.endEntities.forget(identity.id)
     return makeAndRecord(dependencies, grant, false)
   }
+}
+
+/** What was made, and by which tools. */
+interface Made {
+  readonly workbench: BoundWorkbench
+  readonly notAfter: Date | undefined
+  readonly state: string | undefined
+}
+
+/** Puts a credential on record; answers its id, or that of the one which the plugin means again. */
+async function recordCredential(
+  dependencies: IssueDependencies,
+  grant: Grant,
+  made: Made,
+): Promise<string> {
+  const { request, caller, service, identity } = grant
+  const { notAfter, state: pluginState } = made
+  const { credentialId: id, endEntitySerial, sshSerial, made: certificates } = made.workbench
+  const issuedAt = dependencies.now()
+  const line = { outcome: 'allowed', at: issuedAt } as const
+  const record = {
+    id,
+    identityId: identity.id,
+    serviceId: service.id,
+    certificates,
+    endEntitySerial,
+    sshSerial,
+    pluginState,
+    issuedAt,
+    notAfter,
+    clientId: clientOf(caller),
+    origin: request.origin,
+    ...ancestryOf(caller),
+  }
+  const audit = auditLine(grant, { ...line, event: 'credential.issued', credentialId: id })
+  try {
+    await dependencies.store.recordCredential(record, audit)
+  } catch (error) {
+    const isDouble = error instanceof TtsError && error.check === 'duplicate_record'
+    if (!isDouble || pluginState === undefined) throw error
+    const same = await sameAgain(dependencies, grant, pluginState)
+    const again = { ...line, event: 'credential.given-again', credentialId: same }
+    await dependencies.store.recordAudit(auditLine(grant, again))
+    return same
+  }
   request.log.info(
     {
       event: 'credential.issued',
       credential: id,
       service: service.id,
       subject: identity.subject,
-      serials: workbench.made.map(({ serial }) => serial),
-      notAfter: credential.notAfter,
+      serials: certificates.map(({ serial }) => serial),
+      ...(sshSerial === undefined ? {} : { sshSerial }),
+      notAfter,
     },
     'credential issued',
   )
-  return { ...credential, id, identity, serviceId: service.id, endEntitySerial }
+  return id
+}
+
+/** The id of the credential that has this state already, where the service allows that. */
+async function sameAgain(
+  { store }: IssueDependencies,
+  { identity, service }: Grant,
+  state: string,
+): Promise<string> {
+  const key = { identityId: identity.id, serviceId: service.id, state }
+  const existing = service.allowsSameState ? await store.findCredentialByState(key) : undefined
+  if (existing !== undefined) return existing.id
+  throw new TtsError(
+    'plugin_failed',
+    'the service did not return a unique state, contact the administrator',
+    {
+      check: 'state',
+      remedy: `services.${service.id}.executable.allow_same_state, when the plugin means the credential that is there`,
+    },
+  )
 }
 
 /** By what the credential was renewed, for its record. */
@@ -173,79 +273,16 @@ function requireService(services: ReadonlyMap<string, Service>, id: string): Ser
   const service = services.get(id)
   if (!service)
     throw new TtsError('not_found', 'there is no service of this name', { check: 'service' })
-  if (!service.enabled) {
-    throw new TtsError('access_denied', 'the service you tried to use is disabled', {
-      check: 'enabled',
-      remedy: `services.${id}.enabled`,
-    })
-  }
   return service
 }
 
-function readParameters(service: Service, parameters: unknown): unknown {
-  const result = service.plugin.parameters.safeParse(parameters ?? {})
-  if (result.success) return result.data
-  throw new TtsError('invalid_request', parameterProblems(result.error), { check: 'parameters' })
-}
-
-function parameterProblems(error: z.ZodError): string {
-  return error.issues.slice(0, 5).map(parameterProblem).join('; ')
-}
-
-/** One problem. What the caller sent is not repeated: a token in the wrong place would end in the log and the audit trail. */
-function parameterProblem(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'unrecognized_keys') {
-    const known = issue.keys.filter((key) => /^[a-z_]{1,32}$/.test(key))
-    return known.length > 0
-      ? `there is no parameter ${known.slice(0, 5).join(', ')}`
-      : 'a parameter is not known; /openapi.json lists them'
-  }
-  const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
-  return `${where}${issue.code === 'invalid_union' ? unionProblem(issue) : issue.message}`
-}
-
-/** Of the alternatives that a value could have been, what the one says that has its type. */
-function unionProblem(issue: z.core.$ZodIssueInvalidUnion): string {
-  const problems = issue.errors.flat()
-  const telling = problems.find(({ code }) => code !== 'invalid_type') ?? problems[0]
-  return telling?.message ?? issue.message
-}
-
-/** Errors of the library and of plugins become ours here, and only here. */
-function asTtsError(error: unknown): TtsError {
-  if (error instanceof TtsError) return error
-  if (error instanceof PluginError) {
-    return new TtsError('invalid_request', error.message, { check: error.code, cause: error })
-  }
-  if (error instanceof CaError) {
-    switch (error.code) {
-      case 'malformed':
-      case 'bad_signature':
-      case 'weak_key':
-        return new TtsError('invalid_csr', error.message, { check: error.code, cause: error })
-      case 'too_large':
-        return new TtsError('payload_too_large', error.message, { check: error.code, cause: error })
-      case 'bad_request':
-        return new TtsError('invalid_request', error.message, { check: error.code, cause: error })
-      case 'bad_lifetime':
-        return new TtsError('internal', 'no certificate can be issued now', {
-          check: error.code,
-          remedy: "look at the CA certificate's life with `tts ca show`",
-          cause: error,
-        })
-      case 'bad_name':
-      case 'bad_authority':
-      case 'bad_proxy_file':
-      case 'self_check_failed':
-        return new TtsError('internal', 'no certificate can be issued now', {
-          check: error.code,
-          cause: error,
-        })
-      default:
-        return error.code satisfies never
-    }
-  }
-  return new TtsError('internal', 'something failed inside the service', { cause: error })
+function requireEnabled({ id, enabled, plugin }: Service): void {
+  if (enabled) return
+  const remedy = plugin.problem?.remedy ?? plugin.problem?.reason
+  throw new TtsError('access_denied', 'the service you tried to use is disabled', {
+    check: 'enabled',
+    remedy: remedy ?? `services.${id}.enabled`,
+  })
 }
 
 async function recordRefusal(
@@ -263,7 +300,7 @@ async function recordRefusal(
     code: refusal.code,
     check: refusal.check,
   }
-  const level = refusal.code === 'internal' ? 'error' : 'info'
+  const level = ['internal', 'plugin_failed'].includes(refusal.code) ? 'error' : 'info'
   const cause = refusal.cause === undefined ? {} : { err: refusal.cause }
   request.log[level]({ ...fields, ...cause, remedy: refusal.remedy }, refusal.message)
   const line = auditLine(refused, {

@@ -172,10 +172,11 @@ export function withinPredecessor(
   return {
     ...workbench,
     endEntity: () => Promise.reject(denied('service', 'only proxies have successors')),
+    sshCertificate: () => Promise.reject(denied('service', 'only proxies have successors')),
     proxy: (request) => {
       requireNoMoreRights(predecessor, request)
       const leftSeconds = Math.floor((predecessor.lastMoment.getTime() - now().getTime()) / 1000)
-      const wanted = request.lifetimeSeconds ?? service.lifetimes.defaultSeconds
+      const wanted = request.lifetimeSeconds ?? service.lifetimes?.defaultSeconds ?? leftSeconds
       return workbench.proxy({ ...request, lifetimeSeconds: Math.min(wanted, leftSeconds) })
     },
   }

@@ -81,11 +81,15 @@ export interface CredentialRecord {
   readonly serviceId: string
   /** The certificates that were made for this credential. */
   readonly certificates: readonly CertificateRecord[]
-  /** Serial of the EEC under which the credential stands and by whose revocation it dies. */
-  readonly endEntitySerial: string
+  /** Serial of the EEC under which the credential stands and by whose revocation it dies; undefined: it holds no X.509 certificate. */
+  readonly endEntitySerial: string | undefined
+  /** Serial number of an SSH certificate, decimal. */
+  readonly sshSerial: string | undefined
+  /** By what the plugin revokes it. One of a state for each identity and service, until it is revoked. */
+  readonly pluginState: string | undefined
   readonly issuedAt: Date
-  /** When the credential ends by itself. */
-  readonly notAfter: Date
+  /** When the credential ends by itself; undefined where the plugin did not say. */
+  readonly notAfter: Date | undefined
   /** The OAuth client that the token was issued to, when the token says so. */
   readonly clientId: string | undefined
   readonly origin: Origin
@@ -103,9 +107,11 @@ export interface CredentialView {
   readonly serviceId: string
   readonly identity: Identity
   readonly certificates: readonly CertificateRecord[]
-  readonly endEntitySerial: string
+  readonly endEntitySerial: string | undefined
+  readonly sshSerial: string | undefined
+  readonly pluginState: string | undefined
   readonly issuedAt: Date
-  readonly notAfter: Date
+  readonly notAfter: Date | undefined
   readonly clientId: string | undefined
   readonly origin: Origin
   readonly delegationId: string | undefined
@@ -154,6 +160,8 @@ export interface CredentialFilter {
   readonly serviceId?: string
   /** Only credentials that still live at this moment and are not revoked. */
   readonly activeAt?: Date
+  /** Without those that their owner took off the list. */
+  readonly listed?: true
   /** At most this many, newest first. Default 100, at most 1000. */
   readonly limit?: number
   /** Continue after the credential with this id (keyset paging). */
@@ -171,11 +179,26 @@ export interface RevocationRequest {
 
 export interface Revocation {
   readonly credentialId: string
-  readonly endEntitySerial: string
+  readonly endEntitySerial: string | undefined
   /** All credentials that died with the EEC, this one included. */
   readonly affectedCredentialIds: readonly string[]
   /** False when it had been revoked before: revocation is idempotent and keeps its first time and reason. */
   readonly newlyRevoked: boolean
+}
+
+/** An answer that waits to be picked up, once, by who asked for it. */
+export interface Pickup {
+  /** SHA-256 of the id in its address, hex. */
+  readonly idDigest: string
+  /** SHA-256 over issuer and sub of who may have it, hex. */
+  readonly ownerDigest: string
+}
+
+/** Answers that wait to be picked up, encrypted, for any replica to hand over. */
+export interface PickupRecords {
+  keep(pickup: Pickup, content: string, expiresAt: Date): Promise<void>
+  /** The content for the first who asks; undefined for anybody after, for somebody else, and when it is too late. */
+  take(pickup: Pickup, now: Date): Promise<string | undefined>
 }
 
 /**
@@ -213,7 +236,8 @@ export interface Store {
 
   /**
    * Records a credential, its certificates and its audit line; durable when the promise is fulfilled (group
-   * commit). Throws `conflict` with check `end_entity_revoked` when the EEC was revoked meanwhile: nothing of it is recorded then.
+   * commit). Throws `conflict` with check `end_entity_revoked` when the EEC was revoked meanwhile, with `duplicate_record` when
+   * the identity has a credential of this service and plugin state: nothing of it is recorded then.
    */
   recordCredential(credential: CredentialRecord, audit: AuditRecord): Promise<void>
   /** Records a decision that issued nothing. */
@@ -228,7 +252,29 @@ export interface Store {
     readonly outcome?: 'allowed' | 'refused'
   }): Promise<readonly AuditRecord[]>
 
-  /** Revokes the EEC under a credential, and so everything that stands on it. Throws `not_found`. */
+  /** The credential of a plugin's state that is not revoked. */
+  findCredentialByState(key: {
+    readonly identityId: string
+    readonly serviceId: string
+    readonly state: string
+  }): Promise<CredentialView | undefined>
+  /** How many listed credentials of the identity live at this moment, by service. */
+  countCredentials(identityId: string, activeAt: Date): Promise<ReadonlyMap<string, number>>
+  /** Takes a credential off its owner's list; it lives on. False when it is not there. */
+  forgetCredential(id: string, identityId: string, at: Date): Promise<boolean>
+  /** Serial numbers of the revoked SSH certificates that have not ended. */
+  revokedSshSerials(now: Date): Promise<readonly bigint[]>
+  /**
+   * Runs `work` while no other process does for this name.
+   *
+   * @throws TtsError `overloaded` with check `busy` when it takes longer than `waitMs` until it is its turn
+   */
+  exclusively<Answer>(name: string, work: () => Promise<Answer>, waitMs: number): Promise<Answer>
+
+  /**
+   * Revokes what is under a credential: its EEC, and so everything that stands on it; else the credential itself. Throws
+   * `not_found`.
+   */
   revoke(request: RevocationRequest): Promise<Revocation>
 
   latestCrl(): Promise<CrlRecord | undefined>
@@ -249,6 +295,7 @@ export interface Store {
   readonly delegations: DelegationRecords
   /** Sessions of the web page. */
   readonly sessions: SessionRecords
+  readonly pickups: PickupRecords
   /** Notes that a proof of possession was used; false when it had been. Remembered until `expiresAt` at least. */
   claimProof(digest: string, expiresAt: Date): Promise<boolean>
 

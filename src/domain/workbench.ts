@@ -4,7 +4,11 @@
  */
 import type { Authority } from '../../ca/authority.ts'
 import { fingerprint } from '../../ca/certificate.ts'
-import { type EndEntityProfile, issueEndEntity } from '../../ca/end-entity.ts'
+import {
+  type EndEntityProfile,
+  type EndEntityRequest,
+  issueEndEntity,
+} from '../../ca/end-entity.ts'
 import type { PublicKey } from '../../ca/key.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import { issueProxy } from '../../ca/proxy.ts'
@@ -15,12 +19,16 @@ import {
   serialFrom,
 } from '../../ca/serial.ts'
 import { nestedValidity } from '../../ca/validity.ts'
-import type { Workbench } from '../../plugins/plugin.ts'
+import type { SshAuthority } from '../../ca/ssh/authority.ts'
+import { issueSshUserCertificate } from '../../ca/ssh/user-certificate.ts'
+import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'
+import type { MadeSshCertificate, PluginCaller, Workbench } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { EndEntityKeeper } from './end-entities.ts'
 import type { KeyPool } from './key-pool.ts'
 import type { CertificateRecord, Identity, Origin } from './records.ts'
 import type { Service } from './service.ts'
+import { SSH_AUTHORITY_COMMENT } from './ssh.ts'
 import { subjectUri } from './subject.ts'
 
 export interface WorkbenchDependencies {
@@ -31,6 +39,8 @@ export interface WorkbenchDependencies {
   readonly randomBytes: (size: number) => Buffer
   readonly profile: EndEntityProfile
   readonly withSubjectUri: boolean
+  /** There when some service hands out SSH certificates. */
+  readonly sshAuthority: SshAuthority | undefined
 }
 
 /** A workbench, and what was made on it. */
@@ -38,41 +48,52 @@ export interface BoundWorkbench extends Workbench {
   readonly made: readonly CertificateRecord[]
   /** Serial of the EEC under which everything stands that was made; undefined while nothing was. */
   readonly endEntitySerial: string | undefined
+  /** Serial number of the SSH certificate that was made, decimal. */
+  readonly sshSerial: string | undefined
+}
+
+/** For whom and what a workbench is. */
+export interface WorkbenchGrant {
+  readonly identity: Identity
+  readonly service: Service
+  readonly origin: Origin
+  readonly caller: PluginCaller
+  readonly credentialId: string
+  readonly signal: AbortSignal
 }
 
 export function createWorkbench(
   dependencies: WorkbenchDependencies,
-  grant: { readonly identity: Identity; readonly service: Service; readonly origin: Origin },
+  grant: WorkbenchGrant,
 ): BoundWorkbench {
-  const { authority, endEntities, keyPool, now, randomBytes } = dependencies
-  const { identity, service, origin } = grant
+  const { authority, now, randomBytes } = dependencies
+  const { identity, service } = grant
+  const ssh = sshTools(dependencies, service)
   const made: CertificateRecord[] = []
   let endEntitySerial: string | undefined
-  // The chain of the file: intermediates, never the root, which relying parties must have from elsewhere.
-  const intermediates =
-    authority.chain.length > 0 ? [authority.certificate, ...authority.chain.slice(0, -1)] : []
-  const above = intermediates.map(({ der }) => der)
+  const above = intermediates(authority)
 
   return {
     made,
     get endEntitySerial() {
       return endEntitySerial
     },
-    privateKey: (kind) => keyPool.take(kind),
+    get sshSerial() {
+      return ssh.made?.serial.toString()
+    },
+    ...fixedTools(dependencies, grant),
+    sshCertificate: ssh.sshCertificate,
     async proxy({ publicKey, type, pathLength, lifetimeSeconds }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
-      const endEntity = await endEntities.hold(identity, seconds, origin)
+      const endEntity = await dependencies.endEntities.hold(identity, seconds, grant.origin)
       const validity = nestedValidity(now(), seconds, endEntity.certificate.validity)
       const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
       const der = await issueProxy(endEntity, { type, pathLength, publicKey, validity, serial })
       endEntitySerial = endEntity.certificate.serial
-      const subject = `${identity.subject}/CN=${serialDecimal(serial)}`
-      const issuerSerial = endEntitySerial
       made.push({
         ...about(der, serial, publicKey),
-        kind: 'proxy',
-        subject,
-        issuerSerial,
+        ...proxyFacts(identity, serial),
+        issuerSerial: endEntitySerial,
         ...validity,
       })
       return { der, chain: [endEntity.certificate.der, ...above], notAfter: validity.notAfter }
@@ -81,20 +102,13 @@ export function createWorkbench(
       const seconds = checkedLifetime(service, lifetimeSeconds)
       const validity = nestedValidity(now(), seconds, authority.certificate.validity)
       const serial = serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES)
-      const der = await issueEndEntity(authority, {
-        subject: parseSlashDn(identity.subject),
-        publicKey,
-        validity,
-        serial,
-        profile: dependencies.profile,
-        ...(dependencies.withSubjectUri ? subjectUri(identity) : {}),
-      })
+      const wanted = { publicKey, validity, serial }
+      const der = await issueEndEntity(authority, endEntityRequest(dependencies, identity, wanted))
       endEntitySerial = serial.toString('hex')
-      const { subject } = identity
       made.push({
         ...about(der, serial, publicKey),
         kind: 'eec',
-        subject,
+        subject: identity.subject,
         issuerSerial: undefined,
         ...validity,
       })
@@ -103,8 +117,78 @@ export function createWorkbench(
   }
 }
 
+function fixedTools(
+  { authority, keyPool, randomBytes }: WorkbenchDependencies,
+  { caller, credentialId, signal }: WorkbenchGrant,
+): Pick<
+  Workbench,
+  'caller' | 'credentialId' | 'signal' | 'randomBytes' | 'authorityChain' | 'privateKey'
+> {
+  return {
+    caller,
+    credentialId,
+    signal,
+    randomBytes,
+    authorityChain: [authority.certificate, ...authority.chain].map(({ der }) => der),
+    privateKey: (kind) => keyPool.take(kind),
+  }
+}
+
+interface SshTools extends Pick<Workbench, 'sshCertificate'> {
+  /** The certificate that was made; one for each credential. */
+  readonly made: MadeSshCertificate | undefined
+}
+
+function sshTools(
+  { sshAuthority, now, randomBytes }: WorkbenchDependencies,
+  service: Service,
+): SshTools {
+  let made: MadeSshCertificate | undefined
+  return {
+    get made() {
+      return made
+    },
+    async sshCertificate({ lifetimeSeconds, ...request }) {
+      if (sshAuthority === undefined || made !== undefined)
+        throw new TtsError('internal', 'no SSH certificate can be made here')
+      const seconds = checkedLifetime(service, lifetimeSeconds)
+      const wanted = { ...request, lifetimeSeconds: seconds, now: now(), randomBytes }
+      const { line, serial, notAfter } = await issueSshUserCertificate(sshAuthority, wanted)
+      const authorityLine = formatSshPublicKey(sshAuthority.publicKey, SSH_AUTHORITY_COMMENT)
+      made = { line, serial, notAfter, authorityLine }
+      return made
+    },
+  }
+}
+
+function endEntityRequest(
+  { profile, withSubjectUri }: WorkbenchDependencies,
+  identity: Identity,
+  wanted: Pick<EndEntityRequest, 'publicKey' | 'validity' | 'serial'>,
+): EndEntityRequest {
+  const subject = parseSlashDn(identity.subject)
+  return { ...wanted, subject, profile, ...(withSubjectUri ? subjectUri(identity) : {}) }
+}
+
+/** RFC 3820 section 3.4: the name of the EEC, and a CN of the proxy's own. */
+function proxyFacts(
+  identity: Identity,
+  serial: Buffer,
+): Pick<CertificateRecord, 'serial' | 'kind' | 'subject'> {
+  const subject = `${identity.subject}/CN=${serialDecimal(serial)}`
+  return { serial: serial.toString('hex'), kind: 'proxy', subject }
+}
+
+/** The chain of the file: intermediates, never the root, which relying parties must have from elsewhere. DER. */
+function intermediates({ certificate, chain }: Authority): readonly Buffer[] {
+  if (chain.length === 0) return []
+  return [certificate, ...chain.slice(0, -1)].map(({ der }) => der)
+}
+
 /** The lifetime asked for, within the service's bounds; too long is refused, so that nobody counts on days that are not there. */
 function checkedLifetime(service: Service, lifetimeSeconds: number | undefined): number {
+  if (service.lifetimes === undefined)
+    throw new TtsError('internal', `the plugin of the service ${service.id} makes no certificates`)
   const { defaultSeconds, maximumSeconds } = service.lifetimes
   if (lifetimeSeconds !== undefined && lifetimeSeconds > maximumSeconds) {
     throw new TtsError(

@@ -10,12 +10,6 @@ interface LaterKey {
 }
 
 export const laterKeys: readonly LaterKey[] = [
-  { path: 'services.*.plugin', value: 'executable', withParent: true },
-  { path: 'services.*.priority' },
-  { path: 'services.*.credential_limit' },
-  { path: 'services.*.authz.tooltip' },
-  { path: 'services.*.authz.hide' },
-  { path: 'providers.*.description' },
   { path: 'providers.*.login' },
   { path: 'relying_services' },
 ]

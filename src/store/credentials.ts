@@ -13,6 +13,7 @@ import {
   auditRow,
   certificateRow,
   credentialRow,
+  stateDigest,
   toCertificate,
   toIdentity,
   toOrigin,
@@ -53,10 +54,18 @@ export async function listCredentials(
     query = query.where('credentials.service_id', '=', storedText(filter.serviceId))
   }
   if (filter.activeAt !== undefined) {
+    const at = filter.activeAt.getTime()
     query = query
-      .where('credentials.not_after', '>', filter.activeAt.getTime())
+      .where((where) =>
+        where.or([
+          where('credentials.not_after', 'is', null),
+          where('credentials.not_after', '>', at),
+        ]),
+      )
       .where('revocations.serial', 'is', null)
+      .where('credentials.revoked_at', 'is', null)
   }
+  if (filter.listed === true) query = query.where('credentials.forgotten_at', 'is', null)
   if (filter.after !== undefined) {
     const { issued_at: issuedAt, id } = await findPlace(database, filter.after)
     query = query.where((where) =>
@@ -88,6 +97,76 @@ export async function findCredential(
   return view
 }
 
+/** The credential of a plugin's state that is not revoked. */
+export async function findCredentialByState(
+  database: Database,
+  key: { readonly identityId: string; readonly serviceId: string; readonly state: string },
+): Promise<CredentialView | undefined> {
+  const rows = await selectCredentials(database)
+    .where('credentials.identity_id', '=', storedText(key.identityId))
+    .where('credentials.service_id', '=', storedText(key.serviceId))
+    .where('credentials.state_digest', '=', stateDigest(key.state))
+    .where('credentials.revoked_at', 'is', null)
+    .execute()
+  const [view] = await toViews(database, rows)
+  return view
+}
+
+/** How many listed credentials live, by service. */
+export async function countCredentials(
+  { reads }: Database,
+  identityId: string,
+  activeAt: Date,
+): Promise<ReadonlyMap<string, number>> {
+  const rows = await reads
+    .selectFrom('credentials')
+    .leftJoin('revocations', 'revocations.serial', 'credentials.end_entity_serial')
+    .select(({ fn }) => ['service_id', fn.countAll<number>().as('count')])
+    .where('identity_id', '=', storedText(identityId))
+    .where((where) =>
+      where.or([where('not_after', 'is', null), where('not_after', '>', activeAt.getTime())]),
+    )
+    .where('revocations.serial', 'is', null)
+    .where('credentials.revoked_at', 'is', null)
+    .where('forgotten_at', 'is', null)
+    .groupBy('service_id')
+    .execute()
+  return new Map(rows.map((row) => [originalText(row.service_id), row.count]))
+}
+
+/** Takes a credential off its owner's list. */
+export async function forgetCredential(
+  { writes }: Database,
+  id: string,
+  { identityId, at }: { readonly identityId: string; readonly at: Date },
+): Promise<boolean> {
+  const forgotten = await writes
+    .updateTable('credentials')
+    .set({ forgotten_at: at.getTime() })
+    .where('id', '=', storedText(id))
+    .where('identity_id', '=', storedText(identityId))
+    .where('forgotten_at', 'is', null)
+    .returning('id')
+    .execute()
+  return forgotten.length > 0
+}
+
+/** Serial numbers of the revoked SSH certificates that have not ended. */
+export async function revokedSshSerials(
+  { reads }: Database,
+  now: Date,
+): Promise<readonly bigint[]> {
+  const rows = await reads
+    .selectFrom('credentials')
+    .select('ssh_serial')
+    .where('ssh_serial', 'is not', null)
+    .where('revoked_at', 'is not', null)
+    .where('not_after', '>', now.getTime())
+    .orderBy('revoked_at')
+    .execute()
+  return rows.map((row) => BigInt(row.ssh_serial ?? '0'))
+}
+
 /** The credential that a certificate was made for. */
 export async function findCredentialByCertificate(
   database: Database,
@@ -117,7 +196,7 @@ export function checkedLimit(limit: number = DEFAULT_LIMIT): number {
 
 type SelectedCredential = CredentialRow &
   Pick<IdentityRow, 'issuer' | 'sub' | 'subject' | 'comparable' | 'created_at'> & {
-    readonly revoked_at: number | null
+    readonly end_entity_revoked_at: number | null
     readonly reason: string | null
   }
 
@@ -143,7 +222,7 @@ function selectCredentials({
       'identities.subject',
       'identities.comparable',
       'identities.created_at',
-      'revocations.revoked_at',
+      'revocations.revoked_at as end_entity_revoked_at',
       'revocations.reason',
     ])
 }
@@ -171,22 +250,33 @@ async function toViews(
     database,
     rows.map((row) => row.id),
   )
-  return rows.map((row) => ({
+  return rows.map((row) => toView(row, certificates.get(row.id) ?? []))
+}
+
+function toView(
+  row: SelectedCredential,
+  certificates: readonly CertificateRecord[],
+): CredentialView {
+  const revokedAt = row.revoked_at ?? row.end_entity_revoked_at
+  const reason = row.revocation_reason ?? row.reason
+  return {
     id: originalText(row.id),
     serviceId: originalText(row.service_id),
     identity: toIdentity({ ...row, id: row.identity_id }),
-    certificates: certificates.get(row.id) ?? [],
-    endEntitySerial: originalText(row.end_entity_serial),
+    certificates,
+    endEntitySerial: originalOptional(row.end_entity_serial),
+    sshSerial: originalOptional(row.ssh_serial),
+    pluginState: originalOptional(row.plugin_state),
     issuedAt: new Date(row.issued_at),
-    notAfter: new Date(row.not_after),
+    notAfter: row.not_after === null ? undefined : new Date(row.not_after),
     clientId: originalOptional(row.client_id),
     origin: toOrigin(row),
     delegationId: originalOptional(row.delegation_id),
     renewedFrom: originalOptional(row.renewed_from),
     firstIssuedAt: row.first_issued_at === null ? undefined : new Date(row.first_issued_at),
-    revokedAt: row.revoked_at === null ? undefined : new Date(row.revoked_at),
-    revocationReason: (row.reason ?? undefined) as RevocationReason | undefined,
-  }))
+    revokedAt: revokedAt === null ? undefined : new Date(revokedAt),
+    revocationReason: (reason ?? undefined) as RevocationReason | undefined,
+  }
 }
 
 async function certificatesOf(

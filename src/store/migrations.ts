@@ -1,6 +1,7 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../errors.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
+import { addPluginCredentials } from './plugin-credential-schema.ts'
 import { addWebSessions } from './session-schema.ts'
 import { storeError } from './store-error.ts'
 import type { Database, DatabaseKind, Tables } from './tables.ts'
@@ -56,9 +57,6 @@ const columnTypes: Record<DatabaseKind, ColumnTypes> = {
 export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> {
   const types = columnTypes[kind]
   return {
-    '0004_web_sessions': {
-      up: (db: Kysely<Tables>) => addWebSessions(db, types),
-    },
     '0001_records': {
       up: async (db: Kysely<Tables>) => {
         await createIdentities(db, types)
@@ -71,6 +69,12 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0002_delegations': {
       up: (db: Kysely<Tables>) => addDelegations(db, types),
+    },
+    '0003_plugin_credentials': {
+      up: (db: Kysely<Tables>) => addPluginCredentials(db, kind, types),
+    },
+    '0004_web_sessions': {
+      up: (db: Kysely<Tables>) => addWebSessions(db, types),
     },
   }
 }

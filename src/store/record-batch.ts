@@ -19,7 +19,7 @@ export interface RecordEntry {
   readonly audit: readonly Insertable<AuditRow>[]
 }
 
-/** SQLite takes 32,766 variables in a statement, PostgreSQL 65,535; our widest table has 13 columns. */
+/** SQLite takes 32,766 variables in a statement, PostgreSQL 65,535; our widest table has 19 columns. */
 const ROWS_A_STATEMENT = 500
 
 /**
@@ -90,7 +90,7 @@ async function insertEntries(database: Database, entries: readonly RecordEntry[]
 /** The same transaction as its steps, with the statements written out: making them anew for each batch costs more than the inserts. */
 function transactionOf(entries: readonly RecordEntry[]): readonly TransactionStep[] {
   const credentials = entries.flatMap((entry) => entry.credentials)
-  const serials = new Set(credentials.map((credential) => credential.end_entity_serial))
+  const serials = endEntitySerialsOf(credentials)
   return [
     ...insertStep(
       'certificates',
@@ -146,7 +146,7 @@ async function refuseRevoked(
   transaction: Transaction<Tables>,
   credentials: readonly CredentialRow[],
 ): Promise<void> {
-  const serials = new Set(credentials.map((credential) => credential.end_entity_serial))
+  const serials = endEntitySerialsOf(credentials)
   if (serials.size === 0) return
   const revoked = await transaction
     .selectFrom('revocations')
@@ -156,13 +156,18 @@ async function refuseRevoked(
   if (revoked.length > 0) throw new RevokedEndEntities(revoked.map((row) => row.serial))
 }
 
+function endEntitySerialsOf(credentials: readonly CredentialRow[]): ReadonlySet<string> {
+  const serials = credentials.map((credential) => credential.end_entity_serial)
+  return new Set(serials.filter((serial) => serial !== null))
+}
+
 async function commitWithout(
   database: Database,
   entries: readonly RecordEntry[],
   revoked: ReadonlySet<string>,
 ): Promise<readonly (TtsError | undefined)[]> {
   const isRevoked = (entry: RecordEntry): boolean =>
-    entry.credentials.some((credential) => revoked.has(credential.end_entity_serial))
+    [...endEntitySerialsOf(entry.credentials)].some((serial) => revoked.has(serial))
   const live = entries.filter((entry) => !isRevoked(entry))
   const outcomes = live.length === 0 ? [] : await commitEntries(database, live)
   const outcomeOf = new Map(live.map((entry, index) => [entry, outcomes[index]]))

@@ -18,7 +18,8 @@ const OLD_CRLS = 10
 const CRL_LOCK = { space: 0x545453, object: 0x43524c }
 
 /**
- * Revokes the EEC under a credential, removes its held key and writes the audit line, in one transaction.
+ * Revokes what is under a credential and writes the audit line, in one transaction: its EEC, whose held key is removed; else
+ * the credential itself.
  *
  * @throws TtsError `not_found`
  */
@@ -29,6 +30,7 @@ export async function revoke(
   return await writes.transaction().execute(async (transaction) => {
     const credential = await findToRevoke(transaction, request)
     const serial = credential.end_entity_serial
+    if (serial === null) return await revokeAlone(transaction, request, credential)
     // Against records under way on PostgreSQL, whose foreign keys hold this row. SQLite has one writer at a time.
     await transaction
       .selectFrom('certificates')
@@ -62,8 +64,32 @@ export async function revoke(
   })
 }
 
+/** A credential of a plugin, or an SSH certificate: nothing else dies with it. */
+async function revokeAlone(
+  transaction: Transaction<Tables>,
+  request: RevocationRequest,
+  credential: CredentialToRevoke,
+): Promise<Revocation> {
+  const updated = await transaction
+    .updateTable('credentials')
+    .set({ revoked_at: request.at.getTime(), revocation_reason: request.reason })
+    .where('id', '=', storedText(request.credentialId))
+    .where('revoked_at', 'is', null)
+    .returning('id')
+    .execute()
+  const newlyRevoked = updated.length > 0
+  if (newlyRevoked)
+    await transaction.insertInto('audit').values(auditOf(request, credential)).execute()
+  return {
+    credentialId: request.credentialId,
+    endEntitySerial: undefined,
+    affectedCredentialIds: [request.credentialId],
+    newlyRevoked,
+  }
+}
+
 interface CredentialToRevoke {
-  readonly end_entity_serial: string
+  readonly end_entity_serial: string | null
   readonly service_id: string
   readonly issuer: string
   readonly sub: string

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Insertable, Selectable } from 'kysely'
 import type {
   AuditRecord,
@@ -69,15 +70,26 @@ export function credentialRow(credential: CredentialRecord): CredentialRow {
     id: storedText(credential.id),
     identity_id: storedText(credential.identityId),
     service_id: storedText(credential.serviceId),
-    end_entity_serial: storedText(credential.endEntitySerial),
+    end_entity_serial: storedOptional(credential.endEntitySerial),
     issued_at: credential.issuedAt.getTime(),
-    not_after: credential.notAfter.getTime(),
+    not_after: credential.notAfter?.getTime() ?? null,
     client_id: storedOptional(credential.clientId),
     ...originColumns(credential.origin),
     delegation_id: storedOptional(credential.delegationId),
     renewed_from: storedOptional(credential.renewedFrom),
     first_issued_at: credential.firstIssuedAt?.getTime() ?? null,
+    plugin_state: storedOptional(credential.pluginState),
+    state_digest: credential.pluginState === undefined ? null : stateDigest(credential.pluginState),
+    ssh_serial: storedOptional(credential.sshSerial),
+    revoked_at: null,
+    revocation_reason: null,
+    forgotten_at: null,
   }
+}
+
+/** What a plugin's state is found by. */
+export function stateDigest(state: string): string {
+  return createHash('sha256').update(state, 'utf8').digest('hex')
 }
 
 /** The row for a line of the audit trail. */

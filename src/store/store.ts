@@ -1,10 +1,15 @@
 import type { StoreSettings } from '../config/store-schema.ts'
 import type { Store } from '../domain/records.ts'
+import { TtsError } from '../errors.ts'
 import {
+  countCredentials,
   credentialEntry,
   findCredential,
   findCredentialByCertificate,
+  findCredentialByState,
+  forgetCredential,
   listCredentials,
+  revokedSshSerials,
 } from './credentials.ts'
 import { withinDeadline } from './deadline.ts'
 import { delegationRecords } from './delegation-records.ts'
@@ -13,6 +18,7 @@ import { GroupCommit } from './group-commit.ts'
 import { ensureIdentity, findIdentity } from './identities.ts'
 import type { MasterKeys } from './master-keys.ts'
 import { migrate } from './migrations.ts'
+import { pickupRecords } from './pickups.ts'
 import { openPostgres } from './postgres.ts'
 import { commitEntries, type RecordEntry } from './record-batch.ts'
 import { checkMasterKeys, reencryptKeys } from './reencryption.ts'
@@ -101,6 +107,13 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     findCredential: (id, identityId) => ask(() => findCredential(database, id, identityId)),
     findCredentialByCertificate: (serial) =>
       ask(() => findCredentialByCertificate(database, serial)),
+    findCredentialByState: (key) => ask(() => findCredentialByState(database, key)),
+    countCredentials: (identityId, activeAt) =>
+      ask(() => countCredentials(database, identityId, activeAt)),
+    forgetCredential: (id, identityId, at) =>
+      ask(() => forgetCredential(database, id, { identityId, at })),
+    revokedSshSerials: (at) => ask(() => revokedSshSerials(database, at)),
+    exclusively: (name, work, waitMs) => exclusively(database, work, { name, waitMs }),
     listAudit: (filter) => ask(() => listAudit(database, filter)),
     revoke: (request) => ask(() => revoke(database, request)),
     latestCrl: () => ask(() => latestCrl(database)),
@@ -108,10 +121,37 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     createCrl: (keepAfter, build) => ask(() => createCrl(database, keepAfter, build)),
     delegations: delegationRecords(database, masterKeys, ask),
     sessions: sessionRecords(database, masterKeys, ask),
+    pickups: pickupRecords(database, masterKeys, { ask, now }),
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),
     reencryptKeys: () => ask(() => reencryptKeys(database, masterKeys), UNBOUNDED),
+  }
+}
+
+/** Not one question with a deadline: the work has deadlines of its own. */
+async function exclusively<Answer>(
+  { locks }: Database,
+  work: () => Promise<Answer>,
+  { name, waitMs }: { readonly name: string; readonly waitMs: number },
+): Promise<Answer> {
+  let begun = false
+  try {
+    return await locks.run(
+      name,
+      () => {
+        begun = true
+        return work()
+      },
+      waitMs,
+    )
+  } catch (error) {
+    if (begun || (error instanceof TtsError && error.code !== 'overloaded')) throw error
+    if (!(error instanceof TtsError)) throw storeError(error)
+    throw new TtsError('overloaded', 'another request for the same is under way', {
+      check: 'busy',
+      retryAfterSeconds: 5,
+    })
   }
 }
 

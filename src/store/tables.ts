@@ -20,6 +20,7 @@ export interface Tables {
   readonly web_sessions: WebSessionRow
   readonly delegation_events: DelegationEventRow
   readonly used_proofs: { readonly digest: string; readonly expires_at: number }
+  readonly pickups: PickupRow
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -81,9 +82,10 @@ export interface CredentialRow {
   readonly id: string
   readonly identity_id: string
   readonly service_id: string
-  readonly end_entity_serial: string
+  /** NULL: it holds no X.509 certificate. */
+  readonly end_entity_serial: string | null
   readonly issued_at: number
-  readonly not_after: number
+  readonly not_after: number | null
   readonly client_id: string | null
   readonly request_id: string
   readonly address: string
@@ -91,6 +93,25 @@ export interface CredentialRow {
   readonly delegation_id: string | null
   readonly renewed_from: string | null
   readonly first_issued_at: number | null
+  readonly plugin_state: string | null
+  /** SHA-256 of the state: an index has no room for long ones. */
+  readonly state_digest: string | null
+  /** Decimal. */
+  readonly ssh_serial: string | null
+  /** Of a credential without an EEC. */
+  readonly revoked_at: number | null
+  readonly revocation_reason: string | null
+  /** When its owner took it off the list. */
+  readonly forgotten_at: number | null
+}
+
+/** An answer that waits to be picked up. */
+export interface PickupRow {
+  readonly id_digest: string
+  readonly owner_digest: string
+  readonly expires_at: number
+  readonly master_key_id: string
+  readonly sealed: Uint8Array
 }
 
 /** A revoked EEC. */

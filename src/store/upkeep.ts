@@ -24,6 +24,7 @@ export async function prune(database: Database, now: Date, auditBefore: Date): P
   await writes.deleteFrom('end_entity_keys').where('not_after', '<=', now.getTime()).execute()
   await writes.deleteFrom('web_sessions').where('ends_at', '<=', now.getTime()).execute()
   await writes.deleteFrom('used_proofs').where('expires_at', '<=', now.getTime()).execute()
+  await writes.deleteFrom('pickups').where('expires_at', '<=', now.getTime()).execute()
   await pruneTrail(database, 'audit', auditBefore)
   await pruneTrail(database, 'delegation_events', auditBefore)
   await writes

@@ -32,6 +32,7 @@ const statuses = {
   limit_reached: 429,
   configuration: 500,
   internal: 500,
+  plugin_failed: 502,
   provider_unavailable: 503,
   store_unavailable: 503,
   overloaded: 503,

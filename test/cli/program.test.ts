@@ -72,6 +72,9 @@ describe('help', () => {
       'master-key rotate',
       'import-watts',
       'plugin test',
+      'ssh-ca init',
+      'ssh-ca show',
+      'ssh-ca krl',
     ])
   })
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Environment, loadConfiguration } from '../../src/config/load.ts'
 import { createServices } from '../../src/domain/service.ts'
+import { createLog } from '../../src/log.ts'
 import { TtsError } from '../../src/errors.ts'
 
 let directory = ''
@@ -373,7 +374,10 @@ describe('secrets in files', () => {
 describe('lifetimes that belong together', () => {
   async function services(yaml: string) {
     const { configuration } = await load(yaml)
-    return createServices(configuration.services, configuration.ca.end_entity_lifetime_seconds)
+    return createServices(configuration.services, {
+      endEntityLifetimeSeconds: configuration.ca.end_entity_lifetime_seconds,
+      log: createLog({ level: 'silent', name: 'test' }),
+    })
   }
 
   test('defaults', async () => {

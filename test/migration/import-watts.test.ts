@@ -505,18 +505,6 @@ describe('rules', () => {
 describe('keys that this version does not know', () => {
   const provider = { issuer: 'https://i.org/', accept_missing_audience: true }
   const samples: Record<string, Tree> = {
-    'services.*.plugin': {
-      services: { s: { plugin: 'executable', executable: { command: ['/p'] } } },
-    },
-    'services.*.priority': { services: { s: { plugin: 'x509-proxy', priority: 1 } } },
-    'services.*.credential_limit': {
-      services: { s: { plugin: 'x509-proxy', credential_limit: 1 } },
-    },
-    'services.*.authz.tooltip': {
-      services: { s: { plugin: 'x509-proxy', authz: { tooltip: 't' } } },
-    },
-    'services.*.authz.hide': { services: { s: { plugin: 'x509-proxy', authz: { hide: true } } } },
-    'providers.*.description': { providers: { p: { ...provider, description: 'd' } } },
     'providers.*.login': { providers: { p: { ...provider, login: { scopes: ['openid'] } } } },
     relying_services: { relying_services: {} },
   }

@@ -34,6 +34,8 @@ async function recordForEver(): Promise<never> {
         serviceId: 'proxy',
         certificates: [certificate],
         endEntitySerial,
+        sshSerial: undefined,
+        pluginState: undefined,
         issuedAt: at,
         notAfter: at,
         clientId: undefined,

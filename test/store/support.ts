@@ -150,6 +150,8 @@ export function credential(
     serviceId: 'proxy',
     certificates: [certificate({ issuerSerial: endEntitySerial })],
     endEntitySerial,
+    sshSerial: undefined,
+    pluginState: undefined,
     issuedAt: NOW,
     notAfter: new Date(NOW.getTime() + DAY_MS),
     clientId: 'client-1',

@@ -1,0 +1,57 @@
+/** The plugin `executable`: a program that speaks the WaTTS protocol, one for each service. */
+import { z } from 'zod'
+import { fitsSomeSet } from '../parameters.ts'
+import type { Plugin } from '../plugin.ts'
+import { createExecutablePlugin, type ExecutablePlugin } from './executable-plugin.ts'
+import type { PluginLog } from './runner.ts'
+import type { ExecutableSettings } from './settings.ts'
+
+/** How long the start waits for a program to say what it takes. */
+const START_MS = 30_000
+
+type Parameters = Readonly<Record<string, unknown>>
+
+/**
+ * Starts the program's plugin; one that cannot be used says so in `problem`.
+ *
+ * @param service id of the service, for the log
+ */
+export async function startExecutable(
+  service: string,
+  settings: ExecutableSettings,
+  { log }: { readonly log: PluginLog },
+): Promise<Plugin> {
+  const executable = createExecutablePlugin(service, settings, { log })
+  const late = AbortSignal.timeout(START_MS)
+  await executable.start(late).catch((error: unknown) => {
+    if (!late.aborted) throw error
+  })
+  return asPlugin(executable, settings)
+}
+
+function asPlugin(executable: ExecutablePlugin, settings: ExecutableSettings): Plugin {
+  const { status } = executable
+  const parameterSets = status.state === 'ready' ? status.parameterSets : []
+  // The words that clients of WaTTS compare.
+  const error = 'invalid parameter have been passed'
+  const plugin: Plugin<z.ZodType<Parameters>> = {
+    id: 'executable',
+    description: 'A credential that a program of this site makes',
+    // As long again: others may be in the queue before.
+    patienceSeconds: 2 * settings.timeout_seconds,
+    parameters: z.custom<Parameters>((given) => isObjectOf(given, parameterSets), { error }),
+    parameterSets,
+    ...(status.state === 'disabled'
+      ? { problem: { reason: status.reason, remedy: status.remedy } }
+      : {}),
+    request: ({ caller, signal }, parameters) => executable.request(caller, parameters, signal),
+    revoke: ({ caller, signal }, state) => executable.revoke(caller, state, signal),
+  }
+  return plugin
+}
+
+/** Keys only are checked: values may be any JSON and reach the program as they are. */
+function isObjectOf(given: unknown, sets: Plugin['parameterSets']): boolean {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return false
+  return fitsSomeSet(sets, Object.keys(given))
+}
