@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import {
   chmodSync,
   existsSync,
@@ -15,6 +16,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { toPem } from '../../ca/pem.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
 import { TtsError } from '../../src/errors.ts'
 import { doorSettings, makeHeldProxy, standInKeeper, testDoor } from '../certcache/door-support.ts'
@@ -69,6 +71,13 @@ const answers =
   (status: number, body: string | Buffer, headers: Record<string, string> = {}): RequestListener =>
   (_request, response) =>
     void response.writeHead(status, headers).end(body)
+
+/** The certificate with another last byte of its signature. */
+function forged(certificate: string): string {
+  const der = new X509Certificate(certificate).raw
+  der.writeUInt8(der.readUInt8(der.length - 1) ^ 1, der.length - 1)
+  return toPem('CERTIFICATE', der)
+}
 
 test('there are shells to try it in', () => {
   expect(shells.map(({ shell }) => shell)).toEqual(expect.arrayContaining(['dash', 'bash']))
@@ -353,6 +362,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
           certificate + ecKey.toString() + above.join(''),
           'the private key in it belongs to another certificate',
         ],
+        [forged(certificate) + key + above.join(''), 'do not belong together'],
         [certificate + key + blocks(other).slice(2).join(''), 'do not belong together'],
       ] as const) {
         fresh()
@@ -465,7 +475,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       fresh()
       const keeper = standInKeeper()
       const { url } = await door(keeper, { settings: guarded() })
-      const started = startShell([...shell, getProxyScript], {
+      // Of whoever has no umask.
+      const text = `umask 0; exec ${shell.join(' ')} ${getProxyScript}`
+      const started = startShell([...shell, '-c', text], {
         env: environment(url, { ...secretFile(), CERTCACHE_WORKER_WAIT: '20' }),
       })
       await expect.poll(() => keeper.obtained.count, { timeout: 10_000 }).toBe(1)
@@ -478,6 +490,10 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
             return ''
           }
         })
+      const [room = ''] = readdirSync(path('out'))
+      expect(statSync(path(`out/${room}`)).mode & 0o777).toBe(0o700)
+      for (const name of readdirSync(path(`out/${room}`)))
+        expect([name, statSync(path(`out/${room}/${name}`)).mode & 0o777]).toEqual([name, 0o600])
       keeper.put(proxy)
       expect((await started.ended).code).toBe(0)
       expect(
@@ -504,6 +520,16 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       const run = await get(url, secretFile(text))
       expect(run.code).toBe(code)
       expect(run.err).not.toContain(SECRET)
+    })
+
+    test('in the URL, as old set-ups have it', async () => {
+      fresh()
+      const secret = 'of-letters-and-digits-1'
+      const keeper = standInKeeper()
+      keeper.put(proxy)
+      const { url } = await door(keeper, { settings: doorSettings({ access: { secret } }) })
+      const run = await get(url.replace('http://', `http://${secret}@`))
+      expect(run).toEqual({ code: 0, out: `${out()}\n`, err: '' })
     })
 
     test.for([
