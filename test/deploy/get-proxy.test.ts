@@ -22,7 +22,14 @@ import { TtsError } from '../../src/errors.ts'
 import { doorSettings, makeHeldProxy, standInKeeper, testDoor } from '../certcache/door-support.ts'
 import { makeCredential } from '../support/authority.ts'
 import { findProgram } from '../support/grid-tools.ts'
-import { getProxyScript, runShell, type ShellRun, shells, startShell } from './shells.ts'
+import {
+  deployDirectory,
+  getProxyScript,
+  runShell,
+  type ShellRun,
+  shells,
+  startShell,
+} from './shells.ts'
 
 const SECRET = `made-"for"-this\\run-${process.pid}-${Date.now().toString(36)}`
 
@@ -83,8 +90,10 @@ test('there are shells to try it in', () => {
   expect(shells.map(({ shell }) => shell)).toEqual(expect.arrayContaining(['dash', 'bash']))
 })
 
-test.skipIf(findProgram('shellcheck') === undefined)('shellcheck has nothing to say', () => {
-  execFileSync('shellcheck', ['-s', 'sh', getProxyScript], { stdio: 'pipe' })
+const shellcheck = findProgram('shellcheck')
+test.skipIf(shellcheck === undefined)('shellcheck has nothing to say', () => {
+  const start = `${deployDirectory}/htcondor/start-glidein.sh`
+  execFileSync(shellcheck ?? '', ['-s', 'sh', getProxyScript, start], { stdio: 'pipe' })
 })
 
 describe.for(shells)('in $shell', ({ words: shell }) => {
