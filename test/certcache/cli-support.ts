@@ -1,5 +1,5 @@
 /** The command line of certcache in this process, over a stand-in keeper. */
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCertcacheProgram, runCertcache } from '../../src/certcache/cli/program.ts'
@@ -83,7 +83,10 @@ export function startCertcache(
     logDestination: { write: (line) => void (texts.log += line) },
   }
   const program = createCertcacheProgram(surroundings, '0.0.0-test')
-  const ended = runCertcache(program, words, surroundings).then((code) => exitCode ?? code)
+  const ended = runCertcache(program, words, surroundings).then((code) => {
+    if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })
+    return exitCode ?? code
+  })
   return {
     ended,
     out: () => texts.out,
