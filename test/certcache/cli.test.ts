@@ -273,7 +273,7 @@ describe('status', () => {
   const at = (date: Date, seconds: number) => () => new Date(date.getTime() + seconds * 1000)
 
   test('of a running certcache, on one screen', async () => {
-    const now = at(proxy.obtainedAt, 3600)
+    const now = at(proxy.obtainedAt, 1800)
     const { url } = await serve([], { now })
     const run = await runToItsEnd(['status', '--url', url], { now })
     const day = (date: Date): string => date.toISOString().slice(0, 16).replace('T', ' ')
@@ -285,7 +285,7 @@ describe('status', () => {
 proxy        : gwms_proxy
 subject      : ${proxy.subject}
 valid until  : ${day(proxy.notAfter)} UTC, in 3 days 23 hours
-obtained     : ${day(proxy.obtainedAt)} UTC, 1 hour ago
+obtained     : ${day(proxy.obtainedAt)} UTC, 30 minutes ago
 attempts     : 1 succeeded, 0 failed
 
 renewal by   : delegation d-1
