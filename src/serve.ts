@@ -55,6 +55,8 @@ export async function serve(
         userNamespace: core.endEntityBase,
       }),
       limits: configuration.limits,
+      watts: configuration.watts,
+      publicUrl: configuration.listen.public_url,
       trustedProxies: configuration.listen.trusted_proxies,
       stopping: () => stopping,
     }

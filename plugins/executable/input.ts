@@ -5,7 +5,7 @@ import type { PluginCaller } from '../plugin.ts'
 export type PluginAction = 'parameter' | 'request' | 'revoke'
 
 /** The version of the protocol; watts-plugin-tester knows this one. */
-const WATTS_VERSION = '1.0.0'
+export const WATTS_VERSION = '1.0.0'
 
 /** Claims about a token rather than about its person; WaTTS keeps them to itself. */
 const TOKEN_CLAIMS: ReadonlySet<string> = new Set(

@@ -9,6 +9,7 @@ import type { IssueDependencies } from '../domain/issue.ts'
 import { createRateLimiter } from '../domain/rate-limiter.ts'
 import type { TrustAnchors } from '../domain/trust-anchors.ts'
 import type { LimitsSettings } from '../config/schema.ts'
+import type { WattsSettings } from '../config/watts-schema.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { authorityRoutes } from './authority.ts'
@@ -20,6 +21,9 @@ import { sendProblem, toTtsError } from './problem.ts'
 import { contextOf, requestContext, routeName } from './request.ts'
 import { sshAuthorityRoutes } from './ssh-authority.ts'
 import { successorRoutes } from './successor.ts'
+import { sendWattsError } from './watts/answers.ts'
+import type { WattsSessions } from './watts/caller.ts'
+import { wattsRoutes } from './watts/routes.ts'
 
 export interface AppDependencies {
   readonly log: Logger
@@ -30,6 +34,11 @@ export interface AppDependencies {
   readonly delegations: RenewalDependencies
   readonly trustAnchors: TrustAnchors
   readonly limits: LimitsSettings
+  readonly watts: WattsSettings
+  /** The sessions of the web page, whose cookies the WaTTS API takes; undefined where there is no page. */
+  readonly wattsSessions?: WattsSessions
+  /** URL under which clients reach the service, where it is configured. */
+  readonly publicUrl: string | undefined
   readonly trustedProxies: readonly string[]
   readonly stopping: () => boolean
 }
@@ -49,6 +58,7 @@ export function createApp(dependencies: AppDependencies): Express {
   const { sshAuthority } = issuing
   if (sshAuthority !== undefined)
     app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority }))
+  addWattsRoutes(app, dependencies)
   addPublicRoutes(app, dependencies)
   const openApi = createOpenApi(issuing.services)
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
@@ -95,6 +105,21 @@ function createShell(dependencies: AppDependencies): Express {
     }),
   )
   return app
+}
+
+/** Before all middleware that looks at Express's own routes: WaTTS's paths have an order of checks of their own. */
+function addWattsRoutes(app: Express, dependencies: AppDependencies): void {
+  const { limits, watts, wattsSessions } = dependencies
+  app.use(
+    '/api',
+    wattsRoutes({
+      ...dependencies,
+      settings: watts,
+      sessions: wattsSessions,
+      requestTimeoutMs: limits.request_timeout_seconds * 1000,
+      maxBodyBytes: limits.body_bytes,
+    }),
+  )
 }
 
 function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
@@ -154,7 +179,7 @@ function nothingHere(paths: typeof methodsByPath): RequestHandler {
 
 function problems(metrics: Metrics): ErrorRequestHandler {
   // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
-  return function problems(error: unknown, _request, response, next) {
+  return function problems(error: unknown, request, response, next) {
     const failure = toTtsError(error)
     metrics.refused(failure.code, failure.check)
     const { id, log } = contextOf(response)
@@ -164,6 +189,7 @@ function problems(metrics: Metrics): ErrorRequestHandler {
     }
     if (failure.code === 'internal')
       log.error({ event: 'request.failed', err: error }, 'a request failed')
-    sendProblem(response, failure, id)
+    if (request.originalUrl.startsWith('/api/')) sendWattsError(response, failure)
+    else sendProblem(response, failure, id)
   }
 }

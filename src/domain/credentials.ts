@@ -23,7 +23,7 @@ export interface CredentialsDependencies {
   readonly verifier: TokenVerifier
   readonly endEntities: Pick<EndEntityKeeper, 'forget'>
   readonly crls: Pick<CrlKeeper, 'current'>
-  readonly services: ReadonlyMap<string, Pick<Service, 'plugin'>>
+  readonly services: ReadonlyMap<string, Pick<Service, 'plugin' | 'deletion'>>
   readonly now: () => Date
 }
 
@@ -204,6 +204,7 @@ export function readReason(reason: unknown): RevocationReason {
   )
 }
 
-function noCredential(): TtsError {
+/** The error for a credential that is not there, or is somebody else's. */
+export function noCredential(): TtsError {
   return new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
 }

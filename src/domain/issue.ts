@@ -20,10 +20,11 @@ import {
   toolsFor,
 } from './callers.ts'
 import { withinCredentialLimit } from './credential-limit.ts'
+import { auditLine, recordRefusal, serviceIdOf } from './issue-audit.ts'
 import { issueError } from './issue-errors.ts'
 import { readParameters } from './issue-parameters.ts'
 import type { IdentityLimiter } from './rate-limiter.ts'
-import type { AuditRecord, CredentialRecord, Identity, Origin, Store } from './records.ts'
+import type { CredentialRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
 import { type BoundWorkbench, createWorkbench, type WorkbenchDependencies } from './workbench.ts'
@@ -85,6 +86,28 @@ export async function issueOrAskLogin(
   dependencies: IssueDependencies,
   request: CredentialRequest,
 ): Promise<IssuedCredential | LoginWanted> {
+  return decide(dependencies, request, (wanted) => wanted)
+}
+
+/**
+ * The same for clients that can show nobody a login.
+ *
+ * @throws {TtsError} as `issueOrAskLogin`; `access_denied`, check `login`
+ */
+export async function issueToClient(
+  dependencies: IssueDependencies,
+  request: CredentialRequest,
+): Promise<IssuedCredential> {
+  return decide(dependencies, request, () => {
+    throw loginWanted()
+  })
+}
+
+async function decide<Login>(
+  dependencies: IssueDependencies,
+  request: CredentialRequest,
+  onLogin: (wanted: LoginWanted) => Login,
+): Promise<IssuedCredential | Login> {
   let caller: Caller | undefined
   try {
     // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
@@ -104,9 +127,10 @@ export async function issueOrAskLogin(
 
     // 5. The plugin makes the credential, on a workbench that keeps to the service's bounds. 6. It is put on record.
     const grant = { request, caller, service, parameters, identity }
-    return await withinCredentialLimit(dependencies, grant, () =>
+    const answer = await withinCredentialLimit(dependencies, grant, () =>
       makeAndRecord(dependencies, grant),
     )
+    return answer.kind === 'login' ? onLogin(answer) : answer
   } catch (error) {
     const refusal = issueError(error)
     await recordRefusal(dependencies, { request, caller, refusal })
@@ -117,14 +141,13 @@ export async function issueOrAskLogin(
 /**
  * The same for doors at which certificates and proxies are asked for.
  *
- * @throws {TtsError} as `issueOrAskLogin`
+ * @throws {TtsError} as `issueToClient`
  */
 export async function issueCredential(
   dependencies: IssueDependencies,
   request: CredentialRequest,
 ): Promise<IssuedCertificate> {
-  const answer = await issueOrAskLogin(dependencies, request)
-  if (answer.kind === 'login') throw loginWanted()
+  const answer = await issueToClient(dependencies, request)
   const { notAfter, endEntitySerial } = answer
   if (notAfter === undefined || endEntitySerial === undefined)
     throw new TtsError('internal', 'the plugin made no certificate')
@@ -132,7 +155,7 @@ export async function issueCredential(
 }
 
 /** The error of a request that needs a login, where there can be none. WaTTS's clients compare these words. */
-export function loginWanted(): TtsError {
+function loginWanted(): TtsError {
   return new TtsError('access_denied', 'login is required, please use the web interface', {
     check: 'login',
   })
@@ -264,11 +287,6 @@ function ancestryOf(
   return { delegationId, renewedFrom, firstIssuedAt }
 }
 
-function serviceIdOf(request: CredentialRequest, caller: Caller | undefined): string {
-  if (request.serviceId !== undefined) return request.serviceId
-  return caller?.kind === 'possession' ? caller.predecessor.serviceId : ''
-}
-
 function requireService(services: ReadonlyMap<string, Service>, id: string): Service {
   const service = services.get(id)
   if (!service)
@@ -283,64 +301,4 @@ function requireEnabled({ id, enabled, plugin }: Service): void {
     check: 'enabled',
     remedy: remedy ?? `services.${id}.enabled`,
   })
-}
-
-async function recordRefusal(
-  dependencies: IssueDependencies,
-  refused: {
-    readonly request: CredentialRequest
-    readonly caller: Caller | undefined
-    readonly refusal: TtsError
-  },
-): Promise<void> {
-  const { request, caller, refusal } = refused
-  const fields = {
-    event: 'credential.refused',
-    service: serviceName(dependencies, serviceIdOf(request, caller)),
-    code: refusal.code,
-    check: refusal.check,
-  }
-  const level = ['internal', 'plugin_failed'].includes(refusal.code) ? 'error' : 'info'
-  const cause = refusal.cause === undefined ? {} : { err: refusal.cause }
-  request.log[level]({ ...fields, ...cause, remedy: refusal.remedy }, refusal.message)
-  const line = auditLine(refused, {
-    event: 'credential.refused',
-    outcome: 'refused',
-    at: dependencies.now(),
-    credentialId: undefined,
-  })
-  try {
-    await dependencies.store.recordAudit({
-      ...line,
-      serviceId: fields.service,
-      code: refusal.code,
-      check: refusal.check,
-      detail: refusal.message.slice(0, 500),
-    })
-  } catch (error) {
-    // The caller must learn of the refusal, not of the database's trouble; the log has both.
-    request.log.error({ event: 'audit.failed', err: error }, 'a refusal could not be put on record')
-  }
-}
-
-/** The service's id when there is one; what else a caller may have written there stays out of log and records. */
-function serviceName({ services }: IssueDependencies, serviceId: string): string {
-  return services.has(serviceId) ? serviceId : '(unknown)'
-}
-
-function auditLine(
-  { request, caller }: { readonly request: CredentialRequest; readonly caller: Caller | undefined },
-  line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,
-): AuditRecord {
-  const identity = caller && identityKeyOf(caller)
-  return {
-    ...line,
-    origin: request.origin,
-    issuer: identity?.issuer,
-    sub: identity?.sub,
-    serviceId: serviceIdOf(request, caller),
-    code: undefined,
-    check: undefined,
-    detail: undefined,
-  }
 }

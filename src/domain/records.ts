@@ -117,6 +117,8 @@ export interface CredentialView {
   readonly delegationId: string | undefined
   readonly renewedFrom: string | undefined
   readonly firstIssuedAt: Date | undefined
+  /** When its owner took it off the list. */
+  readonly forgottenAt: Date | undefined
   readonly revokedAt: Date | undefined
   readonly revocationReason: RevocationReason | undefined
 }

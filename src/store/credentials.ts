@@ -274,6 +274,7 @@ function toView(
     delegationId: originalOptional(row.delegation_id),
     renewedFrom: originalOptional(row.renewed_from),
     firstIssuedAt: row.first_issued_at === null ? undefined : new Date(row.first_issued_at),
+    forgottenAt: row.forgotten_at === null ? undefined : new Date(row.forgotten_at),
     revokedAt: revokedAt === null ? undefined : new Date(revokedAt),
     revocationReason: (reason ?? undefined) as RevocationReason | undefined,
   }

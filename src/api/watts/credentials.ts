@@ -1,0 +1,199 @@
+/** Credentials on the paths of WaTTS: asked for, picked up, deleted. */
+import type { Request, Response } from 'express'
+import { fitsSomeSet } from '../../../plugins/parameters.ts'
+import type { CredentialEntry } from '../../../plugins/plugin.ts'
+import { identifyCaller, pluginCallerOf } from '../../domain/callers.ts'
+import { deleteCredential } from '../../domain/credential-deletion.ts'
+import { noCredential } from '../../domain/credentials.ts'
+import {
+  type IssuedCredential,
+  issueOrAskLogin,
+  issueToClient,
+  type LoginWanted,
+} from '../../domain/issue.ts'
+import type { Origin } from '../../domain/records.ts'
+import { TtsError } from '../../errors.ts'
+import { withinSignal } from '../deadline.ts'
+import { contextOf } from '../request.ts'
+import { sendJson, wattsMessages } from './answers.ts'
+import type { WattsCaller } from './caller.ts'
+import type { Place } from './place.ts'
+import type { WaitingAnswer } from './pickups.ts'
+import type { WattsDependencies, WattsVisit } from './visit.ts'
+
+/** What a POST asks for. */
+export interface CredentialWish {
+  readonly serviceId: string
+  readonly params: Readonly<Record<string, unknown>>
+}
+
+/** `POST credential`: 303 to the address where the answer is picked up. */
+export async function requestCredential(
+  dependencies: WattsDependencies,
+  { response, request, place }: WattsVisit,
+  { caller, wish }: { readonly caller: WattsCaller; readonly wish: CredentialWish },
+): Promise<void> {
+  const { issuing, metrics, pickups } = dependencies
+  const { log } = contextOf(response)
+  const signal = patientSignal(dependencies, response, wish.serviceId)
+  const { serviceId, params: parameters } = wish
+  const origin = originOf(response, caller)
+  const asked = { ...caller.evidence, serviceId, parameters, origin, signal, log }
+  const issue = caller.session === undefined ? issueToClient : issueOrAskLogin
+  const answer = await withinSignal(issue(issuing, asked), signal).catch((error: unknown) => {
+    throw aboutParameters(dependencies, wish, error)
+  })
+  if (answer.kind === 'credential') metrics.credentialIssued(serviceId)
+  const id = await pickups.keep(caller.token, waitingAnswer(dependencies, answer))
+  // Lower case on the wire: ttscache looks for the line by these letters.
+  response
+    .status(303)
+    .setHeader('location', pickupAddress(dependencies, { request, place, caller, id }))
+    .setHeader('Cache-Control', 'no-cache')
+    .setHeader('Content-Type', 'application/json')
+    .end()
+}
+
+/** Keys that fit no set have a text of their own; what is wrong with a value is told as it is. */
+function aboutParameters(
+  { issuing }: WattsDependencies,
+  { serviceId, params }: CredentialWish,
+  error: unknown,
+): unknown {
+  if (!(error instanceof TtsError) || error.check !== 'parameters') return error
+  const sets = issuing.services.get(serviceId)?.plugin.parameterSets ?? []
+  if (fitsSomeSet(sets, Object.keys(params))) return error
+  return new TtsError('invalid_request', wattsMessages.invalidParameters, { check: 'parameters' })
+}
+
+function waitingAnswer(
+  { sessions }: WattsDependencies,
+  answer: IssuedCredential | LoginWanted,
+): WaitingAnswer {
+  if (answer.kind === 'credential') {
+    const { id, entries } = answer
+    return { kind: 'credential', id, entries }
+  }
+  const { provider, message: msg } = answer
+  return { kind: 'login', provider, url: sessions?.loginPath(provider) ?? '', msg }
+}
+
+/** Absolute, and on the host that was asked: clients send the token there again. */
+function pickupAddress(
+  { publicUrl }: WattsDependencies,
+  about: {
+    readonly request: Request
+    readonly place: Place
+    readonly caller: WattsCaller
+    readonly id: string
+  },
+): string {
+  const { request, place, caller, id } = about
+  const path =
+    place.version === 1
+      ? `/api/v1/credential_data/${id}`
+      : `/api/v2/${caller.token.providerId}/credential_data/${id}`
+  return `${publicUrl?.replace(/\/$/, '') ?? askedUrl(request)}${path}`
+}
+
+/** Who asks under a name that is none gets the address that they reached. */
+function askedUrl(request: Request): string {
+  const host = request.get('host') ?? ''
+  if (/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$|^\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?$/.test(host))
+    return `${request.protocol}://${host}`
+  const { localAddress = '127.0.0.1', localPort = 80 } = request.socket
+  const address = localAddress.includes(':') ? `[${localAddress}]` : localAddress
+  return `${request.protocol}://${address}:${localPort}`
+}
+
+/** `GET credential_data/<id>`. */
+export async function pickUpCredential(
+  { pickups }: WattsDependencies,
+  { response, place }: WattsVisit,
+  caller: WattsCaller,
+): Promise<void> {
+  const answer = await pickups.take(caller.token, place.id ?? '')
+  sendJson(response, presentAnswer(answer, place.version), { cacheControl: 'no-cache, no-store' })
+}
+
+function presentAnswer(answer: WaitingAnswer, version: 1 | 2): object {
+  if (answer.kind === 'login') {
+    const { provider, url, msg } = answer
+    return { result: 'oidc_login', oidc_login: { provider, url, msg } }
+  }
+  const { id, entries } = answer
+  const shown = entries.map(presentEntry)
+  return version === 1
+    ? [{ name: 'id', type: 'text', value: id }, ...shown]
+    : { result: 'ok', credential: { id, entries: shown } }
+}
+
+function presentEntry({ saveAs, ...entry }: CredentialEntry): object {
+  return { ...entry, ...(saveAs === undefined ? {} : { save_as: saveAs }) }
+}
+
+/** `DELETE credential/<id>`. */
+export async function removeCredential(
+  dependencies: WattsDependencies,
+  { response, place }: WattsVisit,
+  caller: WattsCaller,
+): Promise<void> {
+  const { issuing, credentials, settings } = dependencies
+  const { log } = contextOf(response)
+  const identity = await issuing.store.findIdentity(caller.token)
+  if (identity === undefined) throw noCredential()
+  const id = place.id ?? ''
+  const serviceId = (await issuing.store.findCredential(id, identity.id))?.serviceId ?? ''
+  const signal = patientSignal(dependencies, response, serviceId)
+  const identified = await identifyCaller(issuing, caller.evidence, signal)
+  const asked = {
+    id,
+    identity,
+    caller: (of: string) => {
+      const service = issuing.services.get(of)
+      return pluginCallerOf(identified, service ?? { passesAccessToken: false })
+    },
+    origin: originOf(response, caller),
+    signal,
+    log,
+    dropOrphan: settings.allow_dropping_credentials,
+  }
+  await withinSignal(deleteCredential(credentials, asked), signal).catch((error: unknown) => {
+    throw aboutPlugin(error)
+  })
+  sendJson(response, { result: 'ok' })
+}
+
+/** A plugin that does not take its credential back, for whatever reason, is answered with 500 and its words. */
+function aboutPlugin(error: unknown): unknown {
+  if (!(error instanceof TtsError)) return error
+  const isPlugins =
+    error.code === 'plugin_failed' || (error.code === 'access_denied' && error.check === 'refused')
+  return isPlugins
+    ? new TtsError('plugin_failed', error.message, { check: 'revocation', cause: error })
+    : error
+}
+
+function originOf(response: Response, { session, token }: WattsCaller): Origin {
+  const door = session === undefined ? 'watts' : token.providerId.startsWith('rsp-') ? 'rsp' : 'web'
+  return { ...contextOf(response).origin, interface: door }
+}
+
+/** Ends when the client goes away, or when the plugin must have answered, whose time may be longer than that of other requests. */
+function patientSignal(
+  { issuing, requestTimeoutMs }: WattsDependencies,
+  response: Response,
+  serviceId: string,
+): AbortSignal {
+  const patienceMs = (issuing.services.get(serviceId)?.plugin.patienceSeconds ?? 0) * 1000
+  const controller = new AbortController()
+  const timer = setTimeout(
+    () => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')),
+    requestTimeoutMs + patienceMs,
+  )
+  response.once('close', () => {
+    clearTimeout(timer)
+    if (!response.writableFinished) controller.abort()
+  })
+  return controller.signal
+}

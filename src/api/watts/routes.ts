@@ -1,0 +1,202 @@
+/**
+ * The REST API that WaTTS had, versions 1 and 2, under `/api`. One handler, since its clients lean on the order of checks:
+ * method, sense, who asks, what they accept, and only then what is there.
+ */
+import { Router, type Request, type RequestHandler } from 'express'
+import { WATTS_VERSION } from '../../../plugins/executable/input.ts'
+import { refuseAtDoor } from '../../domain/issue-audit.ts'
+import { TtsError } from '../../errors.ts'
+import { readBody } from '../body.ts'
+import { contextOf } from '../request.ts'
+import { badRequest, sendJson, wattsMessages } from './answers.ts'
+import { callerOf, type WattsCaller } from './caller.ts'
+import {
+  type CredentialWish,
+  pickUpCredential,
+  removeCredential,
+  requestCredential,
+} from './credentials.ts'
+import { listCredentials, listProviders, listServices } from './lists.ts'
+import { checkPlace, type Place, providerNamed, readPlace, type ResourceType } from './place.ts'
+import { createPickupDesk } from './pickups.ts'
+import type { WattsDependencies, WattsVisit } from './visit.ts'
+
+export type WattsRoutesDependencies = Omit<WattsDependencies, 'pickups'> & {
+  readonly maxBodyBytes: number
+}
+
+export function wattsRoutes(given: WattsRoutesDependencies): Router {
+  const { issuing, settings } = given
+  const timeoutSeconds = settings.credential_timeout_seconds
+  const dependencies = { ...given, pickups: createPickupDesk({ ...issuing, timeoutSeconds }) }
+  const router = Router()
+  router.use(readBody(given.maxBodyBytes), answer(dependencies))
+  return router
+}
+
+function answer(dependencies: WattsDependencies): RequestHandler {
+  const { issuing, sessions } = dependencies
+  const { verifier } = issuing
+  return async function answer(request, response) {
+    const place = readPlace(request)
+    response.locals['route'] = `/api/v${place.version}/${place.type}`
+    const visit = { request, response, place }
+    checkMethod(request, place)
+    checkPlace(request, place)
+    const wish = readWish(request)
+    const provider = providerNamed(place.issuer, verifier.providers)
+    if (await answerOpenly(dependencies, visit)) return
+    const caller = await callerOf({ verifier, sessions }, request, { response, provider }).catch(
+      async (error: unknown) => {
+        throw wish === undefined ? error : await refusedWish(dependencies, visit, { wish, error })
+      },
+    )
+    if (request.accepts('application/json') === false)
+      throw new TtsError('not_acceptable', 'the answer is application/json')
+    await answerCaller(dependencies, visit, { caller, wish })
+  }
+}
+
+/** Who asks for a credential and is not known is refused on record, as on all doors. */
+async function refusedWish(
+  { issuing }: WattsDependencies,
+  { response }: WattsVisit,
+  { wish, error }: { readonly wish: CredentialWish; readonly error: unknown },
+): Promise<TtsError> {
+  const { log, origin } = contextOf(response)
+  const asked = { serviceId: wish.serviceId, origin: { ...origin, interface: 'watts' }, log }
+  return refuseAtDoor(issuing, asked, error)
+}
+
+/** Methods by type: first those of the list, then those of one thing in it. */
+const methods: Readonly<Record<ResourceType, { readonly all: string; readonly one: string }>> = {
+  oidcp: { all: 'GET', one: '' },
+  info: { all: 'GET', one: '' },
+  logout: { all: 'GET', one: '' },
+  service: { all: 'GET', one: '' },
+  credential: { all: 'GET, POST', one: 'DELETE' },
+  credential_data: { all: '', one: 'GET' },
+  access_token: { all: 'GET', one: '' },
+}
+
+/** HEAD is not among them: of a one-time answer it would take the content away, and show nothing. */
+function checkMethod(request: Request, { type, id }: Place): void {
+  const offered = id === undefined ? methods[type].all : methods[type].one
+  if (offered === '') throw nothingThere()
+  if (offered.split(', ').includes(request.method)) return
+  request.res?.setHeader('Allow', offered)
+  throw new TtsError('method_not_allowed', `this path takes ${offered}`)
+}
+
+function nothingThere(): TtsError {
+  return new TtsError('not_found', wattsMessages.notFound, { check: 'path' })
+}
+
+/**
+ * What a POST asks for; undefined for all other requests, of which none may have a body.
+ *
+ * @throws {TtsError} `invalid_request`
+ */
+function readWish(request: Request): CredentialWish | undefined {
+  const body: unknown = request.body
+  const text = Buffer.isBuffer(body) ? body.toString('utf8') : ''
+  if (request.method !== 'POST') {
+    if (text.trim() !== '' && request.method === 'GET') throw badRequest()
+    return undefined
+  }
+  const wish = parse(text)
+  if (typeof wish !== 'object' || wish === null || Array.isArray(wish)) throw badRequest()
+  const { service_id: serviceId, params = {} } = wish as Record<string, unknown>
+  if (typeof serviceId !== 'string' || typeof params !== 'object' || params === null)
+    throw badRequest()
+  if (Array.isArray(params)) throw badRequest()
+  return { serviceId, params: params as Record<string, unknown> }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // No cause: the parser's message quotes the body.
+    throw badRequest()
+  }
+}
+
+/** What everybody may ask. */
+async function answerOpenly(
+  { issuing, sessions }: WattsDependencies,
+  { request, response, place }: WattsVisit,
+): Promise<boolean> {
+  switch (place.type) {
+    case 'oidcp':
+      sendJson(response, listProviders(issuing.verifier.providers, place.version))
+      return true
+    case 'logout':
+      await sessions?.end(request, response)
+      sendJson(response, { result: 'ok' })
+      return true
+    case 'info': {
+      const session = await sessions?.sessionOf(request)
+      sendJson(response, {
+        // Of WaTTS, as its plugins are told.
+        version: WATTS_VERSION,
+        redirect_path: sessions?.loginPath(undefined) ?? '',
+        error: '',
+        logged_in: session !== undefined,
+        display_name: session?.displayName ?? '',
+        issuer_id: session?.token.providerId ?? '',
+        user_documentation: false,
+        code_documentation: false,
+      })
+      return true
+    }
+    default:
+      return false
+  }
+}
+
+async function answerCaller(
+  dependencies: WattsDependencies,
+  visit: WattsVisit,
+  { caller, wish }: { readonly caller: WattsCaller; readonly wish: CredentialWish | undefined },
+): Promise<void> {
+  const { issuing } = dependencies
+  const { request, response, place } = visit
+  const { token } = caller
+  switch (place.type) {
+    case 'service':
+      sendJson(response, await listServices(issuing, token, place.version))
+      return
+    case 'access_token':
+      sendJson(response, accessTokenOf(caller), { cacheControl: 'no-cache, no-store' })
+      return
+    case 'credential_data':
+      await pickUpCredential(dependencies, visit, caller)
+      return
+    case 'credential':
+      if (wish !== undefined) {
+        requireJson(request)
+        await requestCredential(dependencies, visit, { caller, wish })
+      } else if (place.id !== undefined) await removeCredential(dependencies, visit, caller)
+      else sendJson(response, await listCredentials(issuing, token, place.version))
+      return
+    default:
+      throw nothingThere()
+  }
+}
+
+function requireJson(request: Request): void {
+  if (request.is('application/json') !== false) return
+  throw new TtsError('unsupported_media_type', 'send application/json')
+}
+
+/** A bearer has its token already; to those who are logged in it is handed over. */
+function accessTokenOf({ session, token }: WattsCaller): object {
+  if (session?.accessToken === undefined) {
+    throw new TtsError('invalid_token', 'the access token is shown to who is logged in', {
+      check: 'session',
+    })
+  }
+  const { issuer, sub: subject, providerId } = token
+  return { access_token: session.accessToken, issuer, subject, issuer_id: providerId }
+}

@@ -1,0 +1,29 @@
+/** What the handlers of the WaTTS paths work with. */
+import type { Request, Response } from 'express'
+import type { WattsSettings } from '../../config/watts-schema.ts'
+import type { CredentialsDependencies } from '../../domain/credentials.ts'
+import type { IssueDependencies } from '../../domain/issue.ts'
+import type { Metrics } from '../../metrics.ts'
+import type { WattsSessions } from './caller.ts'
+import type { PickupDesk } from './pickups.ts'
+import type { Place } from './place.ts'
+
+export interface WattsDependencies {
+  readonly issuing: IssueDependencies
+  readonly credentials: CredentialsDependencies
+  readonly metrics: Metrics
+  readonly settings: WattsSettings
+  readonly pickups: PickupDesk
+  /** Undefined: no web page, and so no sessions. */
+  readonly sessions: WattsSessions | undefined
+  /** URL under which clients reach the service; undefined: the one that they asked. */
+  readonly publicUrl: string | undefined
+  readonly requestTimeoutMs: number
+}
+
+/** One request. */
+export interface WattsVisit {
+  readonly request: Request
+  readonly response: Response
+  readonly place: Place
+}

@@ -1,0 +1,98 @@
+/** What the audit trail says of requests for credentials. */
+import type { TtsError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { type Caller, identityKeyOf } from './callers.ts'
+import { issueError } from './issue-errors.ts'
+import type { AuditRecord, Origin, Store } from './records.ts'
+
+/** What of a request goes on record. */
+export interface RecordedRequest {
+  readonly serviceId: string | undefined
+  readonly origin: Origin
+  readonly log: Log
+}
+
+interface AuditDependencies {
+  readonly store: Store
+  readonly services: ReadonlyMap<string, unknown>
+  readonly now: () => Date
+}
+
+/** Puts on record what a door refuses before it asks for a credential; answers the refusal. */
+export async function refuseAtDoor(
+  dependencies: AuditDependencies,
+  request: RecordedRequest,
+  error: unknown,
+): Promise<TtsError> {
+  const refusal = issueError(error)
+  await recordRefusal(dependencies, { request, caller: undefined, refusal })
+  return refusal
+}
+
+/** The service that is asked for; by possession that of the proxy which is shown. */
+export function serviceIdOf(request: RecordedRequest, caller: Caller | undefined): string {
+  if (request.serviceId !== undefined) return request.serviceId
+  return caller?.kind === 'possession' ? caller.predecessor.serviceId : ''
+}
+
+/** Writes a refusal to log and audit trail. */
+export async function recordRefusal(
+  dependencies: AuditDependencies,
+  refused: {
+    readonly request: RecordedRequest
+    readonly caller: Caller | undefined
+    readonly refusal: TtsError
+  },
+): Promise<void> {
+  const { request, caller, refusal } = refused
+  const fields = {
+    event: 'credential.refused',
+    service: serviceName(dependencies, serviceIdOf(request, caller)),
+    code: refusal.code,
+    check: refusal.check,
+  }
+  const level = ['internal', 'plugin_failed'].includes(refusal.code) ? 'error' : 'info'
+  const cause = refusal.cause === undefined ? {} : { err: refusal.cause }
+  request.log[level]({ ...fields, ...cause, remedy: refusal.remedy }, refusal.message)
+  const line = auditLine(refused, {
+    event: 'credential.refused',
+    outcome: 'refused',
+    at: dependencies.now(),
+    credentialId: undefined,
+  })
+  try {
+    await dependencies.store.recordAudit({
+      ...line,
+      serviceId: fields.service,
+      code: refusal.code,
+      check: refusal.check,
+      detail: refusal.message.slice(0, 500),
+    })
+  } catch (error) {
+    // The caller must learn of the refusal, not of the database's trouble; the log has both.
+    request.log.error({ event: 'audit.failed', err: error }, 'a refusal could not be put on record')
+  }
+}
+
+/** The service's id when there is one; what else a caller may have written there stays out of log and records. */
+function serviceName({ services }: AuditDependencies, serviceId: string): string {
+  return services.has(serviceId) ? serviceId : '(unknown)'
+}
+
+/** A line about a request, with nothing refused. */
+export function auditLine(
+  { request, caller }: { readonly request: RecordedRequest; readonly caller: Caller | undefined },
+  line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,
+): AuditRecord {
+  const identity = caller && identityKeyOf(caller)
+  return {
+    ...line,
+    origin: request.origin,
+    issuer: identity?.issuer,
+    sub: identity?.sub,
+    serviceId: serviceIdOf(request, caller),
+    code: undefined,
+    check: undefined,
+    detail: undefined,
+  }
+}
