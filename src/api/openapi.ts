@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Service } from '../domain/service.ts'
 import { nativeServices } from './native.ts'
+import { wattsPaths } from './watts/openapi.ts'
 
 type Json = Record<string, unknown>
 
@@ -39,7 +40,8 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
       ...successorPath(services),
       ...delegationPaths(services),
       ...credentialPaths(),
-      ...authorityPaths(),
+      ...wattsPaths(),
+      ...authorityPaths(services),
       '/healthz': { get: open('Alive', 'application/json') },
       '/readyz': {
         get: {
@@ -245,7 +247,13 @@ function credentialPaths(): Json {
   }
 }
 
-function authorityPaths(): Json {
+const sshFiles = [
+  ['ssh/ca.pub', 'text/plain', 'The line of the SSH CA, for TrustedUserCAKeys of hosts'],
+  ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates'],
+] as const
+
+function authorityPaths(services: ReadonlyMap<string, Service>): Json {
+  const signsSsh = [...services.values()].some(({ plugin }) => plugin.id === 'ssh-certificate')
   const files: readonly (readonly [string, string, string])[] = [
     ['ca.pem', 'application/x-pem-file', "The CA's certificate"],
     ['ca.der', 'application/pkix-cert', 'The same in DER'],
@@ -257,8 +265,7 @@ function authorityPaths(): Json {
       'application/gzip',
       'The trust-anchor directory that relying parties install',
     ],
-    ['ssh/ca.pub', 'text/plain', 'The line of the SSH CA, where a service hands out certificates'],
-    ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates, there too'],
+    ...(signsSsh ? sshFiles : []),
   ]
   return {
     '/ca/': { get: open('The names of the files below', 'application/json') },

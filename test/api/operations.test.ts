@@ -304,6 +304,15 @@ describe('/openapi.json', () => {
         'GET /v1/credentials',
         'GET /v1/credentials/{id}',
         'DELETE /v1/credentials/{id}',
+        'GET /api/v2/oidcp',
+        'GET /api/v2/info',
+        'GET /api/v2/logout',
+        'GET /api/v2/{issuer}/access_token',
+        'GET /api/v2/{issuer}/service',
+        'GET /api/v2/{issuer}/credential',
+        'POST /api/v2/{issuer}/credential',
+        'DELETE /api/v2/{issuer}/credential/{id}',
+        'GET /api/v2/{issuer}/credential_data/{id}',
         'GET /ca/',
         'GET /ca/ca.pem',
         'GET /ca/ca.der',
@@ -337,7 +346,7 @@ describe('/openapi.json', () => {
         const named = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path')
         expect(named.map(({ name }) => `{${name}}`)).toEqual(path.match(/\{\w+\}/g) ?? [])
         expect(named.every(({ required }) => required)).toBe(true)
-        expect(operation.security !== undefined).toBe(path.startsWith('/v1/'))
+        expect(operation.security !== undefined).toBe(/^\/v1\/|\{issuer\}/.test(path))
       }
     }
     const references = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)]

@@ -80,7 +80,7 @@ describe('paths', () => {
     '/ca/ca.pem%00',
     '//ca/ca.pem',
     '/.git/config',
-    '/api/v2/oidcp',
+    '/apis/v2/oidcp',
     '/%',
     '/%00',
     `/${'a'.repeat(8000)}`,

@@ -1,9 +1,16 @@
 /** What WaTTS's clients lean on (section 9), the entries of X.509 (8), and DELETE right after the pick-up. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { readCrl } from '../../../ca/crl.ts'
 import { parseProxyFile } from '../../../ca/proxy-file.ts'
 import { type TestService, useTestService } from '../../support/service.ts'
+import { loadConfiguration } from '../../../src/config/load.ts'
+import { createLog } from '../../../src/log.ts'
+import { serve } from '../../../src/serve.ts'
+import { describeWithTools, runTool } from '../../support/grid-tools.ts'
 import { openssl } from '../../support/openssl.ts'
 import {
   as,
@@ -28,16 +35,19 @@ beforeEach(() => {
 })
 
 const service = useTestService({
-  ...wattsService({
-    guest: executable(program('account.py'), {}, { description: 'accounts on the cloud' }),
-    kept: executable(program('account.py'), {}, { revoke_on_delete: 'never' }),
-    strict: { plugin: 'x509-certificate', revoke_on_delete: 'at_once', authz: { allow: cms } },
-    patient: {
-      plugin: 'x509-certificate',
-      revoke_on_delete: { after_seconds: 600 },
-      authz: { allow: cms },
-    },
-  }),
+  ...wattsService(
+    {
+      guest: executable(program('account.py'), {}, { description: 'accounts on the cloud' }),
+      kept: executable(program('account.py'), {}, { revoke_on_delete: 'never' }),
+      strict: { plugin: 'x509-certificate', revoke_on_delete: 'at_once', authz: { allow: cms } },
+      patient: {
+        plugin: 'x509-certificate',
+        revoke_on_delete: { after_seconds: 600 },
+        authz: { allow: cms },
+      },
+    }, // Globus code signs proxies under certificates of RSA CAs only.
+    { ca: { key_kind: 'rsa-3072' } },
+  ),
   now: () => new Date(Date.now() + clock * 1000),
 })
 
@@ -95,6 +105,27 @@ describe('8. entries of the service x509, asked for without a CSR', () => {
     expect(labels.slice(0, 3)).toEqual(['CERTIFICATE', 'PRIVATE KEY', 'CERTIFICATE'])
     expect(certificates).toHaveLength(2)
     expect(privateKey).toBeDefined()
+  })
+})
+
+describeWithTools('8. grid-proxy-init', ['globus-proxy-utils'], () => {
+  test('takes certificate and key as they came, with the passphrase, and its proxy verifies', async () => {
+    const { entries } = await obtain(service(), { service: 'x509' })
+    const directory = await mkdtemp(join(tmpdir(), 'tts-test-grid-'))
+    try {
+      const archive = await fetch(`${service().url}/ca/trust-anchors.tar.gz`)
+      await writeFile(join(directory, 'anchors.tar.gz'), Buffer.from(await archive.arrayBuffer()))
+      for (const { save_as: saveAs = 'passphrase', value } of entries)
+        await writeFile(join(directory, saveAs), value, { mode: 0o600 })
+      const script = `cd ${directory} && mkdir ca && tar -xzf anchors.tar.gz -C ca && grid-proxy-init -pwstdin -cert watts_cert.pem -key watts_cert.key -out proxy -certdir "$(dirname "$(find ca -name '*.0' | head -1)")" -verify -valid 1:00 < passphrase`
+      const run = await runTool('sh', ['-c', script])
+      expect(run).toMatchObject({
+        status: 0,
+        output: expect.stringContaining('Proxy Verify OK') as string,
+      })
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
   })
 })
 
@@ -208,6 +239,21 @@ test.for([
   clock += after
   const picked = await wire(redirect.header('location') ?? '', { headers: as(service()) })
   expect(picked.status).toBe(status)
+})
+
+test('any replica hands over what another one made', async () => {
+  const path = join(service().directory, 'tts.yaml')
+  const log = createLog({ level: 'silent', name: 'tts' })
+  const replica = await serve(await loadConfiguration(path, {}), log)
+  try {
+    const redirect = await post(service(), { service: 'guest' })
+    const { pathname } = new URL(redirect.header('location') ?? '')
+    const picked = await wire(`${replica.url}${pathname}`, { headers: as(service()) })
+    expect(picked.status, picked.text).toBe(200)
+    errorText(await wire(redirect.header('location') ?? '', { headers: as(service()) }), 404)
+  } finally {
+    await replica.stop()
+  }
 })
 
 describe('what DELETE does, by the service', () => {

@@ -1,0 +1,86 @@
+/** Settings of services and their plugins, of the WaTTS API, and the ids that providers cannot have. */
+import { describe, expect, test } from 'vitest'
+import { configurationSchema } from '../../src/config/schema.ts'
+import { createServices } from '../../src/domain/service.ts'
+import { createLog } from '../../src/log.ts'
+
+const problems = (configuration: object): string[] =>
+  (configurationSchema.safeParse(configuration).error?.issues ?? []).map(
+    ({ path, message }) => `${path.join('.')}: ${message}`,
+  )
+const service = (settings: object) => ({ services: { s: settings } })
+const command = { command: ['/opt/plugin'] }
+const provider = { issuer: 'https://iam.example.org/', audiences: ['a'] }
+
+describe('what is refused', () => {
+  // prettier-ignore
+  test.for([
+    { name: 'executable without its section', given: service({ plugin: 'executable' }), says: /^services\.s\.executable: wanted: the section/ },
+    { name: 'the section for another plugin', given: service({ plugin: 'info', executable: command }), says: /^services\.s\.executable: goes with the plugin executable/ },
+    { name: 'settings for another plugin', given: service({ plugin: 'info', settings: {} }), says: /^services\.s\.settings: goes with the plugin ssh-certificate/ },
+    { name: 'a shell line', given: service({ plugin: 'executable', executable: { command: 'cat | sh' } }), says: /^services\.s\.executable\.command: / },
+    { name: 'a negative limit', given: service({ plugin: 'info', credential_limit: -1 }), says: /^services\.s\.credential_limit: / },
+    { name: 'another word than infinite', given: service({ plugin: 'info', credential_limit: 'none' }), says: /^services\.s\.credential_limit: / },
+    { name: 'another deletion', given: service({ plugin: 'info', revoke_on_delete: 'soon' }), says: /^services\.s\.revoke_on_delete: / },
+    { name: 'a deletion of another unit', given: service({ plugin: 'info', revoke_on_delete: { after_days: 1 } }), says: /^services\.s\.revoke_on_delete: / },
+    { name: 'a provider `any`', given: { providers: { any: provider } }, says: /^providers\.any: / },
+    { name: 'a provider `rsp…`', given: { providers: { 'rsp-x': provider } }, says: /^providers\.rsp-x: / },
+    { name: 'no time to pick up', given: { watts: { credential_timeout_seconds: 0 } }, says: /^watts\.credential_timeout_seconds: / },
+  ])('$name', ({ given, says }) => {
+    const found = problems(given)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatch(says)
+  })
+})
+
+describe('what a service is', () => {
+  const create = (settings: object) =>
+    createServices(configurationSchema.parse(service(settings)).services, {
+      endEntityLifetimeSeconds: 950_400,
+      log: createLog({ level: 'silent', name: 'test' }),
+    }).then((services) => services.get('s')!)
+
+  test('defaults', async () => {
+    expect(await create({ plugin: 'info' })).toMatchObject({
+      enabled: true,
+      lifetimes: undefined,
+      priority: undefined,
+      credentialLimit: Infinity,
+      deletion: { revokesAfterSeconds: 0 },
+      passesAccessToken: false,
+      allowsSameState: false,
+      authz: { hide: false },
+    })
+  })
+
+  test.for([
+    { given: { plugin: 'x509-proxy' }, seconds: 60 },
+    { given: { plugin: 'x509-certificate' }, seconds: 60 },
+    { given: { plugin: 'ssh-certificate' }, seconds: 0 },
+    { given: { plugin: 'info', revoke_on_delete: 'never' }, seconds: Infinity },
+    { given: { plugin: 'x509-proxy', revoke_on_delete: 'at_once' }, seconds: 0 },
+    { given: { plugin: 'x509-proxy', revoke_on_delete: { after_seconds: 5 } }, seconds: 5 },
+  ])('$given: DELETE revokes after $seconds s', async ({ given, seconds }) => {
+    expect((await create(given)).deletion).toEqual({ revokesAfterSeconds: seconds })
+  })
+
+  test('a program that is not there disables its service, and says why', async () => {
+    const found = await create({
+      plugin: 'executable',
+      executable: { command: ['/nonexistent/p'] },
+    })
+    expect(found.enabled).toBe(false)
+    expect(found.plugin.problem?.reason).toMatch(/./)
+  })
+
+  test('lifetimes go with certificates', async () => {
+    await expect(create({ plugin: 'info', default_lifetime_seconds: 60 })).rejects.toMatchObject({
+      code: 'configuration',
+      message:
+        'services.s.default_lifetime_seconds: goes with certificates, and the plugin info makes none',
+    })
+    expect(
+      (await create({ plugin: 'ssh-certificate', maximum_lifetime_seconds: 3600 })).lifetimes,
+    ).toEqual({ defaultSeconds: 3600, maximumSeconds: 3600 })
+  })
+})
