@@ -20,7 +20,7 @@ export const lifetimeSeconds = wholeNumber(60, 400 * 86_400).describe(
 /** A certificate signing request in PEM; DER bodies reach the plugin as PEM too. */
 export const certificateRequest = z
   .string()
-  .min(1)
+  .min(1, 'wanted: a PKCS#10 request')
   .max(MAX_CSR_BYTES)
   .describe('PKCS#10 certificate signing request in PEM. Only its public key is used.')
 

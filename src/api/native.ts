@@ -69,10 +69,10 @@ export function credentialParameters(
   const { service = nativeServices[path], ...parameters } = requestParameters(request)
   if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
   requirePlugin(issuing, service, path)
-  // Without a CSR there would be a key to hand over, for which PEM of one certificate has no room.
-  if (path === 'certificates' && parameters['csr'] === undefined)
-    throw new TtsError('invalid_request', 'csr: wanted a PKCS#10 request', { check: 'parameters' })
-  return { serviceId: service, parameters }
+  // Without a CSR there would be a key to hand over, for which PEM of one certificate has no room: an empty one is refused, in
+  // its turn, after those who may not ask at all.
+  const wanted = path === 'certificates' ? { csr: '', ...parameters } : parameters
+  return { serviceId: service, parameters: wanted }
 }
 
 /** `?service=` may name another service of the same kind, not one of another. */

@@ -78,7 +78,10 @@ const serverKeys: readonly WattsKey[] = [
   { key: 'secret_dir', note: ownKeys },
   { key: 'jwt_key_rotation_interval', note: ownKeys },
   { key: 'jwt_key_bits', note: ownKeys },
-  { key: 'allow_dropping_credentials', note: records },
+  {
+    key: 'allow_dropping_credentials',
+    note: 'watts.allow_dropping_credentials says the same of credentials that are issued here',
+  },
   { key: 'privacy_doc', note: docs },
   { key: 'enable_user_doc', note: docs },
   { key: 'enable_code_doc', note: docs },
