@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { providerDelegationSettings } from './delegation-schema.ts'
+import { providerLoginSettings } from './web-schema.ts'
 
 /** Asymmetric signature algorithms only: a symmetric one would let whoever can verify a token also make one. */
 export const SIGNATURE_ALGORITHMS = [
@@ -76,6 +77,11 @@ export const providerSettings = z
       .default([])
       .describe('Scopes that a token must have, all of them.'),
     client_id: z.string().min(1).optional().describe('Our client at the provider.'),
+    login: providerLoginSettings
+      .prefault({})
+      .describe(
+        'Login with a browser, at the page of this service. There is one where there is a `client_id`; the client must be registered with the redirect URI `<public_url>/login/callback`.',
+      ),
     client_secret: z
       .string()
       .min(1)

@@ -11,6 +11,7 @@ import { aliasOf, providersSettings } from './provider-schema.ts'
 import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
+import { webSettings } from './web-schema.ts'
 import { wattsSettings } from './watts-schema.ts'
 import {
   hasOnePart,
@@ -256,6 +257,7 @@ export const configurationSchema = z
         'Renewal with no person present. A provider gives delegations when it has a `delegation` section.',
       ),
     watts: wattsSettings.prefault({}).describe('The REST API that WaTTS had, under /api.'),
+    web: webSettings.prefault({}).describe('The web page.'),
     store: storeSettings.prefault({}).describe('Where records are kept.'),
     limits: limitsSettings.prefault({}).describe('Bounds on what callers may do.'),
     log: z
@@ -288,6 +290,7 @@ export const configurationSchema = z
     const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))
+    ruled.push({ place: ['web', 'operators'], rules: configuration.web.operators })
     for (const { place, rules } of ruled) {
       for (const { path, provider } of unknownRuleProviders(
         rules,

@@ -10,7 +10,6 @@ interface LaterKey {
 }
 
 export const laterKeys: readonly LaterKey[] = [
-  { path: 'providers.*.login' },
   { path: 'relying_services' },
 ]
 
