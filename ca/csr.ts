@@ -22,7 +22,9 @@ import {
   type PublicKey,
   readPublicKey,
   type Signer,
+  type SigningPlace,
   verifySignature,
+  verifySignatureHere,
 } from './key.ts'
 import { type DistinguishedName, nameNode } from './name.ts'
 import { oidHex } from './oid.ts'
@@ -46,7 +48,7 @@ const acceptedHashes = new Map([
  *
  * @throws {CaError} `too_large`, `malformed`, `weak_key`, `bad_signature`
  */
-export async function readCsr(input: Buffer): Promise<PublicKey> {
+export async function readCsr(input: Buffer, place: SigningPlace = 'pool'): Promise<PublicKey> {
   const der = csrDer(input)
   const [info, algorithm, signature, ...rest] = childrenOf(
     decode(der, 'CSR', MAX_CSR_BYTES),
@@ -68,7 +70,8 @@ export async function readCsr(input: Buffer): Promise<PublicKey> {
     )
   }
   const signed = { data: encode(info), signature: bitStringBytes(signature, 'CSR signature') }
-  if (!(await verifySignature(accepted.hash, signed, publicKey.key))) {
+  const verify = place === 'pool' ? verifySignature : verifySignatureHere
+  if (!(await verify(accepted.hash, signed, publicKey.key))) {
     throw new CaError('bad_signature', 'the signature of the CSR does not match its public key')
   }
   return publicKey

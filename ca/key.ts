@@ -1,6 +1,6 @@
 /**
  * Keys: kinds, generation, the policy for public keys that come from outside, and signatures. All of it is done
- * by `node:crypto`, off the event loop.
+ * by `node:crypto`, off the event loop unless a thread of its own asks otherwise.
  */
 import {
   createHash,
@@ -28,6 +28,7 @@ import {
 } from './asn1.ts'
 import { CaError } from './errors.ts'
 import { oidHex } from './oid.ts'
+import { toPem } from './pem.ts'
 
 /** Kinds of keys that we make. */
 export const keyKinds = ['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256', 'ec-p384'] as const
@@ -68,6 +69,18 @@ const curves = new Map([
   [oidHex('1.3.132.0.34'), { kind: 'ec-p384', pointBytes: 97 }],
 ])
 
+/**
+ * Where signatures are computed: by node's thread pool, for a thread with an event loop to keep free; or by the calling
+ * thread, for one that has nothing else to do and so spares the way to the pool and back.
+ */
+export type SigningPlace = 'pool' | 'calling-thread'
+
+/** What was signed, and its signature. */
+export interface SignedData {
+  readonly data: Buffer
+  readonly signature: Buffer
+}
+
 /** AlgorithmIdentifier of a signature (RFC 4055, RFC 5758). */
 export function algorithmNode(algorithm: SignatureAlgorithm): Asn1Node {
   const { oid: dotted, withNull } = algorithms[algorithm]
@@ -91,7 +104,7 @@ export async function generatePrivateKey(kind: KeyKind): Promise<KeyObject> {
  *
  * @throws {CaError} `weak_key` when the key does not pass the policy
  */
-export function createSigner(privateKey: KeyObject): Signer {
+export function createSigner(privateKey: KeyObject, place: SigningPlace = 'pool'): Signer {
   const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' })
   const publicKey = readPublicKey(decode(spki, 'public key'))
   const algorithm = signatureAlgorithmFor(publicKey.kind)
@@ -99,13 +112,16 @@ export function createSigner(privateKey: KeyObject): Signer {
   return {
     publicKey,
     algorithm,
-    sign: (data) =>
-      new Promise((resolve, reject) => {
-        nodeSign(hash, data, privateKey, (error, signature) => {
-          if (error) reject(error)
-          else resolve(signature)
-        })
-      }),
+    sign:
+      place === 'calling-thread'
+        ? async (data) => nodeSign(hash, data, privateKey)
+        : (data) =>
+            new Promise((resolve, reject) => {
+              nodeSign(hash, data, privateKey, (error, signature) => {
+                if (error) reject(error)
+                else resolve(signature)
+              })
+            }),
   }
 }
 
@@ -117,7 +133,7 @@ function signatureAlgorithmFor(kind: string): SignatureAlgorithm {
 /** Verifies a signature in the thread pool; `hash` is a name that node:crypto knows. */
 export async function verifySignature(
   hash: string,
-  signed: { readonly data: Buffer; readonly signature: Buffer },
+  signed: SignedData,
   key: KeyObject,
 ): Promise<boolean> {
   return new Promise((resolve) => {
@@ -125,6 +141,16 @@ export async function verifySignature(
       resolve(error === null && valid)
     })
   })
+}
+
+/** As `verifySignature`, in the calling thread. */
+export function verifySignatureHere(hash: string, signed: SignedData, key: KeyObject): boolean {
+  try {
+    return nodeVerify(hash, signed.data, key, signed.signature)
+  } catch {
+    // What OpenSSL cannot verify at all has not verified.
+    return false
+  }
 }
 
 /**
@@ -164,8 +190,9 @@ function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<Public
   if (rest.length > 0) throw new CaError('malformed', 'RSA public key: unexpected parts')
   const modulusBits = checkModulus(contentOf(modulusNode, 'RSA modulus', Tag.integer))
   checkExponent(contentOf(exponentNode, 'RSA exponent', Tag.integer))
-  // From PKCS#1, not SPKI: on Node 20 the latter takes 25 times as long.
-  const key = importKey(() => createPublicKey({ key: bits, format: 'der', type: 'pkcs1' }))
+  // From PKCS#1, not SPKI: on Node 20 the latter takes 25 times as long. As PEM: Node 24 finds out that other forms are no
+  // KeyObject by four exceptions, which take twice as long as the rest.
+  const key = importKey(() => createPublicKey(toPem('RSA PUBLIC KEY', bits)))
   return {
     key,
     info: publicKeyInfo(sequence(oid('1.2.840.113549.1.1.1'), nullValue()), bits),

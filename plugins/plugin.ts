@@ -96,10 +96,15 @@ export interface Credential {
 /** A certificate from the workbench. */
 export interface MadeCertificate {
   readonly der: Buffer
+  /** Kind of its key, for example `rsa-2048`. */
+  readonly keyKind: string
   /** Certificates above it in file order, without the root; DER. */
   readonly chain: readonly Buffer[]
   readonly notAfter: Date
 }
+
+/** Whose key a proxy is for: a public key that passed the policy, or that of a CSR in PEM, which is verified with it. */
+export type SubjectKey = PublicKey | { readonly csr: string }
 
 /** An SSH certificate from the workbench. */
 export interface MadeSshCertificate extends Pick<
@@ -136,9 +141,9 @@ export interface Workbench extends RevocationTools {
     readonly publicKey: PublicKey
     readonly lifetimeSeconds: number | undefined
   }): Promise<MadeCertificate>
-  /** A proxy for the public key under the EEC whose key the service holds for the identity. */
+  /** A proxy under the EEC whose key the service holds for the identity. */
   proxy(request: {
-    readonly publicKey: PublicKey
+    readonly subjectKey: SubjectKey
     readonly type: ProxyType
     readonly pathLength: number | undefined
     readonly lifetimeSeconds: number | undefined

@@ -1,6 +1,7 @@
 /** Composition root: the one place where store, CA, clock, verifier and the rest are made and put together. */
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Authority } from '../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../ca/name.ts'
@@ -26,9 +27,13 @@ import { createSubjects } from './domain/subject.ts'
 import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
 import type { Log } from './log.ts'
+import { createSigningRoom } from './signing/signing-room.ts'
 import { loadMasterKeys, parseMasterKeys } from './store/master-keys.ts'
 import { openStore } from './store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from './tokens/verify-token.ts'
+
+/** A signing thread signs faster than an event loop can ask, but for the largest RSA keys. */
+const MAX_SIGNING_THREADS = 4
 
 /** What the program cannot make itself. */
 export interface Surroundings {
@@ -175,9 +180,11 @@ export async function assembleService(
   })
   const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
   const withSubjectUri = ca.subject_alternative_name
+  const signingRoom = createSigningRoom({ log, threads: signingThreads() })
   const making = {
     authority,
     keyPool,
+    signingRoom,
     now,
     randomBytes,
     profile,
@@ -209,10 +216,16 @@ export async function assembleService(
     await delegations.close()
     keyPool.close()
     verifier.close()
+    await signingRoom.close()
     await core.close()
   }
   const parts = { activity, verifier, keyPool, endEntities, services, issuing, delegations }
   return { ...core, ...parts, close }
+}
+
+/** One core is left to the event loop. */
+function signingThreads(): number {
+  return Math.max(1, Math.min(MAX_SIGNING_THREADS, availableParallelism() - 1))
 }
 
 function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {

@@ -4,11 +4,10 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
-import { readCsr } from '../../ca/csr.ts'
-import { createSigner, type PublicKey } from '../../ca/key.ts'
+import { createSigner } from '../../ca/key.ts'
 import { formatProxyFile } from '../../ca/proxy-file.ts'
 import { certificateRequest, lifetimeSeconds, wholeNumber } from '../parameters.ts'
-import { definePlugin, type Workbench } from '../plugin.ts'
+import { definePlugin, type SubjectKey, type Workbench } from '../plugin.ts'
 
 const parameters = z
   .strictObject({
@@ -44,9 +43,9 @@ export const x509Proxy = definePlugin({
   lifetimes: { defaultSeconds: 96 * 3600, maximumSeconds: 168 * 3600 },
   parameters,
   async request(workbench, wanted) {
-    const { publicKey, privateKey } = await proxyKey(workbench, wanted)
+    const { subjectKey, privateKey } = await proxyKey(workbench, wanted)
     const proxy = await workbench.proxy({
-      publicKey,
+      subjectKey,
       type: wanted.proxy_type,
       pathLength: wanted.path_length,
       lifetimeSeconds: wanted.lifetime_seconds,
@@ -55,7 +54,7 @@ export const x509Proxy = definePlugin({
     return {
       entries: [{ name: 'Proxy', type: 'textfile', value, saveAs: 'gwms_proxy' }],
       notAfter: proxy.notAfter,
-      warnings: warningsFor(publicKey, wanted),
+      warnings: warningsFor(proxy.keyKind, wanted),
     }
   },
 })
@@ -63,17 +62,16 @@ export const x509Proxy = definePlugin({
 async function proxyKey(
   workbench: Workbench,
   wanted: z.output<typeof parameters>,
-): Promise<{ publicKey: PublicKey; privateKey?: KeyObject }> {
-  if (wanted.csr !== undefined)
-    return { publicKey: await readCsr(Buffer.from(wanted.csr, 'latin1')) }
+): Promise<{ subjectKey: SubjectKey; privateKey?: KeyObject }> {
+  if (wanted.csr !== undefined) return { subjectKey: { csr: wanted.csr } }
   const privateKey = await workbench.privateKey(wanted.key_type ?? 'rsa-2048')
-  return { publicKey: createSigner(privateKey).publicKey, privateKey }
+  return { subjectKey: createSigner(privateKey).publicKey, privateKey }
 }
 
 /** Combinations that the profile allows and that some relying party is known to refuse. */
-function warningsFor(publicKey: PublicKey, wanted: z.output<typeof parameters>): string[] {
+function warningsFor(keyKind: string, wanted: z.output<typeof parameters>): string[] {
   const warnings: string[] = []
-  if (publicKey.kind.startsWith('ec')) {
+  if (keyKind.startsWith('ec')) {
     warnings.push(
       "XRootD's root:// and Globus refuse proxies with an EC key; use RSA-2048 for them",
     )

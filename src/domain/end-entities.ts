@@ -10,7 +10,7 @@ import { type EndEntityProfile, issueEndEntity } from '../../ca/end-entity.ts'
 import { createSigner, type KeyKind } from '../../ca/key.ts'
 import { sameName } from '../../ca/name.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
-import type { EndEntity } from '../../ca/proxy.ts'
+import type { KeptEndEntity } from '../signing/proxy-job.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
 import { verifyIssued } from '../../ca/signature.ts'
 import { nestedValidity } from '../../ca/validity.ts'
@@ -32,7 +32,9 @@ export interface EndEntityDependencies {
 
 export interface EndEntityKeeper {
   /** The identity's EEC that lives at least `lifetimeSeconds` from now (or as long as the CA allows), made when there is none. */
-  hold(identity: Identity, lifetimeSeconds: number, origin: Origin): Promise<EndEntity>
+  hold(identity: Identity, lifetimeSeconds: number, origin: Origin): Promise<KeptEndEntity>
+  /** The same when it is in memory, else undefined. */
+  remembered(identity: Identity, lifetimeSeconds: number): KeptEndEntity | undefined
   /** Forgets what is in memory for the identity, after a revocation. */
   forget(identityId: string): void
 }
@@ -42,11 +44,11 @@ const MAX_IN_MEMORY = 10_000
 
 export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndEntityKeeper {
   const { store, authority, now, keyKind } = dependencies
-  const inMemory = new LRUCache<string, EndEntity>({ max: MAX_IN_MEMORY })
-  const underWay = new Map<string, Promise<EndEntity>>()
+  const inMemory = new LRUCache<string, KeptEndEntity>({ max: MAX_IN_MEMORY })
+  const underWay = new Map<string, Promise<KeptEndEntity>>()
 
   /** An EEC for less than the whole life is taken only when the CA's own end leaves no more. */
-  const lastsFor = (endEntity: EndEntity, lifetimeSeconds: number): boolean => {
+  const lastsFor = (endEntity: KeptEndEntity, lifetimeSeconds: number): boolean => {
     const { notAfter } = endEntity.certificate.validity
     const wanted = now().getTime() + lifetimeSeconds * 1000
     return notAfter.getTime() >= Math.min(wanted, authority.certificate.validity.notAfter.getTime())
@@ -56,7 +58,7 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
     identity: Identity,
     lifetimeSeconds: number,
     origin: Origin,
-  ): Promise<EndEntity> {
+  ): Promise<KeptEndEntity> {
     const held = await store.findHeldEndEntity(identity.id, now(), keyKind)
     const endEntity = held && openEndEntity(held)
     if (endEntity && issuedBy(endEntity, authority) && lastsFor(endEntity, lifetimeSeconds)) {
@@ -65,10 +67,16 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
     return makeEndEntity(dependencies, { identity, origin })
   }
 
+  const remembered = (identity: Identity, lifetimeSeconds: number): KeptEndEntity | undefined => {
+    const found = inMemory.get(identity.id)
+    return found && lastsFor(found, lifetimeSeconds) ? found : undefined
+  }
+
   return {
+    remembered,
     async hold(identity, lifetimeSeconds, origin) {
-      const remembered = inMemory.get(identity.id)
-      if (remembered && lastsFor(remembered, lifetimeSeconds)) return remembered
+      const known = remembered(identity, lifetimeSeconds)
+      if (known) return known
       const flight = underWay.get(identity.id)
       if (flight) {
         const endEntity = await flight
@@ -89,24 +97,28 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
 }
 
 /** An EEC of a former CA signs nothing any more: its proxies would not verify. A renewed CA of the same key still counts. */
-function issuedBy(endEntity: EndEntity, { certificate }: Authority): boolean {
+function issuedBy(endEntity: KeptEndEntity, { certificate }: Authority): boolean {
   const held = endEntity.certificate
   return sameName(held.issuer, certificate.subject) && verifyIssued(held, certificate)
 }
 
-function openEndEntity(held: HeldEndEntity): EndEntity {
+function openEndEntity(held: HeldEndEntity): KeptEndEntity {
   const privateKey: KeyObject = createPrivateKey({
     key: held.privateKeyDer,
     format: 'der',
     type: 'pkcs8',
   })
-  return { certificate: readCertificate(held.certificateDer), signer: createSigner(privateKey) }
+  return {
+    certificate: readCertificate(held.certificateDer),
+    signer: createSigner(privateKey),
+    privateKey,
+  }
 }
 
 async function makeEndEntity(
   dependencies: EndEntityDependencies,
   { identity, origin }: { readonly identity: Identity; readonly origin: Origin },
-): Promise<EndEntity> {
+): Promise<KeptEndEntity> {
   const { store, authority, keyPool, now, randomBytes, profile } = dependencies
   const privateKey = await keyPool.take(dependencies.keyKind)
   const signer = createSigner(privateKey)
@@ -149,5 +161,5 @@ async function makeEndEntity(
     },
   )
   privateKeyDer.fill(0)
-  return { certificate, signer }
+  return { certificate, signer, privateKey }
 }

@@ -4,6 +4,7 @@
  */
 import type { Authority } from '../../ca/authority.ts'
 import { fingerprint } from '../../ca/certificate.ts'
+import { readCsr } from '../../ca/csr.ts'
 import {
   type EndEntityProfile,
   type EndEntityRequest,
@@ -11,7 +12,6 @@ import {
 } from '../../ca/end-entity.ts'
 import type { PublicKey } from '../../ca/key.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
-import { issueProxy } from '../../ca/proxy.ts'
 import {
   END_ENTITY_SERIAL_BYTES,
   PROXY_SERIAL_BYTES,
@@ -22,8 +22,15 @@ import { nestedValidity } from '../../ca/validity.ts'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { issueSshUserCertificate } from '../../ca/ssh/user-certificate.ts'
 import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'
-import type { MadeSshCertificate, PluginCaller, Workbench } from '../../plugins/plugin.ts'
+import type {
+  MadeSshCertificate,
+  PluginCaller,
+  SubjectKey,
+  Workbench,
+} from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
+import { type KeptEndEntity, signProxy } from '../signing/proxy-job.ts'
+import type { SigningRoom } from '../signing/signing-room.ts'
 import type { EndEntityKeeper } from './end-entities.ts'
 import type { KeyPool } from './key-pool.ts'
 import type { CertificateRecord, Identity, Origin } from './records.ts'
@@ -35,6 +42,7 @@ export interface WorkbenchDependencies {
   readonly authority: Authority
   readonly endEntities: EndEntityKeeper
   readonly keyPool: KeyPool
+  readonly signingRoom: SigningRoom
   readonly now: () => Date
   readonly randomBytes: (size: number) => Buffer
   readonly profile: EndEntityProfile
@@ -66,7 +74,7 @@ export function createWorkbench(
   dependencies: WorkbenchDependencies,
   grant: WorkbenchGrant,
 ): BoundWorkbench {
-  const { authority, now, randomBytes } = dependencies
+  const { authority, signingRoom, now, randomBytes } = dependencies
   const { identity, service } = grant
   const ssh = sshTools(dependencies, service)
   const made: CertificateRecord[] = []
@@ -83,20 +91,25 @@ export function createWorkbench(
     },
     ...fixedTools(dependencies, grant),
     sshCertificate: ssh.sshCertificate,
-    async proxy({ publicKey, type, pathLength, lifetimeSeconds }) {
+    async proxy({ subjectKey, type, pathLength, lifetimeSeconds }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
-      const endEntity = await dependencies.endEntities.hold(identity, seconds, grant.origin)
+      const endEntity = await holdEndEntity(dependencies, grant, { subjectKey, seconds })
       const validity = nestedValidity(now(), seconds, endEntity.certificate.validity)
       const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
-      const der = await issueProxy(endEntity, { type, pathLength, publicKey, validity, serial })
+      const wanted = { type, pathLength, validity, serial }
+      const { der, ...signed } =
+        'csr' in subjectKey
+          ? await signingRoom.proxy(endEntity, { ...wanted, csr: subjectKey.csr })
+          : await signProxy(endEntity, { ...wanted, publicKey: subjectKey })
       endEntitySerial = endEntity.certificate.serial
       made.push({
-        ...about(der, serial, publicKey),
+        ...signed,
         ...proxyFacts(identity, serial),
         issuerSerial: endEntitySerial,
         ...validity,
       })
-      return { der, chain: [endEntity.certificate.der, ...above], notAfter: validity.notAfter }
+      const chain = [endEntity.certificate.der, ...above]
+      return { der, chain, notAfter: validity.notAfter, keyKind: signed.keyKind }
     },
     async endEntity({ publicKey, lifetimeSeconds }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
@@ -112,7 +125,7 @@ export function createWorkbench(
         issuerSerial: undefined,
         ...validity,
       })
-      return { der, chain: above, notAfter: validity.notAfter }
+      return { der, chain: above, notAfter: validity.notAfter, keyKind: publicKey.kind }
     },
   }
 }
@@ -183,6 +196,19 @@ function proxyFacts(
 function intermediates({ certificate, chain }: Authority): readonly Buffer[] {
   if (chain.length === 0) return []
   return [certificate, ...chain.slice(0, -1)].map(({ der }) => der)
+}
+
+/** The identity's EEC. Before a new one is made the CSR is looked at: no key is made for a bad one. */
+async function holdEndEntity(
+  { endEntities }: WorkbenchDependencies,
+  { identity, origin }: WorkbenchGrant,
+  wanted: { readonly subjectKey: SubjectKey; readonly seconds: number },
+): Promise<KeptEndEntity> {
+  const { subjectKey, seconds } = wanted
+  const remembered = endEntities.remembered(identity, seconds)
+  if (remembered) return remembered
+  if ('csr' in subjectKey) await readCsr(Buffer.from(subjectKey.csr, 'latin1'))
+  return endEntities.hold(identity, seconds, origin)
 }
 
 /** The lifetime asked for, within the service's bounds; too long is refused, so that nobody counts on days that are not there. */

@@ -1,0 +1,50 @@
+/** All the CA's work on one proxy: it needs nothing but bytes and a key, so that it can be done in a thread of its own. */
+import type { KeyObject } from 'node:crypto'
+import { fingerprint } from '../../ca/certificate.ts'
+import { readCsr } from '../../ca/csr.ts'
+import type { SigningPlace } from '../../ca/key.ts'
+import { type EndEntity, issueProxy, type ProxyRequest } from '../../ca/proxy.ts'
+
+/** An EEC with its key in memory, for whoever signs under it. */
+export interface KeptEndEntity extends EndEntity {
+  readonly privateKey: KeyObject
+}
+
+/** A proxy that is wanted for the key of a CSR. */
+export interface ProxyJob extends Omit<ProxyRequest, 'publicKey'> {
+  /** PKCS#10 in PEM. */
+  readonly csr: string
+}
+
+/** A proxy that was signed and read back, with what its record needs. */
+export interface SignedProxy {
+  readonly der: Buffer
+  /** SHA-256 over the DER, lower-case hex. */
+  readonly fingerprint: string
+  /** For example `rsa-2048`. */
+  readonly keyKind: string
+}
+
+/**
+ * Signs a proxy for a public key that passed the policy.
+ *
+ * @throws {CaError} as `issueProxy`
+ */
+export async function signProxy(endEntity: EndEntity, request: ProxyRequest): Promise<SignedProxy> {
+  const der = await issueProxy(endEntity, request)
+  return { der, fingerprint: fingerprint(der), keyKind: request.publicKey.kind }
+}
+
+/**
+ * Verifies a CSR and signs a proxy for its key.
+ *
+ * @throws {CaError} as `readCsr` and `issueProxy`
+ */
+export async function signProxyForCsr(
+  endEntity: EndEntity,
+  { csr, ...request }: ProxyJob,
+  place: SigningPlace,
+): Promise<SignedProxy> {
+  const publicKey = await readCsr(Buffer.from(csr, 'latin1'), place)
+  return signProxy(endEntity, { ...request, publicKey })
+}

@@ -1,0 +1,180 @@
+/**
+ * Where proxies for CSRs are signed: in threads that do nothing else. The event loop is left to HTTP, tokens and records, and one
+ * thread that signs, verifies and reads back by itself needs less than the ways to node's pool and back.
+ */
+import { Worker } from 'node:worker_threads'
+import { CaError } from '../../ca/errors.ts'
+import { TtsError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import {
+  type KeptEndEntity,
+  type ProxyJob,
+  type SignedProxy,
+  signProxyForCsr,
+} from './proxy-job.ts'
+import type { Answer, Question } from './signing-thread.ts'
+
+/** Signs proxies for CSRs. */
+export interface SigningRoom {
+  /**
+   * Verifies the CSR, signs, and reads the proxy back.
+   *
+   * @throws {CaError} as `readCsr` and `issueProxy`
+   * @throws {TtsError} `overloaded` when too many jobs wait or the thread ended, `shutting_down`
+   */
+  proxy(endEntity: KeptEndEntity, job: ProxyJob): Promise<SignedProxy>
+  /** Ends the threads; jobs that still wait are refused. Safe to call twice. */
+  close(): Promise<void>
+}
+
+export interface SigningRoomOptions {
+  readonly log: Log
+  /** At most this many; they start when they are needed. */
+  readonly threads: number
+  /** Jobs that may wait. Default 1000. */
+  readonly maxWaiting?: number
+  /** A thread that answers nothing for so long while jobs wait is ended. Default 10,000. */
+  readonly stallMs?: number
+  /** Starts a thread; default: the compiled body, or none where TypeScript runs as it is (Node 20 starts no thread from it). */
+  readonly start?: () => Worker
+}
+
+const MAX_WAITING = 1000
+const STALL_MS = 10_000
+
+/** The room, with threads where they can be started. */
+export function createSigningRoom(options: SigningRoomOptions): SigningRoom {
+  const start = options.start ?? (import.meta.url.endsWith('.js') ? startThread : undefined)
+  if (start === undefined) {
+    return {
+      proxy: async (endEntity, job) => signProxyForCsr(endEntity, job, 'pool'),
+      close: async () => undefined,
+    }
+  }
+  const { maxWaiting = MAX_WAITING } = options
+  const threads = Array.from({ length: options.threads }, () => new SigningThread(start, options))
+  let closing: Promise<void> | undefined
+  return {
+    async proxy(endEntity, job) {
+      if (closing !== undefined)
+        throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
+      const waiting = threads.reduce((sum, thread) => sum + thread.waiting, 0)
+      if (waiting >= maxWaiting) throw overloaded('too many proxies wait to be signed')
+      const freest = threads.reduce((best, next) => (next.waiting < best.waiting ? next : best))
+      return freest.sign(endEntity, job)
+    },
+    close: () =>
+      (closing ??= Promise.all(threads.map(async (thread) => thread.end())).then(() => undefined)),
+  }
+}
+
+function startThread(): Worker {
+  // Nothing of this program's options or environment is for the thread.
+  return new Worker(new URL('signing-thread.js', import.meta.url), { execArgv: [], env: {} })
+}
+
+function overloaded(message: string, cause?: unknown): TtsError {
+  return new TtsError('overloaded', message, { check: 'signing', retryAfterSeconds: 1, cause })
+}
+
+interface Waiting {
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (error: TtsError) => void
+}
+
+/** One thread: started by its first job, and anew by the next one after it died. */
+class SigningThread {
+  readonly #start: () => Worker
+  readonly #options: SigningRoomOptions
+  readonly #waiting = new Map<number, Waiting>()
+  #worker: Worker | undefined
+  #stall: NodeJS.Timeout | undefined
+  #lastId = 0
+
+  constructor(start: () => Worker, options: SigningRoomOptions) {
+    this.#start = start
+    this.#options = options
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  async sign(endEntity: KeptEndEntity, job: ProxyJob): Promise<SignedProxy> {
+    const { certificate, privateKey } = endEntity
+    const question = {
+      endEntity: certificate.serial,
+      job: { ...job, serial: job.serial.toString('hex') },
+    }
+    let answer = await this.#ask(question)
+    if (answer.unknownEndEntity) {
+      const key = { certificate: certificate.der.toString('latin1'), privateKey }
+      answer = await this.#ask({ ...question, key })
+    }
+    const { signed, error } = answer
+    if (signed) return { ...signed, der: Buffer.from(signed.der, 'latin1') }
+    throw errorFrom(error)
+  }
+
+  async end(): Promise<void> {
+    await this.#worker?.terminate()
+  }
+
+  #ask(question: Omit<Question, 'id'>): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const worker = (this.#worker ??= this.#begin())
+      if (this.#waiting.size === 0) {
+        worker.ref()
+        this.#stall = setTimeout(
+          () => void worker.terminate(),
+          this.#options.stallMs ?? STALL_MS,
+        ).unref()
+      }
+      this.#lastId += 1
+      this.#waiting.set(this.#lastId, { resolve, reject })
+      worker.postMessage({ id: this.#lastId, ...question })
+    })
+  }
+
+  #begin(): Worker {
+    const worker = this.#start()
+    // A room that nobody waits for keeps no process alive.
+    worker.unref()
+    let cause: unknown
+    worker.on('message', (answer: Answer) => this.#take(answer, worker))
+    worker.on('error', (error) => (cause = error))
+    worker.on('exit', () => this.#lose(cause))
+    return worker
+  }
+
+  #take(answer: Answer, worker: Worker): void {
+    const found = this.#waiting.get(answer.id)
+    this.#waiting.delete(answer.id)
+    if (this.#waiting.size > 0) this.#stall?.refresh()
+    else {
+      clearTimeout(this.#stall)
+      worker.unref()
+    }
+    found?.resolve(answer)
+  }
+
+  #lose(cause: unknown): void {
+    clearTimeout(this.#stall)
+    this.#worker = undefined
+    const lost = [...this.#waiting.values()]
+    this.#waiting.clear()
+    if (cause !== undefined || lost.length > 0) {
+      this.#options.log.error(
+        { event: 'signing.thread-ended', jobs: lost.length, err: cause },
+        'a signing thread ended; the next request starts another',
+      )
+    }
+    for (const { reject } of lost) reject(overloaded('the proxy could not be signed now', cause))
+  }
+}
+
+function errorFrom(error: Answer['error']): Error {
+  const { code, message, cause } = error ?? { message: 'the signing thread gave no answer' }
+  const options = cause === undefined ? {} : { cause: new Error(cause) }
+  return code === undefined ? new Error(message, options) : new CaError(code, message, options)
+}

@@ -1,0 +1,186 @@
+import { X509Certificate } from 'node:crypto'
+import { Worker } from 'node:worker_threads'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { fingerprint } from '../../ca/certificate.ts'
+import { createCsr } from '../../ca/csr.ts'
+import { CaError } from '../../ca/errors.ts'
+import { serialFrom } from '../../ca/serial.ts'
+import { nestedValidity } from '../../ca/validity.ts'
+import type { Log } from '../../src/log.ts'
+import type { KeptEndEntity, ProxyJob } from '../../src/signing/proxy-job.ts'
+import {
+  createSigningRoom,
+  type SigningRoom,
+  type SigningRoomOptions,
+} from '../../src/signing/signing-room.ts'
+import { makeAuthority, makeEndEntity, now } from '../support/issuing.ts'
+import { sharedKey, sharedSigner } from '../support/keys.ts'
+import { compilePrograms, type Programs } from '../support/programs.ts'
+
+let programs: Programs
+let endEntity: KeptEndEntity
+let csr = ''
+const rooms: SigningRoom[] = []
+const workers: Worker[] = []
+const logged = vi.fn<(fields: object, text: string) => void>()
+const log = { error: logged } as unknown as Log
+
+beforeAll(async () => {
+  programs = compilePrograms(['src/signing/signing-thread.ts'])
+  const made = await makeEndEntity(await makeAuthority('rsa-2048'), 'ec-p256')
+  endEntity = { ...made, privateKey: await sharedKey('ec-p256', 'user') }
+  csr = await createCsr([], await sharedSigner('rsa-2048', 'proxy'))
+})
+afterAll(() => programs.remove())
+afterEach(async () => {
+  logged.mockClear()
+  workers.splice(0)
+  await Promise.all(rooms.splice(0).map(async (room) => room.close()))
+})
+
+function roomOf(start: () => Worker, options: Partial<SigningRoomOptions> = {}): SigningRoom {
+  const room = createSigningRoom({
+    log,
+    threads: 1,
+    start: () => {
+      const worker = start()
+      workers.push(worker)
+      return worker
+    },
+    ...options,
+  })
+  rooms.push(room)
+  return room
+}
+const real = (): Worker => new Worker(programs.path('src/signing/signing-thread.ts'))
+/** A thread whose body is this JavaScript, with `port` at hand. */
+const acting = (body: string) => (): Worker =>
+  new Worker(`const { parentPort: port } = require('node:worker_threads')\n${body}`, { eval: true })
+
+let lastSerial = 0
+function jobOf(changes: Partial<ProxyJob> = {}): ProxyJob {
+  lastSerial += 1
+  return {
+    csr,
+    type: 'impersonation',
+    pathLength: undefined,
+    validity: nestedValidity(now, 43_200, endEntity.certificate.validity),
+    serial: serialFrom((size) => Buffer.alloc(size, lastSerial), 9),
+    ...changes,
+  }
+}
+
+describe.for([
+  { name: 'in a thread of its own', open: () => roomOf(real) },
+  // TypeScript as it is, in which Node 20 starts no thread.
+  {
+    name: 'in the calling thread',
+    open: () => {
+      const room = createSigningRoom({ log, threads: 1 })
+      rooms.push(room)
+      return room
+    },
+  },
+])('the signing room $name', ({ open }) => {
+  test('signs a proxy that OpenSSL verifies', async () => {
+    const { der, fingerprint: digest, keyKind } = await open().proxy(endEntity, jobOf())
+    const proxy = new X509Certificate(der)
+    expect(proxy.verify(new X509Certificate(endEntity.certificate.der).publicKey)).toBe(true)
+    expect(digest).toBe(fingerprint(der))
+    expect(keyKind).toBe('rsa-2048')
+  })
+
+  test('a refusal of the library stays one, with its code', async () => {
+    const room = open()
+    const forged = Buffer.from(csr.replace(/-----[^-]+-----|\s/g, ''), 'base64')
+    forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1
+    const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${forged.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
+    const refusals = await Promise.allSettled([
+      room.proxy(endEntity, jobOf({ csr: pem })),
+      room.proxy(endEntity, jobOf({ csr: 'no request' })),
+      room.proxy(
+        endEntity,
+        jobOf({
+          validity: {
+            notBefore: now,
+            notAfter: new Date(endEntity.certificate.validity.notAfter.getTime() + 1000),
+          },
+        }),
+      ),
+    ])
+    const reasons = refusals.map((refusal) =>
+      refusal.status === 'rejected' ? (refusal.reason as CaError) : undefined,
+    )
+    expect(reasons.every((reason) => reason instanceof CaError)).toBe(true)
+    expect(reasons.map((reason) => reason?.code)).toEqual([
+      'bad_signature',
+      'malformed',
+      'bad_lifetime',
+    ])
+    expect(reasons[0]?.message).toBe('the signature of the CSR does not match its public key')
+  })
+})
+
+test('many at once: each gets its own proxy, and the key goes over as often as it must', async () => {
+  const room = roomOf(real, { threads: 2 })
+  const jobs = Array.from({ length: 20 }, () => jobOf())
+  const proxies = await Promise.all(jobs.map((job) => room.proxy(endEntity, job)))
+  const serials = proxies.map(({ der }) => new X509Certificate(der).serialNumber.toLowerCase())
+  expect(serials).toEqual(jobs.map(({ serial }) => serial.toString('hex')))
+  expect(workers).toHaveLength(2)
+})
+
+test('an error that is none of the library stays an error with its text', async () => {
+  const room = roomOf(
+    acting(`port.on('message', ({ id }) => port.postMessage({ id, error: { message: 'odd' } }))`),
+  )
+  const failure = await room.proxy(endEntity, jobOf()).catch((error: unknown) => error)
+  expect(failure).toBeInstanceOf(Error)
+  expect(failure).not.toBeInstanceOf(CaError)
+  expect(failure).toMatchObject({ message: 'odd' })
+})
+
+test('a thread that dies refuses its jobs, is logged, and another one takes its place', async () => {
+  let starts = 0
+  const dying = acting(`port.on('message', () => { throw new Error('no memory left') })`)
+  const room = roomOf(() => (starts++ === 0 ? dying() : real()))
+  const lost = await Promise.allSettled([
+    room.proxy(endEntity, jobOf()),
+    room.proxy(endEntity, jobOf()),
+  ])
+  for (const outcome of lost) {
+    expect(outcome).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'overloaded', check: 'signing', retryAfterSeconds: 1 },
+    })
+  }
+  expect(logged).toHaveBeenCalledOnce()
+  expect(logged.mock.calls[0]?.[0]).toMatchObject({ event: 'signing.thread-ended', jobs: 2 })
+  expect((await room.proxy(endEntity, jobOf())).keyKind).toBe('rsa-2048')
+  expect(starts).toBe(2)
+})
+
+test('a thread that answers nothing is ended after its time', async () => {
+  const room = roomOf(acting(`port.on('message', () => undefined)`), { stallMs: 20 })
+  await expect(room.proxy(endEntity, jobOf())).rejects.toMatchObject({ code: 'overloaded' })
+})
+
+test('what waits is bounded; what comes beyond is refused at once', async () => {
+  const room = roomOf(acting(`port.on('message', () => undefined)`), { maxWaiting: 2, threads: 2 })
+  const waiting = [room.proxy(endEntity, jobOf()), room.proxy(endEntity, jobOf())]
+  const outcomes = Promise.allSettled(waiting)
+  await expect(room.proxy(endEntity, jobOf())).rejects.toMatchObject({
+    code: 'overloaded',
+    check: 'signing',
+  })
+  await room.close()
+  expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+})
+
+test('a closed room refuses, and may be closed again', async () => {
+  const room = roomOf(real)
+  await room.proxy(endEntity, jobOf())
+  await room.close()
+  await room.close()
+  await expect(room.proxy(endEntity, jobOf())).rejects.toMatchObject({ code: 'shutting_down' })
+})
