@@ -118,7 +118,8 @@ class OwnClientSource implements RefreshSource {
 
   /** What is in memory while it lives; else a custodian's answer. However many ask: one custodian. */
   async #accessToken(refused: string | undefined): Promise<AccessToken> {
-    const known = this.#access
+    // With the end of renewal the token in memory is no longer shown, even if a clock that was set back makes it fresh.
+    const known = this.#record?.ended === undefined ? this.#access : undefined
     if (known !== undefined && digestOf(known.token) !== refused && this.#isFresh(known))
       return known
     this.#underWay ??= this.#start()
