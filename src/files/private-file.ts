@@ -61,10 +61,8 @@ export async function readPrivateFile(
   try {
     const { mode, size } = await checkedStat(file, path)
     refuseSharedMode(path, mode)
-    if (size > options.maxBytes) {
-      throw new TtsError('configuration', `${path} is longer than ${options.maxBytes} bytes`)
-    }
-    return await readBounded(file, path, options.maxBytes)
+    if (size > options.maxBytes) throw tooLong(path, options.maxBytes)
+    return await readBounded(file, path, { size, maxBytes: options.maxBytes })
   } finally {
     await file.close()
   }
@@ -157,16 +155,26 @@ async function checkedStat(
   return found
 }
 
-async function readBounded(file: FileHandle, path: string, maxBytes: number): Promise<Buffer> {
-  // One byte more than allowed shows a file that grew after it was measured.
-  const buffer = Buffer.alloc(maxBytes + 1)
+/** Takes no more memory than the file has bytes: the bound may be far above. */
+async function readBounded(
+  file: FileHandle,
+  path: string,
+  { size, maxBytes }: { readonly size: number; readonly maxBytes: number },
+): Promise<Buffer> {
+  // One byte more than expected shows a file that grew after it was measured.
+  let buffer = Buffer.alloc(size + 1)
   let length = 0
-  while (length < buffer.length) {
+  for (;;) {
     const { bytesRead } = await file.read(buffer, length, buffer.length - length)
     if (bytesRead === 0) return buffer.subarray(0, length)
     length += bytesRead
+    if (length > maxBytes) throw tooLong(path, maxBytes)
+    if (length === buffer.length) buffer = Buffer.concat([buffer], 2 * length)
   }
-  throw new TtsError('configuration', `${path} is longer than ${maxBytes} bytes`)
+}
+
+function tooLong(path: string, maxBytes: number): TtsError {
+  return new TtsError('configuration', `${path} is longer than ${maxBytes} bytes`)
 }
 
 function fail(error: unknown, path: string, verb: string): never {

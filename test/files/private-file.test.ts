@@ -185,6 +185,13 @@ describe('readPrivateFile', () => {
     expect((await readPrivateFile(path, { maxBytes: 6 })).toString()).toBe('secret')
   })
 
+  test('takes as much memory as the file is long, not as it might be', async () => {
+    await writePrivateFile(path, 'x'.repeat(10_000))
+    const found = await readPrivateFile(path, { maxBytes: 32 * 1024 * 1024 })
+    expect(found.toString()).toBe('x'.repeat(10_000))
+    expect(found.buffer.byteLength).toBeLessThan(32_000)
+  })
+
   test('longer than allowed, a FIFO, a directory and a missing file are refused', async () => {
     await writeFile(path, 'secret', { mode: 0o600 })
     await expect(readPrivateFile(path, { maxBytes: 5 })).rejects.toMatchObject({
