@@ -5,8 +5,10 @@ import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
 import { listen, type Listening } from './api/server.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
 import type { LoadedConfiguration } from './config/load.ts'
+import type { Configuration } from './config/schema.ts'
 import { createTrustAnchors } from './domain/trust-anchors.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import type { WebOptions } from './web/site.ts'
 
 /** The running service. */
 export interface Running {
@@ -40,27 +42,14 @@ export async function serve(
     // A CRL is there before the first certificate is: relying parties that fetch it early find one.
     await core.crls.current()
     const metrics = metricsOf(service)
-    const dependencies: AppDependencies = {
+    let publicUrl = configuration.listen.public_url ?? 'http://127.0.0.1'
+    const dependencies = appDependencies(service, metrics, {
       log,
-      metrics,
-      activity: service.activity,
-      issuing: service.issuing,
-      credentials: service,
-      delegations: service.delegations,
-      trustAnchors: createTrustAnchors({
-        authority: core.authority,
-        crls: core.crls,
-        alias: configuration.ca.alias,
-        crlUrl: core.crlUrl,
-        userNamespace: core.endEntityBase,
-      }),
-      limits: configuration.limits,
-      watts: configuration.watts,
-      publicUrl: configuration.listen.public_url,
-      trustedProxies: configuration.listen.trusted_proxies,
       stopping: () => stopping,
-    }
+      web: webOptions(configuration, () => publicUrl),
+    })
     const listening = await listen(createApp(dependencies), listenOptions(loaded, log))
+    publicUrl = configuration.listen.public_url ?? listening.url
     // Else it would go on listening, without records behind it, when the second address cannot be had.
     close = async () => {
       await listening.close(0)
@@ -84,6 +73,39 @@ export async function serve(
     await close().catch(() => undefined)
     throw error
   }
+}
+
+function appDependencies(
+  service: Service,
+  metrics: Metrics,
+  about: Pick<AppDependencies, 'log' | 'stopping' | 'web'>,
+): AppDependencies {
+  const { authority, crls, crlUrl, endEntityBase, issuing, activity, delegations } = service
+  const { ca, limits, watts, listen } = service.loaded.configuration
+  return {
+    ...about,
+    metrics,
+    activity,
+    issuing,
+    credentials: service,
+    delegations,
+    trustAnchors: createTrustAnchors({
+      authority,
+      crls,
+      alias: ca.alias,
+      crlUrl,
+      userNamespace: endEntityBase,
+    }),
+    limits,
+    watts,
+    publicUrl: listen.public_url,
+    trustedProxies: listen.trusted_proxies,
+  }
+}
+
+/** @param publicUrl known once the service listens */
+function webOptions({ web }: Configuration, publicUrl: () => string): WebOptions | undefined {
+  return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()) } : undefined
 }
 
 function metricsOf(service: Service): Metrics {

@@ -71,7 +71,7 @@ export function createClients(): DemoClients {
         client_secret: tts.clientSecret,
         client_name: 'Token Translation Service',
         application_type: 'native',
-        redirect_uris: [cli.redirectUri],
+        redirect_uris: [cli.redirectUri, 'http://127.0.0.1/login/callback'],
         grant_types: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT],
         response_types: ['code'],
         token_endpoint_auth_method: 'client_secret_basic',

@@ -10,6 +10,10 @@ import { createRateLimiter } from '../domain/rate-limiter.ts'
 import type { TrustAnchors } from '../domain/trust-anchors.ts'
 import type { LimitsSettings } from '../config/schema.ts'
 import type { WattsSettings } from '../config/watts-schema.ts'
+import { createWeb, wattsSessionsOf } from '../web/compose.ts'
+import { webMethods, webRoutes } from '../web/routes.ts'
+import type { WebOptions } from '../web/site.ts'
+import type { Web } from '../web/view.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { authorityRoutes } from './authority.ts'
@@ -22,7 +26,6 @@ import { contextOf, requestContext, routeName } from './request.ts'
 import { sshAuthorityRoutes } from './ssh-authority.ts'
 import { successorRoutes } from './successor.ts'
 import { sendWattsError } from './watts/answers.ts'
-import type { WattsSessions } from './watts/caller.ts'
 import { wattsRoutes } from './watts/routes.ts'
 
 export interface AppDependencies {
@@ -35,8 +38,8 @@ export interface AppDependencies {
   readonly trustAnchors: TrustAnchors
   readonly limits: LimitsSettings
   readonly watts: WattsSettings
-  /** The sessions of the web page, whose cookies the WaTTS API takes; undefined where there is no page. */
-  readonly wattsSessions?: WattsSessions
+  /** Undefined: there is no web page, and so no session whose cookie the WaTTS API takes. */
+  readonly web?: WebOptions | undefined
   /** URL under which clients reach the service, where it is configured. */
   readonly publicUrl: string | undefined
   readonly trustedProxies: readonly string[]
@@ -47,7 +50,9 @@ export interface AppDependencies {
 export function createApp(dependencies: AppDependencies): Express {
   const { metrics, limits, issuing } = dependencies
   const app = createShell(dependencies)
-  app.use(methodsOffered(methodsByPath))
+  const web = webOf(dependencies)
+  const paths = web === undefined ? methodsByPath : [...methodsByPath, ...webMethods]
+  app.use(methodsOffered(paths))
   const bounds = {
     maxBodyBytes: limits.body_bytes,
     requestTimeoutMs: limits.request_timeout_seconds * 1000,
@@ -58,15 +63,27 @@ export function createApp(dependencies: AppDependencies): Express {
   const { sshAuthority } = issuing
   if (sshAuthority !== undefined)
     app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority }))
-  addWattsRoutes(app, dependencies)
+  addWattsRoutes(app, dependencies, web)
   addPublicRoutes(app, dependencies)
+  if (web !== undefined) app.use(webRoutes(web))
   const openApi = createOpenApi(issuing.services)
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
     response.json(openApi)
   })
-  app.use(nothingHere(methodsByPath))
+  app.use(nothingHere(paths))
   app.use(problems(metrics))
   return app
+}
+
+function webOf(dependencies: AppDependencies): Web | undefined {
+  const { web, issuing, limits } = dependencies
+  if (web === undefined) return undefined
+  return createWeb({
+    ...dependencies,
+    ...web,
+    now: issuing.now,
+    maxBodyBytes: limits.body_bytes,
+  })
 }
 
 /** What may be served without TLS on any address: the CA's public files, and the probes. No path of it takes a token. */
@@ -108,14 +125,14 @@ function createShell(dependencies: AppDependencies): Express {
 }
 
 /** Before all middleware that looks at Express's own routes: WaTTS's paths have an order of checks of their own. */
-function addWattsRoutes(app: Express, dependencies: AppDependencies): void {
-  const { limits, watts, wattsSessions } = dependencies
+function addWattsRoutes(app: Express, dependencies: AppDependencies, web: Web | undefined): void {
+  const { limits, watts } = dependencies
   app.use(
     '/api',
     wattsRoutes({
       ...dependencies,
       settings: watts,
-      sessions: wattsSessions,
+      sessions: web && wattsSessionsOf(web),
       requestTimeoutMs: limits.request_timeout_seconds * 1000,
       maxBodyBytes: limits.body_bytes,
     }),

@@ -58,30 +58,42 @@ export function toTtsError(error: unknown): TtsError {
   return new TtsError('internal', 'something failed inside the service', { cause: error })
 }
 
+/** An error as those who are no program are told it. */
+export function answerTo(error: TtsError): {
+  readonly status: number
+  readonly title: string
+  /** Whether the message is for the log alone. */
+  readonly isHidden: boolean
+  readonly retryAfterSeconds: number | undefined
+} {
+  const { status, title } = answers[error.code]
+  const retryAfterSeconds =
+    error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined)
+  return { status, title, isHidden: status === 500, retryAfterSeconds }
+}
+
 /** Writes an error as problem details. Nothing of its cause, and of internal errors nothing but that they happened. */
 export function sendProblem(response: Response, error: TtsError, requestId: string): void {
-  const answer: ErrorAnswer = answers[error.code]
-  const hidden = answer.status === 500
+  const { challenge: ofCode }: ErrorAnswer = answers[error.code]
+  const { status, title, isHidden, retryAfterSeconds } = answerTo(error)
   // RFC 6750 section 3.1: a token sent in two ways, or in one that is not taken, is an invalid_request with a challenge.
   const badlySent = error.code === 'invalid_request' && error.check === 'authorization'
-  const challengeCode = badlySent ? 'invalid_request' : answer.challenge
+  const challengeCode = badlySent ? 'invalid_request' : ofCode
   if (challengeCode !== undefined)
     response.setHeader('WWW-Authenticate', challenge(challengeCode, error))
-  const retryAfterSeconds =
-    error.retryAfterSeconds ?? (answer.status === 503 ? RETRY_AFTER_SECONDS : undefined)
   if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds))
   response
-    .status(answer.status)
+    .status(status)
     .setHeader('Cache-Control', 'no-store')
     .type('application/problem+json')
     .send(
       JSON.stringify({
         type: `urn:tts:error:${error.code}`,
-        title: answer.title,
-        status: answer.status,
-        detail: hidden ? 'The failure is in the log under the request id.' : error.message,
+        title,
+        status,
+        detail: isHidden ? 'The failure is in the log under the request id.' : error.message,
         code: error.code,
-        ...(error.check === undefined || hidden ? {} : { check: error.check }),
+        ...(error.check === undefined || isHidden ? {} : { check: error.check }),
         request_id: requestId,
       }),
     )

@@ -503,7 +503,6 @@ describe('rules', () => {
 })
 
 describe('keys that this version does not know', () => {
-  const provider = { issuer: 'https://i.org/', accept_missing_audience: true }
   const samples: Record<string, Tree> = {
     relying_services: { relying_services: {} },
   }

@@ -1,0 +1,83 @@
+/** The web page: which address shows what. */
+import { type RequestHandler, Router } from 'express'
+import { assetRoutes } from './assets.ts'
+import { showAudit } from './audit-page.ts'
+import { confirmRevocation, revokeOwn, showCredentials } from './credentials-pages.ts'
+import { confirmEnd, endOwn, makeOwn, showDelegations } from './delegations-pages.ts'
+import { errorPages } from './error-page.ts'
+import { finishLogin, logOut, showLogin, startLogin } from './login-pages.ts'
+import { download } from './result-page.ts'
+import { pageHeaders } from './security.ts'
+import { requestCredential, showService, showServices } from './services-pages.ts'
+import { isLoopback } from './site.ts'
+import { showStart } from './start-page.ts'
+import { named, personalPage, postedForm, publicPage, type Web } from './view.ts'
+
+/** Addresses of pages and the methods that they take; `/` is one for browsers alone. */
+export const webMethods: readonly (readonly [RegExp, string])[] = [
+  [/^\/$/, 'GET, HEAD'],
+  [/^\/(login(\/(start|callback))?|services|credentials|audit)\/?$/, 'GET, HEAD'],
+  [/^\/assets\/[\w.-]+$/, 'GET, HEAD'],
+  [/^\/(services\/[^/]+|delegations)\/?$/, 'GET, HEAD, POST'],
+  [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
+  [/^\/(logout|download)\/?$/, 'POST'],
+]
+
+/** Cookies and the way back from a provider are of one host name: `localhost` and `127.0.0.1` are two. */
+function oneHostName(web: Web): RequestHandler {
+  return function oneHostName(request, response, next) {
+    const wanted = web.publicUrl()
+    const origin = `${wanted.protocol}//${request.get('host') ?? ''}`
+    const found = URL.canParse(origin) ? new URL(origin) : wanted
+    const isOther = found.hostname !== wanted.hostname && found.port === wanted.port
+    const isPage = webMethods.some(([path]) => path.test(request.path))
+    if (
+      isOther &&
+      isPage &&
+      isLoopback(found.hostname) &&
+      isLoopback(wanted.hostname) &&
+      request.method === 'GET'
+    )
+      response.redirect(307, `${wanted.origin}${request.originalUrl}`)
+    else next()
+  }
+}
+
+/** A credential that is downloaded comes from its page and goes back to it; plugins may print a MiB. */
+const MAX_DOWNLOAD_BYTES = 2 * 1024 * 1024
+
+export function webRoutes(web: Web): Router {
+  const router = Router()
+  const get = (path: string, handler: ReturnType<typeof publicPage>): void => {
+    router.get(path, named(path), pageHeaders, handler)
+  }
+  const post = (path: string, handlers: ReturnType<typeof postedForm>): void => {
+    router.post(path, named(path), pageHeaders, ...handlers)
+  }
+  router.use(assetRoutes())
+  router.use(oneHostName(web))
+  router.get('/', (request, _response, next) => {
+    // Clients of the API that ask for anything find what they always found here.
+    if (request.accepts(['application/json', 'text/html']) === 'text/html') next()
+    else next('router')
+  })
+  get('/', publicPage(web, showStart))
+  get('/login', publicPage(web, showLogin))
+  get('/login/start', publicPage(web, startLogin))
+  get('/login/callback', publicPage(web, finishLogin))
+  post('/logout', postedForm(web, logOut))
+  get('/services', personalPage(web, showServices))
+  get('/services/:id', personalPage(web, showService))
+  post('/services/:id', postedForm(web, requestCredential))
+  post('/download', postedForm(web, download, MAX_DOWNLOAD_BYTES))
+  get('/credentials', personalPage(web, showCredentials))
+  get('/credentials/:id/revoke', personalPage(web, confirmRevocation))
+  post('/credentials/:id/revoke', postedForm(web, revokeOwn))
+  get('/delegations', personalPage(web, showDelegations))
+  post('/delegations', postedForm(web, makeOwn))
+  get('/delegations/:id/revoke', personalPage(web, confirmEnd))
+  post('/delegations/:id/revoke', postedForm(web, endOwn))
+  get('/audit', personalPage(web, showAudit))
+  router.use(errorPages(web))
+  return router
+}

@@ -1,0 +1,33 @@
+/** What all pages of one service have in common. */
+import type { WebSettings } from '../config/web-schema.ts'
+import type { CredentialsDependencies } from '../domain/credentials.ts'
+import type { RenewalDependencies } from '../domain/delegation-renewal.ts'
+import type { IssueDependencies } from '../domain/issue.ts'
+import type { Metrics } from '../metrics.ts'
+
+/** What the program gives the page. */
+export interface WebOptions {
+  readonly settings: WebSettings
+  /** URL under which people reach the service; known once it listens. */
+  readonly publicUrl: () => URL
+}
+
+export interface Site extends WebOptions {
+  readonly issuing: IssueDependencies
+  readonly credentials: CredentialsDependencies
+  readonly delegations: RenewalDependencies
+  readonly metrics: Metrics
+  readonly now: () => Date
+  /** Largest form, in bytes. */
+  readonly maxBodyBytes: number
+}
+
+/** Whether a host name means this very machine. */
+export function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+}
+
+/** An absolute URL of a path of ours. */
+export function absoluteUrl(site: Pick<Site, 'publicUrl'>, path: string): string {
+  return new URL(path, site.publicUrl()).href
+}

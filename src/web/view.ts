@@ -1,0 +1,115 @@
+/** What a page is made with: the site, who is looking, and the request. */
+import express, { type Request, type RequestHandler, type Response } from 'express'
+import { contextOf, routeName } from '../api/request.ts'
+import { authorise } from '../domain/authorise.ts'
+import type { Origin } from '../domain/records.ts'
+import { TtsError } from '../errors.ts'
+import type { LoginClient } from './login-client.ts'
+import { isFromElsewhere, requireFormToken, requireSameOrigin } from './security.ts'
+import type { Sessions, WebSession } from './sessions.ts'
+import type { Site } from './site.ts'
+
+/** The parts that all pages share. */
+export interface Web extends Site {
+  readonly sessions: Sessions
+  readonly client: LoginClient
+}
+
+/** One request for a page, from somebody who may be logged in. */
+export interface Visit {
+  readonly web: Web
+  readonly request: Request
+  readonly response: Response
+  readonly session: WebSession | undefined
+}
+
+/** One request from somebody who is. */
+export interface PersonalVisit extends Visit {
+  readonly session: WebSession
+}
+
+/** A form that was sent, its token checked. */
+export interface PostedVisit extends PersonalVisit {
+  readonly form: Readonly<Record<string, string>>
+}
+
+/** A page that anybody may see. */
+export function publicPage(web: Web, show: (visit: Visit) => Promise<void> | void): RequestHandler {
+  return async function publicPage(request, response) {
+    const session = await web.sessions.sessionOf(request)
+    await show({ web, request, response, session })
+  }
+}
+
+/** A page for who is logged in; others are sent to log in first. */
+export function personalPage(
+  web: Web,
+  show: (visit: PersonalVisit) => Promise<void> | void,
+): RequestHandler {
+  return async function personalPage(request, response) {
+    const session = await web.sessions.sessionOf(request)
+    if (session === undefined) {
+      response.redirect(303, `/login?return=${encodeURIComponent(request.path)}`)
+      return
+    }
+    await show({ web, request, response, session })
+  }
+}
+
+/** Reads and checks a form, before anything is done. */
+export function postedForm(
+  web: Web,
+  act: (visit: PostedVisit) => Promise<void> | void,
+  maxBytes = web.maxBodyBytes,
+): RequestHandler[] {
+  const type = 'application/x-www-form-urlencoded'
+  const read = express.text({ type, limit: maxBytes, inflate: false, defaultCharset: 'utf-8' })
+  return [
+    function sameOrigin(request, _response, next) {
+      requireSameOrigin(web, request)
+      next()
+    },
+    read,
+    async function postedForm(request, response) {
+      const session = await web.sessions.sessionOf(request)
+      if (session === undefined) {
+        throw new TtsError('access_denied', 'your session has ended: log in again', {
+          check: 'session',
+        })
+      }
+      const form = formFields(request.body)
+      requireFormToken(session.id, form['form_token'])
+      await act({ web, request, response, session, form })
+    },
+  ]
+}
+
+/** @throws {TtsError} `unsupported_media_type`; `invalid_request` for a field that is given twice */
+function formFields(body: unknown): Readonly<Record<string, string>> {
+  if (typeof body !== 'string')
+    throw new TtsError('unsupported_media_type', 'this takes the form of a page of ours')
+  const fields = new Map<string, string>()
+  for (const [name, value] of new URLSearchParams(body)) {
+    if (fields.has(name))
+      throw new TtsError('invalid_request', 'a field of the form is given twice')
+    fields.set(name, value)
+  }
+  return Object.fromEntries(fields)
+}
+
+/** The door goes on record with what came through it. */
+export function originOf({ response }: Pick<Visit, 'response'>): Origin {
+  return { ...contextOf(response).origin, interface: 'web' }
+}
+
+/** Whether somebody sees the operator's page. */
+export function isOperator(web: Web, session: WebSession | undefined): boolean {
+  return session !== undefined && authorise(web.settings.operators, session.token).allowed
+}
+
+/** A link of another site must not do what a button of ours does. */
+export function isOwnLink(request: Request): boolean {
+  return !isFromElsewhere(request)
+}
+
+export const named = (path: string): RequestHandler => routeName(path)

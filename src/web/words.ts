@@ -1,0 +1,31 @@
+/** Times and other facts in words, for pages. */
+import { html, type Html } from './html.ts'
+
+const units = [
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+] as const
+
+/** A length of time by its two largest units: `2 days 3 hours`. */
+export function duration(seconds: number): string {
+  const parts = units.flatMap(([name, size], index) => {
+    const before = units[index - 1]?.[1]
+    const within = before === undefined ? seconds : seconds % before
+    const count = Math.floor(within / size)
+    return count === 0 ? [] : [`${count} ${name}${count === 1 ? '' : 's'}`]
+  })
+  return parts.length === 0 ? 'less than a minute' : parts.slice(0, 2).join(' ')
+}
+
+/** What is left until a moment. */
+export function timeLeft(end: Date, now: Date): string {
+  const seconds = Math.floor((end.getTime() - now.getTime()) / 1000)
+  return seconds > 0 ? `${duration(seconds)} left` : 'ended'
+}
+
+/** A moment, in UTC. */
+export function instant(at: Date): Html {
+  const iso = at.toISOString()
+  return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`
+}
