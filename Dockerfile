@@ -3,6 +3,7 @@
 # file system can be read-only:  docker run --read-only -v tts-data:/data -p 8080:8080 …
 # Port 8080 serves only what is public (CA, CRL, health): tokens never cross a network in clear. For tokens set
 # TTS_LISTEN__HOST=0.0.0.0 with TLS files, or with the trusted proxy that ends TLS in front (port 8443 then).
+# certcache is in it too:  docker run --entrypoint certcache …
 FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
@@ -25,6 +26,7 @@ COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist dist
 RUN ln -s /app/dist/src/cli/main.js /usr/local/bin/tts && chmod 755 /app/dist/src/cli/main.js \
+ && ln -s /app/dist/src/certcache/main.js /usr/local/bin/certcache && chmod 755 /app/dist/src/certcache/main.js \
  && install -d -o node -g node -m 700 /data
 USER node
 VOLUME /data

@@ -16,6 +16,10 @@ export const listenSettings = z
     socket: file
       .optional()
       .describe('Path of a Unix socket to listen on, in place of address and port.'),
+    socket_mode: z
+      .enum(['0600', '0660'])
+      .default('0600')
+      .describe('Who may use the socket, in quotes: its owner, or its group too.'),
     tls_certificate_file: file
       .optional()
       .describe('Certificate and chain in PEM. With it and `tls_key_file` certcache speaks HTTPS.'),
@@ -35,7 +39,7 @@ export const accessSettings = z.strictObject({
     .enum(['local', 'restricted', 'anyone_who_reaches_the_port'])
     .default('local')
     .describe(
-      'Who may fetch a proxy with its private key. `local`: programs of this machine, on loopback or a Unix socket. `restricted`: over the network with TLS, for who knows the secret, shows a client certificate, or comes from an allowed network. `anyone_who_reaches_the_port`: what the old cache did; whoever reaches the port can act as the owner of the proxy.',
+      'Who may fetch a proxy with its private key. `local`: programs of this machine, on loopback or a Unix socket. `restricted`: over the network with TLS, for whom `allow`, `secret` and `client_ca_file` let in. `anyone_who_reaches_the_port`: what the old cache did; whoever reaches the port can act as the owner of the proxy.',
     ),
   secret: z
     .string()
@@ -51,7 +55,9 @@ export const accessSettings = z.strictObject({
     )
     .max(100)
     .default([])
-    .describe('Addresses or networks (CIDR) that are let in with no secret.'),
+    .describe(
+      'Addresses or networks (CIDR) that may connect at all. Enough alone; with a secret or client CAs one of these is wanted as well.',
+    ),
   client_ca_file: file
     .optional()
     .describe('CAs in PEM: who shows a TLS client certificate of theirs is let in.'),

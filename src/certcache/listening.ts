@@ -9,10 +9,7 @@ import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { listenSettings } from './listen-settings.ts'
 
-export type ListenSettings = Readonly<z.output<typeof listenSettings>> & {
-  /** Who may use the Unix socket: its owner, or its group too. Default 0600. */
-  readonly socket_mode?: string | undefined
-}
+export type ListenSettings = Readonly<z.output<typeof listenSettings>>
 
 export interface ListenParts {
   readonly listen: ListenSettings

@@ -16,7 +16,6 @@ process.umask(0o077)
 const now = (): Date => new Date()
 let exitCode: number | undefined
 const surroundings: Surroundings = {
-  // oxlint-disable-next-line node/no-process-env -- the entry hands it in, all else receives it
   environment: process.env,
   uid: process.getuid?.() ?? 0,
   now,

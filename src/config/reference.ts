@@ -1,4 +1,4 @@
-/** The configuration reference, as Markdown, made from the schema: what a key means stands in one place. */
+/** The configuration references, as Markdown, made from the schemas: what a key means stands in one place. */
 import { z } from 'zod'
 import { configurationSchema } from './schema.ts'
 
@@ -75,17 +75,19 @@ services:
 \`\`\`
 `
 
-/** The whole document. */
+/** docs/configuration.md. */
 export function configurationReference(): string {
-  const schema = z.toJSONSchema(configurationSchema, {
-    io: 'input',
-    unrepresentable: 'any',
-  }) as JsonSchema
+  return referenceOf(HEAD, configurationSchema)
+}
+
+/** A document: what stands above, and a table for each section of the settings. */
+export function referenceOf(head: string, settings: z.ZodType): string {
+  const schema = z.toJSONSchema(settings, { io: 'input', unrepresentable: 'any' }) as JsonSchema
   const sections = Object.entries(schema.properties ?? {})
   const top = sections.filter(
     ([, value]) => !value.properties && typeof value.additionalProperties !== 'object',
   )
-  const text = [HEAD, '## Top level\n', table(top.flatMap(([key, value]) => rowsOf(key, value)))]
+  const text = [head, '## Top level\n', table(top.flatMap(([key, value]) => rowsOf(key, value)))]
   for (const [key, value] of sections.filter((entry) => !top.includes(entry))) {
     text.push(`\n## ${key}\n`, `${value.description ?? ''}\n`, table(rowsOf(key, value)))
   }
