@@ -1,6 +1,6 @@
 /**
  * The whole job in one command: an identity provider, a person who logs in there, the service, a token translated into
- * a proxy file, and the trust anchors that a site would install.
+ * a proxy file, the trust anchors that a site would install, and certcache, which keeps another proxy fresh.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import { writePrivateFile } from '../src/files/private-file.ts'
 import { createLog } from '../src/log.ts'
 import { type Running, serve } from '../src/serve.ts'
 import { type IdentityProvider, startIdentityProvider } from './identity-provider/server.ts'
+import { keepFresh } from './keep-fresh.ts'
 import { obtainAccessToken } from './user-agent.ts'
 
 const AUDIENCE = 'https://tts.demo'
@@ -23,10 +24,11 @@ const TOKEN_RENEWAL_MS = 45 * 60 * 1000
 const HELP = `Usage: npm run demo [-- --once] [-- --dir DIR]
 
 Starts an identity provider and the service on this machine, gets an access token in a real login, translates it into
-a proxy file and goes on until Ctrl-C.
+a proxy file, lets certcache renew one, and goes on until Ctrl-C.
 
   --once     do it once and exit
-  --dir DIR  keep everything in DIR: gwms_proxy, token, trust-anchors/, data/ (else a new directory, removed at the end)
+  --dir DIR  keep everything in DIR: gwms_proxy, fresh_proxy, token, trust-anchors/, data/, certcache/
+             (else a new directory, removed at the end)
 `
 
 interface Demo {
@@ -56,6 +58,7 @@ async function main(): Promise<void> {
     running = await start(directory, provider)
     const demo = { directory, provider, running }
     await translate(demo)
+    await renew(demo)
     if (!wanted.once) {
       showWhatToTry(demo)
       const timer = setInterval(() => void renewToken(demo).catch(warn), TOKEN_RENEWAL_MS)
@@ -103,11 +106,20 @@ async function start(directory: string, provider: IdentityProvider): Promise<Run
 
 function configuration(directory: string, provider: IdentityProvider): object {
   const allow = [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }]
+  const { clientId, clientSecret } = provider.clients.tts
   return {
     data_dir: join(directory, 'data'),
     listen: { port: 0 },
     providers: {
-      iam: { issuer: provider.issuer, alias: 'indigo-iam-test', audiences: [AUDIENCE] },
+      iam: {
+        issuer: provider.issuer,
+        alias: 'indigo-iam-test',
+        audiences: [AUDIENCE],
+        // certcache shows its token once: the service exchanges it, and renews from then on.
+        client_id: clientId,
+        client_secret: clientSecret,
+        delegation: {},
+      },
     },
     services: { proxy: { authz: { allow } }, x509: { authz: { allow } } },
   }
@@ -137,6 +149,11 @@ async function translate(demo: Demo): Promise<void> {
   say('\n5. What a site installs, so that it accepts this proxy:')
   const anchors = join(directory, 'trust-anchors')
   await tts(['--config', join(directory, 'tts.yaml'), 'ca', 'export', anchors])
+}
+
+async function renew({ directory, provider, running }: Demo): Promise<void> {
+  say('\n6. certcache keeps a proxy fresh: one that lives a minute, so that a renewal is seen.\n')
+  await keepFresh({ directory, provider, serviceUrl: running.url, say })
 }
 
 async function renewToken({ directory, provider }: Demo): Promise<void> {
@@ -181,6 +198,9 @@ All of it runs until Ctrl-C. Try, in another terminal:
 
   # what was issued; revoke one with -X DELETE ${url}/v1/credentials/ID
   curl -sSf -H ${token} ${url}/v1/credentials
+
+  # renew the proxy of certcache again: no token, it has its delegation
+  node dist/src/certcache/main.js refresh --valid 1h --config ${file('certcache.yaml')}
 
   # would every relying party take the proxy?
   node dist/src/cli/main.js proxy info --explain --trust-anchors ${file('trust-anchors')} ${file('gwms_proxy')}

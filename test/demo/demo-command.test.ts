@@ -1,5 +1,6 @@
 /** The README's main job as a newcomer runs it, less the installation: the demo as a process of its own. */
 import { execFile } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ let directory = ''
 const path = (name: string): string => join(directory, name)
 const started: Started[] = []
 beforeAll(() => {
-  programs = compilePrograms(['demo/main.ts', 'src/cli/main.ts'])
+  programs = compilePrograms(['demo/main.ts', 'src/cli/main.ts', 'src/certcache/main.ts'])
   directory = mkdtempSync(join(tmpdir(), 'tts-demo-command-'))
 })
 afterEach(async () => {
@@ -61,7 +62,7 @@ describe('once', () => {
     ])
       expect(out).toContain(`   ${fact}\n`)
     expect(out).toMatch(/^ {3}timeleft : (96:00:00|95:59:\d\d) {2}\(4\.0 days\)$/m)
-    for (const step of ['1', '2', '3', '4', '5'])
+    for (const step of ['1', '2', '3', '4', '5', '6'])
       expect(out).toMatch(new RegExp(`^${step}\\. `, 'm'))
     expect(out).not.toContain(readFileSync(path('kept/token'), 'utf8').trim())
     expect(out).not.toContain('PRIVATE KEY')
@@ -71,6 +72,25 @@ describe('once', () => {
     const cli = programs.path('src/cli/main.ts')
     const doctor = await runToEnd(cli, [...explain, path('kept/gwms_proxy')])
     expect(doctor).toMatchObject({ code: 0, err: '' })
+  })
+
+  test('certcache was shown the token once, and renewed a proxy without it', async () => {
+    const { code, out, err } = await runToEnd(demo(), ['--once', '--dir', path('renewed')])
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    const shown = String.raw`serial ([0-9A-F]+), timeleft 0:0[01]:\d\d, ends (\S+Z)`
+    const [, serial, end] = new RegExp(`shown the token once: ${shown}\n`).exec(out) ?? []
+    const [, nextSerial, nextEnd] = new RegExp(`renewed without it {2}: ${shown}\n`).exec(out) ?? []
+    expect(serial).not.toBe(nextSerial)
+    const laterMs = Date.parse(nextEnd ?? '') - Date.parse(end ?? '')
+    expect(laterMs).toBeGreaterThanOrEqual(2000)
+    expect(out).toMatch(/^ {3}who asked whom {6}: .*by a refresh token \(1 request\)$/m)
+
+    expect(modeOf('renewed/fresh_proxy')).toBe('600')
+    const fresh = readFileSync(path('renewed/fresh_proxy'), 'utf8')
+    expect(new X509Certificate(fresh).serialNumber).toBe(nextSerial)
+    expect(Date.parse(new X509Certificate(fresh).validTo)).toBe(Date.parse(nextEnd ?? ''))
+    // The settings that are left name no token.
+    expect(readFileSync(path('renewed/certcache.yaml'), 'utf8')).not.toContain('token')
   })
 })
 
@@ -100,16 +120,21 @@ describeWithTools('until Ctrl-C', ['curl', 'openssl'], () => {
     expect(byCsr.stdout).toMatch(/^-----BEGIN CERTIFICATE-----/)
     expect(byCsr.stdout).not.toContain('PRIVATE KEY')
     const listed = await shell(line(/^curl .*\/v1\/credentials$/))
-    expect((JSON.parse(listed.stdout) as { credentials: object[] }).credentials).toHaveLength(3)
+    // Step 4, the two of certcache, and the two above.
+    expect((JSON.parse(listed.stdout) as { credentials: object[] }).credentials).toHaveLength(5)
     expect((await shell(line(/^openssl verify /))).stdout).toMatch(/gwms_proxy: OK\n$/)
     expect((await shell(line(/^curl -s .*\/metrics$/))).stdout).toContain(
       'tts_credentials_issued_total',
     )
-    const doctor = line(/^node dist\/src\/cli\/main\.js /).replace(
-      'node dist/src/cli/main.js',
-      `'${process.execPath}' '${programs.path('src/cli/main.ts')}'`,
-    )
-    expect((await shell(doctor)).stdout).toContain('relying parties known here would accept it')
+    const compiled = (name: string): Promise<{ stdout: string }> => {
+      const found = line(new RegExp(`^node dist/src/${name}/main\\.js `))
+      const program = `'${process.execPath}' '${programs.path(`src/${name}/main.ts`)}'`
+      return shell(found.replace(`node dist/src/${name}/main.js`, program))
+    }
+    const before = readFileSync(path('a demo/fresh_proxy'), 'utf8')
+    expect((await compiled('certcache')).stdout).toMatch(/^fresh_proxy: renewed/)
+    expect(readFileSync(path('a demo/fresh_proxy'), 'utf8')).not.toBe(before)
+    expect((await compiled('cli')).stdout).toContain('relying parties known here would accept it')
 
     const url = /(http:\/\/127\.0\.0\.1:\d+)\/ca\//.exec(running.stdout())?.[1] ?? ''
     const issuer = /1\. An identity provider[^\n]*\n +(\S+)/.exec(running.stdout())?.[1] ?? ''
