@@ -99,7 +99,7 @@ function configuration(
   directory: string,
   { port, delegation, configuration: more }: WorldOptions,
 ): object {
-  const iam = providerSettings(provider, delegation as Record<string, unknown> | undefined)
+  const iam = providerSettings(provider, delegation)
   const { delegation: _, ...without } = iam
   return {
     ...testConfiguration(provider),

@@ -14,12 +14,16 @@ export class SlowMotion {
   /** By how much certcache's clock is wrong. */
   wrongByMs = 0
   readonly #sleepers = new Set<Sleeper>()
+  readonly #realNow = performance.now.bind(performance)
 
   constructor(start: Date) {
     vi.useFakeTimers({ toFake: ['Date'], now: start })
+    // Rate limits count by it: without this a month of renewals would all come at once.
+    vi.spyOn(performance, 'now').mockImplementation(() => this.#realNow() + this.#passedMs)
   }
 
   release(): void {
+    vi.mocked(performance.now).mockRestore()
     vi.useRealTimers()
   }
 
@@ -56,7 +60,7 @@ export class SlowMotion {
 
   /** Waits until the keeper has done what there is to do by now: it sleeps, and renews nothing. */
   async settled(keeper: Pick<ProxyKeeper, 'status'>): Promise<void> {
-    const deadline = performance.now() + 20_000
+    const deadline = this.#realNow() + 20_000
     for (let turn = 0; ; turn += 1) {
       // All that is settled has had its consequences by the next turn of the loop. A renewal takes many: it is looked at seldom.
       await new Promise((resolve) => {
@@ -65,7 +69,7 @@ export class SlowMotion {
       })
       if (this.#sleepers.size > 0 && !keeper.status().proxies.some(({ renewing }) => renewing))
         return
-      if (performance.now() > deadline) throw new Error('certcache does not come to rest')
+      if (this.#realNow() > deadline) throw new Error('certcache does not come to rest')
     }
   }
 

@@ -1,0 +1,323 @@
+/**
+ * Thirty days in seconds: the real engine and doors of certcache, the real service, a real OpenID provider that rotates
+ * refresh tokens and forgets the old ones at once. Only the time is made.
+ */
+import { X509Certificate } from 'node:crypto'
+import { afterEach, expect, test } from 'vitest'
+import { parseProxyFile } from '../../ca/proxy-file.ts'
+import type { RunningKeeper } from '../../src/certcache/compose.ts'
+import { createShelf } from '../../src/certcache/served-proxy.ts'
+import { createLog } from '../../src/log.ts'
+import { settingsIn, startKeeper } from './engine-support.ts'
+import { doorSettings, testDoor, type TestDoor } from './door-support.ts'
+import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
+import { SlowMotion } from './slow-motion.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+const STEP = 10 * MINUTE
+const PROXY_LIFE = 12 * HOUR
+/** What certcache was not told: it is the default of the settings. */
+const RENEW_BELOW = 0.667
+const JITTER = 0.1
+
+const cleanups: (() => void | Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+/** The same numbers in each run. */
+function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+type Kind = 'delegation' | 'refresh'
+
+/** A certcache with the doors of its worker side; started again it knows only what it kept. */
+class Certcache {
+  readonly #world: OutsideWorld
+  readonly #time: SlowMotion
+  readonly #kind: Kind
+  readonly #random = seeded(7)
+  #keeper: RunningKeeper | undefined
+  #door: TestDoor | undefined
+  #shelf: ReturnType<typeof createShelf> | undefined
+  /** Of all runs. */
+  readonly attempts = { succeeded: 0, failed: 0 }
+
+  constructor(world: OutsideWorld, time: SlowMotion, kind: Kind) {
+    this.#world = world
+    this.#time = time
+    this.#kind = kind
+  }
+
+  get keeper(): RunningKeeper {
+    if (this.#keeper === undefined) throw new Error('certcache does not run')
+    return this.#keeper
+  }
+
+  async start(token?: string): Promise<void> {
+    const { clock } = this.#time
+    const settings = await settingsIn(this.#world.directory, {
+      service: { url: this.#world.serviceUrl },
+      source: {
+        kind: this.#kind,
+        ...(token === undefined ? {} : { token }),
+        ...(this.#kind === 'refresh' ? this.#world.ownClient : {}),
+      },
+      proxies: { gwms_proxy: { key_type: 'ec-p256', lifetime_seconds: PROXY_LIFE / 1000 } },
+      // The defaults.
+      renewal: { retry_first_seconds: 5, retry_longest_seconds: 900 },
+    })
+    const parts = { clock, random: this.#random, pollMs: HOUR }
+    this.#keeper = (await startKeeper(settings, parts)).keeper
+    const now = (): Date => clock.now()
+    this.#door = await testDoor(this.#keeper, { now, settings: doorSettings() })
+    const log = createLog({ level: 'silent', name: 'shelf' })
+    const warnBelowSeconds = (): number => 43_200
+    this.#shelf = createShelf({ keeper: this.#keeper, now, log, warnBelowSeconds })
+    await this.#time.settled(this.#keeper)
+  }
+
+  async stop(): Promise<void> {
+    const [status] = this.keeper.status().proxies
+    this.attempts.succeeded += status?.attempts.succeeded ?? 0
+    this.attempts.failed += status?.attempts.failed ?? 0
+    await this.#door?.close(100)
+    await this.keeper.close()
+    this.#keeper = undefined
+  }
+
+  /** What a request for /get_proxy would be answered with at this moment; the request itself costs too much for each step. */
+  get served(): Buffer | undefined {
+    return this.#shelf?.current('gwms_proxy', this.#time.clock.now().getTime())?.held.pem
+  }
+
+  async ask(path: string) {
+    if (this.#door === undefined) throw new Error('certcache does not run')
+    return this.#door.ask(path)
+  }
+}
+
+interface Life {
+  readonly beginMs: number
+  readonly endMs: number
+}
+const lives = new WeakMap<Buffer, Life>()
+
+/** From the latest begin to the earliest end of all certificates in the file, read by OpenSSL. */
+function lifeOf(pem: Buffer): Life {
+  const known = lives.get(pem)
+  if (known !== undefined) return known
+  const found = parseProxyFile(pem.toString()).certificates.map(
+    ({ der }) => new X509Certificate(der),
+  )
+  const life = {
+    beginMs: Math.max(...found.map(({ validFrom }) => Date.parse(validFrom))),
+    endMs: Math.min(...found.map(({ validTo }) => Date.parse(validTo))),
+  }
+  lives.set(pem, life)
+  return life
+}
+
+const untilNextAttempt = ({ keeper }: Certcache, time: SlowMotion): number =>
+  (keeper.status().proxies[0]?.nextAttemptAt?.getTime() ?? Infinity) - time.clock.now().getTime()
+
+test.for(['delegation', 'refresh'] as const)(
+  'thirty days by %s: never an expired proxy, and the provider is asked as little as can be',
+  { timeout: 120_000 },
+  async (kind) => {
+    const time = new SlowMotion(new Date('2026-03-02T08:00:00Z'))
+    cleanups.push(() => time.release())
+    const world = await startOutsideWorld({ delegation: {} })
+    cleanups.push(async () => world.end())
+    const cache = new Certcache(world, time, kind)
+    const token = await world.logIn()
+    world.forgetCounts()
+    await cache.start(token)
+    await cache.keeper.obtain(undefined, AbortSignal.timeout(10_000))
+
+    let steps = 0
+    let shortestLeftMs = Infinity
+    const look = (): void => {
+      steps += 1
+      const pem = cache.served
+      if (pem === undefined)
+        throw new Error(
+          `no proxy on ${new Date().toISOString()}: ${JSON.stringify(cache.keeper.status())}`,
+        )
+      const { beginMs, endMs } = lifeOf(pem)
+      const leftMs = endMs - Date.now()
+      shortestLeftMs = Math.min(shortestLeftMs, leftMs)
+      if (leftMs <= 0 || beginMs > Date.now())
+        throw new Error(`a proxy that is not valid was served on ${new Date().toISOString()}`)
+    }
+    const live = async (milliseconds: number): Promise<void> =>
+      time.live(milliseconds, () => cache.keeper, look)
+    /** Goes on in steps until the next renewal is less than ten minutes away: then it hurts most. */
+    const untilRenewalIsNear = async (): Promise<void> => {
+      while (untilNextAttempt(cache, time) > 10 * MINUTE) await live(STEP)
+    }
+    const failedBefore = (): number => cache.keeper.status().proxies[0]?.attempts.failed ?? 0
+    const start = Date.now()
+    const untilDay = async (day: number): Promise<void> => {
+      while (Date.now() < start + day * DAY) {
+        await live(STEP)
+        if (steps % 100 === 0)
+          expect((await cache.ask('/get_proxy')).body.equals(cache.served ?? Buffer.of())).toBe(
+            true,
+          )
+      }
+    }
+    const story: string[] = []
+
+    await untilDay(3)
+    await untilRenewalIsNear()
+    await world.provider.goDown()
+    let failed = failedBefore()
+    await live(90 * MINUTE)
+    expect(cache.keeper.status().proxies[0]?.lastError?.message).toMatch(
+      /the identity provider \S+ cannot be reached/,
+    )
+    // A restart in the middle: what was kept is served at once, with the provider away and no token.
+    story.push(`IAM away for 3 h: ${failedBefore() - failed} attempts in the first half`)
+    await cache.stop()
+    await cache.start()
+    look()
+    await live(90 * MINUTE)
+    story.push(`${failedBefore()} in the second, after a restart`)
+    // 3 h of waits that double from 5 s to 15 min, each between half of that and all of it.
+    expect(failedBefore()).toBeLessThan(30)
+    await world.provider.comeUp()
+    const attempted = cache.keeper.status().proxies[0]?.attempts.succeeded ?? 0
+    // It is back: the next attempt is not far.
+    await live(16 * MINUTE)
+    expect(cache.keeper.status().proxies[0]).toMatchObject({
+      lastError: undefined,
+      attempts: { succeeded: attempted + 1 },
+    })
+
+    await untilDay(8)
+    await untilRenewalIsNear()
+    failed = failedBefore()
+    const before = world.asked().token
+    await world.stopService()
+    await live(2 * HOUR)
+    const inVain = world.asked().token - before
+    story.push(
+      `service away for 2 h: ${failedBefore() - failed} attempts, ${inVain} access tokens got in vain`,
+    )
+    expect(failedBefore()).toBeGreaterThan(failed)
+    await world.startService()
+    await live(16 * MINUTE)
+    expect(cache.keeper.status().proxies[0]?.lastError).toBeUndefined()
+
+    // Clocks: certcache's own is 10 minutes ahead, right, 10 minutes behind, right again; each across renewals.
+    for (const [day, minutes] of [
+      [11, 10],
+      [12, 0],
+      [13, -10],
+      [14, 0],
+    ] as const) {
+      await untilDay(day)
+      if (day % 2 === 1) await untilRenewalIsNear()
+      time.wrongByMs = minutes * MINUTE
+      look()
+    }
+    // Everybody's: forward and back.
+    for (const [day, minutes] of [
+      [17, 10],
+      [18, -10],
+      [20, -10],
+      [21, 10],
+    ] as const) {
+      await untilDay(day)
+      // Half an hour into the life of a proxy: no clock makes one that begins in the future valid.
+      await untilRenewalIsNear()
+      await live(45 * MINUTE)
+      time.step(minutes * MINUTE)
+      look()
+    }
+    await untilDay(30)
+
+    const { attempts: last } = cache.keeper.status().proxies[0] ?? {}
+    const renewals = cache.attempts.succeeded + (last?.succeeded ?? 0)
+    const asked = world.asked()
+    // A proxy of 12 hours is renewed after a third of its life, up to a tenth of that wait earlier; outages only delay.
+    const longestWait = PROXY_LIFE * (1 - RENEW_BELOW)
+    expect(renewals).toBeGreaterThanOrEqual(Math.floor((30 * DAY - 5 * HOUR) / longestWait))
+    expect(renewals).toBeLessThanOrEqual(Math.ceil((30 * DAY) / (longestWait * (1 - JITTER))) + 1)
+    // One exchange, then one refresh for each proxy; an own client has the first access token by the exchange already.
+    const least = kind === 'delegation' ? 1 + renewals : renewals
+    process.stdout.write(
+      `${kind}: 30 days in ${steps} steps, ${renewals} proxies, shortest life left ${(shortestLeftMs / HOUR).toFixed(1)} h\n` +
+        `  asked of IAM: ${asked.token} at /token (least possible ${least}), ${asked.discovery} discovery, ${asked.keys} keys\n` +
+        `  ${story.join('; ')}\n`,
+    )
+    // Without the service a new access token must be at hand when it comes back: one for each hour that was waited.
+    expect(inVain).toBeLessThanOrEqual(kind === 'delegation' ? 0 : 3)
+    expect(asked.token - least).toBeLessThanOrEqual(inVain)
+    // Discovery: at the service's two starts; by an own client once a day and at each of its starts.
+    expect(asked.discovery).toBeLessThanOrEqual(kind === 'delegation' ? 2 : 2 + 32)
+    expect(asked.keys).toBeLessThanOrEqual(renewals + 3)
+    // At the worst IAM was away for 3 h from the moment a renewal was due: that was with two thirds of the life left.
+    expect(shortestLeftMs).toBeGreaterThan(PROXY_LIFE * RENEW_BELOW - 3 * HOUR - 16 * MINUTE)
+
+    await suspended({ world, cache, time, kind })
+  },
+)
+
+/** The account is suspended: no further proxy, the old one to its last minute, then the reason. */
+async function suspended(parts: {
+  readonly world: OutsideWorld
+  readonly cache: Certcache
+  readonly time: SlowMotion
+  readonly kind: Kind
+}): Promise<void> {
+  const { world, cache, time, kind } = parts
+  world.provider.user('alice').suspended = true
+  const issued = await world.issued()
+  const asked = world.asked().token
+  const pem = cache.served
+  if (pem === undefined) throw new Error('there is no proxy')
+  const { endMs } = lifeOf(pem)
+  const look = (): void => {
+    if (cache.served !== pem) throw new Error('another proxy, or none, is served')
+  }
+  const live = async (milliseconds: number): Promise<void> =>
+    time.live(milliseconds, () => cache.keeper, look)
+  while (endMs - Date.now() > STEP + MINUTE) await live(STEP)
+  await live(endMs - Date.now() - MINUTE)
+  const late = await cache.ask('/get_proxy')
+  expect(late.status).toBe(200)
+  expect(late.body.equals(pem)).toBe(true)
+  expect(late.headers['tts-warning']).toBe('renewal is late: this proxy has little life left')
+  await live(MINUTE - 1000)
+  expect((await cache.ask('/get_proxy')).status).toBe(200)
+
+  time.pass(1000)
+  await time.settled(cache.keeper)
+  const over = await cache.ask('/get_proxy')
+  expect(over.status).toBe(503)
+  expect(over.text).toMatch(/^There is no valid proxy now: .*(suspended|disabled|not active)/i)
+  expect(Number(over.headers['retry-after'])).toBeGreaterThan(0)
+  expect(over.text).not.toContain('PRIVATE KEY')
+  expect((await cache.ask('/health')).status).toBe(503)
+  expect(cache.keeper.status().source.ended).toBeDefined()
+  expect(await world.issued()).toBe(issued)
+  // What is over for good is asked about once.
+  expect(world.asked().token - asked).toBe(1)
+
+  // The file of the old proxy stays as it was; the account in good standing again and a new token begin anew.
+  world.provider.user('alice').suspended = false
+  await cache.stop()
+  await cache.start(await world.logIn())
+  const proxy = await cache.keeper.obtain(undefined, AbortSignal.timeout(10_000))
+  expect(lifeOf(proxy.pem).endMs).toBeGreaterThan(Date.now() + 11 * HOUR)
+  expect(cache.keeper.status().source).toMatchObject({ kind, ended: undefined })
+}
