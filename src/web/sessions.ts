@@ -114,17 +114,29 @@ async function verified(site: Site, session: StoredSession): Promise<VerifiedTok
   }
 }
 
+/** How long one request waits for another that replaces the same token: two would use its refresh token twice. */
+const REFRESH_WAIT_MS = 30_000
+
 async function withFreshToken(
   site: Site,
   client: LoginClient,
   session: StoredSession,
 ): Promise<StoredSession | undefined> {
-  const { login } = session.content
-  if (login.expiresAtMs - site.now().getTime() > REFRESH_BEFORE_MS) return session
-  if (login.refreshToken === undefined) return session
-  const fresh = await client.refresh(login)
-  if (fresh === undefined) return undefined
-  const content = { ...session.content, login: fresh }
-  await site.issuing.store.sessions.replace(session.idDigest, { content, endsAt: session.endsAt })
-  return { ...session, content }
+  const { store } = site.issuing
+  const isDue = ({ content }: StoredSession): boolean =>
+    content.login.refreshToken !== undefined &&
+    content.login.expiresAtMs - site.now().getTime() <= REFRESH_BEFORE_MS
+  if (!isDue(session)) return session
+  const { idDigest } = session
+  const inTurn = async (): Promise<StoredSession | undefined> => {
+    const times = { now: site.now(), usedAfter: new Date(0) }
+    const current = await store.sessions.find(idDigest, times)
+    if (current === undefined || !isDue(current)) return current
+    const login = await client.refresh(current.content.login)
+    if (login === undefined) return undefined
+    const content = { ...current.content, login }
+    const isKept = await store.sessions.replace(idDigest, { content, endsAt: current.endsAt })
+    return isKept ? { ...current, content } : undefined
+  }
+  return store.exclusively(`web session ${idDigest}`, inTurn, REFRESH_WAIT_MS)
 }
