@@ -1,4 +1,5 @@
 /** The one place where the parts of certcache's engine are made and put together. */
+import { join } from 'node:path'
 import type { Environment } from '../config/settings-tree.ts'
 import type { Log } from '../log.ts'
 import { custodianInside, custodianOutside } from './custodian-process.ts'
@@ -6,6 +7,7 @@ import { Engine, type KeeperSettings } from './keeper.ts'
 import type { LoadedCertcacheSettings } from './load-settings.ts'
 import { openState } from './open-state.ts'
 import type { Clock, ProxyKeeper } from './proxy-keeper.ts'
+import { removeLeftovers } from './proxy-output.ts'
 import type { RenewalPolicy } from './renewal.ts'
 import { createServiceClient } from './service-client.ts'
 import type { RenewalSettings } from './settings.ts'
@@ -51,6 +53,7 @@ export async function openKeeper(
 ): Promise<RunningKeeper> {
   const { log, clock, random, environment, uid, background, pollMs = POLL_MS } = parts
   const store = await openState(settings.state, uid)
+  await removeAllLeftovers(settings, clock.now())
   const runCustodian =
     parts.custodian === 'inside'
       ? custodianInside(() => clock.now())
@@ -95,6 +98,17 @@ export async function openKeeper(
 }
 
 const POLL_MS = 3000
+
+/** Half-written files of certcaches that were killed: private, but keys all the same. */
+async function removeAllLeftovers(
+  { state, proxies }: LoadedCertcacheSettings,
+  now: Date,
+): Promise<void> {
+  const outputs = Object.values(proxies).flatMap(({ outputs = [] }) => outputs)
+  const paths = outputs.map(({ path, format }) => (format === 'split' ? join(path, 'x') : path))
+  for (const path of [state.key_file, join(state.directory, 'x'), ...paths])
+    await removeLeftovers(path, now)
+}
 
 function serviceOf({ service }: LoadedCertcacheSettings, { clock, log }: KeeperParts) {
   return createServiceClient({
