@@ -8,6 +8,10 @@ export interface LoadOptions {
   readonly requests: readonly Buffer[]
   readonly connections: number
   readonly durationMs: number
+  /** Ends after so many requests, if that comes first. */
+  readonly count?: number
+  /** Takes every whole answer. */
+  readonly onAnswer?: (answer: string) => void
 }
 
 export interface LoadResult {
@@ -26,16 +30,18 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   const tally = { failed: 0, firstFailure: undefined as string | undefined, next: 0 }
   const started = performance.now()
   const until = started + options.durationMs
+  const { count = Infinity } = options
   await Promise.all(
     Array.from({ length: options.connections }, async () => {
       const connection = await Connection.open(options.host, options.port)
       try {
-        while (performance.now() < until) {
+        while (performance.now() < until && tally.next < count) {
           const request = options.requests[tally.next % options.requests.length]
           tally.next += 1
           if (request === undefined) return
           const begun = performance.now()
           const answer = await connection.ask(request)
+          options.onAnswer?.(answer)
           if (answer.startsWith('HTTP/1.1 200')) latencies.push(performance.now() - begun)
           else {
             tally.failed += 1
