@@ -104,7 +104,7 @@ describe('a login', () => {
       iss: service().provider.issuer,
       error_description: '<script>alert(1)</script>',
     })
-    const answer = await browser.ask(`/login/callback?${query}`)
+    const answer = await browser.ask(`/login/callback?${query.toString()}`)
     expect(answer.status).toBe(403)
     expect(answer.text).toContain(words)
     expect(answer.text).not.toMatch(/alert\(1\)|<b>/)
