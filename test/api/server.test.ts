@@ -187,7 +187,8 @@ describe('stop', () => {
     const asked = Array.from({ length: 4 }, async () =>
       ask(service, '/v1/proxies?key_type=rsa-2048'),
     )
-    await new Promise((resolve) => setTimeout(resolve, 60))
+    const { activity } = service.running.service
+    await expect.poll(() => activity.inFlight, { interval: 1, timeout: 20_000 }).toBe(4)
     const started = performance.now()
     const stopped = service.running.stop()
     const answers = await Promise.all(asked)

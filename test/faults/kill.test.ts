@@ -139,7 +139,7 @@ test('kill -9 under load: what a client received is on record', async () => {
       hammer(url, client % 2 === 0 ? `old-${client}` : `new-${round}-${client}`, csr, received),
     )
     await expect
-      .poll(() => received.length, { interval: 5, timeout: 10_000 })
+      .poll(() => received.length, { interval: 5, timeout: 30_000 })
       .toBeGreaterThan(before)
     await sleep(randomInt(50, 400))
     const exited = once(child, 'exit')
@@ -154,7 +154,7 @@ test('kill -9 under load: what a client received is on record', async () => {
   const { child, url } = await start()
   const after: Received[] = []
   const last = hammer(url, 'old-0', csr, after)
-  await expect.poll(() => after.length, { interval: 5, timeout: 10_000 }).toBeGreaterThan(0)
+  await expect.poll(() => after.length, { interval: 5, timeout: 30_000 }).toBeGreaterThan(0)
   const exited = once(child, 'exit')
   child.kill('SIGKILL')
   await exited
