@@ -1,215 +1,238 @@
 /**
- * How many proxies a second a warm certcache hands out, beside the same bytes served by nginx. Both are measured in turn in
- * one run by the same load generator, because the ratio travels and the absolute figures do not.
+ * How many workers a second the warm cache serves, beside nginx with the same bytes as a file: measured in turn by the
+ * same load generator, because the ratio travels and the absolute figures do not.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { closeSync, openSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
-import { type IdentityProvider, startIdentityProvider } from '../demo/identity-provider/server.ts'
+import { startIdentityProvider } from '../demo/identity-provider/server.ts'
+import { obtainAccessToken } from '../demo/user-agent.ts'
 import { loadConfiguration } from '../src/config/load.ts'
 import { createLog } from '../src/log.ts'
 import { serve } from '../src/serve.ts'
 import { load, type LoadResult } from './load.ts'
-import { provideNginx, startNginx } from './nginx.ts'
 
 const AUDIENCE = 'https://tts.bench'
 const CONNECTIONS = 64
-const SECONDS = Number(process.argv[2] ?? 8)
 const ROUNDS = 4
+const SECONDS = Number(process.argv[2] ?? 12)
 const TARGET = 0.15
+const NGINX = '/usr/sbin/nginx'
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
-interface Contender {
-  readonly name: string
-  readonly port: number
-  readonly pid: number
-  readonly results: LoadResult[]
-  /** CPU seconds that its process took for them. */
-  cpuSeconds: number
+function loud(text: string): void {
+  const rule = '='.repeat(78)
+  process.stderr.write(`\n${rule}\n${text}\n${rule}\n\n`)
 }
 
-async function startCertcache(directory: string, serviceUrl: string, provider: IdentityProvider) {
-  const path = join(directory, 'certcache.yaml')
-  const sub = '00000000-0000-4000-8000-000000000000'
-  const token = provider.mint({ claims: { sub, groups: ['cms'], aud: AUDIENCE } })
-  const settings = {
-    service: { url: serviceUrl },
-    source: { kind: 'token', token },
-    state: { directory: join(directory, 'state') },
-    listen: { port: 0 },
+/** nginx from Debian's package, installed where that may be. */
+function haveNginx(): boolean {
+  if (existsSync(NGINX)) return true
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
+    say('Installing for the comparison: nginx-light')
+    // oxlint-disable-next-line node/no-process-env -- apt-get needs it
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+    const options = { stdio: ['ignore', 'ignore', 'inherit'] as const, env }
+    const words = ['install', '-y', '-q', '--no-install-recommends', 'nginx-light']
+    spawnSync('apt-get', ['update', '-q'], { ...options, stdio: [...options.stdio] })
+    spawnSync('apt-get', words, { ...options, stdio: [...options.stdio] })
   }
-  await writeFile(path, stringify(settings), { mode: 0o600 })
-  const program = fileURLToPath(new URL('../src/certcache/main.js', import.meta.url))
-  const logFile = join(directory, 'certcache.log')
-  const log = openSync(logFile, 'w')
-  const child = spawn(process.execPath, [program, 'serve', '--config', path], {
-    stdio: ['ignore', log, 'inherit'],
-    env: { PATH: process.env['PATH'] },
-  })
-  closeSync(log)
-  return { child, port: await startedPort(logFile, child) }
+  if (existsSync(NGINX)) return true
+  loud(
+    'NO COMPARISON: nginx is missing. As root: apt-get install --no-install-recommends nginx-light',
+  )
+  return false
 }
 
-/** The port that certcache says it listens on. */
-async function startedPort(logFile: string, child: ChildProcess): Promise<number> {
-  for (let waited = 0; waited < 600 && child.exitCode === null; waited += 1) {
-    const lines = readFileSync(logFile, 'utf8').split('\n')
-    const line = lines.find((text) => text.includes('"certcache.started"'))
-    if (line !== undefined) return Number(new URL((JSON.parse(line) as { url: string }).url).port)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+interface Server {
+  readonly port: number
+  readonly child: ChildProcess
+}
+
+async function startNginx(directory: string): Promise<Server> {
+  const port = await freePort()
+  const path = (name: string): string => join(directory, name)
+  await mkdir(path('temp'))
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${path('temp')}/${name};`)
+    .join('\n  ')
+  // As many processes as certcache has, its answers from memory, connections kept, no log.
+  await writeFile(
+    path('nginx.conf'),
+    `daemon off;
+${process.getuid?.() === 0 ? 'user root;' : ''}
+worker_processes 1;
+pid ${path('nginx.pid')};
+error_log ${path('error.log')};
+events { worker_connections 1024; }
+http {
+  ${temporary}
+  access_log off;
+  keepalive_requests 100000000;
+  open_file_cache max=16;
+  sendfile on;
+  tcp_nopush on;
+  default_type application/octet-stream;
+  server { listen 127.0.0.1:${port}; root ${path('root')}; }
+}
+`,
+  )
+  const words = ['-p', directory, '-c', path('nginx.conf'), '-e', path('error.log')]
+  const child = spawn(NGINX, words, { stdio: ['ignore', 'ignore', 'inherit'] })
+  await listening(port, child)
+  return { port, child }
+}
+
+async function startCertcache(directory: string, serviceUrl: string): Promise<Server> {
+  const port = await freePort()
+  const path = join(directory, 'certcache.yaml')
+  await writeFile(
+    path,
+    stringify({
+      service: { url: serviceUrl },
+      source: { token_file: join(directory, 'token') },
+      state: { directory: join(directory, 'state') },
+      listen: { port },
+      log_level: 'warn',
+    }),
+  )
+  const program = fileURLToPath(new URL('../src/certcache/main.js', import.meta.url))
+  const words = [program, 'serve', '--config', path]
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit'] })
+  await listening(port, child)
+  return { port, child }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+async function listening(port: number, child: ChildProcess): Promise<void> {
+  for (let looks = 0; looks < 200 && child.exitCode === null; looks += 1) {
+    const socket = connect(port, '127.0.0.1')
+    const open = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (open) return
+    await delay(50)
   }
   child.kill('SIGKILL')
-  throw new Error('certcache did not start')
+  throw new Error(`nothing listens on port ${port}`)
 }
 
-async function startService(directory: string, provider: IdentityProvider) {
+async function end({ child }: Server): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await ended
+}
+
+/** Starts all that certcache needs for its first proxy; `use` gets it once the cache is warm. */
+async function withWarmCache(
+  directory: string,
+  use: (certcache: Server) => Promise<void>,
+): Promise<void> {
+  const provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
+  const { clientId, clientSecret } = provider.clients.tts
   const allow = [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }]
   const path = join(directory, 'tts.yaml')
+  const iam = { issuer: provider.issuer, audiences: [AUDIENCE], delegation: {} }
   const configuration = {
     data_dir: join(directory, 'data'),
     listen: { port: 0 },
-    ca: { key_kind: 'ec-p256' },
-    providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE] } },
+    ca: { key_kind: 'rsa-3072' },
+    providers: { iam: { ...iam, client_id: clientId, client_secret: clientSecret } },
     services: { proxy: { authz: { allow } } },
-    limits: { key_pool_size: 0 },
   }
   await writeFile(path, stringify(configuration))
-  return serve(await loadConfiguration(path, {}), createLog({ level: 'error', name: 'tts' }))
-}
-
-/** CPU seconds that a process has used so far (Linux; elsewhere unknown). */
-function cpuSeconds(pid: number): number {
+  const log = createLog({ level: 'warn', name: 'tts' })
+  const running = await serve(await loadConfiguration(path, {}), log)
+  const login = { issuer: provider.issuer, clientId: provider.clients.cli.clientId }
+  const granted = await obtainAccessToken({ ...login, username: 'alice', audience: AUDIENCE })
+  await writeFile(join(directory, 'token'), granted.access_token, { mode: 0o600 })
+  let certcache: Server | undefined
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
-    return (Number(fields[11]) + Number(fields[12])) / 100
-  } catch {
-    return Number.NaN
+    certcache = await startCertcache(directory, running.url)
+    const first = await fetch(`http://127.0.0.1:${certcache.port}/get_proxy`)
+    const text = await first.text()
+    if (!first.ok || new X509Certificate(text).subject === '') throw new Error(text)
+    await mkdir(join(directory, 'root'))
+    await writeFile(join(directory, 'root/get_proxy'), text)
+    await use(certcache)
+  } finally {
+    if (certcache) await end(certcache)
+    await running.stop()
+    await provider.close()
   }
 }
 
-async function measure(contender: Contender, durationMs: number): Promise<void> {
-  const { port, pid, results } = contender
-  const request = `GET /get_proxy HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`
-  const before = cpuSeconds(pid)
-  const requests = [Buffer.from(request)]
-  results.push(
-    await load({ host: '127.0.0.1', port, requests, connections: CONNECTIONS, durationMs }),
-  )
-  contender.cpuSeconds += cpuSeconds(pid) - before
+const ask = async ({ port }: Server, durationMs: number): Promise<LoadResult> => {
+  const request = Buffer.from(`GET /get_proxy HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`)
+  const target = { host: '127.0.0.1', port, requests: [request] }
+  return load({ ...target, connections: CONNECTIONS, durationMs })
 }
 
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
-const perSecond = ({ results }: Contender): number =>
-  sum(results.map(({ succeeded }) => succeeded)) / sum(results.map(({ seconds }) => seconds))
-const perCpuSecond = ({ results, cpuSeconds: cpu }: Contender): number =>
-  sum(results.map(({ succeeded }) => succeeded)) / cpu
-
-function report(contender: Contender, nginx: Contender | undefined): void {
-  const { results } = contender
+/** Prints one line, and answers requests a second. */
+function report(name: string, results: readonly LoadResult[], reference?: number): number {
+  const sum = (of: (result: LoadResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0)
+  const count = sum(({ succeeded }) => succeeded)
+  const perSecond = count / sum(({ seconds }) => seconds)
   const latencies = results.flatMap((result) => result.latencies).sort((a, b) => a - b)
-  const at = (share: number): number =>
-    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? Number.NaN
-  const ratio = (rate: (of: Contender) => number): string =>
-    nginx === undefined ? '-' : (rate(contender) / rate(nginx)).toFixed(3)
-  const cells = [
-    String(sum(results.map(({ succeeded }) => succeeded))),
-    String(sum(results.map(({ failed }) => failed))),
-    perSecond(contender).toFixed(0),
-    ratio(perSecond),
-    at(0.5).toFixed(2),
-    at(0.99).toFixed(2),
-    perCpuSecond(contender).toFixed(0),
-    ratio(perCpuSecond),
-  ]
-  say(`${contender.name.padEnd(24)}${cells.map((cell) => cell.padStart(10)).join('')}`)
-  const failure = results.find(({ firstFailure }) => firstFailure !== undefined)?.firstFailure
-  if (failure !== undefined) say(`   first failure: ${failure.split('\r\n')[0]}`)
+  const at = (share: number): string =>
+    (latencies[Math.floor(latencies.length * share)] ?? Number.NaN).toFixed(1)
+  const ratio = reference === undefined ? '' : (perSecond / reference).toFixed(3)
+  const failed = String(sum((result) => result.failed))
+  const cells = [String(count), failed, perSecond.toFixed(0), ratio, at(0.5), at(0.99)]
+  say(`${name.padEnd(22)}${cells.map((cell) => cell.padStart(10)).join('')}`)
+  return perSecond
 }
 
-/** In turn, round by round: the machine's speed may change from one second to the next. */
-async function compare(contenders: readonly Contender[]): Promise<void> {
-  for (const contender of contenders) await measure(contender, 1500)
-  for (const contender of contenders) {
-    contender.results.length = 0
-    contender.cpuSeconds = 0
+async function measure(directory: string, certcache: Server): Promise<void> {
+  const nginx = haveNginx() ? await startNginx(directory) : undefined
+  try {
+    const { length } = await readFile(join(directory, 'root/get_proxy'))
+    say(
+      `${availableParallelism()} cores, Node ${process.version}; server and load generator share them; ${CONNECTIONS} connections, ${length} bytes, ${SECONDS} s each\n`,
+    )
+    // Until the code is warm; not counted.
+    await ask(certcache, 2000)
+    const results = { certcache: [] as LoadResult[], nginx: [] as LoadResult[] }
+    for (let round = 0; round < ROUNDS; round += 1) {
+      if (nginx) results.nginx.push(await ask(nginx, (SECONDS * 1000) / ROUNDS))
+      results.certcache.push(await ask(certcache, (SECONDS * 1000) / ROUNDS))
+    }
+    const heads = ['count', 'failed', '/s', 'ratio', 'p50 ms', 'p99 ms']
+    say(`${'GET /get_proxy'.padEnd(22)}${heads.map((head) => head.padStart(10)).join('')}`)
+    const reference = nginx && report('nginx, one worker', results.nginx)
+    report('certcache, warm', results.certcache, reference)
+    if (nginx) say(`\nratio: of nginx's; the first target is ${TARGET}.`)
+  } finally {
+    if (nginx) await end(nginx)
   }
-  for (let round = 0; round < ROUNDS; round += 1)
-    for (const contender of contenders) await measure(contender, (SECONDS * 1000) / ROUNDS)
-}
-
-function tell(certcache: Contender, nginx: Contender | undefined, bytes: number): void {
-  const heads = ['count', 'failed', '/s', 'of nginx', 'p50 ms', 'p99 ms', '/CPU s', 'of nginx']
-  say(
-    `${availableParallelism()} cores, Node ${process.version}; server and load generator share them; ${CONNECTIONS} connections, ${SECONDS} s each in ${ROUNDS} turns; ${bytes} bytes\n`,
-  )
-  say(`${'GET /get_proxy, warm'.padEnd(24)}${heads.map((head) => head.padStart(10)).join('')}`)
-  report(certcache, nginx)
-  if (nginx === undefined) return
-  report(nginx, nginx)
-  say(`
-First target: ${TARGET} of nginx. /CPU s: requests for each second of CPU that the server used: the generator, one thread of
-JavaScript, may be what limits both /s.`)
-  const missed = Math.min(
-    perSecond(certcache) / perSecond(nginx),
-    perCpuSecond(certcache) / perCpuSecond(nginx),
-  )
-  if (missed < TARGET) say(`The target of ${TARGET} is MISSED.`)
 }
 
 async function main(): Promise<void> {
-  const mayInstall = process.getuid?.() === 0 && process.env['TTS_TEST_NO_INSTALL'] !== '1'
-  const program = provideNginx(mayInstall)
-  if (program === undefined)
-    say(
-      '='.repeat(78) +
-        '\nNOT COMPARED with nginx, which is not installed: apt-get install nginx-light\n' +
-        '='.repeat(78),
-    )
-  const ends: (() => Promise<unknown>)[] = []
+  process.umask(0o077)
+  const directory = await mkdtemp(join(tmpdir(), 'certcache-bench-'))
   try {
-    const directory = await mkdtemp(join(tmpdir(), 'certcache-bench-'))
-    ends.push(async () => rm(directory, { recursive: true, force: true }))
-    const provider = await startIdentityProvider()
-    ends.push(async () => provider.close())
-    const service = await startService(directory, provider)
-    ends.push(async () => service.stop())
-    const cache = await startCertcache(directory, service.url, provider)
-    ends.push(async () => stop(cache.child))
-    const answer = await fetch(`http://127.0.0.1:${cache.port}/get_proxy`)
-    const bytes = Buffer.from(await answer.arrayBuffer())
-    if (answer.status !== 200) throw new Error(`certcache answered ${answer.status}`)
-    const file = join(directory, 'same_bytes')
-    await writeFile(file, bytes, { mode: 0o600 })
-    const nginx = program === undefined ? undefined : await startNginx(program, directory, file)
-    if (nginx) ends.push(async () => nginx.stop())
-    const ours = contender('certcache', cache.port, cache.child.pid)
-    const theirs = nginx && contender('nginx, one worker', nginx.port, nginx.pid)
-    await compare(theirs ? [ours, theirs] : [ours])
-    tell(ours, theirs, bytes.length)
+    await withWarmCache(directory, async (certcache) => measure(directory, certcache))
   } finally {
-    for (const end of ends.reverse()) await end()
+    await rm(directory, { recursive: true, force: true })
   }
-}
-
-const contender = (name: string, port: number, pid = 0): Contender => ({
-  name,
-  port,
-  pid,
-  results: [],
-  cpuSeconds: 0,
-})
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = once(child, 'exit')
-  child.kill('SIGTERM')
-  await ended
 }
 
 await main()
