@@ -192,7 +192,6 @@ export const certcacheSchema = z
 /** Checked settings; paths are made absolute and secrets read from their files by `load-settings.ts`. */
 export type CertcacheSettings = z.output<typeof certcacheSchema>
 export type SourceSettings = CertcacheSettings['source']
-export type StateSettings = CertcacheSettings['state']
 export type RenewalSettings = CertcacheSettings['renewal']
 
 interface Together {

@@ -9,9 +9,7 @@ interface LaterKey {
   readonly withParent?: boolean
 }
 
-export const laterKeys: readonly LaterKey[] = [
-  { path: 'relying_services' },
-]
+export const laterKeys: readonly LaterKey[] = [{ path: 'relying_services' }]
 
 /** A configuration parted into what this version loads and what it does not know yet. */
 export interface Parted {

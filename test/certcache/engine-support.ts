@@ -22,41 +22,6 @@ export const realClock: Clock = {
   },
 }
 
-/** A clock that stands still until it is set; sleepers wake when their time has come. */
-export class FakeClock implements Clock {
-  #nowMs: number
-  readonly #sleepers = new Set<{ readonly atMs: number; wake: () => void }>()
-
-  constructor(start: Date) {
-    this.#nowMs = start.getTime()
-  }
-
-  now(): Date {
-    return new Date(this.#nowMs)
-  }
-
-  sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const sleeper = {
-        atMs: this.#nowMs + milliseconds,
-        wake: () => {
-          this.#sleepers.delete(sleeper)
-          resolve()
-        },
-      }
-      this.#sleepers.add(sleeper)
-      if (signal.aborted) sleeper.wake()
-      signal.addEventListener('abort', sleeper.wake, { once: true })
-    })
-  }
-
-  /** Moves the time, by less than nothing too: a clock that was set back wakes nobody. */
-  advance(milliseconds: number): void {
-    this.#nowMs += milliseconds
-    for (const sleeper of this.#sleepers) if (sleeper.atMs <= this.#nowMs) sleeper.wake()
-  }
-}
-
 export interface TestKeeper {
   readonly keeper: RunningKeeper
   readonly settings: LoadedCertcacheSettings
