@@ -62,7 +62,7 @@ export interface CustodianParts {
 }
 
 const LOCK_POLL_MS = 100
-const STUBBORN_PAUSE_MS = 1000
+const STUBBORN_PAUSE_MS = 250
 /** For tokens that do not tell their end. */
 const UNKNOWN_LIFE_MS = 300_000
 

@@ -23,7 +23,8 @@ export function tryFileLock(path: string): FileLock | undefined {
   try {
     makeFile(path)
     database = new DatabaseSync(path, { timeout: 0 })
-    database.exec('begin exclusive')
+    // Nothing is ever written: a full disk does not keep the lock from being taken.
+    database.exec('pragma journal_mode = memory; begin exclusive')
   } catch (error) {
     database?.close()
     if (isBusy(error)) return undefined
