@@ -57,13 +57,13 @@ function isActive({ revokedAt, notAfter }: CredentialView, now: Date): boolean {
 function credentialCard(view: CredentialView, now: Date): Html {
   const { id, serviceId } = view
   const active = isActive(view, now)
-  return html`<section class="card" aria-labelledby="c-${id}">
+  return html`<article class="card" aria-labelledby="c-${id}">
     <h2 id="c-${id}">
       ${serviceId} <span class="badge ${active ? 'good' : 'note'}">${stateOf(view, now)}</span>
     </h2>
     ${facts(view)}
     ${active && html`<p><a class="button quiet" href="/credentials/${id}/revoke" aria-label="Revoke ${serviceId} ${id}">Revoke</a></p>`}
-  </section>`
+  </article>`
 }
 
 function stateOf({ revokedAt, notAfter }: CredentialView, now: Date): string {
@@ -114,7 +114,7 @@ export async function confirmRevocation(visit: PersonalVisit): Promise<void> {
   sendPage(visit, {
     title: 'Revoke this credential?',
     place: PLACE,
-    content: html`<section class="card">${facts(view)}</section>
+    content: html`<article class="card">${facts(view)}</article>
       <div class="box note">
         <p>
           This cannot be undone. Relying parties refuse it as soon as they fetch the next revocation

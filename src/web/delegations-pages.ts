@@ -60,7 +60,7 @@ async function showAll(visit: PersonalVisit, filled: Filled): Promise<void> {
 function delegationCard(web: Web, delegation: Delegation): Html {
   const { id, state, label } = delegation
   const now = web.now()
-  return html`<section class="card" aria-labelledby="d-${id}">
+  return html`<article class="card" aria-labelledby="d-${id}">
     <h2 id="d-${id}">
       <bdi>${label ?? 'Without a name'}</bdi>
       <span class="badge ${state === 'active' ? 'good' : 'note'}"
@@ -80,7 +80,7 @@ function delegationCard(web: Web, delegation: Delegation): Html {
           >
         </p>`
     }
-  </section>`
+  </article>`
 }
 
 function facts(delegation: Delegation): Html {
@@ -184,8 +184,8 @@ const PATIENCE_MS = 10_000
 
 function showMade(visit: PostedVisit, { delegation, renewalSecret }: MadeDelegation): void {
   const { id } = delegation
-  const renew = `curl -sSf -X POST -H "Authorization: Bearer $RENEWAL_SECRET" \\
-  ${absoluteUrl(visit.web, `/v1/delegations/${id}/proxies`)} -o gwms_proxy`
+  const renew = `(umask 077; curl -sSf -X POST -H "Authorization: Bearer $RENEWAL_SECRET" \\
+  ${absoluteUrl(visit.web, `/v1/delegations/${id}/proxies`)} -o gwms_proxy)`
   sendPage(visit, {
     title: 'Delegation made',
     place: PLACE,
@@ -196,7 +196,7 @@ function showMade(visit: PostedVisit, { delegation, renewalSecret }: MadeDelegat
           only once.
         </p>
       </div>
-      <section class="card">
+      <article class="card">
         <h2>Renewal secret</h2>
         <p class="hint">
           Who has it can get proxies in your name until the delegation is revoked. Keep it in a file
@@ -206,7 +206,7 @@ function showMade(visit: PostedVisit, { delegation, renewalSecret }: MadeDelegat
         <p><button type="button" class="quiet" data-copy="secret" hidden>Copy</button></p>
         <h3>A proxy with it</h3>
         <pre><code>${renew}</code></pre>
-      </section>
+      </article>
       <p><a href="/delegations">Your delegations</a></p>`,
   })
 }
@@ -216,10 +216,10 @@ export async function confirmEnd(visit: PersonalVisit): Promise<void> {
   sendPage(visit, {
     title: 'Revoke this delegation?',
     place: PLACE,
-    content: html`<section class="card">
+    content: html`<article class="card">
         <h2><bdi>${delegation.label ?? 'Without a name'}</bdi></h2>
         ${facts(delegation)}
-      </section>
+      </article>
       <div class="box note">
         <p>
           Programs that renew with it get no proxies any more. Proxies that were issued live on

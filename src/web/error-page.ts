@@ -6,6 +6,7 @@ import { html } from './html.ts'
 import { sendPage } from './layout.ts'
 import type { WebSession } from './sessions.ts'
 import type { Web } from './view.ts'
+import { sentence } from './words.ts'
 
 /** The writer of errors for what happens in the pages. */
 export function errorPages(web: Web): ErrorRequestHandler {
@@ -44,11 +45,6 @@ export function errorPages(web: Web): ErrorRequestHandler {
       },
     )
   }
-}
-
-function sentence(text: string): string {
-  const first = text.charAt(0).toUpperCase()
-  return `${first}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`
 }
 
 /** The page of an error must not fail for what the error was. */

@@ -4,6 +4,7 @@ import type { ParameterSets, RequestParameter } from '../../plugins/plugin.ts'
 import type { Service } from '../domain/service.ts'
 import type { TtsError } from '../errors.ts'
 import { html, type Html, textArea } from './html.ts'
+import { sentence } from './words.ts'
 
 /** Prefix of parameters among the fields of a form. */
 const PREFIX = 'p_'
@@ -15,6 +16,8 @@ interface Field extends RequestParameter {
   readonly choices: readonly string[]
   /** What is taken when nothing is said, for people. */
   readonly fallback: string | undefined
+  /** The longest lifetime, in hours. */
+  readonly most: number | undefined
 }
 
 interface PropertySchema {
@@ -42,21 +45,18 @@ function propertiesOf({ plugin }: Service): Readonly<Record<string, PropertySche
 function fieldOf(service: Service, parameter: RequestParameter, schema: PropertySchema): Field {
   const inHours = parameter.key === 'lifetime_seconds'
   const { lifetimes } = service
-  const fallback =
-    inHours && lifetimes !== undefined
-      ? `${hours(lifetimes.defaultSeconds)} hours; at most ${hours(lifetimes.maximumSeconds)}`
-      : typeof schema.default === 'string'
-        ? schema.default
-        : undefined
+  const most = lifetimes && hours(lifetimes.maximumSeconds)
+  const usual = inHours ? lifetimes && `${hours(lifetimes.defaultSeconds)} hours` : schema.default
   return {
     ...parameter,
     name: inHours ? 'Lifetime in hours' : parameter.name,
     description: inHours
-      ? 'How long the credential shall live, from now on.'
+      ? `How long it shall live${most === undefined ? '' : `, at most ${most} hours`}.`
       : parameter.description,
     inHours,
     choices: (schema.enum ?? []).filter((value) => typeof value === 'string'),
-    fallback,
+    fallback: typeof usual === 'string' ? usual : undefined,
+    most,
   }
 }
 
@@ -109,13 +109,13 @@ export function placeProblems(sets: FieldSets, refusal: TtsError | undefined): P
     const own = key === '' && refusal?.code === 'invalid_csr' ? 'csr' : key
     const field = fields.get(own)
     if (field === undefined) others.push(problem)
-    else
-      byField.set(
-        own,
-        field.inHours ? `wanted: a number, ${field.fallback ?? ''}` : text || problem,
-      )
+    else byField.set(own, sentence(field.inHours ? lifetimeWanted(field) : text || problem))
   }
   return { byField, others }
+}
+
+function lifetimeWanted({ most }: Field): string {
+  return `wanted: hours as a number${most === undefined ? '' : `, at most ${most}`}, and at least a minute`
 }
 
 /** The fields of one set. Those that may stay empty, but for the lifetime, are folded away until one is used. */
@@ -170,7 +170,7 @@ function control(field: Field, attributes: Html, value: string): Html {
       (choice) => html`<option${choice === value && html` selected`}>${choice}</option>`,
     )
     return html`<select ${attributes}>
-      ${!field.mandatory && html`<option value=""></option>`}${options}
+      ${!field.mandatory && html`<option value="">${field.fallback === undefined ? 'as usual' : `as usual (${field.fallback})`}</option>`}${options}
     </select>`
   }
   if (field.type === 'textarea')

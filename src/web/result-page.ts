@@ -51,7 +51,7 @@ function entryCard({ session }: PostedVisit, entry: CredentialEntry, index: numb
           html`id="${id}" readonly rows="${rowsOf(entry)}" spellcheck="false" aria-label="${name}"`,
           value,
         )
-  return html`<section class="card" aria-labelledby="${id}-name">
+  return html`<article class="card" aria-labelledby="${id}-name">
     <h2 id="${id}-name"><bdi>${name}</bdi></h2>
     <div class="row">
       ${type !== 'text' && downloadForm(tokenField(session), entry)}
@@ -70,7 +70,7 @@ function entryCard({ session }: PostedVisit, entry: CredentialEntry, index: numb
           </details>`
         : shown
     }
-  </section>`
+  </article>`
 }
 
 function rowsOf({ rows, value }: CredentialEntry): number {

@@ -53,8 +53,8 @@ export function loginChoice(web: Web, returnPath: string | undefined): Html {
 }
 
 function terminal(web: Web): Html {
-  const curl = `curl -sSf -X POST -H "Authorization: Bearer $ACCESS_TOKEN" \\
-  ${absoluteUrl(web, '/v1/proxies')} -o gwms_proxy`
+  const curl = `(umask 077; curl -sSf -X POST -H "Authorization: Bearer $ACCESS_TOKEN" \\
+  ${absoluteUrl(web, '/v1/proxies')} -o gwms_proxy)`
   const tts = `tts proxy init --url ${absoluteUrl(web, '/')}`
   return html`<h2>The same from a terminal</h2>
     <p>With an access token of your provider, for example from <code>oidc-token</code>:</p>

@@ -44,7 +44,7 @@ a:focus-visible, button:focus-visible, input:focus-visible, select:focus-visible
 .card h2, .card h3 { margin-top: 0; }
 .row { display: flex; flex-wrap: wrap; gap: .6rem .8rem; align-items: center; }
 .button, button {
-  display: inline-block; font: inherit; font-weight: 600; line-height: 1.3; padding: .55rem 1rem; min-height: 2.75rem; cursor: pointer;
+  display: inline-flex; align-items: center; gap: .35em; font: inherit; font-weight: 600; line-height: 1.3; padding: .5rem 1rem; min-height: 2.75rem; cursor: pointer;
   color: var(--button-ink); background: var(--button); border: 1px solid transparent; border-radius: .45rem; text-decoration: none;
 }
 .button:hover, button:hover { filter: brightness(1.08); }
@@ -65,7 +65,7 @@ input[type=text], input[type=number], select, textarea {
   border: 1px solid var(--soft); border-radius: .4rem; padding: .5rem .6rem; min-height: 2.75rem;
 }
 textarea { max-width: 100%; font-size: .85rem; line-height: 1.4; font-family: ui-monospace, 'Liberation Mono', 'DejaVu Sans Mono', monospace; }
-[aria-invalid=true] { border: 2px solid var(--bad); }
+input[aria-invalid=true], select[aria-invalid=true], textarea[aria-invalid=true] { border: 2px solid var(--bad); }
 .error { color: var(--bad); font-weight: 600; margin: .2rem 0; }
 .box { border: 1px solid; border-radius: .5rem; padding: .6rem .9rem; margin: .9rem 0; }
 .box p { margin: .25rem 0; }
