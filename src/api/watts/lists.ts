@@ -7,11 +7,13 @@ import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
 /** `GET oidcp`: version 1 tells only those that are ready. */
 export function listProviders(providers: readonly Provider[], version: 1 | 2): object {
-  const shown = providers.map((provider, index) => {
-    const { id, ready, issuer } = provider.status()
-    const desc = provider.settings.description ?? id
-    return { id, desc, priority: index + 1, ready, issuer }
-  })
+  const shown = providers
+    .filter(({ settings }) => settings.login.enabled)
+    .map((provider, index) => {
+      const { id, ready, issuer } = provider.status()
+      const desc = provider.settings.description ?? id
+      return { id, desc, priority: index + 1, ready, issuer }
+    })
   const list =
     version === 2
       ? shown
