@@ -92,6 +92,8 @@ describe('delegations', () => {
 
     const bob = new Browser(service)
     const { text } = await bob.logIn('bob')
+    // Who never asked for anything is nobody on record, and would be refused for that alone.
+    expect((await send(bob, '/services/proxy', '/services/proxy')).status).toBe(200)
     const [, token = ''] = /name="form_token"\s+value="([^"]+)"/.exec(text) ?? []
     const action = `/delegations/${id}/revoke`
     expect((await bob.ask(action)).status).toBe(404)
@@ -120,6 +122,7 @@ test("nobody sees or revokes somebody else's credential", async () => {
   expect((await alice.ask(`/credentials/${id}/revoke`)).status).toBe(200)
   const bob = new Browser(service)
   const { text } = await bob.logIn('bob')
+  expect((await send(bob, '/services/proxy', '/services/proxy')).status).toBe(200)
   const [, token = ''] = /name="form_token"\s+value="([^"]+)"/.exec(text) ?? []
   expect((await bob.ask(`/credentials/${id}/revoke`)).status).toBe(404)
   const action = `/credentials/${id}/revoke`
