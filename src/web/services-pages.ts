@@ -50,7 +50,7 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
   const availability = availabilityOf(service, session.token)
   const { usable } = availability
   const title = html`service-${service.id}`
-  return html`<article class="card" aria-labelledby="${title}">
+  return html`<section class="card" aria-labelledby="${title}">
     <h2 id="${title}">
       ${service.id}
       <span class="badge ${usable ? 'good' : 'note'}"
@@ -70,7 +70,7 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
           </p>`
         : whyNot(availability, service.authz.tooltip, web.settings.contact)
     }
-  </article>`
+  </section>`
 }
 
 export function showService(visit: PersonalVisit): void {
