@@ -23,7 +23,7 @@ test('list and show tell whose it is, until when, and what happened', async () =
   expect(list).toMatchObject({ code: 0, notes: '' })
   expect(list.out).toMatch(
     new RegExp(
-      `^${made.id}  \\S+Z  renews: 29 days 23 hours left +${made.identity}  "cluster 7"\n$`,
+      `^${made.id}  \\S+Z  renews: (30 days|29 days 23 hours) left +${made.identity}  "cluster 7"\n$`,
     ),
   )
   const show = await tts(['delegation', 'show', made.id])
