@@ -2,7 +2,16 @@ import { beforeAll, expect, test } from 'vitest'
 import { toPem } from '../../ca/pem.ts'
 import { formatProxyFile, parseProxyFile } from '../../ca/proxy-file.ts'
 import { checkHeldProxy, checkNewProxy } from '../../src/certcache/check-proxy.ts'
-import { makeAuthority, makeEndEntity, makeProxy, now, proxyRequest } from '../support/issuing.ts'
+import {
+  endEntityRequest,
+  makeAuthority,
+  makeEndEntity,
+  makeProxy,
+  now,
+  proxyRequest,
+} from '../support/issuing.ts'
+import { issueEndEntity } from '../../ca/end-entity.ts'
+import { parseSlashDn } from '../../ca/name-text.ts'
 import { issueProxy } from '../../ca/proxy.ts'
 import { sharedKey } from '../support/keys.ts'
 
@@ -12,6 +21,7 @@ interface Made {
   readonly pem: string
   readonly limited: string
   readonly stranger: string
+  readonly unrelated: string
   readonly endEntity: string
   readonly root: string
 }
@@ -27,10 +37,15 @@ beforeAll(async () => {
   })
   const eec = endEntity.certificate.der
   const others = await makeEndEntity(await makeAuthority('ec-p384'), 'ec-p384')
+  const nobody = await issueEndEntity(authority, {
+    ...(await endEntityRequest('ec-p256')),
+    subject: parseSlashDn('/C=EU/O=INDIGO/OU=TTS/CN=somebody-else@iam'),
+  })
   made = {
     pem: formatProxyFile(proxy.der, undefined, [eec]),
     limited: formatProxyFile(limited, undefined, [eec]),
     stranger: formatProxyFile(proxy.der, undefined, [others.certificate.der]),
+    unrelated: formatProxyFile(proxy.der, undefined, [nobody]),
     endEntity: toPem('CERTIFICATE', eec),
     root: formatProxyFile(proxy.der, undefined, [eec, authority.certificate.der]),
   }
@@ -68,6 +83,7 @@ const refused: readonly (readonly [string, () => string, object, RegExp])[] = [
   ['an EEC alone', () => made.endEntity, {}, /with its EEC/],
   ['an EEC twice', () => made.endEntity + made.endEntity, {}, /its key is not ours/],
   ['an EEC that did not sign it', () => made.stranger, {}, /chain is not sound/],
+  ["somebody else's EEC", () => made.unrelated, {}, /chain is not sound/],
   ['another kind', () => made.limited, {}, /wanted was a proxy of type impersonation/],
   ['not the kind that was asked for', () => made.pem, { type: 'limited' }, /of type limited/],
   ['one that has ended', () => made.pem, { now: new Date('2026-11-24T00:00:00Z') }, /it ended at/],

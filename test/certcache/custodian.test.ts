@@ -236,10 +236,11 @@ describe('a state that cannot be written', () => {
     const full = failing(store, (content) => {
       const isNew = Buffer.from(content).includes('refresh-2')
       if (isNew) refused += 1
-      return isNew && refused < 3
+      // More often than whoever refreshes tries by itself.
+      return isNew && refused < 5
     })
     expect(await ask({}, full)).toBe('access-2')
-    expect(refused).toBeGreaterThanOrEqual(3)
+    expect(refused).toBeGreaterThanOrEqual(5)
     expect((await readState(store, 'custody'))?.held.current).toBe('refresh-2')
   })
 })

@@ -181,7 +181,8 @@ describe('the end, and after', () => {
       service: toService(),
       source: { ...ownClient(), token_file: 'token' },
       proxies: { gwms_proxy: { key_type: 'ec-p256', lifetime_seconds: 60 } },
-      renewal: { retry_first_seconds: 0.05, retry_longest_seconds: 3600, renew_below: 0.95 },
+      // Nothing but the new token can make it try again before the test ends.
+      renewal: { retry_first_seconds: 3600, retry_longest_seconds: 3600, renew_below: 0.95 },
     }
     // The clock runs ahead by hand: the access token is of no use any more, and the proxy is due.
     let ahead = 0
@@ -202,7 +203,16 @@ describe('the end, and after', () => {
     expect(service().provider.faults.count('/token')).toBe(asked)
     service().provider.user('alice').suspended = false
     ahead = 0
-    await writeFile(path, await logIn(service()))
+    const [unlucky, lucky] = [await logIn(service()), await logIn(service())]
+    // Each token is one more chance, not one at every look.
+    service().provider.faults.set('/token', { kind: 'status', status: 503 })
+    service().provider.faults.resetCounts()
+    await writeFile(path, unlucky)
+    await eventually(() => service().provider.faults.count('/token') > 0)
+    await delay(200)
+    expect(service().provider.faults.count('/token')).toBe(1)
+    service().provider.faults.clear()
+    await writeFile(path, lucky)
     await eventually(() => keeper.status().source.ended === undefined)
     expect(await keeper.obtain(undefined, soon())).toBeDefined()
   })
@@ -275,6 +285,18 @@ describe('refresh, one shot', () => {
     await expect(keeper.renewIfDue({ ...due, name: 'other' }, soon())).rejects.toMatchObject({
       code: 'not_found',
     })
+  })
+
+  test('many that ask one certcache at once get one renewal', async () => {
+    const settings = await settingsIn(await temporaryDirectory(), {
+      service: toService(),
+      source: { token: await logIn(service()) },
+    })
+    const { keeper } = await startKeeper(settings, { background: false })
+    const asked = Array.from({ length: 10 }, async () => keeper.renewIfDue(always, soon()))
+    const proxies = (await Promise.all(asked)).map(({ proxy }) => proxy)
+    expect(new Set(proxies).size).toBe(1)
+    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
   })
 
   test('two at once are one renewal', async () => {
