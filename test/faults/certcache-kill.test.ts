@@ -115,7 +115,7 @@ class Lane {
 
 test(
   `${KILLS} kills lose neither the refresh token nor the proxy`,
-  { timeout: 600_000 },
+  { timeout: 1_800_000 },
   async () => {
     process.stdout.write(`CERTCACHE_KILL_SEED=${SEED}\n`)
     const lanes = Array.from({ length: LANES }, (_, index) => new Lane(`c${index}`, SEED + index))
