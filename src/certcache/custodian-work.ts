@@ -52,7 +52,7 @@ export async function doCustodianWork(
     return found
   }
   const client = createGrantClient({ configuration, providerId, timeoutMs, now })
-  const store = await openState(order.state, order.uid)
+  const store = await openState(order.state, order.uid, false)
   try {
     return { access: await runCustodian({ store, client, now }, task), metadata }
   } finally {

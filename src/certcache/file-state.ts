@@ -16,6 +16,8 @@ export interface FileStateOptions {
   readonly cluster: string
   /** Numeric id of the user: the directory must be theirs. */
   readonly uid: number
+  /** Whether directory and key are made when there are none. */
+  readonly mayCreate: boolean
 }
 
 /**
@@ -24,9 +26,10 @@ export interface FileStateOptions {
  * @throws {TtsError} `configuration` when others can reach the directory, its files or the key
  */
 export async function openFileState(options: FileStateOptions): Promise<StateStore> {
-  const { directory, cluster, keyFile, uid } = options
-  await ensurePrivateDirectory(directory, uid)
-  const sealing = { cluster, key: await loadStateKey(keyFile, await isNew(directory)) }
+  const { directory, cluster, keyFile, mayCreate } = options
+  await ensurePrivateDirectory(options)
+  const mayCreateKey = mayCreate && (await isNew(directory))
+  const sealing = { cluster, key: await loadStateKey(keyFile, mayCreateKey) }
   const path = (record: RecordName): string => join(directory, `${cluster}.${record}.sealed`)
   const write = async (record: RecordName, content: Uint8Array): Promise<void> =>
     writePrivateFile(path(record), sealRecord(sealing, record, content))
@@ -90,8 +93,10 @@ async function isNew(directory: string): Promise<boolean> {
   return !(await readdir(directory)).some((name) => name.endsWith('.sealed'))
 }
 
-async function ensurePrivateDirectory(directory: string, uid: number): Promise<void> {
-  const found = await mkdir(directory, { recursive: true, mode: 0o700 })
+async function ensurePrivateDirectory(options: FileStateOptions): Promise<void> {
+  const { directory, uid, mayCreate } = options
+  const made = mayCreate ? mkdir(directory, { recursive: true, mode: 0o700 }) : Promise.resolve()
+  const found = await made
     .then(async () => lstat(directory))
     .catch((error: unknown) => {
       throw unusable(directory, error)

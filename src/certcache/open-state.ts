@@ -12,9 +12,16 @@ export interface StatePlace {
   readonly url?: string | undefined
 }
 
-/** @throws {TtsError} `configuration` when the key or the directory cannot be used */
-export async function openState(place: StatePlace, uid: number): Promise<StateStore> {
+/**
+ * @param mayCreate false for a custodian: when the state was removed under it, it makes no new one
+ * @throws {TtsError} `configuration` when the key or the directory cannot be used
+ */
+export async function openState(
+  place: StatePlace,
+  uid: number,
+  mayCreate = true,
+): Promise<StateStore> {
   const { directory, key_file: keyFile, cluster, url } = place
-  if (url === undefined) return openFileState({ directory, keyFile, cluster, uid })
+  if (url === undefined) return openFileState({ directory, keyFile, cluster, uid, mayCreate })
   return openPostgresState({ url, cluster, key: await loadStateKey(keyFile, false) })
 }

@@ -33,14 +33,18 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
     })
     return shared
   }
-  const ask = async (sql: string, values: readonly unknown[]): Promise<unknown[]> => {
-    const client = await connected()
-    return query(client, sql, values).catch(async (error: unknown) => {
-      forget()
-      void endSoon(client)
-      throw error
+  const inTurn = createTurns()
+  const onShared = async <Answer>(work: (client: pg.Client) => Promise<Answer>): Promise<Answer> =>
+    inTurn(async () => {
+      const client = await connected()
+      return work(client).catch((error: unknown) => {
+        forget()
+        void endSoon(client)
+        throw error
+      })
     })
-  }
+  const ask = async (sql: string, values: readonly unknown[]): Promise<unknown[]> =>
+    onShared((client) => query(client, sql, values))
   const { cluster } = options
   return {
     read: async (record) => {
@@ -59,10 +63,8 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
       )
       return (row as { version: string } | undefined)?.version
     },
-    deposit: async (content) => {
-      const client = await connected()
-      await writeRecord(client, options, { record: 'incoming', content })
-    },
+    deposit: async (content) =>
+      onShared((client) => writeRecord(client, options, { record: 'incoming', content })),
     tryLock: async (name) => lock(options, name),
     close: async () => {
       const client = await shared?.catch(() => undefined)
@@ -87,15 +89,17 @@ async function lock(options: PostgresStateOptions, name: LockName): Promise<Stat
     await end()
     throw error
   }
-  const held = async <Answer>(work: () => Promise<Answer>): Promise<Answer> => {
-    if (lost.signal.aborted) throw unavailable(new Error('the lock is lost'))
-    return work().catch(async (error: unknown) => {
-      // Whatever state the connection is in: without it there is no lock, and others may go on.
-      lost.abort()
-      void end()
-      throw error
+  const inTurn = createTurns()
+  const held = async <Answer>(work: () => Promise<Answer>): Promise<Answer> =>
+    inTurn(async () => {
+      if (lost.signal.aborted) throw unavailable(new Error('the lock is lost'))
+      return work().catch((error: unknown) => {
+        // Whatever state the connection is in: without it there is no lock, and others may go on.
+        lost.abort()
+        void end()
+        throw error
+      })
     })
-  }
   return {
     lost: lost.signal,
     write: async (record, content) => held(() => writeRecord(client, options, { record, content })),
@@ -108,6 +112,16 @@ async function lock(options: PostgresStateOptions, name: LockName): Promise<Stat
       }),
     check: async () => void (await held(() => query(client, 'select 1', []))),
     release: end,
+  }
+}
+
+/** One question on a connection at a time. */
+function createTurns() {
+  let last: Promise<unknown> = Promise.resolve()
+  return async <Answer>(work: () => Promise<Answer>): Promise<Answer> => {
+    const turn = last.then(work)
+    last = turn.catch(() => undefined)
+    return turn
   }
 }
 

@@ -1,7 +1,8 @@
 /** The custodian as a process of its own, compiled: cut orders, signals, and what can be seen of it from outside. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CUSTODIAN_WORD } from '../../src/certcache/custodian-main.ts'
@@ -23,12 +24,14 @@ afterAll(() => programs?.remove())
 
 async function makeOrder(): Promise<CustodianOrder> {
   const directory = join(await temporaryDirectory(), 'state')
+  const state = { directory, key_file: join(directory, 'state.key'), cluster: 'c' }
+  await (await openState(state, uid)).close()
   const { certcache } = service().provider.clients
   const token = await logIn(service())
   service().provider.faults.clear()
   service().provider.faults.resetCounts()
   return {
-    state: { directory, key_file: join(directory, 'state.key'), cluster: 'c' },
+    state,
     uid,
     client_secret: certcache.clientSecret,
     timeout_ms: 10_000,
@@ -77,6 +80,16 @@ test('an order that was cut short does nothing', async () => {
   const { child, ended } = start()
   child.stdin.end(JSON.stringify(order).slice(0, -1))
   expect(await ended).toEqual({ error: { code: 'internal', message: 'the custodian failed' } })
+  expect(service().provider.faults.count('/token')).toBe(0)
+})
+
+test('a state that was removed meanwhile is not made anew, and nobody is asked', async () => {
+  const order = await makeOrder()
+  await rm(order.state.directory, { recursive: true })
+  const { child, ended } = start()
+  child.stdin.end(JSON.stringify(order))
+  expect(await ended).toMatchObject({ error: { code: 'configuration' } })
+  expect(existsSync(order.state.directory)).toBe(false)
   expect(service().provider.faults.count('/token')).toBe(0)
 })
 
