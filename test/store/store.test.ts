@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmod, readdir, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { storeSettings } from '../../src/config/store-schema.ts'
@@ -72,18 +72,28 @@ describeStores('a store', ({ kind, newDatabase, open, query }) => {
 describeStores('a database that is held up', ({ kind, newDatabase, open, query }) => {
   test('gives store_unavailable within the deadline, and works again after', async () => {
     const settings = await newDatabase({ timeout_seconds: 0.3 })
-    const [store, other] = [await open(settings), await open(settings)]
-    // A CRL under way holds SQLite's write lock; on PostgreSQL only other CRLs wait for it.
+    const patient = { ...settings, timeout_seconds: 60 }
+    const [store, other] = [await open(settings), await open(patient)]
+    // A CRL under way holds SQLite's write lock; on PostgreSQL only other CRLs wait for it. It is
+    // held until this test lets go, so that nobody's waiting ends by luck.
+    const events = new EventEmitter()
+    const held = once(events, 'held')
+    const holding = other.createCrl(NOW, async () => {
+      events.emit('held')
+      await once(events, 'let go')
+      throw new Error('let go')
+    })
+    const ended = expect(holding).rejects.toMatchObject({ cause: { message: 'let go' } })
+    await held
     const build = (): Promise<never> => new Promise(() => undefined)
-    const holding = other.createCrl(NOW, build).catch(() => undefined)
     const waiting = kind === 'sqlite' ? store.recordAudit(auditLine()) : store.createCrl(NOW, build)
     const started = performance.now()
     // Reading goes on meanwhile.
     expect(await store.listAudit({})).toEqual([])
     expect(performance.now() - started).toBeLessThan(250)
-    await expect(Promise.all([waiting, holding])).rejects.toMatchObject({
-      code: 'store_unavailable',
-    })
+    await expect(waiting).rejects.toMatchObject({ code: 'store_unavailable' })
+    events.emit('let go')
+    await ended
     await expect
       .poll(() =>
         store.recordAudit(auditLine()).then(
