@@ -8,7 +8,7 @@ import { createGrantClient } from '../grants/grant-client.ts'
 import { createCertcacheProgram, runCertcache } from './cli/program.ts'
 import type { LoginSource, Surroundings } from './cli/surroundings.ts'
 import { openKeeper } from './compose.ts'
-import { openState } from './open-state.ts'
+import { openState } from './state/open-state.ts'
 
 // Nothing that this program writes is for others, unless a file is given its mode on purpose.
 process.umask(0o077)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createCertcacheProgram, runCertcache } from '../../src/certcache/cli/program.ts'
 import type { StopSignal, Surroundings } from '../../src/certcache/cli/surroundings.ts'
 import type { KeeperParts, RunningKeeper } from '../../src/certcache/compose.ts'
-import type { LoadedCertcacheSettings } from '../../src/certcache/load-settings.ts'
+import type { LoadedCertcacheSettings } from '../../src/certcache/settings/load-settings.ts'
 import type { ProxyKeeper } from '../../src/certcache/proxy-keeper.ts'
 import { standInKeeper } from './door-support.ts'
 

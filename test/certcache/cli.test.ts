@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Command } from 'commander'
 import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
-import { encodeState } from '../../src/certcache/state-records.ts'
+import { encodeState } from '../../src/certcache/state/state-records.ts'
 import { TtsError } from '../../src/errors.ts'
 import type { GrantClient, Granted } from '../../src/grants/grant.ts'
 import { type CertcacheRun, runToItsEnd, startCertcache } from './cli-support.ts'
@@ -681,7 +681,7 @@ describe('docs/certcache.md', () => {
 
   test('has every old name of the environment', async () => {
     const source = readFileSync(
-      new URL('../../src/certcache/environment.ts', import.meta.url),
+      new URL('../../src/certcache/settings/environment.ts', import.meta.url),
       'utf8',
     )
     const names = new Set(source.match(/\b(IAM|PROXY|ZOOKEEPER|MARATHON|CACHE)_[A-Z_]+\b/g))

@@ -14,8 +14,8 @@ import {
   type DoorParts,
   type DoorSettings,
   openDoor,
-} from '../../src/certcache/server.ts'
-import { certcacheSchema } from '../../src/certcache/settings.ts'
+} from '../../src/certcache/door/server.ts'
+import { certcacheSchema } from '../../src/certcache/settings/settings.ts'
 import { TtsError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
 import { makeCredential } from '../support/authority.ts'

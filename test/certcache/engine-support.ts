@@ -6,7 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach } from 'vitest'
 import { stringify } from 'yaml'
 import { type KeeperParts, openKeeper, type RunningKeeper } from '../../src/certcache/compose.ts'
-import { type LoadedCertcacheSettings, loadSettings } from '../../src/certcache/load-settings.ts'
+import {
+  type LoadedCertcacheSettings,
+  loadSettings,
+} from '../../src/certcache/settings/load-settings.ts'
 import type { Clock } from '../../src/certcache/proxy-keeper.ts'
 import { createLog } from '../../src/log.ts'
 

@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openKeeper } from '../../src/certcache/compose.ts'
-import { loadSettings } from '../../src/certcache/load-settings.ts'
+import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import { TtsError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
 

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
-import { openState, type StatePlace } from '../../src/certcache/open-state.ts'
+import { openState, type StatePlace } from '../../src/certcache/state/open-state.ts'
 import { delegating, logIn } from '../api/delegation-support.ts'
 import { type PostgresCluster, startPostgres } from '../support/postgres.ts'
 import { compilePrograms, type Programs } from '../support/programs.ts'
@@ -26,7 +26,7 @@ beforeAll(async () => {
   programs = compilePrograms([
     'test/certcache/lock-entry.ts',
     'test/certcache/kill-entry.ts',
-    'src/certcache/custodian-main.ts',
+    'src/certcache/custodian/custodian-main.ts',
   ])
   postgres = await startPostgres()
 }, 120_000)

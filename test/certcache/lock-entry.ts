@@ -1,6 +1,6 @@
 /** Run by kill.test.ts in a process of its own: holds the lock of a state until it is killed. */
 import { writeSync } from 'node:fs'
-import { openState, type StatePlace } from '../../src/certcache/open-state.ts'
+import { openState, type StatePlace } from '../../src/certcache/state/open-state.ts'
 
 const place = JSON.parse(process.argv[2] ?? '') as StatePlace
 const store = await openState(place, process.getuid?.() ?? 0)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { certcacheReference } from '../../src/certcache/reference.ts'
-import { certcacheSchema } from '../../src/certcache/settings.ts'
+import { certcacheReference } from '../../src/certcache/settings/reference.ts'
+import { certcacheSchema } from '../../src/certcache/settings/settings.ts'
 import { configurationReference } from '../../src/config/reference.ts'
 import { configurationSchema } from '../../src/config/schema.ts'
 

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { Command } from 'commander'
 import { TtsError } from '../../errors.ts'
 import type { Granted } from '../../grants/grant.ts'
-import type { LoadedCertcacheSettings } from '../load-settings.ts'
-import { encodeState } from '../state-records.ts'
+import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
+import { encodeState } from '../state/state-records.ts'
 import { inWords, secondsUntil } from '../words.ts'
 import {
   type LoginSource,

@@ -6,10 +6,10 @@ import type { Terminal } from '../../cli/terminal.ts'
 import { TtsError } from '../../errors.ts'
 import type { GrantClient } from '../../grants/grant.ts'
 import type { openKeeper } from '../compose.ts'
-import { type LoadedSettings, loadSettings } from '../load-settings.ts'
+import { type LoadedSettings, loadSettings } from '../settings/load-settings.ts'
 import type { Clock } from '../proxy-keeper.ts'
-import type { SourceSettings } from '../settings.ts'
-import type { openState } from '../open-state.ts'
+import type { SourceSettings } from '../settings/settings.ts'
+import type { openState } from '../state/open-state.ts'
 
 export type StopSignal = 'SIGTERM' | 'SIGINT'
 

@@ -1,0 +1,190 @@
+/** Who is let in. A proxy file is a private key: it goes to this machine, or to who may have it, and to nobody else. */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { BlockList, isIP } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { z } from 'zod'
+import { TtsError } from '../../errors.ts'
+import { isLoopback, type accessSettings } from '../settings/listen-settings.ts'
+
+export type AccessSettings = Readonly<z.output<typeof accessSettings>>
+
+/** Why a request is refused. A bounded set: the reasons are labels of a metric. */
+export const refusalReasons = [
+  'foreign_host',
+  'address_not_allowed',
+  'secret_missing',
+  'secret_wrong',
+  'client_certificate',
+] as const
+export type RefusalReason = (typeof refusalReasons)[number]
+
+export interface Refusal {
+  readonly status: 401 | 403
+  readonly reason: RefusalReason
+  /** One sentence for the client; says nothing of what would have been right. */
+  readonly message: string
+}
+
+/**
+ * The rules, in two steps. What is configured holds, in every mode: first where a request comes from (`allow`, and in mode
+ * `local` the Host header), then who sends it (the secret or a client certificate; either, when both are configured).
+ */
+export interface AccessRules {
+  /** For every path. */
+  refuseOrigin(request: IncomingMessage): Refusal | undefined
+  /** For paths that show a private key or a name. */
+  refuseCaller(request: IncomingMessage): Refusal | undefined
+}
+
+/**
+ * Makes the rules.
+ *
+ * @param bySocket requests come through a Unix socket: its permissions say who connects, and no browser can
+ * @throws {TtsError} `configuration`
+ */
+export function createAccessRules(settings: AccessSettings, bySocket: boolean): AccessRules {
+  const allowed = allowList(settings.allow)
+  const secret = settings.secret === undefined ? undefined : digest(checkedSecret(settings.secret))
+  const byCertificate = settings.client_ca_file !== undefined
+  const checksHost = settings.mode === 'local' && !bySocket
+  return {
+    refuseOrigin: (request) => {
+      if (checksHost && !namesLoopback(request.headers.host ?? '')) return foreignHost
+      if (allowed && !bySocket && !allowed(request.socket.remoteAddress ?? ''))
+        return addressNotAllowed
+      return undefined
+    },
+    refuseCaller: (request) => {
+      if (byCertificate && (request.socket as TLSSocket).authorized) return undefined
+      if (secret) return refuseSecret(request.headers.authorization, secret)
+      return byCertificate ? noCertificate : undefined
+    },
+  }
+}
+
+const foreignHost: Refusal = {
+  status: 403,
+  reason: 'foreign_host',
+  message:
+    'This certcache answers this machine only: ask it as localhost or 127.0.0.1, not by another name.',
+}
+const addressNotAllowed: Refusal = {
+  status: 403,
+  reason: 'address_not_allowed',
+  message: 'Your address is not one that may fetch proxies here (access.allow).',
+}
+const noCertificate: Refusal = {
+  status: 403,
+  reason: 'client_certificate',
+  message:
+    'A TLS client certificate of a CA that is trusted here is wanted (access.client_ca_file).',
+}
+const secretMissing: Refusal = {
+  status: 401,
+  reason: 'secret_missing',
+  message:
+    'The secret of this certcache is wanted, as bearer token or as password (access.secret_file).',
+}
+const secretWrong: Refusal = {
+  status: 401,
+  reason: 'secret_wrong',
+  message: 'That is not the secret of this certcache.',
+}
+
+/** Blanks and control characters do not pass headers, and a short secret can be guessed. */
+function checkedSecret(secret: string): string {
+  if (/^[\x21-\x7e]{16,1024}$/.test(secret)) return secret
+  throw new TtsError(
+    'configuration',
+    'access.secret: wanted 16 to 1024 printable characters without blanks',
+    { remedy: 'make one: openssl rand -hex 24' },
+  )
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+/** Of digests, so that neither content nor length shows in the time. */
+const isSecret = (candidate: string, secret: Buffer): boolean =>
+  timingSafeEqual(digest(candidate), secret)
+
+function refuseSecret(header: string | undefined, secret: Buffer): Refusal | undefined {
+  const candidates = secretsIn(header)
+  if (candidates === undefined) return secretMissing
+  // All are compared, whichever fits.
+  const fits = candidates.map((candidate) => isSecret(candidate, secret))
+  return fits.includes(true) ? undefined : secretWrong
+}
+
+/**
+ * What may be the secret: the bearer token (RFC 6750 section 2.1), or password or user of Basic (RFC 7617 section 2), as
+ * `curl http://SECRET@host` sends it.
+ */
+function secretsIn(header: string | undefined): readonly string[] | undefined {
+  const [, scheme = '', value = ''] = /^(\w+) +(\S+) *$/.exec(header ?? '') ?? []
+  switch (scheme.toLowerCase()) {
+    case 'bearer':
+      return [value]
+    case 'basic': {
+      const decoded = Buffer.from(value, 'base64').toString('utf8')
+      const colon = decoded.indexOf(':')
+      return colon < 0 ? [decoded] : [decoded, decoded.slice(0, colon), decoded.slice(colon + 1)]
+    }
+    default:
+      return undefined
+  }
+}
+
+/**
+ * Whether a Host header names this machine's loopback. A page of a browser can be made to resolve its own name to
+ * 127.0.0.1 (DNS rebinding); the header then still has that name.
+ */
+export function namesLoopback(host: string): boolean {
+  const [, bracketed, plain] = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::\d{1,5})?$/i.exec(host) ?? []
+  return isLoopback((bracketed ?? plain ?? '').toLowerCase())
+}
+
+/** IPv4 addresses that reach an IPv6 socket are IPv4 addresses. */
+export function plainAddress(address: string): string {
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
+}
+
+function allowList(networks: readonly string[]): ((address: string) => boolean) | undefined {
+  if (networks.length === 0) return undefined
+  const list = new BlockList()
+  for (const network of networks.flatMap((name) => namedNetworks[name] ?? [name]))
+    addNetwork(list, network)
+  return (address) => {
+    const plain = plainAddress(address)
+    const family = isIP(plain)
+    return family !== 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6')
+  }
+}
+
+/** Names of networks that settings may use. */
+const namedNetworks: Readonly<Record<string, readonly string[]>> = {
+  loopback: ['127.0.0.0/8', '::1'],
+  linklocal: ['169.254.0.0/16', 'fe80::/10'],
+  uniquelocal: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'],
+}
+
+function addNetwork(list: BlockList, network: string): void {
+  const [address = '', prefix] = network.split('/')
+  const family = isIP(address) === 4 ? 'ipv4' : 'ipv6'
+  const bits = Number(prefix ?? (family === 'ipv4' ? 32 : 128))
+  if (bits === 0) {
+    throw new TtsError(
+      'configuration',
+      `access.allow: ${network} is everybody; leave it out, or name the networks of your workers`,
+    )
+  }
+  try {
+    list.addSubnet(address, bits, family)
+  } catch (cause) {
+    throw new TtsError(
+      'configuration',
+      `access.allow: "${network}" is not an address or a network such as 10.0.0.0/8`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,259 @@
+/** Listening of certcache: loopback, network with TLS, or a Unix socket; bounded, and with a stop that finishes what was begun. */
+import { chmodSync, lstatSync, readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { createSecureContext } from 'node:tls'
+import type { z } from 'zod'
+import { TtsError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import type { listenSettings } from '../settings/listen-settings.ts'
+
+export type ListenSettings = Readonly<z.output<typeof listenSettings>>
+
+export interface ListenParts {
+  readonly listen: ListenSettings
+  /** CAs of client certificates; with them every client is asked for one. */
+  readonly clientCaFile: string | undefined
+  readonly log: Log
+  /** How often the TLS files are looked at. Default 10,000. */
+  readonly tlsLookIntervalMs?: number
+}
+
+export interface Listening {
+  /** Where it listens: `http://127.0.0.1:8081`, or `unix:/run/certcache/socket`. */
+  readonly url: string
+  /** Connections that are open. */
+  connections(): Promise<number>
+  /**
+   * Takes other TLS files, or the same that were replaced.
+   *
+   * @throws {TtsError} `configuration`; the old ones then stay in use
+   */
+  reloadTls(files: TlsFiles): void
+  /** Whether a connection is from before `reloadTls`: what its client showed was judged by other CAs. */
+  isOutdated(socket: Socket): boolean
+  /**
+   * Takes no new connection and waits until all requests are answered, or `timeoutMs` are over. Who answers meanwhile must
+   * end the connection with the answer.
+   */
+  close(timeoutMs: number): Promise<void>
+}
+
+export interface TlsFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
+  readonly clientCaFile: string | undefined
+}
+
+const TLS_LOOK_INTERVAL_MS = 10_000
+const DRAIN_LOOK_INTERVAL_MS = 25
+/** A client with its headers; a proxy sent by mistake as a header does not fit. */
+const MAX_HEADER_BYTES = 16 * 1024
+/** More are closed at once; the descriptors of the process are not used up. */
+export const MAX_CONNECTIONS = 4096
+
+/**
+ * Starts to listen.
+ *
+ * @throws {TtsError} `configuration` when the place cannot be had or the TLS files cannot be used
+ */
+export async function startListening(app: RequestListener, parts: ListenParts): Promise<Listening> {
+  const { listen } = parts
+  const files = tlsFilesOf(listen, parts.clientCaFile)
+  const settings = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: 2000 }
+  const server = files
+    ? createTlsServer({ ...settings, ...readTls(files), handshakeTimeout: 10_000 }, app)
+    : createServer(settings, app)
+  // No body is taken, so nobody is told to go on and send one.
+  server.on('checkContinue', app)
+  setBounds(server)
+  if (listen.socket === undefined) await bind(server, listen)
+  else await bindSocket(server, listen.socket, listen.socket_mode)
+  const tls = files && isTls(server) ? watchTls(server, files, parts) : undefined
+  return {
+    url: urlOf(server, listen, files !== undefined),
+    connections: () =>
+      new Promise((resolve) => server.getConnections((error, count) => resolve(error ? 0 : count))),
+    reloadTls: (changed) => tls?.change(changed),
+    isOutdated: (socket) => tls?.outdated.has(socket) ?? false,
+    close: async (timeoutMs) => {
+      tls?.end()
+      await closeServer(server, timeoutMs)
+    },
+  }
+}
+
+/** The TLS files of the settings; undefined when it is plain HTTP. */
+export function tlsFilesOf(
+  { tls_certificate_file: certificateFile, tls_key_file: keyFile }: ListenSettings,
+  clientCaFile: string | undefined,
+): TlsFiles | undefined {
+  return certificateFile === undefined || keyFile === undefined
+    ? undefined
+    : { certificateFile, keyFile, clientCaFile }
+}
+
+/** Clients that send or read slowly, or hold a connection without use, are closed. */
+function setBounds(server: Server | TlsServer): void {
+  server.headersTimeout = 10_000
+  server.requestTimeout = 15_000
+  server.keepAliveTimeout = 65_000
+  // Longer than a request waits for the first proxy.
+  server.timeout = 120_000
+  server.maxHeadersCount = 100
+  server.maxConnections = MAX_CONNECTIONS
+}
+
+async function bind(server: Server | TlsServer, { host, port }: ListenSettings): Promise<void> {
+  await listenOn(server, { host, port, backlog: 4096 }, `${host} port ${port}`)
+}
+
+async function listenOn(
+  server: Server | TlsServer,
+  where: { host: string; port: number; backlog: number } | { path: string; backlog: number },
+  words: string,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const code = cause.code ?? cause.message
+      const remedy =
+        code === 'EADDRINUSE'
+          ? 'something listens there already; see `certcache status`, or choose another listen.port'
+          : undefined
+      reject(
+        new TtsError('configuration', `cannot listen on ${words}: ${code}`, {
+          cause,
+          ...(remedy === undefined ? {} : { remedy }),
+        }),
+      )
+    })
+    server.listen(where, resolve)
+  })
+}
+
+/** What a killed certcache left is removed; a socket that somebody answers on, or another file, is not. */
+async function bindSocket(server: Server, path: string, mode = '0600'): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found && !found.isSocket())
+    throw new TtsError('configuration', `listen.socket: ${path} is there, and is not a socket`)
+  if (found && (await isAnswered(path)))
+    throw new TtsError('configuration', `cannot listen on ${path}: another program listens there`)
+  if (found) unlinkSync(path)
+  await listenOn(server, { path, backlog: 4096 }, path)
+  // Until here the umask of the program (077) kept others out.
+  chmodSync(path, Number.parseInt(mode, 8))
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path, timeout: 1000 })
+    const end = (answered: boolean) => (): void => {
+      socket.destroy()
+      resolve(answered)
+    }
+    socket.once('connect', end(true)).once('timeout', end(true)).once('error', end(false))
+  })
+}
+
+function urlOf(server: Server | TlsServer, { socket }: ListenSettings, secure: boolean): string {
+  if (socket !== undefined) return `unix:${socket}`
+  const address = server.address() as AddressInfo
+  const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `${secure ? 'https' : 'http'}://${shown}:${address.port}`
+}
+
+const isTls = (server: Server | TlsServer): server is TlsServer => 'setSecureContext' in server
+
+function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
+  const names = [certificateFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])]
+  try {
+    const context = {
+      cert: readFileSync(certificateFile),
+      key: readFileSync(keyFile),
+      ...(clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile, 'utf8') }),
+      minVersion: 'TLSv1.2' as const,
+    }
+    if (context.ca?.includes('-----BEGIN CERTIFICATE-----') === false)
+      throw Object.assign(new Error('no certificate'), { code: 'no CA in PEM' })
+    // Throws when they do not belong together, before a server is made of them.
+    createSecureContext(context)
+    // Who has no certificate is answered with words, by the access rules, not with a broken handshake.
+    const asked = { requestCert: true, rejectUnauthorized: false }
+    return clientCaFile === undefined ? context : { ...context, ...asked }
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
+    throw new TtsError(
+      'configuration',
+      `the TLS files ${names.join(', ')} cannot be used (${code})`,
+      { cause },
+    )
+  }
+}
+
+/** Polls, since certificates are often replaced by changing a symbolic link far above them, which no watcher sees. */
+function watchTls(
+  server: TlsServer,
+  first: TlsFiles,
+  { log, tlsLookIntervalMs = TLS_LOOK_INTERVAL_MS }: ListenParts,
+) {
+  let files = first
+  const sockets = openSockets(server)
+  const outdated = new WeakSet<Socket>()
+  const take = (next: TlsFiles): void => {
+    server.setSecureContext(readTls(next))
+    for (const socket of sockets) outdated.add(socket)
+    server.closeIdleConnections()
+  }
+  const onChange = (): void => {
+    try {
+      take(files)
+      log.info({ event: 'tls.reloaded' }, 'the TLS certificate was read again')
+    } catch (error) {
+      // Half-replaced files: the old certificate goes on until the next change.
+      const fields = { event: 'tls.reload-failed', err: error }
+      log.error(fields, 'the new TLS files cannot be used; the old ones stay in use')
+    }
+  }
+  const paths = (): readonly string[] =>
+    [files.certificateFile, files.keyFile, files.clientCaFile].filter((path) => path !== undefined)
+  const watch = (): void => {
+    for (const path of paths())
+      watchFile(path, { interval: tlsLookIntervalMs, persistent: false }, onChange)
+  }
+  const end = (): void => {
+    for (const path of paths()) unwatchFile(path, onChange)
+  }
+  watch()
+  return {
+    outdated,
+    end,
+    change: (changed: TlsFiles): void => {
+      take(changed)
+      end()
+      files = changed
+      watch()
+    },
+  }
+}
+
+function openSockets(server: TlsServer): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>()
+  server.on('secureConnection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  return sockets
+}
+
+async function closeServer(server: Server | TlsServer, timeoutMs: number): Promise<void> {
+  // close() ends only the connections that are idle at that moment; those that become so later would stay for a minute.
+  const look = setInterval(() => server.closeIdleConnections(), DRAIN_LOOK_INTERVAL_MS)
+  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+  clearInterval(look)
+  clearTimeout(timer)
+}

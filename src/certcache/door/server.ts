@@ -1,0 +1,318 @@
+/** The HTTP doors of certcache: proxies for workers, and how it is doing. On node:http itself, for speed. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { TtsError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import { type AccessRules, createAccessRules, plainAddress, type Refusal } from './access.ts'
+import { doorProblems } from '../settings/listen-settings.ts'
+import { type Listening, type ListenSettings, startListening, tlsFilesOf } from './listening.ts'
+import { createCertcacheMetrics, createTally } from './metrics.ts'
+import type { ProxyKeeper } from '../proxy-keeper.ts'
+import { createRefusalLog } from './refusal-log.ts'
+import { type Route, routeOf } from './routes.ts'
+import { createShelf, type ServedProxy } from './served-proxy.ts'
+import type { CertcacheSettings } from '../settings/settings.ts'
+import { reportStatus, unhealthy } from '../status.ts'
+import { createWaitingRoom } from './waiting-room.ts'
+
+export type DoorSettings = Pick<CertcacheSettings, 'access'> & {
+  readonly listen: ListenSettings
+  readonly renewal: Pick<CertcacheSettings['renewal'], 'warn_below_seconds'>
+}
+
+export interface DoorParts {
+  readonly keeper: ProxyKeeper
+  readonly settings: DoorSettings
+  readonly log: Log
+  readonly now: () => Date
+  /** Of the package, for /status and /metrics. */
+  readonly version: string
+  /** How long a request waits for the first proxy. Default 30,000. */
+  readonly waitMs?: number
+  /** How many requests may wait. Default 10,000. */
+  readonly waitingPlaces?: number
+  /** How often the TLS files are looked at. Default 10,000. */
+  readonly tlsLookIntervalMs?: number
+}
+
+/** The open door. */
+export interface Door {
+  /** Where it listens: `http://127.0.0.1:8081`, or `unix:` and a path. */
+  readonly url: string
+  /**
+   * Takes another secret, allow-list, client CA, or TLS files.
+   *
+   * @returns keys that changed and are only taken at a restart; then nothing was taken
+   * @throws {TtsError} `configuration`; the old settings then stay in use
+   */
+  reload(settings: DoorSettings): readonly string[]
+  /** Lets nobody in any more, answers who is in, and ends after `timeoutMs` at the latest. */
+  close(timeoutMs: number): Promise<void>
+}
+
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly route: Route
+}
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[]>>
+  readonly text: string
+}
+
+const WAIT_MS = 30_000
+const WAITING_PLACES = 10_000
+const TEXT = 'text/plain; charset=utf-8'
+const CHALLENGES = ['Bearer realm="certcache"', 'Basic realm="certcache"']
+const OPEN_WARNING =
+  'Anyone who reaches this port gets a private key and can act as its owner (access.mode anyone_who_reaches_the_port).'
+
+/**
+ * Opens the door.
+ *
+ * @throws {TtsError} `configuration` when the private key of a proxy would go where it must not, or nothing can listen there
+ */
+export async function openDoor(parts: DoorParts): Promise<Door> {
+  const doors = new Doors(parts)
+  await doors.open()
+  return doors
+}
+
+class Doors implements Door {
+  readonly #parts: DoorParts
+  readonly #tally = createTally()
+  readonly #shelf
+  readonly #room
+  readonly #metrics
+  readonly #logRefusal
+  readonly #startedAt: Date
+  #settings: DoorSettings
+  #rules: AccessRules
+  #listening: Listening | undefined
+  #stopping = false
+
+  constructor(parts: DoorParts) {
+    const { keeper, now, log, settings, version } = parts
+    this.#parts = parts
+    this.#settings = settings
+    this.#rules = rulesOf(settings)
+    this.#startedAt = now()
+    this.#logRefusal = createRefusalLog(log, now)
+    const warnBelowSeconds = (): number => this.#settings.renewal.warn_below_seconds
+    this.#shelf = createShelf({ keeper, now, log, warnBelowSeconds })
+    const { waitMs = WAIT_MS, waitingPlaces: places = WAITING_PLACES } = parts
+    this.#room = createWaitingRoom({ keeper, waitMs, places })
+    this.#metrics = createCertcacheMetrics({
+      keeper,
+      now,
+      version,
+      tally: this.#tally,
+      endEntityNotAfter: (name) => this.#current(name)?.endEntityNotAfter,
+      waiting: () => this.#room.waiting,
+      connections: async () => this.#listening?.connections() ?? 0,
+    })
+  }
+
+  get url(): string {
+    return this.#listening?.url ?? ''
+  }
+
+  async open(): Promise<void> {
+    const { settings, log, tlsLookIntervalMs } = this.#parts
+    this.#listening = await startListening((request, response) => this.#handle(request, response), {
+      listen: settings.listen,
+      clientCaFile: settings.access.client_ca_file,
+      log,
+      ...(tlsLookIntervalMs === undefined ? {} : { tlsLookIntervalMs }),
+    })
+    if (settings.access.mode === 'anyone_who_reaches_the_port')
+      log.warn({ event: 'access.open', url: this.url }, OPEN_WARNING)
+  }
+
+  reload(settings: DoorSettings): readonly string[] {
+    const changed = restartKeys(this.#settings, settings)
+    if (changed.length > 0) return changed
+    const rules = rulesOf(settings)
+    const files = tlsFilesOf(settings.listen, settings.access.client_ca_file)
+    if (files) this.#listening?.reloadTls(files)
+    this.#rules = rules
+    this.#settings = settings
+    return []
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.#stopping = true
+    // Who waits for a first proxy is told before the connections are cut.
+    this.#room.close(timeoutMs / 2)
+    await this.#listening?.close(timeoutMs)
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    const exchange = { request, response, route: routeOf(request.url ?? '') }
+    const { path } = exchange.route
+    const refusal = this.#rules.refuseOrigin(request)
+    if (refusal) return this.#refuse(exchange, refusal)
+    if (path === 'other')
+      return this.#send(exchange, say(404, 'There is nothing here. Proxies are at /get_proxy.'))
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return this.#send(exchange, notAllowed)
+    if (hasBody(request)) return this.#send(exchange, say(413, 'No body is taken here.'))
+    if (path === '/health') return this.#health(exchange)
+    if (path === '/metrics') return void this.#sendMetrics(exchange)
+    const stranger = this.#rules.refuseCaller(request)
+    if (stranger) return this.#refuse(exchange, stranger)
+    return path === '/status' ? this.#status(exchange) : this.#proxy(exchange)
+  }
+
+  #proxy(exchange: Exchange): void {
+    const { keeper } = this.#parts
+    const name = exchange.route.name ?? keeper.names[0] ?? ''
+    if (!keeper.names.includes(name)) {
+      const names = keeper.names.join(', ')
+      return this.#send(exchange, say(404, `There is no proxy of this name. There are: ${names}.`))
+    }
+    const served = this.#current(name)
+    if (served) return this.#give(exchange, served)
+    const { response } = exchange
+    const leave = this.#room.wait(name, (end) => {
+      response.off('close', leave)
+      const arrived = end instanceof TtsError ? undefined : this.#current(name)
+      if (arrived) return this.#give(exchange, arrived)
+      return this.#unavailable(exchange, end instanceof TtsError ? end : undefined)
+    })
+    response.once('close', leave)
+  }
+
+  #current(name: string): ServedProxy | undefined {
+    return this.#shelf.current(name, this.#parts.now().getTime())
+  }
+
+  #give({ request, response, route }: Exchange, served: ServedProxy): void {
+    const low = this.#parts.now().getTime() >= served.warnFromMs
+    this.#tally.request(route.path, 200)
+    if (this.#lastOf(request)) response.shouldKeepAlive = false
+    response.writeHead(200, (low ? served.warningHeaders : served.headers) as string[])
+    if (request.method === 'HEAD') response.end()
+    else response.end(served.body, 'latin1')
+  }
+
+  #unavailable(exchange: Exchange, error: TtsError | undefined): void {
+    const wait = Math.min(Math.max(Math.ceil(error?.retryAfterSeconds ?? 5), 1), 300)
+    const why = error?.message ?? 'what is in hand is not a whole proxy'
+    const headers = { 'Retry-After': String(wait) }
+    this.#send(
+      exchange,
+      say(503, `There is no valid proxy now: ${why.replace(/\.$/, '')}.`, headers),
+    )
+  }
+
+  #health(exchange: Exchange): void {
+    const { keeper, now } = this.#parts
+    const warnBelowSeconds = this.#settings.renewal.warn_below_seconds
+    const problem = unhealthy(keeper.status().proxies, { now: now(), warnBelowSeconds })
+    this.#send(
+      exchange,
+      problem === undefined ? healthy : say(503, problem, { 'Retry-After': '30' }),
+    )
+  }
+
+  async #sendMetrics(exchange: Exchange): Promise<void> {
+    try {
+      const text = await this.#metrics.metrics()
+      this.#send(exchange, {
+        status: 200,
+        headers: { 'Content-Type': this.#metrics.contentType },
+        text,
+      })
+    } catch (error) {
+      this.#parts.log.error({ event: 'metrics.failed', err: error }, 'metrics cannot be read')
+      this.#send(exchange, say(500, 'The metrics cannot be read; the log says why.'))
+    }
+  }
+
+  #status(exchange: Exchange): void {
+    const { keeper, now, version } = this.#parts
+    const { access, renewal } = this.#settings
+    const { mode } = access
+    const report = reportStatus({
+      status: keeper.status(),
+      now: now(),
+      warnBelowSeconds: renewal.warn_below_seconds,
+      version,
+      running: {
+        startedAt: this.#startedAt,
+        access: mode === 'anyone_who_reaches_the_port' ? { mode, warning: OPEN_WARNING } : { mode },
+      },
+    })
+    const headers = { 'Content-Type': 'application/json' }
+    this.#send(exchange, {
+      status: 200,
+      headers,
+      text: `${JSON.stringify(report, undefined, 2)}\n`,
+    })
+  }
+
+  #refuse(exchange: Exchange, refusal: Refusal): void {
+    const { request, route } = exchange
+    this.#tally.refusal(refusal.reason)
+    const address = plainAddress(request.socket.remoteAddress ?? '')
+    this.#logRefusal(refusal, { path: route.path, address })
+    const challenge = refusal.status === 401 ? { 'WWW-Authenticate': CHALLENGES } : {}
+    this.#send(exchange, say(refusal.status, refusal.message, challenge))
+  }
+
+  /** Whether the connection ends with this answer. */
+  #lastOf({ socket }: IncomingMessage): boolean {
+    return this.#stopping || (this.#listening?.isOutdated(socket) ?? false)
+  }
+
+  #send({ request, response, route }: Exchange, { status, headers, text }: Answer): void {
+    this.#tally.request(route.path, status)
+    // A body that nobody reads would be read to its end by node, however long it is.
+    if (this.#lastOf(request) || hasBody(request)) response.shouldKeepAlive = false
+    response.writeHead(status, {
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'Content-Length': Buffer.byteLength(text),
+      ...headers,
+    })
+    response.end(request.method === 'HEAD' ? undefined : text)
+  }
+}
+
+/** An answer of one plain sentence. */
+function say(status: number, sentence: string, headers: Answer['headers'] = {}): Answer {
+  return { status, headers: { 'Content-Type': TEXT, ...headers }, text: `${sentence}\n` }
+}
+
+const notAllowed = say(405, 'Only GET and HEAD are taken here.', { Allow: 'GET, HEAD' })
+const healthy: Answer = { status: 200, headers: { 'Content-Type': TEXT }, text: 'OK' }
+
+function rulesOf({ listen, access }: DoorSettings): AccessRules {
+  const problems = doorProblems(listen, access).map(
+    ({ path, message }) => `${path.join('.')}: ${message}`,
+  )
+  if (problems.length > 0) throw new TtsError('configuration', problems.join('; '))
+  return createAccessRules(access, listen.socket !== undefined)
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+/** What a running server cannot change. */
+function restartKeys(old: DoorSettings, changed: DoorSettings): readonly string[] {
+  const facts = ({ listen, access }: DoorSettings): Readonly<Record<string, unknown>> => ({
+    'listen.host': listen.host,
+    'listen.port': listen.port,
+    'listen.socket': listen.socket,
+    'listen.socket_mode': listen.socket_mode,
+    'listen.tls_key_file': listen.tls_key_file !== undefined,
+    'access.mode': access.mode,
+    'access.client_ca_file': access.client_ca_file !== undefined,
+  })
+  const before = facts(old)
+  return Object.entries(facts(changed)).flatMap(([key, value]) =>
+    before[key] === value ? [] : [key],
+  )
+}

@@ -1,0 +1,53 @@
+/** Numbers of users and groups by name: from the system's files, else by `getent`, which knows LDAP and the like. */
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { TtsError } from '../../errors.ts'
+
+const GETENT_TIMEOUT_MS = 5000
+const MAX_OUTPUT_BYTES = 64 * 1024
+const run = promisify(execFile)
+
+/** @throws {TtsError} `configuration` for a name that nobody has */
+export async function userId(account: string | number): Promise<number> {
+  return idOf(account, { database: 'passwd', word: 'user' })
+}
+
+/** @throws {TtsError} `configuration` for a name that no group has */
+export async function groupId(account: string | number): Promise<number> {
+  return idOf(account, { database: 'group', word: 'group' })
+}
+
+interface Kind {
+  readonly database: 'passwd' | 'group'
+  readonly word: string
+}
+
+async function idOf(account: string | number, { database, word }: Kind): Promise<number> {
+  if (typeof account === 'number') return account
+  if (/^\d+$/.test(account)) return Number(account)
+  const known = await readFile(`/etc/${database}`, 'utf8').catch(() => '')
+  const id = findId(known, account) ?? findId(await getent(database, account), account)
+  if (id !== undefined) return id
+  throw new TtsError('configuration', `there is no ${word} ${account} on this machine`, {
+    check: 'account',
+    remedy: `name a ${word} that there is, or its number`,
+  })
+}
+
+/** Both files have the number in their third field. */
+function findId(text: string, name: string): number | undefined {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name}:`))
+  const field = line?.split(':')[2]
+  return field !== undefined && /^\d+$/.test(field) ? Number(field) : undefined
+}
+
+async function getent(database: string, name: string): Promise<string> {
+  return run('getent', [database, name], {
+    timeout: GETENT_TIMEOUT_MS,
+    maxBuffer: MAX_OUTPUT_BYTES,
+  }).then(
+    ({ stdout }) => stdout,
+    () => '',
+  )
+}

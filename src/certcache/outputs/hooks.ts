@@ -1,0 +1,122 @@
+/** Runs what the operator wants run after a renewal. It never stops anything: what goes wrong is logged. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Environment } from '../../config/settings-tree.ts'
+import { type Log, redactText } from '../../log.ts'
+
+/** One run of a hook. */
+export interface HookRun {
+  /** Program and arguments; no shell. */
+  readonly command: readonly string[]
+  readonly proxyName: string
+  /** The first file that the proxy was written to; undefined when it is in memory only. */
+  readonly file: string | undefined
+  readonly notAfter: Date
+}
+
+export interface HookSurroundings {
+  /** Of all this only PATH, HOME, LANG, TZ and USER are handed down: secrets may stand beside them. */
+  readonly environment: Environment
+  readonly log: Log
+  /** Default 60000. */
+  readonly deadlineMs?: number
+}
+
+const DEADLINE_MS = 60_000
+/** Between asking a hook to end and ending it. */
+const GRACE_MS = 2000
+/** For what was said just before the end. */
+const OUTPUT_GRACE_MS = 200
+const MAX_OUTPUT_BYTES = 2048
+
+/** Settles when the hook has ended, whatever came of it. */
+export async function runHook(run: HookRun, surroundings: HookSurroundings): Promise<void> {
+  const { log, deadlineMs = DEADLINE_MS } = surroundings
+  const about = { event: 'hook', proxy: run.proxyName, program: run.command[0] }
+  const outcome = await execute(run, { ...surroundings, deadlineMs })
+  if (outcome.how === 'ended with code 0') log.info(about, 'the hook has run')
+  else
+    log.error(
+      { ...about, event: 'hook.failed', output: redactText(outcome.output) },
+      `the hook ${outcome.how}`,
+    )
+}
+
+interface Outcome {
+  readonly how: string
+  readonly output: string
+}
+
+function execute(
+  run: HookRun,
+  { environment, deadlineMs }: HookSurroundings & { readonly deadlineMs: number },
+): Promise<Outcome> {
+  const [program = '', ...words] = run.command
+  return new Promise((resolve) => {
+    // A process group of its own: what the hook starts ends with it, and no signal for us reaches it.
+    const child = spawn(program, words, {
+      detached: true,
+      cwd: '/',
+      env: hookEnvironment(run, environment),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let output = ''
+    let late = false
+    const keep = (chunk: Buffer): void => {
+      output = (output + chunk.toString('utf8')).slice(-MAX_OUTPUT_BYTES)
+    }
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    const timers = [
+      setTimeout(() => {
+        late = true
+        signalGroup(child, 'SIGTERM')
+      }, deadlineMs),
+      setTimeout(() => signalGroup(child, 'SIGKILL'), deadlineMs + GRACE_MS),
+    ]
+    const settle = (how: string): void => {
+      for (const timer of timers) clearTimeout(timer)
+      resolve({ how, output: output.trim() })
+    }
+    child.on('error', (error: NodeJS.ErrnoException) =>
+      settle(`cannot be started (${error.code ?? error.name})`),
+    )
+    child.on('exit', (code, signal) => {
+      if (late) signalGroup(child, 'SIGKILL')
+      const ended = code === null ? `was ended by ${signal}` : `ended with code ${code}`
+      const end = (): void => {
+        child.stdout.destroy()
+        child.stderr.destroy()
+        settle(late ? `took over ${deadlineMs / 1000} seconds and was ended` : ended)
+      }
+      // What a daemon that the hook left behind may still say is not waited for.
+      const timer = setTimeout(end, OUTPUT_GRACE_MS)
+      child.on('close', () => {
+        clearTimeout(timer)
+        end()
+      })
+    })
+  })
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    // It has ended already.
+  }
+}
+
+function hookEnvironment(run: HookRun, environment: Environment): Record<string, string> {
+  const kept = ['PATH', 'HOME', 'LANG', 'TZ', 'USER'].flatMap((name) => {
+    const value = environment[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    ...Object.fromEntries(kept),
+    CERTCACHE_PROXY_NAME: run.proxyName,
+    CERTCACHE_PROXY_FILE: run.file ?? '',
+    CERTCACHE_NOT_AFTER: run.notAfter.toISOString(),
+  }
+}

@@ -1,0 +1,234 @@
+/** One proxy that is kept: what is in hand, its renewal (one at a time), its files and its hook. */
+import type { KeyObject } from 'node:crypto'
+import { createCsr } from '../../../ca/csr.ts'
+import { createSigner, generatePrivateKey } from '../../../ca/key.ts'
+import type { Environment } from '../../config/settings-tree.ts'
+import { TtsError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import { checkNewProxy } from './check-proxy.ts'
+import { lastErrorOf, ProxyFiles, type LastError } from '../outputs/proxy-files.ts'
+import type { HeldProxy, RenewalStatus } from '../proxy-keeper.ts'
+import type { ProxySettings } from '../settings/proxy-settings.ts'
+import { type Decision, decide, type Failures, type RenewalPolicy } from './renewal.ts'
+import type { Sources } from '../sources/sources.ts'
+
+/** What a kept proxy is handed. */
+export interface KeptProxyParts {
+  readonly now: () => Date
+  readonly random: () => number
+  readonly log: Log
+  readonly environment: Environment
+  readonly sources: Pick<Sources, 'obtain'>
+  /** Aborted when certcache ends: requests under way are given up. */
+  readonly closing: AbortSignal
+  /** Writes all proxies into the state; never rejects. */
+  readonly save: () => Promise<void>
+}
+
+export class KeptProxy {
+  readonly name: string
+  readonly settings: ProxySettings
+  readonly #parts: KeptProxyParts
+  #held: HeldProxy | undefined
+  /** Its place within the jitter. */
+  #draw = 0
+  /** It is not what the settings ask for any more. */
+  #outdated = false
+  #failures: Failures | undefined
+  #lastSuccessAt: Date | undefined
+  #lastError: LastError | undefined
+  #failure: TtsError | undefined
+  #succeeded = 0
+  #failed = 0
+  #underWay: Promise<HeldProxy> | undefined
+  #saving: Promise<void> = Promise.resolve()
+  readonly #files: ProxyFiles
+  /** Kept until a proxy was got for it: keys are what costs most. */
+  #key: { readonly privateKey: KeyObject; readonly csr: string } | undefined
+
+  constructor(name: string, settings: ProxySettings, parts: KeptProxyParts) {
+    this.name = name
+    this.settings = settings
+    this.#parts = parts
+    this.#files = new ProxyFiles(settings, parts)
+  }
+
+  /** What is asked of the service, in a form to be compared. */
+  get asked(): string {
+    const { service, type, lifetime_seconds, path_length, key_type } = this.settings
+    return JSON.stringify([service, type, lifetime_seconds ?? null, path_length ?? null, key_type])
+  }
+
+  get held(): HeldProxy | undefined {
+    return this.#held
+  }
+
+  get renewal(): Promise<HeldProxy> | undefined {
+    return this.#underWay
+  }
+
+  /** Why the newest attempt failed; undefined when it did not. */
+  get failure(): TtsError | undefined {
+    return this.#failure
+  }
+
+  current(): HeldProxy | undefined {
+    const held = this.#held
+    return held !== undefined && held.notAfter > this.#parts.now() ? held : undefined
+  }
+
+  /** When it is renewed, as things stand. */
+  decision(policy: RenewalPolicy): Decision {
+    const now = this.#parts.now()
+    const failures = this.#failures
+    // A clock that was set back: the wait counts from now, once.
+    if (failures && failures.lastAt > now) this.#failures = { ...failures, lastAt: now }
+    const held = this.#outdated ? undefined : this.current()
+    const proxy = held && { ...held, draw: this.#draw }
+    return decide(now, policy, { proxy, failures: this.#failures })
+  }
+
+  /** Whether its time has come, failures apart. */
+  isDue(policy: RenewalPolicy): boolean {
+    const held = this.#outdated ? undefined : this.current()
+    const proxy = held && { ...held, draw: this.#draw }
+    return decide(this.#parts.now(), policy, { proxy, failures: undefined }).renew
+  }
+
+  /**
+   * Takes a proxy that was kept, or that another certcache got.
+   *
+   * @param from `isNew`: nobody's hook ran for it here
+   */
+  take(proxy: HeldProxy, from: { readonly asked: string; readonly isNew: boolean }): void {
+    if (this.#held?.pem.equals(proxy.pem) === true) return
+    this.#hold(proxy)
+    this.#outdated = from.asked !== this.asked
+    this.#failures = undefined
+    this.#lastError = undefined
+    this.#failure = undefined
+    this.#lastSuccessAt = proxy.obtainedAt
+    this.#files.publish(proxy, from.isNew)
+  }
+
+  /** What went wrong is forgotten: something has changed since. */
+  forgive(): void {
+    this.#failures = undefined
+  }
+
+  /** Renews; whoever asks while it is under way gets the same. Settles when the proxy is in memory. */
+  async renew(): Promise<HeldProxy> {
+    this.#underWay ??= this.#attempt().finally(() => {
+      this.#underWay = undefined
+    })
+    return this.#underWay
+  }
+
+  /**
+   * Settles when the proxy in hand is in the state and in its files.
+   *
+   * @throws {TtsError} `configuration` naming the file that cannot be written
+   */
+  async persisted(): Promise<void> {
+    await this.#saving
+    const held = this.current()
+    if (held !== undefined) await this.#files.ensure(held)
+  }
+
+  /** Tries files again that could not be written. */
+  mendFiles(): void {
+    const held = this.current()
+    if (held !== undefined) this.#files.mend(held)
+  }
+
+  status(next: Date | undefined): RenewalStatus {
+    const held = this.current()
+    const { name } = this
+    return {
+      name,
+      proxy: held && withoutPem(held),
+      renewing: this.#underWay !== undefined,
+      nextAttemptAt: this.#underWay === undefined ? next : undefined,
+      lastSuccessAt: this.#lastSuccessAt,
+      lastError: this.#lastError ?? this.#files.error,
+      attempts: { succeeded: this.#succeeded, failed: this.#failed },
+    }
+  }
+
+  /** Settles when nothing is under way any more. */
+  async settled(): Promise<void> {
+    await this.#underWay?.catch(() => undefined)
+    await this.#saving
+    await this.#files.settled()
+  }
+
+  async #attempt(): Promise<HeldProxy> {
+    const { sources, now, closing } = this.#parts
+    try {
+      const { privateKey, csr } = (this.#key ??= await this.#newKey())
+      const answer = await sources.obtain({ settings: this.settings, csr }, closing)
+      const proxy = checkNewProxy(answer.pem, privateKey, {
+        name: this.name,
+        type: this.settings.type,
+        now: now(),
+      })
+      this.#succeed(proxy, answer.warning)
+      return proxy
+    } catch (error) {
+      const failure =
+        error instanceof TtsError
+          ? error
+          : new TtsError('internal', 'something failed inside certcache', { cause: error })
+      this.#fail(failure)
+      throw failure
+    }
+  }
+
+  async #newKey() {
+    const privateKey = await generatePrivateKey(this.settings.key_type)
+    return { privateKey, csr: await createCsr([], createSigner(privateKey)) }
+  }
+
+  #succeed(proxy: HeldProxy, warning: string | undefined): void {
+    this.#key = undefined
+    this.#hold(proxy)
+    this.#outdated = false
+    this.#failures = undefined
+    this.#lastError = undefined
+    this.#failure = undefined
+    this.#lastSuccessAt = proxy.obtainedAt
+    this.#succeeded += 1
+    const about = { event: 'proxy.renewed', proxy: this.name, subject: proxy.subject }
+    this.#parts.log.info({ ...about, not_after: proxy.notAfter, warning }, 'a new proxy')
+    this.#saving = this.#saving.then(async () => this.#parts.save())
+    this.#files.publish(proxy, true)
+  }
+
+  #hold(proxy: HeldProxy): void {
+    this.#held = proxy
+    this.#draw = this.#parts.random()
+  }
+
+  #fail(error: TtsError): void {
+    const { now, random, log, closing } = this.#parts
+    if (closing.aborted) return
+    const at = now()
+    this.#failed += 1
+    const seconds = error.retryAfterSeconds
+    this.#failure = error
+    this.#failures = {
+      count: (this.#failures?.count ?? 0) + 1,
+      lastAt: at,
+      draw: random(),
+      retryAfterMs: seconds === undefined ? undefined : seconds * 1000,
+    }
+    this.#lastError = lastErrorOf(error, at)
+    const about = { event: 'renewal.failed', proxy: this.name, failures: this.#failures.count }
+    log.error({ ...about, err: error, remedy: error.remedy }, 'the renewal failed')
+  }
+}
+
+function withoutPem(held: HeldProxy): Omit<HeldProxy, 'pem'> {
+  const { name, subject, identity, obtainedAt, notAfter } = held
+  return { name, subject, identity, obtainedAt, notAfter }
+}

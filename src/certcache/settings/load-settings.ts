@@ -1,0 +1,195 @@
+/** File, CERTCACHE_… and DODAS names of the environment -> schema -> frozen settings, with absolute paths and secrets read. */
+import { existsSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import {
+  configurationError,
+  deepFreeze,
+  type Environment,
+  isTree,
+  readSecret,
+  readYaml,
+  setByName,
+  type Tree,
+} from '../../config/settings-tree.ts'
+import { TtsError } from '../../errors.ts'
+import { refuseSharedMode } from '../../files/private-file.ts'
+import { applyOldNames } from './environment.ts'
+import { type CertcacheSettings, certcacheSchema } from './settings.ts'
+
+/** Settings and where they came from. */
+export interface LoadedSettings {
+  readonly settings: LoadedCertcacheSettings
+  /** The file that was read, or undefined when there was none. */
+  readonly path: string | undefined
+  /** Environment names that set a key, old ones too. */
+  readonly overrides: readonly string[]
+  /** For the log and for people: what was given and is not used. */
+  readonly notes: readonly string[]
+}
+
+/** The settings once loaded: the state directory is known, paths are absolute, every proxy has its outputs. */
+export type LoadedCertcacheSettings = CertcacheSettings & {
+  readonly state: { readonly directory: string; readonly key_file: string }
+}
+
+/** Who loads settings. */
+export interface SettingsSurroundings {
+  readonly environment: Environment
+  /** Numeric id of the user. */
+  readonly uid: number
+}
+
+const PREFIX = 'CERTCACHE_'
+const defaultPaths = ['certcache.yaml', '/etc/certcache/certcache.yaml']
+/** Names with our prefix that are no keys: of the command line, of hooks, of the scripts for workers. */
+const otherNames =
+  /^CERTCACHE_(CONFIG|URL|SECRET|SECRET_FILE|PROXY_(NAME|FILE)|NOT_AFTER|(TEST|DEMO|WORKER)_.*)$/
+/** What Kubernetes puts into the environment when a Service is called `certcache`. */
+const linkNames = /^CERTCACHE_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)$/
+
+/**
+ * Loads the settings.
+ *
+ * @param path file named by the caller; undefined: CERTCACHE_CONFIG, ./certcache.yaml, /etc/certcache/certcache.yaml, or none
+ * @throws {TtsError} `configuration`, listing every problem
+ */
+export async function loadSettings(
+  path: string | undefined,
+  { environment, uid }: SettingsSurroundings,
+): Promise<LoadedSettings> {
+  const found =
+    path ?? environment['CERTCACHE_CONFIG'] ?? defaultPaths.find((place) => existsSync(place))
+  const tree = found === undefined ? {} : readYaml(found)
+  if (found !== undefined) refuseSharedSecrets(found, tree)
+  const overrides = Object.keys(environment)
+    .filter((name) => name.startsWith(PREFIX) && !otherNames.test(name) && !linkNames.test(name))
+    .filter((name) => environment[name] !== undefined && environment[name] !== '')
+    .sort()
+  for (const name of overrides) setByName(tree, name.slice(PREFIX.length), environment[name] ?? '')
+  const old = applyOldNames(tree, environment)
+  if (old.problems.length > 0)
+    throw new TtsError(
+      'configuration',
+      `the environment is not usable:\n${old.problems.map((line) => `  ${line}`).join('\n')}`,
+    )
+  const result = certcacheSchema.safeParse(tree)
+  if (!result.success) {
+    const reference = 'docs/certcache-configuration.md'
+    throw configurationError(result.error, { path: found, prefix: PREFIX, input: tree, reference })
+  }
+  const base = found === undefined ? process.cwd() : dirname(resolve(found))
+  const settings = await withSecrets(withPaths(result.data, base, { environment, uid }))
+  const names = [...overrides, ...old.used]
+  return { settings: deepFreeze(settings), path: found, overrides: names, notes: old.notes }
+}
+
+/** Keys that are secrets, wherever a file may hold them in clear. */
+const secretKeys = [
+  ['source', 'token'],
+  ['source', 'client_secret'],
+  ['source', 'refresh_token'],
+  ['source', 'renewal_secret'],
+  ['access', 'secret'],
+  ['state', 'url'],
+] as const
+
+/** A file with secrets in it must be private. */
+function refuseSharedSecrets(path: string, tree: Tree): void {
+  const inside = secretKeys.filter(([section, key]) => {
+    const found = tree[section]
+    return isTree(found) && found[key] !== undefined
+  })
+  if (inside.length > 0) refuseSharedMode(path, statSync(path).mode)
+}
+
+/** Makes paths absolute: those of the file stand beside it. */
+function withPaths(
+  settings: CertcacheSettings,
+  base: string,
+  surroundings: SettingsSurroundings,
+): LoadedCertcacheSettings {
+  const { service, source, state, proxies, listen, access } = settings
+  const directory = resolve(base, state.directory ?? defaultDirectory(surroundings))
+  // Without a directory of its own a certcache that keeps its state elsewhere writes nothing unasked.
+  const writes = state.directory !== undefined || (state.url ?? state.url_file) === undefined
+  const named = Object.entries(proxies).map(([name, proxy]) => {
+    const fallback = writes ? [defaultOutput(join(directory, name))] : []
+    const outputs = (proxy.outputs ?? fallback).map((output) => ({
+      ...output,
+      path: resolve(base, output.path),
+    }))
+    return [name, { ...proxy, outputs }] as const
+  })
+  return {
+    ...settings,
+    service: absolute(base, service, ['ca_file']),
+    source: absolute(base, source, [
+      'token_file',
+      'client_secret_file',
+      'refresh_token_file',
+      'renewal_secret_file',
+    ]),
+    state: {
+      ...absolute(base, state, ['url_file']),
+      directory,
+      key_file: resolve(base, state.key_file ?? join(directory, 'state.key')),
+    },
+    proxies: Object.fromEntries(named),
+    listen: absolute(base, listen, ['socket', 'tls_certificate_file', 'tls_key_file']),
+    access: absolute(base, access, ['secret_file', 'client_ca_file']),
+  }
+}
+
+const defaultOutput = (path: string) =>
+  ({ path, mode: '0600', format: 'pem', follow_symlink: false }) as const
+
+function absolute<Section extends object>(
+  base: string,
+  section: Section,
+  keys: readonly (keyof Section)[],
+): Section {
+  const paths = keys.flatMap((key) => {
+    const path = section[key]
+    return typeof path === 'string' ? [[key, resolve(base, path)] as const] : []
+  })
+  return { ...section, ...Object.fromEntries(paths) }
+}
+
+function defaultDirectory({ environment, uid }: SettingsSurroundings): string {
+  if (uid === 0) return '/var/lib/certcache'
+  const home = environment['HOME'] || homedir()
+  return join(environment['XDG_STATE_HOME'] || join(home, '.local/state'), 'certcache')
+}
+
+/** Reads secrets from their files; `token_file` stays a path, it is read each time. */
+async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCertcacheSettings> {
+  const { source, state, access } = settings
+  const read = async (key: string, own: string | undefined, path: string | undefined) =>
+    own ?? (path === undefined ? undefined : await readSecret(key, path))
+  const [client, refresh, renewal, door, url] = await Promise.all([
+    read('source.client_secret_file', source.client_secret, source.client_secret_file),
+    read('source.refresh_token_file', source.refresh_token, source.refresh_token_file),
+    read('source.renewal_secret_file', source.renewal_secret, source.renewal_secret_file),
+    read('access.secret_file', access.secret, access.secret_file),
+    read('state.url_file', state.url, state.url_file),
+  ])
+  if (url !== undefined && !/^postgres(ql)?:\/\//.test(url))
+    throw new TtsError(
+      'configuration',
+      'state.url_file: the file holds no connection string; wanted: postgres://… or postgresql://…',
+    )
+  if (door !== undefined && door.length < 16)
+    throw new TtsError('configuration', 'access.secret_file: wanted: at least 16 characters')
+  return {
+    ...settings,
+    source: {
+      ...source,
+      client_secret: client,
+      refresh_token: refresh,
+      renewal_secret: renewal,
+    },
+    state: { ...state, url },
+    access: { ...access, secret: door },
+  }
+}

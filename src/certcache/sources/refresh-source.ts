@@ -1,0 +1,203 @@
+/** Our own client at the identity provider: access tokens by exchange and refresh, which custodians do (`custodian.ts`). */
+import { TtsError } from '../../errors.ts'
+import { renewableUntil } from '../../grants/custody.ts'
+import type { AccessToken, CustodianTask, CustodyStart } from '../custodian/custodian.ts'
+import type { CustodianRunner } from '../custodian/custodian-process.ts'
+import type { StatePlace } from '../state/open-state.ts'
+import type { ProxyRequest, ServiceProxy } from './service-client.ts'
+import { type ProxySource, type SourceParts, sourceEnded } from './source.ts'
+import { freshToken } from './start-token.ts'
+import { type Content, type CustodyRecord, digestOf, readState } from '../state/state-records.ts'
+
+export interface RefreshSourceParts extends SourceParts {
+  readonly runCustodian: CustodianRunner
+  readonly state: StatePlace
+  readonly uid: number
+}
+
+/** A proxy source that also takes what `certcache login` brought. */
+export interface RefreshSource extends ProxySource {
+  /** @throws {TtsError} what the custodian throws; the login may be taken again then */
+  takeLogin(login: Content<'incoming'>): Promise<void>
+}
+
+/** The service verifies a token when it comes; a minute covers the way there and clocks that differ. */
+const FRESH_FOR_SECONDS = 90
+/** Longer than a custodian at work takes: discovery, and the deadline of one refresh. */
+const LOCK_WAIT_MS = 120_000
+const STUBBORN_MS = 600_000
+const METADATA_AGE_MS = 24 * 3_600_000
+
+export function createRefreshSource(parts: RefreshSourceParts): RefreshSource {
+  return new OwnClientSource(parts)
+}
+
+class OwnClientSource implements RefreshSource {
+  readonly kind = 'refresh'
+  readonly #parts: RefreshSourceParts
+  #record: CustodyRecord | undefined
+  #version: string | undefined
+  #access: AccessToken | undefined
+  #metadata: { readonly document: object; readonly at: Date } | undefined
+  #underWay: Promise<AccessToken> | undefined
+  /** A token was refused though it was new: another one would be too. */
+  #refusedAfresh = false
+
+  constructor(parts: RefreshSourceParts) {
+    this.#parts = parts
+  }
+
+  async load(): Promise<void> {
+    const { store, settings } = this.#parts
+    const version = await store.version('custody')
+    if (version === this.#version) return
+    const record = await readState(store, 'custody')
+    const ours = record?.issuer === settings.issuer && record?.client_id === settings.client_id
+    this.#record = ours ? record : undefined
+    this.#version = version
+  }
+
+  isAlive(): boolean {
+    return this.#record !== undefined && this.#record.ended === undefined
+  }
+
+  async canStart(): Promise<boolean> {
+    return this.#start().then(
+      (start) => start !== undefined,
+      () => false,
+    )
+  }
+
+  async obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
+    const { service } = this.#parts
+    const access = await this.#accessToken(undefined)
+    try {
+      const proxy = await service.requestProxy(request, { bearer: access.token }, signal)
+      this.#refusedAfresh = false
+      return proxy
+    } catch (error) {
+      const refused = error instanceof TtsError && error.code === 'invalid_token'
+      if (!refused || this.#refusedAfresh) throw error
+    }
+    // It may have been revoked before its time, for example by a refresh of another client's doing.
+    const again = await this.#accessToken(digestOf(access.token))
+    this.#refusedAfresh = true
+    const proxy = await service.requestProxy(request, { bearer: again.token }, signal)
+    this.#refusedAfresh = false
+    return proxy
+  }
+
+  async takeLogin(login: Content<'incoming'>): Promise<void> {
+    const { refresh_token: token, granted_at: at, refresh_expires_at: end, access } = login
+    await this.#run({
+      start: {
+        kind: 'login',
+        id: login.id,
+        token,
+        granted_at: at.toISOString(),
+        refresh_expires_at: end?.toISOString(),
+        access: access && { token: access.token, expires_at: access.expires_at.toISOString() },
+      },
+      refused: undefined,
+    })
+  }
+
+  status(): ReturnType<ProxySource['status']> {
+    const record = this.#record
+    const days = this.#parts.settings.refresh_token_lifetime_days
+    const alive = record !== undefined && record.ended === undefined
+    const until = alive ? renewableUntil(heldOf(record), days) : undefined
+    return {
+      kind: record === undefined ? 'none' : 'refresh',
+      delegationId: undefined,
+      renewsUntil: until,
+      advice: adviceOf(record, until, days),
+      ended: record?.ended?.reason,
+    }
+  }
+
+  /** What is in memory while it lives; else a custodian's answer. However many ask: one custodian. */
+  async #accessToken(refused: string | undefined): Promise<AccessToken> {
+    // With the end of renewal the token in memory is no longer shown, even if a clock that was set back makes it fresh.
+    const known = this.#record?.ended === undefined ? this.#access : undefined
+    if (known !== undefined && digestOf(known.token) !== refused && this.#isFresh(known))
+      return known
+    this.#underWay ??= this.#start()
+      .then(async (start) => this.#run({ start, refused }))
+      .finally(() => {
+        this.#underWay = undefined
+      })
+    return this.#underWay
+  }
+
+  #isFresh({ expiresAt }: AccessToken): boolean {
+    return expiresAt.getTime() - this.#parts.now().getTime() > FRESH_FOR_SECONDS * 1000
+  }
+
+  async #run({ start, refused }: Pick<CustodianTask, 'start' | 'refused'>): Promise<AccessToken> {
+    const { settings, now, runCustodian, state, uid } = this.#parts
+    const { issuer = '', client_id = '', client_secret, audience, scopes } = settings
+    const task = {
+      issuer,
+      client_id,
+      audience,
+      scopes,
+      start,
+      refused,
+      fresh_for_seconds: FRESH_FOR_SECONDS,
+      lock_wait_ms: LOCK_WAIT_MS,
+      stubborn_ms: STUBBORN_MS,
+    }
+    const timeout_ms = settings.timeout_seconds * 1000
+    const metadata = this.#knownMetadata()
+    try {
+      const result = await runCustodian({ state, uid, client_secret, timeout_ms, metadata, task })
+      if (result.metadata !== undefined && result.metadata !== metadata)
+        this.#metadata = { document: result.metadata, at: this.#metadata?.at ?? now() }
+      this.#access = result.access
+      return result.access
+    } finally {
+      await this.load().catch(() => undefined)
+    }
+  }
+
+  #knownMetadata(): object | undefined {
+    const known = this.#metadata
+    if (known === undefined) return undefined
+    const age = this.#parts.now().getTime() - known.at.getTime()
+    if (age >= 0 && age < METADATA_AGE_MS) return known.document
+    this.#metadata = undefined
+    return undefined
+  }
+
+  /** What to begin with when nothing is held; undefined when something is. Nobody is asked in vain. */
+  async #start(): Promise<CustodyStart | undefined> {
+    if (this.isAlive()) return undefined
+    const used = this.#record?.used ?? []
+    const { settings, startTokens, now } = this.#parts
+    const { refresh_token: configured } = settings
+    if (configured !== undefined && !used.includes(digestOf(configured)))
+      return { kind: 'refresh_token', token: configured }
+    const at = { now: now(), endedBecause: this.#record?.ended?.reason }
+    return { kind: 'exchange', token: await freshToken(startTokens, used, at) }
+  }
+}
+
+function heldOf({ held }: CustodyRecord) {
+  const { previous, rotates, attemptBegunAt } = held
+  return { ...held, previous, rotates, attemptBegunAt }
+}
+
+function adviceOf(
+  record: CustodyRecord | undefined,
+  until: Date | undefined,
+  days: number,
+): string {
+  if (record === undefined) return 'There is no refresh token yet.'
+  if (record.ended !== undefined)
+    return `Renewal is over since ${record.ended.at.toISOString()}; ${sourceEnded('').remedy ?? ''}.`
+  const end = until?.toISOString() ?? 'a day that is not known'
+  return record.held.rotates === true
+    ? `Renewal goes on as long as it works at least once in ${days} days; without that it ends on ${end}.`
+    : `Renewal ends on ${end}; log in with \`certcache login\`, or give a new token, before then.`
+}

@@ -1,0 +1,159 @@
+/** A full disk and a read-only one, by small file systems of their own: what each fault leaves, and how it is told. */
+import { execFileSync } from 'node:child_process'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { delegating, logIn } from '../../api/delegation-support.ts'
+import { useTestService } from '../../support/service.ts'
+import {
+  eventually,
+  realClock,
+  settingsIn,
+  startKeeper,
+  temporaryDirectory,
+  uid,
+} from '../engine-support.ts'
+
+const service = useTestService(delegating())
+const soon = (): AbortSignal => AbortSignal.timeout(10_000)
+const always = { name: undefined, validForSeconds: 400 * 86_400 }
+
+function mount(path: string, size: string): void {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'tmpfs', path], {
+    stdio: 'ignore',
+  })
+}
+
+/** Root alone can mount, and not in every container. */
+const mayMount = await (async () => {
+  if (uid !== 0) return false
+  const path = '/tmp/certcache-mount-probe'
+  await mkdir(path, { recursive: true })
+  try {
+    mount(path, '16k')
+    execFileSync('umount', [path])
+    return true
+  } catch {
+    return false
+  } finally {
+    await rm(path, { recursive: true })
+  }
+})()
+
+/** Fills what is left. */
+async function fill(directory: string): Promise<void> {
+  await writeFile(join(directory, 'filler'), Buffer.alloc(1 << 20)).catch(() => undefined)
+}
+
+describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
+  async function setUp() {
+    const directory = await temporaryDirectory()
+    const small = join(directory, 'small')
+    await mkdir(small)
+    mount(small, '64k')
+    const path = join(small, 'gwms_proxy')
+    let ahead = 0
+    const clock = { ...realClock, now: () => new Date(Date.now() + ahead) }
+    const settings = await settingsIn(directory, {
+      service: { url: service().url },
+      source: { token: await logIn(service()) },
+      proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path }] } },
+    })
+    const { keeper } = await startKeeper(settings, { clock })
+    const old = await keeper.obtain(undefined, soon())
+    await eventually(async () => (await readFile(path).catch(() => undefined))?.equals(old.pem))
+    const minuteLater = (): void => {
+      ahead += 61_000
+    }
+    const unmount = async (): Promise<void> => {
+      await keeper.close()
+      execFileSync('umount', [small])
+    }
+    return { keeper, small, path, old, minuteLater, unmount }
+  }
+
+  const faults = [
+    {
+      name: 'full',
+      spoil: fill,
+      mend: async (small: string) => rm(join(small, 'filler')),
+      code: 'ENOSPC',
+      remedy: /the disk is full: make room; the old file is whole/,
+    },
+    {
+      name: 'read-only',
+      spoil: async (small: string) => execFileSync('mount', ['-o', 'remount,ro', small]),
+      mend: async (small: string) => execFileSync('mount', ['-o', 'remount,rw', small]),
+      code: 'EROFS',
+      remedy: /read-only/,
+    },
+  ]
+  test.for(faults)(
+    '$name: the old file stays, the new proxy is served, and written later',
+    async (fault) => {
+      const { keeper, small, path, old, minuteLater, unmount } = await setUp()
+      try {
+        await fault.spoil(small)
+        await expect(keeper.renewIfDue(always, soon())).rejects.toMatchObject({
+          code: 'configuration',
+          message: `${path} cannot be written (${fault.code})`,
+          remedy: expect.stringMatching(fault.remedy),
+        })
+        expect(await readFile(path)).toEqual(old.pem)
+        const fresh = keeper.current()
+        expect(fresh?.pem.equals(old.pem)).toBe(false)
+        expect(keeper.status().proxies[0]).toMatchObject({
+          lastError: { code: 'configuration', remedy: expect.stringMatching(fault.remedy) },
+          attempts: { succeeded: 2, failed: 0 },
+        })
+        await fault.mend(small)
+        minuteLater()
+        await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+        expect(await readFile(path)).toEqual(fresh?.pem)
+        expect(await readdir(small)).toEqual(['gwms_proxy'])
+      } finally {
+        await unmount()
+      }
+    },
+  )
+})
+
+test.skipIf(!mayMount)(
+  'a full disk for the state: served, told, and written once there is room',
+  async () => {
+    const directory = await temporaryDirectory()
+    const state = join(directory, 'state')
+    await mkdir(state, { mode: 0o700 })
+    mount(state, '64k')
+    try {
+      const sections = {
+        service: { url: service().url },
+        source: { kind: 'delegation', token: await logIn(service()) },
+        proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [] } },
+      }
+      const settings = await settingsIn(directory, sections)
+      const first = await startKeeper(settings)
+      const old = await first.keeper.obtain(undefined, soon())
+      await first.keeper.close()
+      await fill(state)
+      const { keeper } = await startKeeper(settings)
+      expect(keeper.current()?.pem).toEqual(old.pem)
+      await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+      const { proxy } = await keeper.renewIfDue(always, soon())
+      expect(keeper.current()).toBe(proxy)
+      const error = await eventually(() => keeper.status().proxies[0]?.lastError)
+      expect(error).toMatchObject({
+        code: 'configuration',
+        message: expect.stringMatching(/default\.proxies\.sealed cannot be written \(ENOSPC\)/),
+      })
+      await rm(join(state, 'filler'))
+      await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+      await keeper.close()
+      const again = await startKeeper(settings, { background: false })
+      expect(again.keeper.current()?.pem).toEqual(proxy.pem)
+      await again.keeper.close()
+    } finally {
+      execFileSync('umount', [state])
+    }
+  },
+)

@@ -1,0 +1,605 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openState } from '../../../src/certcache/state/open-state.ts'
+import { encodeState } from '../../../src/certcache/state/state-records.ts'
+import { delegating, logIn } from '../../api/delegation-support.ts'
+import { ask, type PostgresCluster, startPostgres } from '../../support/postgres.ts'
+import {
+  AUDIENCE,
+  type TestService,
+  startTestService,
+  useTestService,
+} from '../../support/service.ts'
+import {
+  eventually,
+  realClock,
+  settingsIn,
+  startKeeper,
+  temporaryDirectory,
+  uid,
+} from '../engine-support.ts'
+
+const service = useTestService(delegating())
+const soon = (): AbortSignal => AbortSignal.timeout(10_000)
+const due = { name: undefined, validForSeconds: undefined }
+/** Longer than any proxy lives: it is renewed whatever there is. */
+const always = { name: undefined, validForSeconds: 400 * 24 * 3600 }
+
+afterEach(() => {
+  const { provider } = service()
+  provider.faults.clear()
+  provider.faults.resetCounts()
+  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true })
+})
+
+const ownClient = () => ({
+  issuer: service().provider.issuer,
+  client_id: service().provider.clients.certcache.clientId,
+  client_secret: service().provider.clients.certcache.clientSecret,
+  audience: AUDIENCE,
+})
+const toService = () => ({ url: service().url })
+const shortLife = { gwms_proxy: { key_type: 'ec-p256', lifetime_seconds: 3600 } }
+
+describe('auto', () => {
+  test('with a token alone is a delegation', async () => {
+    const source = { token: await logIn(service()) }
+    const { keeper } = await startKeeper(
+      await settingsIn(await temporaryDirectory(), { service: toService(), source }),
+    )
+    await keeper.obtain(undefined, soon())
+    expect(keeper.status().source).toMatchObject({
+      kind: 'delegation',
+      delegationId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      ended: undefined,
+    })
+  })
+
+  test('with a client of our own refreshes by itself', async () => {
+    const source = { ...ownClient(), token: await logIn(service()) }
+    const { keeper } = await startKeeper(
+      await settingsIn(await temporaryDirectory(), { service: toService(), source }),
+    )
+    await keeper.obtain(undefined, soon())
+    expect(keeper.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
+  })
+
+  test('where the service makes no delegations lives on the token, and says so', async () => {
+    const plain = await startTestService()
+    try {
+      const directory = await temporaryDirectory()
+      const token = join(directory, 'token')
+      await writeFile(token, plain.token())
+      const settings = await settingsIn(directory, {
+        service: { url: plain.url },
+        source: { token_file: 'token' },
+      })
+      const { keeper } = await startKeeper(settings)
+      await keeper.obtain(undefined, soon())
+      const { source } = keeper.status()
+      expect(source).toMatchObject({
+        kind: 'token',
+        ended: undefined,
+        advice: expect.stringMatching(/lasts until the token .* makes no delegations/),
+      })
+      expect(source.renewsUntil?.getTime()).toBeGreaterThan(Date.now() + 3_000_000)
+    } finally {
+      await plain.stop()
+    }
+  })
+
+  test('a token that no delegation can be made of still brings a first proxy', async () => {
+    // Minted, so that the provider does not know it: its exchange is refused for good, and with it the fallback.
+    const refused = await startKeeper(
+      await settingsIn(await temporaryDirectory(), {
+        service: toService(),
+        source: { token: service().token() },
+      }),
+    )
+    await expect(refused.keeper.obtain(undefined, soon())).rejects.toMatchObject({
+      code: 'grant_refused',
+      check: 'subject_token_refused',
+    })
+    // A client to whom the grant was not given: the token itself is good.
+    const { worker } = service().provider.clients
+    const source = {
+      ...ownClient(),
+      client_id: worker.clientId,
+      client_secret: worker.clientSecret,
+      token: await logIn(service()),
+    }
+    const { keeper, logged } = await startKeeper(
+      await settingsIn(await temporaryDirectory(), { service: toService(), source }),
+    )
+    await keeper.obtain(undefined, soon())
+    expect(keeper.status().source).toMatchObject({ kind: 'token' })
+    expect(logged.join()).toContain('source.fallback')
+  })
+
+  test('with nothing at all says what is wanted', async () => {
+    const { keeper } = await startKeeper(
+      await settingsIn(await temporaryDirectory(), { service: toService(), source: {} }),
+      { environment: { BEARER_TOKEN_FILE: '/nonexistent/token' } },
+    )
+    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({
+      code: 'missing_token',
+      remedy: expect.stringContaining('certcache login'),
+    })
+    expect(keeper.status().source).toMatchObject({ kind: 'none' })
+  })
+})
+
+describe('the end, and after', () => {
+  test('a revoked delegation ends; the same token does not begin anew, another one does', async () => {
+    const directory = await temporaryDirectory()
+    const path = join(directory, 'token')
+    await writeFile(path, await logIn(service()))
+    const sections = {
+      service: toService(),
+      source: { token_file: 'token' },
+      proxies: shortLife,
+      // Without jitter and with a quick second attempt.
+      renewal: { renew_below: 0.95, jitter: 0 },
+    }
+    const first = await startKeeper(await settingsIn(directory, sections), { background: false })
+    await first.keeper.renewIfDue(due, soon())
+    const { delegationId } = first.keeper.status().source
+    const token = await logIn(service())
+    const url = `${service().url}/v1/delegations/${delegationId}`
+    const revoked = await fetch(url, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${token}` },
+    })
+    expect(revoked.ok).toBe(true)
+    await expect(first.keeper.renewIfDue(always, soon())).rejects.toMatchObject({
+      code: 'delegation_ended',
+      remedy: expect.stringContaining('new access token'),
+    })
+    const { source } = first.keeper.status()
+    expect(source).toMatchObject({ kind: 'delegation', ended: expect.any(String) })
+    expect(source.advice).toMatch(/^Renewal is over since .*give a new access token/)
+    // The old proxy is served on, and after a restart too, with nobody asked.
+    expect(first.keeper.current()).toBeDefined()
+    await first.keeper.close()
+    service().provider.faults.resetCounts()
+    const again = await startKeeper(await settingsIn(directory, sections))
+    expect(again.keeper.current()).toBeDefined()
+    expect(again.keeper.status().source.ended).toBeDefined()
+    // The file changes: it is noticed with nobody doing anything.
+    await writeFile(path, token)
+    const due2 = { ...always }
+    await again.keeper.close()
+    const third = await startKeeper(await settingsIn(directory, sections), { background: false })
+    expect(await third.keeper.renewIfDue(due2, soon())).toMatchObject({ renewed: true })
+    expect(third.keeper.status().source).toMatchObject({ ended: undefined })
+    expect(third.keeper.status().source.delegationId).not.toBe(delegationId)
+  })
+
+  test('a dead refresh token ends; a token put into its file revives a running certcache', async () => {
+    const directory = await temporaryDirectory()
+    const path = join(directory, 'token')
+    await writeFile(path, await logIn(service()))
+    const sections = {
+      service: toService(),
+      source: { ...ownClient(), token_file: 'token' },
+      proxies: { gwms_proxy: { key_type: 'ec-p256', lifetime_seconds: 60 } },
+      // Nothing but the new token can make it try again before the test ends.
+      renewal: { retry_first_seconds: 3600, retry_longest_seconds: 3600, renew_below: 0.95 },
+    }
+    // The clock runs ahead by hand: the access token is of no use any more, and the proxy is due.
+    let ahead = 0
+    const clock = { ...realClock, now: () => new Date(Date.now() + ahead) }
+    const { keeper } = await startKeeper(await settingsIn(directory, sections), { clock })
+    await keeper.obtain(undefined, soon())
+    service().provider.user('alice').suspended = true
+    ahead = 3_590_000
+    const failed = await eventually(() => keeper.status().source.ended)
+    expect(failed).toMatch(/renewal is over/)
+    expect(keeper.current()).toBeUndefined()
+    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({
+      code: 'delegation_ended',
+      retryAfterSeconds: expect.any(Number),
+    })
+    const asked = service().provider.faults.count('/token')
+    await delay(200)
+    expect(service().provider.faults.count('/token')).toBe(asked)
+    service().provider.user('alice').suspended = false
+    ahead = 0
+    const [unlucky, lucky] = [await logIn(service()), await logIn(service())]
+    // Each token is one more chance, not one at every look.
+    service().provider.faults.set('/token', { kind: 'status', status: 503 })
+    service().provider.faults.resetCounts()
+    await writeFile(path, unlucky)
+    await eventually(() => service().provider.faults.count('/token') > 0)
+    await delay(200)
+    expect(service().provider.faults.count('/token')).toBe(1)
+    service().provider.faults.clear()
+    await writeFile(path, lucky)
+    await eventually(() => keeper.status().source.ended === undefined)
+    expect(await keeper.obtain(undefined, soon())).toBeDefined()
+  })
+})
+
+describe('login', () => {
+  test('what a login left is taken by a running certcache, once', async () => {
+    const directory = await temporaryDirectory()
+    const sections = { service: toService(), source: ownClient() }
+    const settings = await settingsIn(directory, sections)
+    const { keeper } = await startKeeper(settings)
+    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({ code: 'missing_token' })
+    // A refresh token of this client, got by exchange as by any other way.
+    const { clientId, clientSecret } = service().provider.clients.certcache
+    const response = await fetch(`${service().provider.issuer}token`, {
+      method: 'POST',
+      headers: {
+        authorization: `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`,
+      },
+      body: new URLSearchParams({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: await logIn(service()),
+        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        scope: 'openid profile offline_access',
+        audience: AUDIENCE,
+      }),
+    })
+    const granted = (await response.json()) as { refresh_token: string }
+    const store = await openState(settings.state, uid)
+    const login = {
+      id: 'login-1',
+      issuer: service().provider.issuer,
+      client_id: clientId,
+      refresh_token: granted.refresh_token,
+      granted_at: new Date(),
+    }
+    await store.deposit(encodeState('incoming', login))
+    const proxy = await eventually(() => keeper.current())
+    expect(keeper.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
+    expect(await store.version('incoming')).toBeUndefined()
+    // A crash before it was taken away: the token has been rotated since, and is not taken again.
+    await store.deposit(encodeState('incoming', login))
+    await eventually(async () => (await store.version('incoming')) === undefined)
+    expect(keeper.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
+    await keeper.close()
+    const again = await startKeeper(settings, { background: false })
+    expect(await again.keeper.renewIfDue(always, soon())).toMatchObject({ renewed: true })
+    expect(proxy.pem).not.toEqual(again.keeper.current()?.pem)
+    await store.close()
+  })
+})
+
+describe('refresh, one shot', () => {
+  test('does nothing while the proxy is good, mends its file, and renews on demand', async () => {
+    const directory = await temporaryDirectory()
+    const settings = await settingsIn(directory, {
+      service: toService(),
+      source: { token: await logIn(service()) },
+    })
+    const { keeper } = await startKeeper(settings, { background: false })
+    const first = await keeper.renewIfDue(due, soon())
+    expect(first.renewed).toBe(true)
+    const path = join(directory, 'state/gwms_proxy')
+    await rm(path)
+    expect(await keeper.renewIfDue(due, soon())).toMatchObject({ renewed: false })
+    expect(await readFile(path)).toEqual(first.proxy.pem)
+    const good = { name: undefined, validForSeconds: 90 * 3600 }
+    expect((await keeper.renewIfDue(good, soon())).renewed).toBe(false)
+    expect((await keeper.renewIfDue(always, soon())).renewed).toBe(true)
+    await expect(keeper.renewIfDue({ ...due, name: 'other' }, soon())).rejects.toMatchObject({
+      code: 'not_found',
+    })
+  })
+
+  test('many that ask one certcache at once get one renewal', async () => {
+    const settings = await settingsIn(await temporaryDirectory(), {
+      service: toService(),
+      source: { token: await logIn(service()) },
+    })
+    const { keeper } = await startKeeper(settings, { background: false })
+    const asked = Array.from({ length: 10 }, async () => keeper.renewIfDue(always, soon()))
+    const proxies = (await Promise.all(asked)).map(({ proxy }) => proxy)
+    expect(new Set(proxies).size).toBe(1)
+    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+  })
+
+  test('two at once are one renewal', async () => {
+    const directory = await temporaryDirectory()
+    const source = { kind: 'delegation', token: await logIn(service()) }
+    const settings = await settingsIn(directory, { service: toService(), source })
+    service().provider.faults.resetCounts()
+    const results = await Promise.all(
+      [1, 2, 3].map(async () => {
+        const { keeper } = await startKeeper(settings, { background: false })
+        const result = await keeper.renewIfDue(due, soon())
+        await keeper.close()
+        return result
+      }),
+    )
+    expect(results.filter(({ renewed }) => renewed)).toHaveLength(1)
+    expect(new Set(results.map(({ proxy }) => proxy.pem.toString())).size).toBe(1)
+    expect(service().provider.faults.count('/token')).toBe(2)
+  })
+
+  test('beside one that holds the lock and has nothing gives up when told to', async () => {
+    const directory = await temporaryDirectory()
+    const settings = await settingsIn(directory, { service: toService(), source: {} })
+    const store = await openState(settings.state, uid)
+    const lock = await store.tryLock('renewer')
+    const { keeper } = await startKeeper(settings, { background: false })
+    await expect(keeper.renewIfDue(due, AbortSignal.timeout(50))).rejects.toMatchObject({
+      code: 'overloaded',
+      check: 'lock_elsewhere',
+    })
+    await lock?.release()
+  })
+})
+
+describe('failures', () => {
+  test('while the service is down callers are told when to come again; then it goes on', async () => {
+    const directory = await temporaryDirectory()
+    const own: TestService = await startTestService(delegating())
+    const url = own.url
+    const token = await logIn(own)
+    await own.running.stop()
+    const settings = await settingsIn(directory, { service: { url }, source: { token } })
+    const { keeper } = await startKeeper(settings)
+    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({
+      code: 'provider_unavailable',
+    })
+    const status = await eventually(() => {
+      const [found] = keeper.status().proxies
+      return found && found.attempts.failed >= 3 ? found : undefined
+    })
+    expect(status).toMatchObject({
+      proxy: undefined,
+      lastError: {
+        code: 'provider_unavailable',
+        remedy: expect.stringContaining('service.url'),
+      },
+      attempts: { succeeded: 0 },
+    })
+    await own.stop().catch(() => undefined)
+  })
+
+  test('files that cannot be written: served from memory, told, and written once that works', async () => {
+    const directory = await temporaryDirectory()
+    const good = join(directory, 'good')
+    const blocked = join(directory, 'blocked')
+    await mkdir(blocked)
+    let ahead = 0
+    const clock = { ...realClock, now: () => new Date(Date.now() + ahead) }
+    const settings = await settingsIn(directory, {
+      service: toService(),
+      source: { token: await logIn(service()) },
+      proxies: {
+        gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: blocked }, { path: good }] },
+      },
+    })
+    const { keeper } = await startKeeper(settings, { clock })
+    const proxy = await keeper.obtain(undefined, soon())
+    const error = await eventually(() => keeper.status().proxies[0]?.lastError)
+    expect(error).toMatchObject({
+      code: 'configuration',
+      message: `${blocked} is no plain file; it is left as it is`,
+    })
+    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+    expect(await readFile(good)).toEqual(proxy.pem)
+    expect(keeper.current()).toBe(proxy)
+    await rm(blocked, { recursive: true })
+    ahead = 61_000
+    await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+    expect(await readFile(blocked)).toEqual(proxy.pem)
+  })
+
+  test('a refresh tells that its file cannot be written', async () => {
+    const directory = await temporaryDirectory()
+    await mkdir(join(directory, 'blocked'))
+    const settings = await settingsIn(directory, {
+      service: toService(),
+      source: { token: await logIn(service()) },
+      proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: 'blocked' }] } },
+    })
+    const { keeper } = await startKeeper(settings, { background: false })
+    await expect(keeper.renewIfDue(due, soon())).rejects.toMatchObject({ code: 'configuration' })
+    expect(keeper.current()).toBeDefined()
+  })
+
+  test('a state that others can read stops the start; a lost one is made up for by the file', async () => {
+    const directory = await temporaryDirectory()
+    const sections = {
+      service: toService(),
+      source: { token: await logIn(service()) },
+      proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: 'gwms_proxy' }] } },
+    }
+    const settings = await settingsIn(directory, sections)
+    const first = await startKeeper(settings, { background: false })
+    const { proxy } = await first.keeper.renewIfDue(due, soon())
+    await first.keeper.close()
+    const record = join(settings.state.directory, 'default.proxies.sealed')
+    await chmod(record, 0o644)
+    await expect(startKeeper(settings)).rejects.toMatchObject({
+      code: 'configuration',
+      check: 'file_mode',
+      remedy: `chmod 600 '${record}'`,
+    })
+    await rm(settings.state.directory, { recursive: true })
+    const again = await startKeeper(settings, { background: false })
+    expect(again.keeper.current()?.pem).toEqual(proxy.pem)
+  })
+})
+
+describe('hooks', () => {
+  test('run after a renewal, with the file in place, and not again after a restart', async () => {
+    const directory = await temporaryDirectory()
+    const out = join(directory, 'hooked')
+    const settings = await settingsIn(directory, {
+      service: toService(),
+      source: { token: await logIn(service()) },
+      proxies: {
+        gwms_proxy: {
+          key_type: 'ec-p256',
+          hook: ['sh', '-c', `head -1 "$CERTCACHE_PROXY_FILE" >> '${out}'`],
+        },
+      },
+    })
+    const environment = { PATH: '/usr/bin:/bin' }
+    const { keeper } = await startKeeper(settings, { environment })
+    await keeper.obtain(undefined, soon())
+    await keeper.close()
+    expect(await readFile(out, 'utf8')).toBe('-----BEGIN CERTIFICATE-----\n')
+    const again = await startKeeper(settings, { environment })
+    await delay(100)
+    await again.keeper.close()
+    expect(await readFile(out, 'utf8')).toBe('-----BEGIN CERTIFICATE-----\n')
+  })
+})
+
+describe('new settings while running', () => {
+  test('a proxy that still fits stays; another kind is renewed; a new name is obtained', async () => {
+    const directory = await temporaryDirectory()
+    const source = { token: await logIn(service()) }
+    const sections = (proxies: Record<string, unknown>) => ({
+      service: toService(),
+      source,
+      proxies,
+    })
+    const ec = { key_type: 'ec-p256' }
+    const { keeper } = await startKeeper(
+      await settingsIn(directory, sections({ a: ec, b: ec, c: ec })),
+    )
+    const before = new Map<string, unknown>()
+    for (const name of ['a', 'b', 'c']) before.set(name, (await keeper.obtain(name, soon())).pem)
+    await keeper.reload(
+      await settingsIn(
+        directory,
+        sections({
+          a: ec,
+          b: { ...ec, type: 'limited' },
+          c: { ...ec, lifetime_seconds: 7200 },
+          d: ec,
+        }),
+      ),
+    )
+    expect(keeper.names).toEqual(['a', 'b', 'c', 'd'])
+    expect(keeper.current('a')?.pem).toEqual(before.get('a'))
+    expect((await keeper.obtain('b', soon())).pem).not.toEqual(before.get('b'))
+    expect((await keeper.obtain('d', soon())).name).toBe('d')
+    // Served until its successor with the new lifetime is there.
+    expect(keeper.current('c')).toBeDefined()
+    await eventually(() => keeper.current('c')?.pem.equals(before.get('c') as Buffer) === false)
+    const left = (keeper.current('c')?.notAfter.getTime() ?? 0) - Date.now()
+    expect(left).toBeLessThanOrEqual(7_200_000)
+  })
+
+  test('closing tells who waits', async () => {
+    const settings = await settingsIn(await temporaryDirectory(), {
+      service: toService(),
+      source: { token: await logIn(service()) },
+    })
+    const { keeper } = await startKeeper(settings)
+    service().provider.faults.set('/token', { kind: 'slow', delayMs: 300 })
+    const waiting = keeper.obtain(undefined, soon())
+    const told = expect(waiting).rejects.toMatchObject({ code: expect.stringMatching(/./) })
+    await keeper.close()
+    await told
+    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({ code: 'shutting_down' })
+  })
+})
+
+describe('several certcaches', () => {
+  let postgres: PostgresCluster
+  beforeAll(async () => {
+    postgres = await startPostgres()
+  }, 60_000)
+  afterAll(async () => postgres.stop())
+
+  async function cluster(kind: 'files' | 'PostgreSQL') {
+    const directory = await temporaryDirectory()
+    const source = { ...ownClient(), token: await logIn(service()) }
+    if (kind === 'files') return { directory, source, state: {} }
+    const key = join(directory, 'key')
+    await writeFile(key, randomBytes(32).toString('base64'), { mode: 0o600 })
+    return { directory, source, state: { url: await postgres.createDatabase(), key_file: 'key' } }
+  }
+
+  describe.for(['files', 'PostgreSQL'] as const)('in %s', (kind) => {
+    test('one renews, all serve, and another takes over', async () => {
+      const { directory, source, state } = await cluster(kind)
+      const member = async (name: string) => {
+        const outputs = [{ path: join(directory, name) }]
+        return settingsIn(directory, {
+          service: toService(),
+          source,
+          state,
+          proxies: { gwms_proxy: { key_type: 'ec-p256', outputs } },
+        })
+      }
+      service().provider.faults.resetCounts()
+      const members = [
+        await startKeeper(await member('one')),
+        await startKeeper(await member('two')),
+        await startKeeper(await member('three')),
+      ]
+      const proxies = await Promise.all(
+        members.map(async ({ keeper }) => keeper.obtain(undefined, soon())),
+      )
+      expect(new Set(proxies.map(({ pem }) => pem.toString())).size).toBe(1)
+      expect(service().provider.faults.count('/token')).toBe(1)
+      for (const name of ['one', 'two', 'three'])
+        await eventually(
+          async () => (await stat(join(directory, name)).catch(() => undefined))?.size,
+        )
+      const leader = members.findIndex(({ logged }) => logged.join().includes('lock.taken'))
+      await members[leader]?.keeper.close()
+      const others = members.filter((_, index) => index !== leader)
+      await eventually(() => others.some(({ logged }) => logged.join().includes('lock.taken')))
+      const taken = others.filter(({ logged }) => logged.join().includes('lock.taken'))
+      expect(taken).toHaveLength(1)
+      const { renewed, proxy } = (await taken[0]?.keeper.renewIfDue(always, soon())) ?? {}
+      expect(renewed).toBe(true)
+      for (const { keeper } of others)
+        await eventually(() => keeper.current()?.pem.equals(proxy?.pem ?? Buffer.alloc(0)))
+      // The access token of the first one lives: the provider was not asked again.
+      expect(service().provider.faults.count('/token')).toBe(1)
+    })
+  })
+
+  test('a database that goes away: served on, told, and taken up again', async () => {
+    const { directory, source, state } = await cluster('PostgreSQL')
+    const outputs = [{ path: join(directory, 'gwms_proxy') }]
+    const proxies = { gwms_proxy: { key_type: 'ec-p256', outputs } }
+    const settings = await settingsIn(directory, { service: toService(), source, state, proxies })
+    const { keeper, logged } = await startKeeper(settings)
+    const proxy = await keeper.obtain(undefined, soon())
+    const url = state.url ?? ''
+    await ask(
+      url,
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'certcache'",
+    )
+    await eventually(() => logged.some((line) => line.includes('lock.lost')))
+    expect(keeper.current()).toBe(proxy)
+    await eventually(() => logged.filter((line) => line.includes('lock.taken')).length === 2)
+    await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+    expect(keeper.current()?.pem).toEqual(proxy.pem)
+  })
+
+  test('a database that is away at the start: the file is served', async () => {
+    const { directory, source, state } = await cluster('PostgreSQL')
+    const sections = {
+      service: toService(),
+      source,
+      proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: 'gwms_proxy' }] } },
+    }
+    const first = await startKeeper(await settingsIn(directory, { ...sections, state }), {
+      background: false,
+    })
+    const { proxy } = await first.keeper.renewIfDue(due, soon())
+    await first.keeper.close()
+    const away = { ...state, url: 'postgres://127.0.0.1:1/none' }
+    const { keeper } = await startKeeper(await settingsIn(directory, { ...sections, state: away }))
+    expect(keeper.current()?.pem).toEqual(proxy.pem)
+    expect(keeper.status().proxies[0]?.lastError?.code).toBe('store_unavailable')
+  })
+})
