@@ -1,9 +1,6 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { TtsError } from '../errors.ts'
+import { openBytes, sealBytes } from '../sealing/aes-gcm.ts'
 import type { MasterKeys } from './master-keys.ts'
-
-const IV_BYTES = 12
-const TAG_BYTES = 16
 
 /** A secret as it stands in the database: iv, tag and ciphertext of AES-256-GCM in one. */
 export interface SealedKey {
@@ -50,11 +47,7 @@ export function seal(
 ): SealedKey {
   const masterKey = keys.get(currentId)
   if (masterKey === undefined) throw new TypeError('MasterKeys.currentId names none of its keys')
-  const iv = randomBytes(IV_BYTES)
-  const cipher = createCipheriv('aes-256-gcm', masterKey, iv, { authTagLength: TAG_BYTES })
-  cipher.setAAD(associatedData)
-  const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()])
-  return { masterKeyId: currentId, sealed: Buffer.concat([iv, cipher.getAuthTag(), ciphertext]) }
+  return { masterKeyId: currentId, sealed: sealBytes({ key: masterKey, associatedData }, secret) }
 }
 
 /**
@@ -69,13 +62,8 @@ export function unseal(
 ): Buffer {
   const masterKey = keys.get(masterKeyId)
   if (masterKey === undefined) throw unknownMasterKey('internal', masterKeyId)
-  const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)
   try {
-    const iv = bytes.subarray(0, IV_BYTES)
-    const decipher = createDecipheriv('aes-256-gcm', masterKey, iv, { authTagLength: TAG_BYTES })
-    decipher.setAAD(place.associatedData)
-    decipher.setAuthTag(bytes.subarray(IV_BYTES, IV_BYTES + TAG_BYTES))
-    return Buffer.concat([decipher.update(bytes.subarray(IV_BYTES + TAG_BYTES)), decipher.final()])
+    return openBytes({ key: masterKey, associatedData: place.associatedData }, sealed)
   } catch (error) {
     throw new TtsError('internal', `${place.name} cannot be decrypted`, {
       check: 'held_key_tampered',

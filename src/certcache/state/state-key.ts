@@ -1,12 +1,11 @@
 /** The key of the state, and how a record is encrypted under it: AES-256-GCM, bound to its cluster and its name. */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { TtsError } from '../../errors.ts'
 import { createPrivateFile, readPrivateFile } from '../../files/private-file.ts'
+import { openBytes, sealBytes } from '../../sealing/aes-gcm.ts'
 import type { RecordName, StateOptions } from './state-store.ts'
 
 const KEY_BYTES = 32
-const IV_BYTES = 12
-const TAG_BYTES = 16
 const MAX_KEY_FILE_BYTES = 1024
 /** The first byte tells the form, should there be another one some day. */
 const FORM = 1
@@ -56,11 +55,8 @@ export function sealRecord(
   record: RecordName,
   content: Uint8Array,
 ): Buffer {
-  const iv = randomBytes(IV_BYTES)
-  const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
-  cipher.setAAD(place(cluster, record))
-  const ciphertext = Buffer.concat([cipher.update(content), cipher.final()])
-  return Buffer.concat([Buffer.of(FORM), iv, cipher.getAuthTag(), ciphertext])
+  const sealed = sealBytes({ key, associatedData: place(cluster, record) }, content)
+  return Buffer.concat([Buffer.of(FORM), sealed])
 }
 
 /**
@@ -75,12 +71,7 @@ export function openRecord(
 ): Buffer {
   try {
     if (sealed[0] !== FORM) throw new TypeError('another form')
-    const iv = sealed.subarray(1, 1 + IV_BYTES)
-    const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
-    decipher.setAAD(place(cluster, record))
-    decipher.setAuthTag(sealed.subarray(1 + IV_BYTES, 1 + IV_BYTES + TAG_BYTES))
-    const ciphertext = sealed.subarray(1 + IV_BYTES + TAG_BYTES)
-    return Buffer.concat([decipher.update(ciphertext), decipher.final()])
+    return openBytes({ key, associatedData: place(cluster, record) }, sealed.subarray(1))
   } catch (cause) {
     throw new TtsError(
       'configuration',
