@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { messageClassesOf } from './message-classes.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -38,7 +39,7 @@ const DRAIN_LOOK_INTERVAL_MS = 25
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
   const { tls, host, port, requestTimeoutMs } = options
-  const settings = { maxHeaderSize: MAX_HEADER_BYTES }
+  const settings = { maxHeaderSize: MAX_HEADER_BYTES, ...messageClassesOf(app) }
   const asking = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
     : {}

@@ -82,6 +82,8 @@ export function createWorkbench(
   const above = intermediates(authority)
 
   return {
+    // First of all: what V8 spreads after getters, it adds one by one the slow way.
+    ...fixedTools(dependencies, grant),
     made,
     get endEntitySerial() {
       return endEntitySerial
@@ -89,7 +91,6 @@ export function createWorkbench(
     get sshSerial() {
       return ssh.made?.serial.toString()
     },
-    ...fixedTools(dependencies, grant),
     sshCertificate: ssh.sshCertificate,
     async proxy({ subjectKey, type, pathLength, lifetimeSeconds }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
