@@ -41,6 +41,8 @@ export interface SigningRoomOptions {
 
 const MAX_WAITING = 1000
 const STALL_MS = 10_000
+/** Jobs of one message at most: the last of them is answered with the first. */
+const MAX_TOGETHER = 8
 
 /** The room, with threads where they can be started. */
 export function createSigningRoom(options: SigningRoomOptions): SigningRoom {
@@ -87,6 +89,8 @@ class SigningThread {
   readonly #start: () => Worker
   readonly #options: SigningRoomOptions
   readonly #waiting = new Map<number, Waiting>()
+  /** Asked in this turn of the event loop: they travel together, since each message between threads costs as much as a parse. */
+  #outbox: Question[] = []
   #worker: Worker | undefined
   #stall: NodeJS.Timeout | undefined
   #lastId = 0
@@ -132,8 +136,16 @@ class SigningThread {
       }
       this.#lastId += 1
       this.#waiting.set(this.#lastId, { resolve, reject })
-      worker.postMessage({ id: this.#lastId, ...question })
+      this.#outbox.push({ id: this.#lastId, ...question })
+      if (this.#outbox.length === 1) setImmediate(() => this.#send())
+      else if (this.#outbox.length === MAX_TOGETHER) this.#send()
     })
+  }
+
+  #send(): void {
+    const questions = this.#outbox
+    this.#outbox = []
+    if (questions.length > 0) this.#worker?.postMessage(questions)
   }
 
   #begin(): Worker {
@@ -141,21 +153,22 @@ class SigningThread {
     // A room that nobody waits for keeps no process alive.
     worker.unref()
     let cause: unknown
-    worker.on('message', (answer: Answer) => this.#take(answer, worker))
+    worker.on('message', (answers: readonly Answer[]) => this.#take(answers, worker))
     worker.on('error', (error) => (cause = error))
     worker.on('exit', () => this.#lose(cause))
     return worker
   }
 
-  #take(answer: Answer, worker: Worker): void {
-    const found = this.#waiting.get(answer.id)
-    this.#waiting.delete(answer.id)
+  #take(answers: readonly Answer[], worker: Worker): void {
+    for (const answer of answers) {
+      this.#waiting.get(answer.id)?.resolve(answer)
+      this.#waiting.delete(answer.id)
+    }
     if (this.#waiting.size > 0) this.#stall?.refresh()
     else {
       clearTimeout(this.#stall)
       worker.unref()
     }
-    found?.resolve(answer)
   }
 
   #lose(cause: unknown): void {
@@ -163,6 +176,7 @@ class SigningThread {
     this.#worker = undefined
     const lost = [...this.#waiting.values()]
     this.#waiting.clear()
+    this.#outbox = []
     if (cause !== undefined || lost.length > 0) {
       this.#options.log.error(
         { event: 'signing.thread-ended', jobs: lost.length, err: cause },

@@ -68,6 +68,12 @@ function describe(error: unknown): NonNullable<Answer['error']> {
   }
 }
 
-parentPort?.on('message', (question: Question) => {
-  void answer(question).then((result) => parentPort?.postMessage(result))
-})
+async function answerAll(questions: readonly Question[]): Promise<void> {
+  const answers: Answer[] = []
+  // One after another: they share this thread, and the first to be wanted is the first that was asked.
+  // oxlint-disable-next-line no-await-in-loop
+  for (const question of questions) answers.push(await answer(question))
+  parentPort?.postMessage(answers)
+}
+
+parentPort?.on('message', (questions: readonly Question[]) => void answerAll(questions))
