@@ -132,7 +132,9 @@ test('many at once: each gets its own proxy, and the key goes over as often as i
 
 test('an error that is none of the library stays an error with its text', async () => {
   const room = roomOf(
-    acting(`port.on('message', ([{ id }]) => port.postMessage([{ id, error: { message: 'odd' } }]))`),
+    acting(
+      `port.on('message', ([{ id }]) => port.postMessage([{ id, error: { message: 'odd' } }]))`,
+    ),
   )
   const failure = await room.proxy(endEntity, jobOf()).catch((error: unknown) => error)
   expect(failure).toBeInstanceOf(Error)
