@@ -41,8 +41,12 @@ export interface DemoClients {
   readonly metadata: ClientMetadata[]
 }
 
-/** Clients with new secrets. */
-export function createClients(): DemoClients {
+/**
+ * Clients with new secrets.
+ *
+ * @param redirectUris further ones of the client `tts`
+ */
+export function createClients(redirectUris: readonly string[] = []): DemoClients {
   const cli = { clientId: 'demo-cli', redirectUri: 'http://127.0.0.1/callback' }
   const tts = credential('tts')
   const certcache = credential('certcache')
@@ -71,7 +75,7 @@ export function createClients(): DemoClients {
         client_secret: tts.clientSecret,
         client_name: 'Token Translation Service',
         application_type: 'native',
-        redirect_uris: [cli.redirectUri, 'http://127.0.0.1/login/callback'],
+        redirect_uris: [cli.redirectUri, 'http://127.0.0.1/login/callback', ...redirectUris],
         grant_types: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE_GRANT],
         response_types: ['code'],
         token_endpoint_auth_method: 'client_secret_basic',

@@ -47,7 +47,7 @@ function page(response: ServerResponse, status: number, body: string): void {
   response.writeHead(status, {
     'content-type': 'text/html; charset=utf-8',
     'cache-control': 'no-store',
-    'content-security-policy': "default-src 'none'; form-action 'self' http://127.0.0.1:*",
+    'content-security-policy': "default-src 'none'; form-action 'self' http://127.0.0.1:* https:",
   })
   response.end(`<!doctype html><html lang="en"><title>Log in</title><body>${body}</body></html>`)
 }

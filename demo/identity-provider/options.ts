@@ -50,6 +50,8 @@ export interface IdentityProviderOptions {
   readonly users?: readonly DemoUser[]
   /** Initial token settings. */
   readonly tokens?: Partial<TokenSettings>
+  /** Further redirect URIs of the service's client, for a service behind a reverse proxy. Default none. */
+  readonly redirectUris?: readonly string[]
 }
 
 /** Token settings of an IAM as it comes out of the box, changed by `changes`. */

@@ -48,7 +48,7 @@ export async function startIdentityProvider(
   const faults = new Faults()
   const state: ProviderState = {
     issuer: `http://${HOST}:${port}/`,
-    clients: createClients(),
+    clients: createClients(options.redirectUris),
     users: new Users(options.users ?? demoUsers),
     keys: await SigningKeys.create(),
     tokens: tokenSettings(options.tokens),

@@ -62,3 +62,16 @@ function succeeds(check: () => unknown): boolean {
     return false
   }
 }
+
+/** Whether people and programs can be sent there, and a path of ours put behind it. */
+export function isSiteUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, pathname, href } = new URL(text)
+  return (
+    (protocol === 'http:' || protocol === 'https:') &&
+    username + password === '' &&
+    !/[?#]/.test(href) &&
+    // In links, cookies and redirect URIs: letters that mean themselves everywhere.
+    /^(\/[\w.~-]+)*\/?$/.test(pathname)
+  )
+}

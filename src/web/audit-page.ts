@@ -3,6 +3,7 @@ import type { AuditRecord } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
 import { html, type Html } from './html.ts'
 import { sendPage } from './layout.ts'
+import { ownPath } from './site.ts'
 import { isOperator, type PersonalVisit } from './view.ts'
 import { instant } from './words.ts'
 
@@ -19,7 +20,11 @@ export async function showAudit(visit: PersonalVisit): Promise<void> {
   const filter = { limit: SHOWN, ...(outcome === undefined ? {} : { outcome }) }
   const lines = await web.issuing.store.listAudit(filter)
   const link = (to: string, name: string, isCurrent: boolean): Html =>
-    html`<li><a href="/audit${to}" ${isCurrent && html` aria-current="true"`}>${name}</a></li>`
+    html`<li>
+      <a href="${ownPath(web, `/audit${to}`)}" ${isCurrent && html` aria-current="true"`}
+        >${name}</a
+      >
+    </li>`
   sendPage(visit, {
     title: 'Issued and refused last',
     place: '/audit',
@@ -33,7 +38,8 @@ export async function showAudit(visit: PersonalVisit): Promise<void> {
         ${lines.map((line) => html`<li class="card">${lineOf(line)}</li>`)}
       </ol>
       <p class="hint">
-        The newest ${SHOWN} at most. What <code>tts credential</code> lists goes further back.
+        The newest ${SHOWN} at most. On the machine of the service, <code>tts audit</code> goes
+        further back.
       </p>`,
   })
 }
@@ -48,7 +54,7 @@ function lineOf(line: AuditRecord): Html {
     ['Who', sub === undefined ? undefined : `${sub} of ${issuer ?? 'nobody known'}`],
     ['Service', serviceId],
     ['From', `${origin.address} (${origin.interface})`],
-    ['Why', detail],
+    [outcome === 'refused' ? 'Why' : 'Detail', detail],
     ['Code', code === undefined ? undefined : [code, check].filter(Boolean).join(', check ')],
     ['Credential', line.credentialId],
     ['Request', origin.requestId],
@@ -56,8 +62,8 @@ function lineOf(line: AuditRecord): Html {
   return html`<h2>
       <bdi>${event}</bdi>
       <span class="badge ${outcome === 'allowed' ? 'good' : 'bad'}">${outcome}</span>
+      ${instant(at)}
     </h2>
-    <p>${instant(at)}</p>
     <dl class="facts">
       ${facts.map(
         ([name, value]) =>

@@ -8,6 +8,7 @@ import {
 import type { Service } from '../domain/service.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { html, type Html } from './html.ts'
+import { contactLink } from './words.ts'
 
 export interface Availability {
   readonly usable: boolean
@@ -100,11 +101,11 @@ export function whyNot(
   return html`<p>Not available to you: <bdi>${reason}</bdi>.</p>
     ${
       details.length > 0 &&
-      html`<p>It lets in whose token says one of these:</p>
+      html`<p>It lets in people of whom their provider says one of these:</p>
         <ul>
           ${details.map((text) => html`<li><bdi>${text}</bdi></li>`)}
         </ul>`
     }
     ${tooltip !== undefined && html`<p><bdi>${tooltip}</bdi></p>`}
-    ${contact !== undefined && html`<p>You can ask: <bdi>${contact}</bdi></p>`}`
+    ${contact !== undefined && html`<p>You can ask: ${contactLink(contact)}</p>`}`
 }

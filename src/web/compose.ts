@@ -3,7 +3,7 @@ import type { WattsSessions } from '../api/watts/caller.ts'
 import { createLoginClient } from './login-client.ts'
 import { isFromElsewhere } from './security.ts'
 import { createSessions } from './sessions.ts'
-import type { Site } from './site.ts'
+import { ownPath, type Site } from './site.ts'
 import type { Web } from './view.ts'
 
 export function createWeb(site: Site): Web {
@@ -12,7 +12,10 @@ export function createWeb(site: Site): Web {
 }
 
 /** A page of another site must not act by the cookie of a visitor. */
-export function wattsSessionsOf({ sessions }: Pick<Web, 'sessions'>): WattsSessions {
+export function wattsSessionsOf({
+  sessions,
+  publicUrl,
+}: Pick<Web, 'sessions' | 'publicUrl'>): WattsSessions {
   return {
     sessionOf: async (request) => {
       const session = isFromElsewhere(request) ? undefined : await sessions.sessionOf(request)
@@ -24,8 +27,11 @@ export function wattsSessionsOf({ sessions }: Pick<Web, 'sessions'>): WattsSessi
     },
     end: (request, response) => sessions.end(request, response),
     loginPath: (providerId) =>
-      providerId === undefined
-        ? '/login'
-        : `/login/start?provider=${encodeURIComponent(providerId)}`,
+      ownPath(
+        { publicUrl },
+        providerId === undefined
+          ? '/login'
+          : `/login/start?provider=${encodeURIComponent(providerId)}`,
+      ),
   }
 }

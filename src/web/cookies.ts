@@ -1,12 +1,16 @@
 /** The two cookies of the page: the session's, and that of a login under way. */
 import type { Request, Response } from 'express'
-import { isLoopback, type Site } from './site.ts'
+import { basePath, isLoopback, type Site } from './site.ts'
 
 export type CookieName = 'session' | 'login'
 
-/** By https the prefix keeps the name to this host and to secure transport (RFC 6265bis section 4.1.3.2). */
+/**
+ * By https the prefix keeps the name to this host and to secure transport (RFC 6265bis section 4.1.3.2). Under a path, where others
+ * answer on the same host, the cookie must not be sent to them: that prefix would not let it have a path.
+ */
 export function cookieName(site: Site, name: CookieName): string {
-  return `${isSecure(site) ? '__Host-' : ''}tts_${name}`
+  const prefix = basePath(site) === '' ? '__Host-' : '__Secure-'
+  return `${isSecure(site) ? prefix : ''}tts_${name}`
 }
 
 /** The value of a cookie; undefined when there is none, or more than one. */
@@ -32,7 +36,7 @@ export function setCookie(
   const { name, value, maxAgeSeconds } = cookie
   const parts = [
     `${cookieName(site, name)}=${value}`,
-    'Path=/',
+    `Path=${basePath(site) || '/'}`,
     'HttpOnly',
     // The provider leads back by a link from another site: Strict would leave the cookie behind there.
     'SameSite=Lax',

@@ -4,7 +4,8 @@ import { noCredential, revokeCredential } from '../domain/credentials.ts'
 import type { CredentialView, Identity } from '../domain/records.ts'
 import { html, type Html } from './html.ts'
 import { goTo, sendPage, tokenField } from './layout.ts'
-import { originOf, type PersonalVisit, type PostedVisit } from './view.ts'
+import { ownPath } from './site.ts'
+import { originOf, type PersonalVisit, type PostedVisit, type Web } from './view.ts'
 import { instant, timeLeft } from './words.ts'
 
 const PLACE = '/credentials'
@@ -37,13 +38,13 @@ export async function showCredentials(visit: PersonalVisit): Promise<void> {
     title: 'Issued to you',
     place: PLACE,
     content: html`${notice !== undefined && html`<div class="box good" role="status"><p>${notice}</p></div>`}
-    ${active.length === 0 && html`<p>Nothing that was issued to you is valid now. <a href="/services">Request a credential</a></p>`}
-    ${active.map((view) => credentialCard(view, now))}
+    ${active.length === 0 && html`<p>Nothing that was issued to you is valid now. <a href="${ownPath(web, '/services')}">Request a credential</a></p>`}
+    ${active.map((view) => credentialCard(web, view))}
     ${
       ended.length > 0 &&
       html`<details>
         <summary>Ended or revoked (${ended.length})</summary>
-        ${ended.map((view) => credentialCard(view, now))}
+        ${ended.map((view) => credentialCard(web, view))}
       </details>`
     }
     ${views.length === SHOWN && html`<p class="hint">The newest ${SHOWN} are shown; the API lists all.</p>`}`,
@@ -54,15 +55,16 @@ function isActive({ revokedAt, notAfter }: CredentialView, now: Date): boolean {
   return revokedAt === undefined && (notAfter === undefined || notAfter > now)
 }
 
-function credentialCard(view: CredentialView, now: Date): Html {
+function credentialCard(web: Web, view: CredentialView): Html {
   const { id, serviceId } = view
+  const now = web.now()
   const active = isActive(view, now)
   return html`<article class="card" aria-labelledby="c-${id}">
     <h2 id="c-${id}">
       ${serviceId} <span class="badge ${active ? 'good' : 'note'}">${stateOf(view, now)}</span>
     </h2>
     ${facts(view)}
-    ${active && html`<p><a class="button quiet" href="/credentials/${id}/revoke" aria-label="Revoke ${serviceId} ${id}">Revoke</a></p>`}
+    ${active && html`<p><a class="button quiet" href="${ownPath(web, `/credentials/${id}/revoke`)}" aria-label="Revoke ${serviceId} ${id}">Revoke</a></p>`}
   </article>`
 }
 
@@ -122,17 +124,17 @@ export async function confirmRevocation(visit: PersonalVisit): Promise<void> {
         </p>
         ${others.length > 0 && html`<p>It stands on a certificate that ${others.length} other valid ${others.length === 1 ? 'credential of yours stands' : 'credentials of yours stand'} on: they are revoked with it.</p>`}
       </div>
-      <form method="post" action="/credentials/${view.id}/revoke" class="row">
+      <form method="post" action="${ownPath(web, `/credentials/${view.id}/revoke`)}" class="row">
         ${tokenField(session)} <button class="danger">Revoke</button
-        ><a class="button quiet" href="/credentials">Keep it</a>
+        ><a class="button quiet" href="${ownPath(web, '/credentials')}">Keep it</a>
       </form>`,
   })
 }
 
 export async function revokeOwn(visit: PostedVisit): Promise<void> {
-  const { web, session, response } = visit
+  const { web, session } = visit
   const view = await ownCredential(visit)
-  const { log, signal } = contextOf(response)
+  const { log, signal } = contextOf(visit.response)
   const { token } = session
   const revocation = await revokeCredential(web.credentials, {
     id: view.id,
@@ -149,7 +151,7 @@ export async function revokeOwn(visit: PostedVisit): Promise<void> {
     signal,
     log,
   })
-  goTo(response, `/credentials?done=${revocation.newlyRevoked ? 'revoked' : 'gone'}`)
+  goTo(visit, `/credentials?done=${revocation.newlyRevoked ? 'revoked' : 'gone'}`)
 }
 
 /** The identity of who is logged in; undefined when they never asked for anything here. */

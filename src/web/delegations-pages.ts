@@ -9,7 +9,7 @@ import { TtsError } from '../errors.ts'
 import { idOf, identityOf } from './credentials-pages.ts'
 import { html, type Html, textArea } from './html.ts'
 import { goTo, sendPage, tokenField } from './layout.ts'
-import { absoluteUrl } from './site.ts'
+import { absoluteUrl, ownPath } from './site.ts'
 import { originOf, type PersonalVisit, type PostedVisit, type Web } from './view.ts'
 import { instant, timeLeft } from './words.ts'
 
@@ -74,7 +74,7 @@ function delegationCard(web: Web, delegation: Delegation): Html {
         <p>
           <a
             class="button quiet"
-            href="/delegations/${id}/revoke"
+            href="${ownPath(web, `/delegations/${id}/revoke`)}"
             aria-label="Revoke ${label ?? id}"
             >Revoke</a
           >
@@ -120,7 +120,7 @@ function makingForm({ web, session }: PersonalVisit, { label, problem }: Filled)
     </div>`
   }
   return html`<h2>Make a delegation</h2>
-    <form class="card" method="post" action="/delegations">
+    <form class="card" method="post" action="${ownPath(web, '/delegations')}">
       ${tokenField(session)}
       <div class="field">
         <label for="label">Name <span class="hint">(optional)</span></label>
@@ -207,11 +207,12 @@ function showMade(visit: PostedVisit, { delegation, renewalSecret }: MadeDelegat
         <h3>A proxy with it</h3>
         <pre><code>${renew}</code></pre>
       </article>
-      <p><a href="/delegations">Your delegations</a></p>`,
+      <p><a href="${ownPath(visit.web, '/delegations')}">Your delegations</a></p>`,
   })
 }
 
 export async function confirmEnd(visit: PersonalVisit): Promise<void> {
+  const { web } = visit
   const delegation = await ownDelegation(visit)
   sendPage(visit, {
     title: 'Revoke this delegation?',
@@ -226,9 +227,13 @@ export async function confirmEnd(visit: PersonalVisit): Promise<void> {
           until they end; revoke them under “Issued to you”.
         </p>
       </div>
-      <form method="post" action="/delegations/${delegation.id}/revoke" class="row">
+      <form
+        method="post"
+        action="${ownPath(web, `/delegations/${delegation.id}/revoke`)}"
+        class="row"
+      >
         ${tokenField(visit.session)} <button class="danger">Revoke</button
-        ><a class="button quiet" href="/delegations">Keep it</a>
+        ><a class="button quiet" href="${ownPath(web, '/delegations')}">Keep it</a>
       </form>`,
   })
 }
@@ -240,7 +245,7 @@ export async function endOwn(visit: PostedVisit): Promise<void> {
     origin: originOf(visit),
     reason: 'taken back by its owner',
   })
-  goTo(visit.response, '/delegations?done=revoked')
+  goTo(visit, '/delegations?done=revoked')
 }
 
 /** @throws {TtsError} `not_found`, also when it is somebody else's */

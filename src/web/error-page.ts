@@ -5,6 +5,7 @@ import { contextOf } from '../api/request.ts'
 import { html } from './html.ts'
 import { sendPage } from './layout.ts'
 import type { WebSession } from './sessions.ts'
+import { ownPath } from './site.ts'
 import type { Web } from './view.ts'
 import { sentence } from './words.ts'
 
@@ -39,7 +40,7 @@ export function errorPages(web: Web): ErrorRequestHandler {
             </p>
           </div>
           <p>
-            ${session === undefined ? html`<a class="button" href="/login">Log in</a>` : html`<a class="button" href="/services">Go to the services</a>`}
+            ${session === undefined ? html`<a class="button" href="${ownPath(web, '/login')}">Log in</a>` : html`<a class="button" href="${ownPath(web, '/services')}">Go to the services</a>`}
           </p>
           <p class="hint">If you ask about it, name this request: <code>${id}</code></p>`,
       },

@@ -1,11 +1,11 @@
 /** The frame of every page: head, navigation, what the page is about, and its foot. */
-import type { Response } from 'express'
 import { assets } from './assets.ts'
 import { type Content, html, type Html } from './html.ts'
 import { formToken } from './security.ts'
+import { ownPath } from './site.ts'
 import type { WebSession } from './sessions.ts'
 import { isOperator, type Visit, type Web } from './view.ts'
-import { instant } from './words.ts'
+import { contactLink, instant } from './words.ts'
 
 export interface Page {
   readonly title: string
@@ -34,14 +34,14 @@ function document({ web, session }: Omit<Visit, 'request'>, page: Page): Html {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>${heading}</title>
-        <link rel="icon" href="${assets.icon.path}" type="image/svg+xml" />
-        <link rel="stylesheet" href="${assets.style.path}" />
-        <script src="${assets.script.path}" defer></script>
+        <link rel="icon" href="${ownPath(web, assets.icon.path)}" type="image/svg+xml" />
+        <link rel="stylesheet" href="${ownPath(web, assets.style.path)}" />
+        <script src="${ownPath(web, assets.script.path)}" defer></script>
       </head>
       <body>
         <a class="skip" href="#main">Skip to content</a>
         <header>
-          <a class="brand" href="/">${title}</a>
+          <a class="brand" href="${ownPath(web, '/')}">${title}</a>
           ${session && navigation(web, session, page.place)}
         </header>
         <main id="main" tabindex="-1">
@@ -65,12 +65,14 @@ function navigation(web: Web, session: WebSession, place: string | undefined): H
         ${places.map(
           ([path = '', name = '']) =>
             html`<li>
-              <a href="${path}" ${path === place && html` aria-current="page"`}>${name}</a>
+              <a href="${ownPath(web, path)}" ${path === place && html` aria-current="page"`}
+                >${name}</a
+              >
             </li>`,
         )}
       </ul>
     </nav>
-    <form class="logout" method="post" action="/logout">
+    <form class="logout" method="post" action="${ownPath(web, '/logout')}">
       ${tokenField(session)}
       <span class="who"><bdi>${session.stored.content.displayName}</bdi></span>
       <button class="quiet">Log out</button>
@@ -81,10 +83,10 @@ function foot(web: Web, session: WebSession | undefined): Html {
   const { contact } = web.settings
   return html`<footer>
     ${session && html`<p>This session ends at ${instant(session.stored.endsAt)} at the latest, and after ${Math.round(web.settings.session_idle_seconds / 60)} minutes without use.</p>`}
-    ${contact !== undefined && html`<p>Questions: <bdi>${contact}</bdi></p>`}
+    ${contact !== undefined && html`<p>Questions: ${contactLink(contact)}</p>`}
     <p>
-      <a href="/ca/trust-anchors.tar.gz">Trust anchors for sites</a> ·
-      <a href="/openapi.json">The API</a>
+      <a href="${ownPath(web, '/ca/trust-anchors.tar.gz')}">Trust anchors for sites</a> ·
+      <a href="${ownPath(web, '/openapi.json')}">The API</a>
     </p>
   </footer>`
 }
@@ -95,6 +97,6 @@ export function tokenField(session: WebSession): Html {
 }
 
 /** Sends the browser to a page of ours. */
-export function goTo(response: Response, path: string): void {
-  response.redirect(303, path)
+export function goTo({ web, response }: Pick<Visit, 'web' | 'response'>, path: string): void {
+  response.redirect(303, ownPath(web, path))
 }

@@ -26,7 +26,7 @@ export function showLogin(visit: Visit): void {
   const { request, session, web } = visit
   const returnPath = safeReturnPath(request.query['return'])
   if (session !== undefined) {
-    goTo(visit.response, returnPath ?? AFTER_LOGIN)
+    goTo(visit, returnPath ?? AFTER_LOGIN)
     return
   }
   sendPage(visit, {
@@ -41,11 +41,11 @@ export function showLogin(visit: Visit): void {
 
 /** Sends the browser to the provider. */
 export async function startLogin(visit: Visit): Promise<void> {
-  const { request, response, session } = visit
+  const { request, session } = visit
   const { provider: providerId } = request.query
   // Else any site could log its visitors in here unasked: there they see the choice first.
   if (!isOwnLink(request) || typeof providerId !== 'string') {
-    goTo(response, '/login')
+    goTo(visit, '/login')
     return
   }
   // `add`: a login that a plugin asked for, beside the one that the session began with.
@@ -70,7 +70,7 @@ async function begin(
     value: formatLoginState(login),
     maxAgeSeconds: LOGIN_SECONDS,
   })
-  goTo(response, url.href)
+  response.redirect(303, url.href)
 }
 
 /** Where the provider sends the browser back to. */
@@ -90,7 +90,7 @@ export async function finishLogin(visit: Visit): Promise<void> {
   } else {
     await addLogin(web, session, { digest: login.sessionDigest, completed })
   }
-  goTo(response, login.returnPath)
+  goTo(visit, login.returnPath)
 }
 
 async function beginSession(
@@ -121,9 +121,10 @@ async function addLogin(
   })
 }
 
-export async function logOut({ web, request, response }: PostedVisit): Promise<void> {
+export async function logOut(visit: PostedVisit): Promise<void> {
+  const { web, request, response } = visit
   await web.sessions.end(request, response)
-  goTo(response, '/')
+  goTo(visit, '/')
 }
 
 function redirectUri(web: Web): string {

@@ -4,6 +4,7 @@ import type { IssuedCredential } from '../domain/issue.ts'
 import { TtsError } from '../errors.ts'
 import { html, type Html, textArea } from './html.ts'
 import { sendPage, tokenField } from './layout.ts'
+import { ownPath } from './site.ts'
 import type { PostedVisit } from './view.ts'
 import { instant, timeLeft } from './words.ts'
 
@@ -36,11 +37,11 @@ export function showResult(visit: PostedVisit, credential: IssuedCredential): vo
         <dd class="mono">${id}</dd>
       </dl>
       ${entries.map((entry, index) => entryCard(visit, entry, index))}
-      <p><a href="/credentials">What was issued to you</a></p>`,
+      <p><a href="${ownPath(visit.web, '/credentials')}">What was issued to you</a></p>`,
   })
 }
 
-function entryCard({ session }: PostedVisit, entry: CredentialEntry, index: number): Html {
+function entryCard({ web, session }: PostedVisit, entry: CredentialEntry, index: number): Html {
   const { name, type, value } = entry
   const id = `entry-${index}`
   const isSecret = SECRET_NAME.test(name) || value.includes('PRIVATE KEY-----')
@@ -54,11 +55,12 @@ function entryCard({ session }: PostedVisit, entry: CredentialEntry, index: numb
   return html`<article class="card" aria-labelledby="${id}-name">
     <h2 id="${id}-name"><bdi>${name}</bdi></h2>
     <div class="row">
-      ${type !== 'text' && downloadForm(tokenField(session), entry)}
+      ${type !== 'text' && downloadForm(ownPath(web, '/download'), tokenField(session), entry)}
       <button type="button" class="quiet" data-copy="${id}" hidden>
         Copy <span class="unseen"><bdi>${name}</bdi></span>
       </button>
     </div>
+    ${type !== 'text' && isSecret && afterDownload(entry)}
     ${
       isSecret
         ? html`<details>
@@ -73,15 +75,23 @@ function entryCard({ session }: PostedVisit, entry: CredentialEntry, index: numb
   </article>`
 }
 
+/** Browsers save files for all to read, and grid tools refuse keys that others can read. */
+function afterDownload({ name, saveAs, value }: CredentialEntry): Html {
+  const file = fileNameOf(saveAs ?? name)
+  const isProxyFile = /BEGIN CERTIFICATE-[^]*PRIVATE KEY-/.test(value)
+  return html`<p class="hint">After the download, where you saved it:</p>
+    <pre><code>chmod 600 ${file}${isProxyFile && `\nexport X509_USER_PROXY="$PWD/${file}"`}</code></pre>`
+}
+
 function rowsOf({ rows, value }: CredentialEntry): number {
   return Math.max(2, Math.min(rows ?? value.split('\n').length, 14))
 }
 
 /** By POST: neither the value nor a way to it gets into an address, a history or a cache. */
-function downloadForm(token: Html, entry: CredentialEntry): Html {
+function downloadForm(action: string, token: Html, entry: CredentialEntry): Html {
   const file = fileNameOf(entry.saveAs ?? entry.name)
   // Base64, since browsers change the line ends of what a form holds.
-  return html`<form method="post" action="/download">
+  return html`<form method="post" action="${action}">
     ${token}
     <input type="hidden" name="file" value="${file}" />
     <input type="hidden" name="content" value="${Buffer.from(entry.value).toString('base64')}" />

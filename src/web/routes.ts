@@ -9,7 +9,7 @@ import { finishLogin, logOut, showLogin, startLogin } from './login-pages.ts'
 import { download } from './result-page.ts'
 import { pageHeaders } from './security.ts'
 import { requestCredential, showService, showServices } from './services-pages.ts'
-import { isLoopback } from './site.ts'
+import { isLoopback, ownPath } from './site.ts'
 import { showStart } from './start-page.ts'
 import { named, personalPage, postedForm, publicPage, type Web } from './view.ts'
 
@@ -38,7 +38,7 @@ function oneHostName(web: Web): RequestHandler {
       isLoopback(wanted.hostname) &&
       request.method === 'GET'
     )
-      response.redirect(307, `${wanted.origin}${request.originalUrl}`)
+      response.redirect(307, `${wanted.origin}${ownPath(web, request.originalUrl)}`)
     else next()
   }
 }

@@ -17,6 +17,7 @@ import {
 import { html, type Html } from './html.ts'
 import { sendPage, tokenField } from './layout.ts'
 import { showResult } from './result-page.ts'
+import { ownPath } from './site.ts'
 import { originOf, type PersonalVisit, type PostedVisit } from './view.ts'
 
 const PLACE = '/services'
@@ -38,12 +39,18 @@ export function showServices(visit: PersonalVisit): void {
     title: 'Services',
     place: PLACE,
     content: html` <p>
-        Logged in as <bdi>${visit.session.stored.content.displayName}</bdi> of
-        <bdi>${visit.session.token.providerId}</bdi>.
+        Logged in as <bdi>${visit.session.stored.content.displayName}</bdi> with
+        <bdi>${providerNameOf(visit)}</bdi>.
       </p>
       ${services.length === 0 && html`<div class="box note"><p>There is no service for you here.</p></div>`}
       ${services.map((service) => serviceCard(visit, service))}`,
   })
+}
+
+/** As the button said by which they logged in. */
+function providerNameOf({ web, session }: PersonalVisit): string {
+  const { providerId } = session.token
+  return web.client.providers.find(({ id }) => id === providerId)?.description ?? providerId
 }
 
 function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
@@ -63,7 +70,7 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
         ? html`<p>
             <a
               class="button"
-              href="/services/${service.id}"
+              href="${ownPath(web, `/services/${service.id}`)}"
               aria-label="Request a credential of ${service.id}"
               >Request</a
             >
@@ -93,7 +100,11 @@ function showForm(visit: PersonalVisit, service: Service, { values, refusal }: F
   const formId = web.issuing.randomBytes(16).toString('base64url')
   const forms = sets.map((fields, index) => {
     const idPrefix = `f${index}-`
-    return html`<form class="card" method="post" action="/services/${service.id}">
+    return html`<form
+      class="card"
+      method="post"
+      action="${ownPath(web, `/services/${service.id}`)}"
+    >
       ${sets.length > 1 && html`<h2>Way ${index + 1}</h2>`} ${tokenField(session)}<input
         type="hidden"
         name="form_id"
@@ -112,7 +123,7 @@ function showForm(visit: PersonalVisit, service: Service, { values, refusal }: F
       ${refusal !== undefined && html`<div class="box bad" role="alert">${[...problems.others, ...summary].map((text) => html`<p>Nothing was issued: <bdi>${text}</bdi>.</p>`)}</div>`}
       ${logins(visit)}
       ${availability.usable ? forms : html`<div class="box note">${whyNot(availability, service.authz.tooltip, web.settings.contact)}</div>`}
-      <p><a href="/services">All services</a></p>`,
+      <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
   })
 }
 
@@ -229,13 +240,13 @@ function showLoginWanted(visit: PostedVisit, service: Service, wanted: LoginWant
               has to set it up.
             </p>`
           : html`<p>
-                <a class="button" href="/login/start?${query}"
+                <a class="button" href="${ownPath(visit.web, `/login/start?${query}`)}"
                   >Log in with <bdi>${provider.description}</bdi> too</a
                 >
               </p>
               <p>After that you come back to the form, filled in as you sent it.</p>`
       }
-      <p><a href="/services">All services</a></p>`,
+      <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
   })
 }
 

@@ -27,7 +27,20 @@ export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
+/** The path that the service stands under behind a reverse proxy, without a slash at its end; mostly nothing. */
+export function basePath(site: Pick<Site, 'publicUrl'>): string {
+  return site
+    .publicUrl()
+    .pathname.replaceAll(/\/{2,}/g, '/')
+    .replace(/\/$/, '')
+}
+
+/** A path of ours as a browser has to ask for it. */
+export function ownPath(site: Pick<Site, 'publicUrl'>, path: string): string {
+  return `${basePath(site)}${path}`
+}
+
 /** An absolute URL of a path of ours. */
 export function absoluteUrl(site: Pick<Site, 'publicUrl'>, path: string): string {
-  return new URL(path, site.publicUrl()).href
+  return new URL(ownPath(site, path), site.publicUrl()).href
 }

@@ -2,24 +2,25 @@
 import { html, type Html } from './html.ts'
 import { sendPage } from './layout.ts'
 import { mayUseCookies } from './cookies.ts'
-import { absoluteUrl } from './site.ts'
+import { absoluteUrl, ownPath } from './site.ts'
 import type { Visit, Web } from './view.ts'
 
 export function showStart(visit: Visit): void {
   const { web, session } = visit
   sendPage(visit, {
-    title: web.settings.title,
+    title: 'From your login to a grid credential',
     content: html` <p class="lead">
         Grid software such as HTCondor, XRootD and gfal asks for X.509 proxy certificates; you have
         a login at your identity provider. This service turns the one into the other: log in, and
         take a proxy, a certificate or another credential with you.
       </p>
-      ${session === undefined ? loginChoice(web, undefined) : html`<p><a class="button" href="/services">Go to the services</a></p>`}
+      ${session === undefined ? loginChoice(web, undefined) : html`<p><a class="button" href="${ownPath(web, '/services')}">Go to the services</a></p>`}
       ${terminal(web)}
       <h2>For sites</h2>
       <p>
-        Relying parties install the <a href="/ca/trust-anchors.tar.gz">trust anchors</a> of this
-        service: its CA certificate, revocation list and signing policy.
+        Relying parties install the
+        <a href="${ownPath(web, '/ca/trust-anchors.tar.gz')}">trust anchors</a> of this service: its
+        CA certificate, revocation list and signing policy.
       </p>`,
   })
 }
@@ -46,7 +47,7 @@ export function loginChoice(web: Web, returnPath: string | undefined): Html {
   return html`<div class="row">
     ${providers.map(({ id, description }) => {
       const back = returnPath === undefined ? '' : `&return=${encodeURIComponent(returnPath)}`
-      const href = `/login/start?provider=${encodeURIComponent(id)}${back}`
+      const href = ownPath(web, `/login/start?provider=${encodeURIComponent(id)}${back}`)
       return html`<a class="button" href="${href}">Log in with <bdi>${description}</bdi></a>`
     })}
   </div>`

@@ -58,7 +58,7 @@ pre { background: var(--code); border: 1px solid var(--line); border-radius: .45
 pre code { background: none; padding: 0; }
 label { display: block; font-weight: 600; margin-top: .9rem; }
 .field { margin: .9rem 0; }
-.field label { margin-top: 0; }
+.field label, .card > input[type=hidden] + .field { margin-top: 0; }
 .hint { color: var(--soft); font-size: .92rem; margin: .15rem 0 .35rem; }
 input[type=text], input[type=number], select, textarea {
   width: 100%; max-width: 32rem; font: inherit; color: var(--ink); background: var(--paper);
@@ -79,6 +79,10 @@ dl.facts { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; 
 dl.facts dt { color: var(--soft); }
 dl.facts dd { margin: 0; }
 ol.log { list-style: none; padding: 0; }
+.log .card { padding: .6rem .9rem; margin: .5rem 0; }
+.log h2 { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem .6rem; font-size: 1.02rem; }
+.log time { margin-inline-start: auto; font-weight: 400; font-size: .92rem; color: var(--soft); }
+.log dl { margin: .3rem 0; font-size: .92rem; }
 @media (max-width: 34rem) {
   h1 { font-size: 1.4rem; }
   dl.facts { grid-template-columns: 1fr; gap: 0; }

@@ -7,7 +7,7 @@ import { TtsError } from '../errors.ts'
 import type { LoginClient } from './login-client.ts'
 import { isFromElsewhere, requireFormToken, requireSameOrigin } from './security.ts'
 import type { Sessions, WebSession } from './sessions.ts'
-import type { Site } from './site.ts'
+import { ownPath, type Site } from './site.ts'
 
 /** The parts that all pages share. */
 export interface Web extends Site {
@@ -49,7 +49,8 @@ export function personalPage(
   return async function personalPage(request, response) {
     const session = await web.sessions.sessionOf(request)
     if (session === undefined) {
-      response.redirect(303, `/login?return=${encodeURIComponent(request.path)}`)
+      const path = `/login?return=${encodeURIComponent(request.path)}`
+      response.redirect(303, ownPath(web, path))
       return
     }
     await show({ web, request, response, session })

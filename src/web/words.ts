@@ -30,6 +30,17 @@ export function instant(at: Date): Html {
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`
 }
 
+/** Whom to ask: a link where the operator gave an address, else the operator's words. */
+export function contactLink(contact: string): Html {
+  const href = /^[\w.+-]+@[\w-]+(\.[\w-]+)+$/.test(contact)
+    ? `mailto:${contact}`
+    : /^https:\/\/[\w.~:/?#&=%+-]+$/.test(contact)
+      ? contact
+      : undefined
+  const name = html`<bdi>${contact}</bdi>`
+  return href === undefined ? name : html`<a href="${href}">${name}</a>`
+}
+
 /** A message as a sentence of its own. */
 export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`

@@ -7,8 +7,12 @@ import { findProgram } from './grid-tools.ts'
 
 export const chromiumPackages = ['chromium'] as const
 
-/** Starts it; it asks nobody but the pages' own servers. */
-export function startChromium(): Promise<Browser> {
+/**
+ * Starts it; it asks nobody but the pages' own servers.
+ *
+ * @param hosts rules such as `MAP tts.example.org:443 127.0.0.1:4711` in place of a name server
+ */
+export function startChromium(hosts?: string): Promise<Browser> {
   const executablePath = findProgram('chromium')
   if (executablePath === undefined) throw new Error('there is no chromium')
   const args = [
@@ -20,6 +24,7 @@ export function startChromium(): Promise<Browser> {
     '--disable-component-update',
     '--disable-sync',
     '--disable-quic',
+    ...(hosts === undefined ? [] : [`--host-resolver-rules=${hosts}`]),
   ]
   return chromium.launch({ executablePath, args })
 }
