@@ -152,17 +152,18 @@ function shownValue(found: unknown): string {
  * @throws {TtsError} `configuration` naming the key
  */
 export async function readSecret(key: string, path: string): Promise<string> {
-  const bytes = await readPrivateFile(path, { maxBytes: MAX_SECRET_BYTES }).catch(
-    (error: unknown) => {
-      if (!(error instanceof TtsError)) throw error
-      const { check, remedy } = error
-      throw new TtsError('configuration', `${key}: ${error.message}`, {
-        ...(check === undefined ? {} : { check }),
-        ...(remedy === undefined ? {} : { remedy }),
-        cause: error,
-      })
-    },
-  )
+  const bytes = await readPrivateFile(path, {
+    maxBytes: MAX_SECRET_BYTES,
+    readers: 'root_for_group',
+  }).catch((error: unknown) => {
+    if (!(error instanceof TtsError)) throw error
+    const { check, remedy } = error
+    throw new TtsError('configuration', `${key}: ${error.message}`, {
+      ...(check === undefined ? {} : { check }),
+      ...(remedy === undefined ? {} : { remedy }),
+      cause: error,
+    })
+  })
   const text = bytes.toString('utf8').trim()
   if (text === '') throw new TtsError('configuration', `${key}: the file ${path} is empty`)
   return text

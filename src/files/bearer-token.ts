@@ -2,6 +2,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { TtsError } from '../errors.ts'
+import { refuseSharedSecret } from './private-file.ts'
 
 /** A token, and where it was found (for messages; never log the token). */
 export interface FoundToken {
@@ -16,6 +17,8 @@ export interface TokenSurroundings {
   readonly uid: number
   /** Directory of the last place; `/tmp` but in tests. */
   readonly temporaryDirectory?: string
+  /** A file that others can read is an error: for a program that makes much of a token, for long. Default false. */
+  readonly wantsPrivate?: boolean
 }
 
 const MAX_TOKEN_FILE_BYTES = 64 * 1024
@@ -27,17 +30,17 @@ const MAX_TOKEN_FILE_BYTES = 64 * 1024
  * @throws {TtsError} `missing_token` naming all places, or the file that cannot be read
  */
 export async function discoverBearerToken(surroundings: TokenSurroundings): Promise<FoundToken> {
-  const { environment, uid, temporaryDirectory = '/tmp' } = surroundings
+  const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false } = surroundings
   const inEnvironment = environment['BEARER_TOKEN']?.trim()
   if (inEnvironment) return { token: inEnvironment, source: 'BEARER_TOKEN' }
   const named = environment['BEARER_TOKEN_FILE']?.trim()
-  if (named) return { token: await readTokenFile(named), source: named }
+  if (named) return { token: await readTokenFile(named, { wantsPrivate }), source: named }
   const runtimeDirectory = environment['XDG_RUNTIME_DIR']?.trim()
   const places = [...(runtimeDirectory ? [runtimeDirectory] : []), temporaryDirectory].map(
     (directory) => `${directory}/bt_u${uid}`,
   )
   for (const place of places) {
-    const token = await readOwnTokenFile(place, uid)
+    const token = await readOwnTokenFile(place, { uid, wantsPrivate })
     if (token !== undefined) return { token, source: place }
   }
   throw new TtsError(
@@ -53,11 +56,18 @@ export async function discoverBearerToken(surroundings: TokenSurroundings): Prom
 /**
  * Reads a token from a file, white space around it removed.
  *
- * @throws {TtsError} `missing_token`
+ * @throws {TtsError} `missing_token`; `configuration` with check `file_mode` for a plain file that others can read, where
+ * that is not wanted
  */
-export async function readTokenFile(path: string): Promise<string> {
+export async function readTokenFile(
+  path: string,
+  { wantsPrivate = false }: Pick<TokenSurroundings, 'wantsPrivate'> = {},
+): Promise<string> {
   const file = await open(path, 'r').catch((cause: unknown) => unreadable(path, cause))
   try {
+    // A pipe is no place where others could find it.
+    const found = await file.stat()
+    if (wantsPrivate && found.isFile()) refuseSharedSecret(path, found)
     return await readToken(file, path)
   } finally {
     await file.close()
@@ -68,7 +78,10 @@ export async function readTokenFile(path: string): Promise<string> {
  * Reads a token from a place that nobody named; undefined when there is no file. Anybody can put a file into /tmp: what
  * belongs to somebody else, or is no plain file, is not taken for the user's token.
  */
-async function readOwnTokenFile(path: string, uid: number): Promise<string | undefined> {
+async function readOwnTokenFile(
+  path: string,
+  { uid, wantsPrivate }: { readonly uid: number; readonly wantsPrivate: boolean },
+): Promise<string | undefined> {
   // O_NONBLOCK: opening a FIFO must not hang.
   const flags = constants.O_RDONLY | constants.O_NONBLOCK
   const file = await open(path, flags).catch((cause: unknown) =>
@@ -82,6 +95,7 @@ async function readOwnTokenFile(path: string, uid: number): Promise<string | und
         remedy: 'remove it, or name the file with your token with --token-file',
       })
     }
+    if (wantsPrivate) refuseSharedSecret(path, found)
     return await readToken(file, path)
   } finally {
     await file?.close()

@@ -45,22 +45,28 @@ export async function createPrivateFile(
   await writeBeside(path, { data, options, publish })
 }
 
+/** How a file with a secret is read. */
+export interface SecretFileOptions {
+  readonly maxBytes: number
+  /** Default `owner`. `root_for_group`: a file that root hands to a group is private enough, see `refuseSharedSecret`. */
+  readonly readers?: 'owner' | 'root_for_group'
+}
+
 /**
  * Reads a file that holds a secret. Symbolic links are followed (mounted secrets are links).
  *
  * @throws TtsError `not_found` when there is none; `configuration` when group or others can read it, when it is not a
  * plain file or longer than `maxBytes`.
  */
-export async function readPrivateFile(
-  path: string,
-  options: { readonly maxBytes: number },
-): Promise<Buffer> {
+export async function readPrivateFile(path: string, options: SecretFileOptions): Promise<Buffer> {
   // O_NONBLOCK: opening a FIFO must not hang; it is refused below.
   const flags = constants.O_RDONLY | constants.O_NONBLOCK
   const file = await open(path, flags).catch((error: unknown) => fail(error, path, 'opened'))
   try {
-    const { mode, size } = await checkedStat(file, path)
-    refuseSharedMode(path, mode)
+    const found = await checkedStat(file, path)
+    const { size } = found
+    if (options.readers === 'root_for_group') refuseSharedSecret(path, found)
+    else refuseSharedMode(path, found.mode)
     if (size > options.maxBytes) throw tooLong(path, options.maxBytes)
     return await readBounded(file, path, { size, maxBytes: options.maxBytes })
   } finally {
@@ -84,6 +90,31 @@ export function refuseSharedMode(path: string, mode: number): void {
       remedy: `chmod 600 '${path}'`,
     },
   )
+}
+
+/**
+ * The same for a secret that an operator hands to a program: a file of root's may also be read by its group, which nobody but
+ * root chose. So Kubernetes mounts secrets (defaultMode 0440 with fsGroup), so systemd does (LoadCredential: the group bits
+ * are the mask of an ACL that names the one user), and so packages install files (root:certcache 0640). Files of any other
+ * owner, files that the group may change, and whatever others can read are refused.
+ *
+ * @throws TtsError `configuration` naming the file, its mode and the command that mends it.
+ */
+export function refuseSharedSecret(
+  path: string,
+  { mode, uid }: { readonly mode: number; readonly uid: number },
+): void {
+  if (uid === 0 && (mode & 0o037) === 0) return
+  try {
+    refuseSharedMode(path, mode)
+  } catch (error) {
+    if (!(error instanceof TtsError) || uid !== 0 || process.getuid?.() === 0) throw error
+    // 0600 of root's would keep us out.
+    throw new TtsError(error.code, error.message, {
+      check: 'file_mode',
+      remedy: `chmod 640 '${path}', with a group that only this program has; mounted by Kubernetes: defaultMode: 0440 and an fsGroup`,
+    })
+  }
 }
 
 interface Writing {
@@ -149,7 +180,7 @@ async function refuseSymbolicLink(path: string): Promise<void> {
 async function checkedStat(
   file: FileHandle,
   path: string,
-): Promise<{ mode: number; size: number }> {
+): Promise<{ mode: number; size: number; uid: number }> {
   const found = await file.stat()
   if (!found.isFile()) throw new TtsError('configuration', `${path} is not a plain file`)
   return found

@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
-import { chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -140,5 +148,45 @@ describe('token files', () => {
     const token = readTokenFile(path)
     execFileSync('sh', ['-c', `${script} &`], { stdio: 'ignore' })
     expect(await token).toBe('first-second')
+  })
+})
+
+describe('where a private file is wanted', () => {
+  const places = {
+    named: () => join(directory, 'named'),
+    runtime: () => join(runtime, name),
+    tmp: () => join(temporary, name),
+  }
+  test.for(Object.keys(places) as (keyof typeof places)[])(
+    '%s: one for others is refused',
+    async (place) => {
+      const path = put(places[place](), 'a-token')
+      const environment = {
+        BEARER_TOKEN_FILE: place === 'named' ? path : '',
+        XDG_RUNTIME_DIR: runtime,
+      }
+      const find = async (wantsPrivate?: boolean) =>
+        discoverBearerToken({
+          environment,
+          uid,
+          temporaryDirectory: temporary,
+          ...(wantsPrivate === undefined ? {} : { wantsPrivate }),
+        })
+      expect((await find(true)).token).toBe('a-token')
+      chmodSync(path, 0o644)
+      expect((await find()).token).toBe('a-token')
+      await expect(find(true)).rejects.toMatchObject({
+        code: 'configuration',
+        check: 'file_mode',
+        remedy: `chmod 600 '${path}'`,
+      })
+    },
+  )
+  test('a pipe is read whatever its mode', async () => {
+    const path = join(directory, 'pipe')
+    execFileSync('mkfifo', ['-m', '644', path])
+    const read = readTokenFile(path, { wantsPrivate: true })
+    execFileSync('sh', ['-c', `echo from-pipe >'${path}'`])
+    expect(await read).toBe('from-pipe')
   })
 })

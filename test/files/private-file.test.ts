@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { watch } from 'node:fs'
 import {
   chmod,
+  chown,
   mkdir,
   mkdtemp,
   readdir,
@@ -18,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   createPrivateFile,
   readPrivateFile,
+  refuseSharedSecret,
   writePrivateFile,
 } from '../../src/files/private-file.ts'
 
@@ -225,3 +227,51 @@ async function modesWhileWriting(action: () => Promise<void>): Promise<number[]>
   }
   return modes
 }
+
+describe('a secret that root hands to a group', () => {
+  const [root, user] = [0, 1000]
+  test.for([
+    { name: 'private of a user', uid: user, mode: 0o100600, fits: true },
+    { name: 'private of root', uid: root, mode: 0o100400, fits: true },
+    { name: 'as Kubernetes mounts it with an fsGroup', uid: root, mode: 0o100440, fits: true },
+    {
+      name: 'as systemd hands it over, the mask of its ACL',
+      uid: root,
+      mode: 0o100440,
+      fits: true,
+    },
+    { name: 'as a package installs it', uid: root, mode: 0o100640, fits: true },
+    { name: 'of a user, for their group', uid: user, mode: 0o100440, fits: false },
+    { name: 'of a user, for their group, to be changed', uid: user, mode: 0o100660, fits: false },
+    { name: 'of root, for the group to change', uid: root, mode: 0o100660, fits: false },
+    { name: 'of root, to be run by the group', uid: root, mode: 0o100450, fits: false },
+    { name: 'of root, for everybody', uid: root, mode: 0o100444, fits: false },
+    { name: 'of root, for everybody but the group', uid: root, mode: 0o100404, fits: false },
+    { name: 'of root, for everybody to change', uid: root, mode: 0o100602, fits: false },
+    { name: 'of a user, for everybody', uid: user, mode: 0o100644, fits: false },
+  ])('$name, mode $mode: $fits', ({ uid, mode, fits }) => {
+    const judged = () => refuseSharedSecret('/secret', { uid, mode })
+    if (fits) expect(judged).not.toThrow()
+    else
+      expect(judged).toThrow(
+        expect.objectContaining({
+          check: 'file_mode',
+          message: `/secret can be used by others than its owner (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`,
+          remedy: expect.stringMatching(/^chmod 6[04]0 '\/secret'/),
+        }),
+      )
+  })
+
+  test('is read where that was asked for, and only of root', async ({ skip }) => {
+    skip(process.getuid?.() !== 0, 'only root can give files away')
+    await writeFile(path, 'secret words')
+    await chmod(path, 0o440)
+    await chown(path, root, user)
+    const forGroup = { maxBytes: 100, readers: 'root_for_group' } as const
+    expect((await readPrivateFile(path, forGroup)).toString()).toBe('secret words')
+    const refused = { code: 'configuration', check: 'file_mode' }
+    await expect(readPrivateFile(path, { maxBytes: 100 })).rejects.toMatchObject(refused)
+    await chown(path, user, user)
+    await expect(readPrivateFile(path, forGroup)).rejects.toMatchObject(refused)
+  })
+})

@@ -13,7 +13,7 @@ import {
   type Tree,
 } from '../../config/settings-tree.ts'
 import { TtsError } from '../../errors.ts'
-import { refuseSharedMode } from '../../files/private-file.ts'
+import { refuseSharedSecret } from '../../files/private-file.ts'
 import { applyOldNames } from './environment.ts'
 import { type CertcacheSettings, certcacheSchema } from './settings.ts'
 
@@ -100,7 +100,7 @@ function refuseSharedSecrets(path: string, tree: Tree): void {
     const found = tree[section]
     return isTree(found) && found[key] !== undefined
   })
-  if (inside.length > 0) refuseSharedMode(path, statSync(path).mode)
+  if (inside.length > 0) refuseSharedSecret(path, statSync(path))
 }
 
 /** Makes paths absolute: those of the file stand beside it. */

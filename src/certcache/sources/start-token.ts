@@ -9,7 +9,7 @@ import { digestOf } from '../state/state-records.ts'
 
 /** Reads the token anew each time: somebody may have put another one there. */
 export interface StartTokens {
-  /** @throws {TtsError} `missing_token` */
+  /** @throws {TtsError} `missing_token`; `configuration` for a file that others can read */
   read(): Promise<FoundToken>
 }
 
@@ -23,13 +23,14 @@ export function createStartTokens(
   const { token, token_file: path } = settings
   const find = async (): Promise<FoundToken> => {
     if (token !== undefined) return { token, source: 'source.token' }
-    if (path !== undefined) return { token: await readTokenFile(path), source: path }
-    return discoverBearerToken(surroundings)
+    if (path !== undefined)
+      return { token: await readTokenFile(path, { wantsPrivate: true }), source: path }
+    return discoverBearerToken({ ...surroundings, wantsPrivate: true })
   }
   return {
     read: async () =>
       find().catch((error: unknown) => {
-        if (!(error instanceof TtsError)) throw error
+        if (!(error instanceof TtsError) || error.check === 'file_mode') throw error
         throw new TtsError(error.code, error.message, { remedy: REMEDY, cause: error.cause })
       }),
   }

@@ -6,7 +6,7 @@ import { openBytes, sealBytes } from '../../sealing/aes-gcm.ts'
 import type { RecordName, StateOptions } from './state-store.ts'
 
 const KEY_BYTES = 32
-const MAX_KEY_FILE_BYTES = 1024
+const keyFile = { maxBytes: 1024, readers: 'root_for_group' } as const
 /** The first byte tells the form, should there be another one some day. */
 const FORM = 1
 
@@ -17,7 +17,7 @@ const FORM = 1
  */
 export async function loadStateKey(path: string, mayCreate: boolean): Promise<Buffer> {
   try {
-    return parseKey(path, await readPrivateFile(path, { maxBytes: MAX_KEY_FILE_BYTES }))
+    return parseKey(path, await readPrivateFile(path, keyFile))
   } catch (error) {
     if (!(error instanceof TtsError) || error.code !== 'not_found') throw error
     if (!mayCreate) throw missing(path, error)
@@ -28,7 +28,7 @@ export async function loadStateKey(path: string, mayCreate: boolean): Promise<Bu
     // Another certcache that starts now was quicker: its key is taken.
     if (!(error instanceof TtsError) || error.code !== 'conflict') throw error
   }
-  return parseKey(path, await readPrivateFile(path, { maxBytes: MAX_KEY_FILE_BYTES }))
+  return parseKey(path, await readPrivateFile(path, keyFile))
 }
 
 function parseKey(path: string, content: Buffer): Buffer {

@@ -72,7 +72,7 @@ describe('auto', () => {
     try {
       const directory = await temporaryDirectory()
       const token = join(directory, 'token')
-      await writeFile(token, plain.token())
+      await writeFile(token, plain.token(), { mode: 0o600 })
       const settings = await settingsIn(directory, {
         service: { url: plain.url },
         source: { token_file: 'token' },
@@ -136,7 +136,7 @@ describe('the end, and after', () => {
   test('a revoked delegation ends; the same token does not begin anew, another one does', async () => {
     const directory = await temporaryDirectory()
     const path = join(directory, 'token')
-    await writeFile(path, await logIn(service()))
+    await writeFile(path, await logIn(service()), { mode: 0o600 })
     const sections = {
       service: toService(),
       source: { token_file: 'token' },
@@ -181,7 +181,7 @@ describe('the end, and after', () => {
   test('a dead refresh token ends; a token put into its file revives a running certcache', async () => {
     const directory = await temporaryDirectory()
     const path = join(directory, 'token')
-    await writeFile(path, await logIn(service()))
+    await writeFile(path, await logIn(service()), { mode: 0o600 })
     const sections = {
       service: toService(),
       source: { ...ownClient(), token_file: 'token' },

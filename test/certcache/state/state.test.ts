@@ -152,7 +152,7 @@ describe('files', () => {
     ],
     [
       'a key that others can read',
-      async ({ key_file: path }) => chmod(path, 0o640),
+      async ({ key_file: path }) => chmod(path, 0o644),
       /can be used by others/,
       /chmod 600/,
     ],
