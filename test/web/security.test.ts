@@ -98,6 +98,14 @@ describe('cookies', () => {
     ])
   })
 
+  test('by https, under a path', async () => {
+    expect(await cookiesOf('https://www.example.org/site/tts/')).toEqual([
+      '__Secure-tts_session=v; Path=/site/tts; HttpOnly; SameSite=Lax; Secure',
+      '__Secure-tts_login=w; Path=/site/tts; HttpOnly; SameSite=Lax; Secure; Max-Age=9',
+      '__Secure-tts_login=; Path=/site/tts; HttpOnly; SameSite=Lax; Secure; Max-Age=0',
+    ])
+  })
+
   test('on this machine by http', async () => {
     expect(await cookiesOf('http://127.0.0.1:8080')).toContain(
       'tts_session=v; Path=/; HttpOnly; SameSite=Lax',
