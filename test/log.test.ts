@@ -144,12 +144,27 @@ describe('the log', () => {
     { name: 'a text after fields', write: (log: Log) => log.info({ event: 'x' }, `text ${jwt}`) },
     { name: 'a field by its name', write: (log: Log) => log.info({ token: jwt, passphrase: jwt, client_secret: jwt }, 'x') },
     { name: 'a field below', write: (log: Log) => log.info({ headers: { authorization: `Bearer ${jwt}`, cookie: jwt } }, 'x') },
+    { name: 'a field far below', write: (log: Log) => log.info({ a: { b: { c: { access_token: jwt } } } }, 'x') },
+    { name: 'a field in a list', write: (log: Log) => log.info({ list: [[{ refresh_token: jwt }]] }, 'x') },
+    { name: 'a field deeper than anybody looks', write: (log: Log) => log.info({ a: { b: { c: { d: { e: { f: { g: jwt } } } } } } }, 'x') },
+    { name: 'a field of an object without prototype', write: (log: Log) => log.info({ a: Object.assign(Object.create(null) as object, { password: jwt }) }, 'x') },
     { name: 'a child', write: (log: Log) => log.child({ request: 'r' }).error({ err: new Error(jwt) }, jwt) },
   ])('no token: $name', ({ write }) => {
     const text = logged(write)
     expect(text).not.toContain(jwt)
     expect(text).not.toContain(jwt.split('.')[2])
     expect(JSON.parse(text)).toMatchObject({ name: 'test', level: expect.any(String) as string })
+  })
+
+  test('what is no secret stays as it is', () => {
+    const fields = { n: 1, list: [1, { a: 'b' }], at: new Date(0), none: null, deep: { er: true } }
+    const text = logged((log) => log.info({ ...fields, token: jwt, deeper: { token: jwt } }, 'x'))
+    expect(JSON.parse(text)).toMatchObject({
+      ...fields,
+      at: '1970-01-01T00:00:00.000Z',
+      token: '[redacted]',
+      deeper: { token: '[redacted]' },
+    })
   })
 
   type Log = ReturnType<typeof createLog>
