@@ -9,7 +9,8 @@ import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
 import { aliasOf } from './config/provider-schema.ts'
-import type { LoadedConfiguration } from './config/load.ts'
+import { relyingAliasOf, relyingProviderId } from './config/relying-schema.ts'
+import type { Environment, LoadedConfiguration } from './config/load.ts'
 import { type Activity, createActivity } from './domain/activity.ts'
 import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
@@ -27,9 +28,10 @@ import { createSubjects } from './domain/subject.ts'
 import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
 import type { Log } from './log.ts'
+import { createRelyingServices, type RelyingServices } from './relying/relying-services.ts'
 import { createSigningRoom } from './signing/signing-room.ts'
 import { loadMasterKeys, parseMasterKeys } from './store/master-keys.ts'
-import { openStore } from './store/store.ts'
+import { openStore, type OpenStoreOptions } from './store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from './tokens/verify-token.ts'
 
 /** A signing thread signs faster than an event loop can ask, but for the largest RSA keys. */
@@ -39,6 +41,8 @@ const MAX_SIGNING_THREADS = 4
 export interface Surroundings {
   readonly log: Log
   readonly now: () => Date
+  /** Of which the names that a process of ours may need are handed down to it. */
+  readonly environment?: Environment | undefined
 }
 
 /** The parts that both the service and the operator's commands work with. */
@@ -46,6 +50,8 @@ export interface Core extends Surroundings {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
+  /** How the records were opened. */
+  readonly opened: Pick<OpenStoreOptions, 'settings' | 'masterKeys'>
   readonly crls: CrlKeeper
   /** Name under which all users stand. */
   readonly endEntityBase: DistinguishedName
@@ -62,6 +68,7 @@ export interface Service extends Core {
   readonly services: ReadonlyMap<string, OfferedService>
   readonly issuing: IssueDependencies
   readonly delegations: Delegations
+  readonly relying: RelyingServices
 }
 
 /**
@@ -102,6 +109,7 @@ export async function openCore(
     loaded,
     authority,
     store,
+    opened: { settings, masterKeys },
     crls,
     endEntityBase: endEntityBaseOf(loaded, authority),
     crlUrl: crlUrlOf(loaded),
@@ -208,18 +216,32 @@ export async function assembleService(
     possession: possessionVerifierOf(core),
   }
   const { configuration } = core.loaded
-  const delegations = assembleDelegations({ configuration, verifier, issuing, now, log })
+  const delegations = assembleDelegations({
+    ...{ configuration, verifier, issuing, now, log },
+    custodian: { ...core.opened, environment: core.environment ?? {} },
+  })
+  const relying = createRelyingServices(configuration.relying_services, { store, now })
   describe(core, issuing)
   // In reverse order of construction.
   const close = async (): Promise<void> => {
     // First: what a provider still answers must find client and store open.
     await delegations.close()
     keyPool.close()
+    relying.close()
     verifier.close()
     await signingRoom.close()
     await core.close()
   }
-  const parts = { activity, verifier, keyPool, endEntities, services, issuing, delegations }
+  const parts = {
+    activity,
+    verifier,
+    keyPool,
+    endEntities,
+    services,
+    issuing,
+    delegations,
+    relying,
+  }
   return { ...core, ...parts, close }
 }
 
@@ -229,8 +251,13 @@ function signingThreads(): number {
 }
 
 function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {
-  const providers = Object.entries(loaded.configuration.providers)
-  return new Map(providers.map(([id, settings]) => [id, aliasOf(id, settings)]))
+  const { providers, relying_services: relying } = loaded.configuration
+  return new Map([
+    ...Object.entries(providers).map(([id, settings]) => [id, aliasOf(id, settings)] as const),
+    ...Object.entries(relying).map(
+      ([id, settings]) => [relyingProviderId(id), relyingAliasOf(id, settings)] as const,
+    ),
+  ])
 }
 
 function possessionVerifierOf(core: Core): PossessionVerifier | undefined {

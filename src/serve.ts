@@ -4,8 +4,7 @@ import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
 import { listen, type Listening } from './api/server.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
-import type { LoadedConfiguration } from './config/load.ts'
-import type { Configuration } from './config/schema.ts'
+import type { Environment, LoadedConfiguration } from './config/load.ts'
 import { createTrustAnchors } from './domain/trust-anchors.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import type { WebOptions } from './web/site.ts'
@@ -22,6 +21,12 @@ export interface Running {
 
 const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 
+/** What a service lives in; the real time and an empty environment by default. */
+export interface ServeSurroundings {
+  readonly now?: (() => Date) | undefined
+  readonly environment?: Environment | undefined
+}
+
 /**
  * Starts the service.
  *
@@ -30,10 +35,10 @@ const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 export async function serve(
   loaded: LoadedConfiguration,
   log: Logger,
-  now: () => Date = () => new Date(),
+  { now = () => new Date(), environment }: ServeSurroundings = {},
 ): Promise<Running> {
   const { configuration } = loaded
-  const core = await openCore(loaded, { log, now }, { makeAuthority: true })
+  const core = await openCore(loaded, { log, now, environment }, { makeAuthority: true })
   let stopping = false
   let close = core.close
   try {
@@ -46,7 +51,7 @@ export async function serve(
     const dependencies = appDependencies(service, metrics, {
       log,
       stopping: () => stopping,
-      web: webOptions(configuration, () => publicUrl),
+      web: webOptions(service, () => publicUrl),
     })
     const listening = await listen(createApp(dependencies), listenOptions(loaded, log))
     publicUrl = configuration.listen.public_url ?? listening.url
@@ -104,8 +109,9 @@ function appDependencies(
 }
 
 /** @param publicUrl known once the service listens */
-function webOptions({ web }: Configuration, publicUrl: () => string): WebOptions | undefined {
-  return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()) } : undefined
+function webOptions({ loaded, relying }: Service, publicUrl: () => string): WebOptions | undefined {
+  const { web } = loaded.configuration
+  return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()), relying } : undefined
 }
 
 function metricsOf(service: Service): Metrics {

@@ -148,7 +148,11 @@ function finish(
 /** Longer than any path of ours: perhaps a token that was pasted into the URL. */
 const MAX_PATH_LENGTH = 64
 
+/** Signed requests of relying services are secrets, whatever they look like. */
+const RELYING_PATH = /^\/+rsp\/+(?!(request|login|download)\/*$)/i
+
 function loggedPath(path: string): string {
+  if (RELYING_PATH.test(path)) return '/rsp/[token]'
   return path.length <= MAX_PATH_LENGTH ? path : redactText(path).slice(0, 200)
 }
 

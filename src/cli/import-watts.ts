@@ -86,18 +86,15 @@ function refuseExisting(paths: readonly string[]): void {
 }
 
 /** No values: some of them are secrets. */
-function asJson({ findings, heldBack }: ImportedWatts, written: readonly string[]): string {
-  return `${JSON.stringify({ written, findings, held_back: heldBack }, null, 2)}\n`
+function asJson({ findings }: ImportedWatts, written: readonly string[]): string {
+  return `${JSON.stringify({ written, findings }, null, 2)}\n`
 }
 
-function asText({ findings, heldBack }: ImportedWatts, written: readonly string[]): string {
+function asText({ findings }: ImportedWatts, written: readonly string[]): string {
   const count = (wanted: string): number => findings.filter(({ fate }) => fate === wanted).length
   const lines = [
     ...reportLines(findings),
     `${count('carried')} carried over, ${count('changed')} with a difference, ${count('dropped')} not, ${count('problem')} to mend`,
-    ...(heldBack.length === 0
-      ? []
-      : [`for a later version, as comments at the end of the file: ${heldBack.join(', ')}`]),
     `written, readable by you alone: ${written.join(', ')}`,
     'next: look through the file, then `tts check --config FILE`',
   ]

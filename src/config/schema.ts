@@ -7,7 +7,9 @@ import { keyKinds } from '../../ca/key.ts'
 import { aliasPattern } from '../../ca/subject-naming.ts'
 import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { delegationsSettings } from './delegation-schema.ts'
+import { limitsSettings } from './limits-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
+import { relyingProblems, relyingServicesSettings } from './relying-schema.ts'
 import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
@@ -18,6 +20,7 @@ import {
   isAuthorityName,
   isNetwork,
   isObjectIdentifier,
+  isSiteUrl,
   isUserBase,
   standsUnder,
 } from './value-checks.ts'
@@ -61,9 +64,13 @@ const listenSettings = z
       ),
     public_url: z
       .url()
+      .refine(isSiteUrl, {
+        message:
+          'wanted: an http or https URL without user, query and fragment, such as https://tts.example.org or https://www.example.org/tts',
+      })
       .optional()
       .describe(
-        'URL under which clients reach the service, for links in answers and in certificates. Default: made from host and port.',
+        'URL under which clients reach the service, for links in answers and in certificates. With a path, as in https://www.example.org/tts, the reverse proxy takes that path off what it passes on. Default: made from host and port.',
       ),
   })
   .superRefine((listen, context) => {
@@ -183,56 +190,6 @@ const authoritySettings = authorityKeys.superRefine((ca, context) => {
     )
 })
 
-const limitsSettings = z.strictObject({
-  requests_per_second_per_address: z
-    .number()
-    .min(0.1)
-    .max(1e6)
-    .default(50)
-    .describe('Rate of requests per client address (IPv6: per /64).'),
-  burst_per_address: z
-    .int()
-    .min(1)
-    .max(1e6)
-    .default(500)
-    .describe('Requests that may come at once from one address.'),
-  credentials_per_second_per_identity: z
-    .number()
-    .min(0.01)
-    .max(1e6)
-    .default(10)
-    .describe('Rate of credential requests per identity.'),
-  burst_per_identity: z
-    .int()
-    .min(1)
-    .max(1e6)
-    .default(200)
-    .describe('Credential requests that may come at once for one identity.'),
-  requests_in_flight: z
-    .int()
-    .min(1)
-    .max(100_000)
-    .default(1000)
-    .describe('Requests worked on at once; what comes beyond is refused with 503.'),
-  request_timeout_seconds: seconds(1, 300).default(30).describe('Deadline of one request.'),
-  body_bytes: z.int().min(1024).max(1_048_576).default(65_536).describe('Largest request body.'),
-  shutdown_seconds: seconds(1, 300)
-    .default(20)
-    .describe('How long requests under way may take to finish after SIGTERM.'),
-  key_pool_size: z
-    .int()
-    .min(0)
-    .max(1000)
-    .default(16)
-    .describe('RSA-2048 keys kept ready for requests without a CSR.'),
-  key_queue: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .default(64)
-    .describe('Requests that may wait for a key; what comes beyond is refused with 503.'),
-})
-
 /** All of the configuration. */
 export const configurationSchema = z
   .strictObject({
@@ -255,6 +212,11 @@ export const configurationSchema = z
       .prefault({})
       .describe(
         'Renewal with no person present. A provider gives delegations when it has a `delegation` section.',
+      ),
+    relying_services: relyingServicesSettings
+      .prefault({})
+      .describe(
+        'Sites that send their users here with a signed request, by id (RSP of WaTTS). Their users are of the provider `rsp-` and the id in rules.',
       ),
     watts: wattsSettings.prefault({}).describe('The REST API that WaTTS had, under /api.'),
     web: webSettings.prefault({}).describe('The web page.'),
@@ -287,6 +249,10 @@ export const configurationSchema = z
         message: 'wanted: an alias (or an id) that begins and ends with a letter or a digit',
       })
     }
+    const aliases = Object.entries(configuration.providers).map(([id, one]) => aliasOf(id, one))
+    const around = { aliases, webEnabled: configuration.web.enabled }
+    for (const { path, message } of relyingProblems(configuration.relying_services, around))
+      context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
     const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))

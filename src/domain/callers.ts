@@ -29,7 +29,11 @@ export type Evidence =
     }
   | { readonly proxy: PresentedProxy }
   /** Whom a relying service sent with a signed request; checked by the door for these. */
-  | { readonly relyingUser: VerifiedToken }
+  | {
+      readonly relyingUser: VerifiedToken
+      /** Tokens of the user's logins at providers, unverified. */
+      readonly additionalTokens?: readonly string[]
+    }
 
 /** Who asks, once that is shown. Made by `identifyCaller` alone. */
 export type Caller =
@@ -63,24 +67,24 @@ export async function identifyCaller(
     if (possession === undefined) throw switchedOff()
     return { kind: 'possession', predecessor: await possession.verify(evidence.proxy) }
   }
+  const additionalLoginsOf = ({ additionalTokens = [] }: typeof evidence) =>
+    Promise.all(additionalTokens.map((text) => additionalLogin(verifier, text, signal)))
   if ('relyingUser' in evidence) {
-    const { relyingUser: token } = evidence
-    return { kind: 'token', token, ...withoutToken }
+    const additionalLogins = await additionalLoginsOf(evidence)
+    return {
+      kind: 'token',
+      token: evidence.relyingUser,
+      accessToken: undefined,
+      additionalLogins,
+      delegationId: undefined,
+    }
   }
-  const { token: accessToken, delegation, additionalTokens = [] } = evidence
+  const { token: accessToken, delegation } = evidence
   const token = await verifier.verify(accessToken, signal)
   if (delegation !== undefined) requireSameIdentity(token, delegation.identity)
-  const additionalLogins = await Promise.all(
-    additionalTokens.map((text) => additionalLogin(verifier, text, signal)),
-  )
+  const additionalLogins = await additionalLoginsOf(evidence)
   return { kind: 'token', token, accessToken, additionalLogins, delegationId: delegation?.id }
 }
-
-const withoutToken = {
-  accessToken: undefined,
-  additionalLogins: [],
-  delegationId: undefined,
-} as const
 
 async function additionalLogin(
   verifier: TokenVerifier,

@@ -11,6 +11,19 @@ export interface SessionLogin {
   readonly refreshToken: string | undefined
 }
 
+/** What a relying service asks for one of its users, checked and good for once. */
+export interface RelyingRequest {
+  /** Id of the relying service. */
+  readonly siteId: string
+  readonly sub: string
+  readonly serviceId: string
+  readonly parameters: Readonly<Record<string, unknown>>
+  /** Id of the provider where the user logs in next, unless that is done; undefined: nowhere. */
+  readonly loginAt: string | undefined
+  readonly successUrl: string
+  readonly failedUrl: string
+}
+
 /** What a session holds; in the database only encrypted under the master key. */
 export interface SessionContent {
   readonly login: SessionLogin
@@ -22,6 +35,8 @@ export interface SessionContent {
   readonly pending:
     | { readonly serviceId: string; readonly parameters: Readonly<Record<string, string>> }
     | undefined
+  /** Only where a relying service sent the user: then `login` names the site's user and has no token. */
+  readonly relying?: RelyingRequest
 }
 
 /** A session on record. */

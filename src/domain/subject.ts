@@ -49,7 +49,8 @@ const MAX_URI_LENGTH = 1024
 export function subjectUri(identity: { readonly issuer: string; readonly sub: string }): {
   subjectUri?: string
 } {
-  if (!identity.sub.isWellFormed()) return {}
+  // Issuers of relying services' users are names, not URLs.
+  if (!identity.sub.isWellFormed() || !URL.canParse(identity.issuer)) return {}
   const slash = identity.issuer.endsWith('/') ? '' : '/'
   const uri = `${identity.issuer}${slash}${encodeURIComponent(identity.sub)}`
   return uri.length <= MAX_URI_LENGTH && /^[\x21-\x7e]+$/.test(uri) ? { subjectUri: uri } : {}

@@ -1,10 +1,8 @@
 /** A watts.conf becomes a configuration of ours, with a report of what became of every line. */
 import { stringify } from 'yaml'
-import { executableSettings } from '../../plugins/executable/settings.ts'
 import { configurationError, isTree, type Tree } from '../config/settings-tree.ts'
 import { configurationSchema } from '../config/schema.ts'
 import { parseConf } from './conf-lines.ts'
-import { partLater } from './later-keys.ts'
 import { type ImportedSecret, importProviders } from './providers.ts'
 import { type Fate, type Finding, Reading } from './reading.ts'
 import { importRelyingServices } from './relying-services.ts'
@@ -13,12 +11,7 @@ import { importServices } from './services.ts'
 
 /** What came of a watts.conf. */
 export interface ImportedWatts {
-  /** What this version loads. */
   readonly configuration: Tree
-  /** What a later version will load. */
-  readonly later: Tree
-  /** Paths of what is in `later`. */
-  readonly heldBack: readonly string[]
   readonly secrets: readonly ImportedSecret[]
   readonly findings: readonly Finding[]
 }
@@ -40,15 +33,15 @@ export function importWatts(
   const relyingServices = reading.ids('rsp')
   const services = importServices(reading, { providers: ids, relyingServices })
   nameSecretFiles(providers, secrets, secretFile)
-  const { now, later, heldBack } = partLater({
+  const configuration = {
     listen,
     providers,
     services,
     ...(relying !== undefined && { relying_services: relying }),
     ...(log !== undefined && { log }),
-  })
-  remarkWhatDoesNotLoad(reading, now, later)
-  return { configuration: now, later, heldBack, secrets, findings: reading.findings() }
+  }
+  remarkWhatDoesNotLoad(reading, configuration)
+  return { configuration, secrets, findings: reading.findings() }
 }
 
 function nameSecretFiles(
@@ -63,17 +56,13 @@ function nameSecretFiles(
 }
 
 /** The result is held against the schema at once, so that the first start tells nothing new. */
-function remarkWhatDoesNotLoad(reading: Reading, now: Tree, later: Tree): void {
-  const result = configurationSchema.safeParse(now)
-  if (!result.success)
-    remarkIssues(reading, '', configurationError(result.error, origin(now)).message)
-  const services = isTree(later['services']) ? later['services'] : {}
-  for (const [id, service] of Object.entries(services)) {
-    if (!isTree(service) || !isTree(service['executable'])) continue
-    const checked = executableSettings.safeParse(service['executable'])
-    if (checked.success) continue
-    const error = configurationError(checked.error, origin(service['executable']))
-    remarkIssues(reading, `services.${id}.executable.`, error.message)
+function remarkWhatDoesNotLoad(reading: Reading, configuration: Tree): void {
+  const result = configurationSchema.safeParse(configuration)
+  if (result.success) return
+  const { message } = configurationError(result.error, origin(configuration))
+  for (const line of message.split('\n').slice(1)) {
+    const [, key = '', note = ''] = /^ *([^:]+): (.*)$/.exec(line) ?? []
+    reading.remark('problem', key, note)
   }
 }
 
@@ -83,13 +72,6 @@ const origin = (input: Tree) => ({
   input,
   reference: 'docs/configuration.md',
 })
-
-function remarkIssues(reading: Reading, prefix: string, message: string): void {
-  for (const line of message.split('\n').slice(1)) {
-    const [, key = '', note = ''] = /^ *([^:]+): (.*)$/.exec(line) ?? []
-    reading.remark('problem', `${prefix}${key}`, note)
-  }
-}
 
 const headings: Readonly<Record<Exclude<Fate, 'carried'>, string>> = {
   problem: 'TO MEND before this does what WaTTS did:',
@@ -121,24 +103,15 @@ function findingLine(alike: readonly Finding[]): string {
 }
 
 /** The configuration file: the report as comments, then the settings. */
-export function asYaml({ configuration, later, findings }: ImportedWatts): string {
+export function asYaml({ configuration, findings }: ImportedWatts): string {
   const carried = findings.filter(({ fate }) => fate === 'carried').length
   const head = [
     `Written by \`tts import-watts\`; ${carried} settings were carried over as they were.`,
     '',
     ...reportLines(findings),
   ]
-  const foot =
-    Object.keys(later).length === 0
-      ? []
-      : [
-          'For a later version of this service, which this one does not know yet:',
-          ...yaml(later).trimEnd().split('\n'),
-        ]
-  return `${comment(head)}\n${yaml(configuration)}${foot.length === 0 ? '' : `\n${comment(foot)}`}`
+  return `${comment(head)}\n${stringify(configuration, { lineWidth: 0 })}`
 }
-
-const yaml = (tree: Tree): string => stringify(tree, { lineWidth: 0 })
 
 /** Nothing of the old file may end a comment: whatever parts lines is taken out. */
 function comment(lines: readonly string[]): string {

@@ -30,6 +30,8 @@ const mail =
   'no mail is sent: errors are in the log with their remedy, and counted under /metrics for alerts'
 const rate =
   'what comes too fast is refused at once, for each address by itself: limits.requests_per_second_per_address, limits.requests_in_flight'
+const relyingRate =
+  'each relying service has a rate of its own, over which it is refused at once: relying_services.ID.requests_per_second'
 const ownKeys = 'keys and secrets of the service are made at random and kept in data_dir'
 const docs = 'the pages of WaTTS are not served; put a link into the description of a service'
 const login = 'always on: the login is bound to the browser by state, nonce, PKCE and its cookie'
@@ -65,8 +67,8 @@ const serverKeys: readonly WattsKey[] = [
   { key: 'web_parallel_conns', note: rate },
   { key: 'web_connection_rate', note: rate },
   { key: 'web_queue_max_wait', note: rate },
-  { key: 'rsp_connection_rate', note: rate },
-  { key: 'rsp_queue_max_wait', note: rate },
+  { key: 'rsp_connection_rate', note: relyingRate },
+  { key: 'rsp_queue_max_wait', note: relyingRate },
   { key: 'web_background_image', note: 'the web page has a look of its own' },
   { key: 'allow_insecure_plugins', becomes: 'services.ID.executable.allow_insecure_plugins' },
   { key: 'session_timeout', note: session },

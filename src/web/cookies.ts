@@ -1,8 +1,8 @@
-/** The two cookies of the page: the session's, and that of a login under way. */
+/** The cookies of the page: the session's, that of a login under way, and that of a visit from a relying service. */
 import type { Request, Response } from 'express'
 import { basePath, isLoopback, type Site } from './site.ts'
 
-export type CookieName = 'session' | 'login'
+export type CookieName = 'session' | 'login' | 'relying'
 
 /**
  * By https the prefix keeps the name to this host and to secure transport (RFC 6265bis section 4.1.3.2). Under a path, where others

@@ -50,14 +50,15 @@ export async function startLogin(visit: Visit): Promise<void> {
   }
   // `add`: a login that a plugin asked for, beside the one that the session began with.
   const isAdditional = request.query['add'] === '1' && session !== undefined
-  await begin(visit, {
+  await beginLogin(visit, {
     providerId,
     returnPath: safeReturnPath(request.query['return']) ?? AFTER_LOGIN,
     sessionDigest: isAdditional ? digestOf(session) : undefined,
   })
 }
 
-async function begin(
+/** Sends the browser to a provider; what comes back is for this browser, and for the session when one is named. */
+export async function beginLogin(
   { web, response }: Visit,
   wanted: Pick<LoginState, 'providerId' | 'returnPath' | 'sessionDigest'>,
 ): Promise<void> {
@@ -73,12 +74,17 @@ async function begin(
   response.redirect(303, url.href)
 }
 
-/** Where the provider sends the browser back to. */
-export async function finishLogin(visit: Visit): Promise<void> {
-  const { web, request, response, session } = visit
+/** @throws {TtsError} `access_denied`, check `login_state`, unless the browser comes back from a login that it began */
+export function loginUnderWay({ web, request }: Visit): LoginState {
   requireCookies(web)
   const login = readLoginState(readCookie(web, request, 'login'), web.now())
   requireState(login, request.query['state'])
+  return login
+}
+
+/** Where the provider sends the browser back to. */
+export async function finishLogin(visit: Visit, login: LoginState): Promise<void> {
+  const { web, request, response, session } = visit
   // Once is enough, whatever comes of it.
   clearCookie(web, response, 'login')
   // The path and query as they came, under our own address: never one that a header of the request names.
@@ -131,7 +137,8 @@ function redirectUri(web: Web): string {
   return absoluteUrl(web, '/login/callback')
 }
 
-function digestOf({ stored }: WebSession): string {
+/** What a login remembers of the session that it is for. */
+export function digestOf({ stored }: WebSession): string {
   return createHash('sha256').update(stored.idDigest).digest('base64url')
 }
 

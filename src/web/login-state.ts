@@ -10,7 +10,7 @@ import type { LoginChecks } from './login-client.ts'
 export interface LoginState {
   readonly secret: string
   readonly providerId: string
-  /** Where the person is led afterwards: a path of `safeReturnPath`. */
+  /** Where the person is led afterwards: a path of `safeReturnPath`, or RELYING_PATH. */
   readonly returnPath: string
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number
@@ -34,7 +34,7 @@ export function readLoginState(cookie: string | undefined, now: Date): LoginStat
     cookie?.split('.') ?? []
   const startedAtMs = Number(started)
   const ageMs = now.getTime() - startedAtMs
-  const returnPath = safeReturnPath(Buffer.from(path, 'base64url').toString('utf8'))
+  const returnPath = ownReturnPath(Buffer.from(path, 'base64url').toString('utf8'))
   if (secret.length < 43 || !/^\d{1,15}$/.test(started) || returnPath === undefined) throw noLogin()
   if (ageMs < 0 || ageMs > LOGIN_SECONDS * 1000) throw noLogin()
   return {
@@ -74,6 +74,13 @@ function noLogin(): TtsError {
 
 /** The pages that a login may lead to. Everything else, however it is written, leads to none. */
 const RETURN_PATH = /^\/(?:services(?:\/[a-z0-9][a-z0-9_-]{0,31})?|credentials|delegations|audit)$/
+
+/** Where users of relying services are led after a login: a path that no address of a login can name. */
+export const RELYING_PATH = '/rsp/request'
+
+function ownReturnPath(path: string): string | undefined {
+  return path === RELYING_PATH ? path : safeReturnPath(path)
+}
 
 /** The path when it is that of a page of ours, letter by letter. */
 export function safeReturnPath(path: unknown): string | undefined {

@@ -5,45 +5,58 @@ import { TtsError } from '../errors.ts'
 import { html, type Html, textArea } from './html.ts'
 import { sendPage, tokenField } from './layout.ts'
 import { ownPath } from './site.ts'
-import type { PostedVisit } from './view.ts'
+import type { PersonalVisit, PostedVisit } from './view.ts'
 import { instant, timeLeft } from './words.ts'
 
 /** Entries that are hidden until they are asked for: somebody may look over the shoulder. */
 const SECRET_NAME = /private|secret|passphrase|password/i
 
 export function showResult(visit: PostedVisit, credential: IssuedCredential): void {
-  const { id, entries, notAfter, warnings, identity, serviceId } = credential
-  const now = visit.web.now()
   sendPage(visit, {
-    title: `Your credential of ${serviceId}`,
+    title: `Your credential of ${credential.serviceId}`,
     place: '/services',
-    content: html`<div class="box good" role="status">
-        <p>Issued. This page is shown only once: download what you need before you leave it.</p>
-      </div>
-      ${warnings.map(
-        (warning) =>
-          html`<div class="box note">
-            <p><bdi>${warning}</bdi>.</p>
-          </div>`,
-      )}
-      <dl class="facts">
-        <dt>Ends</dt>
-        <dd>
-          ${notAfter === undefined ? 'when it is revoked, as far as is known here' : html`${instant(notAfter)} (${timeLeft(notAfter, now)})`}
-        </dd>
-        <dt>Name</dt>
-        <dd class="mono"><bdi>${identity.subject}</bdi></dd>
-        <dt>Number</dt>
-        <dd class="mono">${id}</dd>
-      </dl>
-      ${entries.map((entry, index) => entryCard(visit, entry, index))}
+    content: html`${resultContent(visit, credential)}
       <p><a href="${ownPath(visit.web, '/credentials')}">What was issued to you</a></p>`,
   })
 }
 
-function entryCard({ web, session }: PostedVisit, entry: CredentialEntry, index: number): Html {
+/** What the page of a result says of it. @param downloadPath takes the downloads of this session */
+export function resultContent(
+  visit: PersonalVisit,
+  credential: IssuedCredential,
+  downloadPath = '/download',
+): Html {
+  const { id, entries, notAfter, warnings, identity } = credential
+  const now = visit.web.now()
+  const action = ownPath(visit.web, downloadPath)
+  return html`<div class="box good" role="status">
+      <p>Issued. This page is shown only once: download what you need before you leave it.</p>
+    </div>
+    ${warnings.map(
+      (warning) =>
+        html`<div class="box note">
+          <p><bdi>${warning}</bdi>.</p>
+        </div>`,
+    )}
+    <dl class="facts">
+      <dt>Ends</dt>
+      <dd>
+        ${notAfter === undefined ? 'when it is revoked, as far as is known here' : html`${instant(notAfter)} (${timeLeft(notAfter, now)})`}
+      </dd>
+      <dt>Name</dt>
+      <dd class="mono"><bdi>${identity.subject}</bdi></dd>
+      <dt>Number</dt>
+      <dd class="mono">${id}</dd>
+    </dl>
+    ${entries.map((entry, index) => entryCard(entry, `entry-${index}`, { action, token: tokenField(visit.session) }))}`
+}
+
+function entryCard(
+  entry: CredentialEntry,
+  id: string,
+  { action, token }: { readonly action: string; readonly token: Html },
+): Html {
   const { name, type, value } = entry
-  const id = `entry-${index}`
   const isSecret = SECRET_NAME.test(name) || value.includes('PRIVATE KEY-----')
   const shown =
     type === 'text'
@@ -55,7 +68,7 @@ function entryCard({ web, session }: PostedVisit, entry: CredentialEntry, index:
   return html`<article class="card" aria-labelledby="${id}-name">
     <h2 id="${id}-name"><bdi>${name}</bdi></h2>
     <div class="row">
-      ${type !== 'text' && downloadForm(ownPath(web, '/download'), tokenField(session), entry)}
+      ${type !== 'text' && downloadForm(action, token, entry)}
       <button type="button" class="quiet" data-copy="${id}" hidden>
         Copy <span class="unseen"><bdi>${name}</bdi></span>
       </button>

@@ -5,7 +5,9 @@ import { showAudit } from './audit-page.ts'
 import { confirmRevocation, revokeOwn, showCredentials } from './credentials-pages.ts'
 import { confirmEnd, endOwn, makeOwn, showDelegations } from './delegations-pages.ts'
 import { errorPages } from './error-page.ts'
-import { finishLogin, logOut, showLogin, startLogin } from './login-pages.ts'
+import { logOut, showLogin, startLogin } from './login-pages.ts'
+import { RELYING_PATH } from './login-state.ts'
+import { arrive, finishAnyLogin, logInForSite, runRequest, showRequest } from './relying-pages.ts'
 import { download } from './result-page.ts'
 import { pageHeaders } from './security.ts'
 import { requestCredential, showService, showServices } from './services-pages.ts'
@@ -20,7 +22,10 @@ export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/assets\/[\w.-]+$/, 'GET, HEAD'],
   [/^\/(services\/[^/]+|delegations)\/?$/, 'GET, HEAD, POST'],
   [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
-  [/^\/(logout|download)\/?$/, 'POST'],
+  [/^\/(logout|download|rsp\/download)\/?$/, 'POST'],
+  // No HEAD: a signed request is good for once.
+  [/^\/rsp\/request\/?$/i, 'GET, POST'],
+  [/^\/rsp\/[^/]+\/?$/i, 'GET'],
 ]
 
 /** Cookies and the way back from a provider are of one host name: `localhost` and `127.0.0.1` are two. */
@@ -64,7 +69,7 @@ export function webRoutes(web: Web): Router {
   get('/', publicPage(web, showStart))
   get('/login', publicPage(web, showLogin))
   get('/login/start', publicPage(web, startLogin))
-  get('/login/callback', publicPage(web, finishLogin))
+  get('/login/callback', publicPage(web, finishAnyLogin))
   post('/logout', postedForm(web, logOut))
   get('/services', personalPage(web, showServices))
   get('/services/:id', personalPage(web, showService))
@@ -78,6 +83,27 @@ export function webRoutes(web: Web): Router {
   get('/delegations/:id/revoke', personalPage(web, confirmEnd))
   post('/delegations/:id/revoke', postedForm(web, endOwn))
   get('/audit', personalPage(web, showAudit))
+  addRelyingRoutes(router, web)
   router.use(errorPages(web))
   return router
+}
+
+/** Users whom relying services send, with sessions of their own. */
+function addRelyingRoutes(router: Router, web: Web): void {
+  const visits = { ...web, sessions: web.relyingSessions }
+  const get = (path: string, show: Parameters<typeof publicPage>[1]): void => {
+    const onlyGet: RequestHandler = (request, _response, next) =>
+      next(request.method === 'GET' ? undefined : 'router')
+    router.get(path, onlyGet, named(path), pageHeaders, publicPage(visits, show))
+  }
+  get(RELYING_PATH, showRequest)
+  get('/rsp/login', logInForSite)
+  router.post(RELYING_PATH, named(RELYING_PATH), pageHeaders, ...postedForm(visits, runRequest))
+  router.post(
+    '/rsp/download',
+    named('/rsp/download'),
+    pageHeaders,
+    ...postedForm(visits, download, MAX_DOWNLOAD_BYTES),
+  )
+  if (web.relying.sites.size > 0) get('/rsp/:jwt', arrive)
 }

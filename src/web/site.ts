@@ -4,12 +4,15 @@ import type { CredentialsDependencies } from '../domain/credentials.ts'
 import type { RenewalDependencies } from '../domain/delegation-renewal.ts'
 import type { IssueDependencies } from '../domain/issue.ts'
 import type { Metrics } from '../metrics.ts'
+import type { RelyingServices } from '../relying/relying-services.ts'
 
 /** What the program gives the page. */
 export interface WebOptions {
   readonly settings: WebSettings
   /** URL under which people reach the service; known once it listens. */
   readonly publicUrl: () => URL
+  /** Sites that send their users here. */
+  readonly relying: RelyingServices
 }
 
 export interface Site extends WebOptions {

@@ -12,6 +12,8 @@ import { ownPath, type Site } from './site.ts'
 /** The parts that all pages share. */
 export interface Web extends Site {
   readonly sessions: Sessions
+  /** Of users whom relying services sent; beside those of who logged in here, which they leave alone. */
+  readonly relyingSessions: Sessions
   readonly client: LoginClient
 }
 

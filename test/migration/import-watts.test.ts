@@ -6,12 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { executableSettings } from '../../plugins/executable/settings.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { configurationSchema } from '../../src/config/schema.ts'
 import { rulesSettings } from '../../src/config/rules-schema.ts'
 import { isTree, type Tree } from '../../src/config/settings-tree.ts'
 import { authorise } from '../../src/domain/authorise.ts'
 import { asYaml, importWatts } from '../../src/migration/import-watts.ts'
-import { laterKeys, partLater } from '../../src/migration/later-keys.ts'
 import { wattsKeys } from '../../src/migration/watts-keys.ts'
 
 const site = readFileSync(new URL('watts.conf', import.meta.url), 'utf8')
@@ -22,19 +20,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-/** Everything that was imported, whether this version knows it or not. */
-function whole(text: string): Tree {
-  const { configuration, later } = importWatts(text)
-  const merge = (one: Tree, other: Tree): Tree => {
-    const merged = { ...one }
-    for (const [key, value] of Object.entries(other)) {
-      const own = merged[key]
-      merged[key] = isTree(own) && isTree(value) ? merge(own, value) : value
-    }
-    return merged
-  }
-  return merge(configuration, later)
-}
+const whole = (text: string): Tree => importWatts(text).configuration
 const at = (tree: unknown, path: string): unknown =>
   path.split('/').reduce<unknown>((place, key) => (isTree(place) ? place[key] : undefined), tree)
 const findingOf = (text: string, key: string) =>
@@ -499,41 +485,6 @@ describe('rules', () => {
     // Through YAML, where `true` and `1` without quotes would be no text.
     const rules = rulesSettings.parse(parse(stringify(authz)))
     expect(authorise(rules, { providerId: 'iam', claims }).allowed).toBe(allowed)
-  })
-})
-
-describe('keys that this version does not know', () => {
-  const samples: Record<string, Tree> = {
-    relying_services: { relying_services: {} },
-  }
-  test.for(laterKeys)('$path is one of them still', ({ path }) => {
-    expect(samples).toHaveProperty([path])
-    // Without the key it loads, so that it is the key that is refused.
-    expect(configurationSchema.safeParse(partLater(samples[path] ?? {}).now).success).toBe(true)
-    const known = configurationSchema.safeParse(samples[path]).success
-    expect(known, `${path} is known now: take its line out of src/migration/later-keys.ts`).toBe(
-      false,
-    )
-  })
-
-  test('stand behind one table', () => {
-    const tree = { a: { x: { k: 1, m: { n: 2 } }, y: { k: 3 } }, b: 4 }
-    expect(partLater(tree, [{ path: 'a.*.m' }, { path: 'b' }])).toEqual({
-      now: { a: { x: { k: 1 }, y: { k: 3 } } },
-      later: { a: { x: { m: { n: 2 } } }, b: 4 },
-      heldBack: ['a.x.m', 'b'],
-    })
-    expect(partLater(tree, [{ path: 'a.*.k', value: '3' }])).toMatchObject({ now: tree, later: {} })
-    expect(
-      partLater({ s: { i: { p: 'e', q: 1 }, j: { p: 'f' } } }, [
-        { path: 's.*.p', value: 'e', withParent: true },
-      ]),
-    ).toEqual({
-      now: { s: { j: { p: 'f' } } },
-      later: { s: { i: { p: 'e', q: 1 } } },
-      heldBack: ['s.i'],
-    })
-    expect(partLater(tree, [])).toEqual({ now: tree, later: {}, heldBack: [] })
   })
 })
 

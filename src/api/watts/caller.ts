@@ -15,6 +15,25 @@ export interface WattsSession {
   readonly displayName: string
   /** Undefined for users whom a relying service sent. */
   readonly accessToken: string | undefined
+  /** Only of users whom a relying service sent. */
+  readonly relying?: RelyingVisit
+}
+
+/** What a relying service asks for its user, once. */
+export interface RelyingVisit {
+  /** For `GET info`. */
+  readonly info: {
+    readonly service_request: { readonly service: string; readonly params: object }
+    readonly rsp_success: string
+    readonly rsp_error: string
+  }
+  /** @throws {TtsError} `access_denied` for another wish than that of the site; `conflict` the second time */
+  claim(wish: {
+    readonly serviceId: string
+    readonly params: Readonly<Record<string, unknown>>
+  }): Promise<void>
+  /** Where a browser goes for a login that the plugin wants. @throws {TtsError} `access_denied`, check `login` */
+  loginPath(providerId: string): Promise<string>
 }
 
 /** The sessions of the web page; this is how a cookie stands in for a bearer token. */

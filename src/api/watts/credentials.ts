@@ -5,6 +5,7 @@ import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { identifyCaller, pluginCallerOf } from '../../domain/callers.ts'
 import { deleteCredential } from '../../domain/credential-deletion.ts'
 import { noCredential } from '../../domain/credentials.ts'
+import { refuseAtDoor } from '../../domain/issue-audit.ts'
 import {
   type IssuedCredential,
   issueOrAskLogin,
@@ -39,12 +40,17 @@ export async function requestCredential(
   const { serviceId, params: parameters } = wish
   const origin = originOf(response, caller)
   const asked = { ...caller.evidence, serviceId, parameters, origin, signal, log }
+  // A relying service asked for one thing, and for nothing else.
+  await caller.session?.relying?.claim(wish).catch(async (error: unknown) => {
+    throw await refuseAtDoor(issuing, asked, error)
+  })
   const issue = caller.session === undefined ? issueToClient : issueOrAskLogin
   const answer = await withinSignal(issue(issuing, asked), signal).catch((error: unknown) => {
     throw aboutParameters(dependencies, wish, error)
   })
   if (answer.kind === 'credential') metrics.credentialIssued(serviceId)
-  const id = await pickups.keep(caller.token, waitingAnswer(dependencies, answer))
+  const waiting = await waitingAnswer(dependencies, caller, answer)
+  const id = await pickups.keep(caller.token, waiting)
   // Lower case on the wire: ttscache looks for the line by these letters.
   response
     .status(303)
@@ -66,16 +72,18 @@ function aboutParameters(
   return new TtsError('invalid_request', wattsMessages.invalidParameters, { check: 'parameters' })
 }
 
-function waitingAnswer(
+async function waitingAnswer(
   { sessions }: WattsDependencies,
+  { session }: WattsCaller,
   answer: IssuedCredential | LoginWanted,
-): WaitingAnswer {
+): Promise<WaitingAnswer> {
   if (answer.kind === 'credential') {
     const { id, entries } = answer
     return { kind: 'credential', id, entries }
   }
   const { provider, message: msg } = answer
-  return { kind: 'login', provider, url: sessions?.loginPath(provider) ?? '', msg }
+  const url = (await session?.relying?.loginPath(provider)) ?? sessions?.loginPath(provider) ?? ''
+  return { kind: 'login', provider, url, msg }
 }
 
 /** Absolute, and on the host that was asked: clients send the token there again. */

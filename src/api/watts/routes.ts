@@ -147,6 +147,7 @@ async function answerOpenly(
         issuer_id: session?.token.providerId ?? '',
         user_documentation: false,
         code_documentation: false,
+        ...session?.relying?.info,
       })
       return true
     }

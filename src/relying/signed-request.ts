@@ -1,0 +1,172 @@
+/** The signed request by which a relying service sends a user: a JWT of WaTTS's type, verified. */
+import { createHash } from 'node:crypto'
+import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose'
+import type { RelyingServiceSettings } from '../config/relying-schema.ts'
+import { audiencesOf } from '../tokens/claim-checks.ts'
+import { badClaim, fromJose, malformed, noRequest, refusal, wrongAlgorithm } from './refusals.ts'
+import type { SiteKeys } from './site-keys.ts'
+import { urlUnder } from './site-urls.ts'
+
+const ALGORITHM = 'RS256'
+const TYPE = 'watts-rsp'
+/** Of the JWT; Node takes 16 KiB for all headers and the address together. */
+const MAX_REQUEST_LENGTH = 8 * 1024
+const MAX_SUB_LENGTH = 1024
+/** At most this many keys are tried for a request that names none. */
+const MAX_KEYS_TRIED = 8
+
+/** A relying service of the configuration, with its keys. */
+export interface RelyingSite {
+  readonly id: string
+  readonly settings: RelyingServiceSettings
+  readonly keys: SiteKeys
+}
+
+/** What a site asks, signature and claims checked. */
+export interface SignedRequest {
+  readonly site: RelyingSite
+  /** The user, as the site calls them. */
+  readonly sub: string
+  readonly serviceId: string
+  readonly parameters: Readonly<Record<string, unknown>>
+  /** Id of the provider where the user is to log in first. */
+  readonly provider: string | undefined
+  readonly successUrl: string | undefined
+  readonly failedUrl: string | undefined
+  /** By which it is known again; the same for every way to write the same request. */
+  readonly digest: string
+  /** From when on it would be refused for its age. */
+  readonly endsAt: Date
+}
+
+/**
+ * Verifies a signed request.
+ *
+ * @param around.audience public URL of this service
+ * @throws {TtsError} `access_denied`, `invalid_request`, with a `RelyingCheck`; `provider_unavailable` when the keys cannot be had
+ */
+export async function verifySignedRequest(
+  text: string,
+  sites: ReadonlyMap<string, RelyingSite>,
+  around: { readonly now: Date; readonly audience: string },
+): Promise<SignedRequest> {
+  const site = siteOf(text, sites)
+  const claims = await verifiedClaims(text, site, around.now)
+  checkAudience(claims, site.settings, around.audience)
+  const { sub, exp, iat, watts_service: serviceId, watts_params: parameters = {} } = claims
+  if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUB_LENGTH) throw badClaim('sub')
+  if (typeof exp !== 'number' || typeof iat !== 'number') throw badClaim('exp')
+  if (typeof serviceId !== 'string') throw badClaim('watts_service')
+  if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters))
+    throw badClaim('watts_params')
+  const { maximum_token_age_seconds: age, clock_leeway_seconds: leeway } = site.settings
+  return {
+    site,
+    sub,
+    serviceId,
+    parameters: parameters as Record<string, unknown>,
+    provider: textClaim(claims, 'watts_provider'),
+    successUrl: returnUrl(claims, 'success_url', site),
+    failedUrl: returnUrl(claims, 'failed_url', site),
+    digest: digestOf(text),
+    endsAt: new Date((Math.min(exp, iat + age) + leeway + 1) * 1000),
+  }
+}
+
+/** The site that claims to have signed it: good for finding its keys and for nothing else. */
+function siteOf(text: string, sites: ReadonlyMap<string, RelyingSite>): RelyingSite {
+  if (text.length > MAX_REQUEST_LENGTH)
+    throw malformed('size', `the signed request is over ${MAX_REQUEST_LENGTH} characters long`)
+  const { alg, typ, iss } = unverified(text)
+  if (alg !== ALGORITHM) throw wrongAlgorithm()
+  if (typ !== TYPE)
+    throw refusal('type', `the signed request is of another type (header typ, wanted ${TYPE})`)
+  const site = typeof iss === 'string' ? sites.get(iss) : undefined
+  if (site !== undefined) return site
+  throw refusal('issuer', 'no site of this name may send its users here (claim iss)', {
+    remedy: 'relying_services: `iss` is the id of one of them',
+  })
+}
+
+function unverified(text: string): { alg?: unknown; typ?: unknown; iss?: unknown } {
+  try {
+    const { alg, typ } = decodeProtectedHeader(text)
+    return { alg, typ, iss: decodeJwt(text).iss }
+  } catch {
+    throw noRequest()
+  }
+}
+
+async function verifiedClaims(text: string, site: RelyingSite, now: Date): Promise<JWTPayload> {
+  const { maximum_token_age_seconds: maxTokenAge, clock_leeway_seconds: leeway } = site.settings
+  const options = {
+    algorithms: [ALGORITHM],
+    issuer: site.id,
+    requiredClaims: ['sub', 'exp', 'iat', 'watts_service'],
+    maxTokenAge,
+    clockTolerance: leeway,
+    currentDate: now,
+  }
+  try {
+    return (await jwtVerify(text, site.keys.getKey, options)).payload
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw fromJose(error)
+    // A request without `kid` may fit several keys; each is tried.
+    let tried = 0
+    for await (const key of error) {
+      tried += 1
+      if (tried > MAX_KEYS_TRIED) break
+      try {
+        return (await jwtVerify(text, key, options)).payload
+      } catch (failure) {
+        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw fromJose(failure)
+      }
+    }
+    throw fromJose(new errors.JWSSignatureVerificationFailed())
+  }
+}
+
+/** RFC 7519 section 4.1.3: what is meant for others is refused. WaTTS's sites name no audience. */
+function checkAudience(
+  claims: JWTPayload,
+  { audiences }: RelyingServiceSettings,
+  publicUrl: string,
+): void {
+  const named = audiencesOf(claims)
+  if (claims.aud === undefined && audiences.length === 0) return
+  const bare = publicUrl.replace(/\/$/, '')
+  const accepted = audiences.length === 0 ? [bare, `${bare}/`] : audiences
+  if (named.some((audience) => accepted.includes(audience))) return
+  throw refusal('audience', 'the signed request is meant for another service (claim aud)', {
+    remedy: 'relying_services.<id>.audiences',
+  })
+}
+
+function textClaim(claims: JWTPayload, name: string): string | undefined {
+  const value = claims[name]
+  if (value === undefined) return undefined
+  if (typeof value !== 'string') throw badClaim(name)
+  return value
+}
+
+function returnUrl(
+  claims: JWTPayload,
+  name: string,
+  { settings }: RelyingSite,
+): string | undefined {
+  const text = textClaim(claims, name)
+  if (text === undefined) return undefined
+  const url = urlUnder(text, settings.base_url)
+  if (url !== undefined) return url.href
+  throw refusal(
+    'return_url',
+    `the address to send you back to does not lie under that of the site (claim ${name})`,
+    { remedy: 'relying_services.<id>.base_url' },
+  )
+}
+
+/** Of header and payload, which the signature covers letter by letter; base64url of a signature can be written in several ways. */
+function digestOf(text: string): string {
+  const signed = text.slice(0, text.lastIndexOf('.'))
+  return createHash('sha256').update(`tts relying request v1\0${signed}`).digest('hex')
+}

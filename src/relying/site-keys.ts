@@ -1,0 +1,97 @@
+/** The public keys of a relying service: fetched by https or read from a file, within bounds, and looked at again in time. */
+import { open } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { errors, type JWTVerifyGetKey } from 'jose'
+import type { RelyingServiceSettings } from '../config/relying-schema.ts'
+import { TtsError } from '../errors.ts'
+import { createKeySet } from '../tokens/key-set.ts'
+import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
+import { providerFault } from '../tokens/refusals.ts'
+
+export interface SiteKeys {
+  /** Finds the key of a request for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check `keys`. */
+  readonly getKey: JWTVerifyGetKey
+  close(): void
+}
+
+const MAX_KEYS_BYTES = 256 * 1024
+/** As WaTTS did. */
+const REREAD_SECONDS = 900
+/** While the site does not answer, keys are used up to this age. */
+const MAXIMUM_AGE_SECONDS = 14_400
+/** Requests that name an unknown key make it look again, no more often than this. */
+const COOLDOWN_SECONDS = 30
+
+/** @param site.id of the relying service, for errors */
+export function createSiteKeys(site: {
+  readonly id: string
+  readonly settings: Pick<RelyingServiceSettings, 'keys_location' | 'timeout_seconds'>
+  readonly now: () => Date
+  readonly fetch: Fetch
+}): SiteKeys {
+  const { id, settings, now } = site
+  const location = settings.keys_location
+  const limited = createLimitedFetch(site.fetch, {
+    timeoutMs: settings.timeout_seconds * 1000,
+    maxBodyBytes: MAX_KEYS_BYTES,
+  })
+  const keys = createKeySet({
+    providerId: id,
+    settings: {
+      jwks_refresh_seconds: REREAD_SECONDS,
+      jwks_maximum_age_seconds: MAXIMUM_AGE_SECONDS,
+      jwks_cooldown_seconds: COOLDOWN_SECONDS,
+    },
+    fetch: location.startsWith('file:') ? readKeys : limited.fetch,
+    now,
+    uri: () => location,
+  })
+  const isOld = (): boolean => {
+    const fetchedAt = keys.fetchedAt()?.getTime() ?? -Infinity
+    return now().getTime() - fetchedAt > REREAD_SECONDS * 1000
+  }
+  return {
+    getKey: async (header, token) => {
+      try {
+        // A key that the site took back must not sign once more only because nobody came for hours.
+        if (keys.usable() && isOld()) await keys.refresh().catch(() => undefined)
+        return await keys.getKey(header, token)
+      } catch (error) {
+        throw error instanceof errors.JOSEError ? error : unavailable(id, error)
+      }
+    },
+    close: () => limited.close(),
+  }
+}
+
+/** A file, as if it were fetched. */
+async function readKeys(url: string): Promise<Response> {
+  const file = await open(fileURLToPath(url), 'r').catch((error: unknown) => {
+    throw providerFault(`the file with its keys cannot be opened (${codeOf(error)})`)
+  })
+  try {
+    const { size } = await file.stat()
+    if (size > MAX_KEYS_BYTES) throw providerFault('the file with its keys is too large')
+    return new Response(await file.readFile())
+  } finally {
+    await file.close()
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+}
+
+function unavailable(id: string, error: unknown): TtsError {
+  const why = error instanceof TtsError && error.cause instanceof Error ? error.cause.message : ''
+  return new TtsError(
+    'provider_unavailable',
+    'the keys of the site that sent you cannot be had at the moment: try again in a while',
+    {
+      check: 'keys',
+      retryAfterSeconds: 5,
+      remedy: `relying_services.${id}.keys_location: ${why}`,
+      cause: error,
+    },
+  )
+}

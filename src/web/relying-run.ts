@@ -1,0 +1,156 @@
+/** The one request of a user whom a relying service sent, made by the one door that there is. */
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import { withinSignal } from '../api/deadline.ts'
+import { contextOf } from '../api/request.ts'
+import { identifyCaller } from '../domain/callers.ts'
+import { type IssuedCredential, issueOrAskLogin, issueToClient } from '../domain/issue.ts'
+import { recordRefusal } from '../domain/issue-audit.ts'
+import { issueError } from '../domain/issue-errors.ts'
+import type { Origin } from '../domain/records.ts'
+import type { RelyingRequest } from '../domain/session-records.ts'
+import type { TtsError } from '../errors.ts'
+import { refusal } from '../relying/refusals.ts'
+import type { VerifiedToken } from '../tokens/verified-token.ts'
+import { missingLogin, type RelyingSession, tokensOf } from './relying-sessions.ts'
+import type { Visit, Web } from './view.ts'
+
+/** The door goes on record with what came through it. */
+export function relyingOrigin({ response }: Pick<Visit, 'response'>): Origin {
+  return { ...contextOf(response).origin, interface: 'rsp' }
+}
+
+/** Makes the request of a site whose users need no login, and have no session. */
+export async function runAtOnce(
+  visit: Visit,
+  asked: RelyingRequest,
+  relyingUser: VerifiedToken,
+): Promise<IssuedCredential> {
+  const { web, response } = visit
+  const { log, signal } = contextOf(response)
+  const { serviceId, parameters } = asked
+  const origin = relyingOrigin(visit)
+  const request = { relyingUser, serviceId, parameters, origin, signal, log }
+  const answer = await withinSignal(issueToClient(web.issuing, request), signal)
+  web.metrics.credentialIssued(serviceId)
+  return answer
+}
+
+/** What came of a visit's request: a credential, or the provider where its plugin wants one login more. */
+export type VisitAnswer =
+  IssuedCredential | { readonly kind: 'login'; readonly provider: string; readonly message: string }
+
+/**
+ * Makes the request of a visit.
+ *
+ * @throws {TtsError} as `issueOrAskLogin`; `conflict`, check `replay`; `access_denied`, check `login`. All are on record
+ */
+export async function runVisit(visit: Visit, session: RelyingSession): Promise<VisitAnswer> {
+  const { web, response } = visit
+  const { asked } = session
+  const atDoor = async (error: unknown): Promise<never> => {
+    throw await recordAtDoor(visit, error, { serviceId: asked.serviceId, user: session.token })
+  }
+  await claimRun(web, session).catch(atDoor)
+  if (!performsLogin(web, asked)) return runAtOnce(visit, asked, session.token)
+  const { log, signal } = contextOf(response)
+  const request = {
+    relyingUser: session.token,
+    additionalTokens: tokensOf(session.stored),
+    serviceId: asked.serviceId,
+    parameters: asked.parameters,
+    origin: relyingOrigin(visit),
+    signal,
+    log,
+  }
+  const answer = await withinSignal(issueOrAskLogin(web.issuing, request), signal)
+  if (answer.kind === 'login') await wantLogin(web, session, answer.provider).catch(atDoor)
+  else web.metrics.credentialIssued(asked.serviceId)
+  return answer
+}
+
+/** @throws {TtsError} `access_denied`, check `login`, where nobody can log in, or when that login was made already */
+export async function wantLogin(
+  web: Web,
+  { stored, ...session }: RelyingSession,
+  provider: string,
+): Promise<void> {
+  const { content } = stored
+  const isThere = content.additionalLogins.some(({ providerId }) => providerId === provider)
+  const isPossible = web.client.providers.some(({ id }) => id === provider)
+  if (isThere || !isPossible || !performsLogin(web, session.asked)) {
+    throw refusal('login', 'the service wants a login that cannot be made here', {
+      remedy: `providers.${isPossible ? provider : '<id>'}.client_id, relying_services.${session.asked.siteId}.perform_login`,
+    })
+  }
+  const relying = { ...session.asked, loginAt: provider }
+  await web.relyingSessions.change({ stored, ...session }, { ...content, relying })
+}
+
+/**
+ * One request for one signed request, whoever makes it, page or API; one more after each login that the plugin wants.
+ *
+ * @throws {TtsError} `conflict`, check `replay`; `access_denied`, check `login`, while a login is missing
+ */
+async function claimRun(web: Web, session: RelyingSession): Promise<void> {
+  if (missingLogin(session) !== undefined)
+    throw refusal('login', 'the site wants you to log in first')
+  const { idDigest, endsAt, content } = session.stored
+  const digest = createHash('sha256')
+    .update(`tts relying run v1\0${idDigest}\0${content.additionalLogins.length}`)
+    .digest('hex')
+  if (await web.issuing.store.claimProof(digest, endsAt)) return
+  throw refusal(
+    'replay',
+    'what the site asked for was done already: go back to the site and begin again',
+    { code: 'conflict' },
+  )
+}
+
+/**
+ * The same for the WaTTS API, by which a page of the operator's own may make the request.
+ *
+ * @throws {TtsError} `access_denied`, check `authorisation`, for anything but what the site asked for
+ */
+export async function claimByApi(
+  web: Web,
+  session: RelyingSession,
+  wish: { readonly serviceId: string; readonly params: Readonly<Record<string, unknown>> },
+): Promise<void> {
+  const { asked } = session
+  const isSame =
+    wish.serviceId === asked.serviceId && isDeepStrictEqual(wish.params, asked.parameters)
+  if (!isSame || !showsPage(web, asked)) {
+    throw refusal('authorisation', 'you are not allowed to use this service', {
+      remedy: 'the relying service asked for another service, or with other parameters',
+    })
+  }
+  await claimRun(web, session)
+}
+
+/** Whether the site's users log in here. */
+export function performsLogin({ relying }: Web, { siteId }: RelyingRequest): boolean {
+  return relying.sites.get(siteId)?.settings.perform_login ?? false
+}
+
+/** Whether the site's users see pages of ours. */
+export function showsPage({ relying }: Web, { siteId }: RelyingRequest): boolean {
+  return relying.sites.get(siteId)?.settings.show_ui ?? true
+}
+
+/** Puts on record what is refused before anything is asked of the door that issues. */
+export async function recordAtDoor(
+  visit: Visit,
+  error: unknown,
+  about: { readonly serviceId: string; readonly user: VerifiedToken | undefined },
+): Promise<TtsError> {
+  const { issuing } = visit.web
+  const { log, signal } = contextOf(visit.response)
+  const failure = issueError(error)
+  const { serviceId, user } = about
+  const caller =
+    user === undefined ? undefined : await identifyCaller(issuing, { relyingUser: user }, signal)
+  const request = { serviceId, origin: relyingOrigin(visit), log }
+  await recordRefusal(issuing, { request, caller, refusal: failure })
+  return failure
+}
