@@ -10,7 +10,7 @@ import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from './config/relying-schema.ts'
-import type { Environment, LoadedConfiguration } from './config/load.ts'
+import type { LoadedConfiguration } from './config/load.ts'
 import { type Activity, createActivity } from './domain/activity.ts'
 import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
@@ -31,7 +31,7 @@ import type { Log } from './log.ts'
 import { createRelyingServices, type RelyingServices } from './relying/relying-services.ts'
 import { createSigningRoom } from './signing/signing-room.ts'
 import { loadMasterKeys, parseMasterKeys } from './store/master-keys.ts'
-import { openStore, type OpenStoreOptions } from './store/store.ts'
+import { openStore } from './store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from './tokens/verify-token.ts'
 
 /** A signing thread signs faster than an event loop can ask, but for the largest RSA keys. */
@@ -41,8 +41,6 @@ const MAX_SIGNING_THREADS = 4
 export interface Surroundings {
   readonly log: Log
   readonly now: () => Date
-  /** Of which the names that a process of ours may need are handed down to it. */
-  readonly environment?: Environment | undefined
 }
 
 /** The parts that both the service and the operator's commands work with. */
@@ -50,8 +48,6 @@ export interface Core extends Surroundings {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
-  /** How the records were opened. */
-  readonly opened: Pick<OpenStoreOptions, 'settings' | 'masterKeys'>
   readonly crls: CrlKeeper
   /** Name under which all users stand. */
   readonly endEntityBase: DistinguishedName
@@ -109,7 +105,6 @@ export async function openCore(
     loaded,
     authority,
     store,
-    opened: { settings, masterKeys },
     crls,
     endEntityBase: endEntityBaseOf(loaded, authority),
     crlUrl: crlUrlOf(loaded),
@@ -216,10 +211,7 @@ export async function assembleService(
     possession: possessionVerifierOf(core),
   }
   const { configuration } = core.loaded
-  const delegations = assembleDelegations({
-    ...{ configuration, verifier, issuing, now, log },
-    custodian: { ...core.opened, environment: core.environment ?? {} },
-  })
+  const delegations = assembleDelegations({ configuration, verifier, issuing, now, log })
   const relying = createRelyingServices(configuration.relying_services, { store, now })
   describe(core, issuing)
   // In reverse order of construction.
