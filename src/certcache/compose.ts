@@ -1,13 +1,16 @@
 /** The one place where the parts of certcache's engine are made and put together. */
 import { join } from 'node:path'
 import type { Environment } from '../config/settings-tree.ts'
+import type { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { custodianInside, custodianOutside } from './custodian/custodian-process.ts'
-import { Engine, type KeeperSettings } from './renewal/keeper.ts'
+import type { KeeperSettings } from './renewal/engine-parts.ts'
+import { Engine } from './renewal/keeper.ts'
 import type { LoadedCertcacheSettings } from './settings/load-settings.ts'
 import { openState } from './state/open-state.ts'
 import type { Clock, ProxyKeeper } from './proxy-keeper.ts'
 import { removeLeftovers } from './outputs/proxy-output.ts'
+import { unwritable, whyNoRoom } from './outputs/room.ts'
 import type { RenewalPolicy } from './renewal/renewal.ts'
 import { createServiceClient } from './sources/service-client.ts'
 import type { RenewalSettings } from './settings/settings.ts'
@@ -27,6 +30,8 @@ export interface KeeperParts {
   readonly uid: number
   /** True for `serve`: proxies are renewed by themselves. False: only when `renewIfDue` is called. */
   readonly background: boolean
+  /** For `status`: what is kept is looked at, and nothing is written. Default false. */
+  readonly readOnly?: boolean
   /**
    * Who talks to the identity provider: a process of its own, which outlives a kill of ours, or (tests from TypeScript) this one.
    * Default `process`.
@@ -51,9 +56,9 @@ export async function openKeeper(
   settings: LoadedCertcacheSettings,
   parts: KeeperParts,
 ): Promise<RunningKeeper> {
-  const { log, clock, random, environment, uid, background, pollMs = POLL_MS } = parts
-  const store = await openState(settings.state, uid)
-  await removeAllLeftovers(settings, clock.now())
+  const { log, clock, random, environment, uid, background, readOnly = false } = parts
+  const store = await openState(settings.state, uid, !readOnly)
+  if (!readOnly) await removeAllLeftovers(settings, clock.now())
   const runCustodian =
     parts.custodian === 'inside'
       ? custodianInside(() => clock.now())
@@ -82,12 +87,18 @@ export async function openKeeper(
     random,
     environment,
     background,
-    pollMs,
+    readOnly,
+    pollMs: parts.pollMs ?? POLL_MS,
     store,
     settings: make(settings),
   })
   try {
     await engine.start()
+    if (readOnly)
+      await engine.inspect({
+        outputOf: (name) => join(settings.state.directory, name),
+        stateError: await stateProblem(settings.state),
+      })
   } catch (error) {
     await engine.close()
     throw error
@@ -98,6 +109,17 @@ export async function openKeeper(
 }
 
 const POLL_MS = 3000
+/** Room for the records of the state: a few proxies. */
+const STATE_BYTES = 64 * 1024
+
+/** Why nothing can be written into the state now; a database says so when it is asked. */
+async function stateProblem({
+  url,
+  directory,
+}: LoadedCertcacheSettings['state']): Promise<TtsError | undefined> {
+  const code = url === undefined ? await whyNoRoom(directory, STATE_BYTES) : undefined
+  return code === undefined ? undefined : unwritable(directory, { code })
+}
 
 /** Half-written files of certcaches that were killed: private, but keys all the same. */
 async function removeAllLeftovers(

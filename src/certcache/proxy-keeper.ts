@@ -59,14 +59,16 @@ export interface ProxyKeeper {
    */
   obtain(name: string | undefined, signal: AbortSignal): Promise<HeldProxy>
   /**
-   * Renews when the proxy is due, or valid for less than `validForSeconds` where that is given.
+   * Renews when the proxy is due, or valid for less than `validForSeconds` where that is given. When another certcache
+   * holds the lock it is asked to.
    *
+   * @returns `elsewhere` when another certcache keeps this proxy fresh
    * @throws {TtsError} what the renewal failed with
    */
   renewIfDue(
     wanted: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
     signal: AbortSignal,
-  ): Promise<{ readonly renewed: boolean; readonly proxy: HeldProxy }>
+  ): Promise<{ readonly renewed: boolean; readonly proxy: HeldProxy; readonly elsewhere?: boolean }>
   status(): { readonly proxies: readonly RenewalStatus[]; readonly source: SourceStatus }
   /** Ends the loop; a write that was begun is finished. */
   close(): Promise<void>

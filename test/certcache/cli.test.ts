@@ -205,6 +205,19 @@ describe('refresh', () => {
     ])
   })
 
+  test.for([
+    { renewed: false, says: 'nothing to do, another certcache of this state keeps it fresh' },
+    { renewed: true, says: 'renewed by another certcache of this state' },
+  ])('beside one that holds the lock: $says', async ({ renewed, says }) => {
+    const keeper = warmKeeper()
+    keeper.renewIfDue = async () => ({ renewed, proxy, elsewhere: true })
+    const run = await runToItsEnd(['refresh', '--valid', '12h'], { keeper, now })
+    expect(run).toMatchObject({
+      code: 0,
+      out: `gwms_proxy: ${says}, valid for 3 days 23 hours\n`,
+    })
+  })
+
   test('--quiet is quiet when all is well', async () => {
     const run = await runToItsEnd(['refresh', '-q'], { keeper: warmKeeper() })
     expect(run).toEqual({ code: 0, out: '', notes: '' })
@@ -409,6 +422,7 @@ told by      : certcache at ${url}, running for 0 seconds
 
   test('with none running, from the state directory', async () => {
     mkdirSync(path('state'), { recursive: true })
+    writeFileSync(path('state/default.proxies.sealed'), '')
     const environment = { CERTCACHE_LISTEN__PORT: '9', CERTCACHE_STATE__DIRECTORY: path('state') }
     const now = at(proxy.obtainedAt, 60)
     const run = startCertcache(['status'], { keeper: warmKeeper(), environment, now })
@@ -416,7 +430,7 @@ told by      : certcache at ${url}, running for 0 seconds
     expect(run.out()).toContain(
       `told by      : the state in ${path('state')}; a certcache at http://127.0.0.1:9 does not answer\n`,
     )
-    expect(run.opened[0]?.parts.background).toBe(false)
+    expect(run.opened[0]?.parts).toMatchObject({ background: false, readOnly: true })
     // A directory that is named is read, whoever answers.
     const named = await runToItsEnd(['status', '--state', path('state')], {
       keeper: warmKeeper(),
@@ -425,12 +439,13 @@ told by      : certcache at ${url}, running for 0 seconds
     expect(named.out).toContain(`told by      : the state in ${path('state')}\n`)
   })
 
-  test('nothing there at all: 3', async () => {
-    const environment = { CERTCACHE_LISTEN__PORT: '9', CERTCACHE_STATE__DIRECTORY: path('none') }
+  test.for(['none', 'empty'])('nothing there at all: 3 (%s)', async (name) => {
+    mkdirSync(path('empty'), { recursive: true })
+    const environment = { CERTCACHE_LISTEN__PORT: '9', CERTCACHE_STATE__DIRECTORY: path(name) }
     const run = await runToItsEnd(['status'], { environment })
     expect(run.code).toBe(3)
     expect(run.out).toBe(
-      `UNKNOWN: no certcache runs here, and there is no state in ${path('none')}\n`,
+      `UNKNOWN: no certcache runs here, and there is no state in ${path(name)}\n`,
     )
   })
 

@@ -246,6 +246,7 @@ describe('a secret that root hands to a group', () => {
     { name: 'of root, for the group to change', uid: root, mode: 0o100660, fits: false },
     { name: 'of root, to be run by the group', uid: root, mode: 0o100450, fits: false },
     { name: 'of root, for everybody', uid: root, mode: 0o100444, fits: false },
+    { name: 'of root, to be run by everybody', uid: root, mode: 0o100441, fits: false },
     { name: 'of root, for everybody but the group', uid: root, mode: 0o100404, fits: false },
     { name: 'of root, for everybody to change', uid: root, mode: 0o100602, fits: false },
     { name: 'of a user, for everybody', uid: user, mode: 0o100644, fits: false },

@@ -84,9 +84,9 @@ async function renewAll(
   for (const name of names) {
     try {
       const wanted = { name, validForSeconds: options.valid }
-      const { renewed, proxy } = await keeper.renewIfDue(wanted, signal)
+      const { renewed, proxy, elsewhere = false } = await keeper.renewIfDue(wanted, signal)
       const left = inWords(secondsUntil(proxy.notAfter, surroundings.clock.now()))
-      const done = renewed ? 'renewed' : 'nothing to do'
+      const done = doneWords(renewed, elsewhere)
       if (!options.quiet) surroundings.out(`${name}: ${done}, valid for ${left}\n`)
     } catch (error) {
       failures.push(error)
@@ -101,6 +101,14 @@ async function renewAll(
     }
   }
   if (failures.length > 0) throw failures[0]
+}
+
+function doneWords(renewed: boolean, elsewhere: boolean): string {
+  if (elsewhere)
+    return renewed
+      ? 'renewed by another certcache of this state'
+      : 'nothing to do, another certcache of this state keeps it fresh'
+  return renewed ? 'renewed' : 'nothing to do'
 }
 
 /** A line of the log, as text. */

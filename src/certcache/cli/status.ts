@@ -1,5 +1,5 @@
 /** `certcache status`: how it is doing, for people, for scripts, for Nagios. */
-import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { Command } from 'commander'
 import { TtsError, type TtsErrorCode } from '../../errors.ts'
 import { createLog, redactText } from '../../log.ts'
@@ -124,7 +124,7 @@ async function readReport({
   version,
 }: Parameters<typeof askOrRead>[0]): Promise<StatusReport> {
   const { state, renewal } = settings
-  if (state.url === undefined && !existsSync(state.directory))
+  if (state.url === undefined && !(await holdsState(state.directory)))
     throw new TtsError(
       'not_found',
       `no certcache runs here, and there is no state in ${state.directory}`,
@@ -134,7 +134,7 @@ async function readReport({
     )
   const { clock, random, environment, uid } = surroundings
   const log = createLog({ level: 'silent', name: 'certcache' })
-  const parts = { log, clock, random, environment, uid, background: false }
+  const parts = { log, clock, random, environment, uid, background: false, readOnly: true }
   const keeper = await surroundings.openKeeper(settings, parts)
   try {
     return reportStatus({
@@ -147,6 +147,14 @@ async function readReport({
   } finally {
     await keeper.close()
   }
+}
+
+/** A directory that cannot be read is told of when it is opened. */
+async function holdsState(directory: string): Promise<boolean> {
+  return readdir(directory).then(
+    (names) => names.some((name) => name.endsWith('.sealed')),
+    (error: unknown) => (error as NodeJS.ErrnoException).code !== 'ENOENT',
+  )
 }
 
 /** One screen. What is wrong stands first, then what to do, then the facts. */

@@ -3,14 +3,16 @@ import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { runHook } from './hooks.ts'
-import { writeOutput } from './proxy-output.ts'
+import { inspectOutput, writeOutput } from './proxy-output.ts'
 import type { HeldProxy, RenewalStatus } from '../proxy-keeper.ts'
-import type { ProxySettings } from '../settings/proxy-settings.ts'
+import type { OutputSettings, ProxySettings } from '../settings/proxy-settings.ts'
 
 export interface ProxyFilesParts {
   readonly now: () => Date
   readonly log: Log
   readonly environment: Environment
+  /** Nothing is written and no hook is run. Default false. */
+  readonly readOnly?: boolean
 }
 
 export type LastError = NonNullable<RenewalStatus['lastError']>
@@ -41,6 +43,7 @@ export class ProxyFiles {
    * @param isNew false for a proxy of an earlier run: its hook runs only if its files were not written then
    */
   publish(proxy: HeldProxy, isNew: boolean): void {
+    if (this.#parts.readOnly === true) return
     this.#work = this.#work.then(async () => {
       const written = await this.#write(proxy).catch(() => {
         const fields = { event: 'output.failed', proxy: proxy.name, remedy: this.#error?.remedy }
@@ -60,6 +63,15 @@ export class ProxyFiles {
   async ensure(proxy: HeldProxy): Promise<void> {
     await this.#work
     await this.#write(proxy)
+  }
+
+  /** Looks whether these files have this proxy and could be written again; what `error` then tells. */
+  async inspect(proxy: HeldProxy, outputs: readonly OutputSettings[]): Promise<void> {
+    this.#error = undefined
+    for (const output of outputs) {
+      const found = await inspectOutput(output, proxy)
+      if (found !== undefined) this.#error ??= lastErrorOf(found, this.#parts.now())
+    }
   }
 
   /** Tries again what failed a while ago. */

@@ -12,6 +12,7 @@ import { writePrivateFile } from '../../files/private-file.ts'
 import { groupId, userId } from './accounts.ts'
 import type { HeldProxy } from '../proxy-keeper.ts'
 import type { OutputSettings } from '../settings/proxy-settings.ts'
+import { codeOf, remedies, unwritable, whyNoRoom } from './room.ts'
 
 /** Files are compared with what is to be written up to this length. */
 const MAX_COMPARED_BYTES = 512 * 1024
@@ -25,7 +26,8 @@ const LEFTOVER_AGE_MS = 3_600_000
  */
 export async function writeOutput(output: OutputSettings, proxy: HeldProxy): Promise<boolean> {
   const owner = await ownerOf(output)
-  const files = await filesOf(output, proxy)
+  const files = filesOf(output, proxy)
+  if (output.format === 'split') await makeDirectory(output.path)
   let written = false
   for (const { path, content } of files) {
     const target = await targetOf(path, output)
@@ -37,6 +39,38 @@ export async function writeOutput(output: OutputSettings, proxy: HeldProxy): Pro
   }
   return written
 }
+
+/**
+ * Whether the files are as `writeOutput` leaves them, and could be written again; writes nothing.
+ *
+ * @returns why not; undefined when all is well
+ */
+export async function inspectOutput(
+  output: OutputSettings,
+  proxy: HeldProxy,
+): Promise<TtsError | undefined> {
+  try {
+    const owner = await ownerOf(output)
+    for (const { path, content } of filesOf(output, proxy)) {
+      const target = await targetOf(path, output)
+      const mode = Number.parseInt(output.mode, 8)
+      const found = await checkTarget(target, owner)
+      const code = await whyNoRoom(dirname(target), content.length)
+      if (code !== undefined) return unwritable(target, { code })
+      if (!found || !(await isAsWanted(target, { content, mode, owner }))) return outdated(target)
+    }
+    return undefined
+  } catch (error) {
+    if (error instanceof TtsError) return error
+    throw error
+  }
+}
+
+const outdated = (path: string): TtsError =>
+  new TtsError('configuration', `${path} is not the newest proxy, or has another mode or owner`, {
+    check: 'output',
+    remedy: '`certcache refresh` and `certcache serve` write it again',
+  })
 
 interface Owner {
   readonly uid: number
@@ -52,23 +86,23 @@ interface OutputFile {
  * With `split` the key goes first: for a moment the old certificate stands beside the new key, which every reader notices,
  * because the two do not fit.
  */
-async function filesOf(
-  { path, format }: OutputSettings,
-  proxy: HeldProxy,
-): Promise<readonly OutputFile[]> {
+function filesOf({ path, format }: OutputSettings, proxy: HeldProxy): readonly OutputFile[] {
   if (format === 'pem') return [{ path, content: proxy.pem }]
   const { certificates, privateKey } = parseProxyFile(proxy.pem.toString('latin1'))
   const [first, ...chain] = certificates.map(({ der }) => der)
   if (first === undefined || privateKey === undefined)
     throw new TtsError('internal', 'the proxy in hand is not whole')
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw unwritable(path, error)
-  })
   const key = toPem('PRIVATE KEY', privateKey.export({ type: 'pkcs8', format: 'der' }))
   return [
     { path: join(path, 'userkey.pem'), content: key },
     { path: join(path, 'usercert.pem'), content: formatProxyFile(first, undefined, chain) },
   ]
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw unwritable(path, error)
+  })
 }
 
 async function ownerOf({ owner, group }: OutputSettings): Promise<Owner | undefined> {
@@ -164,18 +198,6 @@ function foreign(path: string, what: string, remedy: string): TtsError {
   })
 }
 
-/** What codes of the file system mean to an operator. */
-const remedies: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: make room; the old file is whole',
-  EDQUOT: 'the quota is used up: make room; the old file is whole',
-  EFBIG: 'the limit of file sizes (ulimit -f) is too low',
-  EROFS: 'the file system is read-only: name a path on another one',
-  EACCES: 'this user may not write there: name another path, or change the directory',
-  EPERM: 'this user may not do that: giving files to others needs root',
-  ENOENT: 'the directory does not exist: make it',
-  ENOTDIR: 'a part of the path is no directory',
-}
-
 function explain(error: unknown): never {
   if (!(error instanceof TtsError) || error.remedy !== undefined) throw error
   const remedy = remedies[codeOf(error.cause)]
@@ -184,20 +206,4 @@ function explain(error: unknown): never {
     ...(remedy === undefined ? {} : { remedy }),
     cause: error.cause,
   })
-}
-
-function unwritable(path: string, cause: unknown): TtsError {
-  const code = codeOf(cause)
-  const remedy = remedies[code]
-  return new TtsError('configuration', `${path} cannot be written (${code})`, {
-    check: 'output',
-    ...(remedy === undefined ? {} : { remedy }),
-    cause,
-  })
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : 'unknown error'
 }

@@ -4,33 +4,18 @@
  */
 import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
+import type { EngineParts, KeeperSettings } from './engine-parts.ts'
 import { createLeadership, type Leadership } from './leadership.ts'
+import { notNow, stopping, tooLong } from './refusals.ts'
+import { createOutcomes } from './outcomes.ts'
+import { askOther } from './other-renewer.ts'
 import { createProxiesWatch, takeFromFile, takeFromState, writeProxies } from './kept-proxies.ts'
-import { KeptProxy, type KeptProxyParts } from './kept-proxy.ts'
+import { KeptProxy } from './kept-proxy.ts'
 import { createLogins } from './logins.ts'
-import type { Clock, HeldProxy, ProxyKeeper } from '../proxy-keeper.ts'
-import type { ProxySettings } from '../settings/proxy-settings.ts'
-import type { RenewalPolicy } from './renewal.ts'
-import type { Sources } from '../sources/sources.ts'
-import type { StateLock, StateStore } from '../state/state-store.ts'
-import { settledOrAborted } from './waiting.ts'
-
-/** What the settings decide; replaced as a whole when they change. */
-export interface KeeperSettings {
-  readonly proxies: Readonly<Record<string, ProxySettings>>
-  readonly policy: RenewalPolicy
-  readonly sources: Sources
-}
-
-export interface EngineParts extends Pick<KeptProxyParts, 'random' | 'log' | 'environment'> {
-  readonly clock: Clock
-  readonly store: StateStore
-  readonly pollMs: number
-  /** False: nothing happens but when it is asked for. */
-  readonly background: boolean
-  /** Made with the lock, by which sources write what they hold. */
-  readonly settings: (lock: () => StateLock | undefined) => KeeperSettings
-}
+import type { HeldProxy, ProxyKeeper } from '../proxy-keeper.ts'
+import type { StateLock } from '../state/state-store.ts'
+import { deferred, settledOrAborted } from './waiting.ts'
+import { createWishes } from './wishes.ts'
 
 const LONGEST_SLEEP_MS = 60_000
 const SHORTEST_SLEEP_MS = 20
@@ -43,6 +28,10 @@ export class Engine implements ProxyKeeper {
   readonly #closing = new AbortController()
   readonly #readProxies: ReturnType<typeof createProxiesWatch>
   readonly #takeLogin: ReturnType<typeof createLogins>
+  readonly #outcomes: ReturnType<typeof createOutcomes>
+  readonly #wishes: ReturnType<typeof createWishes>
+  /** Id of the newest wish that was seen to. */
+  #answered: string | undefined
   #settings: KeeperSettings
   #proxies: ReadonlyMap<string, KeptProxy> = new Map()
   #stateError: TtsError | undefined
@@ -62,6 +51,8 @@ export class Engine implements ProxyKeeper {
     this.#leadership = createLeadership(parts.store, parts.log)
     this.#readProxies = createProxiesWatch(parts.store, parts.log)
     this.#takeLogin = createLogins(parts.store, parts.log)
+    this.#outcomes = createOutcomes(parts.store, parts.log)
+    this.#wishes = createWishes(parts.store, parts.log)
     this.#settings = parts.settings(() => this.#leadership.lock)
     this.#proxies = this.#makeProxies()
   }
@@ -79,6 +70,22 @@ export class Engine implements ProxyKeeper {
     })
     for (const proxy of this.#proxies.values()) await takeFromFile(proxy, this.#now())
     if (this.#parts.background) this.#loop = this.#run()
+  }
+
+  /**
+   * Looks at what an earlier certcache left, for the status.
+   *
+   * @param places `outputOf`: where a proxy goes when the settings name no file; `stateError`: why the state is not writable
+   * @throws {TtsError} what the store throws
+   */
+  async inspect(places: {
+    readonly outputOf: (name: string) => string
+    readonly stateError: TtsError | undefined
+  }): Promise<void> {
+    if (places.stateError) this.#stateError = places.stateError
+    const outcomes = await this.#outcomes.read()
+    for (const proxy of this.#proxies.values())
+      await proxy.inspect(outcomes?.proxies[proxy.name], places.outputOf(proxy.name))
   }
 
   current(name?: string): HeldProxy | undefined {
@@ -103,7 +110,7 @@ export class Engine implements ProxyKeeper {
         continue
       }
       const decision = proxy.decision(this.#settings.policy)
-      if (!decision.renew) throw this.#notNow(proxy, decision.at)
+      if (!decision.renew) throw notNow(proxy.failure, decision.at, this.#now())
       return settledOrAborted(proxy.renew(), signal)
     }
   }
@@ -111,24 +118,49 @@ export class Engine implements ProxyKeeper {
   async renewIfDue(
     wanted: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
     signal: AbortSignal,
-  ): Promise<{ readonly renewed: boolean; readonly proxy: HeldProxy }> {
-    const proxy = this.#find(wanted.name)
-    for (;;) {
+  ): ReturnType<ProxyKeeper['renewIfDue']> {
+    try {
+      return await this.#renewIfDue(wanted, signal)
+    } finally {
+      await this.#noteOutcomes()
+    }
+  }
+
+  async #renewIfDue(
+    { name, validForSeconds }: Parameters<ProxyKeeper['renewIfDue']>[0],
+    signal: AbortSignal,
+  ): ReturnType<ProxyKeeper['renewIfDue']> {
+    const proxy = this.#find(name)
+    const look = async (): Promise<boolean> => {
       await this.#look()
+      return this.#leadership.lock !== undefined
+    }
+    for (;;) {
+      const mayRenew = await look()
       const held = proxy.current()
-      if (held !== undefined && !this.#isDue(proxy, held, wanted.validForSeconds)) {
-        await proxy.persisted()
-        return { renewed: false, proxy: held }
+      if (held !== undefined && !proxy.isDue(this.#settings.policy, validForSeconds)) {
+        await this.#persisted(proxy)
+        return { renewed: false, proxy: held, elsewhere: !mayRenew }
       }
-      if (this.#leadership.lock !== undefined) {
+      if (mayRenew) {
         const renewed = await settledOrAborted(proxy.renew(), signal)
-        await proxy.persisted()
+        await this.#persisted(proxy)
         return { renewed: true, proxy: renewed }
       }
       if (this.#stateError !== undefined) throw this.#stateError
-      if (signal.aborted) throw elsewhere()
-      await this.#parts.clock.sleep(LOCK_RETRY_MS, signal)
+      const asking = { ...this.#parts, wishes: this.#wishes, outcomes: this.#outcomes, look }
+      const got = await askOther(asking, { proxy, validForSeconds }, signal)
+      if (got !== undefined) {
+        await this.#persisted(proxy)
+        return { renewed: true, proxy: got, elsewhere: true }
+      }
     }
+  }
+
+  /** @throws {TtsError} `configuration`: a file, or for one who ends now the state, cannot be written */
+  async #persisted(proxy: KeptProxy): Promise<void> {
+    await proxy.persisted()
+    if (!this.#parts.background && this.#unsaved && this.#stateError) throw this.#stateError
   }
 
   status(): ReturnType<ProxyKeeper['status']> {
@@ -172,6 +204,7 @@ export class Engine implements ProxyKeeper {
     await this.#loop
     await this.#looking?.catch(() => undefined)
     await Promise.all([...this.#proxies.values()].map(async (proxy) => proxy.settled()))
+    await this.#noteOutcomes()
     await this.#leadership.release().catch(() => undefined)
     await this.#parts.store.close()
     this.#nextLook.resolve()
@@ -222,8 +255,20 @@ export class Engine implements ProxyKeeper {
     }
     if (lock === undefined) return
     if (this.#unsaved) await this.#write(lock)
+    await this.#noteOutcomes()
+    if (this.#parts.background)
+      await this.#wishes.grant(lock, { proxies: this.#proxies, now: this.#now() }, (id) => {
+        this.#answered = id
+        this.#wake.abort()
+      })
     if (await this.#takeLogin(lock, sources)) this.#forgive()
     else if (await sources.isRevived()) this.#forgive()
+  }
+
+  async #noteOutcomes(): Promise<void> {
+    const { lock } = this.#leadership
+    if (lock !== undefined && this.#parts.readOnly !== true)
+      await this.#outcomes.note(lock, this.#proxies.values(), this.#answered)
   }
 
   #renewDue(): void {
@@ -250,24 +295,19 @@ export class Engine implements ProxyKeeper {
     return Math.max(wait, SHORTEST_SLEEP_MS)
   }
 
-  /** With a wish for how long it shall be good that alone counts, without it the policy. */
-  #isDue(proxy: KeptProxy, held: HeldProxy, validForSeconds: number | undefined): boolean {
-    if (validForSeconds === undefined) return proxy.isDue(this.#settings.policy)
-    return held.notAfter.getTime() - this.#now().getTime() < validForSeconds * 1000
-  }
-
   /** Something has changed since the failures: they count no more. */
   #forgive(): void {
     for (const proxy of this.#proxies.values()) proxy.forgive()
   }
 
   #makeProxies(): ReadonlyMap<string, KeptProxy> {
-    const { random, log, environment } = this.#parts
+    const { random, log, environment, readOnly = false } = this.#parts
     const { sources, proxies } = this.#settings
     const parts = {
       random,
       log,
       environment,
+      readOnly,
       sources,
       now: () => this.#now(),
       closing: this.#closing.signal,
@@ -298,16 +338,6 @@ export class Engine implements ProxyKeeper {
     this.#stateError = shown
   }
 
-  #notNow(proxy: KeptProxy, at: Date): TtsError {
-    const seconds = Math.max(1, Math.ceil((at.getTime() - this.#now().getTime()) / 1000))
-    const { code, message, check, remedy } = proxy.failure ?? tooLong()
-    return new TtsError(code, message, {
-      retryAfterSeconds: seconds,
-      ...(check === undefined ? {} : { check }),
-      ...(remedy === undefined ? {} : { remedy }),
-    })
-  }
-
   #find(name: string | undefined): KeptProxy {
     const proxy = name === undefined ? this.#proxies.values().next().value : this.#proxies.get(name)
     if (proxy === undefined) throw new TtsError('not_found', 'there is no proxy of this name')
@@ -318,22 +348,3 @@ export class Engine implements ProxyKeeper {
     return this.#parts.clock.now()
   }
 }
-
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = (): void => undefined
-  const promise = new Promise<void>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
-}
-
-const stopping = (): TtsError =>
-  new TtsError('shutting_down', 'this certcache is stopping', { retryAfterSeconds: 5 })
-const tooLong = (): TtsError =>
-  new TtsError('overloaded', 'the first proxy is still being obtained', { retryAfterSeconds: 5 })
-const elsewhere = (): TtsError =>
-  new TtsError('overloaded', 'another certcache renews with this state, and has not yet', {
-    check: 'lock_elsewhere',
-    retryAfterSeconds: 5,
-    remedy: '`certcache status` asks it why',
-  })

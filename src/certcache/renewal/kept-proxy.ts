@@ -9,6 +9,7 @@ import { checkNewProxy } from './check-proxy.ts'
 import { lastErrorOf, ProxyFiles, type LastError } from '../outputs/proxy-files.ts'
 import type { HeldProxy, RenewalStatus } from '../proxy-keeper.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
+import type { Outcome } from './outcomes.ts'
 import { type Decision, decide, type Failures, type RenewalPolicy } from './renewal.ts'
 import type { Sources } from '../sources/sources.ts'
 
@@ -23,6 +24,8 @@ export interface KeptProxyParts {
   readonly closing: AbortSignal
   /** Writes all proxies into the state; never rejects. */
   readonly save: () => Promise<void>
+  /** Only looked at: nothing is written. Default false. */
+  readonly readOnly?: boolean
 }
 
 export class KeptProxy {
@@ -88,8 +91,12 @@ export class KeptProxy {
     return decide(now, policy, { proxy, failures: this.#failures })
   }
 
-  /** Whether its time has come, failures apart. */
-  isDue(policy: RenewalPolicy): boolean {
+  /** Whether its time has come, failures apart. With a wish for how long it shall be good that alone counts. */
+  isDue(policy: RenewalPolicy, validForSeconds?: number): boolean {
+    if (validForSeconds !== undefined) {
+      const leftMs = (this.current()?.notAfter.getTime() ?? 0) - this.#parts.now().getTime()
+      return leftMs < validForSeconds * 1000
+    }
     const held = this.#outdated ? undefined : this.current()
     const proxy = held && { ...held, draw: this.#draw }
     return decide(this.#parts.now(), policy, { proxy, failures: undefined }).renew
@@ -139,6 +146,42 @@ export class KeptProxy {
   mendFiles(): void {
     const held = this.current()
     if (held !== undefined) this.#files.mend(held)
+  }
+
+  /** How the newest attempt went, for the state. */
+  outcome(): Outcome {
+    const error = this.#lastError ?? this.#files.error
+    const outputs = [...(this.settings.outputs ?? [])]
+    if (error === undefined) return { outputs }
+    const { at, code, message, remedy } = error
+    const of = this.#lastError === undefined ? 'files' : 'renewal'
+    const told = { at, code, message, of } as const
+    return { outputs, last_error: remedy === undefined ? told : { ...told, remedy } }
+  }
+
+  /**
+   * Looks at what an earlier certcache left: how its newest attempt went, and whether the files have the proxy in hand.
+   *
+   * @param defaultPath of the output where the settings name none
+   */
+  async inspect(known: Outcome | undefined, defaultPath: string): Promise<void> {
+    const error = known?.last_error
+    const held = this.current()
+    // The clock that told these times is the same one, of whoever wrote the record.
+    const isOld = error !== undefined && held !== undefined && error.at < held.obtainedAt
+    const told = isOld ? undefined : error
+    const kept = told && {
+      at: told.at,
+      code: told.code,
+      message: told.message,
+      remedy: told.remedy,
+    }
+    if (told?.of === 'renewal' || held === undefined) this.#lastError = kept
+    if (held === undefined) return
+    const outputs = this.settings.outputs ?? []
+    // Settings that name no file do not know where the others wrote to.
+    const isDefault = outputs.length === 1 && outputs[0]?.path === defaultPath
+    await this.#files.inspect(held, isDefault && known ? known.outputs : outputs)
   }
 
   status(next: Date | undefined): RenewalStatus {

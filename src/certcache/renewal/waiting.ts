@@ -22,3 +22,12 @@ export async function settledOrAborted<Value>(
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
   })
 }
+
+/** A promise that is settled from outside. */
+export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => undefined
+  const promise = new Promise<void>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}

@@ -70,7 +70,10 @@ class OwnClientSource implements RefreshSource {
 
   async obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     const { service } = this.#parts
-    const access = await this.#accessToken(undefined)
+    const known = this.#known(undefined)
+    // The provider is not asked for tokens that nobody takes.
+    if (known === undefined) await service.requireThere(signal)
+    const access = known ?? (await this.#accessToken(undefined))
     try {
       const proxy = await service.requestProxy(request, { bearer: access.token }, signal)
       this.#refusedAfresh = false
@@ -118,10 +121,8 @@ class OwnClientSource implements RefreshSource {
 
   /** What is in memory while it lives; else a custodian's answer. However many ask: one custodian. */
   async #accessToken(refused: string | undefined): Promise<AccessToken> {
-    // With the end of renewal the token in memory is no longer shown, even if a clock that was set back makes it fresh.
-    const known = this.#record?.ended === undefined ? this.#access : undefined
-    if (known !== undefined && digestOf(known.token) !== refused && this.#isFresh(known))
-      return known
+    const known = this.#known(refused)
+    if (known !== undefined) return known
     this.#underWay ??= this.#start()
       .then(async (start) => this.#run({ start, refused }))
       .finally(() => {
@@ -130,8 +131,12 @@ class OwnClientSource implements RefreshSource {
     return this.#underWay
   }
 
-  #isFresh({ expiresAt }: AccessToken): boolean {
-    return expiresAt.getTime() - this.#parts.now().getTime() > FRESH_FOR_SECONDS * 1000
+  #known(refused: string | undefined): AccessToken | undefined {
+    // With the end of renewal the token in memory is no longer shown, even if a clock that was set back makes it fresh.
+    const known = this.#record?.ended === undefined ? this.#access : undefined
+    if (known === undefined || digestOf(known.token) === refused) return undefined
+    const leftMs = known.expiresAt.getTime() - this.#parts.now().getTime()
+    return leftMs > FRESH_FOR_SECONDS * 1000 ? known : undefined
   }
 
   async #run({ start, refused }: Pick<CustodianTask, 'start' | 'refused'>): Promise<AccessToken> {

@@ -45,6 +45,8 @@ export interface ServiceClient {
   ): Promise<ServiceProxy>
   /** `not_found` with check `delegations` when the service makes none for this provider. */
   createDelegation(token: string, label: string, signal: AbortSignal): Promise<MadeDelegation>
+  /** Asks for nothing but an answer, where a token would be got in vain. */
+  requireThere(signal: AbortSignal): Promise<void>
 }
 
 export interface ServiceClientOptions {
@@ -72,17 +74,18 @@ const madeDelegation = z.object({
 
 /** Makes the client. The file of CAs is read for each request, so that a new one is taken. */
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
-  const post = async (wanted: {
+  const ask = async (wanted: {
+    readonly method: 'GET' | 'POST'
     readonly path: string
     readonly headers: Readonly<Record<string, string>>
-    readonly body: string
+    readonly body: string | undefined
     readonly signal: AbortSignal
   }): Promise<ClientResponse> => {
-    const { path, headers, body, signal } = wanted
+    const { method, path, headers, body, signal } = wanted
     const base = options.url.endsWith('/') ? options.url : `${options.url}/`
     const response = await send({
       url: new URL(path, base),
-      method: 'POST',
+      method,
       headers,
       body,
       certificateAuthorities: await authorities(options.caFile),
@@ -98,7 +101,8 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
         delegationId === undefined
           ? 'v1/proxies'
           : `v1/delegations/${encodeURIComponent(delegationId)}/proxies`
-      const response = await post({
+      const response = await ask({
+        method: 'POST',
         path: `${path}?${parametersOf(request).toString()}`,
         headers: {
           authorization: `Bearer ${bearer}`,
@@ -116,7 +120,8 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
       }
     },
     createDelegation: async (token, label, signal) => {
-      const response = await post({
+      const response = await ask({
+        method: 'POST',
         path: 'v1/delegations',
         headers: {
           authorization: `Bearer ${token}`,
@@ -128,6 +133,12 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
       })
       if (response.status !== 201) throw refusalOf(response)
       return readDelegation(response.body)
+    },
+    requireThere: async (signal) => {
+      const asked = { method: 'GET', path: 'healthz', headers: {}, body: undefined } as const
+      const response = await ask({ ...asked, signal })
+      // Below 500 somebody is there, also where a proxy in front does not pass this path on.
+      if (response.status >= 500) throw refusalOf(response)
     },
   }
 }

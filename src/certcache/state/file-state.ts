@@ -36,7 +36,7 @@ export async function openFileState(options: FileStateOptions): Promise<StateSto
   return {
     read: async (record) => readRecord(path(record), record, sealing),
     version: async (record) => fileVersion(path(record)),
-    deposit: async (content) => write('incoming', content),
+    deposit: async (content, record = 'incoming') => write(record, content),
     tryLock: async (name) => lockState(join(directory, `${cluster}.${name}.lock`), { write, path }),
     close: async () => undefined,
   }

@@ -63,8 +63,8 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
       )
       return (row as { version: string } | undefined)?.version
     },
-    deposit: async (content) =>
-      onShared((client) => writeRecord(client, options, { record: 'incoming', content })),
+    deposit: async (content, record = 'incoming') =>
+      onShared((client) => writeRecord(client, options, { record, content })),
     tryLock: async (name) => lock(options, name),
     close: async () => {
       const client = await shared?.catch(() => undefined)

@@ -65,11 +65,53 @@ const incomingRecord = z.strictObject({
   access: z.strictObject({ token: z.string(), expires_at: time }).optional(),
 })
 
+/** How the newest attempts went, of whoever renewed last. */
+const outcomeRecord = z.strictObject({
+  proxies: z.record(
+    z.string(),
+    z.strictObject({
+      /** Where it was written to: `certcache status` may know other settings than `certcache refresh` did. */
+      outputs: z.array(
+        z.object({
+          path: z.string(),
+          format: z.enum(['pem', 'split']),
+          mode: z.string(),
+          follow_symlink: z.boolean(),
+          owner: z.union([z.string(), z.number()]).optional(),
+          group: z.union([z.string(), z.number()]).optional(),
+        }),
+      ),
+      /** Of the newest attempt, or of its files; absent when it went well. */
+      last_error: z
+        .strictObject({
+          at: time,
+          code: z.string(),
+          message: z.string(),
+          remedy: z.string().optional(),
+          of: z.enum(['renewal', 'files']),
+        })
+        .optional(),
+    }),
+  ),
+  /** Id of the newest wish that was seen to. */
+  answered: z.string().optional(),
+})
+
+const wishRecord = z.strictObject({
+  id: z.string(),
+  at: time,
+  name: z.string(),
+  /** Until when it shall be good; absent: whatever the policy of the one who renews says. */
+  valid_until: time.optional(),
+})
+
 const schemas = {
   proxies: proxiesRecord,
   delegation: delegationRecord,
   custody: custodyRecord,
   incoming: incomingRecord,
+  outcome: outcomeRecord,
+  wish: wishRecord,
 } as const satisfies Record<RecordName, z.ZodType>
 
 /** The content of each record. */

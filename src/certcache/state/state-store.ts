@@ -5,9 +5,13 @@
 
 /**
  * `proxies`: the newest ones. `delegation`: one in the service. `custody`: our own refresh token. `incoming`: a login that
- * waits for whoever renews to take it over.
+ * waits for whoever renews to take it over. `outcome`: how the newest attempts went. `wish`: what a `certcache refresh` asks
+ * of whoever renews.
  */
-export type RecordName = 'proxies' | 'delegation' | 'custody' | 'incoming'
+export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | Deposited
+
+/** Records that are left for whoever renews. */
+export type Deposited = 'incoming' | 'wish'
 
 /** `renewer`: who obtains proxies, held as long as it runs. `custodian`: who uses the refresh token, held for one use. */
 export type LockName = 'renewer' | 'custodian'
@@ -22,8 +26,12 @@ export interface StateStore {
   read(record: RecordName): Promise<Buffer | undefined>
   /** Something that changes with every write of the record, cheap to ask for. @throws {TtsError} `store_unavailable` */
   version(record: RecordName): Promise<string | undefined>
-  /** Writes the record `incoming`, for which no lock is needed. @throws {TtsError} `configuration`, `store_unavailable` */
-  deposit(content: Uint8Array): Promise<void>
+  /**
+   * Writes a record for which no lock is needed, `incoming` when none is named.
+   *
+   * @throws {TtsError} `configuration`, `store_unavailable`
+   */
+  deposit(content: Uint8Array, record?: Deposited): Promise<void>
   /** The lock, or undefined when another certcache holds it. @throws {TtsError} `configuration`, `store_unavailable` */
   tryLock(name: LockName): Promise<StateLock | undefined>
   close(): Promise<void>

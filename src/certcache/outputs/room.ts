@@ -1,0 +1,50 @@
+/** What the file system lets us write, found out without writing, and how it is told. */
+import { constants } from 'node:fs'
+import { access, statfs } from 'node:fs/promises'
+import { TtsError } from '../../errors.ts'
+
+/**
+ * Why a file of so many bytes cannot be made in the directory now, as a code of the file system (`EROFS`, `EACCES`,
+ * `ENOSPC`, `ENOENT`, `ENOTDIR`); undefined when nothing speaks against it. Quotas do not show.
+ */
+export async function whyNoRoom(directory: string, bytes: number): Promise<string | undefined> {
+  try {
+    await access(directory, constants.W_OK | constants.X_OK)
+    const { bavail, bfree, bsize, files, ffree } = await statfs(directory)
+    const blocks = process.getuid?.() === 0 ? bfree : bavail
+    // File systems that count no inodes say that there are none.
+    const isFull = blocks * bsize < bytes || (files > 0 && ffree === 0)
+    return isFull ? 'ENOSPC' : undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+  }
+}
+
+/** What codes of the file system mean to an operator. */
+export const remedies: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: make room; the old file is whole',
+  EDQUOT: 'the quota is used up: make room; the old file is whole',
+  EFBIG: 'the limit of file sizes (ulimit -f) is too low',
+  EROFS: 'the file system is read-only: name a path on another one',
+  EACCES: 'this user may not write there: name another path, or change the directory',
+  EPERM: 'this user may not do that: giving files to others needs root',
+  ENOENT: 'the directory does not exist: make it',
+  ENOTDIR: 'a part of the path is no directory',
+}
+
+/** The error for a file or directory that cannot be written; `cause` has the code. */
+export function unwritable(path: string, cause: unknown): TtsError {
+  const code = codeOf(cause)
+  const remedy = remedies[code]
+  return new TtsError('configuration', `${path} cannot be written (${code})`, {
+    check: 'output',
+    ...(remedy === undefined ? {} : { remedy }),
+    cause,
+  })
+}
+
+/** The code of an error of the file system. */
+export function codeOf(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : ''
+  return typeof code === 'string' && code !== '' ? code : 'unknown error'
+}

@@ -1,0 +1,231 @@
+/** `certcache refresh` beside a running certcache, and `certcache status` when none runs. */
+import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openState } from '../../../src/certcache/state/open-state.ts'
+import { readState } from '../../../src/certcache/state/state-records.ts'
+import { delegating, logIn } from '../../api/delegation-support.ts'
+import { useTestService } from '../../support/service.ts'
+import {
+  eventually,
+  realClock,
+  settingsIn,
+  startKeeper,
+  temporaryDirectory,
+  uid,
+} from '../engine-support.ts'
+
+const service = useTestService(delegating())
+const soon = (): AbortSignal => AbortSignal.timeout(10_000)
+const wish = (validForSeconds?: number) => ({ name: undefined, validForSeconds })
+const always = wish(400 * 86_400)
+/** Half seconds of waiting are short. */
+const clock = {
+  now: () => new Date(),
+  sleep: async (ms: number, signal: AbortSignal) => realClock.sleep(ms / 20, signal),
+}
+
+async function setUp(more: Record<string, Record<string, unknown>> = {}) {
+  const directory = await temporaryDirectory()
+  const settings = await settingsIn(directory, {
+    service: { url: service().url },
+    source: { kind: 'delegation', token: await logIn(service()) },
+    ...more,
+  })
+  const once = async () => startKeeper(settings, { background: false, clock })
+  const look = async () => {
+    const { keeper } = await startKeeper(settings, { background: false, readOnly: true })
+    const status = keeper.status().proxies[0]
+    await keeper.close()
+    return status
+  }
+  return { directory, settings, once, look, file: join(directory, 'state/gwms_proxy') }
+}
+/** Both the state and the file have the proxy. */
+async function written(directory: string): Promise<void> {
+  await eventually(async () => {
+    const names = await readdir(join(directory, 'state'))
+    return ['gwms_proxy', 'default.proxies.sealed'].every((name) => names.includes(name))
+  })
+}
+/** Time of every file below, to see that nothing was written. */
+async function timesIn(directory: string): Promise<readonly unknown[]> {
+  const names = (await readdir(directory)).toSorted()
+  const found = names.map(async (name) => [name, (await stat(join(directory, name))).mtimeMs])
+  return Promise.all(found)
+}
+
+describe('beside a running certcache', () => {
+  test('a proxy that is good for longer is left alone, and whose it is is told', async () => {
+    const { directory, settings, once } = await setUp()
+    const { keeper } = await startKeeper(settings)
+    const held = await keeper.obtain(undefined, soon())
+    await written(directory)
+    const { keeper: other } = await once()
+    const result = await other.renewIfDue(wish(3600), soon())
+    expect(result).toMatchObject({ renewed: false, elsewhere: true })
+    expect(result.proxy.pem).toEqual(held.pem)
+    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+  })
+
+  test.for([
+    { name: 'with --valid', asked: always },
+    { name: 'without', asked: wish() },
+  ])('one that is not is renewed by it, once, $name', async ({ asked }) => {
+    const { directory, settings, once } = await setUp()
+    const { keeper } = await startKeeper(settings)
+    const held = await keeper.obtain(undefined, soon())
+    await written(directory)
+    // Due for who asks, by settings of their own; not for who runs.
+    const gwms_proxy = { key_type: 'ec-p256', lifetime_seconds: 7200 }
+    const { keeper: other } =
+      asked === always
+        ? await once()
+        : await startKeeper(await settingsIn(directory, { proxies: { gwms_proxy } }), {
+            background: false,
+            clock,
+          })
+    const result = await other.renewIfDue(asked, soon())
+    expect(result).toMatchObject({ renewed: true, elsewhere: true })
+    expect(result.proxy.pem.equals(held.pem)).toBe(false)
+    expect(keeper.current()?.pem).toEqual(result.proxy.pem)
+    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 2, failed: 0 })
+  })
+
+  test('why it could not is told, with its code, at once', async () => {
+    const { directory, settings, once } = await setUp()
+    const { keeper } = await startKeeper(settings)
+    const held = await keeper.obtain(undefined, soon())
+    await written(directory)
+    const alice = service().provider.user('alice')
+    alice.suspended = true
+    try {
+      const { keeper: other } = await once()
+      await expect(other.renewIfDue(always, soon())).rejects.toMatchObject({
+        code: 'delegation_ended',
+        message: expect.stringMatching(
+          /^another certcache of this state could not renew gwms_proxy: /,
+        ),
+      })
+      expect(other.current()?.pem).toEqual(held.pem)
+    } finally {
+      alice.suspended = false
+    }
+  })
+
+  test('whoever holds the lock and does nothing is given up on', async () => {
+    const { settings, once } = await setUp()
+    const store = await openState(settings.state, uid)
+    const lock = await store.tryLock('renewer')
+    const { keeper } = await once()
+    await expect(keeper.renewIfDue(always, AbortSignal.timeout(100))).rejects.toMatchObject({
+      code: 'overloaded',
+      check: 'lock_elsewhere',
+      message: expect.stringMatching(/another certcache keeps gwms_proxy fresh with this state/),
+    })
+    await lock?.release()
+    await store.close()
+  })
+
+  test('a wish of yesterday is not granted, and one for no proxy of ours ends nothing', async () => {
+    const { settings } = await setUp()
+    const { keeper, logged } = await startKeeper(settings)
+    await keeper.obtain(undefined, soon())
+    const store = await openState(settings.state, uid)
+    const put = async (at: Date, name: string) => {
+      const text = JSON.stringify({
+        id: name,
+        at,
+        name,
+        valid_until: new Date(at.getTime() + 4e10),
+      })
+      await store.deposit(Buffer.from(text), 'wish')
+      await eventually(async () => (await store.version('wish')) === undefined)
+    }
+    await put(new Date(Date.now() - 86_400_000), 'gwms_proxy')
+    expect(logged.join('\n')).not.toContain('wish.taken')
+    await put(new Date(), 'other')
+    await eventually(async () => (await readState(store, 'outcome'))?.answered === 'other')
+    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+    await store.close()
+  })
+})
+
+describe('status when none runs', () => {
+  test('tells of a refresh that failed, until one goes well; and writes nothing', async () => {
+    const { directory, once, look } = await setUp()
+    const first = await once()
+    await first.keeper.renewIfDue(wish(), soon())
+    await first.keeper.close()
+    expect((await look())?.lastError).toBeUndefined()
+    service().provider.faults.set('/token', { kind: 'status', status: 503 })
+    try {
+      const { keeper } = await once()
+      await expect(keeper.renewIfDue(always, soon())).rejects.toThrow()
+      await keeper.close()
+    } finally {
+      service().provider.faults.clear()
+    }
+    const before = await timesIn(join(directory, 'state'))
+    expect((await look())?.lastError).toMatchObject({
+      code: 'overloaded',
+      message: expect.stringMatching(/the identity provider iam cannot be reached/),
+    })
+    expect(await timesIn(join(directory, 'state'))).toEqual(before)
+    const again = await once()
+    await again.keeper.renewIfDue(always, soon())
+    await again.keeper.close()
+    expect((await look())?.lastError).toBeUndefined()
+  })
+
+  test.for([
+    {
+      name: 'a file that is gone',
+      spoil: async (file: string) => rm(file),
+      says: /is not the newest/,
+    },
+    {
+      name: 'an old proxy',
+      spoil: async (file: string) => writeFile(file, '-----BEGIN CERTIFICATE-----\nold'),
+      says: /is not the newest/,
+    },
+    {
+      name: 'another mode',
+      spoil: async (file: string) => chmod(file, 0o644),
+      says: /another mode/,
+    },
+    {
+      name: 'something else in its place',
+      spoil: async (file: string) => rm(file).then(async () => mkdir(file)),
+      says: /is no plain file/,
+    },
+  ])('$name is told, and left as it is', async ({ spoil, says }) => {
+    const { directory, once, look, file } = await setUp()
+    const { keeper } = await once()
+    await keeper.renewIfDue(wish(), soon())
+    await keeper.close()
+    await spoil(file)
+    const before = await timesIn(join(directory, 'state'))
+    expect((await look())?.lastError).toMatchObject({
+      code: 'configuration',
+      message: expect.stringMatching(says),
+    })
+    expect(await timesIn(join(directory, 'state'))).toEqual(before)
+  })
+
+  test('files that only the refresh knew of are looked at', async () => {
+    const { directory, settings, look, file } = await setUp()
+    const path = join(directory, 'elsewhere')
+    const outputs = [{ path, mode: '0600', format: 'pem', follow_symlink: false }] as const
+    const proxy = settings.proxies['gwms_proxy']
+    if (proxy === undefined) throw new TypeError('there is a proxy')
+    const proxies = { gwms_proxy: { ...proxy, outputs: [...outputs] } }
+    const { keeper } = await startKeeper({ ...settings, proxies }, { background: false })
+    await keeper.renewIfDue(wish(), soon())
+    await keeper.close()
+    expect((await look())?.lastError).toBeUndefined()
+    await rm(path)
+    expect((await look())?.lastError?.message).toContain(path)
+    await expect(stat(file)).rejects.toThrow('ENOENT')
+  })
+})
