@@ -1,20 +1,13 @@
 /** The examples: those of docs/plugins.md as they stand there, and the files of examples/plugins, each asked and revoked. */
 import { execFileSync } from 'node:child_process'
 import { createHmac } from 'node:crypto'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { examineExecutable } from '../../plugins/executable/examine.ts'
 import { executableSettings } from '../../plugins/executable/settings.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
+import { compilePlugin, documentedPlugin } from './support-examples.ts'
 import { caller, refusalOf, soon, startPlugin, useDirectory, valueOf } from './support.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -22,38 +15,21 @@ const directory = useDirectory()
 const path = (name: string): string => join(directory, name)
 const example = (name: string): string => join(root, 'examples/plugins', name)
 
-/** Node 20 runs no TypeScript: what tsc makes of these lines, once it finds nothing wrong with their types. */
-function compile(name: string, source: string): string {
-  const place = path(name)
-  mkdirSync(place)
-  symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-  writeFileSync(join(place, 'package.json'), '{"type":"module"}')
-  writeFileSync(join(place, `${name}.ts`), source)
-  const options = '--strict --module nodenext --target es2023 --types node --outDir'.split(' ')
-  execFileSync(join(root, 'node_modules/.bin/tsc'), [...options, place, `${name}.ts`], {
-    cwd: place,
-  })
-  const compiled = join(place, `${name}.js`)
-  chmodSync(compiled, 0o755)
-  return compiled
-}
-
 describeWithTools('docs/plugins.md', ['jq'], () => {
   const text = readFileSync(join(root, 'docs/plugins.md'), 'utf8')
-  const block = (language: string): string => {
-    const [, code] = new RegExp('^```' + language + '\\n(#!.*?)^```$', 'ms').exec(text) ?? []
-    if (code === undefined) throw new Error(`docs/plugins.md has no plugin in ${language}`)
-    return code
-  }
-
-  test.for([{ language: 'python' }, { language: 'sh' }, { language: 'ts' }])(
-    'its plugin in $language keeps to the protocol',
-    async ({ language }) => {
+  test.for(['python', 'sh', 'ts'] as const)(
+    'its plugin in %s keeps to the protocol',
+    async (language) => {
       const file =
-        language === 'ts' ? compile('documented', block('ts')) : path(`documented.${language}`)
-      if (language !== 'ts') writeFileSync(file, block(language), { mode: 0o755 })
+        language === 'ts'
+          ? compilePlugin(path('documented'), 'documented', documentedPlugin('ts'))
+          : path(`documented.${language}`)
+      if (language !== 'ts') writeFileSync(file, documentedPlugin(language), { mode: 0o755 })
       const { checks, answers } = await examineExecutable({
-        settings: executableSettings.parse({ command: [file] }),
+        settings: executableSettings.parse({
+          // A plugin's PATH is not ours: there may be another Node in it.
+          command: language === 'ts' ? [process.execPath, file] : [file],
+        }),
         caller,
         params: {},
         state: 'a-state',
@@ -182,7 +158,8 @@ describeWithTools('authorized-key.sh', ['jq'], () => {
 
 describe('signed-url.ts', () => {
   test('a signed link, until it is revoked', async () => {
-    const file = compile('signed-url', readFileSync(example('typescript/signed-url.ts'), 'utf8'))
+    const source = readFileSync(example('typescript/signed-url.ts'), 'utf8')
+    const file = compilePlugin(path('signed-url'), 'signed-url', source)
     writeFileSync(path('key'), 'a key made for this test')
     const { plugin } = await startPlugin(directory, '', {
       command: [process.execPath, file],

@@ -50,23 +50,23 @@ answer_revoke() {
   keys_file=$(field .conf_params.keys_file)
   printf '%s' "$state" | grep -Eqx '[0-9a-f]{16}' || refuse 'there is no such key' "state $state"
   if [ -e "$keys_file" ]; then
-    # HOME is an empty directory of this run; the old file's rights stay with the file.
-    grep -v " tts-$state\$" "$keys_file" > "$HOME/keys" || true
-    cat "$HOME/keys" > "$keys_file"
+    # The old file's rights stay with the file.
+    kept=$(mktemp)
+    grep -v " tts-$state\$" "$keys_file" > "$kept" || true
+    cat "$kept" > "$keys_file"
+    rm -f "$kept"
   fi
   echo '{"result": "ok"}'
 }
 
-# `parameter` is the only action that comes as an argument.
-if [ $# -gt 0 ]; then
-  answer_parameter
-  exit 0
-fi
+# Requests come on standard input, `parameter` as an argument; from watts-plugin-tester everything does.
+if [ $# -gt 0 ]; then text=$1; else text=$(cat); fi
 # base64url without padding, to base64 with it.
-text=$(tr '_-' '/+')
+text=$(printf '%s' "$text" | tr '_-' '/+')
 while [ $((${#text} % 4)) -ne 0 ]; do text=$text=; done
 request=$(printf '%s' "$text" | base64 -d)
 case $(field .action) in
+parameter) answer_parameter ;;
 request) answer_request ;;
 revoke) answer_revoke ;;
 *) refuse 'the plugin had an error' 'unknown action' ;;
