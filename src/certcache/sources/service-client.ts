@@ -72,29 +72,30 @@ const madeDelegation = z.object({
   advice: z.string().max(2000).optional().catch(undefined),
 })
 
+interface Wanted {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | undefined
+  readonly signal: AbortSignal
+}
+
+async function askService(options: ServiceClientOptions, wanted: Wanted): Promise<ClientResponse> {
+  const { path, ...request } = wanted
+  const base = options.url.endsWith('/') ? options.url : `${options.url}/`
+  const response = await send({
+    ...request,
+    url: new URL(path, base),
+    certificateAuthorities: await authorities(options.caFile),
+    timeoutMs: options.timeoutMs,
+  }).catch(withOurRemedy)
+  watchClock(response, options)
+  return response
+}
+
 /** Makes the client. The file of CAs is read for each request, so that a new one is taken. */
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
-  const ask = async (wanted: {
-    readonly method: 'GET' | 'POST'
-    readonly path: string
-    readonly headers: Readonly<Record<string, string>>
-    readonly body: string | undefined
-    readonly signal: AbortSignal
-  }): Promise<ClientResponse> => {
-    const { method, path, headers, body, signal } = wanted
-    const base = options.url.endsWith('/') ? options.url : `${options.url}/`
-    const response = await send({
-      url: new URL(path, base),
-      method,
-      headers,
-      body,
-      certificateAuthorities: await authorities(options.caFile),
-      timeoutMs: options.timeoutMs,
-      signal,
-    }).catch(withOurRemedy)
-    watchClock(response, options)
-    return response
-  }
+  const ask = async (wanted: Wanted): Promise<ClientResponse> => askService(options, wanted)
   return {
     requestProxy: async (request, { bearer, delegationId }, signal) => {
       const path =
