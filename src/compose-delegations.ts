@@ -1,10 +1,11 @@
 /** Delegations, put together over the other parts; see compose.ts. */
 import { randomBytes } from 'node:crypto'
+import { assembleRefresher, delegationClientOf, type RecordsPlace } from './compose-custodian.ts'
+import type { Environment } from './config/load.ts'
 import type { ProviderSettings } from './config/provider-schema.ts'
 import type { Configuration } from './config/schema.ts'
 import type { DelegationBounds } from './domain/delegation-forecast.ts'
 import type { DelegationProvider, DelegationRates } from './domain/delegation-provider.ts'
-import { createDelegationRefresher } from './domain/delegation-refresh.ts'
 import type { RenewalDependencies } from './domain/delegation-renewal.ts'
 import { type Notifier, watchDelegations } from './domain/delegation-watch.ts'
 import type { IssueDependencies } from './domain/issue.ts'
@@ -32,14 +33,20 @@ const RATES = {
   notedRefusals: { perSecond: 1 / 60, burst: 30 },
 }
 
-export function assembleDelegations(parts: {
-  readonly configuration: Configuration
-  readonly verifier: TokenVerifier
-  readonly issuing: IssueDependencies
+/** What is there before: see `Core`. */
+interface Beginnings {
+  readonly loaded: { readonly configuration: Configuration }
+  readonly opened: RecordsPlace
+  readonly environment?: Environment | undefined
   readonly now: () => Date
   readonly log: Log
-}): Delegations {
-  const { configuration, verifier, issuing, now, log } = parts
+}
+
+export function assembleDelegations(
+  { loaded, opened, environment = {}, now, log }: Beginnings,
+  { verifier, issuing }: { readonly verifier: TokenVerifier; readonly issuing: IssueDependencies },
+): Delegations {
+  const { configuration } = loaded
   const { notice, maximum_per_identity: maximumPerIdentity } = configuration.delegations
   const base = {
     issuing,
@@ -52,7 +59,7 @@ export function assembleDelegations(parts: {
     randomBytes,
     log,
   }
-  const refresher = createDelegationRefresher(base)
+  const refresher = assembleRefresher(configuration, base, { ...opened, environment })
   return {
     ...base,
     refresher,
@@ -93,8 +100,7 @@ function delegationProvider(
   now: () => Date,
 ): DelegationProvider {
   const { id, settings } = provider
-  const own = delegation.client_id === undefined ? settings : delegation
-  const client = { clientId: own.client_id ?? '', clientSecret: own.client_secret }
+  const client = delegationClientOf(settings, delegation)
   const timeoutMs = delegation.timeout_seconds * 1000
   return {
     id,

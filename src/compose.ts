@@ -6,11 +6,12 @@ import { join, resolve } from 'node:path'
 import type { Authority } from '../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
+import type { RecordsPlace } from './compose-custodian.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from './config/relying-schema.ts'
-import type { LoadedConfiguration } from './config/load.ts'
+import type { Environment, LoadedConfiguration } from './config/load.ts'
 import { type Activity, createActivity } from './domain/activity.ts'
 import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
@@ -41,6 +42,8 @@ const MAX_SIGNING_THREADS = 4
 export interface Surroundings {
   readonly log: Log
   readonly now: () => Date
+  /** Of which the names that a process of ours may need are handed down to it. */
+  readonly environment?: Environment | undefined
 }
 
 /** The parts that both the service and the operator's commands work with. */
@@ -48,6 +51,8 @@ export interface Core extends Surroundings {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
+  /** How the records were opened. */
+  readonly opened: RecordsPlace
   readonly crls: CrlKeeper
   /** Name under which all users stand. */
   readonly endEntityBase: DistinguishedName
@@ -105,6 +110,7 @@ export async function openCore(
     loaded,
     authority,
     store,
+    opened: { settings, masterKeys },
     crls,
     endEntityBase: endEntityBaseOf(loaded, authority),
     crlUrl: crlUrlOf(loaded),
@@ -210,9 +216,8 @@ export async function assembleService(
     limiter: identityLimiterOf(core),
     possession: possessionVerifierOf(core),
   }
-  const { configuration } = core.loaded
-  const delegations = assembleDelegations({ configuration, verifier, issuing, now, log })
-  const relying = createRelyingServices(configuration.relying_services, { store, now })
+  const delegations = assembleDelegations(core, { verifier, issuing })
+  const relying = createRelyingServices(core.loaded.configuration.relying_services, { store, now })
   describe(core, issuing)
   // In reverse order of construction.
   const close = async (): Promise<void> => {

@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
 import { listen, type Listening } from './api/server.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
-import type { LoadedConfiguration } from './config/load.ts'
+import type { Environment, LoadedConfiguration } from './config/load.ts'
 import { createTrustAnchors } from './domain/trust-anchors.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import type { WebOptions } from './web/site.ts'
@@ -21,6 +21,12 @@ export interface Running {
 
 const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 
+/** What a service lives in; the real time and an empty environment by default. */
+export interface ServeSurroundings {
+  readonly now?: (() => Date) | undefined
+  readonly environment?: Environment | undefined
+}
+
 /**
  * Starts the service.
  *
@@ -29,10 +35,10 @@ const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 export async function serve(
   loaded: LoadedConfiguration,
   log: Logger,
-  now: () => Date = () => new Date(),
+  { now = () => new Date(), environment }: ServeSurroundings = {},
 ): Promise<Running> {
   const { configuration } = loaded
-  const core = await openCore(loaded, { log, now }, { makeAuthority: true })
+  const core = await openCore(loaded, { log, now, environment }, { makeAuthority: true })
   let stopping = false
   let close = core.close
   try {

@@ -28,7 +28,7 @@ async function run(terminal: Terminal, options: OperatorOptions): Promise<void> 
   // From the first moment: a new CA takes seconds to make, and the first process of a container does not hear SIGTERM
   // at all without a handler.
   const askedToStop = whenAskedToStop()
-  const running = await serve(loaded, log)
+  const running = await serve(loaded, log, { environment: terminal.environment })
   await askedToStop
   await running.stop()
 }

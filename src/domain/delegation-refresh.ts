@@ -5,7 +5,6 @@
  */
 import { TtsError } from '../errors.ts'
 import { type CustodyStore, type HeldRefreshToken, refreshHeld } from '../grants/custody.ts'
-import type { Granted } from '../grants/grant.ts'
 import { renewsUntil } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
 import {
@@ -14,12 +13,20 @@ import {
   giveBack,
   requireProvider,
 } from './delegation-provider.ts'
-import type { Delegation, LedgerEntry, LockedCustody } from './delegation-records.ts'
+import type {
+  Delegation,
+  DelegationRecords,
+  LedgerEntry,
+  LockedCustody,
+} from './delegation-records.ts'
+import type { RateLimiter } from './rate-limiter.ts'
 import type { Origin } from './records.ts'
+import { createRefreshFlights } from './refresh-flights.ts'
 
 /** A fresh access token, and until when there will be more. */
 export interface Refreshed {
-  readonly granted: Granted
+  /** A secret. */
+  readonly accessToken: string
   readonly renewsUntil: Date
 }
 
@@ -30,19 +37,31 @@ export interface DelegationRefresher {
    * @throws {TtsError} `delegation_ended`, `grant_refused`, `provider_unavailable`, `store_unavailable`, `overloaded`
    */
   refresh(delegation: Delegation, origin: Origin): Promise<Refreshed>
-  /** Stores new refresh tokens that the store did not take when they came. */
-  storeUnsaved(): Promise<void>
-  /** Waits for what is under way, each within its own deadline. */
+  /** Stores new refresh tokens that the store did not take when they came; answers whether there are none any more. */
+  storeUnsaved(): Promise<boolean>
+  /** Waits for what is under way, each within its own deadline, and ends what it was done by. */
   settle(): Promise<void>
 }
 
-/** Beyond its deadline a refresh stores what it got; others wait a little longer than that. */
-const STORING_MS = 15_000
+/** What refreshes are made with. */
+export interface RefresherDependencies extends Pick<
+  DelegationDependencies,
+  'providers' | 'bounds' | 'now' | 'log'
+> {
+  readonly records: Pick<DelegationRecords, 'withRefreshToken' | 'end'>
+  /** How often each delegation may be refreshed; undefined: somebody else sees to that. */
+  readonly rate: RateLimiter | undefined
+}
 
+/** Beyond its deadline a refresh stores what it got; others wait a little longer than that. */
+export const STORING_MS = 15_000
+
+/** Refreshes in this process. */
 export function createDelegationRefresher(
-  dependencies: DelegationDependencies,
+  dependencies: RefresherDependencies,
 ): DelegationRefresher {
-  const flights = new Map<string, Promise<Refreshed>>()
+  const { records, rate } = dependencies
+  const flights = createRefreshFlights<Refreshed>(rate)
   // What stands for one refresh token as long as the process lives: kept while a token waits to be stored.
   const keepers = new Map<string, Keeper>()
 
@@ -52,7 +71,7 @@ export function createDelegationRefresher(
     const keeper = keepers.get(id) ?? new Keeper(dependencies, delegation, provider)
     keepers.set(id, keeper)
     try {
-      return await dependencies.issuing.store.delegations.withRefreshToken(
+      return await records.withRefreshToken(
         id,
         async (custody) => keeper.refresh(custody, origin),
         provider.timeoutMs + STORING_MS,
@@ -62,50 +81,32 @@ export function createDelegationRefresher(
     }
   }
 
-  async function storeUnsaved(): Promise<void> {
+  async function storeUnsaved(): Promise<boolean> {
     for (const [id, keeper] of keepers) {
       if (!keeper.hasUnsaved || flights.has(id)) continue
       if (await storeNow(dependencies, id, keeper)) keepers.delete(id)
     }
+    return ![...keepers.values()].some((keeper) => keeper.hasUnsaved)
   }
 
   return {
-    refresh(delegation, origin) {
-      const { id } = delegation
-      const underWay = flights.get(id)
-      if (underWay !== undefined) return underWay
-      const retryAfterSeconds = dependencies.rates.refreshes.take(id)
-      if (retryAfterSeconds > 0) return Promise.reject(tooOften(retryAfterSeconds))
-      const flight = fly(delegation, origin).finally(() => flights.delete(id))
-      flights.set(id, flight)
-      return flight
-    },
+    refresh: (delegation, origin) =>
+      flights.join(delegation.id, async () => fly(delegation, origin)),
     storeUnsaved,
     async settle() {
-      await Promise.allSettled(flights.values())
+      await flights.settled()
       await storeUnsaved()
     },
   }
 }
 
-function tooOften(retryAfterSeconds: number): TtsError {
-  return new TtsError('limit_reached', 'this delegation was renewed too often just now', {
-    check: 'delegation_rate',
-    retryAfterSeconds,
-  })
-}
-
 async function storeNow(
-  { issuing, log }: DelegationDependencies,
+  { records, log }: RefresherDependencies,
   id: string,
   keeper: Keeper,
 ): Promise<boolean> {
   try {
-    await issuing.store.delegations.withRefreshToken(
-      id,
-      async (custody) => keeper.storeUnsaved(custody),
-      STORING_MS,
-    )
+    await records.withRefreshToken(id, async (custody) => keeper.storeUnsaved(custody), STORING_MS)
     return true
   } catch (error) {
     log.error(
@@ -124,7 +125,7 @@ interface Unsaved {
 
 /** The refresh token of one delegation, as custody sees it: each save also tells the forecast and the ledger. */
 class Keeper implements CustodyStore {
-  readonly #dependencies: DelegationDependencies
+  readonly #dependencies: RefresherDependencies
   readonly #delegation: Delegation
   readonly #provider: DelegationProvider
   #custody: LockedCustody | undefined
@@ -134,7 +135,7 @@ class Keeper implements CustodyStore {
   #unsaved: Unsaved | undefined
 
   constructor(
-    dependencies: DelegationDependencies,
+    dependencies: RefresherDependencies,
     delegation: Delegation,
     provider: DelegationProvider,
   ) {
@@ -162,7 +163,7 @@ class Keeper implements CustodyStore {
         signal: new AbortController().signal,
       })
       if (this.#over) throw takenBack()
-      return { granted, renewsUntil: this.#forecast(this.#stored) }
+      return { accessToken: granted.accessToken, renewsUntil: this.#forecast(this.#stored) }
     } catch (error) {
       throw await this.#judge(error)
     }
@@ -231,12 +232,12 @@ class Keeper implements CustodyStore {
   }
 
   async #end(refusal: TtsError): Promise<void> {
-    const { issuing, now, log } = this.#dependencies
+    const { records, now, log } = this.#dependencies
     const { id, identity } = this.#delegation
     const at = now()
     const entry = ledgerEntry({ event: 'ended', at, origin: this.#origin, identity, refusal })
     const current = this.#stored?.current
-    await issuing.store.delegations.end(id, {
+    await records.end(id, {
       state: 'ended',
       at,
       reason: refusal.message,
@@ -253,6 +254,7 @@ class Keeper implements CustodyStore {
 /** The check of a delegation that was over before it could be refreshed. */
 export const TAKEN_BACK = 'not_active'
 
-function takenBack(): TtsError {
+/** The error of a delegation that is active no more. */
+export function takenBack(): TtsError {
   return new TtsError('delegation_ended', 'the delegation is over', { check: TAKEN_BACK })
 }

@@ -46,7 +46,7 @@ export async function renewByDelegation(
     const refreshed = await freshToken(dependencies, delegation, visitor)
     const credential = await issueCredential(dependencies.issuing, {
       ...wanted,
-      token: refreshed.granted.accessToken,
+      token: refreshed.accessToken,
       delegation,
       origin,
       signal,

@@ -39,7 +39,7 @@ export function delegationRecords(
     withRefreshToken: async (id, work, waitMs) => {
       const custody = custodyOf(database, masterKeys, id)
       // Not one question with a deadline: the work waits for the provider. Each question in it has its own.
-      return database.locks
+      return database.custodyLocks
         .run(
           `delegation ${id}`,
           () =>

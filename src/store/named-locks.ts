@@ -12,7 +12,7 @@ export interface NamedLocks {
   close(): Promise<void>
 }
 
-/** Locks within this process: all that one process on an SQLite file needs. */
+/** Locks within this process. */
 export function createLocalLocks(): NamedLocks {
   const last = new Map<string, Promise<void>>()
   return {

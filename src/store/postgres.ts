@@ -44,7 +44,15 @@ export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Dat
     await locks.close()
     await db.destroy()
   }
-  return { kind: 'postgresql', reads: db, writes: db, timeoutMs, locks, destroy }
+  return {
+    kind: 'postgresql',
+    reads: db,
+    writes: db,
+    timeoutMs,
+    locks,
+    custodyLocks: locks,
+    destroy,
+  }
 }
 
 function connectionOptions({ url, timeoutMs }: Omit<PostgresOptions, 'poolSize'>): pg.ClientConfig {

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
 import { mkdir, open, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Kysely } from 'kysely'
 import { TtsError } from '../errors.ts'
 import { refuseSharedMode } from '../files/private-file.ts'
+import { createFileLocks } from './file-locks.ts'
 import { createLocalLocks } from './named-locks.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 import { retryWhileBusy, sqliteDialect, Turns } from './sqlite-driver.ts'
@@ -43,7 +44,10 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     await reader.close()
     await writer.close()
   }
-  return { kind: 'sqlite', reads, writes, timeoutMs, locks: createLocalLocks(), transact, destroy }
+  const locks = createLocalLocks()
+  // A custodian outlives the service that started it, and the next service must wait for it.
+  const custodyLocks = createFileLocks(join(dirname(path), 'custody-locks'))
+  return { kind: 'sqlite', reads, writes, timeoutMs, locks, custodyLocks, transact, destroy }
 }
 
 /**

@@ -33,6 +33,8 @@ export interface Database {
   readonly timeoutMs: number
   /** Over all replicas on PostgreSQL, within this process on SQLite. */
   readonly locks: NamedLocks
+  /** For refresh tokens: over all replicas on PostgreSQL, over all processes of this machine on SQLite. */
+  readonly custodyLocks: NamedLocks
   /** A whole transaction at once, only on SQLite; answers what refused it. */
   readonly transact?: (steps: readonly TransactionStep[]) => Promise<readonly unknown[]>
   destroy(): Promise<void>

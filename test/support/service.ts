@@ -76,7 +76,7 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     destination: { write: (line) => void logged.push(line) },
   })
   if (options.providerDown === true) await provider.goDown()
-  const running = await serve(await loadConfiguration(path, {}), log, options.now)
+  const running = await serve(await loadConfiguration(path, {}), log, { now: options.now })
   if (options.awaitReady !== false) await waitUntilReady(running.url)
   return {
     url: running.url,

@@ -1,0 +1,45 @@
+/** One refresh at a time for each delegation: who comes while it is under way gets its answer. */
+import { TtsError } from '../errors.ts'
+import type { RateLimiter } from './rate-limiter.ts'
+
+/** The refreshes under way in this process. */
+export interface RefreshFlights<Answer> {
+  /**
+   * Answers what the flight under way answers, or that of a new one.
+   *
+   * @throws {TtsError} `limit_reached`, check `delegation_rate`; what `fly` throws
+   */
+  join(delegationId: string, fly: () => Promise<Answer>): Promise<Answer>
+  has(delegationId: string): boolean
+  /** Fulfilled once all have settled. */
+  settled(): Promise<void>
+}
+
+/** @param rate how often one delegation may fly; undefined: as often as it is asked to */
+export function createRefreshFlights<Answer>(
+  rate: RateLimiter | undefined,
+): RefreshFlights<Answer> {
+  const flights = new Map<string, Promise<Answer>>()
+  return {
+    join(id, fly) {
+      const underWay = flights.get(id)
+      if (underWay !== undefined) return underWay
+      const retryAfterSeconds = rate?.take(id) ?? 0
+      if (retryAfterSeconds > 0) return Promise.reject(tooOften(retryAfterSeconds))
+      const flight = fly().finally(() => flights.delete(id))
+      flights.set(id, flight)
+      return flight
+    },
+    has: (id) => flights.has(id),
+    settled: async () => {
+      await Promise.allSettled(flights.values())
+    },
+  }
+}
+
+function tooOften(retryAfterSeconds: number): TtsError {
+  return new TtsError('limit_reached', 'this delegation was renewed too often just now', {
+    check: 'delegation_rate',
+    retryAfterSeconds,
+  })
+}

@@ -1,0 +1,55 @@
+/**
+ * A lock between processes that no dead one leaves behind: an SQLite file on which an exclusive transaction is open. The
+ * lock is the kernel's (fcntl) and goes with the process, kill -9 included.
+ *
+ * Such locks go too when this process closes any descriptor of the file. So the file is opened by SQLite alone.
+ */
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
+import { TtsError } from '../errors.ts'
+
+/** A file lock that is held. */
+export interface FileLock {
+  release(): void
+}
+
+/**
+ * The lock, or undefined when somebody holds it. File and directory are made private when there are none; the file is never
+ * to be removed while it may be in use.
+ *
+ * @throws {TtsError} `configuration` when there can be no lock at this path
+ */
+export function tryFileLock(path: string): FileLock | undefined {
+  let database: DatabaseSyncInstance | undefined
+  try {
+    makeFile(path)
+    database = new DatabaseSync(path, { timeout: 0 })
+    // Nothing is ever written: a full disk does not keep the lock from being taken.
+    database.exec('pragma journal_mode = memory; begin exclusive')
+  } catch (error) {
+    database?.close()
+    if (isBusy(error)) return undefined
+    throw new TtsError('configuration', `the lock ${path} cannot be used`, {
+      check: 'file_lock',
+      remedy: 'it must lie on a file system that knows locks, where the service may write',
+      cause: error,
+    })
+  }
+  const held = database
+  return { release: () => held.close() }
+}
+
+/** With `wx` an existing file is not opened. */
+function makeFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && /database is locked|SQLITE_BUSY/.test(error.message)
+}
