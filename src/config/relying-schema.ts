@@ -46,7 +46,7 @@ const relyingServiceSettings = z.strictObject({
     .describe('What its users know the site by. Default: its id.'),
   alias: z
     .string()
-    .regex(aliasPattern, 'wanted: 1 to 21 letters, digits, dots or hyphens')
+    .max(64)
     .optional()
     .describe(
       'What stands behind the @ in subject names of its users. Default: `rsp-` and the id.',
@@ -129,7 +129,7 @@ export function relyingProblems(
       return [{ path: [id], message: 'its users come with a browser: wanted web.enabled' }]
     if (!aliasPattern.test(alias)) {
       const message =
-        'wanted, since `rsp-` and the id do not do: 1 to 21 letters, digits, dots or hyphens'
+        'wanted: 1 to 21 letters, digits, dots or hyphens, which `rsp-` and the id are not always'
       return [{ path, message }]
     }
     return isTaken ? [{ path, message: `${alias} is also that of another provider` }] : []
