@@ -1,4 +1,8 @@
 /** The way of users whom a site sends: arrival, login, consent, credential and back; over real HTTP with a real OpenID provider. */
+import { X509Certificate } from 'node:crypto'
+import { chmod, cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   startIdentityProvider,
@@ -10,13 +14,31 @@ import { type Answer, fieldsOf, withLogin } from '../web/support.ts'
 import { refusalOf, type Signing, signed, type Site, startSite, Visitor } from './support.ts'
 
 const users = [{ provider: 'rsp-portal', claims: { sub: { any: true } } }]
-const sites = ['portal', 'quiet', 'login', 'silent', 'slow']
+const sites = ['portal', 'quiet', 'shy', 'login', 'silent', 'slow']
 const allow = sites.map((id) => ({ provider: `rsp-${id}`, claims: { sub: { any: true } } }))
+/** Wants a login at `egi` besides all others, and shows who it was told of. */
+const WANTS_BOTH = `#!/usr/bin/env python3
+from plugin import credential, read_input, say
+
+given = read_input()
+logins = given["additional_logins"]
+if len(logins) < 2:
+    say({"result": "oidc_login", "provider": "egi", "msg": "log in <there> too"})
+else:
+    user = given["user_info"]
+    say(credential(" ".join([user["iss"], user["sub"]] + [one["user_info"]["sub"] for one in logins])))
+`
 let site: Site
 let egi: IdentityProvider
 let service: TestService
+let directory = ''
 beforeAll(async () => {
   site = await startSite()
+  directory = await mkdtemp(join(tmpdir(), 'tts-relying-'))
+  await cp(dirname(misbehaving('plugin.py')), directory, { recursive: true })
+  const program = join(directory, 'wants-both.py')
+  await writeFile(program, WANTS_BOTH)
+  await chmod(program, 0o755)
   egi = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
   const common = { keys_location: `${site.url}/jwk`, base_url: `${site.url}/app` }
   const second = {
@@ -34,12 +56,14 @@ beforeAll(async () => {
         info: { plugin: 'info', authz: { allow } },
         proxy: { authz: { allow } },
         linked: executable(misbehaving('wants-login.py'), {}, { authz: { allow } }),
+        both: executable(program, {}, { authz: { allow } }),
         failing: executable(misbehaving('refuses.py'), {}, { authz: { allow } }),
         only: { plugin: 'info', authz: { allow: users } },
       },
       relying_services: {
         portal: { ...common, perform_login: false, description: 'The <Portal>' },
         quiet: { ...common, perform_login: false, show_ui: false },
+        shy: { ...common, perform_login: false, show_ui: false, require_referer: false },
         login: common,
         silent: { ...common, show_ui: false },
         slow: { ...common, perform_login: false, requests_per_second: 0.01, burst: 1 },
@@ -51,6 +75,7 @@ afterAll(async () => {
   await service.stop()
   await egi.close()
   await site.close()
+  await rm(directory, { recursive: true, force: true })
 })
 
 const visit = (): Visitor => new Visitor(service, site)
@@ -107,6 +132,10 @@ describe('without login, with pages', () => {
     const file = await visitor.ask('/rsp/download', { form })
     expect([file.status, file.text.startsWith('-----BEGIN CERTIFICATE-----')]).toEqual([200, true])
     expect(file.headers.get('content-disposition')).toMatch(/^attachment; /)
+    // Its EEC holds no URI that would be none.
+    const pems = file.text.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? []
+    const names = pems.map((pem) => new X509Certificate(pem).subjectAltName)
+    expect([pems.length, ...new Set(names)]).toEqual([2, undefined])
     // The session of a login is none of these forms' business, nor theirs of the login's.
     expect((await visitor.ask('/download', { form })).status).toBe(403)
   })
@@ -268,6 +297,12 @@ describe('without login and without pages', () => {
     expect(answer.status).toBe(302)
   })
 
+  test('no Referer, where the site forbids browsers to tell', async () => {
+    const claims = { iss: 'shy', success_url: undefined, failed_url: undefined }
+    const answer = await visit().arrive(await signed(site, { claims }), { referer: undefined })
+    expect([answer.status, location(answer)]).toEqual([302, `${site.url}/app`])
+  })
+
   test('an audience, when it is ours', async () => {
     const claims = { iss: 'quiet', aud: [service.url, 'https://elsewhere.example.org'] }
     expect((await visit().arrive(await signed(site, { claims }))).status).toBe(302)
@@ -342,13 +377,33 @@ describe('with login', () => {
     expect(page.path).toBe('/services')
   })
 
-  test('a plugin that wants one more login', async () => {
-    const { visitor, ...page } = await arrived({ claims: { ...claims, watts_service: 'linked' } })
+  test('a plugin that wants one more login says why, gets it, and is told of both', async () => {
+    const { visitor, ...page } = await arrived({ claims: { ...claims, watts_service: 'both' } })
     const form = fieldsOf(page.text, '/rsp/request')
-    expect(page.path).toBe('/rsp/request')
+    const wanted = await visitor.ask('/rsp/request', { form })
+    expect([wanted.status, wanted.text.includes('log in &#60;there&#62; too')]).toEqual([200, true])
+    expect(wanted.text).toContain('href="/rsp/login"')
+    expect(wanted.text).toContain('Other IAM')
+    // Before that login the request is not made again.
+    expect((await visitor.ask('/rsp/request', { form })).status).toBe(403)
+    const again = await visitor.follow('/rsp/login', 'bob')
+    expect(again.path).toBe('/rsp/request')
     const done = await visitor.ask('/rsp/request', { form })
-    // The first login is there already, by which this plugin is content.
-    expect(done.text).toContain(service.provider.user('alice').sub)
+    const [alice, bob] = [service.provider.user('alice').sub, egi.user('bob').sub]
+    expect(done.text).toContain(`rsp-login u-1 ${alice} ${bob}`)
+    expect((await visitor.ask('/rsp/request', { form })).status).toBe(409)
+  })
+
+  test('a plugin that wants the login that is there is not asked for ever', async () => {
+    const wishes = { ...claims, watts_provider: 'egi', watts_service: 'both' }
+    const { visitor, ...page } = await arrived({ claims: wishes })
+    const answer = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
+    expect([answer.status, ...refusalOf(answer)]).toEqual([
+      403,
+      'The service wants a login that cannot be made here.',
+      'login',
+    ])
+    expect((await audit())[0]).toMatchObject({ outcome: 'refused', check: 'login', sub: 'u-1' })
   })
 })
 
@@ -363,6 +418,14 @@ describe('with login and without pages', () => {
     expect((await audit())[0]).toMatchObject({ event: 'credential.issued', issuer: 'rsp-silent' })
     expect(visitor.relyingCookie()).toBeUndefined()
     expect((await visitor.ask('/rsp/request')).status).toBe(403)
+  })
+
+  test('a plugin that wants one more login gets it on the way', async () => {
+    const visitor = visit()
+    const claims = { iss: 'silent', watts_provider: 'iam', watts_service: 'both' }
+    const first = await visitor.arrive(await signed(site, { claims }))
+    expect((await visitor.follow(location(first), 'alice')).path).toBe('/app/done')
+    expect((await audit())[0]).toMatchObject({ event: 'credential.issued', serviceId: 'both' })
   })
 
   test('a login that is refused: back to failed_url', async () => {
