@@ -19,7 +19,7 @@ export function createWeb(site: Site): Web {
     ...site,
     client,
     sessions: createSessions(site, client),
-    relyingSessions: createRelyingSessions(site),
+    relyingSessions: createRelyingSessions(site, client),
   }
 }
 
@@ -39,6 +39,7 @@ export function wattsSessionsOf(web: Web): WattsSessions {
       return { token: session.token, evidence, displayName, accessToken: login.accessToken }
     },
     end: async (request, response) => {
+      if (isFromElsewhere(request)) return
       await relyingSessions.end(request, response)
       await sessions.end(request, response)
     },

@@ -1,5 +1,6 @@
 /** Our client at the providers where people log in: authorization code with PKCE, and refresh. */
 import * as oidc from 'openid-client'
+import { withinSignal } from '../api/deadline.ts'
 import type { SessionLogin } from '../domain/session-records.ts'
 import { TtsError } from '../errors.ts'
 import { configurationWith } from '../grants/discovery.ts'
@@ -41,11 +42,20 @@ export interface LoginClient {
   complete(providerId: string, checks: LoginChecks, returned: URL): Promise<CompletedLogin>
   /** A new access token by the refresh token; undefined when the provider gives none any more. */
   refresh(login: SessionLogin): Promise<SessionLogin | undefined>
+  /**
+   * Tells the provider that the refresh token is used no more (RFC 7009 section 2.1), where there is one and the provider can be
+   * told. Waits a few seconds at most.
+   *
+   * @throws {TtsError} `provider_unavailable`, `access_denied`
+   */
+  revoke(login: SessionLogin): Promise<void>
 }
 
 /** People wait for it, and IAM takes up to 20 s under load. */
 const LOGIN_TIMEOUT_MS = 30_000
 const MAX_BODY_BYTES = 256 * 1024
+/** They wait for this too, and it is nothing to them. */
+const REVOCATION_TIMEOUT_MS = 4000
 
 /** Logins are by the same client that introspects, at the providers that have one. */
 export function createLoginClient(verifier: TokenVerifier, now: () => Date): LoginClient {
@@ -87,6 +97,9 @@ export function createLoginClient(verifier: TokenVerifier, now: () => Date): Log
       return isSame && !useless
         ? { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken }
         : undefined
+    },
+    revoke: async ({ providerId, refreshToken }) => {
+      if (refreshToken !== undefined) await revokeToken(providerOf(providerId), refreshToken)
     },
   }
 }
@@ -159,8 +172,25 @@ async function refreshed(
   }
 }
 
-async function boundedConfiguration(provider: Provider): Promise<oidc.Configuration> {
-  const timeoutMs = Math.max(LOGIN_TIMEOUT_MS, provider.settings.timeout_seconds * 1000)
+async function revokeToken(provider: Provider, refreshToken: string): Promise<void> {
+  const deadline = AbortSignal.timeout(REVOCATION_TIMEOUT_MS)
+  const work = async (): Promise<void> => {
+    const configuration = await boundedConfiguration(provider, REVOCATION_TIMEOUT_MS)
+    if (configuration.serverMetadata().revocation_endpoint === undefined) return
+    await oidc.tokenRevocation(configuration, refreshToken, { token_type_hint: 'refresh_token' })
+  }
+  try {
+    // Discovery, where it is not done yet, has a deadline of its own.
+    await withinSignal(work(), deadline)
+  } catch (error) {
+    throw loginError(error, provider.id)
+  }
+}
+
+async function boundedConfiguration(
+  provider: Provider,
+  timeoutMs = Math.max(LOGIN_TIMEOUT_MS, provider.settings.timeout_seconds * 1000),
+): Promise<oidc.Configuration> {
   const limited = createLimitedFetch(fetch, {
     timeoutMs,
     maxBodyBytes: MAX_BODY_BYTES,

@@ -3,9 +3,12 @@
  * the session of somebody who is logged in here.
  */
 import { createHash } from 'node:crypto'
+import { contextOf } from '../api/request.ts'
 import type { RelyingRequest, SessionContent, StoredSession } from '../domain/session-records.ts'
 import { relyingUserOf } from '../relying/relying-services.ts'
 import { clearCookie, mayUseCookies, readCookie, setCookie } from './cookies.ts'
+import { endSession } from './ending.ts'
+import type { LoginClient } from './login-client.ts'
 import { LOGIN_SECONDS } from './login-state.ts'
 import type { Sessions, WebSession } from './sessions.ts'
 import type { Site } from './site.ts'
@@ -20,7 +23,7 @@ export interface RelyingSession extends WebSession {
 }
 
 /** The sessions of such visits; their `token` is the word of the site, and there is no access token. */
-export function createRelyingSessions(site: Site): Sessions {
+export function createRelyingSessions(site: Site, client: LoginClient): Sessions {
   const { now, issuing, settings } = site
   const records = issuing.store.sessions
   const find = async (id: string): Promise<WebSession | undefined> => {
@@ -39,7 +42,7 @@ export function createRelyingSessions(site: Site): Sessions {
     },
     begin: async (request, response, content) => {
       const before = readCookie(site, request, 'relying')
-      if (before !== undefined) await records.end(digestOf(before))
+      if (before !== undefined) await endSession({ site, client }, before, contextOf(response).log)
       const id = issuing.randomBytes(ID_BYTES).toString('base64url')
       const createdAt = now()
       const endsAt = new Date(createdAt.getTime() + VISIT_SECONDS * 1000)
@@ -53,8 +56,8 @@ export function createRelyingSessions(site: Site): Sessions {
     end: async (request, response) => {
       const id = readCookie(site, request, 'relying')
       if (id === undefined) return
-      await records.end(digestOf(id))
       clearCookie(site, response, 'relying')
+      await endSession({ site, client }, id, contextOf(response).log)
     },
   }
 }

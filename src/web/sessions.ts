@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto'
 import type { Request, Response } from 'express'
 import type { SessionContent, SessionLogin, StoredSession } from '../domain/session-records.ts'
+import { contextOf } from '../api/request.ts'
 import { TtsError } from '../errors.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { clearCookie, mayUseCookies, readCookie, setCookie } from './cookies.ts'
+import { endSession } from './ending.ts'
 import type { LoginClient } from './login-client.ts'
 import type { Site } from './site.ts'
 
@@ -66,7 +68,7 @@ export function createSessions(site: Site, client: LoginClient): Sessions {
     },
     begin: async (request, response, content) => {
       const before = readCookie(site, request, 'session')
-      if (before !== undefined) await records.end(digestOf(before))
+      if (before !== undefined) await endSession({ site, client }, before, contextOf(response).log)
       const id = issuing.randomBytes(ID_BYTES).toString('base64url')
       const createdAt = now()
       const maximumMs = createdAt.getTime() + settings.session_maximum_seconds * 1000
@@ -84,8 +86,8 @@ export function createSessions(site: Site, client: LoginClient): Sessions {
     },
     end: async (request, response) => {
       const id = readCookie(site, request, 'session')
-      if (id !== undefined) await records.end(digestOf(id))
       clearCookie(site, response, 'session')
+      if (id !== undefined) await endSession({ site, client }, id, contextOf(response).log)
     },
   }
 }
@@ -136,7 +138,10 @@ async function withFreshToken(
     if (login === undefined) return undefined
     const content = { ...current.content, login }
     const isKept = await store.sessions.replace(idDigest, { content, endsAt: current.endsAt })
-    return isKept ? { ...current, content } : undefined
+    if (isKept) return { ...current, content }
+    // Somebody logged out meanwhile: this token is not to live on with nobody knowing it.
+    await client.revoke(login).catch(() => undefined)
+    return undefined
   }
   return store.exclusively(`web session ${idDigest}`, inTurn, REFRESH_WAIT_MS)
 }
