@@ -126,6 +126,7 @@ async function serviceChecks(
     await crlCheck(service),
     await recordsCheck(service),
     ...(await providerChecks(service, options.wait * 1000)),
+    ...(await relyingChecks(service)),
     ...ruleChecks(service),
     ...(options.token || options.tokenFile !== undefined
       ? await tokenChecks(service, terminal, options)
@@ -200,6 +201,23 @@ async function providerChecks({ verifier }: Service, waitMs: number): Promise<Ch
       remedy: `open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration from this machine`,
     }
   })
+}
+
+/** Whether the keys of sites that send their users here can be had. */
+async function relyingChecks({ relying }: Service): Promise<Check[]> {
+  const checks = [...relying.sites.values()].map(async ({ id, settings, keys }): Promise<Check> => {
+    const check = `relying service ${id}`
+    try {
+      await keys.refresh()
+      return { check, state: 'ok', detail: `${settings.base_url}, its keys are here` }
+    } catch (error) {
+      return {
+        ...failure(check, error),
+        detail: `its keys cannot be had: ${settings.keys_location}`,
+      }
+    }
+  })
+  return Promise.all(checks)
 }
 
 function ruleChecks({ issuing }: Service): Check[] {

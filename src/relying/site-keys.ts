@@ -11,6 +11,8 @@ import { providerFault } from '../tokens/refusals.ts'
 export interface SiteKeys {
   /** Finds the key of a request for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check `keys`. */
   readonly getKey: JWTVerifyGetKey
+  /** Fetches them now. @throws {TtsError} `provider_unavailable`, check `keys` */
+  refresh(): Promise<void>
   close(): void
 }
 
@@ -60,6 +62,10 @@ export function createSiteKeys(site: {
         throw error instanceof errors.JOSEError ? error : unavailable(id, error)
       }
     },
+    refresh: () =>
+      keys.refresh().catch((error: unknown) => {
+        throw unavailable(id, error)
+      }),
     close: () => limited.close(),
   }
 }
