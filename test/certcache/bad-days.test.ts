@@ -1,11 +1,21 @@
 /** What goes wrong some day, and what then is seen: by cron, by Nagios, by a worker. The programs as they are installed. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { compilePrograms, type Programs, runToEnd, startProgram } from '../support/programs.ts'
-import { ask } from './door-support.ts'
+import { ask, type AskOptions } from './door-support.ts'
 import { settingsIn, startKeeper, temporaryDirectory } from './engine-support.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 
@@ -13,7 +23,10 @@ let world: OutsideWorld
 let programs: Programs
 beforeAll(async () => {
   programs = compilePrograms(['src/certcache/main.ts'])
-  world = await startOutsideWorld({ delegation: { timeout_seconds: 2 } })
+  world = await startOutsideWorld({
+    delegation: { timeout_seconds: 2 },
+    configuration: { delegations: { maximum_per_identity: 100 } },
+  })
 })
 const mended: (() => void | Promise<void>)[] = []
 afterEach(async () => {
@@ -29,28 +42,62 @@ interface Day {
   readonly directory: string
   readonly delegationId: string
   settings: Record<string, Record<string, unknown>>
+  settingsMode?: number
 }
 interface Case {
   readonly name: string
-  /** Only for who can mount. */
+  /** Only for root, in a container that may mount: else skipped, saying so. */
   readonly asRoot?: boolean
+  /** `refresh` gets a proxy all the same. */
+  readonly renews?: true
+  /** How the worker asks. */
+  readonly asks?: AskOptions
   readonly happens: (day: Day) => void | Promise<void>
   /** `certcache refresh`: exit code, and what it says. */
   readonly refresh: readonly [number, RegExp]
   /** `certcache status` afterwards: Nagios code, first line. */
   readonly status: readonly [number, RegExp]
   /** `GET /get_proxy` of a `certcache serve`, or the exit code that it ends with at once. */
-  readonly serve: readonly [200 | 503, RegExp] | number
+  readonly serve: readonly [200 | 401 | 403 | 503, RegExp] | number
 }
 
 const PEM = /^-----BEGIN CERTIFICATE-----/
-const root = process.getuid?.() === 0
+const SECRET = randomBytes(16).toString('hex')
+/** Root alone can mount, and not in every container. */
+const mayMount = (() => {
+  if (process.getuid?.() !== 0) return false
+  const path = '/tmp/certcache-bad-days-probe'
+  try {
+    mkdirSync(path, { recursive: true })
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', path], { stdio: 'ignore' })
+    execFileSync('umount', [path])
+    return true
+  } catch {
+    return false
+  }
+})()
 /** A file system of this size in place of the directory. */
 function mount(directory: string, options: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory])
   mended.push(() => void execFileSync('umount', [directory]))
 }
+/** The state as it is, on a small disk of its own. */
+function stateOnItsOwnDisk({ directory }: Day): string {
+  const [state, copy] = [join(directory, 'state'), join(directory, 'copy')]
+  cpSync(state, copy, { recursive: true, preserveTimestamps: true })
+  mount(state, 'size=128k,mode=700')
+  cpSync(copy, state, { recursive: true, preserveTimestamps: true })
+  return state
+}
+/** A secret in a file of its own. */
+function secretFile({ directory }: Day, text: string, mode: number): string {
+  const path = join(directory, 'secret')
+  writeFileSync(path, text)
+  chmodSync(path, mode)
+  return path
+}
+const bearer = (secret: string): AskOptions => ({ headers: { authorization: `Bearer ${secret}` } })
 /** Takes what is left of a disk. */
 function fill(directory: string): void {
   try {
@@ -137,8 +184,7 @@ const cases: readonly Case[] = [
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
     refresh: [2, /file\/gwms_proxy cannot be written \(ENOTDIR\)/],
-    // The state has the new one; that its file is missing only a running certcache knows.
-    status: [0, /^OK: /],
+    status: [1, /^WARNING: .*file\/gwms_proxy cannot be written \(ENOTDIR\)/],
     serve: [200, PEM],
   },
   {
@@ -150,7 +196,7 @@ const cases: readonly Case[] = [
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
     refresh: [2, /cannot be written \(EROFS\)\n.*read-only/],
-    status: [0, /^OK: /],
+    status: [1, /^WARNING: .*readonly\/gwms_proxy cannot be written \(EROFS\)/],
     serve: [200, PEM],
   },
   {
@@ -164,8 +210,139 @@ const cases: readonly Case[] = [
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
     refresh: [2, /cannot be written \(ENOSPC\)\n.*the disk is full/],
+    status: [1, /^WARNING: .*full\/gwms_proxy cannot be written \(ENOSPC\)/],
+    serve: [200, PEM],
+  },
+  {
+    name: 'the disk of the state is read-only',
+    asRoot: true,
+    renews: true,
+    happens: (day) => {
+      const state = stateOnItsOwnDisk(day)
+      execFileSync('mount', ['-o', 'remount,ro', state])
+    },
+    refresh: [2, /sealed cannot be written \(EROFS\)\n.*the new one is valid for/],
+    status: [1, /^WARNING: .*state cannot be written \(EROFS\)/],
+    serve: [200, PEM],
+  },
+  {
+    name: 'the disk of the state is full',
+    asRoot: true,
+    renews: true,
+    happens: (day) => fill(stateOnItsOwnDisk(day)),
+    refresh: [2, /sealed cannot be written \(ENOSPC\)\n.*the new one is valid for/],
+    status: [1, /^WARNING: .*state cannot be written \(ENOSPC\)/],
+    serve: [200, PEM],
+  },
+  {
+    name: 'a browser that was led here by another name',
+    renews: true,
+    happens: () => undefined,
+    asks: { headers: { Host: 'evil.example.org' } },
+    refresh: [0, /^$/],
+    status: [0, /^OK: /],
+    serve: [403, /^This certcache answers this machine only/],
+  },
+  {
+    name: 'a worker from an address that is not allowed',
+    renews: true,
+    happens: (day) => void (day.settings['access'] = { allow: ['10.0.0.0/8'] }),
+    refresh: [0, /^$/],
+    status: [0, /^OK: /],
+    serve: [403, /^Your address is not one that may fetch proxies here/],
+  },
+  {
+    name: 'a worker with a wrong secret',
+    renews: true,
+    happens: (day) =>
+      void (day.settings['access'] = { secret_file: secretFile(day, SECRET, 0o600) }),
+    asks: bearer(`${SECRET}0`),
+    refresh: [0, /^$/],
+    status: [0, /^OK: /],
+    serve: [401, /^That is not the secret of this certcache/],
+  },
+  {
+    name: 'a worker with no secret',
+    renews: true,
+    happens: (day) =>
+      void (day.settings['access'] = { secret_file: secretFile(day, SECRET, 0o600) }),
+    refresh: [0, /^$/],
+    status: [0, /^OK: /],
+    serve: [401, /^The secret of this certcache is wanted/],
+  },
+  {
+    name: 'others can read the secret of the workers',
+    happens: (day) =>
+      void (day.settings['access'] = { secret_file: secretFile(day, SECRET, 0o644) }),
+    asks: bearer(SECRET),
+    refresh: [2, /access\.secret_file: .*secret can be used by others.*\(mode 0644\)\n.*chmod 600/],
+    status: [3, /^UNKNOWN: access\.secret_file: .*\(mode 0644\)/],
+    serve: 2,
+  },
+  {
+    name: 'root hands the secret of the workers to a group',
+    asRoot: true,
+    renews: true,
+    happens: (day) => {
+      const secret_file = secretFile(day, SECRET, 0o440)
+      chownSync(secret_file, 0, 1000)
+      day.settings['access'] = { secret_file }
+    },
+    asks: bearer(SECRET),
+    refresh: [0, /^$/],
     status: [0, /^OK: /],
     serve: [200, PEM],
+  },
+  {
+    name: 'a user hands the secret of the workers to a group',
+    asRoot: true,
+    happens: (day) => {
+      const secret_file = secretFile(day, SECRET, 0o440)
+      chownSync(secret_file, 1000, 1000)
+      day.settings['access'] = { secret_file }
+    },
+    refresh: [2, /access\.secret_file: .*\(mode 0440\)/],
+    status: [3, /^UNKNOWN: access\.secret_file: .*\(mode 0440\)/],
+    serve: 2,
+  },
+  {
+    name: 'others can read the refresh token',
+    happens: (day) => {
+      const refresh_token_file = secretFile(day, 'made-up', 0o644)
+      day.settings['source'] = { ...world.ownClient, refresh_token_file }
+    },
+    refresh: [2, /source\.refresh_token_file: .*\(mode 0644\)\n.*chmod 600/],
+    status: [3, /^UNKNOWN: source\.refresh_token_file: /],
+    serve: 2,
+  },
+  {
+    name: 'others can read the settings with a secret in them',
+    happens: (day) => {
+      day.settings['access'] = { secret: SECRET }
+      day.settingsMode = 0o644
+    },
+    refresh: [2, /certcache\.yaml can be used by others.*\(mode 0644\)\n.*chmod 600/],
+    status: [3, /^UNKNOWN: .*certcache\.yaml can be used by others/],
+    serve: 2,
+  },
+  {
+    name: 'others can read the access token, which is not needed any more',
+    renews: true,
+    happens: (day) =>
+      void (day.settings['source'] = { token_file: secretFile(day, 'made-up', 0o644) }),
+    refresh: [0, /^$/],
+    status: [0, /^OK: /],
+    serve: [200, PEM],
+  },
+  {
+    name: 'others can read the access token to start from',
+    happens: (day) => {
+      nothingKept(day)
+      day.settings['source'] = { token_file: secretFile(day, provider().mint(), 0o644) }
+    },
+    refresh: [2, /secret can be used by others.*\(mode 0644\)\n.*chmod 600/],
+    status: [2, /^CRITICAL: There is no valid proxy gwms_proxy: .*\(mode 0644\)/],
+    serve: [503, /^There is no valid proxy now: .*\(mode 0644\).*\.\n$/],
   },
   {
     name: 'the provider is away',
@@ -174,7 +351,7 @@ const cases: readonly Case[] = [
       mended.push(async () => provider().comeUp())
     },
     refresh: [4, /not renewed; the old one is valid for .*\n.*cannot be reached/],
-    status: [0, /^OK: gwms_proxy is valid for /],
+    status: [1, /^WARNING: Renewal of gwms_proxy fails: .*cannot be reached/],
     serve: [200, PEM],
   },
   {
@@ -184,14 +361,14 @@ const cases: readonly Case[] = [
       mended.push(() => provider().faults.clear())
     },
     refresh: [4, /not renewed; the old one is valid for .*\n.*cannot be reached/],
-    status: [0, /^OK: /],
+    status: [1, /^WARNING: Renewal of gwms_proxy fails: .*cannot be reached/],
     serve: [200, PEM],
   },
   {
     name: 'the service is away',
     happens: (day) => void (day.settings['service'] = { url: 'http://127.0.0.1:9' }),
     refresh: [4, /not renewed; the old one is valid for .*\n.*http:\/\/127\.0\.0\.1:9/],
-    status: [0, /^OK: /],
+    status: [1, /^WARNING: Renewal of gwms_proxy fails: .*127\.0\.0\.1:9/],
     serve: [200, PEM],
   },
   {
@@ -227,32 +404,37 @@ async function goodUntilToday(): Promise<Day> {
   }
 }
 
-async function served(directory: string): Promise<readonly [number, string] | number> {
+async function served(
+  directory: string,
+  asks?: AskOptions,
+): Promise<readonly [number, string] | number> {
   const options = { cwd: directory, env: { CERTCACHE_LOG_LEVEL: 'info' } }
   const { child, says, ended, stdout, stderr } = startProgram(main(), ['serve'], options)
   const started = says(/"certcache\.started","url":"(http:[^"]+)"/).catch(() => undefined)
   const url = (await started)?.[1]
   try {
     if (url === undefined) return Number(await ended)
-    const { status, text, headers } = await ask(url, '/get_proxy')
+    const { status, text, headers } = await ask(url, '/get_proxy', asks)
     if (status === 503) expect(Number(headers['retry-after'])).toBeGreaterThan(0)
     return [status, text]
   } finally {
     child.kill('SIGKILL')
     await ended
     expect(stdout() + stderr()).not.toMatch(/PRIVATE KEY|tts_renew_|eyJ/)
+    expect(stdout() + stderr()).not.toContain(SECRET)
   }
 }
 const main = (): string => programs.path('src/certcache/main.ts')
 
 for (const { name, asRoot = false, ...row } of cases)
-  test.skipIf(asRoot && !root)(name, { timeout: 60_000 }, async () => {
+  test(name, { timeout: 60_000 }, async ({ skip }) => {
+    skip(asRoot && !mayMount, 'this needs root, and a container that may mount')
     const day = await goodUntilToday()
     const before = readFileSync(out(day))
     await row.happens(day)
     const { directory } = day
     writeFileSync(join(directory, 'certcache.yaml'), stringify(day.settings), { mode: 0o600 })
-    chmodSync(join(directory, 'certcache.yaml'), 0o600)
+    chmodSync(join(directory, 'certcache.yaml'), day.settingsMode ?? 0o600)
     const run = async (...words: string[]) => runToEnd(main(), words, { cwd: directory })
 
     const refreshed = await run('refresh', '--valid', '400d')
@@ -260,13 +442,18 @@ for (const { name, asRoot = false, ...row } of cases)
     expect(refreshed.code).toBe(row.refresh[0])
     expect(refreshed.err).not.toMatch(/ {4}at |PRIVATE KEY|tts_renew_|eyJ/)
     // Whatever went wrong: what was there is as it was.
-    if (existsSync(out(day))) expect(readFileSync(out(day)).equals(before)).toBe(true)
+    if (existsSync(out(day)))
+      expect(readFileSync(out(day)).equals(before)).toBe(row.renews !== true)
 
+    const after = existsSync(out(day)) ? readFileSync(out(day), 'utf8') : undefined
     const status = await run('status', '--state', join(directory, 'state'))
     expect(status.out).toMatch(row.status[1])
     expect(status.code).toBe(row.status[0])
 
-    const answer = await served(directory)
+    const answer = await served(directory, row.asks)
     if (typeof row.serve === 'number') expect(answer).toBe(row.serve)
     else expect(answer).toEqual([row.serve[0], expect.stringMatching(row.serve[1])])
+    // What the file got the state may lack: nobody goes back to an older one.
+    if (row.renews && Array.isArray(row.serve) && row.serve[0] === 200)
+      expect(answer).toEqual([200, after])
   })

@@ -82,6 +82,7 @@ async function renewAll(
   const signal = AbortSignal.timeout(options.timeout * 1000)
   const failures: unknown[] = []
   for (const name of names) {
+    const before = keeper.current(name)
     try {
       const wanted = { name, validForSeconds: options.valid }
       const { renewed, proxy, elsewhere = false } = await keeper.renewIfDue(wanted, signal)
@@ -93,7 +94,9 @@ async function renewAll(
       const held = keeper.current(name)
       if (held) {
         const left = inWords(secondsUntil(held.notAfter, surroundings.clock.now()))
-        surroundings.note(`${name}: not renewed; the old one is valid for ${left}`)
+        const isOld = before?.pem.equals(held.pem) === true
+        const what = isOld ? 'not renewed; the old one' : 'not everywhere it belongs; the new one'
+        surroundings.note(`${name}: ${what} is valid for ${left}`)
       }
       // The first one is told by the program, as what it ends with.
       if (failures.length > 1 && error instanceof TtsError)

@@ -9,7 +9,8 @@ import { TtsError } from '../../errors.ts'
  */
 export async function whyNoRoom(directory: string, bytes: number): Promise<string | undefined> {
   try {
-    await access(directory, constants.W_OK | constants.X_OK)
+    // With the dot a file in the directory's place is told as such.
+    await access(`${directory}/.`, constants.W_OK | constants.X_OK)
     const { bavail, bfree, bsize, files, ffree } = await statfs(directory)
     const blocks = process.getuid?.() === 0 ? bfree : bavail
     // File systems that count no inodes say that there are none.

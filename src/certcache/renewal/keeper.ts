@@ -68,7 +68,8 @@ export class Engine implements ProxyKeeper {
       if (!(error instanceof TtsError) || error.code !== 'store_unavailable') throw error
       this.#failState(error)
     })
-    for (const proxy of this.#proxies.values()) await takeFromFile(proxy, this.#now())
+    for (const proxy of this.#proxies.values())
+      if (await takeFromFile(proxy, this.#now())) this.#unsaved = true
     if (this.#parts.background) this.#loop = this.#run()
   }
 

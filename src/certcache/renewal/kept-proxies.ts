@@ -30,14 +30,27 @@ export function takeFromState(
   }
 }
 
-/** Gives a proxy that has nothing what its own file holds: the state may be lost, or a database away. */
-export async function takeFromFile(proxy: KeptProxy, now: Date): Promise<void> {
-  if (proxy.current() !== undefined) return
+/**
+ * Gives a proxy what its own file holds, where the state has nothing, or an older one of the same identity: it may be lost,
+ * could not be written when the file could, or its database is away.
+ *
+ * @returns whether the state is known to have an older one
+ */
+export async function takeFromFile(proxy: KeptProxy, now: Date): Promise<boolean> {
+  const held = proxy.current()
   const output = proxy.settings.outputs?.find(({ format }) => format === 'pem')
   const text = output && (await readOwnFile(output.path))
   const found = text && soundOrNothing(text, proxy, { now, obtainedAt: undefined })
+  if (!found) return false
+  if (held !== undefined) {
+    // The ends of certificates are whole seconds: of two that end together either is as good.
+    const isAsGood = found.identity === held.identity && found.notAfter >= held.notAfter
+    if (!isAsGood || found.pem.equals(held.pem)) return false
+  }
   // What was asked for is not known: it is taken for right.
-  if (found) proxy.take(found, { asked: proxy.asked, isNew: false })
+  proxy.take(found, { asked: proxy.asked, isNew: false })
+  // A state with nothing may be one that could not be read: what it really has is looked at first.
+  return held !== undefined
 }
 
 /**
