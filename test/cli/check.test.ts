@@ -66,6 +66,25 @@ describe('without a token', () => {
     }
   })
 
+  test('the keys of a relying service', async () => {
+    const { issuer } = service().provider
+    const location = join(directory, 'portal-keys.json')
+    writeFileSync(location, '{"keys":[]}')
+    const base = `base_url: ${issuer}`
+    const path = write(`data_dir: relying
+ca: { key_kind: ec-p256 }
+relying_services:
+  portal: { keys_location: "file://${location}", ${base} }
+  gone: { keys_location: "file://${location}.gone", ${base} }
+`)
+    await runTts(['-c', path, 'ca', 'init'])
+    const { code, out } = await runTts(['-c', path, 'check'])
+    expect(code).toBe(1)
+    expect(out).toMatch(/^ok {7}relying service portal: http:\S+, its keys are here$/m)
+    expect(out).toMatch(/^FAILED {3}relying service gone: its keys cannot be had: file:\S+\.gone$/m)
+    expect(out).toMatch(/^ {9}-> relying_services\.gone\.keys_location: .*ENOENT/m)
+  })
+
   test('a CA that ends within a year is a warning, one that ended a failure', async () => {
     const years = (count: number) => () => new Date(Date.now() + count * 365.25 * 86_400_000)
     // Records of its own: a CRL of that time would stay in them.
