@@ -1,5 +1,4 @@
 /** The end of a session: it is off the records at once, and the providers are told that its refresh tokens are over. */
-import { createHash } from 'node:crypto'
 import type { SessionLogin } from '../domain/session-records.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -12,14 +11,13 @@ export interface EndingDependencies {
   readonly client: Pick<LoginClient, 'revoke'>
 }
 
-/** Ends the session of a cookie. Its tokens are forgotten here whatever the providers say. */
+/** Ends a session of this digest on record. Its tokens are forgotten here whatever the providers say. */
 export async function endSession(
   { site, client }: EndingDependencies,
-  id: string,
+  idDigest: string,
   log: Log,
 ): Promise<void> {
   const { sessions } = site.issuing.store
-  const idDigest = createHash('sha256').update(id).digest('hex')
   const times = { now: site.now(), usedAfter: new Date(0) }
   const stored = await sessions.find(idDigest, times)
   await sessions.end(idDigest)

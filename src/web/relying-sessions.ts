@@ -42,7 +42,8 @@ export function createRelyingSessions(site: Site, client: LoginClient): Sessions
     },
     begin: async (request, response, content) => {
       const before = readCookie(site, request, 'relying')
-      if (before !== undefined) await endSession({ site, client }, before, contextOf(response).log)
+      if (before !== undefined)
+        await endSession({ site, client }, digestOf(before), contextOf(response).log)
       const id = issuing.randomBytes(ID_BYTES).toString('base64url')
       const createdAt = now()
       const endsAt = new Date(createdAt.getTime() + VISIT_SECONDS * 1000)
@@ -57,7 +58,7 @@ export function createRelyingSessions(site: Site, client: LoginClient): Sessions
       const id = readCookie(site, request, 'relying')
       if (id === undefined) return
       clearCookie(site, response, 'relying')
-      await endSession({ site, client }, id, contextOf(response).log)
+      await endSession({ site, client }, digestOf(id), contextOf(response).log)
     },
   }
 }

@@ -68,7 +68,8 @@ export function createSessions(site: Site, client: LoginClient): Sessions {
     },
     begin: async (request, response, content) => {
       const before = readCookie(site, request, 'session')
-      if (before !== undefined) await endSession({ site, client }, before, contextOf(response).log)
+      if (before !== undefined)
+        await endSession({ site, client }, digestOf(before), contextOf(response).log)
       const id = issuing.randomBytes(ID_BYTES).toString('base64url')
       const createdAt = now()
       const maximumMs = createdAt.getTime() + settings.session_maximum_seconds * 1000
@@ -87,7 +88,8 @@ export function createSessions(site: Site, client: LoginClient): Sessions {
     end: async (request, response) => {
       const id = readCookie(site, request, 'session')
       clearCookie(site, response, 'session')
-      if (id !== undefined) await endSession({ site, client }, id, contextOf(response).log)
+      if (id !== undefined)
+        await endSession({ site, client }, digestOf(id), contextOf(response).log)
     },
   }
 }

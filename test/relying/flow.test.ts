@@ -185,6 +185,14 @@ describe('without login, with pages', () => {
     expect((await visitor.ask('/services')).status).toBe(303)
   })
 
+  test('a new visit ends the one before', async () => {
+    const { visitor } = await arrived({})
+    const before = visitor.relyingCookie() ?? ''
+    await arrived({}, visitor)
+    visitor.setRelyingCookie(before)
+    expect((await visitor.ask('/rsp/request')).status).toBe(403)
+  })
+
   test('who has no visit is told so', async () => {
     for (const path of ['/rsp/request', '/rsp/login']) {
       const answer = await visit().ask(path)
@@ -513,12 +521,16 @@ describe('the WaTTS API during a visit', () => {
   test('logout ends the visit; pages of other sites see nothing of it', async () => {
     const visitor = visit()
     await visitor.arrive(await signed(site))
+    const cookie = visitor.relyingCookie() ?? ''
     const foreign = await visitor.ask('/api/v2/info', {
       headers: { 'sec-fetch-site': 'cross-site' },
     })
     expect(JSON.parse(foreign.text)).toMatchObject({ logged_in: false })
     await api(visitor, 'logout')
     expect(visitor.relyingCookie()).toBeUndefined()
+    // It is over, and not only its cookie.
+    visitor.setRelyingCookie(cookie)
+    expect((await visitor.ask('/rsp/request')).status).toBe(403)
     expect(JSON.parse((await api(visitor, 'info')).text)).not.toHaveProperty('service_request')
   })
 

@@ -31,6 +31,7 @@ describe('an address lies under that of the site', () => {
     ['https:/portal.example.org/app/', false],
     ['https:portal.example.org/app/', false],
     ['https:\\\\portal.example.org\\app\\', false],
+    ['https://portal.example.org\\app\\x', false],
     ['ht\ntps://portal.example.org/app/', false],
     ['https://portal.example.org/app/ x', false],
     ['https://portal.example.org/app/\u0000', false],

@@ -107,6 +107,10 @@ export class Visitor extends Browser {
   relyingCookie(): string | undefined {
     return this.cookies.get(`${new URL(this.service.url).host} tts_relying`)
   }
+
+  setRelyingCookie(value: string): void {
+    this.cookies.set(`${new URL(this.service.url).host} tts_relying`, value)
+  }
 }
 
 /** What a page of a refusal says: its sentence and the check. */
