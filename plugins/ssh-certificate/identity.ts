@@ -46,7 +46,7 @@ export function principalOf(caller: PluginCaller, settings: SshCertificateSettin
 
 function claimedPrincipal(caller: PluginCaller, settings: SshCertificateSettings): string {
   const { principal_issuer: issuer, principal_claim: claim = DEFAULT_PRINCIPAL_CLAIM } = settings
-  if (issuer !== undefined && issuer !== caller.issuer) {
+  if (issuer !== undefined && withoutSlash(issuer) !== withoutSlash(caller.issuer)) {
     throw new PluginError(
       'refused',
       'account names of your identity provider are not believed here; log in with another one',
@@ -73,6 +73,11 @@ function claimedPrincipal(caller: PluginCaller, settings: SshCertificateSettings
     )
   }
   return value
+}
+
+/** Issuers are known here without the slash that IAM's end with, and operators write what they see. */
+function withoutSlash(issuer: string): string {
+  return issuer.replace(/\/$/, '')
 }
 
 /** What sshd logs at each login: which credential, and whose. One word of safe characters. */

@@ -185,8 +185,16 @@ describe('the principal', () => {
   test('the claim of another issuer is not believed', () => {
     const given = { principal_issuer: 'https://iam.example.org/' }
     expect(principalOf(sshCaller(), settings(given))).toBe('alice')
-    const other = { ...sshCaller(), issuer: 'https://iam.example.org' }
-    expect(refused(other, given)).toMatch(/not believed/)
+    // As IAM writes it, and as the service knows it.
+    const same = { ...sshCaller(), issuer: 'https://iam.example.org' }
+    expect(principalOf(same, settings(given))).toBe('alice')
+    for (const issuer of [
+      'https://iam.example.org//',
+      'https://iam.example.org.evil.org',
+      'http://iam.example.org',
+      'https://IAM.example.org',
+    ])
+      expect(refused({ ...sshCaller(), issuer }, given)).toMatch(/not believed/)
   })
   test('by template it is the digest of the identity, whatever the claims say', () => {
     const given = { principal_template: 'tts-{digest}' }
