@@ -244,7 +244,8 @@ describe('a request is good for once', () => {
   test('of many at once one goes through', async () => {
     const jwt = await signed(site, { claims: { iss: 'quiet' } })
     const answers = await Promise.all(Array.from({ length: 8 }, () => visit().arrive(jwt)))
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([302, ...Array(7).fill(409)])
+    expect(answers.filter(({ status }) => status === 302)).toHaveLength(1)
+    expect(answers.filter(({ status }) => status === 409)).toHaveLength(7)
   })
 
   test('over the rate of its site: 503, and it can be used later', async () => {
@@ -459,7 +460,7 @@ describe('with login and without pages', () => {
       state,
       iss: service.provider.issuer,
     })
-    const answer = await visitor.ask(`/login/callback?${query}`)
+    const answer = await visitor.ask(`/login/callback?${query.toString()}`)
     expect([answer.status, location(answer)]).toEqual([302, `${site.url}/app/failed`])
     expect((await audit())[0]).toMatchObject({ outcome: 'refused', check: 'provider_refused' })
   })
