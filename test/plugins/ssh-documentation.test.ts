@@ -190,11 +190,18 @@ describeWithTools('docs/ssh.md', [...sshPackages, 'curl', 'jq'], () => {
       config: ['AuthorizedKeysFile %DIRECTORY%/authorized_keys'],
       files: { authorized_keys: line },
     })
+    const options = ['BatchMode=yes', 'IdentitiesOnly=yes', 'IdentityAgent=none']
+    options.push(`UserKnownHostsFile=${other.knownHosts}`)
     try {
       const { status, output } = await runTool('/usr/bin/ssh', [
-        ...['-F', 'none', '-o', 'BatchMode=yes', '-o', 'IdentitiesOnly=yes'],
-        ...['-o', 'IdentityAgent=none', '-o', `UserKnownHostsFile=${other.knownHosts}`],
-        ...['-i', path('.ssh/id_tts'), '-p', String(other.port), `${other.user}@127.0.0.1`],
+        '-F',
+        'none',
+        ...options.flatMap((option) => ['-o', option]),
+        '-i',
+        path('.ssh/id_tts'),
+        '-p',
+        String(other.port),
+        `${other.user}@127.0.0.1`,
         'echo in as $(id -u)',
       ])
       expect({ status, output }).toEqual(isIn)
