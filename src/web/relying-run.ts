@@ -52,7 +52,6 @@ export async function runVisit(visit: Visit, session: RelyingSession): Promise<V
     throw await recordAtDoor(visit, error, { serviceId: asked.serviceId, user: session.token })
   }
   await claimRun(web, session).catch(atDoor)
-  if (!performsLogin(web, asked)) return runAtOnce(visit, asked, session.token)
   const { log, signal } = contextOf(response)
   const request = {
     relyingUser: session.token,

@@ -167,7 +167,11 @@ describe('without login, with pages', () => {
   test('a plugin that wants a login gets none: the site said so', async () => {
     const { visitor, ...page } = await arrived({ claims: { watts_service: 'linked' } })
     const answer = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
-    expect([answer.status, refusalOf(answer)[1]]).toEqual([403, 'login'])
+    expect([answer.status, ...refusalOf(answer)]).toEqual([
+      403,
+      'The service wants a login that cannot be made here.',
+      'login',
+    ])
   })
 
   test('the cookie is short, HttpOnly and Lax; a session of a login is left alone', async () => {
@@ -541,9 +545,20 @@ describe('the WaTTS API during a visit', () => {
     await visitor.arrive(await signed(site, { claims: { iss: 'login', ...claims } }))
     const early = await api(visitor, 'credential', { service_id: 'info' })
     expect([early.status, (await audit())[0]?.check]).toEqual([400, 'login'])
+    // Logged in, and not yet led on to where the request is made.
     const unseen = visit()
     await unseen.arrive(await signed(site, { claims: { iss: 'silent', ...claims } }))
-    await unseen.follow('/rsp/login', 'alice').catch(() => undefined)
-    expect((await api(unseen, 'credential', { service_id: 'info' })).status).toBe(401)
+    let url = new URL(location(await unseen.ask('/rsp/login')))
+    while (url.pathname !== '/login/callback') {
+      const answer = await unseen.ask(url.href)
+      const next = answer.headers.get('location')
+      const sent = next ?? location(await unseen.ask(url.href, { form: { username: 'alice' } }))
+      url = new URL(sent, url)
+    }
+    expect(location(await unseen.ask(url.href))).toBe('/rsp/request')
+    const hasty = await api(unseen, 'credential', { service_id: 'info' })
+    expect([hasty.status, (await audit())[0]?.check]).toEqual([400, 'authorisation'])
+    const done = await unseen.ask('/rsp/request')
+    expect([done.status, location(done)]).toEqual([302, `${site.url}/app/done`])
   })
 })
