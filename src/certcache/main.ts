@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { rememberedConfiguration } from '../grants/discovery.ts'
+import { startCodeLogin } from '../grants/code-login.ts'
 import { createGrantClient } from '../grants/grant-client.ts'
 import { createCertcacheProgram, runCertcache } from './cli/program.ts'
 import type { LoginSource, Surroundings } from './cli/surroundings.ts'
@@ -34,7 +35,8 @@ const surroundings: Surroundings = {
   currentDirectory: process.cwd(),
   openKeeper,
   openState,
-  grantClient,
+  grantClient: (source) => createGrantClient(clientOptions(source)),
+  startCodeLogin: async (source, request) => startCodeLogin(clientOptions(source), request),
   onStop: (heard) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => heard(signal))
   },
@@ -42,7 +44,7 @@ const surroundings: Surroundings = {
   endNow: (code) => process.exit(code),
 }
 
-function grantClient({ issuer, client_id, client_secret, timeout_seconds }: LoginSource) {
+function clientOptions({ issuer, client_id, client_secret, timeout_seconds }: LoginSource) {
   const timeoutMs = timeout_seconds * 1000
   const provider = {
     issuer,
@@ -52,7 +54,7 @@ function grantClient({ issuer, client_id, client_secret, timeout_seconds }: Logi
     timeoutMs,
   }
   const configuration = rememberedConfiguration(provider, now)
-  return createGrantClient({ configuration, providerId: provider.providerId, timeoutMs, now })
+  return { configuration, providerId: provider.providerId, timeoutMs, now }
 }
 
 // Compiled, this file is dist/src/certcache/main.js; the package is three folders up.

@@ -65,7 +65,11 @@ export function createGrantClient(options: GrantClientOptions): GrantClient {
   }
 }
 
-function wanted(audience: string | undefined, scopes: readonly string[]): Record<string, string> {
+/** The parameters of what is asked for. */
+export function wanted(
+  audience: string | undefined,
+  scopes: readonly string[],
+): Record<string, string> {
   return {
     ...(scopes.length > 0 && { scope: scopes.join(' ') }),
     ...(audience !== undefined && { audience }),
@@ -80,7 +84,7 @@ interface Performance {
 }
 
 /** Runs one grant under its deadline, and puts what goes wrong into our words. */
-async function perform<T>(
+export async function perform<T>(
   options: GrantClientOptions,
   { kind, signal, timeoutMs = options.timeoutMs }: Performance,
   work: Work<T>,
@@ -118,13 +122,18 @@ async function settledBy<T>(deadline: AbortSignal, promise: Promise<T>): Promise
   })
 }
 
-/** Keycloak, and IAM for a client without the grant, say nothing and leave the refresh token out. */
-function offline(options: GrantClientOptions, scopes: readonly string[], answer: Granted): Granted {
+/** Keycloak, and IAM for a client without the grant, say nothing and leave the refresh token out. @throws {TtsError} `grant_refused` */
+export function offline(
+  options: GrantClientOptions,
+  scopes: readonly string[],
+  answer: Granted,
+): Granted {
   if (answer.refreshToken !== undefined || !scopes.includes('offline_access')) return answer
   throw refused('offline_access_refused', options.providerId)
 }
 
-function granted(answer: oidc.TokenEndpointResponse, at: Date): Granted {
+/** The answer in our words; `at` is when it was asked for. */
+export function granted(answer: oidc.TokenEndpointResponse, at: Date): Granted {
   const { refresh_expires_in: refreshSeconds } = answer
   return {
     accessToken: answer.access_token,

@@ -40,7 +40,7 @@ const rules: readonly RefusalRule[] = [
   },
   // IAM: "scope parameter is required".
   {
-    grants: ['exchange', 'device'],
+    grants: ['exchange', 'device', 'code'],
     errors: ['invalid_request', 'invalid_scope'],
     description: /scope.{0,30}\b(required|missing)\b|missing.{0,30}\bscope/i,
     check: 'scope_missing',
@@ -74,7 +74,7 @@ const rules: readonly RefusalRule[] = [
   { errors: ['unauthorized_client', 'unsupported_grant_type'], check: 'grant_not_enabled' },
   // Keycloak: "Requested audience not available: x", "Audience not found".
   {
-    grants: ['exchange', 'refresh', 'device'],
+    grants: ['exchange', 'refresh', 'device', 'code'],
     description: /audience.{0,20}\bnot (available|found|allowed)/i,
     check: 'audience_not_allowed',
   },
@@ -82,6 +82,8 @@ const rules: readonly RefusalRule[] = [
   { errors: ['invalid_scope', 'insufficient_scope'], check: 'scope_not_allowed' },
   { grants: ['device'], errors: ['access_denied'], check: 'device_denied' },
   { grants: ['device'], errors: ['expired_token', 'invalid_grant'], check: 'device_expired' },
+  { grants: ['code'], errors: ['access_denied', 'consent_required'], check: 'login_denied' },
+  { grants: ['code'], errors: ['invalid_grant'], check: 'login_expired' },
   // IAM: "No policy found authorizing this exchange", "Token exchange not allowed".
   { grants: ['exchange'], errors: ['access_denied'], check: 'grant_not_enabled' },
   // IAM 401 invalid_token; Keycloak 400 invalid_request "Invalid token".

@@ -34,7 +34,7 @@ export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
   grant_not_enabled: {
     message: 'the identity provider does not allow our client to get tokens in this way',
     remedy:
-      'IAM administrator: switch the grant (token exchange, refresh token or device code) on for our client, and permit the exchange in the exchange policy',
+      'IAM administrator: switch the grant (token exchange, refresh token, device code or authorization code) on for our client, and permit the exchange in the exchange policy',
   },
   subject_token_refused: {
     message:
@@ -72,6 +72,14 @@ export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
     message:
       'the code is not valid any more: it was not entered in time, or the login was not completed',
     remedy: 'user: begin again: `certcache login`',
+  },
+  login_denied: {
+    message: 'the login was refused in the browser',
+    remedy: 'user: begin again and agree on the page of the provider',
+  },
+  login_expired: {
+    message: 'the login was not completed in time, or the provider does not take its code',
+    remedy: 'user: begin again: `certcache login --browser`',
   },
   client_refused: {
     message: 'the identity provider does not accept our client',

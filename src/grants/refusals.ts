@@ -4,7 +4,7 @@ import { matchingCheck } from './refusal-rules.ts'
 import { explanations } from './refusal-words.ts'
 
 /** What is asked of the provider. */
-export type GrantKind = 'exchange' | 'refresh' | 'device' | 'revocation'
+export type GrantKind = 'exchange' | 'refresh' | 'device' | 'code' | 'revocation'
 
 /** Why a grant is refused, as it is named in answers, logs and the ledger. */
 export type GrantCheck =
@@ -20,6 +20,8 @@ export type GrantCheck =
   | 'offline_access_refused'
   | 'device_denied'
   | 'device_expired'
+  | 'login_denied'
+  | 'login_expired'
   | 'client_refused'
   | 'request_refused' // an error that we do not know
 

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import type { StatusReport } from '../../src/certcache/status.ts'
 import { getProxyScript, runShell } from '../deploy/shells.ts'
-import { answerDevice } from '../support/device-person.ts'
+import { answerDevice, browser } from '../support/device-person.ts'
 import {
   compilePrograms,
   type Programs,
@@ -258,6 +258,29 @@ describe('certcache login', () => {
       err: '',
     })
     const { out } = await certcache(['status', '--json', '--state', path('login')], env)
+    expect((JSON.parse(out) as StatusReport).source.kind).toBe('refresh')
+  })
+
+  test('--browser: a person agrees in a browser of this machine', async () => {
+    const { issuer, audience } = world.ownClient
+    const env = environment('browser', {
+      CERTCACHE_SOURCE__ISSUER: String(issuer),
+      CERTCACHE_SOURCE__CLIENT_ID: world.provider.clients.cli.clientId,
+      CERTCACHE_SOURCE__AUDIENCE: String(audience),
+    })
+    const login = startProgram(main(), ['login', '--browser'], { cwd: world.directory, env })
+    running.push(login)
+    const [, url = ''] = await login.says(/^Open in a browser on this machine {3}(\S+)$/m)
+    const go = browser()
+    const page = await go(url)
+    expect((await go(page.url, { username: 'alice' })).text).toMatch(/^certcache has the answer/)
+    expect(await login.ended).toBe(0)
+    expect(login.stdout()).toContain('Logged in.')
+    expect(login.stderr()).toBe('')
+    const refreshed = await certcache(['refresh'], env)
+    expect(refreshed.err).toBe('')
+    expect(refreshed.code).toBe(0)
+    const { out } = await certcache(['status', '--json', '--state', path('browser')], env)
     expect((JSON.parse(out) as StatusReport).source.kind).toBe('refresh')
   })
 })

@@ -15,6 +15,7 @@ export interface CertcacheRunOptions {
   readonly openKeeper?: Surroundings['openKeeper']
   readonly openState?: Surroundings['openState']
   readonly grantClient?: Surroundings['grantClient']
+  readonly startCodeLogin?: Surroundings['startCodeLogin']
   readonly now?: () => Date
   readonly directory?: string
   readonly random?: () => number
@@ -77,6 +78,7 @@ export function startCertcache(
       (() => {
         throw new Error('no provider')
       }),
+    startCodeLogin: options.startCodeLogin ?? (() => Promise.reject(new Error('no provider'))),
     onStop: (listener) => void heard.stop.push(listener),
     onReload: (listener) => void heard.reload.push(listener),
     endNow: (code) => void endedNow.push(code),

@@ -23,7 +23,7 @@ export async function answerDevice(person: DevicePerson): Promise<string> {
 const xsrfOf = (text: string): string => /name="xsrf" value="([^"]*)"/.exec(text)?.[1] ?? ''
 
 /** A browser that follows redirects and keeps cookies. Answers the last page. */
-function browser() {
+export function browser() {
   const cookies = new Map<string, string>()
   return async (start: string, fields?: Record<string, string>) => {
     let [url, form] = [start, fields]

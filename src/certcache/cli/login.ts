@@ -1,11 +1,12 @@
-/** `certcache login`: a person agrees with a code on another device, once; from then on nobody has to. */
+/** `certcache login`: a person agrees, with a code on any device or in a browser here, once; from then on nobody has to. */
 import { randomUUID } from 'node:crypto'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { TtsError } from '../../errors.ts'
 import type { Granted } from '../../grants/grant.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
 import { inWords, secondsUntil } from '../words.ts'
+import { listenForRedirect } from './loopback-redirect.ts'
 import {
   type LoginSource,
   type SettingsOptions,
@@ -16,6 +17,13 @@ import {
 export function loginCommand(surroundings: Surroundings): Command {
   return new Command('login')
     .description('get the right to renew by a login in a browser, where no token is at hand')
+    .option('--browser', 'by a browser on this machine, in place of a code for any device')
+    .option(
+      '--redirect-port <PORT>',
+      'port of 127.0.0.1 that the browser comes back to; else a free one',
+      port,
+      0,
+    )
     .option('--state <DIRECTORY>', 'where the state is kept; else state.directory')
     .addHelpText(
       'after',
@@ -24,24 +32,58 @@ Prints a URL and a code, and waits until somebody has opened the one and typed t
 token then lies encrypted in the state, where a running certcache finds it within seconds. Needs a client of our own at
 the identity provider: source.issuer and source.client_id (IAM_CLIENT_ID), and mostly source.client_secret_file.
 
+With --browser it prints a URL for a browser on this machine, and waits for its return: for providers that give our client
+no device code. The client needs the redirect URI http://127.0.0.1/callback, or http://127.0.0.1:PORT/callback with
+--redirect-port PORT where the provider compares ports too (IAM). From elsewhere: ssh -L PORT:127.0.0.1:PORT.
+
 Exit codes: 0 logged in, 2 settings are missing, 3 refused, too late, or without the right to renew, 4 try again later.
 
 Examples:
   certcache login
+  certcache login --browser --redirect-port 8250
   CERTCACHE_SOURCE__ISSUER=https://iam.example.org/ CERTCACHE_SOURCE__CLIENT_ID=certcache \\
     CERTCACHE_SOURCE__CLIENT_SECRET_FILE=/run/secrets/client certcache login`,
     )
     .action((_options, self: Command) => login(surroundings, self.optsWithGlobals()))
 }
 
-async function login(surroundings: Surroundings, options: SettingsOptions): Promise<void> {
+interface LoginOptions extends SettingsOptions {
+  readonly browser?: boolean
+  readonly redirectPort: number
+}
+
+/** For whoever signs a policy on the way. */
+const BROWSER_SECONDS = 600
+
+function port(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
+  throw new InvalidArgumentError('wanted: a port')
+}
+
+async function login(surroundings: Surroundings, options: LoginOptions): Promise<void> {
   const { settings } = await settingsFor(surroundings, options)
   const source = loginSource(settings)
-  const client = surroundings.grantClient(source)
-  const { audience, scopes } = settings.source
   const stop = new AbortController()
   surroundings.onStop(() => stop.abort())
-  const device = await client.startDevice({ audience, scopes, signal: stop.signal })
+  const asking = { surroundings, settings, source, signal: stop.signal }
+  const granted = options.browser
+    ? await byBrowser(asking, options.redirectPort)
+    : await byDevice(asking)
+  await keep(surroundings, settings, { source, granted })
+  surroundings.out('Logged in. certcache renews by itself from now on; see `certcache status`.\n')
+}
+
+interface Asking {
+  readonly surroundings: Surroundings
+  readonly settings: LoadedCertcacheSettings
+  readonly source: LoginSource
+  readonly signal: AbortSignal
+}
+
+async function byDevice({ surroundings, settings, source, signal }: Asking): Promise<Granted> {
+  const client = surroundings.grantClient(source)
+  const { audience, scopes } = settings.source
+  const device = await client.startDevice({ audience, scopes, signal })
   const within = inWords(secondsUntil(device.expiresAt, surroundings.clock.now()))
   surroundings.out(
     `Open   ${device.verificationUri}\nand type   ${device.userCode}\n` +
@@ -50,9 +92,34 @@ async function login(surroundings: Surroundings, options: SettingsOptions): Prom
         : `or open   ${device.verificationUriComplete}\n`) +
       `Waiting for ${within}; Ctrl-C gives up.\n`,
   )
-  const granted = await device.wait(stop.signal)
-  await keep(surroundings, settings, { source, granted })
-  surroundings.out('Logged in. certcache renews by itself from now on; see `certcache status`.\n')
+  return device.wait(signal)
+}
+
+async function byBrowser(
+  { surroundings, settings, source, signal }: Asking,
+  redirectPort: number,
+): Promise<Granted> {
+  const redirect = await listenForRedirect(redirectPort)
+  try {
+    const { redirectUri } = redirect
+    const { audience, scopes } = settings.source
+    const request = { audience, scopes, signal, redirectUri }
+    const begun = await surroundings.startCodeLogin(source, request)
+    surroundings.out(
+      `Open in a browser on this machine   ${begun.url}\n` +
+        `Waiting for ${inWords(BROWSER_SECONDS)} at ${redirectUri}; Ctrl-C gives up.\n`,
+    )
+    const end = AbortSignal.any([signal, AbortSignal.timeout(BROWSER_SECONDS * 1000)])
+    const returned = await redirect.wait(begun.state, end).catch(() => {
+      throw new TtsError('grant_refused', 'nobody came back from the login in the browser', {
+        check: 'login_expired',
+        remedy: `begin again; the provider must know the redirect URI ${redirectUri}`,
+      })
+    })
+    return await begun.complete(returned, signal)
+  } finally {
+    await redirect.close()
+  }
 }
 
 function loginSource({ source }: LoadedCertcacheSettings): LoginSource {

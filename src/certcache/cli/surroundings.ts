@@ -4,6 +4,7 @@ import type { DestinationStream } from 'pino'
 import type { Environment } from '../../config/settings-tree.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { TtsError } from '../../errors.ts'
+import type { CodeLogin, startCodeLogin } from '../../grants/code-login.ts'
 import type { GrantClient } from '../../grants/grant.ts'
 import type { openKeeper } from '../compose.ts'
 import { type LoadedSettings, loadSettings } from '../settings/load-settings.ts'
@@ -22,6 +23,11 @@ export interface Surroundings extends Terminal {
   readonly openState: typeof openState
   /** Our own client at the identity provider, for `certcache login`. */
   readonly grantClient: (source: LoginSource) => GrantClient
+  /** A login of the same client in a browser of this machine. */
+  readonly startCodeLogin: (
+    source: LoginSource,
+    request: Parameters<typeof startCodeLogin>[1],
+  ) => Promise<CodeLogin>
   readonly onStop: (heard: (signal: StopSignal) => void) => void
   readonly onReload: (heard: () => void) => void
   /** Ends the program where it stands. */
