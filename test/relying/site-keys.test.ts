@@ -109,7 +109,8 @@ describe('in a file', () => {
     const path = join(directory, 'keys.json')
     const { has, pass } = keysAt(pathToFileURL(path).href)
     expect(await has('one')).toBe('provider_unavailable keys')
-    for (const text of ['nonsense', '{"keys":{}}', ' '.repeat(300_000)]) {
+    const large = JSON.stringify(jwkSet([first])) + ' '.repeat(300_000)
+    for (const text of ['nonsense', '{"keys":{}}', large]) {
       await writeFile(path, text)
       pass(6)
       expect(await has('one')).toBe('provider_unavailable keys')
