@@ -1,10 +1,16 @@
-import { type ChildProcess } from 'node:child_process'
+/**
+ * Services and custodians that die while they renew, as processes of their own. The provider rotates refresh tokens without
+ * grace where nothing else is said: the old one is dead the moment it has answered.
+ */
+import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { DatabaseSync } from '@photostructure/sqlite'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import {
   type IdentityProvider,
@@ -12,35 +18,68 @@ import {
 } from '../../demo/identity-provider/server.ts'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { type Made, providerSettings, renew } from '../api/delegation-support.ts'
-import { wideLimits } from '../api/support.ts'
+import { problemOf, wideLimits } from '../api/support.ts'
+import { missingPostgresPackage, type PostgresCluster, startPostgres } from '../support/postgres.ts'
 import { compilePrograms, type Programs, startProgram } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
 
-let directory = ''
 let programs: Programs | undefined
 let provider: IdentityProvider
+let directory = ''
+const left: ChildProcess[] = []
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'tts-delegation-kill-'))
   programs = compilePrograms(['test/faults/kill-entry.ts'])
   provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
-  writeFileSync(
-    join(directory, 'tts.yaml'),
-    stringify({
-      ...testConfiguration(provider),
-      providers: { iam: providerSettings(provider) },
-      data_dir: join(directory, 'data'),
-      ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
-      limits: wideLimits,
-    }),
-    { mode: 0o600 },
-  )
 })
 afterAll(async () => {
   programs?.remove()
   await provider.close()
+})
+beforeEach(() => {
+  Object.assign(provider.tokens, { rotateRefreshTokens: true, rotationGraceSeconds: 0 })
+  provider.faults.resetCounts()
+  directory = configured({})
+})
+afterEach(async () => {
+  provider.faults.clear()
+  for (const child of left.splice(0)) child.kill('SIGKILL')
+  // A custodian without a service ends by itself, always.
+  await expect.poll(custodians, { timeout: 10_000 }).toEqual([])
   rmSync(directory, { recursive: true, force: true })
 })
+
+/** A directory with the configuration of a service, and its data. */
+function configured(more: Record<string, unknown>): string {
+  const made = mkdtempSync(join(tmpdir(), 'tts-delegation-kill-'))
+  const settings = {
+    ...testConfiguration(provider),
+    providers: { iam: providerSettings(provider) },
+    data_dir: join(made, 'data'),
+    ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
+    limits: wideLimits,
+    ...more,
+  }
+  writeFileSync(join(made, 'tts.yaml'), stringify(settings), { mode: 0o600 })
+  return made
+}
+
+/** Process ids of the custodians of this test's programs. */
+function custodians(): readonly number[] {
+  const program = programs?.path('src/delegation-custodian/main.ts') ?? ''
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => ofProcess(pid, 'cmdline').includes(program))
+    .map(Number)
+}
+
+function ofProcess(pid: string | number, file: 'cmdline' | 'environ'): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    return ''
+  }
+}
 
 interface Running {
   readonly child: ChildProcess
@@ -51,6 +90,7 @@ interface Running {
 async function start(): Promise<Running> {
   const entry = programs?.path('test/faults/kill-entry.ts') ?? ''
   const started = startProgram(entry, [join(directory, 'tts.yaml')])
+  left.push(started.child)
   const [url = ''] = await started.says(/http:\S+/)
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if ((await fetch(`${url}/readyz`)).ok) break
@@ -59,9 +99,9 @@ async function start(): Promise<Running> {
   return { child: started.child, url, ended: started.ended }
 }
 
-async function kill({ child, ended }: Running): Promise<void> {
-  child.kill('SIGKILL')
-  expect(await ended).toBe('SIGKILL')
+async function end({ child, ended }: Running, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+  child.kill(signal)
+  expect(await ended).toBe(signal === 'SIGKILL' ? 'SIGKILL' : 0)
 }
 
 async function delegate(url: string): Promise<Made> {
@@ -76,50 +116,230 @@ async function delegate(url: string): Promise<Made> {
   return (await response.json()) as Made
 }
 
+interface Begun {
+  readonly renewal: Promise<Response | undefined>
+  /** Lets the provider do its work and answer, and waits until it has. */
+  answer(): Promise<void>
+}
+
+/** Begins a renewal, and waits until it is at the provider, which does nothing yet. */
+async function beginRenewal(running: Running, made: Made): Promise<Begun> {
+  const { faults } = provider
+  const original = faults.intercept.bind(faults)
+  let release = (): void => undefined
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  let answered = Promise.resolve()
+  const arrived = new Promise<void>((resolve) => {
+    faults.intercept = async (path, request, response) => {
+      if (path !== '/token') return original(path, request, response)
+      answered = new Promise((finished) => response.once('close', finished))
+      resolve()
+      await held
+      return original(path, request, response)
+    }
+  })
+  const renewal = renew(running, made).catch(() => undefined)
+  await arrived
+  faults.intercept = original
+  return {
+    renewal,
+    answer: async () => {
+      release()
+      await answered
+    },
+  }
+}
+
+async function expectRenewal(running: Running, made: Made): Promise<void> {
+  provider.faults.clear()
+  const response = await renew(running, made)
+  expect(response.status, await response.text()).toBe(200)
+}
+
 /** Kills the service while it renews, at a moment that is different each time; then asks the next one. */
-async function killedWhileRenewing(
-  rounds: number,
-): Promise<readonly { status: number; text: string }[]> {
-  const outcomes: { status: number; text: string }[] = []
+async function killedWhileRenewing(rounds: number): Promise<void> {
   let made: Made | undefined
   for (let round = 0; round < rounds; round += 1) {
     const before = await start()
     made ??= await delegate(before.url)
-    expect((await renew(before, made)).status).toBe(200)
+    // Each second time the custodian is there already.
+    const isWarm = round % 2 === 0
+    if (isWarm) await expectRenewal(before, made)
     provider.faults.set('/token', { kind: 'slow', delayMs: randomInt(0, 40) })
     const renewal = renew(before, made).catch(() => undefined)
-    await sleep(randomInt(5, 90))
-    await kill(before)
+    await sleep(isWarm ? randomInt(5, 90) : randomInt(5, 900))
+    await end(before)
     await renewal
-    provider.faults.clear()
 
     const after = await start()
-    const response = await renew(after, made)
-    const text = await response.text()
-    outcomes.push({ status: response.status, text })
-    if (response.status !== 200) made = undefined
-    await kill(after)
+    await expectRenewal(after, made)
+    await end(after)
   }
-  return outcomes
 }
 
-test('with a provider that repeats its refresh token: it always goes on', async () => {
-  provider.tokens.rotateRefreshTokens = false
-  const outcomes = await killedWhileRenewing(2)
-  expect(outcomes.map(({ status }) => status)).toEqual([200, 200])
+describe('kill -9 of the service at random moments: the next one renews', () => {
+  test('with a provider that repeats its refresh token', async () => {
+    provider.tokens.rotateRefreshTokens = false
+    await killedWhileRenewing(2)
+  })
+
+  test('with rotation and a grace period, as the WLCG profile advises', async () => {
+    provider.tokens.rotationGraceSeconds = 3600
+    await killedWhileRenewing(2)
+  })
+
+  test('with rotation and no grace', async () => {
+    await killedWhileRenewing(4)
+  })
 })
 
-test('with rotation and a grace period, as the WLCG profile advises: it always goes on', async () => {
-  Object.assign(provider.tokens, { rotateRefreshTokens: true, rotationGraceSeconds: 3600 })
-  const outcomes = await killedWhileRenewing(4)
-  expect(outcomes.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+/** The provider has answered, and the commit waits until `release`: then the service is killed, and only then released. */
+async function killedBeforeTheCommit(
+  hold: (made: Made) => Promise<() => Promise<void>>,
+  holdMs = 0,
+): Promise<void> {
+  const before = await start()
+  const made = await delegate(before.url)
+  await expectRenewal(before, made)
+  const { renewal, answer } = await beginRenewal(before, made)
+  const release = await hold(made)
+  await answer()
+  await sleep(100)
+  await end(before)
+  expect(await renewal).toBeUndefined()
+  expect(custodians()).toHaveLength(1)
+  await sleep(holdMs)
+  await release()
+  const after = await start()
+  await expectRenewal(after, made)
+  await end(after, 'SIGTERM')
+}
+
+test('the next service waits for the custodian of the one that was killed', async () => {
+  const before = await start()
+  const made = await delegate(before.url)
+  const { answer } = await beginRenewal(before, made)
+  await end(before)
+  const after = await start()
+  let status = 0
+  const next = renew(after, made).then((response) => {
+    status = response.status
+  })
+  await sleep(1000)
+  expect(status).toBe(0)
+  await answer()
+  await next
+  expect(status).toBe(200)
+  await expectRenewal(after, made)
 })
 
-test('with rotation and no grace: it goes on, or says that an answer was lost', async () => {
-  Object.assign(provider.tokens, { rotateRefreshTokens: true, rotationGraceSeconds: 0 })
-  for (const { status, text } of await killedWhileRenewing(3)) {
-    if (status === 200) continue
-    expect(status, text).toBe(410)
-    expect(text).toContain('an answer of the provider was lost')
+describe('kill -9 of the service between answer and commit: its custodian stores the token', () => {
+  const holdSqlite = async (): Promise<() => Promise<void>> => {
+    const database = new DatabaseSync(join(directory, 'data/tts.db'), { timeout: 1000 })
+    database.exec('begin immediate')
+    return async () => database.close()
   }
+
+  test('on SQLite', async () => killedBeforeTheCommit(holdSqlite))
+
+  test('on SQLite that cannot be written for longer than its deadline', async () => {
+    rmSync(directory, { recursive: true, force: true })
+    directory = configured({ store: { timeout_seconds: 1 } })
+    await killedBeforeTheCommit(holdSqlite, 5000)
+  })
+
+  const required = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'
+  describe.skipIf(missingPostgresPackage !== undefined && !required)('with a server', () => {
+    let cluster: PostgresCluster
+    beforeAll(async () => {
+      cluster = await startPostgres()
+    })
+    afterAll(async () => cluster.stop())
+
+    test('on PostgreSQL', async () => {
+      const url = await cluster.createDatabase()
+      rmSync(directory, { recursive: true, force: true })
+      directory = configured({ store: { url } })
+      await killedBeforeTheCommit(async ({ id }) => {
+        const client = new pg.Client({ connectionString: url })
+        await client.connect()
+        await client.query('begin')
+        await client.query('select 1 from delegations where id = $1 for update', [id])
+        return async () => client.end()
+      })
+    })
+  })
+})
+
+describe('the custodian', () => {
+  test('starts with the first refresh, with no secret that the system shows, and ends with the service', async () => {
+    const running = await start()
+    const made = await delegate(running.url)
+    expect(custodians()).toEqual([])
+    await expectRenewal(running, made)
+    await expectRenewal(running, made)
+    const [pid = 0, ...others] = custodians()
+    expect(others).toEqual([])
+    const shown = ofProcess(pid, 'cmdline') + ofProcess(pid, 'environ')
+    expect(shown).toContain('tts-delegation-custodian')
+    expect(shown).not.toContain(provider.clients.tts.clientSecret)
+    expect(ofProcess(pid, 'environ')).not.toContain('PATH=')
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE'] as const)
+      process.kill(pid, signal)
+    await expectRenewal(running, made)
+    expect(custodians()).toEqual([pid])
+    await end(running, 'SIGTERM')
+    expect(custodians()).toEqual([])
+  })
+
+  test('SIGTERM in the midst of a refresh: it is finished, answered and stored', async () => {
+    const before = await start()
+    const made = await delegate(before.url)
+    const { renewal, answer } = await beginRenewal(before, made)
+    const ended = end(before, 'SIGTERM')
+    await sleep(200)
+    await answer()
+    await ended
+    expect((await renewal)?.status).toBe(200)
+    expect(custodians()).toEqual([])
+    const after = await start()
+    await expectRenewal(after, made)
+  })
+
+  test('killed in the midst of a refresh: 503 with Retry-After, and the next one starts another', async () => {
+    // The token that it dies with is lost; the provider takes the one before for a while.
+    provider.tokens.rotationGraceSeconds = 3600
+    const running = await start()
+    const made = await delegate(running.url)
+    const { renewal, answer } = await beginRenewal(running, made)
+    const [first = 0] = custodians()
+    process.kill(first, 'SIGKILL')
+    const response = await renewal
+    await answer()
+    expect(response?.headers.get('retry-after')).toBe('5')
+    expect(await problemOf(response!)).toMatchObject({ status: 503, check: 'custodian' })
+    await expectRenewal(running, made)
+    expect(custodians()).toHaveLength(1)
+    expect(custodians()).not.toContain(first)
+  })
+
+  test('that ends again and again is not started without bound', async () => {
+    const running = await start()
+    const made = await delegate(running.url)
+    const statuses: number[] = []
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      const response = await renew(running, made)
+      statuses.push(response.status)
+      if (response.status !== 200)
+        expect(await problemOf(response)).toMatchObject({ status: 503, check: 'custodian' })
+      for (const pid of custodians()) process.kill(pid, 'SIGKILL')
+      await expect.poll(custodians).toEqual([])
+      // The service hears of it a moment later.
+      await sleep(100)
+    }
+    expect(statuses.slice(0, 5)).toEqual([200, 200, 200, 200, 200])
+    expect(statuses).toContain(503)
+  })
 })

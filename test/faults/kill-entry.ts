@@ -1,4 +1,4 @@
-/** Run by kill.test.ts in a process of its own: the whole service, from its configuration file, until it is killed. */
+/** Run by kill tests in a process of its own: the whole service, from its configuration file, until it is killed or asked to stop. */
 import { writeSync } from 'node:fs'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { createLog } from '../../src/log.ts'
@@ -8,4 +8,5 @@ const running = await serve(
   await loadConfiguration(process.argv[2], {}),
   createLog({ level: 'error', name: 'tts', destination: { write: (line) => writeSync(2, line) } }),
 )
+process.once('SIGTERM', () => void running.stop())
 writeSync(1, `${running.url}\n`)
