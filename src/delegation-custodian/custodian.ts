@@ -176,7 +176,8 @@ class CustodianProcess {
   }
 
   #take(line: string): void {
-    const message = JSON.parse(line) as Message
+    const message = messageOf(line)
+    if (message === undefined) return
     if ('log' in message) {
       const { level, fields, message: text } = message.log
       this.#log[level](fields, text)
@@ -203,6 +204,15 @@ class CustodianProcess {
       clearTimeout(timer)
       reject(this.#failure ?? cutShort())
     }
+  }
+}
+
+/** Undefined for what a library or the platform may print there. */
+function messageOf(line: string): Message | undefined {
+  try {
+    return JSON.parse(line) as Message
+  } catch {
+    return undefined
   }
 }
 
