@@ -8,7 +8,7 @@ const account = z
 
 const outputSettings = z.strictObject({
   path: file.describe(
-    'Where the proxy goes. With `split` a directory, in which usercert.pem and userkey.pem are written.',
+    'Where the proxy goes. With `split` a directory, in which usercert.pem and userkey.pem change together.',
   ),
   owner: account.describe('User that the file is given to, by name or number; needs root.'),
   group: account.describe('Group that the file is given to, by name or number.'),
