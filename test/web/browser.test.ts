@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { chromiumPackages, seriousFindings, startChromium } from '../support/chromium.ts'
 import { gridProxyInfo } from '../support/grid-checks.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
@@ -128,54 +128,6 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
       expect(await card.innerText()).toContain('groups must contain cms (yours: guests)')
       expect(await card.getByRole('link').count()).toBe(0)
       expect(await seriousFindings(page)).toEqual([])
-    })
-  })
-
-  describe('axe finds nothing serious, and nothing is wider than the screen', () => {
-    const looks: [string, BrowserContextOptions][] = [
-      ['light', { colorScheme: 'light' }],
-      ['dark, on a phone', { colorScheme: 'dark', viewport: { width: 360, height: 640 } }],
-    ]
-    test('axe looks', async () => {
-      await withPage({}, async (page) => {
-        await page.setContent('<html lang="en"><title>x</title><input type="text" /></html>')
-        expect(await seriousFindings(page)).toEqual(['label: <input type="text">'])
-      })
-    })
-
-    test.for(looks)('%s', { timeout: 60_000 }, async ([, options]) => {
-      await withPage(options, async (page) => {
-        const findings: string[] = []
-        const look = async (): Promise<void> => {
-          const { pathname } = new URL(page.url())
-          const found = await seriousFindings(page)
-          findings.push(...found.map((line) => `${pathname}: ${line}`))
-          const overhang = await page.evaluate<number>(
-            'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-          )
-          if (overhang > 0) findings.push(`${pathname}: ${overhang} pixels wider than the screen`)
-        }
-        await page.goto(service().url)
-        await look()
-        await logIn(page, 'Alice Example')
-        await look()
-        await page.goto(`${service().url}/services/proxy`)
-        await page.getByText('More options').click()
-        await look()
-        await page.getByLabel('Lifetime in hours').fill('a week')
-        await page.getByRole('button', { name: 'Request' }).click()
-        await page.getByRole('alert').waitFor()
-        await look()
-        await page.goto(`${service().url}/services`)
-        await takeProxy(page, 'looks')
-        await page.getByText('Show').first().click()
-        await look()
-        for (const path of ['/credentials', '/delegations', '/services/none']) {
-          await page.goto(`${service().url}${path}`)
-          await look()
-        }
-        expect(findings).toEqual([])
-      })
     })
   })
 

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import express from 'express'
 import request from 'supertest'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -11,6 +13,18 @@ import { useTestService } from '../support/service.ts'
 import { Browser, fieldsOf, withLogin } from './support.ts'
 
 const service = useTestService(withLogin())
+
+/** Asks for a target as it stands, which a URL would tidy up. */
+function requestTarget(path: string, host: string): Promise<IncomingMessage> {
+  const { port, hostname } = new URL(service().url)
+  return new Promise((resolve, reject) => {
+    const headers = { host, accept: 'text/html' }
+    get({ hostname, port, path, headers, agent: false }, (answer) => {
+      answer.resume()
+      resolve(answer)
+    }).on('error', reject)
+  })
+}
 let alice: Browser
 
 beforeAll(async () => {
@@ -37,6 +51,22 @@ describe('headers', () => {
   test.for(table)('$path has $name', async ({ path, name, value }) => {
     const answer = await alice.ask(path)
     expect(answer.headers.get(name)).toBe(value)
+  })
+
+  test('answers to forms have them too, downloads are files', async () => {
+    const form = fieldsOf((await alice.ask('/services/proxy')).text, '/services/proxy')
+    const result = await alice.ask('/services/proxy', { form })
+    const again = await alice.ask('/services/proxy', { form })
+    const foreign = await alice.ask('/services/proxy', { form: {} })
+    expect([result.status, again.status, foreign.status]).toEqual([200, 409, 403])
+    for (const answer of [result, again, foreign])
+      expect(Object.fromEntries(answer.headers)).toMatchObject(headers)
+    const file = await alice.ask('/download', { form: fieldsOf(result.text, '/download') })
+    expect(Object.fromEntries(file.headers)).toMatchObject({
+      ...headers,
+      'content-type': 'application/octet-stream',
+      'content-disposition': 'attachment; filename="gwms_proxy"',
+    })
   })
 
   test.for(pages)('%s has no inline code and nothing from elsewhere', async (path) => {
@@ -183,6 +213,37 @@ describe('forms of other pages', () => {
     },
   )
 
+  const id = '9e499e0e-ce25-485b-9353-d19726fd287a'
+  const actions = [
+    '/logout',
+    '/download',
+    '/services/proxy',
+    '/delegations',
+    `/credentials/${id}/revoke`,
+    `/delegations/${id}/revoke`,
+  ]
+  test('all forms of the page are among these', () => {
+    const source = readFileSync(new URL('../../src/web/routes.ts', import.meta.url), 'utf8')
+    const found = [...source.matchAll(/^ {2}post\('([^']+)'/gm)].map(([, path = '']) => path)
+    const known = actions.map((path) => path.replace(id, ':id').replace('/proxy', '/:id'))
+    expect(found.toSorted()).toEqual(known.toSorted())
+  })
+  const senders = [
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'none' },
+    { origin: 'https://evil.org' },
+    { origin: 'null' },
+  ]
+  const attempts = actions.flatMap((path) => senders.map((headers) => ({ path, headers })))
+  test.for(attempts)('$path, with the right token, from $headers', async ({ path, headers }) => {
+    const { text } = await alice.ask('/services')
+    const form = fieldsOf(text, '/logout')
+    const answer = await alice.ask(path, { form, headers })
+    expect(answer.status).toBe(403)
+    expect((await alice.ask('/services')).status).toBe(200)
+  })
+
   test('a form that is no form', async () => {
     const answer = await alice.ask('/logout', {
       method: 'POST',
@@ -257,6 +318,38 @@ describe('where a login leads', () => {
     const [, link = ''] = /href="(\/login\/start[^"]*)"/.exec(choice.text) ?? []
     const page = await browser.follow(link.replaceAll('&#38;', '&'), 'alice')
     expect(page.path).toBe('/services/x509')
+  })
+
+  test.for([
+    ['/login?return=//evil.org', '/services'],
+    ['/login?return=https://evil.org', '/services'],
+    ['/login?return=/delegations', '/delegations'],
+    ['/login?return=/delegations&return=//evil.org', '/services'],
+    ['/login?return[]=//evil.org', '/services'],
+  ] as const)('who is logged in is led from %s to %s', async ([path, location]) => {
+    const browser = new Browser(service())
+    await browser.logIn()
+    const { status, headers } = await browser.ask(path)
+    expect([status, headers.get('location')]).toEqual([303, location])
+  })
+
+  test.for([
+    '//evil.org/',
+    '//evil.org/services',
+    '/\\evil.org',
+    '/services//evil.org',
+    '/%2f%2fevil.org',
+  ])('the address %s leads nowhere, by either name of this machine', async (path) => {
+    const { host } = new URL(service().url)
+    for (const name of [host, host.replace('127.0.0.1', 'localhost')]) {
+      const { statusCode: status, headers } = await requestTarget(path, name)
+      const location = headers.location ?? ''
+      expect([name, status, new URL(location, service().url).origin]).toEqual([
+        name,
+        location === '' ? 404 : 307,
+        service().url,
+      ])
+    }
   })
 
   test('a Host of others leads nowhere', async () => {
