@@ -229,17 +229,8 @@ export async function assembleService(
     await signingRoom.close()
     await core.close()
   }
-  const parts = {
-    activity,
-    verifier,
-    keyPool,
-    endEntities,
-    services,
-    issuing,
-    delegations,
-    relying,
-  }
-  return { ...core, ...parts, close }
+  const parts = { activity, verifier, keyPool, endEntities, services, issuing }
+  return { ...core, ...parts, delegations, relying, close }
 }
 
 /** One core is left to the event loop. */
