@@ -3,7 +3,12 @@
  * V8 looks every property up the slow way: a fifth of the time that a request needs of the event loop. With these classes the
  * prototypes are the wanted ones already, and setting them again is nothing.
  */
-import { IncomingMessage, type RequestListener, type ServerOptions, ServerResponse } from 'node:http'
+import {
+  IncomingMessage,
+  type RequestListener,
+  type ServerOptions,
+  ServerResponse,
+} from 'node:http'
 import type { Express } from 'express'
 
 /** What `createServer` is to make its messages of; nothing special for listeners that are no Express application. */
