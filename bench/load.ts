@@ -58,27 +58,40 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   return { succeeded: latencies.length, failed, firstFailure, seconds, latencies }
 }
 
+/** Longest answer that is taken. */
+const MAX_ANSWER_BYTES = 64 * 1024
+const HEAD_END = Buffer.from('\r\n\r\n')
+
 class Connection {
   readonly #socket: Socket
-  #received = ''
+  /** What came of the answer so far; a socket that reads into one buffer costs half of one that makes streams of buffers. */
+  readonly #received = Buffer.allocUnsafe(MAX_ANSWER_BYTES)
+  #length = 0
+  /** Whole length of the answer, once its head is there. */
+  #wanted = Infinity
   #answered: ((answer: string) => void) | undefined
   #broken: ((error: Error) => void) | undefined
 
   static async open(host: string, port: number): Promise<Connection> {
-    const socket = connect({ host, port, noDelay: true })
+    const connection = new Connection(host, port)
     await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve)
-      socket.once('error', reject)
+      connection.#socket.once('connect', resolve)
+      connection.#socket.once('error', reject)
     })
-    return new Connection(socket)
+    return connection
   }
 
-  private constructor(socket: Socket) {
-    this.#socket = socket
-    socket.setEncoding('latin1')
-    socket.on('data', (chunk: string) => this.#take(chunk))
-    socket.on('close', () => this.#broken?.(new Error('the service closed the connection')))
-    socket.on('error', (error) => this.#broken?.(error))
+  private constructor(host: string, port: number) {
+    const onread = {
+      buffer: Buffer.allocUnsafe(MAX_ANSWER_BYTES),
+      callback: (count: number, buffer: Uint8Array) => {
+        this.#take(buffer.subarray(0, count))
+        return true
+      },
+    }
+    this.#socket = connect({ host, port, noDelay: true, onread })
+    this.#socket.on('close', () => this.#broken?.(new Error('the service closed the connection')))
+    this.#socket.on('error', (error) => this.#broken?.(error))
   }
 
   ask(request: Buffer): Promise<string> {
@@ -94,14 +107,27 @@ class Connection {
     this.#socket.destroy()
   }
 
-  #take(chunk: string): void {
-    this.#received += chunk
-    const head = this.#received.indexOf('\r\n\r\n')
-    if (head < 0) return
-    const length = Number(/\r\ncontent-length: *(\d+)/i.exec(this.#received)?.[1] ?? Number.NaN)
-    if (this.#received.length < head + 4 + length) return
-    const answer = this.#received
-    this.#received = ''
+  #take(chunk: Uint8Array): void {
+    if (this.#length + chunk.length > MAX_ANSWER_BYTES) {
+      this.#socket.destroy()
+      return
+    }
+    this.#received.set(chunk, this.#length)
+    this.#length += chunk.length
+    if (this.#wanted === Infinity) this.#wanted = this.#wholeLength()
+    if (this.#length < this.#wanted) return
+    const answer = this.#received.toString('latin1', 0, this.#length)
+    this.#length = 0
+    this.#wanted = Infinity
     this.#answered?.(answer)
+  }
+
+  #wholeLength(): number {
+    const head = this.#received.subarray(0, this.#length).indexOf(HEAD_END)
+    if (head < 0) return Infinity
+    const length = /\r\ncontent-length: *(\d+)/i.exec(
+      this.#received.toString('latin1', 0, head),
+    )?.[1]
+    return head + HEAD_END.length + Number(length ?? Number.NaN)
   }
 }
