@@ -117,7 +117,10 @@ export function sendCredential(
   if (credential.warnings.length > 0)
     response.setHeader('TTS-Warning', credential.warnings.join('; '))
   if (!asJson) {
-    response.type(PEM).send(entry.value)
+    // As one text with the head: `send` would make a buffer of it, and two writes.
+    response.setHeader('Content-Type', `${PEM}; charset=utf-8`)
+    response.setHeader('Content-Length', Buffer.byteLength(entry.value))
+    response.end(entry.value)
     return
   }
   response.json({

@@ -51,7 +51,8 @@ export function requestContext(options: RequestOptions): RequestHandler {
     activity.begin()
     response.once('close', () => {
       activity.end()
-      finish(request, response, { options, log, seconds: (performance.now() - started) / 1000 })
+      const seconds = (performance.now() - started) / 1000
+      finish(request, response, { options, log, address: origin.address, seconds })
     })
     checkBounds(options, {
       inFlight: activity.inFlight,
@@ -128,9 +129,14 @@ function lazyContext(
 function finish(
   request: Request,
   response: Response,
-  done: { readonly options: RequestOptions; readonly log: Logger; readonly seconds: number },
+  done: {
+    readonly options: RequestOptions
+    readonly log: Logger
+    readonly address: string
+    readonly seconds: number
+  },
 ): void {
-  const { options, log, seconds } = done
+  const { options, log, address, seconds } = done
   const route = typeof response.locals['route'] === 'string' ? response.locals['route'] : 'other'
   const status = response.writableFinished ? response.statusCode : 499
   options.metrics.requestDone({ route, method: knownMethod(request.method), status, seconds })
@@ -142,7 +148,7 @@ function finish(
     path: loggedPath(request.path),
     status,
   }
-  log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address: request.ip }, 'request')
+  log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address }, 'request')
 }
 
 /** Longer than any path of ours: perhaps a token that was pasted into the URL. */
