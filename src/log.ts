@@ -3,6 +3,7 @@
  * and request bodies in fields of their own; whatever looks like a token or a key is cut out of texts.
  */
 import { pino, type DestinationStream, type LogFn, type Logger } from 'pino'
+import { redactText } from './redact.ts'
 
 /** What the code logs with; pino's own logger fits. */
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>
@@ -95,7 +96,6 @@ export interface LoggedError {
 }
 
 const MAX_DEPTH = 4
-const MAX_TEXT = 2000
 
 /** Allow-list serializer: name, code, message, stack and cause, nothing else of an error. */
 export function serializeError(error: unknown, depth = 0): LoggedError {
@@ -116,26 +116,4 @@ export function serializeError(error: unknown, depth = 0): LoggedError {
 function describeNonError(thrown: unknown): string {
   const isPlain = thrown === null || !['object', 'function'].includes(typeof thrown)
   return isPlain ? redactText(String(thrown)) : `a thrown ${typeof thrown}`
-}
-
-/** JWTs, PEM keys and passwords in URLs, wherever they stand in a text. */
-const secrets: readonly (readonly [RegExp, string])[] = [
-  [/eyJ[\w-]{5,}(\.[\w-]*)+/g, '[token]'],
-  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, '[private key]'],
-  // Up to the last @ of the word: passwords that were not encoded hold @ and / too.
-  [/(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]*):[^\s]*@/gi, '$1:[password]@'],
-  [/\btts_renew_[\w-]+/g, '[renewal secret]'],
-  [/\bBearer\s+[^\s"']+/gi, 'Bearer [token]'],
-  [
-    /\b((?:access|refresh|id|subject|actor)_token|client_secret|client_assertion|password|passphrase)=[^\s&"']+/gi,
-    '$1=[secret]',
-  ],
-]
-
-/** The text without what looks like a secret, of bounded length. */
-export function redactText(text: string): string {
-  return secrets.reduce(
-    (clean, [pattern, mark]) => clean.replace(pattern, mark),
-    text.slice(0, MAX_TEXT),
-  )
 }

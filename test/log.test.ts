@@ -2,7 +2,8 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { errors as jose } from 'jose'
 import { describe, expect, test } from 'vitest'
 import { TtsError } from '../src/errors.ts'
-import { createLog, redactText, serializeError } from '../src/log.ts'
+import { createLog, serializeError } from '../src/log.ts'
+import { redactText } from '../src/redact.ts'
 
 const part = (): string => randomBytes(24).toString('base64url')
 const jwt = `eyJhbGciOiJSUzI1NiJ9.eyJ${part()}.${part()}`

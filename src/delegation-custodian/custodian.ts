@@ -11,6 +11,7 @@ import type { Environment } from '../config/settings-tree.ts'
 import type { RateLimiter } from '../domain/rate-limiter.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { toldError } from '../told-error.ts'
 import { CUSTODIAN_WORD, custodianProgram } from './main.ts'
 import {
   type Answer,
@@ -18,7 +19,6 @@ import {
   type Message,
   onLines,
   type Question,
-  toldError,
 } from './protocol.ts'
 
 /** What a custodian is made with. */

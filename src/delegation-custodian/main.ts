@@ -6,13 +6,13 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Log, serializeError } from '../log.ts'
+import { tellError } from '../told-error.ts'
 import {
   type CustodianOrder,
   type LogLevel,
   type Message,
   onLines,
   type Question,
-  tellError,
 } from './protocol.ts'
 import { openWork, type Work } from './work.ts'
 

@@ -5,8 +5,7 @@
 import type { Readable } from 'node:stream'
 import type { StoreSettings } from '../config/store-schema.ts'
 import type { Origin } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import { redactText } from '../log.ts'
+import type { ToldError } from '../told-error.ts'
 
 /** Our client at one provider. */
 export interface ProviderOrder {
@@ -57,47 +56,6 @@ export type Message =
         readonly message: string
       }
     }
-
-/** An error in a form that crosses processes. */
-export interface ToldError {
-  readonly code: string
-  readonly message: string
-  readonly check?: string | undefined
-  readonly remedy?: string | undefined
-  readonly retry_after_seconds?: number | undefined
-  /** For the log. */
-  readonly cause?: string | undefined
-}
-
-/** Tells an error; of what is not ours, what it says is for the log alone. */
-export function tellError(error: unknown): ToldError {
-  if (!(error instanceof TtsError))
-    return { code: 'internal', message: 'the custodian failed', cause: inWords(error) }
-  const { code, message, check, remedy, retryAfterSeconds, cause } = error
-  return {
-    code,
-    message,
-    check,
-    remedy,
-    retry_after_seconds: retryAfterSeconds,
-    cause: cause === undefined ? undefined : inWords(cause),
-  }
-}
-
-/** The same error on the other side. */
-export function toldError(told: ToldError): TtsError {
-  const { code, message, check, remedy, retry_after_seconds: retryAfterSeconds, cause } = told
-  return new TtsError(code as TtsError['code'], message, {
-    ...(check === undefined ? {} : { check }),
-    ...(remedy === undefined ? {} : { remedy }),
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-    ...(cause === undefined ? {} : { cause: new Error(cause) }),
-  })
-}
-
-function inWords(error: unknown): string {
-  return error instanceof Error ? redactText(`${error.name}: ${error.message}`) : 'not an error'
-}
 
 /** Answers are a few kilobytes; an order has one provider after the other. */
 const MAX_LINE_LENGTH = 4 * 1024 * 1024

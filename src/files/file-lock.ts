@@ -15,14 +15,18 @@ export interface FileLock {
 }
 
 /**
- * The lock, or undefined when somebody holds it. File and directory are made private when there are none; the file is never
- * to be removed while it may be in use.
+ * The lock, or undefined when somebody holds it. The file is made private when there is none, and is never to be removed while
+ * it may be in use.
  *
  * @throws {TtsError} `configuration` when there can be no lock at this path
  */
-export function tryFileLock(path: string): FileLock | undefined {
+export function tryFileLock(
+  path: string,
+  options: { readonly makeDirectory?: boolean } = {},
+): FileLock | undefined {
   let database: DatabaseSyncInstance | undefined
   try {
+    if (options.makeDirectory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     makeFile(path)
     database = new DatabaseSync(path, { timeout: 0 })
     // Nothing is ever written: a full disk does not keep the lock from being taken.
@@ -32,7 +36,8 @@ export function tryFileLock(path: string): FileLock | undefined {
     if (isBusy(error)) return undefined
     throw new TtsError('configuration', `the lock ${path} cannot be used`, {
       check: 'file_lock',
-      remedy: 'it must lie on a file system that knows locks, where the service may write',
+      remedy:
+        'it must lie on a file system that knows locks, and be writable; remove it if it is no lock of ours',
       cause: error,
     })
   }
@@ -42,7 +47,6 @@ export function tryFileLock(path: string): FileLock | undefined {
 
 /** With `wx` an existing file is not opened. */
 function makeFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   try {
     closeSync(openSync(path, 'wx', 0o600))
   } catch (error) {

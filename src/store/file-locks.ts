@@ -31,7 +31,7 @@ export function createFileLocks(directory: string): NamedLocks {
       known.users += 1
       return true
     }
-    const lock = tryFileLock(path)
+    const lock = tryFileLock(path, { makeDirectory: true })
     if (lock !== undefined) held.set(path, { lock, users: 1 })
     return lock !== undefined
   }

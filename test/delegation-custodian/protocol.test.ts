@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { onLines, tellError, toldError } from '../../src/delegation-custodian/protocol.ts'
+import { onLines } from '../../src/delegation-custodian/protocol.ts'
+import { tellError, toldError } from '../../src/told-error.ts'
 import { TtsError } from '../../src/errors.ts'
 
 async function linesOf(chunks: readonly Uint8Array[]): Promise<readonly string[]> {

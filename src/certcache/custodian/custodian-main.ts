@@ -5,12 +5,8 @@
  */
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import {
-  type CustodianAnswer,
-  type CustodianOrder,
-  doCustodianWork,
-  tellError,
-} from './custodian-work.ts'
+import { tellError } from '../../told-error.ts'
+import { type CustodianAnswer, type CustodianOrder, doCustodianWork } from './custodian-work.ts'
 
 /** The file to be run; compiled, it can be. */
 export const custodianProgram = fileURLToPath(import.meta.url)
@@ -37,7 +33,7 @@ async function work(text: string): Promise<CustodianAnswer> {
       metadata,
     }
   } catch (error) {
-    return tellError(error)
+    return { error: tellError(error) }
   }
 }
 

@@ -2,13 +2,13 @@
 import { spawn } from 'node:child_process'
 import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../errors.ts'
+import { toldError } from '../../told-error.ts'
 import { CUSTODIAN_WORD, custodianProgram } from './custodian-main.ts'
 import {
   type CustodianAnswer,
   type CustodianOrder,
   type CustodianResult,
   doCustodianWork,
-  toldError,
 } from './custodian-work.ts'
 
 /** Runs one order. */
@@ -39,7 +39,7 @@ export function custodianOutside(environment: Environment): CustodianRunner {
         retryAfterSeconds: 5,
         remedy: `it ended with ${code}; memory or the number of processes may be short`,
       })
-    if ('error' in answer) throw toldError(answer)
+    if ('error' in answer) throw toldError(answer.error)
     const { token, expires_at: expiresAt } = answer.access
     return { access: { token, expiresAt: new Date(expiresAt) }, metadata: answer.metadata }
   }

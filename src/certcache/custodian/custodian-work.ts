@@ -1,9 +1,9 @@
 /** A custodian's work from beginning to end: opens the state, finds the provider, answers an access token. */
 import * as oidc from 'openid-client'
-import { TtsError } from '../../errors.ts'
 import { configurationFor, discoverGrantConfiguration } from '../../grants/discovery.ts'
 import { createGrantClient } from '../../grants/grant-client.ts'
 import { type AccessToken, type CustodianTask, runCustodian } from './custodian.ts'
+import type { ToldError } from '../../told-error.ts'
 import { openState, type StatePlace } from '../state/open-state.ts'
 
 /** All that a custodian needs; secrets among it. */
@@ -67,29 +67,3 @@ export type CustodianAnswer =
       readonly metadata?: object | undefined
     }
   | { readonly error: ToldError }
-
-interface ToldError {
-  readonly code: string
-  readonly message: string
-  readonly check?: string | undefined
-  readonly remedy?: string | undefined
-  readonly retry_after_seconds?: number | undefined
-}
-
-/** An error in a form that crosses processes; what is not ours is not told. */
-export function tellError(error: unknown): CustodianAnswer {
-  if (!(error instanceof TtsError))
-    return { error: { code: 'internal', message: 'the custodian failed' } }
-  const { code, message, check, remedy, retryAfterSeconds } = error
-  return { error: { code, message, check, remedy, retry_after_seconds: retryAfterSeconds } }
-}
-
-/** The same error on the other side. */
-export function toldError({ error }: { readonly error: ToldError }): TtsError {
-  const { code, message, check, remedy, retry_after_seconds: retryAfterSeconds } = error
-  return new TtsError(code as TtsError['code'], message, {
-    ...(check === undefined ? {} : { check }),
-    ...(remedy === undefined ? {} : { remedy }),
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-  })
-}

@@ -1,7 +1,8 @@
 /** Runs what the operator wants run after a renewal. It never stops anything: what goes wrong is logged. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Environment } from '../../config/settings-tree.ts'
-import { type Log, redactText } from '../../log.ts'
+import type { Log } from '../../log.ts'
+import { redactText } from '../../redact.ts'
 
 /** One run of a hook. */
 export interface HookRun {

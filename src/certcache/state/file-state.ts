@@ -3,7 +3,7 @@ import { lstat, mkdir, readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../../errors.ts'
 import { readPrivateFile, writePrivateFile } from '../../files/private-file.ts'
-import { tryFileLock } from './file-lock.ts'
+import { tryFileLock } from '../../files/file-lock.ts'
 import { loadStateKey, openRecord, sealRecord } from './state-key.ts'
 import type { RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
 

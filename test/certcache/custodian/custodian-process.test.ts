@@ -82,7 +82,9 @@ test('an order that was cut short does nothing', async () => {
   const order = await makeOrder()
   const { child, ended } = start()
   child.stdin.end(JSON.stringify(order).slice(0, -1))
-  expect(await ended).toEqual({ error: { code: 'internal', message: 'the custodian failed' } })
+  expect(await ended).toEqual({
+    error: { code: 'internal', message: 'the custodian failed', cause: 'SyntaxError' },
+  })
   expect(service().provider.faults.count('/token')).toBe(0)
 })
 

@@ -221,7 +221,7 @@ describe('files', () => {
     const place = await newPlace('files')
     const store = await openState(place, uid)
     await writeFile(join(place.directory, 'c.renewer.lock'), 'this is no database, and long enough')
-    await expect(store.tryLock('renewer')).rejects.toMatchObject({ check: 'state_lock' })
+    await expect(store.tryLock('renewer')).rejects.toMatchObject({ check: 'file_lock' })
   })
 })
 

@@ -1,0 +1,25 @@
+/** Cuts out of texts what looks like a secret, before they are logged or told. */
+
+const MAX_TEXT = 2000
+
+/** JWTs, PEM keys and passwords in URLs, wherever they stand in a text. */
+const secrets: readonly (readonly [RegExp, string])[] = [
+  [/eyJ[\w-]{5,}(\.[\w-]*)+/g, '[token]'],
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, '[private key]'],
+  // Up to the last @ of the word: passwords that were not encoded hold @ and / too.
+  [/(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]*):[^\s]*@/gi, '$1:[password]@'],
+  [/\btts_renew_[\w-]+/g, '[renewal secret]'],
+  [/\bBearer\s+[^\s"']+/gi, 'Bearer [token]'],
+  [
+    /\b((?:access|refresh|id|subject|actor)_token|client_secret|client_assertion|password|passphrase)=[^\s&"']+/gi,
+    '$1=[secret]',
+  ],
+]
+
+/** The text without what looks like a secret, of bounded length. */
+export function redactText(text: string): string {
+  return secrets.reduce(
+    (clean, [pattern, mark]) => clean.replace(pattern, mark),
+    text.slice(0, MAX_TEXT),
+  )
+}
