@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { examineExecutable } from '../../plugins/executable/examine.ts'
@@ -72,6 +72,9 @@ const input = z.object({
 })
 
 /** As the tool asks: everything as an argument, base64 with padding, over several lines. */
+/** The Node that runs this test, also where another one is on the PATH. */
+const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` }
+
 function askAsTool(command: string, action: PluginAction, about: object): unknown {
   const asked = {
     action,
@@ -86,13 +89,13 @@ function askAsTool(command: string, action: PluginAction, about: object): unknow
   }
   const argument = Buffer.from(`${JSON.stringify(asked, null, 4)}\n`).toString('base64')
   // What it writes to standard error is in the tool's way as well.
-  const { stdout, stderr } = spawnSync(command, [argument], { encoding: 'utf8', input: '' })
+  const { stdout, stderr } = spawnSync(command, [argument], { encoding: 'utf8', input: '', env })
   return JSON.parse(stdout + stderr)
 }
 
 function toolSays(command: string, action: PluginAction, about: object): boolean {
   const args = ['check', '-m', '-p', command, '-a', action, '--input-string', JSON.stringify(about)]
-  const { status, stdout } = spawnSync(tool ?? 'false', args, { encoding: 'utf8', input: '' })
+  const { status, stdout } = spawnSync(tool ?? 'false', args, { encoding: 'utf8', input: '', env })
   if (status !== 0 && status !== 1) throw new Error(`the tool failed: ${stdout}`)
   return status === 0
 }
