@@ -114,6 +114,7 @@ function configuration(directory: string, provider: IdentityProvider): object {
       iam: {
         issuer: provider.issuer,
         alias: 'indigo-iam-test',
+        description: 'Demo IAM',
         audiences: [AUDIENCE],
         // certcache shows its token once: the service exchanges it, and renews from then on.
         client_id: clientId,
@@ -187,7 +188,9 @@ function showWhatToTry({ directory, running }: Demo): void {
   const file = (name: string): string => shellWord(join(directory, name))
   const token = `"Authorization: Bearer $(cat ${file('token')})"`
   say(`
-All of it runs until Ctrl-C. Try, in another terminal:
+All of it runs until Ctrl-C. Open ${url}/ in a browser and log in as alice, or as bob, who may not and is told why.
+
+Or try, in another terminal:
 
   # what a worker does: one request, the service makes the key
   (umask 077; curl -sSf -X POST -H ${token} ${url}/v1/proxies -o /tmp/my_proxy)
