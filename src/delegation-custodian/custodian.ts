@@ -6,13 +6,14 @@
  *
  * What remains: the machine, or the whole container, dies between the answer and the commit.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import type { Environment } from '../config/settings-tree.ts'
+import { startDetached } from '../detached-process.ts'
 import type { RateLimiter } from '../domain/rate-limiter.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { toldError } from '../told-error.ts'
-import { CUSTODIAN_WORD, custodianProgram } from './main.ts'
+import { custodianProgram } from './main.ts'
 import {
   type Answer,
   type CustodianOrder,
@@ -24,7 +25,7 @@ import {
 /** What a custodian is made with. */
 export interface CustodianOptions {
   readonly order: () => CustodianOrder
-  /** Only the names in `handedDown` go on to it. */
+  /** What of it holds no secret goes on to it. */
   readonly environment: Environment
   /** How often one may be started. */
   readonly starts: RateLimiter
@@ -47,15 +48,6 @@ export interface Custodian {
 /** Node 20 starts no process from TypeScript. */
 export const canStartCustodians = import.meta.url.endsWith('.js')
 
-/** Names of the environment that decide how TLS and time work and where PostgreSQL's files are, and hold no secret. */
-const handedDown = [
-  'HOME',
-  'NODE_EXTRA_CA_CERTS',
-  'NODE_OPTIONS',
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-  'TZ',
-]
 /** As many delegations may wait at once. */
 const MAX_WAITING = 1000
 
@@ -218,18 +210,7 @@ function messageOf(line: string): Message | undefined {
 
 /** In a session of its own, so that no signal to our process group reaches it; and it keeps nobody alive. */
 function startProcess(environment: Environment): ChildProcess {
-  const env = Object.fromEntries(
-    handedDown.flatMap((name) => {
-      const value = environment[name]
-      return value === undefined ? [] : [[name, value] as const]
-    }),
-  )
-  const child = spawn(process.execPath, [custodianProgram, CUSTODIAN_WORD], {
-    detached: true,
-    cwd: '/',
-    env,
-    stdio: ['pipe', 'pipe', 'ignore'],
-  })
+  const child = startDetached(custodianProgram, environment)
   child.unref()
   for (const stream of [child.stdin, child.stdout]) (stream as { unref?(): void }).unref?.()
   return child

@@ -3,8 +3,8 @@
  * Signals that ask programs to end are ignored: it ends when its standard input does, after it has finished and stored
  * what it had begun. The end of the input also tells that the service was killed.
  */
-import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { type DetachedProgram, endOnlyByItself, isRunning } from '../detached-process.ts'
 import { type Log, serializeError } from '../log.ts'
 import { tellError } from '../told-error.ts'
 import {
@@ -16,17 +16,14 @@ import {
 } from './protocol.ts'
 import { openWork, type Work } from './work.ts'
 
-/** The file to be run; compiled, it can be. */
-export const custodianProgram = fileURLToPath(import.meta.url)
-/** Its one argument, which also tells people who list processes what it is. */
-export const CUSTODIAN_WORD = 'tts-delegation-custodian'
+export const custodianProgram: DetachedProgram = {
+  file: fileURLToPath(import.meta.url),
+  word: 'tts-delegation-custodian',
+}
 
 async function main(): Promise<void> {
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE'] as const)
-    process.on(signal, () => undefined)
+  endOnlyByItself()
   process.umask(0o077)
-  // Whoever asked may be gone by the time of the answer.
-  process.stdout.on('error', () => undefined)
   let work: Promise<Work> | undefined
   const underWay = new Set<Promise<void>>()
   onLines(process.stdin, (line) => {
@@ -87,8 +84,4 @@ function custodianLog(): Log {
   return Object.fromEntries(levels.map((level) => [level, logAt(level)])) as unknown as Log
 }
 
-if (process.argv[2] === CUSTODIAN_WORD && isThisFile(process.argv[1])) await main()
-
-function isThisFile(path: string | undefined): boolean {
-  return path !== undefined && realpathSync(path) === realpathSync(custodianProgram)
-}
+if (isRunning(custodianProgram)) await main()

@@ -1,9 +1,9 @@
 /** Has a custodian do its work in a process of its own, which goes on when this one is killed. */
-import { spawn } from 'node:child_process'
 import type { Environment } from '../../config/settings-tree.ts'
+import { startDetached } from '../../detached-process.ts'
 import { TtsError } from '../../errors.ts'
 import { toldError } from '../../told-error.ts'
-import { CUSTODIAN_WORD, custodianProgram } from './custodian-main.ts'
+import { custodianProgram } from './custodian-main.ts'
 import {
   type CustodianAnswer,
   type CustodianOrder,
@@ -14,8 +14,6 @@ import {
 /** Runs one order. */
 export type CustodianRunner = (order: CustodianOrder) => Promise<CustodianResult>
 
-/** Names of the environment that decide how TLS and time work, and hold no secret. */
-const handedDown = ['NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'TZ']
 const MAX_ANSWER_BYTES = 1024 * 1024
 /** For starting, two writes, and whatever a loaded machine takes. */
 const ROOM_MS = 30_000
@@ -55,18 +53,7 @@ function runProcess(
   environment: Environment,
 ): Promise<{ readonly code: string; readonly output: string }> {
   return new Promise((resolve, reject) => {
-    const env = Object.fromEntries(
-      handedDown.flatMap((name) => {
-        const value = environment[name]
-        return value === undefined ? [] : [[name, value] as const]
-      }),
-    )
-    const child = spawn(process.execPath, [custodianProgram, CUSTODIAN_WORD], {
-      detached: true,
-      cwd: '/',
-      env,
-      stdio: ['pipe', 'pipe', 'ignore'],
-    })
+    const child = startDetached(custodianProgram, environment)
     let output = ''
     const timer = setTimeout(() => {
       // Not ended: it may hold the only copy of a token.

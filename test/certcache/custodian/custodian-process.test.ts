@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { CUSTODIAN_WORD } from '../../../src/certcache/custodian/custodian-main.ts'
+import { custodianProgram } from '../../../src/certcache/custodian/custodian-main.ts'
 import type {
   CustodianAnswer,
   CustodianOrder,
@@ -54,7 +54,7 @@ async function makeOrder(): Promise<CustodianOrder> {
 }
 
 function start() {
-  const child = spawn(process.execPath, [programs?.path(custodian) ?? '', CUSTODIAN_WORD], {
+  const child = spawn(process.execPath, [programs?.path(custodian) ?? '', custodianProgram.word], {
     env: {},
     stdio: ['pipe', 'pipe', 'pipe'],
   })
