@@ -14,13 +14,7 @@ import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { toldError } from '../told-error.ts'
 import { custodianProgram } from './main.ts'
-import {
-  type Answer,
-  type CustodianOrder,
-  type Message,
-  onLines,
-  type Question,
-} from './protocol.ts'
+import { type Answer, type CustodianOrder, messageOf, onLines, type Question } from './protocol.ts'
 
 /** What a custodian is made with. */
 export interface CustodianOptions {
@@ -196,15 +190,6 @@ class CustodianProcess {
       clearTimeout(timer)
       reject(this.#failure ?? cutShort())
     }
-  }
-}
-
-/** Undefined for what a library or the platform may print there. */
-function messageOf(line: string): Message | undefined {
-  try {
-    return JSON.parse(line) as Message
-  } catch {
-    return undefined
   }
 }
 

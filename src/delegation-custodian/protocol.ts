@@ -57,6 +57,24 @@ export type Message =
       }
     }
 
+/** A line of the custodian; undefined for what a library or the platform may print there. */
+export function messageOf(line: string): Message | undefined {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(line)
+  } catch {
+    return undefined
+  }
+  const isMessage =
+    isObject(parsed) &&
+    (isObject(parsed['log']) || isObject(parsed['failed']) || isObject(parsed['answer']))
+  return isMessage ? (parsed as Message) : undefined
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
 /** Answers are a few kilobytes; an order has one provider after the other. */
 const MAX_LINE_LENGTH = 4 * 1024 * 1024
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { onLines } from '../../src/delegation-custodian/protocol.ts'
+import { messageOf, onLines } from '../../src/delegation-custodian/protocol.ts'
 import { tellError, toldError } from '../../src/told-error.ts'
 import { TtsError } from '../../src/errors.ts'
 
@@ -74,3 +74,17 @@ describe('errors', () => {
     expect(JSON.stringify(told)).not.toContain(secret)
   })
 })
+
+test.for(['', 'Debugger attached.', '{', '1', 'null', '[]', '{}', '{"id":1}', '{"answer":true}'])(
+  'what a library prints is no message: %s',
+  (line) => {
+    expect(messageOf(line)).toBeUndefined()
+  },
+)
+
+test.for(['{"id":1,"answer":{}}', '{"failed":{"code":"internal","message":"x"}}'])(
+  'a message: %s',
+  (line) => {
+    expect(messageOf(line)).toEqual(JSON.parse(line))
+  },
+)
