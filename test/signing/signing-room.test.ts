@@ -130,6 +130,19 @@ test('many at once: each gets its own proxy, and the key goes over as often as i
   expect(workers).toHaveLength(2)
 })
 
+test('what is asked in one turn travels together, in messages of eight at most', async () => {
+  const room = roomOf(
+    acting(
+      `port.on('message', (jobs) => port.postMessage(jobs.map(({ id }) => ({ id, error: { message: String(jobs.length) } }))))`,
+    ),
+  )
+  const asked = Array.from({ length: 20 }, () => room.proxy(endEntity, jobOf()))
+  const sizes = (await Promise.allSettled(asked)).map((outcome) =>
+    outcome.status === 'rejected' ? (outcome.reason as Error).message : 'signed',
+  )
+  expect(sizes).toEqual([...Array<string>(16).fill('8'), ...Array<string>(4).fill('4')])
+})
+
 test('an error that is none of the library stays an error with its text', async () => {
   const room = roomOf(
     acting(
