@@ -12,9 +12,10 @@ import { openServices } from './compose-services.ts'
 import { aliasOf } from './config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from './config/relying-schema.ts'
 import type { Environment, LoadedConfiguration } from './config/load.ts'
-import { type Activity, createActivity } from './domain/activity.ts'
+import type { LimitsSettings } from './config/schema.ts'
 import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
+import { createIdentityShare, type IdentityShare } from './domain/identity-share.ts'
 import type { IssueDependencies } from './domain/issue.ts'
 import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
 import { createPossessionVerifier, type PossessionVerifier } from './domain/possession.ts'
@@ -28,6 +29,8 @@ import type { Service as OfferedService } from './domain/service.ts'
 import { createSubjects } from './domain/subject.ts'
 import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
+import { createRequestsInFlight, type RequestsInFlight } from './http/requests-in-flight.ts'
+import { partOf } from './shares.ts'
 import type { Log } from './log.ts'
 import { createRelyingServices, type RelyingServices } from './relying/relying-services.ts'
 import { createSigningRoom } from './signing/signing-room.ts'
@@ -64,7 +67,7 @@ export interface Core extends Surroundings {
 export interface Service extends Core {
   readonly verifier: TokenVerifier
   readonly keyPool: KeyPool
-  readonly activity: Activity
+  readonly inFlight: RequestsInFlight
   readonly endEntities: EndEntityKeeper
   readonly services: ReadonlyMap<string, OfferedService>
   readonly issuing: IssueDependencies
@@ -180,12 +183,12 @@ export async function assembleService(
   const { services, sshAuthority } = await openServices(core, options)
   const { authority, store, log, now } = core
   const { ca, limits, providers } = core.loaded.configuration
-  const activity = createActivity()
+  const inFlight = requestsInFlightOf(limits)
   const verifier = createTokenVerifier({ providers, now, log })
   const keyPool = createKeyPool({
     size: limits.key_pool_size,
     queue: limits.key_queue,
-    idle: () => activity.inFlight === 0,
+    idle: () => inFlight.count === 0,
   })
   const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
   const withSubjectUri = ca.subject_alternative_name
@@ -214,6 +217,7 @@ export async function assembleService(
     services,
     subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
     limiter: identityLimiterOf(core),
+    identityShare: identityShareOf(limits),
     possession: possessionVerifierOf(core),
   }
   const delegations = assembleDelegations(core, { verifier, issuing })
@@ -229,7 +233,7 @@ export async function assembleService(
     await signingRoom.close()
     await core.close()
   }
-  const parts = { activity, verifier, keyPool, endEntities, services, issuing }
+  const parts = { inFlight, verifier, keyPool, endEntities, services, issuing }
   return { ...core, ...parts, delegations, relying, close }
 }
 
@@ -252,6 +256,16 @@ function possessionVerifierOf(core: Core): PossessionVerifier | undefined {
   const { enabled, maximum_days: maximumDays } =
     core.loaded.configuration.delegations.renewal_by_possession
   return enabled ? createPossessionVerifier({ ...core, maximumDays }) : undefined
+}
+
+function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {
+  const { requests_in_flight: total, address_share: addressShare } = limits
+  const perAddress = partOf(total, addressShare)
+  return createRequestsInFlight({ total, perAddress, nowMs: () => performance.now() })
+}
+
+function identityShareOf(limits: LimitsSettings): IdentityShare {
+  return createIdentityShare(partOf(limits.requests_in_flight, limits.identity_share))
 }
 
 function identityLimiterOf({ loaded }: Core): IdentityLimiter {

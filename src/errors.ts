@@ -6,6 +6,8 @@ export type TtsErrorCode =
   | 'invalid_request' // what the caller sent cannot be understood or is out of bounds
   | 'invalid_csr' // the certificate signing request was refused
   | 'payload_too_large'
+  | 'request_timeout' // the body did not arrive in time
+  | 'expectation_failed' // an Expect header that nobody here understands (RFC 9110 section 10.1.1)
   | 'unsupported_media_type'
   | 'not_acceptable'
   | 'method_not_allowed'

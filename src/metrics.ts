@@ -5,6 +5,7 @@ import type { ProviderStatus } from './tokens/providers.ts'
 
 export interface MetricsSources {
   readonly providers: () => readonly ProviderStatus[]
+  readonly requestsInFlight: () => number
   readonly keyPool: () => { readonly ready: number; readonly waiting: number }
   readonly authorityNotAfter: Date
   readonly delegations: () => Promise<DelegationCensus>
@@ -22,6 +23,8 @@ export interface Metrics {
   }): void
   credentialIssued(service: string): void
   refused(code: string, check: string | undefined): void
+  /** A connection was closed for want of room: of its address, or of all. */
+  connectionClosed(reason: 'address' | 'total'): void
 }
 
 export function createMetrics(sources: MetricsSources): Metrics {
@@ -46,6 +49,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['code', 'check'],
     registers,
   })
+  const closed = new Counter({
+    name: 'tts_connections_closed_total',
+    help: 'Connections closed because the limit of their address, or of all, was reached.',
+    labelNames: ['reason'],
+    registers,
+  })
   registerGauges(sources, registry)
   registerDelegationGauges(sources, registry)
   return {
@@ -58,6 +67,9 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     refused: (code, check) => {
       refusals.inc({ code, check: check ?? '' })
+    },
+    connectionClosed: (reason) => {
+      closed.inc({ reason })
     },
   }
 }
@@ -92,6 +104,7 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
       return nextUpdate && secondsUntil(nextUpdate)
     },
   )
+  gauge('tts_http_requests_in_flight', 'Requests being worked on.', sources.requestsInFlight)
   gauge('tts_key_pool_ready', 'Keys made ahead.', () => sources.keyPool().ready)
   gauge('tts_key_pool_waiting', 'Requests that wait for a key.', () => sources.keyPool().waiting)
   new Gauge({

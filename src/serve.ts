@@ -2,11 +2,15 @@
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
-import { listen, type Listening } from './api/server.ts'
+import { addressKey } from './http/address-key.ts'
+import { listen, type Listening, type ListenOptions } from './http/server.ts'
+import { trustedProxies } from './http/trusted-proxies.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
 import type { Environment, LoadedConfiguration } from './config/load.ts'
 import { createTrustAnchors } from './domain/trust-anchors.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { createSampler } from './sampler.ts'
+import { partOf } from './shares.ts'
 import type { WebOptions } from './web/site.ts'
 
 /** The running service. */
@@ -53,14 +57,17 @@ export async function serve(
       stopping: () => stopping,
       web: webOptions(service, () => publicUrl),
     })
-    const listening = await listen(createApp(dependencies), listenOptions(loaded, log))
+    const listening = await listen(createApp(dependencies), {
+      ...listenOptions(loaded, log),
+      ...wireLimits(loaded, { log, metrics }),
+    })
     publicUrl = configuration.listen.public_url ?? listening.url
     // Else it would go on listening, without records behind it, when the second address cannot be had.
     close = async () => {
       await listening.close(0)
       await service.close()
     }
-    const plain = await listenPlainly(dependencies, loaded, log)
+    const plain = await listenPlainly(dependencies, loaded, { log, metrics })
     const ends = [core.crls.watch(), watchRecords(service), service.delegations.watch()]
     log.info({ event: 'service.started', url: listening.url, plainUrl: plain?.url }, 'listening')
     let stopped: Promise<void> | undefined
@@ -85,12 +92,12 @@ function appDependencies(
   metrics: Metrics,
   about: Pick<AppDependencies, 'log' | 'stopping' | 'web'>,
 ): AppDependencies {
-  const { authority, crls, crlUrl, endEntityBase, issuing, activity, delegations } = service
+  const { authority, crls, crlUrl, endEntityBase, issuing, inFlight, delegations } = service
   const { ca, limits, watts, listen } = service.loaded.configuration
   return {
     ...about,
     metrics,
-    activity,
+    inFlight,
     issuing,
     credentials: service,
     delegations,
@@ -118,6 +125,7 @@ function metricsOf(service: Service): Metrics {
   return createMetrics({
     now: service.now,
     providers: () => service.verifier.status(),
+    requestsInFlight: () => service.inFlight.count,
     keyPool: () => service.keyPool.state,
     authorityNotAfter: service.authority.certificate.validity.notAfter,
     delegations: () => service.store.delegations.census(service.now()),
@@ -128,13 +136,44 @@ function metricsOf(service: Service): Metrics {
 /** The second listener: plain HTTP, for what is public. */
 async function listenPlainly(
   dependencies: AppDependencies,
-  { configuration }: LoadedConfiguration,
-  log: Logger,
+  loaded: LoadedConfiguration,
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
 ): Promise<Listening | undefined> {
+  const { configuration } = loaded
   const { plain } = configuration.listen
   if (plain === undefined) return undefined
   const requestTimeoutMs = configuration.limits.request_timeout_seconds * 1000
-  return listen(createPublicApp(dependencies), { ...plain, tls: undefined, requestTimeoutMs, log })
+  return listen(createPublicApp(dependencies), {
+    ...plain,
+    ...wireLimits(loaded, { log, metrics }),
+    tls: undefined,
+    requestTimeoutMs,
+    log,
+  })
+}
+
+/** Limits on what comes before a request is known. */
+function wireLimits(
+  { configuration }: LoadedConfiguration,
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
+): Pick<ListenOptions, 'connections' | 'onMalformed'> {
+  const { listen, limits } = configuration
+  const isSample = createSampler({ nowMs: () => performance.now() })
+  return {
+    connections: {
+      total: limits.connections,
+      perAddress: partOf(limits.connections, limits.address_share),
+      isTrustedProxy: trustedProxies(listen.trusted_proxies),
+      onClosed: (reason) => metrics.connectionClosed(reason),
+    },
+    onMalformed: (code, address) => {
+      metrics.refused('invalid_request', 'http')
+      const sample = isSample(`${addressKey(address)} ${code}`)
+      if (sample === undefined) return
+      const fields = { event: 'http.malformed', code, address, ...sample }
+      log.info(fields, 'a message was not HTTP as it is understood here')
+    },
+  }
 }
 
 function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger) {

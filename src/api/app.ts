@@ -2,7 +2,6 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import type { Logger } from 'pino'
-import type { Activity } from '../domain/activity.ts'
 import type { CredentialsDependencies } from '../domain/credentials.ts'
 import type { RenewalDependencies } from '../domain/delegation-renewal.ts'
 import type { IssueDependencies } from '../domain/issue.ts'
@@ -15,6 +14,7 @@ import { webMethods, webRoutes } from '../web/routes.ts'
 import type { WebOptions } from '../web/site.ts'
 import type { Web } from '../web/view.ts'
 import { TtsError } from '../errors.ts'
+import type { RequestsInFlight } from '../http/requests-in-flight.ts'
 import type { Metrics } from '../metrics.ts'
 import { authorityRoutes } from './authority.ts'
 import { delegationRoutes } from './delegations.ts'
@@ -31,7 +31,7 @@ import { wattsRoutes } from './watts/routes.ts'
 export interface AppDependencies {
   readonly log: Logger
   readonly metrics: Metrics
-  readonly activity: Activity
+  readonly inFlight: RequestsInFlight
   readonly issuing: IssueDependencies
   readonly credentials: CredentialsDependencies
   readonly delegations: RenewalDependencies
@@ -96,9 +96,12 @@ export function createPublicApp(dependencies: AppDependencies): Express {
   return app
 }
 
+/** Probes that may come at once, as seconds of their rate. */
+const PROBE_BURST_SECONDS = 10
+
 /** What comes before all routes: security headers, and each request's context and bounds. */
 function createShell(dependencies: AppDependencies): Express {
-  const { log, metrics, activity, limits, stopping, trustedProxies } = dependencies
+  const { log, metrics, inFlight, limits, stopping, trustedProxies } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -110,15 +113,20 @@ function createShell(dependencies: AppDependencies): Express {
     requestContext({
       log,
       metrics,
-      activity,
+      inFlight,
       stopping,
       addresses: createRateLimiter({
         perSecond: limits.requests_per_second_per_address,
         burst: limits.burst_per_address,
         nowMs: () => performance.now(),
       }),
-      requestsInFlight: limits.requests_in_flight,
+      probes: createRateLimiter({
+        perSecond: limits.probes_per_second_per_address,
+        burst: PROBE_BURST_SECONDS * limits.probes_per_second_per_address,
+        nowMs: () => performance.now(),
+      }),
       timeoutMs: limits.request_timeout_seconds * 1000,
+      bodyTimeoutMs: limits.body_timeout_seconds * 1000,
     }),
   )
   return app
@@ -140,12 +148,13 @@ function addWattsRoutes(app: Express, dependencies: AppDependencies, web: Web | 
 }
 
 function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
-  const { issuing, stopping, metrics } = dependencies
+  const { issuing, stopping, metrics, inFlight } = dependencies
   app.use('/ca', authorityRoutes(dependencies.trustAnchors))
   app.use(
     operationsRoutes({
       store: issuing.store,
       providers: () => issuing.verifier.status(),
+      inFlight,
       stopping,
       metrics,
     }),

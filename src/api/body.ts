@@ -2,13 +2,30 @@
  * The parameters of a credential request, from whatever a client finds easy to send: nothing, JSON, a form, or a
  * bare CSR. Parameters may also stand in the query.
  */
-import express, { type Request, type RequestHandler } from 'express'
+import type { Request, Response } from 'express'
 import { toPem } from '../../ca/pem.ts'
+import { readJson } from '../../plugins/json.ts'
 import { TtsError } from '../errors.ts'
+import { type BodyBounds, hasBody, readBody } from '../http/request-body.ts'
+import { contextOf } from './request.ts'
 
-/** Reads the body as bytes, bounded, whatever its content type; compressed bodies are not taken. */
-export function readBody(maxBytes: number): RequestHandler {
-  return express.raw({ type: () => true, limit: maxBytes, inflate: false })
+/**
+ * The body of a request as bytes, whatever its content type. To be called once it is known who asks: until then nothing of a
+ * body is read.
+ *
+ * @throws {TtsError} as `readBody`
+ */
+export async function bodyOf(
+  request: Request,
+  response: Response,
+  maxBytes: number,
+): Promise<Buffer> {
+  const { admitted, bodyTimeoutMs: timeoutMs } = contextOf(response)
+  const waiting: BodyBounds['waiting'] = (giveUp) => admitted.waiting(giveUp)
+  const body = await readBody(request, response, { maxBytes, timeoutMs, waiting })
+  // `requestContext` sets it for the case that the body is not read.
+  if (hasBody(request)) response.removeHeader('Connection')
+  return body
 }
 
 /**
@@ -16,9 +33,9 @@ export function readBody(maxBytes: number): RequestHandler {
  *
  * @throws {TtsError} `invalid_request`, `unsupported_media_type`
  */
-export function requestParameters(request: Request): Record<string, unknown> {
+export function requestParameters(request: Request, body: Buffer): Record<string, unknown> {
   const fromQuery = queryParameters(request)
-  const fromBody = bodyParameters(request)
+  const fromBody = bodyParameters(request, body)
   for (const key of Object.keys(fromQuery)) {
     if (Object.hasOwn(fromBody, key)) {
       throw new TtsError(
@@ -35,9 +52,8 @@ function queryParameters(request: Request): Record<string, unknown> {
   return start < 0 ? {} : formParameters(request.originalUrl.slice(start + 1))
 }
 
-function bodyParameters(request: Request): Record<string, unknown> {
-  const body: unknown = request.body
-  if (!Buffer.isBuffer(body) || body.length === 0) return {}
+function bodyParameters(request: Request, body: Buffer): Record<string, unknown> {
+  if (body.length === 0) return {}
   // A CSR is known by its first bytes: `curl --data-binary @csr.pem` calls it a form.
   if (body[0] === 0x30) return { csr: toPem('CERTIFICATE REQUEST', body) }
   const type = (request.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
@@ -52,13 +68,9 @@ function bodyParameters(request: Request): Record<string, unknown> {
 }
 
 function jsonParameters(text: string): Record<string, unknown> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch {
-    // No cause: the parser's message quotes the body.
-    throw new TtsError('invalid_request', 'the body is not valid JSON')
-  }
+  const read = readJson(text)
+  if ('problem' in read) throw new TtsError('invalid_request', `the body ${read.problem}`)
+  const parsed = read.value
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new TtsError('invalid_request', 'the body is not a JSON object')
   }

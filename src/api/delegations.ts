@@ -14,10 +14,11 @@ import { type RenewalDependencies, renewByDelegation } from '../domain/delegatio
 import type { Origin } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
-import { readBody, requestParameters } from './body.ts'
+import { bodyOf, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
-import { credentialParameters, sendCredential, wantsJson } from './native.ts'
-import { addressKey, bearerToken, contextOf, routeName } from './request.ts'
+import { addressKey } from '../http/address-key.ts'
+import { askedFor, nativeServices, sendCredential, wantsJson } from './native.ts'
+import { bearerToken, contextOf, routeName } from './request.ts'
 
 export interface DelegationRoutesDependencies {
   readonly delegations: RenewalDependencies
@@ -34,26 +35,26 @@ const MAX_LABEL = 100
 export function delegationRoutes(dependencies: DelegationRoutesDependencies): Router {
   const router = Router()
   const { delegations } = dependencies
-  const body = readBody(dependencies.maxBodyBytes)
   const all = routeName('/v1/delegations')
   const one = routeName('/v1/delegations/:id')
-  router.post('/delegations', all, body, make(dependencies))
+  router.post('/delegations', all, make(dependencies))
   router.get('/delegations', all, list(delegations))
   router.get('/delegations/:id', one, show(delegations))
   router.delete('/delegations/:id', one, revoke(delegations))
   const proxies = routeName('/v1/delegations/:id/proxies')
-  router.post('/delegations/:id/proxies', proxies, body, renew(dependencies))
+  router.post('/delegations/:id/proxies', proxies, renew(dependencies))
   return router
 }
 
 function make(dependencies: DelegationRoutesDependencies): RequestHandler {
-  const { delegations } = dependencies
+  const { delegations, maxBodyBytes } = dependencies
   return async function make(request, response) {
     const token = bearerToken(request)
-    const label = readLabel(requestParameters(request))
     const { log } = contextOf(response)
     const signal = patientSignal(dependencies, response)
-    const asked = { token, label, origin: originOf(response), signal, log }
+    const read = async (): Promise<string | undefined> =>
+      readLabel(requestParameters(request, await bodyOf(request, response, maxBodyBytes)))
+    const asked = { token, readLabel: read, origin: originOf(response), signal, log }
     const made = await withinSignal(makeDelegation(delegations, asked), signal)
     response.setHeader('Cache-Control', 'no-store')
     const { id, ...rest } = presentDelegation(made.delegation, delegations)
@@ -62,21 +63,24 @@ function make(dependencies: DelegationRoutesDependencies): RequestHandler {
 }
 
 function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
-  const { delegations, metrics } = dependencies
+  const { delegations, metrics, maxBodyBytes } = dependencies
   return async function renew(request, response) {
     const signal = patientSignal(dependencies, response)
     const visitor = { ...visitorOf(request, response), signal }
     const asJson = wantsJson(request)
-    const { serviceId, parameters } = credentialParameters(delegations.issuing, request, 'proxies')
-    const wanted = { serviceId, parameters, log: contextOf(response).log }
+    const read = async () => {
+      const body = await bodyOf(request, response, maxBodyBytes)
+      return askedFor(delegations.issuing, { request, body, path: 'proxies' })
+    }
+    const wanted = { serviceId: nativeServices.proxies, read, log: contextOf(response).log }
     const id = secretId(request)
     const renewal = await withinSignal(
       renewByDelegation(delegations, id, { visitor, wanted }),
       signal,
     )
-    metrics.credentialIssued(serviceId)
+    metrics.credentialIssued(renewal.credential.serviceId)
     response.setHeader('TTS-Renews-Until', renewal.renewsUntil.toISOString())
-    sendCredential(response, renewal.credential, { asJson, service: serviceId })
+    sendCredential(response, renewal.credential, { asJson })
   }
 }
 

@@ -8,11 +8,16 @@ import {
   revokeCredential,
   showOwnCredential,
 } from '../domain/credentials.ts'
-import { issueCredential, type IssueDependencies, type IssuedCertificate } from '../domain/issue.ts'
+import {
+  type AskedFor,
+  issueCredential,
+  type IssueDependencies,
+  type IssuedCertificate,
+} from '../domain/issue.ts'
 import type { CredentialView } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
-import { readBody, requestParameters } from './body.ts'
+import { bodyOf, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 
@@ -30,9 +35,8 @@ const PEM = 'application/x-pem-file'
 
 export function nativeRoutes(dependencies: NativeDependencies): Router {
   const router = Router()
-  const body = readBody(dependencies.maxBodyBytes)
   for (const path of ['proxies', 'certificates'] as const) {
-    router.post(`/${path}`, routeName(`/v1/${path}`), body, issue(dependencies, path))
+    router.post(`/${path}`, routeName(`/v1/${path}`), issue(dependencies, path))
   }
   router.get('/credentials', routeName('/v1/credentials'), list(dependencies))
   router.get('/credentials/:id', routeName('/v1/credentials/:id'), show(dependencies))
@@ -41,18 +45,19 @@ export function nativeRoutes(dependencies: NativeDependencies): Router {
 }
 
 function issue(
-  { issuing, metrics }: NativeDependencies,
+  { issuing, metrics, maxBodyBytes }: NativeDependencies,
   path: keyof typeof nativeServices,
 ): RequestHandler {
   return async function issue(request, response) {
     const token = bearerToken(request)
     const asJson = wantsJson(request)
-    const { serviceId: service, parameters } = credentialParameters(issuing, request, path)
     const { log, origin, signal } = contextOf(response)
-    const asked = { token, serviceId: service, parameters, origin, signal, log }
+    const read = async (): Promise<AskedFor> =>
+      askedFor(issuing, { request, body: await bodyOf(request, response, maxBodyBytes), path })
+    const asked = { token, serviceId: nativeServices[path], read, origin, signal, log }
     const credential = await withinSignal(issueCredential(issuing, asked), signal)
-    metrics.credentialIssued(service)
-    sendCredential(response, credential, { asJson, service })
+    metrics.credentialIssued(credential.serviceId)
+    sendCredential(response, credential, { asJson })
   }
 }
 
@@ -61,13 +66,20 @@ function issue(
  *
  * @throws {TtsError} `invalid_request`, `unsupported_media_type`
  */
-export function credentialParameters(
+export function askedFor(
   issuing: Pick<IssueDependencies, 'services'>,
-  request: Request,
-  path: keyof typeof nativeServices,
+  {
+    request,
+    body,
+    path,
+  }: {
+    readonly request: Request
+    readonly body: Buffer
+    readonly path: keyof typeof nativeServices
+  },
 ): { readonly serviceId: string; readonly parameters: Record<string, unknown> } {
-  const { service = nativeServices[path], ...parameters } = requestParameters(request)
-  if (typeof service !== 'string') throw new TtsError('invalid_request', 'service: wanted a text')
+  const { service = nativeServices[path], ...parameters } = requestParameters(request, body)
+  if (typeof service !== 'string') throw new TtsError('invalid_request', 'service must be a string')
   requirePlugin(issuing, service, path)
   // Without a CSR there would be a key to hand over, for which PEM of one certificate has no room: an empty one is refused, in
   // its turn, after those who may not ask at all.
@@ -107,7 +119,7 @@ export function wantsJson(request: Request): boolean {
 export function sendCredential(
   response: Response,
   credential: IssuedCertificate,
-  { asJson, service }: { readonly asJson: boolean; readonly service: string },
+  { asJson }: { readonly asJson: boolean },
 ): void {
   const [entry] = credential.entries
   if (!entry) throw new TtsError('internal', 'the plugin returned no entry')
@@ -125,7 +137,7 @@ export function sendCredential(
   }
   response.json({
     id: credential.id,
-    service,
+    service: credential.serviceId,
     identity: credential.identity.subject,
     not_after: credential.notAfter.toISOString(),
     end_entity_serial: credential.endEntitySerial,

@@ -1,13 +1,16 @@
-/** What every request gets: an id, a logger, a deadline, a place among those under way; and its bearer token. */
+/** What every request gets: an id, a logger, a deadline, admission within the limits; and its bearer token. */
 import { randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { TtsError } from '../errors.ts'
-import { redactText } from '../redact.ts'
-import type { Activity } from '../domain/activity.ts'
 import type { Origin } from '../domain/records.ts'
 import type { RateLimiter } from '../domain/rate-limiter.ts'
+import { addressKey } from '../http/address-key.ts'
+import { hasBody } from '../http/request-body.ts'
+import { hasMalformedTarget } from '../http/request-target.ts'
+import type { AdmittedRequest, RequestsInFlight } from '../http/requests-in-flight.ts'
 import type { Metrics } from '../metrics.ts'
+import { loggedPath } from './logged-path.ts'
 import type { Logger } from 'pino'
 
 export interface RequestContext {
@@ -16,15 +19,21 @@ export interface RequestContext {
   readonly origin: Origin
   /** Ends at the request's deadline, or when the client goes away. */
   readonly signal: AbortSignal
+  readonly admitted: AdmittedRequest
+  /** How long the client may take to send its body, from when it is asked for. */
+  readonly bodyTimeoutMs: number
 }
 
 export interface RequestOptions {
   readonly log: Logger
   readonly metrics: Metrics
+  /** Rate of requests, by address. */
   readonly addresses: RateLimiter
-  readonly activity: Activity
-  readonly requestsInFlight: number
+  /** Rate of requests to the probes, by address. */
+  readonly probes: RateLimiter
+  readonly inFlight: RequestsInFlight
   readonly timeoutMs: number
+  readonly bodyTimeoutMs: number
   /** True once the service is stopping. */
   readonly stopping: () => boolean
 }
@@ -36,61 +45,84 @@ export function contextOf(response: Response): RequestContext {
 
 const MAX_TOKEN_LENGTH = 16 * 1024
 
-/** Middleware: context, access log, metrics, and the bounds on how many requests are taken. */
+/** Middleware: context, access log, metrics, and the limits on how many requests are taken. */
 export function requestContext(options: RequestOptions): RequestHandler {
-  const { activity } = options
   return function requestContext(request, response, next) {
     const started = performance.now()
     const id = requestId(request)
     const origin: Origin = { requestId: id, address: clientAddress(request), interface: 'native' }
     const log = options.log.child({ request: id })
-    response.locals['context'] = lazyContext({ id, log, origin }, response, options.timeoutMs)
+    let admitted = notAdmitted
+    const fixed = { id, log, origin, bodyTimeoutMs: options.bodyTimeoutMs }
+    response.locals['context'] = lazyContext(fixed, response, {
+      timeoutMs: options.timeoutMs,
+      admitted: () => admitted,
+    })
     response.setHeader('X-Request-Id', id)
-    // A client that keeps its connection would hold up the shutdown.
-    if (options.stopping()) response.setHeader('Connection', 'close')
-    activity.begin()
+    // A client that keeps its connection would hold up the shutdown; and a body that nobody reads would be read to its end.
+    if (options.stopping() || hasBody(request)) response.setHeader('Connection', 'close')
     response.once('close', () => {
-      activity.end()
+      admitted.release()
       const seconds = (performance.now() - started) / 1000
       finish(request, response, { options, log, address: origin.address, seconds })
     })
-    checkBounds(options, {
-      inFlight: activity.inFlight,
-      address: origin.address,
-      path: request.path,
-    })
+    admitted = admit(options, { address: origin.address, path: request.path })
+    giveUpUnreadAnswer(response, admitted)
+    if (hasMalformedTarget(request))
+      throw new TtsError('invalid_request', 'the target of the request is not a URL', {
+        check: 'target',
+      })
     next()
   }
 }
+
+/** Of probes, and of requests that are refused at once. */
+const notAdmitted: AdmittedRequest = { waiting: () => () => undefined, release: () => undefined }
+
+/** A client that does not read its answer holds what the request held. */
+function giveUpUnreadAnswer(response: Response, admitted: AdmittedRequest): void {
+  response.once('prefinish', () => {
+    // All of it is with the kernel already.
+    if (response.writableLength === 0) return
+    response.socket?.setTimeout(UNREAD_ANSWER_MS)
+    admitted.waiting(() => response.destroy())
+  })
+}
+
+/** How long a client may take nothing of its answer. */
+const UNREAD_ANSWER_MS = 30_000
 
 /** X-Forwarded-For of a trusted proxy may hold anything that its client sent; only an address goes on record. */
 function clientAddress({ ip }: Request): string {
   return ip !== undefined && isIP(ip) !== 0 ? ip : 'unknown'
 }
 
-function checkBounds(
+const PROBES: readonly string[] = ['/healthz', '/readyz', '/metrics']
+
+/** @throws {TtsError} `shutting_down`, `limit_reached`, `overloaded` */
+function admit(
   options: RequestOptions,
-  request: { readonly inFlight: number; readonly address: string; readonly path: string },
-): void {
-  // Probes must be answered when the service is busy: else it is restarted for being busy.
-  if (['/healthz', '/readyz', '/metrics'].includes(request.path)) return
+  { address, path }: { readonly address: string; readonly path: string },
+): AdmittedRequest {
+  const key = addressKey(address)
+  // Probes must be answered when the service is busy, else it is restarted for being busy. They have a rate of their own.
+  if (PROBES.includes(path)) {
+    requireRate(options.probes.take(key), 'limits.probes_per_second_per_address')
+    return notAdmitted
+  }
   if (options.stopping())
     throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
-  if (request.inFlight > options.requestsInFlight) {
-    throw new TtsError('overloaded', 'too many requests are under way', {
-      check: 'in_flight',
-      remedy: 'limits.requests_in_flight',
-      retryAfterSeconds: 1,
-    })
-  }
-  const retryAfterSeconds = options.addresses.take(addressKey(request.address))
-  if (retryAfterSeconds > 0) {
-    throw new TtsError('limit_reached', 'too many requests from your address', {
-      check: 'address_rate',
-      remedy: 'limits.requests_per_second_per_address',
-      retryAfterSeconds,
-    })
-  }
+  requireRate(options.addresses.take(key), 'limits.requests_per_second_per_address')
+  return options.inFlight.admit(key)
+}
+
+function requireRate(retryAfterSeconds: number, remedy: string): void {
+  if (retryAfterSeconds <= 0) return
+  throw new TtsError('limit_reached', 'too many requests from your address', {
+    check: 'address_rate',
+    remedy,
+    retryAfterSeconds,
+  })
 }
 
 /** An id given by a proxy in front is kept when it is harmless, so that one id goes through all logs. */
@@ -101,13 +133,16 @@ function requestId(request: Request): string {
 
 /** The signal costs a timer, which only requests that wait for somebody need: made at first use. */
 function lazyContext(
-  fixed: Omit<RequestContext, 'signal'>,
+  fixed: Omit<RequestContext, 'signal' | 'admitted'>,
   response: Response,
-  timeoutMs: number,
+  { timeoutMs, admitted }: { readonly timeoutMs: number; readonly admitted: () => AdmittedRequest },
 ): RequestContext {
   let controller: AbortController | undefined
   return {
     ...fixed,
+    get admitted() {
+      return admitted()
+    },
     get signal() {
       if (controller === undefined) {
         const made = new AbortController()
@@ -141,44 +176,19 @@ function finish(
   const status = response.writableFinished ? response.statusCode : 499
   options.metrics.requestDone({ route, method: knownMethod(request.method), status, seconds })
   if (route === 'probe') return
-  // The path alone: a query may hold what must not be in a log.
   const fields = {
     event: 'http.request',
-    method: request.method,
-    path: loggedPath(request.path),
+    method: knownMethod(request.method),
+    path: loggedPath(route, request.originalUrl),
     status,
   }
   log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address }, 'request')
-}
-
-/** Longer than any path of ours: perhaps a token that was pasted into the URL. */
-const MAX_PATH_LENGTH = 64
-
-/** Signed requests of relying services are secrets, whatever they look like. */
-const RELYING_PATH = /^\/+rsp\/+(?!(request|login|download)\/*$)/i
-
-function loggedPath(path: string): string {
-  if (RELYING_PATH.test(path)) return '/rsp/[token]'
-  return path.length <= MAX_PATH_LENGTH ? path : redactText(path).slice(0, 200)
 }
 
 function knownMethod(method: string): string {
   return ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS', 'PUT', 'PATCH'].includes(method)
     ? method
     : 'other'
-}
-
-/** IPv6 clients own a /64 and may come from each of its addresses. */
-export function addressKey(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
-  if (!plain.includes(':')) return plain
-  const [head = '', tail = ''] = plain.split('::')
-  const front = head === '' ? [] : head.split(':')
-  const back = tail === '' ? [] : tail.split(':')
-  const middle = plain.includes('::')
-    ? Array.from({ length: 8 - front.length - back.length }, () => '0')
-    : []
-  return [...front, ...middle, ...back].slice(0, 4).join(':')
 }
 
 /**

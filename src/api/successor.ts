@@ -9,7 +9,7 @@ import { issueCredential, type IssueDependencies } from '../domain/issue.ts'
 import { type PresentedProxy, switchedOff } from '../domain/possession.ts'
 import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
-import { readBody, requestParameters } from './body.ts'
+import { bodyOf, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { sendCredential, wantsJson } from './native.ts'
 import { contextOf, routeName } from './request.ts'
@@ -22,16 +22,17 @@ export interface SuccessorDependencies {
 
 export function successorRoutes(dependencies: SuccessorDependencies): Router {
   const router = Router()
-  const body = readBody(dependencies.maxBodyBytes)
-  router.post('/proxies/successor', routeName('/v1/proxies/successor'), body, succeed(dependencies))
+  router.post('/proxies/successor', routeName('/v1/proxies/successor'), succeed(dependencies))
   return router
 }
 
-function succeed({ issuing, metrics }: SuccessorDependencies): RequestHandler {
+function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): RequestHandler {
   return async function succeed(request, response) {
     if (issuing.possession === undefined) throw switchedOff()
     const asJson = wantsJson(request)
-    const { proxy: above, at, signature, ...parameters } = requestParameters(request)
+    // The body holds the evidence itself, so that it must be read first.
+    const body = await bodyOf(request, response, maxBodyBytes)
+    const { proxy: above, at, signature, ...parameters } = requestParameters(request, body)
     const shown = shownByTls(request)
     const chain = above === undefined ? [] : readChain(above)
     const proxy: PresentedProxy =
@@ -41,10 +42,11 @@ function succeed({ issuing, metrics }: SuccessorDependencies): RequestHandler {
         : { certificates: chain, shownBy: readProof({ at, signature, csr: parameters['csr'] }) }
     const { log, origin: from, signal } = contextOf(response)
     const origin = { ...from, interface: 'possession' }
-    const asked = { proxy, serviceId: undefined, parameters, origin, signal, log }
+    const read = () => ({ serviceId: undefined, parameters })
+    const asked = { proxy, serviceId: undefined, read, origin, signal, log }
     const credential = await withinSignal(issueCredential(issuing, asked), signal)
     metrics.credentialIssued(credential.serviceId)
-    sendCredential(response, credential, { asJson, service: credential.serviceId })
+    sendCredential(response, credential, { asJson })
   }
 }
 

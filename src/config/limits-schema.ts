@@ -2,6 +2,8 @@ import { z } from 'zod'
 
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
 
+const share = z.number().min(0.001).max(1)
+
 /** Bounds on what callers may do (configuration section `limits`). */
 export const limitsSettings = z.strictObject({
   requests_per_second_per_address: z
@@ -28,12 +30,41 @@ export const limitsSettings = z.strictObject({
     .max(1e6)
     .default(200)
     .describe('Credential requests that may come at once for one identity.'),
+  probes_per_second_per_address: z
+    .number()
+    .min(0.1)
+    .max(1e6)
+    .default(20)
+    .describe('Rate of requests to /healthz, /readyz and /metrics per client address.'),
   requests_in_flight: z
     .int()
     .min(1)
     .max(100_000)
     .default(1000)
-    .describe('Requests worked on at once; what comes beyond is refused with 503.'),
+    .describe(
+      'Requests worked on at once. When there is no room for a new one, a request that waits for its own client is given up first; else the new one is refused with 503.',
+    ),
+  connections: z
+    .int()
+    .min(10)
+    .max(1_000_000)
+    .default(10_000)
+    .describe(
+      'Connections open at once. When there is no room for a new one, one without a request is closed.',
+    ),
+  address_share: share
+    .default(0.25)
+    .describe(
+      'Part of each pool (connections, requests worked on, checks of possession) that one client address may use at once (IPv6: per /64). Reverse proxies of `listen.trusted_proxies` are not bounded by it, their clients are.',
+    ),
+  identity_share: share
+    .default(0.125)
+    .describe(
+      'Part of each pool (requests worked on, waiting for keys, waiting for plugins) that one identity may use at once, whatever its addresses are.',
+    ),
+  body_timeout_seconds: seconds(1, 300)
+    .default(10)
+    .describe('How long a client may take to send the body of a request.'),
   request_timeout_seconds: seconds(1, 300).default(30).describe('Deadline of one request.'),
   body_bytes: z.int().min(1024).max(1_048_576).default(65_536).describe('Largest request body.'),
   shutdown_seconds: seconds(1, 300)

@@ -24,7 +24,8 @@ import type { Service } from './service.ts'
 export interface DelegationRequest {
   /** The bearer token as it came, unverified. */
   readonly token: string
-  readonly label: string | undefined
+  /** Reads what the owner calls it; called once the caller is known. */
+  readonly readLabel: () => string | undefined | Promise<string | undefined>
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
@@ -48,25 +49,38 @@ export async function makeDelegation(
   request: DelegationRequest,
 ): Promise<MadeDelegation> {
   let caller: VerifiedToken | undefined
+  let leave: (() => void) | undefined
   try {
     // 1. Who is it, and may they use anything here at all?
     caller = await dependencies.verifier.verify(request.token, request.signal)
-    const provider = requireDelegationProvider(dependencies, caller.providerId)
-    requireSomeService(dependencies.issuing.services, caller)
-    dependencies.issuing.limiter.check(caller)
-
-    // 2. The provider gives our own client a refresh token. It is not stopped half-way, only by the client's own deadline:
-    // that token would be nobody's.
-    const granted = await provider.client.exchange({
-      subjectToken: request.token,
-      audience: provider.audience,
-      scopes: provider.scopes,
-      signal: new AbortController().signal,
-    })
-    return await keepGranted(dependencies, { request, caller, provider, granted })
+    leave = dependencies.issuing.identityShare.enter(caller)
+    return await exchange(dependencies, request, caller)
   } catch (error) {
     throw await noted(dependencies, { request, caller, error })
+  } finally {
+    leave?.()
   }
+}
+
+async function exchange(
+  dependencies: DelegationDependencies,
+  request: DelegationRequest,
+  caller: VerifiedToken,
+): Promise<MadeDelegation> {
+  const provider = requireDelegationProvider(dependencies, caller.providerId)
+  requireSomeService(dependencies.issuing.services, caller)
+  dependencies.issuing.limiter.check(caller)
+  const label = await request.readLabel()
+
+  // 2. The provider gives our own client a refresh token. It is not stopped half-way, only by the client's own deadline:
+  // that token would be nobody's.
+  const granted = await provider.client.exchange({
+    subjectToken: request.token,
+    audience: provider.audience,
+    scopes: provider.scopes,
+    signal: new AbortController().signal,
+  })
+  return keepGranted(dependencies, { request, caller, provider, granted, label })
 }
 
 interface Exchanged {
@@ -74,6 +88,7 @@ interface Exchanged {
   readonly caller: VerifiedToken
   readonly provider: DelegationProvider
   readonly granted: Granted
+  readonly label: string | undefined
 }
 
 async function keepGranted(
@@ -116,10 +131,10 @@ async function requireUseful(
 
 async function record(
   dependencies: DelegationDependencies,
-  { request, caller, provider, granted }: Exchanged,
+  { request, caller, provider, granted, label }: Exchanged,
 ): Promise<MadeDelegation> {
   const { issuing, bounds, now } = dependencies
-  const { origin, label, log } = request
+  const { origin, log } = request
   const identity = await issuing.subjects.identify(caller)
   const { secret, hash } = newRenewalSecret(dependencies.randomBytes)
   const createdAt = now()

@@ -18,8 +18,8 @@ export interface RenewalDependencies extends DelegationDependencies {
   readonly refresher: DelegationRefresher
 }
 
-/** What is asked of the service once the token is there. */
-export type Wanted = Pick<CredentialRequest, 'parameters' | 'log'> & { readonly serviceId: string }
+/** What is asked of the service. `read` is called once the secret was found right, and before the provider is asked. */
+export type Wanted = Pick<CredentialRequest, 'read' | 'log'> & { readonly serviceId: string }
 
 export interface Renewal {
   readonly credential: IssuedCertificate
@@ -43,9 +43,11 @@ export async function renewByDelegation(
   try {
     await endIfTooOld(dependencies, delegation, origin)
     requireActive(dependencies, delegation)
+    const asked = await wanted.read()
     const refreshed = await freshToken(dependencies, delegation, visitor)
     const credential = await issueCredential(dependencies.issuing, {
       ...wanted,
+      read: () => asked,
       token: refreshed.accessToken,
       delegation,
       origin,
@@ -53,7 +55,7 @@ export async function renewByDelegation(
     }).catch((error: unknown) => {
       throw aboutProvider(error, delegation.providerId)
     })
-    await noteUse(dependencies, { delegation, origin, wanted, credential })
+    await noteUse(dependencies, { delegation, origin, credential })
     return { credential, renewsUntil: refreshed.renewsUntil }
   } catch (error) {
     if (error instanceof TtsError)
@@ -119,15 +121,14 @@ async function endIfTooOld(
 interface Use {
   readonly delegation: Delegation
   readonly origin: Origin
-  readonly wanted: Wanted
   readonly credential: IssuedCertificate
 }
 
 async function noteUse(dependencies: RenewalDependencies, use: Use): Promise<void> {
   const { issuing, now, log } = dependencies
-  const { delegation, origin, wanted, credential } = use
+  const { delegation, origin, credential } = use
   const { id, identity } = delegation
-  const detail = `credential ${credential.id} of the service ${wanted.serviceId}, until ${credential.notAfter.toISOString()}`
+  const detail = `credential ${credential.id} of the service ${credential.serviceId}, until ${credential.notAfter.toISOString()}`
   const entry = ledgerEntry({ event: 'used', at: now(), origin, identity, detail })
   try {
     await issuing.store.delegations.used(id, entry)

@@ -23,6 +23,7 @@ import { withinCredentialLimit } from './credential-limit.ts'
 import { auditLine, recordRefusal, serviceIdOf } from './issue-audit.ts'
 import { issueError } from './issue-errors.ts'
 import { readParameters } from './issue-parameters.ts'
+import type { IdentityShare } from './identity-share.ts'
 import type { IdentityLimiter } from './rate-limiter.ts'
 import type { CredentialRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
@@ -33,15 +34,24 @@ export interface IssueDependencies extends WorkbenchDependencies, CallerDependen
   readonly services: ReadonlyMap<string, Service>
   readonly subjects: Subjects
   readonly limiter: IdentityLimiter
+  readonly identityShare: IdentityShare
   readonly store: Store
 }
 
-/** Who asks for what, and from where. */
-export type CredentialRequest = Evidence & {
+/** What is asked for. */
+export interface AskedFor {
   /** Undefined by possession: the service of the proxy that is shown. */
   readonly serviceId: string | undefined
   /** What the caller asks of the plugin, unchecked. */
   readonly parameters: unknown
+}
+
+/** Who asks for what, and from where. */
+export type CredentialRequest = Evidence & {
+  /** The service, as far as it is known before `read`; for the record of a refusal. */
+  readonly serviceId: string | undefined
+  /** Reads what is asked for. Called once the caller is known: until then nothing of a body is read. */
+  readonly read: () => AskedFor | Promise<AskedFor>
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
@@ -105,27 +115,34 @@ export async function issueToClient(
 
 async function decide<Login>(
   dependencies: IssueDependencies,
-  request: CredentialRequest,
+  given: CredentialRequest,
   onLogin: (wanted: LoginWanted) => Login,
 ): Promise<IssuedCredential | Login> {
   let caller: Caller | undefined
+  let request = given
+  let leave: (() => void) | undefined
   try {
     // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
     caller = await identifyCaller(dependencies, request, request.signal)
+    leave = dependencies.identityShare.enter(identityKeyOf(caller))
 
-    // 2. May they use this service? Default deny.
+    // 2. What do they ask for? Read only now: the bytes of strangers cost us nothing.
+    const asked = await request.read()
+    request = { ...request, serviceId: asked.serviceId }
+
+    // 3. May they use this service? Default deny.
     const service = requireService(dependencies.services, serviceIdOf(request, caller))
     requireMayUse(service, caller)
     requireEnabled(service)
     dependencies.limiter.check(identityKeyOf(caller))
 
-    // 3. What do they ask? Checked before any key is made or any name is given.
-    const parameters = readParameters(service, parametersOf(caller, request.parameters))
+    // 4. Are the parameters in order? Checked before any key is made or any name is given.
+    const parameters = readParameters(service, parametersOf(caller, asked.parameters))
 
-    // 4. The name that this identity has for ever.
+    // 5. The name that this identity has for ever.
     const identity = await identityOf(dependencies.subjects, caller)
 
-    // 5. The plugin makes the credential, on a workbench that keeps to the service's bounds. 6. It is put on record.
+    // 6. The plugin makes the credential, with tools that keep to the service's limits. 7. It is put on record.
     const grant = { request, caller, service, parameters, identity }
     const answer = await withinCredentialLimit(dependencies, grant, () =>
       makeAndRecord(dependencies, grant),
@@ -135,6 +152,8 @@ async function decide<Login>(
     const refusal = issueError(error)
     await recordRefusal(dependencies, { request, caller, refusal })
     throw refusal
+  } finally {
+    leave?.()
   }
 }
 

@@ -150,7 +150,7 @@ export async function makeOwn(visit: PostedVisit): Promise<void> {
   try {
     const asked = {
       token: session.stored.content.login.accessToken,
-      label: readLabel(label),
+      readLabel: () => readLabel(label),
       origin: originOf(visit),
       log: contextOf(response).log,
     }

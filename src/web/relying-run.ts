@@ -30,7 +30,8 @@ export async function runAtOnce(
   const { log, signal } = contextOf(response)
   const { serviceId, parameters } = asked
   const origin = relyingOrigin(visit)
-  const request = { relyingUser, serviceId, parameters, origin, signal, log }
+  const read = () => ({ serviceId, parameters })
+  const request = { relyingUser, serviceId, read, origin, signal, log }
   const answer = await withinSignal(issueToClient(web.issuing, request), signal)
   web.metrics.credentialIssued(serviceId)
   return answer
@@ -57,7 +58,7 @@ export async function runVisit(visit: Visit, session: RelyingSession): Promise<V
     relyingUser: session.token,
     additionalTokens: tokensOf(session.stored),
     serviceId: asked.serviceId,
-    parameters: asked.parameters,
+    read: () => asked,
     origin: relyingOrigin(visit),
     signal,
     log,

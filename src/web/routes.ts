@@ -56,8 +56,8 @@ export function webRoutes(web: Web): Router {
   const get = (path: string, handler: ReturnType<typeof publicPage>): void => {
     router.get(path, named(path), pageHeaders, handler)
   }
-  const post = (path: string, handlers: ReturnType<typeof postedForm>): void => {
-    router.post(path, named(path), pageHeaders, ...handlers)
+  const post = (path: string, handler: RequestHandler): void => {
+    router.post(path, named(path), pageHeaders, handler)
   }
   router.use(assetRoutes())
   router.use(oneHostName(web))
@@ -98,12 +98,12 @@ function addRelyingRoutes(router: Router, web: Web): void {
   }
   get(RELYING_PATH, showRequest)
   get('/rsp/login', logInForSite)
-  router.post(RELYING_PATH, named(RELYING_PATH), pageHeaders, ...postedForm(visits, runRequest))
+  router.post(RELYING_PATH, named(RELYING_PATH), pageHeaders, postedForm(visits, runRequest))
   router.post(
     '/rsp/download',
     named('/rsp/download'),
     pageHeaders,
-    ...postedForm(visits, download, MAX_DOWNLOAD_BYTES),
+    postedForm(visits, download, MAX_DOWNLOAD_BYTES),
   )
   if (web.relying.sites.size > 0) get('/rsp/:jwt', arrive)
 }

@@ -152,7 +152,10 @@ export async function requestCredential(visit: PostedVisit): Promise<void> {
       token: login.accessToken,
       additionalTokens: additionalLogins.map(({ accessToken }) => accessToken),
       serviceId: service.id,
-      parameters: parametersOf(fieldSetsOf(service), values),
+      read: () => ({
+        serviceId: service.id,
+        parameters: parametersOf(fieldSetsOf(service), values),
+      }),
       origin: originOf(visit),
       signal,
       log,

@@ -1,5 +1,6 @@
 /** What a page is made with: the site, who is looking, and the request. */
-import express, { type Request, type RequestHandler, type Response } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
+import { bodyOf } from '../api/body.ts'
 import { contextOf, routeName } from '../api/request.ts'
 import { authorise } from '../domain/authorise.ts'
 import type { Origin } from '../domain/records.ts'
@@ -59,38 +60,30 @@ export function personalPage(
   }
 }
 
-/** Reads and checks a form, before anything is done. */
+/** Reads and checks a form of somebody who is logged in, before anything is done. */
 export function postedForm(
   web: Web,
   act: (visit: PostedVisit) => Promise<void> | void,
   maxBytes = web.maxBodyBytes,
-): RequestHandler[] {
-  const type = 'application/x-www-form-urlencoded'
-  const read = express.text({ type, limit: maxBytes, inflate: false, defaultCharset: 'utf-8' })
-  return [
-    function sameOrigin(request, _response, next) {
-      requireSameOrigin(web, request)
-      next()
-    },
-    read,
-    async function postedForm(request, response) {
-      const session = await web.sessions.sessionOf(request)
-      if (session === undefined) {
-        throw new TtsError('access_denied', 'your session has ended: log in again', {
-          check: 'session',
-        })
-      }
-      const form = formFields(request.body)
-      requireFormToken(session.id, form['form_token'])
-      await act({ web, request, response, session, form })
-    },
-  ]
+): RequestHandler {
+  return async function postedForm(request, response) {
+    requireSameOrigin(web, request)
+    const session = await web.sessions.sessionOf(request)
+    if (session === undefined) {
+      throw new TtsError('access_denied', 'your session has ended: log in again', {
+        check: 'session',
+      })
+    }
+    if (!request.is('application/x-www-form-urlencoded'))
+      throw new TtsError('unsupported_media_type', 'this takes the form of a page of ours')
+    const form = formFields((await bodyOf(request, response, maxBytes)).toString('utf8'))
+    requireFormToken(session.id, form['form_token'])
+    await act({ web, request, response, session, form })
+  }
 }
 
-/** @throws {TtsError} `unsupported_media_type`; `invalid_request` for a field that is given twice */
-function formFields(body: unknown): Readonly<Record<string, string>> {
-  if (typeof body !== 'string')
-    throw new TtsError('unsupported_media_type', 'this takes the form of a page of ours')
+/** @throws {TtsError} `invalid_request` for a field that is given twice */
+function formFields(body: string): Readonly<Record<string, string>> {
   const fields = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(body)) {
     if (fields.has(name))

@@ -81,7 +81,12 @@ describe('rates', () => {
 
 describe('bounds', () => {
   test('requests under way: 503 at once beyond, and room again afterwards', async () => {
-    const service = await serviceWith({ requests_in_flight: 4, key_queue: 100 })
+    const service = await serviceWith({
+      requests_in_flight: 4,
+      key_queue: 100,
+      address_share: 1,
+      identity_share: 1,
+    })
     const answers = await Promise.all(
       Array.from({ length: 12 }, async () => {
         const started = performance.now()

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
 import { describe, expect, test } from 'vitest'
-import { AUDIENCE, startTestService, useTestService } from '../support/service.ts'
+import { AUDIENCE, startTestService, type TestService, useTestService } from '../support/service.ts'
 import { ask, problemOf, proxyJson, quick, wideLimits } from './support.ts'
 
 const service = useTestService(quick)
@@ -122,6 +122,9 @@ describe('/ca', () => {
   })
 })
 
+const readyz = async (service: TestService): Promise<number> =>
+  (await ask(service, '/readyz', { method: 'GET' })).status
+
 describe('health', () => {
   test('/healthz and /readyz', async () => {
     const healthz = await get('/healthz')
@@ -131,6 +134,8 @@ describe('health', () => {
     expect(JSON.parse(readyz.body.toString())).toEqual({
       ready: true,
       stopping: false,
+      saturated: false,
+      requests_in_flight: 0,
       store: 'ok',
       providers: [{ id: 'iam', ready: true, using_cached: false }],
     })
@@ -173,11 +178,9 @@ describe('health', () => {
       expect(response.status).toBe(503)
       expect(await response.json()).toMatchObject({ ready: false, store: 'ok' })
       await down.running.service.store.close()
-      const broken = await ask(down, '/readyz', { method: 'GET' })
-      expect(broken.status).toBe(503)
-      expect(await broken.json()).toMatchObject({
-        store: 'the database cannot be reached or written',
-      })
+      await expect
+        .poll(async () => (await ask(down, '/readyz', { method: 'GET' })).json())
+        .toMatchObject({ ready: false, store: 'the database cannot be reached or written' })
       expect((await ask(down, '/healthz', { method: 'GET' })).status).toBe(200)
       expect((await ask(down, '/metrics', { method: 'GET' })).status).toBe(200)
       expect((await ask(down, '/ca/ca.pem', { method: 'GET' })).status).toBe(200)
@@ -208,12 +211,12 @@ describe('health', () => {
         expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
         expect(performance.now() - started).toBeLessThan(3000)
       }
-      expect((await ask(locked, '/readyz', { method: 'GET' })).status).toBe(503)
+      await expect.poll(() => readyz(locked)).toBe(503)
       // What only reads goes on.
       expect((await ask(locked, '/ca/crl.der', { method: 'GET' })).status).toBe(200)
       other.exec('rollback')
       expect((await proxyJson(locked)).id).toBeTruthy()
-      expect((await ask(locked, '/readyz', { method: 'GET' })).status).toBe(200)
+      await expect.poll(() => readyz(locked)).toBe(200)
     } finally {
       other.close()
       await locked.stop()

@@ -28,6 +28,8 @@ const statuses = {
   not_acceptable: 406,
   conflict: 409,
   payload_too_large: 413,
+  request_timeout: 408,
+  expectation_failed: 417,
   unsupported_media_type: 415,
   limit_reached: 429,
   configuration: 500,

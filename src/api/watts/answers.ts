@@ -52,7 +52,9 @@ export function sendWattsError(response: Response, error: TtsError): void {
 const statuses = {
   invalid_request: 400,
   invalid_csr: 400,
+  request_timeout: 408,
   payload_too_large: 413,
+  expectation_failed: 417,
   unsupported_media_type: 415,
   not_acceptable: 406,
   method_not_allowed: 405,

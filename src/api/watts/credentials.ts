@@ -39,7 +39,8 @@ export async function requestCredential(
   const signal = patientSignal(dependencies, response, wish.serviceId)
   const { serviceId, params: parameters } = wish
   const origin = originOf(response, caller)
-  const asked = { ...caller.evidence, serviceId, parameters, origin, signal, log }
+  const read = () => ({ serviceId, parameters })
+  const asked = { ...caller.evidence, serviceId, read, origin, signal, log }
   // A relying service asked for one thing, and for nothing else.
   await caller.session?.relying?.claim(wish).catch(async (error: unknown) => {
     throw await refuseAtDoor(issuing, asked, error)

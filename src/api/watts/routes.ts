@@ -6,7 +6,9 @@ import { Router, type Request, type RequestHandler } from 'express'
 import { WATTS_VERSION } from '../../../plugins/executable/input.ts'
 import { refuseAtDoor } from '../../domain/issue-audit.ts'
 import { TtsError } from '../../errors.ts'
-import { readBody } from '../body.ts'
+import { readJson } from '../../../plugins/json.ts'
+import { hasBody } from '../../http/request-body.ts'
+import { bodyOf } from '../body.ts'
 import { contextOf } from '../request.ts'
 import { badRequest, sendJson, wattsMessages } from './answers.ts'
 import { callerOf, type WattsCaller } from './caller.ts'
@@ -30,11 +32,11 @@ export function wattsRoutes(given: WattsRoutesDependencies): Router {
   const timeoutSeconds = settings.credential_timeout_seconds
   const dependencies = { ...given, pickups: createPickupDesk({ ...issuing, timeoutSeconds }) }
   const router = Router()
-  router.use(readBody(given.maxBodyBytes), answer(dependencies))
+  router.use(answer(dependencies, given.maxBodyBytes))
   return router
 }
 
-function answer(dependencies: WattsDependencies): RequestHandler {
+function answer(dependencies: WattsDependencies, maxBodyBytes: number): RequestHandler {
   const { issuing, sessions } = dependencies
   const { verifier } = issuing
   return async function answer(request, response) {
@@ -43,14 +45,19 @@ function answer(dependencies: WattsDependencies): RequestHandler {
     const visit = { request, response, place }
     checkMethod(request, place)
     checkPlace(request, place)
-    const wish = readWish(request)
+    if (request.method === 'GET' && hasBody(request)) throw badRequest()
     const provider = providerNamed(place.issuer, verifier.providers)
     if (await answerOpenly(dependencies, visit)) return
     const caller = await callerOf({ verifier, sessions }, request, { response, provider }).catch(
       async (error: unknown) => {
-        throw wish === undefined ? error : await refusedWish(dependencies, visit, { wish, error })
+        throw request.method === 'POST' ? await refusedCaller(dependencies, visit, error) : error
       },
     )
+    // WaTTS looked at the body first. Here nothing of it is read before it is known who asks.
+    const wish =
+      request.method === 'POST'
+        ? readWish(await bodyOf(request, response, maxBodyBytes))
+        : undefined
     if (request.accepts('application/json') === false)
       throw new TtsError('not_acceptable', 'the answer is application/json')
     await answerCaller(dependencies, visit, { caller, wish })
@@ -58,13 +65,13 @@ function answer(dependencies: WattsDependencies): RequestHandler {
 }
 
 /** Who asks for a credential and is not known is refused on record, as on all doors. */
-async function refusedWish(
+async function refusedCaller(
   { issuing }: WattsDependencies,
   { response }: WattsVisit,
-  { wish, error }: { readonly wish: CredentialWish; readonly error: unknown },
+  error: unknown,
 ): Promise<TtsError> {
   const { log, origin } = contextOf(response)
-  const asked = { serviceId: wish.serviceId, origin: { ...origin, interface: 'watts' }, log }
+  const asked = { serviceId: undefined, origin: { ...origin, interface: 'watts' }, log }
   return refuseAtDoor(issuing, asked, error)
 }
 
@@ -92,34 +99,16 @@ function nothingThere(): TtsError {
   return new TtsError('not_found', wattsMessages.notFound, { check: 'path' })
 }
 
-/**
- * What a POST asks for; undefined for all other requests, of which none may have a body.
- *
- * @throws {TtsError} `invalid_request`
- */
-function readWish(request: Request): CredentialWish | undefined {
-  const body: unknown = request.body
-  const text = Buffer.isBuffer(body) ? body.toString('utf8') : ''
-  if (request.method !== 'POST') {
-    if (text.trim() !== '' && request.method === 'GET') throw badRequest()
-    return undefined
-  }
-  const wish = parse(text)
+/** What a POST asks for. @throws {TtsError} `invalid_request` */
+function readWish(body: Buffer): CredentialWish {
+  const read = readJson(body.toString('utf8'))
+  const wish = 'value' in read ? read.value : undefined
   if (typeof wish !== 'object' || wish === null || Array.isArray(wish)) throw badRequest()
   const { service_id: serviceId, params = {} } = wish as Record<string, unknown>
   if (typeof serviceId !== 'string' || typeof params !== 'object' || params === null)
     throw badRequest()
   if (Array.isArray(params)) throw badRequest()
   return { serviceId, params: params as Record<string, unknown> }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // No cause: the parser's message quotes the body.
-    throw badRequest()
-  }
 }
 
 /** What everybody may ask. */

@@ -56,7 +56,14 @@ beforeAll(async () => {
   const log = createLog({ level: 'silent', name: 'test' })
   app.use((_request, response, next) => {
     const origin = { requestId: 'test', address: '127.0.0.1', interface: 'native' }
-    response.locals['context'] = { id: 'test', log, origin, signal: AbortSignal.timeout(10_000) }
+    response.locals['context'] = {
+      id: 'test',
+      log,
+      origin,
+      signal: AbortSignal.timeout(10_000),
+      admitted: { waiting: () => () => undefined, release: () => undefined },
+      bodyTimeoutMs: 10_000,
+    }
     next()
   })
   const metrics = { credentialIssued: () => undefined } as never

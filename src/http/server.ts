@@ -1,12 +1,22 @@
 /** Listening: HTTP or HTTPS, certificates that are read again when they change, and a stop that finishes what was begun. */
 import { readFileSync, watchFile, unwatchFile } from 'node:fs'
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { type ConnectionLimits, limitConnections } from './connections.ts'
+import { closeLingering } from './lingering-close.ts'
+import { answerMalformed } from './malformed.ts'
 import { messageClassesOf } from './message-classes.ts'
+import { normaliseTarget } from './request-target.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -15,6 +25,10 @@ export interface ListenOptions {
   /** Ask clients for a certificate, require none and judge none: whoever reads it judges it. Default false. */
   readonly askClientCertificate?: boolean
   readonly requestTimeoutMs: number
+  /** Default: no limit. */
+  readonly connections?: ConnectionLimits
+  /** Told about each message that is no HTTP, by the parser's code. Default: nobody is. */
+  readonly onMalformed?: (code: string, address: string) => void
   readonly log: Log
   /** How often the TLS files are looked at. Default 10,000. */
   readonly tlsLookIntervalMs?: number
@@ -31,6 +45,9 @@ const TLS_LOOK_INTERVAL_MS = 10_000
 /** Room for a token of 16 KiB, which is refused with its reason, and the other headers; node answers 431 beyond. */
 const MAX_HEADER_BYTES = 32 * 1024
 const DRAIN_LOOK_INTERVAL_MS = 25
+/** How often Node looks for clients that send their headers or requests too slowly. */
+const SLOW_LOOK_INTERVAL_MS = 2000
+const HANDSHAKE_TIMEOUT_MS = 10_000
 
 /**
  * Starts to listen.
@@ -39,13 +56,26 @@ const DRAIN_LOOK_INTERVAL_MS = 25
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
   const { tls, host, port, requestTimeoutMs } = options
-  const settings = { maxHeaderSize: MAX_HEADER_BYTES, ...messageClassesOf(app) }
+  const settings = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connectionsCheckingInterval: SLOW_LOOK_INTERVAL_MS,
+    ...messageClassesOf(app),
+  }
   const asking = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
     : {}
   const server = tls
-    ? createTlsServer({ ...settings, ...asking, ...readTls(tls) }, app)
-    : createServer(settings, app)
+    ? createTlsServer({
+        ...settings,
+        ...asking,
+        ...readTls(tls),
+        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      })
+    : createServer(settings)
+  if (options.connections) limitConnections(server, options.connections)
+  closeLingering(server)
+  handRequestsTo(app, server)
+  answerMalformed(server, options.onMalformed)
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
@@ -72,6 +102,19 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
       unwatch?.()
       await closeServer(server, underWay, timeoutMs)
     },
+  }
+}
+
+/** Requests with an Expect header too: who reads the body tells the client to go on, and nobody else does. */
+function handRequestsTo(app: RequestListener, server: Server | TlsServer): void {
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    normaliseTarget(request)
+    app(request, response)
+  })
+  for (const event of ['checkContinue', 'checkExpectation'] as const) {
+    server.on(event, (request: IncomingMessage, response: ServerResponse) => {
+      server.emit('request', request, response)
+    })
   }
 }
 

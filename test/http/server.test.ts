@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { listen } from '../../src/api/server.ts'
+import { listen } from '../../src/http/server.ts'
 import { createLog } from '../../src/log.ts'
 import { startTestService } from '../support/service.ts'
-import { ask, quick } from './support.ts'
+import { ask, quick } from '../api/support.ts'
 
 let directory = ''
 beforeAll(() => {
@@ -187,8 +187,8 @@ describe('stop', () => {
     const asked = Array.from({ length: 4 }, async () =>
       ask(service, '/v1/proxies?key_type=rsa-2048'),
     )
-    const { activity } = service.running.service
-    await expect.poll(() => activity.inFlight, { interval: 1, timeout: 20_000 }).toBe(4)
+    const { inFlight } = service.running.service
+    await expect.poll(() => inFlight.count, { interval: 1, timeout: 20_000 }).toBe(4)
     const started = performance.now()
     const stopped = service.running.stop()
     const answers = await Promise.all(asked)

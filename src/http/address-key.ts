@@ -1,0 +1,12 @@
+/** What one client is known by, where limits are counted by address. IPv6 clients own a /64 and may come from each of its addresses. */
+export function addressKey(address: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
+  if (!plain.includes(':')) return plain
+  const [head = '', tail = ''] = plain.split('::')
+  const front = head === '' ? [] : head.split(':')
+  const back = tail === '' ? [] : tail.split(':')
+  const middle = plain.includes('::')
+    ? Array.from({ length: 8 - front.length - back.length }, () => '0')
+    : []
+  return [...front, ...middle, ...back].slice(0, 4).join(':')
+}
