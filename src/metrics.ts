@@ -23,8 +23,8 @@ export interface Metrics {
   }): void
   credentialIssued(service: string): void
   refused(code: string, check: string | undefined): void
-  /** A connection was closed for want of room: of its address, or of all. */
-  connectionClosed(reason: 'address' | 'total'): void
+  /** A connection was closed: for want of room, of its address or of all; or its address sent bodies in thousands of chunks. */
+  connectionClosed(reason: 'address' | 'total' | 'shut_out'): void
 }
 
 export function createMetrics(sources: MetricsSources): Metrics {
@@ -51,7 +51,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   })
   const closed = new Counter({
     name: 'tts_connections_closed_total',
-    help: 'Connections closed because the limit of their address, or of all, was reached.',
+    help: 'Connections closed by a limit: of their address, of all, or because the address sent bodies in thousands of tiny chunks.',
     labelNames: ['reason'],
     registers,
   })

@@ -66,9 +66,9 @@ export function createApp(dependencies: AppDependencies): Express {
   addWattsRoutes(app, dependencies, web)
   addPublicRoutes(app, dependencies)
   if (web !== undefined) app.use(webRoutes(web))
-  const openApi = createOpenApi(issuing.services)
+  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services)))
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
-    response.json(openApi)
+    response.type('application/json').send(openApi)
   })
   app.use(nothingHere(paths))
   app.use(problems(metrics))

@@ -68,12 +68,23 @@ export function requestContext(options: RequestOptions): RequestHandler {
     })
     admitted = admit(options, { address: origin.address, path: request.path })
     giveUpUnreadAnswer(response, admitted)
-    if (hasMalformedTarget(request))
-      throw new TtsError('invalid_request', 'the target of the request is not a URL', {
-        check: 'target',
-      })
+    requireUsable(request)
     next()
   }
+}
+
+/** @throws {TtsError} `invalid_request`, `expectation_failed` */
+function requireUsable(request: Request): void {
+  if (hasMalformedTarget(request)) {
+    throw new TtsError('invalid_request', 'the target of the request is not a URL', {
+      check: 'target',
+    })
+  }
+  const { expect } = request.headers
+  if (expect === undefined || expect.toLowerCase() === '100-continue') return
+  throw new TtsError('expectation_failed', 'the only expectation that is known is 100-continue', {
+    check: 'expect',
+  })
 }
 
 /** Of probes, and of requests that are refused at once. */

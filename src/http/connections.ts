@@ -5,6 +5,7 @@
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { LRUCache } from 'lru-cache'
 import { addressKey } from './address-key.ts'
 
 export interface ConnectionLimits {
@@ -12,8 +13,64 @@ export interface ConnectionLimits {
   readonly perAddress: number
   /** Reverse proxies carry the requests of many: their share is not bounded. */
   readonly isTrustedProxy: (address: string) => boolean
-  /** Told about each connection that was closed for want of room. */
-  readonly onClosed: (reason: 'address' | 'total') => void
+  /** Told about each connection that was closed by a limit. */
+  readonly onClosed: (reason: 'address' | 'total' | 'shut_out') => void
+}
+
+export interface LimitedConnections {
+  /**
+   * Closes a connection that costs far more than it is worth, and those of the same address that have no request; takes no new
+   * ones from there for a few seconds. Of a reverse proxy only the connection itself.
+   */
+  shutOut(socket: Socket): void
+}
+
+const SHUT_OUT_MS = 5000
+const MAX_SHUT_OUT = 10_000
+
+/** Applies the limits to a server, from now on. */
+export function limitConnections(
+  server: HttpServer | HttpsServer,
+  limits: ConnectionLimits,
+): LimitedConnections {
+  const register = createRegister()
+  const shutOut = new LRUCache<string, true>({ max: MAX_SHUT_OUT, ttl: SHUT_OUT_MS })
+
+  /** Why there is no room for one more from this address; undefined: there is. */
+  const refusalOf = (address: string): 'address' | 'total' | 'shut_out' | undefined => {
+    const key = addressKey(address)
+    if (shutOut.has(key)) return 'shut_out'
+    const isBounded = !limits.isTrustedProxy(address)
+    if (isBounded && register.count(key) >= limits.perAddress && !register.closeIdle(key))
+      return 'address'
+    return register.size >= limits.total && !register.closeIdleOfLargest() ? 'total' : undefined
+  }
+
+  server.on('connection', (socket: Socket) => {
+    const { remoteAddress = '' } = socket
+    const refusal = refusalOf(remoteAddress)
+    if (refusal === undefined) register.add(socket, addressKey(remoteAddress))
+    else {
+      limits.onClosed(refusal)
+      socket.destroy()
+    }
+  })
+  server.on('request', ({ socket }, response) => {
+    const done = register.requestOn(socket)
+    response.once('close', done)
+  })
+
+  return {
+    shutOut(socket) {
+      const { remoteAddress = '' } = socket
+      const key = addressKey(remoteAddress)
+      socket.destroy()
+      limits.onClosed('shut_out')
+      if (limits.isTrustedProxy(remoteAddress)) return
+      shutOut.set(key, true)
+      while (register.closeIdle(key)) limits.onClosed('shut_out')
+    },
+  }
 }
 
 interface Connection {
@@ -23,53 +80,33 @@ interface Connection {
   requests: number
 }
 
-/** Applies the limits to a server, from now on. */
-export function limitConnections(server: HttpServer | HttpsServer, limits: ConnectionLimits): void {
+/** The open connections. */
+interface Register {
+  readonly size: number
+  count(key: string): number
+  add(socket: Socket, key: string): void
+  /** A request begins on a connection; answers what ends it. */
+  requestOn(socket: Socket): () => void
+  /** Closes the oldest connection of an address that has no request. False: there is none. */
+  closeIdle(key: string): boolean
+  /** The same, of the address with the most connections that has one. */
+  closeIdleOfLargest(): boolean
+}
+
+function createRegister(): Register {
   /** By remote end: the socket of a TLS session is another object than the connection's. */
   const connections = new Map<string, Connection>()
   /** Per address, in the order in which they came. */
   const byAddress = new Map<string, Set<Connection>>()
 
-  server.on('connection', (socket: Socket) => {
-    const { remoteAddress = '' } = socket
-    const key = addressKey(remoteAddress)
-    const own = byAddress.get(key) ?? new Set()
-    const isProxy = limits.isTrustedProxy(remoteAddress)
-    if (!isProxy && own.size >= limits.perAddress && !closeOneOf(own)) {
-      limits.onClosed('address')
-      socket.destroy()
-      return
-    }
-    if (connections.size >= limits.total && !makeRoom()) {
-      limits.onClosed('total')
-      socket.destroy()
-      return
-    }
-    const end = remoteEnd(socket)
-    const connection: Connection = { socket, end, key, requests: 0 }
-    connections.set(end, connection)
-    byAddress.set(key, own.add(connection))
-    socket.once('close', () => forget(connection))
-  })
-
-  server.on('request', (request, response) => {
-    const connection = connections.get(remoteEnd(request.socket))
-    if (connection === undefined) return
-    connection.requests += 1
-    response.once('close', () => {
-      connection.requests -= 1
-    })
-  })
-
-  function forget(connection: Connection): void {
+  const forget = (connection: Connection): void => {
     if (connections.get(connection.end) === connection) connections.delete(connection.end)
     const own = byAddress.get(connection.key)
     own?.delete(connection)
     if (own?.size === 0) byAddress.delete(connection.key)
   }
-
-  function closeOneOf(own: Iterable<Connection>): boolean {
-    for (const connection of own) {
+  const closeIdle = (key: string): boolean => {
+    for (const connection of byAddress.get(key) ?? []) {
       if (connection.requests > 0) continue
       forget(connection)
       connection.socket.destroy()
@@ -77,10 +114,31 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
     }
     return false
   }
-
-  function makeRoom(): boolean {
-    const largestFirst = [...byAddress.values()].sort((a, b) => b.size - a.size)
-    return largestFirst.some((own) => closeOneOf(own))
+  return {
+    get size() {
+      return connections.size
+    },
+    count: (key) => byAddress.get(key)?.size ?? 0,
+    add(socket, key) {
+      const connection = { socket, end: remoteEnd(socket), key, requests: 0 }
+      connections.set(connection.end, connection)
+      const own = byAddress.get(key) ?? new Set()
+      byAddress.set(key, own.add(connection))
+      socket.once('close', () => forget(connection))
+    },
+    requestOn(socket) {
+      const connection = connections.get(remoteEnd(socket))
+      if (connection === undefined) return () => undefined
+      connection.requests += 1
+      return () => {
+        connection.requests -= 1
+      }
+    },
+    closeIdle,
+    closeIdleOfLargest() {
+      const largestFirst = [...byAddress.entries()].sort(([, a], [, b]) => b.size - a.size)
+      return largestFirst.some(([key]) => closeIdle(key))
+    },
   }
 }
 

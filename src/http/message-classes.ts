@@ -5,8 +5,8 @@
  * time that a request needs of the event loop. With these classes the prototypes are the right ones already, and setting
  * them again costs nothing.
  *
- * A request also keeps the part of its body that arrives before anybody asks for it as one buffer. Node would keep each chunk as
- * an object of its own: 64 KiB of chunks of one byte, which come with one read of the socket, would cost megabytes.
+ * A request also keeps what arrives of its body while nobody reads it as one buffer. Node would keep each chunk as an object of
+ * its own: 64 KiB of chunks of one byte, which come with one read of the socket, would cost megabytes.
  */
 import {
   IncomingMessage,
@@ -17,34 +17,48 @@ import {
 import type { Express } from 'express'
 import { type ByteCollector, createByteCollector } from './byte-collector.ts'
 
-/** What `createServer` makes its messages of. Other listeners than Express applications get Node's own classes. */
+/** So many chunks that nobody reads are no accident: the parser spends a thousand times on them what the bytes are worth. */
+const MAX_HELD_CHUNKS = 4096
+
+/**
+ * What `createServer` makes its messages of. Other listeners than Express applications get Node's own classes.
+ *
+ * @param onChunkFlood told about a request whose body comes in thousands of tiny chunks
+ */
 export function messageClassesOf(
   listener: RequestListener | Express,
+  onChunkFlood: (request: IncomingMessage) => void,
 ): Pick<ServerOptions, 'IncomingMessage' | 'ServerResponse'> {
   if (!('request' in listener)) return {}
   class ExpressRequest extends IncomingMessage {
-    #early: ByteCollector | undefined
-    #endedEarly = false
-    #isRead = false
+    #held: ByteCollector | undefined
+    #heldChunks = 0
+    #isOver = false
 
     /** Called by the HTTP parser for each chunk, and with null at the end. False makes it stop reading from the socket. */
     override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-      const isEarly = !this.#isRead && (chunk instanceof Uint8Array || this.#early !== undefined)
-      if (!isEarly) return super.push(chunk, encoding)
-      if (chunk instanceof Uint8Array) {
-        this.#early ??= createByteCollector()
-        this.#early.append(chunk)
-      } else this.#endedEarly = true
-      return false
+      const isWanted = this.readableFlowing === true || this.listenerCount('readable') > 0
+      if (chunk instanceof Uint8Array && !isWanted) {
+        this.#heldChunks += 1
+        if (this.#heldChunks === MAX_HELD_CHUNKS) onChunkFlood(this)
+        if (this.#heldChunks >= MAX_HELD_CHUNKS) return false
+        this.#held ??= createByteCollector()
+        this.#held.append(chunk)
+        return false
+      }
+      if (chunk === null && this.#held !== undefined) {
+        this.#isOver = true
+        return false
+      }
+      return super.push(chunk, encoding)
     }
 
     /** Called by the stream when somebody wants to read. */
     override _read(size: number): void {
-      const early = this.#isRead ? undefined : this.#early
-      this.#isRead = true
-      this.#early = undefined
-      if (early !== undefined) super.push(early.bytes())
-      if (early !== undefined && this.#endedEarly) super.push(null)
+      const held = this.#held
+      this.#held = undefined
+      if (held !== undefined) super.push(held.bytes())
+      if (held !== undefined && this.#isOver) super.push(null)
       // oxlint-disable-next-line no-underscore-dangle -- the name is the stream's
       super._read(size)
     }

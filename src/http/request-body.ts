@@ -56,7 +56,7 @@ async function collect(request: IncomingMessage, bounds: BodyBounds): Promise<Bu
       outcome()
     }
     const fail = (error: TtsError): void => {
-      // Whatever else comes is read by nobody, and the answer ends the connection.
+      // What still comes is not read; the answer ends the connection.
       request.pause()
       settle(() => reject(error))
     }

@@ -16,6 +16,7 @@ import { type ConnectionLimits, limitConnections } from './connections.ts'
 import { closeLingering } from './lingering-close.ts'
 import { answerMalformed } from './malformed.ts'
 import { messageClassesOf } from './message-classes.ts'
+import { hasBody } from './request-body.ts'
 import { normaliseTarget } from './request-target.ts'
 
 export interface ListenOptions {
@@ -41,6 +42,13 @@ export interface Listening {
   close(timeoutMs: number): Promise<void>
 }
 
+const unlimited: ConnectionLimits = {
+  total: Infinity,
+  perAddress: Infinity,
+  isTrustedProxy: () => true,
+  onClosed: () => undefined,
+}
+
 const TLS_LOOK_INTERVAL_MS = 10_000
 /** Room for a token of 16 KiB, which is refused with its reason, and the other headers; node answers 431 beyond. */
 const MAX_HEADER_BYTES = 32 * 1024
@@ -59,7 +67,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const settings = {
     maxHeaderSize: MAX_HEADER_BYTES,
     connectionsCheckingInterval: SLOW_LOOK_INTERVAL_MS,
-    ...messageClassesOf(app),
+    ...messageClassesOf(app, (request) => connections.shutOut(request.socket)),
   }
   const asking = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
@@ -72,7 +80,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       })
     : createServer(settings)
-  if (options.connections) limitConnections(server, options.connections)
+  const connections = limitConnections(server, options.connections ?? unlimited)
   closeLingering(server)
   handRequestsTo(app, server)
   answerMalformed(server, options.onMalformed)
@@ -105,11 +113,15 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   }
 }
 
-/** Requests with an Expect header too: who reads the body tells the client to go on, and nobody else does. */
+/**
+ * Requests with an Expect header too: who reads the body tells the client to go on, and nobody else does. A request with a body
+ * waits one turn of the event loop, so that a flood of chunks in the first read of the socket is seen before anything is done.
+ */
 function handRequestsTo(app: RequestListener, server: Server | TlsServer): void {
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     normaliseTarget(request)
-    app(request, response)
+    if (!hasBody(request)) app(request, response)
+    else setImmediate(() => request.destroyed || app(request, response))
   })
   for (const event of ['checkContinue', 'checkExpectation'] as const) {
     server.on(event, (request: IncomingMessage, response: ServerResponse) => {
