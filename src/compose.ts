@@ -188,6 +188,7 @@ export async function assembleService(
   const keyPool = createKeyPool({
     size: limits.key_pool_size,
     queue: limits.key_queue,
+    queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
     idle: () => inFlight.count === 0,
   })
   const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }

@@ -120,7 +120,10 @@ async function makeEndEntity(
   { identity, origin }: { readonly identity: Identity; readonly origin: Origin },
 ): Promise<KeptEndEntity> {
   const { store, authority, keyPool, now, randomBytes, profile } = dependencies
-  const privateKey = await keyPool.take(dependencies.keyKind)
+  // Kept for all later requests of the identity, so that it is made also when this one is given up.
+  const { signal } = new AbortController()
+  const claimant = { identityId: identity.id, signal }
+  const privateKey = await keyPool.take(dependencies.keyKind, claimant)
   const signer = createSigner(privateKey)
   const at = now()
   const validity = nestedValidity(at, dependencies.lifetimeSeconds, authority.certificate.validity)

@@ -133,7 +133,7 @@ export function createWorkbench(
 
 function fixedTools(
   { authority, keyPool, randomBytes }: WorkbenchDependencies,
-  { caller, credentialId, signal }: WorkbenchGrant,
+  { caller, credentialId, signal, identity }: WorkbenchGrant,
 ): Pick<
   Workbench,
   'caller' | 'credentialId' | 'signal' | 'randomBytes' | 'authorityChain' | 'privateKey'
@@ -144,7 +144,7 @@ function fixedTools(
     signal,
     randomBytes,
     authorityChain: [authority.certificate, ...authority.chain].map(({ der }) => der),
-    privateKey: (kind) => keyPool.take(kind),
+    privateKey: (kind) => keyPool.take(kind, { identityId: identity.id, signal }),
   }
 }
 

@@ -109,7 +109,9 @@ describe('bounds', () => {
   test('callers waiting for a key: 503 beyond the queue; with a CSR one goes on', async () => {
     const service = await serviceWith({ key_queue: 1 })
     await proxyJson(service)
-    const asked = Array.from({ length: 10 }, async () => ask(service, '/v1/proxies'))
+    const asked = Array.from({ length: 10 }, async (_none, index) =>
+      ask(service, '/v1/proxies', { token: service.token('alice', { sub: `user ${index}` }) }),
+    )
     const withCsr = await proxyJson(service)
     expect(withCsr.id).toBeTruthy()
     const answers = await Promise.all(asked)
@@ -118,7 +120,23 @@ describe('bounds', () => {
     expect(answers.filter((response) => response.status === 200).length).toBeGreaterThanOrEqual(2)
     for (const response of refused) {
       expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
-      expect(await problemOf(response)).toMatchObject({ code: 'overloaded' })
+      expect(await problemOf(response)).toMatchObject({ code: 'overloaded', check: 'key_queue' })
+    }
+  })
+
+  test('callers of one identity waiting for a key: 429 beyond its share; another one gets a key', async () => {
+    const service = await serviceWith({ key_queue: 16, identity_share: 0.125 })
+    const asked = Array.from({ length: 10 }, async () => ask(service, '/v1/proxies'))
+    const other = service.token('alice', { sub: 'somebody else' })
+    expect((await ask(service, '/v1/proxies', { token: other })).status).toBe(200)
+    const refused = (await Promise.all(asked)).filter((response) => response.status !== 200)
+    expect(refused.length).toBeGreaterThanOrEqual(5)
+    for (const response of refused) {
+      expect(await problemOf(response)).toMatchObject({
+        status: 429,
+        code: 'limit_reached',
+        check: 'identity_keys',
+      })
     }
   })
 
