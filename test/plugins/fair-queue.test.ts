@@ -110,9 +110,8 @@ describe('the fair queue', () => {
               .catch((error: unknown) => (error instanceof QueueFullError ? error.code : error)),
           ),
         )
-        expect(
-          new Set(outcomes).isSubsetOf?.(new Set(['done', 'key_full', 'queue_full'])) ?? true,
-        ).toBe(true)
+        for (const outcome of outcomes)
+          expect(['done', 'key_full', 'queue_full']).toContain(outcome)
         expect([queue.running, queue.waiting]).toEqual([0, 0])
       }),
       { numRuns: 200 },
