@@ -11,7 +11,7 @@ export type ReadJson = { readonly value: unknown } | { readonly problem: string 
 
 /** Reads a JSON text. Never throws. */
 export function readJson(text: string): ReadJson {
-  if (!isShallow(text)) return { problem: `is nested more than ${MAX_JSON_DEPTH} levels deep` }
+  if (!isShallowJson(text)) return { problem: `is nested more than ${MAX_JSON_DEPTH} levels deep` }
   try {
     return { value: JSON.parse(text) as unknown }
   } catch {
@@ -19,8 +19,8 @@ export function readJson(text: string): ReadJson {
   }
 }
 
-/** Counts brackets outside of strings; of a text that is no JSON it may say anything. */
-function isShallow(text: string): boolean {
+/** Whether a text is nested no deeper than is taken. Counts brackets outside of strings; of what is no JSON it may say anything. */
+export function isShallowJson(text: string): boolean {
   let depth = 0
   for (let index = 0; index < text.length; index += 1) {
     const character = text[index]
@@ -43,12 +43,12 @@ function endOfString(text: string, start: number): number {
 
 /** Whether a value that was parsed elsewhere is nested no deeper than is taken here. Does not recurse. */
 export function isShallowValue(value: unknown): boolean {
-  let level: unknown[] = [value]
-  for (let depth = 0; depth < MAX_JSON_DEPTH; depth += 1) {
-    level = level.flatMap((one) =>
-      typeof one === 'object' && one !== null ? Object.values(one) : [],
-    )
-    if (level.length === 0) return true
-  }
-  return false
+  let containers = [value].filter(isContainer)
+  for (let depth = 0; depth < MAX_JSON_DEPTH && containers.length > 0; depth += 1)
+    containers = containers.flatMap((one) => Object.values(one).filter(isContainer))
+  return containers.length === 0
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

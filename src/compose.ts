@@ -30,6 +30,7 @@ import { createSubjects } from './domain/subject.ts'
 import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
 import { createRequestsInFlight, type RequestsInFlight } from './http/requests-in-flight.ts'
+import { createSampler, type Sampler } from './sampler.ts'
 import { partOf } from './shares.ts'
 import type { Log } from './log.ts'
 import { createRelyingServices, type RelyingServices } from './relying/relying-services.ts'
@@ -219,6 +220,7 @@ export async function assembleService(
     subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
     limiter: identityLimiterOf(core),
     identityShare: identityShareOf(limits),
+    sampleRefusal: refusalSamplerOf(limits),
     possession: possessionVerifierOf(core),
   }
   const delegations = assembleDelegations(core, { verifier, issuing })
@@ -267,6 +269,10 @@ function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {
 
 function identityShareOf(limits: LimitsSettings): IdentityShare {
   return createIdentityShare(partOf(limits.requests_in_flight, limits.identity_share))
+}
+
+function refusalSamplerOf({ recorded_refusals_per_minute: perMinute }: LimitsSettings): Sampler {
+  return createSampler({ perMinute, nowMs: () => performance.now() })
 }
 
 function identityLimiterOf({ loaded }: Core): IdentityLimiter {

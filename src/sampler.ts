@@ -1,4 +1,4 @@
-/** Picks the first of a kind per minute, for records of what strangers can cause as often as they like; the rest is counted. */
+/** Picks the first few of a kind per minute, for records of what strangers can cause as often as they like; the rest is counted. */
 import { LRUCache } from 'lru-cache'
 
 /** What goes into the record of a sample. */
@@ -12,30 +12,48 @@ export type Sampler = (kind: string) => Sample | undefined
 
 interface Seen {
   readonly sinceMs: number
+  samples: number
   suppressed: number
 }
 
 const MINUTE_MS = 60_000
 /** Kinds remembered at once; of more there may be a sample too many, within the limit on all. */
 const MAX_KINDS = 10_000
-/** Samples of all kinds together, a minute: many addresses must not fill the records either. */
-const MAX_SAMPLES_A_MINUTE = 120
+/** Kinds that may be sampled in one minute: many addresses must not fill the records either. */
+const MAX_KINDS_A_MINUTE = 120
 
-/** @param options.nowMs monotonic clock in milliseconds */
-export function createSampler({ nowMs }: { readonly nowMs: () => number }): Sampler {
+/**
+ * @param options.perMinute samples of one kind in a minute
+ * @param options.nowMs monotonic clock in milliseconds
+ */
+export function createSampler(options: {
+  readonly perMinute: number
+  readonly nowMs: () => number
+}): Sampler {
+  const { perMinute, nowMs } = options
   const seen = new LRUCache<string, Seen>({ max: MAX_KINDS })
   let minute = { sinceMs: -Infinity, samples: 0 }
+
+  const seenInThisMinute = (kind: string, now: number): Seen => {
+    const known = seen.get(kind)
+    if (known !== undefined && now - known.sinceMs < MINUTE_MS) return known
+    const begun = { sinceMs: now, samples: 0, suppressed: known?.suppressed ?? 0 }
+    seen.set(kind, begun)
+    return begun
+  }
+
   return (kind) => {
     const now = nowMs()
     if (now - minute.sinceMs >= MINUTE_MS) minute = { sinceMs: now, samples: 0 }
-    const known = seen.get(kind)
-    const isNew = known === undefined || now - known.sinceMs >= MINUTE_MS
-    if (!isNew || minute.samples >= MAX_SAMPLES_A_MINUTE) {
-      if (known !== undefined) known.suppressed += 1
+    const own = seenInThisMinute(kind, now)
+    if (own.samples >= perMinute || minute.samples >= perMinute * MAX_KINDS_A_MINUTE) {
+      own.suppressed += 1
       return undefined
     }
+    own.samples += 1
     minute.samples += 1
-    seen.set(kind, { sinceMs: now, suppressed: 0 })
-    return { suppressed: known?.suppressed ?? 0 }
+    const { suppressed } = own
+    own.suppressed = 0
+    return { suppressed }
   }
 }

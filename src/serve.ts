@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
-import { addressKey } from './http/address-key.ts'
+import { addressKey } from './address-key.ts'
 import { listen, type Listening, type ListenOptions } from './http/server.ts'
 import { trustedProxies } from './http/trusted-proxies.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
@@ -158,7 +158,7 @@ function wireLimits(
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
 ): Pick<ListenOptions, 'connections' | 'onMalformed'> {
   const { listen, limits } = configuration
-  const isSample = createSampler({ nowMs: () => performance.now() })
+  const isSample = createSampler({ perMinute: 1, nowMs: () => performance.now() })
   return {
     connections: {
       total: limits.connections,

@@ -208,6 +208,7 @@ function problems(metrics: Metrics): ErrorRequestHandler {
   return function problems(error: unknown, request, response, next) {
     const failure = toTtsError(error)
     metrics.refused(failure.code, failure.check)
+    response.locals['refusal'] = { code: failure.code, check: failure.check }
     const { id, log } = contextOf(response)
     if (response.headersSent) {
       next(error)

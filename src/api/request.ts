@@ -5,7 +5,7 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { TtsError } from '../errors.ts'
 import type { Origin } from '../domain/records.ts'
 import type { RateLimiter } from '../domain/rate-limiter.ts'
-import { addressKey } from '../http/address-key.ts'
+import { addressKey } from '../address-key.ts'
 import { hasBody } from '../http/request-body.ts'
 import { hasMalformedTarget } from '../http/request-target.ts'
 import type { AdmittedRequest, RequestsInFlight } from '../http/requests-in-flight.ts'
@@ -192,6 +192,8 @@ function finish(
     method: knownMethod(request.method),
     path: loggedPath(route, request.originalUrl),
     status,
+    // Why it was refused, also where the audit trail has only a sample.
+    ...(response.locals['refusal'] as object | undefined),
   }
   log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address }, 'request')
 }

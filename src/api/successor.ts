@@ -1,7 +1,8 @@
 /** POST /v1/proxies/successor: a still valid proxy of ours gets the next one, when the operator allows it. */
 import { createHash } from 'node:crypto'
-import { type PeerCertificate, TLSSocket, type DetailedPeerCertificate } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import { Router, type Request, type RequestHandler } from 'express'
+import { MAX_CHAIN_LENGTH } from '../../ca/chain-link.ts'
 import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
@@ -54,11 +55,13 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
 function shownByTls({ socket }: Request): readonly Buffer[] {
   if (!(socket instanceof TLSSocket)) return []
   const shown: Buffer[] = []
-  let next: PeerCertificate | DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
-  // The last one of a chain names itself as its issuer.
-  while (next?.raw !== undefined && !shown.some((der) => der.equals(next?.raw ?? der))) {
-    shown.push(next.raw)
-    next = 'issuerCertificate' in next ? next.issuerCertificate : undefined
+  let next = socket.getPeerX509Certificate()
+  // The last one of a chain may name itself as its issuer. One more than is taken is enough to refuse a chain.
+  while (next !== undefined && shown.length <= MAX_CHAIN_LENGTH) {
+    const { raw } = next
+    if (shown.some((der) => der.equals(raw))) break
+    shown.push(raw)
+    next = next.issuerCertificate
   }
   return shown
 }

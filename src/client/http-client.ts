@@ -1,4 +1,5 @@
 /** One HTTP request to the service: with a deadline, a bounded answer, and the server's certificate always checked. */
+import { readJson } from '../../plugins/json.ts'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { TtsError, type TtsErrorCode } from '../errors.ts'
@@ -145,12 +146,9 @@ function remedyFor(response: ClientResponse): string | undefined {
 }
 
 function readProblem(body: string): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(body)
-    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {}
-  } catch {
-    return {}
-  }
+  const read = readJson(body)
+  const value = 'value' in read ? read.value : undefined
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
 function codeFor(code: string, status: number): TtsErrorCode {

@@ -62,6 +62,14 @@ export const limitsSettings = z.strictObject({
     .describe(
       'Part of each pool (requests worked on, waiting for keys, waiting for plugins) that one identity may use at once, whatever its addresses are.',
     ),
+  recorded_refusals_per_minute: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(1)
+    .describe(
+      'Refusals of the same kind, from the same address and without a verified token, that go into the audit trail each minute. The others are counted in the metrics and in the next line.',
+    ),
   body_timeout_seconds: seconds(1, 300)
     .default(10)
     .describe('How long a client may take to send the body of a request.'),

@@ -17,6 +17,7 @@ import {
 } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
 import { newRenewalSecret } from './delegation-secret.ts'
+import { sampleOf } from './issue-audit.ts'
 import type { Origin } from './records.ts'
 import type { Service } from './service.ts'
 
@@ -224,7 +225,10 @@ async function noted(
   if (!(error instanceof TtsError)) return error
   const { log, origin } = request
   const { code, check, remedy } = error
-  log.info({ event: 'delegation.refused', code, check, remedy }, error.message)
+  const { address } = origin
+  const sample = sampleOf(issuing, { address, identity: caller, refusal: error })
+  if (sample === undefined) return error
+  log.info({ event: 'delegation.refused', code, check, remedy, ...sample }, error.message)
   try {
     await issuing.store.recordAudit({
       at: now(),

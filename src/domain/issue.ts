@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { CredentialEntry } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Sampler } from '../sampler.ts'
 import {
   type Caller,
   type CallerDependencies,
@@ -35,6 +36,7 @@ export interface IssueDependencies extends WorkbenchDependencies, CallerDependen
   readonly subjects: Subjects
   readonly limiter: IdentityLimiter
   readonly identityShare: IdentityShare
+  readonly sampleRefusal: Sampler
   readonly store: Store
 }
 

@@ -56,34 +56,54 @@ export interface PossessionDependencies {
   readonly maximumDays: number
 }
 
+/** Cheap checks first: whoever shows no proxy of ours costs one look into the records, and no signature. */
 export function createPossessionVerifier(dependencies: PossessionDependencies): PossessionVerifier {
   return {
     async verify({ certificates, shownBy }) {
-      const proxy = requireValidProxy(dependencies, certificates)
-      if (shownBy !== 'tls') await requireSignedNow(dependencies, proxy, shownBy)
+      if (certificates.length > MAX_CHAIN_LENGTH)
+        throw refused('proxy_chain', 'the chain is too long')
+      const [leaf, ...above] = certificates
+      const proxy = readProxy(dependencies, leaf)
       const credential = await requireOnRecord(dependencies, proxy)
       await requireDelegation(dependencies, credential)
+      requireValidChain(dependencies, proxy, above)
+      if (shownBy !== 'tls') await requireSignedNow(dependencies, proxy, shownBy)
       return predecessorOf(dependencies, proxy, credential)
     },
   }
 }
 
-/** The leaf of a chain that our CA vouches for, a proxy. */
-function requireValidProxy(
+/** The first certificate that was shown, a proxy within its life by its own words. */
+function readProxy({ now }: PossessionDependencies, der: Buffer | undefined): Certificate {
+  if (der === undefined) throw refused('proxy_chain', 'no certificate was shown')
+  const proxy = read(der)
+  if (certificateFacts(proxy).proxyCertInfo === undefined)
+    throw refused('proxy_chain', 'the certificate is no proxy')
+  const { notBefore, notAfter } = proxy.validity
+  if (now() < notBefore || now() > notAfter)
+    throw refused('proxy_chain', 'the proxy is not valid: it has expired, or has not begun')
+  return proxy
+}
+
+/** Our CA vouches for it. At most as many certificates as a file of ours has: each may cost a signature. */
+function requireValidChain(
   { authority, now }: PossessionDependencies,
-  ders: readonly Buffer[],
-): Certificate {
-  if (ders.length > MAX_CHAIN_LENGTH) throw refused('proxy_chain', 'the chain is too long')
-  const certificates = ders.map((der) => read(der))
-  const [leaf] = certificates
-  if (leaf === undefined) throw refused('proxy_chain', 'no certificate was shown')
+  proxy: Certificate,
+  above: readonly Buffer[],
+): void {
   const anchors = [authority.certificate, ...authority.chain]
+  const others = withoutDoubles([proxy.der, ...above]).slice(1)
+  if (others.length > anchors.length + 1) throw refused('proxy_chain', 'the chain is too long')
+  const certificates = [proxy, ...others.map((der) => read(der))]
   const verdict = validateChain({ certificates, anchors, now: now(), allowProxies: true })
   const [problem] = verdict.problems
   if (problem !== undefined)
     throw refused('proxy_chain', `the proxy is not valid: ${problem.message}`)
-  if (verdict.proxyDepth === 0) throw refused('proxy_chain', 'the certificate is no proxy')
-  return leaf
+}
+
+/** On a resumed connection the proxy stands in both handshake and body. */
+function withoutDoubles(ders: readonly Buffer[]): readonly Buffer[] {
+  return ders.filter((der, index) => ders.findIndex((other) => other.equals(der)) === index)
 }
 
 function read(der: Buffer): Certificate {

@@ -5,6 +5,8 @@ import { TtsError } from '../errors.ts'
 export interface RateLimiter {
   /** Takes one place; answers 0, or the seconds until there is one. */
   take(key: string): number
+  /** The same, without taking it. */
+  look(key: string): number
 }
 
 /** Keys remembered at once; the least recently seen ones start anew. */
@@ -24,15 +26,18 @@ export function createRateLimiter(options: {
   const toleranceMs = intervalMs * (options.burst - 1)
   /** Per key: when the bucket is full again. */
   const fullAt = new LRUCache<string, number>({ max: MAX_KEYS })
+  const stateOf = (key: string): { readonly from: number; readonly waitSeconds: number } => {
+    const now = options.nowMs()
+    const from = Math.max(fullAt.get(key) ?? now, now)
+    return { from, waitSeconds: Math.max(0, Math.ceil((from - now - toleranceMs) / 1000)) }
+  }
   return {
     take(key) {
-      const now = options.nowMs()
-      const from = Math.max(fullAt.get(key) ?? now, now)
-      const waitMs = from - now - toleranceMs
-      if (waitMs > 0) return Math.ceil(waitMs / 1000)
-      fullAt.set(key, from + intervalMs)
-      return 0
+      const { from, waitSeconds } = stateOf(key)
+      if (waitSeconds === 0) fullAt.set(key, from + intervalMs)
+      return waitSeconds
     },
+    look: (key) => stateOf(key).waitSeconds,
   }
 }
 

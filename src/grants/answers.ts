@@ -1,3 +1,4 @@
+import { readJson } from '../../plugins/json.ts'
 import { ClientError, ResponseBodyError } from 'openid-client'
 import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { ErrorAnswer } from './refusals.ts'
@@ -35,13 +36,10 @@ function onlyWhatCounts(text: string, headers: Headers): string {
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isObject ? (value as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
+  const read = readJson(text)
+  const value = 'value' in read ? read.value : undefined
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject ? (value as Record<string, unknown>) : undefined
 }
 
 /** The provider's error answer beneath an error of openid-client; undefined when there was none. */

@@ -68,14 +68,18 @@ export function createRelyingServices(
       return withReturnUrls(request, referer)
     },
     claim: async ({ site, digest, endsAt }) => {
-      const retryAfterSeconds = limiters.get(site.id)?.take('') ?? 0
+      const limiter = limiters.get(site.id)
+      const retryAfterSeconds = limiter?.look('') ?? 0
       if (retryAfterSeconds > 0) throw tooMany(site.id, retryAfterSeconds)
-      if (await store.claimProof(digest, endsAt)) return
-      throw refusal(
-        'replay',
-        'the signed request was used already, and is good for once: go back to the site and begin again',
-        { code: 'conflict' },
-      )
+      if (!(await store.claimProof(digest, endsAt))) {
+        throw refusal(
+          'replay',
+          'the signed request was used already, and is good for once: go back to the site and begin again',
+          { code: 'conflict' },
+        )
+      }
+      // Only a request that is new counts: else whoever has seen one could use up the rate of its site by repeating it.
+      limiter?.take('')
     },
     close: () => {
       for (const { keys } of sites.values()) keys.close()

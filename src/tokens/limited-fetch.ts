@@ -1,3 +1,4 @@
+import { isShallowJson } from '../../plugins/json.ts'
 import { isAcceptableUrl } from '../config/provider-schema.ts'
 import { providerFault } from './refusals.ts'
 
@@ -69,10 +70,13 @@ async function bounded(response: Response, maxBodyBytes: number): Promise<Respon
     if (length > maxBodyBytes) throw providerFault('its answer is too large')
     chunks.push(chunk)
   }
+  const bytes = Buffer.concat(chunks)
+  if (!isShallowJson(bytes.toString('latin1')))
+    throw providerFault('its answer is nested too deeply')
   const headers = new Headers(response.headers)
   headers.delete('content-encoding')
   headers.delete('content-length')
   const { status } = response
   const empty = status === 204 || status === 205 || status === 304
-  return new Response(empty ? null : Buffer.concat(chunks), { status, headers })
+  return new Response(empty ? null : bytes, { status, headers })
 }

@@ -143,5 +143,8 @@ function safeWord(word: string): string {
  */
 function harmless(error: unknown): Error {
   const code = codeOf(error) ?? (error instanceof Error ? error.name : 'unknown')
-  return new Error(`${code}: ${inWords(error)}`)
+  // What jose finds wrong with a token is told by its code; `inWords` speaks of connections.
+  const words = error instanceof jose.JOSEError ? 'by the signature check' : inWords(error)
+  // Of the stack, which would be that of this function, nobody learns anything.
+  return Object.assign(new Error(`${code}: ${words}`), { stack: undefined })
 }

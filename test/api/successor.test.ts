@@ -224,7 +224,7 @@ describe('by TLS client certificate', () => {
       key: foreign.proxyKey,
       body: { csr },
     })
-    expect(problem(answer)).toMatchObject({ status: 401, check: 'proxy_chain' })
+    expect(problem(answer)).toMatchObject({ status: 401, check: 'proxy_record' })
     const token = service.token('alice', { sub: 'carol', exp: Math.floor(now / 1000) + 3600 })
     const own = await post('/v1/certificates', { headers: bearer(token), body: { csr } })
     expect(own.status, own.text).toBe(200)

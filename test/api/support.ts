@@ -5,10 +5,15 @@ import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
 import { readPem } from '../../ca/pem.ts'
 import type { AuditRecord } from '../../src/domain/records.ts'
-import type { TestService, TestServiceOptions } from '../support/service.ts'
+import {
+  everyRefusalRecorded,
+  type TestService,
+  type TestServiceOptions,
+} from '../support/service.ts'
 
 /** Limits that tests do not run into unless they mean to. */
 export const wideLimits = {
+  ...everyRefusalRecorded,
   key_pool_size: 0,
   requests_per_second_per_address: 1e6,
   burst_per_address: 1e6,

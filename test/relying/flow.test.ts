@@ -14,7 +14,7 @@ import { type Answer, fieldsOf, withLogin } from '../web/support.ts'
 import { refusalOf, type Signing, signed, type Site, startSite, Visitor } from './support.ts'
 
 const users = [{ provider: 'rsp-portal', claims: { sub: { any: true } } }]
-const sites = ['portal', 'quiet', 'shy', 'login', 'silent', 'slow']
+const sites = ['portal', 'quiet', 'shy', 'login', 'silent', 'slow', 'repeated']
 const allow = sites.map((id) => ({ provider: `rsp-${id}`, claims: { sub: { any: true } } }))
 /** Wants a login at `egi` besides all others, and shows who it was told of. */
 const WANTS_BOTH = `#!/usr/bin/env python3
@@ -67,6 +67,7 @@ beforeAll(async () => {
         login: common,
         silent: { ...common, show_ui: false },
         slow: { ...common, perform_login: false, requests_per_second: 0.01, burst: 1 },
+        repeated: { ...common, perform_login: false, requests_per_second: 0.01, burst: 2 },
       },
     }),
   )
@@ -250,6 +251,15 @@ describe('a request is good for once', () => {
     const answers = await Promise.all(Array.from({ length: 8 }, () => visit().arrive(jwt)))
     expect(answers.filter(({ status }) => status === 302)).toHaveLength(1)
     expect(answers.filter(({ status }) => status === 409)).toHaveLength(7)
+  })
+
+  test('a request that is repeated does not use up the rate of its site', async () => {
+    const claims = { iss: 'repeated' }
+    const jwt = await signed(site, { claims })
+    expect((await visit().arrive(jwt)).status).toBe(302)
+    for (let round = 0; round < 3; round += 1)
+      expect(refusalOf(await visit().arrive(jwt))).toContain('replay')
+    expect((await visit().arrive(await signed(site, { claims }))).status).toBe(302)
   })
 
   test('over the rate of its site: 503, and it can be used later', async () => {

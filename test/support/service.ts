@@ -40,6 +40,9 @@ export interface TestService {
   stop(): Promise<void>
 }
 
+/** Tests look for the record of each refusal; all of them come from one address. */
+export const everyRefusalRecorded = { recorded_refusals_per_minute: 1_000_000 }
+
 /** A configuration that trusts the provider and lets members of `cms` use both services. EC CA: quick to make. */
 export function testConfiguration(
   provider: IdentityProvider,
@@ -52,7 +55,7 @@ export function testConfiguration(
       iam: { issuer: provider.issuer, alias: 'indigo-iam-test', audiences: [AUDIENCE] },
     },
     services: { proxy: { authz: { allow } }, x509: { authz: { allow } } },
-    limits: { key_pool_size: 0 },
+    limits: { key_pool_size: 0, ...everyRefusalRecorded },
   }
 }
 

@@ -1,4 +1,5 @@
 /** What certcache asks of the Token Translation Service. */
+import { readJson } from '../../../plugins/json.ts'
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { type ClientResponse, refusalOf, send } from '../../client/http-client.ts'
@@ -156,13 +157,8 @@ function parametersOf({ settings }: ProxyRequest): URLSearchParams {
 }
 
 function readDelegation(body: string): MadeDelegation {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(body)
-  } catch {
-    // No cause: the parser's message quotes the body, which holds the secret.
-  }
-  const result = madeDelegation.safeParse(parsed)
+  const read = readJson(body)
+  const result = madeDelegation.safeParse('value' in read ? read.value : undefined)
   if (!result.success)
     throw new TtsError('internal', 'the service answered with something that is no delegation')
   const { id, renewal_secret, renews_until, advice } = result.data
