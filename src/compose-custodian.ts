@@ -11,7 +11,7 @@ import {
   type DelegationRefresher,
   STORING_MS,
 } from './domain/delegation-refresh.ts'
-import { createRateLimiter } from './domain/rate-limiter.ts'
+import { createRateLimiter } from './limits/rate-limiter.ts'
 import { masterKeysText } from './store/master-keys.ts'
 import { schemaVersion } from './store/migrations.ts'
 import type { OpenStoreOptions } from './store/store.ts'

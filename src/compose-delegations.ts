@@ -9,7 +9,7 @@ import type { DelegationProvider, DelegationRates } from './domain/delegation-pr
 import type { RenewalDependencies } from './domain/delegation-renewal.ts'
 import { type Notifier, watchDelegations } from './domain/delegation-watch.ts'
 import type { IssueDependencies } from './domain/issue.ts'
-import { createRateLimiter } from './domain/rate-limiter.ts'
+import { createRateLimiter } from './limits/rate-limiter.ts'
 import { configurationFor } from './grants/discovery.ts'
 import { createGrantClient } from './grants/grant-client.ts'
 import type { Log } from './log.ts'

@@ -19,19 +19,16 @@ import { createIdentityShare, type IdentityShare } from './domain/identity-share
 import type { IssueDependencies } from './domain/issue.ts'
 import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
 import { createPossessionVerifier, type PossessionVerifier } from './domain/possession.ts'
-import {
-  createIdentityLimiter,
-  createRateLimiter,
-  type IdentityLimiter,
-} from './domain/rate-limiter.ts'
+import { createIdentityLimiter, type IdentityLimiter } from './domain/identity-limiter.ts'
+import { createRateLimiter } from './limits/rate-limiter.ts'
 import type { Store } from './domain/records.ts'
 import type { Service as OfferedService } from './domain/service.ts'
 import { createSubjects } from './domain/subject.ts'
 import { TtsError } from './errors.ts'
 import { authorityExists, initAuthorityFiles, openAuthorityFiles } from './files/authority-files.ts'
 import { createRequestsInFlight, type RequestsInFlight } from './http/requests-in-flight.ts'
-import { createSampler, type Sampler } from './sampler.ts'
-import { partOf } from './shares.ts'
+import { createSampler, type Sampler } from './limits/sampler.ts'
+import { partOf } from './limits/part-of.ts'
 import type { Log } from './log.ts'
 import { createRelyingServices, type RelyingServices } from './relying/relying-services.ts'
 import { createSigningRoom } from './signing/signing-room.ts'
@@ -41,6 +38,9 @@ import { createTokenVerifier, type TokenVerifier } from './tokens/verify-token.t
 
 /** A signing thread signs faster than an event loop can ask, but for the largest RSA keys. */
 const MAX_SIGNING_THREADS = 4
+
+/** Opaque tokens that may come at once, as seconds of their rate. */
+const OPAQUE_BURST_SECONDS = 10
 
 /** What the program cannot make itself. */
 export interface Surroundings {
@@ -185,7 +185,7 @@ export async function assembleService(
   const { authority, store, log, now } = core
   const { ca, limits, providers } = core.loaded.configuration
   const inFlight = requestsInFlightOf(limits)
-  const verifier = createTokenVerifier({ providers, now, log })
+  const verifier = createTokenVerifier({ providers, now, log, opaqueTokens: opaqueRateOf(limits) })
   const keyPool = createKeyPool({
     size: limits.key_pool_size,
     queue: limits.key_queue,
@@ -259,6 +259,10 @@ function possessionVerifierOf(core: Core): PossessionVerifier | undefined {
   const { enabled, maximum_days: maximumDays } =
     core.loaded.configuration.delegations.renewal_by_possession
   return enabled ? createPossessionVerifier({ ...core, maximumDays }) : undefined
+}
+
+function opaqueRateOf({ opaque_tokens_per_second_per_address: perSecond }: LimitsSettings) {
+  return { perSecond, burst: perSecond * OPAQUE_BURST_SECONDS }
 }
 
 function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {

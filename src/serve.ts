@@ -2,15 +2,15 @@
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
-import { addressKey } from './address-key.ts'
+import { addressKey } from './limits/address-key.ts'
 import { listen, type Listening, type ListenOptions } from './http/server.ts'
 import { trustedProxies } from './http/trusted-proxies.ts'
 import { assembleService, openCore, type Service } from './compose.ts'
 import type { Environment, LoadedConfiguration } from './config/load.ts'
 import { createTrustAnchors } from './domain/trust-anchors.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { createSampler } from './sampler.ts'
-import { partOf } from './shares.ts'
+import { createSampler } from './limits/sampler.ts'
+import { partOf } from './limits/part-of.ts'
 import type { WebOptions } from './web/site.ts'
 
 /** The running service. */

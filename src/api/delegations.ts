@@ -16,7 +16,7 @@ import { TtsError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { bodyOf, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
-import { addressKey } from '../address-key.ts'
+import { addressKey } from '../limits/address-key.ts'
 import { askedFor, nativeServices, sendCredential, wantsJson } from './native.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 

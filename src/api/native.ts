@@ -7,6 +7,7 @@ import {
   readReason,
   revokeCredential,
   showOwnCredential,
+  type TokenCaller,
 } from '../domain/credentials.ts'
 import {
   type AskedFor,
@@ -146,9 +147,14 @@ export function sendCredential(
   })
 }
 
+function callerOf(request: Request, response: Response): TokenCaller {
+  const { signal, origin } = contextOf(response)
+  return { token: bearerToken(request), signal, address: origin.address }
+}
+
 function list({ credentials }: NativeDependencies): RequestHandler {
   return async function list(request, response) {
-    const caller = { token: bearerToken(request), signal: contextOf(response).signal }
+    const caller = callerOf(request, response)
     const { limit, after, active } = request.query
     const views = await listOwnCredentials(credentials, caller, {
       limit: readLimit(limit),
@@ -162,7 +168,7 @@ function list({ credentials }: NativeDependencies): RequestHandler {
 
 function show({ credentials }: NativeDependencies): RequestHandler {
   return async function show(request, response) {
-    const caller = { token: bearerToken(request), signal: contextOf(response).signal }
+    const caller = callerOf(request, response)
     const view = await showOwnCredential(credentials, caller, readId(request.params['id']))
     response.setHeader('Cache-Control', 'no-store')
     response.json(presentCredential(view))
@@ -172,10 +178,10 @@ function show({ credentials }: NativeDependencies): RequestHandler {
 function revoke({ credentials }: NativeDependencies): RequestHandler {
   return async function revoke(request, response) {
     const { origin, log, signal } = contextOf(response)
-    const token = bearerToken(request)
+    const caller = callerOf(request, response)
     const id = readId(request.params['id'])
     const reason = readReason(request.query['reason'])
-    const identity = await identityOfToken(credentials, token, signal)
+    const identity = await identityOfToken(credentials, caller)
     if (!identity)
       throw new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
     const asked = { id, identity, reason, origin, signal, log }

@@ -99,7 +99,7 @@ async function subjectOfToken(
   const { providers } = configuration
   const verifier = createTokenVerifier({ providers, now: terminal.now, log })
   try {
-    return await verifier.verify(token, AbortSignal.timeout(wait * 1000))
+    return await verifier.verify(token, { signal: AbortSignal.timeout(wait * 1000) })
   } finally {
     verifier.close()
   }

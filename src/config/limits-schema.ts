@@ -36,6 +36,14 @@ export const limitsSettings = z.strictObject({
     .max(1e6)
     .default(20)
     .describe('Rate of requests to /healthz, /readyz and /metrics per client address.'),
+  opaque_tokens_per_second_per_address: z
+    .number()
+    .min(0.1)
+    .max(1e6)
+    .default(10)
+    .describe(
+      'Rate at which tokens that are no JWT, and are not remembered, are looked up at the providers, per client address. Ten times as many may come at once.',
+    ),
   requests_in_flight: z
     .int()
     .min(1)

@@ -1,6 +1,6 @@
 /** The refresher of a service whose refresh tokens are with a custodian: its own part is who waits for what, and how often. */
 import type { DelegationRefresher, Refreshed } from '../domain/delegation-refresh.ts'
-import type { RateLimiter } from '../domain/rate-limiter.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
 import { createRefreshFlights } from '../domain/refresh-flights.ts'
 import type { Custodian } from './custodian.ts'
 import type { Answer } from './protocol.ts'

@@ -9,7 +9,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Environment } from '../config/settings-tree.ts'
 import { startDetached } from '../detached-process.ts'
-import type { RateLimiter } from '../domain/rate-limiter.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { toldError } from '../told-error.ts'

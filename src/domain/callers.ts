@@ -53,6 +53,12 @@ export interface CallerDependencies {
   readonly possession: PossessionVerifier | undefined
 }
 
+/** Where a request comes from, and until when somebody waits for its answer. */
+export interface From {
+  readonly signal: AbortSignal
+  readonly address: string
+}
+
 /**
  * Who is it?
  *
@@ -61,14 +67,14 @@ export interface CallerDependencies {
 export async function identifyCaller(
   { verifier, possession }: CallerDependencies,
   evidence: Evidence,
-  signal: AbortSignal,
+  from: From,
 ): Promise<Caller> {
   if ('proxy' in evidence) {
     if (possession === undefined) throw switchedOff()
     return { kind: 'possession', predecessor: await possession.verify(evidence.proxy) }
   }
   const additionalLoginsOf = ({ additionalTokens = [] }: typeof evidence) =>
-    Promise.all(additionalTokens.map((text) => additionalLogin(verifier, text, signal)))
+    Promise.all(additionalTokens.map((text) => additionalLogin(verifier, text, from)))
   if ('relyingUser' in evidence) {
     const additionalLogins = await additionalLoginsOf(evidence)
     return {
@@ -80,7 +86,7 @@ export async function identifyCaller(
     }
   }
   const { token: accessToken, delegation } = evidence
-  const token = await verifier.verify(accessToken, signal)
+  const token = await verifier.verify(accessToken, from)
   if (delegation !== undefined) requireSameIdentity(token, delegation.identity)
   const additionalLogins = await additionalLoginsOf(evidence)
   return { kind: 'token', token, accessToken, additionalLogins, delegationId: delegation?.id }
@@ -89,9 +95,9 @@ export async function identifyCaller(
 async function additionalLogin(
   verifier: TokenVerifier,
   accessToken: string,
-  signal: AbortSignal,
+  from: From,
 ): Promise<AdditionalLogin> {
-  const { providerId, issuer, sub, claims } = await verifier.verify(accessToken, signal)
+  const { providerId, issuer, sub, claims } = await verifier.verify(accessToken, from)
   return { providerId, issuer, sub, claims, accessToken }
 }
 

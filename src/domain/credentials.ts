@@ -4,6 +4,7 @@ import type { PluginCaller } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
+import type { From } from './callers.ts'
 import type { CrlKeeper } from './crl-keeper.ts'
 import type { EndEntityKeeper } from './end-entities.ts'
 import { issueError } from './issue-errors.ts'
@@ -27,23 +28,27 @@ export interface CredentialsDependencies {
   readonly now: () => Date
 }
 
+/** A token as it came, unverified, and where from. */
+export interface TokenCaller extends From {
+  readonly token: string
+}
+
 /** The identity that a token speaks for, or undefined when it never asked for anything here. */
 export async function identityOfToken(
   { verifier, store }: CredentialsDependencies,
-  token: string,
-  signal: AbortSignal,
+  { token, ...from }: TokenCaller,
 ): Promise<Identity | undefined> {
-  const { issuer, sub } = await verifier.verify(token, signal)
+  const { issuer, sub } = await verifier.verify(token, from)
   return store.findIdentity({ issuer, sub })
 }
 
 /** The credentials of the token's identity, newest first. */
 export async function listOwnCredentials(
   dependencies: CredentialsDependencies,
-  caller: { readonly token: string; readonly signal: AbortSignal },
+  caller: TokenCaller,
   filter: Omit<CredentialFilter, 'identityId'>,
 ): Promise<readonly CredentialView[]> {
-  const identity = await identityOfToken(dependencies, caller.token, caller.signal)
+  const identity = await identityOfToken(dependencies, caller)
   if (!identity) return []
   const { after } = filter
   // Somebody else's credential is no place to go on from; that there is one is not told either.
@@ -59,10 +64,10 @@ export async function listOwnCredentials(
  */
 export async function showOwnCredential(
   dependencies: CredentialsDependencies,
-  caller: { readonly token: string; readonly signal: AbortSignal },
+  caller: TokenCaller,
   id: string,
 ): Promise<CredentialView> {
-  const identity = await identityOfToken(dependencies, caller.token, caller.signal)
+  const identity = await identityOfToken(dependencies, caller)
   const credential = identity && (await dependencies.store.findCredential(id, identity.id))
   if (!credential) throw noCredential()
   return credential

@@ -103,9 +103,9 @@ const MAX_LISTED = 1000
 
 async function identityOfVisitor(
   { verifier, issuing }: DelegationDependencies,
-  { bearer, signal }: Visitor,
+  { bearer, signal, origin }: Visitor,
 ): Promise<Identity | undefined> {
-  const { issuer, sub } = await verifier.verify(bearer, signal)
+  const { issuer, sub } = await verifier.verify(bearer, { signal, address: origin.address })
   return issuing.store.findIdentity({ issuer, sub })
 }
 

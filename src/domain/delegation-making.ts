@@ -53,7 +53,8 @@ export async function makeDelegation(
   let leave: (() => void) | undefined
   try {
     // 1. Who is it, and may they use anything here at all?
-    caller = await dependencies.verifier.verify(request.token, request.signal)
+    const { signal, origin } = request
+    caller = await dependencies.verifier.verify(request.token, { signal, address: origin.address })
     leave = dependencies.issuing.identityShare.enter(caller)
     return await exchange(dependencies, request, caller)
   } catch (error) {
@@ -116,7 +117,7 @@ async function requireUseful(
 ): Promise<void> {
   let fresh: VerifiedToken
   try {
-    fresh = await verifier.verify(granted.accessToken, request.signal)
+    fresh = await verifier.verify(granted.accessToken, { signal: request.signal })
   } catch (error) {
     if (!(error instanceof TtsError) || error.code === 'provider_unavailable') throw error
     throw refusedHere(provider.id, error)

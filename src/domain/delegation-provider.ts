@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
 import type { DelegationBounds } from './delegation-forecast.ts'
 import type { IssueDependencies } from './issue.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
 
 /** A provider whose users can have delegations. */
 export interface DelegationProvider {

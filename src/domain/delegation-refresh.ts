@@ -19,7 +19,7 @@ import type {
   LedgerEntry,
   LockedCustody,
 } from './delegation-records.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
 import type { Origin } from './records.ts'
 import { createRefreshFlights } from './refresh-flights.ts'
 

@@ -1,8 +1,7 @@
 /** The renewal secret of a delegation: shown once, kept as a digest. */
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { RENEWAL_SECRET_PREFIX } from '../own-secrets.ts'
 
-/** What renewal secrets begin with: scanners for leaked secrets know it by this. */
-const PREFIX = 'tts_renew_'
 const SECRET_BYTES = 32
 
 /** A new secret, and the digest that is kept of it. */
@@ -10,13 +9,13 @@ export function newRenewalSecret(randomBytes: (size: number) => Buffer): {
   readonly secret: string
   readonly hash: string
 } {
-  const secret = `${PREFIX}${randomBytes(SECRET_BYTES).toString('base64url')}`
+  const secret = `${RENEWAL_SECRET_PREFIX}${randomBytes(SECRET_BYTES).toString('base64url')}`
   return { secret, hash: digestOf(secret).toString('hex') }
 }
 
 /** Whether a bearer credential is a renewal secret and no token. */
 export function isRenewalSecret(text: string): boolean {
-  return text.startsWith(PREFIX)
+  return text.startsWith(RENEWAL_SECRET_PREFIX)
 }
 
 /** Compares in constant time; with no hash at all it takes as long and is false. */

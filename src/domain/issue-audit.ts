@@ -1,8 +1,8 @@
 /** What the audit trail says of requests for credentials. */
 import type { TtsError } from '../errors.ts'
-import { addressKey } from '../address-key.ts'
+import { addressKey } from '../limits/address-key.ts'
 import type { Log } from '../log.ts'
-import type { Sample, Sampler } from '../sampler.ts'
+import type { Sample, Sampler } from '../limits/sampler.ts'
 import { type Caller, identityKeyOf } from './callers.ts'
 import type { IdentityKey } from './identity-share.ts'
 import { issueError } from './issue-errors.ts'

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { CredentialEntry } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { Sampler } from '../sampler.ts'
+import type { Sampler } from '../limits/sampler.ts'
 import {
   type Caller,
   type CallerDependencies,
@@ -25,7 +25,7 @@ import { auditLine, recordRefusal, serviceIdOf } from './issue-audit.ts'
 import { issueError } from './issue-errors.ts'
 import { readParameters } from './issue-parameters.ts'
 import type { IdentityShare } from './identity-share.ts'
-import type { IdentityLimiter } from './rate-limiter.ts'
+import type { IdentityLimiter } from './identity-limiter.ts'
 import type { CredentialRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
@@ -125,7 +125,8 @@ async function decide<Login>(
   let leave: (() => void) | undefined
   try {
     // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
-    caller = await identifyCaller(dependencies, request, request.signal)
+    const { signal, origin } = request
+    caller = await identifyCaller(dependencies, request, { signal, address: origin.address })
     leave = dependencies.identityShare.enter(identityKeyOf(caller))
 
     // 2. What do they ask for? Read only now: the bytes of strangers cost us nothing.

@@ -1,6 +1,6 @@
 /** One refresh at a time for each delegation: who comes while it is under way gets its answer. */
 import { TtsError } from '../errors.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
 
 /** The refreshes under way in this process. */
 export interface RefreshFlights<Answer> {

@@ -6,7 +6,7 @@ import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { LRUCache } from 'lru-cache'
-import { addressKey } from '../address-key.ts'
+import { addressKey } from '../limits/address-key.ts'
 
 export interface ConnectionLimits {
   readonly total: number

@@ -1,6 +1,6 @@
 /** The relying services of the configuration: sites that send their users here with a signed request. */
 import { relyingProviderId, type RelyingServiceSettings } from '../config/relying-schema.ts'
-import { createRateLimiter } from '../domain/rate-limiter.ts'
+import { createRateLimiter } from '../limits/rate-limiter.ts'
 import type { Store } from '../domain/records.ts'
 import type { RelyingRequest } from '../domain/session-records.ts'
 import { TtsError } from '../errors.ts'

@@ -7,6 +7,7 @@ import {
   type JWTVerifyOptions,
 } from 'jose'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
+import { isOwnSecret } from '../own-secrets.ts'
 import { checkClaims, type Claims } from './claim-checks.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal } from './refusals.ts'
@@ -30,6 +31,14 @@ export interface UnverifiedJwt {
 export function checkTokenText(token: string): void {
   if (token.length > MAX_TOKEN_BYTES) {
     throw refusal('size', 'the token is too long', `tokens may have ${MAX_TOKEN_BYTES} bytes`)
+  }
+  if (isOwnSecret(token)) {
+    // Before any provider is asked about it, who would then know it.
+    throw refusal(
+      'format',
+      'this is a renewal secret of a delegation, and no access token',
+      'it is used at POST /v1/delegations/{id}/proxies',
+    )
   }
   if (!B64TOKEN.test(token)) {
     throw refusal(

@@ -17,47 +17,88 @@ export interface TokenCacheOptions {
   readonly maxTokens?: number
   /** Verifications that may run at once. Default 1,000. */
   readonly maxInFlight?: number
+  /** The same for one address. Default: an eighth of all. */
+  readonly maxInFlightPerAddress?: number
 }
 
-/** Verified tokens by SHA-256 digest of the token. Refusals are not remembered. */
+/** Verified tokens by SHA-256 digest of the token; and, briefly, tokens of which a provider says that it does not know them. */
 export interface TokenCache {
-  /** The remembered token, or what `verify` makes of it; callers with the same token share one run. */
-  resolve(text: string, verify: () => Promise<Remembered>): Promise<VerifiedToken>
+  /**
+   * The remembered token, or what `verify` makes of it; callers with the same token share one run.
+   *
+   * @param address where the token came from; undefined: from ourselves
+   * @throws TtsError `overloaded`, `limit_reached` when too many verifications are under way, of all or of this address
+   */
+  resolve(text: string, verify: () => Promise<Remembered>, address?: string): Promise<VerifiedToken>
   size(): number
 }
 
-/** @throws TtsError `overloaded` (from `resolve`) when too many verifications are under way */
+/** Checks at which a provider was asked and refused: to ask again at once would bring the same answer, for the same price. */
+const ASKED_CHECKS: ReadonlySet<string | undefined> = new Set(['active', 'userinfo'])
+const REFUSAL_MS = 10_000
+const SHARE_OF_ONE_ADDRESS = 1 / 8
+
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
   const { now, maxTokens = 10_000, maxInFlight = 1_000 } = options
+  const perAddress =
+    options.maxInFlightPerAddress ?? Math.max(1, Math.floor(maxInFlight * SHARE_OF_ONE_ADDRESS))
   const remembered = new LRUCache<string, Remembered>({ max: maxTokens })
+  const refused = new LRUCache<string, { readonly error: TtsError; readonly untilMs: number }>({
+    max: maxTokens,
+  })
   const inFlight = new Map<string, Promise<VerifiedToken>>()
+  const byAddress = new Map<string, number>()
 
   async function run(digest: string, verify: () => Promise<Remembered>): Promise<VerifiedToken> {
     try {
       const result = await verify()
       if (result.untilMs > now().getTime()) remembered.set(digest, result)
       return result.token
+    } catch (error) {
+      if (error instanceof TtsError && ASKED_CHECKS.has(error.check))
+        refused.set(digest, { error, untilMs: now().getTime() + REFUSAL_MS })
+      throw error
     } finally {
       inFlight.delete(digest)
     }
   }
 
+  function start(
+    digest: string,
+    verify: () => Promise<Remembered>,
+    address: string,
+  ): Promise<VerifiedToken> {
+    const own = byAddress.get(address) ?? 0
+    if (inFlight.size >= maxInFlight)
+      throw new TtsError('overloaded', 'too many tokens are being verified', {
+        check: 'verifications',
+        retryAfterSeconds: 1,
+      })
+    if (address !== '' && own >= perAddress)
+      throw new TtsError('limit_reached', 'too many tokens from your address are being verified', {
+        check: 'address_verifications',
+        retryAfterSeconds: 1,
+      })
+    byAddress.set(address, own + 1)
+    return run(digest, verify).finally(() => {
+      const left = (byAddress.get(address) ?? 1) - 1
+      if (left > 0) byAddress.set(address, left)
+      else byAddress.delete(address)
+    })
+  }
+
   return {
-    resolve: async (text, verify) => {
+    resolve: async (text, verify, address = '') => {
       const digest = createHash('sha256').update(text).digest('base64')
+      const nowMs = now().getTime()
       const hit = remembered.get(digest)
-      if (hit !== undefined) {
-        if (hit.untilMs > now().getTime()) return hit.token
-        remembered.delete(digest)
-      }
+      if (hit !== undefined && hit.untilMs > nowMs) return hit.token
+      remembered.delete(digest)
+      const refusal = refused.get(digest)
+      if (refusal !== undefined && refusal.untilMs > nowMs) throw refusal.error
       const shared = inFlight.get(digest)
       if (shared !== undefined) return shared
-      if (inFlight.size >= maxInFlight) {
-        throw new TtsError('overloaded', 'too many tokens are being verified', {
-          retryAfterSeconds: 1,
-        })
-      }
-      const started = run(digest, verify)
+      const started = start(digest, verify, address)
       inFlight.set(digest, started)
       return started
     },

@@ -1,5 +1,7 @@
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../errors.ts'
+import { addressKey } from '../limits/address-key.ts'
+import { createRateLimiter } from '../limits/rate-limiter.ts'
 import { scopesOf, type Claims } from './claim-checks.ts'
 import { checkScopes, checkUser, clientIdOf, isClientOnly } from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
@@ -19,15 +21,26 @@ import type { VerifiedToken } from './verified-token.ts'
 export interface TokenVerifierDependencies extends ProviderDependencies {
   /** Settings by provider id; opaque tokens are tried in this order. */
   readonly providers: Readonly<Record<string, ProviderSettings>>
+  /** Opaque tokens that one address may have looked up: for each, several providers may be asked. Default: 10 a second, 100 at once. */
+  readonly opaqueTokens?: { readonly perSecond: number; readonly burst: number }
 }
 
 /** Turns bearer tokens into verified ones. */
 export interface TokenVerifier {
   /**
-   * Verifies a token; `signal` ends the wait of this caller only.
-   * @throws TtsError `invalid_token`, `insufficient_scope`, `provider_unavailable` or `overloaded`
+   * Verifies a token.
+   *
+   * @param caller.signal ends the wait of this caller only
+   * @param caller.address where the token came from, by which questions to providers are limited; undefined: from ourselves
+   * @throws TtsError `invalid_token`, `insufficient_scope`, `provider_unavailable`, `overloaded` or `limit_reached`
    */
-  verify(token: string, signal?: AbortSignal): Promise<VerifiedToken>
+  verify(
+    token: string,
+    caller?: {
+      readonly signal?: AbortSignal | undefined
+      readonly address?: string | undefined
+    },
+  ): Promise<VerifiedToken>
   /** How each provider is doing. */
   status(): readonly ProviderStatus[]
   /** The providers themselves, for `explainToken`. */
@@ -35,6 +48,8 @@ export interface TokenVerifier {
   /** Stops what runs in the background. */
   close(): void
 }
+
+const DEFAULT_OPAQUE_RATE = { perSecond: 10, burst: 100 }
 
 /** At most this many providers are asked about one opaque token. */
 const MAX_PROVIDERS_ASKED = 8
@@ -46,11 +61,20 @@ export function createTokenVerifier(dependencies: TokenVerifierDependencies): To
     createProvider(id, settings, dependencies),
   )
   const cache = createTokenCache({ now })
+  const opaque = createRateLimiter({
+    ...(dependencies.opaqueTokens ?? DEFAULT_OPAQUE_RATE),
+    nowMs: () => performance.now(),
+  })
   return {
     providers,
-    verify: async (token, signal) => {
+    verify: async (token, { signal, address } = {}) => {
       checkTokenText(token)
-      const verified = cache.resolve(token, () => verifyToken(token, providers, now))
+      const key = address === undefined ? undefined : addressKey(address)
+      const verify = (): Promise<Remembered> => {
+        if (key !== undefined && readUnverified(token) === undefined) requireRate(opaque.take(key))
+        return verifyToken(token, providers, now)
+      }
+      const verified = cache.resolve(token, verify, key)
       return signal === undefined ? verified : abandonable(verified, signal)
     },
     status: () => providers.map((provider) => provider.status()),
@@ -58,6 +82,16 @@ export function createTokenVerifier(dependencies: TokenVerifierDependencies): To
       for (const provider of providers) provider.close()
     },
   }
+}
+
+/** @throws TtsError `limit_reached`, check `introspection_rate` */
+function requireRate(retryAfterSeconds: number): void {
+  if (retryAfterSeconds === 0) return
+  throw new TtsError('limit_reached', 'too many opaque tokens from your address', {
+    check: 'introspection_rate',
+    remedy: 'limits.opaque_tokens_per_second_per_address',
+    retryAfterSeconds,
+  })
 }
 
 /** The story of a token, from text to verified claims. */

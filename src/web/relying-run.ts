@@ -145,11 +145,13 @@ export async function recordAtDoor(
   about: { readonly serviceId: string; readonly user: VerifiedToken | undefined },
 ): Promise<TtsError> {
   const { issuing } = visit.web
-  const { log, signal } = contextOf(visit.response)
+  const { log, signal, origin } = contextOf(visit.response)
   const failure = issueError(error)
   const { serviceId, user } = about
   const caller =
-    user === undefined ? undefined : await identifyCaller(issuing, { relyingUser: user }, signal)
+    user === undefined
+      ? undefined
+      : await identifyCaller(issuing, { relyingUser: user }, { signal, address: origin.address })
   const request = { serviceId, origin: relyingOrigin(visit), log }
   await recordRefusal(issuing, { request, caller, refusal: failure })
   return failure

@@ -14,6 +14,7 @@ import {
 /** Limits that tests do not run into unless they mean to. */
 export const wideLimits = {
   ...everyRefusalRecorded,
+  opaque_tokens_per_second_per_address: 1e5,
   key_pool_size: 0,
   requests_per_second_per_address: 1e6,
   burst_per_address: 1e6,

@@ -98,8 +98,8 @@ test('the wait of a caller ends with its signal', async () => {
   provider().faults.set(DISCOVERY, { kind: 'hang' })
   const verifier = verifierFor({ iam: settingsFor(provider().issuer) })
   const signal = AbortSignal.timeout(20)
-  expect((await refusalOf(verifier.verify(good(), signal))).code).toBe('provider_unavailable')
-  expect((await refusalOf(verifier.verify(good(), AbortSignal.abort()))).code).toBe(
+  expect((await refusalOf(verifier.verify(good(), { signal }))).code).toBe('provider_unavailable')
+  expect((await refusalOf(verifier.verify(good(), { signal: AbortSignal.abort() }))).code).toBe(
     'provider_unavailable',
   )
 })

@@ -67,6 +67,22 @@ test('it is bounded in size and in what runs at once', async () => {
   await Promise.all(running)
 })
 
+test('one address has a share of what runs at once', async () => {
+  const cache = createTokenCache({ now: () => new Date(0), maxInFlight: 16 })
+  let release: () => void = () => undefined
+  const held = new Promise<void>((resolve) => (release = resolve))
+  const slow = async () => held.then(() => ({ token, untilMs: 1 }))
+  const running = ['1', '2'].map((text) => cache.resolve(text, slow, 'a'))
+  expect(await refusalOf(cache.resolve('3', slow, 'a'))).toMatchObject({
+    code: 'limit_reached',
+    check: 'address_verifications',
+  })
+  running.push(cache.resolve('4', slow, 'b'), cache.resolve('1', slow, 'a'))
+  release()
+  await Promise.all(running)
+  await cache.resolve('3', slow, 'a')
+})
+
 test('a hit does not outlive the token, whatever the cache allows', async () => {
   const settings = settingsFor(provider().issuer, { clock_leeway_seconds: 0 })
   const verifier = verifierFor({ iam: settings })

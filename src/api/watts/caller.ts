@@ -73,7 +73,8 @@ export async function callerOf(
     return { token: session.token, evidence: session.evidence, session }
   }
   const text = bearerToken(request)
-  const token = await verifier.verify(text, contextOf(response).signal)
+  const { signal, origin } = contextOf(response)
+  const token = await verifier.verify(text, { signal, address: origin.address })
   requireProvider(token, provider)
   return { token, evidence: { token: text }, session: undefined }
 }

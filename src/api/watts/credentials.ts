@@ -154,7 +154,8 @@ export async function removeCredential(
   const id = place.id ?? ''
   const serviceId = (await issuing.store.findCredential(id, identity.id))?.serviceId ?? ''
   const signal = patientSignal(dependencies, response, serviceId)
-  const identified = await identifyCaller(issuing, caller.evidence, signal)
+  const { address } = originOf(response, caller)
+  const identified = await identifyCaller(issuing, caller.evidence, { signal, address })
   const asked = {
     id,
     identity,

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createIdentityLimiter, createRateLimiter } from '../../src/domain/rate-limiter.ts'
+import { createIdentityLimiter } from '../../src/domain/identity-limiter.ts'
+import { createRateLimiter } from '../../src/limits/rate-limiter.ts'
 
 function limiterAt(perSecond: number, burst: number) {
   let nowMs = 1_000_000

@@ -1,6 +1,5 @@
-/** How many credentials an identity may ask for: a token bucket each, by the generic cell rate algorithm. */
+/** How often something may be done, by key: a token bucket for each, by the generic cell rate algorithm. */
 import { LRUCache } from 'lru-cache'
-import { TtsError } from '../errors.ts'
 
 export interface RateLimiter {
   /** Takes one place; answers 0, or the seconds until there is one. */
@@ -38,29 +37,5 @@ export function createRateLimiter(options: {
       return waitSeconds
     },
     look: (key) => stateOf(key).waitSeconds,
-  }
-}
-
-export interface IdentityLimiter {
-  /** @throws {TtsError} `limit_reached` */
-  check(identity: { readonly issuer: string; readonly sub: string }): void
-}
-
-export function createIdentityLimiter(limiter: RateLimiter): IdentityLimiter {
-  return {
-    check({ issuer, sub }) {
-      const retryAfterSeconds = limiter.take(JSON.stringify([issuer, sub]))
-      if (retryAfterSeconds > 0) {
-        throw new TtsError(
-          'limit_reached',
-          'too many credentials were asked for with this identity',
-          {
-            check: 'identity_rate',
-            remedy: 'limits.credentials_per_second_per_identity',
-            retryAfterSeconds,
-          },
-        )
-      }
-    },
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addressKey } from '../src/address-key.ts'
+import { addressKey } from '../../src/limits/address-key.ts'
 
 describe('addressKey: one key per IPv4 address, one per IPv6 /64', () => {
   test.for([

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createSampler } from '../src/sampler.ts'
+import { createSampler } from '../../src/limits/sampler.ts'
 
 function setUp(perMinute = 1) {
   const clock = { nowMs: 0 }

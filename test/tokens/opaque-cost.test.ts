@@ -1,0 +1,58 @@
+/** What tokens that nobody knows cost the providers: one question each, at a limited rate; and our own secrets none. */
+import { randomBytes } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { newRenewalSecret } from '../../src/domain/delegation-secret.ts'
+import { useIdentityProvider } from '../support/identity-provider.ts'
+import { refusalOf, settingsFor, verifierFor } from './support.ts'
+
+const provider = useIdentityProvider()
+const garbage = (): string => randomBytes(20).toString('base64url')
+
+function asking() {
+  const { clientId, clientSecret } = provider().clients.tts
+  provider().faults.resetCounts()
+  const settings = {
+    client_id: clientId,
+    client_secret: clientSecret,
+    introspect: 'opaque',
+  } as const
+  return verifierFor({ iam: settingsFor(provider().issuer, settings) })
+}
+const questions = (): number => provider().faults.count('/introspect')
+
+test('a token that nobody knows is asked about once in a while, not each time', async () => {
+  const verifier = asking()
+  const token = garbage()
+  for (let round = 0; round < 5; round += 1)
+    expect(await refusalOf(verifier.verify(token))).toMatchObject({
+      code: 'invalid_token',
+      check: 'active',
+    })
+  expect(questions()).toBe(1)
+  verifier.advance(11)
+  await refusalOf(verifier.verify(token))
+  expect(questions()).toBe(2)
+})
+
+test('one address has so many looked up and no more; others go on', async () => {
+  const verifier = asking()
+  const checks: (string | undefined)[] = []
+  for (let round = 0; round < 110; round += 1)
+    checks.push((await refusalOf(verifier.verify(garbage(), { address: '192.0.2.1' }))).check)
+  const looked = checks.filter((check) => check === 'active').length
+  expect(questions()).toBe(looked)
+  expect(looked).toBeLessThan(110)
+  expect(checks.at(-1)).toBe('introspection_rate')
+  expect((await refusalOf(verifier.verify(garbage(), { address: '192.0.2.2' }))).check).toBe(
+    'active',
+  )
+})
+
+test('a renewal secret sent to the wrong path is shown to no provider', async () => {
+  const verifier = asking()
+  const { secret } = newRenewalSecret(randomBytes)
+  const error = await refusalOf(verifier.verify(secret))
+  expect(error).toMatchObject({ code: 'invalid_token', check: 'format' })
+  expect(error.message).toBe('this is a renewal secret of a delegation, and no access token')
+  expect(questions()).toBe(0)
+})
