@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { TtsError } from '../errors.ts'
+import { partOf } from '../limits/part-of.ts'
 import type { VerifiedToken } from './verified-token.ts'
 
 /** A verified token and how long it may be remembered. */
@@ -39,15 +40,13 @@ const REFUSAL_MS = 10_000
 const SHARE_OF_ONE_ADDRESS = 1 / 8
 
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
-  const { now, maxTokens = 10_000, maxInFlight = 1_000 } = options
-  const perAddress =
-    options.maxInFlightPerAddress ?? Math.max(1, Math.floor(maxInFlight * SHARE_OF_ONE_ADDRESS))
+  const { now, maxTokens = 10_000 } = options
   const remembered = new LRUCache<string, Remembered>({ max: maxTokens })
   const refused = new LRUCache<string, { readonly error: TtsError; readonly untilMs: number }>({
     max: maxTokens,
   })
   const inFlight = new Map<string, Promise<VerifiedToken>>()
-  const byAddress = new Map<string, number>()
+  const limit = createVerificationLimit(options)
 
   async function run(digest: string, verify: () => Promise<Remembered>): Promise<VerifiedToken> {
     try {
@@ -63,30 +62,6 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
     }
   }
 
-  function start(
-    digest: string,
-    verify: () => Promise<Remembered>,
-    address: string,
-  ): Promise<VerifiedToken> {
-    const own = byAddress.get(address) ?? 0
-    if (inFlight.size >= maxInFlight)
-      throw new TtsError('overloaded', 'too many tokens are being verified', {
-        check: 'verifications',
-        retryAfterSeconds: 1,
-      })
-    if (address !== '' && own >= perAddress)
-      throw new TtsError('limit_reached', 'too many tokens from your address are being verified', {
-        check: 'address_verifications',
-        retryAfterSeconds: 1,
-      })
-    byAddress.set(address, own + 1)
-    return run(digest, verify).finally(() => {
-      const left = (byAddress.get(address) ?? 1) - 1
-      if (left > 0) byAddress.set(address, left)
-      else byAddress.delete(address)
-    })
-  }
-
   return {
     resolve: async (text, verify, address = '') => {
       const digest = createHash('sha256').update(text).digest('base64')
@@ -98,10 +73,49 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
       if (refusal !== undefined && refusal.untilMs > nowMs) throw refusal.error
       const shared = inFlight.get(digest)
       if (shared !== undefined) return shared
-      const started = start(digest, verify, address)
+      const leave = limit.enter(address)
+      const started = run(digest, verify).finally(leave)
       inFlight.set(digest, started)
       return started
     },
     size: () => remembered.size,
+  }
+}
+
+/** How many verifications may be under way, of all addresses and of one. */
+function createVerificationLimit({
+  maxInFlight = 1_000,
+  maxInFlightPerAddress = partOf(maxInFlight, SHARE_OF_ONE_ADDRESS),
+}: TokenCacheOptions): { readonly enter: (address: string) => () => void } {
+  const byAddress = new Map<string, number>()
+  let total = 0
+  return {
+    enter(address) {
+      const own = byAddress.get(address) ?? 0
+      if (total >= maxInFlight) {
+        throw new TtsError('overloaded', 'too many tokens are being verified', {
+          check: 'verifications',
+          retryAfterSeconds: 1,
+        })
+      }
+      if (address !== '' && own >= maxInFlightPerAddress) {
+        throw new TtsError(
+          'limit_reached',
+          'too many tokens from your address are being verified',
+          {
+            check: 'address_verifications',
+            retryAfterSeconds: 1,
+          },
+        )
+      }
+      total += 1
+      byAddress.set(address, own + 1)
+      return () => {
+        total -= 1
+        const left = (byAddress.get(address) ?? 1) - 1
+        if (left > 0) byAddress.set(address, left)
+        else byAddress.delete(address)
+      }
+    },
   }
 }
