@@ -106,6 +106,8 @@ function wantedWords({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
       return `contains ${value}`
+    case 'contains_substring':
+      return `contains ${value}, also inside a word`
     case 'is_member_of':
       return `is one of ${value}`
     case 'equals':

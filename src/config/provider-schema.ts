@@ -61,6 +61,12 @@ export const providerSettings = z
       .describe(
         'Accept tokens that name no audience. INDIGO IAM gives such tokens unless an audience is asked for; any service that the user ever showed one to can then use it here.',
       ),
+    accept_tokens_of_unknown_kind: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Accept tokens that do not show that they are access tokens, for providers that write no sign of it (header typ `at+jwt`, `client_id`, `azp` with a scope, `token_use`, `typ: Bearer`). ID tokens of the provider are then accepted too, where their audience is: no client id should stand in `audiences`. Better: `introspect: always`.',
+      ),
     algorithms: z
       .array(z.enum(SIGNATURE_ALGORITHMS))
       .min(1)

@@ -12,6 +12,7 @@ import { aliasOf, providersSettings } from './provider-schema.ts'
 import { relyingProblems, relyingServicesSettings } from './relying-schema.ts'
 import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
+import { principalProblems } from './ssh-principals.ts'
 import { storeSettings } from './store-schema.ts'
 import { webSettings } from './web-schema.ts'
 import { wattsSettings } from './watts-schema.ts'
@@ -253,6 +254,8 @@ export const configurationSchema = z
     const around = { aliases, webEnabled: configuration.web.enabled }
     for (const { path, message } of relyingProblems(configuration.relying_services, around))
       context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
+    for (const { path, message } of principalProblems(configuration))
+      context.addIssue({ code: 'custom', path: ['services', ...path], message })
     const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))

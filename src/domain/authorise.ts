@@ -136,7 +136,10 @@ function perform(operation: RuleOperation, condition: ConditionSettings, value: 
   switch (operation) {
     case 'contains':
       if (Array.isArray(value)) return value.includes(condition.contains)
-      return asString(value).includes(asString(condition.contains))
+      return asString(value).split(/\s+/).includes(asString(condition.contains))
+    case 'contains_substring':
+      if (Array.isArray(value)) return value.includes(condition.contains_substring)
+      return asString(value).includes(asString(condition.contains_substring))
     case 'is_member_of':
       return typeof value === 'string' && condition.is_member_of?.includes(value) === true
     case 'equals':

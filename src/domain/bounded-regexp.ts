@@ -5,6 +5,8 @@ import { createContext, Script } from 'node:vm'
 const MAX_VALUE_CHARACTERS = 1024
 /** Far more than any sane pattern needs for such a value. */
 const TIMEOUT_MS = 25
+/** How long a value on which a regexp took too long is not tried again. */
+const SLOW_TTL_MS = 30_000
 
 /**
  * One context in which only regular expressions run. Node's engine backtracks, so that `(a+)+$` could hold up the whole
@@ -30,8 +32,10 @@ export function matchesWithinBounds(source: string, value: string): boolean {
   const key = JSON.stringify([source, value])
   const before = known.get(key)
   const outcome = before ?? runInTime(source, value)
-  // What took too long is remembered too: it would hold up everybody each time it is asked.
-  if (before === undefined) known.set(key, outcome)
+  // What took too long is remembered too, else it would hold up everybody each time; not for long, since a busy machine is slow
+  // with any regexp.
+  if (before === undefined)
+    known.set(key, outcome, outcome === 'too slow' ? { ttl: SLOW_TTL_MS } : {})
   if (outcome === 'too slow') throw new Error(`the regexp takes more than ${TIMEOUT_MS} ms`)
   return outcome
 }

@@ -86,7 +86,8 @@ function importRule(
   }
   if (condition.note === undefined) reading.carried(setting, to)
   else reading.changed(setting, to, condition.note)
-  return { provider, claims: { [claim]: { [rule.operation]: condition.value } } }
+  const operation = condition.operation ?? rule.operation
+  return { provider, claims: { [claim]: { [operation]: condition.value } } }
 }
 
 function providerOf(id: string, { providers, relyingServices }: RuleProviders): string | undefined {
@@ -97,6 +98,8 @@ function providerOf(id: string, { providers, relyingServices }: RuleProviders): 
 /** The value in our words, or why it cannot be carried over. */
 interface Condition {
   readonly value: unknown
+  /** Ours, where it has another name than WaTTS's. */
+  readonly operation?: RuleOperation
   readonly note?: string
 }
 
@@ -107,7 +110,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
     case 'contains':
       return claim === 'sub'
         ? 'contains on sub is not taken: it holds for everybody whose sub has this as a part (use equals or is_member_of)'
-        : { value }
+        : { value, operation: 'contains_substring', note: SUBSTRING_NOTE }
     case 'is_member_of':
       return memberList(value)
     case 'equals':
@@ -128,6 +131,9 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
   }
 }
 
+const SUBSTRING_NOTE =
+  'written as contains_substring, which keeps the meaning that contains had in WaTTS: a text matches also inside a word; contains, a member of a list or a word, is safer'
+
 function memberList(value: string): Condition | string {
   const members = value.split(',')
   const kept = members.filter((member) => member !== '')
@@ -145,5 +151,8 @@ function regexp(value: string): Condition | string {
     : { value: carried.source, note: `written for JavaScript: ${carried.source}` }
 }
 
-const isOperation = (name: string): name is RuleOperation =>
-  (RULE_OPERATIONS as readonly string[]).includes(name)
+/** The operations that WaTTS knew. */
+type WattsOperation = Exclude<RuleOperation, 'contains_substring'>
+
+const isOperation = (name: string): name is WattsOperation =>
+  name !== 'contains_substring' && (RULE_OPERATIONS as readonly string[]).includes(name)

@@ -1,6 +1,7 @@
 import type { JWTPayload } from 'jose'
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
 import { refusal, type TokenCheck } from './refusals.ts'
+import { tokenKindOf } from './token-kind.ts'
 
 /** The audience that stands for anybody (WLCG Common JWT Profiles). */
 export const WLCG_ANY_AUDIENCE = 'https://wlcg.cern.ch/jwt/v1/any'
@@ -14,6 +15,8 @@ export interface ClaimContext {
   readonly now: Date
   /** Header `typ` of a JWT. */
   readonly headerType?: unknown
+  /** The claims are, or hold, what the provider answered at introspection. */
+  readonly introspected?: boolean
 }
 
 /** A check over claims: throws TtsError `invalid_token` when they fail it. */
@@ -28,7 +31,7 @@ export interface ClaimCheck {
  */
 export const claimChecks: readonly ClaimCheck[] = [
   { check: 'issuer', run: checkIssuer },
-  { check: 'type', run: checkType },
+  { check: 'type', run: checkTokenKind },
   { check: 'subject', run: checkSubject },
   { check: 'expired', run: checkExpiry },
   { check: 'not_yet_valid', run: checkNotBefore },
@@ -56,27 +59,23 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
   }
 }
 
-/**
- * Only access tokens: RFC 9068's `at+jwt`, IAM's `JWT`, or no `typ`. ID tokens, refresh and logout tokens are signed by
- * the same keys and were taken for access tokens elsewhere.
- */
-function checkType(claims: Claims, { headerType }: ClaimContext): void {
-  const header = typeof headerType === 'string' ? headerType.toLowerCase() : headerType
-  const headerOk =
-    header === undefined ||
-    header === 'jwt' ||
-    header === 'at+jwt' ||
-    header === 'application/at+jwt'
-  const payloadType = claims['typ']
-  const payloadOk = payloadType === undefined || payloadType === 'Bearer'
-  const foreign = ['nonce', 'at_hash', 'c_hash', 'events'].some(
-    (name) => claims[name] !== undefined,
-  )
-  if (!headerOk || !payloadOk || foreign) {
+/** Only access tokens; those that do not show it only where introspection will, or the operator takes them all the same. */
+export function checkTokenKind(claims: Claims, context: ClaimContext): void {
+  const { settings, headerType, introspected = false } = context
+  const kind = tokenKindOf({ claims, headerType, introspected })
+  if (kind === 'other') {
     throw refusal(
       'type',
       'this is not an access token',
       'the caller has to send the access token, not an ID, refresh or logout token',
+    )
+  }
+  const isAskedLater = settings.introspect === 'always' && !introspected
+  if (kind === 'unknown' && !isAskedLater && !settings.accept_tokens_of_unknown_kind) {
+    throw refusal(
+      'type',
+      'nothing in the token shows that it is an access token: send the access token, not the ID token',
+      'access tokens are known by header typ at+jwt, client_id, azp with scope, token_use: access or typ: Bearer; where the provider writes none of these: introspect: always, or, knowing what it means, accept_tokens_of_unknown_kind',
     )
   }
   if (claims['cnf'] !== undefined) {
@@ -183,16 +182,16 @@ export function acceptedAudiences(settings: ProviderSettings): readonly string[]
     : settings.audiences
 }
 
-/** `aud` as a list: RFC 7519 has a string or an array, IAM 1.12's introspection one blank-separated string. */
+/** `aud` as a list: RFC 7519 section 4.1.3 has one string, blanks and all, or an array. */
 export function audiencesOf(claims: Claims): readonly string[] {
   const { aud } = claims
-  if (typeof aud === 'string') return aud.split(' ').filter(Boolean)
+  if (typeof aud === 'string') return aud === '' ? [] : [aud]
   return Array.isArray(aud) ? aud.filter((entry) => typeof entry === 'string') : []
 }
 
-/** The scopes of a token: a blank-separated string (RFC 8693 section 4.2) or, at some providers, an array. */
+/** The scopes of a token: a blank-separated string (RFC 8693 section 4.2) or, at some providers, an array; `scp` at Hydra, Okta and Entra. */
 export function scopesOf(claims: Claims): readonly string[] {
-  const { scope } = claims
+  const scope = claims['scope'] ?? claims['scp']
   if (typeof scope === 'string') return scope.split(' ').filter(Boolean)
   return Array.isArray(scope) ? scope.filter((entry) => typeof entry === 'string') : []
 }

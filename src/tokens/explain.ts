@@ -119,11 +119,6 @@ async function explainRest(
   const { settings } = found.provider
   let { claims } = found
   await report.run(
-    'user',
-    () => checkUser(claims, settings),
-    () => (isClientOnly(claims) ? 'speaks for a client, which is allowed' : 'speaks for a user'),
-  )
-  await report.run(
     'scope',
     () => checkScopes(claims, settings),
     () => describe('scope', claims),
@@ -138,6 +133,12 @@ async function explainRest(
       () => `UserInfo told: ${Object.keys(claims).join(', ')}`,
     )
   }
+  // Last, since UserInfo may tell that a user is the service account of a client.
+  await report.run(
+    'user',
+    () => checkUser(claims, settings),
+    () => (isClientOnly(claims) ? 'speaks for a client, which is allowed' : 'speaks for a user'),
+  )
   report.pass('claims', `claims for rules: ${Object.keys(claims).sort().join(', ')}`)
 }
 

@@ -12,24 +12,84 @@ export function clientIdOf(claims: Claims): string | undefined {
   return undefined
 }
 
+/** Whom a token speaks for. `unknown`: its provider would show that it is a person, and does not. */
+export type SpeaksFor = 'client' | 'person' | 'unknown'
+
 /**
- * Whether a token speaks for a client and no user. IAM puts the client's id into `sub`; Keycloak invents a user whose
- * name tells.
+ * Whom a token speaks for, by what providers write. IAM puts the client's id into `sub`. Keycloak invents a user for a client's
+ * service account, whose `sub` tells nothing.
  */
-export function isClientOnly(claims: Claims): boolean {
-  const sub = claims['sub']
-  if (sub === claims['client_id'] || sub === claims['azp']) return true
-  const username = claims['preferred_username']
-  return typeof username === 'string' && username.startsWith('service-account-')
+export function speaksFor(claims: Claims): SpeaksFor {
+  const { sub, gty, idtyp } = claims
+  const isItself = ['client_id', 'azp', 'cid', 'appid'].some((name) => claims[name] === sub)
+  // Auth0, Entra ID.
+  const isByGrant = gty === 'client-credentials' || idtyp === 'app'
+  if (isItself || isByGrant || isServiceAccount(claims)) return 'client'
+  return isKeycloak(claims) && !isPersonAtKeycloak(claims) ? 'unknown' : 'person'
 }
 
-/** @throws TtsError `invalid_token`, check `user`, for the token of a client alone unless such are allowed. */
-export function checkUser(claims: Claims, settings: ProviderSettings): void {
-  if (settings.allow_client_tokens || !isClientOnly(claims)) return
+/** Whether a token speaks for a client and no user. */
+export function isClientOnly(claims: Claims): boolean {
+  return speaksFor(claims) === 'client'
+}
+
+/** Keycloak names service accounts, and with the scope `service_account` tells where the client called from. */
+function isServiceAccount(claims: Claims): boolean {
+  return (
+    usernamesOf(claims).some((name) => name.startsWith('service-account-')) ||
+    claims['clientHost'] !== undefined ||
+    claims['clientAddress'] !== undefined ||
+    isByClientCredentials(claims)
+  )
+}
+
+const isKeycloak = ({ typ }: Claims): boolean => typ === 'Bearer'
+
+/**
+ * A login leaves the id of its session in the token; the client credentials grant does not (ClientCredentialsGrantType clears it,
+ * unless the client is set to use refresh tokens). A user name is there with the scope `profile`, or at introspection.
+ */
+function isPersonAtKeycloak(claims: Claims): boolean {
+  const { sid, session_state: session } = claims
+  return sid !== undefined || session !== undefined || usernamesOf(claims).length > 0
+}
+
+/** `username` is of introspection (RFC 7662 section 2.2). */
+function usernamesOf(claims: Claims): readonly string[] {
+  return [claims['preferred_username'], claims['username']].filter(
+    (name) => typeof name === 'string',
+  )
+}
+
+/** Since Keycloak 26.2, `jti` begins with codes for session, token and grant (DefaultTokenContextEncoderProvider). */
+function isByClientCredentials({ jti }: Claims): boolean {
+  return typeof jti === 'string' && /^(on|of|tr|nt|ft|un)(rt|lt)cc:/.test(jti)
+}
+
+/**
+ * @param settings those of the provider
+ * @param more.willAsk UserInfo is asked next, and may tell
+ * @throws TtsError `invalid_token`, check `user`, for the token of a client alone unless such are allowed
+ */
+export function checkUser(
+  claims: Claims,
+  settings: ProviderSettings,
+  { willAsk = false }: { readonly willAsk?: boolean } = {},
+): void {
+  if (settings.allow_client_tokens) return
+  const whom = speaksFor(claims)
+  if (whom === 'client') {
+    throw refusal(
+      'user',
+      'the token speaks for a client and for no user',
+      'log in as a user (not client_credentials), or set allow_client_tokens',
+    )
+  }
+  if (whom === 'person' || willAsk) return
   throw refusal(
     'user',
-    'the token speaks for a client and for no user',
-    'log in as a user (not client_credentials), or set allow_client_tokens',
+    'the token does not show whether it speaks for a user or for a client',
+    'at Keycloak let the client ask for the scope profile, or set introspect: always or userinfo: always here; the token of a service account would look like this',
   )
 }
 

@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client'
 import { TtsError } from '../errors.ts'
-import { checkClaims, type Claims } from './claim-checks.ts'
+import { checkClaims, checkTokenKind, type Claims } from './claim-checks.ts'
 import { clientIdOf } from './identity-checks.ts'
 import type { Provider } from './providers.ts'
 import { providerFault, refusal, unavailable } from './refusals.ts'
@@ -38,14 +38,25 @@ export function checkIntrospection(
     )
   }
   const { active: _active, ...told } = answer
+  const { settings } = provider
+  const around = { settings, now: context.now, introspected: true }
   if (context.signed !== undefined) {
     checkSamePerson(context.signed, told)
-    return { ...told, ...context.signed }
+    const claims = { ...told, ...context.signed }
+    // What the provider says of the kind counts beside what the token says of itself: neither may say that it is another one.
+    checkTokenKind({ ...context.signed, ...told }, around)
+    checkTokenKind(claims, around)
+    return claims
   }
-  const claims = withSubject({ iss: provider.settings.issuer, ...told })
+  const claims = withSubject({ iss: settings.issuer, ...told, ...splitAudience(told) })
   checkTokenType(claims)
-  checkClaims(claims, { settings: provider.settings, now: context.now })
+  checkClaims(claims, around)
   return claims
+}
+
+/** IAM 1.12 answers all audiences as one blank-separated string. */
+function splitAudience({ aud }: Claims): Claims {
+  return typeof aud === 'string' && aud.includes(' ') ? { aud: aud.split(' ').filter(Boolean) } : {}
 }
 
 /** RFC 7662 has no `sub` for a client alone; then the client is whom the token speaks for. */
@@ -56,14 +67,17 @@ function withSubject(claims: Claims): Claims {
     : claims
 }
 
-/** Refresh tokens are active too; what is no access token is refused. IAM writes ACCESS_TOKEN, most write Bearer. */
+/**
+ * Of an opaque token nothing but this answer is known. Refresh tokens are active too, with client and scopes: the answer must name
+ * the kind.
+ */
 function checkTokenType(claims: Claims): void {
-  const type = claims['token_type'] ?? claims['typ']
-  if (typeof type === 'string' && /^(bearer|access_token)$/i.test(type)) return
+  const { token_type: type, typ, token_use: use } = claims
+  if (type !== undefined || typ !== undefined || use !== undefined) return
   throw refusal(
     'type',
-    'this is not an access token',
-    'introspection has to answer token_type Bearer; a refresh token cannot be used here',
+    'the provider does not say that this is an access token',
+    'introspection has to answer token_type Bearer (or token_use, or typ); without it a refresh token could be used here',
   )
 }
 

@@ -8,6 +8,7 @@ import {
 } from 'jose'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import { isOwnSecret } from '../own-secrets.ts'
+import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
 import { checkClaims, type Claims } from './claim-checks.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal } from './refusals.ts'
@@ -72,6 +73,13 @@ export interface SignedJwt {
  */
 export async function verifyJwt(token: string, provider: Provider, now: Date): Promise<Claims> {
   const { header, claims, claimFailure } = await verifySignature(token, provider, now)
+  if (!isShallowValue(claims)) {
+    throw refusal(
+      'claims',
+      'the claims of the token are nested too deeply',
+      `claims may be nested ${MAX_JSON_DEPTH} levels deep; the provider has to shorten them`,
+    )
+  }
   checkClaims(claims, { settings: provider.settings, now, headerType: header.typ })
   if (claimFailure !== undefined) {
     throw refusal('claims', 'a claim of the token is not valid', '`tts check` shows all claims')

@@ -152,9 +152,9 @@ interface Found {
 async function finish(token: string, found: Found, now: () => Date): Promise<Remembered> {
   const { provider } = found
   const { settings } = provider
-  checkUser(found.claims, settings)
-  checkScopes(found.claims, settings)
   const askUserInfo = wantsUserInfo(found.claims, settings)
+  checkUser(found.claims, settings, { willAsk: askUserInfo })
+  checkScopes(found.claims, settings)
   const claims = askUserInfo
     ? mergeUserInfo(found.claims, await fetchUserInfo(token, String(found.claims['sub']), provider))
     : found.claims

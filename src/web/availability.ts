@@ -68,6 +68,8 @@ function wanted({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
       return `must contain ${shown(wanted)}`
+    case 'contains_substring':
+      return `must contain ${shown(wanted)}, also inside a word`
     case 'is_member_of':
       return `must be one of ${shown(wanted)}`
     case 'equals':

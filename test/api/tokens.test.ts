@@ -269,3 +269,25 @@ describe('the provider is down', () => {
     }
   })
 })
+
+describe('an ID token for the client whose id is an audience, as migrated sites have it', () => {
+  const migrated = useTestService({
+    configuration: (provider) => ({
+      ...(quick.configuration as Record<string, Record<string, unknown>>),
+      providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE, 'portal'] } },
+    }),
+  })
+  test.for([
+    { name: 'of INDIGO IAM', claims: { auth_time: 1 } },
+    { name: 'with sid and azp', claims: { auth_time: 1, sid: 's', azp: 'portal' } },
+    { name: 'that says so', claims: { typ: 'ID', azp: 'portal', client_id: 'portal' } },
+  ])('$name: 401, and nothing is issued', async ({ claims }) => {
+    const token = migrated().token('alice', { client_id: undefined, aud: 'portal', ...claims })
+    const problem = await problemOf(await ask(migrated(), '/v1/proxies', { token }))
+    expect(problem).toMatchObject({ status: 401, code: 'invalid_token', check: 'type' })
+    const { store } = migrated().running.service
+    expect((await store.listAudit({ limit: 10 })).map(({ event }) => event)).not.toContain(
+      'credential.issued',
+    )
+  })
+})

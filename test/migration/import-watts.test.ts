@@ -94,7 +94,7 @@ describe('a whole site', () => {
           tooltip: 'Ask for membership in cms',
           hide: false,
           allow: [
-            { provider: 'iam', claims: { groups: { contains: 'cms' } } },
+            { provider: 'iam', claims: { groups: { contains_substring: 'cms' } } },
             {
               provider: 'eduGAIN-bridge',
               claims: { sub: { is_member_of: ['17@example.edu', '18@example.edu'] } },
@@ -124,7 +124,7 @@ describe('a whole site', () => {
         },
         authz: {
           allow: [
-            { provider: 'iam', claims: { 'wlcg.groups': { contains: '/cms' } } },
+            { provider: 'iam', claims: { 'wlcg.groups': { contains_substring: '/cms' } } },
             { provider: 'rsp-portal', claims: { sub: { any: true } } },
           ],
         },

@@ -409,7 +409,7 @@ describe('a signed request is refused', () => {
       await visitor.ask(`/rsp/${text}/more`, { method: 'HEAD' })
     }
     const log = service.logged.join('')
-    expect(log).toContain('"/rsp/[token]"')
+    expect(log).toContain('"/rsp/:jwt"')
     for (const part of [...jwt.split('.'), odd.slice(0, 40), 'short-secret'])
       expect(log).not.toContain(part.slice(0, 36))
     const audit = JSON.stringify(await service.running.service.store.listAudit({ limit: 100 }))

@@ -34,9 +34,9 @@ test('a good token passes every check', async () => {
     'lifetime',
     'audience',
     'profile_version',
-    'user',
     'scope',
     'userinfo',
+    'user',
     'claims',
   ])
   expect(checks.at(-1)?.detail).toContain('groups')
@@ -45,7 +45,7 @@ test('a good token passes every check', async () => {
 test('every failure is told, with its remedy', async () => {
   const token = provider().mint({ claims: { exp: 1000, sub: 'demo-cli', nonce: 'n' } })
   const failed = (await explain(token, { required_scopes: ['tts'] })).filter(({ ok }) => !ok)
-  expect(failed.map(({ check }) => check)).toEqual(['type', 'expired', 'audience', 'user', 'scope'])
+  expect(failed.map(({ check }) => check)).toEqual(['type', 'expired', 'audience', 'scope', 'user'])
   for (const { remedy } of failed) expect(remedy).toBeTruthy()
 })
 

@@ -1,4 +1,8 @@
-import { createTokenVerifier, type TokenVerifier } from '../../src/tokens/verify-token.ts'
+import {
+  createTokenVerifier,
+  type TokenVerifier,
+  type TokenVerifierDependencies,
+} from '../../src/tokens/verify-token.ts'
 import { providerSettings, type ProviderSettings } from '../../src/config/provider-schema.ts'
 import { TtsError } from '../../src/errors.ts'
 import type { Fetch } from '../../src/tokens/limited-fetch.ts'
@@ -20,6 +24,7 @@ export function settingsFor(issuer: string, changes: SettingsInput = {}): Provid
 export function verifierFor(
   providers: Record<string, ProviderSettings>,
   fetchFunction?: Fetch,
+  more: Partial<TokenVerifierDependencies> = {},
 ): TokenVerifier & { advance(seconds: number): void; readonly lines: string[] } {
   let offsetMs = 0
   const lines: string[] = []
@@ -31,6 +36,7 @@ export function verifierFor(
     log: { info: note, warn: note },
     retry: { firstMs: 10, longestMs: 20 },
     ...(fetchFunction !== undefined && { fetch: fetchFunction }),
+    ...more,
   })
   onTestFinished(() => verifier.close())
   return Object.assign(verifier, {
