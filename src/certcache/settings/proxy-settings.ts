@@ -24,7 +24,9 @@ const outputSettings = z.strictObject({
   follow_symlink: z
     .boolean()
     .default(false)
-    .describe('Write to what a symbolic link at `path` names; else such a path is refused.'),
+    .describe(
+      'Write to what a symbolic link at `path` names; else such a path is refused. As root only a link that nobody else can change.',
+    ),
 })
 
 const proxySettings = z.strictObject({
