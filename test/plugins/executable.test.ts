@@ -210,7 +210,8 @@ describe('what a program sees', () => {
       environment: Record<string, string>
       descriptors: number[]
     }
-    const { HOME, TMPDIR, LC_CTYPE: _byPython, ...fixed } = environment
+    const { HOME, TMPDIR, LC_CTYPE: _byPython, TTS_RUN_ID: run, ...fixed } = environment
+    expect(run).toMatch(/^[0-9a-f-]{36}$/)
     expect(fixed).toEqual({
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       LANG: 'C.UTF-8',

@@ -68,7 +68,7 @@ const proxySettings = z.strictObject({
     .max(64)
     .optional()
     .describe(
-      'Command and arguments, run without a shell after each renewal; it finds CERTCACHE_PROXY_NAME, CERTCACHE_PROXY_FILE and CERTCACHE_NOT_AFTER in its environment.',
+      'Command and arguments, run without a shell after each renewal; it finds CERTCACHE_PROXY_NAME, CERTCACHE_PROXY_FILE and CERTCACHE_NOT_AFTER in its environment. What it starts is ended with it.',
     ),
 })
 
