@@ -69,6 +69,7 @@ describe('what costs the caller an error', () => {
   ])('$name is ended at its deadline', async ({ name, seconds }) => {
     const log = keptLog()
     const settings = executableSettings.parse({
+      allow_root: true,
       command: [fixture(name)],
       working_directory: directory,
       timeout_seconds: seconds,
@@ -267,7 +268,7 @@ test('where there is no memory for a file, the input comes by a socket', async (
     drainMs: 100,
   }
   const run = async (file: string) => {
-    const streams = await openStreams(place, input, '/no/such/directory')
+    const streams = await openStreams(place, input, { memoryDirectory: '/no/such/directory' })
     const start = { file, args: [], cwd: place, env: {}, streams, input, signal: soon() }
     return runProcess(start, limits)
   }
