@@ -43,7 +43,10 @@ async function giveAway(
   const directory = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   try {
     const found = await directory.stat()
-    if (found.uid !== process.geteuid?.() || (await readdir(path)).length > 0)
+    if (
+      found.uid !== process.geteuid?.() ||
+      (await readdir(`/proc/self/fd/${directory.fd}`)).length > 0
+    )
       throw new CommandError(
         `${path} was replaced by another user`,
         'set working_directory to a directory that only root can write',

@@ -51,6 +51,11 @@ export function isRootsAlone(directory: { readonly uid: number; readonly mode: n
   return directory.uid === 0 && (directory.mode & 0o022) === 0
 }
 
+/** True where nobody else can rename or remove what root makes: in a sticky directory (/tmp) only its owner can. */
+export function isSafeForRoot(directory: { readonly uid: number; readonly mode: number }): boolean {
+  return isRootsAlone(directory) || (directory.uid === 0 && (directory.mode & 0o1000) !== 0)
+}
+
 /** For a link that root does not follow, because others than root may have made it or may change it. */
 export function untrustedLink(path: string, link: string): TtsError {
   return new TtsError(
@@ -116,8 +121,7 @@ const componentsOf = (path: string): string[] =>
   path.split('/').filter((name) => name !== '' && name !== '.')
 
 /**
- * Without /proc there are only paths. They are safe for root where nobody else can change any directory on the way; in a
- * sticky directory (/tmp) others cannot touch what is root's.
+ * Without /proc there are only paths. They are safe for root where nobody else can replace any directory on the way.
  */
 async function openTrusted(path: string, make: number | undefined): Promise<OpenedDirectory> {
   for (let at = resolve(path); ; at = dirname(at)) {
@@ -125,9 +129,7 @@ async function openTrusted(path: string, make: number | undefined): Promise<Open
       if (error.code === 'ENOENT' && make !== undefined) return undefined
       throw error
     })
-    const isSafe =
-      found === undefined || isRootsAlone(found) || (found.uid === 0 && (found.mode & 0o1000) !== 0)
-    if (!isSafe)
+    if (found !== undefined && !isSafeForRoot(found))
       throw new TtsError(
         'configuration',
         `root cannot write safely in ${path}: other users can change ${at}, and /proc is not mounted`,

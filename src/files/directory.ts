@@ -16,6 +16,7 @@ import {
   descriptorPath,
   DIRECTORY_FLAGS,
   hasDescriptorPath,
+  isSafeForRoot,
   type OpenedDirectory,
   openPathAsRoot,
 } from './directory-path.ts'
@@ -28,7 +29,7 @@ export interface Directory {
   readonly file: FileHandle
   /** True when it was made by the call that opened it. */
   readonly isNew: boolean
-  /** True when we are root, and other users can change what is in the directory. */
+  /** True when we are root, and other users can replace what root makes in the directory. */
   readonly isExposed: boolean
   /** Path of an entry, for calls that follow no link in the last component. */
   entry(name: string): string
@@ -53,8 +54,7 @@ export async function openDirectory(
 ): Promise<Directory> {
   if (process.geteuid?.() !== 0) return asDirectory(path, await openAsUser(path, make), false)
   const opened = await openPathAsRoot(path, make)
-  const { uid, mode } = await opened.file.stat()
-  return asDirectory(path, opened, uid !== 0 || (mode & 0o022) !== 0)
+  return asDirectory(path, opened, !isSafeForRoot(await opened.file.stat()))
 }
 
 /** Does something in a directory, and closes it. @throws as `openDirectory`, and what the work throws */

@@ -169,7 +169,14 @@ describe.skipIf(noAttacker !== undefined)(
 
     test.for([
       { name: 'owned by another user', mode: 0o755, uid: ATTACKER_UID, isExposed: true },
-      { name: 'that everybody can write', mode: 0o1777, uid: 0, isExposed: true },
+      { name: 'that everybody can write', mode: 0o777, uid: 0, isExposed: true },
+      { name: 'that is sticky, as /tmp', mode: 0o1777, uid: 0, isExposed: false },
+      {
+        name: "that is another user's and sticky",
+        mode: 0o1777,
+        uid: ATTACKER_UID,
+        isExposed: true,
+      },
       { name: 'that a group can write', mode: 0o770, uid: 0, isExposed: true },
       { name: "root's own", mode: 0o755, uid: 0, isExposed: false },
     ])('a directory $name: exposed $isExposed', async ({ mode, uid, isExposed }) => {

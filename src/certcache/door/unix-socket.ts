@@ -28,7 +28,9 @@ export async function prepareSocket(path: string): Promise<SocketPlace> {
       throw new TtsError('configuration', `listen.socket: ${path} is there, and is not a socket`)
     if (found && (await isAnswered(at))) throw cannotListen(path, 'another program listens there')
     if (found) await unlink(at)
-    return { path: at, close: async () => directory.close() }
+    // Who is not root has no more than their own rights, and tools show the socket by its name.
+    const isRoot = process.geteuid?.() === 0
+    return { path: isRoot ? at : path, close: async () => directory.close() }
   } catch (error) {
     await directory.close()
     throw error instanceof TtsError
