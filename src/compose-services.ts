@@ -1,8 +1,11 @@
 /** The services with their plugins, and the SSH CA where one of them needs it; see compose.ts. */
 import { randomBytes } from 'node:crypto'
 import type { SshAuthority } from '../ca/ssh/authority.ts'
+import { isolationProblem } from '../plugins/executable/isolation.ts'
 import type { LoadedConfiguration } from './config/load.ts'
+import type { ServiceSettings } from './config/service-schema.ts'
 import { createServices, type Service } from './domain/service.ts'
+import { TtsError } from './errors.ts'
 import {
   initSshAuthorityFiles,
   openSshAuthorityFiles,
@@ -27,6 +30,7 @@ export async function openServices(
   options: { readonly makeAuthority: boolean },
 ): Promise<OpenedServices> {
   const { services: settings, ca } = loaded.configuration
+  refuseUnfitUsers(settings)
   const usesSsh = Object.values(settings).some(({ plugin }) => plugin === 'ssh-certificate')
   const sshAuthority = usesSsh
     ? await openOrMake(loaded, { log, mayMake: options.makeAuthority })
@@ -36,6 +40,19 @@ export async function openServices(
     log,
   })
   return { services, sshAuthority }
+}
+
+/** Before anything runs: a program that would run as root by oversight costs the start, not only its service. */
+function refuseUnfitUsers(services: Readonly<Record<string, ServiceSettings>>): void {
+  for (const [id, { executable }] of Object.entries(services)) {
+    const problem = executable && isolationProblem(executable)
+    if (problem)
+      throw new TtsError(
+        'configuration',
+        `services.${id}.executable.${problem.key}: ${problem.message}`,
+        { check: 'plugin_user', remedy: problem.remedy },
+      )
+  }
 }
 
 async function openOrMake(

@@ -2,10 +2,8 @@
 import { constants } from 'node:fs'
 import { access, open, stat } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
+import { PROGRAM_PATH } from '../process/process-tree.ts'
 import type { ExecutableSettings } from './settings.ts'
-
-/** Where programs are looked for, and the PATH that they get. */
-export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** A program that cannot be run; `message` and `remedy` are for the operator. */
 export class CommandError extends Error {
@@ -44,7 +42,8 @@ export async function programCommand(
   return { file: await findProgram('ssh'), args: sshArguments(connection, words) }
 }
 
-async function findProgram(name: string): Promise<string> {
+/** Path of a program. @throws {CommandError} when there is none */
+export async function findProgram(name: string): Promise<string> {
   if (isAbsolute(name)) return name
   for (const directory of PROGRAM_PATH.split(':')) {
     const path = join(directory, name)

@@ -196,7 +196,7 @@ function warningsOf(action: string, { end, stderr }: RunOutcome): PluginCheck[] 
     })
   if (leftChildren)
     warnings.push({
-      detail: 'it left a process behind that held its output open, and that was ended',
+      detail: 'it left a process behind, which was ended',
       remedy: 'wait for all that it starts',
     })
   if (stderr !== '')

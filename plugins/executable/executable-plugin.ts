@@ -2,6 +2,7 @@
 import { type ParameterSets, type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError } from './command.ts'
 import { encodeInput, encodeParameterInput } from './input.ts'
+import { exposure } from './isolation.ts'
 import {
   checkRequestParams,
   type ConfParams,
@@ -182,14 +183,19 @@ function disabled(reason: string, remedy?: string): ExecutableStatus {
   return { state: 'disabled', reason, remedy }
 }
 
-function logStatus({ id, log }: Host, status: ExecutableStatus): void {
+function logStatus({ id, settings, log }: Host, status: ExecutableStatus): void {
   if (status.state === 'disabled') {
     const { reason, remedy } = status
     log.error({ plugin: id, reason, remedy }, 'plugin.disabled')
     return
   }
   const { version, by, confParams } = status
-  log.info({ plugin: id, version, by }, 'plugin.ready')
+  const { user, sandbox } = settings
+  const exposed = exposure(settings)
+  log.info(
+    { plugin: id, version, by, user, sandbox, ...(exposed === undefined ? {} : { exposed }) },
+    'plugin.ready',
+  )
   for (const name of confParams.unknown)
     log.warn(
       { plugin: id, name, remedy: 'take it out of conf_params' },

@@ -2,8 +2,9 @@
  * One process with all that it starts: bounded in time and output, and ended whole. What it does is no promise of ours;
  * that it ends is.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import { type ProcessTree, startProcessTree } from '../process/process-tree.ts'
 import type { ProgramCommand } from './command.ts'
 import type { ProgramStreams } from './streams.ts'
 
@@ -22,7 +23,7 @@ export interface ProcessEnd {
   readonly exitSignal: NodeJS.Signals | null
   /** Undefined: it ended by itself. */
   readonly stopped: StopCause | undefined
-  /** Whether it left processes behind that held its output open; they were ended. */
+  /** Whether it left processes behind that held its output open or had left its process group; they were ended. */
   readonly leftChildren: boolean
 }
 
@@ -44,6 +45,8 @@ export interface ProcessStart extends ProgramCommand {
   /** Written to standard input, where that is no file that holds it. */
   readonly input: string | undefined
   readonly signal: AbortSignal
+  /** See `ProcessTreeStart`. */
+  readonly asUser?: readonly string[] | undefined
 }
 
 /**
@@ -53,8 +56,9 @@ export interface ProcessStart extends ProgramCommand {
  */
 export async function runProcess(start: ProcessStart, limits: ProcessLimits): Promise<ProcessEnd> {
   const { streams, signal } = start
-  const child = startChild(start)
-  const stopper = createStopper(child.pid, limits)
+  const tree = startTree(start)
+  const { child } = tree
+  const stopper = createStopper(tree, limits)
   const abort = (): void => stopper.stop('aborted')
   const overrun = setTimeout(() => stopper.stop('timeout'), limits.timeoutMs)
   try {
@@ -65,9 +69,11 @@ export async function runProcess(start: ProcessStart, limits: ProcessLimits): Pr
     if (signal.aborted) abort()
     feed(child, start.input)
     await Promise.race([exited(child), stopper.givenUp])
-    const leftChildren = !(await settlesWithin(drained, limits.drainMs))
-    if (leftChildren) stopper.endGroup()
+    const holdsOutput = !(await settlesWithin(drained, limits.drainMs))
+    if (holdsOutput) stopper.endGroup()
     await Promise.race([drained, stopper.givenUp])
+    // Also those that closed their output and stayed, and those that left the group.
+    const leftChildren = (await tree.end()) || holdsOutput
     const { exitCode, signalCode: exitSignal } = child
     const stopped = stopper.cause()
     return { stdout: stdout(), ...stderr(), exitCode, exitSignal, stopped, leftChildren }
@@ -75,16 +81,15 @@ export async function runProcess(start: ProcessStart, limits: ProcessLimits): Pr
     clearTimeout(overrun)
     signal.removeEventListener('abort', abort)
     stopper.finish()
+    await tree.end()
     child.stdin?.destroy()
     streams.destroy()
   }
 }
 
-function startChild({ file, args, cwd, env, streams }: ProcessStart): ChildProcess {
+function startTree({ streams, ...start }: ProcessStart): ProcessTree {
   try {
-    const stdio = [...streams.childStdio]
-    // A session and process group of its own, by whose number all that it starts can be ended.
-    return spawn(file, args, { cwd, env, stdio, detached: true, shell: false })
+    return startProcessTree({ ...start, stdio: [...streams.childStdio] })
   } catch (error) {
     streams.destroy()
     throw error
@@ -103,7 +108,7 @@ interface Stopper {
   finish(): void
 }
 
-function createStopper(group: number | undefined, { graceMs }: ProcessLimits): Stopper {
+function createStopper(tree: ProcessTree, { graceMs }: ProcessLimits): Stopper {
   const timers: NodeJS.Timeout[] = []
   let why: StopCause | undefined
   let giveUp = (): void => undefined
@@ -112,8 +117,8 @@ function createStopper(group: number | undefined, { graceMs }: ProcessLimits): S
   })
   const endGroup = (): void => {
     if (timers.length > 0) return
-    signalGroup(group, 'SIGTERM')
-    timers.push(setTimeout(() => signalGroup(group, 'SIGKILL'), graceMs))
+    tree.signal('SIGTERM')
+    timers.push(setTimeout(() => tree.signal('SIGKILL'), graceMs))
     timers.push(setTimeout(giveUp, graceMs * 2))
   }
   return {
@@ -126,8 +131,6 @@ function createStopper(group: number | undefined, { graceMs }: ProcessLimits): S
     givenUp,
     finish() {
       timers.forEach((timer) => clearTimeout(timer))
-      // Also those that closed their output and stayed.
-      signalGroup(group, 'SIGKILL')
     },
   }
 }
@@ -151,15 +154,6 @@ async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolea
 function feed({ stdin }: ChildProcess, input: string | undefined): void {
   stdin?.on('error', () => undefined)
   stdin?.end(input ?? '')
-}
-
-function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {
-  if (group === undefined) return
-  try {
-    process.kill(-group, signal)
-  } catch {
-    // ESRCH: nobody is left, which is what was wanted.
-  }
 }
 
 function closed(stream: Readable): Promise<void> {

@@ -1,12 +1,12 @@
 /** One run of a plugin's program: a directory of its own, a clean environment, and a log line about how it ended. */
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { PluginError } from '../plugin.ts'
-import { CommandError, PROGRAM_PATH, programCommand } from './command.ts'
+import { PROGRAM_PATH } from '../process/process-tree.ts'
+import { CommandError, programCommand } from './command.ts'
 import type { PluginAction } from './input.ts'
+import { openIsolation } from './isolation.ts'
 import { type ProcessEnd, type ProcessLimits, runProcess } from './process.ts'
 import { AnswerError, parseOutput, userMessages } from './protocol.ts'
+import { makeRunDirectory, type RunDirectory } from './run-directory.ts'
 import type { ExecutableSettings } from './settings.ts'
 import { openStreams } from './streams.ts'
 
@@ -88,31 +88,45 @@ export async function runPlugin(runner: Runner, run: Run): Promise<RunOutcome> {
 
 async function runInDirectory({ settings, log }: Runner, run: Run): Promise<ProcessEnd> {
   const command = await programCommand(settings, run.by === 'argument' ? run.input : undefined)
-  const directory = await mkdtemp(join(settings.working_directory ?? tmpdir(), 'tts-plugin-'))
+  const isolation = await openIsolation(settings)
+  const directory = await makeRunDirectory(settings.working_directory, isolation)
   try {
-    await chmod(directory, 0o700)
     const input = run.by === 'stdin' ? run.input : undefined
-    const streams = await openStreams(directory, input)
     const env = {
       PATH: PROGRAM_PATH,
       LANG: 'C.UTF-8',
-      HOME: directory,
-      TMPDIR: directory,
+      HOME: directory.path,
+      TMPDIR: directory.path,
       ...settings.environment,
     }
-    const start = { ...command, cwd: directory, env, streams, input, signal: run.signal }
+    const { asUser, account } = isolation
+    const wrapped = await isolation.wrap(command, directory.path)
+    const streams = await openStreams(directory.path, input, { owner: account })
+    await directory.handOver().catch((error: unknown) => {
+      streams.closeChildEnds()
+      streams.destroy()
+      throw error
+    })
+    const start = {
+      ...wrapped,
+      cwd: directory.path,
+      env,
+      streams,
+      input,
+      signal: run.signal,
+      asUser,
+    }
     return await runProcess(start, limitsOf(settings))
   } finally {
     await remove(directory, log)
   }
 }
 
-async function remove(directory: string, log: PluginLog): Promise<void> {
-  const options = { recursive: true, force: true, maxRetries: 3, retryDelay: 20 }
-  await rm(directory, options).catch((error: unknown) => {
+async function remove(directory: RunDirectory, log: PluginLog): Promise<void> {
+  await directory.remove().catch((error: unknown) => {
     // A program may take away its own rights; its answer is none the worse.
     const { code } = error as NodeJS.ErrnoException
-    log.warn({ directory, reason: code }, 'plugin.directory_left')
+    log.warn({ directory: directory.path, reason: code }, 'plugin.directory_left')
   })
 }
 

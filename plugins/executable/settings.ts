@@ -67,8 +67,44 @@ const connection = z
     }
   })
 
-/** What a service says of the executable that makes its credentials. */
-export const executableSettings = z.strictObject({
+/** A name as Linux has them, or a number; root is no other user. */
+const userName = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?$/, 'must be a user name or a number')
+  .refine((name) => name !== 'root' && !/^0+$/.test(name), 'must not be root')
+
+/** Paths that a program in the sandbox sees. */
+const sandboxPaths = z.array(absolutePath.refine((path) => path !== '/', 'must not be /')).max(64)
+
+/** Who a program runs as, and what it sees. */
+const isolation = {
+  user: z
+    .union([z.int().min(1).max(4_294_967_294), userName])
+    .optional()
+    .describe(
+      'User, by name or number, who the program runs as, with the groups of that user. Needs a service that runs as root, and is required there unless `allow_root` is true.',
+    ),
+  allow_root: z
+    .boolean()
+    .default(false)
+    .describe('True: the program may run as root, where the service does and no `user` is set.'),
+  sandbox: z
+    .enum(['none', 'bubblewrap'])
+    .default('none')
+    .describe(
+      '`bubblewrap`: the program sees system programs and libraries, itself, the directory of its run, `readable_paths` and `writable_paths`, and no other process; all that it started ends with it. Needs the package bubblewrap. `none`: it sees what its user may see.',
+    ),
+  readable_paths: sandboxPaths
+    .default([])
+    .describe('Files and directories that a program in the sandbox can read besides.'),
+  writable_paths: sandboxPaths
+    .default([])
+    .describe(
+      'Files and directories that a program in the sandbox can also write, as far as its user may.',
+    ),
+}
+
+const executableKeys = z.strictObject({
   command: command.describe(
     'The program and its arguments, a list. No shell sees it; the request is added as the last argument, or comes on standard input.',
   ),
@@ -135,11 +171,26 @@ export const executableSettings = z.strictObject({
     .describe(
       "Variables of the program besides PATH, LANG, HOME and TMPDIR; nothing of the service's own environment is handed down. Not for secrets.",
     ),
+  ...isolation,
   working_directory: absolutePath
     .optional()
     .describe(
       'Directory in which each run gets an empty directory of its own, removed after it. Default: that for temporary files.',
     ),
+})
+
+/** What a service says of the executable that makes its credentials. */
+export const executableSettings = executableKeys.superRefine((settings, context) => {
+  const complain = (key: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message })
+  const { connection, user, sandbox } = settings
+  if (connection.type === 'ssh') {
+    if (user !== undefined) complain('user', 'goes with connection.type local: see connection.user')
+    if (sandbox !== 'none') complain('sandbox', 'goes with connection.type local')
+  }
+  for (const key of ['readable_paths', 'writable_paths'] as const)
+    if (sandbox === 'none' && settings[key].length > 0)
+      complain(key, 'goes with sandbox: bubblewrap')
 })
 
 export type ExecutableSettings = z.output<typeof executableSettings>

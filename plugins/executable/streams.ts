@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, constants, fchownSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,11 +26,18 @@ const MEMORY_DIRECTORY = '/dev/shm'
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, O_NONBLOCK } = constants
 
+export interface StreamOptions {
+  /** Where the input is put into a file; default `/dev/shm`. */
+  readonly memoryDirectory?: string
+  /** Who runs the program, where that is not who calls: only the owner can open its streams again by name. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined
+}
+
 /** Opens a program's streams; `directory` is for the names of pipes, which are gone when this returns. */
 export async function openStreams(
   directory: string,
   input: string | undefined,
-  memoryDirectory = MEMORY_DIRECTORY,
+  { memoryDirectory = MEMORY_DIRECTORY, owner }: StreamOptions = {},
 ): Promise<ProgramStreams> {
   const paths = ['out', 'err'].map((name) => join(directory, name))
   await promisify(execFile)('mkfifo', ['-m', '600', '--', ...paths], {
@@ -54,6 +61,8 @@ export async function openStreams(
       unlinkSync(path)
       return ends
     }) as [PipeEnds, PipeEnds]
+    for (const end of [stdin, out.child, error.child])
+      if (owner && typeof end === 'number') fchownSync(end, owner.uid, owner.gid)
     return programStreams([stdin, out, error])
   } catch (failure) {
     descriptors.forEach((descriptor) => closeSync(descriptor))

@@ -244,6 +244,7 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
   const { authority, crls, crlUrl, endEntityBase: userNamespace } = core
   const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
   await writeTrustAnchorDirectory(directory, files).catch((cause: NodeJS.ErrnoException) => {
+    if (cause instanceof TtsError) throw cause
     throw new TtsError(
       'configuration',
       `the trust anchors cannot be written to ${directory}: ${cause.code ?? 'error'}`,

@@ -10,6 +10,7 @@ import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { explainToken } from '../tokens/explain.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
+import { isolationChecks } from './isolation-checks.ts'
 import {
   configurationFor,
   type OperatorOptions,
@@ -92,7 +93,8 @@ async function openedChecks(
     return [failure('services', error)]
   }
   try {
-    return await serviceChecks(service, terminal, options)
+    const found = await serviceChecks(service, terminal, options)
+    return [...found, ...isolationChecks(loaded.configuration.services)]
   } finally {
     await service.close()
   }

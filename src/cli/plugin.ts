@@ -20,6 +20,8 @@ interface TestOptions {
   readonly request?: boolean
   readonly revoke?: string
   readonly wait: number
+  readonly user?: string
+  readonly sandbox?: boolean
   readonly json?: boolean
 }
 
@@ -50,6 +52,8 @@ export function pluginCommand(terminal: Terminal): Command {
     .option('--params <JSON>', 'parameters of the request, a JSON object; with --request')
     .option('--revoke <STATE>', 'revoke the credential with this state')
     .option('--wait <SECONDS>', 'how long each run may take', waitSeconds, 30)
+    .option('--user <USER>', 'run it as this user, as the setting executable.user; needs root')
+    .option('--sandbox', 'run it with bubblewrap, as the setting sandbox: bubblewrap')
     .addHelpText(
       'after',
       `
@@ -80,11 +84,26 @@ async function pluginTest(terminal: Terminal, file: string, options: TestOptions
     state: options.revoke,
     signal: new AbortController().signal,
   })
-  terminal.out(options.json ? `${JSON.stringify(examined, null, 2)}\n` : report(examined))
+  const shown = { ...examined, checks: [...userChecks(options), ...examined.checks] }
+  terminal.out(options.json ? `${JSON.stringify(shown, null, 2)}\n` : report(shown))
   if (examined.checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
 }
 
-function settingsOf(path: string, { conf, wait }: TestOptions): ExecutableSettings {
+/** What a service that runs as root would not do unasked. */
+function userChecks({ user }: TestOptions): readonly PluginCheck[] {
+  if (process.geteuid?.() !== 0 || user !== undefined) return []
+  return [
+    {
+      check: 'user',
+      state: 'warning',
+      detail: 'the program ran as root',
+      remedy:
+        'try it with --user, the user of the service or of executable.user; a service that runs as root refuses to start without that setting',
+    },
+  ]
+}
+
+function settingsOf(path: string, { conf, wait, user, sandbox }: TestOptions): ExecutableSettings {
   const pairs = conf.map((text) => {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
     if (name === undefined || value === undefined)
@@ -95,6 +114,8 @@ function settingsOf(path: string, { conf, wait }: TestOptions): ExecutableSettin
     command: [path],
     timeout_seconds: wait,
     conf_params: Object.fromEntries(pairs),
+    ...(user === undefined ? { allow_root: true } : { user }),
+    ...(sandbox === true && { sandbox: 'bubblewrap' }),
   })
   if (settings.success) return settings.data
   const [issue] = settings.error.issues

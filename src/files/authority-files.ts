@@ -4,7 +4,7 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Authority,
@@ -23,6 +23,7 @@ import { decryptPrivateKey, encryptPrivateKey } from '../../ca/private-key.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
 import { BACKDATE_SECONDS } from '../../ca/validity.ts'
 import { TtsError } from '../errors.ts'
+import { makeDirectory } from './directory.ts'
 import { createPrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
 
 /** What making or opening the CA needs. */
@@ -115,7 +116,7 @@ export async function requestAuthorityFiles(
       ? decryptPrivateKey(await keyPem(paths.privateKey), await readPassphrase(options))
       : (await newKey(options, wanted.keyKind)).privateKey
     const csr = await createCsr(subject, createSigner(privateKey))
-    await writeFile(paths.request, csr, { mode: 0o644 })
+    await writePrivateFile(paths.request, csr, { mode: 0o644 })
     return csr
   })
 }
@@ -200,7 +201,7 @@ async function writeRoot(
 async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
   const paths = authorityPaths(options.dataDirectory)
   refuseExisting(paths)
-  await mkdir(paths.directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(paths.directory, 0o700)
   const passphrase = await readOrMakePassphrase(options)
   const privateKey = await generatePrivateKey(kind)
   await createPrivateFile(paths.privateKey, await encryptPrivateKey(privateKey, passphrase))

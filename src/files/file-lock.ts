@@ -14,16 +14,20 @@ export interface FileLock {
   release(): void
 }
 
+export interface FileLockOptions {
+  /** Whether its directory is made where there is none. Default false. */
+  readonly makeDirectory?: boolean
+  /** What messages call it, where the path goes through an open directory. Default: the path. */
+  readonly shownPath?: string
+}
+
 /**
  * The lock, or undefined when somebody holds it. The file is made private when there is none, and is never to be removed while
  * it may be in use.
  *
  * @throws {TtsError} `configuration` when there can be no lock at this path
  */
-export function tryFileLock(
-  path: string,
-  options: { readonly makeDirectory?: boolean } = {},
-): FileLock | undefined {
+export function tryFileLock(path: string, options: FileLockOptions = {}): FileLock | undefined {
   let database: DatabaseSyncInstance | undefined
   try {
     if (options.makeDirectory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
@@ -34,7 +38,7 @@ export function tryFileLock(
   } catch (error) {
     database?.close()
     if (isBusy(error)) return undefined
-    throw new TtsError('configuration', `the lock ${path} cannot be used`, {
+    throw new TtsError('configuration', `the lock ${options.shownPath ?? path} cannot be used`, {
       check: 'file_lock',
       remedy:
         'it must lie on a file system that knows locks, and be writable; remove it if it is no lock of ours',

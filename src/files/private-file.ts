@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { TtsError } from '../errors.ts'
+import { type Directory, inDirectoryOf, replacedError } from './directory.ts'
 
 /** How a private file is written. */
 export interface PrivateFileOptions {
@@ -16,15 +17,23 @@ export interface PrivateFileOptions {
  * Writes a file that nobody else can read, whole or not at all: readers see the old file or the new one, also after a
  * crash or on a full disk.
  *
- * @throws TtsError `configuration` when the path is a symbolic link or cannot be written.
+ * @throws TtsError `configuration` when the path is a symbolic link or cannot be written, or when another user replaced it.
  */
 export async function writePrivateFile(
   path: string,
   data: string | Uint8Array,
   options: PrivateFileOptions = {},
 ): Promise<void> {
-  await refuseSymbolicLink(path)
-  await writeBeside(path, { data, options, publish: (temporary) => rename(temporary, path) })
+  await writeAt(path, { data, options, publish: replace })
+}
+
+/** The same in a directory that is open already. @throws as `writePrivateFile` */
+export async function writePrivateFileIn(
+  { directory, name }: Place,
+  data: string | Uint8Array,
+  options: PrivateFileOptions = {},
+): Promise<void> {
+  await writeBeside({ directory, name }, { data, options, publish: replace })
 }
 
 /**
@@ -37,12 +46,7 @@ export async function createPrivateFile(
   data: string | Uint8Array,
   options: PrivateFileOptions = {},
 ): Promise<void> {
-  // link(2) fails when the name is taken, so an existing file is never replaced, and the name appears with whole content.
-  const publish = async (temporary: string): Promise<void> => {
-    await link(temporary, path)
-    await unlink(temporary)
-  }
-  await writeBeside(path, { data, options, publish })
+  await writeAt(path, { data, options, publish: create })
 }
 
 /** How a file with a secret is read. */
@@ -117,30 +121,63 @@ export function refuseSharedSecret(
   }
 }
 
+/** A name in an open directory. */
+interface Place {
+  readonly directory: Directory
+  readonly name: string
+}
+
 interface Writing {
   readonly data: string | Uint8Array
   readonly options: PrivateFileOptions
   /** Gives the finished temporary file its name. */
-  readonly publish: (temporary: string) => Promise<void>
+  readonly publish: (place: Place, temporary: string) => Promise<void>
 }
 
-async function writeBeside(path: string, { data, options, publish }: Writing): Promise<void> {
-  const temporary = join(dirname(path), `.tts-${randomBytes(9).toString('base64url')}.tmp`)
+async function replace({ directory, name }: Place, temporary: string): Promise<void> {
+  await refuseSymbolicLink(directory.entry(name), join(directory.path, name))
+  await rename(directory.entry(temporary), directory.entry(name))
+}
+
+/** link(2) fails when the name is taken, so an existing file is never replaced, and the name appears with whole content. */
+async function create({ directory, name }: Place, temporary: string): Promise<void> {
+  await link(directory.entry(temporary), directory.entry(name))
+  await unlink(directory.entry(temporary))
+}
+
+async function writeAt(path: string, writing: Writing): Promise<void> {
   try {
-    await writeTemporary(temporary, data, options)
-    await publish(temporary)
-    await syncDirectory(dirname(path))
+    await inDirectoryOf(path, async (directory, name) => writeBeside({ directory, name }, writing))
   } catch (error) {
-    await unlink(temporary).catch(() => undefined)
     fail(error, path, 'written')
   }
 }
 
+async function writeBeside(place: Place, { data, options, publish }: Writing): Promise<void> {
+  const { directory, name } = place
+  const path = join(directory.path, name)
+  const temporary = `.tts-${randomBytes(9).toString('base64url')}.tmp`
+  try {
+    const file = await writeTemporary(directory.entry(temporary), data, options)
+    try {
+      await publish(place, temporary)
+      if (directory.isExposed) await checkPublished(file, directory.entry(name), path)
+    } finally {
+      await file.close()
+    }
+    await directory.file.sync()
+  } catch (error) {
+    await unlink(directory.entry(temporary)).catch(() => undefined)
+    fail(error, path, 'written')
+  }
+}
+
+/** The finished file, still open: its number cannot be used again for another one. */
 async function writeTemporary(
   temporary: string,
   data: string | Uint8Array,
   options: PrivateFileOptions,
-): Promise<void> {
+): Promise<FileHandle> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
   const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
   try {
@@ -149,22 +186,21 @@ async function writeTemporary(
     // Always: an unusual umask may have taken the owner's own bits away.
     await file.chmod(options.mode ?? 0o600)
     await file.sync()
-  } finally {
+    return file
+  } catch (error) {
     await file.close()
+    throw error
   }
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+/** Who can write in the directory can put another file in the place of the temporary one before it has its name. */
+async function checkPublished(file: FileHandle, entry: string, path: string): Promise<void> {
+  const [written, found] = await Promise.all([file.stat(), lstat(entry).catch(() => undefined)])
+  if (found?.ino !== written.ino || found.dev !== written.dev) throw replacedError(path)
 }
 
-async function refuseSymbolicLink(path: string): Promise<void> {
-  const found = await lstat(path).catch(() => undefined)
+async function refuseSymbolicLink(entry: string, path: string): Promise<void> {
+  const found = await lstat(entry).catch(() => undefined)
   if (found?.isSymbolicLink() === true) {
     throw new TtsError(
       'configuration',

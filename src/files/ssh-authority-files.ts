@@ -3,7 +3,6 @@
  * configured). There is no certificate: hosts trust the public key, which follows from the private one.
  */
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CaError } from '../../ca/errors.ts'
 import { decryptPrivateKey, encryptPrivateKey } from '../../ca/private-key.ts'
@@ -15,6 +14,7 @@ import {
 } from '../../ca/ssh/authority.ts'
 import { TtsError } from '../errors.ts'
 import type { AuthorityFilesOptions } from './authority-files.ts'
+import { makeDirectory } from './directory.ts'
 import { createPrivateFile, readPrivateFile } from './private-file.ts'
 
 const MAX_KEY_BYTES = 64 * 1024
@@ -61,7 +61,7 @@ export async function initSshAuthorityFiles(
 ): Promise<SshAuthority> {
   const paths = sshAuthorityPaths(options.dataDirectory)
   if (sshAuthorityExists(options.dataDirectory)) throw existsAlready(paths.directory)
-  await mkdir(paths.directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(paths.directory, 0o700)
   const passphrase = await readOrMakePassphrase(options)
   const privateKey = await generateSshAuthorityKey(kind)
   const pem = await encryptPrivateKey(privateKey, passphrase)

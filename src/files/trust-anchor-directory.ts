@@ -1,20 +1,10 @@
 /** Trust-anchor directories on disk. */
 import { randomBytes } from 'node:crypto'
-import {
-  chmod,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  readdir,
-  rename,
-  rm,
-  stat,
-  symlink,
-} from 'node:fs/promises'
+import { lstat, open, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 import type { DirectoryFile } from '../../ca/trust-directory.ts'
+import { type Directory, withDirectory } from './directory.ts'
 
 /** Files that are read from a directory, at most; that of all IGTF has about 900. */
 export const MAX_DIRECTORY_FILES = 5000
@@ -30,6 +20,8 @@ const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/
  * or the new. Nothing else in the directory is touched. The directory is made when it is not there (0755); files are 0644.
  *
  * @throws {TypeError} for a file name that is not a plain one
+ * @throws {TtsError} `configuration` for a directory that root reaches by another user's link
+ * @throws the system's error
  */
 export async function writeTrustAnchorDirectory(
   directory: string,
@@ -40,19 +32,26 @@ export async function writeTrustAnchorDirectory(
     if (!names.every((name) => fileName.test(name)))
       throw new TypeError('trust-anchor files have plain names')
   }
-  const made = await mkdir(directory, { recursive: true })
-  // As with the files: what we make is for others to read, also where the umask hides what a process makes.
-  if (made !== undefined) await chmod(directory, 0o755)
-  for (const file of files) await writeEntry(directory, file)
+  await withDirectory(
+    directory,
+    async (opened) => {
+      // As with the files: what we make is for others to read, also where the umask hides what a process makes. One that is
+      // not empty was put there by somebody else.
+      if (opened.isNew && (await readdir(opened.entry('.'))).length === 0)
+        await opened.file.chmod(0o755)
+      for (const file of files) await writeEntry(opened, file)
+    },
+    { make: 0o755 },
+  )
 }
 
-async function writeEntry(directory: string, file: TrustAnchorFile): Promise<void> {
+async function writeEntry(directory: Directory, file: TrustAnchorFile): Promise<void> {
   // In the same directory, since rename does not cross file systems; the dot hides it from those who look for HASH.0.
-  const temporary = join(directory, `.${file.name}.${randomBytes(6).toString('hex')}`)
+  const temporary = directory.entry(`.${file.name}.${randomBytes(6).toString('hex')}`)
   try {
     if ('linkTo' in file) await symlink(file.linkTo, temporary)
     else await writeWhole(temporary, file.content)
-    await rename(temporary, join(directory, file.name))
+    await rename(temporary, directory.entry(file.name))
   } catch (error) {
     await rm(temporary, { force: true })
     throw error

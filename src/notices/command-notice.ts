@@ -1,13 +1,12 @@
 /** A notice by a command of the operator's: no shell, a clean environment, a deadline; the facts on its standard input. */
-import { spawn } from 'node:child_process'
+import { PROGRAM_PATH, startProcessTree } from '../../plugins/process/process-tree.ts'
 import { TtsError } from '../errors.ts'
 import type { Notifier } from '../domain/delegation-watch.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
- * Runs the command for each notice.
+ * Runs the command for each notice. All that it started is ended with it.
  *
  * @param command the program and its arguments
  * @param timeoutMs default 30,000; then the command and what it started are killed
@@ -20,19 +19,20 @@ export function commandNotifier(
 }
 
 async function run(command: readonly string[], input: string, timeoutMs: number): Promise<void> {
-  const [program = '', ...words] = command
+  const [file = '', ...args] = command
   // What it prints is not read: nothing of it may end in our log, and no pipe can be filled.
-  const child = spawn(program, words, {
+  const tree = startProcessTree({
+    file,
+    args,
     cwd: '/',
-    env: { PATH, LANG: 'C.UTF-8' },
+    env: { PATH: PROGRAM_PATH, LANG: 'C.UTF-8' },
     stdio: ['pipe', 'ignore', 'ignore'],
-    // A group of its own, so that what it starts can be ended with it.
-    detached: true,
   })
+  const { child } = tree
   let expired = false
   const timer = setTimeout(() => {
     expired = true
-    killGroup(child.pid)
+    tree.signal('SIGKILL')
   }, timeoutMs)
   try {
     await new Promise<void>((resolve, reject) => {
@@ -43,20 +43,12 @@ async function run(command: readonly string[], input: string, timeoutMs: number)
         else reject(failure(`ended with ${code === null ? String(signal) : `code ${code}`}`))
       })
       // A command that does not read its input is no failure.
-      child.stdin.on('error', () => undefined)
-      child.stdin.end(input)
+      child.stdin?.on('error', () => undefined)
+      child.stdin?.end(input)
     })
   } finally {
     clearTimeout(timer)
-  }
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // It ended this very moment.
+    await tree.end()
   }
 }
 

@@ -120,7 +120,7 @@ done; chmod 600 gwms_proxy`,
     const second = await serve(
       environment('served', { CERTCACHE_SERVICE__URL: 'http://127.0.0.1:9' }),
     )
-    expect(second.stdout()).toMatch(/gwms_proxy is valid for/)
+    await second.says(/gwms_proxy is valid for/)
     expect(await (await fetch(`${second.url}/get_proxy`)).text()).toBe(got)
     second.child.kill('SIGINT')
     expect(await second.ended).toBe(0)

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
   type Notifier,
   lookAfterDelegations,
@@ -13,6 +13,7 @@ import { commandNotifier } from '../../src/notices/command-notice.ts'
 import { webhookNotifier } from '../../src/notices/webhook-notice.ts'
 import { delegate, delegating, eventsOf, show } from '../api/delegation-support.ts'
 import { type TestService, useTestService } from '../support/service.ts'
+import { sleepers } from '../support/sleepers.ts'
 
 const DAY_MS = 86_400_000
 const directory = mkdtempSync(join(tmpdir(), 'tts-notice-'))
@@ -130,6 +131,18 @@ describe('a command', () => {
       check: 'notice_command',
       message: expect.stringContaining(words),
     })
+  })
+
+  test.for([
+    { name: 'in the background', start: 'sleep "$1" &' },
+    { name: 'in a session of its own', start: 'setsid sleep "$1" &' },
+  ])('what it starts $name is ended with it', async ({ start }) => {
+    const nap = `${5_000_000 + process.pid}.${start.length}`
+    onTestFinished(async () => {
+      for (const pid of await sleepers(nap)) process.kill(pid, 'SIGKILL')
+    })
+    await commandNotifier([script('leaves', `${start} exit 0`), nap])(facts)
+    expect(await sleepers(nap)).toEqual([])
   })
 
   test('that hangs is ended with all that it started', async () => {

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   statSync,
   writeFileSync,
   chmodSync,
@@ -311,6 +312,18 @@ describe('an intermediate under an outside root', () => {
       code: 'configuration',
     })
     expect(authorityExists(directory)).toBe(false)
+  })
+
+  test('a link in place of the request is not written through', async () => {
+    await requestAuthorityFiles(options(), wanted())
+    const target = join(directory, 'target')
+    writeFileSync(target, 'untouched')
+    rmSync(paths().request)
+    symlinkSync(target, paths().request)
+    await expect(requestAuthorityFiles(options(), wanted())).rejects.toMatchObject({
+      check: 'symbolic_link',
+    })
+    expect(readFileSync(target, 'utf8')).toBe('untouched')
   })
 
   test('a renewed certificate takes the place of the old one, another key does not', async () => {

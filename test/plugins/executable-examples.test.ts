@@ -27,6 +27,7 @@ describeWithTools('docs/plugins.md', ['jq'], () => {
       if (language !== 'ts') writeFileSync(file, documentedPlugin(language), { mode: 0o755 })
       const { checks, answers } = await examineExecutable({
         settings: executableSettings.parse({
+          allow_root: true,
           // A plugin's PATH is not ours: there may be another Node in it.
           command: language === 'ts' ? [process.execPath, file] : [file],
         }),

@@ -69,6 +69,7 @@ describe('what costs the caller an error', () => {
   ])('$name is ended at its deadline', async ({ name, seconds }) => {
     const log = keptLog()
     const settings = executableSettings.parse({
+      allow_root: true,
       command: [fixture(name)],
       working_directory: directory,
       timeout_seconds: seconds,
@@ -210,7 +211,8 @@ describe('what a program sees', () => {
       environment: Record<string, string>
       descriptors: number[]
     }
-    const { HOME, TMPDIR, LC_CTYPE: _byPython, ...fixed } = environment
+    const { HOME, TMPDIR, LC_CTYPE: _byPython, TTS_RUN_ID: run, ...fixed } = environment
+    expect(run).toMatch(/^[0-9a-f-]{36}$/)
     expect(fixed).toEqual({
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       LANG: 'C.UTF-8',
@@ -266,7 +268,7 @@ test('where there is no memory for a file, the input comes by a socket', async (
     drainMs: 100,
   }
   const run = async (file: string) => {
-    const streams = await openStreams(place, input, '/no/such/directory')
+    const streams = await openStreams(place, input, { memoryDirectory: '/no/such/directory' })
     const start = { file, args: [], cwd: place, env: {}, streams, input, signal: soon() }
     return runProcess(start, limits)
   }

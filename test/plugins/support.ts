@@ -71,6 +71,8 @@ export async function startPlugin(
   const settings = executableSettings.parse({
     command: [fixture(name)],
     working_directory: directory,
+    // Tests may run as root; plugins-as-users.test.ts is about that.
+    ...(given.user === undefined && { allow_root: true }),
     ...given,
   })
   const plugin = createExecutablePlugin(name, settings, { log })

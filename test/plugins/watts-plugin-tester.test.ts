@@ -318,7 +318,11 @@ print(json.dumps(json.loads(${JSON.stringify(JSON.stringify(printed))})[asked["a
     const command = program(`${action} ${name}`, { [action]: printed })
     if (tool) expect(toolSays(command, action, {})).toBe(row.tool)
     const { checks } = await examineExecutable({
-      settings: executableSettings.parse({ command: [command], allow_insecure_plugins: true }),
+      settings: executableSettings.parse({
+        command: [command],
+        allow_insecure_plugins: true,
+        allow_root: true,
+      }),
       caller,
       params: action === 'request' ? {} : undefined,
       state: action === 'revoke' ? 's' : undefined,

@@ -52,7 +52,7 @@ beforeAll(async () => {
         proxy: { authz: everybody },
         linked: {
           plugin: 'executable',
-          executable: { command: [program] },
+          executable: { command: [program], allow_root: true },
           authz: everybody,
         },
       },

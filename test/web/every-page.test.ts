@@ -50,7 +50,11 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
       services: {
         proxy: { authz: cms },
         x509: { authz: cms },
-        linked: { plugin: 'executable', executable: { command: [program] }, authz: everybody },
+        linked: {
+          plugin: 'executable',
+          executable: { command: [program], allow_root: true },
+          authz: everybody,
+        },
       },
     })
     service = await startTestService({

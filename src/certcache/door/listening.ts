@@ -1,13 +1,14 @@
 /** Listening of certcache: loopback, network with TLS, or a Unix socket; bounded, and with a stop that finishes what was begun. */
-import { chmodSync, lstatSync, readFileSync, unlinkSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
 import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { listenSettings } from '../settings/listen-settings.ts'
+import { prepareSocket } from './unix-socket.ts'
 
 export type ListenSettings = Readonly<z.output<typeof listenSettings>>
 
@@ -46,6 +47,7 @@ export interface TlsFiles {
   readonly clientCaFile: string | undefined
 }
 
+const BACKLOG = 4096
 const TLS_LOOK_INTERVAL_MS = 10_000
 const DRAIN_LOOK_INTERVAL_MS = 25
 /** A client with its headers; a proxy sent by mistake as a header does not fit. */
@@ -106,7 +108,30 @@ function setBounds(server: Server | TlsServer): void {
 }
 
 async function bind(server: Server | TlsServer, { host, port }: ListenSettings): Promise<void> {
-  await listenOn(server, { host, port, backlog: 4096 }, `${host} port ${port}`)
+  await listenOn(server, { host, port, backlog: BACKLOG }, `${host} port ${port}`)
+}
+
+async function bindSocket(server: Server, path: string, mode = '0600'): Promise<void> {
+  const place = await prepareSocket(path)
+  // Node removes the socket by this path when it stops listening.
+  server.once('close', () => void place.close())
+  try {
+    await withUmask(0o777 & ~Number.parseInt(mode, 8), async () =>
+      listenOn(server, { path: place.path, backlog: BACKLOG }, path),
+    )
+  } catch (error) {
+    await place.close()
+    throw error
+  }
+}
+
+/** The socket has its mode from its first moment: a chmod afterwards could hit what somebody else put in its place. */
+async function withUmask<Result>(mask: number, work: () => Promise<Result>): Promise<Result> {
+  const before = process.umask(mask)
+  // Node binds before listen() returns, and with that before `work` waits for anything.
+  const done = work()
+  process.umask(before)
+  return done
 }
 
 async function listenOn(
@@ -129,30 +154,6 @@ async function listenOn(
       )
     })
     server.listen(where, resolve)
-  })
-}
-
-/** What a killed certcache left is removed; a socket that somebody answers on, or another file, is not. */
-async function bindSocket(server: Server, path: string, mode = '0600'): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  if (found && !found.isSocket())
-    throw new TtsError('configuration', `listen.socket: ${path} is there, and is not a socket`)
-  if (found && (await isAnswered(path)))
-    throw new TtsError('configuration', `cannot listen on ${path}: another program listens there`)
-  if (found) unlinkSync(path)
-  await listenOn(server, { path, backlog: 4096 }, path)
-  // Until here the umask of the program (077) kept others out.
-  chmodSync(path, Number.parseInt(mode, 8))
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ path, timeout: 1000 })
-    const end = (answered: boolean) => (): void => {
-      socket.destroy()
-      resolve(answered)
-    }
-    socket.once('connect', end(true)).once('timeout', end(true)).once('error', end(false))
   })
 }
 

@@ -44,6 +44,8 @@ function findId(text: string, name: string): number | undefined {
 
 async function getent(database: string, name: string): Promise<string> {
   return run('getent', [database, name], {
+    // Of our environment nothing: secrets may stand in it.
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     timeout: GETENT_TIMEOUT_MS,
     maxBuffer: MAX_OUTPUT_BYTES,
   }).then(

@@ -1,5 +1,6 @@
 /** Runs what the operator wants run after a renewal. It never stops anything: what goes wrong is logged. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as delay } from 'node:timers/promises'
+import { PROGRAM_PATH, startProcessTree } from '../../../plugins/process/process-tree.ts'
 import type { Environment } from '../../config/settings-tree.ts'
 import type { Log } from '../../log.ts'
 import { redactText } from '../../redact.ts'
@@ -29,7 +30,7 @@ const GRACE_MS = 2000
 const OUTPUT_GRACE_MS = 200
 const MAX_OUTPUT_BYTES = 2048
 
-/** Settles when the hook has ended, whatever came of it. */
+/** Settles when the hook has ended, whatever came of it; all that it started is ended with it. */
 export async function runHook(run: HookRun, surroundings: HookSurroundings): Promise<void> {
   const { log, deadlineMs = DEADLINE_MS } = surroundings
   const about = { event: 'hook', proxy: run.proxyName, program: run.command[0] }
@@ -51,28 +52,30 @@ function execute(
   run: HookRun,
   { environment, deadlineMs }: HookSurroundings & { readonly deadlineMs: number },
 ): Promise<Outcome> {
-  const [program = '', ...words] = run.command
+  const [file = '', ...args] = run.command
   return new Promise((resolve) => {
-    // A process group of its own: what the hook starts ends with it, and no signal for us reaches it.
-    const child = spawn(program, words, {
-      detached: true,
+    // A session of its own: no signal for us reaches it.
+    const tree = startProcessTree({
+      file,
+      args,
       cwd: '/',
       env: hookEnvironment(run, environment),
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+    const { child } = tree
     let output = ''
     let late = false
     const keep = (chunk: Buffer): void => {
       output = (output + chunk.toString('utf8')).slice(-MAX_OUTPUT_BYTES)
     }
-    child.stdout.on('data', keep)
-    child.stderr.on('data', keep)
+    child.stdout?.on('data', keep)
+    child.stderr?.on('data', keep)
     const timers = [
       setTimeout(() => {
         late = true
-        signalGroup(child, 'SIGTERM')
+        tree.signal('SIGTERM')
       }, deadlineMs),
-      setTimeout(() => signalGroup(child, 'SIGKILL'), deadlineMs + GRACE_MS),
+      setTimeout(() => tree.signal('SIGKILL'), deadlineMs + GRACE_MS),
     ]
     const settle = (how: string): void => {
       for (const timer of timers) clearTimeout(timer)
@@ -81,31 +84,20 @@ function execute(
     child.on('error', (error: NodeJS.ErrnoException) =>
       settle(`cannot be started (${error.code ?? error.name})`),
     )
+    const closed = new Promise<void>((heard) => {
+      child.once('close', () => heard())
+    })
     child.on('exit', (code, signal) => {
-      if (late) signalGroup(child, 'SIGKILL')
       const ended = code === null ? `was ended by ${signal}` : `ended with code ${code}`
-      const end = (): void => {
-        child.stdout.destroy()
-        child.stderr.destroy()
+      void tree.end().then(async () => {
+        // What could not be ended may hold the output open.
+        await Promise.race([closed, delay(OUTPUT_GRACE_MS)])
+        child.stdout?.destroy()
+        child.stderr?.destroy()
         settle(late ? `took over ${deadlineMs / 1000} seconds and was ended` : ended)
-      }
-      // What a daemon that the hook left behind may still say is not waited for.
-      const timer = setTimeout(end, OUTPUT_GRACE_MS)
-      child.on('close', () => {
-        clearTimeout(timer)
-        end()
       })
     })
   })
-}
-
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return
-  try {
-    process.kill(-child.pid, signal)
-  } catch {
-    // It has ended already.
-  }
 }
 
 function hookEnvironment(run: HookRun, environment: Environment): Record<string, string> {
@@ -114,7 +106,7 @@ function hookEnvironment(run: HookRun, environment: Environment): Record<string,
     return value === undefined ? [] : [[name, value] as const]
   })
   return {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    PATH: PROGRAM_PATH,
     ...Object.fromEntries(kept),
     CERTCACHE_PROXY_NAME: run.proxyName,
     CERTCACHE_PROXY_FILE: run.file ?? '',

@@ -1,7 +1,9 @@
 /** What stands where a proxy is to be written: whether it may be replaced, and whether it is what is wanted already. */
 import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { TtsError } from '../../errors.ts'
+import type { Directory } from '../../files/directory.ts'
 import type { OutputSettings } from '../settings/proxy-settings.ts'
 import { groupId, userId } from './accounts.ts'
 import { codeOf, remedies } from './room.ts'
@@ -13,6 +15,17 @@ const MAX_COMPARED_BYTES = 512 * 1024
 export interface Owner {
   readonly uid: number
   readonly gid: number
+}
+
+/** A name in an open directory: `at` is where it is looked up, `path` what messages call it. */
+export interface Target {
+  readonly at: string
+  readonly path: string
+}
+
+/** The entry of a directory. */
+export function targetIn(directory: Directory, name: string): Target {
+  return { at: directory.entry(name), path: join(directory.path, name) }
 }
 
 /** Undefined: who writes them. @throws {TtsError} `configuration` */
@@ -28,8 +41,11 @@ export async function ownerOf({ owner, group }: OutputSettings): Promise<Owner |
  *
  * @throws {TtsError} `configuration` with check `foreign_file`
  */
-export async function checkTarget(path: string, owner: Owner | undefined): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined)
+export async function checkTarget(
+  { at, path }: Target,
+  owner: Owner | undefined,
+): Promise<boolean> {
+  const found = await stat(at).catch(() => undefined)
   if (found === undefined) return false
   if (!found.isFile())
     throw foreign(path, 'is no plain file', 'name a file that does not exist yet, or remove it')
@@ -40,7 +56,7 @@ export async function checkTarget(path: string, owner: Owner | undefined): Promi
       `belongs to another user (number ${found.uid})`,
       `remove it, or set owner: ${found.uid} for this output if it is theirs to have`,
     )
-  if (found.size > 0 && !(await beginsLikePem(path)))
+  if (found.size > 0 && !(await beginsLikePem(at)))
     throw foreign(path, 'is no proxy file', 'name another path, or remove it')
   return true
 }
@@ -53,18 +69,18 @@ async function beginsLikePem(path: string): Promise<boolean> {
 
 /** Whether the file has this content, mode and owner. */
 export async function isAsWanted(
-  path: string,
+  { at }: Target,
   wanted: {
     readonly content: string | Buffer
     readonly mode: number
     readonly owner: Owner | undefined
   },
 ): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined)
+  const found = await stat(at).catch(() => undefined)
   if (found === undefined || (found.mode & 0o7777) !== wanted.mode) return false
   const { owner } = wanted
   if (owner && (found.uid !== owner.uid || found.gid !== owner.gid)) return false
-  const content = await readStart(path, MAX_COMPARED_BYTES).catch(() => undefined)
+  const content = await readStart(at, MAX_COMPARED_BYTES).catch(() => undefined)
   return content?.equals(Buffer.from(wanted.content)) ?? false
 }
 

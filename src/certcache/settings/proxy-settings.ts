@@ -24,7 +24,9 @@ const outputSettings = z.strictObject({
   follow_symlink: z
     .boolean()
     .default(false)
-    .describe('Write to what a symbolic link at `path` names; else such a path is refused.'),
+    .describe(
+      'Write to what a symbolic link at `path` names; else such a path is refused. As root only a link that nobody else can change.',
+    ),
 })
 
 const proxySettings = z.strictObject({
@@ -66,7 +68,7 @@ const proxySettings = z.strictObject({
     .max(64)
     .optional()
     .describe(
-      'Command and arguments, run without a shell after each renewal; it finds CERTCACHE_PROXY_NAME, CERTCACHE_PROXY_FILE and CERTCACHE_NOT_AFTER in its environment.',
+      'Command and arguments, run without a shell after each renewal; it finds CERTCACHE_PROXY_NAME, CERTCACHE_PROXY_FILE and CERTCACHE_NOT_AFTER in its environment. What it starts is ended with it.',
     ),
 })
 

@@ -1,9 +1,11 @@
 /** The state in a directory: one encrypted file for each record, replaced atomically, and a file for each lock. */
-import { lstat, mkdir, readdir, stat, unlink } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { lstat, readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../../errors.ts'
-import { readPrivateFile, writePrivateFile } from '../../files/private-file.ts'
-import { tryFileLock } from '../../files/file-lock.ts'
+import { type Directory, makeDirectory, withDirectory } from '../../files/directory.ts'
+import { readPrivateFile, writePrivateFileIn } from '../../files/private-file.ts'
+import { type FileLock, tryFileLock } from '../../files/file-lock.ts'
 import { loadStateKey, openRecord, sealRecord } from './state-key.ts'
 import type { RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
 
@@ -30,32 +32,47 @@ export async function openFileState(options: FileStateOptions): Promise<StateSto
   await ensurePrivateDirectory(options)
   const mayCreateKey = mayCreate && (await isNew(directory))
   const sealing = { cluster, key: await loadStateKey(keyFile, mayCreateKey) }
-  const path = (record: RecordName): string => join(directory, `${cluster}.${record}.sealed`)
+  const fileName = (record: RecordName): string => `${cluster}.${record}.sealed`
+  const path = (record: RecordName): string => join(directory, fileName(record))
+  // Looked at each time: who owns the directory above can put another one in its place.
+  const inside = async <Result>(work: (opened: Directory) => Promise<Result>): Promise<Result> =>
+    withDirectory(directory, async (opened) => {
+      refuseShared(await opened.file.stat(), options)
+      return work(opened)
+    }).catch((error: unknown) => {
+      throw error instanceof TtsError ? error : unusable(directory, error)
+    })
   const write = async (record: RecordName, content: Uint8Array): Promise<void> =>
-    writePrivateFile(path(record), sealRecord(sealing, record, content))
+    inside(async (opened) =>
+      writePrivateFileIn(
+        { directory: opened, name: fileName(record) },
+        sealRecord(sealing, record, content),
+      ),
+    )
+  const remove = async (record: RecordName): Promise<void> =>
+    inside(async (opened) => removeFile(opened.entry(fileName(record)), path(record)))
   return {
     read: async (record) => readRecord(path(record), record, sealing),
     version: async (record) => fileVersion(path(record)),
     deposit: async (content, record = 'incoming') => write(record, content),
-    tryLock: async (name) => lockState(join(directory, `${cluster}.${name}.lock`), { write, path }),
+    tryLock: async (name) =>
+      inside(async (opened) => {
+        const lock = `${cluster}.${name}.lock`
+        const held = tryFileLock(opened.entry(lock), { shownPath: join(directory, lock) })
+        return held && lockState(held, { write, remove })
+      }),
     close: async () => undefined,
   }
 }
 
-interface Writing {
-  write(record: RecordName, content: Uint8Array): Promise<void>
-  path(record: RecordName): string
-}
+type Writing = Pick<StateLock, 'write' | 'remove'>
 
-function lockState(path: string, writing: Writing): StateLock | undefined {
-  const held = tryFileLock(path)
-  if (held === undefined) return undefined
+function lockState(held: FileLock, writing: Writing): StateLock {
   return {
+    ...writing,
     // The kernel takes no lock from a living process.
     lost: new AbortController().signal,
     check: async () => undefined,
-    write: async (record, content) => writing.write(record, content),
-    remove: async (record) => removeFile(writing.path(record)),
     release: async () => held.release(),
   }
 }
@@ -83,8 +100,8 @@ async function fileVersion(path: string): Promise<string | undefined> {
   return found && `${found.ino}.${found.ctimeNs}.${found.size}`
 }
 
-async function removeFile(path: string): Promise<void> {
-  await unlink(path).catch((error: unknown) => {
+async function removeFile(at: string, path: string): Promise<void> {
+  await unlink(at).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(path, error)
   })
 }
@@ -94,13 +111,26 @@ async function isNew(directory: string): Promise<boolean> {
 }
 
 async function ensurePrivateDirectory(options: FileStateOptions): Promise<void> {
-  const { directory, uid, mayCreate } = options
-  const made = mayCreate ? mkdir(directory, { recursive: true, mode: 0o700 }) : Promise.resolve()
+  const { directory, mayCreate } = options
+  const made = mayCreate ? makeMissing(directory) : Promise.resolve()
   const found = await made
     .then(async () => lstat(directory))
     .catch((error: unknown) => {
-      throw unusable(directory, error)
+      throw error instanceof TtsError ? error : unusable(directory, error)
     })
+  refuseShared(found, options)
+}
+
+/** A link in its place is refused by its own words, whoever made it. */
+async function makeMissing(directory: string): Promise<void> {
+  const found = await lstat(directory).catch(() => undefined)
+  if (found?.isSymbolicLink() !== true) await makeDirectory(directory, 0o700)
+}
+
+function refuseShared(
+  found: Pick<Stats, 'isDirectory' | 'mode' | 'uid'>,
+  { directory, uid }: FileStateOptions,
+): void {
   const mode = (found.mode & 0o7777).toString(8).padStart(4, '0')
   const complain = (message: string, remedy: string): TtsError =>
     new TtsError('configuration', `state.directory: ${directory} ${message}`, {

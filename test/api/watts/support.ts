@@ -24,7 +24,7 @@ export const misbehaving = (name: string): string =>
 export function executable(command: string, more: object = {}, service: object = {}): object {
   return {
     plugin: 'executable',
-    executable: { command: [command], ...more },
+    executable: { command: [command], allow_root: true, ...more },
     authz: { allow: cms },
     ...service,
   }

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { runHook } from '../../../src/certcache/outputs/hooks.ts'
 import { createLog } from '../../../src/log.ts'
+import { sleepers } from '../../support/sleepers.ts'
 import { temporaryDirectory } from '../engine-support.ts'
 
 const about = {
@@ -90,9 +91,16 @@ describe('what goes wrong is logged and stops nothing', () => {
     expect((await readFile(out)).length).toBe(length)
   })
 
-  test('what it leaves running in peace does not hold us up', async () => {
-    const begun = performance.now()
-    await hook(['sh', '-c', 'sleep 3 & exit 0'])
-    expect(performance.now() - begun).toBeLessThan(2000)
+  test.for([
+    { name: 'in the background', start: 'sleep "$0" &' },
+    { name: 'in a session of its own', start: 'setsid sleep "$0" > /dev/null 2>&1 &' },
+  ])('what it starts $name is ended with it', async ({ start }) => {
+    const nap = `${6_000_000 + process.pid}.${start.length}`
+    onTestFinished(async () => {
+      for (const pid of await sleepers(nap)) process.kill(pid, 'SIGKILL')
+    })
+    const [line] = await hook(['sh', '-c', `${start} echo "said before"; exit 3`, nap])
+    expect(line).toMatchObject({ event: 'hook.failed', output: 'said before' })
+    expect(await sleepers(nap)).toEqual([])
   })
 })

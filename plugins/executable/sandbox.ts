@@ -1,0 +1,70 @@
+/** The file system and processes that a program in the sandbox sees, as arguments of bubblewrap. */
+import { realpath } from 'node:fs/promises'
+import type { ExecutableSettings } from './settings.ts'
+
+/** What programs need to start, and nothing of a site: no other file of /etc, no home, nothing of /var, /srv, /opt. */
+const SYSTEM_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].concat(
+  [
+    'alternatives',
+    'ca-certificates',
+    'gai.conf',
+    'group',
+    'grid-security/certificates',
+    'host.conf',
+    'hosts',
+    'ld.so.cache',
+    'ld.so.conf',
+    'ld.so.conf.d',
+    'localtime',
+    'mime.types',
+    'nsswitch.conf',
+    'passwd',
+    'pki/ca-trust',
+    'pki/tls/certs',
+    'protocols',
+    'resolv.conf',
+    'services',
+    'ssl/certs',
+    'ssl/openssl.cnf',
+    'timezone',
+  ].map((name) => `/etc/${name}`),
+)
+
+/** Empty, and gone with the run. */
+const PRIVATE_DIRECTORIES = ['/tmp', '/var/tmp']
+
+/**
+ * Arguments of bwrap. The PID namespace hides other processes, and all in it die with the program, or with the service. The
+ * network is that of the machine.
+ */
+export async function sandboxArguments(
+  {
+    readable_paths: readable,
+    writable_paths: writable,
+  }: Pick<ExecutableSettings, 'readable_paths' | 'writable_paths'>,
+  file: string,
+  directory: string,
+): Promise<readonly string[]> {
+  const bind = (how: string, paths: readonly string[]): readonly string[] =>
+    paths.flatMap((path) => [how, path, path])
+  const programFiles = new Set([file, await realpath(file).catch(() => file)])
+  return [
+    '--unshare-pid',
+    '--unshare-ipc',
+    '--die-with-parent',
+    // Without this, root would keep all.
+    '--cap-drop',
+    'ALL',
+    ...bind('--ro-bind-try', SYSTEM_PATHS),
+    '--proc',
+    '/proc',
+    '--dev',
+    '/dev',
+    ...PRIVATE_DIRECTORIES.flatMap((path) => ['--tmpfs', path]),
+    ...bind('--ro-bind', [...programFiles, ...readable]),
+    ...bind('--bind', [...writable, directory]),
+    '--chdir',
+    directory,
+    '--',
+  ]
+}

@@ -1,0 +1,146 @@
+/** How root opens a path without being led elsewhere by another user; see directory.ts. */
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, readlink, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { TtsError } from '../errors.ts'
+
+/** A directory that was opened for reading. */
+export interface OpenedDirectory {
+  readonly file: FileHandle
+  /** True when it was made now. */
+  readonly isNew: boolean
+  /** Path under which its entries are found. */
+  readonly at: string
+}
+
+export const DIRECTORY_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY
+/** Linux: opens a directory for lookups alone, which needs no right to read it. Node does not name it. */
+const LOOKUP_FLAGS = 0o10000000 | DIRECTORY_FLAGS
+/** As many as the kernel follows. */
+const MAX_LINKS = 40
+
+/** The path by which Linux looks things up in an open directory. */
+export const descriptorPath = (file: FileHandle): string => `/proc/self/fd/${file.fd}`
+
+/** False where /proc is not mounted, or no Linux's. */
+export async function hasDescriptorPath(file: FileHandle): Promise<boolean> {
+  const [direct, looked] = await Promise.all([
+    file.stat(),
+    stat(`${descriptorPath(file)}/.`).catch(() => undefined),
+  ])
+  return looked?.ino === direct.ino && looked.dev === direct.dev
+}
+
+/**
+ * Opens a path as root: one directory after the other, through links only where root alone can have made them.
+ *
+ * @param make permission bits of directories that are made where there are none
+ * @throws {TtsError} `configuration` with check `symbolic_link` or `directory`
+ * @throws the system's error
+ */
+export async function openPathAsRoot(path: string, make?: number): Promise<OpenedDirectory> {
+  const top = await open('/', DIRECTORY_FLAGS)
+  const canLookUp = await hasDescriptorPath(top)
+  await top.close()
+  return canLookUp ? walk(path, make) : openTrusted(path, make)
+}
+
+/** True for a directory in which root alone can make, rename and remove entries. */
+export function isRootsAlone(directory: { readonly uid: number; readonly mode: number }): boolean {
+  return directory.uid === 0 && (directory.mode & 0o022) === 0
+}
+
+/** True where nobody else can rename or remove what root makes: in a sticky directory (/tmp) only its owner can. */
+export function isSafeForRoot(directory: { readonly uid: number; readonly mode: number }): boolean {
+  return isRootsAlone(directory) || (directory.uid === 0 && (directory.mode & 0o1000) !== 0)
+}
+
+/** For a link that root does not follow, because others than root may have made it or may change it. */
+export function untrustedLink(path: string, link: string): TtsError {
+  return new TtsError(
+    'configuration',
+    `${path}: ${link} is a symbolic link that others than root can change; root does not follow it`,
+    {
+      check: 'symbolic_link',
+      remedy: 'name what the link leads to, or run this as the user who owns the link',
+    },
+  )
+}
+
+async function walk(path: string, make: number | undefined): Promise<OpenedDirectory> {
+  const left = componentsOf(path.startsWith('/') ? path : `${process.cwd()}/${path}`)
+  let links = 0
+  let isNew = false
+  let at = await open('/', LOOKUP_FLAGS)
+  try {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      const step = await openStep(at, name, make)
+      if ('link' in step) {
+        if (!isRootsAlone(await at.stat())) throw untrustedLink(path, name)
+        if (++links > MAX_LINKS) throw Object.assign(new Error('too many links'), { code: 'ELOOP' })
+        left.unshift(...componentsOf(step.link))
+        if (!step.link.startsWith('/')) continue
+      }
+      const next = 'link' in step ? await open('/', LOOKUP_FLAGS) : step.file
+      await at.close()
+      at = next
+      isNew = 'isNew' in step && step.isNew
+    }
+    const file = await open(`${descriptorPath(at)}/.`, DIRECTORY_FLAGS)
+    return { file, isNew, at: descriptorPath(file) }
+  } finally {
+    await at.close()
+  }
+}
+
+type Step = { readonly file: FileHandle; readonly isNew: boolean } | { readonly link: string }
+
+async function openStep(at: FileHandle, name: string, make: number | undefined): Promise<Step> {
+  const entry = `${descriptorPath(at)}/${name}`
+  const flags = LOOKUP_FLAGS | constants.O_NOFOLLOW
+  try {
+    return { file: await open(entry, flags), isNew: false }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    const link = code === 'ENOENT' ? undefined : await readlink(entry).catch(() => undefined)
+    if (link !== undefined) return { link }
+    if (code !== 'ENOENT' || make === undefined) throw error
+  }
+  const isNew = await mkdir(entry, { mode: make }).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return false
+      throw error
+    },
+  )
+  return { file: await open(entry, flags), isNew }
+}
+
+const componentsOf = (path: string): string[] =>
+  path.split('/').filter((name) => name !== '' && name !== '.')
+
+/**
+ * Without /proc there are only paths. They are safe for root where nobody else can replace any directory on the way.
+ */
+async function openTrusted(path: string, make: number | undefined): Promise<OpenedDirectory> {
+  for (let at = resolve(path); ; at = dirname(at)) {
+    const found = await lstat(at).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' && make !== undefined) return undefined
+      throw error
+    })
+    if (found !== undefined && !isSafeForRoot(found))
+      throw new TtsError(
+        'configuration',
+        `root cannot write safely in ${path}: other users can change ${at}, and /proc is not mounted`,
+        {
+          check: 'directory',
+          remedy: 'mount /proc, or name a directory that only root can change',
+        },
+      )
+    if (at === dirname(at)) break
+  }
+  const made = make === undefined ? undefined : await mkdir(path, { recursive: true, mode: make })
+  const file = await open(path, DIRECTORY_FLAGS | constants.O_NOFOLLOW)
+  return { file, isNew: made !== undefined, at: path }
+}
