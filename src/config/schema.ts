@@ -9,7 +9,8 @@ import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { delegationsSettings } from './delegation-schema.ts'
 import { limitsSettings } from './limits-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
-import { relyingProblems, relyingServicesSettings } from './relying-schema.ts'
+import { principalProblems } from './principal-problems.ts'
+import { relyingProblems, relyingProviderId, relyingServicesSettings } from './relying-schema.ts'
 import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
@@ -253,6 +254,12 @@ export const configurationSchema = z
     const around = { aliases, webEnabled: configuration.web.enabled }
     for (const { path, message } of relyingProblems(configuration.relying_services, around))
       context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
+    const known = [
+      ...Object.keys(configuration.providers),
+      ...Object.keys(configuration.relying_services).map(relyingProviderId),
+    ]
+    for (const { path, message } of principalProblems(configuration.services, known))
+      context.addIssue({ code: 'custom', path: ['services', ...path], message })
     const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))
