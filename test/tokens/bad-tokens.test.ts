@@ -30,7 +30,7 @@ test.for([
   { name: 'application/at+jwt', changes: { header: { typ: 'application/at+jwt' } } },
   { name: 'no typ', changes: { header: { typ: undefined } } },
   { name: 'no kid', changes: { header: { kid: undefined } } },
-  { name: 'Keycloak Bearer', changes: { claims: { typ: 'Bearer' } } },
+  { name: 'Keycloak Bearer', changes: { claims: { typ: 'Bearer', preferred_username: 'alice' } } },
   { name: 'list of audiences', changes: { claims: { aud: ['x', AUDIENCE] } } },
   { name: 'WLCG 1.0', changes: { claims: { 'wlcg.ver': '1.0' } } },
 ])('good: $name', async ({ changes }) => {
