@@ -4,7 +4,7 @@ import type { Authorisation, ConditionTrace, RuleTrace } from '../domain/authori
 /** One condition, in words. */
 export interface ConditionWords {
   readonly claim: string
-  /** `must contain "cms"`. */
+  /** `contains "cms"`. */
   readonly wanted: string
   /** The value of the claim, cleaned and shortened. */
   readonly found: string
@@ -106,6 +106,8 @@ function wantedWords({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
       return `contains ${value}`
+    case 'contains_substring':
+      return `contains ${value}, also inside a word`
     case 'is_member_of':
       return `is one of ${value}`
     case 'equals':

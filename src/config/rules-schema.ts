@@ -1,7 +1,14 @@
 import { z } from 'zod'
 
-/** The operations of WaTTS's authorisation rules. */
-export const RULE_OPERATIONS = ['contains', 'is_member_of', 'equals', 'regexp', 'any'] as const
+/** The operations of authorisation rules: those of WaTTS, whose `contains` is `contains_substring` here. */
+export const RULE_OPERATIONS = [
+  'contains',
+  'contains_substring',
+  'is_member_of',
+  'equals',
+  'regexp',
+  'any',
+] as const
 
 /** One operation of a condition. */
 export type RuleOperation = (typeof RULE_OPERATIONS)[number]
@@ -12,7 +19,14 @@ const condition = z
   .strictObject({
     contains: text
       .optional()
-      .describe('The claim is a list with this member, or a string with this part.'),
+      .describe(
+        'The claim is a list with exactly this element, or a text of words between spaces, like `scope`, with exactly this word. A part of a word does not count, and commas part no words.',
+      ),
+    contains_substring: text
+      .optional()
+      .describe(
+        'The `contains` of WaTTS: the claim is a list with exactly this element, or a text with this anywhere in it. `compute` holds for `nocompute.create` too: in an allow rule rather use `contains`, or `regexp` with anchors.',
+      ),
     is_member_of: z
       .union([
         z.array(text).min(1),
@@ -46,13 +60,15 @@ const claims = z
     message: 'wanted: at least one claim',
   })
   .superRefine((conditions, context) => {
-    if (conditions['sub']?.contains === undefined) return
-    context.addIssue({
-      code: 'custom',
-      path: ['sub', 'contains'],
-      message:
-        'would let in everybody whose sub has this as a part; wanted: equals or is_member_of',
-    })
+    for (const operation of ['contains', 'contains_substring'] as const) {
+      if (conditions['sub']?.[operation] === undefined) continue
+      context.addIssue({
+        code: 'custom',
+        path: ['sub', operation],
+        message:
+          'would let in everybody whose sub has this as a part; wanted: equals or is_member_of',
+      })
+    }
   })
 
 const rule = z.strictObject({

@@ -1,5 +1,5 @@
 /** Authorisation rules of one WaTTS service as rules of ours. Never lets in anybody whom WaTTS kept out. */
-import { RULE_OPERATIONS, type RuleOperation } from '../config/rules-schema.ts'
+import type { RuleOperation } from '../config/rules-schema.ts'
 import type { Tree } from '../config/settings-tree.ts'
 import type { ConfSetting } from './conf-lines.ts'
 import { regexpFromPcre } from './pcre.ts'
@@ -86,7 +86,8 @@ function importRule(
   }
   if (condition.note === undefined) reading.carried(setting, to)
   else reading.changed(setting, to, condition.note)
-  return { provider, claims: { [claim]: { [rule.operation]: condition.value } } }
+  const operation = condition.operation ?? rule.operation
+  return { provider, claims: { [claim]: { [operation]: condition.value } } }
 }
 
 function providerOf(id: string, { providers, relyingServices }: RuleProviders): string | undefined {
@@ -97,6 +98,8 @@ function providerOf(id: string, { providers, relyingServices }: RuleProviders): 
 /** The value in our words, or why it cannot be carried over. */
 interface Condition {
   readonly value: unknown
+  /** Where the operation has another name here. */
+  readonly operation?: RuleOperation
   readonly note?: string
 }
 
@@ -107,7 +110,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
     case 'contains':
       return claim === 'sub'
         ? 'contains on sub is not taken: it holds for everybody whose sub has this as a part (use equals or is_member_of)'
-        : { value }
+        : { value, operation: 'contains_substring', note: CONTAINS_NOTE }
     case 'is_member_of':
       return memberList(value)
     case 'equals':
@@ -145,5 +148,10 @@ function regexp(value: string): Condition | string {
     : { value: carried.source, note: `written for JavaScript: ${carried.source}` }
 }
 
-const isOperation = (name: string): name is RuleOperation =>
-  (RULE_OPERATIONS as readonly string[]).includes(name)
+const CONTAINS_NOTE =
+  'written as contains_substring, which decides as WaTTS did: where the claim is a text, any part of it counts, also inside a word. Write contains where a whole element or word is meant'
+
+const WATTS_OPERATIONS = ['contains', 'is_member_of', 'equals', 'regexp', 'any'] as const
+
+const isOperation = (name: string): name is (typeof WATTS_OPERATIONS)[number] =>
+  (WATTS_OPERATIONS as readonly string[]).includes(name)

@@ -67,6 +67,7 @@ function wishOf(condition: ConditionTrace): string {
 function wanted({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
+    case 'contains_substring':
       return `must contain ${shown(wanted)}`
     case 'is_member_of':
       return `must be one of ${shown(wanted)}`
