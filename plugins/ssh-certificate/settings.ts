@@ -68,7 +68,7 @@ export const sshCertificateSettings = z
       .max(1000)
       .optional()
       .describe(
-        'The one issuer whose claim is believed. Needed where several providers are trusted: each gives names as it likes.',
+        'The one issuer whose claim is believed. Without it, and without `principal_template`, the allow rules may let in users of one provider alone: each gives names as it likes.',
       ),
     principal_template: z
       .string()

@@ -128,6 +128,7 @@ async function serviceChecks(
     await crlCheck(service),
     await recordsCheck(service),
     ...(await providerChecks(service, options.wait * 1000)),
+    ...evidenceChecks(service),
     ...(await relyingChecks(service)),
     ...ruleChecks(service),
     ...(options.token || options.tokenFile !== undefined
@@ -203,6 +204,18 @@ async function providerChecks({ verifier }: Service, waitMs: number): Promise<Ch
       remedy: `open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration from this machine`,
     }
   })
+}
+
+/** Where nothing keeps ID tokens out but their audience. */
+function evidenceChecks({ verifier }: Service): Check[] {
+  return verifier.providers
+    .filter(({ settings }) => settings.access_token_evidence === 'none')
+    .map(({ id, settings }) => ({
+      check: `provider ${id} tokens`,
+      state: 'warning',
+      detail: `access_token_evidence is none: ID tokens for ${settings.audiences.join(', ') || 'anybody'} get credentials too`,
+      remedy: `put into providers.${id}.audiences no client that shows its ID tokens to others, or name claims that its access tokens alone have`,
+    }))
 }
 
 /** Whether the keys of sites that send their users here can be had. */

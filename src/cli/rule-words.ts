@@ -4,7 +4,7 @@ import type { Authorisation, ConditionTrace, RuleTrace } from '../domain/authori
 /** One condition, in words. */
 export interface ConditionWords {
   readonly claim: string
-  /** `must contain "cms"`. */
+  /** `contains "cms"`. */
   readonly wanted: string
   /** The value of the claim, cleaned and shortened. */
   readonly found: string

@@ -33,6 +33,18 @@ const issuer = z.string().max(1024).refine(isAcceptableUrl, {
 
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
 
+const accessTokenEvidence = z.union([
+  z.enum(['standard', 'none']),
+  z
+    .record(z.string().min(1).max(256), z.union([z.string().min(1), z.number(), z.boolean()]))
+    .refine((claims) => Object.keys(claims).length > 0, {
+      message: 'wanted: standard, none, or at least one claim with its value',
+    }),
+])
+
+/** By what tokens of a provider are known as access tokens. */
+export type AccessTokenEvidence = z.output<typeof accessTokenEvidence>
+
 /** One trusted OpenID provider. */
 export const providerSettings = z
   .strictObject({
@@ -60,12 +72,6 @@ export const providerSettings = z
       .default(false)
       .describe(
         'Accept tokens that name no audience. INDIGO IAM gives such tokens unless an audience is asked for; any service that the user ever showed one to can then use it here.',
-      ),
-    accept_tokens_of_unknown_kind: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Accept tokens that do not show that they are access tokens, for providers that write no sign of it (header typ `at+jwt`, `client_id`, `azp` with a scope, `token_use`, `typ: Bearer`). ID tokens of the provider are then accepted too, where their audience is: no client id should stand in `audiences`. Better: `introspect: always`.',
       ),
     algorithms: z
       .array(z.enum(SIGNATURE_ALGORITHMS))
@@ -98,6 +104,11 @@ export const providerSettings = z
       .min(1)
       .optional()
       .describe('File with the secret of our client.'),
+    access_token_evidence: accessTokenEvidence
+      .default('standard')
+      .describe(
+        'How access tokens are told from ID tokens and refresh tokens, which the provider signs with the same keys. `standard`: by header `typ: at+jwt` (RFC 9068), `typ: Bearer` (Keycloak), `token_use: access` (Cognito), a client with `scope` or `scp`, `wlcg.ver` with `scope`, or `client_id` with `jti` and no sign of a login (INDIGO IAM); for opaque tokens by `token_type` or `token_use` in the introspection answer. Claims with their values, such as `{tokenUse: api}`: a token that has all of them (the value itself, an element of a list, or a word of a text) is an access token too; choose claims that no ID token of the provider has. `none`: whatever does not say that it is something else is taken, as Dex needs it, whose two kinds look alike. Then an ID token that was given to any client in `audiences` gets credentials here. Whatever is set, a token that says that it is another kind is refused.',
+      ),
     introspect: z
       .enum(['never', 'opaque', 'always'])
       .default('never')
@@ -113,7 +124,9 @@ export const providerSettings = z
     allow_client_tokens: z
       .boolean()
       .default(false)
-      .describe('Accept tokens of a client alone, with no user (client credentials).'),
+      .describe(
+        "Accept tokens of a client alone, with no user (client credentials). Keycloak gives its clients tokens that look like those of users: one that has none of `preferred_username`, `username` and `auth_time`, in the token, introspection or UserInfo, counts as a client's.",
+      ),
     token_cache_seconds: seconds(0, 300)
       .default(60)
       .describe('How long a verified token is remembered, at most until it expires. 0: never.'),

@@ -44,7 +44,8 @@ must be readable by its owner alone. Relative paths are taken from the directory
 
 **Rules.** Somebody may use a service when one of its \`allow\` rules is true and none of its \`forbid\` rules. A rule names a
 provider (or \`any\`) and conditions on claims, all of which must hold. A claim that is missing makes an allow rule false and
-a forbid rule **true**.
+a forbid rule **true**. \`contains\` on a claim that is one text looks for a whole word between spaces, in allow and in forbid rules
+alike: a forbid rule that has to find a part of a text, or an entry between commas, needs \`contains_substring\` or \`regexp\`.
 
 An example:
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** The operations of rules: those of WaTTS, whose `contains` is our `contains_substring`. */
+/** The operations of authorisation rules: those of WaTTS, whose `contains` is `contains_substring` here. */
 export const RULE_OPERATIONS = [
   'contains',
   'contains_substring',
@@ -20,12 +20,12 @@ const condition = z
     contains: text
       .optional()
       .describe(
-        'The claim is a list with this member, or a text of words with blanks between them, such as `scope`, with this word.',
+        'The claim is a list with exactly this element, or a text of words between spaces, like `scope`, with exactly this word. A part of a word does not count, and commas part no words.',
       ),
     contains_substring: text
       .optional()
       .describe(
-        'The claim is a list with this member, or a text with this anywhere in it, also inside a word: `nocompute` has `compute`. What `contains` meant in WaTTS; for rules that come from there.',
+        'The `contains` of WaTTS: the claim is a list with exactly this element, or a text with this anywhere in it. `compute` holds for `nocompute.create` too: in an allow rule rather use `contains`, or `regexp` with anchors.',
       ),
     is_member_of: z
       .union([
@@ -66,7 +66,7 @@ const claims = z
         code: 'custom',
         path: ['sub', operation],
         message:
-          'must not be used for sub, which is compared as a whole: use equals or is_member_of',
+          'would let in everybody whose sub has this as a part; wanted: equals or is_member_of',
       })
     }
   })

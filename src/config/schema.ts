@@ -9,10 +9,10 @@ import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { delegationsSettings } from './delegation-schema.ts'
 import { limitsSettings } from './limits-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
-import { relyingProblems, relyingServicesSettings } from './relying-schema.ts'
+import { principalProblems } from './principal-problems.ts'
+import { relyingProblems, relyingProviderId, relyingServicesSettings } from './relying-schema.ts'
 import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
-import { principalProblems } from './ssh-principals.ts'
 import { storeSettings } from './store-schema.ts'
 import { webSettings } from './web-schema.ts'
 import { wattsSettings } from './watts-schema.ts'
@@ -254,7 +254,11 @@ export const configurationSchema = z
     const around = { aliases, webEnabled: configuration.web.enabled }
     for (const { path, message } of relyingProblems(configuration.relying_services, around))
       context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
-    for (const { path, message } of principalProblems(configuration))
+    const known = [
+      ...Object.keys(configuration.providers),
+      ...Object.keys(configuration.relying_services).map(relyingProviderId),
+    ]
+    for (const { path, message } of principalProblems(configuration.services, known))
       context.addIssue({ code: 'custom', path: ['services', ...path], message })
     const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,

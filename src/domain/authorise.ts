@@ -5,6 +5,7 @@ import type {
   RulesSettings,
 } from '../config/rules-schema.ts'
 import { TtsError } from '../errors.ts'
+import { hasWord } from '../tokens/claim-values.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { matchesWithinBounds } from './bounded-regexp.ts'
 
@@ -135,11 +136,11 @@ function outcomeOf(
 function perform(operation: RuleOperation, condition: ConditionSettings, value: unknown): boolean {
   switch (operation) {
     case 'contains':
-      if (Array.isArray(value)) return value.includes(condition.contains)
-      return asString(value).split(/\s+/).includes(asString(condition.contains))
-    case 'contains_substring':
-      if (Array.isArray(value)) return value.includes(condition.contains_substring)
-      return asString(value).includes(asString(condition.contains_substring))
+      return hasWord(Array.isArray(value) ? value : asString(value), asString(condition.contains))
+    case 'contains_substring': {
+      const part = asString(condition.contains_substring)
+      return Array.isArray(value) ? value.includes(part) : asString(value).includes(part)
+    }
     case 'is_member_of':
       return typeof value === 'string' && condition.is_member_of?.includes(value) === true
     case 'equals':

@@ -73,7 +73,7 @@ function remarkAudiences(reading: Reading): void {
   reading.remark(
     'changed',
     'openid',
-    'WaTTS took tokens for any audience. Here: those for public_url or the client, and those that name none (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients ask for the audience)',
+    'WaTTS took tokens for any audience. Here: those for public_url or the client, and those that name none (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients ask for the audience). ID tokens are for the client too, and are refused: a token must show that it is an access token. Where those of your provider do not, `tts check --token` says so: see access_token_evidence',
   )
 }
 

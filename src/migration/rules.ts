@@ -1,5 +1,5 @@
 /** Authorisation rules of one WaTTS service as rules of ours. Never lets in anybody whom WaTTS kept out. */
-import { RULE_OPERATIONS, type RuleOperation } from '../config/rules-schema.ts'
+import type { RuleOperation } from '../config/rules-schema.ts'
 import type { Tree } from '../config/settings-tree.ts'
 import type { ConfSetting } from './conf-lines.ts'
 import { regexpFromPcre } from './pcre.ts'
@@ -98,7 +98,7 @@ function providerOf(id: string, { providers, relyingServices }: RuleProviders): 
 /** The value in our words, or why it cannot be carried over. */
 interface Condition {
   readonly value: unknown
-  /** Ours, where it has another name than WaTTS's. */
+  /** Where the operation has another name here. */
   readonly operation?: RuleOperation
   readonly note?: string
 }
@@ -110,7 +110,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
     case 'contains':
       return claim === 'sub'
         ? 'contains on sub is not taken: it holds for everybody whose sub has this as a part (use equals or is_member_of)'
-        : { value, operation: 'contains_substring', note: SUBSTRING_NOTE }
+        : { value, operation: 'contains_substring', note: CONTAINS_NOTE }
     case 'is_member_of':
       return memberList(value)
     case 'equals':
@@ -131,9 +131,6 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
   }
 }
 
-const SUBSTRING_NOTE =
-  'written as contains_substring, which keeps the meaning that contains had in WaTTS: a text matches also inside a word; contains, a member of a list or a word, is safer'
-
 function memberList(value: string): Condition | string {
   const members = value.split(',')
   const kept = members.filter((member) => member !== '')
@@ -151,8 +148,10 @@ function regexp(value: string): Condition | string {
     : { value: carried.source, note: `written for JavaScript: ${carried.source}` }
 }
 
-/** The operations that WaTTS knew. */
-type WattsOperation = Exclude<RuleOperation, 'contains_substring'>
+const CONTAINS_NOTE =
+  'written as contains_substring, which decides as WaTTS did: where the claim is a text, any part of it counts, also inside a word. Write contains where a whole element or word is meant'
 
-const isOperation = (name: string): name is WattsOperation =>
-  name !== 'contains_substring' && (RULE_OPERATIONS as readonly string[]).includes(name)
+const WATTS_OPERATIONS = ['contains', 'is_member_of', 'equals', 'regexp', 'any'] as const
+
+const isOperation = (name: string): name is (typeof WATTS_OPERATIONS)[number] =>
+  (WATTS_OPERATIONS as readonly string[]).includes(name)

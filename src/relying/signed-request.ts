@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose'
 import type { RelyingServiceSettings } from '../config/relying-schema.ts'
-import { audiencesOf } from '../tokens/claim-checks.ts'
+import { audiencesOf } from '../tokens/claim-values.ts'
 import { badClaim, fromJose, malformed, noRequest, refusal, wrongAlgorithm } from './refusals.ts'
 import type { SiteKeys } from './site-keys.ts'
 import { urlUnder } from './site-urls.ts'

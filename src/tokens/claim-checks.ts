@@ -1,22 +1,20 @@
 import type { JWTPayload } from 'jose'
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
+import { audiencesOf, type Claims } from './claim-values.ts'
 import { refusal, type TokenCheck } from './refusals.ts'
-import { tokenKindOf } from './token-kind.ts'
+import { kindOfAnswer, kindOfJwt, type TokenVerdict } from './token-kind.ts'
 
 /** The audience that stands for anybody (WLCG Common JWT Profiles). */
 export const WLCG_ANY_AUDIENCE = 'https://wlcg.cern.ch/jwt/v1/any'
-
-/** Claims, from whichever source. */
-export type Claims = Readonly<Record<string, unknown>>
 
 /** What the checks of claims look at. */
 export interface ClaimContext {
   readonly settings: ProviderSettings
   readonly now: Date
+  /** `jwt`: claims of a verified JWT. `introspection`: an answer, normalised. */
+  readonly source: 'jwt' | 'introspection'
   /** Header `typ` of a JWT. */
   readonly headerType?: unknown
-  /** The claims are, or hold, what the provider answered at introspection. */
-  readonly introspected?: boolean
 }
 
 /** A check over claims: throws TtsError `invalid_token` when they fail it. */
@@ -31,7 +29,7 @@ export interface ClaimCheck {
  */
 export const claimChecks: readonly ClaimCheck[] = [
   { check: 'issuer', run: checkIssuer },
-  { check: 'type', run: checkTokenKind },
+  { check: 'type', run: checkType },
   { check: 'subject', run: checkSubject },
   { check: 'expired', run: checkExpiry },
   { check: 'not_yet_valid', run: checkNotBefore },
@@ -59,25 +57,11 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
   }
 }
 
-/** Only access tokens; those that do not show it only where introspection will, or the operator takes them all the same. */
-export function checkTokenKind(claims: Claims, context: ClaimContext): void {
-  const { settings, headerType, introspected = false } = context
-  const kind = tokenKindOf({ claims, headerType, introspected })
-  if (kind === 'other') {
-    throw refusal(
-      'type',
-      'this is not an access token',
-      'the caller has to send the access token, not an ID, refresh or logout token',
-    )
-  }
-  const isAskedLater = settings.introspect === 'always' && !introspected
-  if (kind === 'unknown' && !isAskedLater && !settings.accept_tokens_of_unknown_kind) {
-    throw refusal(
-      'type',
-      'nothing in the token shows that it is an access token: send the access token, not the ID token',
-      'access tokens are known by header typ at+jwt, client_id, azp with scope, token_use: access or typ: Bearer; where the provider writes none of these: introspect: always, or, knowing what it means, accept_tokens_of_unknown_kind',
-    )
-  }
+/**
+ * Only access tokens, by what shows that they are (`kindOfJwt`). ID tokens, refresh and logout tokens are signed by the same
+ * keys. A JWT that says nothing of its kind is left to its introspection where that follows.
+ */
+function checkType(claims: Claims, { settings, headerType, source }: ClaimContext): void {
   if (claims['cnf'] !== undefined) {
     throw refusal(
       'type',
@@ -85,6 +69,40 @@ export function checkTokenKind(claims: Claims, context: ClaimContext): void {
       'the client has to ask its provider for a bearer token (no DPoP, no certificate binding)',
     )
   }
+  const evidence = settings.access_token_evidence
+  const verdict =
+    source === 'jwt'
+      ? kindOfJwt(claims, { headerType, evidence })
+      : kindOfAnswer(claims, { evidence })
+  const isLeftToIntrospection =
+    source === 'jwt' && verdict.kind === 'unknown' && settings.introspect === 'always'
+  if (!isLeftToIntrospection) requireAccessToken(verdict)
+}
+
+const OTHER_KIND_WORDS = {
+  id: 'an ID token',
+  refresh: 'a refresh token',
+  logout: 'a logout token or another security event',
+  other: 'something else',
+} as const
+
+/** @throws TtsError `invalid_token`, check `type`, for everything but an access token */
+export function requireAccessToken({ kind, sign }: TokenVerdict): void {
+  if (kind === 'access') return
+  if (kind !== 'unknown') {
+    throw refusal(
+      'type',
+      `this is not an access token but ${OTHER_KIND_WORDS[kind]} (${sign})`,
+      'the caller has to send the access token, not an ID, refresh or logout token',
+    )
+  }
+  throw refusal(
+    'type',
+    sign === ''
+      ? 'this is not an access token, as far as can be told: nothing in it says that it is one'
+      : `this is not an access token, as far as can be told: it looks like an ID token (${sign})`,
+    'the caller has to send the access token, not the ID token. If it is one: the provider has to write client_id and scope, or the header typ at+jwt, into its access tokens, or answer token_type at introspection (introspect: always here); or say by providers.<id>.access_token_evidence what marks them',
+  )
 }
 
 function checkSubject(claims: Claims): void {
@@ -141,7 +159,8 @@ function checkLifetime(claims: Claims, { settings }: ClaimContext): void {
   )
 }
 
-function checkAudience(claims: Claims, { settings }: ClaimContext): void {
+/** @throws TtsError `invalid_token`, check `audience` */
+export function checkAudience(claims: Claims, { settings }: Pick<ClaimContext, 'settings'>): void {
   const audiences = audiencesOf(claims)
   const accepted = acceptedAudiences(settings)
   if (audiences.length === 0) {
@@ -180,20 +199,6 @@ export function acceptedAudiences(settings: ProviderSettings): readonly string[]
   return settings.accept_any_wlcg_audience
     ? [...settings.audiences, WLCG_ANY_AUDIENCE]
     : settings.audiences
-}
-
-/** `aud` as a list: RFC 7519 section 4.1.3 has one string, blanks and all, or an array. */
-export function audiencesOf(claims: Claims): readonly string[] {
-  const { aud } = claims
-  if (typeof aud === 'string') return aud === '' ? [] : [aud]
-  return Array.isArray(aud) ? aud.filter((entry) => typeof entry === 'string') : []
-}
-
-/** The scopes of a token: a blank-separated string (RFC 8693 section 4.2) or, at some providers, an array; `scp` at Hydra, Okta and Entra. */
-export function scopesOf(claims: Claims): readonly string[] {
-  const scope = claims['scope'] ?? claims['scp']
-  if (typeof scope === 'string') return scope.split(' ').filter(Boolean)
-  return Array.isArray(scope) ? scope.filter((entry) => typeof entry === 'string') : []
 }
 
 function isDate(value: unknown): value is number {

@@ -1,9 +1,18 @@
+import type { ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../errors.ts'
-import { audiencesOf, claimChecks, scopesOf, type Claims } from './claim-checks.ts'
-import { checkScopes, checkUser, isClientOnly } from './identity-checks.ts'
+import { claimChecks } from './claim-checks.ts'
+import { audiencesOf, type Claims, scopesOf } from './claim-values.ts'
+import {
+  checkScopes,
+  checkUser,
+  type KnownClaims,
+  requirePerson,
+  speakerOf,
+} from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
-import { checkTokenText, readUnverified, verifySignature } from './jwt.ts'
+import { checkTokenText, readUnverified, type VerifiedJwt, verifySignature } from './jwt.ts'
 import type { Provider } from './providers.ts'
+import { kindOfJwt } from './token-kind.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
 import { findProvider, type TokenVerifier } from './verify-token.ts'
 
@@ -55,32 +64,36 @@ async function explainSigned(
   provider: Provider,
   { report, now }: Surroundings,
 ): Promise<void> {
-  let claims: Claims | undefined
+  const { settings } = provider
+  let jwt: VerifiedJwt | undefined
   await report.run(
     'signature',
     async () => {
-      const signed = await verifySignature(token, provider, now)
-      claims = signed.claims
+      const { claims, header } = await verifySignature(token, provider, now)
+      const headerType = header.typ
+      jwt = { claims, headerType }
       for (const { check, run } of claimChecks) {
-        const context = { settings: provider.settings, now, headerType: signed.header.typ }
-        await report.run(check, () => run(signed.claims, context), describe(check, signed.claims))
+        const context = { settings, now, source: 'jwt', headerType } as const
+        const detail = check === 'type' ? describeKind(jwt, settings) : describe(check, claims)
+        await report.run(check, () => run(claims, context), detail)
       }
     },
     'signed by a key of the provider',
   )
-  if (claims === undefined) return
-  const signed = claims
-  if (provider.settings.introspect === 'always') {
+  if (jwt === undefined) return
+  const introspected = jwt
+  let known: KnownClaims = { claims: jwt.claims, sources: [jwt.claims] }
+  if (settings.introspect === 'always') {
     await report.run(
       'active',
       async () => {
         const answer = await fetchIntrospection(token, provider)
-        claims = checkIntrospection(answer, provider, { now, signed })
+        known = checkIntrospection(answer, provider, { now, jwt: introspected })
       },
-      'the provider says that the token is active',
+      'the provider says that the token is active, and nothing that speaks against an access token',
     )
   }
-  await explainRest(token, { provider, claims }, report)
+  await explainRest(token, { provider, known }, report)
 }
 
 async function explainOpaque(
@@ -95,17 +108,17 @@ async function explainOpaque(
     })
   }
   for (const provider of asked) {
-    let claims: Claims | undefined
+    let known: KnownClaims | undefined
     await report.run(
       'active',
       async () => {
         const answer = await fetchIntrospection(token, provider)
-        claims = checkIntrospection(answer, provider, { now })
+        known = checkIntrospection(answer, provider, { now })
       },
-      `active at provider ${provider.id}`,
+      `active at provider ${provider.id}, and an access token by its answer`,
     )
-    if (claims !== undefined) {
-      await explainRest(token, { provider, claims }, report)
+    if (known !== undefined) {
+      await explainRest(token, { provider, known }, report)
       return
     }
   }
@@ -113,33 +126,51 @@ async function explainOpaque(
 
 async function explainRest(
   token: string,
-  found: { readonly provider: Provider; readonly claims: Claims },
+  found: { readonly provider: Provider; readonly known: KnownClaims },
   report: Report,
 ): Promise<void> {
   const { settings } = found.provider
-  let { claims } = found
+  let { known } = found
+  const wantsMore = wantsUserInfo(known, settings)
+  // Who is unclear may become clear by UserInfo.
+  const checkSpeaker = wantsMore ? checkUser : requirePerson
+  await report.run(
+    'user',
+    () => checkSpeaker(known.sources, settings),
+    () => SPEAKER_WORDS[speakerOf(known.sources)],
+  )
   await report.run(
     'scope',
-    () => checkScopes(claims, settings),
-    () => describe('scope', claims),
+    () => checkScopes(known.claims, settings),
+    () => describe('scope', known.claims),
   )
-  if (wantsUserInfo(claims, settings)) {
+  if (wantsMore) {
     await report.run(
       'userinfo',
       async () => {
-        const told = await fetchUserInfo(token, String(claims['sub']), found.provider)
-        claims = mergeUserInfo(claims, told)
+        const told = await fetchUserInfo(token, String(known.claims['sub']), found.provider)
+        known = mergeUserInfo(known, told)
+        requirePerson(known.sources, settings)
       },
-      () => `UserInfo told: ${Object.keys(claims).join(', ')}`,
+      () => `UserInfo told: ${Object.keys(known.claims).join(', ')}`,
     )
   }
-  // Last, since UserInfo may tell that a user is the service account of a client.
-  await report.run(
-    'user',
-    () => checkUser(claims, settings),
-    () => (isClientOnly(claims) ? 'speaks for a client, which is allowed' : 'speaks for a user'),
-  )
-  report.pass('claims', `claims for rules: ${Object.keys(claims).sort().join(', ')}`)
+  report.pass('claims', `claims for rules: ${Object.keys(known.claims).sort().join(', ')}`)
+}
+
+const SPEAKER_WORDS = {
+  person: 'speaks for a user',
+  client: 'speaks for a client, which is allowed',
+  unclear: 'does not tell whether it speaks for a user or a client',
+} as const
+
+/** By what a JWT is known as an access token. Only shown when the check passes. */
+function describeKind({ claims, headerType }: VerifiedJwt, settings: ProviderSettings): string {
+  const evidence = settings.access_token_evidence
+  const { kind, sign } = kindOfJwt(claims, { headerType, evidence })
+  return kind === 'access'
+    ? `an access token by its ${sign}`
+    : 'does not say what it is: introspection has to say that it is an access token'
 }
 
 function describe(check: string, claims: Claims): string {
@@ -156,8 +187,6 @@ function describe(check: string, claims: Claims): string {
       return `audience ${audiencesOf(claims).map(show).join(', ') || 'not named'}`
     case 'scope':
       return `scopes ${scopesOf(claims).map(show).join(' ') || 'not told'}`
-    case 'type':
-      return 'an access token'
     case 'profile_version':
       return `WLCG profile ${show(claims['wlcg.ver'] ?? 'not used')}`
     default:

@@ -1,64 +1,51 @@
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../errors.ts'
-import { scopesOf, type Claims } from './claim-checks.ts'
+import { type Claims, audiencesOf, clientIdsOf, scopesOf } from './claim-values.ts'
 import { refusal } from './refusals.ts'
 
-/** The OAuth client that a token was issued to. */
-export function clientIdOf(claims: Claims): string | undefined {
-  for (const name of ['client_id', 'azp']) {
-    const value = claims[name]
-    if (typeof value === 'string' && value !== '') return value
-  }
-  return undefined
+/**
+ * What is known of a token. Merged claims hide what a second source says of a claim that the first one has, so that who
+ * speaks is judged by the sources: the JWT, its introspection, UserInfo.
+ */
+export interface KnownClaims {
+  readonly claims: Claims
+  readonly sources: readonly Claims[]
 }
 
-/** Whom a token speaks for. `unknown`: its provider would show that it is a person, and does not. */
-export type SpeaksFor = 'client' | 'person' | 'unknown'
+/** For whom a token speaks; `unclear`: it may be a client that its provider dresses up as a user. */
+export type Speaker = 'person' | 'client' | 'unclear'
 
 /**
- * Whom a token speaks for, by what providers write. IAM puts the client's id into `sub`. Keycloak invents a user for a client's
- * service account, whose `sub` tells nothing.
+ * For whom a token speaks. Any source that shows a client decides; and where a provider invents users for its clients,
+ * as Keycloak does, one has to show a person.
  */
-export function speaksFor(claims: Claims): SpeaksFor {
-  const { sub, gty, idtyp } = claims
-  const isItself = ['client_id', 'azp', 'cid', 'appid'].some((name) => claims[name] === sub)
-  // Auth0, Entra ID.
-  const isByGrant = gty === 'client-credentials' || idtyp === 'app'
-  if (isItself || isByGrant || isServiceAccount(claims)) return 'client'
-  return isKeycloak(claims) && !isPersonAtKeycloak(claims) ? 'unknown' : 'person'
+export function speakerOf(sources: readonly Claims[]): Speaker {
+  if (hasClientAsSubject(sources) || sources.some(isOfClient)) return 'client'
+  return sources.some(isFromKeycloak) && !sources.some(showsPerson) ? 'unclear' : 'person'
 }
 
-/** Whether a token speaks for a client and no user. */
-export function isClientOnly(claims: Claims): boolean {
-  return speaksFor(claims) === 'client'
-}
-
-/** Keycloak names service accounts, and with the scope `service_account` tells where the client called from. */
-function isServiceAccount(claims: Claims): boolean {
-  return (
-    usernamesOf(claims).some((name) => name.startsWith('service-account-')) ||
-    claims['clientHost'] !== undefined ||
-    claims['clientAddress'] !== undefined ||
-    isByClientCredentials(claims)
+/** IAM, Hydra, Okta and Cognito put the client's id into `sub`; Spring's server tells it by `aud` alone. */
+function hasClientAsSubject(sources: readonly Claims[]): boolean {
+  const clients = new Set<unknown>(
+    sources.flatMap((claims) => [...clientIdsOf(claims), ...audiencesOf(claims)]),
   )
+  return sources.some(({ sub }) => sub !== undefined && clients.has(sub))
 }
 
-const isKeycloak = ({ typ }: Claims): boolean => typ === 'Bearer'
+const SERVICE_ACCOUNT = 'service-account-'
+const NAME_CLAIMS = ['preferred_username', 'username']
 
 /**
- * A login leaves the id of its session in the token; the client credentials grant does not (ClientCredentialsGrantType clears it,
- * unless the client is set to use refresh tokens). A user name is there with the scope `profile`, or at introspection.
+ * The grant, told by Auth0 (`gty`), ForgeRock (`grant_type`) and Entra (`idtyp`); or Keycloak's user of a client, by its name
+ * or by the notes that ClientCredentialsGrantType alone leaves in a session.
  */
-function isPersonAtKeycloak(claims: Claims): boolean {
-  const { sid, session_state: session } = claims
-  return sid !== undefined || session !== undefined || usernamesOf(claims).length > 0
-}
-
-/** `username` is of introspection (RFC 7662 section 2.2). */
-function usernamesOf(claims: Claims): readonly string[] {
-  return [claims['preferred_username'], claims['username']].filter(
-    (name) => typeof name === 'string',
-  )
+function isOfClient(claims: Claims): boolean {
+  const { gty, grant_type: grant, idtyp } = claims
+  if (gty === 'client-credentials' || grant === 'client_credentials' || idtyp === 'app') return true
+  if ([...NAME_CLAIMS, 'sub'].some((name) => isServiceAccount(claims[name]))) return true
+  const notes = ['clientHost', 'clientAddress', 'clientId']
+  const hasNotes = notes.some((name) => claims[name] !== undefined)
+  return isFromKeycloak(claims) && (hasNotes || isByClientCredentials(claims))
 }
 
 /** Since Keycloak 26.2, `jti` begins with codes for session, token and grant (DefaultTokenContextEncoderProvider). */
@@ -66,30 +53,47 @@ function isByClientCredentials({ jti }: Claims): boolean {
   return typeof jti === 'string' && /^(on|of|tr|nt|ft|un)(rt|lt)cc:/.test(jti)
 }
 
+const isServiceAccount = (value: unknown): boolean =>
+  typeof value === 'string' && value.toLowerCase().startsWith(SERVICE_ACCOUNT)
+
+/** Its access tokens, and its answers to introspection, which repeat the token. */
+const isFromKeycloak = ({ typ }: Claims): boolean =>
+  typeof typ === 'string' && typ.toLowerCase() === 'bearer'
+
 /**
- * @param settings those of the provider
- * @param more.willAsk UserInfo is asked next, and may tell
- * @throws TtsError `invalid_token`, check `user`, for the token of a client alone unless such are allowed
+ * A user name that is no service account's, or the time of a login: AuthenticationManager.redirectAfterSuccessfulFlow notes
+ * that, which client credentials do not pass. `sid` and `session_state` show nobody: OAuth2GrantTypeBase leaves them out for
+ * transient sessions only, and with the client setting "use refresh tokens for client credentials grant" (long the default)
+ * a service account's session is none.
  */
-export function checkUser(
-  claims: Claims,
-  settings: ProviderSettings,
-  { willAsk = false }: { readonly willAsk?: boolean } = {},
-): void {
-  if (settings.allow_client_tokens) return
-  const whom = speaksFor(claims)
-  if (whom === 'client') {
-    throw refusal(
-      'user',
-      'the token speaks for a client and for no user',
-      'log in as a user (not client_credentials), or set allow_client_tokens',
-    )
-  }
-  if (whom === 'person' || willAsk) return
+function showsPerson(claims: Claims): boolean {
+  return (
+    typeof claims['auth_time'] === 'number' ||
+    NAME_CLAIMS.some((name) => typeof claims[name] === 'string' && claims[name] !== '')
+  )
+}
+
+/** @throws TtsError `invalid_token`, check `user`, for the token of a client alone unless such are allowed. */
+export function checkUser(sources: readonly Claims[], settings: ProviderSettings): void {
+  if (settings.allow_client_tokens || speakerOf(sources) !== 'client') return
   throw refusal(
     'user',
-    'the token does not show whether it speaks for a user or for a client',
-    'at Keycloak let the client ask for the scope profile, or set introspect: always or userinfo: always here; the token of a service account would look like this',
+    'the token speaks for a client and for no user',
+    'log in as a user (not client_credentials), or set allow_client_tokens',
+  )
+}
+
+/**
+ * Once every source was asked.
+ * @throws TtsError `invalid_token`, check `user`, unless the token speaks for a person or client tokens are allowed.
+ */
+export function requirePerson(sources: readonly Claims[], settings: ProviderSettings): void {
+  checkUser(sources, settings)
+  if (settings.allow_client_tokens || speakerOf(sources) === 'person') return
+  throw refusal(
+    'user',
+    'the token does not tell whether it speaks for a user or for a client (no preferred_username, no auth_time)',
+    'at Keycloak give the client the scope profile, or set introspect: always here, which tells the user name; or set allow_client_tokens',
   )
 }
 
@@ -98,7 +102,7 @@ export function checkScopes(claims: Claims, settings: ProviderSettings): void {
   const scopes = scopesOf(claims)
   const missing = settings.required_scopes.filter((scope) => !scopes.includes(scope))
   if (missing.length === 0) return
-  const untold = claims['scope'] === undefined
+  const untold = (claims['scope'] ?? claims['scp']) === undefined
   throw new TtsError(
     'insufficient_scope',
     untold

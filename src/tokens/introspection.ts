@@ -1,9 +1,12 @@
 import * as oidc from 'openid-client'
 import { TtsError } from '../errors.ts'
-import { checkClaims, checkTokenKind, type Claims } from './claim-checks.ts'
-import { clientIdOf } from './identity-checks.ts'
+import { checkAudience, checkClaims, requireAccessToken } from './claim-checks.ts'
+import { type Claims, clientIdOf, wordsOf } from './claim-values.ts'
+import type { KnownClaims } from './identity-checks.ts'
+import type { VerifiedJwt } from './jwt.ts'
 import type { Provider } from './providers.ts'
 import { providerFault, refusal, unavailable } from './refusals.ts'
+import { kindOfIntrospectedJwt } from './token-kind.ts'
 
 /**
  * Asks the provider about a token (RFC 7662 section 2). The answer is raw: see `checkIntrospection`.
@@ -22,14 +25,14 @@ export async function fetchIntrospection(token: string, provider: Provider): Pro
 }
 
 /**
- * Checks an introspection answer as strictly as a JWT; `signed` are the claims of the JWT that was introspected.
+ * Checks an introspection answer as strictly as a JWT; `jwt` is the one that was introspected, if it was one.
  * @throws TtsError `invalid_token`
  */
 export function checkIntrospection(
   answer: Claims,
-  provider: Provider,
-  context: { readonly now: Date; readonly signed?: Claims | undefined },
-): Claims {
+  { settings }: Provider,
+  context: { readonly now: Date; readonly jwt?: VerifiedJwt | undefined },
+): KnownClaims {
   if (answer['active'] !== true) {
     throw refusal(
       'active',
@@ -37,48 +40,39 @@ export function checkIntrospection(
       'if it should be good: our client must be allowed to introspect, and the token must be of this provider',
     )
   }
-  const { active: _active, ...told } = answer
-  const { settings } = provider
-  const around = { settings, now: context.now, introspected: true }
-  if (context.signed !== undefined) {
-    checkSamePerson(context.signed, told)
-    const claims = { ...told, ...context.signed }
-    // What the provider says of the kind counts beside what the token says of itself: neither may say that it is another one.
-    checkTokenKind({ ...context.signed, ...told }, around)
-    checkTokenKind(claims, around)
-    return claims
+  const { active: _active, ...rest } = answer
+  const told = withAudienceList(rest)
+  const { jwt, now } = context
+  if (jwt === undefined) {
+    const claims = withSubject({ iss: settings.issuer, ...told })
+    checkClaims(claims, { settings, now, source: 'introspection' })
+    return { claims, sources: [claims] }
   }
-  const claims = withSubject({ iss: settings.issuer, ...told, ...splitAudience(told) })
-  checkTokenType(claims)
-  checkClaims(claims, around)
-  return claims
+  checkSamePerson(jwt.claims, told)
+  const { headerType } = jwt
+  const evidence = settings.access_token_evidence
+  requireAccessToken(kindOfIntrospectedJwt(jwt.claims, told, { headerType, evidence }))
+  const claims = { ...told, ...jwt.claims }
+  // A JWT that names no audience may have one all the same.
+  checkAudience(claims, { settings })
+  return { claims, sources: [jwt.claims, told] }
 }
 
-/** IAM 1.12 answers all audiences as one blank-separated string. */
-function splitAudience({ aud }: Claims): Claims {
-  return typeof aud === 'string' && aud.includes(' ') ? { aud: aud.split(' ').filter(Boolean) } : {}
+/** INDIGO IAM 1.12 writes a list of audiences as one text with blanks, in answers to introspection and nowhere else. */
+function withAudienceList(answer: Claims): Claims {
+  const { aud } = answer
+  return typeof aud === 'string' && aud.includes(' ') ? { ...answer, aud: wordsOf(aud) } : answer
 }
 
-/** RFC 7662 has no `sub` for a client alone; then the client is whom the token speaks for. */
+/** RFC 7662 has no `sub` for a client alone; then the client is whom the token speaks for. Not where a user is named. */
 function withSubject(claims: Claims): Claims {
   const clientId = clientIdOf(claims)
-  return claims['sub'] === undefined && clientId !== undefined
+  const namesUser = ['username', 'user_id', 'preferred_username'].some(
+    (name) => claims[name] !== undefined,
+  )
+  return claims['sub'] === undefined && clientId !== undefined && !namesUser
     ? { ...claims, sub: clientId }
     : claims
-}
-
-/**
- * Of an opaque token nothing but this answer is known. Refresh tokens are active too, with client and scopes: the answer must name
- * the kind.
- */
-function checkTokenType(claims: Claims): void {
-  const { token_type: type, typ, token_use: use } = claims
-  if (type !== undefined || typ !== undefined || use !== undefined) return
-  throw refusal(
-    'type',
-    'the provider does not say that this is an access token',
-    'introspection has to answer token_type Bearer (or token_use, or typ); without it a refresh token could be used here',
-  )
 }
 
 function checkSamePerson(signed: Claims, told: Claims): void {

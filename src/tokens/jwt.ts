@@ -9,7 +9,8 @@ import {
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import { isOwnSecret } from '../own-secrets.ts'
 import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
-import { checkClaims, type Claims } from './claim-checks.ts'
+import { checkClaims } from './claim-checks.ts'
+import type { Claims } from './claim-values.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal } from './refusals.ts'
 
@@ -67,11 +68,19 @@ export interface SignedJwt {
   readonly claimFailure: Error | undefined
 }
 
-/**
- * The claims of a JWT that passed the signature and every claim check.
- * @throws TtsError `invalid_token` or `provider_unavailable`
- */
-export async function verifyJwt(token: string, provider: Provider, now: Date): Promise<Claims> {
+/** A JWT that passed the signature and every claim check. */
+export interface VerifiedJwt {
+  readonly claims: Claims
+  /** Header `typ`. */
+  readonly headerType: unknown
+}
+
+/** @throws TtsError `invalid_token` or `provider_unavailable` */
+export async function verifyJwt(
+  token: string,
+  provider: Provider,
+  now: Date,
+): Promise<VerifiedJwt> {
   const { header, claims, claimFailure } = await verifySignature(token, provider, now)
   if (!isShallowValue(claims)) {
     throw refusal(
@@ -80,11 +89,12 @@ export async function verifyJwt(token: string, provider: Provider, now: Date): P
       `claims may be nested ${MAX_JSON_DEPTH} levels deep; the provider has to shorten them`,
     )
   }
-  checkClaims(claims, { settings: provider.settings, now, headerType: header.typ })
+  const headerType = header.typ
+  checkClaims(claims, { settings: provider.settings, now, source: 'jwt', headerType })
   if (claimFailure !== undefined) {
     throw refusal('claims', 'a claim of the token is not valid', '`tts check` shows all claims')
   }
-  return claims
+  return { claims, headerType }
 }
 
 /**

@@ -1,7 +1,7 @@
 import * as oidc from 'openid-client'
 import type { ProviderSettings } from '../config/provider-schema.ts'
-import type { Claims } from './claim-checks.ts'
-import { isClientOnly } from './identity-checks.ts'
+import type { Claims } from './claim-values.ts'
+import { type KnownClaims, speakerOf } from './identity-checks.ts'
 import type { Provider } from './providers.ts'
 import { providerFault, refusal, unavailable } from './refusals.ts'
 
@@ -16,8 +16,11 @@ const GROUP_CLAIMS = [
 ]
 
 /** Whether UserInfo has to be asked. A client alone has no UserInfo. */
-export function wantsUserInfo(claims: Claims, settings: ProviderSettings): boolean {
-  if (settings.userinfo === 'never' || isClientOnly(claims)) return false
+export function wantsUserInfo(
+  { claims, sources }: KnownClaims,
+  settings: ProviderSettings,
+): boolean {
+  if (settings.userinfo === 'never' || speakerOf(sources) === 'client') return false
   return settings.userinfo === 'always' || !GROUP_CLAIMS.some((name) => claims[name] !== undefined)
 }
 
@@ -57,13 +60,18 @@ export async function fetchUserInfo(
 
 /** Claims about the token itself; UserInfo tells of the user and has no say in these. */
 const TOKEN_CLAIMS = new Set(
-  'iss aud exp nbf iat jti scope client_id azp typ cnf act wlcg.ver'.split(' '),
+  (
+    'iss aud exp nbf iat jti scope scp client_id azp cid appid typ token_type token_use tokenName ver ' +
+    'gty grant_type idtyp nonce at_hash c_hash s_hash events cnf act wlcg.ver'
+  ).split(' '),
 )
 
 /** UserInfo adds what the token does not tell of the user, and never changes what it does. */
-export function mergeUserInfo(claims: Claims, userInfo: Claims): Claims {
-  const added = Object.entries(userInfo).filter(([name]) => !TOKEN_CLAIMS.has(name))
-  return { ...Object.fromEntries(added), ...claims }
+export function mergeUserInfo({ claims, sources }: KnownClaims, userInfo: Claims): KnownClaims {
+  const added = Object.fromEntries(
+    Object.entries(userInfo).filter(([name]) => !TOKEN_CLAIMS.has(name)),
+  )
+  return { claims: { ...added, ...claims }, sources: [...sources, added] }
 }
 
 function isRefusal(error: unknown): boolean {

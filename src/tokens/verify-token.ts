@@ -2,8 +2,14 @@ import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-
 import { TtsError } from '../errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
-import { scopesOf, type Claims } from './claim-checks.ts'
-import { checkScopes, checkUser, clientIdOf, isClientOnly } from './identity-checks.ts'
+import { clientIdOf, scopesOf } from './claim-values.ts'
+import {
+  checkScopes,
+  checkUser,
+  type KnownClaims,
+  requirePerson,
+  speakerOf,
+} from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
 import { checkTokenText, readUnverified, verifyJwt, type UnverifiedJwt } from './jwt.ts'
 import {
@@ -111,13 +117,14 @@ async function verifySigned(
   provider: Provider,
   now: () => Date,
 ): Promise<Remembered> {
-  const signed = await verifyJwt(token, provider, now())
+  const jwt = await verifyJwt(token, provider, now())
   if (provider.settings.introspect !== 'always') {
-    return finish(token, { provider, claims: signed, introspected: false }, now)
+    const known = { claims: jwt.claims, sources: [jwt.claims] }
+    return finish(token, { provider, known, introspected: false }, now)
   }
   const answer = await fetchIntrospection(token, provider)
-  const claims = checkIntrospection(answer, provider, { now: now(), signed })
-  return finish(token, { provider, claims, introspected: true }, now)
+  const known = checkIntrospection(answer, provider, { now: now(), jwt })
+  return finish(token, { provider, known, introspected: true }, now)
 }
 
 /** An opaque token does not tell its issuer: each provider that introspects is asked, in order. */
@@ -132,8 +139,8 @@ async function verifyOpaque(
     try {
       const answer = await fetchIntrospection(token, provider)
       if (answer['active'] !== true) continue
-      const claims = checkIntrospection(answer, provider, { now: now() })
-      return await finish(token, { provider, claims, introspected: true }, now)
+      const known = checkIntrospection(answer, provider, { now: now() })
+      return await finish(token, { provider, known, introspected: true }, now)
     } catch (error) {
       if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
       cannotTell ??= error
@@ -144,23 +151,23 @@ async function verifyOpaque(
 
 interface Found {
   readonly provider: Provider
-  readonly claims: Claims
+  readonly known: KnownClaims
   readonly introspected: boolean
 }
 
 /** What JWTs and opaque tokens have in common: user, scopes, UserInfo. */
 async function finish(token: string, found: Found, now: () => Date): Promise<Remembered> {
-  const { provider } = found
+  const { provider, known } = found
   const { settings } = provider
-  const askUserInfo = wantsUserInfo(found.claims, settings)
-  checkUser(found.claims, settings, { willAsk: askUserInfo })
-  checkScopes(found.claims, settings)
-  const claims = askUserInfo
-    ? mergeUserInfo(found.claims, await fetchUserInfo(token, String(found.claims['sub']), provider))
-    : found.claims
-  // UserInfo may tell that a "user" is the service account of a client.
-  checkUser(claims, settings)
-  const verified = verifiedToken(provider, claims)
+  checkUser(known.sources, settings)
+  checkScopes(known.claims, settings)
+  const askUserInfo = wantsUserInfo(known, settings)
+  const all = askUserInfo
+    ? mergeUserInfo(known, await fetchUserInfo(token, String(known.claims['sub']), provider))
+    : known
+  // UserInfo may tell that a "user" is the service account of a client, or that an unclear one is a person.
+  requirePerson(all.sources, settings)
+  const verified = verifiedToken(provider, all)
   const cacheSeconds =
     found.introspected || askUserInfo
       ? Math.min(settings.introspection_cache_seconds, settings.token_cache_seconds)
@@ -169,7 +176,10 @@ async function finish(token: string, found: Found, now: () => Date): Promise<Rem
   return { token: verified, untilMs }
 }
 
-function verifiedToken({ id, settings }: Provider, claims: Claims): VerifiedToken {
+function verifiedToken(
+  { id, settings }: Provider,
+  { claims, sources }: KnownClaims,
+): VerifiedToken {
   return Object.freeze({
     providerId: id,
     // Without the slash: identities are kept by it, and writing the setting the other way must not make new people.
@@ -178,7 +188,7 @@ function verifiedToken({ id, settings }: Provider, claims: Claims): VerifiedToke
     claims: Object.freeze({ ...claims }),
     scopes: Object.freeze([...scopesOf(claims)]),
     clientId: clientIdOf(claims),
-    clientOnly: isClientOnly(claims),
+    clientOnly: speakerOf(sources) !== 'person',
     expiresAt: new Date(Number(claims['exp']) * 1000),
   })
 }

@@ -67,9 +67,8 @@ function wishOf(condition: ConditionTrace): string {
 function wanted({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
-      return `must contain ${shown(wanted)}`
     case 'contains_substring':
-      return `must contain ${shown(wanted)}, also inside a word`
+      return `must contain ${shown(wanted)}`
     case 'is_member_of':
       return `must be one of ${shown(wanted)}`
     case 'equals':

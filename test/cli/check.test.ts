@@ -53,6 +53,17 @@ describe('without a token', () => {
     expect(out).toContain(', and TTS_LOG__LEVEL\n')
   })
 
+  test('a provider whose ID tokens would be taken is a warning', async () => {
+    const environment = { TTS_PROVIDERS__IAM__ACCESS_TOKEN_EVIDENCE: 'none' }
+    const { code, out } = await check([], { environment })
+    expect(code).toBe(0)
+    expect(out).toMatch(
+      /^warning {2}provider iam tokens: access_token_evidence is none: ID tokens for https:\/\/tts\.example\.org get credentials too\n {9}-> put into providers\.iam\.audiences no client/m,
+    )
+    const claims = { TTS_PROVIDERS__IAM__ACCESS_TOKEN_EVIDENCE: '{tid: default}' }
+    expect((await check([], { environment: claims })).out).not.toContain('access_token_evidence')
+  })
+
   test('a provider that is down is a failure with its remedy', async () => {
     await service().provider.goDown()
     try {

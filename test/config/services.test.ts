@@ -33,6 +33,48 @@ describe('what is refused', () => {
   })
 })
 
+describe('account names of more than one provider', () => {
+  const other = { issuer: 'https://other.example.org/', audiences: ['a'] }
+  const portal = { keys_location: 'https://p.example.org/jwks', base_url: 'https://p.example.org/' }
+  const rule = (name: string) => ({ provider: name, claims: { sub: { any: true } } })
+  const ssh = (allow: string[], settings?: object, more: object = {}) => ({
+    providers: { iam: provider, other },
+    services: {
+      s: { plugin: 'ssh-certificate', settings, authz: { allow: allow.map(rule) }, ...more },
+    },
+  })
+  const says =
+    /^services\.s\.settings\.principal_issuer: wanted: the issuer .* users of iam, other may .* principal_template, or allow rules for one provider/
+  const relying = (given: object) => ({ ...given, relying_services: { portal } })
+
+  // prettier-ignore
+  test.for([
+    { name: 'two rules', given: ssh(['iam', 'other']), says },
+    { name: 'any', given: ssh(['any']), says },
+    { name: 'one of them and any', given: ssh(['iam', 'any']), says },
+    { name: 'other settings', given: ssh(['any'], { principal_claim: 'uid' }), says },
+    { name: 'a forbid rule does not count', given: ssh([], undefined, { authz: { allow: [rule('any')], forbid: [rule('other')] } }), says },
+    { name: 'any, and a relying service', given: relying({ ...ssh(['any']), providers: { iam: provider } }), says: /users of iam, rsp-portal may/ },
+    { name: 'a provider and a relying service', given: relying(ssh(['iam', 'rsp-portal'])), says: /users of iam, rsp-portal may/ },
+  ])('$name: refused', ({ given, says: wanted }) => {
+    expect(problems(given)).toEqual([expect.stringMatching(wanted)])
+  })
+
+  // prettier-ignore
+  test.for([
+    { name: 'an issuer', given: ssh(['any'], { principal_issuer: provider.issuer }) },
+    { name: 'a template', given: ssh(['any'], { principal_template: 'tts-{digest}' }) },
+    { name: 'rules for one provider', given: ssh(['iam', 'iam']) },
+    { name: 'nobody', given: ssh([]) },
+    { name: 'switched off', given: ssh(['any'], undefined, { enabled: false }) },
+    { name: 'one provider is configured', given: { ...ssh(['any']), providers: { iam: provider } } },
+    { name: 'a relying service that is not', given: ssh(['iam', 'rsp-gone']) },
+    { name: 'another plugin', given: { ...ssh([]), services: { s: { plugin: 'info', authz: { allow: [rule('any')] } } } } },
+  ])('$name: in order', ({ given }) => {
+    expect(problems(given)).toEqual([])
+  })
+})
+
 describe('what a service is', () => {
   const create = (settings: object) =>
     createServices(configurationSchema.parse(service(settings)).services, {

@@ -24,33 +24,26 @@ describe('one condition', () => {
     { condition: { contains: 'cms' }, value: ['cms/production'], allowed: false, forbidden: false },
     { condition: { contains: 'cms' }, value: 'the cms group', allowed: true, forbidden: true },
     { condition: { contains: 'cms' }, value: 'atlas', allowed: false, forbidden: false },
+    // a word of a text, never a part of one
+    { condition: { contains: 'compute' }, value: 'openid compute', allowed: true, forbidden: true },
     {
       condition: { contains: 'compute' },
       value: 'nocompute.create',
       allowed: false,
       forbidden: false,
     },
-    {
-      condition: { contains: 'compute.create' },
-      value: 'openid compute.create',
-      allowed: true,
-      forbidden: true,
-    },
-    {
-      condition: { contains: 'compute' },
-      value: 'compute.create',
-      allowed: false,
-      forbidden: false,
-    },
-    { condition: { contains: 'a b' }, value: 'a b', allowed: false, forbidden: false },
+    { condition: { contains: 'cms' }, value: 'cms,atlas', allowed: false, forbidden: false },
     { condition: { contains: 'a b' }, value: ['a b'], allowed: true, forbidden: true },
+    { condition: { contains: 'a b' }, value: 'x a b', allowed: false, forbidden: false },
+    { condition: { contains: 'cms' }, value: 'x\tcms', allowed: false, forbidden: false },
+    { condition: { contains: 'cms' }, value: '', allowed: false, forbidden: false },
+    { condition: { contains: 'cms' }, value: { cms: true }, allowed: false, forbidden: true },
     {
       condition: { contains_substring: 'compute' },
       value: 'nocompute.create',
       allowed: true,
       forbidden: true,
     },
-    { condition: { contains_substring: 'cms' }, value: ['cms'], allowed: true, forbidden: true },
     {
       condition: { contains_substring: 'cms' },
       value: ['cms/production'],
@@ -102,27 +95,32 @@ describe('the operations of WaTTS', () => {
   const wide = { equals: 'u' }
   test.for<{ row: string; condition: Condition; value?: unknown; holds: boolean }>([
     {
-      row: 'contains: member of a list',
-      condition: { contains: 'b' },
+      row: 'contains_substring: member of a list',
+      condition: { contains_substring: 'b' },
       value: ['a', 'b'],
       holds: true,
     },
     {
-      row: 'contains: no part of a member',
-      condition: { contains: 'b' },
+      row: 'contains_substring: no part of a member',
+      condition: { contains_substring: 'b' },
       value: ['ab'],
       holds: false,
     },
-    { row: 'contains: an empty list', condition: { contains: 'b' }, value: [], holds: false },
     {
-      row: 'contains, which is contains_substring here: part of a string',
+      row: 'contains_substring: an empty list',
+      condition: { contains_substring: 'b' },
+      value: [],
+      holds: false,
+    },
+    {
+      row: 'contains_substring: part of a string',
       condition: { contains_substring: 'b' },
       value: 'abc',
       holds: true,
     },
     {
-      row: 'contains: letter case counts',
-      condition: { contains: 'B' },
+      row: 'contains_substring: letter case counts',
+      condition: { contains_substring: 'B' },
       value: 'abc',
       holds: false,
     },
@@ -360,6 +358,11 @@ describe('the schema refuses', () => {
       name: 'contains on sub',
       rules: { allow: [rule('sub', { contains: 'a' })] },
       path: ['allow', 0, 'claims', 'sub', 'contains'],
+    },
+    {
+      name: 'contains_substring on sub',
+      rules: { forbid: [rule('sub', { contains_substring: 'a' })] },
+      path: ['forbid', 0, 'claims', 'sub', 'contains_substring'],
     },
     {
       name: 'an invalid regexp',

@@ -9,7 +9,7 @@ import { loadConfiguration } from '../../src/config/load.ts'
 import { rulesSettings } from '../../src/config/rules-schema.ts'
 import { isTree, type Tree } from '../../src/config/settings-tree.ts'
 import { authorise } from '../../src/domain/authorise.ts'
-import { asYaml, importWatts } from '../../src/migration/import-watts.ts'
+import { asYaml, importWatts, reportLines } from '../../src/migration/import-watts.ts'
 import { wattsKeys } from '../../src/migration/watts-keys.ts'
 
 const site = readFileSync(new URL('watts.conf', import.meta.url), 'utf8')
@@ -415,6 +415,7 @@ describe('rules', () => {
   test.for([
     { line: 'allow.nobody.sub.any = true', why: 'no provider nobody' },
     { line: 'allow.iam.sub.starts_with = a', why: 'no operation' },
+    { line: 'allow.iam.groups.contains_substring = a', why: 'no operation' },
     { line: 'allow.iam.sub.contains = a', why: 'contains on sub' },
     { line: 'allow.iam.mail.regexp = (?i)a', why: 'regexp' },
     { line: 'allow.iam.sub.is_member_of = ,', why: 'empty' },
@@ -473,6 +474,9 @@ describe('rules', () => {
     { line: 'iam.k.is_member_of = a,b', claims: { k: 'b' }, allowed: true },
     { line: 'iam.k.is_member_of = a, b', claims: { k: 'b' }, allowed: false },
     { line: 'iam.k.contains = a', claims: { k: ['b', 'a'] }, allowed: true },
+    { line: 'iam.k.contains = a', claims: { k: ['ba'] }, allowed: false },
+    { line: 'iam.k.contains = compute', claims: { k: 'nocompute.create' }, allowed: true },
+    { line: 'iam.k.contains = cms', claims: { k: 'atlas,cms' }, allowed: true },
     { line: 'iam.k.regexp = ^a\\.b', claims: { k: 'a.bc' }, allowed: true },
     { line: 'iam.k.regexp = ^a\\.b', claims: { k: 'axbc' }, allowed: false },
     {
@@ -486,6 +490,14 @@ describe('rules', () => {
     const rules = rulesSettings.parse(parse(stringify(authz)))
     expect(authorise(rules, { providerId: 'iam', claims }).allowed).toBe(allowed)
   })
+})
+
+test('what contains became is told once, with the lines of all such rules', () => {
+  const key = (claim: string): string => `service.s.authz.allow.iam.${claim}.contains`
+  const { findings } = importWatts(service(`${key('groups')} = a`, `${key('roles')} = b`))
+  const changed = reportLines(findings).filter((line) => line.includes('contains_substring'))
+  expect(changed).toHaveLength(1)
+  expect(changed[0]).toContain(`${key('groups')}, ${key('roles')}`)
 })
 
 describe('whatever the file says', () => {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { explainToken } from '../../src/tokens/explain.ts'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
@@ -34,9 +34,9 @@ test('a good token passes every check', async () => {
     'lifetime',
     'audience',
     'profile_version',
+    'user',
     'scope',
     'userinfo',
-    'user',
     'claims',
   ])
   expect(checks.at(-1)?.detail).toContain('groups')
@@ -45,8 +45,59 @@ test('a good token passes every check', async () => {
 test('every failure is told, with its remedy', async () => {
   const token = provider().mint({ claims: { exp: 1000, sub: 'demo-cli', nonce: 'n' } })
   const failed = (await explain(token, { required_scopes: ['tts'] })).filter(({ ok }) => !ok)
-  expect(failed.map(({ check }) => check)).toEqual(['type', 'expired', 'audience', 'scope', 'user'])
+  expect(failed.map(({ check }) => check)).toEqual(['type', 'expired', 'audience', 'user', 'scope'])
   for (const { remedy } of failed) expect(remedy).toBeTruthy()
+})
+
+describe('by what it is an access token', () => {
+  const asking = (): SettingsInput => {
+    const { clientId, clientSecret } = provider().clients.tts
+    return { client_id: clientId, client_secret: clientSecret, introspect: 'always' }
+  }
+  const bare = { aud: AUDIENCE, client_id: undefined, jti: undefined }
+  const told = async (claims: object, settings?: SettingsInput, answer?: object) => {
+    const body = { active: true, sub: provider().user('alice').sub, ...answer }
+    if (answer !== undefined) provider().faults.set('/introspect', { kind: 'body', body })
+    const checks = await explain(provider().mint({ claims: { ...bare, ...claims } }), settings)
+    return checks.map(({ check, ok, detail }) => `${ok ? 'ok' : 'FAILED'} ${check}: ${detail}`)
+  }
+
+  test.for([
+    { claims: { client_id: 'c', jti: 'j' }, by: 'claims client_id and jti' },
+    { claims: { azp: 'c', scope: 's' }, by: 'claims client_id or azp, and scope' },
+    { claims: { typ: 'Bearer', preferred_username: 'a' }, by: 'claim typ' },
+    {
+      claims: { tid: 'x' },
+      settings: { access_token_evidence: { tid: 'x' } },
+      by: 'claims of access_token_evidence',
+    },
+  ])('$by', async ({ claims, settings, by }) => {
+    expect(await told(claims, settings)).toContain(`ok type: an access token by its ${by}`)
+  })
+
+  test('introspection says it, or the token is refused there', async () => {
+    const left =
+      'ok type: does not say what it is: introspection has to say that it is an access token'
+    const good = await told({}, asking(), { token_type: 'Bearer' })
+    expect(good).toContain(left)
+    expect(good.filter((line) => line.startsWith('FAILED'))).toEqual([])
+    const silent = await told({}, asking(), {})
+    expect(silent).toContain(left)
+    expect(silent.find((line) => line.startsWith('FAILED type: '))).toMatch(/nothing in it says/)
+    const refresh = await told({}, asking(), { token_type: 'Bearer', token_use: 'refresh_token' })
+    expect(refresh.join()).toMatch(/FAILED type: .* but a refresh token \(claim token_use\)/)
+  })
+
+  test('who it speaks for may be told by UserInfo alone', async () => {
+    const body = { sub: provider().user('alice').sub, preferred_username: 'alice' }
+    provider().faults.set('/userinfo', { kind: 'body', body })
+    const claims = { typ: 'Bearer', scope: 'openid' }
+    const lines = await told(claims, { userinfo: 'always' })
+    expect(lines).toContain('ok user: does not tell whether it speaks for a user or a client')
+    expect(lines.filter((line) => line.startsWith('FAILED'))).toEqual([])
+    const unclear = (await told(claims)).filter((line) => line.startsWith('FAILED'))
+    expect(unclear).toEqual([expect.stringMatching(/^FAILED user: the token does not tell/)])
+  })
 })
 
 test.for([

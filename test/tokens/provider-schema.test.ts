@@ -13,6 +13,7 @@ test('defaults are the strict ones', () => {
     accept_any_wlcg_audience: false,
     accept_missing_audience: false,
     allow_client_tokens: false,
+    access_token_evidence: 'standard',
     algorithms: ['RS256', 'ES256'],
     clock_leeway_seconds: 60,
     introspect: 'never',
@@ -41,6 +42,21 @@ describe('refused settings', () => {
       name: 'keys refreshed after their end',
       change: { jwks_refresh_seconds: 600, jwks_maximum_age_seconds: 300 },
       path: 'jwks_maximum_age_seconds',
+    },
+    {
+      name: 'another word for the evidence',
+      change: { access_token_evidence: 'weak' },
+      path: 'access_token_evidence',
+    },
+    {
+      name: 'no claim as evidence',
+      change: { access_token_evidence: {} },
+      path: 'access_token_evidence',
+    },
+    {
+      name: 'an empty value as evidence',
+      change: { access_token_evidence: { tid: '' } },
+      path: 'access_token_evidence.tid',
     },
     { name: 'an unknown key', change: { audience: 'a' }, path: '' },
   ])('$name', ({ change, path }) => {
