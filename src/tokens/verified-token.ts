@@ -8,9 +8,9 @@ export interface VerifiedToken {
   /** Claims of the token, of introspection and of UserInfo as configured, merged; what the verifier returned and nothing else. */
   readonly claims: Readonly<Record<string, unknown>>
   readonly scopes: readonly string[]
-  /** The OAuth client that the token was issued to (`client_id`, else `azp`). */
+  /** The OAuth client that the token was issued to (`client_id`, else `azp`, `cid` or `appid`). */
   readonly clientId: string | undefined
-  /** True for a token that speaks for a client and no user (client credentials). */
+  /** True for a token that speaks for a client and no user (client credentials), or that may do so. */
   readonly clientOnly: boolean
   readonly expiresAt: Date
 }

@@ -168,7 +168,8 @@ describe('UserInfo', () => {
     provider().tokens.includeAuthnInfo = true
     const { access_token } = await logIn()
     const { sub } = provider().user('alice')
-    const body = { sub, groups: ['admin'], scope: 'admin', client_id: 'x', azp: 'x', extra: 'e' }
+    const token = { scope: 'admin', scp: ['admin'], client_id: 'x', azp: 'x', cid: 'x' }
+    const body = { sub, groups: ['admin'], ...token, extra: 'e' }
     provider().faults.set('/userinfo', { kind: 'body', body })
     const settings = settingsFor(provider().issuer, { userinfo: 'always' })
     const verified = await verifierFor({ iam: settings }).verify(access_token)
