@@ -29,6 +29,7 @@ import {
 import { CaError } from './errors.ts'
 import { oidHex } from './oid.ts'
 import { toPem } from './pem.ts'
+import { type ModulusWeakness, weaknessOf } from './weak-modulus.ts'
 
 /** Kinds of keys that we make. */
 export const keyKinds = ['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256', 'ec-p384'] as const
@@ -154,8 +155,8 @@ export function verifySignatureHere(hash: string, signed: SignedData, key: KeyOb
 }
 
 /**
- * Reads a SubjectPublicKeyInfo and applies the key policy: RSA of 2048 to 8192 bits with an odd exponent of 65537
- * or more and no small factor, or a point on P-256 or P-384.
+ * Reads a SubjectPublicKeyInfo and applies the key policy: RSA of 2048 to 8192 bits with an odd exponent of 65537 or more and a
+ * modulus that is not known to be weak (see weak-modulus.ts), or a point on P-256 or P-384.
  *
  * @throws {CaError} `weak_key`, `malformed`
  */
@@ -200,24 +201,11 @@ function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<Public
   }
 }
 
-/** The odd primes below 752: the trial division that public CAs apply to moduli. */
-const smallPrimes = Array.from({ length: 375 }, (_, index) => 2 * index + 3).filter((candidate) => {
-  for (let divisor = 3; divisor * divisor <= candidate; divisor += 2) {
-    if (candidate % divisor === 0) return false
-  }
-  return true
-})
-/** In groups of which each product stays below 2^53: one long division a group, then short ones of plain numbers. */
-const smallPrimeGroups = Array.from({ length: Math.ceil(smallPrimes.length / 5) }, (_, index) => {
-  const primes = smallPrimes.slice(index * 5, index * 5 + 5)
-  return { primes, product: BigInt(primes.reduce((product, prime) => product * prime, 1)) }
-})
-
-function hasSmallFactor(modulus: bigint): boolean {
-  return smallPrimeGroups.some(({ primes, product }) => {
-    const remainder = Number(modulus % product)
-    return primes.some((prime) => remainder % prime === 0)
-  })
+/** What to say of a modulus that anybody can factor. */
+const weaknesses: Readonly<Record<ModulusWeakness, string>> = {
+  small_factor: 'the RSA modulus has a small factor',
+  close_primes: 'the primes of the RSA modulus are too close to each other: anybody can find them',
+  roca: 'the RSA key was made by a flawed library (ROCA, CVE-2017-15361): anybody can find its private key',
 }
 
 function checkModulus(content: Buffer): number {
@@ -228,10 +216,9 @@ function checkModulus(content: Buffer): number {
     throw new CaError('weak_key', `the RSA key has ${bits} bits; at least 2048 are wanted`)
   if (bits > 8192)
     throw new CaError('weak_key', `the RSA key has ${bits} bits; at most 8192 are taken`)
-  const modulus = BigInt(`0x${magnitude.toString('hex')}`)
-  if (modulus % 2n === 0n || hasSmallFactor(modulus)) {
-    throw new CaError('weak_key', 'the RSA modulus has a small factor')
-  }
+  const weakness = weaknessOf(BigInt(`0x${magnitude.toString('hex')}`))
+  if (weakness !== undefined)
+    throw new CaError('weak_key', `${weaknesses[weakness]}; make a new key with OpenSSL`)
   return bits
 }
 

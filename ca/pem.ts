@@ -55,3 +55,8 @@ function fromBase64(text: string, what: string): Buffer {
   }
   return Buffer.from(text, 'base64')
 }
+
+/** Whether a text holds a private key of any kind, whole or not. */
+export function containsPrivateKey(text: string): boolean {
+  return /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----/.test(text)
+}

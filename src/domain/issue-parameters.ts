@@ -1,5 +1,6 @@
 /** What a caller asks of a plugin, checked by the plugin's schema. */
 import type { z } from 'zod'
+import { containsPrivateKey } from '../../ca/pem.ts'
 import { TtsError } from '../errors.ts'
 import type { Service } from './service.ts'
 
@@ -9,9 +10,26 @@ import type { Service } from './service.ts'
  * @throws {TtsError} `invalid_request`, check `parameters`; nothing of what was sent is repeated
  */
 export function readParameters(service: Service, parameters: unknown): unknown {
+  requireNoPrivateKey(parameters)
   const result = service.plugin.parameters.safeParse(parameters ?? {})
   if (result.success) return result.data
   throw new TtsError('invalid_request', parameterProblems(result.error), { check: 'parameters' })
+}
+
+/** Whoever sends us their key has shown it to every proxy on the way. They must know, and nothing is made of it. */
+function requireNoPrivateKey(parameters: unknown): void {
+  const values = typeof parameters === 'object' && parameters !== null ? parameters : {}
+  const isKey = (value: unknown): boolean =>
+    typeof value === 'string' ? containsPrivateKey(value) : isNestedKey(value)
+  // Depth is bounded where JSON is read.
+  const isNestedKey = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null && Object.values(value).some(isKey)
+  if (!Object.values(values).some(isKey)) return
+  throw new TtsError(
+    'invalid_request',
+    'the request contains a private key, which must never be sent to anybody: take it for stolen, make a new key, and send the CSR or the public key alone',
+    { check: 'private_key' },
+  )
 }
 
 function parameterProblems(error: z.ZodError): string {

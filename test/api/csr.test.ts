@@ -20,7 +20,7 @@ import {
   smallExponentCsr,
   strayPoint,
 } from './csr-cases.ts'
-import { ask, derOf, problemOf, quick, refusalsOf, soundCsr } from './support.ts'
+import { ask, derOf, everythingSaid, problemOf, quick, refusalsOf, soundCsr } from './support.ts'
 
 const service = useTestService(quick)
 
@@ -56,7 +56,7 @@ const rows: readonly Row[] = [
   { name: 'trailing bytes, PEM', csr: () => asPem(builtCsr({ trailing: Buffer.alloc(4) })), check: 'malformed', says: /CSR/ },
   { name: 'two requests, PEM', csr: async () => `${await soundCsr()}${asPem(builtCsr())}`, check: 'malformed', says: /exactly one/ },
   { name: 'two requests, DER', csr: () => Buffer.concat([builtCsr(), builtCsr()]), check: 'malformed', says: /CSR/ },
-  { name: 'a private key instead', csr: notACsr, check: 'malformed', says: /exactly one/ },
+  { name: 'a private key instead', csr: notACsr, code: 'invalid_request', check: 'private_key', says: /take it for stolen/ },
   { name: 'a certificate instead', csr: () => derCertificate(), check: 'malformed', says: /CSR|public key/ },
   { name: 'fourth part', csr: () => builtCsr({ more: [nullValue()] }), check: 'malformed', says: /unexpected parts/ },
   { name: 'version 1', csr: () => builtCsr({ version: 1 }), check: 'malformed', says: /version/ },
@@ -212,4 +212,41 @@ test('a CSR dictates nothing but its key', async () => {
     expect(certificate.ca).toBe(false)
     expect(certificate.subjectAltName ?? '').not.toContain('evil')
   }
+})
+
+describe('a private key that somebody sends', () => {
+  const key = `-----BEGIN RSA PRIVATE KEY-----\n${Buffer.from('not a real key').toString('base64')}\n-----END RSA PRIVATE KEY-----\n`
+  const json = { 'content-type': 'application/json' }
+  test.for([
+    { name: 'after the CSR', path: '/v1/proxies', body: (csr: string) => csr + key },
+    { name: 'in place of the CSR', path: '/v1/certificates', body: () => key },
+    {
+      name: 'before the CSR, in JSON',
+      path: '/v1/proxies',
+      headers: json,
+      body: (csr: string) => JSON.stringify({ csr: key + csr }),
+    },
+    {
+      name: 'as another parameter',
+      path: '/v1/proxies',
+      headers: json,
+      body: (csr: string) => JSON.stringify({ csr, label: { deep: [key] } }),
+    },
+    {
+      name: 'of another kind',
+      path: '/v1/proxies',
+      body: (csr: string) => csr + key.replaceAll('RSA', 'OPENSSH'),
+    },
+  ])(
+    '$name: 400 with a warning, and it is nowhere in log or records',
+    async ({ path, headers = {}, body }) => {
+      const response = await ask(service(), path, { headers, body: body(await soundCsr()) })
+      const problem = await problemOf(response)
+      expect(problem).toMatchObject({ status: 400, code: 'invalid_request', check: 'private_key' })
+      expect(problem.detail).toMatch(/take it for stolen, make a new key/)
+      expect(await everythingSaid(service())).not.toContain(
+        Buffer.from('not a real key').toString('base64'),
+      )
+    },
+  )
 })
