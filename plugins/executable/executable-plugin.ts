@@ -1,4 +1,5 @@
 /** An executable that speaks the WaTTS plugin protocol, as a plugin of ours. */
+import { createFairQueue, type FairQueue, QueueFullError } from '../fair-queue.ts'
 import { type ParameterSets, type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError } from './command.ts'
 import { encodeInput, encodeParameterInput } from './input.ts'
@@ -19,7 +20,6 @@ import {
   type RequestAnswer,
   userMessages,
 } from './protocol.ts'
-import { createRunQueue, type RunQueue } from './queue.ts'
 import { hideSecrets, type PluginLog, type Run, type RunOutcome, runPlugin } from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
 
@@ -60,7 +60,7 @@ export interface ExecutablePlugin {
   /** @throws as `request` */
   revoke(caller: PluginCaller, state: string, signal: AbortSignal): Promise<void>
   /** For metrics: runs under way and requests that wait. */
-  readonly load: Pick<RunQueue, 'running' | 'waiting'>
+  readonly load: Pick<FairQueue, 'running' | 'waiting'>
 }
 
 /** @param id the service's, for the log */
@@ -70,11 +70,7 @@ export function createExecutablePlugin(
   { log }: { readonly log: PluginLog },
 ): ExecutablePlugin {
   const runner = { id, settings, log }
-  const queue = createRunQueue({
-    parallel: settings.parallel_runner === 'infinite' ? Infinity : settings.parallel_runner,
-    maximumWaiting: settings.maximum_waiting,
-    retryAfterSeconds: Math.ceil(Math.min(settings.timeout_seconds, 30)),
-  })
+  const queue = createRunQueue(settings)
   let status: ExecutableStatus = disabled('it was not started yet')
 
   /** One request to the program, in its turn; `answer` without anything that must not be shown. */
@@ -90,7 +86,11 @@ export function createExecutablePlugin(
     const input = encodeInput(action, { ...asked, confParams: confParams.values, passAccessToken })
     const secrets = secretsOf(asked.caller, confParams)
     const run: Run = { action, input, by, secrets, signal }
-    const { answer } = await queue.run(signal, () => runPlugin(runner, run))
+    const { issuer, sub } = asked.caller
+    const inTurn = queue.run(JSON.stringify([issuer, sub]), signal, () => runPlugin(runner, run))
+    const { answer } = await inTurn.catch((error: unknown) => {
+      throw error instanceof QueueFullError ? overloaded(settings) : error
+    })
     return withoutSecrets(answer, secrets)
   }
 
@@ -120,6 +120,28 @@ export function createExecutablePlugin(
       understand(runner, 'revoke', () => readRevokeAnswer(answer))
     },
   }
+}
+
+/** One user can neither run all places nor wait in all of them. */
+function createRunQueue({
+  parallel_runner: runner,
+  maximum_waiting: waiting,
+}: ExecutableSettings): FairQueue {
+  const parallel = runner === 'infinite' ? Infinity : runner
+  return createFairQueue({
+    parallel,
+    parallelPerKey: Math.min(Math.max(parallel - 1, 1), MAX_RUNS_OF_ONE_USER),
+    waiting,
+    waitingPerKey: Math.ceil(waiting * WAITING_SHARE_OF_ONE_USER),
+  })
+}
+
+const MAX_RUNS_OF_ONE_USER = 16
+const WAITING_SHARE_OF_ONE_USER = 1 / 8
+
+function overloaded({ timeout_seconds: timeout }: ExecutableSettings): PluginError {
+  const retryAfterSeconds = Math.ceil(Math.min(timeout, 30))
+  return new PluginError('overloaded', userMessages.overloaded, { retryAfterSeconds })
 }
 
 interface Asked {

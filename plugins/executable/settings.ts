@@ -124,13 +124,17 @@ const executableKeys = z.strictObject({
   parallel_runner: z
     .union([z.int().min(1).max(1000), z.literal('infinite')])
     .default(1)
-    .describe('How many runs there may be at once, or `infinite`.'),
+    .describe(
+      'How many runs there may be at once, or `infinite`; one user has at most all but one of them, and 16.',
+    ),
   maximum_waiting: z
     .int()
     .min(0)
     .max(10_000)
     .default(100)
-    .describe('How many requests may wait for a run; more are refused at once with 503.'),
+    .describe(
+      "How many requests may wait for a run, one user's at most an eighth of them; more are refused at once with 503.",
+    ),
   conf_params: z
     .record(
       z.string().regex(/^[a-z0-9_]{1,100}$/, 'wanted: lower-case letters, digits and _'),

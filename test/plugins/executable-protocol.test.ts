@@ -15,7 +15,6 @@ import {
   readRequestAnswer,
   readRevokeAnswer,
 } from '../../plugins/executable/protocol.ts'
-import { createRunQueue } from '../../plugins/executable/queue.ts'
 import { executableSettings } from '../../plugins/executable/settings.ts'
 import { PluginError } from '../../plugins/plugin.ts'
 import { caller, firstValue, fixture, soon, startPlugin, useDirectory } from './support.ts'
@@ -341,51 +340,6 @@ describe('request_params', () => {
     })
     expect(plugin.checkParameters({ pub_key: 1 })).toEqual({ pub_key: 1 })
     expect(() => plugin.checkParameters({})).toThrow(expect.objectContaining(refused))
-  })
-})
-
-describe('the queue', () => {
-  const never = new AbortController().signal
-  test('keeps to its bounds and to the order of coming', async () => {
-    const queue = createRunQueue({ parallel: 2, maximumWaiting: 5, retryAfterSeconds: 7 })
-    const order: number[] = []
-    let most = 0
-    const work = (name: number) => async (): Promise<number> => {
-      most = Math.max(most, queue.running)
-      await Promise.resolve()
-      order.push(name)
-      if (name === 3) throw new Error('three')
-      return name
-    }
-    const runs = Array.from({ length: 8 }, (_, name) => queue.run(never, work(name)))
-    const results = await Promise.allSettled(runs)
-    expect(most).toBe(2)
-    expect(order).toEqual([0, 1, 2, 3, 4, 5, 6])
-    expect(results.map(({ status }) => status === 'fulfilled')).toEqual([
-      true,
-      true,
-      true,
-      false,
-      true,
-      true,
-      true,
-      false,
-    ])
-    await expect(runs[7]).rejects.toMatchObject({ code: 'overloaded', retryAfterSeconds: 7 })
-    expect([queue.running, queue.waiting]).toEqual([0, 0])
-  })
-
-  test('infinite is without bound', async () => {
-    const queue = createRunQueue({ parallel: Infinity, maximumWaiting: 0, retryAfterSeconds: 1 })
-    let most = 0
-    const runs = Array.from({ length: 50 }, () =>
-      queue.run(never, async () => {
-        most = Math.max(most, queue.running)
-        await Promise.resolve()
-      }),
-    )
-    await Promise.all(runs)
-    expect(most).toBe(50)
   })
 })
 
