@@ -6,6 +6,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
 import { TtsError } from '../../errors.ts'
+import { limitConnections } from '../../http/connections.ts'
+import { partOf } from '../../limits/part-of.ts'
 import type { Log } from '../../log.ts'
 import type { listenSettings } from '../settings/listen-settings.ts'
 import { prepareSocket } from './unix-socket.ts'
@@ -52,8 +54,9 @@ const TLS_LOOK_INTERVAL_MS = 10_000
 const DRAIN_LOOK_INTERVAL_MS = 25
 /** A client with its headers; a proxy sent by mistake as a header does not fit. */
 const MAX_HEADER_BYTES = 16 * 1024
-/** More are closed at once; the descriptors of the process are not used up. */
+/** At more, those without a request are closed, so that the descriptors of the process are not used up. */
 export const MAX_CONNECTIONS = 4096
+const SHARE_OF_ONE_ADDRESS = 1 / 4
 
 /**
  * Starts to listen.
@@ -104,7 +107,13 @@ function setBounds(server: Server | TlsServer): void {
   // Longer than a request waits for the first proxy.
   server.timeout = 120_000
   server.maxHeadersCount = 100
-  server.maxConnections = MAX_CONNECTIONS
+  limitConnections(server, {
+    total: MAX_CONNECTIONS,
+    perAddress: partOf(MAX_CONNECTIONS, SHARE_OF_ONE_ADDRESS),
+    // A Unix socket has no address, and its clients are those of this machine whom its mode lets in.
+    isTrustedProxy: (address) => address === '',
+    onClosed: () => undefined,
+  })
 }
 
 async function bind(server: Server | TlsServer, { host, port }: ListenSettings): Promise<void> {
