@@ -120,7 +120,7 @@ export async function revokeCredential(
     // The revocation is on record, so that the next CRL carries it; the caller should know that it is not out yet.
     throw new TtsError(
       'store_unavailable',
-      'the credential is revoked, but the new CRL could not be made yet',
+      'the credential is revoked and will be on the next CRL, which could not be made yet; nothing more needs to be done',
       {
         cause: error,
         retryAfterSeconds: 10,

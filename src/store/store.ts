@@ -22,7 +22,14 @@ import { pickupRecords } from './pickups.ts'
 import { openPostgres } from './postgres.ts'
 import { commitEntries, type RecordEntry } from './record-batch.ts'
 import { checkMasterKeys, reencryptKeys } from './reencryption.ts'
-import { countRevocations, createCrl, latestCrl, revoke } from './revocations.ts'
+import {
+  addCrl,
+  countRevocations,
+  latestCrl,
+  latestCrlNumber,
+  listRevocations,
+  revoke,
+} from './revocations.ts'
 import { auditRow } from './rows.ts'
 import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'
@@ -118,7 +125,9 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     revoke: (request) => ask(() => revoke(database, request)),
     latestCrl: () => ask(() => latestCrl(database)),
     countRevocations: () => ask(() => countRevocations(database)),
-    createCrl: (keepAfter, build) => ask(() => createCrl(database, keepAfter, build)),
+    latestCrlNumber: () => ask(() => latestCrlNumber(database)),
+    listRevocations: (page) => ask(() => listRevocations(database, page)),
+    addCrl: (crl) => ask(() => addCrl(database, crl)),
     delegations: delegationRecords(database, masterKeys, ask),
     sessions: sessionRecords(database, masterKeys, ask),
     pickups: pickupRecords(database, masterKeys, { ask, now }),
