@@ -271,6 +271,11 @@ export interface Store {
   }): Promise<CredentialView | undefined>
   /** How many listed credentials of the identity live at this moment, by service. */
   countCredentials(identityId: string, activeAt: Date): Promise<ReadonlyMap<string, number>>
+  /** The same for one service. */
+  countServiceCredentials(
+    key: { readonly identityId: string; readonly serviceId: string },
+    activeAt: Date,
+  ): Promise<number>
   /** Takes a credential off its owner's list; it lives on. False when it is not there. */
   forgetCredential(id: string, identityId: string, at: Date): Promise<boolean>
   /** Serial numbers of the revoked SSH certificates that have not ended. */
@@ -287,6 +292,9 @@ export interface Store {
    * `not_found`.
    */
   revoke(request: RevocationRequest): Promise<Revocation>
+
+  /** How many revocations this store has recorded since it was opened; those of other processes do not count. */
+  revokedHere(): number
 
   latestCrl(): Promise<CrlRecord | undefined>
   /** How many revocations are on record: larger than `CrlRecord.revocations` means that a new CRL is due. */
