@@ -25,12 +25,7 @@ import { authorityKeyIdentifier, crlNumber, extensionHex } from './extensions.ts
 import { algorithmNode, verifySignature } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
 
-export {
-  type CrlEntry,
-  encodeCrlEntries,
-  type RevocationReason,
-  revocationReasons,
-} from './crl-entries.ts'
+export { type CrlEntry, encodeCrlEntries, revocationReasons } from './crl-entries.ts'
 
 export interface CrlRequest {
   readonly number: number

@@ -107,6 +107,7 @@ describe('a whole site', () => {
       account: {
         plugin: 'executable',
         description: 'An account on the login node',
+        credential_limit: 'infinite',
         executable: {
           command: ['sudo', '/usr/local/sbin/make-account'],
           connection: {
