@@ -174,6 +174,13 @@ export function encode(node: Asn1Node): Buffer {
   return Buffer.from(der(node), 'latin1')
 }
 
+/** The DER of a SEQUENCE of values that are DER already; of any number and length. */
+export function encodedSequence(values: readonly Uint8Array[]): Buffer {
+  const length = values.reduce((sum, value) => sum + value.length, 0)
+  const header = Buffer.from([Tag.sequence | CONSTRUCTED, ...lengthOctets(length)])
+  return Buffer.concat([header, ...values], header.length + length)
+}
+
 /**
  * Tag, length and content (X.690 section 8.1) as a "binary string". Not forge's own writer, which takes every tag with the
  * number 2 for an INTEGER, `[2] IMPLICIT` as well, and cuts a leading zero octet off it.
@@ -224,6 +231,46 @@ export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_B
   if (!integersAreMinimal(node) || !encode(node).equals(bytes))
     throw new CaError('malformed', `${what} is not canonical DER`)
   return node
+}
+
+/**
+ * The elements of a SEQUENCE as views of its DER, with the same rules for lengths as `decode`, and without making nodes: for
+ * lists that are too long for nodes. What is inside the elements is not looked at.
+ *
+ * @throws {CaError} `malformed`
+ */
+export function elementsOf(der: Buffer, what: string): Buffer[] {
+  const [, start] = headerAt(der, 0, what)
+  if (der[0] !== (Tag.sequence | CONSTRUCTED) || endAt(der, 0, what) !== der.length)
+    throw new CaError('malformed', `${what}: not one SEQUENCE`)
+  const elements: Buffer[] = []
+  for (let at = start; at < der.length;) {
+    const end = endAt(der, at, what)
+    elements.push(der.subarray(at, end))
+    at = end
+  }
+  return elements
+}
+
+function endAt(der: Buffer, at: number, what: string): number {
+  const [length, start] = headerAt(der, at, what)
+  if (start + length > der.length) throw new CaError('malformed', `${what}: it is cut short`)
+  return start + length
+}
+
+/** Length of the content of the value at `at`, and where the content begins. */
+function headerAt(der: Buffer, at: number, what: string): [number, number] {
+  const [tag = 0x1f, first = 0x80] = [der[at], der[at + 1]]
+  // Tags of more than one octet and lengths without an end are not in any structure that is read here.
+  if ((tag & 0x1f) === 0x1f || first === 0x80 || first > 0x84)
+    throw new CaError('malformed', `${what}: not DER`)
+  if (first < 0x80) return [first, at + 2]
+  const octets = first & 0x7f
+  if (at + 2 + octets > der.length) throw new CaError('malformed', `${what}: it is cut short`)
+  const length = der.readUIntBE(at + 2, octets)
+  if (length < 0x80 || length < 2 ** (8 * (octets - 1)))
+    throw new CaError('malformed', `${what}: a length is not in its shortest form`)
+  return [length, at + 2 + octets]
 }
 
 /** True when no INTEGER or ENUMERATED in the node could be written in fewer octets (X.690 section 8.3.2). */

@@ -2,7 +2,7 @@
 import { verify } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
-import type { Crl } from './crl.ts'
+import type { Crl, CrlOutline } from './crl.ts'
 import { CaError } from './errors.ts'
 import { readPublicKey } from './key.ts'
 import { sameName } from './name.ts'
@@ -75,7 +75,7 @@ function checkCrl(
 }
 
 /** True when the CA's key signed the CRL. A key that the key policy refuses is not used: false. */
-export function verifyCrl(crl: Crl, issuer: Certificate): boolean {
+export function verifyCrl(crl: CrlOutline, issuer: Certificate): boolean {
   const hash = crlHashes.get(crl.signatureAlgorithm)
   if (hash === undefined) return false
   try {

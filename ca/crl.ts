@@ -1,16 +1,14 @@
 /** Certificate revocation lists (RFC 5280 section 5): v2, numbered, with reasons. */
 import {
-  type Asn1Node,
   bitString,
   bitStringBytes,
   childrenOf,
   contentOf,
   decode,
+  elementsOf,
   encode,
-  enumerated,
+  encodedSequence,
   explicit,
-  hasTag,
-  integer,
   oidHexOf,
   sequence,
   smallInteger,
@@ -20,39 +18,26 @@ import {
   timeOf,
 } from './asn1.ts'
 import type { Authority } from './authority.ts'
-import { type CertificateExtension, issuerKeyId, readExtensionList } from './certificate.ts'
+import { issuerKeyId, readExtensionList } from './certificate.ts'
+import { type CrlEntry, encodeCrlEntries, readCrlEntries } from './crl-entries.ts'
 import { CaError } from './errors.ts'
-import { authorityKeyIdentifier, crlNumber, extensionHex, reasonCode } from './extensions.ts'
+import { authorityKeyIdentifier, crlNumber, extensionHex } from './extensions.ts'
 import { algorithmNode, verifySignature } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
 
-/** Reasons by name (RFC 5280 section 5.3.1); `unspecified` is said by leaving the entry out. */
-export const revocationReasons = {
-  unspecified: 0,
-  keyCompromise: 1,
-  affiliationChanged: 3,
-  superseded: 4,
-  cessationOfOperation: 5,
-  privilegeWithdrawn: 9,
-} as const
-export type RevocationReason = keyof typeof revocationReasons
-
-export interface CrlEntry {
-  /** Content octets of the serial number, hex. */
-  readonly serial: string
-  readonly revokedAt: Date
-  readonly reason: RevocationReason
-}
+export { type CrlEntry, encodeCrlEntries, revocationReasons } from './crl-entries.ts'
 
 export interface CrlRequest {
   readonly number: number
   readonly thisUpdate: Date
   readonly nextUpdate: Date
   readonly entries: readonly CrlEntry[]
+  /** More entries, as `encodeCrlEntries` makes them, any number in one buffer: for lists that are too long to be encoded anew each time. */
+  readonly encodedEntries?: readonly Buffer[]
 }
 
-/** Largest CRL that is read: about 200,000 entries. */
-export const MAX_CRL_BYTES = 8 * 1024 * 1024
+/** Largest CRL that is read: 600,000 entries of the longest kind (20 octets of serial number, with a reason). */
+export const MAX_CRL_BYTES = 32 * 1024 * 1024
 
 /**
  * Makes and signs a CRL and answers its DER.
@@ -68,49 +53,45 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
     authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
     crlNumber(request.number),
   )
-  const tbs = sequence(
-    smallInteger(1),
-    algorithm,
-    certificate.subjectNode,
-    time(request.thisUpdate),
-    time(request.nextUpdate),
+  const entries = encodeCrlEntries(request.entries).concat(request.encodedEntries ?? [])
+  // Put together from bytes: nodes for hundreds of thousands of entries would be far larger than the list.
+  const tbs = encodedSequence([
+    encode(smallInteger(1)),
+    encode(algorithm),
+    encode(certificate.subjectNode),
+    encode(time(request.thisUpdate)),
+    encode(time(request.nextUpdate)),
     // RFC 5280 section 5.1.2.6: an empty list is left out.
-    request.entries.length > 0 ? sequence(...request.entries.map(entryNode)) : undefined,
-    explicit(0, extensions),
-  )
-  const signed = encode(tbs)
-  const signature = await signer.sign(signed)
+    ...(entries.some(({ length }) => length > 0) ? [encodedSequence(entries)] : []),
+    encode(explicit(0, extensions)),
+  ])
+  const signature = await signer.sign(tbs)
   const hash = signer.algorithm === 'ecdsa-with-SHA384' ? 'sha384' : 'sha256'
-  if (!(await verifySignature(hash, { data: signed, signature }, signer.publicKey.key))) {
+  if (!(await verifySignature(hash, { data: tbs, signature }, signer.publicKey.key))) {
     throw new CaError('self_check_failed', 'the CRL that was made does not verify')
   }
-  return encode(sequence(tbs, algorithm, bitString(signature)))
+  return encodedSequence([tbs, encode(algorithm), encode(bitString(signature))])
 }
 
-function entryNode({ serial, revokedAt, reason }: CrlEntry): Asn1Node {
-  // Buffer.from would read other text as nothing: serial number 0 would be revoked and the meant one not.
-  if (!/^([0-9a-f]{2}){1,21}$/i.test(serial))
-    throw new CaError('bad_request', 'a serial number to revoke is not given as hex octets')
-  const code = revocationReasons[reason]
-  const extensions = code === 0 ? undefined : sequence(reasonCode(enumerated(code)))
-  return sequence(integer(Buffer.from(serial, 'hex')), time(revokedAt), extensions)
-}
-
-/** A CRL that was read. */
-export interface Crl {
+/** What a CRL says of itself, without its entries. */
+export interface CrlOutline {
   readonly issuer: DistinguishedName
   readonly thisUpdate: Date
   readonly nextUpdate: Date | undefined
   /** Undefined also when it is over 2^47: RFC 5280 section 5.2.3 allows other CAs 20 octets. */
   readonly number: number | undefined
-  /** Revoked serial numbers (content octets as hex) and since when. */
-  readonly revoked: ReadonlyMap<string, Date>
-  /** Identifiers (hex) of all critical extensions, of the list and of its entries. */
-  readonly criticalExtensions: readonly string[]
   readonly tbs: Buffer
   /** Content octets of the signature algorithm's identifier, lower-case hex. */
   readonly signatureAlgorithm: string
   readonly signature: Buffer
+}
+
+/** A CRL that was read. */
+export interface Crl extends CrlOutline {
+  /** Revoked serial numbers (content octets as hex) and since when. */
+  readonly revoked: ReadonlyMap<string, Date>
+  /** Identifiers (hex) of all critical extensions, of the list and of its entries. */
+  readonly criticalExtensions: readonly string[]
 }
 
 /**
@@ -119,60 +100,75 @@ export interface Crl {
  * @throws {CaError} `too_large`, `malformed`
  */
 export function readCrl(der: Buffer): Crl {
-  const [tbsNode, algorithm, signature] = childrenOf(
-    decode(der, 'CRL', MAX_CRL_BYTES),
-    'CRL',
-    Tag.sequence,
-  )
-  const fields = [...childrenOf(tbsNode, 'TBSCertList', Tag.sequence)]
-  if (tbsNode === undefined) throw new CaError('malformed', 'CRL: empty')
-  if (hasTag(fields[0], Tag.integer)) fields.shift()
+  const { outline, entriesDer, criticalExtensions } = readParts(der)
+  const entries = entriesDer && readCrlEntries(entriesDer)
+  return {
+    ...outline,
+    revoked: entries?.revoked ?? new Map(),
+    criticalExtensions: criticalExtensions.concat(entries?.criticalExtensions ?? []),
+  }
+}
+
+/**
+ * The same without the entries, whose structure is not checked: its cost does not grow with their number.
+ *
+ * @throws {CaError} `too_large`, `malformed`
+ */
+export function readCrlOutline(der: Buffer): CrlOutline {
+  return readParts(der).outline
+}
+
+interface CrlParts {
+  readonly outline: CrlOutline
+  readonly entriesDer: Buffer | undefined
+  /** Of the list itself. */
+  readonly criticalExtensions: readonly string[]
+}
+
+function readParts(der: Buffer): CrlParts {
+  if (der.length > MAX_CRL_BYTES)
+    throw new CaError('too_large', `CRL is ${der.length} bytes long, over ${MAX_CRL_BYTES}`)
+  const [tbs, algorithmDer, signatureDer, ...behind] = elementsOf(der, 'CRL')
+  if (tbs === undefined || signatureDer === undefined || behind.length > 0)
+    throw new CaError('malformed', 'CRL: not a list, an algorithm and a signature')
+  const fields = elementsOf(tbs, 'TBSCertList')
+  if (fields[0]?.[0] === Tag.integer) decode(fields.shift() ?? tbs, 'CRL version')
   const [innerAlgorithm, issuer, thisUpdate, ...rest] = fields
-  if (!algorithm || !innerAlgorithm || !encode(algorithm).equals(encode(innerAlgorithm))) {
+  if (!algorithmDer || !innerAlgorithm || !algorithmDer.equals(innerAlgorithm)) {
     // RFC 5280 section 5.1.1.2: both must be the same, else the signed one is not the one that is used.
     throw new CaError('malformed', 'CRL: the two signature algorithms differ')
   }
-  const isTime = hasTag(rest[0], Tag.utcTime) || hasTag(rest[0], Tag.generalizedTime)
-  const nextUpdate = isTime ? timeOf(rest.shift(), 'nextUpdate') : undefined
-  const entries = hasTag(rest[0], Tag.sequence)
-    ? childrenOf(rest.shift(), 'revokedCertificates')
-    : []
+  if (!issuer || !thisUpdate) throw new CaError('malformed', 'CRL: no issuer or no thisUpdate')
+  const isTime = rest[0]?.[0] === Tag.utcTime || rest[0]?.[0] === Tag.generalizedTime
+  const nextUpdate = isTime ? rest.shift() : undefined
+  const entriesDer = rest[0]?.[0] === SEQUENCE_OCTET ? rest.shift() : undefined
+  if (rest.length > 1) throw new CaError('malformed', 'CRL: unexpected fields')
   const extensions =
-    rest[0] === undefined ? [] : readExtensionList(childrenOf(rest[0], 'CRL extensions')[0])
+    rest[0] === undefined
+      ? []
+      : readExtensionList(childrenOf(decode(rest[0], 'CRL extensions'), 'CRL extensions')[0])
   const numberValue = extensions.find(({ oid }) => oid === extensionHex.crlNumber)?.value
+  const algorithm = childrenOf(decode(algorithmDer, 'CRL algorithm'), 'CRL algorithm', Tag.sequence)
   return {
-    issuer: readName(issuer, 'CRL issuer'),
-    thisUpdate: timeOf(thisUpdate, 'thisUpdate'),
-    nextUpdate,
-    number: numberValue && readNumber(numberValue),
-    revoked: new Map(entries.map(readEntry)),
-    criticalExtensions: [...extensions, ...entries.flatMap(entryExtensions)]
-      .filter(({ critical }) => critical)
-      .map(({ oid }) => oid),
-    tbs: encode(tbsNode),
-    signatureAlgorithm: oidHexOf(
-      childrenOf(algorithm, 'CRL algorithm', Tag.sequence)[0],
-      'CRL algorithm',
-    ),
-    signature: bitStringBytes(signature, 'CRL signature'),
+    entriesDer,
+    criticalExtensions: extensions.filter(({ critical }) => critical).map(({ oid }) => oid),
+    outline: {
+      issuer: readName(decode(issuer, 'CRL issuer'), 'CRL issuer'),
+      thisUpdate: timeOf(decode(thisUpdate, 'thisUpdate'), 'thisUpdate'),
+      nextUpdate: nextUpdate && timeOf(decode(nextUpdate, 'nextUpdate'), 'nextUpdate'),
+      number: numberValue && readNumber(numberValue),
+      tbs,
+      signatureAlgorithm: oidHexOf(algorithm[0], 'CRL algorithm'),
+      signature: bitStringBytes(decode(signatureDer, 'CRL signature'), 'CRL signature'),
+    },
   }
 }
+
+/** Tag octet of a SEQUENCE, constructed. */
+const SEQUENCE_OCTET = 0x30
 
 function readNumber(value: Buffer): number | undefined {
   const node = decode(value, 'CRL number')
   const { length } = contentOf(node, 'CRL number', Tag.integer)
   return length > 6 ? undefined : smallIntegerOf(node, 'CRL number')
-}
-
-function entryExtensions(node: Asn1Node): readonly CertificateExtension[] {
-  const [, , extensions] = childrenOf(node, 'CRL entry', Tag.sequence)
-  return extensions === undefined ? [] : readExtensionList(extensions)
-}
-
-function readEntry(node: Asn1Node): [string, Date] {
-  const [serial, revokedAt] = childrenOf(node, 'CRL entry', Tag.sequence)
-  return [
-    contentOf(serial, 'CRL entry', Tag.integer).toString('hex'),
-    timeOf(revokedAt, 'revocation date'),
-  ]
 }

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
 import { CaError } from './errors.ts'
-import { readCrl } from './crl.ts'
+import { readCrlOutline } from './crl.ts'
 import { type DistinguishedName, startsWithName } from './name.ts'
 import { canonicalName, subjectHash, subjectHashOld } from './name-hash.ts'
 import { formatSlashDn } from './name-text.ts'
@@ -154,7 +154,7 @@ function information(request: TrustAnchorRequest, index: number): string {
 /** CRLs are real files under both hashes: fetch-crl writes over them. PEM, since Globus reads no DER. */
 function crlFiles({ certificates, crls }: TrustAnchorRequest): readonly TrustAnchorFile[] {
   return crls.flatMap((der) => {
-    const crl = readCrl(der)
+    const crl = readCrlOutline(der)
     const issuer = certificates.find((certificate) => verifyCrl(crl, certificate))
     if (issuer === undefined)
       throw new CaError('bad_request', 'a CRL is signed by none of the CAs of the trust anchors')

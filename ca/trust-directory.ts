@@ -1,6 +1,6 @@
 /** Reads a trust-anchor directory back, for the doctor: what is there, and what a relying party finds by hash. */
 import { type Certificate, readCertificate } from './certificate.ts'
-import { type Crl, readCrl } from './crl.ts'
+import { type Crl, MAX_CRL_BYTES, readCrl } from './crl.ts'
 import { CaError } from './errors.ts'
 import { readPem } from './pem.ts'
 import { readSigningPolicy, type SigningPolicy } from './signing-policy.ts'
@@ -64,7 +64,7 @@ export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirector
 const certificate = { label: 'CERTIFICATE', read: readCertificate }
 const revocationList = { label: 'X509 CRL', read: readCrl }
 /** As text a CRL of `MAX_CRL_BYTES` is a third longer. */
-const MAX_PEM_LENGTH = 12 * 1024 * 1024
+const MAX_PEM_LENGTH = Math.ceil(1.4 * MAX_CRL_BYTES)
 
 function readObject<Value>(
   content: Buffer,

@@ -14,13 +14,14 @@ import { relyingAliasOf, relyingProviderId } from './config/relying-schema.ts'
 import type { Environment, LoadedConfiguration } from './config/load.ts'
 import type { LimitsSettings } from './config/schema.ts'
 import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
+import { createCredentialCounts } from './domain/credential-limit.ts'
 import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
 import { createIdentityShare, type IdentityShare } from './domain/identity-share.ts'
 import type { IssueDependencies } from './domain/issue.ts'
 import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
 import { createPossessionVerifier, type PossessionVerifier } from './domain/possession.ts'
 import { createIdentityLimiter, type IdentityLimiter } from './domain/identity-limiter.ts'
-import { createRateLimiter } from './limits/rate-limiter.ts'
+import { createRateLimiter, type RateLimiter } from './limits/rate-limiter.ts'
 import type { Store } from './domain/records.ts'
 import type { Service as OfferedService } from './domain/service.ts'
 import { createSubjects } from './domain/subject.ts'
@@ -74,6 +75,7 @@ export interface Service extends Core {
   readonly issuing: IssueDependencies
   readonly delegations: Delegations
   readonly relying: RelyingServices
+  readonly revocationRate: RateLimiter
 }
 
 /**
@@ -192,8 +194,6 @@ export async function assembleService(
     queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
     idle: () => inFlight.count === 0,
   })
-  const profile = { crlUrl: core.crlUrl, policyOids: ca.policy_oids }
-  const withSubjectUri = ca.subject_alternative_name
   const signingRoom = createSigningRoom({ log, threads: signingThreads() })
   const making = {
     authority,
@@ -201,8 +201,8 @@ export async function assembleService(
     signingRoom,
     now,
     randomBytes,
-    profile,
-    withSubjectUri,
+    profile: { crlUrl: core.crlUrl, policyOids: ca.policy_oids },
+    withSubjectUri: ca.subject_alternative_name,
     sshAuthority,
   }
   const endEntities = createEndEntityKeeper({
@@ -220,6 +220,7 @@ export async function assembleService(
     subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
     limiter: identityLimiterOf(core),
     identityShare: identityShareOf(limits),
+    credentialCounts: createCredentialCounts({ store, now }),
     sampleRefusal: refusalSamplerOf(limits),
     possession: possessionVerifierOf(core),
   }
@@ -236,8 +237,9 @@ export async function assembleService(
     await signingRoom.close()
     await core.close()
   }
+  const limiting = { revocationRate: revocationRateOf(limits) }
   const parts = { inFlight, verifier, keyPool, endEntities, services, issuing }
-  return { ...core, ...parts, delegations, relying, close }
+  return { ...core, ...parts, ...limiting, delegations, relying, close }
 }
 
 /** One core is left to the event loop. */
@@ -263,6 +265,11 @@ function possessionVerifierOf(core: Core): PossessionVerifier | undefined {
 
 function opaqueRateOf({ opaque_tokens_per_second_per_address: perSecond }: LimitsSettings) {
   return { perSecond, burst: perSecond * OPAQUE_BURST_SECONDS }
+}
+
+function revocationRateOf({ revocations_per_hour_per_identity: perHour }: LimitsSettings) {
+  const nowMs = (): number => performance.now()
+  return createRateLimiter({ perSecond: perHour / 3600, burst: perHour, nowMs })
 }
 
 function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {

@@ -48,8 +48,9 @@ export async function serve(
   try {
     const service = await assembleService(core)
     close = service.close
-    // A CRL is there before the first certificate is: relying parties that fetch it early find one.
-    await core.crls.current()
+    // A CRL is there before the first certificate is: relying parties that fetch it early find one. An older one will do while
+    // no new one can be made: a service that does not start can revoke nothing either.
+    await core.crls.published()
     const metrics = metricsOf(service)
     let publicUrl = configuration.listen.public_url ?? 'http://127.0.0.1'
     const dependencies = appDependencies(service, metrics, {
@@ -129,7 +130,7 @@ function metricsOf(service: Service): Metrics {
     keyPool: () => service.keyPool.state,
     authorityNotAfter: service.authority.certificate.validity.notAfter,
     delegations: () => service.store.delegations.census(service.now()),
-    crlNextUpdate: async () => (await service.store.latestCrl())?.nextUpdate,
+    crlNextUpdate: async () => (await service.crls.published()).nextUpdate,
   })
 }
 

@@ -1,6 +1,7 @@
 /** /ca: what relying parties need of the CA. Public, no token wanted. */
 import { Router, type RequestHandler } from 'express'
 import { toPem } from '../../ca/pem.ts'
+import type { CrlRecord } from '../domain/records.ts'
 import type { TrustAnchors } from '../domain/trust-anchors.ts'
 import { routeName } from './request.ts'
 
@@ -13,6 +14,7 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
     toPem('CERTIFICATE', der),
   )
   const [own = ''] = certificates
+  const pemOf = crlAsPem()
 
   const get = (path: string, handler: RequestHandler): void => {
     router.get(path, routeName(`/ca${path}`), handler)
@@ -21,12 +23,12 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   get('/ca.der', fixed('application/pkix-cert', authority.certificate.der))
   get('/chain.pem', fixed(PEM, certificates.join('')))
   get('/crl.pem', async (_request, response) => {
-    const crl = await crls.current()
+    const pem = pemOf(await crls.published())
     response.setHeader('Cache-Control', 'no-cache')
-    response.type(PEM).send(toPem('X509 CRL', crl.der))
+    response.type(PEM).send(pem)
   })
   get('/crl.der', async (_request, response) => {
-    const crl = await crls.current()
+    const crl = await crls.published()
     response.setHeader('Cache-Control', 'no-cache')
     // RFC 5280 section 4.2.1.13: at the distribution point stands the DER form, as application/pkix-crl (RFC 2585).
     response.type('application/pkix-crl').send(crl.der)
@@ -43,6 +45,16 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
     })
   })
   return router
+}
+
+/** Writes a CRL as PEM once, since it may be many megabytes long. */
+function crlAsPem(): (crl: CrlRecord) => Buffer {
+  let written: { readonly number: number; readonly pem: Buffer } | undefined
+  return ({ number, der }) => {
+    if (written?.number !== number)
+      written = { number, pem: Buffer.from(toPem('X509 CRL', der), 'latin1') }
+    return written.pem
+  }
 }
 
 function fixed(type: string, content: Buffer | string): RequestHandler {

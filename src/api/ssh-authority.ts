@@ -3,12 +3,12 @@ import { Router, type RequestHandler } from 'express'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'
 import type { Store } from '../domain/records.ts'
-import { currentKrl, SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
+import { createKrlSource, SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
 import { routeName } from './request.ts'
 
 export interface SshAuthorityDependencies {
   readonly sshAuthority: SshAuthority
-  readonly store: Pick<Store, 'revokedSshSerials'>
+  readonly store: Pick<Store, 'revokedSshSerials' | 'revokedHere'>
   readonly now: () => Date
 }
 
@@ -28,8 +28,9 @@ function line({ sshAuthority }: SshAuthorityDependencies): RequestHandler {
 }
 
 function krl(dependencies: SshAuthorityDependencies): RequestHandler {
+  const currentKrl = createKrlSource(dependencies)
   return async function krl(_request, response) {
-    const list = await currentKrl(dependencies)
+    const list = await currentKrl()
     response.setHeader('Cache-Control', 'no-cache')
     response.type('application/octet-stream').send(list)
   }

@@ -30,6 +30,14 @@ export const limitsSettings = z.strictObject({
     .max(1e6)
     .default(200)
     .describe('Credential requests that may come at once for one identity.'),
+  revocations_per_hour_per_identity: z
+    .int()
+    .min(1)
+    .max(1e6)
+    .default(60)
+    .describe(
+      'How many credentials an identity may revoke in an hour, in all ways; as many may be revoked at once. Each revoked EEC stays on the CRL, which all relying parties fetch, until it ends. The command line is not bound by this.',
+    ),
   probes_per_second_per_address: z
     .number()
     .min(0.1)

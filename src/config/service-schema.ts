@@ -50,9 +50,9 @@ const serviceKeys = z.strictObject({
     .describe('Place in lists, the lowest first. Without one: after those that have one.'),
   credential_limit: z
     .union([z.int().min(0).max(999_999_999), z.literal('infinite')])
-    .default('infinite')
+    .default(10_000)
     .describe(
-      'How many credentials of the service one identity may have at once, or `infinite`. Those that ended, were revoked or deleted do not count.',
+      'How many credentials of the service one identity may have at once, or `infinite`. Those that ended, were revoked or deleted do not count. The default is more than a user needs who gets a new proxy each minute for a week-long run of jobs, and keeps one identity from filling the records.',
     ),
   revoke_on_delete: z
     .union([

@@ -2,6 +2,7 @@
 import { revocationReasons } from '../../ca/crl.ts'
 import type { PluginCaller } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
 import type { Log } from '../log.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
 import type { From } from './callers.ts'
@@ -26,6 +27,8 @@ export interface CredentialsDependencies {
   readonly crls: Pick<CrlKeeper, 'current'>
   readonly services: ReadonlyMap<string, Pick<Service, 'plugin' | 'deletion'>>
   readonly now: () => Date
+  /** How often one identity may revoke; absent for the operator's own commands. */
+  readonly revocationRate?: Pick<RateLimiter, 'take'>
 }
 
 /** A token as it came, unverified, and where from. */
@@ -94,7 +97,7 @@ export interface RevocationAsked {
  * record stays.
  *
  * @throws {TtsError} `not_found`, also when it is somebody else's; `conflict`, check `service_gone`; `plugin_failed`,
- *   `access_denied` (the plugin refuses), `overloaded`
+ *   `access_denied` (the plugin refuses), `overloaded`, `store_unavailable`; `limit_reached`, check `revocation_rate`
  */
 export async function revokeCredential(
   dependencies: Omit<CredentialsDependencies, 'verifier'>,
@@ -104,6 +107,7 @@ export async function revokeCredential(
   const { id, identity, reason, log } = asked
   const credential = await store.findCredential(id, identity?.id)
   if (!credential) throw noCredential()
+  if (identity && credential.revokedAt === undefined) takeRevocation(dependencies, identity)
   const revocation = needsPlugin(credential)
     ? await revokeByPlugin(dependencies, asked)
     : await record(dependencies, asked)
@@ -120,7 +124,7 @@ export async function revokeCredential(
     // The revocation is on record, so that the next CRL carries it; the caller should know that it is not out yet.
     throw new TtsError(
       'store_unavailable',
-      'the credential is revoked, but the new CRL could not be made yet',
+      'the credential is revoked and will be on the next CRL, which could not be made yet; nothing more needs to be done',
       {
         cause: error,
         retryAfterSeconds: 10,
@@ -128,6 +132,19 @@ export async function revokeCredential(
     )
   }
   return revocation
+}
+
+function takeRevocation(
+  { revocationRate }: Pick<CredentialsDependencies, 'revocationRate'>,
+  { id }: Identity,
+): void {
+  const retryAfterSeconds = revocationRate?.take(id) ?? 0
+  if (retryAfterSeconds === 0) return
+  throw new TtsError('limit_reached', 'too many credentials were revoked with this identity', {
+    check: 'revocation_rate',
+    remedy: 'limits.revocations_per_hour_per_identity',
+    retryAfterSeconds,
+  })
 }
 
 async function record(

@@ -20,7 +20,7 @@ import {
   requireMayUse,
   toolsFor,
 } from './callers.ts'
-import { withinCredentialLimit } from './credential-limit.ts'
+import { type CredentialCounts, withinCredentialLimit } from './credential-limit.ts'
 import { auditLine, recordRefusal, serviceIdOf } from './issue-audit.ts'
 import { issueError } from './issue-errors.ts'
 import { readParameters } from './issue-parameters.ts'
@@ -36,6 +36,7 @@ export interface IssueDependencies extends WorkbenchDependencies, CallerDependen
   readonly subjects: Subjects
   readonly limiter: IdentityLimiter
   readonly identityShare: IdentityShare
+  readonly credentialCounts: CredentialCounts
   readonly sampleRefusal: Sampler
   readonly store: Store
 }

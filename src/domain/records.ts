@@ -145,6 +145,15 @@ export interface RevokedCertificate {
   readonly serial: string
   readonly revokedAt: Date
   readonly reason: RevocationReason
+  /** When the certificate ends. */
+  readonly notAfter: Date
+}
+
+/** A page of the revocations: those at `from` or later, or the next ones behind `after`. */
+export interface RevocationPage {
+  readonly from: Date
+  readonly after: Pick<RevokedCertificate, 'revokedAt' | 'serial'> | undefined
+  readonly limit: number
 }
 
 export interface CrlRecord {
@@ -153,7 +162,7 @@ export interface CrlRecord {
   readonly thisUpdate: Date
   readonly nextUpdate: Date
   readonly der: Buffer
-  /** How many revocations had ever been recorded when this CRL was made; tells whether it is still complete. */
+  /** How many revocations this CRL takes account of, of all that were ever recorded; tells whether it is still complete. */
   readonly revocations: number
 }
 
@@ -262,6 +271,11 @@ export interface Store {
   }): Promise<CredentialView | undefined>
   /** How many listed credentials of the identity live at this moment, by service. */
   countCredentials(identityId: string, activeAt: Date): Promise<ReadonlyMap<string, number>>
+  /** The same for one service. */
+  countServiceCredentials(
+    key: { readonly identityId: string; readonly serviceId: string },
+    activeAt: Date,
+  ): Promise<number>
   /** Takes a credential off its owner's list; it lives on. False when it is not there. */
   forgetCredential(id: string, identityId: string, at: Date): Promise<boolean>
   /** Serial numbers of the revoked SSH certificates that have not ended. */
@@ -279,20 +293,18 @@ export interface Store {
    */
   revoke(request: RevocationRequest): Promise<Revocation>
 
+  /** How many revocations this store has recorded since it was opened; those of other processes do not count. */
+  revokedHere(): number
+
   latestCrl(): Promise<CrlRecord | undefined>
   /** How many revocations are on record: larger than `CrlRecord.revocations` means that a new CRL is due. */
   countRevocations(): Promise<number>
-  /**
-   * Makes and stores the next CRL under a database lock, so that replicas never make two of one number. `build`
-   * gets the number and the revoked EECs that must be on it: those with notAfter later than `keepAfter`.
-   */
-  createCrl(
-    keepAfter: Date,
-    build: (
-      number: number,
-      revoked: readonly RevokedCertificate[],
-    ) => Promise<Omit<CrlRecord, 'number' | 'revocations'>>,
-  ): Promise<CrlRecord>
+  /** 0 when there is no CRL. */
+  latestCrlNumber(): Promise<number>
+  /** Revocations in the order of their dates and serial numbers, also of certificates that have ended. */
+  listRevocations(page: RevocationPage): Promise<readonly RevokedCertificate[]>
+  /** Stores a CRL when its number is the one after the newest; false when another one has taken that number. */
+  addCrl(crl: CrlRecord): Promise<boolean>
 
   readonly delegations: DelegationRecords
   /** Sessions of the web page. */

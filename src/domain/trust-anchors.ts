@@ -7,16 +7,16 @@ import type { CrlKeeper } from './crl-keeper.ts'
 
 export interface TrustAnchors {
   readonly authority: Authority
-  readonly crls: Pick<CrlKeeper, 'current'>
-  /** The files of the directory, with the newest CRL. */
+  readonly crls: Pick<CrlKeeper, 'current' | 'published'>
+  /** The files of the directory, with a CRL that carries every revocation. */
   files(): Promise<readonly TrustAnchorFile[]>
-  /** The same as one .tar.gz. */
+  /** The same as one .tar.gz, with the CRL that is published. */
   archive(): Promise<Buffer>
 }
 
 export interface TrustAnchorOptions {
   readonly authority: Authority
-  readonly crls: Pick<CrlKeeper, 'current'>
+  readonly crls: Pick<CrlKeeper, 'current' | 'published'>
   /** Name of the files. */
   readonly alias: string
   readonly crlUrl: string | undefined
@@ -37,7 +37,7 @@ export function createTrustAnchors({
     crls,
     files: async () => filesWith((await crls.current()).der),
     async archive() {
-      const { number, der } = await crls.current()
+      const { number, der } = await crls.published()
       if (packed?.number !== number) packed = { number, archive: packTrustAnchors(filesWith(der)) }
       return packed.archive
     },

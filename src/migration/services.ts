@@ -79,7 +79,7 @@ function importService(context: ServiceContext): Tree {
     ...(closed && { enabled: false }),
     ...(description !== undefined && { description }),
     ...(priority !== undefined && { priority }),
-    ...(typeof limit === 'number' && { credential_limit: limit }),
+    ...(limit !== undefined && { credential_limit: limit }),
     executable: { command: command ?? [placeholder(ours)], ...importRunning(context) },
     authz: {
       ...(tooltip !== undefined && { tooltip }),

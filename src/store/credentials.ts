@@ -134,6 +134,28 @@ export async function countCredentials(
   return new Map(rows.map((row) => [originalText(row.service_id), row.count]))
 }
 
+/** How many listed credentials of one service live; read from an index by identity, service and end. */
+export async function countServiceCredentials(
+  { reads }: Database,
+  { identityId, serviceId }: { readonly identityId: string; readonly serviceId: string },
+  activeAt: Date,
+): Promise<number> {
+  const { count } = await reads
+    .selectFrom('credentials')
+    .leftJoin('revocations', 'revocations.serial', 'credentials.end_entity_serial')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('identity_id', '=', storedText(identityId))
+    .where('service_id', '=', storedText(serviceId))
+    .where((where) =>
+      where.or([where('not_after', 'is', null), where('not_after', '>', activeAt.getTime())]),
+    )
+    .where('revocations.serial', 'is', null)
+    .where('credentials.revoked_at', 'is', null)
+    .where('forgotten_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return count
+}
+
 /** Takes a credential off its owner's list. */
 export async function forgetCredential(
   { writes }: Database,

@@ -81,7 +81,24 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     '0004_web_sessions': {
       up: (db: Kysely<Tables>) => addWebSessions(db, types),
     },
+    '0005_revocation_indexes': {
+      up: addRevocationIndexes,
+    },
   }
+}
+
+/** For reading revocations by date in pages, and for counting one identity's live credentials of one service. */
+async function addRevocationIndexes({ schema }: Kysely<Tables>): Promise<void> {
+  await schema
+    .createIndex('revocations_revoked_at')
+    .on('revocations')
+    .columns(['revoked_at', 'serial'])
+    .execute()
+  await schema
+    .createIndex('credentials_identity_service')
+    .on('credentials')
+    .columns(['identity_id', 'service_id', 'not_after'])
+    .execute()
 }
 
 async function createIdentities({ schema }: Kysely<Tables>, { text }: ColumnTypes): Promise<void> {

@@ -2,12 +2,12 @@ import { sql, type Transaction } from 'kysely'
 import type {
   CrlRecord,
   Revocation,
+  RevocationPage,
   RevocationReason,
   RevocationRequest,
   RevokedCertificate,
 } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
-import { withinDeadline } from './deadline.ts'
 import { auditRow, toCrl } from './rows.ts'
 import { originalText, storedText } from './stored-text.ts'
 import type { Database, Tables } from './tables.ts'
@@ -151,22 +151,52 @@ export async function countRevocations({ reads }: Pick<Database, 'reads'>): Prom
   return count
 }
 
-/** Builds the CRL of a number; must not ask the store anything, which may be waiting for this very CRL. */
-export type CrlBuilder = (
-  number: number,
-  revoked: readonly RevokedCertificate[],
-) => Promise<Omit<CrlRecord, 'number' | 'revocations'>>
+/** The number of the newest CRL, without reading the CRL; 0 when there is none. */
+export async function latestCrlNumber({ reads }: Pick<Database, 'reads'>): Promise<number> {
+  const { latest } = await reads
+    .selectFrom('crls')
+    .select(({ fn }) => fn.max<number | null>('number').as('latest'))
+    .executeTakeFirstOrThrow()
+  return latest ?? 0
+}
+
+/** One page of all revocations by date and serial number. A revocation never leaves its place, and no row is ever removed. */
+export async function listRevocations(
+  { reads }: Database,
+  { from, after, limit }: RevocationPage,
+): Promise<readonly RevokedCertificate[]> {
+  let query = reads
+    .selectFrom('revocations')
+    .innerJoin('certificates', 'certificates.serial', 'revocations.serial')
+    .select(['revocations.serial', 'revoked_at', 'reason', 'not_after'])
+  if (after === undefined) query = query.where('revoked_at', '>=', from.getTime())
+  else {
+    query = query.where((where) =>
+      where(
+        where.refTuple('revoked_at', 'revocations.serial'),
+        '>',
+        where.tuple(after.revokedAt.getTime(), storedText(after.serial)),
+      ),
+    )
+  }
+  const rows = await query
+    .orderBy('revoked_at')
+    .orderBy('revocations.serial')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => ({
+    serial: originalText(row.serial),
+    revokedAt: new Date(row.revoked_at),
+    reason: row.reason as RevocationReason,
+    notAfter: new Date(row.not_after),
+  }))
+}
 
 /**
- * Makes the next CRL under a lock that ends with its transaction, also when the process is killed.
- *
- * @throws TtsError `store_unavailable` when `build` takes longer than the store's deadline.
+ * Stores a CRL when its number is the next one, and answers whether it was. The transaction is short: the CRL was made before
+ * it, and whoever lost the race makes another.
  */
-export async function createCrl(
-  database: Database,
-  keepAfter: Date,
-  build: CrlBuilder,
-): Promise<CrlRecord> {
+export async function addCrl(database: Database, crl: CrlRecord): Promise<boolean> {
   return await database.writes.transaction().execute(async (transaction) => {
     if (database.kind === 'postgresql') {
       const { space, object } = CRL_LOCK
@@ -174,58 +204,21 @@ export async function createCrl(
         transaction,
       )
     }
-    const number = await nextNumber(transaction)
-    // Counted before listed: a revocation between the two is on this CRL and asks for another one, never the reverse.
-    const revocations = await countRevocations({ reads: transaction })
-    const revoked = await listRevoked(transaction, keepAfter)
-    const built = await withinDeadline(build(number, revoked), database.timeoutMs).catch(buildError)
+    if ((await latestCrlNumber({ reads: transaction })) !== crl.number - 1) return false
     await transaction
       .insertInto('crls')
       .values({
-        number,
-        this_update: built.thisUpdate.getTime(),
-        next_update: built.nextUpdate.getTime(),
-        der: built.der,
-        revocations,
+        number: crl.number,
+        this_update: crl.thisUpdate.getTime(),
+        next_update: crl.nextUpdate.getTime(),
+        der: crl.der,
+        revocations: crl.revocations,
       })
       .execute()
     await transaction
       .deleteFrom('crls')
-      .where('number', '<', number - OLD_CRLS)
+      .where('number', '<', crl.number - OLD_CRLS)
       .execute()
-    return { ...built, number, revocations }
+    return true
   })
-}
-
-/** What went wrong in the builder is not the database's failure, and is not to look like it. */
-function buildError(error: unknown): never {
-  if (error instanceof TtsError) throw error
-  throw new TtsError('internal', 'The CRL could not be made', { check: 'crl_build', cause: error })
-}
-
-async function nextNumber(transaction: Transaction<Tables>): Promise<number> {
-  const { latest } = await transaction
-    .selectFrom('crls')
-    .select(({ fn }) => fn.max('number').as('latest'))
-    .executeTakeFirstOrThrow()
-  return ((latest as number | null) ?? 0) + 1
-}
-
-async function listRevoked(
-  transaction: Transaction<Tables>,
-  keepAfter: Date,
-): Promise<readonly RevokedCertificate[]> {
-  const rows = await transaction
-    .selectFrom('revocations')
-    .innerJoin('certificates', 'certificates.serial', 'revocations.serial')
-    .select(['revocations.serial', 'revoked_at', 'reason'])
-    .where('certificates.not_after', '>', keepAfter.getTime())
-    .orderBy('revoked_at')
-    .orderBy('revocations.serial')
-    .execute()
-  return rows.map((row) => ({
-    serial: originalText(row.serial),
-    revokedAt: new Date(row.revoked_at),
-    reason: row.reason as RevocationReason,
-  }))
 }

@@ -3,6 +3,7 @@ import type { Store } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
 import {
   countCredentials,
+  countServiceCredentials,
   credentialEntry,
   findCredential,
   findCredentialByCertificate,
@@ -22,7 +23,14 @@ import { pickupRecords } from './pickups.ts'
 import { openPostgres } from './postgres.ts'
 import { commitEntries, type RecordEntry } from './record-batch.ts'
 import { checkMasterKeys, reencryptKeys } from './reencryption.ts'
-import { countRevocations, createCrl, latestCrl, revoke } from './revocations.ts'
+import {
+  addCrl,
+  countRevocations,
+  latestCrl,
+  latestCrlNumber,
+  listRevocations,
+  revoke,
+} from './revocations.ts'
 import { auditRow } from './rows.ts'
 import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'
@@ -110,15 +118,14 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     findCredentialByState: (key) => ask(() => findCredentialByState(database, key)),
     countCredentials: (identityId, activeAt) =>
       ask(() => countCredentials(database, identityId, activeAt)),
+    countServiceCredentials: (key, activeAt) =>
+      ask(() => countServiceCredentials(database, key, activeAt)),
     forgetCredential: (id, identityId, at) =>
       ask(() => forgetCredential(database, id, { identityId, at })),
     revokedSshSerials: (at) => ask(() => revokedSshSerials(database, at)),
     exclusively: (name, work, waitMs) => exclusively(database, work, { name, waitMs }),
     listAudit: (filter) => ask(() => listAudit(database, filter)),
-    revoke: (request) => ask(() => revoke(database, request)),
-    latestCrl: () => ask(() => latestCrl(database)),
-    countRevocations: () => ask(() => countRevocations(database)),
-    createCrl: (keepAfter, build) => ask(() => createCrl(database, keepAfter, build)),
+    ...revocationRecords(database, ask),
     delegations: delegationRecords(database, masterKeys, ask),
     sessions: sessionRecords(database, masterKeys, ask),
     pickups: pickupRecords(database, masterKeys, { ask, now }),
@@ -126,6 +133,35 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),
     reencryptKeys: () => ask(() => reencryptKeys(database, masterKeys), UNBOUNDED),
+  }
+}
+
+function revocationRecords(
+  database: Database,
+  ask: Guard['ask'],
+): Pick<
+  Store,
+  | 'revoke'
+  | 'revokedHere'
+  | 'latestCrl'
+  | 'countRevocations'
+  | 'latestCrlNumber'
+  | 'listRevocations'
+  | 'addCrl'
+> {
+  let revokedHere = 0
+  return {
+    revoke: async (request) => {
+      const revocation = await ask(() => revoke(database, request))
+      revokedHere += 1
+      return revocation
+    },
+    revokedHere: () => revokedHere,
+    latestCrl: () => ask(() => latestCrl(database)),
+    countRevocations: () => ask(() => countRevocations(database)),
+    latestCrlNumber: () => ask(() => latestCrlNumber(database)),
+    listRevocations: (page) => ask(() => listRevocations(database, page)),
+    addCrl: (crl) => ask(() => addCrl(database, crl)),
   }
 }
 

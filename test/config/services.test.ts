@@ -87,7 +87,7 @@ describe('what a service is', () => {
       enabled: true,
       lifetimes: undefined,
       priority: undefined,
-      credentialLimit: Infinity,
+      credentialLimit: 10_000,
       deletion: { revokesAfterSeconds: 0 },
       passesAccessToken: false,
       allowsSameState: false,

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { createRootCertificate, openAuthority } from '../../ca/authority.ts'
 import { wholeSeconds } from '../../ca/certificate.ts'
-import { type CrlEntry, readCrl } from '../../ca/crl.ts'
+import { readCrl } from '../../ca/crl.ts'
 import { generatePrivateKey } from '../../ca/key.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import { toPem } from '../../ca/pem.ts'
 import { createCrlKeeper } from '../../src/domain/crl-keeper.ts'
-import type { CrlRecord, Store } from '../../src/domain/records.ts'
+import type { CrlRecord, RevokedCertificate, Store } from '../../src/domain/records.ts'
 import { createLog } from '../../src/log.ts'
 
 const DAY_MS = 86_400_000
@@ -31,27 +31,43 @@ const authority = openAuthority(
 
 /** CRL records in memory; like PostgreSQL, revocations may come in while a CRL is being made. */
 function crlWorld() {
-  const revoked: CrlEntry[] = []
+  const revoked: RevokedCertificate[] = []
   let latest: CrlRecord | undefined
   let nowMs = begin.getTime()
   let made = 0
+  let listed = 0
   const gates: Promise<void>[] = []
-  const store: Pick<Store, 'latestCrl' | 'countRevocations' | 'createCrl'> = {
+  const storing: (() => Promise<void>)[] = []
+  const placeOf = ({ revokedAt, serial }: Pick<RevokedCertificate, 'revokedAt' | 'serial'>) =>
+    `${revokedAt.toISOString()} ${serial}`
+  const store: Pick<
+    Store,
+    'latestCrl' | 'latestCrlNumber' | 'countRevocations' | 'listRevocations' | 'addCrl'
+  > = {
     latestCrl: async () => latest,
+    latestCrlNumber: async () => latest?.number ?? 0,
     countRevocations: async () => revoked.length,
-    createCrl: async (_keepAfter, build) => {
-      const revocations = revoked.length
-      const entries = [...revoked]
+    listRevocations: async ({ from, after, limit }) => {
+      listed += 1
+      const rows = revoked
+        .filter(({ revokedAt }) => revokedAt >= from)
+        .sort((a, b) => Number(placeOf(a) > placeOf(b)) - Number(placeOf(a) < placeOf(b)))
+        .filter((row) => after === undefined || placeOf(row) > placeOf(after))
+        .slice(0, limit)
       await gates.shift()
-      const built = await build((latest?.number ?? 0) + 1, entries)
-      latest = { ...built, number: (latest?.number ?? 0) + 1, revocations }
+      return rows
+    },
+    addCrl: async (crl) => {
+      await storing.shift()?.()
+      if (crl.number !== (latest?.number ?? 0) + 1) return false
+      latest = crl
       made += 1
-      return latest
+      return true
     },
   }
   const lines: string[] = []
   const keeper = createCrlKeeper({
-    store: store as Store,
+    store,
     authority,
     now: () => new Date(nowMs),
     log: createLog({
@@ -61,13 +77,26 @@ function crlWorld() {
     }),
     settings: { lifetimeSeconds: 30 * 86_400, refreshSeconds: 86_400 },
   })
-  const revoke = (): string => {
+  const revoke = (at = nowMs, daysLeft = 11): string => {
     const serial = `01${randomBytes(8).toString('hex')}`
-    revoked.push({ serial, revokedAt: new Date(nowMs), reason: 'unspecified' })
+    const notAfter = new Date(nowMs + daysLeft * DAY_MS)
+    revoked.push({ serial, revokedAt: new Date(at), reason: 'unspecified', notAfter })
     return serial
   }
-  return { keeper, revoke, gates, made: () => made, advance: (ms: number) => (nowMs += ms) }
+  return {
+    keeper,
+    store,
+    revoke,
+    gates,
+    storing,
+    lines,
+    made: () => made,
+    listed: () => listed,
+    advance: (ms: number) => (nowMs += ms),
+  }
 }
+
+const serialsOn = (crl: CrlRecord): string[] => [...readCrl(crl.der).revoked.keys()]
 
 describe('current', () => {
   test('makes the first one, and then serves it', async () => {
@@ -137,5 +166,111 @@ describe('current', () => {
     gates.push(Promise.reject(new Error('disk full')))
     await expect(keeper.current()).rejects.toThrow('disk full')
     expect((await keeper.current()).number).toBe(1)
+  })
+})
+
+describe('a CRL carries what it counts', () => {
+  test('one that is dated long ago, by a clock behind, is on the next one', async () => {
+    const { keeper, revoke } = crlWorld()
+    const serials = [revoke()]
+    await keeper.current()
+    for (const at of [
+      begin.getTime() - 3 * DAY_MS,
+      begin.getTime() + 3 * DAY_MS,
+      begin.getTime(),
+    ]) {
+      serials.push(revoke(at))
+      const crl = await keeper.current()
+      expect(serialsOn(crl).toSorted()).toEqual(serials.toSorted())
+      expect(crl.revocations).toBe(serials.length)
+    }
+  })
+
+  test('one more revocation does not read all the others again', async () => {
+    const { keeper, revoke, listed, advance } = crlWorld()
+    for (let index = 0; index < 5000; index += 1) revoke(begin.getTime() - DAY_MS + index)
+    revoke()
+    await keeper.current()
+    const before = listed()
+    advance(1000)
+    revoke()
+    expect(readCrl((await keeper.current()).der).revoked.size).toBe(5002)
+    expect(listed() - before).toBe(1)
+  })
+
+  test('what has ended is taken off, and is back when the clock was wrong', async () => {
+    const { keeper, revoke, advance } = crlWorld()
+    const short = revoke(begin.getTime(), 1)
+    const long = revoke()
+    expect(serialsOn(await keeper.current()).toSorted()).toEqual([short, long].toSorted())
+    advance(3 * DAY_MS)
+    const later = await keeper.current()
+    expect(serialsOn(later)).toEqual([long])
+    expect(later.revocations).toBe(2)
+    advance(-3 * DAY_MS)
+    expect(serialsOn(await keeper.current()).toSorted()).toEqual([short, long].toSorted())
+  })
+
+  test('another process stored a CRL first: that is used when it carries everything', async () => {
+    const { keeper, store, revoke, storing, made } = crlWorld()
+    await keeper.current()
+    const other = crlWorld()
+    revoke()
+    const theirs = { ...(await other.keeper.current()), number: 2, revocations: 1 }
+    storing.push(async () => void (await store.addCrl(theirs)))
+    expect(await keeper.current()).toBe(theirs)
+    expect(made()).toBe(2)
+  })
+
+  test('and when it does not, the next number is made', async () => {
+    const { keeper, store, revoke, storing } = crlWorld()
+    await keeper.current()
+    const serial = revoke()
+    const theirs = { ...(await crlWorld().keeper.current()), number: 2, revocations: 0 }
+    storing.push(async () => void (await store.addCrl(theirs)))
+    const crl = await keeper.current()
+    expect(crl.number).toBe(3)
+    expect(serialsOn(crl)).toEqual([serial])
+  })
+})
+
+describe('published', () => {
+  test('is the old one while no new one can be made; the failure is logged once', async () => {
+    const { keeper, revoke, storing, lines, made } = crlWorld()
+    const old = await keeper.current()
+    revoke()
+    storing.push(() => Promise.reject(new Error('disk full')))
+    await expect(keeper.current()).rejects.toThrow('disk full')
+    expect(await keeper.published()).toBe(old)
+    expect(made()).toBe(1)
+    expect((await keeper.current()).number).toBe(2)
+    expect((await keeper.published()).number).toBe(2)
+    expect(lines.filter((line) => line.includes('crl.failed'))).toEqual([])
+  })
+
+  test('also when the old one has ended', async () => {
+    const { keeper, storing, lines, store, advance } = crlWorld()
+    const { number } = await keeper.current()
+    advance(31 * DAY_MS)
+    storing.push(() => Promise.reject(new Error('disk full')))
+    const log = createLog({
+      level: 'info',
+      name: 't',
+      destination: { write: (line) => void lines.push(line) },
+    })
+    const settings = { lifetimeSeconds: 30 * 86_400, refreshSeconds: 86_400 }
+    const now = (): Date => new Date(begin.getTime() + 31 * DAY_MS)
+    // As after a restart.
+    const started = createCrlKeeper({ store, authority, now, log, settings })
+    expect((await started.published()).number).toBe(number)
+    expect(lines.filter((line) => line.includes('crl.failed'))).toHaveLength(1)
+    expect((await started.current()).number).toBe(number + 1)
+  })
+
+  test('without any there is an error', async () => {
+    const { keeper, storing } = crlWorld()
+    storing.push(() => Promise.reject(new Error('disk full')))
+    await expect(keeper.published()).rejects.toThrow('disk full')
+    expect((await keeper.published()).number).toBe(1)
   })
 })

@@ -107,6 +107,7 @@ describe('a whole site', () => {
       account: {
         plugin: 'executable',
         description: 'An account on the login node',
+        credential_limit: 'infinite',
         executable: {
           command: ['sudo', '/usr/local/sbin/make-account'],
           connection: {
@@ -330,7 +331,7 @@ service.s.authz.allow.${id}.sub.any = true`
 
 describe('services', () => {
   test.for([
-    { line: 'credential_limit = infinite', path: 'credential_limit', value: undefined },
+    { line: 'credential_limit = infinite', path: 'credential_limit', value: 'infinite' },
     { line: 'credential_limit = 0', path: 'credential_limit', value: 0 },
     { line: 'parallel_runner = infinite', path: 'executable/parallel_runner', value: 'infinite' },
     { line: 'plugin_timeout = 1500ms', path: 'executable/timeout_seconds', value: 1.5 },

@@ -143,7 +143,7 @@ describe('GET service', () => {
       pass_access_token: false,
     })
     expect(await serviceLine(service(), 'third')).toMatchObject({
-      cred_limit: -1,
+      cred_limit: 10_000,
       limit_reached: false,
       params: [[]],
       authorized: true,

@@ -173,6 +173,26 @@ describeWithTools('ssh-keygen', ['openssh-client'], () => {
     expect(listed).toMatch(/^id: stolen$/m)
   })
 
+  test('a KRL of 300,000 serial numbers is made and read', async () => {
+    const authority = sshAuthority('ed25519')
+    const serials = Array.from({ length: 300_000 }, (_, index) => BigInt(2 * index + 2))
+    const list = {
+      version: 1n,
+      generatedAt: new Date('2026-11-05T12:00:00Z'),
+      comment: '',
+      keyIds: [],
+    }
+    const krl = file('large.krl', createKrl({ ...list, authority: authority.publicKey, serials }))
+    const made = async (serial: bigint): Promise<string> =>
+      file(
+        `large-${serial}-cert.pub`,
+        lineOf(await createSshCertificate(authority, sshRequest({ serial }))),
+      )
+    const [revoked, kept] = [await made(600_000n), await made(599_999n)]
+    const query = await runTool('ssh-keygen', ['-Q', '-f', krl, revoked, kept])
+    expect(query.output).toMatch(/600000-cert.pub .*: REVOKED\n.*599999-cert.pub .*: ok/)
+  })
+
   test('takes a KRL that revokes nothing', async () => {
     const { publicKey } = sshAuthority()
     const empty = createKrl({

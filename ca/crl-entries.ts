@@ -1,0 +1,120 @@
+/**
+ * The entries of CRLs (RFC 5280 section 5.1.2.6), written and read without a node for each part: a list may have hundreds of
+ * thousands of them.
+ */
+import {
+  decode,
+  elementsOf,
+  encode,
+  encodedSequence,
+  enumerated,
+  integer,
+  sequence,
+  Tag,
+  time,
+  timeOf,
+} from './asn1.ts'
+import { type CertificateExtension, readExtensionList } from './certificate.ts'
+import { CaError } from './errors.ts'
+import { reasonCode } from './extensions.ts'
+
+/** Reasons by name (RFC 5280 section 5.3.1); `unspecified` is said by leaving the entry out. */
+export const revocationReasons = {
+  unspecified: 0,
+  keyCompromise: 1,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+  privilegeWithdrawn: 9,
+} as const
+export type RevocationReason = keyof typeof revocationReasons
+
+export interface CrlEntry {
+  /** Content octets of the serial number, hex. */
+  readonly serial: string
+  readonly revokedAt: Date
+  readonly reason: RevocationReason
+}
+
+/** Times and extensions that are remembered while one list is written or read; the others are made anew. */
+const MAX_REMEMBERED = 10_000
+
+/**
+ * The DER of each entry.
+ *
+ * @throws {CaError} `bad_request`, `bad_lifetime`
+ */
+export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
+  const timeDer = remembering((at: number) => encode(time(new Date(at))))
+  const reasonDer = remembering((code: number) => encode(sequence(reasonCode(enumerated(code)))))
+  return entries.map(({ serial, revokedAt, reason }) => {
+    // Buffer.from would read other text as nothing: serial number 0 would be revoked and the meant one not.
+    if (!/^([0-9a-f]{2}){1,21}$/i.test(serial))
+      throw new CaError('bad_request', 'a serial number to revoke is not given as hex octets')
+    const code = revocationReasons[reason]
+    return encodedSequence([
+      encode(integer(Buffer.from(serial, 'hex'))),
+      timeDer(revokedAt.getTime()),
+      ...(code === 0 ? [] : [reasonDer(code)]),
+    ])
+  })
+}
+
+/** What the entries of a CRL say. */
+export interface CrlEntries {
+  /** Serial numbers (content octets as hex) and since when they are revoked. */
+  readonly revoked: ReadonlyMap<string, Date>
+  /** Identifiers (hex) of their critical extensions. */
+  readonly criticalExtensions: readonly string[]
+}
+
+/**
+ * Reads `revokedCertificates`.
+ *
+ * @throws {CaError} `malformed`
+ */
+export function readCrlEntries(der: Buffer): CrlEntries {
+  const revoked = new Map<string, Date>()
+  const criticalExtensions: string[] = []
+  const timeFrom = remembering((bytes: string) =>
+    timeOf(decode(Buffer.from(bytes, 'latin1'), 'revocation date'), 'revocation date'),
+  )
+  const extensionsFrom = remembering((bytes: string) => criticalOf(Buffer.from(bytes, 'latin1')))
+  for (const entry of elementsOf(der, 'revokedCertificates')) {
+    const [serial, revokedAt, extensions, ...rest] = elementsOf(entry, 'CRL entry')
+    if (serial === undefined || revokedAt === undefined || rest.length > 0)
+      throw new CaError('malformed', 'CRL entry: not a serial number, a date and extensions')
+    revoked.set(serialOf(serial), timeFrom(revokedAt.toString('latin1')))
+    for (const oid of extensions === undefined ? [] : extensionsFrom(extensions.toString('latin1')))
+      criticalExtensions.push(oid)
+  }
+  return { revoked, criticalExtensions }
+}
+
+function serialOf(der: Buffer): string {
+  const [tag, length = 0, first = 0, second = 0] = der
+  // X.690 section 8.3.2: nine leading bits are never the same.
+  const isPadded = length > 1 && (first === 0 ? second < 0x80 : first === 0xff && second >= 0x80)
+  if (tag !== Tag.integer || length === 0 || length >= 0x80 || isPadded)
+    throw new CaError('malformed', 'CRL entry: its serial number is not an INTEGER')
+  return der.toString('hex', 2)
+}
+
+function criticalOf(der: Buffer): readonly string[] {
+  const extensions: readonly CertificateExtension[] = readExtensionList(
+    decode(der, 'CRL entry extensions'),
+  )
+  return extensions.filter(({ critical }) => critical).map(({ oid }) => oid)
+}
+
+/** The function with a bounded memory: most entries share their times and reasons. */
+function remembering<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
+  const made = new Map<Key, Value>()
+  return (key) => {
+    const known = made.get(key)
+    if (known !== undefined) return known
+    const value = make(key)
+    if (made.size < MAX_REMEMBERED) made.set(key, value)
+    return value
+  }
+}

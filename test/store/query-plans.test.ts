@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { describeStores } from './support.ts'
+
+describeStores('queries', ({ kind, newDatabase, open, query }) => {
+  test.skipIf(kind !== 'sqlite').for([
+    {
+      name: 'the live credentials of one identity and service',
+      sql: `select count(*) from credentials left join revocations on revocations.serial = credentials.end_entity_serial
+        where identity_id = 'i' and service_id = 's' and (not_after is null or not_after > 5) and revocations.serial is null
+        and credentials.revoked_at is null and forgotten_at is null`,
+      index: 'credentials_identity_service',
+    },
+    {
+      name: 'a page of revocations',
+      sql: `select revocations.serial, revoked_at, reason, not_after from revocations
+        inner join certificates on certificates.serial = revocations.serial
+        where (revoked_at, revocations.serial) > (5, 'a') order by revoked_at, revocations.serial limit 1000`,
+      index: 'revocations_revoked_at',
+    },
+  ])('$name are found by an index', async ({ sql, index }) => {
+    const settings = await newDatabase()
+    await open(settings)
+    const plan = await query(settings, `explain query plan ${sql}`)
+    const steps = plan.map((row) => String((row as { detail: unknown }).detail))
+    expect(steps.join('\n')).toContain(index)
+    expect(steps.filter((step) => /^SCAN|TEMP B-TREE/.test(step))).toEqual([])
+  })
+})
