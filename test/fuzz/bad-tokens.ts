@@ -78,7 +78,10 @@ export function badToken(target: Target, random: Random): string {
       forge(random.pick(['RS512', 'PS256', 'ES256', 'EdDSA', 'dir', '']), () => random.bytes(256)),
     () => good.slice(0, random.integer(good.length)),
     () => `${good}${random.pick(['.', '.x', 'x', ' x', '%', '\u00e9'])}`,
-    () => [header, payload, signature, payload, signature].slice(0, random.pick([1, 2, 4, 5])).join('.'),
+    () =>
+      [header, payload, signature, payload, signature]
+        .slice(0, random.pick([1, 2, 4, 5]))
+        .join('.'),
     () => random.bytes(1 + random.integer(300)).toString('base64url'),
     () => `tts_renew_${random.bytes(32).toString('base64url')}`,
     () => Array.from({ length: random.integer(6) }, () => base64url(random.text(30))).join('.'),
