@@ -44,7 +44,7 @@ const service = useTestService(
       unique: executable(misbehaving('echoes.py')),
       crashes: executable(misbehaving('crashes.py')),
       floods: executable(misbehaving('floods-stdout.py'), { maximum_output_bytes: 65_536 }),
-      hangs: executable(misbehaving('hangs.sh'), { timeout_seconds: 0.3 }),
+      hangs: executable(misbehaving('hangs.sh'), { timeout_seconds: 2 }),
       half: executable(misbehaving('prints-half.py')),
       refuses: executable(misbehaving('refuses.py')),
       odd: executable(misbehaving('wrong-result.sh')),
