@@ -9,7 +9,6 @@ const target = useTarget({
     key_pool_size: 0,
     // The bystander asks faster than people do.
     burst_per_identity: 10_000,
-    burst_per_address: 5000,
   },
 })
 
@@ -26,13 +25,13 @@ async function attacked(
   count: number,
   send: (target: Target, index: number) => string,
 ): Promise<void> {
-  const quiet = await watch(target(), () => pause(1500))
+  const quiet = await watch(target(), () => pause(isFull ? 5000 : 1500))
   const before = await target().memory()
   let held: Awaited<ReturnType<typeof hold>> | undefined
   let during = 0
   const seen = await watch(target(), async () => {
     held = await hold(target(), count, (index) => send(target(), index))
-    await pause(1500)
+    await pause(isFull ? 8000 : 1500)
     during = await target().memory()
   })
   held?.end()
