@@ -1,5 +1,6 @@
 /** How much of the service one identity may use at once, whatever its addresses are. */
 import { TtsError } from '../errors.ts'
+import { createShares } from '../limits/shares.ts'
 
 export interface IdentityKey {
   readonly issuer: string
@@ -17,24 +18,16 @@ export interface IdentityShare {
 
 /** @param limit requests of one identity that may be worked on at once */
 export function createIdentityShare(limit: number): IdentityShare {
-  const underWay = new Map<string, number>()
+  const shares = createShares({ total: Infinity, perKey: limit })
   return {
     enter({ issuer, sub }) {
-      const key = JSON.stringify([issuer, sub])
-      const count = underWay.get(key) ?? 0
-      if (count >= limit) {
-        throw new TtsError(
-          'limit_reached',
-          `${limit} requests of this identity are being worked on, the most that one identity may have`,
-          { check: 'identity_in_flight', remedy: 'limits.identity_share', retryAfterSeconds: 1 },
-        )
-      }
-      underWay.set(key, count + 1)
-      return () => {
-        const left = (underWay.get(key) ?? 1) - 1
-        if (left > 0) underWay.set(key, left)
-        else underWay.delete(key)
-      }
+      const entered = shares.enter(JSON.stringify([issuer, sub]))
+      if (typeof entered === 'function') return entered
+      throw new TtsError(
+        'limit_reached',
+        `${limit} requests of this identity are being worked on, the most that one identity may have`,
+        { check: 'identity_in_flight', remedy: 'limits.identity_share', retryAfterSeconds: 1 },
+      )
     },
   }
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { TtsError } from '../errors.ts'
 import { partOf } from '../limits/part-of.ts'
+import { createShares } from '../limits/shares.ts'
 import type { VerifiedToken } from './verified-token.ts'
 
 /** A verified token and how long it may be remembered. */
@@ -87,35 +88,22 @@ function createVerificationLimit({
   maxInFlight = 1_000,
   maxInFlightPerAddress = partOf(maxInFlight, SHARE_OF_ONE_ADDRESS),
 }: TokenCacheOptions): { readonly enter: (address: string) => () => void } {
-  const byAddress = new Map<string, number>()
-  let total = 0
+  const strangers = createShares({ total: maxInFlight, perKey: maxInFlightPerAddress })
+  // Tokens that we got ourselves, for sessions and delegations, are of no address.
+  const own = createShares({ total: maxInFlight, perKey: Infinity })
   return {
     enter(address) {
-      const own = byAddress.get(address) ?? 0
-      if (total >= maxInFlight) {
-        throw new TtsError('overloaded', 'too many tokens are being verified', {
-          check: 'verifications',
-          retryAfterSeconds: 1,
-        })
-      }
-      if (address !== '' && own >= maxInFlightPerAddress) {
-        throw new TtsError(
-          'limit_reached',
-          'too many tokens from your address are being verified',
-          {
+      const entered = (address === '' ? own : strangers).enter(address)
+      if (typeof entered === 'function') return entered
+      throw entered === 'full'
+        ? new TtsError('overloaded', 'too many tokens are being verified', {
+            check: 'verifications',
+            retryAfterSeconds: 1,
+          })
+        : new TtsError('limit_reached', 'too many tokens from your address are being verified', {
             check: 'address_verifications',
             retryAfterSeconds: 1,
-          },
-        )
-      }
-      total += 1
-      byAddress.set(address, own + 1)
-      return () => {
-        total -= 1
-        const left = (byAddress.get(address) ?? 1) - 1
-        if (left > 0) byAddress.set(address, left)
-        else byAddress.delete(address)
-      }
+          })
     },
   }
 }
