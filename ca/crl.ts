@@ -36,13 +36,15 @@ export interface CrlRequest {
   readonly encodedEntries?: readonly Buffer[]
 }
 
-/** Largest CRL that is read: 600,000 entries of the longest kind (20 octets of serial number, with a reason). */
+/** Largest CRL that is made and read: 600,000 entries of the longest kind (20 octets of serial number, with a reason). */
 export const MAX_CRL_BYTES = 32 * 1024 * 1024
+/** Room for signature and algorithm behind the list: one of RSA-8192 has 1,024 octets. */
+const MAX_SIGNATURE_BYTES = 2048
 
 /**
  * Makes and signs a CRL and answers its DER.
  *
- * @throws {CaError} `bad_lifetime`, `bad_request`, `self_check_failed`
+ * @throws {CaError} `bad_lifetime`, `bad_request`, `too_large`, `self_check_failed`
  */
 export async function createCrl(authority: Authority, request: CrlRequest): Promise<Buffer> {
   const { signer, certificate } = authority
@@ -65,6 +67,12 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
     ...(entries.some(({ length }) => length > 0) ? [encodedSequence(entries)] : []),
     encode(explicit(0, extensions)),
   ])
+  if (tbs.length > MAX_CRL_BYTES - MAX_SIGNATURE_BYTES) {
+    throw new CaError(
+      'too_large',
+      `the CRL would have ${tbs.length} bytes, more than the ${MAX_CRL_BYTES} that are read back`,
+    )
+  }
   const signature = await signer.sign(tbs)
   const hash = signer.algorithm === 'ecdsa-with-SHA384' ? 'sha384' : 'sha256'
   if (!(await verifySignature(hash, { data: tbs, signature }, signer.publicKey.key))) {

@@ -56,7 +56,13 @@ function fromBase64(text: string, what: string): Buffer {
   return Buffer.from(text, 'base64')
 }
 
-/** Whether a text holds a private key of any kind, whole or not. */
+/**
+ * Whether a text holds a private key, whole or not: PEM of any kind of key (PKCS#8, RSA, EC, OpenSSH, SSH2, PGP), in a form too,
+ * where + stands for a blank; or a file of PuTTY.
+ */
 export function containsPrivateKey(text: string): boolean {
-  return /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----/.test(text)
+  return (
+    /-{4,5}[ +]?BEGIN[ +][A-Z0-9 +]{0,40}PRIVATE[ +]KEY/i.test(text) ||
+    /PuTTY-User-Key-File-\d/i.test(text)
+  )
 }

@@ -62,7 +62,7 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use('/v1', successorRoutes({ ...dependencies, ...bounds }))
   const { sshAuthority } = issuing
   if (sshAuthority !== undefined)
-    app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority }))
+    app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority, log: dependencies.log }))
   addWattsRoutes(app, dependencies, web)
   addPublicRoutes(app, dependencies)
   if (web !== undefined) app.use(webRoutes(web))

@@ -4,6 +4,7 @@ import { toPem } from '../../ca/pem.ts'
 import type { CrlRecord } from '../domain/records.ts'
 import type { TrustAnchors } from '../domain/trust-anchors.ts'
 import { routeName } from './request.ts'
+import { sendTagged, taggedOnce } from './tagged-answer.ts'
 
 const PEM = 'application/x-pem-file'
 
@@ -14,7 +15,9 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
     toPem('CERTIFICATE', der),
   )
   const [own = ''] = certificates
-  const pemOf = crlAsPem()
+  const crlPem = taggedOnce(({ der }: CrlRecord) => Buffer.from(toPem('X509 CRL', der), 'latin1'))
+  const crlDer = taggedOnce(({ der }: CrlRecord) => der)
+  const archive = taggedOnce((bytes: Buffer) => bytes)
 
   const get = (path: string, handler: RequestHandler): void => {
     router.get(path, routeName(`/ca${path}`), handler)
@@ -23,21 +26,18 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   get('/ca.der', fixed('application/pkix-cert', authority.certificate.der))
   get('/chain.pem', fixed(PEM, certificates.join('')))
   get('/crl.pem', async (_request, response) => {
-    const pem = pemOf(await crls.published())
-    response.setHeader('Cache-Control', 'no-cache')
-    response.type(PEM).send(pem)
+    const crl = crlPem(await crls.published())
+    sendTagged(response.type(PEM), crl)
   })
   get('/crl.der', async (_request, response) => {
-    const crl = await crls.published()
-    response.setHeader('Cache-Control', 'no-cache')
+    const crl = crlDer(await crls.published())
     // RFC 5280 section 4.2.1.13: at the distribution point stands the DER form, as application/pkix-crl (RFC 2585).
-    response.type('application/pkix-crl').send(crl.der)
+    sendTagged(response.type('application/pkix-crl'), crl)
   })
   get('/trust-anchors.tar.gz', async (_request, response) => {
-    const archive = await trustAnchors.archive()
-    response.setHeader('Cache-Control', 'no-cache')
+    const anchors = archive(await trustAnchors.archive())
     response.setHeader('Content-Disposition', 'attachment; filename="trust-anchors.tar.gz"')
-    response.type('application/gzip').send(archive)
+    sendTagged(response.type('application/gzip'), anchors)
   })
   get('/', (_request, response) => {
     response.json({
@@ -45,16 +45,6 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
     })
   })
   return router
-}
-
-/** Writes a CRL as PEM once, since it may be many megabytes long. */
-function crlAsPem(): (crl: CrlRecord) => Buffer {
-  let written: { readonly number: number; readonly pem: Buffer } | undefined
-  return ({ number, der }) => {
-    if (written?.number !== number)
-      written = { number, pem: Buffer.from(toPem('X509 CRL', der), 'latin1') }
-    return written.pem
-  }
 }
 
 function fixed(type: string, content: Buffer | string): RequestHandler {

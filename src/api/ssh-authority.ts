@@ -2,14 +2,12 @@
 import { Router, type RequestHandler } from 'express'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'
-import type { Store } from '../domain/records.ts'
-import { createKrlSource, SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
+import { createKrlSource, type KrlDependencies, SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
 import { routeName } from './request.ts'
+import { sendTagged, taggedOnce } from './tagged-answer.ts'
 
-export interface SshAuthorityDependencies {
+export interface SshAuthorityDependencies extends KrlDependencies {
   readonly sshAuthority: SshAuthority
-  readonly store: Pick<Store, 'revokedSshSerials' | 'revokedHere'>
-  readonly now: () => Date
 }
 
 /** The list is not signed, so that this is not for the plain listener. */
@@ -29,9 +27,9 @@ function line({ sshAuthority }: SshAuthorityDependencies): RequestHandler {
 
 function krl(dependencies: SshAuthorityDependencies): RequestHandler {
   const currentKrl = createKrlSource(dependencies)
+  const tagged = taggedOnce((list: Buffer) => list)
   return async function krl(_request, response) {
-    const list = await currentKrl()
-    response.setHeader('Cache-Control', 'no-cache')
-    response.type('application/octet-stream').send(list)
+    const list = tagged(await currentKrl())
+    sendTagged(response.type('application/octet-stream'), list)
   }
 }

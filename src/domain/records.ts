@@ -280,6 +280,8 @@ export interface Store {
   forgetCredential(id: string, identityId: string, at: Date): Promise<boolean>
   /** Serial numbers of the revoked SSH certificates that have not ended. */
   revokedSshSerials(now: Date): Promise<readonly bigint[]>
+  /** How many were ever revoked: another number means that a new KRL is due. */
+  countRevokedSsh(): Promise<number>
   /**
    * Runs `work` while no other process does for this name.
    *

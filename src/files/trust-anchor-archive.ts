@@ -2,10 +2,11 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { pack } from 'tar-stream'
+import { MAX_CRL_BYTES } from '../../ca/crl.ts'
 import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 
-/** Largest contents that are packed; one CA has about 20 kB and its CRL. */
-export const MAX_ARCHIVE_CONTENT_BYTES = 32 * 1024 * 1024
+/** Largest contents that are packed: one CA has about 20 kB, and its CRL in PEM under two names. */
+export const MAX_ARCHIVE_CONTENT_BYTES = 3 * MAX_CRL_BYTES
 
 const compress = promisify(gzip)
 

@@ -2,16 +2,17 @@
 import { randomBytes } from 'node:crypto'
 import { lstat, open, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { MAX_CRL_BYTES } from '../../ca/crl.ts'
 import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 import type { DirectoryFile } from '../../ca/trust-directory.ts'
 import { type Directory, withDirectory } from './directory.ts'
 
 /** Files that are read from a directory, at most; that of all IGTF has about 900. */
 export const MAX_DIRECTORY_FILES = 5000
-/** Largest file that is read. */
-export const MAX_DIRECTORY_FILE_BYTES = 12 * 1024 * 1024
+/** Largest file that is read: a CRL in PEM, with room for text. */
+export const MAX_DIRECTORY_FILE_BYTES = 1.5 * MAX_CRL_BYTES
 /** All files together. */
-export const MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
+export const MAX_DIRECTORY_BYTES = 5 * MAX_CRL_BYTES
 
 const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/
 

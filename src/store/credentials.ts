@@ -173,22 +173,6 @@ export async function forgetCredential(
   return forgotten.length > 0
 }
 
-/** Serial numbers of the revoked SSH certificates that have not ended. */
-export async function revokedSshSerials(
-  { reads }: Database,
-  now: Date,
-): Promise<readonly bigint[]> {
-  const rows = await reads
-    .selectFrom('credentials')
-    .select('ssh_serial')
-    .where('ssh_serial', 'is not', null)
-    .where('revoked_at', 'is not', null)
-    .where('not_after', '>', now.getTime())
-    .orderBy('revoked_at')
-    .execute()
-  return rows.map((row) => BigInt(row.ssh_serial ?? '0'))
-}
-
 /** The credential that a certificate was made for. */
 export async function findCredentialByCertificate(
   database: Database,

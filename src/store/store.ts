@@ -10,7 +10,6 @@ import {
   findCredentialByState,
   forgetCredential,
   listCredentials,
-  revokedSshSerials,
 } from './credentials.ts'
 import { withinDeadline } from './deadline.ts'
 import { delegationRecords } from './delegation-records.ts'
@@ -34,6 +33,7 @@ import {
 import { auditRow } from './rows.ts'
 import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'
+import { countRevokedSsh, revokedSshSerials } from './ssh-revocations.ts'
 import { closedStore, storeError } from './store-error.ts'
 import type { Database } from './tables.ts'
 import { beat, listAudit, prune } from './upkeep.ts'
@@ -122,7 +122,9 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
       ask(() => countServiceCredentials(database, key, activeAt)),
     forgetCredential: (id, identityId, at) =>
       ask(() => forgetCredential(database, id, { identityId, at })),
-    revokedSshSerials: (at) => ask(() => revokedSshSerials(database, at)),
+    countRevokedSsh: () => ask(() => countRevokedSsh(database)),
+    // Many questions, one after another, each with the database's own deadline.
+    revokedSshSerials: (at) => ask(() => revokedSshSerials(database, at), UNBOUNDED),
     exclusively: (name, work, waitMs) => exclusively(database, work, { name, waitMs }),
     listAudit: (filter) => ask(() => listAudit(database, filter)),
     ...revocationRecords(database, ask),

@@ -341,3 +341,29 @@ describe('revoke', () => {
     expect([...statuses].filter((status) => ![200, 409].includes(status))).toEqual([])
   })
 })
+
+describe('who has the newest list', () => {
+  test.for(['/ca/crl.der', '/ca/crl.pem', '/ca/trust-anchors.tar.gz'])(
+    'gets no second copy of %s, and the next one when something was revoked',
+    async (path) => {
+      const get = async (etag = ''): Promise<Response> =>
+        // fetch itself would add `no-cache`, which asks for the whole answer.
+        fetch(`${service().url}${path}`, {
+          headers: { 'if-none-match': etag, 'cache-control': 'max-age=0' },
+        })
+      const first = await get()
+      const etag = first.headers.get('etag') ?? ''
+      expect(etag).toMatch(/^"[\w-]{43}"$/)
+      // Of two lists of one second it would tell the same.
+      expect(first.headers.get('last-modified')).toBeNull()
+      const same = await get(etag)
+      expect([same.status, await same.text(), same.headers.get('etag')]).toEqual([304, '', etag])
+
+      const token = tokenOf(`cache${path}`)
+      await revoke((await proxyJson(service(), { token })).id, token)
+      const next = await get(etag)
+      expect(next.status).toBe(200)
+      expect(next.headers.get('etag')).not.toBe(etag)
+    },
+  )
+})

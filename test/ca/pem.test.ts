@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CaError } from '../../ca/errors.ts'
-import { readPem, toPem } from '../../ca/pem.ts'
+import { containsPrivateKey, readPem, toPem } from '../../ca/pem.ts'
 
 const block = toPem('X', Buffer.from('hello'))
 const label = fc.constantFrom('CERTIFICATE', 'PRIVATE KEY', 'X509 CRL', 'A')
@@ -105,5 +105,38 @@ describe('PEM', () => {
     ])
       expect(() => readPem(text, 'PEM').length === 0 || undefined).not.toThrow(TypeError)
     expect(performance.now() - started).toBeLessThan(1000)
+  })
+})
+
+describe('containsPrivateKey', () => {
+  test.for([
+    ['PKCS#8', '-----BEGIN PRIVATE KEY-----'],
+    ['encrypted', '-----BEGIN ENCRYPTED PRIVATE KEY-----'],
+    ['RSA', '-----BEGIN RSA PRIVATE KEY-----'],
+    ['EC', '-----BEGIN EC PRIVATE KEY-----'],
+    ['DSA', '-----BEGIN DSA PRIVATE KEY-----'],
+    ['OpenSSH', '-----BEGIN OPENSSH PRIVATE KEY-----'],
+    ['SSH2', '---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----'],
+    ['PGP', '-----BEGIN PGP PRIVATE KEY BLOCK-----'],
+    ['PuTTY', 'PuTTY-User-Key-File-3: ssh-ed25519'],
+    ['lower case', '-----begin private key-----'],
+    ['a form in which + stands for a blank', 'csr=-----BEGIN+RSA+PRIVATE+KEY-----'],
+    ['behind other text on the line', 'csr: -----BEGIN PRIVATE KEY-----MIIE'],
+  ] as const)('%s', ([, text]) => {
+    expect(containsPrivateKey(text)).toBe(true)
+    expect(containsPrivateKey(`${block}\n${text}\n`)).toBe(true)
+  })
+
+  test.for([
+    ['nothing', ''],
+    ['a certificate', toPem('CERTIFICATE', Buffer.alloc(100))],
+    ['a request', toPem('CERTIFICATE REQUEST', Buffer.alloc(100))],
+    ['a public key', toPem('PUBLIC KEY', Buffer.alloc(100))],
+    ['words about private keys', 'my PRIVATE KEY, which I BEGIN to keep'],
+  ] as const)('not: %s', ([, text]) => expect(containsPrivateKey(text)).toBe(false))
+
+  test('any text without such a line is passed over, in linear time', () => {
+    fc.assert(fc.property(fc.string(), (text) => !containsPrivateKey(text)))
+    expect(containsPrivateKey('-----BEGIN '.repeat(100_000))).toBe(false)
   })
 })

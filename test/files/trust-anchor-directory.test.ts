@@ -13,7 +13,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { packTrustAnchors } from '../../src/files/trust-anchor-archive.ts'
+import {
+  MAX_ARCHIVE_CONTENT_BYTES,
+  packTrustAnchors,
+} from '../../src/files/trust-anchor-archive.ts'
 import {
   MAX_DIRECTORY_FILES,
   readTrustAnchorDirectory,
@@ -120,7 +123,7 @@ describe('packTrustAnchors', () => {
   test('a large CRL goes in whole, a giant one is refused', async () => {
     const content = 'x'.repeat(3_000_000)
     expect((await packTrustAnchors([{ name: 'a.r0', content }])).length).toBeGreaterThan(1000)
-    const giant = [{ name: 'a.r0', content: 'x'.repeat(33 * 1024 * 1024) }]
+    const giant = [{ name: 'a.r0', content: 'x'.repeat(MAX_ARCHIVE_CONTENT_BYTES + 1) }]
     await expect(packTrustAnchors(giant)).rejects.toThrow(RangeError)
   })
 })

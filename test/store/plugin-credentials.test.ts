@@ -118,6 +118,31 @@ describeStores('credentials of plugins', ({ newDatabase, open, query }) => {
     expect((await store.countCredentials(identity.id, at(2))).get('proxy')).toBeUndefined()
   })
 
+  test('of many revoked SSH certificates with few different ends, each is listed once', async () => {
+    const settings = await newDatabase()
+    const store = await open(settings)
+    const { identity } = await newEndEntity(store)
+    const first = await newCredential(store, identity, '', {
+      ...alone,
+      sshSerial: '1',
+      notAfter: at(DAY_MS),
+    })
+    await store.revoke({ ...revocation, credentialId: first.id })
+    const columns = 'identity_id, service_id, issued_at, request_id, address, interface, revoked_at'
+    const numbers = `with recursive n(i) as (select 2 union all select i + 1 from n where i < 25000)`
+    await query(
+      settings,
+      `insert into credentials (id, ssh_serial, not_after, ${columns})
+       ${numbers} select 'c-' || i, cast(i as text), ${at(DAY_MS).getTime()} + i % 3, ${columns}
+       from n join credentials on credentials.ssh_serial = '1'`,
+    )
+    expect(await store.countRevokedSsh()).toBe(25_000)
+    const serials = await store.revokedSshSerials(NOW)
+    expect(serials).toHaveLength(25_000)
+    expect(new Set(serials).size).toBe(25_000)
+    expect(await store.revokedSshSerials(at(2 * DAY_MS))).toEqual([])
+  })
+
   test('revoked SSH certificates are known until they end', async () => {
     const store = await open(await newDatabase())
     const { identity } = await newEndEntity(store)

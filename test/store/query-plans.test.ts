@@ -17,12 +17,27 @@ describeStores('queries', ({ kind, newDatabase, open, query }) => {
         where (revoked_at, revocations.serial) > (5, 'a') order by revoked_at, revocations.serial limit 1000`,
       index: 'revocations_revoked_at',
     },
-  ])('$name are found by an index', async ({ sql, index }) => {
+    {
+      name: 'all SSH certificates that were revoked',
+      sql: `select count(*) from credentials where ssh_serial is not null and revoked_at is not null`,
+      index: 'credentials_revoked_ssh',
+      isWhole: true,
+    },
+    {
+      name: 'a page of revoked SSH certificates',
+      sql: `select ssh_serial, not_after, id from credentials where ssh_serial is not null and revoked_at is not null
+        and (not_after, id) > (5, 'a') order by not_after, id limit 10000`,
+      index: 'credentials_revoked_ssh',
+    },
+  ])('$name are found by an index', async ({ sql, index, isWhole }) => {
     const settings = await newDatabase()
     await open(settings)
     const plan = await query(settings, `explain query plan ${sql}`)
     const steps = plan.map((row) => String((row as { detail: unknown }).detail))
     expect(steps.join('\n')).toContain(index)
-    expect(steps.filter((step) => /^SCAN|TEMP B-TREE/.test(step))).toEqual([])
+    // A count reads an index as a whole, but no table. Ends that are equal are few enough to be sorted by id.
+    const isSlow = (step: string): boolean =>
+      isWhole !== true && /^SCAN|TEMP B-TREE FOR (?!LAST TERM)/.test(step)
+    expect(steps.filter(isSlow)).toEqual([])
   })
 })
