@@ -27,7 +27,8 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   get('/chain.pem', fixed(PEM, certificates.join('')))
   get('/crl.pem', async (_request, response) => {
     const crl = crlPem(await crls.published())
-    sendTagged(response.type(PEM), crl)
+    // As texts have it, which Express leaves away for bytes.
+    sendTagged(response.type(`${PEM}; charset=utf-8`), crl)
   })
   get('/crl.der', async (_request, response) => {
     const crl = crlDer(await crls.published())
