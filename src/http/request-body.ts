@@ -39,6 +39,8 @@ export async function readBody(
     throw new TtsError('unsupported_media_type', 'send the body without content encoding')
   if (Number(headers['content-length'] ?? 0) > bounds.maxBytes) throw tooLarge(bounds)
   if (!hasBody(request)) return Buffer.alloc(0)
+  // The client left while it was found out who asks: no event will tell it any more.
+  if (request.destroyed) throw cutOff()
   if (headers.expect !== undefined) response.writeContinue()
   return collect(request, bounds)
 }
