@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { describeStores } from './support.ts'
 
 describeStores('queries', ({ kind, newDatabase, open, query }) => {
-  test.skipIf(kind !== 'sqlite').for([
+  test.for([
     {
       name: 'the live credentials of one identity and service',
       sql: `select count(*) from credentials left join revocations on revocations.serial = credentials.end_entity_serial
@@ -32,6 +32,12 @@ describeStores('queries', ({ kind, newDatabase, open, query }) => {
   ])('$name are found by an index', async ({ sql, index, isWhole }) => {
     const settings = await newDatabase()
     await open(settings)
+    if (kind === 'postgresql') {
+      // What its planner takes depends on how much there is: of an empty table it reads all.
+      const found = await query(settings, `select * from pg_indexes where indexname = '${index}'`)
+      expect(found.length).toBe(1)
+      return
+    }
     const plan = await query(settings, `explain query plan ${sql}`)
     const steps = plan.map((row) => String((row as { detail: unknown }).detail))
     expect(steps.join('\n')).toContain(index)
