@@ -149,7 +149,10 @@ export interface Watched {
 }
 
 /** The bystander asks for proxies one after another, each with a fresh token, while `during` runs. */
-export async function watch(target: Target, during: () => Promise<void>): Promise<Watched> {
+export async function watch(
+  target: Pick<Target, 'url' | 'token'>,
+  during: () => Promise<void>,
+): Promise<Watched> {
   const csr = await soundCsr()
   const statuses: Record<string, number> = {}
   const times: number[] = []
@@ -174,7 +177,11 @@ export async function watch(target: Target, during: () => Promise<void>): Promis
   return { statuses, p99Ms: times[Math.floor(times.length * 0.99)] ?? 0 }
 }
 
-async function askForProxy({ url }: Target, token: string, csr: string): Promise<number> {
+async function askForProxy(
+  { url }: Pick<Target, 'url'>,
+  token: string,
+  csr: string,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const asked = request(`${url}/v1/proxies`, {
       method: 'POST',
