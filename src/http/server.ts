@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { closeServer } from './close-server.ts'
 import { type ConnectionLimits, limitConnections } from './connections.ts'
 import { closeLingering } from './lingering-close.ts'
 import { answerMalformed } from './malformed.ts'
@@ -52,7 +53,6 @@ const unlimited: ConnectionLimits = {
 const TLS_LOOK_INTERVAL_MS = 10_000
 /** Room for a token of 16 KiB, which is refused with its reason, and the other headers; node answers 431 beyond. */
 const MAX_HEADER_BYTES = 32 * 1024
-const DRAIN_LOOK_INTERVAL_MS = 25
 /** How often Node looks for clients that send their headers or requests too slowly. */
 const SLOW_LOOK_INTERVAL_MS = 2000
 const HANDSHAKE_TIMEOUT_MS = 10_000
@@ -108,7 +108,10 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     url: `${tls ? 'https' : 'http'}://${shown}:${address.port}`,
     close: async (timeoutMs) => {
       unwatch?.()
-      await closeServer(server, underWay, timeoutMs)
+      for (const response of underWay) {
+        if (!response.headersSent) response.setHeader('Connection', 'close')
+      }
+      await closeServer(server, timeoutMs)
     },
   }
 }
@@ -182,23 +185,4 @@ function trackResponses(server: Server | TlsServer): ReadonlySet<ServerResponse>
     response.once('close', () => underWay.delete(response))
   })
   return underWay
-}
-
-async function closeServer(
-  server: Server | TlsServer,
-  underWay: ReadonlySet<ServerResponse>,
-  timeoutMs: number,
-): Promise<void> {
-  for (const response of underWay) {
-    if (!response.headersSent) response.setHeader('Connection', 'close')
-  }
-  // close() ends only the connections that are idle at that moment; those that become so later would stay for a minute.
-  const look = setInterval(() => server.closeIdleConnections(), DRAIN_LOOK_INTERVAL_MS)
-  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve())
-    server.closeIdleConnections()
-  })
-  clearInterval(look)
-  clearTimeout(timer)
 }

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
 import { TtsError } from '../../errors.ts'
+import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
 import { partOf } from '../../limits/part-of.ts'
 import type { Log } from '../../log.ts'
@@ -51,7 +52,6 @@ export interface TlsFiles {
 
 const BACKLOG = 4096
 const TLS_LOOK_INTERVAL_MS = 10_000
-const DRAIN_LOOK_INTERVAL_MS = 25
 /** A client with its headers; a proxy sent by mistake as a header does not fit. */
 const MAX_HEADER_BYTES = 16 * 1024
 /** At more, those without a request are closed, so that the descriptors of the process are not used up. */
@@ -254,16 +254,4 @@ function openSockets(server: TlsServer): ReadonlySet<Socket> {
     socket.once('close', () => sockets.delete(socket))
   })
   return sockets
-}
-
-async function closeServer(server: Server | TlsServer, timeoutMs: number): Promise<void> {
-  // close() ends only the connections that are idle at that moment; those that become so later would stay for a minute.
-  const look = setInterval(() => server.closeIdleConnections(), DRAIN_LOOK_INTERVAL_MS)
-  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve())
-    server.closeIdleConnections()
-  })
-  clearInterval(look)
-  clearTimeout(timer)
 }
