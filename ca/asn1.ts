@@ -176,9 +176,14 @@ export function encode(node: Asn1Node): Buffer {
 
 /** The DER of a SEQUENCE of values that are DER already; of any number and length. */
 export function encodedSequence(values: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(sequenceParts(values))
+}
+
+/** The same in parts, which a sequence around it takes as they are: megabytes are then not copied for each level. */
+export function sequenceParts(values: readonly Uint8Array[]): Uint8Array[] {
   const length = values.reduce((sum, value) => sum + value.length, 0)
   const header = Buffer.from([Tag.sequence | CONSTRUCTED, ...lengthOctets(length)])
-  return Buffer.concat([header, ...values], header.length + length)
+  return [header, ...values]
 }
 
 /**

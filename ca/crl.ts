@@ -11,6 +11,7 @@ import {
   explicit,
   oidHexOf,
   sequence,
+  sequenceParts,
   smallInteger,
   smallIntegerOf,
   Tag,
@@ -64,7 +65,7 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
     encode(time(request.thisUpdate)),
     encode(time(request.nextUpdate)),
     // RFC 5280 section 5.1.2.6: an empty list is left out.
-    ...(entries.some(({ length }) => length > 0) ? [encodedSequence(entries)] : []),
+    ...(entries.some(({ length }) => length > 0) ? sequenceParts(entries) : []),
     encode(explicit(0, extensions)),
   ])
   if (tbs.length > MAX_CRL_BYTES - MAX_SIGNATURE_BYTES) {

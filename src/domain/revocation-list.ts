@@ -27,6 +27,8 @@ const PAGE = 1000
 /** Revocations may be committed out of the order of their dates: by clocks that differ, and while others wait. */
 const OVERLAP_MS = 10 * 60_000
 
+const minuteOf = (time: number): number => Math.floor(time / 60_000)
+
 interface Page {
   readonly der: Buffer
   /** Per entry: where it ends in `der`, and when its certificate ends. */
@@ -38,8 +40,11 @@ interface Page {
 interface Known {
   pages: Page[]
   revocations: number
-  /** Serial numbers of what was revoked at `recentFrom` or later, and when: they are seen again in the next overlap. */
-  recent: Map<string, number>
+  /**
+   * Serial numbers of what was revoked at `recentFrom` or later: they are seen again in the next overlap. By minute, so that
+   * any number of them is forgotten at once.
+   */
+  recent: Map<number, Set<string>>
   recentFrom: number
   latest: number
   keepAfter: number
@@ -59,12 +64,12 @@ export function createRevocationList(
         limit: PAGE,
       })
       add(state, rows)
+      // A date in the future, by a clock that was ahead, must not hide what comes before it.
+      forgetBefore(state, Math.min(state.latest, now.getTime()) - OVERLAP_MS)
       after = rows.at(-1)
       if (rows.length < PAGE) break
       await nextTurn()
     }
-    // A date in the future, by a clock that was ahead, must not hide what comes before it.
-    forgetBefore(state, Math.min(state.latest, now.getTime()) - OVERLAP_MS)
   }
 
   async function readAll(keepAfter: number, now: Date): Promise<void> {
@@ -111,9 +116,14 @@ const nothingKnown = (keepAfter: number): Known => ({
 
 /** Takes up what is new among the rows. */
 function add(known: Known, rows: readonly RevokedCertificate[]): void {
-  const fresh = rows.filter(({ serial }) => !known.recent.has(serial))
+  const fresh = rows.filter(
+    ({ serial, revokedAt }) =>
+      known.recent.get(minuteOf(revokedAt.getTime()))?.has(serial) !== true,
+  )
   for (const { serial, revokedAt } of fresh) {
-    known.recent.set(serial, revokedAt.getTime())
+    const minute = minuteOf(revokedAt.getTime())
+    const serials = known.recent.get(minute) ?? new Set()
+    known.recent.set(minute, serials.add(serial))
     known.latest = Math.max(known.latest, revokedAt.getTime())
   }
   known.revocations += fresh.length
@@ -150,6 +160,6 @@ function withoutEnded(page: Page, keepAfter: number): Page {
 /** Never earlier than before: a revocation that was forgotten would be counted twice. */
 function forgetBefore(known: Known, time: number): void {
   known.recentFrom = Math.max(known.recentFrom, time)
-  for (const [serial, revokedAt] of known.recent)
-    if (revokedAt < known.recentFrom) known.recent.delete(serial)
+  for (const minute of known.recent.keys())
+    if (minute < minuteOf(known.recentFrom)) known.recent.delete(minute)
 }

@@ -1,5 +1,6 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../errors.ts'
+import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
 import { addPluginCredentials } from './plugin-credential-schema.ts'
 import { addWebSessions } from './session-schema.ts'
@@ -83,6 +84,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0005_revocation_indexes': {
       up: addRevocationIndexes,
+    },
+    '0006_crl_parts': {
+      up: (db: Kysely<Tables>) => addCrlParts(db, types),
     },
   }
 }

@@ -1,6 +1,5 @@
-import { sql, type Transaction } from 'kysely'
+import type { Transaction } from 'kysely'
 import type {
-  CrlRecord,
   Revocation,
   RevocationPage,
   RevocationReason,
@@ -8,14 +7,9 @@ import type {
   RevokedCertificate,
 } from '../domain/records.ts'
 import { TtsError } from '../errors.ts'
-import { auditRow, toCrl } from './rows.ts'
+import { auditRow } from './rows.ts'
 import { originalText, storedText } from './stored-text.ts'
 import type { Database, Tables } from './tables.ts'
-
-/** CRLs that stay in the database beside the newest, for a look back. */
-const OLD_CRLS = 10
-/** The advisory lock under which CRLs are made on PostgreSQL: "TTS" and "CRL" in ASCII. */
-const CRL_LOCK = { space: 0x545453, object: 0x43524c }
 
 /**
  * Revokes what is under a credential and writes the audit line, in one transaction: its EEC, whose held key is removed; else
@@ -131,17 +125,6 @@ function auditOf(
   })
 }
 
-/** The CRL with the highest number. */
-export async function latestCrl({ reads }: Database): Promise<CrlRecord | undefined> {
-  const row = await reads
-    .selectFrom('crls')
-    .selectAll()
-    .orderBy('number', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return row === undefined ? undefined : toCrl(row)
-}
-
 /** How many EECs were ever revoked. */
 export async function countRevocations({ reads }: Pick<Database, 'reads'>): Promise<number> {
   const { count } = await reads
@@ -149,15 +132,6 @@ export async function countRevocations({ reads }: Pick<Database, 'reads'>): Prom
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow()
   return count
-}
-
-/** The number of the newest CRL, without reading the CRL; 0 when there is none. */
-export async function latestCrlNumber({ reads }: Pick<Database, 'reads'>): Promise<number> {
-  const { latest } = await reads
-    .selectFrom('crls')
-    .select(({ fn }) => fn.max<number | null>('number').as('latest'))
-    .executeTakeFirstOrThrow()
-  return latest ?? 0
 }
 
 /** One page of all revocations by date and serial number. A revocation never leaves its place, and no row is ever removed. */
@@ -190,35 +164,4 @@ export async function listRevocations(
     reason: row.reason as RevocationReason,
     notAfter: new Date(row.not_after),
   }))
-}
-
-/**
- * Stores a CRL when its number is the next one, and answers whether it was. The transaction is short: the CRL was made before
- * it, and whoever lost the race makes another.
- */
-export async function addCrl(database: Database, crl: CrlRecord): Promise<boolean> {
-  return await database.writes.transaction().execute(async (transaction) => {
-    if (database.kind === 'postgresql') {
-      const { space, object } = CRL_LOCK
-      await sql`select pg_advisory_xact_lock(${sql.lit(space)}, ${sql.lit(object)})`.execute(
-        transaction,
-      )
-    }
-    if ((await latestCrlNumber({ reads: transaction })) !== crl.number - 1) return false
-    await transaction
-      .insertInto('crls')
-      .values({
-        number: crl.number,
-        this_update: crl.thisUpdate.getTime(),
-        next_update: crl.nextUpdate.getTime(),
-        der: crl.der,
-        revocations: crl.revocations,
-      })
-      .execute()
-    await transaction
-      .deleteFrom('crls')
-      .where('number', '<', crl.number - OLD_CRLS)
-      .execute()
-    return true
-  })
 }

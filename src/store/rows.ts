@@ -5,12 +5,11 @@ import type {
   CertificateKind,
   CertificateRecord,
   CredentialRecord,
-  CrlRecord,
   Identity,
   Origin,
 } from '../domain/records.ts'
 import { originalOptional, originalText, storedOptional, storedText } from './stored-text.ts'
-import type { AuditRow, CertificateRow, CredentialRow, CrlRow, IdentityRow } from './tables.ts'
+import type { AuditRow, CertificateRow, CredentialRow, IdentityRow } from './tables.ts'
 
 /** What a certificate belongs to. */
 export interface CertificateOwner {
@@ -123,17 +122,6 @@ export function toAudit(row: Selectable<AuditRow>): AuditRecord {
     code: originalOptional(row.code),
     check: originalOptional(row.failed_check),
     detail: originalOptional(row.detail),
-  }
-}
-
-/** The CRL that a row stands for. */
-export function toCrl(row: CrlRow): CrlRecord {
-  return {
-    number: row.number,
-    thisUpdate: new Date(row.this_update),
-    nextUpdate: new Date(row.next_update),
-    der: toBuffer(row.der),
-    revocations: row.revocations,
   }
 }
 

@@ -12,6 +12,7 @@ import {
   listCredentials,
 } from './credentials.ts'
 import { withinDeadline } from './deadline.ts'
+import { addCrl, latestCrl, latestCrlNumber } from './crls.ts'
 import { delegationRecords } from './delegation-records.ts'
 import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -22,14 +23,7 @@ import { pickupRecords } from './pickups.ts'
 import { openPostgres } from './postgres.ts'
 import { commitEntries, type RecordEntry } from './record-batch.ts'
 import { checkMasterKeys, reencryptKeys } from './reencryption.ts'
-import {
-  addCrl,
-  countRevocations,
-  latestCrl,
-  latestCrlNumber,
-  listRevocations,
-  revoke,
-} from './revocations.ts'
+import { countRevocations, listRevocations, revoke } from './revocations.ts'
 import { auditRow } from './rows.ts'
 import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite.ts'

@@ -15,6 +15,7 @@ export interface Tables {
   readonly revocations: RevocationRow
   readonly audit: AuditRow
   readonly crls: CrlRow
+  readonly crl_parts: CrlPartRow
   readonly heartbeat: { readonly id: number; readonly at: number }
   readonly delegations: DelegationRow
   readonly web_sessions: WebSessionRow
@@ -141,13 +142,26 @@ export interface AuditRow {
   readonly detail: string | null
 }
 
-/** One CRL. */
+/** One CRL; its bytes are in `crl_parts`. */
 export interface CrlRow {
   readonly number: number
+  /** Random: two processes may write the parts of a CRL of one number at once. */
+  readonly id: string
   readonly this_update: number
   readonly next_update: number
-  readonly der: Uint8Array
+  /** Of the DER, in bytes. */
+  readonly length: number
   readonly revocations: number
+}
+
+/** A part of the DER of a CRL. */
+export interface CrlPartRow {
+  readonly crl_id: string
+  /** Counted from 0. */
+  readonly position: number
+  /** Of the CRL. */
+  readonly this_update: number
+  readonly bytes: Uint8Array
 }
 
 /** The right to renew for an identity. */

@@ -1,4 +1,4 @@
-import { Migrator } from 'kysely'
+import { Migrator, sql } from 'kysely'
 import { expect, test } from 'vitest'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
 import type { MasterKeys } from '../../src/store/master-keys.ts'
@@ -19,6 +19,8 @@ import {
   NOW,
   origin,
 } from './support.ts'
+
+const oldCrl = (number: number): Buffer => Buffer.alloc(2_000_000, number)
 
 /** A database as version 0.1 made it, with an identity, its held EEC and one proxy. */
 async function oldDatabase(settings: StoreSettings, masterKeys: MasterKeys) {
@@ -73,6 +75,12 @@ async function oldDatabase(settings: StoreSettings, masterKeys: MasterKeys) {
   await writes.insertInto('credentials').values(credential).execute()
   const line = auditLine({ detail: 'before' })
   await writes.insertInto('audit').values(auditRow(line)).execute()
+  const nextUpdate = NOW.getTime() + DAY_MS
+  // Tables of that version, which the types of today do not know.
+  const crlOf = (number: number) =>
+    sql`insert into crls values (${number}, ${NOW.getTime()}, ${nextUpdate}, ${oldCrl(number)}, 3)`
+  await crlOf(8).execute(writes)
+  await crlOf(9).execute(writes)
   await database.destroy()
   return { identity, held, proxy }
 }
@@ -110,6 +118,12 @@ describeStores('a database of version 0.1', ({ kind, newDatabase, open, query })
     expect((await store.listAudit({})).map(({ detail }) => detail)).toEqual(['before'])
     expect(await other.findCredentialByCertificate(proxy.serial)).toMatchObject({ id: 'c-1' })
     expect(await other.findCredentialByCertificate(serial)).toBeUndefined()
+
+    const crl = await other.latestCrl()
+    expect(crl?.der.equals(oldCrl(9))).toBe(true)
+    expect(crl).toMatchObject({ number: 9, thisUpdate: NOW, revocations: 3 })
+    expect(await store.addCrl({ ...crl!, number: 10, der: Buffer.of(1) })).toBe(true)
+    expect((await other.latestCrl())?.der).toEqual(Buffer.of(1))
 
     const delegation = await makeDelegation(store, found!.identity, { held: heldToken() })
     const renewed = await newCredential(store, found!.identity, serial, {
