@@ -1,6 +1,7 @@
 /** What Prometheus is told. Labels are of bounded sets: never an identity, a subject, an address or a token. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type DelegationCensus, delegationStates } from './domain/delegation-records.ts'
+import type { ClosingReason } from './http/connections.ts'
 import type { ProviderStatus } from './tokens/providers.ts'
 
 export interface MetricsSources {
@@ -24,7 +25,7 @@ export interface Metrics {
   credentialIssued(service: string): void
   refused(code: string, check: string | undefined): void
   /** A connection was closed: for want of room, of its address or of all; or its address sent bodies in thousands of chunks. */
-  connectionClosed(reason: 'address' | 'total' | 'shut_out'): void
+  connectionClosed(reason: ClosingReason): void
 }
 
 export function createMetrics(sources: MetricsSources): Metrics {

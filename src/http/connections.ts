@@ -8,13 +8,16 @@ import type { Socket } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import { addressKey } from '../limits/address-key.ts'
 
+/** The limit that closed a connection. */
+export type ClosingReason = 'address' | 'total' | 'shut_out' | 'pipelined'
+
 export interface ConnectionLimits {
   readonly total: number
   readonly perAddress: number
   /** Reverse proxies carry the requests of many: their share is not bounded. */
   readonly isTrustedProxy: (address: string) => boolean
   /** Told about each connection that was closed by a limit. */
-  readonly onClosed: (reason: 'address' | 'total' | 'shut_out') => void
+  readonly onClosed: (reason: ClosingReason) => void
 }
 
 export interface LimitedConnections {
@@ -37,7 +40,7 @@ export function limitConnections(
   const shutOut = new LRUCache<string, true>({ max: MAX_SHUT_OUT, ttl: SHUT_OUT_MS })
 
   /** Why there is no room for one more from this address; undefined: there is. */
-  const refusalOf = (address: string): 'address' | 'total' | 'shut_out' | undefined => {
+  const refusalOf = (address: string): ClosingReason | undefined => {
     const key = addressKey(address)
     if (shutOut.has(key)) return 'shut_out'
     const isBounded = !limits.isTrustedProxy(address)

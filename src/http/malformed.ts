@@ -31,12 +31,11 @@ export function answerMalformed(
 
 function answerTo(code: string): string {
   const [status, title] = statuses[code] ?? [400, 'Bad Request']
-  const body = JSON.stringify({
-    type: 'urn:tts:error:invalid_request',
-    title,
-    status,
-    detail: 'the message is not HTTP as it is understood here, is too large, or came too slowly',
+  const body = problemText({
     code: 'invalid_request',
+    status,
+    title,
+    detail: 'the message is not HTTP as it is understood here, is too large, or came too slowly',
     check: 'http',
   })
   return [
@@ -49,4 +48,16 @@ function answerTo(code: string): string {
     '',
     body,
   ].join('\r\n')
+}
+
+/** A problem document (RFC 9457) for what no route answers. */
+export function problemText(problem: {
+  readonly code: string
+  readonly status: number
+  readonly title: string
+  readonly detail: string
+  readonly check: string
+}): string {
+  const { code, status, title, detail, check } = problem
+  return JSON.stringify({ type: `urn:tts:error:${code}`, title, status, detail, code, check })
 }

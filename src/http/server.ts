@@ -11,13 +11,14 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { TtsError } from '../errors.ts'
+import { addressKey } from '../limits/address-key.ts'
 import type { Log } from '../log.ts'
 import { closeServer } from './close-server.ts'
 import { type ConnectionLimits, limitConnections } from './connections.ts'
 import { closeLingering } from './lingering-close.ts'
 import { answerMalformed } from './malformed.ts'
 import { messageClassesOf } from './message-classes.ts'
-import { hasBody } from './request-body.ts'
+import { handInTurns } from './request-turns.ts'
 import { normaliseTarget } from './request-target.ts'
 
 export interface ListenOptions {
@@ -82,7 +83,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     : createServer(settings)
   const connections = limitConnections(server, options.connections ?? unlimited)
   closeLingering(server)
-  handRequestsTo(app, server)
+  handRequestsTo(app, server, options.connections ?? unlimited)
   answerMalformed(server, options.onMalformed)
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
@@ -116,15 +117,19 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   }
 }
 
-/**
- * Requests with an Expect header too: who reads the body tells the client to go on, and nobody else does. A request with a body
- * waits one turn of the event loop, so that a flood of chunks in the first read of the socket is seen before anything is done.
- */
-function handRequestsTo(app: RequestListener, server: Server | TlsServer): void {
+/** Requests with an Expect header too: who reads the body tells the client to go on, and nobody else does. */
+function handRequestsTo(
+  app: RequestListener,
+  server: Server | TlsServer,
+  { isTrustedProxy, onClosed }: ConnectionLimits,
+): void {
+  // A reverse proxy is not one client: each of its connections is for another one.
+  const clientOf = ({ socket: { remoteAddress = '', remotePort } }: IncomingMessage): string =>
+    isTrustedProxy(remoteAddress) ? `${remoteAddress} ${remotePort}` : addressKey(remoteAddress)
+  const listener = handInTurns(app, clientOf, () => onClosed('pipelined'))
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     normaliseTarget(request)
-    if (!hasBody(request)) app(request, response)
-    else setImmediate(() => request.destroyed || app(request, response))
+    listener(request, response)
   })
   for (const event of ['checkContinue', 'checkExpectation'] as const) {
     server.on(event, (request: IncomingMessage, response: ServerResponse) => {

@@ -110,11 +110,16 @@ async function targetOf(child: ChildProcess, provider: IdentityProvider): Promis
   }
 }
 
-/** Connections of the attacker that send what they are told and are then held open; `end` closes them all. */
+/**
+ * Connections of the attacker that send what they are told and are then held open; `end` closes them all.
+ *
+ * @param reads false: what is answered stays unread
+ */
 export async function hold(
   { url }: Target,
   count: number,
   send: (index: number) => string,
+  reads = true,
 ): Promise<{ readonly end: () => void; readonly open: () => number; readonly text: () => string }> {
   const { port } = new URL(url)
   const sockets: Socket[] = []
@@ -122,9 +127,7 @@ export async function hold(
   for (let index = 0; index < count; index += 1) {
     const socket = connect({ host: ATTACKER, port: Number(port), localAddress: ATTACKER })
     socket.on('error', () => socket.destroy())
-    socket.on('data', (data) => {
-      text += data.toString('latin1')
-    })
+    if (reads) socket.on('data', (data) => (text += data.toString('latin1')))
     socket.write(send(index))
     sockets.push(socket)
     // A few at a time: the bystander asks by the same event loop, whose own work must not be taken for the service's.
