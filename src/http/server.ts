@@ -18,6 +18,7 @@ import { type ConnectionLimits, limitConnections } from './connections.ts'
 import { closeLingering } from './lingering-close.ts'
 import { answerMalformed } from './malformed.ts'
 import { messageClassesOf } from './message-classes.ts'
+import { closeQueuedResponses } from './queued-responses.ts'
 import { handInTurns } from './request-turns.ts'
 import { normaliseTarget } from './request-target.ts'
 
@@ -83,6 +84,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     : createServer(settings)
   const connections = limitConnections(server, options.connections ?? unlimited)
   closeLingering(server)
+  closeQueuedResponses(server)
   handRequestsTo(app, server, options.connections ?? unlimited)
   answerMalformed(server, options.onMalformed)
   server.headersTimeout = 10_000

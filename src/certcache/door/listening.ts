@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import { TtsError } from '../../errors.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
+import { closeQueuedResponses } from '../../http/queued-responses.ts'
 import { partOf } from '../../limits/part-of.ts'
 import type { Log } from '../../log.ts'
 import type { listenSettings } from '../settings/listen-settings.ts'
@@ -107,6 +108,7 @@ function setBounds(server: Server | TlsServer): void {
   // Longer than a request waits for the first proxy.
   server.timeout = 120_000
   server.maxHeadersCount = 100
+  closeQueuedResponses(server)
   limitConnections(server, {
     total: MAX_CONNECTIONS,
     perAddress: partOf(MAX_CONNECTIONS, SHARE_OF_ONE_ADDRESS),
