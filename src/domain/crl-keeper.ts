@@ -115,7 +115,11 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
   /** The newest CRL in the database and whether another one is due. The CRL itself, many megabytes, is read once. */
   async function look(): Promise<{ readonly crl: CrlRecord | undefined; readonly due: boolean }> {
     const number = await store.latestCrlNumber()
-    if (number !== (latest?.number ?? 0)) latest = await store.latestCrl()
+    if (number !== (latest?.number ?? 0)) {
+      latest = await store.latestCrl()
+      if (latest === undefined)
+        log.error({ event: 'crl.incomplete', number }, 'a CRL in the database is not whole')
+    }
     const crl = latest
     return { crl, due: crl === undefined || isDue(crl, await store.countRevocations()) }
   }

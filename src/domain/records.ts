@@ -298,6 +298,7 @@ export interface Store {
   /** How many revocations this store has recorded since it was opened; those of other processes do not count. */
   revokedHere(): number
 
+  /** Undefined when there is none, or it is not whole, which a database that was restored in part may hold. */
   latestCrl(): Promise<CrlRecord | undefined>
   /** How many revocations are on record: larger than `CrlRecord.revocations` means that a new CRL is due. */
   countRevocations(): Promise<number>

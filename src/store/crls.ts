@@ -5,7 +5,6 @@
 import { randomUUID } from 'node:crypto'
 import { sql, type Transaction } from 'kysely'
 import type { CrlRecord } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
 import type { CrlRow, Database, Tables } from './tables.ts'
 
 /** CRLs that stay in the database beside the newest, for a look back. */
@@ -17,7 +16,7 @@ const ABANDONED_MS = 3_600_000
 /** The advisory lock under which CRLs are made on PostgreSQL: "TTS" and "CRL" in ASCII. */
 const CRL_LOCK = { space: 0x545453, object: 0x43524c }
 
-/** The CRL with the highest number. */
+/** The CRL with the highest number; undefined when there is none, or a part of it is missing. */
 export async function latestCrl({
   reads,
 }: Pick<Database, 'reads'>): Promise<CrlRecord | undefined> {
@@ -33,16 +32,9 @@ export async function latestCrl({
     const der = await readParts(reads, row.id)
     if (der.length === row.length) return toCrl(row, der)
     // It may have been removed meanwhile, because there are many newer ones.
-    if (row.number === tried) throw incomplete(row)
+    if (row.number === tried) return undefined
     tried = row.number
   }
-}
-
-function incomplete({ number }: CrlRow): TtsError {
-  return new TtsError('internal', `CRL ${number} in the database is incomplete`, {
-    check: 'crl_parts',
-    remedy: 'Restore the database from a back-up.',
-  })
 }
 
 async function readParts(reads: Database['reads'], id: string): Promise<Buffer> {

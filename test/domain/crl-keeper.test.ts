@@ -33,6 +33,7 @@ const authority = openAuthority(
 function crlWorld() {
   const revoked: RevokedCertificate[] = []
   let latest: CrlRecord | undefined
+  let isWhole = true
   let nowMs = begin.getTime()
   let made = 0
   let listed = 0
@@ -44,7 +45,7 @@ function crlWorld() {
     Store,
     'latestCrl' | 'latestCrlNumber' | 'countRevocations' | 'listRevocations' | 'addCrl'
   > = {
-    latestCrl: async () => latest,
+    latestCrl: async () => (isWhole ? latest : undefined),
     latestCrlNumber: async () => latest?.number ?? 0,
     countRevocations: async () => revoked.length,
     listRevocations: async ({ from, after, limit }) => {
@@ -61,6 +62,7 @@ function crlWorld() {
       await storing.shift()?.()
       if (crl.number !== (latest?.number ?? 0) + 1) return false
       latest = crl
+      isWhole = true
       made += 1
       return true
     },
@@ -93,6 +95,7 @@ function crlWorld() {
     made: () => made,
     listed: () => listed,
     advance: (ms: number) => (nowMs += ms),
+    damage: () => (isWhole = false),
   }
 }
 
@@ -159,6 +162,15 @@ describe('current', () => {
     expect((await keeper.current()).number).toBe(1)
     advance(1000)
     expect((await keeper.current()).number).toBe(2)
+  })
+
+  test('one that is not whole in the database is replaced, and the log says so', async () => {
+    const theirs = await crlWorld().keeper.current()
+    const { keeper, store, damage, lines } = crlWorld()
+    await store.addCrl(theirs)
+    damage()
+    expect((await keeper.published()).number).toBe(2)
+    expect(lines.some((line) => line.includes('"crl.incomplete"'))).toBe(true)
   })
 
   test('a failure reaches the caller, and the next call tries again', async () => {
