@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { plainAddress } from '../limits/address-key.ts'
 
 /** Express's names for networks. */
 const named: Readonly<Record<string, readonly string[]>> = {
@@ -21,7 +22,7 @@ export function trustedProxies(networks: readonly string[]): (address: string) =
     else list.addSubnet(address, Number(bits), family)
   }
   return (address) => {
-    const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
+    const plain = plainAddress(address)
     return isIP(plain) !== 0 && list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4')
   }
 }

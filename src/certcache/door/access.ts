@@ -5,6 +5,7 @@ import { BlockList, isIP } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { z } from 'zod'
 import { TtsError } from '../../errors.ts'
+import { plainAddress } from '../../limits/address-key.ts'
 import { isLoopback, type accessSettings } from '../settings/listen-settings.ts'
 
 export type AccessSettings = Readonly<z.output<typeof accessSettings>>
@@ -142,11 +143,6 @@ function secretsIn(header: string | undefined): readonly string[] | undefined {
 export function namesLoopback(host: string): boolean {
   const [, bracketed, plain] = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::\d{1,5})?$/i.exec(host) ?? []
   return isLoopback((bracketed ?? plain ?? '').toLowerCase())
-}
-
-/** IPv4 addresses that reach an IPv6 socket are IPv4 addresses. */
-export function plainAddress(address: string): string {
-  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
 }
 
 function allowList(networks: readonly string[]): ((address: string) => boolean) | undefined {

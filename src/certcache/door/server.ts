@@ -1,8 +1,9 @@
 /** The HTTP doors of certcache: proxies for workers, and how it is doing. On node:http itself, for speed. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TtsError } from '../../errors.ts'
+import { plainAddress } from '../../limits/address-key.ts'
 import type { Log } from '../../log.ts'
-import { type AccessRules, createAccessRules, plainAddress, type Refusal } from './access.ts'
+import { type AccessRules, createAccessRules, type Refusal } from './access.ts'
 import { doorProblems } from '../settings/listen-settings.ts'
 import { type Listening, type ListenSettings, startListening, tlsFilesOf } from './listening.ts'
 import { createCertcacheMetrics, createTally } from './metrics.ts'
