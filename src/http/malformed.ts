@@ -1,7 +1,8 @@
 /** Messages that are no HTTP, or come too slowly: answered in our own shape, since no request exists that a route could answer. */
-import type { Server as HttpServer, ServerResponse } from 'node:http'
+import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import { Socket } from 'node:net'
+import type { OpenResponses } from './open-responses.ts'
 
 /** Statuses by the code of Node's parser; all else is 400. */
 const statuses: Readonly<Record<string, readonly [number, string]>> = {
@@ -10,32 +11,35 @@ const statuses: Readonly<Record<string, readonly [number, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 }
 
-/** @param onMalformed told the parser's code and the client's address */
+/**
+ * @param open of each connection, since nothing may stand inside an answer that has begun, or before one that is due
+ * @param onMalformed told the parser's code and the client's address
+ */
 export function answerMalformed(
   server: HttpServer | HttpsServer,
+  open: OpenResponses,
   onMalformed: (code: string, address: string) => void = () => undefined,
 ): void {
-  const underWay = new WeakMap<object, ServerResponse>()
-  server.on('request', (request, response) => void underWay.set(request.socket, response))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const { code = 'unknown' } = error
-    const { remoteAddress = '' } = socket instanceof Socket ? socket : {}
-    onMalformed(code, remoteAddress)
-    const response = underWay.get(socket)
-    // Nothing else may stand inside an answer that has begun.
-    const isAnswering = response?.headersSent === true && !response.writableFinished
-    if (socket.writable && !isAnswering) socket.end(answerTo(code))
+    const isSocket = socket instanceof Socket
+    onMalformed(code, (isSocket ? socket.remoteAddress : undefined) ?? '')
+    const [first, ...others] = isSocket ? open.of(socket) : []
+    const isDue = first !== undefined && (first.headersSent || first.req.complete)
+    const mayAnswer = !isDue && others.length === 0
+    if (socket.writable && mayAnswer) socket.end(answerTo(code))
     else socket.destroy()
   })
 }
 
 function answerTo(code: string): string {
   const [status, title] = statuses[code] ?? [400, 'Bad Request']
-  const body = problemText({
-    code: 'invalid_request',
-    status,
+  const body = JSON.stringify({
+    type: 'urn:tts:error:invalid_request',
     title,
+    status,
     detail: 'the message is not HTTP as it is understood here, is too large, or came too slowly',
+    code: 'invalid_request',
     check: 'http',
   })
   return [
@@ -48,16 +52,4 @@ function answerTo(code: string): string {
     '',
     body,
   ].join('\r\n')
-}
-
-/** A problem document (RFC 9457) for what no route answers. */
-export function problemText(problem: {
-  readonly code: string
-  readonly status: number
-  readonly title: string
-  readonly detail: string
-  readonly check: string
-}): string {
-  const { code, status, title, detail, check } = problem
-  return JSON.stringify({ type: `urn:tts:error:${code}`, title, status, detail, code, check })
 }

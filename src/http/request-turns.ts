@@ -3,13 +3,9 @@
  * once from one address would else all be begun before the one of another address is even read.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
-import { problemText } from './malformed.ts'
 
 /** Measured with 1,200 requests at once: p99 of another address x 4 with 2, x 9 with 8, x 17 with 16 or without turns. */
 const REQUESTS_A_TURN = 2
-/** Clients that send requests without waiting for answers (RFC 9112 section 9.3.2) have a few under way. */
-const MAX_WAITING_PER_CONNECTION = 64
 
 interface Waiting {
   readonly request: IncomingMessage
@@ -21,16 +17,13 @@ interface Waiting {
  * that a flood of chunks behind its headers is seen before anything is done.
  *
  * @param clientOf what the client of a request is known by
- * @param onRefused told about each connection on which too many requests wait
  */
 export function handInTurns(
   app: RequestListener,
   clientOf: (request: IncomingMessage) => string,
-  onRefused: () => void = () => undefined,
 ): RequestListener {
   /** Of each client that waits; the one whose turn is next comes first. */
   const queues = new Map<string, Set<Waiting>>()
-  const waitingOn = new WeakMap<Socket, number>()
   let isScheduled = false
 
   const takeNext = (): Waiting | undefined => {
@@ -38,9 +31,7 @@ export function handInTurns(
       queues.delete(client)
       for (const next of queue) {
         queue.delete(next)
-        const { socket } = next.request
-        waitingOn.set(socket, (waitingOn.get(socket) ?? 1) - 1)
-        if (socket.destroyed) continue
+        if (next.request.socket.destroyed) continue
         if (queue.size > 0) queues.set(client, queue)
         return next
       }
@@ -65,41 +56,9 @@ export function handInTurns(
   }
 
   return (request, response) => {
-    const { socket } = request
-    const waiting = waitingOn.get(socket) ?? 0
-    // One was refused, whose answer ends the connection: those behind it get none.
-    if (waiting === Infinity) return
-    if (waiting >= MAX_WAITING_PER_CONNECTION) {
-      waitingOn.set(socket, Infinity)
-      onRefused()
-      refuse(response)
-      return
-    }
-    waitingOn.set(socket, waiting + 1)
     const client = clientOf(request)
     const queue = queues.get(client) ?? new Set()
     queues.set(client, queue.add({ request, response }))
     schedule()
   }
-}
-
-/** Too many requests wait on this connection. */
-function refuse(response: ServerResponse): void {
-  const body = problemText({
-    code: 'limit_reached',
-    status: 429,
-    title: 'Too Many Requests',
-    detail: `more than ${MAX_WAITING_PER_CONNECTION} requests wait on one connection: read answers before you send more`,
-    check: 'pipelined_requests',
-  })
-  response
-    .writeHead(429, {
-      'Content-Type': 'application/problem+json',
-      'Content-Length': Buffer.byteLength(body),
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-      'Retry-After': '1',
-      Connection: 'close',
-    })
-    .end(body)
 }

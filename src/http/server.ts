@@ -18,7 +18,7 @@ import { type ConnectionLimits, limitConnections } from './connections.ts'
 import { closeLingering } from './lingering-close.ts'
 import { answerMalformed } from './malformed.ts'
 import { messageClassesOf } from './message-classes.ts'
-import { closeQueuedResponses } from './queued-responses.ts'
+import { trackResponses } from './open-responses.ts'
 import { handInTurns } from './request-turns.ts'
 import { normaliseTarget } from './request-target.ts'
 
@@ -65,11 +65,15 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
  * @throws {TtsError} `configuration` when the address cannot be had or the TLS files cannot be used
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
-  const { tls, host, port, requestTimeoutMs } = options
+  const { tls, host, port, requestTimeoutMs, connections: limits = unlimited } = options
   const settings = {
     maxHeaderSize: MAX_HEADER_BYTES,
     connectionsCheckingInterval: SLOW_LOOK_INTERVAL_MS,
-    ...messageClassesOf(app, (request) => connections.shutOut(request.socket)),
+    ...messageClassesOf(app, {
+      openRequests: (socket) => open.of(socket).size,
+      onRequestFlood: () => limits.onClosed('pipelined'),
+      onChunkFlood: ({ socket }) => connections.shutOut(socket),
+    }),
   }
   const asking = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
@@ -82,17 +86,16 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       })
     : createServer(settings)
-  const connections = limitConnections(server, options.connections ?? unlimited)
+  const connections = limitConnections(server, limits)
+  const open = trackResponses(server)
   closeLingering(server)
-  closeQueuedResponses(server)
-  handRequestsTo(app, server, options.connections ?? unlimited)
-  answerMalformed(server, options.onMalformed)
+  handRequestsTo(app, server, limits)
+  answerMalformed(server, open, options.onMalformed)
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
   server.maxHeadersCount = 100
   const unwatch = tls && isTls(server) ? watchTls(server, tls, options) : undefined
-  const underWay = trackResponses(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       reject(
@@ -111,7 +114,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     url: `${tls ? 'https' : 'http'}://${shown}:${address.port}`,
     close: async (timeoutMs) => {
       unwatch?.()
-      for (const response of underWay) {
+      for (const response of open.all) {
         if (!response.headersSent) response.setHeader('Connection', 'close')
       }
       await closeServer(server, timeoutMs)
@@ -123,12 +126,12 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
 function handRequestsTo(
   app: RequestListener,
   server: Server | TlsServer,
-  { isTrustedProxy, onClosed }: ConnectionLimits,
+  { isTrustedProxy }: ConnectionLimits,
 ): void {
   // A reverse proxy is not one client: each of its connections is for another one.
   const clientOf = ({ socket: { remoteAddress = '', remotePort } }: IncomingMessage): string =>
     isTrustedProxy(remoteAddress) ? `${remoteAddress} ${remotePort}` : addressKey(remoteAddress)
-  const listener = handInTurns(app, clientOf, () => onClosed('pipelined'))
+  const listener = handInTurns(app, clientOf)
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     normaliseTarget(request)
     listener(request, response)
@@ -182,14 +185,4 @@ function watchTls(
   return () => {
     for (const path of paths) unwatchFile(path, reload)
   }
-}
-
-/** The responses that are not finished yet. */
-function trackResponses(server: Server | TlsServer): ReadonlySet<ServerResponse> {
-  const underWay = new Set<ServerResponse>()
-  server.on('request', (_request, response: ServerResponse) => {
-    underWay.add(response)
-    response.once('close', () => underWay.delete(response))
-  })
-  return underWay
 }

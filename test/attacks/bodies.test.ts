@@ -103,7 +103,12 @@ describe('half-sent requests of one address', () => {
   })
 
   test('answers that nobody reads', async () => {
-    const text = 'GET /openapi.json HTTP/1.1\r\nHost: tts.test\r\n\r\n'.repeat(20)
+    const text = 'GET /openapi.json HTTP/1.1\r\nHost: tts.test\r\n\r\n'.repeat(15)
     await attacked('unread answers', isFull ? 300 : 60, () => text, false)
+  })
+
+  test('requests by the thousand on each connection', async () => {
+    const text = 'GET /ca/ HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(20_000)
+    await attacked('pipelined', isFull ? 300 : 60, () => text, false)
   })
 })

@@ -34,11 +34,41 @@ test('when the connection ends, each response that waits for another one is clos
   )
   onTestFinished(() => server.close(1000))
   const socket = await connectTo(server.url)
-  socket.write(requests('GET /answered HTTP/1.1', 10) + requests('GET /kept HTTP/1.1', 10))
-  await expect.poll(() => closed.size).toBe(20)
+  socket.write(requests('GET /answered HTTP/1.1', 8) + requests('GET /kept HTTP/1.1', 8))
+  await expect.poll(() => closed.size).toBe(16)
   socket.destroy()
-  await expect.poll(() => [...closed.values()].filter((times) => times > 0)).toHaveLength(20)
-  expect([...closed.values()]).toEqual(Array.from({ length: 20 }, () => 1))
+  await expect.poll(() => [...closed.values()].filter((times) => times > 0)).toHaveLength(16)
+  expect([...closed.values()]).toEqual(Array.from({ length: 16 }, () => 1))
+})
+
+test('what is no HTTP is answered only where no other answer is due', async () => {
+  const answers: ServerResponse[] = []
+  const server = await listen(
+    (_request, response) => {
+      answers.push(response)
+      if (answers.length === 1) response.write('begun')
+    },
+    { host: '127.0.0.1', port: 0, tls: undefined, requestTimeoutMs: 5000, log },
+  )
+  onTestFinished(() => server.close(1000))
+  const talk = async (...texts: string[]): Promise<string> => {
+    const socket = await connectTo(server.url)
+    let text = ''
+    socket.setEncoding('latin1').on('data', (part: string) => (text += part))
+    for (const part of texts) {
+      const before = answers.length
+      socket.write(part)
+      if (part !== texts.at(-1)) await expect.poll(() => answers.length).toBe(before + 1)
+    }
+    await new Promise((resolve) => socket.once('close', resolve))
+    return text
+  }
+  const sound = requests('GET / HTTP/1.1', 1)
+  // Inside the first answer, which has begun; then in the place of one that has not.
+  expect(await talk(sound, sound, 'no HTTP\r\n\r\n')).not.toContain('400')
+  expect(await talk(sound, 'no HTTP\r\n\r\n')).not.toContain('400')
+  expect(await talk(`${sound}no HTTP\r\n\r\n`)).not.toContain('400')
+  expect(await talk('no HTTP\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
 })
 
 const service = useTestService(quick)

@@ -8,7 +8,8 @@ import type { z } from 'zod'
 import { TtsError } from '../../errors.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
-import { closeQueuedResponses } from '../../http/queued-responses.ts'
+import { messageClassesOf } from '../../http/message-classes.ts'
+import { trackResponses } from '../../http/open-responses.ts'
 import { partOf } from '../../limits/part-of.ts'
 import type { Log } from '../../log.ts'
 import type { listenSettings } from '../settings/listen-settings.ts'
@@ -67,12 +68,21 @@ const SHARE_OF_ONE_ADDRESS = 1 / 4
 export async function startListening(app: RequestListener, parts: ListenParts): Promise<Listening> {
   const { listen } = parts
   const files = tlsFilesOf(listen, parts.clientCaFile)
-  const settings = { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: 2000 }
+  const settings = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connectionsCheckingInterval: 2000,
+    ...messageClassesOf(app, {
+      openRequests: (socket) => open.of(socket).size,
+      onRequestFlood: () => undefined,
+      onChunkFlood: ({ socket }) => void socket.destroy(),
+    }),
+  }
   const server = files
     ? createTlsServer({ ...settings, ...readTls(files), handshakeTimeout: 10_000 }, app)
     : createServer(settings, app)
+  const open = trackResponses(server)
   // No body is taken, so nobody is told to go on and send one.
-  server.on('checkContinue', app)
+  server.on('checkContinue', (request, response) => void server.emit('request', request, response))
   setBounds(server)
   if (listen.socket === undefined) await bind(server, listen)
   else await bindSocket(server, listen.socket, listen.socket_mode)
@@ -108,7 +118,6 @@ function setBounds(server: Server | TlsServer): void {
   // Longer than a request waits for the first proxy.
   server.timeout = 120_000
   server.maxHeadersCount = 100
-  closeQueuedResponses(server)
   limitConnections(server, {
     total: MAX_CONNECTIONS,
     perAddress: partOf(MAX_CONNECTIONS, SHARE_OF_ONE_ADDRESS),
