@@ -78,7 +78,7 @@ export function limitConnections(
 
 interface Connection {
   readonly socket: Socket
-  readonly end: string
+  readonly end: RemoteEnd
   readonly key: string
   requests: number
 }
@@ -98,7 +98,7 @@ interface Register {
 
 function createRegister(): Register {
   /** By remote end: the socket of a TLS session is another object than the connection's. */
-  const connections = new Map<string, Connection>()
+  const connections = new Map<RemoteEnd, Connection>()
   /** Per address, in the order in which they came. */
   const byAddress = new Map<string, Set<Connection>>()
 
@@ -145,6 +145,10 @@ function createRegister(): Register {
   }
 }
 
-function remoteEnd({ remoteAddress = '', remotePort = 0 }: Socket): string {
-  return `${remoteAddress} ${remotePort}`
+/** What a connection is known by: address and port of its client, or itself by a Unix socket, whose clients have neither. */
+type RemoteEnd = string | Socket
+
+function remoteEnd(socket: Socket): RemoteEnd {
+  const { remoteAddress, remotePort } = socket
+  return remoteAddress === undefined ? socket : `${remoteAddress} ${remotePort}`
 }

@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { limitConnections, type LimitedConnections } from '../../src/http/connections.ts'
 
@@ -12,18 +15,26 @@ interface SetUp {
   isServed(socket: Socket): Promise<boolean>
   /** The server's ends, in the order in which they came. */
   readonly ends: Socket[]
+  /** How many requests are being worked on. */
+  held(): number
 }
+
+const A = '127.0.0.1'
+const B = '127.0.0.2'
 
 async function setUp(limits: {
   readonly total: number
   readonly perAddress: number
   readonly proxy?: string
+  readonly unixSocket?: string
 }): Promise<SetUp> {
   const closed: string[] = []
   const ends: Socket[] = []
+  let heldCount = 0
   const server: Server = createServer((request, response) => {
     // `/held` is a request that is being worked on for as long as the test lasts.
-    if (request.url !== '/held') response.end('ok')
+    if (request.url === '/held') heldCount += 1
+    else response.end('ok')
   })
   server.on('connection', (socket: Socket) => void ends.push(socket))
   const limited = limitConnections(server, {
@@ -32,7 +43,11 @@ async function setUp(limits: {
     isTrustedProxy: (address) => address === limits.proxy,
     onClosed: (reason) => void closed.push(reason),
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const path = limits.unixSocket
+  await new Promise<void>((resolve) => {
+    if (path === undefined) server.listen(0, A, resolve)
+    else server.listen(path, resolve)
+  })
   const { port } = server.address() as AddressInfo
   onTestFinished(() => {
     server.closeAllConnections()
@@ -40,11 +55,12 @@ async function setUp(limits: {
   })
   return {
     closed,
+    held: () => heldCount,
     limited,
     ends,
     open: async (localAddress) => {
       const seen = ends.length
-      const socket = connect({ host: '127.0.0.1', port, localAddress })
+      const socket = connect(path === undefined ? { host: A, port, localAddress } : { path })
       socket.on('error', () => undefined)
       onTestFinished(() => void socket.destroy())
       await expect.poll(() => ends.length, { interval: 1 }).toBe(seen + 1)
@@ -62,10 +78,33 @@ async function setUp(limits: {
 
 /** A request that is being worked on. */
 const hold = (socket: Socket): boolean => socket.write('GET /held HTTP/1.1\r\nHost: x\r\n\r\n')
-const A = '127.0.0.1'
-const B = '127.0.0.2'
 
 describe('connections', () => {
+  test('by a Unix socket: bounded in all, and one with a request stays', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'tts-connections-'))
+    onTestFinished(() => rm(directory, { recursive: true, force: true }))
+    const unixSocket = join(directory, 'socket')
+    const { open, isServed, closed, held } = await setUp({
+      total: 2,
+      perAddress: 1,
+      proxy: '',
+      unixSocket,
+    })
+    const busy = await open('')
+    hold(busy)
+    const idle = await open('')
+    await expect.poll(() => isServed(idle)).toBe(true)
+    const next = await open('')
+    expect(await isServed(next)).toBe(true)
+    await expect.poll(() => idle.destroyed).toBe(true)
+    expect(busy.destroyed).toBe(false)
+    hold(next)
+    await expect.poll(held).toBe(2)
+    const refused = await open('')
+    expect(await isServed(refused)).toBe(false)
+    expect(closed).toEqual(['total'])
+  })
+
   test('of one address: the oldest that has no request makes room', async () => {
     const { open, isServed, closed } = await setUp({ total: 10, perAddress: 2 })
     const [first, second, third] = [await open(A), await open(A), await open(A)]
