@@ -182,6 +182,19 @@ describe('current', () => {
 })
 
 describe('a CRL carries what it counts', () => {
+  test('one from the very beginning of what is read again is counted once', async () => {
+    const { keeper, revoke, advance } = crlWorld()
+    const serials = [revoke()]
+    // What is at most ten minutes older than the newest is read again.
+    advance(10 * 60_000)
+    serials.push(revoke())
+    await keeper.current()
+    serials.push(revoke())
+    const crl = await keeper.current()
+    expect(crl.revocations).toBe(3)
+    expect(serialsOn(crl).toSorted()).toEqual(serials.toSorted())
+  })
+
   test('one that is dated long ago, by a clock behind, is on the next one', async () => {
     const { keeper, revoke } = crlWorld()
     const serials = [revoke()]
