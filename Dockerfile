@@ -13,7 +13,7 @@ COPY ca ca
 COPY plugins plugins
 COPY src src
 RUN npx tsc -p tsconfig.build.json
-RUN npm ci --omit=dev --no-audit --no-fund
+RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \

@@ -104,7 +104,7 @@ async function startCertcache(directory: string, serviceUrl: string): Promise<Se
       log_level: 'warn',
     }),
   )
-  const program = fileURLToPath(new URL('../src/certcache/main.js', import.meta.url))
+  const program = fileURLToPath(new URL('../dist/src/certcache/main.js', import.meta.url))
   const words = [program, 'serve', '--config', path]
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit'] })
   await listening(port, child)

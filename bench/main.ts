@@ -86,7 +86,7 @@ async function startService(
       },
     }),
   )
-  const program = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
+  const program = fileURLToPath(new URL('../dist/src/cli/main.js', import.meta.url))
   const logFile = join(directory, `${endEntityKeyKind}.log`)
   // To a file, as a service manager would: reading a pipe here would cost what is measured.
   const log = openSync(logFile, 'w')

@@ -203,10 +203,10 @@ Or try, in another terminal:
   curl -sSf -H ${token} ${url}/v1/credentials
 
   # renew the proxy of certcache again: no token, it has its delegation
-  node dist/src/certcache/main.js refresh --valid 1h --config ${file('certcache.yaml')}
+  npm run -s certcache -- refresh --valid 1h --config ${file('certcache.yaml')}
 
   # would every relying party take the proxy?
-  node dist/src/cli/main.js proxy info --explain --trust-anchors ${file('trust-anchors')} ${file('gwms_proxy')}
+  npm run -s tts -- proxy info --explain --trust-anchors ${file('trust-anchors')} ${file('gwms_proxy')}
 
   # what a relying party says (needs openssl)
   openssl verify -allow_proxy_certs -CApath ${file('trust-anchors')} -untrusted ${file('gwms_proxy')} ${file('gwms_proxy')}

@@ -9,7 +9,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -77,12 +77,27 @@ function runTests(argv) {
   return { status: status ?? 1, counts }
 }
 
+/** The files that took longest, in seconds of their own: where time is to be saved. */
+function printSlowest(testResults, count = 10) {
+  const slowest = testResults
+    .map(({ name, startTime, endTime }) => ({
+      name: relative(root, name),
+      seconds: (endTime - startTime) / 1000,
+    }))
+    .toSorted((one, other) => other.seconds - one.seconds)
+    .slice(0, count)
+  process.stdout.write(`\nslowest files, in seconds:\n`)
+  for (const { name, seconds } of slowest)
+    process.stdout.write(`${seconds.toFixed(1).padStart(8)}  ${name}\n`)
+}
+
 installMissing()
 const { status, counts } = runTests(process.argv.slice(2))
 const passed = counts?.numPassedTests ?? 0
 // A suite that could not even be loaded has no failed tests of its own, and is a failure all the same.
 const failed = counts ? Math.max(counts.numFailedTests, status === 0 ? 0 : 1) : 1
 const skipped = counts ? counts.numPendingTests + counts.numTodoTests : 0
+if (counts) printSlowest(counts.testResults)
 if (skipped > 0) loud([`${skipped} tests were SKIPPED; their names above say what they miss.`])
 if (process.env.TTS_TEST_COUNTS)
   writeFileSync(process.env.TTS_TEST_COUNTS, JSON.stringify({ passed, failed, skipped }))

@@ -2,15 +2,11 @@
 import type { ProviderSettings } from './config/provider-schema.ts'
 import type { Configuration } from './config/schema.ts'
 import type { Environment } from './config/settings-tree.ts'
-import { canStartCustodians, createCustodian } from './delegation-custodian/custodian.ts'
+import { createCustodian } from './delegation-custodian/custodian.ts'
 import { createCustodianRefresher } from './delegation-custodian/custodian-refresher.ts'
 import type { CustodianOrder, ProviderOrder } from './delegation-custodian/protocol.ts'
 import type { DelegationDependencies } from './domain/delegation-provider.ts'
-import {
-  createDelegationRefresher,
-  type DelegationRefresher,
-  STORING_MS,
-} from './domain/delegation-refresh.ts'
+import { type DelegationRefresher, STORING_MS } from './domain/delegation-refresh.ts'
 import { createRateLimiter } from './limits/rate-limiter.ts'
 import { masterKeysText } from './store/master-keys.ts'
 import { schemaVersion } from './store/migrations.ts'
@@ -27,7 +23,7 @@ const DEADLINES_OF_A_REFRESH = 3
 /** For starting, for writing, and whatever a loaded machine takes. */
 const ROOM_MS = 60_000
 
-/** In a process of its own, which goes on when this one is killed; in this one where TypeScript runs as it is. */
+/** In a process of its own, which goes on when this one is killed. */
 export function assembleRefresher(
   configuration: Configuration,
   base: DelegationDependencies,
@@ -35,8 +31,6 @@ export function assembleRefresher(
 ): DelegationRefresher {
   const { providers, bounds, rates, log } = base
   const rate = rates.refreshes
-  if (!canStartCustodians)
-    return createDelegationRefresher({ ...base, records: base.issuing.store.delegations, rate })
   const starts = createRateLimiter({ ...STARTS, nowMs: () => performance.now() })
   const order = (): CustodianOrder => ({
     store: place.settings,

@@ -1,4 +1,4 @@
-import { errors } from './oidc-provider.ts'
+import { errors } from 'oidc-provider'
 
 /** A reason to refuse: HTTP status, OAuth error and description. */
 export interface Refusal {

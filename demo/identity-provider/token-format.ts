@@ -2,7 +2,7 @@ import { sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { Provider as ProviderType } from 'oidc-provider'
 import { accessTokenClaims, audiencesOf } from './access-token-claims.ts'
-import { Provider } from './oidc-provider.ts'
+import { Provider } from 'oidc-provider'
 import { requestedAudiences, tokenIssuer, type ProviderState } from './state.ts'
 
 const signAsync = promisify(sign)

@@ -39,9 +39,6 @@ export interface Custodian {
   close(waitMs: number): Promise<void>
 }
 
-/** Node 20 starts no process from TypeScript. */
-export const canStartCustodians = import.meta.url.endsWith('.js')
-
 /** As many delegations may wait at once. */
 const MAX_WAITING = 1000
 

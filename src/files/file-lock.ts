@@ -6,7 +6,7 @@
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { TtsError } from '../errors.ts'
 
 /** A file lock that is held. */
@@ -28,7 +28,7 @@ export interface FileLockOptions {
  * @throws {TtsError} `configuration` when there can be no lock at this path
  */
 export function tryFileLock(path: string, options: FileLockOptions = {}): FileLock | undefined {
-  let database: DatabaseSyncInstance | undefined
+  let database: DatabaseSync | undefined
   try {
     if (options.makeDirectory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     makeFile(path)

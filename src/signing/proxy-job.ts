@@ -2,7 +2,6 @@
 import type { KeyObject } from 'node:crypto'
 import { fingerprint } from '../../ca/certificate.ts'
 import { readCsr } from '../../ca/csr.ts'
-import type { SigningPlace } from '../../ca/key.ts'
 import { type EndEntity, issueProxy, type ProxyRequest } from '../../ca/proxy.ts'
 
 /** An EEC with its key in memory, for whoever signs under it. */
@@ -36,15 +35,14 @@ export async function signProxy(endEntity: EndEntity, request: ProxyRequest): Pr
 }
 
 /**
- * Verifies a CSR and signs a proxy for its key.
+ * Verifies a CSR and signs a proxy for its key, in the calling thread.
  *
  * @throws {CaError} as `readCsr` and `issueProxy`
  */
 export async function signProxyForCsr(
   endEntity: EndEntity,
   { csr, ...request }: ProxyJob,
-  place: SigningPlace,
 ): Promise<SignedProxy> {
-  const publicKey = await readCsr(Buffer.from(csr, 'latin1'), place)
+  const publicKey = await readCsr(Buffer.from(csr, 'latin1'), 'calling-thread')
   return signProxy(endEntity, { ...request, publicKey })
 }

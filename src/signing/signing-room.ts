@@ -2,16 +2,12 @@
  * Where proxies for CSRs are signed: in threads that do nothing else. The event loop is left to HTTP, tokens and records, and one
  * thread that signs, verifies and reads back by itself needs less than the ways to node's pool and back.
  */
+import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import {
-  type KeptEndEntity,
-  type ProxyJob,
-  type SignedProxy,
-  signProxyForCsr,
-} from './proxy-job.ts'
+import type { KeptEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
 import type { Answer, Question } from './signing-thread.ts'
 
 /** Signs proxies for CSRs. */
@@ -35,7 +31,7 @@ export interface SigningRoomOptions {
   readonly maxWaiting?: number
   /** A thread that answers nothing for so long while jobs wait is ended. Default 10,000. */
   readonly stallMs?: number
-  /** Starts a thread; default: the compiled body, or none where TypeScript runs as it is (Node 20 starts no thread from it). */
+  /** Starts a thread. Default: one that runs `signing-thread.ts`. */
   readonly start?: () => Worker
 }
 
@@ -44,16 +40,9 @@ const STALL_MS = 10_000
 /** Jobs of one message at most: the last of them is answered with the first. */
 const MAX_TOGETHER = 8
 
-/** The room, with threads where they can be started. */
+/** The room with its threads. */
 export function createSigningRoom(options: SigningRoomOptions): SigningRoom {
-  const start = options.start ?? (import.meta.url.endsWith('.js') ? startThread : undefined)
-  if (start === undefined) {
-    return {
-      proxy: async (endEntity, job) => signProxyForCsr(endEntity, job, 'pool'),
-      close: async () => undefined,
-    }
-  }
-  const { maxWaiting = MAX_WAITING } = options
+  const { maxWaiting = MAX_WAITING, start = startThread } = options
   const threads = Array.from({ length: options.threads }, () => new SigningThread(start, options))
   let closing: Promise<void> | undefined
   return {
@@ -72,7 +61,8 @@ export function createSigningRoom(options: SigningRoomOptions): SigningRoom {
 
 function startThread(): Worker {
   // Nothing of this program's options or environment is for the thread.
-  return new Worker(new URL('signing-thread.js', import.meta.url), { execArgv: [], env: {} })
+  const body = new URL(`signing-thread${extname(import.meta.url)}`, import.meta.url)
+  return new Worker(body, { execArgv: [], env: {} })
 }
 
 function overloaded(message: string, cause?: unknown): TtsError {

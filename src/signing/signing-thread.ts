@@ -52,7 +52,7 @@ async function answer(question: Question): Promise<Answer> {
     const endEntity = endEntityOf(question)
     if (endEntity === undefined) return { id, unknownEndEntity: true }
     const wanted = { ...job, serial: Buffer.from(job.serial, 'hex') }
-    const signed = await signProxyForCsr(endEntity, wanted, 'calling-thread')
+    const signed = await signProxyForCsr(endEntity, wanted)
     return { id, signed: { ...signed, der: signed.der.toString('latin1') } }
   } catch (error) {
     return { id, error: describe(error) }

@@ -1,3 +1,4 @@
+import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 
 /** What a statement gave. */
@@ -26,12 +27,14 @@ export interface SqliteConnection {
   close(): Promise<void>
 }
 
-interface Answer extends Partial<StatementResult> {
+/** What the thread answers: what the statement gave, or the error. */
+export interface Answer extends Partial<StatementResult> {
   readonly id: number
   readonly error?: { readonly message: string; readonly code?: string; readonly errcode?: number }
 }
 
-interface Question {
+/** A statement, or a whole transaction; neither closes the connection. */
+export interface Question {
   readonly sql?: string
   readonly parameters?: readonly unknown[]
   readonly steps?: readonly TransactionStep[]
@@ -43,13 +46,13 @@ interface Waiting {
 }
 
 /**
- * Opens a connection in a thread of its own (`sqlite-worker.mjs`).
+ * Opens a connection in a thread of its own (`sqlite-worker.ts`).
  *
  * @param busyTimeoutMs how long SQLite itself waits for another connection's lock
  * @throws Error of SQLite, by the first statement, when the file cannot be opened
  */
 export function openSqliteConnection(path: string, busyTimeoutMs: number): SqliteConnection {
-  const worker = new Worker(new URL('sqlite-worker.mjs', import.meta.url), {
+  const worker = new Worker(new URL(`sqlite-worker${extname(import.meta.url)}`, import.meta.url), {
     workerData: { path, busyTimeoutMs },
     // Nothing of this program's options or environment is for the thread.
     execArgv: [],

@@ -1,6 +1,6 @@
 /** No new CRL can be stored: the old one is served, revocations are recorded, and the service starts. */
 import { join } from 'node:path'
-import { DatabaseSync } from '@photostructure/sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { readCrl } from '../../ca/crl.ts'
 import { loadConfiguration } from '../../src/config/load.ts'

@@ -3,7 +3,7 @@
  * 300,000 of them.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseSync } from '@photostructure/sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readCrl } from '../../ca/crl.ts'

@@ -18,7 +18,7 @@ import {
   startIdentityProvider,
 } from '../../demo/identity-provider/server.ts'
 import { soundCsr } from '../api/support.ts'
-import { compilePrograms, type Programs } from '../support/programs.ts'
+import { programPath } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
 
 /** Whether the attacks are to be as large as they were found. */
@@ -43,13 +43,11 @@ export interface Target {
 export function useTarget(
   configuration: Record<string, Record<string, unknown>> = {},
 ): () => Target {
-  let programs: Programs | undefined
   let provider: IdentityProvider | undefined
   let child: ChildProcess | undefined
   let target: Target | undefined
   const directory = mkdtempSync(join(tmpdir(), 'tts-attack-'))
   beforeAll(async () => {
-    programs = compilePrograms(['test/attacks/entry.ts', 'src/signing/signing-thread.ts'])
     provider = await startIdentityProvider()
     const defaults = testConfiguration(provider)
     const ca = { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' }
@@ -57,7 +55,7 @@ export function useTarget(
     const data = { data_dir: join(directory, 'data') }
     writeFileSync(path, stringify({ ...data, ...defaults, ca, ...configuration }))
     const flags = ['--expose-gc', `--max-old-space-size=${HEAP_MIB}`]
-    child = spawn(process.execPath, [...flags, programs.path('test/attacks/entry.ts'), path], {
+    child = spawn(process.execPath, [...flags, programPath('test/attacks/entry.ts'), path], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     target = await targetOf(child, provider)
@@ -68,7 +66,6 @@ export function useTarget(
       await once(child, 'close')
     }
     await provider?.close()
-    programs?.remove()
     rmSync(directory, { recursive: true, force: true })
   })
   return () => {

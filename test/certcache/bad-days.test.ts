@@ -14,15 +14,13 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
-import { compilePrograms, type Programs, runToEnd, startProgram } from '../support/programs.ts'
+import { programPath, runToEnd, startProgram } from '../support/programs.ts'
 import { ask, type AskOptions } from './door-support.ts'
 import { settingsIn, startKeeper, temporaryDirectory } from './engine-support.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 
 let world: OutsideWorld
-let programs: Programs
 beforeAll(async () => {
-  programs = compilePrograms(['src/certcache/main.ts'])
   world = await startOutsideWorld({
     delegation: { timeout_seconds: 2 },
     configuration: { delegations: { maximum_per_identity: 100 } },
@@ -34,7 +32,6 @@ afterEach(async () => {
 })
 afterAll(async () => {
   await world.end()
-  programs.remove()
 })
 
 interface Day {
@@ -424,7 +421,7 @@ async function served(
     expect(stdout() + stderr()).not.toContain(SECRET)
   }
 }
-const main = (): string => programs.path('src/certcache/main.ts')
+const main = (): string => programPath('src/certcache/main.ts')
 
 for (const { name, asRoot = false, ...row } of cases)
   test(name, { timeout: 60_000 }, async ({ skip }) => {

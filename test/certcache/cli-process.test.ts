@@ -7,23 +7,15 @@ import { parseProxyFile } from '../../ca/proxy-file.ts'
 import type { StatusReport } from '../../src/certcache/status.ts'
 import { getProxyScript, runShell } from '../deploy/shells.ts'
 import { answerDevice, browser } from '../support/device-person.ts'
-import {
-  compilePrograms,
-  type Programs,
-  runToEnd,
-  type Started,
-  startProgram,
-} from '../support/programs.ts'
+import { programPath, runToEnd, type Started, startProgram } from '../support/programs.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 
 const run = promisify(execFile)
 
 let world: OutsideWorld
-let programs: Programs
 let token = ''
 const path = (name: string): string => join(world.directory, name)
 beforeAll(async () => {
-  programs = compilePrograms(['src/certcache/main.ts'])
   world = await startOutsideWorld({ delegation: {} })
   token = await world.logIn()
   writeFileSync(path('token'), token, { mode: 0o600 })
@@ -37,10 +29,9 @@ afterEach(async () => {
 })
 afterAll(async () => {
   await world.end()
-  programs.remove()
 })
 
-const main = (): string => programs.path('src/certcache/main.ts')
+const main = (): string => programPath('src/certcache/main.ts')
 const environment = (name: string, more: Record<string, string> = {}): Record<string, string> => ({
   CERTCACHE_SERVICE__URL: world.serviceUrl,
   CERTCACHE_STATE__DIRECTORY: path(name),

@@ -10,7 +10,7 @@ import { keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
 import { openState, type StatePlace } from '../../src/certcache/state/open-state.ts'
 import { delegating, logIn } from '../api/delegation-support.ts'
 import { type PostgresCluster, startPostgres } from '../support/postgres.ts'
-import { compilePrograms, type Programs } from '../support/programs.ts'
+import { programPath } from '../support/programs.ts'
 import { AUDIENCE, useTestService } from '../support/service.ts'
 import { eventually, temporaryDirectory, uid } from './engine-support.ts'
 
@@ -18,21 +18,14 @@ import { eventually, temporaryDirectory, uid } from './engine-support.ts'
 const KILLS = Number(process.env['CERTCACHE_TEST_KILLS'] ?? 12)
 
 const service = useTestService(delegating())
-let programs: Programs | undefined
 let postgres: PostgresCluster
 const started = new Set<ChildProcess>()
 
 beforeAll(async () => {
-  programs = compilePrograms([
-    'test/certcache/lock-entry.ts',
-    'test/certcache/kill-entry.ts',
-    'src/certcache/custodian/custodian-main.ts',
-  ])
   postgres = await startPostgres()
 }, 120_000)
 afterAll(async () => {
   for (const child of started) killGroup(child)
-  programs?.remove()
   await postgres.stop()
 })
 
@@ -44,7 +37,7 @@ interface Running {
 
 /** In a process group of its own, so that the whole group can be killed. */
 function run(source: string, ...words: string[]): Running {
-  const child = spawn(process.execPath, [programs?.path(source) ?? '', ...words], {
+  const child = spawn(process.execPath, [programPath(source), ...words], {
     detached: true,
     env: { PATH: process.env['PATH'], CERTCACHE_TEST_ENTRY: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],

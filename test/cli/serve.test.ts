@@ -12,19 +12,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import {
-  compilePrograms,
-  type Programs,
-  runToEnd,
-  type Started,
-  startProgram,
-} from '../support/programs.ts'
-
-let programs: Programs
+import { programPath, runToEnd, type Started, startProgram } from '../support/programs.ts'
 let directory = ''
 const path = (name: string): string => join(directory, name)
 beforeAll(() => {
-  programs = compilePrograms(['src/cli/main.ts'])
   directory = mkdtempSync(join(tmpdir(), 'tts-serve-'))
 })
 const running: Started[] = []
@@ -35,11 +26,10 @@ afterEach(async () => {
   }
 })
 afterAll(() => {
-  programs.remove()
   rmSync(directory, { recursive: true, force: true })
 })
 
-const main = (): string => programs.path('src/cli/main.ts')
+const main = (): string => programPath('src/cli/main.ts')
 const environment = (): Record<string, string> => ({
   XDG_DATA_HOME: path('share'),
   TTS_LISTEN__PORT: '0',

@@ -9,21 +9,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy } from '../../ca/proxy-info.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
-import {
-  compilePrograms,
-  type Programs,
-  runToEnd,
-  type Started,
-  startProgram,
-} from '../support/programs.ts'
+import { programPath, runToEnd, type Started, startProgram } from '../support/programs.ts'
 
 const run = promisify(execFile)
-let programs: Programs
 let directory = ''
 const path = (name: string): string => join(directory, name)
 const started: Started[] = []
 beforeAll(() => {
-  programs = compilePrograms(['demo/main.ts', 'src/cli/main.ts', 'src/certcache/main.ts'])
   directory = mkdtempSync(join(tmpdir(), 'tts-demo-command-'))
 })
 afterEach(async () => {
@@ -33,10 +25,9 @@ afterEach(async () => {
   }
 })
 afterAll(() => {
-  programs.remove()
   rmSync(directory, { recursive: true, force: true })
 })
-const demo = (): string => programs.path('demo/main.ts')
+const demo = (): string => programPath('demo/main.ts')
 
 const modeOf = (name: string): string => (statSync(path(name)).mode & 0o777).toString(8)
 
@@ -69,7 +60,7 @@ describe('once', () => {
 
     // The doctor agrees.
     const explain = ['proxy', 'info', '--explain', '--trust-anchors', path('kept/trust-anchors')]
-    const cli = programs.path('src/cli/main.ts')
+    const cli = programPath('src/cli/main.ts')
     const doctor = await runToEnd(cli, [...explain, path('kept/gwms_proxy')])
     expect(doctor).toMatchObject({ code: 0, err: '' })
   })
@@ -126,15 +117,11 @@ describeWithTools('until Ctrl-C', ['curl', 'openssl'], () => {
     expect((await shell(line(/^curl -s .*\/metrics$/))).stdout).toContain(
       'tts_credentials_issued_total',
     )
-    const compiled = (name: string): Promise<{ stdout: string }> => {
-      const found = line(new RegExp(`^node dist/src/${name}/main\\.js `))
-      const program = `'${process.execPath}' '${programs.path(`src/${name}/main.ts`)}'`
-      return shell(found.replace(`node dist/src/${name}/main.js`, program))
-    }
+    const ourProgram = (name: string) => shell(line(new RegExp(`^npm run -s ${name} -- `)))
     const before = readFileSync(path('a demo/fresh_proxy'), 'utf8')
-    expect((await compiled('certcache')).stdout).toMatch(/^fresh_proxy: renewed/)
+    expect((await ourProgram('certcache')).stdout).toMatch(/^fresh_proxy: renewed/)
     expect(readFileSync(path('a demo/fresh_proxy'), 'utf8')).not.toBe(before)
-    expect((await compiled('cli')).stdout).toContain('relying parties known here would accept it')
+    expect((await ourProgram('tts')).stdout).toContain('relying parties known here would accept it')
 
     const url = /(http:\/\/127\.0\.0\.1:\d+)\/ca\//.exec(running.stdout())?.[1] ?? ''
     const issuer = /1\. An identity provider[^\n]*\n +(\S+)/.exec(running.stdout())?.[1] ?? ''

@@ -1,5 +1,6 @@
 /** A new refresh token that the records do not take when it comes: it is the only copy, and must not be lost. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createDelegationRefresher } from '../../src/domain/delegation-refresh.ts'
 import type { DelegationRecords } from '../../src/domain/delegation-records.ts'
 import { TtsError } from '../../src/errors.ts'
 import { serve } from '../../src/serve.ts'
@@ -18,7 +19,14 @@ let failing = false
 beforeEach(async () => {
   service = await startTestService(delegating())
   made = await delegate(service)
-  records = service.running.service.store.delegations
+  const { store, delegations } = service.running.service
+  records = store.delegations
+  // In this process, where the records can be made to fail.
+  const rate = undefined
+  Object.assign(
+    delegations.refresher,
+    createDelegationRefresher({ ...delegations, records: store.delegations, rate }),
+  )
   const original = records.withRefreshToken
   failing = false
   records.withRefreshToken = (id, work, waitMs) =>

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
 import { type OutsideWorld, startOutsideWorld } from '../certcache/outside-world.ts'
-import { compilePrograms, type Programs, runToEnd, startProgram } from '../support/programs.ts'
+import { programPath, runToEnd, startProgram } from '../support/programs.ts'
 
 const KILLS = Number(process.env['CERTCACHE_TEST_KILLS'] ?? 200)
 /** Side by side, each with a state of its own: one certcache alone mostly waits. */
@@ -19,9 +19,7 @@ const KILLS_IN_A_ROW = 5
 const SEED = Number(process.env['CERTCACHE_KILL_SEED'] ?? Date.now() % 1_000_000)
 
 let world: OutsideWorld
-let programs: Programs
 beforeAll(async () => {
-  programs = compilePrograms(['src/certcache/main.ts'])
   world = await startOutsideWorld()
   // Never fresh for long enough: each renewal is a refresh, and each refresh a rotation.
   const rotation = { rotateRefreshTokens: true, rotationGraceSeconds: 0 }
@@ -29,7 +27,6 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(async () => {
   await world.end()
-  programs.remove()
 })
 
 function seeded(seed: number): () => number {
@@ -57,7 +54,7 @@ class Lane {
   }
 
   get #main(): string {
-    return programs.path('src/certcache/main.ts')
+    return programPath('src/certcache/main.ts')
   }
 
   /** The first refresh token; the token that it came from is taken away. */

@@ -8,7 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseSync } from '@photostructure/sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
@@ -20,20 +20,16 @@ import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { type Made, providerSettings, renew } from '../api/delegation-support.ts'
 import { problemOf, wideLimits } from '../api/support.ts'
 import { missingPostgresPackage, type PostgresCluster, startPostgres } from '../support/postgres.ts'
-import { compilePrograms, type Programs, startProgram } from '../support/programs.ts'
+import { programPath, startProgram } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
-
-let programs: Programs | undefined
 let provider: IdentityProvider
 let directory = ''
 const left: ChildProcess[] = []
 
 beforeAll(async () => {
-  programs = compilePrograms(['test/faults/kill-entry.ts'])
   provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
 })
 afterAll(async () => {
-  programs?.remove()
   await provider.close()
 })
 beforeEach(() => {
@@ -66,7 +62,7 @@ function configured(more: Record<string, unknown>): string {
 
 /** Process ids of the custodians of this test's programs. */
 function custodians(): readonly number[] {
-  const program = programs?.path('src/delegation-custodian/main.ts') ?? ''
+  const program = programPath('src/delegation-custodian/main.ts')
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => ofProcess(pid, 'cmdline').includes(program))
@@ -88,7 +84,7 @@ interface Running {
 }
 
 async function start(): Promise<Running> {
-  const entry = programs?.path('test/faults/kill-entry.ts') ?? ''
+  const entry = programPath('test/faults/kill-entry.ts')
   const started = startProgram(entry, [join(directory, 'tts.yaml')])
   left.push(started.child)
   const [url = ''] = await started.says(/http:\S+/)

@@ -6,7 +6,7 @@ import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseSync } from '@photostructure/sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { createCsr } from '../../ca/csr.ts'
@@ -16,18 +16,16 @@ import {
   type IdentityProvider,
   startIdentityProvider,
 } from '../../demo/identity-provider/server.ts'
-import { compilePrograms, type Programs } from '../support/programs.ts'
+import { programPath } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
 
 const ROUNDS = 4
 const CLIENTS = 12
 let directory = ''
-let programs: Programs | undefined
 let provider: IdentityProvider
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'tts-faults-'))
-  programs = compilePrograms(['test/faults/kill-entry.ts'])
   provider = await startIdentityProvider()
   const defaults = testConfiguration(provider)
   writeFileSync(
@@ -48,7 +46,6 @@ beforeAll(async () => {
   )
 })
 afterAll(async () => {
-  programs?.remove()
   await provider.close()
   rmSync(directory, { recursive: true, force: true })
 })
@@ -59,7 +56,7 @@ interface Started {
 }
 
 async function start(): Promise<Started> {
-  const entry = programs?.path('test/faults/kill-entry.ts') ?? ''
+  const entry = programPath('test/faults/kill-entry.ts')
   const child = spawn(process.execPath, [entry, join(directory, 'tts.yaml')], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })

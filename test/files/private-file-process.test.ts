@@ -1,23 +1,15 @@
 import { execFile } from 'node:child_process'
-import { chmod, lstat, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ATTACKER_UID, attackScene, noAttacker } from '../support/attacker.ts'
-import { compilePrograms, type Programs } from '../support/programs.ts'
+import { programPath } from '../support/programs.ts'
 
 const run = promisify(execFile)
-let programs: Programs
-beforeAll(async () => {
-  programs = compilePrograms(['src/files/private-file.ts'])
-  const directory = dirname(dirname(dirname(dirname(programs.path('src/files/private-file.ts')))))
-  await chmod(directory, 0o755)
-}, 60_000)
-afterAll(() => programs.remove())
-
 /** A program that writes `x` to a path and prints the code and check of what goes wrong. */
 const script = (path: string): string =>
-  `import(${JSON.stringify(programs.path('src/files/private-file.ts'))})
+  `import(${JSON.stringify(programPath('src/files/private-file.ts'))})
    .then(({ writePrivateFile }) => writePrivateFile(${JSON.stringify(path)}, 'x'))
    .then(() => console.log('written'), (error) => console.log(error.code, error.check))`
 
@@ -42,7 +34,7 @@ describe.skipIf(noAttacker !== undefined)(`as another process (${noAttacker ?? '
 
   test('another user follows their links as ever', async ({ skip }) => {
     const asUser = { uid: ATTACKER_UID, gid: ATTACKER_UID, cwd: '/' }
-    const load = `import(${JSON.stringify(programs.path('src/files/private-file.ts'))})`
+    const load = `import(${JSON.stringify(programPath('src/files/private-file.ts'))})`
     const canRun = await run(process.execPath, ['-e', load], asUser).then(
       () => true,
       () => false,

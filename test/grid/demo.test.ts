@@ -12,7 +12,7 @@ import {
 import type { CredentialFiles } from '../support/grid-site.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
 import { checkGridFtp, gridFtpPackages } from '../support/gridftp.ts'
-import { compilePrograms, runToEnd } from '../support/programs.ts'
+import { programPath, runToEnd } from '../support/programs.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 import { runTts } from '../support/terminal.ts'
 import { checkXrootd, xrootdPackages } from '../support/xrootd.ts'
@@ -21,10 +21,8 @@ let directory = ''
 let demo: CredentialFiles
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'tts-grid-demo-'))
-  const programs = compilePrograms(['demo/main.ts'])
   const words = ['--once', '--dir', directory]
-  const { code, err } = await runToEnd(programs.path('demo/main.ts'), words)
-  programs.remove()
+  const { code, err } = await runToEnd(programPath('demo/main.ts'), words)
   expect({ code, err }).toEqual({ code: 0, err: '' })
   demo = {
     proxyPath: join(directory, 'gwms_proxy'),

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { examineExecutable } from '../../plugins/executable/examine.ts'
 import { executableSettings } from '../../plugins/executable/settings.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
-import { compilePlugin, documentedPlugin } from './support-examples.ts'
+import { placePlugin, documentedPlugin } from './support-examples.ts'
 import { caller, refusalOf, soon, startPlugin, useDirectory, valueOf } from './support.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -22,7 +22,7 @@ describeWithTools('docs/plugins.md', ['jq'], () => {
     async (language) => {
       const file =
         language === 'ts'
-          ? compilePlugin(path('documented'), 'documented', documentedPlugin('ts'))
+          ? placePlugin(path('documented'), 'documented', documentedPlugin('ts'))
           : path(`documented.${language}`)
       if (language !== 'ts') writeFileSync(file, documentedPlugin(language), { mode: 0o755 })
       const { checks, answers } = await examineExecutable({
@@ -160,7 +160,7 @@ describeWithTools('authorized-key.sh', ['jq'], () => {
 describe('signed-url.ts', () => {
   test('a signed link, until it is revoked', async () => {
     const source = readFileSync(example('typescript/signed-url.ts'), 'utf8')
-    const file = compilePlugin(path('signed-url'), 'signed-url', source)
+    const file = placePlugin(path('signed-url'), 'signed-url', source)
     writeFileSync(path('key'), 'a key made for this test')
     const { plugin } = await startPlugin(directory, '', {
       command: [process.execPath, file],

@@ -1,6 +1,6 @@
-/** The example plugins: those that stand in docs/plugins.md, and how those in TypeScript are run. */
+/** The example plugins: those that stand in docs/plugins.md, and those in TypeScript with their types checked. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -13,29 +13,17 @@ export function documentedPlugin(language: 'python' | 'sh' | 'ts'): string {
   return code
 }
 
-/** The command by which the documentation compiles one. */
-function compilation(): { readonly program: string; readonly options: readonly string[] } {
-  const text = readFileSync(join(root, 'docs/plugins.md'), 'utf8')
-  const [, line = ''] = /<!-- compile -->\s+```sh\n.*\nnpx (.*) myplugin\.ts\n```/.exec(text) ?? []
-  const [program = '', ...options] = line.split(' ')
-  return { program, options }
-}
+const strict =
+  '--noEmit --strict --erasableSyntaxOnly --module nodenext --target es2023 --types node'
 
-/** Whether this Node runs TypeScript as it is. */
-const runsTypeScript = Boolean((process.features as { typescript?: unknown }).typescript)
-
-/**
- * The plugin as a user's machine runs it: the file itself where Node takes it, else what tsc makes of it, as the documentation
- * says. Throws where its types are wrong. Answers its path in `place`.
- */
-export function compilePlugin(place: string, name: string, source: string): string {
-  mkdirSync(place)
-  symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-  writeFileSync(join(place, 'package.json'), '{"type":"module"}')
-  writeFileSync(join(place, `${name}.ts`), source)
-  const { program, options } = compilation()
-  execFileSync(join(root, 'node_modules/.bin', program), [...options, `${name}.ts`], { cwd: place })
-  const compiled = join(place, `${name}.${runsTypeScript ? 'ts' : 'js'}`)
-  chmodSync(compiled, 0o755)
-  return compiled
+/** Writes a plugin in TypeScript into a directory, which is made. Throws where its types are wrong. Answers its path. */
+export function placePlugin(directory: string, name: string, source: string): string {
+  mkdirSync(directory)
+  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
+  writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
+  const file = join(directory, `${name}.ts`)
+  writeFileSync(file, source, { mode: 0o755 })
+  const words = [...strict.split(' '), file]
+  execFileSync(join(root, 'node_modules/.bin/tsc'), words, { cwd: directory })
+  return file
 }

@@ -16,7 +16,7 @@ import {
 import { executableSettings } from '../../plugins/executable/settings.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
 import { caller, soon, useDirectory } from './support.ts'
-import { compilePlugin, documentedPlugin } from './support-examples.ts'
+import { placePlugin, documentedPlugin } from './support-examples.ts'
 
 const tool = process.env['WATTS_PLUGIN_TESTER']
 const root = resolve(import.meta.dirname, '../..')
@@ -110,9 +110,9 @@ describeWithTools('our examples', ['jq'], () => {
     }
     const url = join(root, 'examples/plugins/typescript/signed-url.ts')
     const places = [path('documented-ts'), path('signed-url')] as const
-    const documented = compilePlugin(places[0], 'documented', documentedPlugin('ts'))
+    const documented = placePlugin(places[0], 'documented', documentedPlugin('ts'))
     commands['docs/plugins.md, ts'] = documented
-    commands['signed-url.ts'] = compilePlugin(places[1], 'signed-url', readFileSync(url, 'utf8'))
+    commands['signed-url.ts'] = placePlugin(places[1], 'signed-url', readFileSync(url, 'utf8'))
     const examples = join(root, 'examples/plugins')
     commands['service_account.py'] = join(examples, 'python/service_account.py')
     commands['authorized-key.sh'] = join(examples, 'sh/authorized-key.sh')

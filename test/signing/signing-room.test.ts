@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { fingerprint } from '../../ca/certificate.ts'
 import { createCsr } from '../../ca/csr.ts'
 import { CaError } from '../../ca/errors.ts'
@@ -15,9 +15,7 @@ import {
 } from '../../src/signing/signing-room.ts'
 import { makeAuthority, makeEndEntity, now } from '../support/issuing.ts'
 import { sharedKey, sharedSigner } from '../support/keys.ts'
-import { compilePrograms, type Programs } from '../support/programs.ts'
-
-let programs: Programs
+import { programPath } from '../support/programs.ts'
 let endEntity: KeptEndEntity
 let csr = ''
 const rooms: SigningRoom[] = []
@@ -26,12 +24,10 @@ const logged = vi.fn<(fields: object, text: string) => void>()
 const log = { error: logged } as unknown as Log
 
 beforeAll(async () => {
-  programs = compilePrograms(['src/signing/signing-thread.ts'])
   const made = await makeEndEntity(await makeAuthority('rsa-2048'), 'ec-p256')
   endEntity = { ...made, privateKey: await sharedKey('ec-p256', 'user') }
   csr = await createCsr([], await sharedSigner('rsa-2048', 'proxy'))
 })
-afterAll(() => programs.remove())
 afterEach(async () => {
   logged.mockClear()
   workers.splice(0)
@@ -52,7 +48,7 @@ function roomOf(start: () => Worker, options: Partial<SigningRoomOptions> = {}):
   rooms.push(room)
   return room
 }
-const real = (): Worker => new Worker(programs.path('src/signing/signing-thread.ts'))
+const real = (): Worker => new Worker(programPath('src/signing/signing-thread.ts'))
 /** A thread whose body is this JavaScript, with `port` at hand. */
 const acting = (body: string) => (): Worker =>
   new Worker(`const { parentPort: port } = require('node:worker_threads')\n${body}`, { eval: true })
@@ -70,18 +66,9 @@ function jobOf(changes: Partial<ProxyJob> = {}): ProxyJob {
   }
 }
 
-describe.for([
-  { name: 'in a thread of its own', open: () => roomOf(real) },
-  // TypeScript as it is, in which Node 20 starts no thread.
-  {
-    name: 'in the calling thread',
-    open: () => {
-      const room = createSigningRoom({ log, threads: 1 })
-      rooms.push(room)
-      return room
-    },
-  },
-])('the signing room $name', ({ open }) => {
+const open = (): SigningRoom => roomOf(real)
+
+describe('the signing room', () => {
   test('signs a proxy that OpenSSL verifies', async () => {
     const { der, fingerprint: digest, keyKind } = await open().proxy(endEntity, jobOf())
     const proxy = new X509Certificate(der)

@@ -1,42 +1,13 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { parseMasterKeys } from '../../src/store/master-keys.ts'
+import { programPath } from '../support/programs.ts'
 import { describeStores, newEndEntity } from './support.ts'
 
 const ROUNDS = 4
-const root = resolve(import.meta.dirname, '../..')
-let directory = ''
-
-// Node 20 does not run TypeScript: the child is compiled, with what it imports, beside a link to the packages.
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'tts-kill-'))
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-  writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
-  const config = {
-    extends: join(root, 'tsconfig.json'),
-    compilerOptions: {
-      noEmit: false,
-      noCheck: true,
-      rootDir: root,
-      outDir: join(directory, 'out'),
-    },
-    include: [],
-    files: [join(root, 'test/store/kill-child.ts'), join(root, 'src/store/sqlite-worker.mjs')],
-  }
-  writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
-  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', directory], { stdio: 'pipe' })
-})
-
-afterAll(() => {
-  rmSync(directory, { recursive: true, force: true })
-})
-
 describeStores('kill -9 under load', ({ newDatabase, open, query }) => {
   test('loses no record whose promise was fulfilled, and keeps none by halves', async () => {
     const settings = await newDatabase()
@@ -64,14 +35,11 @@ describeStores('kill -9 under load', ({ newDatabase, open, query }) => {
 
 /** Lets the child work for a random while after its first record, kills it, and answers the ids that it printed. */
 async function runAndKill(parameters: readonly string[], keyText: string): Promise<string[]> {
-  const child = spawn(
-    process.execPath,
-    [join(directory, 'out/test/store/kill-child.js'), ...parameters],
-    {
-      env: { ...process.env, KILL_TEST_MASTER_KEYS: keyText },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+  const program = programPath('test/store/kill-child.ts')
+  const child = spawn(process.execPath, [program, ...parameters], {
+    env: { ...process.env, KILL_TEST_MASTER_KEYS: keyText },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

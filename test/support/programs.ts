@@ -1,35 +1,13 @@
-/** Our programs as processes of their own: compiled, because Node 20 does not run TypeScript. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+/** Our programs as processes of their own. */
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '../..')
 
-export interface Programs {
-  /** Path of a compiled source, given as it is from the root of the project. */
-  path(source: string): string
-  remove(): void
-}
-
-/** Compiles these sources, with what they import, into a directory beside a link to the packages. */
-export function compilePrograms(sources: readonly string[]): Programs {
-  const directory = mkdtempSync(join(tmpdir(), 'tts-programs-'))
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-  const outDir = join(directory, 'dist')
-  const compilerOptions = { noEmit: false, noCheck: true, rootDir: root, outDir }
-  // No import names the body of a thread.
-  const files = [...sources, 'src/store/sqlite-worker.mjs'].map((source) => join(root, source))
-  const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files }
-  writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
-  copyFileSync(join(root, 'package.json'), join(directory, 'package.json'))
-  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', directory], { stdio: 'pipe' })
-  return {
-    path: (source) => join(outDir, source.replace(/\.ts$/, '.js')),
-    remove: () => rmSync(directory, { recursive: true, force: true }),
-  }
-}
+/** Path of a source file that is a program, given as it is from the root of the project. Node runs TypeScript as it is. */
+export const programPath = (source: string): string => join(root, source)
 
 export interface Started {
   readonly child: ChildProcess
@@ -47,7 +25,7 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Starts a compiled program. Who starts it sees to its end. */
+/** Starts a program. Who starts it sees to its end. */
 export function startProgram(
   path: string,
   words: readonly string[],
@@ -55,7 +33,12 @@ export function startProgram(
 ): Started {
   const child = spawn(process.execPath, [path, ...words], {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: '/nonexistent',
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''
@@ -81,7 +64,7 @@ export function startProgram(
   return { child, stdout: () => stdout, stderr: () => stderr, says, ended }
 }
 
-/** Runs a compiled program to its end. */
+/** Runs a program to its end. */
 export async function runToEnd(
   path: string,
   words: readonly string[],

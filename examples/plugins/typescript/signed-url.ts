@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /**
- * A signed link to a download, for as long as the operator says. Node 22.18 or later runs this file as it is; Node 20 what `tsc`
- * makes of it, by the line of docs/plugins.md.
+ * A signed link to a download, for as long as the operator says. Node 24 runs this file as it is.
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { custodianProgram } from '../../../src/certcache/custodian/custodian-main.ts'
 import type {
   CustodianAnswer,
@@ -13,17 +13,13 @@ import type {
 import { openState } from '../../../src/certcache/state/open-state.ts'
 import { readState } from '../../../src/certcache/state/state-records.ts'
 import { delegating, logIn } from '../../api/delegation-support.ts'
-import { compilePrograms, type Programs } from '../../support/programs.ts'
+import { programPath } from '../../support/programs.ts'
 import { AUDIENCE, useTestService } from '../../support/service.ts'
 import { eventually, temporaryDirectory, uid } from '../engine-support.ts'
 
 const service = useTestService(delegating())
 const custodian = 'src/certcache/custodian/custodian-main.ts'
-let programs: Programs | undefined
-beforeAll(() => {
-  programs = compilePrograms([custodian])
-}, 60_000)
-afterAll(() => programs?.remove())
+beforeAll(() => {}, 60_000)
 
 async function makeOrder(): Promise<CustodianOrder> {
   const directory = join(await temporaryDirectory(), 'state')
@@ -54,7 +50,7 @@ async function makeOrder(): Promise<CustodianOrder> {
 }
 
 function start() {
-  const child = spawn(process.execPath, [programs?.path(custodian) ?? '', custodianProgram.word], {
+  const child = spawn(process.execPath, [programPath(custodian), custodianProgram.word], {
     env: {},
     stdio: ['pipe', 'pipe', 'pipe'],
   })

@@ -1,0 +1,71 @@
+/** Runs `certcache`: hands the outside world in and sets the exit code. */
+import { readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { setTimeout as delay } from 'node:timers/promises'
+import { rememberedConfiguration } from '../grants/discovery.ts'
+import { startCodeLogin } from '../grants/code-login.ts'
+import { createGrantClient } from '../grants/grant-client.ts'
+import { createCertcacheProgram, runCertcache } from './cli/program.ts'
+import type { LoginSource, Surroundings } from './cli/surroundings.ts'
+import { openKeeper } from './compose.ts'
+import { openState } from './state/open-state.ts'
+
+// Nothing that this program writes is for others, unless a file is given its mode on purpose.
+process.umask(0o077)
+
+const now = (): Date => new Date()
+let exitCode: number | undefined
+const surroundings: Surroundings = {
+  environment: process.env,
+  uid: process.getuid?.() ?? 0,
+  now,
+  out: (result) => void process.stdout.write(result),
+  note: (text) => void process.stderr.write(`${text}\n`),
+  exitWith: (code) => {
+    exitCode = code
+  },
+  clock: {
+    now,
+    sleep: async (milliseconds, signal) => {
+      await delay(milliseconds, undefined, { signal }).catch(() => undefined)
+    },
+  },
+  random: () => Math.random(),
+  currentDirectory: process.cwd(),
+  openKeeper,
+  openState,
+  grantClient: (source) => createGrantClient(clientOptions(source)),
+  startCodeLogin: async (source, request) => startCodeLogin(clientOptions(source), request),
+  onStop: (heard) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => heard(signal))
+  },
+  onReload: (heard) => void process.on('SIGHUP', heard),
+  endNow: (code) => process.exit(code),
+}
+
+function clientOptions({ issuer, client_id, client_secret, timeout_seconds }: LoginSource) {
+  const timeoutMs = timeout_seconds * 1000
+  const provider = {
+    issuer,
+    clientId: client_id,
+    clientSecret: client_secret,
+    providerId: new URL(issuer).host,
+    timeoutMs,
+  }
+  const configuration = rememberedConfiguration(provider, now)
+  return { configuration, providerId: provider.providerId, timeoutMs, now }
+}
+
+const packageFile = findPackageJSON('..', import.meta.url) ?? ''
+const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // `certcache status | head`: the reader has gone, which is no error.
+    process.exit(error.code === 'EPIPE' ? 0 : 1)
+  })
+}
+const words = process.argv.slice(2)
+const program = createCertcacheProgram(surroundings, version)
+const code = await runCertcache(program, words, surroundings)
+process.exitCode = exitCode ?? code
