@@ -1,12 +1,13 @@
 /** Delegations, put together over the other parts; see compose.ts. */
 import { randomBytes } from 'node:crypto'
-import { assembleRefresher, delegationClientOf, type RecordsPlace } from './compose-custodian.ts'
+import { join } from 'node:path'
 import type { Environment } from './config/load.ts'
 import type { ProviderSettings } from './config/provider-schema.ts'
 import type { Configuration } from './config/schema.ts'
 import type { DelegationBounds } from './domain/delegation-forecast.ts'
 import type { DelegationProvider, DelegationRates } from './domain/delegation-provider.ts'
 import type { RenewalDependencies } from './domain/delegation-renewal.ts'
+import { createDelegationRefresher } from './domain/delegation-refresh.ts'
 import { type Notifier, watchDelegations } from './domain/delegation-watch.ts'
 import type { IssueDependencies } from './domain/issue.ts'
 import { createRateLimiter } from './limits/rate-limiter.ts'
@@ -15,6 +16,8 @@ import { createGrantClient } from './grants/grant-client.ts'
 import type { Log } from './log.ts'
 import { commandNotifier } from './notices/command-notice.ts'
 import { webhookNotifier } from './notices/webhook-notice.ts'
+import { createRefreshHelper, type RefreshHelper } from './refresh-helper/helper.ts'
+import type { ProviderClient } from './tokens/discovery.ts'
 import type { Provider } from './tokens/providers.ts'
 import type { TokenVerifier } from './tokens/verify-token.ts'
 
@@ -35,23 +38,25 @@ const RATES = {
 
 /** What is there before: see `Core`. */
 interface Beginnings {
-  readonly loaded: { readonly configuration: Configuration }
-  readonly opened: RecordsPlace
+  readonly loaded: { readonly configuration: Configuration; readonly dataDirectory: string }
   readonly environment?: Environment | undefined
+  readonly refreshIn?: 'process' | 'here' | undefined
   readonly now: () => Date
   readonly log: Log
 }
 
 export function assembleDelegations(
-  { loaded, opened, environment = {}, now, log }: Beginnings,
+  { loaded, environment = {}, refreshIn, now, log }: Beginnings,
   { verifier, issuing }: { readonly verifier: TokenVerifier; readonly issuing: IssueDependencies },
 ): Delegations {
   const { configuration } = loaded
   const { notice, maximum_per_identity: maximumPerIdentity } = configuration.delegations
+  const directory = join(loaded.dataDirectory, 'refresh-spool')
+  const helper = createRefreshHelper({ directory, environment, run: refreshIn })
   const base = {
     issuing,
     verifier,
-    providers: delegationProviders(verifier.providers, now),
+    providers: delegationProviders(verifier.providers, { now, helper }),
     bounds: delegationBounds(configuration),
     maximumPerIdentity,
     rates: ratesBy(() => performance.now()),
@@ -59,7 +64,12 @@ export function assembleDelegations(
     randomBytes,
     log,
   }
-  const refresher = assembleRefresher(configuration, base, { ...opened, environment })
+  const refresher = createDelegationRefresher({
+    ...base,
+    records: issuing.store.delegations,
+    rate: base.rates.refreshes,
+    helper,
+  })
   return {
     ...base,
     refresher,
@@ -82,22 +92,30 @@ function ratesBy(nowMs: () => number): DelegationRates {
   }
 }
 
+type DelegationSettings = NonNullable<ProviderSettings['delegation']>
+
+interface DelegationProviderParts {
+  readonly now: () => Date
+  /** Undefined where nothing is refreshed. */
+  readonly helper?: RefreshHelper
+}
+
 /** Our client at each provider that gives delegations. */
 export function delegationProviders(
   providers: readonly Provider[],
-  now: () => Date,
+  parts: DelegationProviderParts,
 ): ReadonlyMap<string, DelegationProvider> {
   const made = providers.flatMap((provider) => {
     const { delegation } = provider.settings
-    return delegation === undefined ? [] : [delegationProvider(provider, delegation, now)]
+    return delegation === undefined ? [] : [delegationProvider(provider, delegation, parts)]
   })
   return new Map(made.map((provider) => [provider.id, provider]))
 }
 
 function delegationProvider(
   provider: Provider,
-  delegation: NonNullable<ProviderSettings['delegation']>,
-  now: () => Date,
+  delegation: DelegationSettings,
+  { now, helper }: DelegationProviderParts,
 ): DelegationProvider {
   const { id, settings } = provider
   const client = delegationClientOf(settings, delegation)
@@ -112,8 +130,18 @@ function delegationProvider(
       providerId: id,
       timeoutMs,
       now,
+      helper,
     }),
   }
+}
+
+/** Our client for delegations: one of the section's own, or the provider's. */
+function delegationClientOf(
+  settings: ProviderSettings,
+  delegation: DelegationSettings,
+): ProviderClient {
+  const own = delegation.client_id === undefined ? settings : delegation
+  return { clientId: own.client_id ?? '', clientSecret: own.client_secret }
 }
 
 /** The bounds of delegations' lives. */

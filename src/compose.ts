@@ -6,7 +6,6 @@ import { join, resolve } from 'node:path'
 import type { Authority } from '../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../ca/name-text.ts'
-import type { RecordsPlace } from './compose-custodian.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
 import { aliasOf } from './config/provider-schema.ts'
@@ -49,6 +48,8 @@ export interface Surroundings {
   readonly now: () => Date
   /** Of which the names that a process of ours may need are handed down to it. */
   readonly environment?: Environment | undefined
+  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  readonly refreshIn?: 'process' | 'here' | undefined
 }
 
 /** The parts that both the service and the operator's commands work with. */
@@ -56,8 +57,6 @@ export interface Core extends Surroundings {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
-  /** How the records were opened. */
-  readonly opened: RecordsPlace
   readonly crls: CrlKeeper
   /** Name under which all users stand. */
   readonly endEntityBase: DistinguishedName
@@ -116,7 +115,6 @@ export async function openCore(
     loaded,
     authority,
     store,
-    opened: { settings, masterKeys },
     crls,
     endEntityBase: endEntityBaseOf(loaded, authority),
     crlUrl: crlUrlOf(loaded),

@@ -29,6 +29,8 @@ const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 export interface ServeSurroundings {
   readonly now?: (() => Date) | undefined
   readonly environment?: Environment | undefined
+  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  readonly refreshIn?: 'process' | 'here' | undefined
 }
 
 /**
@@ -39,10 +41,10 @@ export interface ServeSurroundings {
 export async function serve(
   loaded: LoadedConfiguration,
   log: Logger,
-  { now = () => new Date(), environment }: ServeSurroundings = {},
+  { now = () => new Date(), ...more }: ServeSurroundings = {},
 ): Promise<Running> {
   const { configuration } = loaded
-  const core = await openCore(loaded, { log, now, environment }, { makeAuthority: true })
+  const core = await openCore(loaded, { log, now, ...more }, { makeAuthority: true })
   let stopping = false
   let close = core.close
   try {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Environment } from '../config/settings-tree.ts'
 import type { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { custodianInside, custodianOutside } from './custodian/custodian-process.ts'
+import { createRefreshHelper } from '../refresh-helper/helper.ts'
 import type { KeeperSettings } from './renewal/engine-parts.ts'
 import { Engine } from './renewal/keeper.ts'
 import type { LoadedCertcacheSettings } from './settings/load-settings.ts'
@@ -32,11 +32,8 @@ export interface KeeperParts {
   readonly background: boolean
   /** For `status`: what is kept is looked at, and nothing is written. Default false. */
   readonly readOnly?: boolean
-  /**
-   * Who talks to the identity provider: a process of its own, which outlives a kill of ours, or (tests from TypeScript) this one.
-   * Default `process`.
-   */
-  readonly custodian?: 'process' | 'inside'
+  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  readonly refreshIn?: 'process' | 'here'
   /** How often the state is looked at for what others put there. Default 3000. */
   readonly pollMs?: number
 }
@@ -59,10 +56,11 @@ export async function openKeeper(
   const { log, clock, random, environment, uid, background, readOnly = false } = parts
   const store = await openState(settings.state, uid, !readOnly)
   if (!readOnly) await removeAllLeftovers(settings, clock.now())
-  const runCustodian =
-    parts.custodian === 'inside'
-      ? custodianInside(() => clock.now())
-      : custodianOutside(environment)
+  const helper = createRefreshHelper({
+    directory: join(settings.state.directory, 'refresh-spool'),
+    environment,
+    run: parts.refreshIn,
+  })
   const make =
     (current: LoadedCertcacheSettings) =>
     (lock: () => StateLock | undefined): KeeperSettings => ({
@@ -76,9 +74,8 @@ export async function openKeeper(
         startTokens: createStartTokens(current.source, { environment, uid }),
         now: () => clock.now(),
         log,
-        runCustodian,
-        state: settings.state,
-        uid,
+        helper: readOnly ? undefined : helper,
+        cluster: settings.state.cluster,
       }),
     })
   const engine = new Engine({

@@ -158,7 +158,7 @@ async function revoke(terminal: Terminal, options: OperatorOptions, id: string):
       const { newlyRevoked, providerTold } = await revokeDelegation(
         {
           ...core,
-          providers: delegationProviders(verifier.providers, core.now),
+          providers: delegationProviders(verifier.providers, { now: core.now }),
           log: quietLog(terminal),
         },
         delegation,

@@ -4,7 +4,14 @@
  * next refresh token.
  */
 import { TtsError } from '../errors.ts'
-import { type CustodyStore, type HeldRefreshToken, refreshHeld } from '../grants/custody.ts'
+import {
+  type Custody,
+  type CustodyStore,
+  type HeldRefreshToken,
+  recoverHeld,
+  refreshHeld,
+} from '../grants/custody.ts'
+import type { RefreshHelper } from '../refresh-helper/helper.ts'
 import { renewsUntil } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
 import {
@@ -37,8 +44,8 @@ export interface DelegationRefresher {
    * @throws {TtsError} `delegation_ended`, `grant_refused`, `provider_unavailable`, `store_unavailable`, `overloaded`
    */
   refresh(delegation: Delegation, origin: Origin): Promise<Refreshed>
-  /** Stores new refresh tokens that the store did not take when they came; answers whether there are none any more. */
-  storeUnsaved(): Promise<boolean>
+  /** Stores new refresh tokens that lie in the spool: the store did not take them, or their process was killed. */
+  recover(): Promise<void>
   /** Waits for what is under way, each within its own deadline, and ends what it was done by. */
   settle(): Promise<void>
 }
@@ -48,9 +55,11 @@ export interface RefresherDependencies extends Pick<
   DelegationDependencies,
   'providers' | 'bounds' | 'now' | 'log'
 > {
-  readonly records: Pick<DelegationRecords, 'withRefreshToken' | 'end'>
-  /** How often each delegation may be refreshed; undefined: somebody else sees to that. */
-  readonly rate: RateLimiter | undefined
+  readonly records: Pick<DelegationRecords, 'withRefreshToken' | 'end' | 'find'>
+  /** How often each delegation may be refreshed. */
+  readonly rate: RateLimiter
+  /** Keeps the answers of providers until they are stored. */
+  readonly helper: Pick<RefreshHelper, 'owners' | 'forget'>
 }
 
 /** Beyond its deadline a refresh stores what it got; others wait a little longer than that. */
@@ -60,67 +69,51 @@ export const STORING_MS = 15_000
 export function createDelegationRefresher(
   dependencies: RefresherDependencies,
 ): DelegationRefresher {
-  const { records, rate } = dependencies
+  const { records, rate, helper, log } = dependencies
   const flights = createRefreshFlights<Refreshed>(rate)
-  // What stands for one refresh token as long as the process lives: kept while a token waits to be stored.
-  const keepers = new Map<string, Keeper>()
 
-  async function fly(delegation: Delegation, origin: Origin): Promise<Refreshed> {
-    const { id } = delegation
+  /** Works with the refresh token of one delegation while nobody else does. */
+  async function withKeeper<Answer>(
+    { delegation, origin }: { readonly delegation: Delegation; readonly origin: Origin },
+    work: (keeper: Keeper) => Promise<Answer>,
+  ): Promise<Answer> {
     const provider = requireProvider(dependencies, delegation.providerId)
-    const keeper = keepers.get(id) ?? new Keeper(dependencies, delegation, provider)
-    keepers.set(id, keeper)
-    try {
-      return await records.withRefreshToken(
-        id,
-        async (custody) => keeper.refresh(custody, origin),
-        provider.timeoutMs + STORING_MS,
-      )
-    } finally {
-      if (!keeper.hasUnsaved) keepers.delete(id)
-    }
+    return records.withRefreshToken(
+      delegation.id,
+      async (custody) => work(new Keeper(dependencies, { delegation, provider, custody, origin })),
+      provider.timeoutMs + STORING_MS,
+    )
   }
 
-  async function storeUnsaved(): Promise<boolean> {
-    for (const [id, keeper] of keepers) {
-      if (!keeper.hasUnsaved || flights.has(id)) continue
-      if (await storeNow(dependencies, id, keeper)) keepers.delete(id)
+  async function recoverOne(id: string): Promise<void> {
+    if (flights.has(id)) return
+    try {
+      const delegation = await records.find(id)
+      const isActive = delegation?.state === 'active'
+      if (isActive)
+        await withKeeper({ delegation, origin: delegation.origin }, async (keeper) =>
+          keeper.recover(),
+        )
+      // Nobody will ask for it any more.
+      else await helper.forget(id)
+    } catch (error) {
+      log.error(
+        { event: 'delegation.unsaved', delegation: id, err: error },
+        'a new refresh token lies in the refresh spool only: the records do not take it',
+      )
     }
-    return ![...keepers.values()].some((keeper) => keeper.hasUnsaved)
   }
 
   return {
     refresh: (delegation, origin) =>
-      flights.join(delegation.id, async () => fly(delegation, origin)),
-    storeUnsaved,
-    async settle() {
-      await flights.settled()
-      await storeUnsaved()
+      flights.join(delegation.id, async () =>
+        withKeeper({ delegation, origin }, async (keeper) => keeper.refresh()),
+      ),
+    async recover() {
+      for (const id of await helper.owners()) await recoverOne(id)
     },
+    settle: async () => flights.settled(),
   }
-}
-
-async function storeNow(
-  { records, log }: RefresherDependencies,
-  id: string,
-  keeper: Keeper,
-): Promise<boolean> {
-  try {
-    await records.withRefreshToken(id, async (custody) => keeper.storeUnsaved(custody), STORING_MS)
-    return true
-  } catch (error) {
-    log.error(
-      { event: 'delegation.unsaved', delegation: id, err: error },
-      'a new refresh token is in memory only: the records do not take it',
-    )
-    return false
-  }
-}
-
-/** A token that the provider gave and the store did not take yet, and the one in whose place it came. */
-interface Unsaved {
-  readonly after: string
-  readonly held: HeldRefreshToken
 }
 
 /** The refresh token of one delegation, as custody sees it: each save also tells the forecast and the ledger. */
@@ -128,40 +121,30 @@ class Keeper implements CustodyStore {
   readonly #dependencies: RefresherDependencies
   readonly #delegation: Delegation
   readonly #provider: DelegationProvider
-  #custody: LockedCustody | undefined
-  #origin: Origin
+  readonly #custody: LockedCustody
+  readonly #origin: Origin
   #stored: HeldRefreshToken | undefined
   #over = false
-  #unsaved: Unsaved | undefined
 
   constructor(
     dependencies: RefresherDependencies,
-    delegation: Delegation,
-    provider: DelegationProvider,
+    about: {
+      readonly delegation: Delegation
+      readonly provider: DelegationProvider
+      readonly custody: LockedCustody
+      readonly origin: Origin
+    },
   ) {
     this.#dependencies = dependencies
-    this.#delegation = delegation
-    this.#provider = provider
-    this.#origin = delegation.origin
+    this.#delegation = about.delegation
+    this.#provider = about.provider
+    this.#custody = about.custody
+    this.#origin = about.origin
   }
 
-  get hasUnsaved(): boolean {
-    return this.#unsaved !== undefined
-  }
-
-  async refresh(custody: LockedCustody, origin: Origin): Promise<Refreshed> {
-    const { now } = this.#dependencies
-    this.#custody = custody
-    this.#origin = origin
+  async refresh(): Promise<Refreshed> {
     try {
-      const granted = await refreshHeld({
-        client: this.#provider.client,
-        store: this,
-        audience: this.#provider.audience,
-        now,
-        // Its own deadline, and never that of whoever happens to ask.
-        signal: new AbortController().signal,
-      })
+      const granted = await refreshHeld(this.#parts())
       if (this.#over) throw takenBack()
       return { accessToken: granted.accessToken, renewsUntil: this.#forecast(this.#stored) }
     } catch (error) {
@@ -169,8 +152,24 @@ class Keeper implements CustodyStore {
     }
   }
 
+  async recover(): Promise<void> {
+    await recoverHeld(this.#parts())
+  }
+
+  #parts(): Custody {
+    return {
+      client: this.#provider.client,
+      store: this,
+      owner: this.#delegation.id,
+      audience: this.#provider.audience,
+      now: this.#dependencies.now,
+      // Its own deadline, and never that of whoever happens to ask.
+      signal: new AbortController().signal,
+    }
+  }
+
   async load(): Promise<HeldRefreshToken | undefined> {
-    this.#stored = await this.#custody?.load()
+    this.#stored = await this.#custody.load()
     if (this.#stored === undefined) throw takenBack()
     return this.#stored
   }
@@ -178,29 +177,17 @@ class Keeper implements CustodyStore {
   async save(held: HeldRefreshToken): Promise<void> {
     const after = this.#stored?.current
     const rotated = after !== undefined && held.current !== after
-    if (rotated) this.#unsaved = { after, held }
-    const kept = await this.#custody?.save(held, {
+    const kept = await this.#custody.save(held, {
       renewsUntil: this.#forecast(held),
       ...(rotated ? { entry: this.#rotation() } : {}),
     })
-    if (kept !== true) {
+    if (!kept) {
       // Before the refresh: it need not be. After it: what we were given goes back.
       if (held.attemptBegunAt !== undefined) throw takenBack()
       this.#over = true
       if (rotated) await giveBack(this.#provider, [held.current], this.#dependencies.log)
     }
-    this.#unsaved = undefined
     this.#stored = held
-  }
-
-  async storeUnsaved(custody: LockedCustody): Promise<void> {
-    if (this.#unsaved === undefined) return
-    const { after, held } = this.#unsaved
-    this.#custody = custody
-    this.#stored = await custody.load()
-    // Another replica may have come further meanwhile.
-    if (this.#stored?.current === after) await this.save(held)
-    this.#unsaved = undefined
   }
 
   #forecast(held: HeldRefreshToken | undefined): Date {

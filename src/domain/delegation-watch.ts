@@ -26,7 +26,7 @@ export interface NoticeFacts {
 export type Notifier = (facts: NoticeFacts) => Promise<void>
 
 export interface WatchDependencies extends DelegationDependencies {
-  readonly refresher: Pick<DelegationRefresher, 'storeUnsaved'>
+  readonly refresher: Pick<DelegationRefresher, 'recover'>
   /** Undefined: nobody is told. */
   readonly notifier: Notifier | undefined
   /** How long before the end, in days. */
@@ -43,7 +43,7 @@ const origin: Origin = { requestId: 'watch', address: 'local', interface: 'watch
 
 /** One look: what is due now is done. */
 export async function lookAfterDelegations(dependencies: WatchDependencies): Promise<void> {
-  await dependencies.refresher.storeUnsaved()
+  await dependencies.refresher.recover()
   await endOverdue(dependencies)
   if (dependencies.notifier !== undefined) await giveNotices(dependencies, dependencies.notifier)
 }

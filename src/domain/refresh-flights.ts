@@ -15,16 +15,14 @@ export interface RefreshFlights<Answer> {
   settled(): Promise<void>
 }
 
-/** @param rate how often one delegation may fly; undefined: as often as it is asked to */
-export function createRefreshFlights<Answer>(
-  rate: RateLimiter | undefined,
-): RefreshFlights<Answer> {
+/** @param rate how often each delegation may be refreshed */
+export function createRefreshFlights<Answer>(rate: RateLimiter): RefreshFlights<Answer> {
   const flights = new Map<string, Promise<Answer>>()
   return {
     join(id, fly) {
       const underWay = flights.get(id)
       if (underWay !== undefined) return underWay
-      const retryAfterSeconds = rate?.take(id) ?? 0
+      const retryAfterSeconds = rate.take(id)
       if (retryAfterSeconds > 0) return Promise.reject(tooOften(retryAfterSeconds))
       const flight = fly().finally(() => flights.delete(id))
       flights.set(id, flight)

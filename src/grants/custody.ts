@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { TtsError } from '../errors.ts'
-import type { GrantClient, Granted } from './grant.ts'
+import type { GrantClient, Granted, SpooledAttempt } from './grant.ts'
 import { endedBy, isForGood, NOTHING_WAS_SENT } from './refusals.ts'
 
 /** A refresh token in our keeping, with what is needed to lose none and to foretell its end. All of it is secret. */
@@ -16,6 +16,8 @@ export interface HeldRefreshToken {
   readonly rotates: boolean | undefined
   /** Since when an answer is missing: set durably before a refresh, cleared with its answer. */
   readonly attemptBegunAt: Date | undefined
+  /** Where the answer to that attempt goes: whoever finds it begun looks there. */
+  readonly attempt?: SpooledAttempt | undefined
   /** When the provider says that `current` ends; few say it. */
   readonly refreshExpiresAt?: Date | undefined
 }
@@ -31,6 +33,8 @@ export interface CustodyStore {
 export interface Custody {
   readonly client: GrantClient
   readonly store: CustodyStore
+  /** Whose token it is, for the name of its answer in the spool. */
+  readonly owner: string
   /** Audience of the access token; undefined: the provider's choice. */
   readonly audience: string | undefined
   readonly now: () => Date
@@ -40,13 +44,6 @@ export interface Custody {
   readonly storeAgainMs?: readonly number[]
 }
 
-/** A token that was received but could not be stored, and the one in whose place it came. */
-interface Unsaved {
-  readonly after: string
-  readonly held: HeldRefreshToken
-}
-
-const unsavedTokens = new WeakMap<CustodyStore, Unsaved>()
 const queues = new WeakMap<CustodyStore, Promise<unknown>>()
 
 const STORE_AGAIN_MS = [100, 400]
@@ -87,15 +84,44 @@ export async function refreshHeld(custody: Custody): Promise<Granted> {
   return turn
 }
 
+/**
+ * Stores what an earlier attempt got and nobody stored: of a process that was killed, or of ours while the store took nothing.
+ *
+ * @throws {TtsError} as `refreshHeld`; nothing is asked of the provider
+ */
+export async function recoverHeld(custody: Custody): Promise<HeldRefreshToken> {
+  const { client, store } = custody
+  const held = await store.load()
+  if (held === undefined) throw nothingHeld()
+  const { attempt, attemptBegunAt: begunAt } = held
+  if (attempt === undefined || begunAt === undefined) return held
+  const found = await client.recover?.(attempt, { mayRepeat: held.rotates === false })
+  // Whoever made the attempt may have stored its answer while we waited, if it lost its lock to us.
+  const now = await store.load()
+  if (now === undefined) throw nothingHeld()
+  if (now.attempt?.key !== attempt.key) return now
+  if (found === undefined) return held
+  const { shown, granted } = found
+  const next = renewed({ held, shown, begunAt }, granted)
+  await saveSurely(custody, next)
+  return next
+}
+
 async function refreshInTurn(custody: Custody): Promise<Granted> {
-  const { store, now, signal } = custody
+  const { client, store, now, signal, owner } = custody
   if (signal.aborted) throw interrupted()
-  const held = await loadHeld(custody)
+  const held = await recoverHeld(custody)
   const begunAt = now()
+  const attempt = await client.newAttempt?.(owner)
   // Also shows, before the provider changes anything, that the store can be written.
-  await store.save({ ...held, attemptBegunAt: held.attemptBegunAt ?? begunAt })
+  await store.save({
+    ...held,
+    attemptBegunAt: held.attemptBegunAt ?? begunAt,
+    ...(attempt && { attempt }),
+  })
+  const about = { held, begunAt, attempt }
   try {
-    return await refreshWith(custody, { held, shown: held.current, begunAt })
+    return await refreshWith(custody, { ...about, shown: held.current })
   } catch (error) {
     if (!isForGood(error)) return settle(custody, held, error)
     if (held.previous === undefined || error.check !== 'refresh_token_dead') {
@@ -103,32 +129,34 @@ async function refreshInTurn(custody: Custody): Promise<Granted> {
     }
   }
   try {
-    return await refreshWith(custody, { held, shown: held.previous, begunAt })
+    return await refreshWith(custody, { ...about, shown: held.previous })
   } catch (error) {
     return isForGood(error) ? end(custody, held, error) : settle(custody, held, error)
   }
 }
 
-interface Attempt {
+interface Use {
   readonly held: HeldRefreshToken
   /** The token that is shown: the current or the previous one. */
   readonly shown: string
   readonly begunAt: Date
+  readonly attempt?: SpooledAttempt | undefined
 }
 
-async function refreshWith(custody: Custody, attempt: Attempt): Promise<Granted> {
+async function refreshWith(custody: Custody, use: Use): Promise<Granted> {
   const { client, audience } = custody
   const granted = await client.refresh({
-    refreshToken: attempt.shown,
+    refreshToken: use.shown,
     audience,
     signal: new AbortController().signal,
+    attempt: use.attempt,
   })
-  await saveSurely(custody, { after: attempt.held.current, held: renewed(attempt, granted) })
+  await saveSurely(custody, renewed(use, granted))
   return granted
 }
 
 /** A token that repeats itself, or an answer without one, means: the one that was shown stays (RFC 6749 section 6). */
-function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefreshToken {
+function renewed({ held, shown, begunAt }: Use, granted: Granted): HeldRefreshToken {
   const current = granted.refreshToken ?? shown
   const rotated = current !== shown
   const same = current === held.current
@@ -139,34 +167,22 @@ function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefre
     renewedAt: rotated ? begunAt : same ? held.renewedAt : held.grantedAt,
     rotates: rotated,
     attemptBegunAt: undefined,
+    attempt: undefined,
     refreshExpiresAt: granted.refreshExpiresAt ?? (same ? held.refreshExpiresAt : undefined),
   }
 }
 
-async function loadHeld(custody: Custody): Promise<HeldRefreshToken> {
-  const { store } = custody
-  const held = await store.load()
-  const unsaved = unsavedTokens.get(store)
-  if (unsaved !== undefined && unsaved.after === held?.current) {
-    await saveSurely(custody, unsaved)
-    return unsaved.held
-  }
-  unsavedTokens.delete(store)
-  if (held !== undefined) return held
-  throw new TtsError('delegation_ended', 'there is no refresh token to renew with', {
-    check: 'refresh_token_dead',
-    remedy: 'start again with a new access token, or log in by device: `certcache login`',
-  })
-}
-
-/** The provider may have forgotten the old token by now: this one is kept in memory when the store does not take it. */
-async function saveSurely(custody: Custody, unsaved: Unsaved): Promise<void> {
-  const { store, storeAgainMs = STORE_AGAIN_MS } = custody
-  unsavedTokens.set(store, unsaved)
+/**
+ * The provider may have forgotten the old token by now. While the store does not take the new one it lies in the spool, and
+ * the next attempt stores it.
+ */
+async function saveSurely(custody: Custody, held: HeldRefreshToken): Promise<void> {
+  const { client, store, owner, storeAgainMs = STORE_AGAIN_MS } = custody
   for (let attempt = 0; ; attempt += 1) {
     try {
-      await store.save(unsaved.held)
-      unsavedTokens.delete(store)
+      await store.save(held)
+      // What is left over is only looked at by the attempt that it belongs to.
+      await client.forget?.(owner).catch(() => undefined)
       return
     } catch (error) {
       const waitMs = storeAgainMs[attempt]
@@ -180,7 +196,9 @@ async function saveSurely(custody: Custody, unsaved: Unsaved): Promise<void> {
 async function settle(custody: Custody, held: HeldRefreshToken, error: unknown): Promise<never> {
   const answered =
     error instanceof TtsError &&
-    (error.code === 'grant_refused' || error.check === NOTHING_WAS_SENT)
+    (error.code === 'grant_refused' ||
+      error.code === 'overloaded' ||
+      error.check === NOTHING_WAS_SENT)
   if (answered) await custody.store.save(held).catch(() => undefined)
   throw error
 }
@@ -207,12 +225,19 @@ function interrupted(): TtsError {
   })
 }
 
+function nothingHeld(): TtsError {
+  return new TtsError('delegation_ended', 'there is no refresh token to renew with', {
+    check: 'refresh_token_dead',
+    remedy: 'start again with a new access token, or log in by device: `certcache login`',
+  })
+}
+
 function notStored(cause: unknown): TtsError {
   const told = cause instanceof TtsError ? (cause.remedy ?? cause.message) : 'see the cause'
   return new TtsError('store_unavailable', 'the new refresh token could not be stored', {
     check: 'refresh_token_unsaved',
     retryAfterSeconds: 5,
-    remedy: `mend the store without a restart: the only copy of the new refresh token is in memory until it is stored (${told})`,
+    remedy: `repair the store: the only copy of the new refresh token is in the refresh spool until it is stored (${told})`,
     cause,
   })
 }

@@ -57,10 +57,11 @@ export async function discoverGrantConfiguration(
   }
 }
 
-/** The same, discovered when first asked for and again after six hours; a failure is not remembered. */
+/** The same, discovered when first asked for and again after six hours or `maxAgeMs`; a failure is not remembered. */
 export function rememberedConfiguration(
   provider: GrantProvider,
   now: () => Date,
+  maxAgeMs = REDISCOVERY_MS,
 ): () => Promise<oidc.Configuration> {
   let known: { readonly configuration: oidc.Configuration; readonly at: number } | undefined
   let underWay: Promise<oidc.Configuration> | undefined
@@ -81,7 +82,7 @@ export function rememberedConfiguration(
 
   return async () => {
     const age = known === undefined ? Infinity : now().getTime() - known.at
-    if (known !== undefined && age >= 0 && age < REDISCOVERY_MS) return known.configuration
+    if (known !== undefined && age >= 0 && age < maxAgeMs) return known.configuration
     underWay ??= ask()
     return underWay
   }

@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as oidc from 'openid-client'
+import { TtsError } from '../errors.ts'
+import { type RefreshHelper, toResponse } from '../refresh-helper/helper.ts'
+import { newKey, type SpooledAnswer } from '../refresh-helper/spool.ts'
 import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
 import { answerOf, lenientFetch } from './answers.ts'
 import { configurationWith } from './discovery.ts'
-import type { DeviceLogin, GrantClient, Granted } from './grant.ts'
+import type { DeviceLogin, GrantClient, Granted, RecoveredGrant } from './grant.ts'
 import { failureOf, refusalOf, refused, type GrantKind } from './refusals.ts'
 
 /** What a grant client is made with. */
@@ -17,6 +20,8 @@ export interface GrantClientOptions {
   readonly now: () => Date
   /** Default: the platform's. */
   readonly fetch?: Fetch
+  /** Makes refresh requests whose answers are not lost with this process. Default: none does. */
+  readonly helper?: RefreshHelper | undefined
 }
 
 /** IAM takes 5 to 20 s under load; less than 30 s loses rotated tokens. */
@@ -46,13 +51,17 @@ export function createGrantClient(options: GrantClientOptions): GrantClient {
       )
       return offline(options, scopes, granted(answer, at))
     },
-    refresh: async ({ refreshToken, audience, signal }) => {
+    refresh: async ({ refreshToken, audience, signal, attempt }) => {
       const at = now()
-      const answer = await perform(options, { kind: 'refresh', signal }, async (configuration) =>
+      const send = attempt &&
+        options.helper && { fetch: options.helper.fetchFor(attempt, options.timeoutMs) }
+      const using = { ...options, ...send }
+      const answer = await perform(using, { kind: 'refresh', signal }, async (configuration) =>
         oidc.refreshTokenGrant(configuration, refreshToken, wanted(audience, [])),
       )
       return granted(answer, at)
     },
+    ...(options.helper && spooling(options, options.helper)),
     startDevice: async (request) => startDevice(options, request),
     revoke: async ({ refreshToken, signal }) => {
       await perform(options, { kind: 'revocation', signal }, async (configuration) => {
@@ -64,6 +73,65 @@ export function createGrantClient(options: GrantClientOptions): GrantClient {
     },
   }
 }
+
+/** Longer than a service takes that is started anew, with the spool of the one that was killed. */
+const ELSEWHERE_MS = 120_000
+/** Beyond its deadline a helper starts and writes. */
+const HELPER_MARGIN_MS = 15_000
+
+function spooling(
+  options: GrantClientOptions,
+  helper: RefreshHelper,
+): Required<Pick<GrantClient, 'newAttempt' | 'recover' | 'forget'>> {
+  const { timeoutMs, now } = options
+  return {
+    newAttempt: async (owner) => ({
+      owner,
+      key: newKey(),
+      spool: await helper.spool(),
+      begunAt: now(),
+    }),
+    async recover(attempt, { mayRepeat }) {
+      if (attempt.spool !== (await helper.spool())) {
+        const age = now().getTime() - attempt.begunAt.getTime()
+        if (mayRepeat || age < 0 || age > timeoutMs + ELSEWHERE_MS) return undefined
+        throw underWayElsewhere()
+      }
+      const found = await helper.recover(attempt, timeoutMs + HELPER_MARGIN_MS)
+      return found && grantIn(options, found)
+    },
+    forget: async (owner) => helper.forget(owner),
+  }
+}
+
+/** An answer in the spool as it would have been understood when it came; undefined when it was none of use. */
+async function grantIn(
+  options: GrantClientOptions,
+  { answer, at, body }: SpooledAnswer,
+): Promise<RecoveredGrant | undefined> {
+  const shown = new URLSearchParams(body).get('refresh_token') ?? ''
+  const reading = {
+    ...options,
+    // Nobody is asked: the answer is there.
+    configuration: async () => new oidc.Configuration(READING, 'spool'),
+    fetch: async () => toResponse(answer),
+  }
+  const signal = new AbortController().signal
+  return perform(reading, { kind: 'refresh', signal }, async (configuration) =>
+    oidc.refreshTokenGrant(configuration, shown),
+  ).then(
+    (read) => ({ granted: granted(read, new Date(at)), shown }),
+    () => undefined,
+  )
+}
+
+const READING = { issuer: 'https://spool.invalid', token_endpoint: 'https://spool.invalid/token' }
+
+const underWayElsewhere = (): TtsError =>
+  new TtsError('overloaded', 'another refresh of this token may still be under way', {
+    check: 'refresh_helper',
+    retryAfterSeconds: 10,
+  })
 
 /** The parameters of what is asked for. */
 export function wanted(

@@ -1,3 +1,5 @@
+import type { Attempt } from '../refresh-helper/spool.ts'
+
 /** What OAuth grants give, whoever asks: the words that the service's delegations and certcache share. */
 
 /** The answer to a grant. Both tokens are secrets. */
@@ -35,14 +37,45 @@ export interface DeviceLogin {
   wait(signal: AbortSignal): Promise<Granted>
 }
 
+/** Where the answer to a refresh goes before it is told, so that it outlives this process. */
+export interface SpooledAttempt extends Attempt {
+  /** Name of the spool: another replica's is not here. */
+  readonly spool: string
+  readonly begunAt: Date
+}
+
+/** An answer that was found in the spool, and the refresh token that had been shown for it. Secrets. */
+export interface RecoveredGrant {
+  readonly granted: Granted
+  readonly shown: string
+}
+
 /** One client at one provider. Every promise settles within the client's deadline. */
 export interface GrantClient {
   /** Token exchange (RFC 8693). @throws {TtsError} `grant_refused`, `provider_unavailable` */
   exchange(request: WantedGrant & { readonly subjectToken: string }): Promise<Granted>
   /** Refresh (RFC 6749 section 6). @throws {TtsError} `grant_refused`, `provider_unavailable` */
   refresh(
-    request: Omit<WantedGrant, 'scopes'> & { readonly refreshToken: string },
+    request: Omit<WantedGrant, 'scopes'> & {
+      readonly refreshToken: string
+      /** Undefined: the answer goes with this process. */
+      readonly attempt?: Attempt | undefined
+    },
   ): Promise<Granted>
+  /** Begins an attempt of whose answer none is lost; undefined where this client has no spool. */
+  newAttempt?(owner: string): Promise<SpooledAttempt>
+  /**
+   * The answer to an attempt that was never stored; undefined when there is none.
+   *
+   * @param mayRepeat whether the same refresh token works again: then nobody is waited for who is elsewhere
+   * @throws {TtsError} `overloaded` while whoever made the attempt may still get an answer
+   */
+  recover?(
+    attempt: SpooledAttempt,
+    about: { readonly mayRepeat: boolean },
+  ): Promise<RecoveredGrant | undefined>
+  /** Removes the answers of an owner from the spool: they are stored. */
+  forget?(owner: string): Promise<void>
   /** Device authorization (RFC 8628). @throws {TtsError} `grant_refused`, `provider_unavailable` */
   startDevice(request: WantedGrant): Promise<DeviceLogin>
   /** Ends a refresh token at the provider (RFC 7009), as far as it lets us. @throws {TtsError} `provider_unavailable` */

@@ -84,12 +84,18 @@ const NO_CONNECTION =
  * stays what it is, as long as it tells that much.
  */
 export function failureOf(error: unknown, providerId: string, sent: boolean): TtsError {
-  const ours = error instanceof TtsError
-  if (ours && (sent || error.code !== 'provider_unavailable')) return error
+  const ours = oursIn(error)
+  if (ours !== undefined && (sent || ours.code !== 'provider_unavailable')) return ours
   return unavailableBy(inWords(error), providerId, {
     nothingWasSent: !sent || NO_CONNECTION.test(deepestCode(error)),
-    retryAfterSeconds: ours ? error.retryAfterSeconds : undefined,
+    retryAfterSeconds: ours?.retryAfterSeconds,
   })
+}
+
+/** The library puts what `fetch` throws beneath an error of its own. */
+function oursIn(error: unknown): TtsError | undefined {
+  if (error instanceof TtsError) return error
+  return error instanceof Error && error.cause !== undefined ? oursIn(error.cause) : undefined
 }
 
 function deepestCode(error: unknown, depth = 0): string {
@@ -117,7 +123,7 @@ export function endedBy(refusal: TtsError, answerMissingSince: Date | undefined)
   return new TtsError('delegation_ended', `renewal is over: ${why}`, {
     ...(refusal.check !== undefined && { check: refusal.check }),
     remedy: lost
-      ? `start again with a new access token, or log in by device: \`certcache login\`. Against it happening again: IAM administrator: switch "reuse refresh token" on for the client, or a grace period for rotated tokens (${refusal.remedy ?? ''})`
+      ? `start again with a new access token, or log in by device: \`certcache login\`. Against it happening again: switch "reuse refresh token" on for the client at INDIGO IAM, or give rotated tokens a grace period (${refusal.remedy ?? ''})`
       : (refusal.remedy ?? ''),
     cause: refusal.cause,
   })

@@ -44,11 +44,6 @@ export function parseMasterKeys(text: string, source: string): MasterKeys {
   return { currentId, keys }
 }
 
-/** The text that `parseMasterKeys` reads. It is secret. */
-export function masterKeysText({ keys }: MasterKeys): string {
-  return [...keys].map(([id, key]) => `${id}:${key.export().toString('base64')}\n`).join('')
-}
-
 /**
  * Puts a new random key first in the file and keeps the older ones; answers its id. The keys in the database are
  * encrypted anew by `Store.reencryptKeys`, after which the older lines may go.

@@ -24,11 +24,6 @@ export async function migrate(database: Database): Promise<void> {
   if (error !== undefined) throw storeError(error)
 }
 
-/** The name of the schema that this program works with. */
-export function schemaVersion(): string {
-  return Object.keys(schemaMigrations('sqlite')).at(-1) ?? ''
-}
-
 async function refuseNewerSchema({ writes }: Database, known: readonly string[]): Promise<void> {
   const tables = await writes.introspection.getTables({ withInternalKyselyTables: true })
   if (!tables.some((table) => table.name === 'kysely_migration')) return

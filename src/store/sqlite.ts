@@ -45,7 +45,7 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     await writer.close()
   }
   const locks = createLocalLocks()
-  // A custodian outlives the service that started it, and the next service must wait for it.
+  // Between a service and the next one, which may run side by side for a moment.
   const custodyLocks = createFileLocks(join(dirname(path), 'custody-locks'))
   return { kind: 'sqlite', reads, writes, timeoutMs, locks, custodyLocks, transact, destroy }
 }

@@ -1,4 +1,4 @@
-/** The engine of certcache in a test: settings as they are loaded, a state directory of its own, the custodian inside. */
+/** The engine of certcache in a test: settings as they are loaded, a state directory of its own, refresh requests made in this process. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,7 +39,7 @@ afterEach(async () => {
 /** A directory that goes with the test. */
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'certcache-test-'))
-  cleanups.push(async () => rm(directory, { recursive: true, force: true }))
+  cleanups.push(async () => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
   return directory
 }
 
@@ -72,7 +72,7 @@ export async function startKeeper(
     environment: {},
     uid,
     background: true,
-    custodian: 'inside',
+    refreshIn: 'here',
     pollMs: 20,
     ...parts,
   })

@@ -9,7 +9,7 @@ import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import { TtsError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
 
-const [, , path, custodian] = process.argv
+const [, , path, refreshIn] = process.argv
 const uid = process.getuid?.() ?? 0
 const { settings } = await loadSettings(path, { environment: {}, uid })
 const keeper = await openKeeper(settings, {
@@ -28,7 +28,7 @@ const keeper = await openKeeper(settings, {
   environment: {},
   uid,
   background: false,
-  custodian: custodian === 'inside' ? 'inside' : 'process',
+  refreshIn: refreshIn === 'here' ? 'here' : 'process',
 })
 for (;;) {
   try {

@@ -42,6 +42,8 @@ export interface WorldOptions {
   readonly delegation?: Section | undefined
   /** More sections of the service's configuration. */
   readonly configuration?: Readonly<Record<string, Section>>
+  /** Who makes the service's refresh requests. */
+  readonly refreshIn?: 'process' | 'here'
   /** Life of proxies where none is asked for. */
   readonly port?: number
 }
@@ -55,7 +57,9 @@ export async function startOutsideWorld(options: WorldOptions = {}): Promise<Out
     const path = join(directory, 'tts.yaml')
     await writeFile(path, stringify(configuration(provider, directory, { ...options, port })))
     const log = createLog({ level: 'silent', name: 'tts' })
-    running = await serve(await loadConfiguration(path, {}), log)
+    running = await serve(await loadConfiguration(path, {}), log, {
+      refreshIn: options.refreshIn,
+    })
     await ready(running.url)
     return running
   }

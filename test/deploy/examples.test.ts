@@ -119,7 +119,7 @@ describe('systemd', () => {
   test.for(['certcache.service', 'certcache-refresh.service'])(
     '%s: a refresh of a token is not cut off',
     (unit) => {
-      // The custodian ignores SIGTERM; `mixed` would send SIGKILL as soon as certcache has died.
+      // The refresh helper ignores SIGTERM; `mixed` would send SIGKILL as soon as certcache has died.
       expect(linesOf(unit, 'KillMode')).toEqual(['control-group'])
       const [tries, discovery] = [2 * 45, 45]
       expect(Number(linesOf(unit, 'TimeoutStopSec')[0])).toBeGreaterThanOrEqual(tries + discovery)

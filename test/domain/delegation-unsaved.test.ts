@@ -1,6 +1,5 @@
-/** A new refresh token that the records do not take when it comes: it is the only copy, and must not be lost. */
+/** A new refresh token that the records do not take when it comes: the spool has the only copy. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createDelegationRefresher } from '../../src/domain/delegation-refresh.ts'
 import type { DelegationRecords } from '../../src/domain/delegation-records.ts'
 import { TtsError } from '../../src/errors.ts'
 import { serve } from '../../src/serve.ts'
@@ -19,14 +18,8 @@ let failing = false
 beforeEach(async () => {
   service = await startTestService(delegating())
   made = await delegate(service)
-  const { store, delegations } = service.running.service
+  const { store } = service.running.service
   records = store.delegations
-  // In this process, where the records can be made to fail.
-  const rate = undefined
-  Object.assign(
-    delegations.refresher,
-    createDelegationRefresher({ ...delegations, records: store.delegations, rate }),
-  )
   const original = records.withRefreshToken
   failing = false
   records.withRefreshToken = (id, work, waitMs) =>
@@ -54,7 +47,7 @@ async function renewOnFullDisk(): Promise<void> {
   expect(service.provider.faults.count('/token')).toBeGreaterThan(0)
 }
 
-describe('it is kept in memory', () => {
+describe('it lies in the spool', () => {
   test('until the next renewal, which stores and uses it', async () => {
     await renewOnFullDisk()
     failing = false
@@ -64,15 +57,15 @@ describe('it is kept in memory', () => {
 
   test('until the next look, which stores it', async () => {
     await renewOnFullDisk()
-    await service.running.service.delegations.refresher.storeUnsaved()
+    await service.running.service.delegations.refresher.recover()
     expect(service.logged.join('')).toContain('delegation.unsaved')
     failing = false
-    await service.running.service.delegations.refresher.storeUnsaved()
+    await service.running.service.delegations.refresher.recover()
     expect(await eventsOf(service, made)).toContain('rotated')
     expect((await renew(service, made)).status).toBe(200)
   })
 
-  test('until the service stops, which stores it', async () => {
+  test('until the next service stores it', async () => {
     await renewOnFullDisk()
     failing = false
     await service.running.stop()

@@ -1,6 +1,6 @@
 /**
- * Services and custodians that die while they renew, as processes of their own. The provider rotates refresh tokens without
- * grace where nothing else is said: the old one is dead the moment it has answered.
+ * Services and refresh helpers that die while they renew, as processes of their own. The provider rotates refresh tokens
+ * without grace where nothing else is said: the old one is dead the moment it has answered.
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -40,8 +40,8 @@ beforeEach(() => {
 afterEach(async () => {
   provider.faults.clear()
   for (const child of left.splice(0)) child.kill('SIGKILL')
-  // A custodian without a service ends by itself, always.
-  await expect.poll(custodians, { timeout: 10_000 }).toEqual([])
+  // A helper without a service ends by itself, always.
+  await expect.poll(helpers, { timeout: 10_000 }).toEqual([])
   rmSync(directory, { recursive: true, force: true })
 })
 
@@ -60,14 +60,18 @@ function configured(more: Record<string, unknown>): string {
   return made
 }
 
-/** Process ids of the custodians of this test's programs. */
-function custodians(): readonly number[] {
-  const program = programPath('src/delegation-custodian/main.ts')
+/** Process ids of the refresh helpers of this test's services. */
+function helpers(): readonly number[] {
+  const spool = join(directory, 'data/refresh-spool')
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => ofProcess(pid, 'cmdline').includes(program))
+    .filter((pid) => ofProcess(pid, 'cmdline').includes(spool))
     .map(Number)
 }
+
+/** Files of the spool, but for its name. */
+const spooled = (): readonly string[] =>
+  readdirSync(join(directory, 'data/refresh-spool')).filter((name) => name !== 'id')
 
 function ofProcess(pid: string | number, file: 'cmdline' | 'environ'): string {
   try {
@@ -160,7 +164,7 @@ async function killedWhileRenewing(rounds: number): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     const before = await start()
     made ??= await delegate(before.url)
-    // Each second time the custodian is there already.
+    // Each second time the provider is known already.
     const isWarm = round % 2 === 0
     if (isWarm) await expectRenewal(before, made)
     provider.faults.set('/token', { kind: 'slow', delayMs: randomInt(0, 40) })
@@ -194,7 +198,6 @@ describe('kill -9 of the service at random moments: the next one renews', () => 
 /** The provider has answered, and the commit waits until `release`: then the service is killed, and only then released. */
 async function killedBeforeTheCommit(
   hold: (made: Made) => Promise<() => Promise<void>>,
-  holdMs = 0,
 ): Promise<void> {
   const before = await start()
   const made = await delegate(before.url)
@@ -205,15 +208,19 @@ async function killedBeforeTheCommit(
   await sleep(100)
   await end(before)
   expect(await renewal).toBeUndefined()
-  expect(custodians()).toHaveLength(1)
-  await sleep(holdMs)
+  await expect.poll(helpers).toEqual([])
+  expect(spooled()).toHaveLength(1)
+  expect(readFileSync(join(directory, 'data/refresh-spool', spooled()[0]!), 'latin1')).not.toMatch(
+    /refresh_token|access_token/,
+  )
   await release()
   const after = await start()
   await expectRenewal(after, made)
+  expect(spooled()).toEqual([])
   await end(after, 'SIGTERM')
 }
 
-test('the next service waits for the custodian of the one that was killed', async () => {
+test('the next service waits for the helper of the one that was killed', async () => {
   const before = await start()
   const made = await delegate(before.url)
   const { answer } = await beginRenewal(before, made)
@@ -231,7 +238,7 @@ test('the next service waits for the custodian of the one that was killed', asyn
   await expectRenewal(after, made)
 })
 
-describe('kill -9 of the service between answer and commit: its custodian stores the token', () => {
+describe('kill -9 of the service between answer and commit: the token is in the spool', () => {
   const holdSqlite = async (): Promise<() => Promise<void>> => {
     const database = new DatabaseSync(join(directory, 'data/tts.db'), { timeout: 1000 })
     database.exec('begin immediate')
@@ -240,10 +247,19 @@ describe('kill -9 of the service between answer and commit: its custodian stores
 
   test('on SQLite', async () => killedBeforeTheCommit(holdSqlite))
 
-  test('on SQLite that cannot be written for longer than its deadline', async () => {
-    rmSync(directory, { recursive: true, force: true })
-    directory = configured({ store: { timeout_seconds: 1 } })
-    await killedBeforeTheCommit(holdSqlite, 5000)
+  test('and without a request: the next service stores it by itself', async () => {
+    const before = await start()
+    const made = await delegate(before.url)
+    await expectRenewal(before, made)
+    const { answer } = await beginRenewal(before, made)
+    const release = await holdSqlite()
+    await answer()
+    await expect.poll(() => spooled().some((name) => !/\.(lock|room)$/.test(name))).toBe(true)
+    await end(before)
+    await release()
+    const after = await start()
+    await expect.poll(spooled, { timeout: 10_000 }).toEqual([])
+    await expectRenewal(after, made)
   })
 
   const required = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'
@@ -269,28 +285,27 @@ describe('kill -9 of the service between answer and commit: its custodian stores
   })
 })
 
-describe('the custodian', () => {
-  test('starts with the first refresh, with no secret that the system shows, and ends with the service', async () => {
+describe('the refresh helper', () => {
+  test('shows no secret, ends by no signal that asks it to, and leaves nothing behind', async () => {
     const running = await start()
     const made = await delegate(running.url)
-    expect(custodians()).toEqual([])
-    await expectRenewal(running, made)
-    await expectRenewal(running, made)
-    const [pid = 0, ...others] = custodians()
+    expect(helpers()).toEqual([])
+    const { renewal, answer } = await beginRenewal(running, made)
+    const [pid = 0, ...others] = helpers()
     expect(others).toEqual([])
     const shown = ofProcess(pid, 'cmdline') + ofProcess(pid, 'environ')
-    expect(shown).toContain('tts-delegation-custodian')
+    expect(shown).toContain('refresh-helper')
     expect(shown).not.toContain(provider.clients.tts.clientSecret)
     expect(ofProcess(pid, 'environ')).not.toContain('PATH=')
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE'] as const)
       process.kill(pid, signal)
-    await expectRenewal(running, made)
-    expect(custodians()).toEqual([pid])
-    await end(running, 'SIGTERM')
-    expect(custodians()).toEqual([])
+    await answer()
+    expect((await renewal)?.status).toBe(200)
+    await expect.poll(helpers).toEqual([])
+    expect(spooled()).toEqual([])
   })
 
-  test('SIGTERM in the midst of a refresh: it is finished, answered and stored', async () => {
+  test('SIGTERM to the service in the midst of a refresh: it is finished, answered and stored', async () => {
     const before = await start()
     const made = await delegate(before.url)
     const { renewal, answer } = await beginRenewal(before, made)
@@ -299,43 +314,33 @@ describe('the custodian', () => {
     await answer()
     await ended
     expect((await renewal)?.status).toBe(200)
-    expect(custodians()).toEqual([])
     const after = await start()
     await expectRenewal(after, made)
   })
 
-  test('killed in the midst of a refresh: 503 with Retry-After, and the next one starts another', async () => {
+  test('killed in the midst of a refresh: 503 with Retry-After, and the next one works', async () => {
     // The token that it dies with is lost; the provider takes the one before for a while.
     provider.tokens.rotationGraceSeconds = 3600
     const running = await start()
     const made = await delegate(running.url)
     const { renewal, answer } = await beginRenewal(running, made)
-    const [first = 0] = custodians()
+    const [first = 0] = helpers()
     process.kill(first, 'SIGKILL')
     const response = await renewal
     await answer()
     expect(response?.headers.get('retry-after')).toBe('5')
-    expect(await problemOf(response!)).toMatchObject({ status: 503, check: 'custodian' })
+    expect(await problemOf(response!)).toMatchObject({ status: 503, check: 'refresh_helper' })
     await expectRenewal(running, made)
-    expect(custodians()).toHaveLength(1)
-    expect(custodians()).not.toContain(first)
   })
 
-  test('that ends again and again is not started without bound', async () => {
+  test('that cannot use its spool: 503 before anything is sent', async () => {
     const running = await start()
     const made = await delegate(running.url)
-    const statuses: number[] = []
-    for (let attempt = 0; attempt < 8; attempt += 1) {
-      const response = await renew(running, made)
-      statuses.push(response.status)
-      if (response.status !== 200)
-        expect(await problemOf(response)).toMatchObject({ status: 503, check: 'custodian' })
-      for (const pid of custodians()) process.kill(pid, 'SIGKILL')
-      await expect.poll(custodians).toEqual([])
-      // The service hears of it a moment later.
-      await sleep(100)
-    }
-    expect(statuses.slice(0, 5)).toEqual([200, 200, 200, 200, 200])
-    expect(statuses).toContain(503)
+    await expectRenewal(running, made)
+    const asked = provider.faults.count('/token')
+    rmSync(join(directory, 'data/refresh-spool'), { recursive: true })
+    const response = await renew(running, made)
+    expect(await problemOf(response)).toMatchObject({ status: 503, check: 'refresh_helper' })
+    expect(provider.faults.count('/token')).toBe(asked)
   })
 })

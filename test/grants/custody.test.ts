@@ -8,7 +8,7 @@ import {
   type HeldRefreshToken,
 } from '../../src/grants/custody.ts'
 import type { GrantClient, Granted } from '../../src/grants/grant.ts'
-import { calm, refusalOf, storeOver, type Cell } from './support.ts'
+import { calm, refusalOf, spooling, storeOver, type Cell, type Spool } from './support.ts'
 
 const GRANTED = new Date('2026-03-01T00:00:00Z')
 const RENEWED = new Date('2026-03-05T00:00:00Z')
@@ -62,6 +62,7 @@ function scripted(answers: Record<string, Granted | Error>): GrantClient & { sho
 const parts = (client: GrantClient, store: CustodyStore) => ({
   client,
   store,
+  owner: 'd1',
   audience: 'https://tts',
   now: () => NOW,
   signal: calm(),
@@ -362,13 +363,16 @@ describe('a store that fails', () => {
 
   test('for good after the attempt: no access token is given, and the new one is stored next time', async () => {
     const cell: Cell = { held: HELD }
+    const spool: Spool = new Map()
     const store = failing(cell, [2, 3, 4, 5, 6, 7])
-    const { error, printed } = await refusalOf(refreshHeld(parts(rotating(), store)))
+    const { error, printed } = await refusalOf(
+      refreshHeld(parts(spooling(rotating(), spool), store)),
+    )
     expect([error.code, error.check]).toEqual(['store_unavailable', 'refresh_token_unsaved'])
     expect(printed).not.toContain("'C'")
-    expect(cell.held).toEqual({ ...HELD, attemptBegunAt: NOW })
+    expect(cell.held).toMatchObject({ ...HELD, attemptBegunAt: NOW, attempt: { owner: 'd1' } })
 
-    const next = scripted({ C: grant({ refreshToken: 'D' }) })
+    const next = spooling(scripted({ C: grant({ refreshToken: 'D' }) }), spool)
     expect((await refusalOf(refreshHeld(parts(next, store)))).error.code).toBe('store_unavailable')
     expect(next.shown).toEqual([])
     await refreshHeld(parts(next, store))
@@ -376,12 +380,14 @@ describe('a store that fails', () => {
     expect(cell.held).toMatchObject({ current: 'D', previous: 'C' })
   })
 
-  test('what another process stored meanwhile counts more than what is in memory', async () => {
+  test('what another process stored meanwhile counts more than what is in the spool', async () => {
     const cell: Cell = { held: HELD }
+    const spool: Spool = new Map()
     const store = failing(cell, [2, 3, 4])
-    await refusalOf(refreshHeld(parts(rotating(), store)))
+    await refusalOf(refreshHeld(parts(spooling(rotating(), spool), store)))
     cell.held = { ...HELD, current: 'X', previous: 'B' }
-    await refreshHeld(parts(scripted({ X: grant({ refreshToken: 'Y' }) }), store))
+    const next = spooling(scripted({ X: grant({ refreshToken: 'Y' }) }), spool)
+    await refreshHeld(parts(next, store))
     expect(cell.held).toMatchObject({ current: 'Y', previous: 'X' })
   })
 

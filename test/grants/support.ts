@@ -4,7 +4,7 @@ import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { TtsError } from '../../src/errors.ts'
 import type { CustodyStore, HeldRefreshToken } from '../../src/grants/custody.ts'
 import { rememberedConfiguration } from '../../src/grants/discovery.ts'
-import type { GrantClient } from '../../src/grants/grant.ts'
+import type { GrantClient, RecoveredGrant } from '../../src/grants/grant.ts'
 import { createGrantClient } from '../../src/grants/grant-client.ts'
 import type { Fetch } from '../../src/tokens/limited-fetch.ts'
 
@@ -79,5 +79,27 @@ export function storeOver(cell: Cell): CustodyStore & { saves: HeldRefreshToken[
       saves.push(held)
       cell.held = held
     },
+  }
+}
+
+/** Answers by the key of their attempt: what outlives a process. */
+export type Spool = Map<string, RecoveredGrant>
+
+/** The same client with a spool: each answer is in it before it is told. */
+export function spooling<Client extends GrantClient>(client: Client, spool: Spool): Client {
+  let made = 0
+  return {
+    ...client,
+    newAttempt: async (owner: string) => {
+      made += 1
+      return { owner, key: `${spool.size}.${made}`, spool: 'here', begunAt: new Date(0) }
+    },
+    refresh: async (request: Parameters<GrantClient['refresh']>[0]) => {
+      const granted = await client.refresh(request)
+      spool.set(request.attempt?.key ?? '', { granted, shown: request.refreshToken })
+      return granted
+    },
+    recover: async ({ key }: { readonly key: string }) => spool.get(key),
+    forget: async () => spool.clear(),
   }
 }

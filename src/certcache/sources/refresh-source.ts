@@ -1,31 +1,39 @@
-/** Our own client at the identity provider: access tokens by exchange and refresh, which custodians do (`custodian.ts`). */
+/** Our own client at the identity provider: access tokens by exchange and refresh (`own-refresh-token.ts`). */
 import { TtsError } from '../../errors.ts'
 import { renewableUntil } from '../../grants/custody.ts'
-import type { AccessToken, CustodianTask, CustodyStart } from '../custodian/custodian.ts'
-import type { CustodianRunner } from '../custodian/custodian-process.ts'
-import type { StatePlace } from '../state/open-state.ts'
+import { rememberedConfiguration } from '../../grants/discovery.ts'
+import type { GrantClient } from '../../grants/grant.ts'
+import { createGrantClient } from '../../grants/grant-client.ts'
+import type { RefreshHelper } from '../../refresh-helper/helper.ts'
+import {
+  type AccessToken,
+  type AccessTokenRequest,
+  obtainAccessToken,
+  recoverRefreshToken,
+  type RefreshTokenParts,
+  type TokenStart,
+} from './own-refresh-token.ts'
 import type { ProxyRequest, ServiceProxy } from './service-client.ts'
 import { type ProxySource, type SourceParts, sourceEnded } from './source.ts'
 import { freshToken } from './start-token.ts'
 import { type Content, type CustodyRecord, digestOf, readState } from '../state/state-records.ts'
 
 export interface RefreshSourceParts extends SourceParts {
-  readonly runCustodian: CustodianRunner
-  readonly state: StatePlace
-  readonly uid: number
+  /** Undefined where nothing is written: then nothing is refreshed. */
+  readonly helper: RefreshHelper | undefined
+  readonly cluster: string
 }
 
 /** A proxy source that also takes what `certcache login` brought. */
 export interface RefreshSource extends ProxySource {
-  /** @throws {TtsError} what the custodian throws; the login may be taken again then */
+  /** @throws {TtsError} as `obtainAccessToken`; the login may be taken again then */
   takeLogin(login: Content<'incoming'>): Promise<void>
 }
 
 /** The service verifies a token when it comes; a minute covers the way there and clocks that differ. */
 const FRESH_FOR_SECONDS = 90
-/** Longer than a custodian at work takes: discovery, and the deadline of one refresh. */
+/** Longer than one use of the refresh token takes: discovery, and the deadline of one refresh. */
 const LOCK_WAIT_MS = 120_000
-const STUBBORN_MS = 600_000
 const METADATA_AGE_MS = 24 * 3_600_000
 
 export function createRefreshSource(parts: RefreshSourceParts): RefreshSource {
@@ -38,16 +46,22 @@ class OwnClientSource implements RefreshSource {
   #record: CustodyRecord | undefined
   #version: string | undefined
   #access: AccessToken | undefined
-  #metadata: { readonly document: object; readonly at: Date } | undefined
+  readonly #client: GrantClient
   #underWay: Promise<AccessToken> | undefined
   /** A token was refused though it was new: another one would be too. */
   #refusedAfresh = false
 
   constructor(parts: RefreshSourceParts) {
     this.#parts = parts
+    this.#client = clientOf(parts)
   }
 
   async load(): Promise<void> {
+    await this.#recover()
+    await this.#reload()
+  }
+
+  async #reload(): Promise<void> {
     const { store, settings } = this.#parts
     const version = await store.version('custody')
     if (version === this.#version) return
@@ -119,7 +133,7 @@ class OwnClientSource implements RefreshSource {
     }
   }
 
-  /** What is in memory while it lives; else a custodian's answer. However many ask: one custodian. */
+  /** What is in memory while it lives; else a new one. However many ask, one is got. */
   async #accessToken(refused: string | undefined): Promise<AccessToken> {
     const known = this.#known(refused)
     if (known !== undefined) return known
@@ -139,44 +153,43 @@ class OwnClientSource implements RefreshSource {
     return leftMs > FRESH_FOR_SECONDS * 1000 ? known : undefined
   }
 
-  async #run({ start, refused }: Pick<CustodianTask, 'start' | 'refused'>): Promise<AccessToken> {
-    const { settings, now, runCustodian, state, uid } = this.#parts
-    const { issuer = '', client_id = '', client_secret, audience, scopes } = settings
-    const task = {
-      issuer,
-      client_id,
-      audience,
-      scopes,
-      start,
-      refused,
-      fresh_for_seconds: FRESH_FOR_SECONDS,
-      lock_wait_ms: LOCK_WAIT_MS,
-      stubborn_ms: STUBBORN_MS,
-    }
-    const timeout_ms = settings.timeout_seconds * 1000
-    const metadata = this.#knownMetadata()
+  async #run(wanted: Pick<AccessTokenRequest, 'start' | 'refused'>): Promise<AccessToken> {
     try {
-      const result = await runCustodian({ state, uid, client_secret, timeout_ms, metadata, task })
-      if (result.metadata !== undefined && result.metadata !== metadata)
-        this.#metadata = { document: result.metadata, at: this.#metadata?.at ?? now() }
-      this.#access = result.access
-      return result.access
+      this.#access = await obtainAccessToken(this.#tokenParts(), this.#request(wanted))
+      return this.#access
     } finally {
-      await this.load().catch(() => undefined)
+      await this.#reload().catch(() => undefined)
     }
   }
 
-  #knownMetadata(): object | undefined {
-    const known = this.#metadata
-    if (known === undefined) return undefined
-    const age = this.#parts.now().getTime() - known.at.getTime()
-    if (age >= 0 && age < METADATA_AGE_MS) return known.document
-    this.#metadata = undefined
-    return undefined
+  /** Whoever has an answer in its spool stores it, also when another certcache renews by now. */
+  async #recover(): Promise<void> {
+    const { helper, cluster, log } = this.#parts
+    if (helper === undefined || this.#underWay !== undefined) return
+    try {
+      if (!(await helper.owners()).includes(cluster)) return
+      const nothing = { start: undefined, refused: undefined }
+      // Whoever uses the token now sees the answer too.
+      await recoverRefreshToken(this.#tokenParts(), { ...this.#request(nothing), lock_wait_ms: 0 })
+    } catch (error) {
+      const what = 'a new refresh token lies in the refresh spool only: it could not be stored'
+      log.error({ event: 'state.unwritten', err: error }, what)
+    }
+  }
+
+  #tokenParts(): RefreshTokenParts {
+    const { store, now, cluster } = this.#parts
+    return { store, now, client: this.#client, owner: cluster }
+  }
+
+  #request(wanted: Pick<AccessTokenRequest, 'start' | 'refused'>): AccessTokenRequest {
+    const { issuer = '', client_id = '', audience, scopes } = this.#parts.settings
+    const bounds = { fresh_for_seconds: FRESH_FOR_SECONDS, lock_wait_ms: LOCK_WAIT_MS }
+    return { issuer, client_id, audience, scopes, ...bounds, ...wanted }
   }
 
   /** What to begin with when nothing is held; undefined when something is. Nobody is asked in vain. */
-  async #start(): Promise<CustodyStart | undefined> {
+  async #start(): Promise<TokenStart | undefined> {
     if (this.isAlive()) return undefined
     const used = this.#record?.used ?? []
     const { settings, startTokens, now } = this.#parts
@@ -186,6 +199,15 @@ class OwnClientSource implements RefreshSource {
     const at = { now: now(), endedBecause: this.#record?.ended?.reason }
     return { kind: 'exchange', token: await freshToken(startTokens, used, at) }
   }
+}
+
+function clientOf({ settings, now, helper }: RefreshSourceParts): GrantClient {
+  const { issuer = '', client_id: clientId = '', client_secret: clientSecret } = settings
+  const timeoutMs = settings.timeout_seconds * 1000
+  const providerId = URL.canParse(issuer) ? new URL(issuer).hostname : issuer
+  const provider = { issuer, clientId, clientSecret, providerId, timeoutMs }
+  const configuration = rememberedConfiguration(provider, now, METADATA_AGE_MS)
+  return createGrantClient({ configuration, providerId, timeoutMs, now, helper })
 }
 
 function heldOf({ held }: CustodyRecord) {

@@ -38,7 +38,7 @@ export function createSources(parts: RefreshSourceParts): Sources {
   let fallback: { readonly reason: string; readonly digest: string | undefined } | undefined
   let revivedBy: string | undefined
   const refresh = createRefreshSource(parts)
-  const delegation = createDelegationSource(parts, parts.state.cluster)
+  const delegation = createDelegationSource(parts, parts.cluster)
   const token = createTokenSource(parts, () => fallback?.reason)
   const hasClient = settings.client_id !== undefined
 

@@ -2,7 +2,7 @@
 import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../errors.ts'
 import { discoverBearerToken, type FoundToken, readTokenFile } from '../../files/bearer-token.ts'
-import { expiryOf } from '../custodian/custodian.ts'
+import { expiryOf } from './own-refresh-token.ts'
 import type { SourceSettings } from '../settings/settings.ts'
 import { sourceEnded } from './source.ts'
 import { digestOf } from '../state/state-records.ts'

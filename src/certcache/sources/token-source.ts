@@ -1,6 +1,6 @@
 /** Only a token, which somebody else renews: read each time, shown to the service. Renewal ends with it. */
 import { TtsError } from '../../errors.ts'
-import { expiryOf } from '../custodian/custodian.ts'
+import { expiryOf } from './own-refresh-token.ts'
 import type { ProxySource, SourceParts } from './source.ts'
 
 /** @param noDelegation why nothing better was made of the token, for the status */

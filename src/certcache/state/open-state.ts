@@ -1,4 +1,4 @@
-/** Opens the state that the settings name: the same for certcache, its custodian, and `certcache login`. */
+/** Opens the state that the settings name: the same for certcache and `certcache login`. */
 import { openFileState } from './file-state.ts'
 import { openPostgresState } from './postgres-state.ts'
 import { loadStateKey } from './state-key.ts'
@@ -13,7 +13,7 @@ export interface StatePlace {
 }
 
 /**
- * @param mayCreate false for a custodian: when the state was removed under it, it makes no new one
+ * @param mayCreate false where the state is only looked at: none is made
  * @throws {TtsError} `configuration` when the key or the directory cannot be used
  */
 export async function openState(

@@ -39,6 +39,9 @@ const heldRefreshToken = z.strictObject({
   renewedAt: time,
   rotates: z.boolean().optional(),
   attemptBegunAt: time.optional(),
+  attempt: z
+    .strictObject({ owner: z.string(), key: z.string(), spool: z.string(), begunAt: time })
+    .optional(),
   refreshExpiresAt: time.optional(),
 })
 

@@ -13,8 +13,8 @@ export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | Depo
 /** Records that are left for whoever renews. */
 export type Deposited = 'incoming' | 'wish'
 
-/** `renewer`: who obtains proxies, held as long as it runs. `custodian`: who uses the refresh token, held for one use. */
-export type LockName = 'renewer' | 'custodian'
+/** `renewer`: who obtains proxies, held as long as it runs. `refresh-token`: who uses it, held for one use. */
+export type LockName = 'renewer' | 'refresh-token'
 
 /** The records and locks of one cluster. */
 export interface StateStore {

@@ -77,8 +77,8 @@ describe.for(['files', 'PostgreSQL'] as const)('state in %s', (kind) => {
     expect(await store.tryLock('renewer')).toBeUndefined()
     // A failed try, whose descriptor is closed, takes nothing away.
     expect(await other.tryLock('renewer')).toBeUndefined()
-    const custodian = await other.tryLock('custodian')
-    expect(custodian).toBeDefined()
+    const user = await other.tryLock('refresh-token')
+    expect(user).toBeDefined()
     const elsewhere = await openState({ ...place, cluster: 'd' }, uid)
     const theirs = await elsewhere.tryLock('renewer')
     expect(theirs).toBeDefined()
@@ -86,7 +86,7 @@ describe.for(['files', 'PostgreSQL'] as const)('state in %s', (kind) => {
     await lock.release()
     const next = await other.tryLock('renewer')
     expect(next).toBeDefined()
-    for (const held of [next, custodian, theirs]) await held?.release()
+    for (const held of [next, user, theirs]) await held?.release()
     for (const open of [store, other, elsewhere]) await open.close()
   })
 

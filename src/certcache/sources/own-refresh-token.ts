@@ -1,19 +1,20 @@
 /**
- * The custodian: the only one who uses our refresh token, under a lock of its own, for one use.
+ * The one place where certcache uses its own refresh token, under a lock of its own, for one use.
  *
- * A provider that rotates refresh tokens without grace (IAM as it comes) forgets the old one the moment it answers. Whoever
- * is killed between that answer and the write of the new token has lost the right to renew. So `certcache` lets this work be
- * done by a short-lived process of its own (`custodian-process.ts`), which goes on when certcache is killed: it takes the
- * lock, writes durably what it got, and only then answers. A certcache that starts meanwhile has its own custodian wait for
- * the lock; that one then finds the new token, and an access token that still lives, in the state.
- *
- * What remains: the machine, or the whole container, dies between the answer and the write. The state then tells that an
- * answer is missing (`attemptBegunAt`), and the error says so.
+ * A provider that rotates refresh tokens without grace (INDIGO IAM for some clients) forgets the old one the moment it
+ * answers. So the request is made by a refresh helper (`src/refresh-helper/`), which a kill of certcache does not end: its
+ * answer lies in the spool until it stands in the state.
  */
 import { setTimeout as realSleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { TtsError } from '../../errors.ts'
-import { type CustodyStore, refreshHeld, startCustody } from '../../grants/custody.ts'
+import {
+  type Custody,
+  type CustodyStore,
+  recoverHeld,
+  refreshHeld,
+  startCustody,
+} from '../../grants/custody.ts'
 import type { GrantClient, Granted } from '../../grants/grant.ts'
 import {
   type CustodyRecord,
@@ -25,7 +26,7 @@ import {
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 /** What the first refresh token is got from, when the state has none that works. */
-export type CustodyStart =
+export type TokenStart =
   | { readonly kind: 'exchange'; readonly token: string }
   | { readonly kind: 'refresh_token'; readonly token: string }
   /** A login takes the place of whatever there is, once. */
@@ -38,21 +39,19 @@ export type CustodyStart =
       readonly access?: { readonly token: string; readonly expires_at: string } | undefined
     }
 
-/** One piece of work: an access token is wanted. */
-export interface CustodianTask {
+/** What access token is wanted, and how it may be got. */
+export interface AccessTokenRequest {
   readonly issuer: string
   readonly client_id: string
   readonly audience: string | undefined
   readonly scopes: readonly string[]
-  readonly start: CustodyStart | undefined
+  readonly start: TokenStart | undefined
   /** An access token in the state serves when it lives for longer. */
   readonly fresh_for_seconds: number
   /** Digest of an access token that was refused: it does not serve. */
   readonly refused: string | undefined
-  /** How long another custodian at work is waited for. */
+  /** How long another certcache that uses the token is waited for. */
   readonly lock_wait_ms: number
-  /** How long a token is kept in memory while the state cannot be written. */
-  readonly stubborn_ms: number
 }
 
 /** An access token. */
@@ -61,14 +60,15 @@ export interface AccessToken {
   readonly expiresAt: Date
 }
 
-export interface CustodianParts {
+export interface RefreshTokenParts {
   readonly store: StateStore
   readonly client: GrantClient
   readonly now: () => Date
+  /** Whose token it is, for the name of its answer in the spool. */
+  readonly owner: string
 }
 
 const LOCK_POLL_MS = 100
-const STUBBORN_PAUSE_MS = 250
 /** For tokens that do not tell their end. */
 const UNKNOWN_LIFE_MS = 300_000
 
@@ -76,49 +76,68 @@ const UNKNOWN_LIFE_MS = 300_000
  * Answers an access token that lives for a while: the one in the state, or one got by refresh or from the start.
  *
  * @throws {TtsError} `delegation_ended` when there is nothing to renew with; `grant_refused`, `provider_unavailable`,
- * `overloaded` (another custodian is at work), `configuration`, `store_unavailable`
+ * `overloaded` (another certcache is at work), `configuration`, `store_unavailable`
  */
-export async function runCustodian(
-  parts: CustodianParts,
-  task: CustodianTask,
+export async function obtainAccessToken(
+  parts: RefreshTokenParts,
+  task: AccessTokenRequest,
 ): Promise<AccessToken> {
-  const custody = new Custody(parts, task, await lockCustody(parts, task))
+  return withLock(parts, task, async (token) => token.accessToken())
+}
+
+/**
+ * Stores an answer of the provider that lies in the spool: of a certcache that was killed, or that could not write it.
+ *
+ * @throws {TtsError} as `obtainAccessToken`; the provider is not asked
+ */
+export async function recoverRefreshToken(
+  parts: RefreshTokenParts,
+  task: AccessTokenRequest,
+): Promise<void> {
+  await withLock(parts, task, async (token) => token.recover())
+}
+
+async function withLock<Answer>(
+  parts: RefreshTokenParts,
+  task: AccessTokenRequest,
+  work: (token: OwnRefreshToken) => Promise<Answer>,
+): Promise<Answer> {
+  const lock = await lockToken(parts, task)
   try {
-    return await custody.accessToken()
+    return await work(new OwnRefreshToken(parts, task, lock))
   } finally {
-    await custody.release()
+    await lock.release()
   }
 }
 
-async function lockCustody({ store }: CustodianParts, task: CustodianTask): Promise<StateLock> {
+async function lockToken(
+  { store }: RefreshTokenParts,
+  task: AccessTokenRequest,
+): Promise<StateLock> {
   const end = performance.now() + task.lock_wait_ms
   for (;;) {
-    const lock = await store.tryLock('custodian')
+    const lock = await store.tryLock('refresh-token')
     if (lock !== undefined) return lock
     if (performance.now() > end)
       throw new TtsError('overloaded', 'another refresh of this token is under way', {
-        check: 'custodian_busy',
+        check: 'refresh_helper',
         retryAfterSeconds: 5,
       })
     await realSleep(LOCK_POLL_MS)
   }
 }
 
-/** The record of custody while its lock is held. */
-class Custody {
-  readonly #parts: CustodianParts
-  readonly #task: CustodianTask
-  #lock: StateLock
+/** The record of the refresh token while its lock is held. */
+class OwnRefreshToken {
+  readonly #parts: RefreshTokenParts
+  readonly #task: AccessTokenRequest
+  readonly #lock: StateLock
   #record: CustodyRecord | undefined
 
-  constructor(parts: CustodianParts, task: CustodianTask, lock: StateLock) {
+  constructor(parts: RefreshTokenParts, task: AccessTokenRequest, lock: StateLock) {
     this.#parts = parts
     this.#task = task
     this.#lock = lock
-  }
-
-  async release(): Promise<void> {
-    await this.#lock.release()
   }
 
   async accessToken(): Promise<AccessToken> {
@@ -152,7 +171,7 @@ class Custody {
     return leftMs > this.#task.fresh_for_seconds * 1000 && digestOf(token) !== this.#task.refused
   }
 
-  async #takeLogin(login: CustodyStart & { readonly kind: 'login' }): Promise<void> {
+  async #takeLogin(login: TokenStart & { readonly kind: 'login' }): Promise<void> {
     if (this.#record?.login === login.id) return
     const { issuer, client_id: clientId } = this.#task
     const { access } = login
@@ -174,7 +193,7 @@ class Custody {
   }
 
   /** The first refresh token. An exchange brings an access token with it. */
-  async #begin(start: CustodyStart | undefined): Promise<AccessToken | undefined> {
+  async #begin(start: TokenStart | undefined): Promise<AccessToken | undefined> {
     const digest = start && digestOf(start.token)
     const used = this.#record?.used ?? []
     if (start === undefined || digest === undefined || used.includes(digest)) throw this.#over()
@@ -194,7 +213,7 @@ class Custody {
       signal: new AbortController().signal,
     })
     const access = accessOf(granted, now)
-    await this.#writeSurely({
+    await this.#write({
       ...identity,
       held: startCustody(granted, now),
       access: { token: access.token, expires_at: access.expiresAt },
@@ -203,16 +222,10 @@ class Custody {
   }
 
   async #refresh(): Promise<AccessToken> {
-    const { client, now } = this.#parts
+    const { now } = this.#parts
     const at = now()
     try {
-      const granted = await refreshHeld({
-        client,
-        store: this.#custodyStore(),
-        audience: this.#task.audience,
-        now,
-        signal: new AbortController().signal,
-      })
+      const granted = await refreshHeld(this.#custody())
       const access = accessOf(granted, at)
       await this.#change({ access: { token: access.token, expires_at: access.expiresAt } })
       return access
@@ -223,7 +236,27 @@ class Custody {
     }
   }
 
-  /** The record as `refreshHeld` sees it. A new token is written surely: nobody else has it. */
+  async recover(): Promise<void> {
+    await this.#load()
+    if (this.#isAlive()) await recoverHeld(this.#custody())
+    // What is over, or another client's, is of no use to anybody.
+    else await this.#parts.client.forget?.(this.#parts.owner)
+  }
+
+  #custody(): Custody {
+    const { client, now, owner } = this.#parts
+    const signal = new AbortController().signal
+    return {
+      client,
+      store: this.#custodyStore(),
+      owner,
+      audience: this.#task.audience,
+      now,
+      signal,
+    }
+  }
+
+  /** The record as `refreshHeld` sees it. */
   #custodyStore(): CustodyStore {
     return {
       load: async () => {
@@ -236,9 +269,7 @@ class Custody {
       save: async (held) => {
         const record = this.#record
         if (record === undefined) throw this.#over()
-        const isNew = held.current !== record.held.current
-        const changed = { ...record, held: { ...held } }
-        await (isNew ? this.#writeSurely(changed) : this.#write(changed))
+        await this.#write({ ...record, held: { ...held } })
       },
     }
   }
@@ -250,24 +281,6 @@ class Custody {
   async #write(record: CustodyRecord): Promise<void> {
     await writeState(this.#lock, 'custody', record)
     this.#record = record
-  }
-
-  /** A full disk or a database that is away: the token is kept in memory and offered to the state until it takes it. */
-  async #writeSurely(record: CustodyRecord): Promise<void> {
-    const end = performance.now() + this.#task.stubborn_ms
-    for (;;) {
-      try {
-        await this.#write(record)
-        return
-      } catch (error) {
-        if (performance.now() > end) throw error
-      }
-      await realSleep(STUBBORN_PAUSE_MS)
-      // In a database the lock went with the connection.
-      if (this.#lock.lost.aborted)
-        this.#lock =
-          (await this.#parts.store.tryLock('custodian').catch(() => undefined)) ?? this.#lock
-    }
   }
 
   #over(): TtsError {

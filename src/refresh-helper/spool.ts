@@ -1,0 +1,132 @@
+/**
+ * Answers that refresh helpers got, each in a file of its own, encrypted, until they are stored where they belong. A file
+ * is named after its owner (a delegation, a cluster) and the key that it is sealed under; the key lies with the refresh
+ * token that was shown.
+ */
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { TtsError } from '../errors.ts'
+import { makeDirectory } from '../files/directory.ts'
+import { tryFileLock } from '../files/file-lock.ts'
+import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
+import { openBytes, sealBytes } from '../sealing/aes-gcm.ts'
+import type { TokenAnswer } from './request.ts'
+
+/** One use of a refresh token. */
+export interface Attempt {
+  /** Whose refresh token it is. */
+  readonly owner: string
+  /** 32 random bytes, base64url. A secret. */
+  readonly key: string
+}
+
+/** What lies in a spool file. */
+export interface SpooledAnswer {
+  readonly answer: TokenAnswer
+  /** When it came, in ISO 8601. */
+  readonly at: string
+  /** The form that was sent. */
+  readonly body: string
+}
+
+const ID_FILE = 'id'
+const MAX_FILE_BYTES = 2 * 1024 * 1024
+
+export const newKey = (): string => randomBytes(32).toString('base64url')
+
+/** Seals an answer under the key of its attempt. */
+export function sealAnswer(key: string, content: SpooledAnswer): Buffer {
+  return sealBytes(sealing(key), Buffer.from(JSON.stringify(content)))
+}
+
+function sealing(key: string): { readonly key: Buffer; readonly associatedData: Buffer } {
+  return { key: Buffer.from(key, 'base64url'), associatedData: Buffer.from('refresh spool v1') }
+}
+
+/** Path of the file for the answer to an attempt. */
+export function spoolPath(directory: string, { owner, key }: Attempt): string {
+  const digest = createHash('sha256').update(`refresh spool\0${key}`).digest('hex').slice(0, 32)
+  return join(directory, `${encodeURIComponent(owner)}.${digest}`)
+}
+
+/** The lock that a helper holds from before its request is sent until its answer is written. */
+export const lockPath = (spoolFile: string): string => `${spoolFile}.lock`
+
+/**
+ * Makes the directory where there is none. Answers the name of the spool: what another replica wrote down is not here.
+ *
+ * @throws {TtsError} `configuration` when the directory cannot be used
+ */
+export async function openSpool(directory: string): Promise<string> {
+  await makeDirectory(directory, 0o700).catch((cause: unknown) => {
+    throw unusable(directory, cause)
+  })
+  const path = join(directory, ID_FILE)
+  await createPrivateFile(path, randomUUID()).catch((error: unknown) => {
+    if (!(error instanceof TtsError && error.code === 'conflict')) throw unusable(directory, error)
+  })
+  return (await readPrivateFile(path, { maxBytes: 100 })).toString('utf8')
+}
+
+/** Whether a helper is at work on the attempt. What a dead one left behind is removed. */
+export async function isAtWork(path: string): Promise<boolean> {
+  // Helpers remove their lock when they end, so that none are left over.
+  if (!existsSync(lockPath(path))) return false
+  const lock = tryFileLock(lockPath(path))
+  if (lock === undefined) return true
+  lock.release()
+  await rm(lockPath(path), { force: true })
+  return false
+}
+
+/** The answer to an attempt; undefined when there is none, or none that this key opens. */
+export async function readAnswer(path: string, key: string): Promise<SpooledAnswer | undefined> {
+  const sealed = await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES }).catch(
+    (error: unknown) => {
+      if (error instanceof TtsError && error.code === 'not_found') return undefined
+      throw error
+    },
+  )
+  if (sealed === undefined) return undefined
+  try {
+    return JSON.parse(openBytes(sealing(key), sealed).toString('utf8')) as SpooledAnswer
+  } catch {
+    return undefined
+  }
+}
+
+/** Removes the answers to all attempts of one owner. */
+export async function removeAnswers(directory: string, owner: string): Promise<void> {
+  for (const name of await namesIn(directory))
+    if (ownerOf(name) === owner) await rm(join(directory, name), { force: true })
+}
+
+/** Whose answers lie in the spool. */
+export async function ownersIn(directory: string): Promise<readonly string[]> {
+  const owners = (await namesIn(directory)).map(ownerOf)
+  return [...new Set(owners.filter((owner) => owner !== undefined))]
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw unusable(directory, error)
+  })
+}
+
+function ownerOf(name: string): string | undefined {
+  const [, owner] = /^(.+)\.[0-9a-f]{32}$/.exec(name) ?? []
+  return owner === undefined ? undefined : decodeURIComponent(owner)
+}
+
+function unusable(directory: string, cause: unknown): TtsError {
+  const code = (cause as NodeJS.ErrnoException).code
+  const told = cause instanceof TtsError ? cause.message : (code ?? 'unknown error')
+  return new TtsError('configuration', `the refresh spool ${directory} cannot be used (${told})`, {
+    check: 'refresh_spool',
+    remedy: 'name a directory that this user can write and nobody else can reach',
+    cause,
+  })
+}

@@ -1,0 +1,246 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { TtsError } from '../../src/errors.ts'
+import {
+  createRefreshHelper,
+  helperProgram,
+  type RefreshHelper,
+} from '../../src/refresh-helper/helper.ts'
+import { lockPath, newKey, readAnswer, spoolPath } from '../../src/refresh-helper/spool.ts'
+import { tryFileLock } from '../../src/files/file-lock.ts'
+
+let directory = ''
+let server: Server
+let url = ''
+/** What the token endpoint does, and what it was asked. */
+let answer: (response: ServerResponse) => void = () => undefined
+let asked: string[] = []
+
+beforeEach(async () => {
+  directory = join(mkdtempSync(join(tmpdir(), 'tts-refresh-helper-')), 'spool')
+  asked = []
+  answer = (response) => response.end('{"access_token":"a","refresh_token":"next"}')
+  server = createServer((request, response) => {
+    let body = ''
+    request.setEncoding('utf8').on('data', (text: string) => {
+      body += text
+    })
+    request.on('end', () => {
+      asked.push(`${request.method} ${request.headers['authorization']} ${body}`)
+      answer(response)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`
+})
+afterEach(async () => {
+  server.closeAllConnections()
+  server.close()
+  rmSync(join(directory, '..'), { recursive: true, force: true })
+})
+
+const helper = (run?: 'here'): RefreshHelper =>
+  createRefreshHelper({ directory, environment: {}, ...(run && { run }) })
+
+const form = (signal?: AbortSignal): RequestInit => ({
+  method: 'POST',
+  headers: { authorization: 'Basic c2VjcmV0' },
+  body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'old' }),
+  ...(signal && { signal }),
+})
+const attempt = () => ({ owner: 'd1', key: newKey() })
+/** Process ids of helpers with this test's spool. */
+const running = (): string[] =>
+  readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(directory)
+    } catch {
+      return false
+    }
+  })
+const files = (): string[] => readdirSync(directory).filter((name) => name !== 'id')
+
+describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
+  const made = (): RefreshHelper => helper(run === 'here' ? 'here' : undefined)
+
+  test('is sent once as it is, and answered as fetch answers; the answer is in the spool, sealed', async () => {
+    const one = attempt()
+    const response = await made().fetchFor(one, 5000)(url, form())
+    expect(response.status).toBe(200)
+    expect(await response.json()).toEqual({ access_token: 'a', refresh_token: 'next' })
+    expect(asked).toEqual(['POST Basic c2VjcmV0 grant_type=refresh_token&refresh_token=old'])
+    const path = spoolPath(directory, one)
+    expect((statSync(path).mode & 0o777).toString(8)).toBe('600')
+    expect(readFileSync(path, 'latin1')).not.toMatch(/token|next|old/)
+    expect(await readAnswer(path, newKey())).toBeUndefined()
+    expect(await made().recover(one, 1000)).toMatchObject({
+      answer: { status: 200, body: '{"access_token":"a","refresh_token":"next"}' },
+      body: 'grant_type=refresh_token&refresh_token=old',
+    })
+    expect(await made().owners()).toEqual(['d1'])
+    await made().forget('d1')
+    await expect.poll(files).toEqual([])
+    expect(await made().recover(one, 1000)).toBeUndefined()
+  })
+
+  test('a refusal is answered and not kept', async () => {
+    answer = (response) => response.writeHead(400).end('{"error":"invalid_grant"}')
+    const response = await made().fetchFor(attempt(), 5000)(url, form())
+    expect([response.status, await response.text()]).toEqual([400, '{"error":"invalid_grant"}'])
+    await expect.poll(files).toEqual([])
+  })
+
+  test('no connection: the error has the code beneath it', async () => {
+    server.close()
+    await once(server, 'close')
+    await expect(made().fetchFor(attempt(), 5000)(url, form())).rejects.toMatchObject({
+      cause: { code: 'ECONNREFUSED' },
+    })
+    await expect.poll(files).toEqual([])
+  })
+
+  test('no answer within the deadline', async () => {
+    answer = () => undefined
+    await expect(made().fetchFor(attempt(), 100)(url, form())).rejects.toMatchObject({
+      cause: { name: 'TimeoutError' },
+    })
+    await expect.poll(files).toEqual([])
+  })
+
+  test('an answer without end is cut off', async () => {
+    answer = (response) => {
+      const more = (): void => {
+        if (!response.destroyed) response.write(Buffer.alloc(65_536), () => setImmediate(more))
+      }
+      more()
+    }
+    await expect(made().fetchFor(attempt(), 5000)(url, form())).rejects.toMatchObject({
+      cause: { message: 'the answer is too large' },
+    })
+  })
+
+  test('a caller who goes is let go; the answer is in the spool all the same', async () => {
+    const one = attempt()
+    const leaving = new AbortController()
+    let release = (): void => undefined
+    answer = (response) => {
+      release = () => response.end('{"refresh_token":"next"}')
+      leaving.abort(new DOMException('gone', 'AbortError'))
+    }
+    await expect(made().fetchFor(one, 5000)(url, form(leaving.signal))).rejects.toThrow('gone')
+    release()
+    await expect
+      .poll(async () => (await made().recover(one, 5000))?.answer.body)
+      .toBe('{"refresh_token":"next"}')
+  })
+
+  test('a spool that takes nothing when the answer comes: it is told, and written as soon as it can be', async () => {
+    const away = `${directory}-away`
+    answer = (response) => {
+      renameSync(directory, away)
+      response.end('{"refresh_token":"next"}')
+    }
+    const one = attempt()
+    expect(await (await made().fetchFor(one, 5000)(url, form())).text()).toContain('next')
+    renameSync(away, directory)
+    await expect.poll(async () => readAnswer(spoolPath(directory, one), one.key)).toBeDefined()
+  })
+})
+
+describe('a helper process', () => {
+  /** Starts one by hand and waits until it is ready. */
+  async function begin(path: string) {
+    await helper().spool()
+    const child = spawn(process.execPath, [helperProgram, path], { stdio: 'pipe' })
+    await once(child.stdout, 'data')
+    return child
+  }
+
+  test('an order that is cut short is none: nothing is sent, nothing is left', async () => {
+    const child = await begin(spoolPath(directory, attempt()))
+    const ended = once(child, 'exit')
+    child.stdin.end(`{"url":"${url}","headers":[],"body":"grant_type=refresh_token`)
+    expect((await ended)[0]).toBe(0)
+    expect(asked).toEqual([])
+    expect(files()).toEqual([])
+  })
+
+  test('ends when its answer is stored elsewhere, and writes it nowhere', async () => {
+    const away = `${directory}-away`
+    answer = (response) => {
+      renameSync(directory, away)
+      response.end('{"refresh_token":"next"}')
+    }
+    const one = helper()
+    await one.fetchFor(attempt(), 5000)(url, form())
+    expect(running()).toHaveLength(1)
+    await one.forget('d1')
+    await expect.poll(running).toEqual([])
+    expect(readdirSync(away).filter((name) => /\.[0-9a-f]{32}$/.test(name))).toEqual([])
+  })
+
+  test('at work is waited for; dead it is not', async () => {
+    const one = attempt()
+    const child = await begin(spoolPath(directory, one))
+    await expect(helper().recover(one, 100)).rejects.toMatchObject({
+      code: 'overloaded',
+      check: 'refresh_helper',
+    })
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+    expect(await helper().recover(one, 5000)).toBeUndefined()
+    expect(files().filter((name) => name.endsWith('.lock'))).toEqual([])
+  })
+
+  test('that cannot have its lock sends nothing', async () => {
+    await helper().spool()
+    const one = attempt()
+    const lock = tryFileLock(lockPath(spoolPath(directory, one)))
+    await expect(helper().fetchFor(one, 5000)(url, form())).rejects.toMatchObject({
+      code: 'overloaded',
+      check: 'refresh_helper',
+    })
+    lock?.release()
+    expect(asked).toEqual([])
+  })
+})
+
+test('four at once, and a bound for those that wait', async () => {
+  answer = () => undefined
+  const one = helper('here')
+  const leaving = new AbortController()
+  const errors: unknown[] = []
+  const all = Array.from({ length: 1010 }, async (_, index) =>
+    one
+      .fetchFor({ owner: `d${index}`, key: newKey() }, 60_000)(url, form(leaving.signal))
+      .catch((error: unknown) => errors.push(error)),
+  )
+  await expect.poll(() => asked.length).toBe(4)
+  await expect.poll(() => errors.length).toBe(1010 - 1004)
+  for (const error of errors) expect((error as TtsError).code).toBe('overloaded')
+  leaving.abort(new Error('enough'))
+  await Promise.all(all)
+  expect(asked).toHaveLength(4)
+})
+
+test('the spool has one name for good; another directory has another', async () => {
+  const names = await Promise.all([helper().spool(), helper().spool(), helper().spool()])
+  expect(new Set(names).size).toBe(1)
+  const other = createRefreshHelper({ directory: `${directory}-2`, environment: {} })
+  expect(await other.spool()).not.toBe(names[0])
+})
+
+test('a spool that cannot be made is named', async () => {
+  const made = createRefreshHelper({ directory: '/proc/nothing/here', environment: {} })
+  await expect(made.spool()).rejects.toMatchObject({
+    code: 'configuration',
+    check: 'refresh_spool',
+  })
+})
