@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from './api/app.ts'
+import { problemsUrl } from './api/error-codes.ts'
 import { addressKey } from './limits/address-key.ts'
 import { listen, type Listening, type ListenOptions } from './http/server.ts'
 import { trustedProxies } from './http/trusted-proxies.ts'
@@ -159,7 +160,7 @@ async function listenPlainly(
 function wireLimits(
   { configuration }: LoadedConfiguration,
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
-): Pick<ListenOptions, 'connections' | 'onMalformed'> {
+): Pick<ListenOptions, 'connections' | 'onMalformed' | 'problemsUrl'> {
   const { listen, limits } = configuration
   const isSample = createSampler({ perMinute: 1, nowMs: () => performance.now() })
   return {
@@ -169,6 +170,7 @@ function wireLimits(
       isTrustedProxy: trustedProxies(listen.trusted_proxies),
       onClosed: (reason) => metrics.connectionClosed(reason),
     },
+    problemsUrl: problemsUrl(listen.public_url),
     onMalformed: (code, address) => {
       metrics.refused('invalid_request', 'http')
       const sample = isSample(`${addressKey(address)} ${code}`)

@@ -21,6 +21,7 @@ import { delegationRoutes } from './delegations.ts'
 import { nativeRoutes } from './native.ts'
 import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
+import { problemRoutes } from './problem-pages.ts'
 import { sendProblem, toTtsError } from './problem.ts'
 import { contextOf, requestContext, routeName } from './request.ts'
 import { sshAuthorityRoutes } from './ssh-authority.ts'
@@ -48,7 +49,7 @@ export interface AppDependencies {
 
 /** The application, ready to be listened with or to be called by tests. */
 export function createApp(dependencies: AppDependencies): Express {
-  const { metrics, limits, issuing } = dependencies
+  const { limits, issuing } = dependencies
   const app = createShell(dependencies)
   const web = webOf(dependencies)
   const paths = web === undefined ? methodsByPath : [...methodsByPath, ...webMethods]
@@ -71,7 +72,7 @@ export function createApp(dependencies: AppDependencies): Express {
     response.type('application/json').send(openApi)
   })
   app.use(nothingHere(paths))
-  app.use(problems(metrics))
+  app.use(problems(dependencies))
   return app
 }
 
@@ -92,7 +93,7 @@ export function createPublicApp(dependencies: AppDependencies): Express {
   app.use(methodsOffered(publicMethods))
   addPublicRoutes(app, dependencies)
   app.use(nothingHere(publicMethods))
-  app.use(problems(dependencies.metrics))
+  app.use(problems(dependencies))
   return app
 }
 
@@ -150,6 +151,7 @@ function addWattsRoutes(app: Express, dependencies: AppDependencies, web: Web | 
 function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
   const { issuing, stopping, metrics, inFlight } = dependencies
   app.use('/ca', authorityRoutes(dependencies.trustAnchors))
+  app.use('/problems', problemRoutes(dependencies.publicUrl))
   app.use(
     operationsRoutes({
       store: issuing.store,
@@ -163,7 +165,7 @@ function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
 
 /** Paths that exist, with the methods that they take: a wrong method is told apart from a wrong path. */
 const publicMethods: readonly (readonly [RegExp, string])[] = [
-  [/^\/(ca(\/.*)?|healthz|readyz|metrics)$/, 'GET, HEAD'],
+  [/^\/(ca(\/.*)?|problems\/?|problems\/[^/]+\/?|healthz|readyz|metrics)$/, 'GET, HEAD'],
 ]
 const methodsByPath: typeof publicMethods = [
   ...publicMethods,
@@ -203,7 +205,10 @@ function nothingHere(paths: typeof methodsByPath): RequestHandler {
   }
 }
 
-function problems(metrics: Metrics): ErrorRequestHandler {
+function problems({
+  metrics,
+  publicUrl,
+}: Pick<AppDependencies, 'metrics' | 'publicUrl'>): ErrorRequestHandler {
   // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
   return function problems(error: unknown, request, response, next) {
     const failure = toTtsError(error)
@@ -217,6 +222,6 @@ function problems(metrics: Metrics): ErrorRequestHandler {
     if (failure.code === 'internal')
       log.error({ event: 'request.failed', err: error }, 'a request failed')
     if (request.originalUrl.startsWith('/api/')) sendWattsError(response, failure)
-    else sendProblem(response, failure, id)
+    else sendProblem(response, failure, { requestId: id, publicUrl })
   }
 }

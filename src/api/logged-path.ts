@@ -14,6 +14,7 @@ const KNOWN_SEGMENTS: ReadonlySet<string> = new Set([
   'logout',
   'metrics',
   'openapi.json',
+  'problems',
   'readyz',
   'rsp',
   'services',

@@ -42,6 +42,7 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
       ...credentialPaths(),
       ...wattsPaths(),
       ...authorityPaths(services),
+      ...problemPaths(),
       '/healthz': { get: open('Alive', 'application/json') },
       '/readyz': {
         get: {
@@ -76,11 +77,22 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
   }
 }
 
+function problemPaths(): Json {
+  const get = open('What the problem types mean: HTML, or Markdown', 'text/markdown')
+  const code = { name: 'code', in: 'path', required: true, schema: { type: 'string' } }
+  return {
+    '/problems': { get },
+    '/problems/{code}': {
+      get: { ...open('What one of them means', 'text/markdown'), parameters: [code] },
+    },
+  }
+}
+
 const problemSchema = {
   type: 'object',
   required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
   properties: {
-    type: { type: 'string', description: 'urn:tts:error: and the code' },
+    type: { type: 'string', format: 'uri-reference', description: '/problems/ and the code' },
     title: { type: 'string' },
     status: { type: 'integer' },
     detail: { type: 'string' },

@@ -1,47 +1,7 @@
 /** The only place where an error becomes an HTTP answer: RFC 9457 problem details, with the challenge of RFC 6750. */
 import type { Response } from 'express'
-import { TtsError, type TtsErrorCode } from '../errors.ts'
-
-interface ErrorAnswer {
-  readonly status: number
-  readonly title: string
-  /**
-   * `error` of the WWW-Authenticate challenge (RFC 6750 section 3.1); undefined for none, empty for a bare challenge
-   * (section 3: also where a token is sound and does not enable access).
-   */
-  readonly challenge?: string
-}
-
-const answers = {
-  invalid_request: { status: 400, title: 'The request is not understood' },
-  invalid_csr: { status: 400, title: 'The certificate signing request is refused' },
-  missing_token: { status: 401, title: 'An access token is wanted', challenge: '' },
-  invalid_token: { status: 401, title: 'The access token is refused', challenge: 'invalid_token' },
-  insufficient_scope: {
-    status: 403,
-    title: 'The access token lacks a scope',
-    challenge: 'insufficient_scope',
-  },
-  access_denied: { status: 403, title: 'This is not allowed', challenge: '' },
-  grant_refused: { status: 403, title: 'The identity provider refuses' },
-  delegation_ended: { status: 410, title: 'The delegation has ended' },
-  not_found: { status: 404, title: 'There is no such thing' },
-  method_not_allowed: { status: 405, title: 'The method is not for this path' },
-  not_acceptable: { status: 406, title: 'None of the formats asked for can be given' },
-  conflict: { status: 409, title: 'The request conflicts with what is there' },
-  request_timeout: { status: 408, title: 'The request did not arrive in time' },
-  payload_too_large: { status: 413, title: 'The request is too large' },
-  unsupported_media_type: { status: 415, title: 'The format of the request is not taken' },
-  expectation_failed: { status: 417, title: 'The expectation cannot be met' },
-  limit_reached: { status: 429, title: 'Too many requests' },
-  configuration: { status: 500, title: 'The service failed' },
-  internal: { status: 500, title: 'The service failed' },
-  plugin_failed: { status: 502, title: 'The plugin of the service failed' },
-  provider_unavailable: { status: 503, title: 'The identity provider cannot be reached' },
-  store_unavailable: { status: 503, title: 'The records cannot be reached' },
-  overloaded: { status: 503, title: 'The service is busy' },
-  shutting_down: { status: 503, title: 'The service is stopping' },
-} as const satisfies Record<TtsErrorCode, ErrorAnswer>
+import { TtsError } from '../errors.ts'
+import { errorCodes, problemsUrl } from './error-codes.ts'
 
 /** What is refused with 503 says when to come again, also when the cause did not tell. */
 const RETRY_AFTER_SECONDS = 5
@@ -60,7 +20,7 @@ export function toTtsError(error: unknown): TtsError {
   return new TtsError('internal', 'something failed inside the service', { cause: error })
 }
 
-/** An error as those who are no program are told it. */
+/** An error as shown to people. */
 export function answerTo(error: TtsError): {
   readonly status: number
   readonly title: string
@@ -68,15 +28,19 @@ export function answerTo(error: TtsError): {
   readonly isHidden: boolean
   readonly retryAfterSeconds: number | undefined
 } {
-  const { status, title } = answers[error.code]
+  const { status, title } = errorCodes[error.code]
   const retryAfterSeconds =
     error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined)
   return { status, title, isHidden: status === 500, retryAfterSeconds }
 }
 
 /** Writes an error as problem details. Nothing of its cause, and of internal errors nothing but that they happened. */
-export function sendProblem(response: Response, error: TtsError, requestId: string): void {
-  const { challenge: ofCode }: ErrorAnswer = answers[error.code]
+export function sendProblem(
+  response: Response,
+  error: TtsError,
+  { requestId, publicUrl }: { readonly requestId: string; readonly publicUrl: string | undefined },
+): void {
+  const { challenge: ofCode } = errorCodes[error.code]
   const { status, title, isHidden, retryAfterSeconds } = answerTo(error)
   // RFC 6750 section 3.1: a token sent in two ways, or in one that is not taken, is an invalid_request with a challenge.
   const badlySent = error.code === 'invalid_request' && error.check === 'authorization'
@@ -90,7 +54,7 @@ export function sendProblem(response: Response, error: TtsError, requestId: stri
     .type('application/problem+json')
     .send(
       JSON.stringify({
-        type: `urn:tts:error:${error.code}`,
+        type: `${problemsUrl(publicUrl)}/${error.code}`,
         title,
         status,
         detail: isHidden ? 'The failure is in the log under the request id.' : error.message,

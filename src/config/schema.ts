@@ -61,7 +61,7 @@ const listenSettings = z
       })
       .optional()
       .describe(
-        'A second listener, plain HTTP on any address, for what is public: /ca (CRLs are fetched over http), /healthz, /readyz, /metrics. It takes no tokens.',
+        'A second listener, plain HTTP on any address, for what is public: /ca (CRLs are fetched over http), /problems, /healthz, /readyz, /metrics. It takes no tokens.',
       ),
     public_url: z
       .url()

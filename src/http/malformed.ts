@@ -7,18 +7,24 @@ import type { OpenResponses } from './open-responses.ts'
 /** Statuses by the code of Node's parser; all else is 400. */
 const statuses: Readonly<Record<string, readonly [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Payload Too Large'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Content Too Large'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+}
+
+export interface MalformedOptions {
+  /** Called with the parser's code and the client's address. */
+  readonly onMalformed?: ((code: string, address: string) => void) | undefined
+  /** Where the problem types are (RFC 9457 section 3.1.1). */
+  readonly problemsUrl: string
 }
 
 /**
  * @param open of each connection, since nothing may stand inside an answer that has begun, or before one that is due
- * @param onMalformed told the parser's code and the client's address
  */
 export function answerMalformed(
   server: HttpServer | HttpsServer,
   open: OpenResponses,
-  onMalformed: (code: string, address: string) => void = () => undefined,
+  { onMalformed = () => undefined, problemsUrl }: MalformedOptions,
 ): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const { code = 'unknown' } = error
@@ -27,15 +33,15 @@ export function answerMalformed(
     const [first, ...others] = isSocket ? open.of(socket) : []
     const isDue = first !== undefined && (first.headersSent || first.req.complete)
     const mayAnswer = !isDue && others.length === 0
-    if (socket.writable && mayAnswer) socket.end(answerTo(code))
+    if (socket.writable && mayAnswer) socket.end(answerTo(code, problemsUrl))
     else socket.destroy()
   })
 }
 
-function answerTo(code: string): string {
+function answerTo(code: string, problemsUrl: string): string {
   const [status, title] = statuses[code] ?? [400, 'Bad Request']
   const body = JSON.stringify({
-    type: 'urn:tts:error:invalid_request',
+    type: `${problemsUrl}/invalid_request`,
     title,
     status,
     detail: 'the message is not HTTP as it is understood here, is too large, or came too slowly',

@@ -33,6 +33,8 @@ export interface ListenOptions {
   readonly connections?: ConnectionLimits
   /** Told about each message that is no HTTP, by the parser's code. Default: nobody is. */
   readonly onMalformed?: (code: string, address: string) => void
+  /** Where the problem types are (RFC 9457 section 3.1.1). Default: `/problems` of this server. */
+  readonly problemsUrl?: string
   readonly log: Log
   /** How often the TLS files are looked at. Default 10,000. */
   readonly tlsLookIntervalMs?: number
@@ -66,6 +68,7 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
   const { tls, host, port, requestTimeoutMs, connections: limits = unlimited } = options
+  const { problemsUrl = '/problems' } = options
   const settings = {
     maxHeaderSize: MAX_HEADER_BYTES,
     connectionsCheckingInterval: SLOW_LOOK_INTERVAL_MS,
@@ -90,7 +93,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const open = trackResponses(server)
   closeLingering(server)
   handRequestsTo(app, server, limits)
-  answerMalformed(server, open, options.onMalformed)
+  answerMalformed(server, open, { onMalformed: options.onMalformed, problemsUrl })
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000

@@ -323,6 +323,8 @@ describe('/openapi.json', () => {
         'GET /ca/crl.pem',
         'GET /ca/crl.der',
         'GET /ca/trust-anchors.tar.gz',
+        'GET /problems',
+        'GET /problems/{code}',
         'GET /healthz',
         'GET /readyz',
         'GET /metrics',
@@ -330,7 +332,9 @@ describe('/openapi.json', () => {
       ].toSorted(),
     )
     for (const path of Object.keys(paths)) {
-      const { response } = await get(path.replace('{id}', '00000000-0000-4000-8000-000000000000'))
+      const { response } = await get(
+        path.replace('{id}', '00000000-0000-4000-8000-000000000000').replace('{code}', 'not_found'),
+      )
       expect(response.status, path).not.toBe(404)
     }
   })

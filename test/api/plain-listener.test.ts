@@ -18,6 +18,8 @@ describe('the plain listener', () => {
     '/healthz',
     '/readyz',
     '/metrics',
+    '/problems',
+    '/problems/not_found',
     '/ca/ca.pem',
     '/ca/crl.der',
     '/ca/trust-anchors.tar.gz',

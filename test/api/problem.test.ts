@@ -5,10 +5,10 @@ import { sendProblem, toTtsError } from '../../src/api/problem.ts'
 import { TtsError, type TtsErrorCode, type TtsErrorOptions } from '../../src/errors.ts'
 
 /** An application whose one path fails with this error. */
-function failing(error: unknown): express.Express {
+function failing(error: unknown, publicUrl?: string): express.Express {
   const app = express()
   app.get('/', (_request, response) => {
-    sendProblem(response, toTtsError(error), 'request-1')
+    sendProblem(response, toTtsError(error), { requestId: 'request-1', publicUrl })
   })
   return app
 }
@@ -53,7 +53,7 @@ describe('sendProblem', () => {
       expect(answer.headers['cache-control']).toBe('no-store')
       const body = JSON.parse(answer.text) as Record<string, unknown>
       expect(body).toMatchObject({
-        type: `urn:tts:error:${code}`,
+        type: `/problems/${code}`,
         status,
         code,
         request_id: 'request-1',
@@ -98,6 +98,16 @@ describe('sendProblem', () => {
       expect(answer.headers['www-authenticate']).toBe(wanted)
     },
   )
+
+  test.for([
+    [undefined, '/problems/conflict'],
+    ['https://tts.example.org', 'https://tts.example.org/problems/conflict'],
+    ['https://tts.example.org/', 'https://tts.example.org/problems/conflict'],
+    ['https://www.example.org/tts/', 'https://www.example.org/tts/problems/conflict'],
+  ] as const)('type below public URL %s: %s', async ([publicUrl, type]) => {
+    const app = failing(new TtsError('conflict', 'no'), publicUrl)
+    expect((await request(app).get('/')).text).toContain(`"type":"${type}"`)
+  })
 
   test('Retry-After, in seconds', async () => {
     const answer = await request(

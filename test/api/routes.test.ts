@@ -22,6 +22,8 @@ const routes: Readonly<Record<string, string>> = {
   '/ca/crl.pem': 'GET, HEAD',
   '/ca/crl.der': 'GET, HEAD',
   '/ca/trust-anchors.tar.gz': 'GET, HEAD',
+  '/problems': 'GET, HEAD',
+  '/problems/not_found': 'GET, HEAD',
   '/healthz': 'GET, HEAD',
   '/readyz': 'GET, HEAD',
   '/metrics': 'GET, HEAD',

@@ -122,7 +122,7 @@ export async function problemOf(response: Response): Promise<Problem> {
   expect(response.headers.get('x-content-type-options')).toBe('nosniff')
   const problem = JSON.parse(text) as Problem
   expect(problem).toMatchObject({
-    type: `urn:tts:error:${problem.code}`,
+    type: expect.stringMatching(`^(https?://.*)?/problems/${problem.code}$`) as string,
     status: response.status,
     request_id: response.headers.get('x-request-id'),
   })

@@ -40,6 +40,7 @@ const TARGETS = [
   '/readyz',
   '/metrics',
   '/openapi.json',
+  '/problems/not_found',
   '/login/callback?code=x&state=y',
   '/rsp/x',
   '/download',

@@ -8,6 +8,7 @@ import { chromiumPackages, seriousFindings, startChromium } from '../support/chr
 import { describeWithTools } from '../support/grid-tools.ts'
 import { type ReverseProxy, startReverseProxy } from '../support/reverse-proxy.ts'
 import { startTestService, type TestService } from '../support/service.ts'
+import { rawRequest } from '../api/support.ts'
 import { Browser, fieldsOf, withLogin } from './support.ts'
 
 const BASE = '/site/tts'
@@ -157,6 +158,20 @@ describe('under a path', () => {
     const left = await alice.ask(leave, { form: fieldsOf(confirm.text, leave) })
     expect([left.status, left.headers.get('location')]).toEqual([303, `${BASE}/`])
     expect(alice.cookie('tts_session')).toBeUndefined()
+  })
+
+  test('the type of an error resolves to its page', async () => {
+    const { text } = await alice.ask(`${BASE}/v1/credentials`)
+    const { type } = JSON.parse(text) as { type: string }
+    expect(type).toBe(`${origin}${BASE}/problems/missing_token`)
+    const page = await alice.ask(new URL(type).pathname)
+    expect([page.status, page.text]).toEqual([200, expect.stringContaining('missing_token')])
+    const index = await alice.ask(`${BASE}/problems`)
+    expect(index.text).toContain(`href="${type}"`)
+    const tooLarge = await rawRequest(behind.service.url, { headers: { x: 'x'.repeat(40_000) } })
+    expect(JSON.parse(tooLarge.text)).toMatchObject({
+      type: `${origin}${BASE}/problems/invalid_request`,
+    })
   })
 
   test('clients of the WaTTS API are led to it', async () => {
