@@ -1,6 +1,6 @@
 /**
- * Every error that the service answers with, by code. No HTTP here: `src/api/problem.ts` alone turns a code into
- * a status. Decide on `code`, never on message text.
+ * Every error that the service answers with, by code. No HTTP here: `src/api/error-codes.ts` alone gives a code its
+ * status. Decide on `code`, never on message text.
  */
 export type TtsErrorCode =
   | 'invalid_request' // what the caller sent cannot be understood or is out of bounds
