@@ -1,6 +1,7 @@
 /** Bodies as weapons: tiny chunks that are held open, and requests that are never finished. */
 import { describe, expect, test } from 'vitest'
-import { hold, isFull, pause, report, type Target, useTarget, watch } from './support.ts'
+import { isFull } from '../support/full.ts'
+import { hold, pause, report, type Target, useTarget, watch } from './support.ts'
 
 const MIB = 1024 * 1024
 const target = useTarget({
@@ -28,18 +29,16 @@ async function attacked(
 ): Promise<void> {
   // The first request of all makes a key and fetches the JWKS.
   await watch(target(), () => pause(200))
-  const quiet = await watch(target(), () => pause(isFull ? 5000 : 1500))
+  const quiet = await watch(target(), () => pause(isFull ? 5000 : 700))
   const before = await target().memory()
   let held: Awaited<ReturnType<typeof hold>> | undefined
   let during = 0
   const seen = await watch(target(), async () => {
     held = await hold(target(), count, (index) => send(target(), index), reads)
-    await pause(isFull ? 8000 : 1500)
+    await pause(isFull ? 8000 : 1200)
     during = await target().memory()
   })
   held?.end()
-  // Whoever sends floods of chunks is shut out for a while; the next attack is to be let in.
-  await pause(5000)
   report(name, quiet, seen)
   expect(target().isAlive()).toBe(true)
   expect(Object.keys(seen.statuses)).toEqual(['200'])

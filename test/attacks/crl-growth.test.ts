@@ -1,5 +1,5 @@
 /**
- * Revocations that have piled up: the service starts, revokes and publishes, and answers meanwhile. TTS_ATTACKS=full takes
+ * Revocations that have piled up: the service starts, revokes and publishes, and answers meanwhile. TTS_TEST_FULL=1 takes
  * 300,000 of them.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,9 +11,10 @@ import { createLog } from '../../src/log.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { serve } from '../../src/serve.ts'
 import { soundCsr } from '../api/support.ts'
+import { isFull } from '../support/full.ts'
 import { openssl } from '../support/openssl.ts'
 import { startTestService } from '../support/service.ts'
-import { isFull, pause, report, watch } from './support.ts'
+import { pause, report, watch } from './support.ts'
 
 const COUNT = isFull ? 300_000 : 30_000
 

@@ -1,8 +1,6 @@
 /**
  * A service under attack, in a process of its own with a small heap, and a bystander: another address and another identity, who
  * asks for proxies all the while. Everything is on loopback, and bounded in number and time.
- *
- * TTS_ATTACKS=full makes the attacks as large as they were when they were found; else they are smaller ones of the same kind.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,15 +16,14 @@ import {
   startIdentityProvider,
 } from '../../demo/identity-provider/server.ts'
 import { soundCsr } from '../api/support.ts'
+import { isFull } from '../support/full.ts'
 import { programPath } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
 
-/** Whether the attacks are to be as large as they were found. */
-export const isFull = process.env['TTS_ATTACKS'] === 'full'
-
 /** Heap of the service in MiB: what fits a small container. */
 const HEAP_MIB = 192
-const ATTACKER = '127.0.0.1'
+/** One for each attack: who sends floods of chunks is shut out for a while. */
+let attackers = 2
 const BYSTANDER = '127.0.0.2'
 
 export interface Target {
@@ -119,10 +116,12 @@ export async function hold(
   reads = true,
 ): Promise<{ readonly end: () => void; readonly open: () => number; readonly text: () => string }> {
   const { port } = new URL(url)
+  attackers += 1
+  const attacker = `127.0.0.${attackers}`
   const sockets: Socket[] = []
   let text = ''
   for (let index = 0; index < count; index += 1) {
-    const socket = connect({ host: ATTACKER, port: Number(port), localAddress: ATTACKER })
+    const socket = connect({ host: '127.0.0.1', port: Number(port), localAddress: attacker })
     socket.on('error', () => socket.destroy())
     if (reads) socket.on('data', (data) => (text += data.toString('latin1')))
     socket.write(send(index))

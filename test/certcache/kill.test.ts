@@ -10,12 +10,12 @@ import { keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
 import { openState, type StatePlace } from '../../src/certcache/state/open-state.ts'
 import { delegating, logIn } from '../api/delegation-support.ts'
 import { type PostgresCluster, startPostgres } from '../support/postgres.ts'
+import { isFull } from '../support/full.ts'
 import { programPath } from '../support/programs.ts'
 import { AUDIENCE, useTestService } from '../support/service.ts'
 import { eventually, temporaryDirectory, uid } from './engine-support.ts'
 
-/** More by hand: CERTCACHE_TEST_KILLS=200. */
-const KILLS = Number(process.env['CERTCACHE_TEST_KILLS'] ?? 12)
+const KILLS = isFull ? 50 : 5
 
 const service = useTestService(delegating())
 let postgres: PostgresCluster

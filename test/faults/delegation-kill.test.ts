@@ -19,6 +19,7 @@ import {
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { type Made, providerSettings, renew } from '../api/delegation-support.ts'
 import { problemOf, wideLimits } from '../api/support.ts'
+import { isFull } from '../support/full.ts'
 import { missingPostgresPackage, type PostgresCluster, startPostgres } from '../support/postgres.ts'
 import { programPath, startProgram } from '../support/programs.ts'
 import { AUDIENCE, testConfiguration } from '../support/service.ts'
@@ -182,16 +183,16 @@ async function killedWhileRenewing(rounds: number): Promise<void> {
 describe('kill -9 of the service at random moments: the next one renews', () => {
   test('with a provider that repeats its refresh token', async () => {
     provider.tokens.rotateRefreshTokens = false
-    await killedWhileRenewing(2)
+    await killedWhileRenewing(isFull ? 5 : 1)
   })
 
   test('with rotation and a grace period, as the WLCG profile advises', async () => {
     provider.tokens.rotationGraceSeconds = 3600
-    await killedWhileRenewing(2)
+    await killedWhileRenewing(isFull ? 5 : 1)
   })
 
   test('with rotation and no grace', async () => {
-    await killedWhileRenewing(4)
+    await killedWhileRenewing(isFull ? 20 : 2)
   })
 })
 
