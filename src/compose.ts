@@ -31,7 +31,7 @@ import { createSampler, type Sampler } from './limits/sampler.ts'
 import { partOf } from './limits/part-of.ts'
 import type { Log } from './log.ts'
 import { createRelyingServices, type RelyingServices } from './relying/relying-services.ts'
-import { createSigningRoom } from './signing/signing-room.ts'
+import { createSigningPool } from './signing/signing-pool.ts'
 import { loadMasterKeys, parseMasterKeys } from './store/master-keys.ts'
 import { openStore } from './store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from './tokens/verify-token.ts'
@@ -192,11 +192,11 @@ export async function assembleService(
     queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
     idle: () => inFlight.count === 0,
   })
-  const signingRoom = createSigningRoom({ log, threads: signingThreads() })
+  const signingPool = createSigningPool({ log, threads: signingThreads() })
   const making = {
     authority,
     keyPool,
-    signingRoom,
+    signingPool,
     now,
     randomBytes,
     profile: { crlUrl: core.crlUrl, policyOids: ca.policy_oids },
@@ -232,7 +232,7 @@ export async function assembleService(
     keyPool.close()
     relying.close()
     verifier.close()
-    await signingRoom.close()
+    await signingPool.close()
     await core.close()
   }
   const limiting = { revocationRate: revocationRateOf(limits) }

@@ -30,7 +30,7 @@ import type {
 } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import { type KeptEndEntity, signProxy } from '../signing/proxy-job.ts'
-import type { SigningRoom } from '../signing/signing-room.ts'
+import type { SigningPool } from '../signing/signing-pool.ts'
 import type { EndEntityKeeper } from './end-entities.ts'
 import type { KeyPool } from './key-pool.ts'
 import type { CertificateRecord, Identity, Origin } from './records.ts'
@@ -42,7 +42,7 @@ export interface WorkbenchDependencies {
   readonly authority: Authority
   readonly endEntities: EndEntityKeeper
   readonly keyPool: KeyPool
-  readonly signingRoom: SigningRoom
+  readonly signingPool: SigningPool
   readonly now: () => Date
   readonly randomBytes: (size: number) => Buffer
   readonly profile: EndEntityProfile
@@ -74,7 +74,7 @@ export function createWorkbench(
   dependencies: WorkbenchDependencies,
   grant: WorkbenchGrant,
 ): BoundWorkbench {
-  const { authority, signingRoom, now, randomBytes } = dependencies
+  const { authority, signingPool, now, randomBytes } = dependencies
   const { identity, service } = grant
   const ssh = sshTools(dependencies, service)
   const made: CertificateRecord[] = []
@@ -100,7 +100,7 @@ export function createWorkbench(
       const wanted = { type, pathLength, validity, serial }
       const { der, ...signed } =
         'csr' in subjectKey
-          ? await signingRoom.proxy(endEntity, { ...wanted, csr: subjectKey.csr })
+          ? await signingPool.proxy(endEntity, { ...wanted, csr: subjectKey.csr })
           : await signProxy(endEntity, { ...wanted, publicKey: subjectKey })
       endEntitySerial = endEntity.certificate.serial
       made.push({

@@ -1,5 +1,5 @@
 /**
- * The body of a signing thread, with the messages that it takes and gives; `signing-room.ts` is the other end. Bytes go as
+ * The body of a signing thread, with the messages that it takes and gives; `signing-pool.ts` is the other end. Bytes go as
  * "binary strings": the copy of a small Buffer would be that of the whole pool that it lies in.
  */
 import type { KeyObject } from 'node:crypto'

@@ -9,16 +9,16 @@ import { nestedValidity } from '../../ca/validity.ts'
 import type { Log } from '../../src/log.ts'
 import type { KeptEndEntity, ProxyJob } from '../../src/signing/proxy-job.ts'
 import {
-  createSigningRoom,
-  type SigningRoom,
-  type SigningRoomOptions,
-} from '../../src/signing/signing-room.ts'
+  createSigningPool,
+  type SigningPool,
+  type SigningPoolOptions,
+} from '../../src/signing/signing-pool.ts'
 import { makeAuthority, makeEndEntity, now } from '../support/issuing.ts'
 import { sharedKey, sharedSigner } from '../support/keys.ts'
 import { programPath } from '../support/programs.ts'
 let endEntity: KeptEndEntity
 let csr = ''
-const rooms: SigningRoom[] = []
+const pools: SigningPool[] = []
 const workers: Worker[] = []
 const logged = vi.fn<(fields: object, text: string) => void>()
 const log = { error: logged } as unknown as Log
@@ -31,11 +31,11 @@ beforeAll(async () => {
 afterEach(async () => {
   logged.mockClear()
   workers.splice(0)
-  await Promise.all(rooms.splice(0).map(async (room) => room.close()))
+  await Promise.all(pools.splice(0).map(async (pool) => pool.close()))
 })
 
-function roomOf(start: () => Worker, options: Partial<SigningRoomOptions> = {}): SigningRoom {
-  const room = createSigningRoom({
+function poolOf(start: () => Worker, options: Partial<SigningPoolOptions> = {}): SigningPool {
+  const pool = createSigningPool({
     log,
     threads: 1,
     start: () => {
@@ -45,8 +45,8 @@ function roomOf(start: () => Worker, options: Partial<SigningRoomOptions> = {}):
     },
     ...options,
   })
-  rooms.push(room)
-  return room
+  pools.push(pool)
+  return pool
 }
 const real = (): Worker => new Worker(programPath('src/signing/signing-thread.ts'))
 /** A thread whose body is this JavaScript, with `port` at hand. */
@@ -66,9 +66,9 @@ function jobOf(changes: Partial<ProxyJob> = {}): ProxyJob {
   }
 }
 
-const open = (): SigningRoom => roomOf(real)
+const open = (): SigningPool => poolOf(real)
 
-describe('the signing room', () => {
+describe('the signing pool', () => {
   test('signs a proxy that OpenSSL verifies', async () => {
     const { der, fingerprint: digest, keyKind } = await open().proxy(endEntity, jobOf())
     const proxy = new X509Certificate(der)
@@ -78,14 +78,14 @@ describe('the signing room', () => {
   })
 
   test('a refusal of the library stays one, with its code', async () => {
-    const room = open()
+    const pool = open()
     const forged = Buffer.from(csr.replace(/-----[^-]+-----|\s/g, ''), 'base64')
     forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1
     const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${forged.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
     const refusals = await Promise.allSettled([
-      room.proxy(endEntity, jobOf({ csr: pem })),
-      room.proxy(endEntity, jobOf({ csr: 'no request' })),
-      room.proxy(
+      pool.proxy(endEntity, jobOf({ csr: pem })),
+      pool.proxy(endEntity, jobOf({ csr: 'no request' })),
+      pool.proxy(
         endEntity,
         jobOf({
           validity: {
@@ -109,21 +109,21 @@ describe('the signing room', () => {
 })
 
 test('many at once: each gets its own proxy, and the key goes over as often as it must', async () => {
-  const room = roomOf(real, { threads: 2 })
+  const pool = poolOf(real, { threads: 2 })
   const jobs = Array.from({ length: 20 }, () => jobOf())
-  const proxies = await Promise.all(jobs.map((job) => room.proxy(endEntity, job)))
+  const proxies = await Promise.all(jobs.map((job) => pool.proxy(endEntity, job)))
   const serials = proxies.map(({ der }) => new X509Certificate(der).serialNumber.toLowerCase())
   expect(serials).toEqual(jobs.map(({ serial }) => serial.toString('hex')))
   expect(workers).toHaveLength(2)
 })
 
 test('what is asked in one turn travels together, in messages of eight at most', async () => {
-  const room = roomOf(
+  const pool = poolOf(
     acting(
       `port.on('message', (jobs) => port.postMessage(jobs.map(({ id }) => ({ id, error: { message: String(jobs.length) } }))))`,
     ),
   )
-  const asked = Array.from({ length: 20 }, () => room.proxy(endEntity, jobOf()))
+  const asked = Array.from({ length: 20 }, () => pool.proxy(endEntity, jobOf()))
   const sizes = (await Promise.allSettled(asked)).map((outcome) =>
     outcome.status === 'rejected' ? (outcome.reason as Error).message : 'signed',
   )
@@ -131,12 +131,12 @@ test('what is asked in one turn travels together, in messages of eight at most',
 })
 
 test('an error that is none of the library stays an error with its text', async () => {
-  const room = roomOf(
+  const pool = poolOf(
     acting(
       `port.on('message', ([{ id }]) => port.postMessage([{ id, error: { message: 'odd' } }]))`,
     ),
   )
-  const failure = await room.proxy(endEntity, jobOf()).catch((error: unknown) => error)
+  const failure = await pool.proxy(endEntity, jobOf()).catch((error: unknown) => error)
   expect(failure).toBeInstanceOf(Error)
   expect(failure).not.toBeInstanceOf(CaError)
   expect(failure).toMatchObject({ message: 'odd' })
@@ -145,10 +145,10 @@ test('an error that is none of the library stays an error with its text', async 
 test('a thread that dies refuses its jobs, is logged, and another one takes its place', async () => {
   let starts = 0
   const dying = acting(`port.on('message', () => { throw new Error('no memory left') })`)
-  const room = roomOf(() => (starts++ === 0 ? dying() : real()))
+  const pool = poolOf(() => (starts++ === 0 ? dying() : real()))
   const lost = await Promise.allSettled([
-    room.proxy(endEntity, jobOf()),
-    room.proxy(endEntity, jobOf()),
+    pool.proxy(endEntity, jobOf()),
+    pool.proxy(endEntity, jobOf()),
   ])
   for (const outcome of lost) {
     expect(outcome).toMatchObject({
@@ -158,31 +158,31 @@ test('a thread that dies refuses its jobs, is logged, and another one takes its 
   }
   expect(logged).toHaveBeenCalledOnce()
   expect(logged.mock.calls[0]?.[0]).toMatchObject({ event: 'signing.thread-ended', jobs: 2 })
-  expect((await room.proxy(endEntity, jobOf())).keyKind).toBe('rsa-2048')
+  expect((await pool.proxy(endEntity, jobOf())).keyKind).toBe('rsa-2048')
   expect(starts).toBe(2)
 })
 
 test('a thread that answers nothing is ended after its time', async () => {
-  const room = roomOf(acting(`port.on('message', () => undefined)`), { stallMs: 20 })
-  await expect(room.proxy(endEntity, jobOf())).rejects.toMatchObject({ code: 'overloaded' })
+  const pool = poolOf(acting(`port.on('message', () => undefined)`), { stallMs: 20 })
+  await expect(pool.proxy(endEntity, jobOf())).rejects.toMatchObject({ code: 'overloaded' })
 })
 
 test('what waits is bounded; what comes beyond is refused at once', async () => {
-  const room = roomOf(acting(`port.on('message', () => undefined)`), { maxWaiting: 2, threads: 2 })
-  const waiting = [room.proxy(endEntity, jobOf()), room.proxy(endEntity, jobOf())]
+  const pool = poolOf(acting(`port.on('message', () => undefined)`), { maxWaiting: 2, threads: 2 })
+  const waiting = [pool.proxy(endEntity, jobOf()), pool.proxy(endEntity, jobOf())]
   const outcomes = Promise.allSettled(waiting)
-  await expect(room.proxy(endEntity, jobOf())).rejects.toMatchObject({
+  await expect(pool.proxy(endEntity, jobOf())).rejects.toMatchObject({
     code: 'overloaded',
     check: 'signing',
   })
-  await room.close()
+  await pool.close()
   expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
 })
 
-test('a closed room refuses, and may be closed again', async () => {
-  const room = roomOf(real)
-  await room.proxy(endEntity, jobOf())
-  await room.close()
-  await room.close()
-  await expect(room.proxy(endEntity, jobOf())).rejects.toMatchObject({ code: 'shutting_down' })
+test('a closed pool refuses, and may be closed again', async () => {
+  const pool = poolOf(real)
+  await pool.proxy(endEntity, jobOf())
+  await pool.close()
+  await pool.close()
+  await expect(pool.proxy(endEntity, jobOf())).rejects.toMatchObject({ code: 'shutting_down' })
 })

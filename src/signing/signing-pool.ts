@@ -11,7 +11,7 @@ import type { KeptEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
 import type { Answer, Question } from './signing-thread.ts'
 
 /** Signs proxies for CSRs. */
-export interface SigningRoom {
+export interface SigningPool {
   /**
    * Verifies the CSR, signs, and reads the proxy back.
    *
@@ -23,7 +23,7 @@ export interface SigningRoom {
   close(): Promise<void>
 }
 
-export interface SigningRoomOptions {
+export interface SigningPoolOptions {
   readonly log: Log
   /** At most this many; they start when they are needed. */
   readonly threads: number
@@ -40,8 +40,8 @@ const STALL_MS = 10_000
 /** Jobs of one message at most: the last of them is answered with the first. */
 const MAX_TOGETHER = 8
 
-/** The room with its threads. */
-export function createSigningRoom(options: SigningRoomOptions): SigningRoom {
+/** The pool with its threads. */
+export function createSigningPool(options: SigningPoolOptions): SigningPool {
   const { maxWaiting = MAX_WAITING, start = startThread } = options
   const threads = Array.from({ length: options.threads }, () => new SigningThread(start, options))
   let closing: Promise<void> | undefined
@@ -77,7 +77,7 @@ interface Waiting {
 /** One thread: started by its first job, and anew by the next one after it died. */
 class SigningThread {
   readonly #start: () => Worker
-  readonly #options: SigningRoomOptions
+  readonly #options: SigningPoolOptions
   readonly #waiting = new Map<number, Waiting>()
   /** Asked in this turn of the event loop: they travel together, since each message between threads costs as much as a parse. */
   #outbox: Question[] = []
@@ -85,7 +85,7 @@ class SigningThread {
   #stall: NodeJS.Timeout | undefined
   #lastId = 0
 
-  constructor(start: () => Worker, options: SigningRoomOptions) {
+  constructor(start: () => Worker, options: SigningPoolOptions) {
     this.#start = start
     this.#options = options
   }
@@ -140,7 +140,7 @@ class SigningThread {
 
   #begin(): Worker {
     const worker = this.#start()
-    // A room that nobody waits for keeps no process alive.
+    // A pool that nobody waits for keeps no process alive.
     worker.unref()
     let cause: unknown
     worker.on('message', (answers: readonly Answer[]) => this.#take(answers, worker))
