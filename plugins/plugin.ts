@@ -1,6 +1,6 @@
 /**
  * What a plugin is: it turns the request of an identity for a service into a credential. Plugins see neither HTTP nor
- * tokens nor the CA's key; certificates are made only by the workbench that they are handed, which keeps to the
+ * tokens nor the CA's key; certificates are made only by the issuing context that they are handed, which keeps to the
  * limits of the grant and puts everything on record.
  */
 import type { KeyObject } from 'node:crypto'
@@ -93,7 +93,7 @@ export interface Credential {
   readonly warnings: readonly string[]
 }
 
-/** A certificate from the workbench. */
+/** A certificate made by the issuing context. */
 export interface MadeCertificate {
   readonly der: Buffer
   /** Kind of its key, for example `rsa-2048`. */
@@ -106,7 +106,7 @@ export interface MadeCertificate {
 /** Whose key a proxy is for: a public key that passed the policy, or that of a CSR in PEM, which is verified with it. */
 export type SubjectKey = PublicKey | { readonly csr: string }
 
-/** An SSH certificate from the workbench. */
+/** An SSH certificate made by the issuing context. */
 export interface MadeSshCertificate extends Pick<
   SshUserCertificate,
   'line' | 'serial' | 'notAfter'
@@ -122,7 +122,7 @@ export interface RevocationTools {
 }
 
 /** The tools that a plugin works with, bound to one identity and one grant. */
-export interface Workbench extends RevocationTools {
+export interface IssuingContext extends RevocationTools {
   /** Of the credential that is being made. */
   readonly credentialId: string
   /** The CA's certificate and those above it, root last; DER. */
@@ -185,9 +185,9 @@ export interface Plugin<Schema extends z.ZodType = z.ZodType> {
   readonly problem?: PluginProblem
   /**
    * @throws {PluginError}
-   * @throws the reason of the workbench's signal
+   * @throws the reason of the issuing context's signal
    */
-  request(workbench: Workbench, parameters: z.output<Schema>): Promise<PluginAnswer>
+  request(context: IssuingContext, parameters: z.output<Schema>): Promise<PluginAnswer>
   /** Takes back the credential of a state; undefined where nothing but the record has to be changed. @throws as `request` */
   revoke?(tools: RevocationTools, state: string): Promise<void>
 }
@@ -198,7 +198,7 @@ export type PluginDefinition<Schema extends z.ZodType> = Omit<
   'parameterSets' | 'request'
 > & {
   request(
-    workbench: Workbench,
+    context: IssuingContext,
     parameters: z.output<Schema>,
   ): Promise<PluginAnswer | (Credential & { readonly kind?: undefined })>
 }
@@ -210,8 +210,8 @@ export function definePlugin<Schema extends z.ZodType>(
   return {
     ...definition,
     parameterSets: parameterSetsOf(definition.parameters),
-    async request(workbench, parameters) {
-      const made = await definition.request(workbench, parameters)
+    async request(context, parameters) {
+      const made = await definition.request(context, parameters)
       return made.kind === undefined ? { ...made, kind: 'credential', state: undefined } : made
     },
   }

@@ -10,12 +10,12 @@ import {
   type SshPublicKey,
 } from '../../ca/ssh/public-key.ts'
 import { lifetimeSeconds } from '../parameters.ts'
-import { definePlugin, type PluginAnswer, PluginError, type Workbench } from '../plugin.ts'
+import { definePlugin, type PluginAnswer, PluginError, type IssuingContext } from '../plugin.ts'
 import { keyIdOf, principalOf } from './identity.ts'
 import { type SshCertificateSettings, sshCertificateSettings } from './settings.ts'
 
 /** The tools of this plugin; sshd logs the id of the credential. */
-export type SshWorkbench = Pick<Workbench, 'caller' | 'credentialId' | 'sshCertificate'>
+export type SshIssuingContext = Pick<IssuingContext, 'caller' | 'credentialId' | 'sshCertificate'>
 
 const parameters = z.strictObject({
   public_key: z
@@ -36,16 +36,16 @@ export const sshCertificate = {
   settings: sshCertificateSettings,
   parameters,
   async request(
-    workbench: SshWorkbench,
+    context: SshIssuingContext,
     wanted: z.output<typeof parameters>,
     settings: SshCertificateSettings,
   ): Promise<PluginAnswer> {
     const publicKey = readKey(wanted.public_key)
-    const principal = principalOf(workbench.caller, settings)
-    const made = await workbench.sshCertificate({
+    const principal = principalOf(context.caller, settings)
+    const made = await context.sshCertificate({
       publicKey,
       principals: [principal],
-      keyId: keyIdOf(workbench.caller, workbench.credentialId),
+      keyId: keyIdOf(context.caller, context.credentialId),
       lifetimeSeconds: wanted.lifetime_seconds,
       extensions: settings.extensions,
       sourceAddresses: settings.source_addresses,
@@ -78,7 +78,7 @@ export function sshCertificatePlugin(settings: SshCertificateSettings) {
     description,
     lifetimes,
     parameters,
-    request: (workbench, wanted) => sshCertificate.request(workbench, wanted, settings),
+    request: (context, wanted) => sshCertificate.request(context, wanted, settings),
   })
 }
 

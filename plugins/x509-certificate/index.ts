@@ -8,7 +8,12 @@ import { createSigner } from '../../ca/key.ts'
 import { toPem } from '../../ca/pem.ts'
 import { traditionalPrivateKeyPem } from '../../ca/private-key.ts'
 import { certificateRequest, lifetimeSeconds } from '../parameters.ts'
-import { type Credential, definePlugin, type MadeCertificate, type Workbench } from '../plugin.ts'
+import {
+  type Credential,
+  definePlugin,
+  type MadeCertificate,
+  type IssuingContext,
+} from '../plugin.ts'
 
 const parameters = z.strictObject({
   lifetime_seconds: lifetimeSeconds.optional(),
@@ -25,17 +30,17 @@ export const x509Certificate = definePlugin({
   // 10^6 s, the bound of short-lived certificates that need no revocation, is a little more than 11 days.
   lifetimes: { defaultSeconds: 11 * 86_400, maximumSeconds: 11 * 86_400 },
   parameters,
-  request: (workbench, { csr, lifetime_seconds: seconds }) =>
-    csr === undefined ? withNewKey(workbench, seconds) : forRequest(workbench, csr, seconds),
+  request: (context, { csr, lifetime_seconds: seconds }) =>
+    csr === undefined ? withNewKey(context, seconds) : forRequest(context, csr, seconds),
 })
 
 async function forRequest(
-  workbench: Workbench,
+  context: IssuingContext,
   csr: string,
   seconds: number | undefined,
 ): Promise<Credential> {
   const publicKey = await readCsr(Buffer.from(csr, 'latin1'))
-  const certificate = await workbench.endEntity({ publicKey, lifetimeSeconds: seconds })
+  const certificate = await context.endEntity({ publicKey, lifetimeSeconds: seconds })
   const value = certificatePem(certificate)
   return {
     entries: [{ name: 'Certificate', type: 'textfile', value, saveAs: 'usercert.pem' }],
@@ -47,13 +52,16 @@ async function forRequest(
 }
 
 /** The entries that WaTTS's CA plugin for X.509 handed out, in its order: some clients take them by position. */
-async function withNewKey(workbench: Workbench, seconds: number | undefined): Promise<Credential> {
-  const privateKey = await workbench.privateKey('rsa-2048')
+async function withNewKey(
+  context: IssuingContext,
+  seconds: number | undefined,
+): Promise<Credential> {
+  const privateKey = await context.privateKey('rsa-2048')
   const { publicKey } = createSigner(privateKey)
-  const certificate = await workbench.endEntity({ publicKey, lifetimeSeconds: seconds })
-  const passphrase = workbench.randomBytes(PASSPHRASE_BYTES).toString('base64url')
+  const certificate = await context.endEntity({ publicKey, lifetimeSeconds: seconds })
+  const passphrase = context.randomBytes(PASSPHRASE_BYTES).toString('base64url')
   const key = traditionalPrivateKeyPem(privateKey, passphrase)
-  const authority = workbench.authorityChain.map((der) => toPem('CERTIFICATE', der)).join('')
+  const authority = context.authorityChain.map((der) => toPem('CERTIFICATE', der)).join('')
   return {
     entries: [
       {

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { createSigner } from '../../ca/key.ts'
 import { formatProxyFile } from '../../ca/proxy-file.ts'
 import { certificateRequest, lifetimeSeconds, wholeNumber } from '../parameters.ts'
-import { definePlugin, type SubjectKey, type Workbench } from '../plugin.ts'
+import { definePlugin, type SubjectKey, type IssuingContext } from '../plugin.ts'
 
 const parameters = z
   .strictObject({
@@ -42,9 +42,9 @@ export const x509Proxy = definePlugin({
   description: 'RFC 3820 proxy certificate, as a file that grid tools read',
   lifetimes: { defaultSeconds: 96 * 3600, maximumSeconds: 168 * 3600 },
   parameters,
-  async request(workbench, wanted) {
-    const { subjectKey, privateKey } = await proxyKey(workbench, wanted)
-    const proxy = await workbench.proxy({
+  async request(context, wanted) {
+    const { subjectKey, privateKey } = await proxyKey(context, wanted)
+    const proxy = await context.proxy({
       subjectKey,
       type: wanted.proxy_type,
       pathLength: wanted.path_length,
@@ -60,11 +60,11 @@ export const x509Proxy = definePlugin({
 })
 
 async function proxyKey(
-  workbench: Workbench,
+  context: IssuingContext,
   wanted: z.output<typeof parameters>,
 ): Promise<{ subjectKey: SubjectKey; privateKey?: KeyObject }> {
   if (wanted.csr !== undefined) return { subjectKey: { csr: wanted.csr } }
-  const privateKey = await workbench.privateKey(wanted.key_type ?? 'rsa-2048')
+  const privateKey = await context.privateKey(wanted.key_type ?? 'rsa-2048')
   return { subjectKey: createSigner(privateKey).publicKey, privateKey }
 }
 

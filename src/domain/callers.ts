@@ -1,5 +1,5 @@
 /** Who asks for a credential, and by what: a bearer token, the possession of a proxy of ours, or the word of a relying service. */
-import type { AdditionalLogin, PluginCaller, Workbench } from '../../plugins/plugin.ts'
+import type { AdditionalLogin, PluginCaller, IssuingContext } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
@@ -175,10 +175,8 @@ export function parametersOf(caller: Caller, asked: unknown): unknown {
 /** The tools that the plugin gets: within what the predecessor had, where there is one. */
 export function toolsFor(
   caller: Caller,
-  workbench: Workbench,
+  context: IssuingContext,
   around: { readonly service: Service; readonly now: () => Date },
-): Workbench {
-  return caller.kind === 'token'
-    ? workbench
-    : withinPredecessor(workbench, caller.predecessor, around)
+): IssuingContext {
+  return caller.kind === 'token' ? context : withinPredecessor(context, caller.predecessor, around)
 }

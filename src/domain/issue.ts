@@ -29,9 +29,13 @@ import type { IdentityLimiter } from './identity-limiter.ts'
 import type { CredentialRecord, Identity, Origin, Store } from './records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
-import { type BoundWorkbench, createWorkbench, type WorkbenchDependencies } from './workbench.ts'
+import {
+  type BoundIssuingContext,
+  createIssuingContext,
+  type IssuingDependencies,
+} from './issuing-context.ts'
 
-export interface IssueDependencies extends WorkbenchDependencies, CallerDependencies {
+export interface IssueDependencies extends IssuingDependencies, CallerDependencies {
   readonly services: ReadonlyMap<string, Service>
   readonly subjects: Subjects
   readonly limiter: IdentityLimiter
@@ -202,17 +206,17 @@ async function makeAndRecord(
   const credentialId = randomUUID()
   const forPlugin = pluginCallerOf(caller, service)
   const about = { identity, service, origin, caller: forPlugin, credentialId, signal }
-  const workbench = createWorkbench(dependencies, about)
-  const tools = toolsFor(caller, workbench, { service, now: dependencies.now })
+  const context = createIssuingContext(dependencies, about)
+  const tools = toolsFor(caller, context, { service, now: dependencies.now })
   const answer = await service.plugin.request(tools, grant.parameters)
   if (answer.kind === 'login') return answer
-  const { endEntitySerial, sshSerial } = workbench
+  const { endEntitySerial, sshSerial } = context
   if (service.lifetimes !== undefined && endEntitySerial === undefined && sshSerial === undefined)
     throw new TtsError('internal', 'the plugin made no certificate')
   const { entries, notAfter, warnings, state } = answer
   const issued = { entries, notAfter, warnings, identity, serviceId: service.id, endEntitySerial }
   try {
-    const id = await recordCredential(dependencies, grant, { workbench, notAfter, state })
+    const id = await recordCredential(dependencies, grant, { context, notAfter, state })
     return { ...issued, kind: 'credential', id }
   } catch (error) {
     // The EEC in memory was revoked meanwhile, perhaps by another process: once more under a new one.
@@ -225,7 +229,7 @@ async function makeAndRecord(
 
 /** What was made, and by which tools. */
 interface Made {
-  readonly workbench: BoundWorkbench
+  readonly context: BoundIssuingContext
   readonly notAfter: Date | undefined
   readonly state: string | undefined
 }
@@ -238,7 +242,7 @@ async function recordCredential(
 ): Promise<string> {
   const { request, caller, service, identity } = grant
   const { notAfter, state: pluginState } = made
-  const { credentialId: id, endEntitySerial, sshSerial, made: certificates } = made.workbench
+  const { credentialId: id, endEntitySerial, sshSerial, made: certificates } = made.context
   const issuedAt = dependencies.now()
   const line = { outcome: 'allowed', at: issuedAt } as const
   const record = {

@@ -9,7 +9,7 @@ import { validateChain } from '../../ca/chain.ts'
 import { MAX_CHAIN_LENGTH } from '../../ca/chain-link.ts'
 import { CaError } from '../../ca/errors.ts'
 import type { ProxyType } from '../../ca/extensions.ts'
-import type { Workbench } from '../../plugins/plugin.ts'
+import type { IssuingContext } from '../../plugins/plugin.ts'
 import { x509Proxy } from '../../plugins/x509-proxy/index.ts'
 import { TtsError } from '../errors.ts'
 import { DAY_MS } from './delegation-forecast.ts'
@@ -182,22 +182,22 @@ export function inheritedParameters({ type, pathLength }: Predecessor): Record<s
   return { proxy_type: type, ...(pathLength === undefined ? {} : { path_length: pathLength }) }
 }
 
-/** A workbench that makes nothing with more rights or a longer life than the predecessor allows. */
+/** An issuing context that makes nothing with more rights or a longer life than the predecessor allows. */
 export function withinPredecessor(
-  workbench: Workbench,
+  context: IssuingContext,
   predecessor: Predecessor,
   { service, now }: { readonly service: Service; readonly now: () => Date },
-): Workbench {
+): IssuingContext {
   if (service.plugin.id !== x509Proxy.id) throw denied('service', 'only proxies have successors')
   return {
-    ...workbench,
+    ...context,
     endEntity: () => Promise.reject(denied('service', 'only proxies have successors')),
     sshCertificate: () => Promise.reject(denied('service', 'only proxies have successors')),
     proxy: (request) => {
       requireNoMoreRights(predecessor, request)
       const leftSeconds = Math.floor((predecessor.lastMoment.getTime() - now().getTime()) / 1000)
       const wanted = request.lifetimeSeconds ?? service.lifetimes?.defaultSeconds ?? leftSeconds
-      return workbench.proxy({ ...request, lifetimeSeconds: Math.min(wanted, leftSeconds) })
+      return context.proxy({ ...request, lifetimeSeconds: Math.min(wanted, leftSeconds) })
     },
   }
 }

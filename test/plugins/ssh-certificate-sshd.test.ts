@@ -11,7 +11,7 @@ import { sshCertificate } from '../../plugins/ssh-certificate/index.ts'
 import { sshCertificateSettings } from '../../plugins/ssh-certificate/settings.ts'
 import { describeWithTools, runTool, type ToolRun } from '../support/grid-tools.ts'
 import { pkcs8Pem } from '../support/keys.ts'
-import { sshAuthority, sshCaller, sshWorkbench } from '../support/ssh-certificates.ts'
+import { sshAuthority, sshCaller, sshContext } from '../support/ssh-certificates.ts'
 import {
   lineOf,
   openSshPrivateKey,
@@ -65,7 +65,7 @@ async function certificate(wish: Wish): Promise<{ file: string; serial: bigint }
   const now = (): Date => new Date(Date.now() + (wish.issued ?? 0) * 1000)
   const caller = sshCaller({ preferred_username: wish.username ?? 'alice' })
   const answer = await sshCertificate.request(
-    sshWorkbench(wish.by ?? authority, caller, now),
+    sshContext(wish.by ?? authority, caller, now),
     { public_key: lineOf(sshBlob(wish.kind ?? 'ed25519')), lifetime_seconds: wish.life ?? 600 },
     sshCertificateSettings.parse(wish.settings ?? {}),
   )

@@ -9,7 +9,7 @@ import { identityDigest, keyIdOf, principalOf } from '../../plugins/ssh-certific
 import { sshCertificate } from '../../plugins/ssh-certificate/index.ts'
 import { sshCertificateSettings } from '../../plugins/ssh-certificate/settings.ts'
 import { hostileValues } from '../support/arbitraries.ts'
-import { sshAuthority, sshCaller, sshWorkbench } from '../support/ssh-certificates.ts'
+import { sshAuthority, sshCaller, sshContext } from '../support/ssh-certificates.ts'
 import {
   lineOf,
   openSshPrivateKey,
@@ -27,8 +27,8 @@ async function ask(
   caller: PluginCaller = sshCaller(),
 ): Promise<Extract<PluginAnswer, { kind: 'credential' }>> {
   const wanted = sshCertificate.parameters.parse({ public_key, ...parameters })
-  const bench = sshWorkbench(sshAuthority(), caller)
-  const answer = await sshCertificate.request(bench, wanted, settings(given))
+  const context = sshContext(sshAuthority(), caller)
+  const answer = await sshCertificate.request(context, wanted, settings(given))
   if (answer.kind !== 'credential') throw new Error('no credential')
   return answer
 }

@@ -5,7 +5,7 @@ import type { SshCertificateRequest } from '../../ca/ssh/certificate.ts'
 import { formatSshPublicKey, sshPublicKeyOf } from '../../ca/ssh/public-key.ts'
 import { issueSshUserCertificate } from '../../ca/ssh/user-certificate.ts'
 import type { PluginCaller } from '../../plugins/plugin.ts'
-import type { SshWorkbench } from '../../plugins/ssh-certificate/index.ts'
+import type { SshIssuingContext } from '../../plugins/ssh-certificate/index.ts'
 import { sshKeyPair, type TestKeyKind } from './ssh-keys.ts'
 
 /** The CA over the shared key of this kind. */
@@ -42,12 +42,12 @@ export function sshCaller(claims: Readonly<Record<string, unknown>> = {}): Plugi
   }
 }
 
-/** A workbench that signs by this CA at this time. */
-export function sshWorkbench(
+/** An issuing context that signs by this CA at this time. */
+export function sshContext(
   authority: SshAuthority,
   caller: PluginCaller,
   now: () => Date = () => new Date('2026-11-05T12:00:00Z'),
-): SshWorkbench {
+): SshIssuingContext {
   return {
     caller,
     credentialId: 'c0ffee00-0000-4000-8000-000000000001',

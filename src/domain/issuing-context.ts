@@ -26,7 +26,7 @@ import type {
   MadeSshCertificate,
   PluginCaller,
   SubjectKey,
-  Workbench,
+  IssuingContext,
 } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
 import { type KeptEndEntity, signProxy } from '../signing/proxy-job.ts'
@@ -38,7 +38,7 @@ import type { Service } from './service.ts'
 import { SSH_AUTHORITY_COMMENT } from './ssh.ts'
 import { subjectUri } from './subject.ts'
 
-export interface WorkbenchDependencies {
+export interface IssuingDependencies {
   readonly authority: Authority
   readonly endEntities: EndEntityKeeper
   readonly keyPool: KeyPool
@@ -51,8 +51,8 @@ export interface WorkbenchDependencies {
   readonly sshAuthority: SshAuthority | undefined
 }
 
-/** A workbench, and what was made on it. */
-export interface BoundWorkbench extends Workbench {
+/** An issuing context, and what was made with it. */
+export interface BoundIssuingContext extends IssuingContext {
   readonly made: readonly CertificateRecord[]
   /** Serial of the EEC under which everything stands that was made; undefined while nothing was. */
   readonly endEntitySerial: string | undefined
@@ -60,8 +60,8 @@ export interface BoundWorkbench extends Workbench {
   readonly sshSerial: string | undefined
 }
 
-/** For whom and what a workbench is. */
-export interface WorkbenchGrant {
+/** For whom and for what an issuing context is. */
+export interface IssuingGrant {
   readonly identity: Identity
   readonly service: Service
   readonly origin: Origin
@@ -70,10 +70,10 @@ export interface WorkbenchGrant {
   readonly signal: AbortSignal
 }
 
-export function createWorkbench(
-  dependencies: WorkbenchDependencies,
-  grant: WorkbenchGrant,
-): BoundWorkbench {
+export function createIssuingContext(
+  dependencies: IssuingDependencies,
+  grant: IssuingGrant,
+): BoundIssuingContext {
   const { authority, signingPool, now, randomBytes } = dependencies
   const { identity, service } = grant
   const ssh = sshTools(dependencies, service)
@@ -132,10 +132,10 @@ export function createWorkbench(
 }
 
 function fixedTools(
-  { authority, keyPool, randomBytes }: WorkbenchDependencies,
-  { caller, credentialId, signal, identity }: WorkbenchGrant,
+  { authority, keyPool, randomBytes }: IssuingDependencies,
+  { caller, credentialId, signal, identity }: IssuingGrant,
 ): Pick<
-  Workbench,
+  IssuingContext,
   'caller' | 'credentialId' | 'signal' | 'randomBytes' | 'authorityChain' | 'privateKey'
 > {
   return {
@@ -148,13 +148,13 @@ function fixedTools(
   }
 }
 
-interface SshTools extends Pick<Workbench, 'sshCertificate'> {
+interface SshTools extends Pick<IssuingContext, 'sshCertificate'> {
   /** The certificate that was made; one for each credential. */
   readonly made: MadeSshCertificate | undefined
 }
 
 function sshTools(
-  { sshAuthority, now, randomBytes }: WorkbenchDependencies,
+  { sshAuthority, now, randomBytes }: IssuingDependencies,
   service: Service,
 ): SshTools {
   let made: MadeSshCertificate | undefined
@@ -176,7 +176,7 @@ function sshTools(
 }
 
 function endEntityRequest(
-  { profile, withSubjectUri }: WorkbenchDependencies,
+  { profile, withSubjectUri }: IssuingDependencies,
   identity: Identity,
   wanted: Pick<EndEntityRequest, 'publicKey' | 'validity' | 'serial'>,
 ): EndEntityRequest {
@@ -201,8 +201,8 @@ function intermediates({ certificate, chain }: Authority): readonly Buffer[] {
 
 /** The identity's EEC. Before a new one is made the CSR is looked at: no key is made for a bad one. */
 async function holdEndEntity(
-  { endEntities }: WorkbenchDependencies,
-  { identity, origin }: WorkbenchGrant,
+  { endEntities }: IssuingDependencies,
+  { identity, origin }: IssuingGrant,
   wanted: { readonly subjectKey: SubjectKey; readonly seconds: number },
 ): Promise<KeptEndEntity> {
   const { subjectKey, seconds } = wanted
