@@ -21,7 +21,7 @@ import type { ProviderClient } from './tokens/discovery.ts'
 import type { Provider } from './tokens/providers.ts'
 import type { TokenVerifier } from './tokens/verify-token.ts'
 
-/** What the doors to delegations work with, and what looks after them. */
+/** What the requests about delegations work with, and the background work on them. */
 export interface Delegations extends RenewalDependencies {
   /** Starts to look after them in the background; answers a function that ends it. */
   watch(): () => Promise<void>

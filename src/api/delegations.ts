@@ -137,7 +137,7 @@ function visitorOf(request: Request, response: Response): Visitor {
   }
 }
 
-/** The door goes on record with what came through it. */
+/** The interface goes on record with what came by it. */
 function originOf(response: Response): Origin {
   return { ...contextOf(response).origin, interface: 'delegation' }
 }

@@ -1,4 +1,4 @@
-/** What keeps proxies fresh, as the doors of certcache (HTTP, commands) see it. */
+/** What keeps proxies fresh, as the HTTP server and the commands of certcache see it. */
 
 /** A whole, valid proxy in hand. */
 export interface HeldProxy {

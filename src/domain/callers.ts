@@ -28,7 +28,7 @@ export type Evidence =
       readonly additionalTokens?: readonly string[]
     }
   | { readonly proxy: PresentedProxy }
-  /** Whom a relying service sent with a signed request; checked by the door for these. */
+  /** Whom a relying service sent with a signed request; checked before. */
   | {
       readonly relyingUser: VerifiedToken
       /** Tokens of the user's logins at providers, unverified. */

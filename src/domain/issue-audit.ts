@@ -23,8 +23,8 @@ interface AuditDependencies {
   readonly now: () => Date
 }
 
-/** Puts on record what a door refuses before it asks for a credential; answers the refusal. */
-export async function refuseAtDoor(
+/** Puts on record what an interface refuses before it asks for a credential; answers the refusal. */
+export async function recordEarlyRefusal(
   dependencies: AuditDependencies,
   request: RecordedRequest,
   error: unknown,

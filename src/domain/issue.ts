@@ -1,5 +1,5 @@
 /**
- * THE path: token in, credential out. The one function that decides that a certificate may be issued; every door
+ * THE path: token in, credential out. The one function that decides that a certificate may be issued; every interface
  * (native HTTP, WaTTS, delegations, command line) calls it.
  */
 import { randomUUID } from 'node:crypto'
@@ -166,7 +166,7 @@ async function decide<Login>(
 }
 
 /**
- * The same for doors at which certificates and proxies are asked for.
+ * The same for interfaces that only certificates and proxies are asked of.
  *
  * @throws {TtsError} as `issueToClient`
  */

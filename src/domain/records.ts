@@ -11,7 +11,7 @@ export interface Origin {
   readonly requestId: string
   /** Address of the client as far as it can be believed, or `local` for the command line. */
   readonly address: string
-  /** The door: `native`, `watts`, `cli`, … */
+  /** The interface: `native`, `watts`, `cli`, … */
   readonly interface: string
 }
 

@@ -78,7 +78,7 @@ export function createLoginClient(verifier: TokenVerifier, now: () => Date): Log
     complete: async (id, checks, returned) => {
       const provider = providerOf(id)
       const { answer, idToken } = await exchangeCode(provider, checks, returned)
-      // One door: from here on it is a bearer token like any other.
+      // From here on it is a bearer token like any other.
       const token = await verifier.verify(answer.access_token)
       requireSamePerson(provider, idToken, token)
       const login = loginOf(provider.id, token, answer)

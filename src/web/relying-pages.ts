@@ -8,7 +8,7 @@ import { relyingUserOf, type VerifiedRequest } from '../relying/relying-services
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { beginLogin, digestOf, finishLogin, loginUnderWay } from './login-pages.ts'
 import { RELYING_PATH } from './login-state.ts'
-import { recordAtDoor, runAtOnce, runVisit, showsPage } from './relying-run.ts'
+import { recordRelyingRefusal, runAtOnce, runVisit, showsPage } from './relying-run.ts'
 import { asRelying, missingLogin, type RelyingSession, visitContent } from './relying-sessions.ts'
 import { showConsent, showMissingLogin, showRefusal, showVisitResult } from './relying-views.ts'
 import { ownPath } from './site.ts'
@@ -28,7 +28,7 @@ export async function arrive(visit: Visit): Promise<void> {
     })
   } catch (error) {
     // Nothing of a request that is not verified is used: no address of it, and no name.
-    showRefusal(visit, await recordAtDoor(visit, error, { serviceId: '', user: undefined }))
+    showRefusal(visit, await recordRelyingRefusal(visit, error, { serviceId: '', user: undefined }))
     return
   }
   await takeIn(visit, verified)
@@ -48,7 +48,7 @@ async function takeIn(visit: Visit, verified: VerifiedRequest): Promise<void> {
     if (wanted.loginAt !== undefined || showsPage(web, wanted))
       await web.relyingSessions.begin(request, response, visitContent(wanted))
   } catch (error) {
-    refuse(visit, wanted, await recordAtDoor(visit, error, { serviceId, user }))
+    refuse(visit, wanted, await recordRelyingRefusal(visit, error, { serviceId, user }))
     return
   }
   if (wanted.loginAt !== undefined) response.redirect(302, ownPath(web, LOGIN_PATH))
@@ -83,7 +83,7 @@ function requireLogin({ web }: Visit, { site, provider }: VerifiedRequest): stri
   })
 }
 
-/** Before anybody is asked to log in for nothing; the door that issues looks again. */
+/** Before anybody is asked to log in for nothing; the check is made again when it is issued. */
 function requireService({ web }: Visit, serviceId: string, user: VerifiedToken): void {
   const service = web.issuing.services.get(serviceId)
   if (service === undefined)
@@ -121,7 +121,7 @@ export async function finishAnyLogin(visit: Visit): Promise<void> {
     const { asked, token: user } = session
     await web.relyingSessions.end(request, visit.response)
     const about = { serviceId: asked.serviceId, user }
-    refuse(visit, asked, await recordAtDoor(visit, error, about))
+    refuse(visit, asked, await recordRelyingRefusal(visit, error, about))
   }
 }
 

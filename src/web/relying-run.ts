@@ -1,4 +1,4 @@
-/** The one request of a user whom a relying service sent, made by the one door that there is. */
+/** The one request of a user whom a relying service sent, made as every other request is. */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { withinSignal } from '../api/deadline.ts'
@@ -15,7 +15,7 @@ import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { missingLogin, type RelyingSession, tokensOf } from './relying-sessions.ts'
 import type { Visit, Web } from './view.ts'
 
-/** The door goes on record with what came through it. */
+/** The interface goes on record with what came by it. */
 export function relyingOrigin({ response }: Pick<Visit, 'response'>): Origin {
   return { ...contextOf(response).origin, interface: 'rsp' }
 }
@@ -49,10 +49,13 @@ export type VisitAnswer =
 export async function runVisit(visit: Visit, session: RelyingSession): Promise<VisitAnswer> {
   const { web, response } = visit
   const { asked } = session
-  const atDoor = async (error: unknown): Promise<never> => {
-    throw await recordAtDoor(visit, error, { serviceId: asked.serviceId, user: session.token })
+  const recorded = async (error: unknown): Promise<never> => {
+    throw await recordRelyingRefusal(visit, error, {
+      serviceId: asked.serviceId,
+      user: session.token,
+    })
   }
-  await claimRun(web, session).catch(atDoor)
+  await claimRun(web, session).catch(recorded)
   const { log, signal } = contextOf(response)
   const request = {
     relyingUser: session.token,
@@ -64,7 +67,7 @@ export async function runVisit(visit: Visit, session: RelyingSession): Promise<V
     log,
   }
   const answer = await withinSignal(issueOrAskLogin(web.issuing, request), signal)
-  if (answer.kind === 'login') await wantLogin(web, session, answer.provider).catch(atDoor)
+  if (answer.kind === 'login') await wantLogin(web, session, answer.provider).catch(recorded)
   else web.metrics.credentialIssued(asked.serviceId)
   return answer
 }
@@ -138,8 +141,8 @@ export function showsPage({ relying }: Web, { siteId }: RelyingRequest): boolean
   return relying.sites.get(siteId)?.settings.show_ui ?? true
 }
 
-/** Puts on record what is refused before anything is asked of the door that issues. */
-export async function recordAtDoor(
+/** Puts on record what is refused before anything is issued. */
+export async function recordRelyingRefusal(
   visit: Visit,
   error: unknown,
   about: { readonly serviceId: string; readonly user: VerifiedToken | undefined },

@@ -139,7 +139,7 @@ function logins({ session }: PersonalVisit): Html | undefined {
 
 const FORM_LIFE_MS = 24 * 3600 * 1000
 
-/** Asks a service for a credential, by the one door that there is. */
+/** Asks a service for a credential, as every other request does. */
 export async function requestCredential(visit: PostedVisit): Promise<void> {
   const { web, session, form, response } = visit
   const service = serviceOf(visit)

@@ -93,7 +93,7 @@ function formFields(body: string): Readonly<Record<string, string>> {
   return Object.fromEntries(fields)
 }
 
-/** The door goes on record with what came through it. */
+/** The interface goes on record with what came by it. */
 export function originOf({ response }: Pick<Visit, 'response'>): Origin {
   return { ...contextOf(response).origin, interface: 'web' }
 }

@@ -1,4 +1,4 @@
-/** ID tokens and tokens of clients at every door of the running service, with the client's id in `audiences` as WaTTS sites have it. */
+/** ID tokens and tokens of clients at every interface of the running service, with the client's id in `audiences` as WaTTS sites have it. */
 import { describe, expect, test } from 'vitest'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { AUDIENCE, type TestService, useTestService } from '../support/service.ts'
@@ -55,12 +55,12 @@ describe('nothing is issued for', () => {
     const before = await issuedTo(service())
     const token =
       claims === undefined ? (await login()).id_token! : service().token('alice', claims)
-    const doors = [
+    const interfaces = [
       ['/v1/proxies', { 'content-type': 'application/pkcs10' }, await soundCsr()],
       ['/v1/certificates', { 'content-type': 'application/pkcs10' }, await soundCsr()],
       ['/api/v2/iam/credential', { 'content-type': 'application/json' }, '{"service_id":"proxy"}'],
     ] as const
-    for (const [path, headers, body] of doors) {
+    for (const [path, headers, body] of interfaces) {
       const response = await ask(service(), path, { token, headers, body })
       expect(response.status, path).toBe(401)
       if (path.startsWith('/v1/')) expect(await problemOf(response)).toMatchObject({ check })

@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { programPath, runToEnd, startProgram } from '../support/programs.ts'
-import { ask, type AskOptions } from './door-support.ts'
+import { ask, type AskOptions } from './server-support.ts'
 import { settingsIn, startKeeper, temporaryDirectory } from './engine-support.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 

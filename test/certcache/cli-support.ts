@@ -7,7 +7,7 @@ import type { StopSignal, Surroundings } from '../../src/certcache/cli/surroundi
 import type { KeeperParts, RunningKeeper } from '../../src/certcache/compose.ts'
 import type { LoadedCertcacheSettings } from '../../src/certcache/settings/load-settings.ts'
 import type { ProxyKeeper } from '../../src/certcache/proxy-keeper.ts'
-import { standInKeeper } from './door-support.ts'
+import { standInKeeper } from './server-support.ts'
 
 export interface CertcacheRunOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>

@@ -10,7 +10,7 @@ import { encodeState } from '../../src/certcache/state/state-records.ts'
 import { TtsError } from '../../src/errors.ts'
 import type { GrantClient, Granted } from '../../src/grants/grant.ts'
 import { type CertcacheRun, runToItsEnd, startCertcache } from './cli-support.ts'
-import { ask, makeHeldProxy, standInKeeper } from './door-support.ts'
+import { ask, makeHeldProxy, standInKeeper } from './server-support.ts'
 
 let proxy: HeldProxy
 let directory = ''
@@ -87,7 +87,7 @@ describe('serve', () => {
     expect(run.endedNow).toEqual([1])
   })
 
-  test('the keeper is closed after the doors, and when these cannot be opened', async () => {
+  test('the engine is closed after the server, and when that cannot listen', async () => {
     const first = await serve()
     const keeper = warmKeeper()
     let closed = 0

@@ -5,7 +5,7 @@ import { load } from '../../bench/load.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { openKeeper, type RunningKeeper } from '../../src/certcache/compose.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
-import { openDoor, type Door } from '../../src/certcache/door/server.ts'
+import { startServer, type CertcacheServer } from '../../src/certcache/server/server.ts'
 import { createLog } from '../../src/log.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 
@@ -14,7 +14,7 @@ const CONNECTIONS = 500
 
 let world: OutsideWorld
 let keeper: RunningKeeper
-let door: Door
+let server: CertcacheServer
 let logged = ''
 beforeAll(async () => {
   world = await startOutsideWorld({ delegation: {} })
@@ -45,10 +45,10 @@ beforeAll(async () => {
     uid: process.getuid?.() ?? 0,
     background: true,
   })
-  door = await openDoor({ keeper, settings, log, now, version: '0.0.0-test' })
+  server = await startServer({ keeper, settings, log, now, version: '0.0.0-test' })
 })
 afterAll(async () => {
-  await door.close(1000)
+  await server.close(1000)
   await keeper.close()
   await world.end()
 })
@@ -61,7 +61,7 @@ async function untilAborted(_milliseconds: number, signal: AbortSignal): Promise
 }
 
 const metric = async (name: string): Promise<string | undefined> => {
-  const text = await (await fetch(`${door.url}/metrics`)).text()
+  const text = await (await fetch(`${server.url}/metrics`)).text()
   return text
     .split('\n')
     .find((line) => line.startsWith(`${name} `))
@@ -69,7 +69,7 @@ const metric = async (name: string): Promise<string | undefined> => {
 }
 
 test(`${REQUESTS} requests by ${CONNECTIONS} connections: one exchange, one translation, no error`, async () => {
-  const port = Number(new URL(door.url).port)
+  const port = Number(new URL(server.url).port)
   const request = Buffer.from(`GET /get_proxy HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`)
   expect(keeper.current()).toBeUndefined()
   const bodies = new Set<string>()

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { listenForRedirect } from '../../src/certcache/cli/loopback-redirect.ts'
-import { ask } from './door-support.ts'
+import { ask } from './server-support.ts'
 
 const state = 'state-of-this-login'
 async function listening() {

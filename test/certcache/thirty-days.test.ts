@@ -1,15 +1,15 @@
 /**
- * Thirty days in seconds (a quarter of that in `npm test`): the real engine and doors of certcache, the real service, a real OpenID provider that rotates
+ * Thirty days in seconds (a quarter of that in `npm test`): the real engine and HTTP server of certcache, the real service, a real OpenID provider that rotates
  * refresh tokens and forgets the old ones at once. Only the time is made.
  */
 import { X509Certificate } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import type { RunningKeeper } from '../../src/certcache/compose.ts'
-import { createShelf } from '../../src/certcache/door/served-proxy.ts'
+import { createResponseCache } from '../../src/certcache/server/served-proxy.ts'
 import { createLog } from '../../src/log.ts'
 import { settingsIn, startKeeper } from './engine-support.ts'
-import { doorSettings, testDoor, type TestDoor } from './door-support.ts'
+import { serverSettings, testServer, type TestServer } from './server-support.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 import { isFull } from '../support/full.ts'
 import { SlowMotion } from './slow-motion.ts'
@@ -41,15 +41,15 @@ function seeded(seed: number): () => number {
 
 type Kind = 'delegation' | 'refresh'
 
-/** A certcache with the doors of its worker side; started again it knows only what it kept. */
+/** A certcache with its HTTP server; started again it knows only what it kept. */
 class Certcache {
   readonly #world: OutsideWorld
   readonly #time: SlowMotion
   readonly #kind: Kind
   readonly #random = seeded(7)
   #keeper: RunningKeeper | undefined
-  #door: TestDoor | undefined
-  #shelf: ReturnType<typeof createShelf> | undefined
+  #server: TestServer | undefined
+  #responses: ReturnType<typeof createResponseCache> | undefined
   /** Of all runs. */
   readonly attempts = { succeeded: 0, failed: 0 }
 
@@ -80,10 +80,10 @@ class Certcache {
     const parts = { clock, random: this.#random, pollMs: HOUR }
     this.#keeper = (await startKeeper(settings, parts)).keeper
     const now = (): Date => clock.now()
-    this.#door = await testDoor(this.#keeper, { now, settings: doorSettings() })
-    const log = createLog({ level: 'silent', name: 'shelf' })
+    this.#server = await testServer(this.#keeper, { now, settings: serverSettings() })
+    const log = createLog({ level: 'silent', name: 'responses' })
     const warnBelowSeconds = (): number => 43_200
-    this.#shelf = createShelf({ keeper: this.#keeper, now, log, warnBelowSeconds })
+    this.#responses = createResponseCache({ keeper: this.#keeper, now, log, warnBelowSeconds })
     await this.#time.settled(this.#keeper)
   }
 
@@ -91,19 +91,19 @@ class Certcache {
     const [status] = this.keeper.status().proxies
     this.attempts.succeeded += status?.attempts.succeeded ?? 0
     this.attempts.failed += status?.attempts.failed ?? 0
-    await this.#door?.close(100)
+    await this.#server?.close(100)
     await this.keeper.close()
     this.#keeper = undefined
   }
 
   /** What a request for /get_proxy would be answered with at this moment; the request itself costs too much for each step. */
   get served(): Buffer | undefined {
-    return this.#shelf?.current('gwms_proxy', this.#time.clock.now().getTime())?.held.pem
+    return this.#responses?.current('gwms_proxy', this.#time.clock.now().getTime())?.held.pem
   }
 
   async ask(path: string) {
-    if (this.#door === undefined) throw new Error('certcache does not run')
-    return this.#door.ask(path)
+    if (this.#server === undefined) throw new Error('certcache does not run')
+    return this.#server.ask(path)
   }
 }
 

@@ -18,7 +18,7 @@ import { parseAllDocuments } from 'yaml'
 import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
-import { makeHeldProxy, standInKeeper, testDoor } from '../certcache/door-support.ts'
+import { makeHeldProxy, standInKeeper, testServer } from '../certcache/server-support.ts'
 import { findProgram } from '../support/grid-tools.ts'
 import { deployDirectory, getProxyScript, runShell, shells, startShell } from './shells.ts'
 
@@ -360,9 +360,9 @@ describe('the HTCondor glidein', () => {
   async function warm() {
     const keeper = standInKeeper()
     keeper.put(proxy)
-    const door = await testDoor(keeper)
-    ends.push(() => door.close(0))
-    return { keeper, url: door.url }
+    const server = await testServer(keeper)
+    ends.push(() => server.close(0))
+    return { keeper, url: server.url }
   }
   const [, ...masterArguments] = value('arguments').split(' ')
 

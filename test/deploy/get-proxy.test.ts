@@ -19,7 +19,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { toPem } from '../../ca/pem.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
 import { TtsError } from '../../src/errors.ts'
-import { doorSettings, makeHeldProxy, standInKeeper, testDoor } from '../certcache/door-support.ts'
+import {
+  serverSettings,
+  makeHeldProxy,
+  standInKeeper,
+  testServer,
+} from '../certcache/server-support.ts'
 import { makeCredential } from '../support/authority.ts'
 import { findProgram } from '../support/grid-tools.ts'
 import {
@@ -59,8 +64,8 @@ const written = (): string => readFileSync(out(), 'utf8')
 const leftovers = (): readonly string[] =>
   readdirSync(path('out')).filter((name) => name !== 'gwms_proxy')
 
-async function door(...given: Parameters<typeof testDoor>) {
-  const opened = await testDoor(...given)
+async function cacheServer(...given: Parameters<typeof testServer>) {
+  const opened = await testServer(...given)
   ends.push(() => opened.close(0))
   return opened
 }
@@ -113,7 +118,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
   async function warm() {
     const keeper = standInKeeper()
     keeper.put(proxy)
-    return door(keeper)
+    return cacheServer(keeper)
   }
 
   describe('a proxy that is there', () => {
@@ -150,8 +155,8 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       fresh()
       const keeper = standInKeeper(['gwms_proxy', 'limited'])
       keeper.put({ ...proxy, name: 'limited' })
-      const { url } = await door(keeper, {
-        settings: doorSettings({ listen: { socket: path('socket') } }),
+      const { url } = await cacheServer(keeper, {
+        settings: serverSettings({ listen: { socket: path('socket') } }),
       })
       expect((await get(url, { CERTCACHE_WORKER_NAME: 'limited' })).code).toBe(0)
       expect(written()).toBe(proxy.pem.toString())
@@ -181,7 +186,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
     fresh()
     const keeper = standInKeeper()
     keeper.fail(new TtsError('provider_unavailable', 'the identity provider does not answer'))
-    const { url } = await door(keeper)
+    const { url } = await cacheServer(keeper)
     const started = startShell([...shell, getProxyScript], {
       env: environment(url, { CERTCACHE_WORKER_WAIT: '20' }),
     })
@@ -478,12 +483,12 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       writeFileSync(path('secret'), text, { mode: 0o600 })
       return { CERTCACHE_SECRET_FILE: path('secret') }
     }
-    const guarded = () => doorSettings({ access: { secret: SECRET } })
+    const guarded = () => serverSettings({ access: { secret: SECRET } })
 
     test('is sent to this machine, and does not show in the list of processes', async () => {
       fresh()
       const keeper = standInKeeper()
-      const { url } = await door(keeper, { settings: guarded() })
+      const { url } = await cacheServer(keeper, { settings: guarded() })
       // Of whoever has no umask.
       const text = `umask 0; exec ${shell.join(' ')} ${getProxyScript}`
       const started = startShell([...shell, '-c', text], {
@@ -525,7 +530,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       fresh()
       const keeper = standInKeeper()
       keeper.put(proxy)
-      const { url } = await door(keeper, { settings: guarded() })
+      const { url } = await cacheServer(keeper, { settings: guarded() })
       const run = await get(url, secretFile(text))
       expect(run.code).toBe(code)
       expect(run.err).not.toContain(SECRET)
@@ -536,7 +541,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       const secret = 'of-letters-and-digits-1'
       const keeper = standInKeeper()
       keeper.put(proxy)
-      const { url } = await door(keeper, { settings: doorSettings({ access: { secret } }) })
+      const { url } = await cacheServer(keeper, {
+        settings: serverSettings({ access: { secret } }),
+      })
       const run = await get(url.replace('http://', `http://${secret}@`))
       expect(run).toEqual({ code: 0, out: `${out()}\n`, err: '' })
     })
@@ -566,8 +573,8 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       )
       const keeper = standInKeeper()
       keeper.put(proxy)
-      const { url } = await door(keeper, {
-        settings: doorSettings({
+      const { url } = await cacheServer(keeper, {
+        settings: serverSettings({
           listen: { tls_certificate_file: path('tls.pem'), tls_key_file: path('tls.key') },
           access: { mode: 'restricted', secret: SECRET, client_ca_file: path('tls.pem') },
         }),
@@ -608,7 +615,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
   test('SIGTERM in mid-wait: nothing is left', async () => {
     fresh()
     const keeper = standInKeeper()
-    const { url } = await door(keeper)
+    const { url } = await cacheServer(keeper)
     // Its child, curl, is told too, as when a container stops.
     const started = startShell(['setsid', ...shell, getProxyScript], {
       env: environment(url, { CERTCACHE_WORKER_WAIT: '20' }),

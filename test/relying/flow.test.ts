@@ -526,7 +526,7 @@ describe('the WaTTS API during a visit', () => {
     const again = await api(visitor, 'credential', { service_id: 'info', params: {} })
     expect(again.status).not.toBe(303)
     expect((await audit())[0]).toMatchObject({ outcome: 'refused', check: 'replay' })
-    // It is listed as of this door where credentials are listed.
+    // It is listed as of this interface where credentials are listed.
     const { store } = service.running.service
     const identity = await store.findIdentity({ issuer: 'rsp-portal', sub: 'u-1' })
     const views = await store.listCredentials({ identityId: identity?.id ?? '', limit: 1 })

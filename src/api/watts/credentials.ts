@@ -5,7 +5,7 @@ import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { identifyCaller, pluginCallerOf } from '../../domain/callers.ts'
 import { deleteCredential } from '../../domain/credential-deletion.ts'
 import { noCredential } from '../../domain/credentials.ts'
-import { refuseAtDoor } from '../../domain/issue-audit.ts'
+import { recordEarlyRefusal } from '../../domain/issue-audit.ts'
 import {
   type IssuedCredential,
   issueOrAskLogin,
@@ -43,7 +43,7 @@ export async function requestCredential(
   const asked = { ...caller.evidence, serviceId, read, origin, signal, log }
   // A relying service asked for one thing, and for nothing else.
   await caller.session?.relying?.claim(wish).catch(async (error: unknown) => {
-    throw await refuseAtDoor(issuing, asked, error)
+    throw await recordEarlyRefusal(issuing, asked, error)
   })
   const issue = caller.session === undefined ? issueToClient : issueOrAskLogin
   const answer = await withinSignal(issue(issuing, asked), signal).catch((error: unknown) => {
@@ -185,8 +185,8 @@ function aboutPlugin(error: unknown): unknown {
 }
 
 function originOf(response: Response, { session, token }: WattsCaller): Origin {
-  const door = session === undefined ? 'watts' : token.providerId.startsWith('rsp-') ? 'rsp' : 'web'
-  return { ...contextOf(response).origin, interface: door }
+  const name = session === undefined ? 'watts' : token.providerId.startsWith('rsp-') ? 'rsp' : 'web'
+  return { ...contextOf(response).origin, interface: name }
 }
 
 /** Ends when the client goes away, or when the plugin must have answered, whose time may be longer than that of other requests. */

@@ -117,7 +117,7 @@ function presentCredential({ id, issuedAt, origin, serviceId }: CredentialView):
   }
 }
 
-/** WaTTS's names of the doors; all others are REST interfaces too. */
+/** WaTTS's names of the interfaces; all others are REST interfaces too. */
 const interfaceNames: Readonly<Record<string, string>> = {
   web: 'Web App',
   rsp: 'RSP interface',

@@ -4,7 +4,7 @@
  */
 import { Router, type Request, type RequestHandler } from 'express'
 import { WATTS_VERSION } from '../../../plugins/executable/input.ts'
-import { refuseAtDoor } from '../../domain/issue-audit.ts'
+import { recordEarlyRefusal } from '../../domain/issue-audit.ts'
 import { TtsError } from '../../errors.ts'
 import { readJson } from '../../../plugins/json.ts'
 import { hasBody } from '../../http/request-body.ts'
@@ -64,7 +64,7 @@ function answer(dependencies: WattsDependencies, maxBodyBytes: number): RequestH
   }
 }
 
-/** Who asks for a credential and is not known is refused on record, as on all doors. */
+/** Who asks for a credential and is not known is refused on record, as on every interface. */
 async function refusedCaller(
   { issuing }: WattsDependencies,
   { response }: WattsVisit,
@@ -72,7 +72,7 @@ async function refusedCaller(
 ): Promise<TtsError> {
   const { log, origin } = contextOf(response)
   const asked = { serviceId: undefined, origin: { ...origin, interface: 'watts' }, log }
-  return refuseAtDoor(issuing, asked, error)
+  return recordEarlyRefusal(issuing, asked, error)
 }
 
 /** Methods by type: first those of the list, then those of one thing in it. */

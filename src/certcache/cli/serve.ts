@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { createLog } from '../../log.ts'
 import type { RunningKeeper } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
-import { type Door, openDoor } from '../door/server.ts'
+import { type CertcacheServer, startServer } from '../server/server.ts'
 import { judge } from '../status.ts'
 import { inWords, secondsUntil } from '../words.ts'
 import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
@@ -62,7 +62,7 @@ async function serve(
     uid: surroundings.uid,
     background: true,
   })
-  const door = await openDoor({
+  const server = await startServer({
     keeper,
     settings: loaded.settings,
     log,
@@ -72,26 +72,30 @@ async function serve(
     await keeper.close()
     throw error
   })
-  const running = { keeper, door, log }
+  const running = { keeper, server, log }
   tell(running, loaded, surroundings.clock.now())
   const endReloads = reloadOnSignal(surroundings, options, running)
   await askedToStop
   log.info({ event: 'certcache.stopping' }, 'finishing what was begun')
   await endReloads()
-  await door.close(CLOSE_MS)
+  await server.close(CLOSE_MS)
   await keeper.close()
   log.info({ event: 'certcache.stopped' }, 'stopped')
 }
 
 interface RunningParts {
   readonly keeper: RunningKeeper
-  readonly door: Door
+  readonly server: CertcacheServer
   readonly log: Logger
 }
 
 /** The first lines of the log: where it listens, what it keeps, until when. */
-function tell({ keeper, door, log }: RunningParts, { settings, path }: LoadedSettings, now: Date) {
-  const { url } = door
+function tell(
+  { keeper, server, log }: RunningParts,
+  { settings, path }: LoadedSettings,
+  now: Date,
+) {
+  const { url } = server
   log.info(
     { event: 'certcache.started', url, access: settings.access.mode, settings: path },
     `listening on ${url}; workers ask for ${keeper.names.map((name) => `/get_proxy/${name}`).join(', ')}`,
@@ -148,13 +152,13 @@ function reloadOnSignal(
 async function reload(
   surroundings: Surroundings,
   options: SettingsOptions,
-  { keeper, door, log }: RunningParts,
+  { keeper, server, log }: RunningParts,
 ): Promise<void> {
   try {
     const { settings, notes } = await settingsFor(surroundings, options)
     for (const note of notes) log.warn({ event: 'settings.note' }, note)
     log.level = settings.log_level
-    const waiting = door.reload(settings)
+    const waiting = server.reload(settings)
     await keeper.reload(settings)
     if (waiting.length > 0) {
       const text = `listen and access stay as they are until a restart, for these changed: ${waiting.join(', ')}`

@@ -1,4 +1,4 @@
-/** Settings of certcache's doors: where it listens, and who is let in to a private key. */
+/** Settings of certcache's HTTP server: where it listens, and who is let in to a private key. */
 import { z } from 'zod'
 import { isNetwork } from '../../config/value-checks.ts'
 
@@ -67,7 +67,7 @@ type Listen = Readonly<z.output<typeof listenSettings>>
 type Access = Readonly<z.output<typeof accessSettings>>
 
 /** What listening and access together must not be: a private key that crosses a network in clear, or for everybody. */
-export function doorProblems(
+export function serverProblems(
   listen: Listen,
   access: Access,
 ): readonly { readonly path: readonly string[]; readonly message: string }[] {

@@ -167,7 +167,7 @@ async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCer
   const { source, state, access } = settings
   const read = async (key: string, own: string | undefined, path: string | undefined) =>
     own ?? (path === undefined ? undefined : await readSecret(key, path))
-  const [client, refresh, renewal, door, url] = await Promise.all([
+  const [client, refresh, renewal, secret, url] = await Promise.all([
     read('source.client_secret_file', source.client_secret, source.client_secret_file),
     read('source.refresh_token_file', source.refresh_token, source.refresh_token_file),
     read('source.renewal_secret_file', source.renewal_secret, source.renewal_secret_file),
@@ -179,7 +179,7 @@ async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCer
       'configuration',
       'state.url_file: the file holds no connection string; wanted: postgres://… or postgresql://…',
     )
-  if (door !== undefined && door.length < 16)
+  if (secret !== undefined && secret.length < 16)
     throw new TtsError('configuration', 'access.secret_file: wanted: at least 16 characters')
   return {
     ...settings,
@@ -190,6 +190,6 @@ async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCer
       renewal_secret: renewal,
     },
     state: { ...state, url },
-    access: { ...access, secret: door },
+    access: { ...access, secret: secret },
   }
 }

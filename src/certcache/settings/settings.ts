@@ -1,7 +1,7 @@
 /** The settings of certcache: every key, its default and what it means. Keys are snake_case and reach the code as they are. */
 import { z } from 'zod'
 import { isAcceptableUrl } from '../../config/provider-schema.ts'
-import { accessSettings, doorProblems, listenSettings } from './listen-settings.ts'
+import { accessSettings, serverProblems, listenSettings } from './listen-settings.ts'
 import { proxiesSettings } from './proxy-settings.ts'
 
 const file = z.string().min(1).max(4096)
@@ -183,7 +183,7 @@ export const certcacheSchema = z
   })
   .superRefine((settings, context) => {
     for (const problem of [
-      ...doorProblems(settings.listen, settings.access),
+      ...serverProblems(settings.listen, settings.access),
       ...togetherProblems(settings),
     ])
       context.addIssue({ code: 'custom', path: [...problem.path], message: problem.message })

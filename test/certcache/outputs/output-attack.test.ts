@@ -5,7 +5,7 @@ import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
 import { inspectOutput, writeOutput } from '../../../src/certcache/outputs/proxy-output.ts'
 import type { OutputSettings } from '../../../src/certcache/settings/proxy-settings.ts'
 import { ATTACKER_UID, attackScene, noAttacker, startAttack } from '../../support/attacker.ts'
-import { makeHeldProxy } from '../door-support.ts'
+import { makeHeldProxy } from '../server-support.ts'
 
 const ROUNDS = 60
 let proxies: readonly HeldProxy[] = []

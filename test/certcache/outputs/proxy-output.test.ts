@@ -17,7 +17,7 @@ import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
 import { removeLeftovers, writeOutput } from '../../../src/certcache/outputs/proxy-output.ts'
 import type { OutputSettings } from '../../../src/certcache/settings/proxy-settings.ts'
 import { temporaryDirectory, uid } from '../engine-support.ts'
-import { makeHeldProxy } from '../door-support.ts'
+import { makeHeldProxy } from '../server-support.ts'
 
 const isRoot = uid === 0
 let proxy: HeldProxy

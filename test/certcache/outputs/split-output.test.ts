@@ -23,7 +23,7 @@ import { pairOf } from '../../../src/certcache/outputs/split-output.ts'
 import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
 import type { OutputSettings } from '../../../src/certcache/settings/proxy-settings.ts'
 import { temporaryDirectory, uid } from '../engine-support.ts'
-import { makeHeldProxy } from '../door-support.ts'
+import { makeHeldProxy } from '../server-support.ts'
 
 let proxy: HeldProxy
 let other: HeldProxy

@@ -1,28 +1,28 @@
-/** The HTTP doors of certcache: proxies for workers, and how it is doing. On node:http itself, for speed. */
+/** The HTTP server of certcache: proxies for workers, and how it is doing. On node:http itself, for speed. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TtsError } from '../../errors.ts'
 import { plainAddress } from '../../limits/address-key.ts'
 import type { Log } from '../../log.ts'
 import { type AccessRules, createAccessRules, type Refusal } from './access.ts'
-import { doorProblems } from '../settings/listen-settings.ts'
+import { serverProblems } from '../settings/listen-settings.ts'
 import { type Listening, type ListenSettings, startListening, tlsFilesOf } from './listening.ts'
 import { createCertcacheMetrics, createTally } from './metrics.ts'
 import type { ProxyKeeper } from '../proxy-keeper.ts'
 import { createRefusalLog } from './refusal-log.ts'
 import { type Route, routeOf } from './routes.ts'
-import { createShelf, type ServedProxy } from './served-proxy.ts'
+import { createResponseCache, type ServedProxy } from './served-proxy.ts'
 import type { CertcacheSettings } from '../settings/settings.ts'
 import { reportStatus, unhealthy } from '../status.ts'
-import { createWaitingRoom } from './waiting-room.ts'
+import { createWaiters } from './waiters.ts'
 
-export type DoorSettings = Pick<CertcacheSettings, 'access'> & {
+export type ServerSettings = Pick<CertcacheSettings, 'access'> & {
   readonly listen: ListenSettings
   readonly renewal: Pick<CertcacheSettings['renewal'], 'warn_below_seconds'>
 }
 
-export interface DoorParts {
+export interface ServerOptions {
   readonly keeper: ProxyKeeper
-  readonly settings: DoorSettings
+  readonly settings: ServerSettings
   readonly log: Log
   readonly now: () => Date
   /** Of the package, for /status and /metrics. */
@@ -30,13 +30,13 @@ export interface DoorParts {
   /** How long a request waits for the first proxy. Default 30,000. */
   readonly waitMs?: number
   /** How many requests may wait. Default 10,000. */
-  readonly waitingPlaces?: number
+  readonly waitingLimit?: number
   /** How often the TLS files are looked at. Default 10,000. */
   readonly tlsLookIntervalMs?: number
 }
 
-/** The open door. */
-export interface Door {
+/** A server that listens. */
+export interface CertcacheServer {
   /** Where it listens: `http://127.0.0.1:8081`, or `unix:` and a path. */
   readonly url: string
   /**
@@ -45,7 +45,7 @@ export interface Door {
    * @returns keys that changed and are only taken at a restart; then nothing was taken
    * @throws {TtsError} `configuration`; the old settings then stay in use
    */
-  reload(settings: DoorSettings): readonly string[]
+  reload(settings: ServerSettings): readonly string[]
   /** Lets nobody in any more, answers who is in, and ends after `timeoutMs` at the latest. */
   close(timeoutMs: number): Promise<void>
 }
@@ -62,37 +62,37 @@ interface Answer {
 }
 
 const WAIT_MS = 30_000
-const WAITING_PLACES = 10_000
+const WAITING_LIMIT = 10_000
 const TEXT = 'text/plain; charset=utf-8'
 const CHALLENGES = ['Bearer realm="certcache"', 'Basic realm="certcache"']
 const OPEN_WARNING =
   'Anyone who reaches this port gets a private key and can act as its owner (access.mode anyone_who_reaches_the_port).'
 
 /**
- * Opens the door.
+ * Starts to listen.
  *
  * @throws {TtsError} `configuration` when the private key of a proxy would go where it must not, or nothing can listen there
  */
-export async function openDoor(parts: DoorParts): Promise<Door> {
-  const doors = new Doors(parts)
-  await doors.open()
-  return doors
+export async function startServer(parts: ServerOptions): Promise<CertcacheServer> {
+  const server = new WorkerServer(parts)
+  await server.open()
+  return server
 }
 
-class Doors implements Door {
-  readonly #parts: DoorParts
+class WorkerServer implements CertcacheServer {
+  readonly #parts: ServerOptions
   readonly #tally = createTally()
-  readonly #shelf
-  readonly #room
+  readonly #responses
+  readonly #waiters
   readonly #metrics
   readonly #logRefusal
   readonly #startedAt: Date
-  #settings: DoorSettings
+  #settings: ServerSettings
   #rules: AccessRules
   #listening: Listening | undefined
   #stopping = false
 
-  constructor(parts: DoorParts) {
+  constructor(parts: ServerOptions) {
     const { keeper, now, log, settings, version } = parts
     this.#parts = parts
     this.#settings = settings
@@ -100,16 +100,16 @@ class Doors implements Door {
     this.#startedAt = now()
     this.#logRefusal = createRefusalLog(log, now)
     const warnBelowSeconds = (): number => this.#settings.renewal.warn_below_seconds
-    this.#shelf = createShelf({ keeper, now, log, warnBelowSeconds })
-    const { waitMs = WAIT_MS, waitingPlaces: places = WAITING_PLACES } = parts
-    this.#room = createWaitingRoom({ keeper, waitMs, places })
+    this.#responses = createResponseCache({ keeper, now, log, warnBelowSeconds })
+    const { waitMs = WAIT_MS, waitingLimit = WAITING_LIMIT } = parts
+    this.#waiters = createWaiters({ keeper, waitMs, limit: waitingLimit })
     this.#metrics = createCertcacheMetrics({
       keeper,
       now,
       version,
       tally: this.#tally,
       endEntityNotAfter: (name) => this.#current(name)?.endEntityNotAfter,
-      waiting: () => this.#room.waiting,
+      waiting: () => this.#waiters.waiting,
       connections: async () => this.#listening?.connections() ?? 0,
     })
   }
@@ -130,7 +130,7 @@ class Doors implements Door {
       log.warn({ event: 'access.open', url: this.url }, OPEN_WARNING)
   }
 
-  reload(settings: DoorSettings): readonly string[] {
+  reload(settings: ServerSettings): readonly string[] {
     const changed = restartKeys(this.#settings, settings)
     if (changed.length > 0) return changed
     const rules = rulesOf(settings)
@@ -144,7 +144,7 @@ class Doors implements Door {
   async close(timeoutMs: number): Promise<void> {
     this.#stopping = true
     // Who waits for a first proxy is told before the connections are cut.
-    this.#room.close(timeoutMs / 2)
+    this.#waiters.close(timeoutMs / 2)
     await this.#listening?.close(timeoutMs)
   }
 
@@ -175,7 +175,7 @@ class Doors implements Door {
     const served = this.#current(name)
     if (served) return this.#give(exchange, served)
     const { response } = exchange
-    const leave = this.#room.wait(name, (end) => {
+    const leave = this.#waiters.wait(name, (end) => {
       response.off('close', leave)
       const arrived = end instanceof TtsError ? undefined : this.#current(name)
       if (arrived) return this.#give(exchange, arrived)
@@ -185,7 +185,7 @@ class Doors implements Door {
   }
 
   #current(name: string): ServedProxy | undefined {
-    return this.#shelf.current(name, this.#parts.now().getTime())
+    return this.#responses.current(name, this.#parts.now().getTime())
   }
 
   #give({ request, response, route }: Exchange, served: ServedProxy): void {
@@ -289,8 +289,8 @@ function say(status: number, sentence: string, headers: Answer['headers'] = {}):
 const notAllowed = say(405, 'Only GET and HEAD are taken here.', { Allow: 'GET, HEAD' })
 const healthy: Answer = { status: 200, headers: { 'Content-Type': TEXT }, text: 'OK' }
 
-function rulesOf({ listen, access }: DoorSettings): AccessRules {
-  const problems = doorProblems(listen, access).map(
+function rulesOf({ listen, access }: ServerSettings): AccessRules {
+  const problems = serverProblems(listen, access).map(
     ({ path, message }) => `${path.join('.')}: ${message}`,
   )
   if (problems.length > 0) throw new TtsError('configuration', problems.join('; '))
@@ -302,8 +302,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** What a running server cannot change. */
-function restartKeys(old: DoorSettings, changed: DoorSettings): readonly string[] {
-  const facts = ({ listen, access }: DoorSettings): Readonly<Record<string, unknown>> => ({
+function restartKeys(old: ServerSettings, changed: ServerSettings): readonly string[] {
+  const facts = ({ listen, access }: ServerSettings): Readonly<Record<string, unknown>> => ({
     'listen.host': listen.host,
     'listen.port': listen.port,
     'listen.socket': listen.socket,

@@ -8,17 +8,17 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
-import type { DoorParts } from '../../../src/certcache/door/server.ts'
+import type { ServerOptions } from '../../../src/certcache/server/server.ts'
 import { TtsError } from '../../../src/errors.ts'
 import { pkcs8Pem, sharedKey } from '../../support/keys.ts'
 import {
   ask,
-  doorSettings,
+  serverSettings,
   makeHeldProxy,
   standInKeeper,
-  testDoor,
-  type TestDoor,
-} from '../door-support.ts'
+  testServer,
+  type TestServer,
+} from '../server-support.ts'
 
 const run = promisify(execFile)
 
@@ -32,16 +32,16 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-const open: TestDoor[] = []
+const open: TestServer[] = []
 afterEach(async () => {
-  for (const door of open.splice(0)) await door.close(0)
+  for (const server of open.splice(0)) await server.close(0)
 })
-async function start(keeper = standInKeeper(), parts: Partial<DoorParts> = {}) {
-  const door = await testDoor(keeper, parts)
-  open.push(door)
-  return { keeper, door }
+async function start(keeper = standInKeeper(), parts: Partial<ServerOptions> = {}) {
+  const server = await testServer(keeper, parts)
+  open.push(server)
+  return { keeper, server }
 }
-async function warm(parts: Partial<DoorParts> = {}) {
+async function warm(parts: Partial<ServerOptions> = {}) {
   const started = await start(standInKeeper(), parts)
   started.keeper.put(proxy)
   return started
@@ -60,8 +60,8 @@ describe('a proxy', () => {
     '/get_proxy/gwms_proxy',
     '/cgi-bin/get_proxy/gwms_proxy?x=1',
   ])('GET %s gives the whole file', async (path) => {
-    const { door } = await warm()
-    const { status, headers, body } = await door.ask(path)
+    const { server } = await warm()
+    const { status, headers, body } = await server.ask(path)
     expect(status).toBe(200)
     expect(body.equals(proxy.pem)).toBe(true)
     expect(headers).toMatchObject({
@@ -76,8 +76,8 @@ describe('a proxy', () => {
   })
 
   test('HEAD has the same headers and no body', async () => {
-    const { door } = await warm()
-    const { status, headers, body } = await door.ask('/get_proxy', { method: 'HEAD' })
+    const { server } = await warm()
+    const { status, headers, body } = await server.ask('/get_proxy', { method: 'HEAD' })
     expect({ status, length: headers['content-length'], body: body.length }).toEqual({
       status: 200,
       length: String(proxy.pem.length),
@@ -86,27 +86,27 @@ describe('a proxy', () => {
   })
 
   test('a new one is served from then on', async () => {
-    const { keeper, door } = await warm()
-    await door.ask('/get_proxy')
+    const { keeper, server } = await warm()
+    await server.ask('/get_proxy')
     const other = await makeHeldProxy({ now: new Date(Date.now() + 5000) })
     expect(other.pem.equals(proxy.pem)).toBe(false)
     keeper.put(other)
-    expect((await door.ask('/get_proxy')).body.equals(other.pem)).toBe(true)
+    expect((await server.ask('/get_proxy')).body.equals(other.pem)).toBe(true)
   })
 
   test('several by their names', async () => {
-    const { keeper, door } = await start(standInKeeper(['gwms_proxy', 'limited']))
+    const { keeper, server } = await start(standInKeeper(['gwms_proxy', 'limited']))
     const limited = {
       ...(await makeHeldProxy({ now: new Date(Date.now() + 9000) })),
       name: 'limited',
     }
     keeper.put(proxy)
     keeper.put(limited)
-    expect((await door.ask('/get_proxy/limited')).body.equals(limited.pem)).toBe(true)
-    expect((await door.ask('/get_proxy?name=limited')).body.equals(limited.pem)).toBe(true)
-    expect((await door.ask('/get_proxy')).body.equals(proxy.pem)).toBe(true)
+    expect((await server.ask('/get_proxy/limited')).body.equals(limited.pem)).toBe(true)
+    expect((await server.ask('/get_proxy?name=limited')).body.equals(limited.pem)).toBe(true)
+    expect((await server.ask('/get_proxy')).body.equals(proxy.pem)).toBe(true)
     for (const path of ['/get_proxy/other', '/get_proxy?name=other', '/get_proxy?name=']) {
-      const { status, text } = await door.ask(path)
+      const { status, text } = await server.ask(path)
       expect([path, status]).toEqual([path, 404])
       expect(text).toBe('There is no proxy of this name. There are: gwms_proxy, limited.\n')
     }
@@ -114,15 +114,15 @@ describe('a proxy', () => {
 
   test('with little life left it is served with a warning, and at its end no more', async () => {
     let now = proxy.obtainedAt
-    const { keeper, door } = await warm({ now: () => now, waitMs: 1 })
+    const { keeper, server } = await warm({ now: () => now, waitMs: 1 })
     now = new Date(proxy.notAfter.getTime() - 43_200_000)
-    expect((await door.ask('/get_proxy')).headers['tts-warning']).toContain('renewal is late')
+    expect((await server.ask('/get_proxy')).headers['tts-warning']).toContain('renewal is late')
     now = new Date(proxy.notAfter.getTime() - 1)
-    expect((await door.ask('/get_proxy')).status).toBe(200)
+    expect((await server.ask('/get_proxy')).status).toBe(200)
     // Even where the keeper should still hold it.
     now = proxy.notAfter
     expect(keeper.current()).toBe(proxy)
-    const { status, text } = await door.ask('/get_proxy')
+    const { status, text } = await server.ask('/get_proxy')
     expect({ status, leaks: text.includes('BEGIN') }).toEqual({ status: 503, leaks: false })
   })
 })
@@ -148,21 +148,21 @@ describe('never 200 with anything but a whole valid proxy', () => {
       text: () => proxy.pem.toString().replace(/(END PRIVATE KEY-----\n)[^]*$/, '$1'),
     },
   ])('$name', async ({ text }) => {
-    const { keeper, door } = await start()
+    const { keeper, server } = await start()
     keeper.put({ ...proxy, pem: Buffer.from(text()) })
-    const told = await door.ask('/get_proxy')
+    const told = await server.ask('/get_proxy')
     expect(told.status).toBe(503)
     expect(told.headers['retry-after']).toMatch(/^\d+$/)
     expect(told.text).toBe('There is no valid proxy now: what is in hand is not a whole proxy.\n')
-    expect(door.logged.join('')).toContain('proxy.not-served')
-    expect(door.logged.join('')).not.toContain('BEGIN')
+    expect(server.logged.join('')).toContain('proxy.not-served')
+    expect(server.logged.join('')).not.toContain('BEGIN')
   })
 })
 
 describe('while the first proxy is being obtained', () => {
   test('a request waits for it', async () => {
-    const { keeper, door } = await start()
-    const asked = door.ask('/get_proxy')
+    const { keeper, server } = await start()
+    const asked = server.ask('/get_proxy')
     await until(() => keeper.obtained.count === 1)
     keeper.put(proxy)
     const { status, body } = await asked
@@ -170,8 +170,8 @@ describe('while the first proxy is being obtained', () => {
   })
 
   test('it waits for a bounded time', async () => {
-    const { keeper, door } = await start(standInKeeper(), { waitMs: 30 })
-    const { status, headers, text } = await door.ask('/cgi-bin/get_proxy')
+    const { keeper, server } = await start(standInKeeper(), { waitMs: 30 })
+    const { status, headers, text } = await server.ask('/cgi-bin/get_proxy')
     expect({ status, retry: headers['retry-after'], text }).toEqual({
       status: 503,
       retry: '5',
@@ -182,20 +182,20 @@ describe('while the first proxy is being obtained', () => {
   })
 
   test('a bounded number waits, the others are refused at once', async () => {
-    const { keeper, door } = await start(standInKeeper(), { waitingPlaces: 3 })
-    const waiting = [1, 2, 3].map(async () => door.ask('/get_proxy'))
+    const { keeper, server } = await start(standInKeeper(), { waitingLimit: 3 })
+    const waiting = [1, 2, 3].map(async () => server.ask('/get_proxy'))
     await until(() => keeper.obtained.count === 1)
     await expect
-      .poll(async () => (await door.ask('/metrics')).text)
+      .poll(async () => (await server.ask('/metrics')).text)
       .toContain('certcache_waiting_requests 3')
-    const refused = await door.ask('/get_proxy')
+    const refused = await server.ask('/get_proxy')
     expect({ status: refused.status, text: refused.text }).toEqual({
       status: 503,
       text: 'There is no valid proxy now: too many requests wait for the first proxy already.\n',
     })
     keeper.put(proxy)
     for (const { status } of await Promise.all(waiting)) expect(status).toBe(200)
-    expect((await door.ask('/metrics')).text).toContain('certcache_waiting_requests 0')
+    expect((await server.ask('/metrics')).text).toContain('certcache_waiting_requests 0')
   })
 
   test.for([
@@ -218,11 +218,11 @@ describe('while the first proxy is being obtained', () => {
     },
     { error: new Error('secret inside'), retry: '5', says: 'something failed inside certcache' },
   ])('$error: 503 and why', async ({ error, retry, says }) => {
-    const { keeper, door } = await start()
-    const waiting = door.ask('/get_proxy')
+    const { keeper, server } = await start()
+    const waiting = server.ask('/get_proxy')
     await until(() => keeper.obtained.count === 1)
     keeper.fail(error)
-    for (const told of [await waiting, await door.ask('/get_proxy')]) {
+    for (const told of [await waiting, await server.ask('/get_proxy')]) {
       expect(told.status).toBe(503)
       expect(told.headers['content-type']).toBe('text/plain; charset=utf-8')
       expect(told.headers['retry-after']).toBe(retry)
@@ -231,24 +231,24 @@ describe('while the first proxy is being obtained', () => {
   })
 
   test('a client that goes away waits no more', async () => {
-    const { keeper, door } = await start()
-    const socket = connect(door.port, '127.0.0.1')
+    const { keeper, server } = await start()
+    const socket = connect(server.port, '127.0.0.1')
     socket.write('GET /get_proxy HTTP/1.1\r\nHost: localhost\r\n\r\n')
     await until(() => keeper.obtained.count === 1)
     socket.destroy()
     await until(() => keeper.obtained.aborted === 1)
-    expect((await door.ask('/metrics')).text).toContain('certcache_waiting_requests 0')
+    expect((await server.ask('/metrics')).text).toContain('certcache_waiting_requests 0')
   })
 
   test('2,000 requests over 200 connections: one renewal, and all get the same whole proxy', async () => {
-    const { keeper, door } = await start()
+    const { keeper, server } = await start()
     const agent = new Agent({ keepAlive: true, maxSockets: 200 })
     try {
       const asked = Array.from({ length: 2000 }, async (_, index) =>
-        door.ask(index % 2 ? '/get_proxy' : '/cgi-bin/get_proxy', { agent }),
+        server.ask(index % 2 ? '/get_proxy' : '/cgi-bin/get_proxy', { agent }),
       )
       await expect
-        .poll(async () => (await door.ask('/metrics')).text, { timeout: 10_000 })
+        .poll(async () => (await server.ask('/metrics')).text, { timeout: 10_000 })
         .toContain('certcache_waiting_requests 200')
       expect(keeper.obtained.count).toBe(1)
       keeper.put(proxy)
@@ -256,7 +256,7 @@ describe('while the first proxy is being obtained', () => {
       const whole = answers.filter(({ status, body }) => status === 200 && body.equals(proxy.pem))
       expect(whole).toHaveLength(2000)
       expect(keeper.obtained).toEqual({ count: 1, aborted: 0 })
-      const { text } = await door.ask('/metrics')
+      const { text } = await server.ask('/metrics')
       expect(text).toContain('certcache_http_requests_total{path="/get_proxy",status="200"} 1000')
       expect(text).toContain(
         'certcache_http_requests_total{path="/cgi-bin/get_proxy",status="200"} 1000',
@@ -269,7 +269,7 @@ describe('while the first proxy is being obtained', () => {
 
 describe('the old clients', () => {
   test("the worker's loop of curl ends with the proxy in its file", async () => {
-    const { keeper, door } = await start(standInKeeper(), { waitMs: 50 })
+    const { keeper, server } = await start(standInKeeper(), { waitMs: 50 })
     const worker = run(
       'bash',
       [
@@ -286,7 +286,7 @@ echo $tries`,
       ],
       {
         cwd: directory,
-        env: { PATH: process.env['PATH'], PROXY_CACHE: `http://127.0.0.1:${door.port}` },
+        env: { PATH: process.env['PATH'], PROXY_CACHE: `http://127.0.0.1:${server.port}` },
         timeout: 20_000,
       },
     )
@@ -298,9 +298,9 @@ echo $tries`,
   })
 
   test('curl as it is, by HTTP/1.0 and by HTTP/1.1', async () => {
-    const { door } = await warm()
+    const { server } = await warm()
     for (const version of ['--http1.0', '--http1.1']) {
-      const words = ['-s', '-f', version, `${door.url}/cgi-bin/get_proxy`]
+      const words = ['-s', '-f', version, `${server.url}/cgi-bin/get_proxy`]
       const { stdout } = await run('curl', words, { encoding: 'buffer' })
       expect([version, stdout.equals(proxy.pem)]).toEqual([version, true])
     }
@@ -321,8 +321,8 @@ describe('/health', () => {
     },
     { name: 'ended', left: 0, status: 503, says: /^There is no valid proxy gwms_proxy\.\n$/ },
   ])('$name: $status', async ({ left, status, says }) => {
-    const { door } = await warm({ now: at(left) })
-    const told = await door.ask('/health')
+    const { server } = await warm({ now: at(left) })
+    const told = await server.ask('/health')
     expect(told.status).toBe(status)
     expect(told.text).toMatch(says)
     expect(told.headers['content-type']).toBe('text/plain; charset=utf-8')
@@ -336,16 +336,16 @@ describe('/health', () => {
       [14_400, 200],
       [14_399, 503],
     ] as const) {
-      const { keeper, door } = await start(standInKeeper(), { now: at(left) })
+      const { keeper, server } = await start(standInKeeper(), { now: at(left) })
       keeper.put(short)
-      expect([left, (await door.ask('/health')).status]).toEqual([left, status])
+      expect([left, (await server.ask('/health')).status]).toEqual([left, status])
     }
   })
 
   test('says what is being waited for, and why', async () => {
-    const { keeper, door } = await start()
+    const { keeper, server } = await start()
     keeper.renewal = { renewing: true }
-    expect((await door.ask('/health')).text).toBe(
+    expect((await server.ask('/health')).text).toBe(
       'There is no valid proxy gwms_proxy yet; it is being obtained.\n',
     )
     const lastError = {
@@ -355,7 +355,7 @@ describe('/health', () => {
       remedy: undefined,
     }
     keeper.renewal = { lastError }
-    const { status, text } = await door.ask('/health')
+    const { status, text } = await server.ask('/health')
     expect({ status, text }).toEqual({
       status: 503,
       text: 'There is no valid proxy gwms_proxy: the token is refused.\n',
@@ -363,15 +363,15 @@ describe('/health', () => {
   })
 
   test('a failing renewal alone is no reason: the proxy is good', async () => {
-    const { keeper, door } = await warm()
+    const { keeper, server } = await warm()
     keeper.renewal = { lastError: { at: new Date(), code: 'x', message: 'm', remedy: undefined } }
-    expect((await door.ask('/health')).status).toBe(200)
+    expect((await server.ask('/health')).status).toBe(200)
   })
 
   test('one of several that is missing makes it ill', async () => {
-    const { keeper, door } = await start(standInKeeper(['gwms_proxy', 'limited']))
+    const { keeper, server } = await start(standInKeeper(['gwms_proxy', 'limited']))
     keeper.put(proxy)
-    const { status, text } = await door.ask('/health')
+    const { status, text } = await server.ask('/health')
     expect({ status, text }).toEqual({ status: 503, text: 'There is no valid proxy limited.\n' })
   })
 })
@@ -379,14 +379,14 @@ describe('/health', () => {
 describe('/metrics', () => {
   test('tells what is left, and nothing secret', async () => {
     const now = new Date(proxy.obtainedAt.getTime() + 1000)
-    const { keeper, door } = await warm({ now: () => now })
+    const { keeper, server } = await warm({ now: () => now })
     keeper.source = { ...keeper.source, renewsUntil: new Date(now.getTime() + 86_400_000) }
-    await door.ask('/get_proxy')
-    await door.ask('/no/such/path?with=query')
-    await door.ask('/get_proxy/no-such-name')
+    await server.ask('/get_proxy')
+    await server.ask('/no/such/path?with=query')
+    await server.ask('/get_proxy/no-such-name')
     // Asking twice counts nothing twice.
-    await door.ask('/metrics')
-    const { status, headers, text } = await door.ask('/metrics')
+    await server.ask('/metrics')
+    const { status, headers, text } = await server.ask('/metrics')
     expect(status).toBe(200)
     expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
     const left = Math.round((proxy.notAfter.getTime() - now.getTime()) / 1000)
@@ -413,9 +413,9 @@ describe('/metrics', () => {
   })
 
   test('with nothing in hand', async () => {
-    const { keeper, door } = await start()
+    const { keeper, server } = await start()
     keeper.source = { ...keeper.source, kind: 'none', ended: 'revoked' }
-    const lines = (await door.ask('/metrics')).text.split('\n')
+    const lines = (await server.ask('/metrics')).text.split('\n')
     expect(lines).toContain('certcache_proxy_remaining_seconds{proxy="gwms_proxy"} 0')
     expect(lines).toContain('certcache_renewal_ended 1')
     expect(lines.filter((line) => line.startsWith('certcache_end_entity'))).toEqual([])
@@ -425,7 +425,7 @@ describe('/metrics', () => {
 describe('/status', () => {
   test('tells all but the key', async () => {
     const now = new Date(proxy.obtainedAt.getTime() + 1000)
-    const { keeper, door } = await warm({ now: () => now })
+    const { keeper, server } = await warm({ now: () => now })
     const lastError = {
       at: now,
       code: 'provider_unavailable',
@@ -433,7 +433,7 @@ describe('/status', () => {
       remedy: 'wait',
     }
     keeper.renewal = { lastError, nextAttemptAt: new Date(now.getTime() + 60_000) }
-    const { status, headers, text } = await door.ask('/status')
+    const { status, headers, text } = await server.ask('/status')
     expect({ status, type: headers['content-type'] }).toEqual({
       status: 200,
       type: 'application/json',
@@ -492,8 +492,8 @@ describe('other requests', () => {
     { method: 'GET', path: 'http://127.0.0.1/get_proxy', status: 404 },
     { method: 'GET', path: '/get_proxy', body: 'a body', status: 413 },
   ])('$method $path is answered $status', async ({ method, path, body, status }) => {
-    const { door } = await warm()
-    const told = await door.ask(path, {
+    const { server } = await warm()
+    const told = await server.ask(path, {
       method,
       ...(body === undefined ? {} : { body, headers: { 'Content-Length': String(body.length) } }),
     })
@@ -506,8 +506,8 @@ describe('other requests', () => {
   })
 
   /** What a client that writes this is sent until the connection ends. */
-  async function raw(door: TestDoor, text: string): Promise<string> {
-    const socket = connect(door.port, '127.0.0.1')
+  async function raw(server: TestServer, text: string): Promise<string> {
+    const socket = connect(server.port, '127.0.0.1')
     socket.on('error', () => undefined)
     let told = ''
     socket.setEncoding('latin1').on('data', (chunk: string) => (told += chunk))
@@ -540,16 +540,16 @@ describe('other requests', () => {
       status: 405,
     },
   ])('$name: $status, and the connection ends', async ({ text, status }) => {
-    const { door } = await warm()
-    expect(await raw(door, text)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+    const { server } = await warm()
+    expect(await raw(server, text)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
   })
 
   test('many on one connection, sent at once, are answered in order', async () => {
-    const { keeper, door } = await start()
+    const { keeper, server } = await start()
     const head = (path: string, more = ''): string =>
       `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`
     const told = raw(
-      door,
+      server,
       head('/get_proxy') + head('/health') + head('/x', 'Connection: close\r\n'),
     )
     await until(() => keeper.obtained.count === 1)
@@ -562,11 +562,11 @@ describe('other requests', () => {
 
 describe('stop', () => {
   test('who waits gets the proxy that still comes; then nobody is let in', async () => {
-    const { keeper, door } = await start()
+    const { keeper, server } = await start()
     const agent = new Agent({ keepAlive: true })
-    const waiting = Promise.all([1, 2].map(async () => door.ask('/get_proxy', { agent })))
+    const waiting = Promise.all([1, 2].map(async () => server.ask('/get_proxy', { agent })))
     await until(() => keeper.obtained.count === 1)
-    const closed = door.close(5000)
+    const closed = server.close(5000)
     keeper.put(proxy)
     for (const { status, headers } of await waiting)
       expect({ status, connection: headers.connection }).toEqual({
@@ -576,15 +576,15 @@ describe('stop', () => {
     const began = performance.now()
     await closed
     expect(performance.now() - began).toBeLessThan(1000)
-    await expect(door.ask('/get_proxy')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    await expect(server.ask('/get_proxy')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     agent.destroy()
   })
 
   test('who waits in vain is told before the connections are cut', async () => {
-    const { keeper, door } = await start()
-    const waiting = door.ask('/get_proxy')
+    const { keeper, server } = await start()
+    const waiting = server.ask('/get_proxy')
     await until(() => keeper.obtained.count === 1)
-    const closed = door.close(100)
+    const closed = server.close(100)
     const { status, text } = await waiting
     expect({ status, text }).toEqual({
       status: 503,
@@ -601,21 +601,21 @@ describe('a Unix socket', () => {
   ] as const)('mode $mode', async ({ mode, bits }) => {
     const { statSync } = await import('node:fs')
     const socket = join(directory, `socket-${bits}`)
-    const settings = { ...doorSettings({ listen: { socket } }) }
+    const settings = { ...serverSettings({ listen: { socket } }) }
     const listen = { ...settings.listen, ...(mode && { socket_mode: mode }) }
-    const { keeper, door } = await start(standInKeeper(), { settings: { ...settings, listen } })
+    const { keeper, server } = await start(standInKeeper(), { settings: { ...settings, listen } })
     keeper.put(proxy)
-    expect(door.url).toBe(`unix:${socket}`)
+    expect(server.url).toBe(`unix:${socket}`)
     expect(statSync(socket).mode & 0o777).toBe(bits)
     // Whatever name it is asked by: no browser comes here.
-    const told = await ask(door.url, '/get_proxy', { headers: { Host: 'tts.example.org' } })
+    const told = await ask(server.url, '/get_proxy', { headers: { Host: 'tts.example.org' } })
     expect({ status: told.status, whole: told.body.equals(proxy.pem) }).toEqual({
       status: 200,
       whole: true,
     })
     const words = ['-s', '--unix-socket', socket, 'http://localhost/cgi-bin/get_proxy']
     expect((await run('curl', words)).stdout).toBe(proxy.pem.toString())
-    await expect(testDoor(keeper, { settings: { ...settings, listen } })).rejects.toMatchObject({
+    await expect(testServer(keeper, { settings: { ...settings, listen } })).rejects.toMatchObject({
       code: 'configuration',
       message: `cannot listen on ${socket}: another program listens there`,
     })
@@ -626,15 +626,15 @@ describe('a Unix socket', () => {
     const socket = join(directory, 'left')
     const script = `require('net').createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, 'SIGKILL'))`
     await run(process.execPath, ['-e', script]).catch(() => undefined)
-    const settings = doorSettings({ listen: { socket } })
-    const { keeper, door } = await start(standInKeeper(), { settings })
+    const settings = serverSettings({ listen: { socket } })
+    const { keeper, server } = await start(standInKeeper(), { settings })
     keeper.put(proxy)
-    expect((await ask(door.url, '/get_proxy')).status).toBe(200)
+    expect((await ask(server.url, '/get_proxy')).status).toBe(200)
 
     const file = join(directory, 'a-file')
     writeFileSync(file, 'mine')
     await expect(
-      testDoor(keeper, { settings: doorSettings({ listen: { socket: file } }) }),
+      testServer(keeper, { settings: serverSettings({ listen: { socket: file } }) }),
     ).rejects.toMatchObject({ code: 'configuration' })
     expect(readFileSync(file, 'utf8')).toBe('mine')
   })

@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, rename, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { startListening } from '../../../src/certcache/door/listening.ts'
+import { startListening } from '../../../src/certcache/server/listening.ts'
 import { listenSettings } from '../../../src/certcache/settings/listen-settings.ts'
 import { createLog } from '../../../src/log.ts'
 import { attackScene, noAttacker, startAttack } from '../../support/attacker.ts'

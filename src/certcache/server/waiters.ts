@@ -2,18 +2,18 @@
 import { TtsError } from '../../errors.ts'
 import type { HeldProxy, ProxyKeeper } from '../proxy-keeper.ts'
 
-export interface WaitingRoomParts {
+export interface WaitersOptions {
   readonly keeper: Pick<ProxyKeeper, 'obtain'>
   /** Longest wait of one request. */
   readonly waitMs: number
   /** How many requests may wait, of all names together. */
-  readonly places: number
+  readonly limit: number
 }
 
 /** What a wait ended with: the keeper has a proxy now, or why it has none. */
 export type WaitEnd = HeldProxy | TtsError
 
-export interface WaitingRoom {
+export interface Waiters {
   readonly waiting: number
   /** Calls back once, never at once. The answer ends the wait before its time, without a call: the client has gone. */
   wait(name: string, onEnd: (end: WaitEnd) => void): () => void
@@ -21,8 +21,8 @@ export interface WaitingRoom {
   close(afterMs: number): void
 }
 
-/** Waits of one name. */
-interface Bench {
+/** Requests that wait for the same proxy. */
+interface Group {
   readonly name: string
   readonly waiters: Set<(end: WaitEnd) => void>
   readonly nobodyWaits: AbortController
@@ -30,52 +30,52 @@ interface Bench {
 
 const RETRY_AFTER_SECONDS = 5
 
-/** Makes the room. */
-export function createWaitingRoom(parts: WaitingRoomParts): WaitingRoom {
-  const benches = new Map<string, Bench>()
+/** A bounded set of waiting requests. */
+export function createWaiters(parts: WaitersOptions): Waiters {
+  const groups = new Map<string, Group>()
   let waiting = 0
   let closed = false
 
-  const benchOf = (name: string): Bench => {
-    const there = benches.get(name)
+  const groupOf = (name: string): Group => {
+    const there = groups.get(name)
     if (there) return there
-    const bench = openBench(parts.keeper, name, () => forget(bench))
-    benches.set(name, bench)
-    return bench
+    const group = openGroup(parts.keeper, name, () => forget(group))
+    groups.set(name, group)
+    return group
   }
-  const forget = (bench: Bench): void => {
-    if (benches.get(bench.name) === bench) benches.delete(bench.name)
+  const forget = (group: Group): void => {
+    if (groups.get(group.name) === group) groups.delete(group.name)
   }
 
   const wait = (name: string, onEnd: (end: WaitEnd) => void): (() => void) => {
-    if (closed || waiting >= parts.places) {
-      setImmediate(onEnd, closed ? stopping() : crowded())
+    if (closed || waiting >= parts.limit) {
+      setImmediate(onEnd, closed ? stopping() : tooMany())
       return () => undefined
     }
-    const bench = benchOf(name)
+    const group = groupOf(name)
     waiting += 1
     const leave = (): void => {
-      if (!bench.waiters.delete(end)) return
+      if (!group.waiters.delete(end)) return
       waiting -= 1
       clearTimeout(timer)
-      if (bench.waiters.size > 0) return
+      if (group.waiters.size > 0) return
       // The renewal itself goes on: it is the keeper's.
-      forget(bench)
-      bench.nobodyWaits.abort()
+      forget(group)
+      group.nobodyWaits.abort()
     }
     const end = (result: WaitEnd): void => {
       leave()
       onEnd(result)
     }
     const timer = setTimeout(() => end(tooLong()), parts.waitMs)
-    bench.waiters.add(end)
+    group.waiters.add(end)
     return leave
   }
 
   const close = (afterMs: number): void => {
     closed = true
     const tellAll = (): void => {
-      for (const { waiters } of benches.values()) for (const end of waiters) end(stopping())
+      for (const { waiters } of groups.values()) for (const end of waiters) end(stopping())
     }
     if (afterMs > 0) setTimeout(tellAll, afterMs).unref()
     else tellAll()
@@ -91,24 +91,24 @@ export function createWaitingRoom(parts: WaitingRoomParts): WaitingRoom {
 }
 
 /** Asks the keeper once for all who will wait. */
-function openBench(keeper: WaitingRoomParts['keeper'], name: string, onSettled: () => void): Bench {
-  const bench: Bench = { name, waiters: new Set(), nobodyWaits: new AbortController() }
+function openGroup(keeper: WaitersOptions['keeper'], name: string, onSettled: () => void): Group {
+  const group: Group = { name, waiters: new Set(), nobodyWaits: new AbortController() }
   const settle = (result: WaitEnd): void => {
     onSettled()
-    for (const end of bench.waiters) end(result)
+    for (const end of group.waiters) end(result)
   }
-  keeper.obtain(name, bench.nobodyWaits.signal).then(settle, (cause: unknown) => {
+  keeper.obtain(name, group.nobodyWaits.signal).then(settle, (cause: unknown) => {
     const unknown = 'something failed inside certcache'
     settle(cause instanceof TtsError ? cause : new TtsError('internal', unknown, { cause }))
   })
-  return bench
+  return group
 }
 
 const tooLong = (): TtsError =>
   new TtsError('overloaded', 'the first proxy is still being obtained', {
     retryAfterSeconds: RETRY_AFTER_SECONDS,
   })
-const crowded = (): TtsError =>
+const tooMany = (): TtsError =>
   new TtsError('overloaded', 'too many requests wait for the first proxy already', {
     retryAfterSeconds: RETRY_AFTER_SECONDS,
   })

@@ -1,4 +1,4 @@
-/** A keeper that does what a test says, and the doors over it. */
+/** A keeper that does what a test says, and the HTTP server over it. */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
@@ -10,11 +10,11 @@ import type {
   SourceStatus,
 } from '../../src/certcache/proxy-keeper.ts'
 import {
-  type Door,
-  type DoorParts,
-  type DoorSettings,
-  openDoor,
-} from '../../src/certcache/door/server.ts'
+  type CertcacheServer,
+  type ServerOptions,
+  type ServerSettings,
+  startServer,
+} from '../../src/certcache/server/server.ts'
 import { certcacheSchema } from '../../src/certcache/settings/settings.ts'
 import { TtsError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
@@ -131,35 +131,35 @@ export function standInKeeper(names: readonly string[] = ['gwms_proxy']): StandI
 }
 
 /** Settings as the program loads them, over defaults: loopback, a free port. */
-export function doorSettings(
+export function serverSettings(
   changes: {
     readonly listen?: object
     readonly access?: object
     readonly renewal?: object
   } = {},
-): DoorSettings {
+): ServerSettings {
   return certcacheSchema.parse({ ...changes, listen: { port: 0, ...changes.listen } })
 }
 
-export interface TestDoor extends Door {
+export interface TestServer extends CertcacheServer {
   readonly port: number
   readonly logged: string[]
   ask(path: string, options?: AskOptions): Promise<Told>
 }
 
-/** Opens the doors over a keeper; `close` ends them. */
-export async function testDoor(
+/** Starts the HTTP server over an engine; `close` ends it. */
+export async function testServer(
   keeper: ProxyKeeper,
-  parts: Partial<DoorParts> = {},
-): Promise<TestDoor> {
+  parts: Partial<ServerOptions> = {},
+): Promise<TestServer> {
   const logged: string[] = []
   const log = createLog({
     level: 'debug',
     name: 'test',
     destination: { write: (line) => void logged.push(line) },
   })
-  const settings = parts.settings ?? doorSettings()
-  const door = await openDoor({
+  const settings = parts.settings ?? serverSettings()
+  const server = await startServer({
     keeper,
     log,
     now: () => new Date(),
@@ -167,14 +167,14 @@ export async function testDoor(
     ...parts,
     settings,
   })
-  const port = door.url.startsWith('unix:') ? 0 : Number(new URL(door.url).port)
+  const port = server.url.startsWith('unix:') ? 0 : Number(new URL(server.url).port)
   return {
     port,
     logged,
-    url: door.url,
-    reload: (changed) => door.reload(changed),
-    close: (timeoutMs) => door.close(timeoutMs),
-    ask: (path, options) => ask(door.url, path, options),
+    url: server.url,
+    reload: (changed) => server.reload(changed),
+    close: (timeoutMs) => server.close(timeoutMs),
+    ask: (path, options) => ask(server.url, path, options),
   }
 }
 

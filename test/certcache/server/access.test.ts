@@ -9,18 +9,18 @@ import {
   type AccessSettings,
   createAccessRules,
   namesLoopback,
-} from '../../../src/certcache/door/access.ts'
+} from '../../../src/certcache/server/access.ts'
 import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
-import type { DoorParts } from '../../../src/certcache/door/server.ts'
+import type { ServerOptions } from '../../../src/certcache/server/server.ts'
 import {
   ask,
   type AskOptions,
-  doorSettings,
+  serverSettings,
   makeHeldProxy,
   standInKeeper,
-  testDoor,
-  type TestDoor,
-} from '../door-support.ts'
+  testServer,
+  type TestServer,
+} from '../server-support.ts'
 
 const run = promisify(execFile)
 const SECRET = `made-for-this-run-${process.pid}-${Date.now().toString(36)}`
@@ -53,19 +53,19 @@ function makeClient(name: string, authority: string): void {
   openssl(`x509 -req -in ${name}.csr ${by} -set_serial 7 -days 2 -out ${name}.pem`)
 }
 
-const open: TestDoor[] = []
+const open: TestServer[] = []
 afterEach(async () => {
-  for (const door of open.splice(0)) await door.close(0)
+  for (const server of open.splice(0)) await server.close(0)
 })
 async function start(
-  changes: Parameters<typeof doorSettings>[0],
-  parts: Partial<DoorParts> = {},
-): Promise<TestDoor> {
+  changes: Parameters<typeof serverSettings>[0],
+  parts: Partial<ServerOptions> = {},
+): Promise<TestServer> {
   const keeper = standInKeeper()
   keeper.put(proxy)
-  const door = await testDoor(keeper, { settings: doorSettings(changes), ...parts })
-  open.push(door)
-  return door
+  const server = await testServer(keeper, { settings: serverSettings(changes), ...parts })
+  open.push(server)
+  return server
 }
 const tlsFiles = () => ({
   tls_certificate_file: path('server.pem'),
@@ -109,13 +109,13 @@ describe('local: the Host header', () => {
     expect(namesLoopback(host)).toBe(lets)
     // A client of node puts one in.
     if (host === '') return
-    const door = await start({})
+    const server = await start({})
     for (const each of ['/get_proxy', '/cgi-bin/get_proxy', '/status', '/health', '/metrics']) {
-      const { status, text } = await door.ask(each, { headers: { Host: host } })
+      const { status, text } = await server.ask(each, { headers: { Host: host } })
       expect([each, status]).toEqual([each, lets ? 200 : 403])
       if (!lets) expect(text).toContain('answers this machine only')
     }
-    if (!lets) expect((await door.ask('/other', { headers: { Host: host } })).status).toBe(403)
+    if (!lets) expect((await server.ask('/other', { headers: { Host: host } })).status).toBe(403)
   })
 
   test('any text lets in only what names loopback', () => {
@@ -176,14 +176,14 @@ describe('what is configured together', () => {
     { listen: { host: network }, access: { mode: 'anyone_who_reaches_the_port' }, starts: true },
   ])('$listen $access', async ({ listen, access, starts, says }) => {
     const { tls, ...rest } = listen
-    // Past the schema, which says the same: the doors themselves refuse.
-    const base = doorSettings({ listen: tls ? tlsFiles() : {} })
+    // Past the schema, which says the same: the server itself refuses.
+    const base = serverSettings({ listen: tls ? tlsFiles() : {} })
     const settings = {
       ...base,
       listen: { ...base.listen, ...rest },
       access: { ...base.access, ...(access as Partial<AccessSettings>) },
     }
-    const opened = testDoor(standInKeeper(), { settings })
+    const opened = testServer(standInKeeper(), { settings })
     if (starts) open.push(await opened)
     else
       await expect(opened).rejects.toMatchObject({
@@ -223,7 +223,7 @@ describe('restricted by a secret', () => {
     { name: 'no base64', value: () => 'Basic ???', status: 401 },
   ] as const
   test.for(cases)('$name: $status', async ({ value, status }) => {
-    const door = await start({
+    const server = await start({
       listen: tlsFiles(),
       access: { mode: 'restricted', secret: SECRET },
     })
@@ -233,7 +233,7 @@ describe('restricted by a secret', () => {
       '/get_proxy/none',
       '/status',
     ]) {
-      const told = await door.ask(each, authorization(value()))
+      const told = await server.ask(each, authorization(value()))
       const wanted = status === 200 && each === '/get_proxy/none' ? 404 : status
       expect([each, told.status]).toEqual([each, wanted])
       if (wanted !== 401) continue
@@ -244,15 +244,18 @@ describe('restricted by a secret', () => {
       noSecrets([told.text])
     }
     for (const each of ['/health', '/metrics'])
-      expect([each, (await door.ask(each, authorization(value()))).status]).toEqual([each, 200])
-    noSecrets(door.logged)
+      expect([each, (await server.ask(each, authorization(value()))).status]).toEqual([each, 200])
+    noSecrets(server.logged)
   })
 
   test('curl with the secret in the URL, in a header file and in a netrc', async () => {
-    const door = await start({ listen: tlsFiles(), access: { mode: 'restricted', secret: SECRET } })
+    const server = await start({
+      listen: tlsFiles(),
+      access: { mode: 'restricted', secret: SECRET },
+    })
     writeFileSync(path('header'), `Authorization: Bearer ${SECRET}\n`)
     writeFileSync(path('netrc'), `machine 127.0.0.1 login worker password ${SECRET}\n`)
-    const url = `${door.url}/cgi-bin/get_proxy`
+    const url = `${server.url}/cgi-bin/get_proxy`
     for (const words of [
       [url.replace('https://', `https://${SECRET}@`)],
       ['--header', `@${path('header')}`, url],
@@ -265,27 +268,27 @@ describe('restricted by a secret', () => {
 
   test('it holds in every mode', async () => {
     for (const mode of ['local', 'anyone_who_reaches_the_port']) {
-      const door = await start({ access: { mode, secret: SECRET } })
-      expect((await door.ask('/get_proxy')).status).toBe(401)
+      const server = await start({ access: { mode, secret: SECRET } })
+      expect((await server.ask('/get_proxy')).status).toBe(401)
       const headers = { Authorization: `Bearer ${SECRET}` }
-      expect((await door.ask('/get_proxy', { headers })).status).toBe(200)
+      expect((await server.ask('/get_proxy', { headers })).status).toBe(200)
     }
   })
 
   test('refusals are counted, and logged with a bound', async () => {
     let now = new Date()
-    const door = await start(
+    const server = await start(
       { listen: tlsFiles(), access: { mode: 'restricted', secret: SECRET } },
       { now: () => now },
     )
     const wrong = { headers: { Authorization: 'Bearer wrong-and-long-enough' }, tls: trusted() }
-    for (let time = 0; time < 30; time += 1) await door.ask('/get_proxy', wrong)
-    await door.ask('/get_proxy', { tls: trusted() })
-    const { text } = await door.ask('/metrics', { tls: trusted() })
+    for (let time = 0; time < 30; time += 1) await server.ask('/get_proxy', wrong)
+    await server.ask('/get_proxy', { tls: trusted() })
+    const { text } = await server.ask('/metrics', { tls: trusted() })
     expect(text).toContain('certcache_refused_total{reason="secret_wrong"} 30')
     expect(text).toContain('certcache_refused_total{reason="secret_missing"} 1')
     expect(text).toContain('certcache_http_requests_total{path="/get_proxy",status="401"} 31')
-    const lines = () => door.logged.filter((line) => line.includes('request.refused'))
+    const lines = () => server.logged.filter((line) => line.includes('request.refused'))
     expect(lines()).toHaveLength(20)
     expect(JSON.parse(lines()[0] ?? '')).toMatchObject({
       reason: 'secret_wrong',
@@ -293,9 +296,9 @@ describe('restricted by a secret', () => {
       address: '127.0.0.1',
     })
     now = new Date(now.getTime() + 60_000)
-    await door.ask('/get_proxy', wrong)
+    await server.ask('/get_proxy', wrong)
     expect(JSON.parse(lines()[20] ?? '')).toMatchObject({ unlogged: 11 })
-    expect(door.logged.join('')).not.toContain('wrong-and-long-enough')
+    expect(server.logged.join('')).not.toContain('wrong-and-long-enough')
   })
 })
 
@@ -315,12 +318,12 @@ describe('restricted by client certificates', () => {
     { client: 'stranger', status: 403 },
     { client: undefined, status: 403 },
   ])('$client: $status', async ({ client, status }) => {
-    const door = await start(settings())
-    expect((await door.ask('/get_proxy', as(client))).status).toBe(status)
-    expect((await door.ask('/status', as(client))).status).toBe(status)
-    expect((await door.ask('/health', as(client))).status).toBe(200)
+    const server = await start(settings())
+    expect((await server.ask('/get_proxy', as(client))).status).toBe(status)
+    expect((await server.ask('/status', as(client))).status).toBe(status)
+    expect((await server.ask('/health', as(client))).status).toBe(200)
     if (status === 403)
-      expect((await door.ask('/get_proxy', as(client))).text).toContain('client certificate')
+      expect((await server.ask('/get_proxy', as(client))).text).toContain('client certificate')
   })
 
   test.for([
@@ -331,15 +334,15 @@ describe('restricted by client certificates', () => {
     { client: 'stranger', secret: false, status: 401 },
     { client: undefined, secret: false, status: 401 },
   ])('or a secret: $client, $secret: $status', async ({ client, secret, status }) => {
-    const door = await start(settings({ secret: SECRET }))
+    const server = await start(settings({ secret: SECRET }))
     const headers: Record<string, string> = secret ? { Authorization: `Bearer ${SECRET}` } : {}
-    expect((await door.ask('/get_proxy', { ...as(client), headers })).status).toBe(status)
+    expect((await server.ask('/get_proxy', { ...as(client), headers })).status).toBe(status)
   })
 })
 
 describe('an allow-list', () => {
   const rules = (allow: readonly string[]) => {
-    const { access } = doorSettings({ access: { allow } })
+    const { access } = serverSettings({ access: { allow } })
     return createAccessRules({ ...access, mode: 'anyone_who_reaches_the_port' }, false)
   }
   const from = (remoteAddress: string | undefined) =>
@@ -372,11 +375,11 @@ describe('an allow-list', () => {
 
   test('alone it is enough, and it holds for every path', async () => {
     const access = { mode: 'restricted', allow: ['127.0.0.2'] }
-    const door = await start({ listen: tlsFiles(), access })
+    const server = await start({ listen: tlsFiles(), access })
     for (const each of ['/get_proxy', '/status', '/health', '/metrics', '/other']) {
-      const inside = await door.ask(each, { tls: trusted(), localAddress: '127.0.0.2' })
+      const inside = await server.ask(each, { tls: trusted(), localAddress: '127.0.0.2' })
       expect([each, inside.status]).toEqual([each, each === '/other' ? 404 : 200])
-      const outside = await door.ask(each, {
+      const outside = await server.ask(each, {
         tls: trusted(),
         // What anybody can write.
         headers: { 'X-Forwarded-For': '127.0.0.2', Forwarded: 'for=127.0.0.2' },
@@ -392,20 +395,23 @@ describe('an allow-list', () => {
     { localAddress: '127.0.0.1', secret: true, status: 403 },
   ])('with a secret both must hold: $localAddress, $secret: $status', async (given) => {
     const access = { mode: 'restricted', allow: ['127.0.0.2'], secret: SECRET }
-    const door = await start({ listen: tlsFiles(), access })
+    const server = await start({ listen: tlsFiles(), access })
     const headers: Record<string, string> = given.secret
       ? { Authorization: `Bearer ${SECRET}` }
       : {}
     const { localAddress } = given
-    const told = await door.ask('/get_proxy', { tls: trusted(), localAddress, headers })
+    const told = await server.ask('/get_proxy', { tls: trusted(), localAddress, headers })
     expect(told.status).toBe(given.status)
   })
 })
 
 describe('TLS', () => {
   test('plain HTTP to the TLS port gets nothing', async () => {
-    const door = await start({ listen: tlsFiles(), access: { mode: 'restricted', secret: SECRET } })
-    const plain = ask(door.url.replace('https:', 'http:'), '/get_proxy', {
+    const server = await start({
+      listen: tlsFiles(),
+      access: { mode: 'restricted', secret: SECRET },
+    })
+    const plain = ask(server.url.replace('https:', 'http:'), '/get_proxy', {
       headers: { Authorization: `Bearer ${SECRET}` },
     })
     await expect(plain).rejects.toThrow()
@@ -414,11 +420,11 @@ describe('TLS', () => {
   test('files that do not fit stop the start', async () => {
     const listen = { tls_certificate_file: path('server.pem'), tls_key_file: path('clients.key') }
     await expect(
-      testDoor(standInKeeper(), { settings: doorSettings({ listen, access: {} }) }),
+      testServer(standInKeeper(), { settings: serverSettings({ listen, access: {} }) }),
     ).rejects.toMatchObject({ code: 'configuration' })
     const access = { mode: 'restricted', client_ca_file: path('client.key') }
     await expect(
-      testDoor(standInKeeper(), { settings: doorSettings({ listen: tlsFiles(), access }) }),
+      testServer(standInKeeper(), { settings: serverSettings({ listen: tlsFiles(), access }) }),
     ).rejects.toMatchObject({
       code: 'configuration',
       message: expect.stringContaining('no CA') as string,
@@ -429,50 +435,50 @@ describe('TLS', () => {
     writeFileSync(path('now.pem'), read('server.pem'))
     writeFileSync(path('now.key'), read('server.key'))
     const listen = { tls_certificate_file: path('now.pem'), tls_key_file: path('now.key') }
-    const door = await start(
+    const server = await start(
       { listen, access: { mode: 'restricted', secret: SECRET } },
       { tlsLookIntervalMs: 20 },
     )
     const health = async (authority: string) =>
-      ask(door.url, '/health', { tls: { ca: read(authority) } }).then(
+      ask(server.url, '/health', { tls: { ca: read(authority) } }).then(
         ({ status }) => status,
         () => 'not trusted',
       )
     expect(await health('server.pem')).toBe(200)
     writeFileSync(path('now.pem'), read('clients.pem'))
-    await expect.poll(() => door.logged.join('')).toContain('tls.reload-failed')
+    await expect.poll(() => server.logged.join('')).toContain('tls.reload-failed')
     expect(await health('server.pem')).toBe(200)
     writeFileSync(path('now.key'), read('clients.key'))
     await expect.poll(async () => health('clients.pem'), { timeout: 5000 }).toBe(200)
-    noSecrets(door.logged)
+    noSecrets(server.logged)
   })
 })
 
 describe('reload', () => {
   const restricted = (access: object, listen: object = tlsFiles()) =>
-    doorSettings({ listen, access: { mode: 'restricted', ...access } })
-  const asks = async (door: TestDoor, secret: string) =>
+    serverSettings({ listen, access: { mode: 'restricted', ...access } })
+  const asks = async (server: TestServer, secret: string) =>
     (
-      await door.ask('/get_proxy', {
+      await server.ask('/get_proxy', {
         tls: trusted(),
         headers: { Authorization: `Bearer ${secret}` },
       })
     ).status
 
   test('takes another secret and other client CAs', async () => {
-    const door = await start({
+    const server = await start({
       listen: tlsFiles(),
       access: { mode: 'restricted', secret: SECRET, client_ca_file: path('clients.pem') },
     })
     const stranger = { ...trusted(), cert: read('stranger.pem'), key: read('stranger.key') }
-    expect((await door.ask('/get_proxy', { tls: stranger })).status).toBe(401)
+    expect((await server.ask('/get_proxy', { tls: stranger })).status).toBe(401)
     const other = SECRET.replace('made', 'next')
     expect(
-      door.reload(restricted({ secret: other, client_ca_file: path('strangers.pem') })),
+      server.reload(restricted({ secret: other, client_ca_file: path('strangers.pem') })),
     ).toEqual([])
-    expect(await asks(door, SECRET)).toBe(401)
-    expect(await asks(door, other)).toBe(200)
-    expect((await door.ask('/get_proxy', { tls: stranger })).status).toBe(200)
+    expect(await asks(server, SECRET)).toBe(401)
+    expect(await asks(server, other)).toBe(200)
+    expect((await server.ask('/get_proxy', { tls: stranger })).status).toBe(200)
   })
 
   test.for([
@@ -482,34 +488,40 @@ describe('reload', () => {
     { access: { secret: SECRET }, listen: { port: 9 }, keys: ['listen.port'] },
     { access: { secret: SECRET }, listen: { host: '::1' }, keys: ['listen.host'] },
   ])('$access $listen waits for a restart', async ({ access, listen, keys }) => {
-    const door = await start({ listen: tlsFiles(), access: { mode: 'restricted', secret: SECRET } })
-    expect(door.reload(restricted(access, { ...tlsFiles(), ...listen }))).toEqual(keys)
-    expect(await asks(door, SECRET)).toBe(200)
-    expect((await door.ask('/get_proxy', { tls: trusted() })).status).toBe(401)
+    const server = await start({
+      listen: tlsFiles(),
+      access: { mode: 'restricted', secret: SECRET },
+    })
+    expect(server.reload(restricted(access, { ...tlsFiles(), ...listen }))).toEqual(keys)
+    expect(await asks(server, SECRET)).toBe(200)
+    expect((await server.ask('/get_proxy', { tls: trusted() })).status).toBe(401)
   })
 
   test('what cannot be used changes nothing', async () => {
-    const door = await start({ listen: tlsFiles(), access: { mode: 'restricted', secret: SECRET } })
+    const server = await start({
+      listen: tlsFiles(),
+      access: { mode: 'restricted', secret: SECRET },
+    })
     const broken = { tls_certificate_file: path('none.pem'), tls_key_file: path('server.key') }
     const other = SECRET.replace('made', 'next')
-    expect(() => door.reload(restricted({ secret: other }, broken))).toThrow('none.pem')
-    expect(() => door.reload(restricted({ secret: other, allow: ['::/0'] }))).toThrow('everybody')
-    expect(await asks(door, SECRET)).toBe(200)
-    expect(await asks(door, other)).toBe(401)
+    expect(() => server.reload(restricted({ secret: other }, broken))).toThrow('none.pem')
+    expect(() => server.reload(restricted({ secret: other, allow: ['::/0'] }))).toThrow('everybody')
+    expect(await asks(server, SECRET)).toBe(200)
+    expect(await asks(server, other)).toBe(401)
   })
 })
 
 describe('anyone_who_reaches_the_port', () => {
   test('is what the old cache did, and says so', async () => {
     const access = { mode: 'anyone_who_reaches_the_port' }
-    const door = await start({ listen: { host: '0.0.0.0' }, access })
-    const url = `http://127.0.0.1:${new URL(door.url).port}`
+    const server = await start({ listen: { host: '0.0.0.0' }, access })
+    const url = `http://127.0.0.1:${new URL(server.url).port}`
     const told = await ask(url, '/cgi-bin/get_proxy', { headers: { Host: 'cache.example.org' } })
     expect({ status: told.status, whole: told.body.equals(proxy.pem) }).toEqual({
       status: 200,
       whole: true,
     })
-    const warnings = door.logged.filter((line) => line.includes('access.open'))
+    const warnings = server.logged.filter((line) => line.includes('access.open'))
     expect(warnings).toHaveLength(1)
     expect(JSON.parse(warnings[0] ?? '')).toMatchObject({ level: 'warn' })
     const report = JSON.parse((await ask(url, '/status')).text) as { access: object }

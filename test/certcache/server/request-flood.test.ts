@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { startListening } from '../../../src/certcache/door/listening.ts'
+import { startListening } from '../../../src/certcache/server/listening.ts'
 import { listenSettings } from '../../../src/certcache/settings/listen-settings.ts'
 import { MAX_OPEN_REQUESTS } from '../../../src/http/message-classes.ts'
 import { createLog } from '../../../src/log.ts'

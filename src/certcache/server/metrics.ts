@@ -8,7 +8,7 @@ import { secondsUntil } from '../words.ts'
 export type CountedPath =
   '/get_proxy' | '/cgi-bin/get_proxy' | '/health' | '/metrics' | '/status' | 'other'
 
-/** Counts of what the doors did; plain numbers, since they are raised with every request. */
+/** Counts of what the server did; plain numbers, since they are raised with every request. */
 export interface Tally {
   request(path: CountedPath, status: number): void
   refusal(reason: RefusalReason): void

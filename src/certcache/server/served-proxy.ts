@@ -19,12 +19,12 @@ export interface ServedProxy {
   readonly endEntityNotAfter: Date | undefined
 }
 
-export interface Shelf {
+export interface ResponseCache {
   /** The proxy of this name; undefined unless it is whole and valid at this time. */
   current(name: string, nowMs: number): ServedProxy | undefined
 }
 
-export interface ShelfParts {
+export interface ResponseCacheOptions {
   readonly keeper: Pick<ProxyKeeper, 'current'>
   readonly warnBelowSeconds: () => number
   readonly now: () => Date
@@ -32,7 +32,7 @@ export interface ShelfParts {
 }
 
 /** Keeps one prepared answer for each name. */
-export function createShelf(parts: ShelfParts): Shelf {
+export function createResponseCache(parts: ResponseCacheOptions): ResponseCache {
   const prepared = new Map<string, { pem: Buffer; served: ServedProxy | undefined }>()
   return {
     current: (name, nowMs) => {
@@ -49,7 +49,7 @@ export function createShelf(parts: ShelfParts): Shelf {
 }
 
 /** The last look before a file leaves; undefined when it is not a whole proxy with its key. */
-function prepare(held: HeldProxy, parts: ShelfParts): ServedProxy | undefined {
+function prepare(held: HeldProxy, parts: ResponseCacheOptions): ServedProxy | undefined {
   const now = parts.now()
   const found = examine(held.pem, now)
   if (typeof found === 'string') {

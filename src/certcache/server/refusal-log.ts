@@ -1,4 +1,4 @@
-/** Logs of refused requests, bounded: who hammers at the door does not fill the disk. */
+/** Logs of refused requests, bounded: a client that asks again and again does not fill the disk. */
 import type { Log } from '../../log.ts'
 import type { Refusal } from './access.ts'
 
