@@ -233,7 +233,7 @@ describe('secrets in files', () => {
     const directory = await temporaryDirectory()
     const path = join(directory, 'certcache.yaml')
     await writeFile(join(directory, 'secret'), ' hush \n', { mode: 0o600 })
-    await writeFile(join(directory, 'secret'), 'a-long-enough-secret\n', { mode: 0o600 })
+    await writeFile(join(directory, 'workers'), 'a-long-enough-secret\n', { mode: 0o600 })
     const source = {
       issuer: 'https://iam.example.org',
       client_id: 'c',
@@ -241,7 +241,7 @@ describe('secrets in files', () => {
       refresh_token_file: 'secret',
       token_file: 'token',
     }
-    const access = { mode: 'restricted', secret_file: 'secret' }
+    const access = { mode: 'restricted', secret_file: 'workers' }
     await writeFile(path, stringify({ source, access, state: { directory: 'kept' } }))
     const { settings } = await loadSettings(path, { environment: home, uid: user })
     expect(settings.source).toMatchObject({ client_secret: 'hush', refresh_token: 'hush' })
