@@ -3,7 +3,8 @@
  * intermediate whose certificate an outside root returned for our request.
  */
 import type { KeyObject } from 'node:crypto'
-import { type Asn1Node, decode, encode, namedBitsOf } from './asn1.ts'
+import { type Asn1Node, encode } from './asn1.ts'
+import { decode, namedBitsOf } from './asn1-read.ts'
 import {
   type Certificate,
   findExtension,
@@ -16,7 +17,7 @@ import { CaError } from './errors.ts'
 import {
   authorityKeyIdentifier,
   basicConstraints,
-  extensionHex,
+  extensionOids,
   keyUsage,
   keyUsageBits,
   subjectKeyIdentifier,
@@ -128,7 +129,7 @@ function checkAuthorityCertificate(certificate: Certificate, signer: Signer): vo
   if (!certificateHasKey(certificate, signer)) fail('does not belong to the private key')
   if (!isAuthorityCertificate(certificate))
     fail('is not that of a CA (basicConstraints CA:TRUE is missing)')
-  const usage = findExtension(certificate, extensionHex.keyUsage)
+  const usage = findExtension(certificate, extensionOids.keyUsage)
   const bits = usage ? namedBitsOf(decode(usage.value, 'keyUsage'), 'keyUsage') : undefined
   // Without cRLSign relying parties refuse everything as soon as there is a CRL.
   if (bits && !(bits.includes(keyUsageBits.keyCertSign) && bits.includes(keyUsageBits.cRLSign))) {

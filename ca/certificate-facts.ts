@@ -1,6 +1,6 @@
 /** What a certificate's extensions, key and signature say, in the words in which chains, proxies and the doctor judge them. */
+import { type Asn1Node, Tag } from './asn1.ts'
 import {
-  type Asn1Node,
   bitStringBytes,
   childrenOf,
   contentOf,
@@ -8,20 +8,18 @@ import {
   hasTag,
   isTrue,
   namedBitsOf,
-  oidHexOf,
+  oidOf,
   smallIntegerOf,
-  Tag,
-} from './asn1.ts'
+} from './asn1-read.ts'
 import type { Certificate } from './certificate.ts'
 import { CaError } from './errors.ts'
 import {
-  extensionHex,
+  extensionOids,
   type KeyUsage,
   keyUsageBits,
   proxyPolicyLanguages,
   type ProxyType,
 } from './extensions.ts'
-import { oidHex } from './oid.ts'
 
 /** ProxyCertInfo (RFC 3820 section 3.8). */
 export interface ProxyCertInfo {
@@ -52,12 +50,12 @@ export interface CertificateFacts {
   /** basicConstraints pathLenConstraint. */
   readonly pathLength: number | undefined
   readonly keyUsage: readonly KeyUsage[] | undefined
-  /** extKeyUsage identifiers, hex of the content octets. */
+  /** extKeyUsage identifiers, dotted. */
   readonly extendedKeyUsage: readonly string[] | undefined
   readonly proxyCertInfo: ProxyCertInfo | undefined
   readonly key: KeyFacts
   readonly signature: SignatureFacts
-  /** Identifiers (hex) of extensions that are there more than once. */
+  /** Identifiers (dotted) of extensions that are there more than once. */
   readonly duplicates: readonly string[]
   /** Names of extensions that are there and cannot be read. */
   readonly unreadable: readonly string[]
@@ -66,8 +64,8 @@ export interface CertificateFacts {
 /** Reads all facts; what cannot be read is named in `unreadable` and taken for absent. */
 export function certificateFacts(certificate: Certificate): CertificateFacts {
   const unreadable: string[] = []
-  const read = <T>(name: keyof typeof extensionHex, parse: ExtensionParser<T>): T | undefined => {
-    const found = certificate.extensions.find(({ oid }) => oid === extensionHex[name])
+  const read = <T>(name: keyof typeof extensionOids, parse: ExtensionParser<T>): T | undefined => {
+    const found = certificate.extensions.find(({ oid }) => oid === extensionOids[name])
     if (found === undefined) return undefined
     try {
       return parse(decode(found.value, name), found.critical)
@@ -84,7 +82,7 @@ export function certificateFacts(certificate: Certificate): CertificateFacts {
     pathLength: constraints?.pathLength,
     keyUsage: read('keyUsage', readKeyUsage),
     extendedKeyUsage: read('extKeyUsage', (node) =>
-      childrenOf(node, 'extKeyUsage', Tag.sequence).map((purpose) => oidHexOf(purpose, 'purpose')),
+      childrenOf(node, 'extKeyUsage', Tag.sequence).map((purpose) => oidOf(purpose, 'purpose')),
     ),
     proxyCertInfo: read('proxyCertInfo', readProxyCertInfo),
     key: keyFacts(certificate.publicKeyInfo),
@@ -112,9 +110,9 @@ function readKeyUsage(node: Asn1Node): readonly KeyUsage[] {
   )
 }
 
-const proxyTypes = new Map(
+const proxyTypes = new Map<string, ProxyType>(
   (Object.keys(proxyPolicyLanguages) as ProxyType[]).map((type) => [
-    oidHex(proxyPolicyLanguages[type]),
+    proxyPolicyLanguages[type],
     type,
   ]),
 )
@@ -128,15 +126,15 @@ function readProxyCertInfo(node: Asn1Node, critical: boolean): ProxyCertInfo {
   return {
     critical,
     pathLength: length && smallIntegerOf(length, 'proxy path length'),
-    type: proxyTypes.get(oidHexOf(language, 'policy language')) ?? 'other',
+    type: proxyTypes.get(oidOf(language, 'policy language')) ?? 'other',
     hasPolicy: policy !== undefined,
   }
 }
 
 const curveBits = new Map([
-  [oidHex('1.2.840.10045.3.1.7'), 256],
-  [oidHex('1.3.132.0.34'), 384],
-  [oidHex('1.3.132.0.35'), 521],
+  ['1.2.840.10045.3.1.7', 256],
+  ['1.3.132.0.34', 384],
+  ['1.3.132.0.35', 521],
 ])
 
 /** Kind and size of the key in a SubjectPublicKeyInfo; nothing is computed with it, so its size costs nothing. */
@@ -144,12 +142,12 @@ export function keyFacts(info: Asn1Node): KeyFacts {
   try {
     const [algorithm, bits] = childrenOf(info, 'public key', Tag.sequence)
     const [name, parameters] = childrenOf(algorithm, 'key algorithm', Tag.sequence)
-    const family = oidHexOf(name, 'key algorithm')
-    if (family === oidHex('1.2.840.10045.2.1')) {
-      const curve = hasTag(parameters, Tag.oid) ? oidHexOf(parameters, 'curve') : ''
+    const family = oidOf(name, 'key algorithm')
+    if (family === '1.2.840.10045.2.1') {
+      const curve = hasTag(parameters, Tag.oid) ? oidOf(parameters, 'curve') : ''
       return { family: 'EC', bits: curveBits.get(curve) ?? 0 }
     }
-    if (family !== oidHex('1.2.840.113549.1.1.1')) return { family: 'other', bits: 0 }
+    if (family !== '1.2.840.113549.1.1.1') return { family: 'other', bits: 0 }
     const key = decode(bitStringBytes(bits, 'public key'), 'RSA public key')
     const modulus = contentOf(childrenOf(key, 'RSA public key')[0], 'modulus', Tag.integer)
     return { family: 'RSA', bits: BigInt(`0x${modulus.toString('hex')}`).toString(2).length }
@@ -169,7 +167,7 @@ const signatureSchemes = new Map<string, SignatureFacts>([
       ['1.2.840.113549.1.1.12', 'SHA-384'],
       ['1.2.840.113549.1.1.13', 'SHA-512'],
     ] as const
-  ).map(([oid, digest]) => [oidHex(oid), { scheme: 'PKCS#1 v1.5', digest }] as const),
+  ).map(([oid, digest]) => [oid, { scheme: 'PKCS#1 v1.5', digest }] as const),
   ...(
     [
       ['1.2.840.10045.4.1', 'SHA-1'],
@@ -177,6 +175,6 @@ const signatureSchemes = new Map<string, SignatureFacts>([
       ['1.2.840.10045.4.3.3', 'SHA-384'],
       ['1.2.840.10045.4.3.4', 'SHA-512'],
     ] as const
-  ).map(([oid, digest]) => [oidHex(oid), { scheme: 'ECDSA', digest }] as const),
-  [oidHex('1.2.840.113549.1.1.10'), { scheme: 'RSA-PSS', digest: undefined }],
+  ).map(([oid, digest]) => [oid, { scheme: 'ECDSA', digest }] as const),
+  ['1.2.840.113549.1.1.10', { scheme: 'RSA-PSS', digest: undefined }],
 ])

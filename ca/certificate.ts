@@ -5,26 +5,28 @@ import { createHash, X509Certificate } from 'node:crypto'
 import {
   type Asn1Node,
   bitString,
-  bitStringBytes,
-  childrenOf,
-  contentOf,
-  decode,
   encode,
   explicit,
-  hasContextTag,
-  hasTag,
   integer,
-  isTrue,
-  oidHexOf,
   preEncoded,
   sequence,
   smallInteger,
   Tag,
   time,
-  timeOf,
 } from './asn1.ts'
+import {
+  bitStringBytes,
+  childrenOf,
+  contentOf,
+  decode,
+  hasContextTag,
+  hasTag,
+  isTrue,
+  oidOf,
+  timeOf,
+} from './asn1-read.ts'
 import { CaError } from './errors.ts'
-import { extensionHex, extensionsField } from './extensions.ts'
+import { extensionOids, extensionsField } from './extensions.ts'
 import { algorithmNode, type PublicKey, type Signer } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
 import { checkSerial } from './serial.ts'
@@ -54,7 +56,7 @@ export interface Certificate {
   readonly version: number
   /** Content octets of the serial number as lower-case hex. */
   readonly serial: string
-  /** Content octets of the signature algorithm's identifier, lower-case hex. */
+  /** The signature algorithm's object identifier, dotted. */
   readonly signatureAlgorithm: string
   readonly signature: Buffer
   readonly issuerNode: Asn1Node
@@ -67,7 +69,7 @@ export interface Certificate {
 }
 
 export interface CertificateExtension {
-  /** Content octets of the identifier, lower-case hex. */
+  /** Object identifier, dotted. */
   readonly oid: string
   readonly critical: boolean
   readonly value: Buffer
@@ -169,7 +171,7 @@ export function readCertificate(der: Buffer): Certificate {
     tbs: encode(tbsNode),
     version,
     serial: contentOf(serial, 'serial number', Tag.integer).toString('hex'),
-    signatureAlgorithm: oidHexOf(
+    signatureAlgorithm: oidOf(
       childrenOf(algorithm, 'signature algorithm', Tag.sequence)[0],
       'signature algorithm',
     ),
@@ -205,19 +207,19 @@ export function readExtensionList(node: Asn1Node | undefined): readonly Certific
     const parts = childrenOf(entry, 'extension', Tag.sequence)
     const value = parts.at(-1)
     return {
-      oid: oidHexOf(parts[0], 'extension'),
+      oid: oidOf(parts[0], 'extension'),
       critical: parts.length === 3 && hasTag(parts[1], Tag.boolean) && isTrue(parts[1]),
       value: contentOf(value, 'extension value', Tag.octetString),
     }
   })
 }
 
-/** The extension with this identifier (content octets, lower-case hex), when there is one. */
+/** The extension with this object identifier (dotted), when there is one. */
 export function findExtension(
   certificate: Certificate,
-  oidHex: string,
+  oid: string,
 ): CertificateExtension | undefined {
-  return certificate.extensions.find((extension) => extension.oid === oidHex)
+  return certificate.extensions.find((extension) => extension.oid === oid)
 }
 
 /**
@@ -227,14 +229,14 @@ export function findExtension(
  * @throws {CaError} `malformed`
  */
 export function issuerKeyId(certificate: Certificate, publicKey: PublicKey): Buffer {
-  const stated = findExtension(certificate, extensionHex.subjectKeyIdentifier)
+  const stated = findExtension(certificate, extensionOids.subjectKeyIdentifier)
   const what = 'subjectKeyIdentifier'
   return stated ? contentOf(decode(stated.value, what), what, Tag.octetString) : publicKey.keyId
 }
 
 /** True when the certificate's basicConstraints say CA:TRUE. @throws {CaError} `malformed` */
 export function isAuthorityCertificate(certificate: Certificate): boolean {
-  const constraints = findExtension(certificate, extensionHex.basicConstraints)
+  const constraints = findExtension(certificate, extensionOids.basicConstraints)
   if (!constraints) return false
   const what = 'basicConstraints'
   return isTrue(childrenOf(decode(constraints.value, what), what, Tag.sequence)[0])

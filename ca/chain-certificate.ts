@@ -1,30 +1,29 @@
 /** What RFC 5280 section 6.1 asks of each certificate of a path. */
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
-import { extensionHex } from './extensions.ts'
+import { extensionOids } from './extensions.ts'
 import { canonicalName } from './name-hash.ts'
 import { formatSlashDn } from './name-text.ts'
-import { oidDotted, oidHex } from './oid.ts'
 
 const weakDigests: ReadonlySet<string | undefined> = new Set(['MD5', 'SHA-1'])
 
 /** Constraints on whole chains that are not evaluated here; ignoring them would widen what a CA may sign. */
 const constraintOids = new Map([
-  [oidHex('2.5.29.30'), 'nameConstraints'],
-  [oidHex('2.5.29.36'), 'policyConstraints'],
-  [oidHex('2.5.29.54'), 'inhibitAnyPolicy'],
+  ['2.5.29.30', 'nameConstraints'],
+  ['2.5.29.36', 'policyConstraints'],
+  ['2.5.29.54', 'inhibitAnyPolicy'],
 ])
 
 /** Extensions that are understood here, so that they may be critical. */
 const understood = new Set<string>([
-  extensionHex.basicConstraints,
-  extensionHex.keyUsage,
-  extensionHex.extKeyUsage,
-  extensionHex.subjectKeyIdentifier,
-  extensionHex.authorityKeyIdentifier,
-  extensionHex.subjectAltName,
+  extensionOids.basicConstraints,
+  extensionOids.keyUsage,
+  extensionOids.extKeyUsage,
+  extensionOids.subjectKeyIdentifier,
+  extensionOids.authorityKeyIdentifier,
+  extensionOids.subjectAltName,
   // Without policy constraints any policy is as good as another.
-  extensionHex.certificatePolicies,
-  extensionHex.proxyCertInfo,
+  extensionOids.certificatePolicies,
+  extensionOids.proxyCertInfo,
 ])
 
 /** All that is wrong with the certificates of a path, leaf first, by RFC 5280. */
@@ -60,7 +59,7 @@ function checkForm({ certificate, facts }: Link, fail: Fail): void {
   if (facts.unreadable.length > 0)
     fail('malformed_extension', `has an unreadable ${facts.unreadable.join(', ')}`)
   if (facts.duplicates.length > 0)
-    fail('duplicate_extension', `has an extension twice: ${dotted(facts.duplicates)}`)
+    fail('duplicate_extension', `has an extension twice: ${facts.duplicates.join(', ')}`)
 }
 
 function checkExtensions({ certificate }: Link, fail: Fail): void {
@@ -68,22 +67,10 @@ function checkExtensions({ certificate }: Link, fail: Fail): void {
     .filter(({ oid, critical }) => critical && !understood.has(oid) && !constraintOids.has(oid))
     .map(({ oid }) => oid)
   if (unknown.length > 0)
-    fail('unknown_critical_extension', `has an unknown critical extension: ${dotted(unknown)}`)
+    fail('unknown_critical_extension', `has an unknown critical extension: ${unknown.join(', ')}`)
   const constraints = certificate.extensions.flatMap(({ oid }) => constraintOids.get(oid) ?? [])
   if (constraints.length > 0)
     fail('constraints_not_evaluated', `has ${constraints.join(', ')}, not evaluated here`)
-}
-
-function dotted(oids: readonly string[]): string {
-  return oids
-    .map((hex) => {
-      try {
-        return oidDotted(Buffer.from(hex, 'hex'))
-      } catch {
-        return `identifier ${hex.slice(0, 40)}`
-      }
-    })
-    .join(', ')
 }
 
 /** A certificate that signed the one below it, which is no proxy. */

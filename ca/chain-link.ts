@@ -1,7 +1,7 @@
 /** The words in which chains are judged: a link of a path, and what can be wrong with it. */
 import type { Certificate } from './certificate.ts'
 import { type CertificateFacts, certificateFacts } from './certificate-facts.ts'
-import { extensionHex } from './extensions.ts'
+import { extensionOids } from './extensions.ts'
 
 /** What can be wrong with a chain; decide on it, never on the message. */
 export type ChainProblemCode =
@@ -65,6 +65,6 @@ export const MAX_CHAIN_LENGTH = 20
 
 /** A certificate with its facts. */
 export function readLink(certificate: Certificate): Link {
-  const isProxy = certificate.extensions.some(({ oid }) => oid === extensionHex.proxyCertInfo)
+  const isProxy = certificate.extensions.some(({ oid }) => oid === extensionOids.proxyCertInfo)
   return { certificate, facts: certificateFacts(certificate), isProxy }
 }

@@ -1,11 +1,10 @@
 /** What RFC 3820 asks of the proxies of a path and of what issued them. */
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
-import { extensionHex } from './extensions.ts'
+import { extensionOids } from './extensions.ts'
 import { type DistinguishedName, lastCommonName, sameName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
-import { oidHex } from './oid.ts'
 
-const alternativeNames = new Set<string>([extensionHex.subjectAltName, oidHex('2.5.29.18')])
+const alternativeNames = new Set<string>([extensionOids.subjectAltName, '2.5.29.18'])
 
 /** All that is wrong with the proxies of a path, leaf first. */
 export function proxyProblems(

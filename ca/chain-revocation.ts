@@ -7,16 +7,15 @@ import { CaError } from './errors.ts'
 import { readPublicKey } from './key.ts'
 import { sameName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
-import { oidHex } from './oid.ts'
 
 /** Hashes of the signature algorithms that a CRL may have. */
 const crlHashes = new Map([
-  [oidHex('1.2.840.113549.1.1.11'), 'sha256'],
-  [oidHex('1.2.840.113549.1.1.12'), 'sha384'],
-  [oidHex('1.2.840.113549.1.1.13'), 'sha512'],
-  [oidHex('1.2.840.10045.4.3.2'), 'sha256'],
-  [oidHex('1.2.840.10045.4.3.3'), 'sha384'],
-  [oidHex('1.2.840.10045.4.3.4'), 'sha512'],
+  ['1.2.840.113549.1.1.11', 'sha256'],
+  ['1.2.840.113549.1.1.12', 'sha384'],
+  ['1.2.840.113549.1.1.13', 'sha512'],
+  ['1.2.840.10045.4.3.2', 'sha256'],
+  ['1.2.840.10045.4.3.3', 'sha384'],
+  ['1.2.840.10045.4.3.4', 'sha512'],
 ])
 
 /** All that CRLs say against a path, leaf first. Proxies are in no CRL: revoking the EEC ends them. */

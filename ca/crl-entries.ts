@@ -2,18 +2,8 @@
  * The entries of CRLs (RFC 5280 section 5.1.2.6), written and read without a node for each part: a list may have hundreds of
  * thousands of them.
  */
-import {
-  decode,
-  elementsOf,
-  encode,
-  encodedSequence,
-  enumerated,
-  integer,
-  sequence,
-  Tag,
-  time,
-  timeOf,
-} from './asn1.ts'
+import { encode, encodedSequence, enumerated, integer, sequence, Tag, time } from './asn1.ts'
+import { decode, elementsOf, timeOf } from './asn1-read.ts'
 import { type CertificateExtension, readExtensionList } from './certificate.ts'
 import { CaError } from './errors.ts'
 import { reasonCode } from './extensions.ts'
@@ -64,7 +54,7 @@ export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
 export interface CrlEntries {
   /** Serial numbers (content octets as hex) and since when they are revoked. */
   readonly revoked: ReadonlyMap<string, Date>
-  /** Identifiers (hex) of their critical extensions. */
+  /** Object identifiers (dotted) of their critical extensions. */
   readonly criticalExtensions: readonly string[]
 }
 

@@ -1,28 +1,30 @@
 /** Certificate revocation lists (RFC 5280 section 5): v2, numbered, with reasons. */
 import {
   bitString,
+  encode,
+  encodedSequence,
+  explicit,
+  sequence,
+  sequenceParts,
+  smallInteger,
+  Tag,
+  time,
+} from './asn1.ts'
+import {
   bitStringBytes,
   childrenOf,
   contentOf,
   decode,
   elementsOf,
-  encode,
-  encodedSequence,
-  explicit,
-  oidHexOf,
-  sequence,
-  sequenceParts,
-  smallInteger,
+  oidOf,
   smallIntegerOf,
-  Tag,
-  time,
   timeOf,
-} from './asn1.ts'
+} from './asn1-read.ts'
 import type { Authority } from './authority.ts'
 import { issuerKeyId, readExtensionList } from './certificate.ts'
 import { type CrlEntry, encodeCrlEntries, readCrlEntries } from './crl-entries.ts'
 import { CaError } from './errors.ts'
-import { authorityKeyIdentifier, crlNumber, extensionHex } from './extensions.ts'
+import { authorityKeyIdentifier, crlNumber, extensionOids } from './extensions.ts'
 import { algorithmNode, verifySignature } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
 
@@ -90,7 +92,7 @@ export interface CrlOutline {
   /** Undefined also when it is over 2^47: RFC 5280 section 5.2.3 allows other CAs 20 octets. */
   readonly number: number | undefined
   readonly tbs: Buffer
-  /** Content octets of the signature algorithm's identifier, lower-case hex. */
+  /** The signature algorithm's object identifier, dotted. */
   readonly signatureAlgorithm: string
   readonly signature: Buffer
 }
@@ -99,7 +101,7 @@ export interface CrlOutline {
 export interface Crl extends CrlOutline {
   /** Revoked serial numbers (content octets as hex) and since when. */
   readonly revoked: ReadonlyMap<string, Date>
-  /** Identifiers (hex) of all critical extensions, of the list and of its entries. */
+  /** Object identifiers (dotted) of all critical extensions, of the list and of its entries. */
   readonly criticalExtensions: readonly string[]
 }
 
@@ -156,7 +158,7 @@ function readParts(der: Buffer): CrlParts {
     rest[0] === undefined
       ? []
       : readExtensionList(childrenOf(decode(rest[0], 'CRL extensions'), 'CRL extensions')[0])
-  const numberValue = extensions.find(({ oid }) => oid === extensionHex.crlNumber)?.value
+  const numberValue = extensions.find(({ oid }) => oid === extensionOids.crlNumber)?.value
   const algorithm = childrenOf(decode(algorithmDer, 'CRL algorithm'), 'CRL algorithm', Tag.sequence)
   return {
     entriesDer,
@@ -167,7 +169,7 @@ function readParts(der: Buffer): CrlParts {
       nextUpdate: nextUpdate && timeOf(decode(nextUpdate, 'nextUpdate'), 'nextUpdate'),
       number: numberValue && readNumber(numberValue),
       tbs,
-      signatureAlgorithm: oidHexOf(algorithm[0], 'CRL algorithm'),
+      signatureAlgorithm: oidOf(algorithm[0], 'CRL algorithm'),
       signature: bitStringBytes(decode(signatureDer, 'CRL signature'), 'CRL signature'),
     },
   }

@@ -4,18 +4,14 @@
  */
 import {
   type Asn1Node,
-  bitStringBytes,
-  childrenOf,
-  contentOf,
-  decode,
   encode,
-  oidHexOf,
   sequence,
   smallInteger,
   bitString,
   Tag,
   implicitConstructed,
 } from './asn1.ts'
+import { bitStringBytes, childrenOf, contentOf, decode, oidOf } from './asn1-read.ts'
 import { CaError } from './errors.ts'
 import {
   algorithmNode,
@@ -27,7 +23,6 @@ import {
   verifySignatureHere,
 } from './key.ts'
 import { type DistinguishedName, nameNode } from './name.ts'
-import { oidHex } from './oid.ts'
 import { readPem, toPem } from './pem.ts'
 
 /** Largest request that is read: an RSA-8192 one with many attributes stays far below. */
@@ -35,12 +30,12 @@ export const MAX_CSR_BYTES = 16 * 1024
 
 /** Signature algorithms that a request may carry; SHA-1 and MD5 prove nothing. */
 const acceptedHashes = new Map([
-  [oidHex('1.2.840.113549.1.1.11'), { family: 'rsa', hash: 'sha256' }],
-  [oidHex('1.2.840.113549.1.1.12'), { family: 'rsa', hash: 'sha384' }],
-  [oidHex('1.2.840.113549.1.1.13'), { family: 'rsa', hash: 'sha512' }],
-  [oidHex('1.2.840.10045.4.3.2'), { family: 'ec', hash: 'sha256' }],
-  [oidHex('1.2.840.10045.4.3.3'), { family: 'ec', hash: 'sha384' }],
-  [oidHex('1.2.840.10045.4.3.4'), { family: 'ec', hash: 'sha512' }],
+  ['1.2.840.113549.1.1.11', { family: 'rsa', hash: 'sha256' }],
+  ['1.2.840.113549.1.1.12', { family: 'rsa', hash: 'sha384' }],
+  ['1.2.840.113549.1.1.13', { family: 'rsa', hash: 'sha512' }],
+  ['1.2.840.10045.4.3.2', { family: 'ec', hash: 'sha256' }],
+  ['1.2.840.10045.4.3.3', { family: 'ec', hash: 'sha384' }],
+  ['1.2.840.10045.4.3.4', { family: 'ec', hash: 'sha512' }],
 ])
 
 /**
@@ -61,7 +56,7 @@ export async function readCsr(input: Buffer, place: SigningPlace = 'pool'): Prom
     throw new CaError('malformed', 'CSR: unknown version')
   const publicKey = readPublicKey(publicKeyInfo)
   const accepted = acceptedHashes.get(
-    oidHexOf(childrenOf(algorithm, 'CSR algorithm', Tag.sequence)[0], 'CSR algorithm'),
+    oidOf(childrenOf(algorithm, 'CSR algorithm', Tag.sequence)[0], 'CSR algorithm'),
   )
   if (accepted === undefined || !publicKey.kind.startsWith(accepted.family)) {
     throw new CaError(

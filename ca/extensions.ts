@@ -13,7 +13,6 @@ import {
   smallInteger,
 } from './asn1.ts'
 import { CaError } from './errors.ts'
-import { oidHex } from './oid.ts'
 
 /** Extension identifiers in dotted form. */
 export const extensionOids = {
@@ -49,15 +48,6 @@ export const proxyPolicyLanguages = {
   limited: '1.3.6.1.4.1.3536.1.1.1.9',
 } as const
 export type ProxyType = keyof typeof proxyPolicyLanguages
-
-/** Identifiers as they are compared when read. */
-export const extensionHex: Readonly<Record<keyof typeof extensionOids, string>> =
-  mapValues(extensionOids)
-
-function mapValues<T extends Readonly<Record<string, string>>>(oids: T): Record<keyof T, string> {
-  const entries = Object.entries(oids).map(([name, dotted]) => [name, oidHex(dotted)])
-  return Object.fromEntries(entries) as Record<keyof T, string>
-}
 
 function extension(id: keyof typeof extensionOids, critical: boolean, value: Asn1Node): Asn1Node {
   return sequence(

@@ -11,23 +11,9 @@ import {
   verify as nodeVerify,
 } from 'node:crypto'
 import { promisify } from 'node:util'
-import {
-  type Asn1Node,
-  bitString,
-  bitStringBytes,
-  childrenOf,
-  contentOf,
-  decode,
-  encode,
-  hasTag,
-  nullValue,
-  oid,
-  oidHexOf,
-  sequence,
-  Tag,
-} from './asn1.ts'
+import { type Asn1Node, bitString, encode, nullValue, oid, sequence, Tag } from './asn1.ts'
+import { bitStringBytes, childrenOf, contentOf, decode, hasTag, oidOf } from './asn1-read.ts'
 import { CaError } from './errors.ts'
-import { oidHex } from './oid.ts'
 import { toPem } from './pem.ts'
 import { type ModulusWeakness, weaknessOf } from './weak-modulus.ts'
 
@@ -63,11 +49,11 @@ const algorithms = {
   'ecdsa-with-SHA384': { oid: '1.2.840.10045.4.3.3', hash: 'sha384', withNull: false },
 } as const satisfies Record<SignatureAlgorithm, unknown>
 
-const rsaEncryption = oidHex('1.2.840.113549.1.1.1')
-const ecPublicKey = oidHex('1.2.840.10045.2.1')
+const rsaEncryption = '1.2.840.113549.1.1.1'
+const ecPublicKey = '1.2.840.10045.2.1'
 const curves = new Map([
-  [oidHex('1.2.840.10045.3.1.7'), { kind: 'ec-p256', pointBytes: 65 }],
-  [oidHex('1.3.132.0.34'), { kind: 'ec-p384', pointBytes: 97 }],
+  ['1.2.840.10045.3.1.7', { kind: 'ec-p256', pointBytes: 65 }],
+  ['1.3.132.0.34', { kind: 'ec-p384', pointBytes: 97 }],
 ])
 
 /**
@@ -170,7 +156,7 @@ export function readPublicKey(info: Asn1Node | undefined): PublicKey {
   if (rest.length > 0 || more.length > 0)
     throw new CaError('malformed', 'public key: unexpected parts')
   const bits = bitStringBytes(keyBits, 'public key bits')
-  const name = oidHexOf(algorithmOid, 'public key algorithm')
+  const name = oidOf(algorithmOid, 'public key algorithm')
   const keyId = createHash('sha1').update(bits).digest()
   if (name === rsaEncryption) return { ...readRsaKey(bits, parameters), keyId }
   if (name === ecPublicKey) return { ...readEcKey(bits, parameters), keyId }
@@ -229,7 +215,7 @@ function checkExponent(content: Buffer): void {
 }
 
 function readEcKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<PublicKey, 'keyId'> {
-  const curve = hasTag(parameters, Tag.oid) ? curves.get(oidHexOf(parameters, 'curve')) : undefined
+  const curve = hasTag(parameters, Tag.oid) ? curves.get(oidOf(parameters, 'curve')) : undefined
   if (parameters === undefined || curve === undefined) {
     throw new CaError(
       'weak_key',

@@ -3,16 +3,8 @@
  * `HASH.signing_policy`. The first four digest bytes are read little-endian and printed as eight hex digits.
  */
 import { createHash } from 'node:crypto'
-import {
-  type Asn1Node,
-  characterString,
-  childrenOf,
-  contentOf,
-  encode,
-  sequence,
-  set,
-  Tag,
-} from './asn1.ts'
+import { type Asn1Node, characterString, encode, sequence, set, Tag } from './asn1.ts'
+import { childrenOf, contentOf } from './asn1-read.ts'
 
 /** What `openssl x509 -subject_hash` prints: SHA-1 over the canonical form of the name. */
 export function subjectHash(name: Asn1Node): string {

@@ -2,17 +2,8 @@
  * Distinguished names as arrays of RDNs, general to specific; text is made of them last and only to be read.
  * The text forms (slash-DN, RFC 4514) are in `name-text.ts`.
  */
-import {
-  type Asn1Node,
-  characterString,
-  childrenOf,
-  contentOf,
-  encode,
-  oid,
-  sequence,
-  set,
-  Tag,
-} from './asn1.ts'
+import { type Asn1Node, characterString, encode, oid, sequence, set, Tag } from './asn1.ts'
+import { childrenOf, contentOf } from './asn1-read.ts'
 import { CaError } from './errors.ts'
 import { oidDotted } from './oid.ts'
 

@@ -1,19 +1,12 @@
-/** The ASN.1 part of node-forge, loaded alone: nothing else of forge is wanted, and nothing of it verifies. */
+/** The ASN.1 parser of node-forge, loaded alone. */
 declare module 'node-forge/lib/asn1.js' {
-  export interface ForgeNode {
+  interface ParsedNode {
     readonly tagClass: number
     readonly type: number
     readonly constructed: boolean
-    readonly composed: boolean
-    readonly value: string | readonly ForgeNode[]
+    readonly value: string | readonly ParsedNode[]
   }
-  interface ForgeAsn1 {
-    create(
-      tagClass: number,
-      type: number,
-      constructed: boolean,
-      value: string | readonly ForgeNode[],
-    ): ForgeNode
+  const asn1: {
     fromDer(
       bytes: string,
       options: {
@@ -22,8 +15,7 @@ declare module 'node-forge/lib/asn1.js' {
         decodeBitStrings: boolean
         maxDepth: number
       },
-    ): ForgeNode
+    ): ParsedNode
   }
-  const asn1: ForgeAsn1
   export default asn1
 }

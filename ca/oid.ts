@@ -5,11 +5,6 @@ import { CaError } from './errors.ts'
 
 const MAX_OID_BYTES = 128
 
-/** The DER content octets of an object identifier, as lower-case hex: the form in which identifiers are compared. */
-export function oidHex(dotted: string): string {
-  return oidBytes(dotted).toString('hex')
-}
-
 /**
  * Content octets of an object identifier from its dotted form, arcs of any size (X.690 section 8.19).
  *
@@ -33,7 +28,7 @@ function base128(arc: bigint): number[] {
 }
 
 /**
- * Dotted form of an object identifier's content octets, for people to read.
+ * Dotted form of an object identifier's content octets. No two of them share one, so identifiers can be compared in this form.
  *
  * @throws {CaError} `malformed`
  */

@@ -6,7 +6,6 @@ import { isOneCommonNameLonger } from './chain-proxy.ts'
 import { lastCommonName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
 import type { ProxyFile } from './proxy-file.ts'
-import { oidHex } from './oid.ts'
 
 /** What a proxy file is, in the words of grid-proxy-info and some more. */
 export interface ProxyFacts {
@@ -112,7 +111,7 @@ const policyWords: Readonly<Record<ProxyCertInfo['type'], string>> = {
 }
 
 /** ProxyCertInfo of the draft that Globus 3 and 4 wrote before RFC 3820. */
-export const draftProxyCertInfo = oidHex('1.3.6.1.4.1.3536.1.222')
+export const draftProxyCertInfo = '1.3.6.1.4.1.3536.1.222'
 
 /** The kind of a proxy in grid-proxy-info's words; undefined for what is none. */
 export function proxyKind(link: Link): string | undefined {

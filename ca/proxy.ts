@@ -1,5 +1,6 @@
 /** RFC 3820 proxy certificates: an EEC's key names a short-lived key that may act for it. */
-import { type Asn1Node, decode, encode, namedBitsOf, preEncoded } from './asn1.ts'
+import { type Asn1Node, encode, preEncoded } from './asn1.ts'
+import { decode, namedBitsOf } from './asn1-read.ts'
 import {
   type Certificate,
   findExtension,
@@ -11,7 +12,7 @@ import {
 import { CaError } from './errors.ts'
 import {
   authorityKeyIdentifier,
-  extensionHex,
+  extensionOids,
   type KeyUsage,
   keyUsage,
   keyUsageBits,
@@ -103,7 +104,7 @@ function checkEndEntity({ certificate, signer }: EndEntity): void {
   const fail = (why: string): never => {
     throw new CaError('bad_request', why)
   }
-  if (findExtension(certificate, extensionHex.proxyCertInfo))
+  if (findExtension(certificate, extensionOids.proxyCertInfo))
     fail('proxies are issued under an EEC, not under a proxy')
   // RFC 3820 section 3.1.
   if (isAuthorityCertificate(certificate)) fail('proxies are issued under an EEC, not under a CA')
@@ -115,7 +116,7 @@ function proxyExtensions(
   { certificate, signer }: EndEntity,
   request: ProxyRequest,
 ): readonly Asn1Node[] {
-  const extendedKeyUsage = findExtension(certificate, extensionHex.extKeyUsage)
+  const extendedKeyUsage = findExtension(certificate, extensionOids.extKeyUsage)
   return [
     proxyCertInfo(request.type, request.pathLength),
     keyUsage(proxyKeyUsage(certificate, request.publicKey)),
@@ -128,7 +129,7 @@ function proxyExtensions(
 
 /** The EEC's key usages less those that a proxy must not have (RFC 3820 section 3.6), as far as the key can serve them. */
 function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly KeyUsage[] {
-  const extension = findExtension(certificate, extensionHex.keyUsage)
+  const extension = findExtension(certificate, extensionOids.keyUsage)
   const wanted: readonly KeyUsage[] = publicKey.kind.startsWith('rsa')
     ? ['digitalSignature', 'keyEncipherment']
     : ['digitalSignature']

@@ -1,6 +1,6 @@
 /** Rules on CAs, and on how the chain hangs together. */
 import type { Link } from '../chain-link.ts'
-import { extensionHex } from '../extensions.ts'
+import { extensionOids } from '../extensions.ts'
 import { formatSlashDn } from '../name-text.ts'
 import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
 import { globus, strict, validating } from './relying-parties.ts'
@@ -11,7 +11,7 @@ const caRemedy = 'Use a CA certificate with critical basicConstraints CA:TRUE.'
 /** OpenSSL and Globus take keyCertSign for CA:TRUE where there is no basicConstraints at all. */
 function isCaByKeyUsage({ certificate, facts }: Link): boolean {
   const constrained = certificate.extensions.some(
-    ({ oid }) => oid === extensionHex.basicConstraints,
+    ({ oid }) => oid === extensionOids.basicConstraints,
   )
   return !constrained && facts.keyUsage?.includes('keyCertSign') === true
 }

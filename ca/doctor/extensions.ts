@@ -1,31 +1,30 @@
 /** Rules on further extensions. */
 import type { Certificate } from '../certificate.ts'
 import type { Link } from '../chain-link.ts'
-import { extensionHex } from '../extensions.ts'
-import { oidHex } from '../oid.ts'
+import { extensionOids } from '../extensions.ts'
 import { type DoctorRule, eachCertificate, eachOf, endEntityOf } from './context.ts'
 import { globus, openssl, strict, validating } from './relying-parties.ts'
 
 /** Globus takes these as critical, and no others. */
 const globusCritical = new Set<string>([
-  extensionHex.basicConstraints,
-  extensionHex.keyUsage,
-  extensionHex.extKeyUsage,
-  oidHex('2.16.840.1.113730.1.1'), // nsCertType
-  extensionHex.subjectKeyIdentifier,
-  extensionHex.authorityKeyIdentifier,
-  extensionHex.proxyCertInfo,
+  extensionOids.basicConstraints,
+  extensionOids.keyUsage,
+  extensionOids.extKeyUsage,
+  '2.16.840.1.113730.1.1', // nsCertType
+  extensionOids.subjectKeyIdentifier,
+  extensionOids.authorityKeyIdentifier,
+  extensionOids.proxyCertInfo,
 ])
 /** What OpenSSL knows besides: critical or not, it passes there. */
 const opensslCritical = new Map<string, string>([
-  [extensionHex.certificatePolicies, 'certificatePolicies'],
-  [extensionHex.subjectAltName, 'subjectAltName'],
-  [extensionHex.crlDistributionPoints, 'cRLDistributionPoints'],
-  [oidHex('2.5.29.18'), 'issuerAltName'],
-  [oidHex('2.5.29.30'), 'nameConstraints'],
-  [oidHex('2.5.29.33'), 'policyMappings'],
-  [oidHex('2.5.29.36'), 'policyConstraints'],
-  [oidHex('2.5.29.54'), 'inhibitAnyPolicy'],
+  [extensionOids.certificatePolicies, 'certificatePolicies'],
+  [extensionOids.subjectAltName, 'subjectAltName'],
+  [extensionOids.crlDistributionPoints, 'cRLDistributionPoints'],
+  ['2.5.29.18', 'issuerAltName'],
+  ['2.5.29.30', 'nameConstraints'],
+  ['2.5.29.33', 'policyMappings'],
+  ['2.5.29.36', 'policyConstraints'],
+  ['2.5.29.54', 'inhibitAnyPolicy'],
 ])
 
 const has = ({ extensions }: Certificate, oid: string): boolean =>
@@ -43,7 +42,7 @@ export const extensionRules: readonly DoctorRule[] = [
     relyingParties: [...openssl, ...globus],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ certificate }) =>
-        has(certificate, extensionHex.subjectAltName) ? 'has a subjectAltName' : undefined,
+        has(certificate, extensionOids.subjectAltName) ? 'has a subjectAltName' : undefined,
       ),
     remedy: askAgain,
   },
@@ -53,7 +52,7 @@ export const extensionRules: readonly DoctorRule[] = [
     relyingParties: [...openssl, ...globus],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ certificate }) =>
-        has(certificate, oidHex('2.5.29.18')) ? 'has an issuerAltName' : undefined,
+        has(certificate, '2.5.29.18') ? 'has an issuerAltName' : undefined,
       ),
     remedy: askAgain,
   },
@@ -96,7 +95,7 @@ export const extensionRules: readonly DoctorRule[] = [
     relyingParties: [...openssl, ...globus],
     check: (context) =>
       eachCertificate(context, ({ facts }) =>
-        facts.duplicates.some((oid) => oid !== extensionHex.proxyCertInfo)
+        facts.duplicates.some((oid) => oid !== extensionOids.proxyCertInfo)
           ? 'has an extension more than once'
           : undefined,
       ),
@@ -119,7 +118,7 @@ export const extensionRules: readonly DoctorRule[] = [
     relyingParties: ['OpenSSL'],
     check: (context) => {
       const what = ({ certificate }: Link): string | undefined =>
-        has(certificate, extensionHex.authorityKeyIdentifier)
+        has(certificate, extensionOids.authorityKeyIdentifier)
           ? undefined
           : 'has no authorityKeyIdentifier, which `openssl verify -x509_strict` asks for'
       return [

@@ -1,11 +1,10 @@
 /** Rules on keyUsage and extendedKeyUsage of proxies and EECs. */
 import type { CertificateFacts } from '../certificate-facts.ts'
-import { oidHex } from '../oid.ts'
 import { type DoctorRule, eachOf, endEntityOf } from './context.ts'
 import { globus, openssl, strict, tls } from './relying-parties.ts'
 
 /** clientAuth or anyExtendedKeyUsage. */
-const clientPurposes = new Set([oidHex('1.3.6.1.5.5.7.3.2'), oidHex('2.5.29.37.0')])
+const clientPurposes = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
 
 const lacksClientAuth = ({ extendedKeyUsage }: CertificateFacts): boolean =>
   extendedKeyUsage !== undefined && !extendedKeyUsage.some((purpose) => clientPurposes.has(purpose))

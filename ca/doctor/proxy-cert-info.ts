@@ -1,5 +1,5 @@
 /** Rules on ProxyCertInfo. */
-import { extensionHex } from '../extensions.ts'
+import { extensionOids } from '../extensions.ts'
 import { type DoctorRule, eachOf, when } from './context.ts'
 import { globus, openssl, strict, validating } from './relying-parties.ts'
 
@@ -28,7 +28,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
     relyingParties: [...openssl, ...globus],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ facts }) =>
-        facts.duplicates.includes(extensionHex.proxyCertInfo)
+        facts.duplicates.includes(extensionOids.proxyCertInfo)
           ? 'has more than one ProxyCertInfo'
           : undefined,
       ),

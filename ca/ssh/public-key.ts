@@ -3,7 +3,8 @@
  * policy of the CA: Ed25519, ECDSA on the NIST curves, RSA as for X.509, and keys in security keys. No DSA.
  */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
-import { bitString, decode, encode, integer, nullValue, oid, sequence } from '../asn1.ts'
+import { bitString, encode, integer, nullValue, oid, sequence } from '../asn1.ts'
+import { decode } from '../asn1-read.ts'
 import { CaError } from '../errors.ts'
 import { readPublicKey } from '../key.ts'
 import { checkEd25519Point } from './ed25519-point.ts'

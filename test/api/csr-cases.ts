@@ -7,8 +7,6 @@ import { join } from 'node:path'
 import {
   type Asn1Node,
   bitString,
-  childrenOf,
-  decode,
   encode,
   implicitConstructed,
   integer,
@@ -19,6 +17,7 @@ import {
   set,
   smallInteger,
 } from '../../ca/asn1.ts'
+import { childrenOf, decode } from '../../ca/asn1-read.ts'
 import { toPem } from '../../ca/pem.ts'
 
 /** A PEM CSR from the real openssl for a key in PEM. */

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { bitString, childrenOf, decode, nullValue, sequence } from '../../ca/asn1.ts'
+import { bitString, nullValue, sequence } from '../../ca/asn1.ts'
+import { childrenOf, decode } from '../../ca/asn1-read.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { useTestService } from '../support/service.ts'
 import {

@@ -1,15 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  type Asn1Node,
-  characterString,
-  decode,
-  encode,
-  sequence,
-  Tag,
-  time,
-  timeOf,
-} from '../../ca/asn1.ts'
+import { type Asn1Node, characterString, encode, sequence, Tag, time } from '../../ca/asn1.ts'
+import { decode, timeOf } from '../../ca/asn1-read.ts'
 
 const hex = (node: Asn1Node): string => encode(node).toString('hex')
 const fromHex = (text: string): Buffer => Buffer.from(text, 'hex')

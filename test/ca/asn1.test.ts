@@ -3,25 +3,29 @@ import { describe, expect, test } from 'vitest'
 import {
   type Asn1Node,
   bitString,
-  bitStringBytes,
   booleanTrue,
   characterString,
-  childrenOf,
-  contentOf,
-  decode,
   encode,
   enumerated,
   integer,
-  isTrue,
   namedBits,
-  namedBitsOf,
   octetString,
+  oid,
   sequence,
   set,
   smallInteger,
-  smallIntegerOf,
   Tag,
 } from '../../ca/asn1.ts'
+import {
+  bitStringBytes,
+  childrenOf,
+  contentOf,
+  decode,
+  isTrue,
+  namedBitsOf,
+  oidOf,
+  smallIntegerOf,
+} from '../../ca/asn1-read.ts'
 import { CaError } from '../../ca/errors.ts'
 import { asn1Node } from '../support/arbitraries.ts'
 
@@ -258,6 +262,12 @@ describe('structures', () => {
     expect(() => contentOf(sequence(), 'it')).toThrow(malformed)
     expect(() => contentOf(smallInteger(1), 'it', Tag.oid)).toThrow(malformed)
     expect(() => contentOf(undefined, 'it')).toThrow(malformed)
+    expect(oidOf(oid('2.5.29.15'), 'it')).toBe('2.5.29.15')
+    // The same octets under another tag, and in a part of a constructed value.
+    const octets = contentOf(oid('2.5.29.15'), 'it')
+    expect(() => oidOf(octetString(octets), 'it')).toThrow(malformed)
+    expect(() => oidOf(sequence(oid('2.5.29.15')), 'it')).toThrow(malformed)
+    expect(() => oidOf(undefined, 'it')).toThrow(malformed)
     expect(isTrue(booleanTrue())).toBe(true)
     expect(isTrue(decode(fromHex('010100'), 'false'))).toBe(false)
     expect(isTrue(smallInteger(1))).toBe(false)

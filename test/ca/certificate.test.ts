@@ -3,16 +3,17 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import {
   type Asn1Node,
   bitString,
+  characterString,
   booleanTrue,
-  childrenOf,
-  decode,
   encode,
   explicit,
   octetString,
   oid,
   sequence,
   smallInteger,
+  Tag,
 } from '../../ca/asn1.ts'
+import { childrenOf, decode } from '../../ca/asn1-read.ts'
 import type { Authority } from '../../ca/authority.ts'
 import {
   type CertificateTemplate,
@@ -23,7 +24,7 @@ import {
   signCertificate,
 } from '../../ca/certificate.ts'
 import { CaError } from '../../ca/errors.ts'
-import { extensionHex } from '../../ca/extensions.ts'
+import { extensionOids } from '../../ca/extensions.ts'
 import type { Signer } from '../../ca/key.ts'
 import { nameNode } from '../../ca/name.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
@@ -185,6 +186,13 @@ describe('readCertificate', () => {
       'an extension without value',
       (tbs) => (tbs[7] = explicit(3, sequence(sequence(oid('1.2.3'))))),
     ],
+    [
+      'an extension whose identifier has a padded arc',
+      (tbs) => {
+        const padded = characterString(Tag.oid, Buffer.of(0x55, 0x80, 0x1d))
+        tbs[7] = explicit(3, sequence(sequence(padded, octetString(Buffer.of(5, 0)))))
+      },
+    ],
     ['an empty extension', (tbs) => (tbs[7] = explicit(3, sequence(sequence())))],
   ])('%s is refused', ([, change]) => {
     expect(() => readCertificate(changed(change))).toThrow(refusal('malformed', /./))
@@ -201,7 +209,9 @@ describe('readCertificate', () => {
       sequence(oid('2.5.29.19'), value),
     )
     expect(readExtensionList(list).map(({ critical }) => critical)).toEqual([true, false])
-    expect(findExtension(authority.certificate, extensionHex.basicConstraints)?.critical).toBe(true)
-    expect(findExtension(authority.certificate, extensionHex.proxyCertInfo)).toBeUndefined()
+    expect(findExtension(authority.certificate, extensionOids.basicConstraints)?.critical).toBe(
+      true,
+    )
+    expect(findExtension(authority.certificate, extensionOids.proxyCertInfo)).toBeUndefined()
   })
 })

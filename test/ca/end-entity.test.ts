@@ -3,7 +3,7 @@ import { octetString, sequence, smallInteger } from '../../ca/asn1.ts'
 import type { Authority } from '../../ca/authority.ts'
 import { readCertificate } from '../../ca/certificate.ts'
 import { type EndEntityRequest, issueEndEntity } from '../../ca/end-entity.ts'
-import { extensionHex } from '../../ca/extensions.ts'
+import { extensionOids } from '../../ca/extensions.ts'
 import type { DistinguishedName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { serialDecimal } from '../../ca/serial.ts'
@@ -101,8 +101,8 @@ describe('the profile of EECs', () => {
     const der = await issueEndEntity(authority, { ...request, profile: full, subjectUri: 'a:b' })
     const critical = readCertificate(der).extensions.filter((extension) => extension.critical)
     expect(critical.map(({ oid }) => oid)).toEqual([
-      extensionHex.basicConstraints,
-      extensionHex.keyUsage,
+      extensionOids.basicConstraints,
+      extensionOids.keyUsage,
     ])
   })
 

@@ -4,7 +4,6 @@ import {
   type Asn1Node,
   bitString,
   characterString,
-  decode,
   encode,
   nullValue,
   oid,
@@ -12,6 +11,7 @@ import {
   smallInteger,
   Tag,
 } from '../../ca/asn1.ts'
+import { decode } from '../../ca/asn1-read.ts'
 import {
   algorithmNode,
   createSigner,

@@ -6,7 +6,6 @@ import {
   type Asn1Node,
   bitString,
   characterString,
-  decode,
   encode,
   integer,
   nullValue,
@@ -16,6 +15,7 @@ import {
   Tag,
   time,
 } from '../../ca/asn1.ts'
+import { decode } from '../../ca/asn1-read.ts'
 import { nameNode } from '../../ca/name.ts'
 import { canonicalName, subjectHash, subjectHashOld } from '../../ca/name-hash.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'

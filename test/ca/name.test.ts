@@ -3,8 +3,6 @@ import { describe, expect, test } from 'vitest'
 import {
   type Asn1Node,
   characterString,
-  childrenOf,
-  decode,
   encode,
   oid,
   sequence,
@@ -12,6 +10,7 @@ import {
   smallInteger,
   Tag,
 } from '../../ca/asn1.ts'
+import { childrenOf, decode } from '../../ca/asn1-read.ts'
 import {
   attributeTypes,
   type DistinguishedName,

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { characterString, childrenOf, encode, oid, sequence, set, Tag } from '../../ca/asn1.ts'
+import { characterString, encode, oid, sequence, set, Tag } from '../../ca/asn1.ts'
+import { childrenOf } from '../../ca/asn1-read.ts'
 import type { Authority } from '../../ca/authority.ts'
 import {
   type Certificate,
@@ -8,7 +9,7 @@ import {
   signCertificate,
 } from '../../ca/certificate.ts'
 import { issueEndEntity } from '../../ca/end-entity.ts'
-import { extensionHex, keyUsage, type KeyUsage, type ProxyType } from '../../ca/extensions.ts'
+import { extensionOids, keyUsage, type KeyUsage, type ProxyType } from '../../ca/extensions.ts'
 import { lastCommonName } from '../../ca/name.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { type EndEntity, issueProxy, type ProxyRequest } from '../../ca/proxy.ts'
@@ -66,7 +67,7 @@ describe('ProxyCertInfo', () => {
     ['limited', 1, '3012020101300d060b2b060104019b5001010109'],
   ])('%s with path length %s', async ([type, pathLength, hex]) => {
     const proxy = await issue({ type, pathLength })
-    const info = findExtension(proxy, extensionHex.proxyCertInfo)
+    const info = findExtension(proxy, extensionOids.proxyCertInfo)
     expect(info?.value.toString('hex')).toBe(hex)
     expect(info?.critical).toBe(true)
     const { text } = await openssl(
@@ -95,10 +96,10 @@ describe('the profile of proxies', () => {
   test('four extensions, in order; the first two critical', async () => {
     const proxy = await issue()
     expect(oids(proxy)).toEqual([
-      extensionHex.proxyCertInfo,
-      extensionHex.keyUsage,
-      extensionHex.extKeyUsage,
-      extensionHex.authorityKeyIdentifier,
+      extensionOids.proxyCertInfo,
+      extensionOids.keyUsage,
+      extensionOids.extKeyUsage,
+      extensionOids.authorityKeyIdentifier,
     ])
     expect(proxy.extensions.map(({ critical }) => critical)).toEqual([true, true, false, false])
     const { text } = await openssl(['x509', '-inform', 'DER', '-in', 'c', '-noout', '-text'], {
@@ -207,7 +208,7 @@ describe('key usages', () => {
 
   test('an EEC without keyUsage limits nothing', async () => {
     const under = await foreignEndEntity({ extensions: { keyUsage: undefined } })
-    const usage = findExtension(await issue({}, under), extensionHex.keyUsage)
+    const usage = findExtension(await issue({}, under), extensionOids.keyUsage)
     expect(usage?.value.toString('hex')).toBe('030205a0')
   })
 
@@ -226,14 +227,14 @@ describe('key usages', () => {
     const under = await foreignEndEntity({ extensions: { extKeyUsage: wanted } })
     const proxy = await issue({}, under)
     const [, value] = childrenOf(wanted, 'extension')
-    expect(findExtension(proxy, extensionHex.extKeyUsage)?.value.toString('latin1')).toBe(
+    expect(findExtension(proxy, extensionOids.extKeyUsage)?.value.toString('latin1')).toBe(
       value?.value,
     )
   })
 
   test('without extKeyUsage in the EEC there is none in the proxy', async () => {
     const under = await foreignEndEntity({ extensions: { extKeyUsage: undefined } })
-    expect(oids(await issue({}, under))).not.toContain(extensionHex.extKeyUsage)
+    expect(oids(await issue({}, under))).not.toContain(extensionOids.extKeyUsage)
   })
 })
 

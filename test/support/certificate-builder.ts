@@ -7,9 +7,6 @@ import { promisify } from 'node:util'
 import {
   type Asn1Node,
   bitString,
-  bitStringBytes,
-  childrenOf,
-  decode,
   encode,
   explicit,
   integer,
@@ -19,6 +16,7 @@ import {
   smallInteger,
   time,
 } from '../../ca/asn1.ts'
+import { bitStringBytes, childrenOf, decode } from '../../ca/asn1-read.ts'
 import type { Authority } from '../../ca/authority.ts'
 import { type Certificate, readCertificate } from '../../ca/certificate.ts'
 import {

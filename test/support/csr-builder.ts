@@ -3,9 +3,6 @@ import { createPublicKey, type KeyObject, sign } from 'node:crypto'
 import {
   type Asn1Node,
   bitString,
-  bitStringBytes,
-  childrenOf,
-  decode,
   encode,
   implicitConstructed,
   integer,
@@ -14,6 +11,7 @@ import {
   sequence,
   smallInteger,
 } from '../../ca/asn1.ts'
+import { bitStringBytes, childrenOf, decode } from '../../ca/asn1-read.ts'
 import { nameNode } from '../../ca/name.ts'
 
 export const signatureOids = {
