@@ -6,7 +6,7 @@
  */
 import forge from 'node-forge/lib/asn1.js'
 import { type Asn1Node, encode, Tag, TagClass } from './asn1.ts'
-import { CaError } from './errors.ts'
+import { type CaError, malformed, tooLarge } from './errors.ts'
 import { oidDotted } from './oid.ts'
 
 const SEQUENCE_OCTET = 0x30
@@ -22,7 +22,7 @@ const DEFAULT_MAX_BYTES = 64 * 1024
  */
 export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_BYTES): Asn1Node {
   if (bytes.length > maxBytes) {
-    throw new CaError('too_large', `${what} is ${bytes.length} bytes long, over ${maxBytes}`)
+    throw tooLarge(what, 'bytes', { actual: bytes.length, limit: maxBytes })
   }
   let node: Asn1Node
   try {
@@ -33,10 +33,10 @@ export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_B
       maxDepth: MAX_DEPTH,
     })
   } catch (cause) {
-    throw new CaError('malformed', `${what} is not a single, whole DER value`, { cause })
+    throw malformed(what, 'it must be one complete DER value', { cause })
   }
   if (!integersAreMinimal(node) || !encode(node).equals(bytes))
-    throw new CaError('malformed', `${what} is not canonical DER`)
+    throw malformed(what, 'its DER is not canonical')
   return node
 }
 
@@ -49,7 +49,7 @@ export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_B
 export function elementsOf(der: Buffer, what: string): Buffer[] {
   const [, start] = headerAt(der, 0, what)
   if (der[0] !== SEQUENCE_OCTET || endAt(der, 0, what) !== der.length)
-    throw new CaError('malformed', `${what}: not one SEQUENCE`)
+    throw malformed(what, 'it must be one SEQUENCE')
   const elements: Buffer[] = []
   for (let at = start; at < der.length;) {
     const end = endAt(der, at, what)
@@ -61,7 +61,7 @@ export function elementsOf(der: Buffer, what: string): Buffer[] {
 
 function endAt(der: Buffer, at: number, what: string): number {
   const [length, start] = headerAt(der, at, what)
-  if (start + length > der.length) throw new CaError('malformed', `${what}: it is cut short`)
+  if (start + length > der.length) throw malformed(what, 'it is truncated')
   return start + length
 }
 
@@ -70,13 +70,13 @@ function headerAt(der: Buffer, at: number, what: string): [number, number] {
   const [tag = 0x1f, first = 0x80] = [der[at], der[at + 1]]
   // Tags of more than one octet and lengths without an end are not in any structure that is read here.
   if ((tag & 0x1f) === 0x1f || first === 0x80 || first > 0x84)
-    throw new CaError('malformed', `${what}: not DER`)
+    throw malformed(what, 'it is not DER')
   if (first < 0x80) return [first, at + 2]
   const octets = first & 0x7f
-  if (at + 2 + octets > der.length) throw new CaError('malformed', `${what}: it is cut short`)
+  if (at + 2 + octets > der.length) throw malformed(what, 'it is truncated')
   const length = der.readUIntBE(at + 2, octets)
   if (length < 0x80 || length < 2 ** (8 * (octets - 1)))
-    throw new CaError('malformed', `${what}: a length is not in its shortest form`)
+    throw malformed(what, 'a length is not in its shortest form')
   return [length, at + 2 + octets]
 }
 
@@ -90,8 +90,11 @@ function integersAreMinimal(node: Asn1Node): boolean {
   return !((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))
 }
 
-const describe = (node: Asn1Node): string =>
-  `${node.tagClass === TagClass.universal ? 'tag' : 'context tag'} ${node.type}`
+function unexpectedTag(node: Asn1Node | undefined, what: string): CaError {
+  if (node === undefined) return malformed(what, 'it is missing', { reason: 'missing' })
+  const tag = `${node.tagClass === TagClass.universal ? 'tag' : 'context tag'} ${node.type}`
+  return malformed(what, `unexpected ${tag}`)
+}
 
 /** True when the node has this universal tag. */
 export function hasTag(node: Asn1Node | undefined, tag: number): node is Asn1Node {
@@ -115,7 +118,7 @@ export function childrenOf(
 ): readonly Asn1Node[] {
   const fits = node !== undefined && (tag === undefined || hasTag(node, tag))
   if (!fits || typeof node.value === 'string') {
-    throw new CaError('malformed', `${what}: found ${node ? describe(node) : 'nothing'}`)
+    throw unexpectedTag(node, what)
   }
   return node.value
 }
@@ -128,7 +131,7 @@ export function childrenOf(
 export function contentOf(node: Asn1Node | undefined, what: string, tag?: number): Buffer {
   const fits = node !== undefined && (tag === undefined || hasTag(node, tag))
   if (!fits || typeof node.value !== 'string') {
-    throw new CaError('malformed', `${what}: found ${node ? describe(node) : 'nothing'}`)
+    throw unexpectedTag(node, what)
   }
   return Buffer.from(node.value, 'latin1')
 }
@@ -140,7 +143,7 @@ export function contentOf(node: Asn1Node | undefined, what: string, tag?: number
  */
 export function bitStringBytes(node: Asn1Node | undefined, what: string): Buffer {
   const content = contentOf(node, what, Tag.bitString)
-  if (content[0] !== 0) throw new CaError('malformed', `${what}: not a whole number of bytes`)
+  if (content[0] !== 0) throw malformed(what, 'it is not a whole number of bytes')
   return content.subarray(1)
 }
 
@@ -148,7 +151,7 @@ export function bitStringBytes(node: Asn1Node | undefined, what: string): Buffer
 export function namedBitsOf(node: Asn1Node | undefined, what: string): readonly number[] {
   const content = contentOf(node, what, Tag.bitString)
   if ((content[0] ?? 8) > (content.length === 1 ? 0 : 7))
-    throw new CaError('malformed', `${what}: not a BIT STRING`)
+    throw malformed(what, 'it is not a BIT STRING')
   const bits: number[] = []
   for (let bit = 0; bit < (content.length - 1) * 8; bit += 1) {
     if (((content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0) bits.push(bit)
@@ -169,7 +172,7 @@ export function isTrue(node: Asn1Node | undefined): boolean {
 export function smallIntegerOf(node: Asn1Node | undefined, what: string): number {
   const content = contentOf(node, what)
   if (content.length === 0 || content.length > 6 || (content[0] ?? 0) >= 0x80) {
-    throw new CaError('malformed', `${what}: not a small non-negative integer`)
+    throw malformed(what, 'it must be an integer from 0 to 2^47-1')
   }
   return content.readUIntBE(0, content.length)
 }
@@ -184,7 +187,7 @@ export function timeOf(node: Asn1Node | undefined, what: string): Date {
   const utc = hasTag(node, Tag.utcTime)
   const match = (utc ? /^(\d{2})(\d{10})Z$/ : /^(\d{4})(\d{10})Z$/).exec(text)
   if (!match || !(utc || hasTag(node, Tag.generalizedTime))) {
-    throw new CaError('malformed', `${what}: not a time of RFC 5280`)
+    throw malformed(what, 'its format is not the one of RFC 5280')
   }
   const [, yearDigits = '', rest = ''] = match
   // RFC 5280 section 4.1.2.5.1: two digits of 50 and more are of the 20th century.
@@ -194,7 +197,7 @@ export function timeOf(node: Asn1Node | undefined, what: string): Date {
   const date = new Date(`${iso}Z`)
   // Date carries 30 February and 24:00 over into the next day.
   if (Number.isNaN(date.getTime()) || !date.toISOString().startsWith(iso))
-    throw new CaError('malformed', `${what}: no such time`)
+    throw malformed(what, 'there is no such date or time')
   return date
 }
 

@@ -77,7 +77,10 @@ export function integer(bytes: Uint8Array): Asn1Node {
 /** Non-negative INTEGER from a number. @throws {CaError} `bad_request` for any other number */
 export function smallInteger(value: number): Asn1Node {
   if (!Number.isSafeInteger(value) || value < 0)
-    throw new CaError('bad_request', 'a number in a certificate is negative or not whole')
+    throw new CaError('bad_request', 'a number in a certificate must be a whole number from 0', {
+      field: 'number',
+      reason: 'bad_value',
+    })
   const hex = value.toString(16)
   return integer(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex'))
 }
@@ -136,7 +139,11 @@ export function characterString(tag: number, bytes: Uint8Array): Asn1Node {
 /** Time as RFC 5280 section 4.1.2.5 wants it: UTCTime from 1950 through 2049, else GeneralizedTime; whole seconds. */
 export function time(date: Date): Asn1Node {
   const year = date.getUTCFullYear()
-  if (!(year >= 0 && year <= 9999)) throw new CaError('bad_lifetime', 'no time for a certificate')
+  if (!(year >= 0 && year <= 9999))
+    throw new CaError('bad_lifetime', 'a time in a certificate must be in the years 0 to 9999', {
+      field: 'time',
+      reason: 'bad_value',
+    })
   const digits = date.toISOString().replace(/[-:T]|\.\d+/g, '')
   return year >= 1950 && year < 2050
     ? create(Tag.utcTime, digits.slice(2))

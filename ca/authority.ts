@@ -13,7 +13,7 @@ import {
   signCertificate,
   type Validity,
 } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorReason } from './errors.ts'
 import {
   authorityKeyIdentifier,
   basicConstraints,
@@ -52,11 +52,15 @@ export async function createRootCertificate(request: {
   if (request.validity.notAfter.getTime() >= Date.UTC(2050, 0, 1)) {
     throw new CaError(
       'bad_lifetime',
-      'the CA would end after 2049, which XRootD refuses; choose a shorter life',
+      'the CA certificate must end before 2050: XRootD refuses later dates; choose a shorter lifetime',
+      { field: 'validity.notAfter', reason: 'too_large' },
     )
   }
   if (!(request.validity.notBefore < request.validity.notAfter))
-    throw new CaError('bad_lifetime', 'the CA would end before it begins')
+    throw new CaError('bad_lifetime', 'the CA certificate must not end before it begins', {
+      field: 'validity',
+      reason: 'bad_value',
+    })
   const signer = createSigner(request.privateKey)
   const name = nameNode(request.subject)
   const { keyId } = signer.publicKey
@@ -75,25 +79,29 @@ export async function createRootCertificate(request: {
 }
 
 /**
- * Refuses CA names that relying parties cannot handle: signing_policy files can say neither apostrophes nor slashes
- * nor non-ASCII, and need a name.
+ * Refuses CA names that relying parties cannot handle: signing_policy files have no form for apostrophes, slashes and
+ * non-ASCII characters, and need a name.
  *
  * @throws {CaError} `bad_name`
  */
 export function checkAuthorityName(subject: DistinguishedName): void {
   const values = subject.flat().map(({ value }) => value)
-  if (values.length === 0) throw new CaError('bad_name', "the CA's name is empty")
+  if (values.length === 0) throw badName('is empty', 'missing')
   if (subject.some((rdn) => rdn.length !== 1)) {
-    throw new CaError('bad_name', "each part of the CA's name has one attribute")
+    throw badName('must have one attribute in each RDN', 'too_many')
   }
   for (const value of values) {
     if (typeof value !== 'string' || !/^[A-Za-z0-9 .,:@()_-]{1,64}$/.test(value)) {
-      throw new CaError(
-        'bad_name',
-        "the CA's name may hold letters, digits, blanks and . , : @ ( ) _ - only: a signing_policy file cannot say others",
+      throw badName(
+        'may contain only letters, digits, spaces and . , : @ ( ) _ -; a signing_policy file has no form for others',
+        'bad_value',
       )
     }
   }
+}
+
+function badName(problem: string, reason: CaErrorReason): CaError {
+  return new CaError('bad_name', `the subject of the CA ${problem}`, { field: 'subject', reason })
 }
 
 /**
@@ -105,7 +113,10 @@ export function checkAuthorityName(subject: DistinguishedName): void {
 export function openAuthority(certificatesPem: string, privateKey: KeyObject): Authority {
   const [certificate, ...chain] = readCertificatesPem(certificatesPem, 'CA certificate')
   if (certificate === undefined)
-    throw new CaError('bad_authority', 'there is no CA certificate in the file')
+    throw new CaError('bad_authority', 'there is no CA certificate in the PEM text', {
+      field: 'CA certificate',
+      reason: 'missing',
+    })
   const signer = createSigner(privateKey)
   checkAuthorityCertificate(certificate, signer)
   checkChain([certificate, ...chain])
@@ -120,20 +131,22 @@ export function readCertificatesPem(pem: string, what: string): readonly Certifi
 }
 
 function checkAuthorityCertificate(certificate: Certificate, signer: Signer): void {
-  const fail = (why: string): never => {
+  const fail = (why: string, reason: CaErrorReason): never => {
     throw new CaError(
       'bad_authority',
       `the CA certificate ${formatSlashDn(certificate.subject)} ${why}`,
+      { field: 'CA certificate', reason },
     )
   }
-  if (!certificateHasKey(certificate, signer)) fail('does not belong to the private key')
+  if (!certificateHasKey(certificate, signer))
+    fail('does not belong to the private key', 'mismatch')
   if (!isAuthorityCertificate(certificate))
-    fail('is not that of a CA (basicConstraints CA:TRUE is missing)')
+    fail('is not that of a CA (basicConstraints CA:TRUE is missing)', 'not_allowed')
   const usage = findExtension(certificate, extensionOids.keyUsage)
   const bits = usage ? namedBitsOf(decode(usage.value, 'keyUsage'), 'keyUsage') : undefined
   // Without cRLSign relying parties refuse everything as soon as there is a CRL.
   if (bits && !(bits.includes(keyUsageBits.keyCertSign) && bits.includes(keyUsageBits.cRLSign))) {
-    fail('may not sign certificates and CRLs (keyUsage wants keyCertSign and cRLSign)')
+    fail('must have the keyUsage bits keyCertSign and cRLSign', 'not_allowed')
   }
 }
 
@@ -142,29 +155,33 @@ function certificateHasKey(certificate: Certificate, signer: Signer): boolean {
   return encode(certificate.publicKeyInfo).equals(encode(info))
 }
 
+function badChain(message: string, reason: CaErrorReason): CaError {
+  return new CaError('bad_authority', message, { field: 'chain', reason })
+}
+
 function checkChain(certificates: readonly Certificate[]): void {
   certificates.forEach((certificate, index) => {
     const issuer = certificates[index + 1] ?? certificate
     const isRoot = sameName(certificate.subject, certificate.issuer)
     if (index === certificates.length - 1 && !isRoot) {
-      throw new CaError(
-        'bad_authority',
+      throw badChain(
         `the chain ends at ${formatSlashDn(certificate.subject)}; add the certificates above it, the root last`,
+        'missing',
       )
     }
     if (index < certificates.length - 1 && isRoot && verifyIssued(certificate, certificate)) {
-      throw new CaError('bad_authority', 'the chain goes on behind its root')
+      throw badChain('the chain has certificates after its root; remove them', 'unexpected')
     }
     if (index > 0 && !isAuthorityCertificate(certificate)) {
-      throw new CaError(
-        'bad_authority',
-        `${formatSlashDn(certificate.subject)} in the chain is not that of a CA`,
+      throw badChain(
+        `the certificate ${formatSlashDn(certificate.subject)} in the chain is not that of a CA`,
+        'not_allowed',
       )
     }
     if (!sameName(certificate.issuer, issuer.subject) || !verifyIssued(certificate, issuer)) {
-      throw new CaError(
-        'bad_authority',
-        `${formatSlashDn(certificate.subject)} is not signed by the next certificate of the chain`,
+      throw badChain(
+        `the certificate ${formatSlashDn(certificate.subject)} is not signed by the next certificate of the chain`,
+        'not_verified',
       )
     }
   })

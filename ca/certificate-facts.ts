@@ -12,7 +12,7 @@ import {
   smallIntegerOf,
 } from './asn1-read.ts'
 import type { Certificate } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, malformed } from './errors.ts'
 import {
   extensionOids,
   type KeyUsage,
@@ -121,8 +121,7 @@ function readProxyCertInfo(node: Asn1Node, critical: boolean): ProxyCertInfo {
   const parts = [...childrenOf(node, 'proxyCertInfo', Tag.sequence)]
   const length = hasTag(parts[0], Tag.integer) ? parts.shift() : undefined
   const [language, policy, ...rest] = childrenOf(parts[0], 'proxyPolicy', Tag.sequence)
-  if (parts.length !== 1 || rest.length > 0)
-    throw new CaError('malformed', 'proxyCertInfo: unexpected parts')
+  if (parts.length !== 1 || rest.length > 0) throw malformed('proxyCertInfo', 'unexpected parts')
   return {
     critical,
     pathLength: length && smallIntegerOf(length, 'proxy path length'),

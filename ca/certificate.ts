@@ -25,7 +25,7 @@ import {
   oidOf,
   timeOf,
 } from './asn1-read.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorReason, malformed } from './errors.ts'
 import { extensionOids, extensionsField } from './extensions.ts'
 import { algorithmNode, type PublicKey, type Signer } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
@@ -108,24 +108,32 @@ export async function signCertificate(
  * computation gives away the key) stops here.
  */
 function checkReadBack(der: Buffer, template: CertificateTemplate, signer: Signer): void {
-  let failed: string | undefined
+  let failed: readonly [field: string, reason: CaErrorReason, problem: string] | undefined
   try {
     const certificate = new X509Certificate(der)
-    if (!certificate.verify(signer.publicKey.key)) failed = 'the signature does not verify'
+    if (!certificate.verify(signer.publicKey.key))
+      failed = ['signature', 'not_verified', 'the signature does not verify']
     else if (certificate.serialNumber.toLowerCase() !== withoutZeros(template.serial)) {
-      failed = 'the serial number differs'
+      failed = ['serial', 'mismatch', 'the serial number differs']
     } else if (
       Date.parse(certificate.validTo) !== wholeSeconds(template.validity.notAfter).getTime()
     ) {
-      failed = 'the end of validity differs'
-    } else if (!certificate.raw.equals(der)) failed = 'the bytes differ'
+      failed = ['validity.notAfter', 'mismatch', 'the end of its validity differs']
+    } else if (!certificate.raw.equals(der))
+      failed = ['certificate', 'mismatch', 'its bytes differ']
   } catch (cause) {
-    throw new CaError('self_check_failed', 'OpenSSL cannot read the certificate that was made', {
+    throw new CaError('self_check_failed', 'OpenSSL cannot read the new certificate', {
+      field: 'certificate',
+      reason: 'bad_encoding',
       cause,
     })
   }
-  if (failed !== undefined)
-    throw new CaError('self_check_failed', `the certificate that was made is wrong: ${failed}`)
+  if (failed === undefined) return
+  const [field, reason, problem] = failed
+  throw new CaError('self_check_failed', `the new certificate is wrong: ${problem}`, {
+    field,
+    reason,
+  })
 }
 
 /** A serial number as OpenSSL prints it, in lower case: whole octets, no leading zero octets. */
@@ -149,8 +157,7 @@ export function readCertificate(der: Buffer): Certificate {
     'certificate',
     Tag.sequence,
   )
-  if (tbsNode === undefined || rest.length > 0)
-    throw new CaError('malformed', 'certificate: unexpected parts')
+  if (tbsNode === undefined || rest.length > 0) throw malformed('certificate', 'unexpected parts')
   const fields = [...childrenOf(tbsNode, 'TBSCertificate', Tag.sequence)]
   const version = hasContextTag(fields[0], 0) ? readVersion(fields.shift()) : 1
   const [serial, innerAlgorithm, issuer, validity, subject, publicKeyInfo, ...optional] = fields
@@ -160,11 +167,11 @@ export function readCertificate(der: Buffer): Certificate {
     publicKeyInfo === undefined ||
     innerAlgorithm === undefined
   ) {
-    throw new CaError('malformed', 'TBSCertificate: too few parts')
+    throw malformed('TBSCertificate', 'parts are missing', { reason: 'missing' })
   }
   if (algorithm === undefined || !encode(algorithm).equals(encode(innerAlgorithm))) {
     // RFC 5280 section 4.1.1.2: both must be the same, else the signed one is not the one that is used.
-    throw new CaError('malformed', 'certificate: the two signature algorithms differ')
+    throw malformed('certificate', 'its two signature algorithms differ', { reason: 'mismatch' })
   }
   return {
     der,

@@ -5,7 +5,7 @@
 import { encode, encodedSequence, enumerated, integer, sequence, Tag, time } from './asn1.ts'
 import { decode, elementsOf, timeOf } from './asn1-read.ts'
 import { type CertificateExtension, readExtensionList } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, malformed } from './errors.ts'
 import { reasonCode } from './extensions.ts'
 
 /** Reasons by name (RFC 5280 section 5.3.1); `unspecified` is said by leaving the entry out. */
@@ -40,7 +40,10 @@ export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
   return entries.map(({ serial, revokedAt, reason }) => {
     // Buffer.from would read other text as nothing: serial number 0 would be revoked and the meant one not.
     if (!/^([0-9a-f]{2}){1,21}$/i.test(serial))
-      throw new CaError('bad_request', 'a serial number to revoke is not given as hex octets')
+      throw new CaError('bad_request', 'a serial number to revoke must be 1 to 21 octets in hex', {
+        field: 'entries.serial',
+        reason: 'bad_encoding',
+      })
     const code = revocationReasons[reason]
     return encodedSequence([
       encode(integer(Buffer.from(serial, 'hex'))),
@@ -73,7 +76,7 @@ export function readCrlEntries(der: Buffer): CrlEntries {
   for (const entry of elementsOf(der, 'revokedCertificates')) {
     const [serial, revokedAt, extensions, ...rest] = elementsOf(entry, 'CRL entry')
     if (serial === undefined || revokedAt === undefined || rest.length > 0)
-      throw new CaError('malformed', 'CRL entry: not a serial number, a date and extensions')
+      throw malformed('CRL entry', 'it must be a serial number, a date and extensions')
     revoked.set(serialOf(serial), timeFrom(revokedAt.toString('latin1')))
     for (const oid of extensions === undefined ? [] : extensionsFrom(extensions.toString('latin1')))
       criticalExtensions.push(oid)
@@ -86,7 +89,7 @@ function serialOf(der: Buffer): string {
   // X.690 section 8.3.2: nine leading bits are never the same.
   const isPadded = length > 1 && (first === 0 ? second < 0x80 : first === 0xff && second >= 0x80)
   if (tag !== Tag.integer || length === 0 || length >= 0x80 || isPadded)
-    throw new CaError('malformed', 'CRL entry: its serial number is not an INTEGER')
+    throw malformed('CRL entry', 'its serial number is not an INTEGER')
   return der.toString('hex', 2)
 }
 

@@ -23,7 +23,7 @@ import {
 import type { Authority } from './authority.ts'
 import { issuerKeyId, readExtensionList } from './certificate.ts'
 import { type CrlEntry, encodeCrlEntries, readCrlEntries } from './crl-entries.ts'
-import { CaError } from './errors.ts'
+import { CaError, malformed, tooLarge } from './errors.ts'
 import { authorityKeyIdentifier, crlNumber, extensionOids } from './extensions.ts'
 import { algorithmNode, verifySignature } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
@@ -52,7 +52,10 @@ const MAX_SIGNATURE_BYTES = 2048
 export async function createCrl(authority: Authority, request: CrlRequest): Promise<Buffer> {
   const { signer, certificate } = authority
   if (!(request.thisUpdate < request.nextUpdate))
-    throw new CaError('bad_lifetime', 'nextUpdate of the CRL is not after its thisUpdate')
+    throw new CaError('bad_lifetime', 'nextUpdate of a CRL must be after its thisUpdate', {
+      field: 'nextUpdate',
+      reason: 'bad_value',
+    })
   const algorithm = algorithmNode(signer.algorithm)
   const extensions = sequence(
     authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
@@ -71,15 +74,18 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
     encode(explicit(0, extensions)),
   ])
   if (tbs.length > MAX_CRL_BYTES - MAX_SIGNATURE_BYTES) {
-    throw new CaError(
-      'too_large',
-      `the CRL would have ${tbs.length} bytes, more than the ${MAX_CRL_BYTES} that are read back`,
-    )
+    throw tooLarge('CRL', 'bytes', {
+      actual: tbs.length,
+      limit: MAX_CRL_BYTES - MAX_SIGNATURE_BYTES,
+    })
   }
   const signature = await signer.sign(tbs)
   const hash = signer.algorithm === 'ecdsa-with-SHA384' ? 'sha384' : 'sha256'
   if (!(await verifySignature(hash, { data: tbs, signature }, signer.publicKey.key))) {
-    throw new CaError('self_check_failed', 'the CRL that was made does not verify')
+    throw new CaError('self_check_failed', 'the signature of the new CRL does not verify', {
+      field: 'signature',
+      reason: 'not_verified',
+    })
   }
   return encodedSequence([tbs, encode(algorithm), encode(bitString(signature))])
 }
@@ -138,22 +144,23 @@ interface CrlParts {
 
 function readParts(der: Buffer): CrlParts {
   if (der.length > MAX_CRL_BYTES)
-    throw new CaError('too_large', `CRL is ${der.length} bytes long, over ${MAX_CRL_BYTES}`)
+    throw tooLarge('CRL', 'bytes', { actual: der.length, limit: MAX_CRL_BYTES })
   const [tbs, algorithmDer, signatureDer, ...behind] = elementsOf(der, 'CRL')
   if (tbs === undefined || signatureDer === undefined || behind.length > 0)
-    throw new CaError('malformed', 'CRL: not a list, an algorithm and a signature')
+    throw malformed('CRL', 'it must be a list, an algorithm and a signature')
   const fields = elementsOf(tbs, 'TBSCertList')
   if (fields[0]?.[0] === Tag.integer) decode(fields.shift() ?? tbs, 'CRL version')
   const [innerAlgorithm, issuer, thisUpdate, ...rest] = fields
   if (!algorithmDer || !innerAlgorithm || !algorithmDer.equals(innerAlgorithm)) {
     // RFC 5280 section 5.1.1.2: both must be the same, else the signed one is not the one that is used.
-    throw new CaError('malformed', 'CRL: the two signature algorithms differ')
+    throw malformed('CRL', 'its two signature algorithms differ', { reason: 'mismatch' })
   }
-  if (!issuer || !thisUpdate) throw new CaError('malformed', 'CRL: no issuer or no thisUpdate')
+  if (!issuer || !thisUpdate)
+    throw malformed('CRL', 'issuer or thisUpdate is missing', { reason: 'missing' })
   const isTime = rest[0]?.[0] === Tag.utcTime || rest[0]?.[0] === Tag.generalizedTime
   const nextUpdate = isTime ? rest.shift() : undefined
   const entriesDer = rest[0]?.[0] === SEQUENCE_OCTET ? rest.shift() : undefined
-  if (rest.length > 1) throw new CaError('malformed', 'CRL: unexpected fields')
+  if (rest.length > 1) throw malformed('CRL', 'unexpected fields')
   const extensions =
     rest[0] === undefined
       ? []

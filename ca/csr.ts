@@ -12,7 +12,7 @@ import {
   implicitConstructed,
 } from './asn1.ts'
 import { bitStringBytes, childrenOf, contentOf, decode, oidOf } from './asn1-read.ts'
-import { CaError } from './errors.ts'
+import { CaError, malformed, tooLarge } from './errors.ts'
 import {
   algorithmNode,
   type PublicKey,
@@ -51,9 +51,9 @@ export async function readCsr(input: Buffer, place: SigningPlace = 'pool'): Prom
     Tag.sequence,
   )
   const [version, , publicKeyInfo] = childrenOf(info, 'CSR information', Tag.sequence)
-  if (info === undefined || rest.length > 0) throw new CaError('malformed', 'CSR: unexpected parts')
+  if (info === undefined || rest.length > 0) throw malformed('CSR', 'unexpected parts')
   if (!contentOf(version, 'CSR version', Tag.integer).equals(Buffer.of(0)))
-    throw new CaError('malformed', 'CSR: unknown version')
+    throw malformed('CSR', 'unknown version', { reason: 'unsupported' })
   const publicKey = readPublicKey(publicKeyInfo)
   const accepted = acceptedHashes.get(
     oidOf(childrenOf(algorithm, 'CSR algorithm', Tag.sequence)[0], 'CSR algorithm'),
@@ -61,20 +61,24 @@ export async function readCsr(input: Buffer, place: SigningPlace = 'pool'): Prom
   if (accepted === undefined || !publicKey.kind.startsWith(accepted.family)) {
     throw new CaError(
       'bad_signature',
-      'the CSR is signed with an algorithm that is not taken for its key; use SHA-256',
+      'the signature algorithm of the CSR is not accepted for its key; use SHA-256',
+      { field: 'CSR algorithm', reason: 'unsupported' },
     )
   }
   const signed = { data: encode(info), signature: bitStringBytes(signature, 'CSR signature') }
   const verify = place === 'pool' ? verifySignature : verifySignatureHere
   if (!(await verify(accepted.hash, signed, publicKey.key))) {
-    throw new CaError('bad_signature', 'the signature of the CSR does not match its public key')
+    throw new CaError('bad_signature', 'the signature of the CSR does not match its public key', {
+      field: 'CSR signature',
+      reason: 'not_verified',
+    })
   }
   return publicKey
 }
 
 function csrDer(input: Buffer): Buffer {
   if (input.length > MAX_CSR_BYTES) {
-    throw new CaError('too_large', `the CSR is ${input.length} bytes long, over ${MAX_CSR_BYTES}`)
+    throw tooLarge('CSR', 'bytes', { actual: input.length, limit: MAX_CSR_BYTES })
   }
   // DER of a request begins with a SEQUENCE tag, which no PEM text does.
   if (input[0] === 0x30) return input
@@ -83,9 +87,12 @@ function csrDer(input: Buffer): Buffer {
   )
   const [block, ...others] = blocks
   if (block === undefined || others.length > 0) {
-    throw new CaError(
-      'malformed',
-      'exactly one PKCS#10 request is wanted, as DER or PEM ("CERTIFICATE REQUEST")',
+    throw malformed(
+      'CSR',
+      'send exactly one PKCS#10 request, in DER or PEM ("CERTIFICATE REQUEST")',
+      {
+        reason: block === undefined ? 'missing' : 'too_many',
+      },
     )
   }
   return block.der

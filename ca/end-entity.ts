@@ -2,7 +2,7 @@
 import type { Asn1Node } from './asn1.ts'
 import type { Authority } from './authority.ts'
 import { issuerKeyId, signCertificate, type Validity } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorDetails } from './errors.ts'
 import {
   authorityKeyIdentifier,
   basicConstraints,
@@ -47,7 +47,10 @@ export async function issueEndEntity(
   const { subject, publicKey, validity, serial } = request
   checkSubject(subject, authority)
   if (!isNested(validity, authority.certificate.validity)) {
-    throw new CaError('bad_lifetime', 'the EEC would outlive its CA')
+    throw new CaError('bad_lifetime', 'the validity of the EEC must be within that of its CA', {
+      field: 'validity',
+      reason: 'not_nested',
+    })
   }
   const template = {
     serial,
@@ -79,26 +82,41 @@ function endEntityExtensions(authority: Authority, request: EndEntityRequest): r
   ]
 }
 
+function badSubject(message: string, details: Omit<CaErrorDetails, 'field'>): CaError {
+  return new CaError('bad_name', message, { field: 'subject', ...details })
+}
+
 function checkSubject(subject: DistinguishedName, authority: Authority): void {
   const commonName = lastCommonName(subject)
-  if (commonName === undefined) throw new CaError('bad_name', 'the subject of an EEC ends in a CN')
+  if (commonName === undefined)
+    throw badSubject('the subject of an EEC must end in a CN', { reason: 'missing' })
   if (commonName.length === 0 || commonName.length > 64) {
-    throw new CaError('bad_name', 'the CN must have 1 to 64 characters (RFC 5280, ub-common-name)')
+    throw badSubject('the CN of an EEC must have 1 to 64 characters (RFC 5280, ub-common-name)', {
+      reason: commonName.length === 0 ? 'too_small' : 'too_large',
+      limit: commonName.length === 0 ? 1 : 64,
+      actual: commonName.length,
+    })
   }
   if (subject.some((rdn) => rdn.length !== 1)) {
-    throw new CaError('bad_name', 'each part of the subject of an EEC has one attribute')
+    throw badSubject('the subject of an EEC must have one attribute in each RDN', {
+      reason: 'too_many',
+    })
   }
   // A slash is written in three ways by as many relying parties, so that no grid map fits; controls end lines and strings.
   // oxlint-disable-next-line no-control-regex -- these are what is refused
   if (subject.flat().some(({ value }) => /[\x00-\x1f\x7f/]/.test(value.toString()))) {
-    throw new CaError('bad_name', 'the subject of an EEC holds a slash or a control character')
+    throw badSubject('the subject of an EEC must not contain a slash or a control character', {
+      reason: 'bad_value',
+    })
   }
   // Globus takes CN=proxy and CN=limited proxy for a legacy proxy, arcproxy a CN of digits for an RFC 3820 one.
   if (/^(limited )?proxy$/i.test(commonName) || /^\d+$/.test(commonName)) {
-    throw new CaError('bad_name', 'the CN of an EEC must not look like that of a proxy')
+    throw badSubject('the CN of an EEC must not look like that of a proxy', { reason: 'bad_value' })
   }
   // XRootD takes an EEC whose name begins with the CA's whole name for a proxy of the CA.
   if (startsWithName(subject, authority.certificate.subject)) {
-    throw new CaError('bad_name', "the subject of an EEC must not begin with the CA's own name")
+    throw badSubject('the subject of an EEC must not begin with the subject of its CA', {
+      reason: 'bad_value',
+    })
   }
 }

@@ -107,7 +107,14 @@ export function certificatePolicies(policyOids: readonly string[]): Asn1Node {
 /** `[6]` of a GeneralName: an IA5String, so ASCII, and without blanks (RFC 3986). */
 function uriName(uri: string): Asn1Node {
   if (!/^[\x21-\x7e]+$/.test(uri)) {
-    throw new CaError('bad_name', 'a URI in a certificate has other than visible ASCII characters')
+    throw new CaError(
+      'bad_name',
+      'a URI in a certificate may contain only visible ASCII characters',
+      {
+        field: 'URI',
+        reason: 'bad_value',
+      },
+    )
   }
   return implicitPrimitive(6, Buffer.from(uri, 'latin1'))
 }

@@ -13,7 +13,7 @@ import {
 import { promisify } from 'node:util'
 import { type Asn1Node, bitString, encode, nullValue, oid, sequence, Tag } from './asn1.ts'
 import { bitStringBytes, childrenOf, contentOf, decode, hasTag, oidOf } from './asn1-read.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorDetails, malformed } from './errors.ts'
 import { toPem } from './pem.ts'
 import { type ModulusWeakness, weaknessOf } from './weak-modulus.ts'
 
@@ -153,8 +153,7 @@ export function readPublicKey(info: Asn1Node | undefined): PublicKey {
     'public key algorithm',
     Tag.sequence,
   )
-  if (rest.length > 0 || more.length > 0)
-    throw new CaError('malformed', 'public key: unexpected parts')
+  if (rest.length > 0 || more.length > 0) throw malformed('public key', 'unexpected parts')
   const bits = bitStringBytes(keyBits, 'public key bits')
   const name = oidOf(algorithmOid, 'public key algorithm')
   const keyId = createHash('sha1').update(bits).digest()
@@ -163,42 +162,56 @@ export function readPublicKey(info: Asn1Node | undefined): PublicKey {
   throw new CaError(
     'weak_key',
     'the public key is neither RSA (rsaEncryption) nor EC; use RSA-2048 or P-256',
+    { field: 'public key algorithm', reason: 'unsupported' },
   )
 }
 
 function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<PublicKey, 'keyId'> {
   if (!hasTag(parameters, Tag.null))
-    throw new CaError('malformed', 'RSA public key: parameters are not NULL')
+    throw malformed('RSA public key', 'its parameters are not NULL')
   const [modulusNode, exponentNode, ...rest] = childrenOf(
     decode(bits, 'RSA public key'),
     'RSA public key',
     Tag.sequence,
   )
-  if (rest.length > 0) throw new CaError('malformed', 'RSA public key: unexpected parts')
+  if (rest.length > 0) throw malformed('RSA public key', 'unexpected parts')
   const modulusBits = checkModulus(contentOf(modulusNode, 'RSA modulus', Tag.integer))
   checkExponent(contentOf(exponentNode, 'RSA exponent', Tag.integer))
   const info = publicKeyInfo(sequence(oid('1.2.840.113549.1.1.1'), nullValue()), bits)
   return { key: importSpki(info), info, kind: `rsa-${modulusBits}` }
 }
 
-/** What to say of a modulus that anybody can factor. */
+/** Messages for moduli that anybody can factor. */
 const weaknesses: Readonly<Record<ModulusWeakness, string>> = {
   small_factor: 'the RSA modulus has a small factor',
   close_primes: 'the primes of the RSA modulus are too close to each other: anybody can find them',
   roca: 'the RSA key was made by a flawed library (ROCA, CVE-2017-15361): anybody can find its private key',
 }
 
+function weakModulus(message: string, details: Omit<CaErrorDetails, 'field'>): CaError {
+  return new CaError('weak_key', message, { field: 'RSA modulus', ...details })
+}
+
 function checkModulus(content: Buffer): number {
-  if ((content[0] ?? 0x80) >= 0x80) throw new CaError('weak_key', 'the RSA modulus is negative')
+  if ((content[0] ?? 0x80) >= 0x80)
+    throw weakModulus('the RSA modulus is negative', { reason: 'bad_value' })
   const magnitude = content[0] === 0 ? content.subarray(1) : content
   const bits = Math.max(magnitude.length * 8 - Math.clz32(magnitude[0] ?? 0) + 24, 0)
   if (bits < 2048)
-    throw new CaError('weak_key', `the RSA key has ${bits} bits; at least 2048 are wanted`)
+    throw weakModulus(`the RSA key has ${bits} bits; at least 2048 are required`, {
+      reason: 'too_small',
+      limit: 2048,
+      actual: bits,
+    })
   if (bits > 8192)
-    throw new CaError('weak_key', `the RSA key has ${bits} bits; at most 8192 are taken`)
+    throw weakModulus(`the RSA key has ${bits} bits; at most 8192 are accepted`, {
+      reason: 'too_large',
+      limit: 8192,
+      actual: bits,
+    })
   const weakness = weaknessOf(BigInt(`0x${magnitude.toString('hex')}`))
   if (weakness !== undefined)
-    throw new CaError('weak_key', `${weaknesses[weakness]}; make a new key with OpenSSL`)
+    throw weakModulus(`${weaknesses[weakness]}; make a new key with OpenSSL`, { reason: weakness })
   return bits
 }
 
@@ -210,6 +223,7 @@ function checkExponent(content: Buffer): void {
     throw new CaError(
       'weak_key',
       'the RSA public exponent must be odd, at least 65537 and at most 32 bits long',
+      { field: 'RSA exponent', reason: 'bad_value' },
     )
   }
 }
@@ -217,13 +231,13 @@ function checkExponent(content: Buffer): void {
 function readEcKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<PublicKey, 'keyId'> {
   const curve = hasTag(parameters, Tag.oid) ? curves.get(oidOf(parameters, 'curve')) : undefined
   if (parameters === undefined || curve === undefined) {
-    throw new CaError(
-      'weak_key',
-      'the EC key is on no curve that is taken here; use P-256 or P-384',
-    )
+    throw new CaError('weak_key', 'the curve of the EC key is not supported; use P-256 or P-384', {
+      field: 'curve',
+      reason: 'unsupported',
+    })
   }
   if (bits[0] !== 4 || bits.length !== curve.pointBytes) {
-    throw new CaError('malformed', 'the EC public key is not an uncompressed point of its curve')
+    throw malformed('EC public key', 'it is not an uncompressed point of its curve')
   }
   const info = publicKeyInfo(sequence(oid('1.2.840.10045.2.1'), parameters), bits)
   // OpenSSL checks here that the point is on the curve.
@@ -235,7 +249,11 @@ function importSpki(info: Asn1Node): KeyObject {
     // As PEM: of DER with its options Node learns by exceptions that it is no KeyObject, which takes 20 us.
     return createPublicKey(toPem('PUBLIC KEY', encode(info)))
   } catch (cause) {
-    throw new CaError('weak_key', 'OpenSSL does not accept the public key', { cause })
+    throw new CaError('weak_key', 'OpenSSL does not accept the public key', {
+      field: 'public key',
+      reason: 'bad_value',
+      cause,
+    })
   }
 }
 

@@ -5,7 +5,7 @@
  * prints (`/` and `+` inside a value as `\/` and `\+`, bytes outside of printable ASCII as `\xC3\xA9`) but for two things
  * without which it is ambiguous: a backslash is doubled, and a value that looks like hex (`#0500`) begins with one.
  */
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorDetails } from './errors.ts'
 import { attributeTypes, type DistinguishedName, type NameAttribute, type Rdn } from './name.ts'
 import { oidBytes } from './oid.ts'
 
@@ -82,7 +82,7 @@ function escapeRfc4514(value: string): string {
 export function parseSlashDn(text: string): DistinguishedName {
   checkText(text)
   if (!text.startsWith('/'))
-    throw new CaError('bad_name', 'a slash-DN begins with "/", as in /C=EU/O=Example/CN=name')
+    throw badName('a slash-DN must begin with "/", as in /C=EU/O=Example/CN=name')
   return splitUnescaped(text.slice(1), '/', slashEscape).map((part) => parseRdn(part, slashEscape))
 }
 
@@ -101,12 +101,20 @@ export function parseRfc4514(text: string): DistinguishedName {
 
 function checkText(text: string): void {
   if (text.length > MAX_TEXT_LENGTH) {
-    throw new CaError(
-      'bad_name',
-      `the name is ${text.length} characters long, over ${MAX_TEXT_LENGTH}`,
-    )
+    throw badName(`the name has ${text.length} characters; the limit is ${MAX_TEXT_LENGTH}`, {
+      reason: 'too_large',
+      limit: MAX_TEXT_LENGTH,
+      actual: text.length,
+    })
   }
-  if (!text.isWellFormed()) throw new CaError('bad_name', 'the name is not well-formed Unicode')
+  if (!text.isWellFormed()) throw badName('the name is not well-formed Unicode')
+}
+
+function badName(
+  message: string,
+  details: Partial<CaErrorDetails> & { readonly cause?: unknown } = {},
+): CaError {
+  return new CaError('bad_name', message, { field: 'name', reason: 'bad_encoding', ...details })
 }
 
 const slashEscape = /\\x[0-9A-Fa-f]{2}|\\[^x]/uy
@@ -128,15 +136,12 @@ function nextToken(text: string, index: number, escape: RegExp): string {
   const character = text[index] ?? ''
   // RFC 4514 section 2.4. RFC 2253 read `"a"` and `a;O=b` otherwise, so they are not guessed at.
   if (escape === rfc4514Escape && '";<>\0'.includes(character))
-    throw new CaError('bad_name', 'a character in the name must have a backslash before it')
+    throw badName('a character in the name must have a backslash before it')
   if (character !== '\\') return character
   escape.lastIndex = index
   const match = escape.exec(text)
   if (!match)
-    throw new CaError(
-      'bad_name',
-      'a backslash in the name is not followed by a character that it can escape',
-    )
+    throw badName('a backslash in the name must be followed by a character that it can escape')
   return match[0]
 }
 
@@ -149,18 +154,14 @@ function parseAttribute(text: string, escape: RegExp): NameAttribute {
   const typeText = text.slice(0, Math.max(equals, 0)).trim()
   const type = isOid(typeText) ? typeText : typesByName.get(typeText.toLowerCase())
   if (equals < 1 || type === undefined) {
-    throw new CaError(
-      'bad_name',
+    throw badName(
       `"${text.slice(0, 40)}" is not TYPE=value with a known type; inside a value write "/" as "\\/" and "+" as "\\+"`,
     )
   }
   const value = text.slice(equals + 1)
   if (hexValue.test(value)) return { type, value: Buffer.from(value.slice(1), 'hex') }
   if (escape === rfc4514Escape && /^[ #]|(?<!\\)(?:\\\\)* $/.test(value)) {
-    throw new CaError(
-      'bad_name',
-      'a value in the name begins or ends with an unescaped blank or "#"',
-    )
+    throw badName('a value in the name must not begin or end with an unescaped space or "#"')
   }
   return { type, value: unescape(value, escape) }
 }
@@ -196,6 +197,6 @@ function decodeUtf8(bytes: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (cause) {
-    throw new CaError('bad_name', 'the escaped bytes in the name are not UTF-8', { cause })
+    throw badName('the escaped bytes in the name must be UTF-8', { cause })
   }
 }

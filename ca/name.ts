@@ -4,7 +4,7 @@
  */
 import { type Asn1Node, characterString, encode, oid, sequence, set, Tag } from './asn1.ts'
 import { childrenOf, contentOf } from './asn1-read.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorReason, malformed } from './errors.ts'
 import { oidDotted } from './oid.ts'
 
 /** One attribute of an RDN: its type as dotted OID and its value as text, or as DER when it is no character string. */
@@ -80,14 +80,18 @@ export function nameNode(name: DistinguishedName): Asn1Node {
   return sequence(...name.map(rdnNode))
 }
 
+function badName(message: string, reason: CaErrorReason): CaError {
+  return new CaError('bad_name', message, { field: 'name', reason })
+}
+
 function rdnNode(rdn: Rdn): Asn1Node {
-  if (rdn.length === 0) throw new CaError('bad_name', 'a part of the name has no attribute')
+  if (rdn.length === 0) throw badName('an RDN of the name has no attribute', 'missing')
   return set(...rdn.map(attributeNode))
 }
 
 function attributeNode({ type, value }: NameAttribute): Asn1Node {
   if (typeof value !== 'string')
-    throw new CaError('bad_name', 'a name of other than text values is never issued')
+    throw badName('the values of a name to be issued must be text', 'bad_value')
   return sequence(typeNode(type), stringNode(type, value))
 }
 
@@ -95,7 +99,9 @@ function typeNode(type: string): Asn1Node {
   try {
     return oid(type)
   } catch (cause) {
-    throw new CaError('bad_name', 'an attribute type in the name is no object identifier', {
+    throw new CaError('bad_name', 'an attribute type in the name is not an object identifier', {
+      field: 'name',
+      reason: 'bad_encoding',
       cause,
     })
   }
@@ -104,15 +110,15 @@ function typeNode(type: string): Asn1Node {
 function stringNode(type: string, value: string): Asn1Node {
   const bytes = Buffer.from(value, 'utf8')
   if (bytes.toString('utf8') !== value) {
-    throw new CaError('bad_name', 'a value in the name is not well-formed Unicode')
+    throw badName('a value in the name is not well-formed Unicode', 'bad_encoding')
   }
   if (type === countryName && !/^[A-Za-z]{2}$/.test(value)) {
-    throw new CaError('bad_name', 'C must be two letters')
+    throw badName('attribute C must be two letters', 'bad_value')
   }
   if (ia5Types.has(type)) {
     // oxlint-disable-next-line no-control-regex -- IA5String is all of ASCII, control characters too
     if (!/^[\x00-\x7f]*$/.test(value))
-      throw new CaError('bad_name', 'DC and emailAddress must be ASCII')
+      throw badName('attributes DC and emailAddress must be ASCII', 'bad_value')
     return characterString(Tag.ia5String, bytes)
   }
   return characterString(printable.test(value) ? Tag.printableString : Tag.utf8String, bytes)
@@ -126,11 +132,11 @@ function stringNode(type: string, value: string): Asn1Node {
 export function readName(node: Asn1Node | undefined, what: string): DistinguishedName {
   return childrenOf(node, what, Tag.sequence).map((rdn) => {
     const attributes = childrenOf(rdn, `${what}: RDN`, Tag.set)
-    if (attributes.length === 0) throw new CaError('malformed', `${what}: empty RDN`)
+    if (attributes.length === 0) throw malformed(what, 'an RDN is empty')
     return attributes.map((attribute) => {
       const [type, value, ...rest] = childrenOf(attribute, `${what}: attribute`, Tag.sequence)
       if (value === undefined || rest.length > 0) {
-        throw new CaError('malformed', `${what}: attribute without one value`)
+        throw malformed(what, 'an attribute must have one value')
       }
       return {
         type: oidDotted(contentOf(type, `${what}: attribute type`, Tag.oid)),

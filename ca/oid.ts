@@ -1,8 +1,9 @@
 /**
  * Object identifiers: dotted text to DER content octets and back, arcs of any size.
  */
-import { CaError } from './errors.ts'
+import { malformed } from './errors.ts'
 
+const OID = 'object identifier'
 const MAX_OID_BYTES = 128
 
 /**
@@ -12,11 +13,11 @@ const MAX_OID_BYTES = 128
  */
 export function oidBytes(dotted: string): Buffer {
   if (!/^[0-2](\.(0|[1-9]\d{0,38})){1,32}$/.test(dotted)) {
-    throw new CaError('malformed', 'not an object identifier in dotted form')
+    throw malformed(OID, 'it is not in dotted form')
   }
   const [first = 0n, second = 0n, ...rest] = dotted.split('.').map(BigInt)
   if (first < 2n && second > 39n) {
-    throw new CaError('malformed', 'second arc of the object identifier is over 39')
+    throw malformed(OID, 'its second arc is over 39')
   }
   return Buffer.from([first * 40n + second, ...rest].flatMap(base128))
 }
@@ -35,19 +36,18 @@ function base128(arc: bigint): number[] {
 export function oidDotted(content: Uint8Array): string {
   // Before the loop, whose work grows with the square of an arc's length.
   if (content.length === 0 || content.length > MAX_OID_BYTES) {
-    throw new CaError('malformed', 'the object identifier is empty or too long')
+    throw malformed(OID, 'it is empty or too long')
   }
   const arcs: bigint[] = []
   let arc = 0n
   let starts = true
   content.forEach((octet, index) => {
     // X.690 section 8.19.2: the leading octet of an arc is never 0x80, else one arc had two encodings.
-    if (octet === 0x80 && arc === 0n && starts)
-      throw new CaError('malformed', 'padded object identifier arc')
+    if (octet === 0x80 && arc === 0n && starts) throw malformed(OID, 'an arc is padded')
     arc = (arc << 7n) | BigInt(octet & 0x7f)
     starts = octet < 0x80
     if (octet >= 0x80 && index === content.length - 1) {
-      throw new CaError('malformed', 'the object identifier is cut off')
+      throw malformed(OID, 'it is truncated')
     }
     if (octet < 0x80) {
       arcs.push(arc)

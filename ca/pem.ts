@@ -1,5 +1,5 @@
 /** PEM blocks (RFC 7468), of bounded size. */
-import { CaError } from './errors.ts'
+import { malformed, tooLarge } from './errors.ts'
 
 /** One block: its label and its DER bytes. */
 export interface PemBlock {
@@ -28,30 +28,28 @@ export function readPem(
   maxLength = DEFAULT_MAX_LENGTH,
 ): readonly PemBlock[] {
   if (text.length > maxLength) {
-    throw new CaError('too_large', `${what} is ${text.length} characters long, over ${maxLength}`)
+    throw tooLarge(what, 'characters', { actual: text.length, limit: maxLength })
   }
   const blocks: PemBlock[] = []
   let open: { label: string; lines: string[] } | undefined
   for (const line of text.split(/\r\n|\n|\r/).map((part) => part.trim())) {
     const [, edge, label = ''] = /^-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----$/.exec(line) ?? []
     if (edge === 'BEGIN') {
-      if (open)
-        throw new CaError('malformed', `${what}: "${open.label}" is begun twice or not ended`)
+      if (open) throw malformed(what, `PEM block "${open.label}" is not ended`)
       open = { label, lines: [] }
     } else if (edge === 'END') {
-      if (open?.label !== label)
-        throw new CaError('malformed', `${what}: "${label}" is ended but was not begun`)
+      if (open?.label !== label) throw malformed(what, `PEM block "${label}" has no BEGIN line`)
       blocks.push({ label, der: fromBase64(open.lines.join(''), what) })
       open = undefined
     } else open?.lines.push(line)
   }
-  if (open) throw new CaError('malformed', `${what}: "${open.label}" is begun but not ended`)
+  if (open) throw malformed(what, `PEM block "${open.label}" is not ended`)
   return blocks
 }
 
 function fromBase64(text: string, what: string): Buffer {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text) || text.length % 4 !== 0) {
-    throw new CaError('malformed', `${what}: a PEM block holds other than base64`)
+    throw malformed(what, 'the content of a PEM block is not base64')
   }
   return Buffer.from(text, 'base64')
 }

@@ -54,6 +54,8 @@ export function decryptPrivateKey(pem: string, passphrase: string | undefined): 
     return createPrivateKey(passphrase === undefined ? pem : { key: pem, passphrase })
   } catch (cause) {
     throw new CaError('bad_authority', 'the private key cannot be read with this passphrase', {
+      field: 'private key',
+      reason: 'bad_encoding',
       cause,
     })
   }

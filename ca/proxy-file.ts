@@ -5,7 +5,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { encode } from './asn1.ts'
 import { type Certificate, readCertificate } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorDetails } from './errors.ts'
 import { readPem, toPem } from './pem.ts'
 
 /** Largest proxy file that is read: chains with VOMS attributes stay far below. */
@@ -51,10 +51,15 @@ export function parseProxyFile(text: string): ProxyFile {
     .filter(({ label }) => label === 'CERTIFICATE')
     .map(({ der }) => readCertificate(der))
   if (certificates.length === 0)
-    throw new CaError('bad_proxy_file', 'there is no certificate in the file')
+    throw badFile('there is no certificate in the file', { reason: 'missing' })
   const keys = blocks.filter(({ label }) => label.endsWith('PRIVATE KEY'))
   if (keys.length > 1)
-    throw new CaError('bad_proxy_file', 'there is more than one private key in the file')
+    throw badFile('there is more than one private key in the file', {
+      field: 'private key',
+      reason: 'too_many',
+      limit: 1,
+      actual: keys.length,
+    })
   const [key] = keys
   return {
     certificates,
@@ -63,15 +68,25 @@ export function parseProxyFile(text: string): ProxyFile {
   }
 }
 
+function badFile(
+  message: string,
+  details: Partial<CaErrorDetails> & { readonly cause?: unknown },
+): CaError {
+  return new CaError('bad_proxy_file', message, {
+    field: 'proxy file',
+    reason: 'bad_encoding',
+    ...details,
+  })
+}
+
 function importKey(pem: string): KeyObject {
   try {
     return createPrivateKey(pem)
   } catch (cause) {
-    throw new CaError(
-      'bad_proxy_file',
-      'the private key in the file is encrypted or cannot be read',
-      { cause },
-    )
+    throw badFile('the private key in the file is encrypted or cannot be read', {
+      field: 'private key',
+      cause,
+    })
   }
 }
 

@@ -9,7 +9,7 @@ import {
   signCertificate,
   type Validity,
 } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorReason } from './errors.ts'
 import {
   authorityKeyIdentifier,
   extensionOids,
@@ -50,10 +50,16 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
   const prepared = prepare(endEntity)
   checkSerial(request.serial)
   if (!isNested(request.validity, certificate.validity)) {
-    throw new CaError('bad_lifetime', 'the proxy would outlive its EEC')
+    throw new CaError('bad_lifetime', 'the validity of the proxy must be within that of its EEC', {
+      field: 'validity',
+      reason: 'not_nested',
+    })
   }
   if (request.publicKey.keyId.equals(signer.publicKey.keyId)) {
-    throw new CaError('bad_request', 'a proxy must not use the key of its EEC')
+    throw new CaError('bad_request', 'a proxy must not use the key of its EEC', {
+      field: 'publicKey',
+      reason: 'duplicate',
+    })
   }
   const template = {
     serial: request.serial,
@@ -101,15 +107,16 @@ function extensionsFor(
 }
 
 function checkEndEntity({ certificate, signer }: EndEntity): void {
-  const fail = (why: string): never => {
-    throw new CaError('bad_request', why)
+  const fail = (message: string, reason: CaErrorReason): never => {
+    throw new CaError('bad_request', message, { field: 'EEC', reason })
   }
   if (findExtension(certificate, extensionOids.proxyCertInfo))
-    fail('proxies are issued under an EEC, not under a proxy')
+    fail('proxies are issued under an EEC, not under a proxy', 'not_allowed')
   // RFC 3820 section 3.1.
-  if (isAuthorityCertificate(certificate)) fail('proxies are issued under an EEC, not under a CA')
+  if (isAuthorityCertificate(certificate))
+    fail('proxies are issued under an EEC, not under a CA', 'not_allowed')
   if (!encode(certificate.publicKeyInfo).equals(encode(signer.publicKey.info)))
-    fail('the signing key is not that of the EEC')
+    fail('the signing key is not that of the EEC', 'mismatch')
 }
 
 function proxyExtensions(
@@ -137,7 +144,10 @@ function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly
   const bits = namedBitsOf(decode(extension.value, 'keyUsage'), 'keyUsage')
   // RFC 3820 section 3.6: with keyUsage, an EEC signs proxies by this bit.
   if (!bits.includes(keyUsageBits.digitalSignature)) {
-    throw new CaError('bad_request', 'the keyUsage of the EEC lacks digitalSignature')
+    throw new CaError('bad_request', 'the keyUsage of the EEC lacks digitalSignature', {
+      field: 'EEC',
+      reason: 'not_allowed',
+    })
   }
   return wanted.filter((usage) => bits.includes(keyUsageBits[usage]))
 }

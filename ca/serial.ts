@@ -22,7 +22,16 @@ export function serialFrom(randomBytes: (size: number) => Buffer, length: number
 export function checkSerial(serial: Buffer): void {
   const octets = serial.length + ((serial[0] ?? 0) >= 0x80 ? 1 : 0)
   if (serial.every((octet) => octet === 0) || octets > 20) {
-    throw new CaError('bad_request', 'a serial number is positive and has at most 20 octets')
+    throw new CaError(
+      'bad_request',
+      'a serial number must be positive and have at most 20 octets',
+      {
+        field: 'serial',
+        reason: octets > 20 ? 'too_large' : 'too_small',
+        limit: octets > 20 ? 20 : 1,
+        actual: octets > 20 ? octets : 0,
+      },
+    )
   }
 }
 

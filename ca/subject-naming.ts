@@ -38,11 +38,15 @@ export function subjectCandidates(
   if (!aliasPattern.test(alias)) {
     throw new CaError(
       'bad_name',
-      'an alias is 1 to 21 letters, digits, dots and hyphens, ends excluded for the latter two',
+      'an alias must have 1 to 21 letters, digits, dots and hyphens, and begin and end with a letter or digit',
+      { field: 'alias', reason: 'bad_value' },
     )
   }
   if (issuer === '' || sub === '')
-    throw new CaError('bad_name', 'an identity needs an issuer and a sub')
+    throw new CaError('bad_name', 'an identity must have an issuer and a sub', {
+      field: issuer === '' ? 'issuer' : 'sub',
+      reason: 'missing',
+    })
   const digestName = withCommonName(base, `h-${digest(issuer, sub)}@${alias}`)
   return subFits(sub, alias) ? [withCommonName(base, `${sub}@${alias}`), digestName] : [digestName]
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
-import { CaError } from './errors.ts'
+import { CaError, type CaErrorReason } from './errors.ts'
 import { readCrlOutline } from './crl.ts'
 import { type DistinguishedName, startsWithName } from './name.ts'
 import { canonicalName, subjectHash, subjectHashOld } from './name-hash.ts'
@@ -157,7 +157,11 @@ function crlFiles({ certificates, crls }: TrustAnchorRequest): readonly TrustAnc
     const crl = readCrlOutline(der)
     const issuer = certificates.find((certificate) => verifyCrl(crl, certificate))
     if (issuer === undefined)
-      throw new CaError('bad_request', 'a CRL is signed by none of the CAs of the trust anchors')
+      throw badRequest(
+        'crls',
+        'a CRL must be signed by one of the CAs of the trust anchors',
+        'not_verified',
+      )
     const sameName = certificates.filter((other) =>
       canonicalName(other.subjectNode).equals(canonicalName(issuer.subjectNode)),
     )
@@ -169,23 +173,35 @@ function crlFiles({ certificates, crls }: TrustAnchorRequest): readonly TrustAnc
   })
 }
 
+function badRequest(field: string, message: string, reason: CaErrorReason): CaError {
+  return new CaError('bad_request', message, { field, reason })
+}
+
 function checkRequest({ certificates, alias, ...request }: TrustAnchorRequest): void {
   if (!trustAnchorAliasPattern.test(alias))
-    throw new CaError(
-      'bad_request',
-      'an alias of trust anchors is letters, digits, and . _ - inside',
+    throw badRequest(
+      'alias',
+      'the alias of trust anchors must have 1 to 64 letters, digits and . _ -, and begin and end with a letter or digit',
+      'bad_value',
     )
-  if (certificates.length === 0) throw new CaError('bad_request', 'there is no CA certificate')
-  for (const text of [request.crlUrl, request.url, request.email]) {
+  if (certificates.length === 0)
+    throw badRequest('certificates', 'there is no CA certificate', 'missing')
+  for (const field of ['crlUrl', 'url', 'email'] as const) {
+    const text = request[field]
     if (text !== undefined && !/^[\x21-\x7e]{1,1024}$/.test(text))
-      throw new CaError('bad_request', 'a URL or address of trust anchors is printable ASCII')
+      throw badRequest(
+        field,
+        `${field} of trust anchors must have 1 to 1024 visible ASCII characters`,
+        'bad_value',
+      )
   }
   const names = [...certificates.map(({ subject }) => subject), request.userNamespace]
   for (const name of names.map(formatSlashDn)) {
     if (name === '' || !/^[\x20-\x7e]+$/.test(name) || /['"\\*]/.test(name))
-      throw new CaError(
-        'bad_request',
-        `policy files cannot say the name "${name.slice(0, 80)}": ASCII without quotes, backslash, asterisk, slash or plus in a value`,
+      throw badRequest(
+        'name',
+        `policy files have no form for the name "${name.slice(0, 80)}"; use ASCII without quotes, backslash, asterisk, slash or plus in a value`,
+        'bad_value',
       )
   }
 }

@@ -1,7 +1,7 @@
 /** Reads a trust-anchor directory back, for the doctor: what is there, and what a relying party finds by hash. */
 import { type Certificate, readCertificate } from './certificate.ts'
 import { type Crl, MAX_CRL_BYTES, readCrl } from './crl.ts'
-import { CaError } from './errors.ts'
+import { CaError, malformed } from './errors.ts'
 import { readPem } from './pem.ts'
 import { readSigningPolicy, type SigningPolicy } from './signing-policy.ts'
 
@@ -74,6 +74,7 @@ function readObject<Value>(
   const [block] = readPem(content.toString('latin1'), label, MAX_PEM_LENGTH).filter(
     (one) => one.label === label,
   )
-  if (block === undefined) throw new CaError('malformed', `there is no ${label} in the file`)
+  if (block === undefined)
+    throw malformed(label, 'there is none in the file', { reason: 'missing' })
   return { format: 'PEM', value: read(block.der) }
 }

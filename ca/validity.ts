@@ -13,11 +13,23 @@ export const BACKDATE_SECONDS = 300
  */
 export function nestedValidity(now: Date, lifetimeSeconds: number, issuer: Validity): Validity {
   if (!Number.isSafeInteger(lifetimeSeconds) || lifetimeSeconds < 1) {
-    throw new CaError('bad_lifetime', 'a lifetime is a whole number of seconds, at least 1')
+    throw new CaError('bad_lifetime', 'a lifetime must be a whole number of seconds, at least 1', {
+      field: 'lifetimeSeconds',
+      reason: 'bad_value',
+      limit: 1,
+      actual: lifetimeSeconds,
+    })
   }
-  if (Number.isNaN(now.getTime())) throw new CaError('bad_lifetime', 'there is no time of issue')
+  if (Number.isNaN(now.getTime()))
+    throw new CaError('bad_lifetime', 'the time of issue is not a valid date', {
+      field: 'now',
+      reason: 'bad_value',
+    })
   if (now < issuer.notBefore)
-    throw new CaError('bad_lifetime', 'the issuing certificate is not valid yet')
+    throw new CaError('bad_lifetime', 'the issuing certificate is not yet valid', {
+      field: 'issuer.notBefore',
+      reason: 'not_yet_valid',
+    })
   const begin = wholeSeconds(new Date(now.getTime() - BACKDATE_SECONDS * 1000))
   // As numbers: a Date beyond the year 275760 is invalid and compares as false.
   const end = Math.min(now.getTime() + lifetimeSeconds * 1000, issuer.notAfter.getTime())
@@ -26,7 +38,10 @@ export function nestedValidity(now: Date, lifetimeSeconds: number, issuer: Valid
     notAfter: wholeSeconds(new Date(end)),
   }
   if (validity.notAfter <= now)
-    throw new CaError('bad_lifetime', 'the issuing certificate has ended')
+    throw new CaError('bad_lifetime', 'the issuing certificate has expired', {
+      field: 'issuer.notAfter',
+      reason: 'expired',
+    })
   return validity
 }
 

@@ -42,7 +42,11 @@ export async function generateSshAuthorityKey(kind: SshAuthorityKeyKind): Promis
  * @throws {CaError} `bad_authority` for a kind of key that signs no SSH certificates here, `weak_key`
  */
 export function openSshAuthority(privateKey: KeyObject): SshAuthority {
-  if (privateKey.type !== 'private') throw new CaError('bad_authority', 'this is no private key')
+  if (privateKey.type !== 'private')
+    throw new CaError('bad_authority', 'the key of an SSH CA must be a private key', {
+      field: 'private key',
+      reason: 'unsupported',
+    })
   const publicKey = sshPublicKeyOf(createPublicKey(privateKey))
   const { name, hash } = algorithmOf(publicKey)
   return {
@@ -64,7 +68,14 @@ export function openSshAuthority(privateKey: KeyObject): SshAuthority {
 function algorithmOf({ type }: SshPublicKey) {
   if (type === 'ssh-ed25519' || type === 'ecdsa-sha2-nistp256' || type === 'ssh-rsa')
     return algorithms[type]
-  throw new CaError('bad_authority', 'an SSH CA key is Ed25519, ECDSA on P-256, or RSA')
+  throw new CaError(
+    'bad_authority',
+    'the key of an SSH CA must be Ed25519, ECDSA on P-256, or RSA',
+    {
+      field: 'private key',
+      reason: 'unsupported',
+    },
+  )
 }
 
 /** Two halves of 32 octets become two numbers (RFC 5656 section 3.1.2). */
@@ -91,7 +102,10 @@ export async function verifySshSignature(
   const { name, hash } = algorithmOf(publicKey)
   const reader = wireReader(signature, 'SSH signature')
   if (reader.text(64) !== name)
-    throw new CaError('bad_signature', `the signature is not by the algorithm ${name}`)
+    throw new CaError('bad_signature', `the signature algorithm must be ${name}`, {
+      field: 'signature algorithm',
+      reason: 'mismatch',
+    })
   const value = reader.string(1024)
   reader.end()
   const raw = publicKey.kind.startsWith('ec') ? ecdsaFromWire(value) : value
@@ -101,5 +115,9 @@ export async function verifySshSignature(
       resolve(error === null && result)
     })
   })
-  if (!valid) throw new CaError('bad_signature', 'the signature is not by this SSH CA')
+  if (!valid)
+    throw new CaError('bad_signature', 'the signature is not that of this SSH CA', {
+      field: 'signature',
+      reason: 'not_verified',
+    })
 }

@@ -2,7 +2,7 @@
  * User certificates of OpenSSH (PROTOCOL.certkeys): made, signed, read back and verified before they leave. Host
  * certificates are not made.
  */
-import { CaError } from '../errors.ts'
+import { CaError, type CaErrorReason } from '../errors.ts'
 import { type SshAuthority, verifySshSignature } from './authority.ts'
 import type { SshPublicKey } from './public-key.ts'
 import { readSshCertificate, sshCertificateType, type SshCertificate } from './read-certificate.ts'
@@ -84,31 +84,47 @@ export async function createSshCertificate(
 }
 
 function checkRequest(request: SshCertificateRequest): void {
-  const refuse = (why: string): never => {
-    throw new CaError('bad_request', `SSH certificate: ${why}`)
+  const refuse = (
+    field: keyof SshCertificateRequest,
+    why: string,
+    reason: CaErrorReason = 'bad_value',
+  ): never => {
+    throw new CaError('bad_request', `bad SSH certificate request: ${why}`, { field, reason })
   }
   const { principals, forceCommand } = request
   if (request.serial < 1n || request.serial >= 1n << 64n)
-    refuse('its serial number is not 1 to 2^64-1')
+    refuse('serial', 'the serial number must be 1 to 2^64-1')
   if (request.nonce.length < MIN_NONCE_BYTES || request.nonce.length > 64)
-    refuse('its nonce has not 16 to 64 octets')
+    refuse('nonce', 'the nonce must have 16 to 64 octets')
   if (!keyIdPattern.test(request.keyId))
-    refuse('its key id has characters that do not belong there')
-  if (principals.length === 0) refuse('it has no principal, and so would be good for every account')
-  if (principals.length > MAX_PRINCIPALS) refuse(`it has over ${MAX_PRINCIPALS} principals`)
+    refuse('keyId', 'the key id contains characters that are not allowed')
+  if (principals.length === 0)
+    refuse('principals', 'without a principal it would be valid for every account', 'missing')
+  if (principals.length > MAX_PRINCIPALS)
+    refuse('principals', `at most ${MAX_PRINCIPALS} principals are allowed`, 'too_many')
   if (!principals.every((principal) => principalPattern.test(principal)))
-    refuse('a principal has characters that do not belong there')
+    refuse('principals', 'a principal contains characters that are not allowed')
   if (request.sourceAddresses !== undefined) checkNetworks(request.sourceAddresses)
   if (forceCommand !== undefined && !/^[ -~]{1,1024}$/.test(forceCommand))
-    refuse('its command is not 1 to 1024 printable characters')
+    refuse('forceCommand', 'the command must have 1 to 1024 printable characters')
   if (!(secondsOf(request.validAfter) < secondsOf(request.validBefore)))
-    throw new CaError('bad_lifetime', 'SSH certificate: it ends before it begins')
+    throw new CaError('bad_lifetime', 'an SSH certificate must not end before it begins', {
+      field: 'validBefore',
+      reason: 'bad_value',
+    })
 }
 
 function secondsOf(date: Date): bigint {
   const seconds = date.getTime() / 1000
   if (!Number.isSafeInteger(seconds) || seconds < 0)
-    throw new CaError('bad_lifetime', 'SSH certificate: its times are not whole seconds since 1970')
+    throw new CaError(
+      'bad_lifetime',
+      'times of an SSH certificate must be whole seconds since 1970',
+      {
+        field: 'validity',
+        reason: 'bad_value',
+      },
+    )
   return BigInt(seconds)
 }
 
@@ -131,7 +147,7 @@ function options(given: readonly Option[]): Buffer {
   )
 }
 
-/** Nothing leaves that is not read back as it was meant. */
+/** Reads the new certificate back, verifies it and compares it with the request. */
 async function checkMade(
   blob: Buffer,
   {
@@ -143,18 +159,20 @@ async function checkMade(
     const made = readSshCertificate(blob)
     await verifySshSignature(authority.publicKey, { data: made.signed, signature: made.signature })
     const wrong = difference(made, request)
-    if (wrong !== undefined) throw new CaError('self_check_failed', `its ${wrong} differs`)
+    if (wrong !== undefined) throw mismatch(`its ${wrong} differs`)
     if (!made.signatureKey.blob.equals(authority.publicKey.blob))
-      throw new CaError('self_check_failed', 'it names another CA')
+      throw mismatch('it names another CA')
   } catch (cause) {
-    throw new CaError(
-      'self_check_failed',
-      'the SSH certificate that was made is not as it was meant',
-      {
-        cause,
-      },
-    )
+    throw new CaError('self_check_failed', 'the new SSH certificate differs from the request', {
+      field: 'SSH certificate',
+      reason: 'mismatch',
+      cause,
+    })
   }
+}
+
+function mismatch(message: string): CaError {
+  return new CaError('self_check_failed', message, { field: 'SSH certificate', reason: 'mismatch' })
 }
 
 function difference(made: SshCertificate, request: SshCertificateRequest): string | undefined {

@@ -1,5 +1,5 @@
 /** What OpenSSL leaves unchecked when it imports an Ed25519 public key (RFC 8032 section 5.1.3). */
-import { CaError } from '../errors.ts'
+import { CaError, malformed } from '../errors.ts'
 
 const prime = (1n << 255n) - 19n
 
@@ -22,12 +22,18 @@ const smallOrder: ReadonlySet<bigint> = new Set([
  * @throws {CaError} `malformed`, `weak_key`
  */
 export function checkEd25519Point(encoded: Buffer): void {
-  if (encoded.length !== 32)
-    throw new CaError('malformed', 'Ed25519 public key: it has not 32 octets')
+  if (encoded.length !== 32) throw malformed('Ed25519 public key', 'it must have 32 octets')
   const bigEndian = Buffer.from(encoded).reverse()
   bigEndian[0] = (bigEndian[0] ?? 0) & 0x7f
   const y = BigInt(`0x${bigEndian.toString('hex')}`)
-  if (y >= prime) throw new CaError('malformed', 'Ed25519 public key: it is not in canonical form')
+  if (y >= prime) throw malformed('Ed25519 public key', 'it is not in canonical form')
   if (smallOrder.has(y))
-    throw new CaError('weak_key', 'the Ed25519 key is a point of small order, which anyone can use')
+    throw new CaError(
+      'weak_key',
+      'the Ed25519 key is a point of small order, which anyone can use',
+      {
+        field: 'Ed25519 public key',
+        reason: 'small_order',
+      },
+    )
 }

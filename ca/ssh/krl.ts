@@ -2,7 +2,7 @@
  * Key revocation lists of OpenSSH (PROTOCOL.krl) that revoke certificates of one CA, by serial number or key id. Not
  * signed, as sshd takes them: it ignores signatures, and the list must come over a way that is trusted.
  */
-import { CaError } from '../errors.ts'
+import { CaError, malformed, tooLarge } from '../errors.ts'
 import { readSshPublicKey, type SshPublicKey } from './public-key.ts'
 import { type WireReader, wireReader, wireString, wireUint32, wireUint64 } from './wire.ts'
 
@@ -70,26 +70,34 @@ export function createKrl(request: KrlRequest): Buffer {
   return krl
 }
 
+function badRequest(field: keyof KrlRequest, message: string): CaError {
+  return new CaError('bad_request', message, { field, reason: 'bad_value' })
+}
+
+function tooMany(field: 'serials' | 'keyIds', actual: number): CaError {
+  const limit = MAX_KRL_ENTRIES
+  const message = `a KRL may have at most ${limit} ${field === 'serials' ? 'serial numbers' : 'key ids'}`
+  return new CaError('bad_request', message, { field, reason: 'too_many', limit, actual })
+}
+
 function checkedSerials(serials: readonly bigint[]): readonly bigint[] {
-  if (serials.length > MAX_KRL_ENTRIES)
-    throw new CaError('bad_request', `KRL: at most ${MAX_KRL_ENTRIES} serial numbers`)
+  if (serials.length > MAX_KRL_ENTRIES) throw tooMany('serials', serials.length)
   // sshd refuses a list with number 0 as a whole, and with it every login.
   if (!serials.every((serial) => serial > 0n && serial < 1n << 64n))
-    throw new CaError('bad_request', 'KRL: a serial number is not 1 to 2^64-1')
+    throw badRequest('serials', 'serial numbers in a KRL must be 1 to 2^64-1')
   return serials
 }
 
 function checkRequest({ keyIds, comment }: KrlRequest): void {
-  if (keyIds.length > MAX_KRL_ENTRIES)
-    throw new CaError('bad_request', `KRL: at most ${MAX_KRL_ENTRIES} key ids`)
+  if (keyIds.length > MAX_KRL_ENTRIES) throw tooMany('keyIds', keyIds.length)
   if (!keyIds.every((keyId) => /^[ -~]{1,1024}$/.test(keyId)) || !/^[ -~]{0,255}$/.test(comment))
-    throw new CaError('bad_request', 'KRL: key ids and comment are printable US-ASCII')
+    throw badRequest('keyIds', 'key ids and comment of a KRL must be printable US-ASCII')
 }
 
 function secondsOf(date: Date): bigint {
   const seconds = Math.floor(date.getTime() / 1000)
   if (!Number.isSafeInteger(seconds) || seconds < 0)
-    throw new CaError('bad_request', 'KRL: its time is not after 1970')
+    throw badRequest('generatedAt', 'the time of a KRL must be after 1970')
   return BigInt(seconds)
 }
 
@@ -123,7 +131,11 @@ function checkMade(krl: Buffer, request: KrlRequest): void {
     made.keyIds.length === request.keyIds.length &&
     made.keyIds.every((keyId, index) => keyId === request.keyIds[index]) &&
     (made.authority === undefined || made.authority.blob.equals(request.authority.blob))
-  if (!same) throw new CaError('self_check_failed', 'the KRL that was made is not as it was meant')
+  if (!same)
+    throw new CaError('self_check_failed', 'the new KRL differs from the request', {
+      field: 'KRL',
+      reason: 'mismatch',
+    })
 }
 
 /**
@@ -132,13 +144,15 @@ function checkMade(krl: Buffer, request: KrlRequest): void {
  * @throws {CaError} `too_large`; `malformed`, also for sections that are not written here; `weak_key`
  */
 export function readKrl(krl: Buffer): Krl {
-  if (krl.length > MAX_KRL_BYTES) throw new CaError('too_large', `the KRL has ${krl.length} bytes`)
+  if (krl.length > MAX_KRL_BYTES)
+    throw tooLarge('KRL', 'bytes', { actual: krl.length, limit: MAX_KRL_BYTES })
   const reader = wireReader(krl, 'KRL')
   if (reader.uint64() !== MAGIC || reader.uint32() !== FORMAT_VERSION)
-    throw new CaError('malformed', 'KRL: it does not begin as one')
+    throw malformed('KRL', 'it does not begin with the magic number and version 1')
   const version = reader.uint64()
   const generatedAt = new Date(Number(reader.uint64()) * 1000)
-  if (reader.uint64() !== 0n) throw new CaError('malformed', 'KRL: it has unknown flags')
+  if (reader.uint64() !== 0n)
+    throw malformed('KRL', 'it has unknown flags', { reason: 'unsupported' })
   reader.string(MAX_KRL_BYTES)
   const comment = reader.text(1024)
   if (reader.left === 0)
@@ -151,7 +165,7 @@ export function readKrl(krl: Buffer): Krl {
 
 function expectSection(type: number, known: readonly number[]): void {
   if (!known.includes(type))
-    throw new CaError('malformed', `KRL: a section of type ${type} is not expected there`)
+    throw malformed('KRL', `unexpected section of type ${type}`, { reason: 'unexpected' })
 }
 
 function readCertificates(reader: WireReader): Pick<Krl, 'authority' | 'serials' | 'keyIds'> {

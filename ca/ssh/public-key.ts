@@ -5,7 +5,7 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { bitString, encode, integer, nullValue, oid, sequence } from '../asn1.ts'
 import { decode } from '../asn1-read.ts'
-import { CaError } from '../errors.ts'
+import { CaError, malformed, tooLarge } from '../errors.ts'
 import { readPublicKey } from '../key.ts'
 import { checkEd25519Point } from './ed25519-point.ts'
 import { type WireReader, wireMpint, wireReader, wireString } from './wire.ts'
@@ -54,27 +54,29 @@ const curves = {
  */
 export function readSshPublicKeyLine(text: string): SshPublicKey {
   if (text.length > MAX_PUBLIC_KEY_CHARACTERS) {
-    throw new CaError(
-      'too_large',
-      `the public key has ${text.length} characters; at most ${MAX_PUBLIC_KEY_CHARACTERS} are taken`,
-    )
+    throw tooLarge('public key', 'characters', {
+      actual: text.length,
+      limit: MAX_PUBLIC_KEY_CHARACTERS,
+    })
   }
   refuseOtherFiles(text)
   const line = text.replace(/^[ \t]+|[ \t\r\n]+$/g, '')
   // Any line end or NUL that is left stands inside of the line.
   if (/\p{Cc}/u.test(line.replaceAll('\t', ' '))) {
-    throw new CaError('malformed', 'the public key is not one line of text')
+    throw malformed('public key', 'it must be one line of text')
   }
   const [type = '', base64 = ''] = line.split(/[ \t]+/, 2)
   checkType(type)
   const blob = Buffer.from(base64, 'base64')
   // Buffer.from skips whatever is no base64: only what is written back alike was base64.
   if (base64 === '' || blob.toString('base64') !== base64) {
-    throw new CaError('malformed', 'the public key is not "type base64 comment"')
+    throw malformed('public key', 'it must be "type base64 comment"')
   }
   const key = readSshPublicKey(blob)
   if (key.type !== type) {
-    throw new CaError('malformed', `the public key says ${type} and holds a key of another type`)
+    throw malformed('public key', `it is labelled ${type} and holds a key of another type`, {
+      reason: 'mismatch',
+    })
   }
   return key
 }
@@ -82,34 +84,39 @@ export function readSshPublicKeyLine(text: string): SshPublicKey {
 /** What people paste instead of a public key. */
 function refuseOtherFiles(text: string): void {
   if (/-----BEGIN [A-Z0-9 ]*PRIVATE KEY/.test(text) || text.startsWith('PuTTY-User-Key-File')) {
-    throw new CaError(
-      'malformed',
-      'this is a private key, which must never be sent: make a new key pair, and send the file that ends in .pub',
+    throw malformed(
+      'public key',
+      'this is a private key, which must never be sent; make a new key pair, and send the file that ends in .pub',
+      { reason: 'not_allowed' },
     )
   }
   if (/^-{4,5} ?BEGIN /.test(text)) {
-    throw new CaError(
-      'malformed',
-      'the public key is in another form; `ssh-keygen -i -f FILE` (with -m PKCS8 for PEM) writes it in the form of OpenSSH',
+    throw malformed(
+      'public key',
+      'it must be in the format of OpenSSH; `ssh-keygen -i -f FILE` (with -m PKCS8 for PEM) converts it',
+      { reason: 'unsupported' },
     )
   }
+}
+
+function unsupportedType(message: string, cause?: unknown): CaError {
+  return new CaError('weak_key', message, { field: 'public key', reason: 'unsupported', cause })
 }
 
 function checkType(type: string): asserts type is SshKeyType {
   if ((sshKeyTypes as readonly string[]).includes(type)) return
   if (/-cert-v0[01]@openssh\.com$/.test(type)) {
-    throw new CaError('malformed', 'this is a certificate; send the public key itself')
+    throw malformed('public key', 'this is a certificate; send the public key itself', {
+      reason: 'unsupported',
+    })
   }
   if (type === 'ssh-dss') {
-    throw new CaError('weak_key', 'DSA keys are not taken; use ssh-ed25519')
+    throw unsupportedType('DSA keys are not accepted; use ssh-ed25519')
   }
   if (/^(ssh|ecdsa|sk|webauthn)-[a-z0-9@.-]{1,60}$/.test(type)) {
-    throw new CaError('weak_key', 'keys of this type are not taken; use ssh-ed25519')
+    throw unsupportedType('keys of this type are not accepted; use ssh-ed25519')
   }
-  throw new CaError(
-    'malformed',
-    'the public key does not begin with its type, for example ssh-ed25519',
-  )
+  throw malformed('public key', 'it must begin with its type, for example ssh-ed25519')
 }
 
 /**
@@ -119,10 +126,7 @@ function checkType(type: string): asserts type is SshKeyType {
  */
 export function readSshPublicKey(blob: Uint8Array): SshPublicKey {
   if (blob.length > MAX_PUBLIC_KEY_BYTES) {
-    throw new CaError(
-      'too_large',
-      `the public key has ${blob.length} bytes; at most ${MAX_PUBLIC_KEY_BYTES} are taken`,
-    )
+    throw tooLarge('public key', 'bytes', { actual: blob.length, limit: MAX_PUBLIC_KEY_BYTES })
   }
   const reader = wireReader(blob, 'public key')
   const type = reader.text(64)
@@ -174,11 +178,13 @@ function readEcdsa(type: SshKeyType, reader: WireReader): SshPublicKey {
   const name = reader.text(16)
   const curve = Object.hasOwn(curves, name) ? curves[name as keyof typeof curves] : undefined
   if (curve === undefined || !type.includes(`ecdsa-sha2-${name}`)) {
-    throw new CaError('malformed', 'ECDSA public key: its curve is not the one of its type')
+    throw malformed('ECDSA public key', 'its curve is not that of its type', {
+      reason: 'mismatch',
+    })
   }
   const point = reader.string(curve.pointBytes)
   if (point[0] !== 4 || point.length !== curve.pointBytes) {
-    throw new CaError('malformed', 'ECDSA public key: it is not an uncompressed point of its curve')
+    throw malformed('ECDSA public key', 'it is not an uncompressed point of its curve')
   }
   const algorithm = sequence(oid('1.2.840.10045.2.1'), oid(curve.oid))
   // OpenSSL checks here that the point is on the curve.
@@ -202,7 +208,7 @@ function readRsa(reader: WireReader): SshPublicKey {
 function withApplication(key: SshPublicKey, reader: WireReader): SshPublicKey {
   const application = reader.text(MAX_APPLICATION_BYTES)
   if (!/^ssh:[!-~]*$/.test(application)) {
-    throw new CaError('malformed', 'security key: its application does not begin with ssh:')
+    throw malformed('security key', 'its application must begin with ssh:')
   }
   return made(key.type, [key.fields, wireString(application)], {
     key: key.key,
@@ -214,7 +220,11 @@ function importKey(info: Buffer): KeyObject {
   try {
     return createPublicKey({ key: info, format: 'der', type: 'spki' })
   } catch (cause) {
-    throw new CaError('weak_key', 'OpenSSL does not accept the public key', { cause })
+    throw new CaError('weak_key', 'OpenSSL does not accept the public key', {
+      field: 'public key',
+      reason: 'bad_value',
+      cause,
+    })
   }
 }
 
@@ -240,7 +250,7 @@ function jwkOf(key: KeyObject) {
   try {
     return key.export({ format: 'jwk' })
   } catch (cause) {
-    throw new CaError('weak_key', 'keys of this kind are not taken; use Ed25519', { cause })
+    throw unsupportedType('keys of this type are not accepted; use Ed25519', cause)
   }
 }
 

@@ -1,5 +1,5 @@
 /** SSH certificates in, fields out (PROTOCOL.certkeys). */
-import { CaError } from '../errors.ts'
+import { malformed, tooLarge } from '../errors.ts'
 import {
   readKeyFields,
   readSshPublicKey,
@@ -46,12 +46,15 @@ export function sshCertificateType(type: SshKeyType): string {
  */
 export function readSshCertificate(blob: Buffer): SshCertificate {
   if (blob.length > MAX_SSH_CERTIFICATE_BYTES)
-    throw new CaError('too_large', `the SSH certificate has ${blob.length} bytes`)
+    throw tooLarge('SSH certificate', 'bytes', {
+      actual: blob.length,
+      limit: MAX_SSH_CERTIFICATE_BYTES,
+    })
   const reader = wireReader(blob, 'SSH certificate')
   const type = reader.text(64)
   const keyType = sshKeyTypes.find((candidate) => sshCertificateType(candidate) === type)
   if (keyType === undefined)
-    throw new CaError('malformed', 'SSH certificate: it is of no type that is taken here')
+    throw malformed('SSH certificate', 'its type is not supported', { reason: 'unsupported' })
   const fields = {
     type,
     nonce: reader.string(64),
@@ -80,11 +83,14 @@ export function readSshCertificate(blob: Buffer): SshCertificate {
  */
 export function readSshCertificateLine(line: string): SshCertificate {
   if (line.length > 2 * MAX_SSH_CERTIFICATE_BYTES)
-    throw new CaError('too_large', `the SSH certificate has ${line.length} characters`)
+    throw tooLarge('SSH certificate', 'characters', {
+      actual: line.length,
+      limit: 2 * MAX_SSH_CERTIFICATE_BYTES,
+    })
   const [type, base64 = ''] = line.trim().split(/[ \t]+/, 2)
   const certificate = readSshCertificate(Buffer.from(base64, 'base64'))
   if (certificate.type !== type)
-    throw new CaError('malformed', 'SSH certificate: its line says another type')
+    throw malformed('SSH certificate', 'its line names another type', { reason: 'mismatch' })
   return certificate
 }
 
@@ -110,8 +116,7 @@ function readOptions(
   let before = ''
   for (const [name, value] of pairs) {
     // PROTOCOL.certkeys: in lexical order, each once.
-    if (name <= before)
-      throw new CaError('malformed', 'SSH certificate: its options are not in order')
+    if (name <= before) throw malformed('SSH certificate', 'its options are not in lexical order')
     found.set(name, value)
     before = name
   }

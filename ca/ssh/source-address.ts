@@ -13,12 +13,18 @@ const MAX_NETWORKS = 64
  */
 export function checkNetworks(networks: readonly string[]): void {
   if (networks.length === 0 || networks.length > MAX_NETWORKS)
-    throw new CaError('bad_request', `source addresses: wanted are 1 to ${MAX_NETWORKS} networks`)
+    throw new CaError('bad_request', `source addresses must be 1 to ${MAX_NETWORKS} networks`, {
+      field: 'sourceAddresses',
+      reason: networks.length === 0 ? 'missing' : 'too_many',
+      limit: MAX_NETWORKS,
+      actual: networks.length,
+    })
   for (const network of networks) {
     if (!isNetwork(network)) {
       throw new CaError(
         'bad_request',
-        'source addresses: wanted are networks like 192.0.2.0/24 or 2001:db8::/32, with no bits set behind the prefix',
+        'source addresses must be networks like 192.0.2.0/24 or 2001:db8::/32, with no bits set after the prefix',
+        { field: 'sourceAddresses', reason: 'bad_value' },
       )
     }
   }

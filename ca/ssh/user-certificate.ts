@@ -45,7 +45,13 @@ export async function issueSshUserCertificate(
   ) {
     throw new CaError(
       'bad_lifetime',
-      `the life of an SSH certificate is 1 to ${MAX_SSH_LIFETIME_SECONDS} seconds`,
+      `the lifetime of an SSH certificate must be 1 to ${MAX_SSH_LIFETIME_SECONDS} seconds`,
+      {
+        field: 'lifetimeSeconds',
+        reason: 'bad_value',
+        limit: MAX_SSH_LIFETIME_SECONDS,
+        actual: lifetimeSeconds,
+      },
     )
   }
   const seconds = Math.floor(now.getTime() / 1000)

@@ -1,5 +1,10 @@
 /** The data types of the SSH protocols (RFC 4251 section 5), written and read within bounds. */
-import { CaError } from '../errors.ts'
+import { CaError, malformed } from '../errors.ts'
+
+/** A request for a value that the wire format cannot hold. */
+function badValue(field: string, message: string): CaError {
+  return new CaError('bad_request', message, { field, reason: 'bad_value' })
+}
 
 /** A `string`: its length, then its bytes; text is written as UTF-8. */
 export function wireString(value: Uint8Array | string): Buffer {
@@ -14,7 +19,7 @@ export function wireString(value: Uint8Array | string): Buffer {
  */
 export function wireUint32(value: number): Buffer {
   if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
-    throw new CaError('bad_request', 'a uint32 is a whole number below 2^32')
+    throw badValue('uint32', 'a uint32 must be a whole number below 2^32')
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(value)
   return bytes
@@ -27,7 +32,7 @@ export function wireUint32(value: number): Buffer {
  */
 export function wireUint64(value: bigint): Buffer {
   if (value < 0n || value > 0xffffffffffffffffn)
-    throw new CaError('bad_request', 'a uint64 is a whole number below 2^64')
+    throw badValue('uint64', 'a uint64 must be a whole number below 2^64')
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64BE(value)
   return bytes
@@ -48,7 +53,7 @@ export function wireMpint(magnitude: Uint8Array): Buffer {
  */
 export function wireNameList(names: readonly string[]): Buffer {
   if (!names.every(isName))
-    throw new CaError('bad_request', 'a name is 1 to 64 printable characters without comma')
+    throw badValue('name-list', 'a name must have 1 to 64 printable characters and no comma')
   return wireString(names.join(','))
 }
 
@@ -86,21 +91,21 @@ export function wireReader(bytes: Uint8Array, what: string): WireReader {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let position = 0
   const refuse = (why: string): never => {
-    throw new CaError('malformed', `${what}: ${why}`)
+    throw malformed(what, why)
   }
   const take = (count: number): Buffer => {
-    if (count > buffer.length - position) refuse('it ends too early')
+    if (count > buffer.length - position) refuse('it is truncated')
     position += count
     return buffer.subarray(position - count, position)
   }
   const string = (maxBytes: number): Buffer => {
     const length = take(4).readUInt32BE()
-    if (length > maxBytes) refuse(`a part has ${length} bytes; at most ${maxBytes} are taken`)
+    if (length > maxBytes) refuse(`a string has ${length} bytes; at most ${maxBytes} are accepted`)
     return take(length)
   }
   const text = (maxBytes: number): string => {
     const value = string(maxBytes).toString('latin1')
-    return /^[ -~]*$/.test(value) ? value : refuse('a text is not printable US-ASCII')
+    return /^[ -~]*$/.test(value) ? value : refuse('a string is not printable US-ASCII')
   }
   return {
     get left() {
@@ -125,10 +130,10 @@ export function wireReader(bytes: Uint8Array, what: string): WireReader {
     names: (maxBytes) => {
       const value = text(maxBytes)
       const names = value === '' ? [] : value.split(',')
-      return names.every(isName) ? names : refuse('a list of names has one that is none')
+      return names.every(isName) ? names : refuse('a name in a name-list is malformed')
     },
     end: () => {
-      if (position < buffer.length) refuse('there are bytes behind its end')
+      if (position < buffer.length) refuse('unexpected bytes after its end')
     },
   }
 }

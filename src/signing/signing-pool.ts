@@ -178,7 +178,9 @@ class SigningThread {
 }
 
 function errorFrom(error: Answer['error']): Error {
-  const { code, message, cause } = error ?? { message: 'the signing thread gave no answer' }
+  const { refusal, message, cause } = error ?? { message: 'the signing thread gave no answer' }
   const options = cause === undefined ? {} : { cause: new Error(cause) }
-  return code === undefined ? new Error(message, options) : new CaError(code, message, options)
+  if (refusal === undefined) return new Error(message, options)
+  const { code, ...details } = refusal
+  return new CaError(code, message, { ...details, ...options })
 }

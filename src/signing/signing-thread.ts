@@ -6,7 +6,7 @@ import type { KeyObject } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
 import { LRUCache } from 'lru-cache'
 import { readCertificate } from '../../ca/certificate.ts'
-import { CaError, type CaErrorCode } from '../../ca/errors.ts'
+import { CaError, type CaErrorCode, type CaErrorDetails } from '../../ca/errors.ts'
 import { createSigner } from '../../ca/key.ts'
 import type { EndEntity } from '../../ca/proxy.ts'
 import { type ProxyJob, type SignedProxy, signProxyForCsr } from './proxy-job.ts'
@@ -25,7 +25,8 @@ export interface Answer {
   readonly signed?: Omit<SignedProxy, 'der'> & { readonly der: string }
   readonly unknownEndEntity?: true
   readonly error?: {
-    readonly code?: CaErrorCode
+    /** Of a `CaError`. */
+    readonly refusal?: CaErrorDetails & { readonly code: CaErrorCode }
     readonly message: string
     readonly cause?: string
   }
@@ -63,7 +64,7 @@ function describe(error: unknown): NonNullable<Answer['error']> {
   if (!(error instanceof Error)) return { message: String(error) }
   return {
     message: error.message,
-    ...(error instanceof CaError ? { code: error.code } : {}),
+    ...(error instanceof CaError ? { refusal: { ...error.details, code: error.code } } : {}),
     ...(error.cause instanceof Error ? { cause: error.cause.message } : {}),
   }
 }

@@ -151,12 +151,12 @@ describe('opening', () => {
     [
       'the root twice',
       () => pem(chain.intermediate, chain.authority, chain.authority),
-      /behind its root/,
+      /after its root/,
     ],
     [
       'an EEC behind the root',
       () => pem(chain.intermediate, chain.authority, chain.endEntity),
-      /behind its root/,
+      /after its root/,
     ],
   ])('%s is refused', ([, file, message]) => {
     expect(() => openAuthority(file(), key())).toThrow(refusal('bad_authority', message))

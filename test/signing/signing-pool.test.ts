@@ -77,7 +77,7 @@ describe('the signing pool', () => {
     expect(keyKind).toBe('rsa-2048')
   })
 
-  test('a refusal of the library stays one, with its code', async () => {
+  test('a refusal of the library stays one, with code and details', async () => {
     const pool = open()
     const forged = Buffer.from(csr.replace(/-----[^-]+-----|\s/g, ''), 'base64')
     forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1
@@ -103,6 +103,11 @@ describe('the signing pool', () => {
       'bad_signature',
       'malformed',
       'bad_lifetime',
+    ])
+    expect(reasons.map((reason) => reason?.details)).toEqual([
+      { field: 'CSR signature', reason: 'not_verified' },
+      { field: 'CSR', reason: 'missing' },
+      { field: 'validity', reason: 'not_nested' },
     ])
     expect(reasons[0]?.message).toBe('the signature of the CSR does not match its public key')
   })

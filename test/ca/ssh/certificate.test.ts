@@ -63,12 +63,12 @@ describe('what is refused', () => {
   const day = 86_400_000
   const begin = new Date('2026-11-05T12:00:00Z')
   const refused: readonly (readonly [string, Partial<SshCertificateRequest>, string, string])[] = [
-    ['no principal', { principals: [] }, 'bad_request', 'good for every account'],
+    ['no principal', { principals: [] }, 'bad_request', 'valid for every account'],
     [
       '65 principals',
       { principals: Array.from({ length: 65 }, (_, i) => `u${i}`) },
       'bad_request',
-      'over 64',
+      'at most 64 principals',
     ],
     ...[
       '',
@@ -101,12 +101,17 @@ describe('what is refused', () => {
     ['serial 0', { serial: 0n }, 'bad_request', 'serial'],
     ['serial 2^64', { serial: 1n << 64n }, 'bad_request', 'serial'],
     ['short nonce', { nonce: Buffer.alloc(15) }, 'bad_request', 'nonce'],
-    ['ends as it begins', { validAfter: begin, validBefore: begin }, 'bad_lifetime', 'ends before'],
     [
-      'ends before',
+      'ends as it begins',
+      { validAfter: begin, validBefore: begin },
+      'bad_lifetime',
+      'must not end before',
+    ],
+    [
+      'must not end before',
       { validAfter: new Date(begin.getTime() + day), validBefore: begin },
       'bad_lifetime',
-      'ends before',
+      'must not end before',
     ],
     [
       'parts of seconds',

@@ -56,10 +56,10 @@ describe('blobs that are refused', () => {
   const offCurve = Buffer.from(point)
   offCurve[64] = (offCurve[64] ?? 0) ^ 1
   test.for([
-    ['nothing', Buffer.alloc(0), 'malformed', 'ends too early'],
-    ['over 2 KiB', Buffer.alloc(2049), 'too_large', 'has 2049 bytes; at most 2048'],
-    ['trailing byte', Buffer.concat([ed25519, Buffer.of(0)]), 'malformed', 'bytes behind its end'],
-    ['one byte short', ed25519.subarray(0, -1), 'malformed', 'ends too early'],
+    ['nothing', Buffer.alloc(0), 'malformed', 'it is truncated'],
+    ['over 2 KiB', Buffer.alloc(2049), 'too_large', '2049 bytes; at most 2048'],
+    ['trailing byte', Buffer.concat([ed25519, Buffer.of(0)]), 'malformed', 'bytes after its end'],
+    ['one byte short', ed25519.subarray(0, -1), 'malformed', 'it is truncated'],
     ['Ed25519 of 31', strings('ssh-ed25519', Buffer.alloc(31, 9)), 'malformed', '32 octets'],
     ['Ed25519 of 33', strings('ssh-ed25519', Buffer.alloc(33, 9)), 'malformed', 'at most 32'],
     ['y = p', strings('ssh-ed25519', littleEndian(prime)), 'malformed', 'canonical'],

@@ -85,10 +85,10 @@ test('any bytes give a value or a CaError', () => {
 
 describe('refused when read', () => {
   test.for([
-    ['nothing at all', '', 'string', 'ends too early'],
-    ['a length of three octets', '00 00 00', 'string', 'ends too early'],
-    ['a length beyond the end', '00 00 00 05 01', 'string', 'ends too early'],
-    ['a length of 4 GiB', 'ff ff ff ff', 'string', 'has 4294967295 bytes; at most 10 are taken'],
+    ['nothing at all', '', 'string', 'it is truncated'],
+    ['a length of three octets', '00 00 00', 'string', 'it is truncated'],
+    ['a length beyond the end', '00 00 00 05 01', 'string', 'it is truncated'],
+    ['a length of 4 GiB', 'ff ff ff ff', 'string', 'has 4294967295 bytes; at most 10 are accepted'],
     ['a string over the bound', `00 00 00 0b ${'01'.repeat(11)}`, 'string', 'has 11 bytes'],
     ['NUL in a text', '00 00 00 02 61 00', 'text', 'not printable US-ASCII'],
     ['UTF-8 in a text', '00 00 00 02 c3 a9', 'text', 'not printable US-ASCII'],
@@ -96,8 +96,8 @@ describe('refused when read', () => {
     ['a leading zero', '00 00 00 02 00 7f', 'mpint', 'leading zeros'],
     ['zero as an octet', '00 00 00 01 00', 'mpint', 'leading zeros'],
     ['two leading zeros', '00 00 00 03 00 00 80', 'mpint', 'leading zeros'],
-    ['an empty name', '00 00 00 03 61 2c 2c', 'names', 'none'],
-    ['a name with a blank', '00 00 00 03 61 20 62', 'names', 'none'],
+    ['an empty name', '00 00 00 03 61 2c 2c', 'names', 'a name in a name-list'],
+    ['a name with a blank', '00 00 00 03 61 20 62', 'names', 'a name in a name-list'],
   ] as const)('%s', ([, wire, method, why]) => {
     expect(() => wireReader(hex(wire), 'it')[method](10)).toThrow(
       expect.objectContaining({
