@@ -2,7 +2,6 @@
  * The certification authority itself: its certificate, the chain above it, and its signer. A self-signed root, or an
  * intermediate whose certificate an outside root returned for our request.
  */
-import type { KeyObject } from 'node:crypto'
 import { type Asn1Node, encode } from './asn1.ts'
 import { decode, namedBitsOf } from './asn1-read.ts'
 import {
@@ -22,7 +21,7 @@ import {
   keyUsageBits,
   subjectKeyIdentifier,
 } from './extensions.ts'
-import { createSigner, type Signer } from './key.ts'
+import { type Signer, signerFor, type SigningKey } from './key.ts'
 import { type DistinguishedName, nameNode, sameName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
 import { readPem } from './pem.ts'
@@ -43,7 +42,8 @@ export interface Authority {
  */
 export async function createRootCertificate(request: {
   readonly subject: DistinguishedName
-  readonly privateKey: KeyObject
+  /** The CA's key, or a signer that has it. */
+  readonly privateKey: SigningKey
   readonly validity: Validity
   readonly serial: Buffer
 }): Promise<Buffer> {
@@ -52,7 +52,7 @@ export async function createRootCertificate(request: {
   if (request.validity.notAfter.getTime() >= Date.UTC(2050, 0, 1)) {
     throw new CaError(
       'bad_lifetime',
-      'the CA certificate must end before 2050: XRootD refuses later dates; choose a shorter lifetime',
+      'the CA certificate must not end after 2049: XRootD refuses later dates; choose a shorter lifetime',
       { field: 'validity.notAfter', reason: 'too_large' },
     )
   }
@@ -61,7 +61,7 @@ export async function createRootCertificate(request: {
       field: 'validity',
       reason: 'bad_value',
     })
-  const signer = createSigner(request.privateKey)
+  const signer = signerFor(request.privateKey)
   const name = nameNode(request.subject)
   const { keyId } = signer.publicKey
   const extensions: readonly Asn1Node[] = [
@@ -105,19 +105,19 @@ function badName(problem: string, reason: CaErrorReason): CaError {
 }
 
 /**
- * Opens a CA: its certificate (first) and chain in PEM, and its private key.
+ * Opens a CA: its certificate (first) and chain in PEM, and its private key or a signer that has it.
  *
  * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA;
  *   `malformed`, `too_large`, `weak_key` when one of them cannot be read or taken at all
  */
-export function openAuthority(certificatesPem: string, privateKey: KeyObject): Authority {
+export function openAuthority(certificatesPem: string, key: SigningKey): Authority {
   const [certificate, ...chain] = readCertificatesPem(certificatesPem, 'CA certificate')
   if (certificate === undefined)
     throw new CaError('bad_authority', 'there is no CA certificate in the PEM text', {
       field: 'CA certificate',
       reason: 'missing',
     })
-  const signer = createSigner(privateKey)
+  const signer = signerFor(key)
   checkAuthorityCertificate(certificate, signer)
   checkChain([certificate, ...chain])
   return { certificate, chain, signer }

@@ -27,7 +27,8 @@ import {
 } from './asn1-read.ts'
 import { CaError, type CaErrorReason, malformed } from './errors.ts'
 import { extensionOids, extensionsField } from './extensions.ts'
-import { algorithmNode, type PublicKey, type Signer } from './key.ts'
+import { algorithmNode, type Signer } from './key.ts'
+import type { PublicKey } from './public-key.ts'
 import { type DistinguishedName, readName } from './name.ts'
 import { checkSerial } from './serial.ts'
 

@@ -2,7 +2,7 @@
 import type { Certificate } from './certificate.ts'
 import { MAX_CHAIN_LENGTH, type ChainProblem } from './chain-link.ts'
 import { CaError } from './errors.ts'
-import { readPublicKey } from './key.ts'
+import { readPublicKey } from './public-key.ts'
 import { canonicalName } from './name-hash.ts'
 import { formatSlashDn } from './name-text.ts'
 import { verifyIssued } from './signature.ts'

@@ -4,7 +4,7 @@ import type { Certificate } from './certificate.ts'
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
 import type { Crl, CrlOutline } from './crl.ts'
 import { CaError } from './errors.ts'
-import { readPublicKey } from './key.ts'
+import { readPublicKey } from './public-key.ts'
 import { sameName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
 

@@ -25,7 +25,7 @@ import { issuerKeyId, readExtensionList } from './certificate.ts'
 import { type CrlEntry, encodeCrlEntries, readCrlEntries } from './crl-entries.ts'
 import { CaError, malformed, tooLarge } from './errors.ts'
 import { authorityKeyIdentifier, crlNumber, extensionOids } from './extensions.ts'
-import { algorithmNode, verifySignature } from './key.ts'
+import { algorithmNode, signVerified } from './key.ts'
 import { type DistinguishedName, readName } from './name.ts'
 
 export { type CrlEntry, encodeCrlEntries, revocationReasons } from './crl-entries.ts'
@@ -79,9 +79,8 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
       limit: MAX_CRL_BYTES - MAX_SIGNATURE_BYTES,
     })
   }
-  const signature = await signer.sign(tbs)
-  const hash = signer.algorithm === 'ecdsa-with-SHA384' ? 'sha384' : 'sha256'
-  if (!(await verifySignature(hash, { data: tbs, signature }, signer.publicKey.key))) {
+  const signature = await signVerified(signer, tbs)
+  if (signature === undefined) {
     throw new CaError('self_check_failed', 'the signature of the new CRL does not verify', {
       field: 'signature',
       reason: 'not_verified',

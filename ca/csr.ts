@@ -15,13 +15,13 @@ import { bitStringBytes, childrenOf, contentOf, decode, oidOf } from './asn1-rea
 import { CaError, malformed, tooLarge } from './errors.ts'
 import {
   algorithmNode,
-  type PublicKey,
-  readPublicKey,
+  signVerified,
   type Signer,
   type SigningPlace,
   verifySignature,
   verifySignatureHere,
 } from './key.ts'
+import { type PublicKey, readPublicKey } from './public-key.ts'
 import { type DistinguishedName, nameNode } from './name.ts'
 import { readPem, toPem } from './pem.ts'
 
@@ -98,7 +98,11 @@ function csrDer(input: Buffer): Buffer {
   return block.der
 }
 
-/** Makes a request for the signer's key, in PEM. */
+/**
+ * Makes a request for the signer's key, in PEM.
+ *
+ * @throws {CaError} `bad_name`, `self_check_failed`
+ */
 export async function createCsr(subject: DistinguishedName, signer: Signer): Promise<string> {
   const attributes: readonly Asn1Node[] = []
   const info = sequence(
@@ -107,7 +111,13 @@ export async function createCsr(subject: DistinguishedName, signer: Signer): Pro
     signer.publicKey.info,
     implicitConstructed(0, attributes),
   )
-  const signature = await signer.sign(encode(info))
+  const signature = await signVerified(signer, encode(info))
+  if (signature === undefined) {
+    throw new CaError('self_check_failed', 'the signature of the new CSR does not verify', {
+      field: 'CSR signature',
+      reason: 'not_verified',
+    })
+  }
   const request = sequence(info, algorithmNode(signer.algorithm), bitString(signature))
   return toPem('CERTIFICATE REQUEST', encode(request))
 }

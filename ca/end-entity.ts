@@ -13,7 +13,7 @@ import {
   subjectAltNameUri,
   subjectKeyIdentifier,
 } from './extensions.ts'
-import type { PublicKey } from './key.ts'
+import type { PublicKey } from './public-key.ts'
 import { type DistinguishedName, lastCommonName, nameNode, startsWithName } from './name.ts'
 import { isNested } from './validity.ts'
 

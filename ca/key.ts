@@ -1,43 +1,37 @@
 /**
- * Keys: kinds, generation, the policy for public keys that come from outside, and signatures. All of it is done
+ * Keys: kinds, generation and signatures. The policy for public keys is in `public-key.ts`. All of it is done
  * by `node:crypto`, off the event loop unless a thread of its own asks otherwise.
  */
 import {
-  createHash,
-  createPublicKey,
   generateKeyPair as nodeGenerateKeyPair,
   type KeyObject,
   sign as nodeSign,
   verify as nodeVerify,
 } from 'node:crypto'
 import { promisify } from 'node:util'
-import { type Asn1Node, bitString, encode, nullValue, oid, sequence, Tag } from './asn1.ts'
-import { bitStringBytes, childrenOf, contentOf, decode, hasTag, oidOf } from './asn1-read.ts'
-import { CaError, type CaErrorDetails, malformed } from './errors.ts'
-import { toPem } from './pem.ts'
-import { type ModulusWeakness, weaknessOf } from './weak-modulus.ts'
+import { type Asn1Node, nullValue, oid, sequence } from './asn1.ts'
+import { CaError } from './errors.ts'
+import { importPublicKey, type PublicKey } from './public-key.ts'
 
 /** Kinds of keys that we make. */
 export const keyKinds = ['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256', 'ec-p384'] as const
 export type KeyKind = (typeof keyKinds)[number]
 
-/** A public key that passed the policy, in the forms that issuing needs. */
-export interface PublicKey {
-  readonly key: KeyObject
-  /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), rewritten by us. */
-  readonly info: Asn1Node
-  /** SHA-1 of the key's BIT STRING: the key identifier (RFC 5280 section 4.2.1.2, method 1). */
-  readonly keyId: Buffer
-  /** For example `rsa-2048` or `ec-p256`. */
-  readonly kind: string
-}
-
-/** Something that signs: a private key in memory now, a token or HSM some day. */
+/** What signs: a private key in memory (`createSigner`), or one that is kept elsewhere, as in an HSM. */
 export interface Signer {
+  /** Of the key that signs; `importPublicKey` makes it. */
   readonly publicKey: PublicKey
+  /** RSA and P-256 keys sign with SHA-256, P-384 keys with SHA-384. */
   readonly algorithm: SignatureAlgorithm
+  /**
+   * Answers the signature over `data`, which is not hashed yet: RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2), or ECDSA as DER
+   * (RFC 5480 appendix A). Every signature is verified before it is used.
+   */
   sign(data: Buffer): Promise<Buffer>
 }
+
+/** The key of a CA: a private key in memory, or a signer. */
+export type SigningKey = KeyObject | Signer
 
 /** Signature algorithms that we write; all others are only read. */
 export type SignatureAlgorithm =
@@ -48,13 +42,6 @@ const algorithms = {
   'ecdsa-with-SHA256': { oid: '1.2.840.10045.4.3.2', hash: 'sha256', withNull: false },
   'ecdsa-with-SHA384': { oid: '1.2.840.10045.4.3.3', hash: 'sha384', withNull: false },
 } as const satisfies Record<SignatureAlgorithm, unknown>
-
-const rsaEncryption = '1.2.840.113549.1.1.1'
-const ecPublicKey = '1.2.840.10045.2.1'
-const curves = new Map([
-  ['1.2.840.10045.3.1.7', { kind: 'ec-p256', pointBytes: 65 }],
-  ['1.3.132.0.34', { kind: 'ec-p384', pointBytes: 97 }],
-])
 
 /**
  * Where signatures are computed: by node's thread pool, for a thread with an event loop to keep free; or by the calling
@@ -92,8 +79,7 @@ export async function generatePrivateKey(kind: KeyKind): Promise<KeyObject> {
  * @throws {CaError} `weak_key` when the key does not pass the policy
  */
 export function createSigner(privateKey: KeyObject, place: SigningPlace = 'pool'): Signer {
-  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' })
-  const publicKey = readPublicKey(decode(spki, 'public key'))
+  const publicKey = importPublicKey(privateKey)
   const algorithm = signatureAlgorithmFor(publicKey.kind)
   const { hash } = algorithms[algorithm]
   return {
@@ -112,9 +98,36 @@ export function createSigner(privateKey: KeyObject, place: SigningPlace = 'pool'
   }
 }
 
+/**
+ * The signer over a signing key.
+ *
+ * @throws {CaError} `weak_key`; `bad_authority` when the algorithm of a signer is not the one for its key
+ */
+export function signerFor(key: SigningKey): Signer {
+  if (!('sign' in key)) return createSigner(key)
+  const algorithm = signatureAlgorithmFor(key.publicKey.kind)
+  if (key.algorithm === algorithm) return key
+  throw new CaError(
+    'bad_authority',
+    `the algorithm of the signer must be ${algorithm} for its key`,
+    {
+      field: 'signer.algorithm',
+      reason: 'mismatch',
+    },
+  )
+}
+
 function signatureAlgorithmFor(kind: string): SignatureAlgorithm {
   if (kind.startsWith('rsa')) return 'sha256WithRSAEncryption'
   return kind === 'ec-p384' ? 'ecdsa-with-SHA384' : 'ecdsa-with-SHA256'
+}
+
+/** Signs, and verifies the signature: undefined when it is not that of the signer's key. */
+export async function signVerified(signer: Signer, data: Buffer): Promise<Buffer | undefined> {
+  const signature = await signer.sign(data)
+  const { hash } = algorithms[signer.algorithm]
+  const valid = await verifySignature(hash, { data, signature }, signer.publicKey.key)
+  return valid ? signature : undefined
 }
 
 /** Verifies a signature in the thread pool; `hash` is a name that node:crypto knows. */
@@ -138,125 +151,4 @@ export function verifySignatureHere(hash: string, signed: SignedData, key: KeyOb
     // What OpenSSL cannot verify at all has not verified.
     return false
   }
-}
-
-/**
- * Reads a SubjectPublicKeyInfo and applies the key policy: RSA of 2048 to 8192 bits with an odd exponent of 65537 or more and a
- * modulus that is not known to be weak (see weak-modulus.ts), or a point on P-256 or P-384.
- *
- * @throws {CaError} `weak_key`, `malformed`
- */
-export function readPublicKey(info: Asn1Node | undefined): PublicKey {
-  const [algorithm, keyBits, ...rest] = childrenOf(info, 'public key', Tag.sequence)
-  const [algorithmOid, parameters, ...more] = childrenOf(
-    algorithm,
-    'public key algorithm',
-    Tag.sequence,
-  )
-  if (rest.length > 0 || more.length > 0) throw malformed('public key', 'unexpected parts')
-  const bits = bitStringBytes(keyBits, 'public key bits')
-  const name = oidOf(algorithmOid, 'public key algorithm')
-  const keyId = createHash('sha1').update(bits).digest()
-  if (name === rsaEncryption) return { ...readRsaKey(bits, parameters), keyId }
-  if (name === ecPublicKey) return { ...readEcKey(bits, parameters), keyId }
-  throw new CaError(
-    'weak_key',
-    'the public key is neither RSA (rsaEncryption) nor EC; use RSA-2048 or P-256',
-    { field: 'public key algorithm', reason: 'unsupported' },
-  )
-}
-
-function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<PublicKey, 'keyId'> {
-  if (!hasTag(parameters, Tag.null))
-    throw malformed('RSA public key', 'its parameters are not NULL')
-  const [modulusNode, exponentNode, ...rest] = childrenOf(
-    decode(bits, 'RSA public key'),
-    'RSA public key',
-    Tag.sequence,
-  )
-  if (rest.length > 0) throw malformed('RSA public key', 'unexpected parts')
-  const modulusBits = checkModulus(contentOf(modulusNode, 'RSA modulus', Tag.integer))
-  checkExponent(contentOf(exponentNode, 'RSA exponent', Tag.integer))
-  const info = publicKeyInfo(sequence(oid('1.2.840.113549.1.1.1'), nullValue()), bits)
-  return { key: importSpki(info), info, kind: `rsa-${modulusBits}` }
-}
-
-/** Messages for moduli that anybody can factor. */
-const weaknesses: Readonly<Record<ModulusWeakness, string>> = {
-  small_factor: 'the RSA modulus has a small factor',
-  close_primes: 'the primes of the RSA modulus are too close to each other: anybody can find them',
-  roca: 'the RSA key was made by a flawed library (ROCA, CVE-2017-15361): anybody can find its private key',
-}
-
-function weakModulus(message: string, details: Omit<CaErrorDetails, 'field'>): CaError {
-  return new CaError('weak_key', message, { field: 'RSA modulus', ...details })
-}
-
-function checkModulus(content: Buffer): number {
-  if ((content[0] ?? 0x80) >= 0x80)
-    throw weakModulus('the RSA modulus is negative', { reason: 'bad_value' })
-  const magnitude = content[0] === 0 ? content.subarray(1) : content
-  const bits = Math.max(magnitude.length * 8 - Math.clz32(magnitude[0] ?? 0) + 24, 0)
-  if (bits < 2048)
-    throw weakModulus(`the RSA key has ${bits} bits; at least 2048 are required`, {
-      reason: 'too_small',
-      limit: 2048,
-      actual: bits,
-    })
-  if (bits > 8192)
-    throw weakModulus(`the RSA key has ${bits} bits; at most 8192 are accepted`, {
-      reason: 'too_large',
-      limit: 8192,
-      actual: bits,
-    })
-  const weakness = weaknessOf(BigInt(`0x${magnitude.toString('hex')}`))
-  if (weakness !== undefined)
-    throw weakModulus(`${weaknesses[weakness]}; make a new key with OpenSSL`, { reason: weakness })
-  return bits
-}
-
-function checkExponent(content: Buffer): void {
-  // Over 4 octets no common library accepts it and each use costs more than it should.
-  const exponent =
-    content.length > 5 || (content[0] ?? 0x80) >= 0x80 ? 0 : content.readUIntBE(0, content.length)
-  if (exponent < 65537 || exponent > 0xffffffff || exponent % 2 === 0) {
-    throw new CaError(
-      'weak_key',
-      'the RSA public exponent must be odd, at least 65537 and at most 32 bits long',
-      { field: 'RSA exponent', reason: 'bad_value' },
-    )
-  }
-}
-
-function readEcKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<PublicKey, 'keyId'> {
-  const curve = hasTag(parameters, Tag.oid) ? curves.get(oidOf(parameters, 'curve')) : undefined
-  if (parameters === undefined || curve === undefined) {
-    throw new CaError('weak_key', 'the curve of the EC key is not supported; use P-256 or P-384', {
-      field: 'curve',
-      reason: 'unsupported',
-    })
-  }
-  if (bits[0] !== 4 || bits.length !== curve.pointBytes) {
-    throw malformed('EC public key', 'it is not an uncompressed point of its curve')
-  }
-  const info = publicKeyInfo(sequence(oid('1.2.840.10045.2.1'), parameters), bits)
-  // OpenSSL checks here that the point is on the curve.
-  return { key: importSpki(info), info, kind: curve.kind }
-}
-
-function importSpki(info: Asn1Node): KeyObject {
-  try {
-    // As PEM: of DER with its options Node learns by exceptions that it is no KeyObject, which takes 20 us.
-    return createPublicKey(toPem('PUBLIC KEY', encode(info)))
-  } catch (cause) {
-    throw new CaError('weak_key', 'OpenSSL does not accept the public key', {
-      field: 'public key',
-      reason: 'bad_value',
-      cause,
-    })
-  }
-}
-
-function publicKeyInfo(algorithm: Asn1Node, bits: Buffer): Asn1Node {
-  return sequence(algorithm, bitString(bits))
 }

@@ -20,7 +20,8 @@ import {
   type ProxyType,
   sameExtendedKeyUsage,
 } from './extensions.ts'
-import type { PublicKey, Signer } from './key.ts'
+import type { Signer } from './key.ts'
+import type { PublicKey } from './public-key.ts'
 import { appendCommonName } from './name.ts'
 import { checkSerial, serialDecimal } from './serial.ts'
 import { isNested } from './validity.ts'

@@ -5,7 +5,8 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
-import type { KeyKind, PublicKey } from '../ca/key.ts'
+import type { KeyKind } from '../ca/key.ts'
+import type { PublicKey } from '../ca/public-key.ts'
 import type { ProxyType } from '../ca/extensions.ts'
 import type { SshUserCertificate, SshUserRequest } from '../ca/ssh/user-certificate.ts'
 

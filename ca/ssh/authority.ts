@@ -43,7 +43,7 @@ export async function generateSshAuthorityKey(kind: SshAuthorityKeyKind): Promis
  */
 export function openSshAuthority(privateKey: KeyObject): SshAuthority {
   if (privateKey.type !== 'private')
-    throw new CaError('bad_authority', 'the key of an SSH CA must be a private key', {
+    throw new CaError('bad_authority', 'an SSH CA key must be a private key', {
       field: 'private key',
       reason: 'unsupported',
     })
@@ -68,14 +68,10 @@ export function openSshAuthority(privateKey: KeyObject): SshAuthority {
 function algorithmOf({ type }: SshPublicKey) {
   if (type === 'ssh-ed25519' || type === 'ecdsa-sha2-nistp256' || type === 'ssh-rsa')
     return algorithms[type]
-  throw new CaError(
-    'bad_authority',
-    'the key of an SSH CA must be Ed25519, ECDSA on P-256, or RSA',
-    {
-      field: 'private key',
-      reason: 'unsupported',
-    },
-  )
+  throw new CaError('bad_authority', 'an SSH CA key must be Ed25519, ECDSA on P-256, or RSA', {
+    field: 'private key',
+    reason: 'unsupported',
+  })
 }
 
 /** Two halves of 32 octets become two numbers (RFC 5656 section 3.1.2). */

@@ -6,7 +6,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { bitString, encode, integer, nullValue, oid, sequence } from '../asn1.ts'
 import { decode } from '../asn1-read.ts'
 import { CaError, malformed, tooLarge } from '../errors.ts'
-import { readPublicKey } from '../key.ts'
+import { readPublicKey } from '../public-key.ts'
 import { checkEd25519Point } from './ed25519-point.ts'
 import { type WireReader, wireMpint, wireReader, wireString } from './wire.ts'
 

@@ -10,7 +10,7 @@ import {
   type EndEntityRequest,
   issueEndEntity,
 } from '../../ca/end-entity.ts'
-import type { PublicKey } from '../../ca/key.ts'
+import type { PublicKey } from '../../ca/public-key.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import {
   END_ENTITY_SERIAL_BYTES,

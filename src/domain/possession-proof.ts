@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import { type Certificate, fingerprint } from '../../ca/certificate.ts'
 import { CaError } from '../../ca/errors.ts'
-import { readPublicKey, verifySignature } from '../../ca/key.ts'
+import { verifySignature } from '../../ca/key.ts'
+import { readPublicKey } from '../../ca/public-key.ts'
 import { TtsError } from '../errors.ts'
 import type { Store } from './records.ts'
 

@@ -12,13 +12,8 @@ import {
   Tag,
 } from '../../ca/asn1.ts'
 import { decode } from '../../ca/asn1-read.ts'
-import {
-  algorithmNode,
-  createSigner,
-  keyKinds,
-  readPublicKey,
-  verifySignature,
-} from '../../ca/key.ts'
+import { algorithmNode, createSigner, keyKinds, verifySignature } from '../../ca/key.ts'
+import { readPublicKey } from '../../ca/public-key.ts'
 import { ecInfo, keyBits, keyInfo, modulusOf, rsaInfo } from '../support/csr-builder.ts'
 import { sharedKey, sharedSigner } from '../support/keys.ts'
 import { openssl } from '../support/openssl.ts'

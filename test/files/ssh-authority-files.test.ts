@@ -101,6 +101,6 @@ test('a key that signs no SSH certificates is refused', async () => {
   const { privateKey } = sshKeyPair('ec-p384')
   await createPrivateFile(paths().privateKey, await encryptPrivateKey(privateKey, 'x', 1000))
   await expect(openSshAuthorityFiles(options('x'))).rejects.toThrow(
-    configuration('an SSH CA key is'),
+    configuration('an SSH CA key must be'),
   )
 })
