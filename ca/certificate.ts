@@ -27,6 +27,7 @@ import {
 } from './asn1-read.ts'
 import { CaError, type CaErrorReason, malformed } from './errors.ts'
 import { extensionOids, extensionsField } from './extensions.ts'
+import { type FurtherExtension, furtherExtensionNodes } from './further-extensions.ts'
 import { algorithmNode, type Signer } from './key.ts'
 import type { PublicKey } from './public-key.ts'
 import { type DistinguishedName, readName } from './name.ts'
@@ -47,6 +48,8 @@ export interface CertificateTemplate {
   readonly validity: Validity
   readonly publicKey: PublicKey
   readonly extensions: readonly Asn1Node[]
+  /** Written after `extensions`. */
+  readonly furtherExtensions?: readonly FurtherExtension[] | undefined
 }
 
 /** A certificate that was read. */
@@ -86,6 +89,7 @@ export async function signCertificate(
   signer: Signer,
 ): Promise<Buffer> {
   checkSerial(template.serial)
+  const { extensions, furtherExtensions = [] } = template
   const algorithm = algorithmNode(signer.algorithm)
   const tbs = sequence(
     explicit(0, smallInteger(2)),
@@ -95,13 +99,39 @@ export async function signCertificate(
     sequence(time(template.validity.notBefore), time(template.validity.notAfter)),
     template.subject,
     template.publicKey.info,
-    extensionsField(template.extensions),
+    extensionsField(
+      furtherExtensions.length === 0
+        ? extensions
+        : [...extensions, ...furtherExtensionNodes(furtherExtensions)],
+    ),
   )
   const signed = encode(tbs)
   const signature = await signer.sign(signed)
   const der = encode(sequence(preEncoded(signed), algorithm, bitString(signature)))
   checkReadBack(der, template, signer)
+  if (furtherExtensions.length > 0) checkFurtherReadBack(der, extensions.length, furtherExtensions)
   return der
+}
+
+/** node:crypto does not tell extensions: those that a caller gave are read back by our own parser. */
+function checkFurtherReadBack(
+  der: Buffer,
+  profileCount: number,
+  further: readonly FurtherExtension[],
+): void {
+  const read = readCertificate(der).extensions
+  const same =
+    read.length === profileCount + further.length &&
+    new Set(read.map(({ oid }) => oid)).size === read.length &&
+    further.every(({ oid, critical, value }, index) => {
+      const found = read[profileCount + index]
+      return found?.oid === oid && found.critical === critical && found.value.equals(value)
+    })
+  if (same) return
+  throw new CaError('self_check_failed', 'the new certificate is wrong: its extensions differ', {
+    field: 'extensions',
+    reason: 'mismatch',
+  })
 }
 
 /**

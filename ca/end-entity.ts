@@ -13,6 +13,7 @@ import {
   subjectAltNameUri,
   subjectKeyIdentifier,
 } from './extensions.ts'
+import type { FurtherExtension } from './further-extensions.ts'
 import type { PublicKey } from './public-key.ts'
 import { type DistinguishedName, lastCommonName, nameNode, startsWithName } from './name.ts'
 import { isNested } from './validity.ts'
@@ -33,6 +34,8 @@ export interface EndEntityRequest {
   readonly profile: EndEntityProfile
   /** URI for subjectAltName, ASCII; none when undefined. */
   readonly subjectUri?: string
+  /** Extensions beside those of the profile; none when undefined. */
+  readonly extensions?: readonly FurtherExtension[] | undefined
 }
 
 /**
@@ -59,6 +62,7 @@ export async function issueEndEntity(
     validity,
     publicKey,
     extensions: endEntityExtensions(authority, request),
+    furtherExtensions: request.extensions,
   }
   return signCertificate(template, authority.signer)
 }

@@ -22,6 +22,7 @@ import {
 } from './extensions.ts'
 import type { Signer } from './key.ts'
 import type { PublicKey } from './public-key.ts'
+import type { FurtherExtension } from './further-extensions.ts'
 import { appendCommonName } from './name.ts'
 import { checkSerial, serialDecimal } from './serial.ts'
 import { isNested } from './validity.ts'
@@ -39,6 +40,8 @@ export interface ProxyRequest {
   readonly publicKey: PublicKey
   readonly validity: Validity
   readonly serial: Buffer
+  /** Extensions beside those of the profile; none when undefined. */
+  readonly extensions?: readonly FurtherExtension[] | undefined
 }
 
 /**
@@ -70,6 +73,7 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
     validity: request.validity,
     publicKey: request.publicKey,
     extensions: extensionsFor(endEntity, prepared, request),
+    furtherExtensions: request.extensions,
   }
   return signCertificate(template, signer)
 }
