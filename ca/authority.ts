@@ -9,9 +9,9 @@ import {
   findExtension,
   isAuthorityCertificate,
   readCertificate,
-  signCertificate,
   type Validity,
 } from './certificate.ts'
+import { signCertificate } from './sign-certificate.ts'
 import { CaError, type CaErrorReason } from './errors.ts'
 import {
   authorityKeyIdentifier,
@@ -35,18 +35,32 @@ export interface Authority {
   readonly signer: Signer
 }
 
-/**
- * Makes a self-signed CA certificate and answers its DER.
- *
- * @throws {CaError} `bad_name`, `bad_lifetime`, `bad_request`, `weak_key`, `self_check_failed`
- */
-export async function createRootCertificate(request: {
+/** What a self-signed CA certificate is made of. */
+export interface RootRequest {
+  /** For people and policy files: letters, digits, spaces and `. , : @ ( ) _ -`, one attribute in each RDN. */
   readonly subject: DistinguishedName
   /** The CA's key, or a signer that has it. */
   readonly privateKey: SigningKey
+  /** Must end before 2050. */
   readonly validity: Validity
+  /** Big-endian, positive, 1 to 20 octets. */
   readonly serial: Buffer
-}): Promise<Buffer> {
+}
+
+/**
+ * Makes a self-signed CA certificate and answers its DER. Path length 0: it issues EECs, and no further CAs.
+ *
+ * @throws {CaError} `bad_name`, `bad_lifetime` (also for an end after 2049), `bad_request`, `weak_key`, `bad_authority` for a signer
+ *   whose algorithm does not fit its key, `self_check_failed`
+ * @see RFC 5280 section 4.2.1.9
+ * @example
+ * const subject = parseSlashDn('/C=EU/O=Example/CN=Example CA')
+ * const validity = { notBefore: now, notAfter: new Date(now.getTime() + 3650 * 86_400_000) }
+ * const serial = serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES)
+ * const der = await createRootCertificate({ subject, privateKey, validity, serial })
+ * readCertificate(der).subject // => subject
+ */
+export async function createRootCertificate(request: RootRequest): Promise<Buffer> {
   checkAuthorityName(request.subject)
   // XRootD refuses a CA that ends in 2050 or later, where RFC 5280 section 4.1.2.5 changes the form of the date.
   if (request.validity.notAfter.getTime() >= Date.UTC(2050, 0, 1)) {
@@ -105,10 +119,15 @@ function badName(problem: string, reason: CaErrorReason): CaError {
 }
 
 /**
- * Opens a CA: its certificate (first) and chain in PEM, and its private key or a signer that has it.
+ * Opens a CA: its certificate (first) and chain in PEM, and its private key or a signer that has it. Not checked: whether the
+ * certificates are valid now.
  *
  * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA;
  *   `malformed`, `too_large`, `weak_key` when one of them cannot be read or taken at all
+ * @see RFC 5280 section 4.2.1.3, section 4.2.1.9
+ * @example
+ * const opened = openAuthority(toPem('CERTIFICATE', authority.certificate.der), authority.signer)
+ * opened.chain // => []
  */
 export function openAuthority(certificatesPem: string, key: SigningKey): Authority {
   const [certificate, ...chain] = readCertificatesPem(certificatesPem, 'CA certificate')
@@ -123,7 +142,16 @@ export function openAuthority(certificatesPem: string, key: SigningKey): Authori
   return { certificate, chain, signer }
 }
 
-/** All certificates of a PEM text, in their order. */
+/**
+ * All certificates of a PEM text, in their order; other blocks are skipped.
+ *
+ * @param what names the text in errors
+ * @throws {CaError} `malformed`, `too_large`
+ * @see RFC 7468 section 5
+ * @example
+ * const pem = toPem('CERTIFICATE', authority.certificate.der)
+ * readCertificatesPem(pem + pem, 'CA file').length // => 2
+ */
 export function readCertificatesPem(pem: string, what: string): readonly Certificate[] {
   return readPem(pem, what)
     .filter(({ label }) => label === 'CERTIFICATE')

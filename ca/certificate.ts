@@ -1,19 +1,6 @@
-/**
- * X.509 certificates: from template to signed DER, and from DER to the fields that issuing and validating need.
- */
-import { createHash, X509Certificate } from 'node:crypto'
-import {
-  type Asn1Node,
-  bitString,
-  encode,
-  explicit,
-  integer,
-  preEncoded,
-  sequence,
-  smallInteger,
-  Tag,
-  time,
-} from './asn1.ts'
+/** X.509 certificates: from DER to the fields that issuing and validating need. Signing is in `sign-certificate.ts`. */
+import { createHash } from 'node:crypto'
+import { type Asn1Node, encode, Tag } from './asn1.ts'
 import {
   bitStringBytes,
   childrenOf,
@@ -25,31 +12,15 @@ import {
   oidOf,
   timeOf,
 } from './asn1-read.ts'
-import { CaError, type CaErrorReason, malformed } from './errors.ts'
-import { extensionOids, extensionsField } from './extensions.ts'
-import { type FurtherExtension, furtherExtensionNodes } from './further-extensions.ts'
-import { algorithmNode, type Signer } from './key.ts'
-import type { PublicKey } from './public-key.ts'
+import { malformed } from './errors.ts'
+import { extensionOids } from './extensions.ts'
 import { type DistinguishedName, readName } from './name.ts'
-import { checkSerial } from './serial.ts'
+import type { PublicKey } from './public-key.ts'
 
 /** Begin and end of a certificate, both inclusive (RFC 5280 section 4.1.2.5), whole seconds. */
 export interface Validity {
   readonly notBefore: Date
   readonly notAfter: Date
-}
-
-/** Everything that goes into a certificate but its signature. */
-export interface CertificateTemplate {
-  /** Big-endian, positive, 1 to 20 octets. */
-  readonly serial: Buffer
-  readonly issuer: Asn1Node
-  readonly subject: Asn1Node
-  readonly validity: Validity
-  readonly publicKey: PublicKey
-  readonly extensions: readonly Asn1Node[]
-  /** Written after `extensions`. */
-  readonly furtherExtensions?: readonly FurtherExtension[] | undefined
 }
 
 /** A certificate that was read. */
@@ -79,108 +50,20 @@ export interface CertificateExtension {
   readonly value: Buffer
 }
 
-/**
- * Signs a template and reads the result back with OpenSSL before it is given out.
- *
- * @throws {CaError} `self_check_failed`, `bad_request` for a serial number that may not be
- */
-export async function signCertificate(
-  template: CertificateTemplate,
-  signer: Signer,
-): Promise<Buffer> {
-  checkSerial(template.serial)
-  const { extensions, furtherExtensions = [] } = template
-  const algorithm = algorithmNode(signer.algorithm)
-  const tbs = sequence(
-    explicit(0, smallInteger(2)),
-    integer(template.serial),
-    algorithm,
-    template.issuer,
-    sequence(time(template.validity.notBefore), time(template.validity.notAfter)),
-    template.subject,
-    template.publicKey.info,
-    extensionsField(
-      furtherExtensions.length === 0
-        ? extensions
-        : [...extensions, ...furtherExtensionNodes(furtherExtensions)],
-    ),
-  )
-  const signed = encode(tbs)
-  const signature = await signer.sign(signed)
-  const der = encode(sequence(preEncoded(signed), algorithm, bitString(signature)))
-  checkReadBack(der, template, signer)
-  if (furtherExtensions.length > 0) checkFurtherReadBack(der, extensions.length, furtherExtensions)
-  return der
-}
-
-/** node:crypto does not tell extensions: those that a caller gave are read back by our own parser. */
-function checkFurtherReadBack(
-  der: Buffer,
-  profileCount: number,
-  further: readonly FurtherExtension[],
-): void {
-  const read = readCertificate(der).extensions
-  const same =
-    read.length === profileCount + further.length &&
-    new Set(read.map(({ oid }) => oid)).size === read.length &&
-    further.every(({ oid, critical, value }, index) => {
-      const found = read[profileCount + index]
-      return found?.oid === oid && found.critical === critical && found.value.equals(value)
-    })
-  if (same) return
-  throw new CaError('self_check_failed', 'the new certificate is wrong: its extensions differ', {
-    field: 'extensions',
-    reason: 'mismatch',
-  })
-}
-
-/**
- * A second implementation reads what we wrote: a fault in the encoder or in the signature (a flipped bit in an RSA
- * computation gives away the key) stops here.
- */
-function checkReadBack(der: Buffer, template: CertificateTemplate, signer: Signer): void {
-  let failed: readonly [field: string, reason: CaErrorReason, problem: string] | undefined
-  try {
-    const certificate = new X509Certificate(der)
-    if (!certificate.verify(signer.publicKey.key))
-      failed = ['signature', 'not_verified', 'the signature does not verify']
-    else if (certificate.serialNumber.toLowerCase() !== withoutZeros(template.serial)) {
-      failed = ['serial', 'mismatch', 'the serial number differs']
-    } else if (
-      Date.parse(certificate.validTo) !== wholeSeconds(template.validity.notAfter).getTime()
-    ) {
-      failed = ['validity.notAfter', 'mismatch', 'the end of its validity differs']
-    } else if (!certificate.raw.equals(der))
-      failed = ['certificate', 'mismatch', 'its bytes differ']
-  } catch (cause) {
-    throw new CaError('self_check_failed', 'OpenSSL cannot read the new certificate', {
-      field: 'certificate',
-      reason: 'bad_encoding',
-      cause,
-    })
-  }
-  if (failed === undefined) return
-  const [field, reason, problem] = failed
-  throw new CaError('self_check_failed', `the new certificate is wrong: ${problem}`, {
-    field,
-    reason,
-  })
-}
-
-/** A serial number as OpenSSL prints it, in lower case: whole octets, no leading zero octets. */
-function withoutZeros(serial: Buffer): string {
-  return serial.toString('hex').replace(/^(00)+(?=..)/, '')
-}
-
 /** The date cut to whole seconds, as certificates hold it. */
 export function wholeSeconds(date: Date): Date {
   return new Date(Math.floor(date.getTime() / 1000) * 1000)
 }
 
 /**
- * Reads a certificate's fields. Checks its structure, not its signature and not its profile.
+ * Reads the fields of a certificate in DER, at most 64 KiB. Checks its structure, not its signature and not its profile.
  *
  * @throws {CaError} `malformed`, `too_large`
+ * @see RFC 5280 section 4.1
+ * @example
+ * const certificate = readCertificate(authority.certificate.der)
+ * certificate.version // => 3
+ * certificate.validity.notAfter > now // => true
  */
 export function readCertificate(der: Buffer): Certificate {
   const [tbsNode, algorithm, signature, ...rest] = childrenOf(
@@ -252,7 +135,14 @@ export function readExtensionList(node: Asn1Node | undefined): readonly Certific
   })
 }
 
-/** The extension with this object identifier (dotted), when there is one. */
+/**
+ * The extension with this object identifier (dotted), when there is one.
+ *
+ * @see RFC 5280 section 4.2
+ * @example
+ * findExtension(authority.certificate, '2.5.29.19').critical // => true
+ * findExtension(authority.certificate, '1.2.3') // => undefined
+ */
 export function findExtension(
   certificate: Certificate,
   oid: string,
@@ -280,7 +170,13 @@ export function isAuthorityCertificate(certificate: Certificate): boolean {
   return isTrue(childrenOf(decode(constraints.value, what), what, Tag.sequence)[0])
 }
 
-/** SHA-256 over the DER, lower-case hex. */
+/**
+ * SHA-256 over the DER, lower-case hex.
+ *
+ * @see RFC 6234 section 4.1
+ * @example
+ * fingerprint(authority.certificate.der).length // => 64
+ */
 export function fingerprint(der: Buffer): string {
   return createHash('sha256').update(der).digest('hex')
 }

@@ -46,7 +46,17 @@ export interface ChainVerdict {
 /** Certificates and CRLs that are looked at, at most; a trust directory of all IGTF has about 100. */
 export const MAX_ANCHORS = 2000
 
-/** Judges a chain; never throws for what is in it. */
+/**
+ * Judges a chain of at most 20 certificates; never throws for what is in it.
+ *
+ * @see RFC 5280 section 6.1, RFC 3820 section 4
+ * @example
+ * const certificates = [proxy, endEntity.certificate]
+ * const anchors = [authority.certificate]
+ * const verdict = validateChain({ certificates, anchors, now, allowProxies: true })
+ * verdict.problems // => []
+ * formatSlashDn(verdict.identity) // => '/C=EU/O=Example/CN=Alice'
+ */
 export function validateChain(request: ChainRequest): ChainVerdict {
   if (request.certificates.length > MAX_CHAIN_LENGTH) {
     return refused('chain_too_long', `there are over ${MAX_CHAIN_LENGTH} certificates`)

@@ -30,9 +30,13 @@ export interface CrlEntry {
 const MAX_REMEMBERED = 10_000
 
 /**
- * The DER of each entry.
+ * The DER of each entry, for `encodedEntries` of `createCrl`.
  *
  * @throws {CaError} `bad_request`, `bad_lifetime`
+ * @see RFC 5280 section 5.1.2.6
+ * @example
+ * const [entry] = encodeCrlEntries([{ serial: '4a01', revokedAt: now, reason: 'unspecified' }])
+ * entry.subarray(2, 6).toString('hex') // => '02024a01'
  */
 export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
   const timeDer = remembering((at: number) => encode(time(new Date(at))))

@@ -45,9 +45,16 @@ export const MAX_CRL_BYTES = 32 * 1024 * 1024
 const MAX_SIGNATURE_BYTES = 2048
 
 /**
- * Makes and signs a CRL and answers its DER.
+ * Makes and signs a CRL and answers its DER, at most 32 MiB.
  *
  * @throws {CaError} `bad_lifetime`, `bad_request`, `too_large`, `self_check_failed`
+ * @see RFC 5280 section 5
+ * @example
+ * const entries = [{ serial: '4a01', revokedAt: now, reason: 'keyCompromise' }]
+ * const nextUpdate = new Date(now.getTime() + 86_400_000)
+ * const crl = readCrl(await createCrl(authority, { number: 7, thisUpdate: now, nextUpdate, entries }))
+ * crl.number // => 7
+ * crl.revoked.has('4a01') // => true
  */
 export async function createCrl(authority: Authority, request: CrlRequest): Promise<Buffer> {
   const { signer, certificate } = authority
@@ -111,9 +118,14 @@ export interface Crl extends CrlOutline {
 }
 
 /**
- * Reads a CRL in DER. Checks its structure, not its signature.
+ * Reads a CRL in DER, at most 32 MiB. Checks its structure, not its signature.
  *
  * @throws {CaError} `too_large`, `malformed`
+ * @see RFC 5280 section 5.1
+ * @example
+ * const nextUpdate = new Date(now.getTime() + 86_400_000)
+ * const der = await createCrl(authority, { number: 1, thisUpdate: now, nextUpdate, entries: [] })
+ * readCrl(der).revoked.size // => 0
  */
 export function readCrl(der: Buffer): Crl {
   const { outline, entriesDer, criticalExtensions } = readParts(der)

@@ -39,9 +39,16 @@ const acceptedHashes = new Map([
 ])
 
 /**
- * Reads a request in PEM or DER and answers its public key, signature and key policy checked.
+ * Reads a request in PEM or DER, at most 16 KiB, checks its signature, and answers its public key under the key policy. Everything
+ * else in the request (subject, extensions, challenge) is ignored.
  *
+ * @param place where the signature is verified, as for `createSigner`
  * @throws {CaError} `too_large`, `malformed`, `weak_key`, `bad_signature`
+ * @see RFC 2986 section 4
+ * @example
+ * const csr = await createCsr([], createSigner(await generatePrivateKey('ec-p256')))
+ * const publicKey = await readCsr(Buffer.from(csr))
+ * publicKey.kind // => 'ec-p256'
  */
 export async function readCsr(input: Buffer, place: SigningPlace = 'pool'): Promise<PublicKey> {
   const der = csrDer(input)
@@ -99,9 +106,13 @@ function csrDer(input: Buffer): Buffer {
 }
 
 /**
- * Makes a request for the signer's key, in PEM.
+ * Makes a request for the signer's key, in PEM, without attributes.
  *
  * @throws {CaError} `bad_name`, `self_check_failed`
+ * @see RFC 2986 section 4
+ * @example
+ * const csr = await createCsr(parseSlashDn('/O=Example/CN=Issuing CA'), authority.signer)
+ * csr.startsWith('-----BEGIN CERTIFICATE REQUEST-----') // => true
  */
 export async function createCsr(subject: DistinguishedName, signer: Signer): Promise<string> {
   const attributes: readonly Asn1Node[] = []

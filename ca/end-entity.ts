@@ -1,7 +1,8 @@
 /** End-entity certificates: the CA names an identity. The profile is the one that all relying parties accept. */
 import type { Asn1Node } from './asn1.ts'
 import type { Authority } from './authority.ts'
-import { issuerKeyId, signCertificate, type Validity } from './certificate.ts'
+import { issuerKeyId, type Validity } from './certificate.ts'
+import { signCertificate } from './sign-certificate.ts'
 import { CaError, type CaErrorDetails } from './errors.ts'
 import {
   authorityKeyIdentifier,
@@ -42,6 +43,14 @@ export interface EndEntityRequest {
  * Issues an EEC and answers its DER.
  *
  * @throws {CaError} `bad_name`, `bad_lifetime`, `bad_request`, `self_check_failed`
+ * @see RFC 5280 section 4.2
+ * @example
+ * const subject = parseSlashDn('/C=EU/O=Example/CN=Bob')
+ * const validity = nestedValidity(now, 11 * 86_400, authority.certificate.validity)
+ * const serial = serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES)
+ * const profile = { crlUrl: 'http://ca.example.org/crl', policyOids: [] }
+ * const der = await issueEndEntity(authority, { subject, publicKey, validity, serial, profile })
+ * formatSlashDn(readCertificate(der).issuer) // => formatSlashDn(authority.certificate.subject)
  */
 export async function issueEndEntity(
   authority: Authority,

@@ -63,7 +63,15 @@ export function algorithmNode(algorithm: SignatureAlgorithm): Asn1Node {
 
 const generate = promisify(nodeGenerateKeyPair)
 
-/** A new private key of the kind, made in the thread pool. RSA always has the public exponent 65537. */
+/**
+ * A new private key, made in the thread pool. RSA always has the public exponent 65537.
+ *
+ * @param kind `rsa-` with the bits of the modulus, or `ec-` with the curve
+ * @see RFC 8017 section 3.1, RFC 5480 section 2.1.1
+ * @example
+ * const key = await generatePrivateKey('ec-p256')
+ * key.asymmetricKeyType // => 'ec'
+ */
 export async function generatePrivateKey(kind: KeyKind): Promise<KeyObject> {
   const [family, size] = kind.split('-')
   const { privateKey } =
@@ -74,9 +82,15 @@ export async function generatePrivateKey(kind: KeyKind): Promise<KeyObject> {
 }
 
 /**
- * A signer over a private key. RSA keys sign with SHA-256, P-256 with SHA-256, P-384 with SHA-384.
+ * A signer over a private key in memory. RSA keys sign with SHA-256, P-256 with SHA-256, P-384 with SHA-384.
  *
- * @throws {CaError} `weak_key` when the key does not pass the policy
+ * @param place `pool` (default): in node's thread pool; `calling-thread`: in place, for a thread without an event loop to keep free
+ * @throws {CaError} `weak_key` when the key does not pass the policy of `importPublicKey`
+ * @see RFC 4055 section 5, RFC 5758 section 3.2
+ * @example
+ * const signer = createSigner(await generatePrivateKey('rsa-2048'))
+ * signer.algorithm // => 'sha256WithRSAEncryption'
+ * signer.publicKey.kind // => 'rsa-2048'
  */
 export function createSigner(privateKey: KeyObject, place: SigningPlace = 'pool'): Signer {
   const publicKey = importPublicKey(privateKey)

@@ -23,14 +23,26 @@ const typesByName = new Map(
 
 const MAX_TEXT_LENGTH = 4096
 
-/** Slash-DN of a name, general to specific. */
+/**
+ * Slash-DN of a name, general to specific, as OpenSSL 3 prints it. `parseSlashDn` reads it back without loss.
+ *
+ * @see RFC 5280 section 4.1.2.4
+ * @example
+ * formatSlashDn([[{ type: '2.5.4.6', value: 'EU' }], [{ type: '2.5.4.3', value: 'a/b' }]]) // => '/C=EU/CN=a\\/b'
+ */
 export function formatSlashDn(name: DistinguishedName): string {
   return name
     .map((rdn) => `/${rdn.map((attribute) => formatAttribute(attribute, escapeSlash)).join('+')}`)
     .join('')
 }
 
-/** RFC 4514 text of a name, specific to general. */
+/**
+ * RFC 4514 text of a name, specific to general. `parseRfc4514` reads it back without loss.
+ *
+ * @see RFC 4514 section 2
+ * @example
+ * formatRfc4514(parseSlashDn('/C=EU/O=Example/CN=Alice')) // => 'CN=Alice,O=Example,C=EU'
+ */
 export function formatRfc4514(name: DistinguishedName): string {
   return [...name]
     .reverse()
@@ -75,9 +87,12 @@ function escapeRfc4514(value: string): string {
 }
 
 /**
- * Reads a slash-DN.
+ * Reads a slash-DN of at most 4096 characters.
  *
- * @throws {CaError} `bad_name` with the part that could not be read
+ * @throws {CaError} `bad_name`
+ * @see RFC 5280 section 4.1.2.4
+ * @example
+ * parseSlashDn('/C=EU/CN=Alice') // => [[{ type: '2.5.4.6', value: 'EU' }], [{ type: '2.5.4.3', value: 'Alice' }]]
  */
 export function parseSlashDn(text: string): DistinguishedName {
   checkText(text)
@@ -87,9 +102,12 @@ export function parseSlashDn(text: string): DistinguishedName {
 }
 
 /**
- * Reads a name in RFC 4514 form.
+ * Reads a name in RFC 4514 form, of at most 4096 characters.
  *
- * @throws {CaError} `bad_name` with the part that could not be read
+ * @throws {CaError} `bad_name`
+ * @see RFC 4514 section 3
+ * @example
+ * formatSlashDn(parseRfc4514('CN=Alice,O=Example,C=EU')) // => '/C=EU/O=Example/CN=Alice'
  */
 export function parseRfc4514(text: string): DistinguishedName {
   checkText(text)

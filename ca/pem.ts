@@ -9,18 +9,30 @@ export interface PemBlock {
 
 const DEFAULT_MAX_LENGTH = 256 * 1024
 
-/** One PEM block with lines of 64 characters and a newline at the end. */
+/**
+ * One PEM block with lines of 64 characters and a newline at the end.
+ *
+ * @see RFC 7468 section 2
+ * @example
+ * toPem('X509 CRL', Buffer.of(1, 2, 3)) // => '-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n'
+ */
 export function toPem(label: string, der: Buffer): string {
   const lines = der.toString('base64').match(/.{1,64}/g) ?? []
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
 /**
- * All blocks of a text in their order. Text around them is skipped, CRLF and missing last newlines are fine; a block
- * that is begun and not ended, or that holds other than base64, is an error. Headers inside of blocks (RFC 1421)
- * are not taken: they mark keys of the old encrypted kind.
+ * All blocks of a text in their order. Text around them is skipped, CRLF and missing last newlines are accepted; a block
+ * without its END line, or with content that is not base64, is an error. Headers inside of blocks (RFC 1421) are
+ * refused: they mark keys of the old encrypted kind.
  *
+ * @param what names the text in errors
+ * @param maxLength characters; default 262,144
  * @throws {CaError} `too_large`, `malformed`
+ * @see RFC 7468 section 2
+ * @example
+ * const [block] = readPem(toPem('X509 CRL', Buffer.of(1, 2, 3)), 'CRL file')
+ * block // => { label: 'X509 CRL', der: Buffer.of(1, 2, 3) }
  */
 export function readPem(
   text: string,

@@ -15,7 +15,15 @@ export const PBKDF2_ITERATIONS = 600_000
 
 const derive = promisify(pbkdf2)
 
-/** The key as `ENCRYPTED PRIVATE KEY` PEM. `iterations` is lower in tests only. */
+/**
+ * The key as `ENCRYPTED PRIVATE KEY` PEM: AES-256-CBC under PBKDF2-HMAC-SHA-256.
+ *
+ * @param iterations of PBKDF2; default `PBKDF2_ITERATIONS`, 600,000; lower in tests only
+ * @see RFC 8018 section 6.2
+ * @example
+ * const pem = await encryptPrivateKey(privateKey, 'correct horse')
+ * decryptPrivateKey(pem, 'correct horse').type // => 'private'
+ */
 export async function encryptPrivateKey(
   key: KeyObject,
   passphrase: string,
@@ -47,7 +55,11 @@ export function traditionalPrivateKeyPem(key: KeyObject, passphrase: string): st
 /**
  * Reads a private key in PEM, encrypted in any form that OpenSSL reads, or in clear when `passphrase` is undefined.
  *
- * @throws {CaError} `bad_authority` when it is no key, or the passphrase is not its passphrase
+ * @throws {CaError} `bad_authority` when it is not a key, or the passphrase is wrong
+ * @see RFC 5958 section 3
+ * @example
+ * const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+ * decryptPrivateKey(pem, undefined).equals(privateKey) // => true
  */
 export function decryptPrivateKey(pem: string, passphrase: string | undefined): KeyObject {
   try {

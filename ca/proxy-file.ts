@@ -12,9 +12,13 @@ import { readPem, toPem } from './pem.ts'
 export const MAX_PROXY_FILE_LENGTH = 256 * 1024
 
 /**
- * The text of a proxy file. Without a private key (it stayed with whoever made the CSR) the caller puts it second.
+ * The text of a proxy file. Without a private key (it stayed with the owner of the CSR) the owner inserts it second.
  *
  * @param chain certificates below the proxy in file order: EEC, then intermediates; DER
+ * @see RFC 7468 section 5, section 10
+ * @example
+ * const text = formatProxyFile(proxy.der, proxyKey, [endEntity.certificate.der])
+ * text.match(/BEGIN [A-Z ]+/g) // => ['BEGIN CERTIFICATE', 'BEGIN PRIVATE KEY', 'BEGIN CERTIFICATE']
  */
 export function formatProxyFile(
   proxy: Buffer,
@@ -41,9 +45,13 @@ export interface ProxyFile {
 }
 
 /**
- * Reads a proxy file, whatever its order; judging it is for the doctor.
+ * Reads a proxy file of at most 262,144 characters, whatever its order; `examine` judges it.
  *
- * @throws {CaError} `bad_proxy_file`, `malformed`, `too_large`
+ * @throws {CaError} `bad_proxy_file`, `malformed`, `too_large`, `weak_key`
+ * @see RFC 7468 section 5
+ * @example
+ * const { certificates } = parseProxyFile(formatProxyFile(proxy.der, proxyKey, []))
+ * certificates[0].serial // => proxy.serial
  */
 export function parseProxyFile(text: string): ProxyFile {
   const blocks = readPem(text, 'proxy file', MAX_PROXY_FILE_LENGTH)

@@ -38,7 +38,17 @@ export interface CertificateLifetime {
   readonly timeLeftSeconds: number
 }
 
-/** Describes a proxy file; judges nothing. `path` is where it was read, to be printed. */
+/**
+ * Describes a proxy file; judges nothing. `path` is where it was read, to be printed.
+ *
+ * @throws {TypeError} for a file without certificates, which `parseProxyFile` refuses
+ * @see RFC 3820 section 3.8
+ * @example
+ * const file = { certificates: [proxy, endEntity.certificate] }
+ * const facts = describeProxy(file, { now, path: '/tmp/x509up_u1000' })
+ * facts.type // => 'RFC 3820 compliant impersonation proxy'
+ * facts.timeLeftSeconds // => 12 * 3600
+ */
 export function describeProxy(
   file: Pick<ProxyFile, 'certificates'>,
   { now, path }: { readonly now: Date; readonly path: string },
@@ -130,7 +140,14 @@ function proxyTypeText(link: Link): string {
   return proxyKind(link) ?? (link.facts.authority ? 'CA certificate' : 'end entity credential')
 }
 
-/** The text that grid-proxy-info prints, line for line. */
+/**
+ * The facts as grid-proxy-info prints them, line for line.
+ *
+ * @see RFC 3820 section 3.8
+ * @example
+ * const file = { certificates: [proxy, endEntity.certificate] }
+ * formatProxyInfo(describeProxy(file, { now, path: 'x' })).split('\n')[6] // => 'timeleft : 12:00:00'
+ */
 export function formatProxyInfo(facts: ProxyFacts): string {
   return [
     `subject  : ${facts.subject}`,

@@ -6,9 +6,9 @@ import {
   findExtension,
   isAuthorityCertificate,
   issuerKeyId,
-  signCertificate,
   type Validity,
 } from './certificate.ts'
+import { signCertificate } from './sign-certificate.ts'
 import { CaError, type CaErrorReason } from './errors.ts'
 import {
   authorityKeyIdentifier,
@@ -48,6 +48,13 @@ export interface ProxyRequest {
  * Issues a proxy under an EEC and answers its DER. Its subject is the EEC's with one CN more, the decimal serial number.
  *
  * @throws {CaError} `bad_lifetime`, `bad_request`, `self_check_failed`
+ * @see RFC 3820 section 3
+ * @example
+ * const validity = nestedValidity(now, 12 * 3600, endEntity.certificate.validity)
+ * const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
+ * const request = { type: 'limited', pathLength: 0, publicKey, validity, serial }
+ * const proxy = readCertificate(await issueProxy(endEntity, request))
+ * proxy.subject.length // => endEntity.certificate.subject.length + 1
  */
 export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): Promise<Buffer> {
   const { certificate, signer } = endEntity

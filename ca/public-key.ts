@@ -25,9 +25,14 @@ const curves = new Map([
 ])
 
 /**
- * The public key of a key of `node:crypto`, private or public, under the key policy.
+ * The public key of a key of `node:crypto`, private or public, under the key policy: RSA of 2048 to 8192 bits with an odd exponent
+ * of 65537 or more and a modulus that is not known to be weak, or EC on P-256 or P-384.
  *
  * @throws {CaError} `weak_key`, `malformed`
+ * @see RFC 5280 section 4.1.2.7
+ * @example
+ * const publicKey = importPublicKey(await generatePrivateKey('ec-p384'))
+ * publicKey.kind // => 'ec-p384'
  */
 export function importPublicKey(key: KeyObject): PublicKey {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key

@@ -7,7 +7,15 @@ export const END_ENTITY_SERIAL_BYTES = 16
 /** Octets of a proxy's serial number: 70 random bits, and a CN of at most 22 digits, which people still read. */
 export const PROXY_SERIAL_BYTES = 9
 
-/** A serial number of `length` octets from random bytes: the two top bits become 01, so it is positive and never shorter. */
+/**
+ * A serial number of `length` octets from random bytes: the two top bits become 01, so it is positive and never shorter.
+ *
+ * @param randomBytes for example `randomBytes` of `node:crypto`
+ * @param length octets: `END_ENTITY_SERIAL_BYTES`, `PROXY_SERIAL_BYTES`, at most 20
+ * @see RFC 5280 section 4.1.2.2
+ * @example
+ * serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES).length // => 16
+ */
 export function serialFrom(randomBytes: (size: number) => Buffer, length: number): Buffer {
   const serial = randomBytes(length)
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40

@@ -38,9 +38,16 @@ export interface TrustAnchorRequest {
 export const trustAnchorAliasPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/
 
 /**
- * The files of the directory.
+ * The files of the directory that relying parties install, links after what they name.
  *
- * @throws {CaError} `bad_request` for an alias or URL that cannot be written, a CRL of none of the CAs, or names that policy files cannot say
+ * @throws {CaError} `bad_request` for an alias or URL that cannot be written, a CRL of none of the CAs, or names that policy files cannot
+ *   express
+ * @see RFC 5280 section 7.1 (names are hashed in the form in which they are compared)
+ * @example
+ * const userNamespace = parseSlashDn('/C=EU/O=Example')
+ * const certificates = [authority.certificate]
+ * const files = trustAnchorFiles({ certificates, crls: [], alias: 'example', crlUrl: undefined, userNamespace })
+ * files[0].name // => 'example.pem'
  */
 export function trustAnchorFiles(request: TrustAnchorRequest): readonly TrustAnchorFile[] {
   checkRequest(request)

@@ -37,7 +37,16 @@ export interface TrustDirectory {
 const hashName = /^([0-9a-f]{8})\.(r?)\d{1,3}$/
 const policyName = /^([0-9a-f]{8})\.(signing_policy|namespaces)$/
 
-/** Reads what is under hash names; other files are what links point to and are not looked at. */
+/**
+ * Reads the files with hash names of a trust-anchor directory; other files are the targets of links and skipped. Files that cannot be
+ * read are listed in `unreadable`.
+ *
+ * @see RFC 5280 section 7.1 (names are hashed in the form in which they are compared)
+ * @example
+ * const content = Buffer.from(toPem('CERTIFICATE', authority.certificate.der))
+ * const { certificates } = readTrustAnchors([{ name: '0a1b2c3d.0', content }])
+ * certificates[0].format // => 'PEM'
+ */
 export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirectory {
   const certificates: HashedFile<Certificate>[] = []
   const crls: HashedFile<Crl>[] = []

@@ -6,10 +6,15 @@ import { CaError } from './errors.ts'
 export const BACKDATE_SECONDS = 300
 
 /**
- * The validity of a certificate asked for now: begins 5 minutes back, yet not before its issuer's; ends after
+ * The validity of a certificate that is issued now: begins 300 seconds back, yet not before its issuer's; ends after
  * `lifetimeSeconds`, yet not after its issuer's.
  *
- * @throws {CaError} `bad_lifetime` when the issuer is not valid now, or the lifetime is no positive whole number of seconds
+ * @param lifetimeSeconds whole seconds from `now`, at least 1
+ * @throws {CaError} `bad_lifetime` when the issuer is not valid now, or the lifetime is not a positive whole number of seconds
+ * @see RFC 5280 section 4.1.2.5
+ * @example
+ * const { notBefore } = nestedValidity(now, 12 * 3600, authority.certificate.validity)
+ * now.getTime() - notBefore.getTime() // => 300_000
  */
 export function nestedValidity(now: Date, lifetimeSeconds: number, issuer: Validity): Validity {
   if (!Number.isSafeInteger(lifetimeSeconds) || lifetimeSeconds < 1) {

@@ -41,7 +41,16 @@ export const doctorRules: readonly DoctorRule[] = [
   ...crlRules,
 ]
 
-/** Holds every rule against a proxy file; refusals come before warnings. */
+/**
+ * Checks a proxy file against the rules of every relying party; refusals come before warnings.
+ *
+ * @throws {TypeError} for a file without certificates, which `parseProxyFile` refuses
+ * @see RFC 3820 section 3, RFC 5280 section 4
+ * @example
+ * const text = formatProxyFile(proxy.der, proxyKey, [endEntity.certificate.der])
+ * const findings = examine({ proxyFile: parseProxyFile(text), now })
+ * findings.filter(({ severity }) => severity === 'refuses') // => []
+ */
 export function examine(examination: Examination): readonly Finding[] {
   const context = buildContext(examination)
   const findings = doctorRules.flatMap((rule) =>
@@ -59,7 +68,13 @@ export function examine(examination: Examination): readonly Finding[] {
   ]
 }
 
-/** Findings as text for people: each with who minds, then what to do. */
+/**
+ * Findings as text for people: each with who refuses, then what to do.
+ *
+ * @see RFC 3820 section 3, RFC 5280 section 4
+ * @example
+ * formatFindings([]).startsWith('Nothing found') // => true
+ */
 export function formatFindings(findings: readonly Finding[]): string {
   if (findings.length === 0)
     return `Nothing found: all ${relyingParties.length} relying parties known here would accept it.\n`

@@ -30,16 +30,27 @@ const algorithms = {
   'ssh-rsa': { name: 'rsa-sha2-512', hash: 'sha512' },
 } as const
 
-/** A new CA key. */
+/**
+ * A new key for an SSH CA.
+ *
+ * @see RFC 8709 section 3, RFC 5656 section 3
+ * @example
+ * const key = await generateSshAuthorityKey('ed25519')
+ * key.asymmetricKeyType // => 'ed25519'
+ */
 export async function generateSshAuthorityKey(kind: SshAuthorityKeyKind): Promise<KeyObject> {
   if (kind !== 'ed25519') return generatePrivateKey(kind)
   return (await promisify(generateKeyPair)('ed25519')).privateKey
 }
 
 /**
- * The CA over a private key.
+ * The SSH CA over a private key.
  *
- * @throws {CaError} `bad_authority` for a kind of key that signs no SSH certificates here, `weak_key`
+ * @throws {CaError} `bad_authority` for a type of key that signs no SSH certificates here, `weak_key`
+ * @see RFC 8709 section 6, RFC 5656 section 3.1.2, RFC 8332 section 3
+ * @example
+ * const sshAuthority = openSshAuthority(await generateSshAuthorityKey('ec-p256'))
+ * sshAuthority.publicKey.type // => 'ecdsa-sha2-nistp256'
  */
 export function openSshAuthority(privateKey: KeyObject): SshAuthority {
   if (privateKey.type !== 'private')

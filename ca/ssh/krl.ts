@@ -42,10 +42,14 @@ export function krlVersionAt(generatedAt: Date): bigint {
 }
 
 /**
- * Writes a list; serial numbers and key ids may come in any order and more than once. With none of either it revokes
- * nothing, and sshd takes it.
+ * Writes a key revocation list; serial numbers and key ids may come in any order and more than once. With none of either it revokes
+ * nothing, and sshd accepts it.
  *
  * @throws {CaError} `bad_request`, `self_check_failed`
+ * @see RFC 4251 section 5 (the encoding; the format is PROTOCOL.krl of OpenSSH)
+ * @example
+ * const list = { version: 1n, generatedAt: now, comment: '', serials: [7n, 5n, 7n], keyIds: [] }
+ * readKrl(createKrl({ ...list, authority: sshAuthority.publicKey })).serials // => [5n, 7n]
  */
 export function createKrl(request: KrlRequest): Buffer {
   const serials = [...new BigUint64Array(checkedSerials(request.serials)).sort()]
@@ -139,9 +143,13 @@ function checkMade(krl: Buffer, request: KrlRequest): void {
 }
 
 /**
- * Reads a list of the kind that `createKrl` writes.
+ * Reads a list of the kind that `createKrl` writes, at most 32 MiB. There is no signature to check.
  *
  * @throws {CaError} `too_large`; `malformed`, also for sections that are not written here; `weak_key`
+ * @see RFC 4251 section 5 (the encoding; the format is PROTOCOL.krl of OpenSSH)
+ * @example
+ * const list = { version: 3n, generatedAt: now, comment: 'test', serials: [], keyIds: ['alice'] }
+ * readKrl(createKrl({ ...list, authority: sshAuthority.publicKey })).keyIds // => ['alice']
  */
 export function readKrl(krl: Buffer): Krl {
   if (krl.length > MAX_KRL_BYTES)

@@ -48,9 +48,14 @@ const curves = {
 } as const
 
 /**
- * Reads a public key as `id_ed25519.pub` and authorized_keys have it: type, base64, comment. The comment is dropped.
+ * Reads a public key as `id_ed25519.pub` and authorized_keys have it (type, base64, comment), at most 4096 characters. The comment is
+ * dropped.
  *
  * @throws {CaError} `too_large`, `malformed`, `weak_key`
+ * @see RFC 4253 section 6.6, RFC 8709 section 4
+ * @example
+ * const line = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti user@host'
+ * readSshPublicKeyLine(line).kind // => 'ed25519'
  */
 export function readSshPublicKeyLine(text: string): SshPublicKey {
   if (text.length > MAX_PUBLIC_KEY_CHARACTERS) {

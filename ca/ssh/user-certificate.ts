@@ -30,9 +30,15 @@ export interface SshUserCertificate {
 }
 
 /**
- * Issues a certificate that begins 5 minutes back, for servers with a slow clock.
+ * Issues a user certificate that begins 300 seconds back, for servers with a slow clock.
  *
  * @throws {CaError} `bad_request`, `bad_lifetime`, `self_check_failed`
+ * @see RFC 4251 section 5 (the encoding; the format is PROTOCOL.certkeys of OpenSSH)
+ * @example
+ * const request = { publicKey: sshPublicKey, keyId: 'alice', principals: ['alice'], extensions: ['permit-pty'] }
+ * const lifetimeSeconds = 3600
+ * const issued = await issueSshUserCertificate(sshAuthority, { ...request, now, lifetimeSeconds, randomBytes })
+ * issued.line.split(' ')[0] // => 'ssh-ed25519-cert-v01@openssh.com'
  */
 export async function issueSshUserCertificate(
   authority: SshAuthority,

@@ -16,13 +16,12 @@ import {
 import { childrenOf, decode } from '../../ca/asn1-read.ts'
 import type { Authority } from '../../ca/authority.ts'
 import {
-  type CertificateTemplate,
   findExtension,
   fingerprint,
   readCertificate,
   readExtensionList,
-  signCertificate,
 } from '../../ca/certificate.ts'
+import { type CertificateTemplate, signCertificate } from '../../ca/sign-certificate.ts'
 import { CaError } from '../../ca/errors.ts'
 import { extensionOids } from '../../ca/extensions.ts'
 import type { Signer } from '../../ca/key.ts'

@@ -44,7 +44,7 @@ const both: readonly (readonly [string, Issue])[] = [
   ['proxy', issueOne],
 ]
 
-describe.each(both)('further extensions of an %s', (_name, issue) => {
+describe.each(both)('further extensions: %s', (_name, issue) => {
   test('follow those of the profile, and openssl shows them', async () => {
     const profile = readCertificate(await issue([])).extensions
     const der = await issue([voms, other])

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { signCertificate } from '../../ca/certificate.ts'
+import { signCertificate } from '../../ca/sign-certificate.ts'
 import type { Signer } from '../../ca/key.ts'
 import { attributeTypes, type DistinguishedName, nameNode } from '../../ca/name.ts'
 import { formatRfc4514, formatSlashDn, parseRfc4514, parseSlashDn } from '../../ca/name-text.ts'

@@ -2,12 +2,8 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { characterString, encode, oid, sequence, set, Tag } from '../../ca/asn1.ts'
 import { childrenOf } from '../../ca/asn1-read.ts'
 import type { Authority } from '../../ca/authority.ts'
-import {
-  type Certificate,
-  findExtension,
-  readCertificate,
-  signCertificate,
-} from '../../ca/certificate.ts'
+import { type Certificate, findExtension, readCertificate } from '../../ca/certificate.ts'
+import { signCertificate } from '../../ca/sign-certificate.ts'
 import { issueEndEntity } from '../../ca/end-entity.ts'
 import { extensionOids, keyUsage, type KeyUsage, type ProxyType } from '../../ca/extensions.ts'
 import { lastCommonName } from '../../ca/name.ts'

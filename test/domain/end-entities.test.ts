@@ -1,7 +1,7 @@
 import { type KeyObject, randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { openAuthority } from '../../ca/authority.ts'
-import { signCertificate } from '../../ca/certificate.ts'
+import { signCertificate } from '../../ca/sign-certificate.ts'
 import { basicConstraints, keyUsage, subjectKeyIdentifier } from '../../ca/extensions.ts'
 import { createSigner, generatePrivateKey } from '../../ca/key.ts'
 import { nameNode } from '../../ca/name.ts'
