@@ -14,9 +14,9 @@ const MAX_DEPTH = 32
 const DEFAULT_MAX_BYTES = 64 * 1024
 
 /**
- * Reads one DER value and nothing behind it. The size is bounded before the parser sees a byte, the depth while it
- * reads; and only canonical DER passes: what is read is written again and compared, so that the parts handed on
- * are exactly the bytes that a signature covers.
+ * Reads one DER value with nothing after it. The size is limited before the parser sees a byte, the depth while it reads.
+ * Only canonical DER is accepted: what was read is encoded again and compared, so that the parts used are exactly the
+ * bytes that a signature covers.
  *
  * @throws {CaError} `too_large`, `malformed`
  */

@@ -123,7 +123,7 @@ function badName(problem: string, reason: CaErrorReason): CaError {
  * certificates are valid now.
  *
  * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA;
- *   `malformed`, `too_large`, `weak_key` when one of them cannot be read or taken at all
+ *   `malformed`, `too_large`, `weak_key` when one of them cannot be read or is refused by the key policy
  * @see RFC 5280 section 4.2.1.3, section 4.2.1.9
  * @example
  * const opened = openAuthority(toPem('CERTIFICATE', authority.certificate.der), authority.signer)

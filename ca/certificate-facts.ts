@@ -1,4 +1,4 @@
-/** What a certificate's extensions, key and signature say, in the words in which chains, proxies and the doctor judge them. */
+/** The facts about a certificate (extensions, key, signature) by which chains, proxies and the doctor judge it. */
 import { type Asn1Node, Tag } from './asn1.ts'
 import {
   bitStringBytes,
@@ -25,7 +25,7 @@ import {
 export interface ProxyCertInfo {
   readonly critical: boolean
   readonly pathLength: number | undefined
-  /** The policy language; `other` is none that is issued here, anyLanguage among them. */
+  /** The policy language; `other` is one that is not issued here, for example anyLanguage. */
   readonly type: ProxyType | 'other'
   readonly hasPolicy: boolean
 }
@@ -40,11 +40,11 @@ export interface KeyFacts {
 /** How a certificate was signed. */
 export interface SignatureFacts {
   readonly scheme: 'PKCS#1 v1.5' | 'RSA-PSS' | 'ECDSA' | 'other'
-  /** `SHA-256`, `SHA-1`, …; undefined where the identifier does not say it. */
+  /** `SHA-256`, `SHA-1`, …; undefined where the algorithm identifier does not contain it. */
   readonly digest: string | undefined
 }
 
-/** A certificate's contents as far as they are judged; undefined stands for an absent extension. */
+/** The contents of a certificate that are judged; undefined means that the extension is absent. */
 export interface CertificateFacts {
   readonly authority: boolean
   /** basicConstraints pathLenConstraint. */
@@ -61,7 +61,7 @@ export interface CertificateFacts {
   readonly unreadable: readonly string[]
 }
 
-/** Reads all facts; what cannot be read is named in `unreadable` and taken for absent. */
+/** Reads all facts; an extension that cannot be read is listed in `unreadable` and treated as absent. */
 export function certificateFacts(certificate: Certificate): CertificateFacts {
   const unreadable: string[] = []
   const read = <T>(name: keyof typeof extensionOids, parse: ExtensionParser<T>): T | undefined => {

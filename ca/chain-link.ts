@@ -1,4 +1,4 @@
-/** The words in which chains are judged: a link of a path, and what can be wrong with it. */
+/** The types for validating chains: a link of a path, and the problems that it can have. */
 import type { Certificate } from './certificate.ts'
 import { type CertificateFacts, certificateFacts } from './certificate-facts.ts'
 import { extensionOids } from './extensions.ts'
@@ -52,7 +52,7 @@ export interface ChainProblem {
   readonly message: string
 }
 
-/** One certificate of a path with what it says. */
+/** One certificate of a path with its facts. */
 export interface Link {
   readonly certificate: Certificate
   readonly facts: CertificateFacts

@@ -65,7 +65,7 @@ const sameCertificate = (left: Certificate, right: Certificate): boolean =>
 
 type KeyJudge = (certificate: Certificate) => string | undefined
 
-/** Says why a key is not to be computed with; each certificate is judged once. */
+/** Tells why the key policy refuses a key; each certificate is judged once. */
 function keyJudge(): KeyJudge {
   const known = new Map<Certificate, string | undefined>()
   return (certificate) => {

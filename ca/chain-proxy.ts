@@ -18,7 +18,7 @@ export function proxyProblems(
     const fail = (code: ChainProblemCode, what: string): void => {
       problems.push({ code, certificateIndex: index, message: `the proxy ${name} ${what}` })
     }
-    if (!allowProxies) fail('proxy_not_allowed', 'stands where no proxy is allowed')
+    if (!allowProxies) fail('proxy_not_allowed', 'is in a place where no proxy is allowed')
     checkProxyCertInfo(link, fail)
     checkProfile(link, fail)
     checkProxyIssuer(link, links[index + 1], fail)
@@ -77,7 +77,7 @@ function checkProxyIssuer({ facts }: Link, issuer: Link | undefined, fail: Fail)
 
 function checkPathLength(links: readonly Link[], index: number, fail: Fail): void {
   const allowed = links[index]?.facts.proxyCertInfo?.pathLength
-  // All below a proxy are proxies; certificates below that are none are not_a_ca's anyway.
+  // Everything below a proxy is a proxy; other certificates there are reported as `not_a_ca`.
   if (allowed !== undefined && index > allowed)
     fail('proxy_path_length', `allows ${allowed} proxies below it and there are ${index}`)
 }

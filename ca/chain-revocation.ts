@@ -18,14 +18,14 @@ const crlHashes = new Map([
   ['1.2.840.10045.4.3.4', 'sha512'],
 ])
 
-/** All that CRLs say against a path, leaf first. Proxies are in no CRL: revoking the EEC ends them. */
+/** The problems of a path by its CRLs, leaf first. Proxies are in no CRL: revoking the EEC revokes them. */
 export function revocationProblems(
   links: readonly Link[],
   crls: readonly Crl[],
   now: Date,
 ): readonly ChainProblem[] {
   return links.flatMap((link, index) => {
-    // The root's own CRL is asked too, as `openssl verify -crl_check_all` does.
+    // The root is looked up too, in its own CRL, as `openssl verify -crl_check_all` does.
     const issuer = links[index + 1] ?? link
     if (link.isProxy) return []
     const problems: ChainProblem[] = []

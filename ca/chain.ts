@@ -1,6 +1,6 @@
 /**
- * Judges a chain of certificates, proxies included, by RFC 5280 section 6.1 and RFC 3820 section 4, and tells all that is
- * wrong with it. Name constraints and policy constraints are not evaluated: a chain that has them is refused.
+ * Validates a chain of certificates, proxies included, by RFC 5280 section 6.1 and RFC 3820 section 4, and lists all its
+ * problems. Name constraints and policy constraints are not evaluated: a chain that has them is refused.
  */
 import type { Certificate } from './certificate.ts'
 import { certificateProblems } from './chain-certificate.ts'

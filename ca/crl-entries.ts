@@ -8,7 +8,7 @@ import { type CertificateExtension, readExtensionList } from './certificate.ts'
 import { CaError, malformed } from './errors.ts'
 import { reasonCode } from './extensions.ts'
 
-/** Reasons by name (RFC 5280 section 5.3.1); `unspecified` is said by leaving the entry out. */
+/** Reasons by name (RFC 5280 section 5.3.1); `unspecified` is written by leaving the extension out. */
 export const revocationReasons = {
   unspecified: 0,
   keyCompromise: 1,
@@ -26,8 +26,8 @@ export interface CrlEntry {
   readonly reason: RevocationReason
 }
 
-/** Times and extensions that are remembered while one list is written or read; the others are made anew. */
-const MAX_REMEMBERED = 10_000
+/** Most times and extensions that are cached while one list is written or read. */
+const MAX_CACHED = 10_000
 
 /**
  * The DER of each entry, for `encodedEntries` of `createCrl`.
@@ -39,10 +39,10 @@ const MAX_REMEMBERED = 10_000
  * entry.subarray(2, 6).toString('hex') // => '02024a01'
  */
 export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
-  const timeDer = remembering((at: number) => encode(time(new Date(at))))
-  const reasonDer = remembering((code: number) => encode(sequence(reasonCode(enumerated(code)))))
+  const timeDer = cached((at: number) => encode(time(new Date(at))))
+  const reasonDer = cached((code: number) => encode(sequence(reasonCode(enumerated(code)))))
   return entries.map(({ serial, revokedAt, reason }) => {
-    // Buffer.from would read other text as nothing: serial number 0 would be revoked and the meant one not.
+    // Buffer.from reads other text as nothing: serial number 0 would be revoked in place of the right one.
     if (!/^([0-9a-f]{2}){1,21}$/i.test(serial))
       throw new CaError('bad_request', 'a serial number to revoke must be 1 to 21 octets in hex', {
         field: 'entries.serial',
@@ -57,7 +57,7 @@ export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
   })
 }
 
-/** What the entries of a CRL say. */
+/** The contents of the entries of a CRL. */
 export interface CrlEntries {
   /** Serial numbers (content octets as hex) and since when they are revoked. */
   readonly revoked: ReadonlyMap<string, Date>
@@ -73,10 +73,10 @@ export interface CrlEntries {
 export function readCrlEntries(der: Buffer): CrlEntries {
   const revoked = new Map<string, Date>()
   const criticalExtensions: string[] = []
-  const timeFrom = remembering((bytes: string) =>
+  const timeFrom = cached((bytes: string) =>
     timeOf(decode(Buffer.from(bytes, 'latin1'), 'revocation date'), 'revocation date'),
   )
-  const extensionsFrom = remembering((bytes: string) => criticalOf(Buffer.from(bytes, 'latin1')))
+  const extensionsFrom = cached((bytes: string) => criticalOf(Buffer.from(bytes, 'latin1')))
   for (const entry of elementsOf(der, 'revokedCertificates')) {
     const [serial, revokedAt, extensions, ...rest] = elementsOf(entry, 'CRL entry')
     if (serial === undefined || revokedAt === undefined || rest.length > 0)
@@ -104,14 +104,14 @@ function criticalOf(der: Buffer): readonly string[] {
   return extensions.filter(({ critical }) => critical).map(({ oid }) => oid)
 }
 
-/** The function with a bounded memory: most entries share their times and reasons. */
-function remembering<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
+/** The function with a bounded cache: most entries share their times and reasons. */
+function cached<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
   const made = new Map<Key, Value>()
   return (key) => {
     const known = made.get(key)
     if (known !== undefined) return known
     const value = make(key)
-    if (made.size < MAX_REMEMBERED) made.set(key, value)
+    if (made.size < MAX_CACHED) made.set(key, value)
     return value
   }
 }

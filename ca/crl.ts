@@ -35,13 +35,13 @@ export interface CrlRequest {
   readonly thisUpdate: Date
   readonly nextUpdate: Date
   readonly entries: readonly CrlEntry[]
-  /** More entries, as `encodeCrlEntries` makes them, any number in one buffer: for lists that are too long to be encoded anew each time. */
+  /** More entries, as `encodeCrlEntries` makes them, any number in one buffer: for lists that are too long to be encoded each time. */
   readonly encodedEntries?: readonly Buffer[]
 }
 
 /** Largest CRL that is made and read: 600,000 entries of the longest kind (20 octets of serial number, with a reason). */
 export const MAX_CRL_BYTES = 32 * 1024 * 1024
-/** Room for signature and algorithm behind the list: one of RSA-8192 has 1,024 octets. */
+/** Space for algorithm and signature after the list: a signature of RSA-8192 has 1,024 octets. */
 const MAX_SIGNATURE_BYTES = 2048
 
 /**
@@ -96,7 +96,7 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
   return encodedSequence([tbs, encode(algorithm), encode(bitString(signature))])
 }
 
-/** What a CRL says of itself, without its entries. */
+/** The fields of a CRL without its entries. */
 export interface CrlOutline {
   readonly issuer: DistinguishedName
   readonly thisUpdate: Date

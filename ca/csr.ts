@@ -1,6 +1,6 @@
 /**
  * Certificate signing requests (PKCS#10, RFC 2986): a public key goes in, with the proof that its owner holds the
- * private one; everything else that the request says (subject, extensions, challenge) is ignored.
+ * private one; everything else in the request (subject, extensions, challenge) is ignored.
  */
 import {
   type Asn1Node,

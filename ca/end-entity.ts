@@ -115,18 +115,18 @@ function checkSubject(subject: DistinguishedName, authority: Authority): void {
       reason: 'too_many',
     })
   }
-  // A slash is written in three ways by as many relying parties, so that no grid map fits; controls end lines and strings.
+  // Relying parties write a slash in three ways, so that no grid map matches; control characters end lines and strings.
   // oxlint-disable-next-line no-control-regex -- these are what is refused
   if (subject.flat().some(({ value }) => /[\x00-\x1f\x7f/]/.test(value.toString()))) {
     throw badSubject('the subject of an EEC must not contain a slash or a control character', {
       reason: 'bad_value',
     })
   }
-  // Globus takes CN=proxy and CN=limited proxy for a legacy proxy, arcproxy a CN of digits for an RFC 3820 one.
+  // Globus treats CN=proxy and CN=limited proxy as a legacy proxy, arcproxy a CN of digits as an RFC 3820 one.
   if (/^(limited )?proxy$/i.test(commonName) || /^\d+$/.test(commonName)) {
     throw badSubject('the CN of an EEC must not look like that of a proxy', { reason: 'bad_value' })
   }
-  // XRootD takes an EEC whose name begins with the CA's whole name for a proxy of the CA.
+  // XRootD treats an EEC whose name begins with the CA's whole name as a proxy of the CA.
   if (startsWithName(subject, authority.certificate.subject)) {
     throw badSubject('the subject of an EEC must not begin with the subject of its CA', {
       reason: 'bad_value',

@@ -21,7 +21,7 @@ export const MAX_FURTHER_EXTENSIONS = 16
 export const MAX_FURTHER_EXTENSION_BYTES = 32 * 1024
 
 /**
- * Arcs whose extensions say what a certificate may be used for. Only the profile writes them: id-ce (RFC 5280), ProxyCertInfo
+ * Arcs of extensions that define what a certificate may be used for. Only the profile writes them: id-ce (RFC 5280), ProxyCertInfo
  * (RFC 3820), the ProxyCertInfo of its drafts, which Globus still reads, and Netscape's.
  */
 const profileArcs = [
@@ -34,8 +34,8 @@ const profileArcs = [
 /**
  * The further extensions as nodes.
  *
- * @throws {CaError} `bad_request` when there are too many, one is too large or not DER, an identifier is malformed, stands twice
- *   or belongs to the profile
+ * @throws {CaError} `bad_request` when there are too many, one is too large or not DER, an identifier is malformed, given
+ *   twice or reserved for the profile
  */
 export function furtherExtensionNodes(
   extensions: readonly FurtherExtension[],

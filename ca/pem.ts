@@ -67,8 +67,8 @@ function fromBase64(text: string, what: string): Buffer {
 }
 
 /**
- * Whether a text holds a private key, whole or not: PEM of any kind of key (PKCS#8, RSA, EC, OpenSSH, SSH2, PGP), in a form too,
- * where + stands for a blank; or a file of PuTTY.
+ * Whether a text contains a private key, complete or not: PEM of any kind of key (PKCS#8, RSA, EC, OpenSSH, SSH2, PGP), also
+ * form-encoded (a plus sign in place of a space); or a PuTTY file.
  */
 export function containsPrivateKey(text: string): boolean {
   return (

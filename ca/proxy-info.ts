@@ -7,7 +7,7 @@ import { lastCommonName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
 import type { ProxyFile } from './proxy-file.ts'
 
-/** What a proxy file is, in the words of grid-proxy-info and some more. */
+/** The facts that grid-proxy-info prints, and some more. */
 export interface ProxyFacts {
   /** Names are slash-DNs. */
   readonly subject: string
@@ -22,7 +22,7 @@ export interface ProxyFacts {
   readonly path: string
   /** How many proxies may still stand below; unlimited when undefined. */
   readonly pathLength: number | undefined
-  /** The earliest end of all certificates in the file: from then on the proxy serves no more. */
+  /** The earliest end of all certificates in the file: the proxy is not valid after it. */
   readonly notAfter: Date
   /** Whole seconds until `notAfter`; 0 when it is past. */
   readonly timeLeftSeconds: number
@@ -123,7 +123,7 @@ const policyWords: Readonly<Record<ProxyCertInfo['type'], string>> = {
 /** ProxyCertInfo of the draft that Globus 3 and 4 wrote before RFC 3820. */
 export const draftProxyCertInfo = '1.3.6.1.4.1.3536.1.222'
 
-/** The kind of a proxy in grid-proxy-info's words; undefined for what is none. */
+/** The kind of a proxy as grid-proxy-info names it; undefined for a certificate that is not a proxy. */
 export function proxyKind(link: Link): string | undefined {
   const { certificate, facts } = link
   if (link.isProxy) return `RFC 3820 compliant ${policyWords[facts.proxyCertInfo?.type ?? 'other']}`

@@ -1,4 +1,4 @@
-/** From template to signed DER, read back before it is given out. */
+/** Signs certificates and reads them back before they are returned. */
 import { X509Certificate } from 'node:crypto'
 import {
   type Asn1Node,
@@ -33,7 +33,7 @@ export interface CertificateTemplate {
 }
 
 /**
- * Signs a template and reads the result back with OpenSSL before it is given out.
+ * Signs a template and reads the result back with OpenSSL before it is returned.
  *
  * @throws {CaError} `self_check_failed`, `bad_request` for a serial number that may not be
  */

@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
 
-/** True when the issuer's key verifies the certificate's signature. Says nothing of names, times or extensions. */
+/** True when the issuer's key verifies the certificate's signature. Names, times and extensions are not checked. */
 export function verifyIssued(certificate: Certificate, issuer: Certificate): boolean {
   try {
     return new X509Certificate(certificate.der).verify(new X509Certificate(issuer.der).publicKey)

@@ -12,7 +12,7 @@ export interface SigningPolicyBlock {
   readonly authority: string
   /** True with `pos_rights globus CA:sign`. */
   readonly maySign: boolean
-  /** Names, of which a trailing `*` stands for anything; undefined when there are several and the outer quotes are not single. */
+  /** Names; a trailing `*` matches anything. Undefined when there are several and the outer quotes are not single. */
   readonly subjects: readonly string[] | undefined
 }
 
@@ -36,7 +36,7 @@ export function readSigningPolicy(text: string): SigningPolicy {
   return { text, blocks }
 }
 
-/** Only single quotes are taken off: Globus finds no CA whose name is in double ones. */
+/** Removes single quotes only: Globus finds no CA whose name is in double quotes. */
 function unquote(value: string): string {
   return /^'(.*)'$/.exec(value)?.[1] ?? value
 }

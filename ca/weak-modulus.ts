@@ -58,7 +58,7 @@ function hasClosePrimes(modulus: bigint): boolean {
 
 /** Squares end in one of 44 of the 256 possible low octets. */
 const squareOctets = new Set(Array.from({ length: 256 }, (_none, index) => (index * index) & 255))
-/** 3 * 5 * 7 * 11 * 13: most numbers that are no squares are none by this modulus either. */
+/** 3 * 5 * 7 * 11 * 13: most numbers that are not squares are not squares modulo this either. */
 const FILTER_MODULUS = 15_015
 const filterSquares = new Set(
   Array.from({ length: FILTER_MODULUS }, (_none, index) => (index * index) % FILTER_MODULUS),

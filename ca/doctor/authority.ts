@@ -8,7 +8,7 @@ import { globus, strict, validating } from './relying-parties.ts'
 /** Rules on CAs. */
 const caRemedy = 'Use a CA certificate with critical basicConstraints CA:TRUE.'
 
-/** OpenSSL and Globus take keyCertSign for CA:TRUE where there is no basicConstraints at all. */
+/** Without basicConstraints, OpenSSL and Globus treat a certificate with keyCertSign as a CA. */
 function isCaByKeyUsage({ certificate, facts }: Link): boolean {
   const constrained = certificate.extensions.some(
     ({ oid }) => oid === extensionOids.basicConstraints,
@@ -85,7 +85,7 @@ export const authorityRules: readonly DoctorRule[] = [
             .flat()
             .some(({ value }) => typeof value !== 'string' || /['/]|[^\x20-\x7e]/u.test(value)),
         )
-        .map((link) => `A signing_policy cannot say the name of the CA ${nameOf(link)}.`),
+        .map((link) => `A signing_policy has no form for the name of the CA ${nameOf(link)}.`),
     remedy: 'Use a CA whose name is ASCII without slash and apostrophe.',
   },
   {

@@ -8,7 +8,7 @@ import { proxyKind } from '../proxy-info.ts'
 import type { TrustDirectory } from '../trust-directory.ts'
 import type { RelyingParty } from './relying-parties.ts'
 
-/** What the file system says of the proxy file, and its text. */
+/** Permissions and owner of the proxy file, and its text. */
 export interface FileFacts {
   /** Permission bits, for instance 0o600. */
   readonly mode: number
@@ -125,8 +125,8 @@ export function eachOf(
   what: (link: Link) => string | undefined,
 ): readonly string[] {
   return links.flatMap((link) => {
-    const said = what(link)
-    return said === undefined ? [] : [`The ${role} ${nameOf(link)} ${said}.`]
+    const problem = what(link)
+    return problem === undefined ? [] : [`The ${role} ${nameOf(link)} ${problem}.`]
   })
 }
 

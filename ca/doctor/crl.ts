@@ -24,8 +24,8 @@ function eachCrl(
 ): readonly string[] {
   return eachNeeded(context, ({ hash, name }, trust) => {
     const file = crlOf(trust, hash)
-    const said = file && what(file)
-    return said === undefined ? undefined : `The CRL ${hash}.r0 of the CA ${name} ${said}.`
+    const problem = file && what(file)
+    return problem === undefined ? undefined : `The CRL ${hash}.r0 of the CA ${name} ${problem}.`
   })
 }
 
@@ -40,7 +40,7 @@ export const crlRules: readonly DoctorRule[] = [
           ? 'is in DER and must be PEM: it is passed over, and no revocation is seen'
           : undefined,
       ),
-    remedy: 'openssl crl -inform DER makes PEM of it.',
+    remedy: 'Convert it with openssl crl -inform DER.',
   },
   {
     id: 'crl-unreadable',

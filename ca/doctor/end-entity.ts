@@ -10,7 +10,7 @@ export const endEntityRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties,
     check: ({ endEntity }) => when(endEntity === undefined, 'The EEC is not in the file.'),
-    remedy: 'Put the certificate that signed the proxy behind the key.',
+    remedy: 'Put the certificate that signed the proxy after the key.',
   },
   {
     id: 'end-entity-is-ca',
@@ -29,7 +29,7 @@ export const endEntityRules: readonly DoctorRule[] = [
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ certificate }) =>
         /^(limited )?proxy$/i.test(lastCommonName(certificate.subject) ?? '')
-          ? 'is named like a legacy proxy and taken for one'
+          ? 'has the name of a legacy proxy and is treated as one'
           : undefined,
       ),
     remedy: 'Have the EEC issued under another name.',

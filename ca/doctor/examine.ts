@@ -1,4 +1,4 @@
-/** The doctor: who would refuse this proxy file under these trust anchors, why, and what mends it. */
+/** The doctor: who would refuse this proxy file under these trust anchors, why, and how to fix it. */
 import { authorityRules } from './authority.ts'
 import { buildContext, type DoctorRule, type Examination } from './context.ts'
 import { crlRules } from './crl.ts'
@@ -14,7 +14,7 @@ import { relyingParties, type RelyingParty } from './relying-parties.ts'
 import { timeRules } from './times.ts'
 import { trustDirectoryRules } from './trust-directory.ts'
 
-/** One thing that a relying party would hold against the file. */
+/** One reason for a relying party to refuse the file, or to warn. */
 export interface Finding {
   /** Id of the rule. */
   readonly rule: string

@@ -99,7 +99,7 @@ export const extensionRules: readonly DoctorRule[] = [
           ? 'has an extension more than once'
           : undefined,
       ),
-    remedy: 'Have the certificate issued anew.',
+    remedy: 'Have the certificate reissued.',
   },
   {
     id: 'extension-unreadable',
@@ -110,7 +110,7 @@ export const extensionRules: readonly DoctorRule[] = [
         const names = facts.unreadable.filter((name) => name !== 'proxyCertInfo')
         return names.length > 0 ? `has an unreadable ${names.join(', ')}` : undefined
       }),
-    remedy: 'Have the certificate issued anew.',
+    remedy: 'Have the certificate reissued.',
   },
   {
     id: 'no-authority-key-identifier',

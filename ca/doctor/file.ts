@@ -45,7 +45,7 @@ export const fileRules: readonly DoctorRule[] = [
           links
             .slice(0, links.indexOf(endEntity))
             .some((link) => link.facts.authority && !proxies.includes(link)),
-        'A CA stands before the EEC in the file.',
+        'A CA certificate comes before the EEC in the file.',
       ),
     remedy: order,
   },

@@ -15,7 +15,7 @@ const lacksDigitalSignature = ({ keyUsage }: CertificateFacts): boolean =>
 const proxyRemedy =
   'Ask the service for a new proxy: digitalSignature and keyEncipherment, clientAuth or nothing.'
 const endEntityRemedy =
-  'Have the EEC issued anew with keyUsage digitalSignature and extendedKeyUsage clientAuth.'
+  'Have the EEC reissued with keyUsage digitalSignature and extendedKeyUsage clientAuth.'
 
 export const keyUsageRules: readonly DoctorRule[] = [
   {

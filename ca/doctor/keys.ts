@@ -7,7 +7,7 @@ import { globus, relyingParties, tls } from './relying-parties.ts'
 /** 2047 bits still reach OpenSSL's security level 2. */
 const MIN_RSA_BITS = 2047
 
-const newKeys = 'Make it anew with an RSA key of 2048 bits or more.'
+const newKeys = 'Make a new one with an RSA key of 2048 bits or more.'
 
 export const keyRules: readonly DoctorRule[] = [
   {
@@ -88,7 +88,7 @@ export const keyRules: readonly DoctorRule[] = [
     relyingParties,
     check: ({ proxyFile }) =>
       when(proxyFile.privateKey === undefined, 'There is no private key in the file.'),
-    remedy: 'Put the private key of the proxy behind the proxy, or let the service make both.',
+    remedy: 'Put the private key of the proxy after the proxy, or let the service make both.',
   },
   {
     id: 'key-of-another',

@@ -54,7 +54,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
       const left = leaf.facts.proxyCertInfo?.pathLength
       return eachOf('proxy', [leaf], () =>
         left !== undefined && left < MIN_PATH_LENGTH
-          ? `has a path length of ${left}: it cannot be delegated as often as is wanted`
+          ? `has a path length of ${left}: it cannot be delegated as often as needed`
           : undefined,
       )
     },

@@ -41,7 +41,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
     check: ({ proxies }) =>
       eachOf('proxy', proxies, (link) =>
         link.isProxy && /^(limited )?proxy$/i.test(lastCommonName(link.certificate.subject) ?? '')
-          ? 'is named like a legacy proxy and taken for one'
+          ? 'has the name of a legacy proxy and is treated as one'
           : undefined,
       ),
     remedy: askAgain,
@@ -75,6 +75,6 @@ export const proxySubjectRules: readonly DoctorRule[] = [
         new Set(proxies.map((link) => proxyKind(link)?.split(' ')[0])).size > 1,
         'Legacy and RFC 3820 proxies stand in one chain.',
       ),
-    remedy: 'Delegate anew from an RFC 3820 proxy.',
+    remedy: 'Delegate again from an RFC 3820 proxy.',
   },
 ]

@@ -20,13 +20,13 @@ const tolerant = new Set<RelyingParty>(['XRootD', 'caNl-Java'])
 const strictClock = validating.filter((party) => !tolerant.has(party))
 
 const renew = 'Ask for a new proxy now.'
-const clock = 'Wait, or set the clocks: the proxy is dated five minutes back when it is made.'
+const clock = 'Wait, or set the clocks: a proxy begins five minutes before it is made.'
 
 function tooShort(context: DoctorContext, seconds: number): readonly string[] {
   const left = secondsLeft(context)
   return when(
     left > 0 && left < seconds,
-    `The file serves for ${left} seconds more; at least ${seconds} are wanted.`,
+    `The file is valid for ${left} more seconds; at least ${seconds} are required.`,
   )
 }
 

@@ -207,7 +207,7 @@ const certificateRules: readonly DoctorRule[] = [
           ? `The CA ${name} is in DER; ${hash}.0 must be PEM.`
           : undefined,
       ),
-    remedy: 'openssl x509 -inform DER makes PEM of it.',
+    remedy: 'Convert it with openssl x509 -inform DER.',
   },
   {
     id: 'trust-ca-unreadable',

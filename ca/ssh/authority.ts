@@ -23,7 +23,7 @@ export interface SshAuthority {
   sign(data: Buffer): Promise<Buffer>
 }
 
-/** How each type of key signs. SHA-1 (`ssh-rsa` as an algorithm) is neither written nor taken. */
+/** How each type of key signs. SHA-1 (`ssh-rsa` as an algorithm) is neither written nor accepted. */
 const algorithms = {
   'ssh-ed25519': { name: 'ssh-ed25519', hash: null },
   'ecdsa-sha2-nistp256': { name: 'ecdsa-sha2-nistp256', hash: 'sha256' },

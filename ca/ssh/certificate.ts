@@ -34,7 +34,7 @@ const USER_CERTIFICATE = 1
 
 export interface SshCertificateRequest {
   readonly publicKey: SshPublicKey
-  /** Above 0 and below 2^64: 0 stands for no number, and cannot be revoked by it. */
+  /** 1 to 2^64-1: 0 means no number, and sshd cannot revoke by it. */
   readonly serial: bigint
   /** What sshd logs; `keyIdPattern`. */
   readonly keyId: string

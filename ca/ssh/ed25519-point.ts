@@ -1,4 +1,4 @@
-/** What OpenSSL leaves unchecked when it imports an Ed25519 public key (RFC 8032 section 5.1.3). */
+/** What OpenSSL does not check when it imports an Ed25519 public key (RFC 8032 section 5.1.3). */
 import { CaError, malformed } from '../errors.ts'
 
 const prime = (1n << 255n) - 19n
@@ -17,7 +17,7 @@ const smallOrder: ReadonlySet<bigint> = new Set([
 
 /**
  * Refuses encodings that are not of 32 octets, not canonical, or of a point of small order. Not checked: that there is
- * such a point; where there is none, no signature ever verifies.
+ * such a point; where there is none, no signature verifies.
  *
  * @throws {CaError} `malformed`, `weak_key`
  */

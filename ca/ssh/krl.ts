@@ -18,7 +18,7 @@ export const MAX_KRL_ENTRIES = 1_000_000
 /** Largest list that is read. */
 export const MAX_KRL_BYTES = 32 * 1024 * 1024
 
-/** What a list says. */
+/** The contents of a list. */
 export interface Krl {
   /** Grows with each list; for people and scripts, sshd does not look at it. */
   readonly version: bigint

@@ -66,7 +66,7 @@ export function readSshPublicKeyLine(text: string): SshPublicKey {
   }
   refuseOtherFiles(text)
   const line = text.replace(/^[ \t]+|[ \t\r\n]+$/g, '')
-  // Any line end or NUL that is left stands inside of the line.
+  // A line end or NUL that is left is inside the line.
   if (/\p{Cc}/u.test(line.replaceAll('\t', ' '))) {
     throw malformed('public key', 'it must be one line of text')
   }
@@ -236,7 +236,7 @@ function importKey(info: Buffer): KeyObject {
 /**
  * The SSH form of a public key of `node:crypto`.
  *
- * @throws {CaError} `weak_key` when SSH or the policy knows no such key
+ * @throws {CaError} `weak_key` for a key that SSH or the key policy does not support
  */
 export function sshPublicKeyOf(key: KeyObject): SshPublicKey {
   const { crv = '', x = '', y = '', n = '', e = '' } = jwkOf(key)

@@ -1,5 +1,5 @@
 /** The data types of the SSH protocols (RFC 4251 section 5), written and read within bounds. */
-import { CaError, malformed } from '../errors.ts'
+import { CaError, type CaErrorDetails, malformed } from '../errors.ts'
 
 /** A request for a value that the wire format cannot hold. */
 function badValue(field: string, message: string): CaError {
@@ -62,7 +62,7 @@ function isName(name: string): boolean {
   return /^[!-+\--~]{1,64}$/.test(name)
 }
 
-/** What reads one value after the other out of bytes; each method throws CaError `malformed` where there is no such value. */
+/** Reads one value after the other from bytes. Each method throws CaError `malformed` for anything else than its type. */
 export interface WireReader {
   /** Bytes that are not read yet. */
   readonly left: number
@@ -78,7 +78,7 @@ export interface WireReader {
   /** Magnitude of an `mpint` that is not negative and has no octet too many; of 0 it is empty. */
   mpint(maxBytes: number): Buffer
   names(maxBytes: number): readonly string[]
-  /** Refuses bytes behind the last value. */
+  /** Refuses bytes after the last value. */
   end(): void
 }
 
@@ -90,8 +90,8 @@ export interface WireReader {
 export function wireReader(bytes: Uint8Array, what: string): WireReader {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let position = 0
-  const refuse = (why: string): never => {
-    throw malformed(what, why)
+  const refuse = (why: string, details: Partial<CaErrorDetails> = {}): never => {
+    throw malformed(what, why, details)
   }
   const take = (count: number): Buffer => {
     if (count > buffer.length - position) refuse('it is truncated')
@@ -100,7 +100,13 @@ export function wireReader(bytes: Uint8Array, what: string): WireReader {
   }
   const string = (maxBytes: number): Buffer => {
     const length = take(4).readUInt32BE()
-    if (length > maxBytes) refuse(`a string has ${length} bytes; at most ${maxBytes} are accepted`)
+    if (length > maxBytes) {
+      refuse(`a string has ${length} bytes; at most ${maxBytes} are accepted`, {
+        reason: 'too_large',
+        limit: maxBytes,
+        actual: length,
+      })
+    }
     return take(length)
   }
   const text = (maxBytes: number): string => {

@@ -14,6 +14,7 @@ import { checkSerial } from '../../ca/serial.ts'
 import { createKrl } from '../../ca/ssh/krl.ts'
 import { readSshPublicKeyLine } from '../../ca/ssh/public-key.ts'
 import { issueSshUserCertificate } from '../../ca/ssh/user-certificate.ts'
+import { wireReader } from '../../ca/ssh/wire.ts'
 import { nestedValidity } from '../../ca/validity.ts'
 import { rsaInfo } from '../support/csr-builder.ts'
 
@@ -145,6 +146,12 @@ describe('details of refusals', () => {
       () => issueSshUserCertificate(undefined as never, { now, lifetimeSeconds: 700_000 } as never),
       'bad_lifetime',
       { field: 'lifetimeSeconds', reason: 'bad_value', limit: 604_800, actual: 700_000 },
+    ],
+    [
+      'an SSH string that is longer than allowed',
+      () => wireReader(Buffer.from('0000000b', 'hex'), 'blob').string(10),
+      'malformed',
+      { field: 'blob', reason: 'too_large', limit: 10, actual: 11 },
     ],
     [
       'a KRL with serial number 0',
