@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { formatTimeLeft } from '../ca/proxy-info.ts'
-import { openKeeper, type RunningKeeper } from '../src/certcache/compose.ts'
+import { openEngine, type RunningEngine } from '../src/certcache/compose.ts'
 import { loadSettings } from '../src/certcache/settings/load-settings.ts'
-import type { HeldProxy } from '../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../src/certcache/proxy-engine.ts'
 import { createLog } from '../src/log.ts'
 import type { IdentityProvider } from './identity-provider/server.ts'
 
@@ -40,12 +40,12 @@ export async function keepFresh(parts: KeepFreshParts): Promise<void> {
   const first = await withCertcache(
     settingsPath,
     { CERTCACHE_SOURCE__TOKEN_FILE: join(directory, 'token') },
-    async (keeper) => keeper.obtain(undefined, AbortSignal.timeout(PATIENCE_MS)),
+    async (engine) => engine.obtain(undefined, AbortSignal.timeout(PATIENCE_MS)),
   )
   say(`   shown the token once: ${shown(first)}`)
   provider.faults.resetCounts()
-  await withCertcache(settingsPath, {}, async (keeper) => {
-    const second = await renewalOf(first, keeper)
+  await withCertcache(settingsPath, {}, async (engine) => {
+    const second = await renewalOf(first, engine)
     const asked = provider.faults.count('/token')
     say(`   renewed without it  : ${shown(second)}`)
     say(
@@ -70,13 +70,13 @@ function settings(directory: string, serviceUrl: string): object {
 async function withCertcache<Result>(
   path: string,
   environment: Readonly<Record<string, string>>,
-  use: (keeper: RunningKeeper) => Promise<Result>,
+  use: (engine: RunningEngine) => Promise<Result>,
 ): Promise<Result> {
   const uid = process.getuid?.() ?? 0
   const loaded = await loadSettings(path, { environment, uid })
   const sleep = async (ms: number, signal: AbortSignal): Promise<void> =>
     delay(ms, undefined, { signal }).catch(() => undefined)
-  const keeper = await openKeeper(loaded.settings, {
+  const engine = await openEngine(loaded.settings, {
     log: createLog({ level: 'warn', name: 'certcache' }),
     clock: { now: () => new Date(), sleep },
     random: () => Math.random(),
@@ -85,16 +85,16 @@ async function withCertcache<Result>(
     background: true,
   })
   try {
-    return await use(keeper)
+    return await use(engine)
   } finally {
-    await keeper.close()
+    await engine.close()
   }
 }
 
 /** The proxy that comes after this one. */
-async function renewalOf(before: HeldProxy, keeper: RunningKeeper): Promise<HeldProxy> {
+async function renewalOf(before: HeldProxy, engine: RunningEngine): Promise<HeldProxy> {
   for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += LOOK_MS) {
-    const held = keeper.current()
+    const held = engine.current()
     if (held !== undefined && !held.pem.equals(before.pem)) return held
     await delay(LOOK_MS)
   }

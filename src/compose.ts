@@ -12,9 +12,9 @@ import { aliasOf } from './config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from './config/relying-schema.ts'
 import type { Environment, LoadedConfiguration } from './config/load.ts'
 import type { LimitsSettings } from './config/schema.ts'
-import { type CrlKeeper, createCrlKeeper } from './domain/crl-keeper.ts'
+import { type CrlPublisher, createCrlPublisher } from './domain/crl-publisher.ts'
 import { createCredentialCounts } from './domain/credential-limit.ts'
-import { createEndEntityKeeper, type EndEntityKeeper } from './domain/end-entities.ts'
+import { createEndEntityCache, type EndEntityCache } from './domain/end-entities.ts'
 import { createIdentityShare, type IdentityShare } from './domain/identity-share.ts'
 import type { IssueDependencies } from './domain/issue.ts'
 import { createKeyPool, type KeyPool } from './domain/key-pool.ts'
@@ -57,7 +57,7 @@ export interface Core extends Surroundings {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
-  readonly crls: CrlKeeper
+  readonly crls: CrlPublisher
   /** Name under which all users stand. */
   readonly endEntityBase: DistinguishedName
   readonly crlUrl: string | undefined
@@ -69,7 +69,7 @@ export interface Service extends Core {
   readonly verifier: TokenVerifier
   readonly keyPool: KeyPool
   readonly inFlight: RequestsInFlight
-  readonly endEntities: EndEntityKeeper
+  readonly endEntities: EndEntityCache
   readonly services: ReadonlyMap<string, OfferedService>
   readonly issuing: IssueDependencies
   readonly delegations: Delegations
@@ -103,7 +103,7 @@ export async function openCore(
   const store = await openStore({ settings, masterKeys, now })
   const { crl_lifetime_seconds: lifetimeSeconds, crl_refresh_seconds: refreshSeconds } =
     configuration.ca
-  const crls = createCrlKeeper({
+  const crls = createCrlPublisher({
     store,
     authority,
     now,
@@ -203,7 +203,7 @@ export async function assembleService(
     withSubjectUri: ca.subject_alternative_name,
     sshAuthority,
   }
-  const endEntities = createEndEntityKeeper({
+  const endEntities = createEndEntityCache({
     ...making,
     store,
     keyKind: ca.end_entity_key_kind,

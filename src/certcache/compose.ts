@@ -4,11 +4,11 @@ import type { Environment } from '../config/settings-tree.ts'
 import type { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { createRefreshHelper } from '../refresh-helper/helper.ts'
-import type { KeeperSettings } from './renewal/engine-parts.ts'
-import { Engine } from './renewal/keeper.ts'
+import type { EngineSettings } from './renewal/engine-parts.ts'
+import { Engine } from './renewal/engine.ts'
 import type { LoadedCertcacheSettings } from './settings/load-settings.ts'
 import { openState } from './state/open-state.ts'
-import type { Clock, ProxyKeeper } from './proxy-keeper.ts'
+import type { Clock, ProxyEngine } from './proxy-engine.ts'
 import { removeLeftovers } from './outputs/proxy-output.ts'
 import { unwritable, whyNoRoom } from './outputs/room.ts'
 import type { RenewalPolicy } from './renewal/renewal.ts'
@@ -19,7 +19,7 @@ import { createStartTokens } from './sources/start-token.ts'
 import type { StateLock } from './state/state-store.ts'
 
 /** What the engine is handed. */
-export interface KeeperParts {
+export interface EngineOptions {
   readonly log: Log
   readonly clock: Clock
   /** From 0 to below 1. */
@@ -38,21 +38,21 @@ export interface KeeperParts {
   readonly pollMs?: number
 }
 
-/** A keeper whose settings can change while it runs. */
-export interface RunningKeeper extends ProxyKeeper {
+/** An engine whose settings can change while it runs. */
+export interface RunningEngine extends ProxyEngine {
   /** Takes new settings; proxies in hand that still fit stay. `state` does not change while running. */
   reload(settings: LoadedCertcacheSettings): Promise<void>
 }
 
 /**
- * Opens the state and answers the keeper. What was kept is served at once; neither provider nor service need be up.
+ * Opens the state and answers the engine. What was kept is served at once; neither provider nor service need be up.
  *
  * @throws {TtsError} `configuration` when the state cannot be used: others can read it, its key is wrong
  */
-export async function openKeeper(
+export async function openEngine(
   settings: LoadedCertcacheSettings,
-  parts: KeeperParts,
-): Promise<RunningKeeper> {
+  parts: EngineOptions,
+): Promise<RunningEngine> {
   const { log, clock, random, environment, uid, background, readOnly = false } = parts
   const store = await openState(settings.state, uid, !readOnly)
   if (!readOnly) await removeAllLeftovers(settings, clock.now())
@@ -63,7 +63,7 @@ export async function openKeeper(
   })
   const make =
     (current: LoadedCertcacheSettings) =>
-    (lock: () => StateLock | undefined): KeeperSettings => ({
+    (lock: () => StateLock | undefined): EngineSettings => ({
       proxies: current.proxies,
       policy: policyOf(current.renewal),
       sources: createSources({
@@ -129,7 +129,7 @@ async function removeAllLeftovers(
     await removeLeftovers(path, now)
 }
 
-function serviceOf({ service }: LoadedCertcacheSettings, { clock, log }: KeeperParts) {
+function serviceOf({ service }: LoadedCertcacheSettings, { clock, log }: EngineOptions) {
   return createServiceClient({
     url: service.url,
     caFile: service.ca_file,

@@ -7,7 +7,7 @@ import { startCodeLogin } from '../grants/code-login.ts'
 import { createGrantClient } from '../grants/grant-client.ts'
 import { createCertcacheProgram, runCertcache } from './cli/program.ts'
 import type { LoginSource, Surroundings } from './cli/surroundings.ts'
-import { openKeeper } from './compose.ts'
+import { openEngine } from './compose.ts'
 import { openState } from './state/open-state.ts'
 
 // Nothing that this program writes is for others, unless a file is given its mode on purpose.
@@ -32,7 +32,7 @@ const surroundings: Surroundings = {
   },
   random: () => Math.random(),
   currentDirectory: process.cwd(),
-  openKeeper,
+  openEngine,
   openState,
   grantClient: (source) => createGrantClient(clientOptions(source)),
   startCodeLogin: async (source, request) => startCodeLogin(clientOptions(source), request),

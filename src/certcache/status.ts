@@ -1,9 +1,9 @@
 /** How certcache is doing: judged in one place, for /health, /status, `certcache status` and its exit code. */
 import { z } from 'zod'
-import type { HeldProxy, ProxyKeeper, RenewalStatus, SourceStatus } from './proxy-keeper.ts'
+import type { HeldProxy, ProxyEngine, RenewalStatus, SourceStatus } from './proxy-engine.ts'
 import { inWords, secondsUntil } from './words.ts'
 
-type KeeperStatus = ReturnType<ProxyKeeper['status']>
+type EngineStatus = ReturnType<ProxyEngine['status']>
 type Lifetime = Pick<HeldProxy, 'obtainedAt' | 'notAfter'>
 
 /** What may be wrong, the worst first. */
@@ -45,7 +45,7 @@ export function unhealthy(
 
 /** Judges all: 0, 1 and 2 of Nagios. */
 export function judge(
-  { proxies, source }: KeeperStatus,
+  { proxies, source }: EngineStatus,
   at: { readonly now: Date; readonly warnBelowSeconds: number },
 ): Judgement {
   const critical: string[] = []
@@ -141,7 +141,7 @@ export const statusReport = z.object({
 export type StatusReport = z.output<typeof statusReport>
 
 export interface ReportParts {
-  readonly status: KeeperStatus
+  readonly status: EngineStatus
   readonly now: Date
   readonly warnBelowSeconds: number
   readonly version: string

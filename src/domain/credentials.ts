@@ -6,8 +6,8 @@ import type { RateLimiter } from '../limits/rate-limiter.ts'
 import type { Log } from '../log.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
 import type { From } from './callers.ts'
-import type { CrlKeeper } from './crl-keeper.ts'
-import type { EndEntityKeeper } from './end-entities.ts'
+import type { CrlPublisher } from './crl-publisher.ts'
+import type { EndEntityCache } from './end-entities.ts'
 import { issueError } from './issue-errors.ts'
 import type {
   CredentialFilter,
@@ -23,8 +23,8 @@ import type { Service } from './service.ts'
 export interface CredentialsDependencies {
   readonly store: Store
   readonly verifier: TokenVerifier
-  readonly endEntities: Pick<EndEntityKeeper, 'forget'>
-  readonly crls: Pick<CrlKeeper, 'current'>
+  readonly endEntities: Pick<EndEntityCache, 'forget'>
+  readonly crls: Pick<CrlPublisher, 'current'>
   readonly services: ReadonlyMap<string, Pick<Service, 'plugin' | 'deletion'>>
   readonly now: () => Date
   /** How often one identity may revoke; absent for the operator's own commands. */

@@ -1,5 +1,5 @@
 /** Until when a delegation renews by itself, and what must be done before. */
-import { type HeldRefreshToken, renewableUntil } from '../grants/custody.ts'
+import { type HeldRefreshToken, renewableUntil } from '../grants/refresh-token.ts'
 import type { Delegation } from './delegation-records.ts'
 
 export const DAY_MS = 86_400_000

@@ -1,7 +1,7 @@
 /** A delegation is made: an access token is exchanged for a refresh token of our own client, and that is put on record. */
 import { randomUUID } from 'node:crypto'
 import { TtsError } from '../errors.ts'
-import { startCustody } from '../grants/custody.ts'
+import { heldRefreshToken } from '../grants/refresh-token.ts'
 import type { Granted } from '../grants/grant.ts'
 import type { Log } from '../log.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
@@ -140,7 +140,7 @@ async function record(
   const identity = await issuing.subjects.identify(caller)
   const { secret, hash } = newRenewalSecret(dependencies.randomBytes)
   const createdAt = now()
-  const held = startCustody(granted, createdAt)
+  const held = heldRefreshToken(granted, createdAt)
   const made = {
     id: randomUUID(),
     providerId: provider.id,

@@ -1,5 +1,5 @@
 /** What is on record about delegations, and the questions that the domain asks of its store about them. */
-import type { HeldRefreshToken } from '../grants/custody.ts'
+import type { HeldRefreshToken } from '../grants/refresh-token.ts'
 import type { AuditRecord, Identity, Origin } from './records.ts'
 
 /** `ended`: the provider renews no more, or the bound of its life has come; `revoked`: somebody wanted it so. */
@@ -69,7 +69,7 @@ export interface DelegationFilter {
 }
 
 /** The refresh token of one delegation, while nobody else works with it. */
-export interface LockedCustody {
+export interface LockedRefreshToken {
   /** Undefined when the delegation is not active: nothing is held of it any more. */
   load(): Promise<HeldRefreshToken | undefined>
   /**
@@ -134,7 +134,7 @@ export interface DelegationRecords {
    */
   withRefreshToken<Answer>(
     id: string,
-    work: (custody: LockedCustody) => Promise<Answer>,
+    work: (locked: LockedRefreshToken) => Promise<Answer>,
     waitMs: number,
   ): Promise<Answer>
   census(now: Date): Promise<DelegationCensus>

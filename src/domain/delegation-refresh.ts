@@ -5,12 +5,12 @@
  */
 import { TtsError } from '../errors.ts'
 import {
-  type Custody,
-  type CustodyStore,
+  type RefreshTokenUse,
+  type RefreshTokenStore,
   type HeldRefreshToken,
   recoverHeld,
   refreshHeld,
-} from '../grants/custody.ts'
+} from '../grants/refresh-token.ts'
 import type { RefreshHelper } from '../refresh-helper/helper.ts'
 import { renewsUntil } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
@@ -24,7 +24,7 @@ import type {
   Delegation,
   DelegationRecords,
   LedgerEntry,
-  LockedCustody,
+  LockedRefreshToken,
 } from './delegation-records.ts'
 import type { RateLimiter } from '../limits/rate-limiter.ts'
 import type { Origin } from './records.ts'
@@ -73,14 +73,15 @@ export function createDelegationRefresher(
   const flights = createRefreshFlights<Refreshed>(rate)
 
   /** Works with the refresh token of one delegation while nobody else does. */
-  async function withKeeper<Answer>(
+  async function withToken<Answer>(
     { delegation, origin }: { readonly delegation: Delegation; readonly origin: Origin },
-    work: (keeper: Keeper) => Promise<Answer>,
+    work: (token: DelegationToken) => Promise<Answer>,
   ): Promise<Answer> {
     const provider = requireProvider(dependencies, delegation.providerId)
     return records.withRefreshToken(
       delegation.id,
-      async (custody) => work(new Keeper(dependencies, { delegation, provider, custody, origin })),
+      async (locked) =>
+        work(new DelegationToken(dependencies, { delegation, provider, locked, origin })),
       provider.timeoutMs + STORING_MS,
     )
   }
@@ -91,9 +92,7 @@ export function createDelegationRefresher(
       const delegation = await records.find(id)
       const isActive = delegation?.state === 'active'
       if (isActive)
-        await withKeeper({ delegation, origin: delegation.origin }, async (keeper) =>
-          keeper.recover(),
-        )
+        await withToken({ delegation, origin: delegation.origin }, async (token) => token.recover())
       // Nobody will ask for it any more.
       else await helper.forget(id)
     } catch (error) {
@@ -107,7 +106,7 @@ export function createDelegationRefresher(
   return {
     refresh: (delegation, origin) =>
       flights.join(delegation.id, async () =>
-        withKeeper({ delegation, origin }, async (keeper) => keeper.refresh()),
+        withToken({ delegation, origin }, async (token) => token.refresh()),
       ),
     async recover() {
       for (const id of await helper.owners()) await recoverOne(id)
@@ -116,12 +115,12 @@ export function createDelegationRefresher(
   }
 }
 
-/** The refresh token of one delegation, as custody sees it: each save also tells the forecast and the ledger. */
-class Keeper implements CustodyStore {
+/** The refresh token of one delegation, as `refreshHeld` sees it: each save also tells the forecast and the ledger. */
+class DelegationToken implements RefreshTokenStore {
   readonly #dependencies: RefresherDependencies
   readonly #delegation: Delegation
   readonly #provider: DelegationProvider
-  readonly #custody: LockedCustody
+  readonly #locked: LockedRefreshToken
   readonly #origin: Origin
   #stored: HeldRefreshToken | undefined
   #over = false
@@ -131,14 +130,14 @@ class Keeper implements CustodyStore {
     about: {
       readonly delegation: Delegation
       readonly provider: DelegationProvider
-      readonly custody: LockedCustody
+      readonly locked: LockedRefreshToken
       readonly origin: Origin
     },
   ) {
     this.#dependencies = dependencies
     this.#delegation = about.delegation
     this.#provider = about.provider
-    this.#custody = about.custody
+    this.#locked = about.locked
     this.#origin = about.origin
   }
 
@@ -156,7 +155,7 @@ class Keeper implements CustodyStore {
     await recoverHeld(this.#parts())
   }
 
-  #parts(): Custody {
+  #parts(): RefreshTokenUse {
     return {
       client: this.#provider.client,
       store: this,
@@ -169,7 +168,7 @@ class Keeper implements CustodyStore {
   }
 
   async load(): Promise<HeldRefreshToken | undefined> {
-    this.#stored = await this.#custody.load()
+    this.#stored = await this.#locked.load()
     if (this.#stored === undefined) throw takenBack()
     return this.#stored
   }
@@ -177,7 +176,7 @@ class Keeper implements CustodyStore {
   async save(held: HeldRefreshToken): Promise<void> {
     const after = this.#stored?.current
     const rotated = after !== undefined && held.current !== after
-    const kept = await this.#custody.save(held, {
+    const kept = await this.#locked.save(held, {
       renewsUntil: this.#forecast(held),
       ...(rotated ? { entry: this.#rotation() } : {}),
     })

@@ -10,7 +10,7 @@ import { type EndEntityProfile, issueEndEntity } from '../../ca/end-entity.ts'
 import { createSigner, type KeyKind } from '../../ca/key.ts'
 import { sameName } from '../../ca/name.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
-import type { KeptEndEntity } from '../signing/proxy-job.ts'
+import type { CachedEndEntity } from '../signing/proxy-job.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
 import { verifyIssued } from '../../ca/signature.ts'
 import { nestedValidity } from '../../ca/validity.ts'
@@ -30,11 +30,11 @@ export interface EndEntityDependencies {
   readonly withSubjectUri: boolean
 }
 
-export interface EndEntityKeeper {
+export interface EndEntityCache {
   /** The identity's EEC that lives at least `lifetimeSeconds` from now (or as long as the CA allows), made when there is none. */
-  hold(identity: Identity, lifetimeSeconds: number, origin: Origin): Promise<KeptEndEntity>
+  hold(identity: Identity, lifetimeSeconds: number, origin: Origin): Promise<CachedEndEntity>
   /** The same when it is in memory, else undefined. */
-  remembered(identity: Identity, lifetimeSeconds: number): KeptEndEntity | undefined
+  remembered(identity: Identity, lifetimeSeconds: number): CachedEndEntity | undefined
   /** Forgets what is in memory for the identity, after a revocation. */
   forget(identityId: string): void
 }
@@ -42,13 +42,13 @@ export interface EndEntityKeeper {
 /** Identities whose key is kept in memory at once; each takes a few KiB. */
 const MAX_IN_MEMORY = 10_000
 
-export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndEntityKeeper {
+export function createEndEntityCache(dependencies: EndEntityDependencies): EndEntityCache {
   const { store, authority, now, keyKind } = dependencies
-  const inMemory = new LRUCache<string, KeptEndEntity>({ max: MAX_IN_MEMORY })
-  const underWay = new Map<string, Promise<KeptEndEntity>>()
+  const inMemory = new LRUCache<string, CachedEndEntity>({ max: MAX_IN_MEMORY })
+  const underWay = new Map<string, Promise<CachedEndEntity>>()
 
   /** An EEC for less than the whole life is taken only when the CA's own end leaves no more. */
-  const lastsFor = (endEntity: KeptEndEntity, lifetimeSeconds: number): boolean => {
+  const lastsFor = (endEntity: CachedEndEntity, lifetimeSeconds: number): boolean => {
     const { notAfter } = endEntity.certificate.validity
     const wanted = now().getTime() + lifetimeSeconds * 1000
     return notAfter.getTime() >= Math.min(wanted, authority.certificate.validity.notAfter.getTime())
@@ -58,7 +58,7 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
     identity: Identity,
     lifetimeSeconds: number,
     origin: Origin,
-  ): Promise<KeptEndEntity> {
+  ): Promise<CachedEndEntity> {
     const held = await store.findHeldEndEntity(identity.id, now(), keyKind)
     const endEntity = held && openEndEntity(held)
     if (endEntity && issuedBy(endEntity, authority) && lastsFor(endEntity, lifetimeSeconds)) {
@@ -67,7 +67,7 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
     return makeEndEntity(dependencies, { identity, origin })
   }
 
-  const remembered = (identity: Identity, lifetimeSeconds: number): KeptEndEntity | undefined => {
+  const remembered = (identity: Identity, lifetimeSeconds: number): CachedEndEntity | undefined => {
     const found = inMemory.get(identity.id)
     return found && lastsFor(found, lifetimeSeconds) ? found : undefined
   }
@@ -97,12 +97,12 @@ export function createEndEntityKeeper(dependencies: EndEntityDependencies): EndE
 }
 
 /** An EEC of a former CA signs nothing any more: its proxies would not verify. A renewed CA of the same key still counts. */
-function issuedBy(endEntity: KeptEndEntity, { certificate }: Authority): boolean {
+function issuedBy(endEntity: CachedEndEntity, { certificate }: Authority): boolean {
   const held = endEntity.certificate
   return sameName(held.issuer, certificate.subject) && verifyIssued(held, certificate)
 }
 
-function openEndEntity(held: HeldEndEntity): KeptEndEntity {
+function openEndEntity(held: HeldEndEntity): CachedEndEntity {
   const privateKey: KeyObject = createPrivateKey({
     key: held.privateKeyDer,
     format: 'der',
@@ -118,7 +118,7 @@ function openEndEntity(held: HeldEndEntity): KeptEndEntity {
 async function makeEndEntity(
   dependencies: EndEntityDependencies,
   { identity, origin }: { readonly identity: Identity; readonly origin: Origin },
-): Promise<KeptEndEntity> {
+): Promise<CachedEndEntity> {
   const { store, authority, keyPool, now, randomBytes, profile } = dependencies
   // Kept for all later requests of the identity, so that it is made also when this one is given up.
   const { signal } = new AbortController()

@@ -29,9 +29,9 @@ import type {
   IssuingContext,
 } from '../../plugins/plugin.ts'
 import { TtsError } from '../errors.ts'
-import { type KeptEndEntity, signProxy } from '../signing/proxy-job.ts'
+import { type CachedEndEntity, signProxy } from '../signing/proxy-job.ts'
 import type { SigningPool } from '../signing/signing-pool.ts'
-import type { EndEntityKeeper } from './end-entities.ts'
+import type { EndEntityCache } from './end-entities.ts'
 import type { KeyPool } from './key-pool.ts'
 import type { CertificateRecord, Identity, Origin } from './records.ts'
 import type { Service } from './service.ts'
@@ -40,7 +40,7 @@ import { subjectUri } from './subject.ts'
 
 export interface IssuingDependencies {
   readonly authority: Authority
-  readonly endEntities: EndEntityKeeper
+  readonly endEntities: EndEntityCache
   readonly keyPool: KeyPool
   readonly signingPool: SigningPool
   readonly now: () => Date
@@ -204,7 +204,7 @@ async function holdEndEntity(
   { endEntities }: IssuingDependencies,
   { identity, origin }: IssuingGrant,
   wanted: { readonly subjectKey: SubjectKey; readonly seconds: number },
-): Promise<KeptEndEntity> {
+): Promise<CachedEndEntity> {
   const { subjectKey, seconds } = wanted
   const remembered = endEntities.remembered(identity, seconds)
   if (remembered) return remembered

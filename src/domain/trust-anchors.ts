@@ -3,11 +3,11 @@ import type { Authority } from '../../ca/authority.ts'
 import type { DistinguishedName } from '../../ca/name.ts'
 import { type TrustAnchorFile, trustAnchorFiles } from '../../ca/trust-anchors.ts'
 import { packTrustAnchors } from '../files/trust-anchor-archive.ts'
-import type { CrlKeeper } from './crl-keeper.ts'
+import type { CrlPublisher } from './crl-publisher.ts'
 
 export interface TrustAnchors {
   readonly authority: Authority
-  readonly crls: Pick<CrlKeeper, 'current' | 'published'>
+  readonly crls: Pick<CrlPublisher, 'current' | 'published'>
   /** The files of the directory, with a CRL that carries every revocation. */
   files(): Promise<readonly TrustAnchorFile[]>
   /** The same as one .tar.gz, with the CRL that is published. */
@@ -16,7 +16,7 @@ export interface TrustAnchors {
 
 export interface TrustAnchorOptions {
   readonly authority: Authority
-  readonly crls: Pick<CrlKeeper, 'current' | 'published'>
+  readonly crls: Pick<CrlPublisher, 'current' | 'published'>
   /** Name of the files. */
   readonly alias: string
   readonly crlUrl: string | undefined

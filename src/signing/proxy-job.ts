@@ -5,7 +5,7 @@ import { readCsr } from '../../ca/csr.ts'
 import { type EndEntity, issueProxy, type ProxyRequest } from '../../ca/proxy.ts'
 
 /** An EEC with its key in memory, for whoever signs under it. */
-export interface KeptEndEntity extends EndEntity {
+export interface CachedEndEntity extends EndEntity {
   readonly privateKey: KeyObject
 }
 

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { KeptEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
+import type { CachedEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
 import type { Answer, Question } from './signing-thread.ts'
 
 /** Signs proxies for CSRs. */
@@ -18,7 +18,7 @@ export interface SigningPool {
    * @throws {CaError} as `readCsr` and `issueProxy`
    * @throws {TtsError} `overloaded` when too many jobs wait or the thread ended, `shutting_down`
    */
-  proxy(endEntity: KeptEndEntity, job: ProxyJob): Promise<SignedProxy>
+  proxy(endEntity: CachedEndEntity, job: ProxyJob): Promise<SignedProxy>
   /** Ends the threads; jobs that still wait are refused. Safe to call twice. */
   close(): Promise<void>
 }
@@ -94,7 +94,7 @@ class SigningThread {
     return this.#waiting.size
   }
 
-  async sign(endEntity: KeptEndEntity, job: ProxyJob): Promise<SignedProxy> {
+  async sign(endEntity: CachedEndEntity, job: ProxyJob): Promise<SignedProxy> {
     const { certificate, privateKey } = endEntity
     const question = {
       endEntity: certificate.serial,

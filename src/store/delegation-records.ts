@@ -1,5 +1,5 @@
 import type { DelegationRecords } from '../domain/delegation-records.ts'
-import { custodyOf } from './delegation-custody.ts'
+import { lockedRefreshToken } from './delegation-tokens.ts'
 import { addEvent, listEvents, markUsed } from './delegation-ledger.ts'
 import {
   claimNotice,
@@ -37,15 +37,15 @@ export function delegationRecords(
     used: (id, entry) => ask(() => markUsed(database, id, entry)),
     end: (id, end) => ask(() => endDelegation(database, masterKeys, { id, end })),
     withRefreshToken: async (id, work, waitMs) => {
-      const custody = custodyOf(database, masterKeys, id)
+      const locked = lockedRefreshToken(database, masterKeys, id)
       // Not one question with a deadline: the work waits for the provider. Each question in it has its own.
-      return database.custodyLocks
+      return database.refreshLocks
         .run(
           `delegation ${id}`,
           () =>
             work({
-              load: () => ask(() => custody.load()),
-              save: (held, about) => ask(() => custody.save(held, about)),
+              load: () => ask(() => locked.load()),
+              save: (held, about) => ask(() => locked.save(held, about)),
             }),
           waitMs,
         )

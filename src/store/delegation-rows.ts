@@ -6,7 +6,7 @@ import type {
   DelegationState,
   NewDelegation,
 } from '../domain/delegation-records.ts'
-import type { HeldRefreshToken } from '../grants/custody.ts'
+import type { HeldRefreshToken } from '../grants/refresh-token.ts'
 import { originColumns, toIdentity, toOrigin } from './rows.ts'
 import { originalOptional, originalText, storedOptional, storedText } from './stored-text.ts'
 import type { DelegationEventRow, DelegationRow, IdentityRow } from './tables.ts'

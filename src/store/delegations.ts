@@ -8,9 +8,9 @@ import type {
   NewDelegation,
 } from '../domain/delegation-records.ts'
 import { TtsError } from '../errors.ts'
-import type { HeldRefreshToken } from '../grants/custody.ts'
+import type { HeldRefreshToken } from '../grants/refresh-token.ts'
 import { checkedLimit } from './credentials.ts'
-import { custodyColumns, heldOf } from './delegation-custody.ts'
+import { refreshTokenColumns, heldOf } from './delegation-tokens.ts'
 import { writeEntry } from './delegation-ledger.ts'
 import { delegationRow, type SelectedDelegation, toDelegation } from './delegation-rows.ts'
 import type { MasterKeys } from './master-keys.ts'
@@ -48,7 +48,7 @@ export async function createDelegation(
       .insertInto('delegations')
       .values({
         ...delegationRow(delegation),
-        ...custodyColumns(masterKeys, owner, delegation.held),
+        ...refreshTokenColumns(masterKeys, owner, delegation.held),
       })
       .execute()
     await writeEntry(transaction, delegation.id, entry)

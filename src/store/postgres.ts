@@ -50,7 +50,7 @@ export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Dat
     writes: db,
     timeoutMs,
     locks,
-    custodyLocks: locks,
+    refreshLocks: locks,
     destroy,
   }
 }

@@ -46,8 +46,8 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
   }
   const locks = createLocalLocks()
   // Between a service and the next one, which may run side by side for a moment.
-  const custodyLocks = createFileLocks(join(dirname(path), 'custody-locks'))
-  return { kind: 'sqlite', reads, writes, timeoutMs, locks, custodyLocks, transact, destroy }
+  const refreshLocks = createFileLocks(join(dirname(path), 'custody-locks'))
+  return { kind: 'sqlite', reads, writes, timeoutMs, locks, refreshLocks, transact, destroy }
 }
 
 /**

@@ -35,7 +35,7 @@ export interface Database {
   /** Over all replicas on PostgreSQL, within this process on SQLite. */
   readonly locks: NamedLocks
   /** For refresh tokens: over all replicas on PostgreSQL, over all processes of this machine on SQLite. */
-  readonly custodyLocks: NamedLocks
+  readonly refreshLocks: NamedLocks
   /** A whole transaction at once, only on SQLite; answers what refused it. */
   readonly transact?: (steps: readonly TransactionStep[]) => Promise<readonly unknown[]>
   destroy(): Promise<void>
@@ -185,6 +185,7 @@ export interface DelegationRow {
   readonly address: string
   readonly interface: string
   /** The refresh token with what is known of it, encrypted; NULL once the delegation is over. */
+  /** The refresh token; the column keeps the name that it was made with. */
   readonly sealed_custody: Uint8Array | null
   readonly master_key_id: string | null
   /** The end of which the owner was told. */

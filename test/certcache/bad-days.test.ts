@@ -16,7 +16,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { programPath, runToEnd, startProgram } from '../support/programs.ts'
 import { ask, type AskOptions } from './server-support.ts'
-import { settingsIn, startKeeper, temporaryDirectory } from './engine-support.ts'
+import { settingsIn, startEngine, temporaryDirectory } from './engine-support.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 
 let world: OutsideWorld
@@ -389,11 +389,11 @@ async function goodUntilToday(): Promise<Day> {
   const settings = { service: { url: world.serviceUrl }, proxies }
   const source = { kind: 'delegation', token: await world.logIn() }
   const loaded = await settingsIn(directory, { ...settings, source })
-  const { keeper } = await startKeeper(loaded, { background: false })
+  const { engine } = await startEngine(loaded, { background: false })
   const wanted = { name: undefined, validForSeconds: undefined }
-  await keeper.renewIfDue(wanted, AbortSignal.timeout(10_000))
-  const delegationId = keeper.status().source.delegationId ?? ''
-  await keeper.close()
+  await engine.renewIfDue(wanted, AbortSignal.timeout(10_000))
+  const delegationId = engine.status().source.delegationId ?? ''
+  await engine.close()
   return {
     directory,
     delegationId,

@@ -1,18 +1,18 @@
-/** The command line of certcache in this process, over a stand-in keeper. */
+/** The command line of certcache in this process, over a stand-in engine. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCertcacheProgram, runCertcache } from '../../src/certcache/cli/program.ts'
 import type { StopSignal, Surroundings } from '../../src/certcache/cli/surroundings.ts'
-import type { KeeperParts, RunningKeeper } from '../../src/certcache/compose.ts'
+import type { EngineOptions, RunningEngine } from '../../src/certcache/compose.ts'
 import type { LoadedCertcacheSettings } from '../../src/certcache/settings/load-settings.ts'
-import type { ProxyKeeper } from '../../src/certcache/proxy-keeper.ts'
-import { standInKeeper } from './server-support.ts'
+import type { ProxyEngine } from '../../src/certcache/proxy-engine.ts'
+import { standInEngine } from './server-support.ts'
 
 export interface CertcacheRunOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
-  readonly keeper?: ProxyKeeper
-  readonly openKeeper?: Surroundings['openKeeper']
+  readonly engine?: ProxyEngine
+  readonly openEngine?: Surroundings['openEngine']
   readonly openState?: Surroundings['openState']
   readonly grantClient?: Surroundings['grantClient']
   readonly startCodeLogin?: Surroundings['startCodeLogin']
@@ -28,7 +28,7 @@ export interface CertcacheRun {
   readonly notes: () => string
   /** What was logged, one object each. */
   readonly logged: () => readonly Record<string, unknown>[]
-  readonly opened: readonly { settings: LoadedCertcacheSettings; parts: KeeperParts }[]
+  readonly opened: readonly { settings: LoadedCertcacheSettings; parts: EngineOptions }[]
   readonly reloaded: readonly LoadedCertcacheSettings[]
   stop(signal?: StopSignal): void
   reload(): void
@@ -43,9 +43,9 @@ export function startCertcache(
 ): CertcacheRun {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'certcache-cli-'))
   const now = options.now ?? (() => new Date())
-  const keeper = options.keeper ?? standInKeeper()
+  const engine = options.engine ?? standInEngine()
   const texts = { out: '', notes: '', log: '' }
-  const opened: { settings: LoadedCertcacheSettings; parts: KeeperParts }[] = []
+  const opened: { settings: LoadedCertcacheSettings; parts: EngineOptions }[] = []
   const reloaded: LoadedCertcacheSettings[] = []
   const endedNow: number[] = []
   const heard = { stop: [] as ((signal: StopSignal) => void)[], reload: [] as (() => void)[] }
@@ -60,11 +60,11 @@ export function startCertcache(
     clock: { now, sleep: () => Promise.resolve() },
     random: options.random ?? (() => 0),
     currentDirectory: directory,
-    openKeeper:
-      options.openKeeper ??
+    openEngine:
+      options.openEngine ??
       ((settings, parts) => {
         opened.push({ settings, parts })
-        const running: RunningKeeper = Object.assign(keeper, {
+        const running: RunningEngine = Object.assign(engine, {
           reload: (changed: LoadedCertcacheSettings) => {
             reloaded.push(changed)
             return Promise.resolve()

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Command } from 'commander'
 import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
-import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../../src/certcache/proxy-engine.ts'
 import { encodeState } from '../../src/certcache/state/state-records.ts'
 import { TtsError } from '../../src/errors.ts'
 import type { GrantClient, Granted } from '../../src/grants/grant.ts'
 import { type CertcacheRun, runToItsEnd, startCertcache } from './cli-support.ts'
-import { ask, makeHeldProxy, standInKeeper } from './server-support.ts'
+import { ask, makeHeldProxy, standInEngine } from './server-support.ts'
 
 let proxy: HeldProxy
 let directory = ''
@@ -28,17 +28,17 @@ afterEach(async () => {
     await run.ended
   }
 })
-function warmKeeper() {
-  const keeper = standInKeeper()
-  keeper.put(proxy)
-  return keeper
+function warmEngine() {
+  const engine = standInEngine()
+  engine.put(proxy)
+  return engine
 }
 async function serve(
   words: readonly string[] = [],
   options: Parameters<typeof startCertcache>[1] = {},
 ) {
   const run = startCertcache(['serve', '--port', '0', ...words], {
-    keeper: warmKeeper(),
+    engine: warmEngine(),
     ...options,
   })
   running.push(run)
@@ -70,18 +70,18 @@ describe('serve', () => {
   })
 
   test('SIGTERM ends it in order, a second one at once', async () => {
-    const keeper = standInKeeper()
-    const run = await serve([], { keeper })
+    const engine = standInEngine()
+    const run = await serve([], { engine })
     const waiting = ask(run.url, '/get_proxy')
-    await expect.poll(() => keeper.obtained.count).toBe(1)
+    await expect.poll(() => engine.obtained.count).toBe(1)
     run.stop()
     await expect.poll(() => run.logged().at(-1)?.['event']).toBe('certcache.stopping')
-    expect(keeper.closed).toBe(false)
-    keeper.put(proxy)
+    expect(engine.closed).toBe(false)
+    engine.put(proxy)
     expect((await waiting).status).toBe(200)
     expect(await run.ended).toBe(0)
     expect(run.logged().at(-1)).toMatchObject({ event: 'certcache.stopped' })
-    expect(keeper.closed).toBe(true)
+    expect(engine.closed).toBe(true)
     expect(run.endedNow).toEqual([])
     run.stop('SIGINT')
     expect(run.endedNow).toEqual([1])
@@ -89,13 +89,13 @@ describe('serve', () => {
 
   test('the engine is closed after the server, and when that cannot listen', async () => {
     const first = await serve()
-    const keeper = warmKeeper()
+    const engine = warmEngine()
     let closed = 0
-    keeper.close = () => {
+    engine.close = () => {
       closed += 1
       return Promise.resolve()
     }
-    const second = startCertcache(['serve', '--port', new URL(first.url).port], { keeper })
+    const second = startCertcache(['serve', '--port', new URL(first.url).port], { engine })
     expect(await second.ended).toBe(2)
     expect(second.notes()).toMatch(
       /^certcache: cannot listen on 127\.0\.0\.1 port \d+: EADDRINUSE\n {2}what to do: /,
@@ -185,18 +185,18 @@ describe('refresh', () => {
   const good = (name: string) => `${name}: nothing to do, valid for 3 days 23 hours\n`
   const now = () => new Date(proxy.obtainedAt.getTime() + 1000)
 
-  test('says what it did, and closes the keeper', async () => {
-    const keeper = warmKeeper()
+  test('says what it did, and closes the engine', async () => {
+    const engine = warmEngine()
     const wanted: unknown[] = []
-    keeper.renewIfDue = (asked) => {
+    engine.renewIfDue = (asked) => {
       wanted.push(asked)
       return Promise.resolve({ renewed: wanted.length > 1, proxy })
     }
-    const run = startCertcache(['refresh', '--valid', '12h'], { keeper, now })
+    const run = startCertcache(['refresh', '--valid', '12h'], { engine, now })
     expect(await run.ended).toBe(0)
     expect(run.out()).toBe(good('gwms_proxy'))
     expect(run.opened[0]?.parts.background).toBe(false)
-    const second = startCertcache(['refresh'], { keeper, now })
+    const second = startCertcache(['refresh'], { engine, now })
     expect(await second.ended).toBe(0)
     expect(second.out()).toBe('gwms_proxy: renewed, valid for 3 days 23 hours\n')
     expect(wanted).toEqual([
@@ -209,9 +209,9 @@ describe('refresh', () => {
     { renewed: false, says: 'nothing to do, another certcache of this state keeps it fresh' },
     { renewed: true, says: 'renewed by another certcache of this state' },
   ])('beside one that holds the lock: $says', async ({ renewed, says }) => {
-    const keeper = warmKeeper()
-    keeper.renewIfDue = async () => ({ renewed, proxy, elsewhere: true })
-    const run = await runToItsEnd(['refresh', '--valid', '12h'], { keeper, now })
+    const engine = warmEngine()
+    engine.renewIfDue = async () => ({ renewed, proxy, elsewhere: true })
+    const run = await runToItsEnd(['refresh', '--valid', '12h'], { engine, now })
     expect(run).toMatchObject({
       code: 0,
       out: `gwms_proxy: ${says}, valid for 3 days 23 hours\n`,
@@ -219,19 +219,19 @@ describe('refresh', () => {
   })
 
   test('--quiet is quiet when all is well', async () => {
-    const run = await runToItsEnd(['refresh', '-q'], { keeper: warmKeeper() })
+    const run = await runToItsEnd(['refresh', '-q'], { engine: warmEngine() })
     expect(run).toEqual({ code: 0, out: '', notes: '' })
   })
 
   test('--proxy takes one of several', async () => {
-    const keeper = standInKeeper(['a', 'b'])
-    keeper.put({ ...proxy, name: 'b' })
-    expect(await runToItsEnd(['refresh', '--proxy', 'b'], { keeper, now })).toEqual({
+    const engine = standInEngine(['a', 'b'])
+    engine.put({ ...proxy, name: 'b' })
+    expect(await runToItsEnd(['refresh', '--proxy', 'b'], { engine, now })).toEqual({
       code: 0,
       out: good('b'),
       notes: '',
     })
-    const { code, notes } = await runToItsEnd(['refresh', '--proxy', 'c'], { keeper })
+    const { code, notes } = await runToItsEnd(['refresh', '--proxy', 'c'], { engine })
     expect(code).toBe(5)
     expect(notes).toBe(
       'certcache: there is no proxy c in the settings\n  what to do: there are: a, b\n',
@@ -247,9 +247,9 @@ describe('refresh', () => {
     { error: 'configuration', code: 2 },
     { error: 'internal', code: 1 },
   ] as const)('$error ends it with $code', async ({ error, code }) => {
-    const keeper = warmKeeper()
-    keeper.fail(new TtsError(error, 'why it failed', { remedy: 'what helps' }))
-    const run = await runToItsEnd(['refresh', '--quiet'], { keeper, now })
+    const engine = warmEngine()
+    engine.fail(new TtsError(error, 'why it failed', { remedy: 'what helps' }))
+    const run = await runToItsEnd(['refresh', '--quiet'], { engine, now })
     expect(run).toEqual({
       code,
       out: '',
@@ -257,16 +257,16 @@ describe('refresh', () => {
         'gwms_proxy: not renewed; the old one is valid for 3 days 23 hours\n' +
         'certcache: why it failed\n  what to do: what helps\n',
     })
-    expect(keeper.closed).toBe(true)
+    expect(engine.closed).toBe(true)
   })
 
   test('one that fails does not keep the others from being renewed', async () => {
-    const keeper = standInKeeper(['a', 'b', 'c'])
-    keeper.renewIfDue = ({ name = '' }) =>
+    const engine = standInEngine(['a', 'b', 'c'])
+    engine.renewIfDue = ({ name = '' }) =>
       name === 'b'
         ? Promise.resolve({ renewed: true, proxy })
         : Promise.reject(new TtsError('provider_unavailable', `no ${name}`))
-    const run = await runToItsEnd(['refresh'], { keeper, now })
+    const run = await runToItsEnd(['refresh'], { engine, now })
     expect(run).toEqual({
       code: 4,
       out: 'b: renewed, valid for 3 days 23 hours\n',
@@ -370,19 +370,19 @@ told by      : certcache at ${url}, running for 0 seconds
       first: /^CRITICAL: [^]*yet; it is being obtained\.\n[^]*next attempt +: under way now/,
     },
   ])('$name: $code', async ({ renewal = {}, source, left, drop, code, first }) => {
-    const keeper = warmKeeper()
+    const engine = warmEngine()
     const now = left === undefined ? at(proxy.obtainedAt, 60) : at(proxy.notAfter, -left)
-    keeper.renewal = renewal
+    engine.renewal = renewal
     const { renewsUntil, ...rest } = { renewsUntil: undefined, ...source } as {
       renewsUntil?: number
     }
-    keeper.source = {
-      ...keeper.source,
+    engine.source = {
+      ...engine.source,
       ...rest,
       renewsUntil: renewsUntil === undefined ? undefined : at(now(), renewsUntil)(),
     }
-    if (drop) keeper.drop()
-    const { url } = await serve([], { keeper, now })
+    if (drop) engine.drop()
+    const { url } = await serve([], { engine, now })
     const run = await runToItsEnd(['status', '--url', url], { now })
     expect(run.out).toMatch(first)
     expect(run.code).toBe(code)
@@ -425,7 +425,7 @@ told by      : certcache at ${url}, running for 0 seconds
     writeFileSync(path('state/default.proxies.sealed'), '')
     const environment = { CERTCACHE_LISTEN__PORT: '9', CERTCACHE_STATE__DIRECTORY: path('state') }
     const now = at(proxy.obtainedAt, 60)
-    const run = startCertcache(['status'], { keeper: warmKeeper(), environment, now })
+    const run = startCertcache(['status'], { engine: warmEngine(), environment, now })
     expect(await run.ended).toBe(0)
     expect(run.out()).toContain(
       `told by      : the state in ${path('state')}; a certcache at http://127.0.0.1:9 does not answer\n`,
@@ -433,7 +433,7 @@ told by      : certcache at ${url}, running for 0 seconds
     expect(run.opened[0]?.parts).toMatchObject({ background: false, readOnly: true })
     // A directory that is named is read, whoever answers.
     const named = await runToItsEnd(['status', '--state', path('state')], {
-      keeper: warmKeeper(),
+      engine: warmEngine(),
       now,
     })
     expect(named.out).toContain(`told by      : the state in ${path('state')}\n`)

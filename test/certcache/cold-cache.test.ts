@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { load } from '../../bench/load.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
-import { openKeeper, type RunningKeeper } from '../../src/certcache/compose.ts'
+import { openEngine, type RunningEngine } from '../../src/certcache/compose.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import { startServer, type CertcacheServer } from '../../src/certcache/server/server.ts'
 import { createLog } from '../../src/log.ts'
@@ -13,7 +13,7 @@ const REQUESTS = 10_000
 const CONNECTIONS = 500
 
 let world: OutsideWorld
-let keeper: RunningKeeper
+let engine: RunningEngine
 let server: CertcacheServer
 let logged = ''
 beforeAll(async () => {
@@ -36,7 +36,7 @@ beforeAll(async () => {
   world.forgetCounts()
   // The provider takes its time: all connections are there before the first proxy.
   world.provider.faults.set('/token', { kind: 'slow', delayMs: 1500 })
-  keeper = await openKeeper(settings, {
+  engine = await openEngine(settings, {
     log,
     // Nothing is due again before the test is over.
     clock: { now, sleep: untilAborted },
@@ -45,11 +45,11 @@ beforeAll(async () => {
     uid: process.getuid?.() ?? 0,
     background: true,
   })
-  server = await startServer({ keeper, settings, log, now, version: '0.0.0-test' })
+  server = await startServer({ engine, settings, log, now, version: '0.0.0-test' })
 })
 afterAll(async () => {
   await server.close(1000)
-  await keeper.close()
+  await engine.close()
   await world.end()
 })
 
@@ -71,7 +71,7 @@ const metric = async (name: string): Promise<string | undefined> => {
 test(`${REQUESTS} requests by ${CONNECTIONS} connections: one exchange, one translation, no error`, async () => {
   const port = Number(new URL(server.url).port)
   const request = Buffer.from(`GET /get_proxy HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`)
-  expect(keeper.current()).toBeUndefined()
+  expect(engine.current()).toBeUndefined()
   const bodies = new Set<string>()
   const asking = load({
     host: '127.0.0.1',
@@ -95,13 +95,13 @@ test(`${REQUESTS} requests by ${CONNECTIONS} connections: one exchange, one tran
   // One and the same whole proxy for everybody.
   expect(bodies.size).toBe(1)
   const [body = ''] = bodies
-  expect(body).toBe(keeper.current()?.pem.toString('latin1'))
+  expect(body).toBe(engine.current()?.pem.toString('latin1'))
   expect(parseProxyFile(body).privateKey).toBeDefined()
 
   // The exchange, and the refresh that comes before every translation of a delegation.
   expect(world.asked().token).toBe(2)
   expect(await world.issued()).toBe(1)
-  expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+  expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
   const counted = 'certcache_http_requests_total{path="/get_proxy",status="200"}'
   expect(await metric(counted)).toBe(String(REQUESTS))
   expect(logged).not.toMatch(/"level":"(warn|error)"/)

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach } from 'vitest'
 import { stringify } from 'yaml'
-import { type KeeperParts, openKeeper, type RunningKeeper } from '../../src/certcache/compose.ts'
+import { type EngineOptions, openEngine, type RunningEngine } from '../../src/certcache/compose.ts'
 import {
   type LoadedCertcacheSettings,
   loadSettings,
 } from '../../src/certcache/settings/load-settings.ts'
-import type { Clock } from '../../src/certcache/proxy-keeper.ts'
+import type { Clock } from '../../src/certcache/proxy-engine.ts'
 import { createLog } from '../../src/log.ts'
 
 type Sections = Record<string, Record<string, unknown>>
@@ -25,8 +25,8 @@ export const realClock: Clock = {
   },
 }
 
-export interface TestKeeper {
-  readonly keeper: RunningKeeper
+export interface TestEngine {
+  readonly engine: RunningEngine
   readonly settings: LoadedCertcacheSettings
   readonly logged: string[]
 }
@@ -58,14 +58,14 @@ export async function settingsIn(
   return (await loadSettings(path, { environment, uid })).settings
 }
 
-/** A keeper with these settings, closed with the test. */
-export async function startKeeper(
+/** An engine with these settings, closed with the test. */
+export async function startEngine(
   settings: LoadedCertcacheSettings,
-  parts: Partial<KeeperParts> = {},
-): Promise<TestKeeper> {
+  parts: Partial<EngineOptions> = {},
+): Promise<TestEngine> {
   const logged: string[] = []
   const destination = { write: (line: string) => void logged.push(line) }
-  const keeper = await openKeeper(settings, {
+  const engine = await openEngine(settings, {
     log: createLog({ level: 'debug', name: 'certcache', destination }),
     clock: realClock,
     random: () => 0.5,
@@ -76,8 +76,8 @@ export async function startKeeper(
     pollMs: 20,
     ...parts,
   })
-  cleanups.push(async () => keeper.close())
-  return { keeper, settings, logged }
+  cleanups.push(async () => engine.close())
+  return { engine, settings, logged }
 }
 
 /** Waits, some seconds at most, until the check answers something. */

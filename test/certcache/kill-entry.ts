@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { openKeeper } from '../../src/certcache/compose.ts'
+import { openEngine } from '../../src/certcache/compose.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import { TtsError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
@@ -12,7 +12,7 @@ import { createLog } from '../../src/log.ts'
 const [, , path, refreshIn] = process.argv
 const uid = process.getuid?.() ?? 0
 const { settings } = await loadSettings(path, { environment: {}, uid })
-const keeper = await openKeeper(settings, {
+const engine = await openEngine(settings, {
   log: createLog({
     level: 'error',
     name: 'certcache',
@@ -33,7 +33,7 @@ const keeper = await openKeeper(settings, {
 for (;;) {
   try {
     const always = { name: undefined, validForSeconds: 400 * 86_400 }
-    await keeper.renewIfDue(always, AbortSignal.timeout(60_000))
+    await engine.renewIfDue(always, AbortSignal.timeout(60_000))
     writeSync(1, 'renewed\n')
   } catch (error) {
     writeSync(

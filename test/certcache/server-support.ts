@@ -1,14 +1,14 @@
-/** A keeper that does what a test says, and the HTTP server over it. */
+/** An engine that does what a test says, and the HTTP server over it. */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy } from '../../ca/proxy-info.ts'
 import type {
   HeldProxy,
-  ProxyKeeper,
+  ProxyEngine,
   RenewalStatus,
   SourceStatus,
-} from '../../src/certcache/proxy-keeper.ts'
+} from '../../src/certcache/proxy-engine.ts'
 import {
   type CertcacheServer,
   type ServerOptions,
@@ -38,7 +38,7 @@ export async function makeHeldProxy(
 }
 
 /** What keeps no proxies by itself. */
-export interface StandInKeeper extends ProxyKeeper {
+export interface StandInEngine extends ProxyEngine {
   /** Puts a proxy in hand: who waits gets it. */
   put(proxy: HeldProxy): void
   /** Nothing is in hand any more. */
@@ -51,7 +51,7 @@ export interface StandInKeeper extends ProxyKeeper {
   closed: boolean
 }
 
-export function standInKeeper(names: readonly string[] = ['gwms_proxy']): StandInKeeper {
+export function standInEngine(names: readonly string[] = ['gwms_proxy']): StandInEngine {
   const hand = new Map<string, HeldProxy>()
   const waiters = new Set<(end: HeldProxy | Error, name?: string) => void>()
   const obtained = { count: 0, aborted: 0 }
@@ -149,7 +149,7 @@ export interface TestServer extends CertcacheServer {
 
 /** Starts the HTTP server over an engine; `close` ends it. */
 export async function testServer(
-  keeper: ProxyKeeper,
+  engine: ProxyEngine,
   parts: Partial<ServerOptions> = {},
 ): Promise<TestServer> {
   const logged: string[] = []
@@ -160,7 +160,7 @@ export async function testServer(
   })
   const settings = parts.settings ?? serverSettings()
   const server = await startServer({
-    keeper,
+    engine,
     log,
     now: () => new Date(),
     version: '0.0.0-test',

@@ -1,6 +1,6 @@
 /** A month in seconds: everybody's clock is set by hand, certcache's may be wrong, and waits follow no clock at all. */
 import { vi } from 'vitest'
-import type { Clock, ProxyKeeper } from '../../src/certcache/proxy-keeper.ts'
+import type { Clock, ProxyEngine } from '../../src/certcache/proxy-engine.ts'
 
 interface Sleeper {
   readonly endsAtMs: number
@@ -58,8 +58,8 @@ export class SlowMotion {
     vi.setSystemTime(Date.now() + milliseconds)
   }
 
-  /** Waits until the keeper has done what there is to do by now: it sleeps, and renews nothing. */
-  async settled(keeper: Pick<ProxyKeeper, 'status'>): Promise<void> {
+  /** Waits until the engine has done what there is to do by now: it sleeps, and renews nothing. */
+  async settled(engine: Pick<ProxyEngine, 'status'>): Promise<void> {
     const deadline = this.#realNow() + 20_000
     for (let turn = 0; ; turn += 1) {
       // All that is settled has had its consequences by the next turn of the loop. A renewal takes many: it is looked at seldom.
@@ -67,7 +67,7 @@ export class SlowMotion {
         if (turn < 5) setImmediate(resolve)
         else setTimeout(resolve, 1)
       })
-      if (this.#sleepers.size > 0 && !keeper.status().proxies.some(({ renewing }) => renewing))
+      if (this.#sleepers.size > 0 && !engine.status().proxies.some(({ renewing }) => renewing))
         return
       if (this.#realNow() > deadline) throw new Error('certcache does not come to rest')
     }
@@ -76,18 +76,18 @@ export class SlowMotion {
   /** Lets time pass attempt by attempt, so that each is made when it is due; `look` is called after each. */
   async live(
     milliseconds: number,
-    keeper: () => Pick<ProxyKeeper, 'status'>,
+    engine: () => Pick<ProxyEngine, 'status'>,
     look: () => void | Promise<void>,
   ): Promise<void> {
     const endMs = this.#passedMs + milliseconds
     while (this.#passedMs < endMs) {
       const now = this.clock.now().getTime()
-      const waits = keeper()
+      const waits = engine()
         .status()
         .proxies.map(({ nextAttemptAt }) => (nextAttemptAt?.getTime() ?? Infinity) - now)
       // A wait is never shorter than this.
       this.pass(Math.min(endMs - this.#passedMs, Math.max(20, ...waits)))
-      await this.settled(keeper())
+      await this.settled(engine())
       await look()
     }
   }

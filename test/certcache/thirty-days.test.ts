@@ -5,10 +5,10 @@
 import { X509Certificate } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
-import type { RunningKeeper } from '../../src/certcache/compose.ts'
+import type { RunningEngine } from '../../src/certcache/compose.ts'
 import { createResponseCache } from '../../src/certcache/server/served-proxy.ts'
 import { createLog } from '../../src/log.ts'
-import { settingsIn, startKeeper } from './engine-support.ts'
+import { settingsIn, startEngine } from './engine-support.ts'
 import { serverSettings, testServer, type TestServer } from './server-support.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 import { isFull } from '../support/full.ts'
@@ -47,7 +47,7 @@ class Certcache {
   readonly #time: SlowMotion
   readonly #kind: Kind
   readonly #random = seeded(7)
-  #keeper: RunningKeeper | undefined
+  #engine: RunningEngine | undefined
   #server: TestServer | undefined
   #responses: ReturnType<typeof createResponseCache> | undefined
   /** Of all runs. */
@@ -59,9 +59,9 @@ class Certcache {
     this.#kind = kind
   }
 
-  get keeper(): RunningKeeper {
-    if (this.#keeper === undefined) throw new Error('certcache does not run')
-    return this.#keeper
+  get engine(): RunningEngine {
+    if (this.#engine === undefined) throw new Error('certcache does not run')
+    return this.#engine
   }
 
   async start(token?: string): Promise<void> {
@@ -78,22 +78,22 @@ class Certcache {
       renewal: { retry_first_seconds: 5, retry_longest_seconds: 900 },
     })
     const parts = { clock, random: this.#random, pollMs: HOUR }
-    this.#keeper = (await startKeeper(settings, parts)).keeper
+    this.#engine = (await startEngine(settings, parts)).engine
     const now = (): Date => clock.now()
-    this.#server = await testServer(this.#keeper, { now, settings: serverSettings() })
+    this.#server = await testServer(this.#engine, { now, settings: serverSettings() })
     const log = createLog({ level: 'silent', name: 'responses' })
     const warnBelowSeconds = (): number => 43_200
-    this.#responses = createResponseCache({ keeper: this.#keeper, now, log, warnBelowSeconds })
-    await this.#time.settled(this.#keeper)
+    this.#responses = createResponseCache({ engine: this.#engine, now, log, warnBelowSeconds })
+    await this.#time.settled(this.#engine)
   }
 
   async stop(): Promise<void> {
-    const [status] = this.keeper.status().proxies
+    const [status] = this.engine.status().proxies
     this.attempts.succeeded += status?.attempts.succeeded ?? 0
     this.attempts.failed += status?.attempts.failed ?? 0
     await this.#server?.close(100)
-    await this.keeper.close()
-    this.#keeper = undefined
+    await this.engine.close()
+    this.#engine = undefined
   }
 
   /** What a request for /get_proxy would be answered with at this moment; the request itself costs too much for each step. */
@@ -128,8 +128,8 @@ function lifeOf(pem: Buffer): Life {
   return life
 }
 
-const untilNextAttempt = ({ keeper }: Certcache, time: SlowMotion): number =>
-  (keeper.status().proxies[0]?.nextAttemptAt?.getTime() ?? Infinity) - time.clock.now().getTime()
+const untilNextAttempt = ({ engine }: Certcache, time: SlowMotion): number =>
+  (engine.status().proxies[0]?.nextAttemptAt?.getTime() ?? Infinity) - time.clock.now().getTime()
 
 test.for(['delegation', 'refresh'] as const)(
   'thirty days by %s: never an expired proxy, and the provider is asked as little as can be',
@@ -143,7 +143,7 @@ test.for(['delegation', 'refresh'] as const)(
     const token = await world.logIn()
     world.forgetCounts()
     await cache.start(token)
-    await cache.keeper.obtain(undefined, AbortSignal.timeout(10_000))
+    await cache.engine.obtain(undefined, AbortSignal.timeout(10_000))
 
     let steps = 0
     let shortestLeftMs = Infinity
@@ -152,7 +152,7 @@ test.for(['delegation', 'refresh'] as const)(
       const pem = cache.served
       if (pem === undefined)
         throw new Error(
-          `no proxy on ${new Date().toISOString()}: ${JSON.stringify(cache.keeper.status())}`,
+          `no proxy on ${new Date().toISOString()}: ${JSON.stringify(cache.engine.status())}`,
         )
       const { beginMs, endMs } = lifeOf(pem)
       const leftMs = endMs - Date.now()
@@ -161,12 +161,12 @@ test.for(['delegation', 'refresh'] as const)(
         throw new Error(`a proxy that is not valid was served on ${new Date().toISOString()}`)
     }
     const live = async (milliseconds: number): Promise<void> =>
-      time.live(milliseconds, () => cache.keeper, look)
+      time.live(milliseconds, () => cache.engine, look)
     /** Goes on in steps until the next renewal is less than ten minutes away: then it hurts most. */
     const untilRenewalIsNear = async (): Promise<void> => {
       while (untilNextAttempt(cache, time) > 10 * MINUTE) await live(STEP)
     }
-    const failedBefore = (): number => cache.keeper.status().proxies[0]?.attempts.failed ?? 0
+    const failedBefore = (): number => cache.engine.status().proxies[0]?.attempts.failed ?? 0
     const start = Date.now()
     /** @param day of thirty */
     const untilDay = async (day: number): Promise<void> => {
@@ -185,7 +185,7 @@ test.for(['delegation', 'refresh'] as const)(
     await world.provider.goDown()
     let failed = failedBefore()
     await live(90 * MINUTE)
-    expect(cache.keeper.status().proxies[0]?.lastError?.message).toMatch(
+    expect(cache.engine.status().proxies[0]?.lastError?.message).toMatch(
       /the identity provider \S+ cannot be reached/,
     )
     // A restart in the middle: what was kept is served at once, with the provider away and no token.
@@ -198,10 +198,10 @@ test.for(['delegation', 'refresh'] as const)(
     // 3 h of waits that double from 5 s to 15 min, each between half of that and all of it.
     expect(failedBefore()).toBeLessThan(30)
     await world.provider.comeUp()
-    const attempted = cache.keeper.status().proxies[0]?.attempts.succeeded ?? 0
+    const attempted = cache.engine.status().proxies[0]?.attempts.succeeded ?? 0
     // It is back: the next attempt is not far.
     await live(16 * MINUTE)
-    expect(cache.keeper.status().proxies[0]).toMatchObject({
+    expect(cache.engine.status().proxies[0]).toMatchObject({
       lastError: undefined,
       attempts: { succeeded: attempted + 1 },
     })
@@ -219,7 +219,7 @@ test.for(['delegation', 'refresh'] as const)(
     expect(failedBefore()).toBeGreaterThan(failed)
     await world.startService()
     await live(16 * MINUTE)
-    expect(cache.keeper.status().proxies[0]?.lastError).toBeUndefined()
+    expect(cache.engine.status().proxies[0]?.lastError).toBeUndefined()
 
     // Clocks: certcache's own is 10 minutes ahead, right, 10 minutes behind, right again; each across renewals.
     for (const [day, minutes] of [
@@ -249,7 +249,7 @@ test.for(['delegation', 'refresh'] as const)(
     }
     await untilDay(30)
 
-    const { attempts: last } = cache.keeper.status().proxies[0] ?? {}
+    const { attempts: last } = cache.engine.status().proxies[0] ?? {}
     const renewals = cache.attempts.succeeded + (last?.succeeded ?? 0)
     const asked = world.asked()
     // A proxy of 12 hours is renewed after a third of its life, up to a tenth of that wait earlier; outages only delay.
@@ -294,7 +294,7 @@ async function suspended(parts: {
     if (cache.served !== pem) throw new Error('another proxy, or none, is served')
   }
   const live = async (milliseconds: number): Promise<void> =>
-    time.live(milliseconds, () => cache.keeper, look)
+    time.live(milliseconds, () => cache.engine, look)
   while (endMs - Date.now() > STEP + MINUTE) await live(STEP)
   await live(endMs - Date.now() - MINUTE)
   const late = await cache.ask('/get_proxy')
@@ -305,14 +305,14 @@ async function suspended(parts: {
   expect((await cache.ask('/get_proxy')).status).toBe(200)
 
   time.pass(1000)
-  await time.settled(cache.keeper)
+  await time.settled(cache.engine)
   const over = await cache.ask('/get_proxy')
   expect(over.status).toBe(503)
   expect(over.text).toMatch(/^There is no valid proxy now: .*(suspended|disabled|not active)/i)
   expect(Number(over.headers['retry-after'])).toBeGreaterThan(0)
   expect(over.text).not.toContain('PRIVATE KEY')
   expect((await cache.ask('/health')).status).toBe(503)
-  expect(cache.keeper.status().source.ended).toBeDefined()
+  expect(cache.engine.status().source.ended).toBeDefined()
   expect(await world.issued()).toBe(issued)
   // What is over for good is asked about once.
   expect(world.asked().token - asked).toBe(1)
@@ -321,7 +321,7 @@ async function suspended(parts: {
   world.provider.user('alice').suspended = false
   await cache.stop()
   await cache.start(await world.logIn())
-  const proxy = await cache.keeper.obtain(undefined, AbortSignal.timeout(10_000))
+  const proxy = await cache.engine.obtain(undefined, AbortSignal.timeout(10_000))
   expect(lifeOf(proxy.pem).endMs).toBeGreaterThan(Date.now() + 11 * HOUR)
-  expect(cache.keeper.status().source).toMatchObject({ kind, ended: undefined })
+  expect(cache.engine.status().source).toMatchObject({ kind, ended: undefined })
 }

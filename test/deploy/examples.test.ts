@@ -17,8 +17,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
-import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
-import { makeHeldProxy, standInKeeper, testServer } from '../certcache/server-support.ts'
+import type { HeldProxy } from '../../src/certcache/proxy-engine.ts'
+import { makeHeldProxy, standInEngine, testServer } from '../certcache/server-support.ts'
 import { findProgram } from '../support/grid-tools.ts'
 import { deployDirectory, getProxyScript, runShell, shells, startShell } from './shells.ts'
 
@@ -358,11 +358,11 @@ describe('the HTCondor glidein', () => {
     CERTCACHE_WORKER_WAIT: '0',
   })
   async function warm() {
-    const keeper = standInKeeper()
-    keeper.put(proxy)
-    const server = await testServer(keeper)
+    const engine = standInEngine()
+    engine.put(proxy)
+    const server = await testServer(engine)
     ends.push(() => server.close(0))
-    return { keeper, url: server.url }
+    return { engine, url: server.url }
   }
   const [, ...masterArguments] = value('arguments').split(' ')
 
@@ -395,7 +395,7 @@ describe('the HTCondor glidein', () => {
     async ({ shell, words }) => {
       const master = `trap 'echo told to end; exit 4' TERM; while :; do sleep 0.05; done`
       const job = scratch(`long-${shell}`, master)
-      const { keeper, url } = await warm()
+      const { engine, url } = await warm()
       const started = startShell([...words, 'condor_exec.exe', 'condor_master', '-f'], {
         cwd: job,
         env: { ...environment(job, url), START_GLIDEIN_RENEW_SECONDS: '1' },
@@ -403,7 +403,7 @@ describe('the HTCondor glidein', () => {
       const file = join(job, 'gwms_proxy')
       await expect.poll(() => existsSync(file), { timeout: 10_000 }).toBe(true)
       const other = await makeHeldProxy({ now: new Date(Date.now() + 5000) })
-      keeper.put(other)
+      engine.put(other)
       await expect
         .poll(() => readFileSync(file, 'utf8'), { timeout: 15_000 })
         .toBe(other.pem.toString())

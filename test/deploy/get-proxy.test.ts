@@ -17,12 +17,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { toPem } from '../../ca/pem.ts'
-import type { HeldProxy } from '../../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../../src/certcache/proxy-engine.ts'
 import { TtsError } from '../../src/errors.ts'
 import {
   serverSettings,
   makeHeldProxy,
-  standInKeeper,
+  standInEngine,
   testServer,
 } from '../certcache/server-support.ts'
 import { makeCredential } from '../support/authority.ts'
@@ -116,9 +116,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
   const script = (text: string, env: Env): Promise<ShellRun> =>
     runShell([...shell, '-c', text, 'caller'], { env, cwd: directory })
   async function warm() {
-    const keeper = standInKeeper()
-    keeper.put(proxy)
-    return cacheServer(keeper)
+    const engine = standInEngine()
+    engine.put(proxy)
+    return cacheServer(engine)
   }
 
   describe('a proxy that is there', () => {
@@ -153,9 +153,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
 
     test('by its name, over a Unix socket', async () => {
       fresh()
-      const keeper = standInKeeper(['gwms_proxy', 'limited'])
-      keeper.put({ ...proxy, name: 'limited' })
-      const { url } = await cacheServer(keeper, {
+      const engine = standInEngine(['gwms_proxy', 'limited'])
+      engine.put({ ...proxy, name: 'limited' })
+      const { url } = await cacheServer(engine, {
         settings: serverSettings({ listen: { socket: path('socket') } }),
       })
       expect((await get(url, { CERTCACHE_WORKER_NAME: 'limited' })).code).toBe(0)
@@ -184,14 +184,14 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
 
   test('503 at first: it comes again, and says why it waits', async () => {
     fresh()
-    const keeper = standInKeeper()
-    keeper.fail(new TtsError('provider_unavailable', 'the identity provider does not answer'))
-    const { url } = await cacheServer(keeper)
+    const engine = standInEngine()
+    engine.fail(new TtsError('provider_unavailable', 'the identity provider does not answer'))
+    const { url } = await cacheServer(engine)
     const started = startShell([...shell, getProxyScript], {
       env: environment(url, { CERTCACHE_WORKER_WAIT: '20' }),
     })
     await expect.poll(started.err, { timeout: 10_000 }).toContain('next try in')
-    keeper.put(proxy)
+    engine.put(proxy)
     const { code, err } = await started.ended
     expect(code).toBe(0)
     expect(err).toMatch(
@@ -487,14 +487,14 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
 
     test('is sent to this machine, and does not show in the list of processes', async () => {
       fresh()
-      const keeper = standInKeeper()
-      const { url } = await cacheServer(keeper, { settings: guarded() })
+      const engine = standInEngine()
+      const { url } = await cacheServer(engine, { settings: guarded() })
       // Of whoever has no umask.
       const text = `umask 0; exec ${shell.join(' ')} ${getProxyScript}`
       const started = startShell([...shell, '-c', text], {
         env: environment(url, { ...secretFile(), CERTCACHE_WORKER_WAIT: '20' }),
       })
-      await expect.poll(() => keeper.obtained.count, { timeout: 10_000 }).toBe(1)
+      await expect.poll(() => engine.obtained.count, { timeout: 10_000 }).toBe(1)
       const lines = readdirSync('/proc')
         .filter((name) => /^\d+$/.test(name))
         .map((pid) => {
@@ -508,7 +508,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       expect(statSync(path(`out/${room}`)).mode & 0o777).toBe(0o700)
       for (const name of readdirSync(path(`out/${room}`)))
         expect([name, statSync(path(`out/${room}/${name}`)).mode & 0o777]).toEqual([name, 0o600])
-      keeper.put(proxy)
+      engine.put(proxy)
       expect((await started.ended).code).toBe(0)
       expect(
         lines.filter((line) => line.includes('curl') && line.includes(path('out'))),
@@ -528,9 +528,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       { name: 'without an end of line', text: SECRET, code: 0 },
     ])('$name: $code', async ({ text, code }) => {
       fresh()
-      const keeper = standInKeeper()
-      keeper.put(proxy)
-      const { url } = await cacheServer(keeper, { settings: guarded() })
+      const engine = standInEngine()
+      engine.put(proxy)
+      const { url } = await cacheServer(engine, { settings: guarded() })
       const run = await get(url, secretFile(text))
       expect(run.code).toBe(code)
       expect(run.err).not.toContain(SECRET)
@@ -539,9 +539,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
     test('in the URL, as old set-ups have it', async () => {
       fresh()
       const secret = 'of-letters-and-digits-1'
-      const keeper = standInKeeper()
-      keeper.put(proxy)
-      const { url } = await cacheServer(keeper, {
+      const engine = standInEngine()
+      engine.put(proxy)
+      const { url } = await cacheServer(engine, {
         settings: serverSettings({ access: { secret } }),
       })
       const run = await get(url.replace('http://', `http://${secret}@`))
@@ -571,9 +571,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       openssl(
         'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1 -days 2 -keyout tls.key -out tls.pem',
       )
-      const keeper = standInKeeper()
-      keeper.put(proxy)
-      const { url } = await cacheServer(keeper, {
+      const engine = standInEngine()
+      engine.put(proxy)
+      const { url } = await cacheServer(engine, {
         settings: serverSettings({
           listen: { tls_certificate_file: path('tls.pem'), tls_key_file: path('tls.key') },
           access: { mode: 'restricted', secret: SECRET, client_ca_file: path('tls.pem') },
@@ -614,13 +614,13 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
 
   test('SIGTERM in mid-wait: nothing is left', async () => {
     fresh()
-    const keeper = standInKeeper()
-    const { url } = await cacheServer(keeper)
+    const engine = standInEngine()
+    const { url } = await cacheServer(engine)
     // Its child, curl, is told too, as when a container stops.
     const started = startShell(['setsid', ...shell, getProxyScript], {
       env: environment(url, { CERTCACHE_WORKER_WAIT: '20' }),
     })
-    await expect.poll(() => keeper.obtained.count, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => engine.obtained.count, { timeout: 10_000 }).toBe(1)
     process.kill(-started.pid, 'SIGTERM')
     expect(['SIGTERM', 143]).toContain((await started.ended).code)
     await expect.poll(() => readdirSync(path('out'))).toEqual([])

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { adviceFor, DAY_MS, renewsUntil } from '../../src/domain/delegation-forecast.ts'
-import type { HeldRefreshToken } from '../../src/grants/custody.ts'
+import type { HeldRefreshToken } from '../../src/grants/refresh-token.ts'
 
 const start = new Date('2026-11-23T12:00:00.000Z')
 const day = (count: number): Date => new Date(start.getTime() + count * DAY_MS)

@@ -25,14 +25,14 @@ beforeEach(async () => {
   records.withRefreshToken = (id, work, waitMs) =>
     original(
       id,
-      (custody) =>
+      (locked) =>
         work({
-          load: () => custody.load(),
+          load: () => locked.load(),
           save: async (held, about) => {
             // The mark before the refresh goes through; the disk is full when the answer comes.
             if (failing && held.attemptBegunAt === undefined)
               throw new TtsError('store_unavailable', 'the disk is full')
-            return custody.save(held, about)
+            return locked.save(held, about)
           },
         }),
       waitMs,

@@ -7,7 +7,7 @@ import { createSigner, generatePrivateKey } from '../../ca/key.ts'
 import { nameNode } from '../../ca/name.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import { toPem } from '../../ca/pem.ts'
-import { createEndEntityKeeper, type EndEntityKeeper } from '../../src/domain/end-entities.ts'
+import { createEndEntityCache, type EndEntityCache } from '../../src/domain/end-entities.ts'
 import type { HeldEndEntity, Identity, Origin, Store } from '../../src/domain/records.ts'
 
 const now = new Date('2026-11-23T12:00:00.000Z')
@@ -46,18 +46,18 @@ async function authorityOf(privateKey: KeyObject, statedKeyId: Buffer) {
   return openAuthority(toPem('CERTIFICATE', der), privateKey)
 }
 
-/** Records of one identity; each keeper over them is a process that has just started. */
+/** Records of one identity; each cache over them is a process that has just started. */
 function records() {
   const held: HeldEndEntity[] = []
   const store: Pick<Store, 'findHeldEndEntity' | 'recordEndEntity'> = {
     findHeldEndEntity: async () => held.at(-1),
     recordEndEntity: async (_identityId, endEntity) => {
-      // The keeper wipes its own copy of the key once it is on record.
+      // The cache wipes its own copy of the key once it is on record.
       held.push({ ...endEntity, privateKeyDer: Buffer.from(endEntity.privateKeyDer) })
     },
   }
-  const start = (authority: Awaited<ReturnType<typeof authorityOf>>): EndEntityKeeper =>
-    createEndEntityKeeper({
+  const start = (authority: Awaited<ReturnType<typeof authorityOf>>): EndEntityCache =>
+    createEndEntityCache({
       store: store as Store,
       authority,
       keyPool: {
@@ -96,20 +96,16 @@ describe('the held EEC', () => {
 
   test('is made once, however many ask at once', async () => {
     const { start, held } = records()
-    const keeper = start(
-      await authorityOf(await generatePrivateKey('ec-p256'), Buffer.alloc(20, 7)),
-    )
-    await Promise.all(Array.from({ length: 20 }, async () => keeper.hold(identity, 3600, origin)))
+    const cache = start(await authorityOf(await generatePrivateKey('ec-p256'), Buffer.alloc(20, 7)))
+    await Promise.all(Array.from({ length: 20 }, async () => cache.hold(identity, 3600, origin)))
     expect(held).toHaveLength(1)
   })
 
   test('that ends before the proxy would is replaced', async () => {
     const { start, held } = records()
-    const keeper = start(
-      await authorityOf(await generatePrivateKey('ec-p256'), Buffer.alloc(20, 7)),
-    )
-    await keeper.hold(identity, 10 * 86_400, origin)
-    await keeper.hold(identity, 12 * 86_400, origin)
+    const cache = start(await authorityOf(await generatePrivateKey('ec-p256'), Buffer.alloc(20, 7)))
+    await cache.hold(identity, 10 * 86_400, origin)
+    await cache.hold(identity, 12 * 86_400, origin)
     expect(held).toHaveLength(2)
   })
 })

@@ -3,7 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type HeldRefreshToken, refreshHeld, startCustody } from '../../src/grants/custody.ts'
+import {
+  type HeldRefreshToken,
+  refreshHeld,
+  heldRefreshToken,
+} from '../../src/grants/refresh-token.ts'
 import { rememberedConfiguration } from '../../src/grants/discovery.ts'
 import type { GrantClient } from '../../src/grants/grant.ts'
 import { createGrantClient } from '../../src/grants/grant-client.ts'
@@ -53,7 +57,7 @@ const refresh = async (client: GrantClient, cell: Cell) =>
 /** What is on record when a process was killed after the provider's answer. */
 async function killed(client: GrantClient, rotates: boolean | undefined): Promise<Cell> {
   const granted = { refreshToken: await delegation(provider()) }
-  const held = startCustody(granted as Parameters<typeof startCustody>[0], now())
+  const held = heldRefreshToken(granted as Parameters<typeof heldRefreshToken>[0], now())
   const attempt = await client.newAttempt?.('d1')
   await client.refresh({ refreshToken: held.current, audience: undefined, signal: calm(), attempt })
   const record: HeldRefreshToken = { ...held, rotates, attemptBegunAt: now(), attempt }

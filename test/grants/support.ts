@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import type { IdentityProvider } from '../../demo/identity-provider/server.ts'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { TtsError } from '../../src/errors.ts'
-import type { CustodyStore, HeldRefreshToken } from '../../src/grants/custody.ts'
+import type { RefreshTokenStore, HeldRefreshToken } from '../../src/grants/refresh-token.ts'
 import { rememberedConfiguration } from '../../src/grants/discovery.ts'
 import type { GrantClient, RecoveredGrant } from '../../src/grants/grant.ts'
 import { createGrantClient } from '../../src/grants/grant-client.ts'
@@ -70,7 +70,7 @@ export interface Cell {
 }
 
 /** A store that keeps the record in the cell and counts what is saved. */
-export function storeOver(cell: Cell): CustodyStore & { saves: HeldRefreshToken[] } {
+export function storeOver(cell: Cell): RefreshTokenStore & { saves: HeldRefreshToken[] } {
   const saves: HeldRefreshToken[] = []
   return {
     saves,

@@ -7,7 +7,7 @@ import { CaError } from '../../ca/errors.ts'
 import { serialFrom } from '../../ca/serial.ts'
 import { nestedValidity } from '../../ca/validity.ts'
 import type { Log } from '../../src/log.ts'
-import type { KeptEndEntity, ProxyJob } from '../../src/signing/proxy-job.ts'
+import type { CachedEndEntity, ProxyJob } from '../../src/signing/proxy-job.ts'
 import {
   createSigningPool,
   type SigningPool,
@@ -16,7 +16,7 @@ import {
 import { makeAuthority, makeEndEntity, now } from '../support/issuing.ts'
 import { sharedKey, sharedSigner } from '../support/keys.ts'
 import { programPath } from '../support/programs.ts'
-let endEntity: KeptEndEntity
+let endEntity: CachedEndEntity
 let csr = ''
 const pools: SigningPool[] = []
 const workers: Worker[] = []

@@ -6,7 +6,7 @@ import type {
   NewDelegation,
 } from '../../src/domain/delegation-records.ts'
 import type { Identity, Store } from '../../src/domain/records.ts'
-import type { HeldRefreshToken } from '../../src/grants/custody.ts'
+import type { HeldRefreshToken } from '../../src/grants/refresh-token.ts'
 import { auditLine, DAY_MS, NOW, origin } from './support.ts'
 
 /** A refresh token that is like no other. */

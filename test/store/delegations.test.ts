@@ -15,7 +15,7 @@ import {
 
 const days = (count: number): Date => new Date(NOW.getTime() + count * DAY_MS)
 const load = (store: Store, id: string) =>
-  store.delegations.withRefreshToken(id, (custody) => custody.load(), 1000)
+  store.delegations.withRefreshToken(id, (locked) => locked.load(), 1000)
 
 describeStores('delegations', ({ newDatabase, open, query }) => {
   test('what is made is there, with its refresh token, after opening again', async () => {
@@ -129,7 +129,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     const entry = ledgerEntry('rotated', { at: days(1) })
     const kept = await store.delegations.withRefreshToken(
       made.id,
-      (custody) => custody.save(newer, { renewsUntil: days(31), entry }),
+      (locked) => locked.save(newer, { renewsUntil: days(31), entry }),
       1000,
     )
     expect(kept).toBe(true)
@@ -161,7 +161,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     expect(await load(store, made.id)).toBeUndefined()
     const save = await store.delegations.withRefreshToken(
       made.id,
-      (custody) => custody.save(heldToken(), { renewsUntil: days(9) }),
+      (locked) => locked.save(heldToken(), { renewsUntil: days(9) }),
       1000,
     )
     expect(save).toBe(false)
@@ -177,7 +177,7 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     const newer = heldToken({ previous: made.held.current })
     await store.delegations.withRefreshToken(
       made.id,
-      (custody) => custody.save(newer, { renewsUntil: days(30) }),
+      (locked) => locked.save(newer, { renewsUntil: days(30) }),
       1000,
     )
     const end = { state: 'ended' as const, at: NOW, reason: 'x', entry: ledgerEntry('ended') }
@@ -326,7 +326,7 @@ describeStores('notices and upkeep', ({ newDatabase, open, query }) => {
     // A new end is a new notice.
     await one.delegations.withRefreshToken(
       soon.id,
-      (custody) => custody.save(heldToken(), { renewsUntil: days(4.5) }),
+      (locked) => locked.save(heldToken(), { renewsUntil: days(4.5) }),
       1000,
     )
     expect(await due(days(1))).toHaveLength(1)

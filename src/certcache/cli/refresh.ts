@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { createLog } from '../../log.ts'
 import { duration, waitSeconds } from '../../cli/duration.ts'
 import { TtsError } from '../../errors.ts'
-import type { ProxyKeeper } from '../proxy-keeper.ts'
+import type { ProxyEngine } from '../proxy-engine.ts'
 import { inWords, secondsUntil } from '../words.ts'
 import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
 
@@ -59,11 +59,11 @@ async function refresh(surroundings: Surroundings, options: RefreshOptions): Pro
     destination: { write: (line) => surroundings.note(messageOf(line)) },
   })
   const parts = { log, clock, random, environment, uid, background: false }
-  const keeper = await surroundings.openKeeper(settings, parts)
+  const engine = await surroundings.openEngine(settings, parts)
   try {
-    await renewAll(surroundings, options, keeper)
+    await renewAll(surroundings, options, engine)
   } finally {
-    await keeper.close()
+    await engine.close()
   }
 }
 
@@ -71,27 +71,27 @@ async function refresh(surroundings: Surroundings, options: RefreshOptions): Pro
 async function renewAll(
   surroundings: Surroundings,
   options: RefreshOptions,
-  keeper: ProxyKeeper,
+  engine: ProxyEngine,
 ): Promise<void> {
-  const names = options.proxy === undefined ? keeper.names : [options.proxy]
+  const names = options.proxy === undefined ? engine.names : [options.proxy]
   for (const name of names)
-    if (!keeper.names.includes(name))
+    if (!engine.names.includes(name))
       throw new TtsError('not_found', `there is no proxy ${name} in the settings`, {
-        remedy: `there are: ${keeper.names.join(', ')}`,
+        remedy: `there are: ${engine.names.join(', ')}`,
       })
   const signal = AbortSignal.timeout(options.timeout * 1000)
   const failures: unknown[] = []
   for (const name of names) {
-    const before = keeper.current(name)
+    const before = engine.current(name)
     try {
       const wanted = { name, validForSeconds: options.valid }
-      const { renewed, proxy, elsewhere = false } = await keeper.renewIfDue(wanted, signal)
+      const { renewed, proxy, elsewhere = false } = await engine.renewIfDue(wanted, signal)
       const left = inWords(secondsUntil(proxy.notAfter, surroundings.clock.now()))
       const done = doneWords(renewed, elsewhere)
       if (!options.quiet) surroundings.out(`${name}: ${done}, valid for ${left}\n`)
     } catch (error) {
       failures.push(error)
-      const held = keeper.current(name)
+      const held = engine.current(name)
       if (held) {
         const left = inWords(secondsUntil(held.notAfter, surroundings.clock.now()))
         const isOld = before?.pem.equals(held.pem) === true

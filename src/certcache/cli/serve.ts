@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createLog } from '../../log.ts'
-import type { RunningKeeper } from '../compose.ts'
+import type { RunningEngine } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
 import { judge } from '../status.ts'
@@ -54,7 +54,7 @@ async function serve(
   for (const note of loaded.notes) log.warn({ event: 'settings.note' }, note)
   // From the first moment: the first process of a container does not hear SIGTERM at all without a handler.
   const askedToStop = whenAskedToStop(surroundings)
-  const keeper = await surroundings.openKeeper(loaded.settings, {
+  const engine = await surroundings.openEngine(loaded.settings, {
     log,
     clock: surroundings.clock,
     random: surroundings.random,
@@ -63,44 +63,44 @@ async function serve(
     background: true,
   })
   const server = await startServer({
-    keeper,
+    engine,
     settings: loaded.settings,
     log,
     now: () => surroundings.clock.now(),
     version,
   }).catch(async (error: unknown) => {
-    await keeper.close()
+    await engine.close()
     throw error
   })
-  const running = { keeper, server, log }
+  const running = { engine, server, log }
   tell(running, loaded, surroundings.clock.now())
   const endReloads = reloadOnSignal(surroundings, options, running)
   await askedToStop
   log.info({ event: 'certcache.stopping' }, 'finishing what was begun')
   await endReloads()
   await server.close(CLOSE_MS)
-  await keeper.close()
+  await engine.close()
   log.info({ event: 'certcache.stopped' }, 'stopped')
 }
 
 interface RunningParts {
-  readonly keeper: RunningKeeper
+  readonly engine: RunningEngine
   readonly server: CertcacheServer
   readonly log: Logger
 }
 
 /** The first lines of the log: where it listens, what it keeps, until when. */
 function tell(
-  { keeper, server, log }: RunningParts,
+  { engine, server, log }: RunningParts,
   { settings, path }: LoadedSettings,
   now: Date,
 ) {
   const { url } = server
   log.info(
     { event: 'certcache.started', url, access: settings.access.mode, settings: path },
-    `listening on ${url}; workers ask for ${keeper.names.map((name) => `/get_proxy/${name}`).join(', ')}`,
+    `listening on ${url}; workers ask for ${engine.names.map((name) => `/get_proxy/${name}`).join(', ')}`,
   )
-  const status = keeper.status()
+  const status = engine.status()
   for (const { name, proxy } of status.proxies) {
     const fields = {
       event: 'certcache.keeps',
@@ -152,14 +152,14 @@ function reloadOnSignal(
 async function reload(
   surroundings: Surroundings,
   options: SettingsOptions,
-  { keeper, server, log }: RunningParts,
+  { engine, server, log }: RunningParts,
 ): Promise<void> {
   try {
     const { settings, notes } = await settingsFor(surroundings, options)
     for (const note of notes) log.warn({ event: 'settings.note' }, note)
     log.level = settings.log_level
     const waiting = server.reload(settings)
-    await keeper.reload(settings)
+    await engine.reload(settings)
     if (waiting.length > 0) {
       const text = `listen and access stay as they are until a restart, for these changed: ${waiting.join(', ')}`
       log.warn({ event: 'settings.restart-needed', keys: waiting }, text)

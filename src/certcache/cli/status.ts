@@ -136,17 +136,17 @@ async function readReport({
   const { clock, random, environment, uid } = surroundings
   const log = createLog({ level: 'silent', name: 'certcache' })
   const parts = { log, clock, random, environment, uid, background: false, readOnly: true }
-  const keeper = await surroundings.openKeeper(settings, parts)
+  const engine = await surroundings.openEngine(settings, parts)
   try {
     return reportStatus({
-      status: keeper.status(),
+      status: engine.status(),
       now: clock.now(),
       warnBelowSeconds: renewal.warn_below_seconds,
       version,
       running: undefined,
     })
   } finally {
-    await keeper.close()
+    await engine.close()
   }
 }
 

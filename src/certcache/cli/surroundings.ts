@@ -6,9 +6,9 @@ import type { Terminal } from '../../cli/terminal.ts'
 import { TtsError } from '../../errors.ts'
 import type { CodeLogin, startCodeLogin } from '../../grants/code-login.ts'
 import type { GrantClient } from '../../grants/grant.ts'
-import type { openKeeper } from '../compose.ts'
+import type { openEngine } from '../compose.ts'
 import { type LoadedSettings, loadSettings } from '../settings/load-settings.ts'
-import type { Clock } from '../proxy-keeper.ts'
+import type { Clock } from '../proxy-engine.ts'
 import type { SourceSettings } from '../settings/settings.ts'
 import type { openState } from '../state/open-state.ts'
 
@@ -19,7 +19,7 @@ export interface Surroundings extends Terminal {
   /** From 0 to below 1. */
   readonly random: () => number
   readonly currentDirectory: string
-  readonly openKeeper: typeof openKeeper
+  readonly openEngine: typeof openEngine
   readonly openState: typeof openState
   /** Our own client at the identity provider, for `certcache login`. */
   readonly grantClient: (source: LoginSource) => GrantClient

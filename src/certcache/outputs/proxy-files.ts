@@ -4,7 +4,7 @@ import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { runHook } from './hooks.ts'
 import { inspectOutput, writeOutput } from './proxy-output.ts'
-import type { HeldProxy, RenewalStatus } from '../proxy-keeper.ts'
+import type { HeldProxy, RenewalStatus } from '../proxy-engine.ts'
 import type { OutputSettings, ProxySettings } from '../settings/proxy-settings.ts'
 
 export interface ProxyFilesParts {

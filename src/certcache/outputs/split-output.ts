@@ -22,7 +22,7 @@ import {
   withDirectory,
 } from '../../files/directory.ts'
 import { writePrivateFileIn } from '../../files/private-file.ts'
-import type { HeldProxy } from '../proxy-keeper.ts'
+import type { HeldProxy } from '../proxy-engine.ts'
 import { unwritable } from './room.ts'
 import { checkTarget, foreign, isAsWanted, type Owner, targetIn } from './targets.ts'
 

@@ -10,7 +10,7 @@ import {
 } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
 import { TtsError } from '../../errors.ts'
-import type { HeldProxy } from '../proxy-keeper.ts'
+import type { HeldProxy } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 
 /** What the proxy must be. */

@@ -1,19 +1,19 @@
 /** What the engine is handed. */
-import type { Clock } from '../proxy-keeper.ts'
+import type { Clock } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 import type { Sources } from '../sources/sources.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
-import type { KeptProxyParts } from './kept-proxy.ts'
+import type { ManagedProxyOptions } from './managed-proxy.ts'
 import type { RenewalPolicy } from './renewal.ts'
 
 /** What the settings decide; replaced as a whole when they change. */
-export interface KeeperSettings {
+export interface EngineSettings {
   readonly proxies: Readonly<Record<string, ProxySettings>>
   readonly policy: RenewalPolicy
   readonly sources: Sources
 }
 
-export interface EngineParts extends Pick<KeptProxyParts, 'random' | 'log' | 'environment'> {
+export interface EngineParts extends Pick<ManagedProxyOptions, 'random' | 'log' | 'environment'> {
   readonly clock: Clock
   readonly store: StateStore
   readonly pollMs: number
@@ -22,5 +22,5 @@ export interface EngineParts extends Pick<KeptProxyParts, 'random' | 'log' | 'en
   /** Only looked at: nothing is written, no lock is taken. Default false. */
   readonly readOnly?: boolean
   /** Made with the lock, by which sources write what they hold. */
-  readonly settings: (lock: () => StateLock | undefined) => KeeperSettings
+  readonly settings: (lock: () => StateLock | undefined) => EngineSettings
 }

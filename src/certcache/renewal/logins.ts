@@ -22,7 +22,7 @@ export function createLogins(store: StateStore, log: Log) {
         return false
       }
     } catch (error) {
-      // Once written it is in custody; whatever else failed is tried again by the renewal.
+      // Once written it is ours; whatever else failed is tried again by the renewal.
       log.warn({ ...about, event: 'login.delayed', err: error }, 'the login is not usable yet')
       if (!(error instanceof TtsError) || isTransient(error)) return false
     }

@@ -1,6 +1,6 @@
 /** Has another certcache, which holds the lock, renew a proxy: leaves a wish in the state, and waits for what comes of it. */
-import type { Clock, HeldProxy } from '../proxy-keeper.ts'
-import type { KeptProxy } from './kept-proxy.ts'
+import type { Clock, HeldProxy } from '../proxy-engine.ts'
+import type { ManagedProxy } from './managed-proxy.ts'
 import type { createOutcomes } from './outcomes.ts'
 import { elsewhere, failedElsewhere } from './refusals.ts'
 import type { createWishes } from './wishes.ts'
@@ -26,7 +26,7 @@ export async function askOther(
   {
     proxy,
     validForSeconds,
-  }: { readonly proxy: KeptProxy; readonly validForSeconds: number | undefined },
+  }: { readonly proxy: ManagedProxy; readonly validForSeconds: number | undefined },
   signal: AbortSignal,
 ): Promise<HeldProxy | undefined> {
   const { name } = proxy

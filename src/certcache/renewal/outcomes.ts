@@ -5,7 +5,7 @@
 import type { Log } from '../../log.ts'
 import { type Content, readState, writeState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
-import type { KeptProxy } from './kept-proxy.ts'
+import type { ManagedProxy } from './managed-proxy.ts'
 
 export type Outcomes = Content<'outcome'>
 /** What is known of one proxy. */
@@ -20,7 +20,7 @@ export function createOutcomes(store: StateStore, log: Log) {
   return {
     note: async (
       lock: StateLock,
-      proxies: Iterable<KeptProxy>,
+      proxies: Iterable<ManagedProxy>,
       answered: string | undefined,
     ): Promise<void> => {
       const known = [...proxies].map((proxy) => [proxy.name, proxy.outcome()] as const)

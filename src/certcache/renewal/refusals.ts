@@ -1,4 +1,4 @@
-/** Why a keeper answers no proxy. */
+/** Why an engine answers no proxy. */
 import { TtsError, type TtsErrorCode } from '../../errors.ts'
 import type { Outcome } from './outcomes.ts'
 

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Log } from '../../log.ts'
 import { type Content, encodeState, readState } from '../state/state-records.ts'
-import type { KeptProxy } from './kept-proxy.ts'
+import type { ManagedProxy } from './managed-proxy.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 type Wish = Content<'wish'>
@@ -28,7 +28,7 @@ export function createWishes(store: StateStore, log: Log) {
      */
     grant: async (
       lock: StateLock,
-      has: { readonly proxies: ReadonlyMap<string, KeptProxy>; readonly now: Date },
+      has: { readonly proxies: ReadonlyMap<string, ManagedProxy>; readonly now: Date },
       answer: (id: string) => void,
     ): Promise<void> => {
       if ((await store.version('wish')) === undefined) return
@@ -46,7 +46,7 @@ export function createWishes(store: StateStore, log: Log) {
 }
 
 /** Its failure is in the status, and in the state. */
-async function renewed(proxy: KeptProxy): Promise<void> {
+async function renewed(proxy: ManagedProxy): Promise<void> {
   await proxy
     .renew()
     .then(async () => proxy.persisted())

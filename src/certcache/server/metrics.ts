@@ -1,7 +1,7 @@
 /** What Prometheus is told of certcache. Labels are of bounded sets: names of the settings, paths that exist, statuses. */
 import { Counter, Gauge, Registry } from 'prom-client'
 import { type RefusalReason, refusalReasons } from './access.ts'
-import type { ProxyKeeper } from '../proxy-keeper.ts'
+import type { ProxyEngine } from '../proxy-engine.ts'
 import { secondsUntil } from '../words.ts'
 
 /** What requests are counted under. */
@@ -34,7 +34,7 @@ export function createTally(): Tally {
 }
 
 export interface CertcacheMetricsParts {
-  readonly keeper: Pick<ProxyKeeper, 'status'>
+  readonly engine: Pick<ProxyEngine, 'status'>
   readonly tally: Tally
   readonly now: () => Date
   /** End of the EEC below a proxy, as far as one is in hand. */
@@ -85,11 +85,11 @@ function register(registry: Registry, { type, name, help, labels, read }: Series
   })
 }
 
-function proxySeries({ keeper, now, endEntityNotAfter }: CertcacheMetricsParts): readonly Series[] {
+function proxySeries({ engine, now, endEntityNotAfter }: CertcacheMetricsParts): readonly Series[] {
   const each = (
-    read: (status: ReturnType<ProxyKeeper['status']>['proxies'][number]) => number | undefined,
+    read: (status: ReturnType<ProxyEngine['status']>['proxies'][number]) => number | undefined,
   ): readonly Sample[] =>
-    keeper.status().proxies.flatMap((status) => {
+    engine.status().proxies.flatMap((status) => {
       const value = read(status)
       return value === undefined ? [] : [{ labels: { proxy: status.name }, value }]
     })
@@ -137,7 +137,7 @@ function proxySeries({ keeper, now, endEntityNotAfter }: CertcacheMetricsParts):
       name: 'certcache_renewals_total',
       help: 'Attempts to renew, by result.',
       read: () =>
-        keeper.status().proxies.flatMap(({ name: proxy, attempts }) => [
+        engine.status().proxies.flatMap(({ name: proxy, attempts }) => [
           { labels: { proxy, result: 'succeeded' }, value: attempts.succeeded },
           { labels: { proxy, result: 'failed' }, value: attempts.failed },
         ]),
@@ -145,7 +145,7 @@ function proxySeries({ keeper, now, endEntityNotAfter }: CertcacheMetricsParts):
   ]
 }
 
-function sourceSeries({ keeper, now, version }: CertcacheMetricsParts): readonly Series[] {
+function sourceSeries({ engine, now, version }: CertcacheMetricsParts): readonly Series[] {
   const gauge = { type: 'gauge', labels: [] } as const
   return [
     {
@@ -153,7 +153,7 @@ function sourceSeries({ keeper, now, version }: CertcacheMetricsParts): readonly
       name: 'certcache_delegation_remaining_seconds',
       help: 'Time for which renewal goes on by itself, as far as can be told.',
       read: () => {
-        const until = keeper.status().source.renewsUntil
+        const until = engine.status().source.renewsUntil
         return until ? [{ labels: {}, value: Math.max(0, secondsUntil(until, now())) }] : []
       },
     },
@@ -161,14 +161,14 @@ function sourceSeries({ keeper, now, version }: CertcacheMetricsParts): readonly
       ...gauge,
       name: 'certcache_renewal_ended',
       help: '1 when renewal is over for good and somebody must bring a new token.',
-      read: () => [{ labels: {}, value: keeper.status().source.ended === undefined ? 0 : 1 }],
+      read: () => [{ labels: {}, value: engine.status().source.ended === undefined ? 0 : 1 }],
     },
     {
       type: 'gauge',
       labels: ['kind', 'version'],
       name: 'certcache_info',
       help: 'Where the right to renew comes from, and the version of certcache.',
-      read: () => [{ labels: { kind: keeper.status().source.kind, version }, value: 1 }],
+      read: () => [{ labels: { kind: engine.status().source.kind, version }, value: 1 }],
     },
   ]
 }

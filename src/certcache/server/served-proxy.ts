@@ -2,7 +2,7 @@
 import { keyBelongsTo, parseProxyFile } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
 import type { Log } from '../../log.ts'
-import type { HeldProxy, ProxyKeeper } from '../proxy-keeper.ts'
+import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 import { enoughSeconds } from '../status.ts'
 
 /** The answer to `GET /get_proxy`. */
@@ -25,7 +25,7 @@ export interface ResponseCache {
 }
 
 export interface ResponseCacheOptions {
-  readonly keeper: Pick<ProxyKeeper, 'current'>
+  readonly engine: Pick<ProxyEngine, 'current'>
   readonly warnBelowSeconds: () => number
   readonly now: () => Date
   readonly log: Log
@@ -36,7 +36,7 @@ export function createResponseCache(parts: ResponseCacheOptions): ResponseCache 
   const prepared = new Map<string, { pem: Buffer; served: ServedProxy | undefined }>()
   return {
     current: (name, nowMs) => {
-      const held = parts.keeper.current(name)
+      const held = parts.engine.current(name)
       if (held === undefined) return undefined
       let entry = prepared.get(name)
       if (entry?.pem !== held.pem) {

@@ -7,7 +7,7 @@ import { type AccessRules, createAccessRules, type Refusal } from './access.ts'
 import { serverProblems } from '../settings/listen-settings.ts'
 import { type Listening, type ListenSettings, startListening, tlsFilesOf } from './listening.ts'
 import { createCertcacheMetrics, createTally } from './metrics.ts'
-import type { ProxyKeeper } from '../proxy-keeper.ts'
+import type { ProxyEngine } from '../proxy-engine.ts'
 import { createRefusalLog } from './refusal-log.ts'
 import { type Route, routeOf } from './routes.ts'
 import { createResponseCache, type ServedProxy } from './served-proxy.ts'
@@ -21,7 +21,7 @@ export type ServerSettings = Pick<CertcacheSettings, 'access'> & {
 }
 
 export interface ServerOptions {
-  readonly keeper: ProxyKeeper
+  readonly engine: ProxyEngine
   readonly settings: ServerSettings
   readonly log: Log
   readonly now: () => Date
@@ -93,18 +93,18 @@ class WorkerServer implements CertcacheServer {
   #stopping = false
 
   constructor(parts: ServerOptions) {
-    const { keeper, now, log, settings, version } = parts
+    const { engine, now, log, settings, version } = parts
     this.#parts = parts
     this.#settings = settings
     this.#rules = rulesOf(settings)
     this.#startedAt = now()
     this.#logRefusal = createRefusalLog(log, now)
     const warnBelowSeconds = (): number => this.#settings.renewal.warn_below_seconds
-    this.#responses = createResponseCache({ keeper, now, log, warnBelowSeconds })
+    this.#responses = createResponseCache({ engine, now, log, warnBelowSeconds })
     const { waitMs = WAIT_MS, waitingLimit = WAITING_LIMIT } = parts
-    this.#waiters = createWaiters({ keeper, waitMs, limit: waitingLimit })
+    this.#waiters = createWaiters({ engine, waitMs, limit: waitingLimit })
     this.#metrics = createCertcacheMetrics({
-      keeper,
+      engine,
       now,
       version,
       tally: this.#tally,
@@ -166,10 +166,10 @@ class WorkerServer implements CertcacheServer {
   }
 
   #proxy(exchange: Exchange): void {
-    const { keeper } = this.#parts
-    const name = exchange.route.name ?? keeper.names[0] ?? ''
-    if (!keeper.names.includes(name)) {
-      const names = keeper.names.join(', ')
+    const { engine } = this.#parts
+    const name = exchange.route.name ?? engine.names[0] ?? ''
+    if (!engine.names.includes(name)) {
+      const names = engine.names.join(', ')
       return this.#send(exchange, say(404, `There is no proxy of this name. There are: ${names}.`))
     }
     const served = this.#current(name)
@@ -208,9 +208,9 @@ class WorkerServer implements CertcacheServer {
   }
 
   #health(exchange: Exchange): void {
-    const { keeper, now } = this.#parts
+    const { engine, now } = this.#parts
     const warnBelowSeconds = this.#settings.renewal.warn_below_seconds
-    const problem = unhealthy(keeper.status().proxies, { now: now(), warnBelowSeconds })
+    const problem = unhealthy(engine.status().proxies, { now: now(), warnBelowSeconds })
     this.#send(
       exchange,
       problem === undefined ? healthy : say(503, problem, { 'Retry-After': '30' }),
@@ -232,11 +232,11 @@ class WorkerServer implements CertcacheServer {
   }
 
   #status(exchange: Exchange): void {
-    const { keeper, now, version } = this.#parts
+    const { engine, now, version } = this.#parts
     const { access, renewal } = this.#settings
     const { mode } = access
     const report = reportStatus({
-      status: keeper.status(),
+      status: engine.status(),
       now: now(),
       warnBelowSeconds: renewal.warn_below_seconds,
       version,

@@ -1,16 +1,16 @@
 /** Where requests wait for the first proxy: bounded in number and time, and all of one name wait for the same renewal. */
 import { TtsError } from '../../errors.ts'
-import type { HeldProxy, ProxyKeeper } from '../proxy-keeper.ts'
+import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 
 export interface WaitersOptions {
-  readonly keeper: Pick<ProxyKeeper, 'obtain'>
+  readonly engine: Pick<ProxyEngine, 'obtain'>
   /** Longest wait of one request. */
   readonly waitMs: number
   /** How many requests may wait, of all names together. */
   readonly limit: number
 }
 
-/** What a wait ended with: the keeper has a proxy now, or why it has none. */
+/** What a wait ended with: the engine has a proxy now, or why it has none. */
 export type WaitEnd = HeldProxy | TtsError
 
 export interface Waiters {
@@ -39,7 +39,7 @@ export function createWaiters(parts: WaitersOptions): Waiters {
   const groupOf = (name: string): Group => {
     const there = groups.get(name)
     if (there) return there
-    const group = openGroup(parts.keeper, name, () => forget(group))
+    const group = openGroup(parts.engine, name, () => forget(group))
     groups.set(name, group)
     return group
   }
@@ -59,7 +59,7 @@ export function createWaiters(parts: WaitersOptions): Waiters {
       waiting -= 1
       clearTimeout(timer)
       if (group.waiters.size > 0) return
-      // The renewal itself goes on: it is the keeper's.
+      // The renewal itself goes on: it is the engine's.
       forget(group)
       group.nobodyWaits.abort()
     }
@@ -90,14 +90,14 @@ export function createWaiters(parts: WaitersOptions): Waiters {
   }
 }
 
-/** Asks the keeper once for all who will wait. */
-function openGroup(keeper: WaitersOptions['keeper'], name: string, onSettled: () => void): Group {
+/** Asks the engine once for all who will wait. */
+function openGroup(engine: WaitersOptions['engine'], name: string, onSettled: () => void): Group {
   const group: Group = { name, waiters: new Set(), nobodyWaits: new AbortController() }
   const settle = (result: WaitEnd): void => {
     onSettled()
     for (const end of group.waiters) end(result)
   }
-  keeper.obtain(name, group.nobodyWaits.signal).then(settle, (cause: unknown) => {
+  engine.obtain(name, group.nobodyWaits.signal).then(settle, (cause: unknown) => {
     const unknown = 'something failed inside certcache'
     settle(cause instanceof TtsError ? cause : new TtsError('internal', unknown, { cause }))
   })

@@ -9,15 +9,15 @@ import { setTimeout as realSleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { TtsError } from '../../errors.ts'
 import {
-  type Custody,
-  type CustodyStore,
+  type RefreshTokenUse,
+  type RefreshTokenStore,
   recoverHeld,
   refreshHeld,
-  startCustody,
-} from '../../grants/custody.ts'
+  heldRefreshToken,
+} from '../../grants/refresh-token.ts'
 import type { GrantClient, Granted } from '../../grants/grant.ts'
 import {
-  type CustodyRecord,
+  type OwnTokenRecord,
   digestOf,
   readState,
   withDigest,
@@ -132,7 +132,7 @@ class OwnRefreshToken {
   readonly #parts: RefreshTokenParts
   readonly #task: AccessTokenRequest
   readonly #lock: StateLock
-  #record: CustodyRecord | undefined
+  #record: OwnTokenRecord | undefined
 
   constructor(parts: RefreshTokenParts, task: AccessTokenRequest, lock: StateLock) {
     this.#parts = parts
@@ -215,7 +215,7 @@ class OwnRefreshToken {
     const access = accessOf(granted, now)
     await this.#write({
       ...identity,
-      held: startCustody(granted, now),
+      held: heldRefreshToken(granted, now),
       access: { token: access.token, expires_at: access.expiresAt },
     })
     return access
@@ -225,7 +225,7 @@ class OwnRefreshToken {
     const { now } = this.#parts
     const at = now()
     try {
-      const granted = await refreshHeld(this.#custody())
+      const granted = await refreshHeld(this.#use())
       const access = accessOf(granted, at)
       await this.#change({ access: { token: access.token, expires_at: access.expiresAt } })
       return access
@@ -238,17 +238,17 @@ class OwnRefreshToken {
 
   async recover(): Promise<void> {
     await this.#load()
-    if (this.#isAlive()) await recoverHeld(this.#custody())
+    if (this.#isAlive()) await recoverHeld(this.#use())
     // What is over, or another client's, is of no use to anybody.
     else await this.#parts.client.forget?.(this.#parts.owner)
   }
 
-  #custody(): Custody {
+  #use(): RefreshTokenUse {
     const { client, now, owner } = this.#parts
     const signal = new AbortController().signal
     return {
       client,
-      store: this.#custodyStore(),
+      store: this.#tokenStore(),
       owner,
       audience: this.#task.audience,
       now,
@@ -257,7 +257,7 @@ class OwnRefreshToken {
   }
 
   /** The record as `refreshHeld` sees it. */
-  #custodyStore(): CustodyStore {
+  #tokenStore(): RefreshTokenStore {
     return {
       load: async () => {
         await this.#load()
@@ -274,11 +274,11 @@ class OwnRefreshToken {
     }
   }
 
-  async #change(changes: Partial<CustodyRecord>): Promise<void> {
+  async #change(changes: Partial<OwnTokenRecord>): Promise<void> {
     if (this.#record !== undefined) await this.#write({ ...this.#record, ...changes })
   }
 
-  async #write(record: CustodyRecord): Promise<void> {
+  async #write(record: OwnTokenRecord): Promise<void> {
     await writeState(this.#lock, 'custody', record)
     this.#record = record
   }

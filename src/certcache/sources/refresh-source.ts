@@ -1,6 +1,6 @@
 /** Our own client at the identity provider: access tokens by exchange and refresh (`own-refresh-token.ts`). */
 import { TtsError } from '../../errors.ts'
-import { renewableUntil } from '../../grants/custody.ts'
+import { renewableUntil } from '../../grants/refresh-token.ts'
 import { rememberedConfiguration } from '../../grants/discovery.ts'
 import type { GrantClient } from '../../grants/grant.ts'
 import { createGrantClient } from '../../grants/grant-client.ts'
@@ -16,7 +16,7 @@ import {
 import type { ProxyRequest, ServiceProxy } from './service-client.ts'
 import { type ProxySource, type SourceParts, sourceEnded } from './source.ts'
 import { freshToken } from './start-token.ts'
-import { type Content, type CustodyRecord, digestOf, readState } from '../state/state-records.ts'
+import { type Content, type OwnTokenRecord, digestOf, readState } from '../state/state-records.ts'
 
 export interface RefreshSourceParts extends SourceParts {
   /** Undefined where nothing is written: then nothing is refreshed. */
@@ -43,7 +43,7 @@ export function createRefreshSource(parts: RefreshSourceParts): RefreshSource {
 class OwnClientSource implements RefreshSource {
   readonly kind = 'refresh'
   readonly #parts: RefreshSourceParts
-  #record: CustodyRecord | undefined
+  #record: OwnTokenRecord | undefined
   #version: string | undefined
   #access: AccessToken | undefined
   readonly #client: GrantClient
@@ -210,13 +210,13 @@ function clientOf({ settings, now, helper }: RefreshSourceParts): GrantClient {
   return createGrantClient({ configuration, providerId, timeoutMs, now, helper })
 }
 
-function heldOf({ held }: CustodyRecord) {
+function heldOf({ held }: OwnTokenRecord) {
   const { previous, rotates, attemptBegunAt } = held
   return { ...held, previous, rotates, attemptBegunAt }
 }
 
 function adviceOf(
-  record: CustodyRecord | undefined,
+  record: OwnTokenRecord | undefined,
   until: Date | undefined,
   days: number,
 ): string {

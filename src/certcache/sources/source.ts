@@ -1,7 +1,7 @@
 /** Where proxies come from: one interface, three ways. */
 import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
-import type { SourceStatus } from '../proxy-keeper.ts'
+import type { SourceStatus } from '../proxy-engine.ts'
 import type { ProxyRequest, ServiceClient, ServiceProxy } from './service-client.ts'
 import type { SourceSettings } from '../settings/settings.ts'
 import type { StartTokens } from './start-token.ts'

@@ -1,7 +1,7 @@
 /** Chooses among the sources, and falls back from one that cannot be begun to the bare token. */
 import { TtsError } from '../../errors.ts'
 import { createDelegationSource } from './delegation-source.ts'
-import type { SourceStatus } from '../proxy-keeper.ts'
+import type { SourceStatus } from '../proxy-engine.ts'
 import { createRefreshSource, type RefreshSourceParts } from './refresh-source.ts'
 import type { ProxyRequest, ServiceProxy } from './service-client.ts'
 import type { ProxySource } from './source.ts'

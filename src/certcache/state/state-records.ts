@@ -45,7 +45,7 @@ const heldRefreshToken = z.strictObject({
   refreshExpiresAt: time.optional(),
 })
 
-const custodyRecord = z.strictObject({
+const ownTokenRecord = z.strictObject({
   /** Whose refresh token it is: shown by another client, IAM deletes it. */
   issuer: z.string(),
   client_id: z.string(),
@@ -111,7 +111,7 @@ const wishRecord = z.strictObject({
 const schemas = {
   proxies: proxiesRecord,
   delegation: delegationRecord,
-  custody: custodyRecord,
+  custody: ownTokenRecord,
   incoming: incomingRecord,
   outcome: outcomeRecord,
   wish: wishRecord,
@@ -119,7 +119,7 @@ const schemas = {
 
 /** The content of each record. */
 export type Content<Name extends RecordName> = z.output<(typeof schemas)[Name]>
-export type CustodyRecord = Content<'custody'>
+export type OwnTokenRecord = Content<'custody'>
 export type DelegationRecord = Content<'delegation'>
 
 /**

@@ -4,7 +4,7 @@
  */
 
 /**
- * `proxies`: the newest ones. `delegation`: one in the service. `custody`: our own refresh token. `incoming`: a login that
+ * `proxies`: the newest ones. `delegation`: one in the service. `custody`: our own refresh token (a name that lies on disks). `incoming`: a login that
  * waits for whoever renews to take it over. `outcome`: how the newest attempts went. `wish`: what a `certcache refresh` asks
  * of whoever renews.
  */

@@ -9,7 +9,7 @@ import {
   eventually,
   realClock,
   settingsIn,
-  startKeeper,
+  startEngine,
   temporaryDirectory,
   uid,
 } from '../engine-support.ts'
@@ -59,17 +59,17 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
       source: { token: await logIn(service()) },
       proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path }] } },
     })
-    const { keeper } = await startKeeper(settings, { clock })
-    const old = await keeper.obtain(undefined, soon())
+    const { engine } = await startEngine(settings, { clock })
+    const old = await engine.obtain(undefined, soon())
     await eventually(async () => (await readFile(path).catch(() => undefined))?.equals(old.pem))
     const minuteLater = (): void => {
       ahead += 61_000
     }
     const unmount = async (): Promise<void> => {
-      await keeper.close()
+      await engine.close()
       execFileSync('umount', [small])
     }
-    return { keeper, small, path, old, minuteLater, unmount }
+    return { engine, small, path, old, minuteLater, unmount }
   }
 
   const faults = [
@@ -91,24 +91,24 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
   test.for(faults)(
     '$name: the old file stays, the new proxy is served, and written later',
     async (fault) => {
-      const { keeper, small, path, old, minuteLater, unmount } = await setUp()
+      const { engine, small, path, old, minuteLater, unmount } = await setUp()
       try {
         await fault.spoil(small)
-        await expect(keeper.renewIfDue(always, soon())).rejects.toMatchObject({
+        await expect(engine.renewIfDue(always, soon())).rejects.toMatchObject({
           code: 'configuration',
           message: `${path} cannot be written (${fault.code})`,
           remedy: expect.stringMatching(fault.remedy),
         })
         expect(await readFile(path)).toEqual(old.pem)
-        const fresh = keeper.current()
+        const fresh = engine.current()
         expect(fresh?.pem.equals(old.pem)).toBe(false)
-        expect(keeper.status().proxies[0]).toMatchObject({
+        expect(engine.status().proxies[0]).toMatchObject({
           lastError: { code: 'configuration', remedy: expect.stringMatching(fault.remedy) },
           attempts: { succeeded: 2, failed: 0 },
         })
         await fault.mend(small)
         minuteLater()
-        await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+        await eventually(() => engine.status().proxies[0]?.lastError === undefined)
         expect(await readFile(path)).toEqual(fresh?.pem)
         expect(await readdir(small)).toEqual(['gwms_proxy'])
       } finally {
@@ -132,26 +132,26 @@ test.skipIf(!mayMount)(
         proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [] } },
       }
       const settings = await settingsIn(directory, sections)
-      const first = await startKeeper(settings)
-      const old = await first.keeper.obtain(undefined, soon())
-      await first.keeper.close()
+      const first = await startEngine(settings)
+      const old = await first.engine.obtain(undefined, soon())
+      await first.engine.close()
       await fill(state)
-      const { keeper } = await startKeeper(settings)
-      expect(keeper.current()?.pem).toEqual(old.pem)
-      await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
-      const { proxy } = await keeper.renewIfDue(always, soon())
-      expect(keeper.current()).toBe(proxy)
-      const error = await eventually(() => keeper.status().proxies[0]?.lastError)
+      const { engine } = await startEngine(settings)
+      expect(engine.current()?.pem).toEqual(old.pem)
+      await eventually(() => engine.status().proxies[0]?.lastError === undefined)
+      const { proxy } = await engine.renewIfDue(always, soon())
+      expect(engine.current()).toBe(proxy)
+      const error = await eventually(() => engine.status().proxies[0]?.lastError)
       expect(error).toMatchObject({
         code: 'configuration',
         message: expect.stringMatching(/default\.proxies\.sealed cannot be written \(ENOSPC\)/),
       })
       await rm(join(state, 'filler'))
-      await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
-      await keeper.close()
-      const again = await startKeeper(settings, { background: false })
-      expect(again.keeper.current()?.pem).toEqual(proxy.pem)
-      await again.keeper.close()
+      await eventually(() => engine.status().proxies[0]?.lastError === undefined)
+      await engine.close()
+      const again = await startEngine(settings, { background: false })
+      expect(again.engine.current()?.pem).toEqual(proxy.pem)
+      await again.engine.close()
     } finally {
       execFileSync('umount', [state])
     }

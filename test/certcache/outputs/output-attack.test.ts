@@ -1,7 +1,7 @@
 import { chown, lchown, lstat, mkdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import { inspectOutput, writeOutput } from '../../../src/certcache/outputs/proxy-output.ts'
 import type { OutputSettings } from '../../../src/certcache/settings/proxy-settings.ts'
 import { ATTACKER_UID, attackScene, noAttacker, startAttack } from '../../support/attacker.ts'

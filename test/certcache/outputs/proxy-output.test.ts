@@ -13,7 +13,7 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import { removeLeftovers, writeOutput } from '../../../src/certcache/outputs/proxy-output.ts'
 import type { OutputSettings } from '../../../src/certcache/settings/proxy-settings.ts'
 import { temporaryDirectory, uid } from '../engine-support.ts'

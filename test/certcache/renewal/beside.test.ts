@@ -10,7 +10,7 @@ import {
   eventually,
   realClock,
   settingsIn,
-  startKeeper,
+  startEngine,
   temporaryDirectory,
   uid,
 } from '../engine-support.ts'
@@ -32,11 +32,11 @@ async function setUp(more: Record<string, Record<string, unknown>> = {}) {
     source: { kind: 'delegation', token: await logIn(service()) },
     ...more,
   })
-  const once = async () => startKeeper(settings, { background: false, clock })
+  const once = async () => startEngine(settings, { background: false, clock })
   const look = async () => {
-    const { keeper } = await startKeeper(settings, { background: false, readOnly: true })
-    const status = keeper.status().proxies[0]
-    await keeper.close()
+    const { engine } = await startEngine(settings, { background: false, readOnly: true })
+    const status = engine.status().proxies[0]
+    await engine.close()
     return status
   }
   return { directory, settings, once, look, file: join(directory, 'state/gwms_proxy') }
@@ -58,14 +58,14 @@ async function timesIn(directory: string): Promise<readonly unknown[]> {
 describe('beside a running certcache', () => {
   test('a proxy that is good for longer is left alone, and whose it is is told', async () => {
     const { directory, settings, once } = await setUp()
-    const { keeper } = await startKeeper(settings)
-    const held = await keeper.obtain(undefined, soon())
+    const { engine } = await startEngine(settings)
+    const held = await engine.obtain(undefined, soon())
     await written(directory)
-    const { keeper: other } = await once()
+    const { engine: other } = await once()
     const result = await other.renewIfDue(wish(3600), soon())
     expect(result).toMatchObject({ renewed: false, elsewhere: true })
     expect(result.proxy.pem).toEqual(held.pem)
-    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+    expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
   })
 
   test.for([
@@ -73,34 +73,34 @@ describe('beside a running certcache', () => {
     { name: 'without', asked: wish() },
   ])('one that is not is renewed by it, once, $name', async ({ asked }) => {
     const { directory, settings, once } = await setUp()
-    const { keeper } = await startKeeper(settings)
-    const held = await keeper.obtain(undefined, soon())
+    const { engine } = await startEngine(settings)
+    const held = await engine.obtain(undefined, soon())
     await written(directory)
     // Due for who asks, by settings of their own; not for who runs.
     const gwms_proxy = { key_type: 'ec-p256', lifetime_seconds: 7200 }
-    const { keeper: other } =
+    const { engine: other } =
       asked === always
         ? await once()
-        : await startKeeper(await settingsIn(directory, { proxies: { gwms_proxy } }), {
+        : await startEngine(await settingsIn(directory, { proxies: { gwms_proxy } }), {
             background: false,
             clock,
           })
     const result = await other.renewIfDue(asked, soon())
     expect(result).toMatchObject({ renewed: true, elsewhere: true })
     expect(result.proxy.pem.equals(held.pem)).toBe(false)
-    expect(keeper.current()?.pem).toEqual(result.proxy.pem)
-    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 2, failed: 0 })
+    expect(engine.current()?.pem).toEqual(result.proxy.pem)
+    expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 2, failed: 0 })
   })
 
   test('why it could not is told, with its code, at once', async () => {
     const { directory, settings, once } = await setUp()
-    const { keeper } = await startKeeper(settings)
-    const held = await keeper.obtain(undefined, soon())
+    const { engine } = await startEngine(settings)
+    const held = await engine.obtain(undefined, soon())
     await written(directory)
     const alice = service().provider.user('alice')
     alice.suspended = true
     try {
-      const { keeper: other } = await once()
+      const { engine: other } = await once()
       await expect(other.renewIfDue(always, soon())).rejects.toMatchObject({
         code: 'delegation_ended',
         message: expect.stringMatching(
@@ -117,8 +117,8 @@ describe('beside a running certcache', () => {
     const { settings, once } = await setUp()
     const store = await openState(settings.state, uid)
     const lock = await store.tryLock('renewer')
-    const { keeper } = await once()
-    await expect(keeper.renewIfDue(always, AbortSignal.timeout(100))).rejects.toMatchObject({
+    const { engine } = await once()
+    await expect(engine.renewIfDue(always, AbortSignal.timeout(100))).rejects.toMatchObject({
       code: 'overloaded',
       check: 'lock_elsewhere',
       message: expect.stringMatching(/another certcache keeps gwms_proxy fresh with this state/),
@@ -129,8 +129,8 @@ describe('beside a running certcache', () => {
 
   test('a wish of yesterday is not granted, and one for no proxy of ours ends nothing', async () => {
     const { settings } = await setUp()
-    const { keeper, logged } = await startKeeper(settings)
-    await keeper.obtain(undefined, soon())
+    const { engine, logged } = await startEngine(settings)
+    await engine.obtain(undefined, soon())
     const store = await openState(settings.state, uid)
     const put = async (at: Date, name: string) => {
       const text = JSON.stringify({
@@ -146,7 +146,7 @@ describe('beside a running certcache', () => {
     expect(logged.join('\n')).not.toContain('wish.taken')
     await put(new Date(), 'other')
     await eventually(async () => (await readState(store, 'outcome'))?.answered === 'other')
-    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+    expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
     await store.close()
   })
 })
@@ -155,14 +155,14 @@ describe('status when none runs', () => {
   test('tells of a refresh that failed, until one goes well; and writes nothing', async () => {
     const { directory, once, look } = await setUp()
     const first = await once()
-    await first.keeper.renewIfDue(wish(), soon())
-    await first.keeper.close()
+    await first.engine.renewIfDue(wish(), soon())
+    await first.engine.close()
     expect((await look())?.lastError).toBeUndefined()
     service().provider.faults.set('/token', { kind: 'status', status: 503 })
     try {
-      const { keeper } = await once()
-      await expect(keeper.renewIfDue(always, soon())).rejects.toThrow()
-      await keeper.close()
+      const { engine } = await once()
+      await expect(engine.renewIfDue(always, soon())).rejects.toThrow()
+      await engine.close()
     } finally {
       service().provider.faults.clear()
     }
@@ -173,8 +173,8 @@ describe('status when none runs', () => {
     })
     expect(await timesIn(join(directory, 'state'))).toEqual(before)
     const again = await once()
-    await again.keeper.renewIfDue(always, soon())
-    await again.keeper.close()
+    await again.engine.renewIfDue(always, soon())
+    await again.engine.close()
     expect((await look())?.lastError).toBeUndefined()
   })
 
@@ -201,9 +201,9 @@ describe('status when none runs', () => {
     },
   ])('$name is told, and left as it is', async ({ spoil, says }) => {
     const { directory, once, look, file } = await setUp()
-    const { keeper } = await once()
-    await keeper.renewIfDue(wish(), soon())
-    await keeper.close()
+    const { engine } = await once()
+    await engine.renewIfDue(wish(), soon())
+    await engine.close()
     await spoil(file)
     const before = await timesIn(join(directory, 'state'))
     expect((await look())?.lastError).toMatchObject({
@@ -220,9 +220,9 @@ describe('status when none runs', () => {
     const proxy = settings.proxies['gwms_proxy']
     if (proxy === undefined) throw new TypeError('there is a proxy')
     const proxies = { gwms_proxy: { ...proxy, outputs: [...outputs] } }
-    const { keeper } = await startKeeper({ ...settings, proxies }, { background: false })
-    await keeper.renewIfDue(wish(), soon())
-    await keeper.close()
+    const { engine } = await startEngine({ ...settings, proxies }, { background: false })
+    await engine.renewIfDue(wish(), soon())
+    await engine.close()
     expect((await look())?.lastError).toBeUndefined()
     await rm(path)
     expect((await look())?.lastError?.message).toContain(path)

@@ -10,14 +10,14 @@ import {
   createAccessRules,
   namesLoopback,
 } from '../../../src/certcache/server/access.ts'
-import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import type { ServerOptions } from '../../../src/certcache/server/server.ts'
 import {
   ask,
   type AskOptions,
   serverSettings,
   makeHeldProxy,
-  standInKeeper,
+  standInEngine,
   testServer,
   type TestServer,
 } from '../server-support.ts'
@@ -61,9 +61,9 @@ async function start(
   changes: Parameters<typeof serverSettings>[0],
   parts: Partial<ServerOptions> = {},
 ): Promise<TestServer> {
-  const keeper = standInKeeper()
-  keeper.put(proxy)
-  const server = await testServer(keeper, { settings: serverSettings(changes), ...parts })
+  const engine = standInEngine()
+  engine.put(proxy)
+  const server = await testServer(engine, { settings: serverSettings(changes), ...parts })
   open.push(server)
   return server
 }
@@ -183,7 +183,7 @@ describe('what is configured together', () => {
       listen: { ...base.listen, ...rest },
       access: { ...base.access, ...(access as Partial<AccessSettings>) },
     }
-    const opened = testServer(standInKeeper(), { settings })
+    const opened = testServer(standInEngine(), { settings })
     if (starts) open.push(await opened)
     else
       await expect(opened).rejects.toMatchObject({
@@ -420,11 +420,11 @@ describe('TLS', () => {
   test('files that do not fit stop the start', async () => {
     const listen = { tls_certificate_file: path('server.pem'), tls_key_file: path('clients.key') }
     await expect(
-      testServer(standInKeeper(), { settings: serverSettings({ listen, access: {} }) }),
+      testServer(standInEngine(), { settings: serverSettings({ listen, access: {} }) }),
     ).rejects.toMatchObject({ code: 'configuration' })
     const access = { mode: 'restricted', client_ca_file: path('client.key') }
     await expect(
-      testServer(standInKeeper(), { settings: serverSettings({ listen: tlsFiles(), access }) }),
+      testServer(standInEngine(), { settings: serverSettings({ listen: tlsFiles(), access }) }),
     ).rejects.toMatchObject({
       code: 'configuration',
       message: expect.stringContaining('no CA') as string,

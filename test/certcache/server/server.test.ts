@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { HeldProxy } from '../../../src/certcache/proxy-keeper.ts'
+import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import type { ServerOptions } from '../../../src/certcache/server/server.ts'
 import { TtsError } from '../../../src/errors.ts'
 import { pkcs8Pem, sharedKey } from '../../support/keys.ts'
@@ -15,7 +15,7 @@ import {
   ask,
   serverSettings,
   makeHeldProxy,
-  standInKeeper,
+  standInEngine,
   testServer,
   type TestServer,
 } from '../server-support.ts'
@@ -36,14 +36,14 @@ const open: TestServer[] = []
 afterEach(async () => {
   for (const server of open.splice(0)) await server.close(0)
 })
-async function start(keeper = standInKeeper(), parts: Partial<ServerOptions> = {}) {
-  const server = await testServer(keeper, parts)
+async function start(engine = standInEngine(), parts: Partial<ServerOptions> = {}) {
+  const server = await testServer(engine, parts)
   open.push(server)
-  return { keeper, server }
+  return { engine, server }
 }
 async function warm(parts: Partial<ServerOptions> = {}) {
-  const started = await start(standInKeeper(), parts)
-  started.keeper.put(proxy)
+  const started = await start(standInEngine(), parts)
+  started.engine.put(proxy)
   return started
 }
 const until = async (condition: () => boolean): Promise<void> =>
@@ -86,22 +86,22 @@ describe('a proxy', () => {
   })
 
   test('a new one is served from then on', async () => {
-    const { keeper, server } = await warm()
+    const { engine, server } = await warm()
     await server.ask('/get_proxy')
     const other = await makeHeldProxy({ now: new Date(Date.now() + 5000) })
     expect(other.pem.equals(proxy.pem)).toBe(false)
-    keeper.put(other)
+    engine.put(other)
     expect((await server.ask('/get_proxy')).body.equals(other.pem)).toBe(true)
   })
 
   test('several by their names', async () => {
-    const { keeper, server } = await start(standInKeeper(['gwms_proxy', 'limited']))
+    const { engine, server } = await start(standInEngine(['gwms_proxy', 'limited']))
     const limited = {
       ...(await makeHeldProxy({ now: new Date(Date.now() + 9000) })),
       name: 'limited',
     }
-    keeper.put(proxy)
-    keeper.put(limited)
+    engine.put(proxy)
+    engine.put(limited)
     expect((await server.ask('/get_proxy/limited')).body.equals(limited.pem)).toBe(true)
     expect((await server.ask('/get_proxy?name=limited')).body.equals(limited.pem)).toBe(true)
     expect((await server.ask('/get_proxy')).body.equals(proxy.pem)).toBe(true)
@@ -114,14 +114,14 @@ describe('a proxy', () => {
 
   test('with little life left it is served with a warning, and at its end no more', async () => {
     let now = proxy.obtainedAt
-    const { keeper, server } = await warm({ now: () => now, waitMs: 1 })
+    const { engine, server } = await warm({ now: () => now, waitMs: 1 })
     now = new Date(proxy.notAfter.getTime() - 43_200_000)
     expect((await server.ask('/get_proxy')).headers['tts-warning']).toContain('renewal is late')
     now = new Date(proxy.notAfter.getTime() - 1)
     expect((await server.ask('/get_proxy')).status).toBe(200)
-    // Even where the keeper should still hold it.
+    // Even where the engine should still hold it.
     now = proxy.notAfter
-    expect(keeper.current()).toBe(proxy)
+    expect(engine.current()).toBe(proxy)
     const { status, text } = await server.ask('/get_proxy')
     expect({ status, leaks: text.includes('BEGIN') }).toEqual({ status: 503, leaks: false })
   })
@@ -148,8 +148,8 @@ describe('never 200 with anything but a whole valid proxy', () => {
       text: () => proxy.pem.toString().replace(/(END PRIVATE KEY-----\n)[^]*$/, '$1'),
     },
   ])('$name', async ({ text }) => {
-    const { keeper, server } = await start()
-    keeper.put({ ...proxy, pem: Buffer.from(text()) })
+    const { engine, server } = await start()
+    engine.put({ ...proxy, pem: Buffer.from(text()) })
     const told = await server.ask('/get_proxy')
     expect(told.status).toBe(503)
     expect(told.headers['retry-after']).toMatch(/^\d+$/)
@@ -161,16 +161,16 @@ describe('never 200 with anything but a whole valid proxy', () => {
 
 describe('while the first proxy is being obtained', () => {
   test('a request waits for it', async () => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const asked = server.ask('/get_proxy')
-    await until(() => keeper.obtained.count === 1)
-    keeper.put(proxy)
+    await until(() => engine.obtained.count === 1)
+    engine.put(proxy)
     const { status, body } = await asked
     expect({ status, whole: body.equals(proxy.pem) }).toEqual({ status: 200, whole: true })
   })
 
   test('it waits for a bounded time', async () => {
-    const { keeper, server } = await start(standInKeeper(), { waitMs: 30 })
+    const { engine, server } = await start(standInEngine(), { waitMs: 30 })
     const { status, headers, text } = await server.ask('/cgi-bin/get_proxy')
     expect({ status, retry: headers['retry-after'], text }).toEqual({
       status: 503,
@@ -178,13 +178,13 @@ describe('while the first proxy is being obtained', () => {
       text: 'There is no valid proxy now: the first proxy is still being obtained.\n',
     })
     // Who waited alone has gone, so nobody waits any more.
-    expect(keeper.obtained).toEqual({ count: 1, aborted: 1 })
+    expect(engine.obtained).toEqual({ count: 1, aborted: 1 })
   })
 
   test('a bounded number waits, the others are refused at once', async () => {
-    const { keeper, server } = await start(standInKeeper(), { waitingLimit: 3 })
+    const { engine, server } = await start(standInEngine(), { waitingLimit: 3 })
     const waiting = [1, 2, 3].map(async () => server.ask('/get_proxy'))
-    await until(() => keeper.obtained.count === 1)
+    await until(() => engine.obtained.count === 1)
     await expect
       .poll(async () => (await server.ask('/metrics')).text)
       .toContain('certcache_waiting_requests 3')
@@ -193,7 +193,7 @@ describe('while the first proxy is being obtained', () => {
       status: 503,
       text: 'There is no valid proxy now: too many requests wait for the first proxy already.\n',
     })
-    keeper.put(proxy)
+    engine.put(proxy)
     for (const { status } of await Promise.all(waiting)) expect(status).toBe(200)
     expect((await server.ask('/metrics')).text).toContain('certcache_waiting_requests 0')
   })
@@ -218,10 +218,10 @@ describe('while the first proxy is being obtained', () => {
     },
     { error: new Error('secret inside'), retry: '5', says: 'something failed inside certcache' },
   ])('$error: 503 and why', async ({ error, retry, says }) => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const waiting = server.ask('/get_proxy')
-    await until(() => keeper.obtained.count === 1)
-    keeper.fail(error)
+    await until(() => engine.obtained.count === 1)
+    engine.fail(error)
     for (const told of [await waiting, await server.ask('/get_proxy')]) {
       expect(told.status).toBe(503)
       expect(told.headers['content-type']).toBe('text/plain; charset=utf-8')
@@ -231,17 +231,17 @@ describe('while the first proxy is being obtained', () => {
   })
 
   test('a client that goes away waits no more', async () => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const socket = connect(server.port, '127.0.0.1')
     socket.write('GET /get_proxy HTTP/1.1\r\nHost: localhost\r\n\r\n')
-    await until(() => keeper.obtained.count === 1)
+    await until(() => engine.obtained.count === 1)
     socket.destroy()
-    await until(() => keeper.obtained.aborted === 1)
+    await until(() => engine.obtained.aborted === 1)
     expect((await server.ask('/metrics')).text).toContain('certcache_waiting_requests 0')
   })
 
   test('2,000 requests over 200 connections: one renewal, and all get the same whole proxy', async () => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const agent = new Agent({ keepAlive: true, maxSockets: 200 })
     try {
       const asked = Array.from({ length: 2000 }, async (_, index) =>
@@ -250,12 +250,12 @@ describe('while the first proxy is being obtained', () => {
       await expect
         .poll(async () => (await server.ask('/metrics')).text, { timeout: 10_000 })
         .toContain('certcache_waiting_requests 200')
-      expect(keeper.obtained.count).toBe(1)
-      keeper.put(proxy)
+      expect(engine.obtained.count).toBe(1)
+      engine.put(proxy)
       const answers = await Promise.all(asked)
       const whole = answers.filter(({ status, body }) => status === 200 && body.equals(proxy.pem))
       expect(whole).toHaveLength(2000)
-      expect(keeper.obtained).toEqual({ count: 1, aborted: 0 })
+      expect(engine.obtained).toEqual({ count: 1, aborted: 0 })
       const { text } = await server.ask('/metrics')
       expect(text).toContain('certcache_http_requests_total{path="/get_proxy",status="200"} 1000')
       expect(text).toContain(
@@ -269,7 +269,7 @@ describe('while the first proxy is being obtained', () => {
 
 describe('the old clients', () => {
   test("the worker's loop of curl ends with the proxy in its file", async () => {
-    const { keeper, server } = await start(standInKeeper(), { waitMs: 50 })
+    const { engine, server } = await start(standInEngine(), { waitMs: 50 })
     const worker = run(
       'bash',
       [
@@ -290,8 +290,8 @@ echo $tries`,
         timeout: 20_000,
       },
     )
-    await until(() => keeper.obtained.count >= 3)
-    keeper.put(proxy)
+    await until(() => engine.obtained.count >= 3)
+    engine.put(proxy)
     const { stdout } = await worker
     expect(Number(stdout)).toBeGreaterThanOrEqual(3)
     expect(readFileSync(join(directory, 'gwms_proxy')).equals(proxy.pem)).toBe(true)
@@ -336,15 +336,15 @@ describe('/health', () => {
       [14_400, 200],
       [14_399, 503],
     ] as const) {
-      const { keeper, server } = await start(standInKeeper(), { now: at(left) })
-      keeper.put(short)
+      const { engine, server } = await start(standInEngine(), { now: at(left) })
+      engine.put(short)
       expect([left, (await server.ask('/health')).status]).toEqual([left, status])
     }
   })
 
   test('says what is being waited for, and why', async () => {
-    const { keeper, server } = await start()
-    keeper.renewal = { renewing: true }
+    const { engine, server } = await start()
+    engine.renewal = { renewing: true }
     expect((await server.ask('/health')).text).toBe(
       'There is no valid proxy gwms_proxy yet; it is being obtained.\n',
     )
@@ -354,7 +354,7 @@ describe('/health', () => {
       message: 'the token is refused',
       remedy: undefined,
     }
-    keeper.renewal = { lastError }
+    engine.renewal = { lastError }
     const { status, text } = await server.ask('/health')
     expect({ status, text }).toEqual({
       status: 503,
@@ -363,14 +363,14 @@ describe('/health', () => {
   })
 
   test('a failing renewal alone is no reason: the proxy is good', async () => {
-    const { keeper, server } = await warm()
-    keeper.renewal = { lastError: { at: new Date(), code: 'x', message: 'm', remedy: undefined } }
+    const { engine, server } = await warm()
+    engine.renewal = { lastError: { at: new Date(), code: 'x', message: 'm', remedy: undefined } }
     expect((await server.ask('/health')).status).toBe(200)
   })
 
   test('one of several that is missing makes it ill', async () => {
-    const { keeper, server } = await start(standInKeeper(['gwms_proxy', 'limited']))
-    keeper.put(proxy)
+    const { engine, server } = await start(standInEngine(['gwms_proxy', 'limited']))
+    engine.put(proxy)
     const { status, text } = await server.ask('/health')
     expect({ status, text }).toEqual({ status: 503, text: 'There is no valid proxy limited.\n' })
   })
@@ -379,8 +379,8 @@ describe('/health', () => {
 describe('/metrics', () => {
   test('tells what is left, and nothing secret', async () => {
     const now = new Date(proxy.obtainedAt.getTime() + 1000)
-    const { keeper, server } = await warm({ now: () => now })
-    keeper.source = { ...keeper.source, renewsUntil: new Date(now.getTime() + 86_400_000) }
+    const { engine, server } = await warm({ now: () => now })
+    engine.source = { ...engine.source, renewsUntil: new Date(now.getTime() + 86_400_000) }
     await server.ask('/get_proxy')
     await server.ask('/no/such/path?with=query')
     await server.ask('/get_proxy/no-such-name')
@@ -413,8 +413,8 @@ describe('/metrics', () => {
   })
 
   test('with nothing in hand', async () => {
-    const { keeper, server } = await start()
-    keeper.source = { ...keeper.source, kind: 'none', ended: 'revoked' }
+    const { engine, server } = await start()
+    engine.source = { ...engine.source, kind: 'none', ended: 'revoked' }
     const lines = (await server.ask('/metrics')).text.split('\n')
     expect(lines).toContain('certcache_proxy_remaining_seconds{proxy="gwms_proxy"} 0')
     expect(lines).toContain('certcache_renewal_ended 1')
@@ -425,14 +425,14 @@ describe('/metrics', () => {
 describe('/status', () => {
   test('tells all but the key', async () => {
     const now = new Date(proxy.obtainedAt.getTime() + 1000)
-    const { keeper, server } = await warm({ now: () => now })
+    const { engine, server } = await warm({ now: () => now })
     const lastError = {
       at: now,
       code: 'provider_unavailable',
       message: 'the identity provider is down',
       remedy: 'wait',
     }
-    keeper.renewal = { lastError, nextAttemptAt: new Date(now.getTime() + 60_000) }
+    engine.renewal = { lastError, nextAttemptAt: new Date(now.getTime() + 60_000) }
     const { status, headers, text } = await server.ask('/status')
     expect({ status, type: headers['content-type'] }).toEqual({
       status: 200,
@@ -545,15 +545,15 @@ describe('other requests', () => {
   })
 
   test('many on one connection, sent at once, are answered in order', async () => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const head = (path: string, more = ''): string =>
       `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`
     const told = raw(
       server,
       head('/get_proxy') + head('/health') + head('/x', 'Connection: close\r\n'),
     )
-    await until(() => keeper.obtained.count === 1)
-    keeper.put(proxy)
+    await until(() => engine.obtained.count === 1)
+    engine.put(proxy)
     const statuses = [...(await told).matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status)
     // /health was asked before the proxy was there.
     expect(statuses).toEqual(['200', '503', '404'])
@@ -562,12 +562,12 @@ describe('other requests', () => {
 
 describe('stop', () => {
   test('who waits gets the proxy that still comes; then nobody is let in', async () => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const agent = new Agent({ keepAlive: true })
     const waiting = Promise.all([1, 2].map(async () => server.ask('/get_proxy', { agent })))
-    await until(() => keeper.obtained.count === 1)
+    await until(() => engine.obtained.count === 1)
     const closed = server.close(5000)
-    keeper.put(proxy)
+    engine.put(proxy)
     for (const { status, headers } of await waiting)
       expect({ status, connection: headers.connection }).toEqual({
         status: 200,
@@ -581,9 +581,9 @@ describe('stop', () => {
   })
 
   test('who waits in vain is told before the connections are cut', async () => {
-    const { keeper, server } = await start()
+    const { engine, server } = await start()
     const waiting = server.ask('/get_proxy')
-    await until(() => keeper.obtained.count === 1)
+    await until(() => engine.obtained.count === 1)
     const closed = server.close(100)
     const { status, text } = await waiting
     expect({ status, text }).toEqual({
@@ -603,8 +603,8 @@ describe('a Unix socket', () => {
     const socket = join(directory, `socket-${bits}`)
     const settings = { ...serverSettings({ listen: { socket } }) }
     const listen = { ...settings.listen, ...(mode && { socket_mode: mode }) }
-    const { keeper, server } = await start(standInKeeper(), { settings: { ...settings, listen } })
-    keeper.put(proxy)
+    const { engine, server } = await start(standInEngine(), { settings: { ...settings, listen } })
+    engine.put(proxy)
     expect(server.url).toBe(`unix:${socket}`)
     expect(statSync(socket).mode & 0o777).toBe(bits)
     // Whatever name it is asked by: no browser comes here.
@@ -615,7 +615,7 @@ describe('a Unix socket', () => {
     })
     const words = ['-s', '--unix-socket', socket, 'http://localhost/cgi-bin/get_proxy']
     expect((await run('curl', words)).stdout).toBe(proxy.pem.toString())
-    await expect(testServer(keeper, { settings: { ...settings, listen } })).rejects.toMatchObject({
+    await expect(testServer(engine, { settings: { ...settings, listen } })).rejects.toMatchObject({
       code: 'configuration',
       message: `cannot listen on ${socket}: another program listens there`,
     })
@@ -627,14 +627,14 @@ describe('a Unix socket', () => {
     const script = `require('net').createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, 'SIGKILL'))`
     await run(process.execPath, ['-e', script]).catch(() => undefined)
     const settings = serverSettings({ listen: { socket } })
-    const { keeper, server } = await start(standInKeeper(), { settings })
-    keeper.put(proxy)
+    const { engine, server } = await start(standInEngine(), { settings })
+    engine.put(proxy)
     expect((await ask(server.url, '/get_proxy')).status).toBe(200)
 
     const file = join(directory, 'a-file')
     writeFileSync(file, 'mine')
     await expect(
-      testServer(keeper, { settings: serverSettings({ listen: { socket: file } }) }),
+      testServer(engine, { settings: serverSettings({ listen: { socket: file } }) }),
     ).rejects.toMatchObject({ code: 'configuration' })
     expect(readFileSync(file, 'utf8')).toBe('mine')
   })

@@ -201,7 +201,7 @@ test('a refresh token of another client or issuer is shown to nobody', async () 
   expect(provider.asked).toEqual(['exchange subject'])
 })
 
-/** A store whose custody cannot be written for some time, as told by `fails`. */
+/** A store whose refresh token cannot be written for some time, as told by `fails`. */
 function failing(store: StateStore, fails: (content: Uint8Array) => boolean): StateStore {
   return {
     ...store,

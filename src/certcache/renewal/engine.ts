@@ -4,15 +4,15 @@
  */
 import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
-import type { EngineParts, KeeperSettings } from './engine-parts.ts'
+import type { EngineParts, EngineSettings } from './engine-parts.ts'
 import { createLeadership, type Leadership } from './leadership.ts'
 import { notNow, stopping, tooLong } from './refusals.ts'
 import { createOutcomes } from './outcomes.ts'
 import { askOther } from './other-renewer.ts'
-import { createProxiesWatch, takeFromFile, takeFromState, writeProxies } from './kept-proxies.ts'
-import { KeptProxy } from './kept-proxy.ts'
+import { createProxiesWatch, takeFromFile, takeFromState, writeProxies } from './proxy-records.ts'
+import { ManagedProxy } from './managed-proxy.ts'
 import { createLogins } from './logins.ts'
-import type { HeldProxy, ProxyKeeper } from '../proxy-keeper.ts'
+import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 import type { StateLock } from '../state/state-store.ts'
 import { deferred, settledOrAborted } from './waiting.ts'
 import { createWishes } from './wishes.ts'
@@ -21,7 +21,7 @@ const LONGEST_SLEEP_MS = 60_000
 const SHORTEST_SLEEP_MS = 20
 const LOCK_RETRY_MS = 500
 
-export class Engine implements ProxyKeeper {
+export class Engine implements ProxyEngine {
   readonly #parts: EngineParts
   readonly #log: Log
   readonly #leadership: Leadership
@@ -32,8 +32,8 @@ export class Engine implements ProxyKeeper {
   readonly #wishes: ReturnType<typeof createWishes>
   /** Id of the newest wish that was seen to. */
   #answered: string | undefined
-  #settings: KeeperSettings
-  #proxies: ReadonlyMap<string, KeptProxy> = new Map()
+  #settings: EngineSettings
+  #proxies: ReadonlyMap<string, ManagedProxy> = new Map()
   #stateError: TtsError | undefined
   /** Proxies could not be written into the state; each look tries again. */
   #unsaved = false
@@ -119,7 +119,7 @@ export class Engine implements ProxyKeeper {
   async renewIfDue(
     wanted: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
     signal: AbortSignal,
-  ): ReturnType<ProxyKeeper['renewIfDue']> {
+  ): ReturnType<ProxyEngine['renewIfDue']> {
     try {
       return await this.#renewIfDue(wanted, signal)
     } finally {
@@ -128,9 +128,9 @@ export class Engine implements ProxyKeeper {
   }
 
   async #renewIfDue(
-    { name, validForSeconds }: Parameters<ProxyKeeper['renewIfDue']>[0],
+    { name, validForSeconds }: Parameters<ProxyEngine['renewIfDue']>[0],
     signal: AbortSignal,
-  ): ReturnType<ProxyKeeper['renewIfDue']> {
+  ): ReturnType<ProxyEngine['renewIfDue']> {
     const proxy = this.#find(name)
     const look = async (): Promise<boolean> => {
       await this.#look()
@@ -159,12 +159,12 @@ export class Engine implements ProxyKeeper {
   }
 
   /** @throws {TtsError} `configuration`: a file, or for one who ends now the state, cannot be written */
-  async #persisted(proxy: KeptProxy): Promise<void> {
+  async #persisted(proxy: ManagedProxy): Promise<void> {
     await proxy.persisted()
     if (!this.#parts.background && this.#unsaved && this.#stateError) throw this.#stateError
   }
 
-  status(): ReturnType<ProxyKeeper['status']> {
+  status(): ReturnType<ProxyEngine['status']> {
     const { policy, sources } = this.#settings
     const at = this.#now()
     const proxies = [...this.#proxies.values()].map((proxy) => {
@@ -301,7 +301,7 @@ export class Engine implements ProxyKeeper {
     for (const proxy of this.#proxies.values()) proxy.forgive()
   }
 
-  #makeProxies(): ReadonlyMap<string, KeptProxy> {
+  #makeProxies(): ReadonlyMap<string, ManagedProxy> {
     const { random, log, environment, readOnly = false } = this.#parts
     const { sources, proxies } = this.#settings
     const parts = {
@@ -315,7 +315,7 @@ export class Engine implements ProxyKeeper {
       save: async () => this.#save(),
     }
     return new Map(
-      Object.entries(proxies).map(([name, proxy]) => [name, new KeptProxy(name, proxy, parts)]),
+      Object.entries(proxies).map(([name, proxy]) => [name, new ManagedProxy(name, proxy, parts)]),
     )
   }
 
@@ -339,7 +339,7 @@ export class Engine implements ProxyKeeper {
     this.#stateError = shown
   }
 
-  #find(name: string | undefined): KeptProxy {
+  #find(name: string | undefined): ManagedProxy {
     const proxy = name === undefined ? this.#proxies.values().next().value : this.#proxies.get(name)
     if (proxy === undefined) throw new TtsError('not_found', 'there is no proxy of this name')
     return proxy

@@ -7,14 +7,14 @@ import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { checkNewProxy } from './check-proxy.ts'
 import { lastErrorOf, ProxyFiles, type LastError } from '../outputs/proxy-files.ts'
-import type { HeldProxy, RenewalStatus } from '../proxy-keeper.ts'
+import type { HeldProxy, RenewalStatus } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 import type { Outcome } from './outcomes.ts'
 import { type Decision, decide, type Failures, type RenewalPolicy } from './renewal.ts'
 import type { Sources } from '../sources/sources.ts'
 
 /** What a kept proxy is handed. */
-export interface KeptProxyParts {
+export interface ManagedProxyOptions {
   readonly now: () => Date
   readonly random: () => number
   readonly log: Log
@@ -28,10 +28,10 @@ export interface KeptProxyParts {
   readonly readOnly?: boolean
 }
 
-export class KeptProxy {
+export class ManagedProxy {
   readonly name: string
   readonly settings: ProxySettings
-  readonly #parts: KeptProxyParts
+  readonly #parts: ManagedProxyOptions
   #held: HeldProxy | undefined
   /** Its place within the jitter. */
   #draw = 0
@@ -49,7 +49,7 @@ export class KeptProxy {
   /** Kept until a proxy was got for it: keys are what costs most. */
   #key: { readonly privateKey: KeyObject; readonly csr: string } | undefined
 
-  constructor(name: string, settings: ProxySettings, parts: KeptProxyParts) {
+  constructor(name: string, settings: ProxySettings, parts: ManagedProxyOptions) {
     this.name = name
     this.settings = settings
     this.#parts = parts

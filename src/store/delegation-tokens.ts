@@ -1,5 +1,5 @@
-import type { LedgerEntry, LockedCustody } from '../domain/delegation-records.ts'
-import type { HeldRefreshToken } from '../grants/custody.ts'
+import type { LedgerEntry, LockedRefreshToken } from '../domain/delegation-records.ts'
+import type { HeldRefreshToken } from '../grants/refresh-token.ts'
 import { writeEntry } from './delegation-ledger.ts'
 import { rotatesColumn } from './delegation-rows.ts'
 import type { MasterKeys } from './master-keys.ts'
@@ -8,7 +8,7 @@ import { originalText, storedText } from './stored-text.ts'
 import type { Database, DelegationRow } from './tables.ts'
 
 /** Whose refresh token it is; bound to the ciphertext. */
-export interface CustodyOwner {
+export interface RefreshTokenOwner {
   readonly id: string
   readonly identityId: string
 }
@@ -16,9 +16,9 @@ export interface CustodyOwner {
 type SealedColumns = Pick<DelegationRow, 'sealed_custody' | 'master_key_id'>
 
 /** The columns that hold a refresh token, encrypted. */
-export function custodyColumns(
+export function refreshTokenColumns(
   masterKeys: MasterKeys,
-  owner: CustodyOwner,
+  owner: RefreshTokenOwner,
   held: HeldRefreshToken,
 ): SealedColumns {
   return sealedColumns(seal(masterKeys, placeOf(owner), Buffer.from(JSON.stringify(held))))
@@ -50,7 +50,11 @@ export function resealedColumns(
 }
 
 /** Reads and replaces the refresh token of one delegation; the caller holds its lock. */
-export function custodyOf(database: Database, masterKeys: MasterKeys, id: string): LockedCustody {
+export function lockedRefreshToken(
+  database: Database,
+  masterKeys: MasterKeys,
+  id: string,
+): LockedRefreshToken {
   const stored = storedText(id)
   return {
     load: async () => {
@@ -64,21 +68,21 @@ export function custodyOf(database: Database, masterKeys: MasterKeys, id: string
       return row && heldOf(masterKeys, row)
     },
     save: (held, { renewsUntil, entry }) =>
-      saveCustody(database, masterKeys, { id, held, renewsUntil, entry }),
+      saveRefreshToken(database, masterKeys, { id, held, renewsUntil, entry }),
   }
 }
 
-interface CustodyToSave {
+interface RefreshTokenToSave {
   readonly id: string
   readonly held: HeldRefreshToken
   readonly renewsUntil: Date
   readonly entry: LedgerEntry | undefined
 }
 
-async function saveCustody(
+async function saveRefreshToken(
   { writes }: Database,
   masterKeys: MasterKeys,
-  { id, held, renewsUntil, entry }: CustodyToSave,
+  { id, held, renewsUntil, entry }: RefreshTokenToSave,
 ): Promise<boolean> {
   return await writes.transaction().execute(async (transaction) => {
     const row = await transaction
@@ -90,7 +94,7 @@ async function saveCustody(
     const updated = await transaction
       .updateTable('delegations')
       .set({
-        ...custodyColumns(masterKeys, ownerOf(row), held),
+        ...refreshTokenColumns(masterKeys, ownerOf(row), held),
         renews_until: renewsUntil.getTime(),
         rotates: rotatesColumn(held),
       })
@@ -104,7 +108,7 @@ async function saveCustody(
   })
 }
 
-function ownerOf(row: Pick<DelegationRow, 'id' | 'identity_id'>): CustodyOwner {
+function ownerOf(row: Pick<DelegationRow, 'id' | 'identity_id'>): RefreshTokenOwner {
   return { id: originalText(row.id), identityId: originalText(row.identity_id) }
 }
 
@@ -112,7 +116,7 @@ function sealedColumns({ masterKeyId, sealed }: SealedKey): SealedColumns {
   return { sealed_custody: sealed, master_key_id: masterKeyId }
 }
 
-function placeOf({ id, identityId }: CustodyOwner): SealedPlace {
+function placeOf({ id, identityId }: RefreshTokenOwner): SealedPlace {
   return {
     associatedData: Buffer.from(`tts delegation v1\0${id}\0${identityId}`),
     name: `The refresh token of delegation ${id}`,

@@ -17,7 +17,7 @@ import {
   eventually,
   realClock,
   settingsIn,
-  startKeeper,
+  startEngine,
   temporaryDirectory,
   uid,
 } from '../engine-support.ts'
@@ -47,11 +47,11 @@ const shortLife = { gwms_proxy: { key_type: 'ec-p256', lifetime_seconds: 3600 } 
 describe('auto', () => {
   test('with a token alone is a delegation', async () => {
     const source = { token: await logIn(service()) }
-    const { keeper } = await startKeeper(
+    const { engine } = await startEngine(
       await settingsIn(await temporaryDirectory(), { service: toService(), source }),
     )
-    await keeper.obtain(undefined, soon())
-    expect(keeper.status().source).toMatchObject({
+    await engine.obtain(undefined, soon())
+    expect(engine.status().source).toMatchObject({
       kind: 'delegation',
       delegationId: expect.stringMatching(/^[0-9a-f-]{36}$/),
       ended: undefined,
@@ -60,11 +60,11 @@ describe('auto', () => {
 
   test('with a client of our own refreshes by itself', async () => {
     const source = { ...ownClient(), token: await logIn(service()) }
-    const { keeper } = await startKeeper(
+    const { engine } = await startEngine(
       await settingsIn(await temporaryDirectory(), { service: toService(), source }),
     )
-    await keeper.obtain(undefined, soon())
-    expect(keeper.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
+    await engine.obtain(undefined, soon())
+    expect(engine.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
   })
 
   test('where the service makes no delegations lives on the token, and says so', async () => {
@@ -77,9 +77,9 @@ describe('auto', () => {
         service: { url: plain.url },
         source: { token_file: 'token' },
       })
-      const { keeper } = await startKeeper(settings)
-      await keeper.obtain(undefined, soon())
-      const { source } = keeper.status()
+      const { engine } = await startEngine(settings)
+      await engine.obtain(undefined, soon())
+      const { source } = engine.status()
       expect(source).toMatchObject({
         kind: 'token',
         ended: undefined,
@@ -93,13 +93,13 @@ describe('auto', () => {
 
   test('a token that no delegation can be made of still brings a first proxy', async () => {
     // Minted, so that the provider does not know it: its exchange is refused for good, and with it the fallback.
-    const refused = await startKeeper(
+    const refused = await startEngine(
       await settingsIn(await temporaryDirectory(), {
         service: toService(),
         source: { token: service().token() },
       }),
     )
-    await expect(refused.keeper.obtain(undefined, soon())).rejects.toMatchObject({
+    await expect(refused.engine.obtain(undefined, soon())).rejects.toMatchObject({
       code: 'grant_refused',
       check: 'subject_token_refused',
     })
@@ -111,24 +111,24 @@ describe('auto', () => {
       client_secret: worker.clientSecret,
       token: await logIn(service()),
     }
-    const { keeper, logged } = await startKeeper(
+    const { engine, logged } = await startEngine(
       await settingsIn(await temporaryDirectory(), { service: toService(), source }),
     )
-    await keeper.obtain(undefined, soon())
-    expect(keeper.status().source).toMatchObject({ kind: 'token' })
+    await engine.obtain(undefined, soon())
+    expect(engine.status().source).toMatchObject({ kind: 'token' })
     expect(logged.join()).toContain('source.fallback')
   })
 
   test('with nothing at all says what is wanted', async () => {
-    const { keeper } = await startKeeper(
+    const { engine } = await startEngine(
       await settingsIn(await temporaryDirectory(), { service: toService(), source: {} }),
       { environment: { BEARER_TOKEN_FILE: '/nonexistent/token' } },
     )
-    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({
+    await expect(engine.obtain(undefined, soon())).rejects.toMatchObject({
       code: 'missing_token',
       remedy: expect.stringContaining('certcache login'),
     })
-    expect(keeper.status().source).toMatchObject({ kind: 'none' })
+    expect(engine.status().source).toMatchObject({ kind: 'none' })
   })
 })
 
@@ -144,9 +144,9 @@ describe('the end, and after', () => {
       // Without jitter and with a quick second attempt.
       renewal: { renew_below: 0.95, jitter: 0 },
     }
-    const first = await startKeeper(await settingsIn(directory, sections), { background: false })
-    await first.keeper.renewIfDue(due, soon())
-    const { delegationId } = first.keeper.status().source
+    const first = await startEngine(await settingsIn(directory, sections), { background: false })
+    await first.engine.renewIfDue(due, soon())
+    const { delegationId } = first.engine.status().source
     const token = await logIn(service())
     const url = `${service().url}/v1/delegations/${delegationId}`
     const revoked = await fetch(url, {
@@ -154,28 +154,28 @@ describe('the end, and after', () => {
       headers: { authorization: `Bearer ${token}` },
     })
     expect(revoked.ok).toBe(true)
-    await expect(first.keeper.renewIfDue(always, soon())).rejects.toMatchObject({
+    await expect(first.engine.renewIfDue(always, soon())).rejects.toMatchObject({
       code: 'delegation_ended',
       remedy: expect.stringContaining('new access token'),
     })
-    const { source } = first.keeper.status()
+    const { source } = first.engine.status()
     expect(source).toMatchObject({ kind: 'delegation', ended: expect.any(String) })
     expect(source.advice).toMatch(/^Renewal is over since .*give a new access token/)
     // The old proxy is served on, and after a restart too, with nobody asked.
-    expect(first.keeper.current()).toBeDefined()
-    await first.keeper.close()
+    expect(first.engine.current()).toBeDefined()
+    await first.engine.close()
     service().provider.faults.resetCounts()
-    const again = await startKeeper(await settingsIn(directory, sections))
-    expect(again.keeper.current()).toBeDefined()
-    expect(again.keeper.status().source.ended).toBeDefined()
+    const again = await startEngine(await settingsIn(directory, sections))
+    expect(again.engine.current()).toBeDefined()
+    expect(again.engine.status().source.ended).toBeDefined()
     // The file changes: it is noticed with nobody doing anything.
     await writeFile(path, token)
     const due2 = { ...always }
-    await again.keeper.close()
-    const third = await startKeeper(await settingsIn(directory, sections), { background: false })
-    expect(await third.keeper.renewIfDue(due2, soon())).toMatchObject({ renewed: true })
-    expect(third.keeper.status().source).toMatchObject({ ended: undefined })
-    expect(third.keeper.status().source.delegationId).not.toBe(delegationId)
+    await again.engine.close()
+    const third = await startEngine(await settingsIn(directory, sections), { background: false })
+    expect(await third.engine.renewIfDue(due2, soon())).toMatchObject({ renewed: true })
+    expect(third.engine.status().source).toMatchObject({ ended: undefined })
+    expect(third.engine.status().source.delegationId).not.toBe(delegationId)
   })
 
   test('a dead refresh token ends; a token put into its file revives a running certcache', async () => {
@@ -192,14 +192,14 @@ describe('the end, and after', () => {
     // The clock runs ahead by hand: the access token is of no use any more, and the proxy is due.
     let ahead = 0
     const clock = { ...realClock, now: () => new Date(Date.now() + ahead) }
-    const { keeper } = await startKeeper(await settingsIn(directory, sections), { clock })
-    await keeper.obtain(undefined, soon())
+    const { engine } = await startEngine(await settingsIn(directory, sections), { clock })
+    await engine.obtain(undefined, soon())
     service().provider.user('alice').suspended = true
     ahead = 3_590_000
-    const failed = await eventually(() => keeper.status().source.ended)
+    const failed = await eventually(() => engine.status().source.ended)
     expect(failed).toMatch(/renewal is over/)
-    expect(keeper.current()).toBeUndefined()
-    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({
+    expect(engine.current()).toBeUndefined()
+    await expect(engine.obtain(undefined, soon())).rejects.toMatchObject({
       code: 'delegation_ended',
       retryAfterSeconds: expect.any(Number),
     })
@@ -218,8 +218,8 @@ describe('the end, and after', () => {
     expect(service().provider.faults.count('/token')).toBe(1)
     service().provider.faults.clear()
     await writeFile(path, lucky)
-    await eventually(() => keeper.status().source.ended === undefined)
-    expect(await keeper.obtain(undefined, soon())).toBeDefined()
+    await eventually(() => engine.status().source.ended === undefined)
+    expect(await engine.obtain(undefined, soon())).toBeDefined()
   })
 })
 
@@ -228,8 +228,8 @@ describe('login', () => {
     const directory = await temporaryDirectory()
     const sections = { service: toService(), source: ownClient() }
     const settings = await settingsIn(directory, sections)
-    const { keeper } = await startKeeper(settings)
-    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({ code: 'missing_token' })
+    const { engine } = await startEngine(settings)
+    await expect(engine.obtain(undefined, soon())).rejects.toMatchObject({ code: 'missing_token' })
     // A refresh token of this client, got by exchange as by any other way.
     const { clientId, clientSecret } = service().provider.clients.certcache
     const response = await fetch(`${service().provider.issuer}token`, {
@@ -255,17 +255,17 @@ describe('login', () => {
       granted_at: new Date(),
     }
     await store.deposit(encodeState('incoming', login))
-    const proxy = await eventually(() => keeper.current())
-    expect(keeper.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
+    const proxy = await eventually(() => engine.current())
+    expect(engine.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
     expect(await store.version('incoming')).toBeUndefined()
     // A crash before it was taken away: the token has been rotated since, and is not taken again.
     await store.deposit(encodeState('incoming', login))
     await eventually(async () => (await store.version('incoming')) === undefined)
-    expect(keeper.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
-    await keeper.close()
-    const again = await startKeeper(settings, { background: false })
-    expect(await again.keeper.renewIfDue(always, soon())).toMatchObject({ renewed: true })
-    expect(proxy.pem).not.toEqual(again.keeper.current()?.pem)
+    expect(engine.status().source).toMatchObject({ kind: 'refresh', ended: undefined })
+    await engine.close()
+    const again = await startEngine(settings, { background: false })
+    expect(await again.engine.renewIfDue(always, soon())).toMatchObject({ renewed: true })
+    expect(proxy.pem).not.toEqual(again.engine.current()?.pem)
     await store.close()
   })
 })
@@ -277,17 +277,17 @@ describe('refresh, one shot', () => {
       service: toService(),
       source: { token: await logIn(service()) },
     })
-    const { keeper } = await startKeeper(settings, { background: false })
-    const first = await keeper.renewIfDue(due, soon())
+    const { engine } = await startEngine(settings, { background: false })
+    const first = await engine.renewIfDue(due, soon())
     expect(first.renewed).toBe(true)
     const path = join(directory, 'state/gwms_proxy')
     await rm(path)
-    expect(await keeper.renewIfDue(due, soon())).toMatchObject({ renewed: false })
+    expect(await engine.renewIfDue(due, soon())).toMatchObject({ renewed: false })
     expect(await readFile(path)).toEqual(first.proxy.pem)
     const good = { name: undefined, validForSeconds: 90 * 3600 }
-    expect((await keeper.renewIfDue(good, soon())).renewed).toBe(false)
-    expect((await keeper.renewIfDue(always, soon())).renewed).toBe(true)
-    await expect(keeper.renewIfDue({ ...due, name: 'other' }, soon())).rejects.toMatchObject({
+    expect((await engine.renewIfDue(good, soon())).renewed).toBe(false)
+    expect((await engine.renewIfDue(always, soon())).renewed).toBe(true)
+    await expect(engine.renewIfDue({ ...due, name: 'other' }, soon())).rejects.toMatchObject({
       code: 'not_found',
     })
   })
@@ -297,11 +297,11 @@ describe('refresh, one shot', () => {
       service: toService(),
       source: { token: await logIn(service()) },
     })
-    const { keeper } = await startKeeper(settings, { background: false })
-    const asked = Array.from({ length: 10 }, async () => keeper.renewIfDue(always, soon()))
+    const { engine } = await startEngine(settings, { background: false })
+    const asked = Array.from({ length: 10 }, async () => engine.renewIfDue(always, soon()))
     const proxies = (await Promise.all(asked)).map(({ proxy }) => proxy)
     expect(new Set(proxies).size).toBe(1)
-    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+    expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
   })
 
   test('two at once are one renewal', async () => {
@@ -311,9 +311,9 @@ describe('refresh, one shot', () => {
     service().provider.faults.resetCounts()
     const results = await Promise.all(
       [1, 2, 3].map(async () => {
-        const { keeper } = await startKeeper(settings, { background: false })
-        const result = await keeper.renewIfDue(due, soon())
-        await keeper.close()
+        const { engine } = await startEngine(settings, { background: false })
+        const result = await engine.renewIfDue(due, soon())
+        await engine.close()
         return result
       }),
     )
@@ -327,8 +327,8 @@ describe('refresh, one shot', () => {
     const settings = await settingsIn(directory, { service: toService(), source: {} })
     const store = await openState(settings.state, uid)
     const lock = await store.tryLock('renewer')
-    const { keeper } = await startKeeper(settings, { background: false })
-    await expect(keeper.renewIfDue(due, AbortSignal.timeout(50))).rejects.toMatchObject({
+    const { engine } = await startEngine(settings, { background: false })
+    await expect(engine.renewIfDue(due, AbortSignal.timeout(50))).rejects.toMatchObject({
       code: 'overloaded',
       check: 'lock_elsewhere',
     })
@@ -344,12 +344,12 @@ describe('failures', () => {
     const token = await logIn(own)
     await own.running.stop()
     const settings = await settingsIn(directory, { service: { url }, source: { token } })
-    const { keeper } = await startKeeper(settings)
-    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({
+    const { engine } = await startEngine(settings)
+    await expect(engine.obtain(undefined, soon())).rejects.toMatchObject({
       code: 'provider_unavailable',
     })
     const status = await eventually(() => {
-      const [found] = keeper.status().proxies
+      const [found] = engine.status().proxies
       return found && found.attempts.failed >= 3 ? found : undefined
     })
     expect(status).toMatchObject({
@@ -377,19 +377,19 @@ describe('failures', () => {
         gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: blocked }, { path: good }] },
       },
     })
-    const { keeper } = await startKeeper(settings, { clock })
-    const proxy = await keeper.obtain(undefined, soon())
-    const error = await eventually(() => keeper.status().proxies[0]?.lastError)
+    const { engine } = await startEngine(settings, { clock })
+    const proxy = await engine.obtain(undefined, soon())
+    const error = await eventually(() => engine.status().proxies[0]?.lastError)
     expect(error).toMatchObject({
       code: 'configuration',
       message: `${blocked} is no plain file; it is left as it is`,
     })
-    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
+    expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
     expect(await readFile(good)).toEqual(proxy.pem)
-    expect(keeper.current()).toBe(proxy)
+    expect(engine.current()).toBe(proxy)
     await rm(blocked, { recursive: true })
     ahead = 61_000
-    await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
+    await eventually(() => engine.status().proxies[0]?.lastError === undefined)
     expect(await readFile(blocked)).toEqual(proxy.pem)
   })
 
@@ -401,9 +401,9 @@ describe('failures', () => {
       source: { token: await logIn(service()) },
       proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: 'blocked' }] } },
     })
-    const { keeper } = await startKeeper(settings, { background: false })
-    await expect(keeper.renewIfDue(due, soon())).rejects.toMatchObject({ code: 'configuration' })
-    expect(keeper.current()).toBeDefined()
+    const { engine } = await startEngine(settings, { background: false })
+    await expect(engine.renewIfDue(due, soon())).rejects.toMatchObject({ code: 'configuration' })
+    expect(engine.current()).toBeDefined()
   })
 
   test('a state that others can read stops the start; a lost one is made up for by the file', async () => {
@@ -414,19 +414,19 @@ describe('failures', () => {
       proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: 'gwms_proxy' }] } },
     }
     const settings = await settingsIn(directory, sections)
-    const first = await startKeeper(settings, { background: false })
-    const { proxy } = await first.keeper.renewIfDue(due, soon())
-    await first.keeper.close()
+    const first = await startEngine(settings, { background: false })
+    const { proxy } = await first.engine.renewIfDue(due, soon())
+    await first.engine.close()
     const record = join(settings.state.directory, 'default.proxies.sealed')
     await chmod(record, 0o644)
-    await expect(startKeeper(settings)).rejects.toMatchObject({
+    await expect(startEngine(settings)).rejects.toMatchObject({
       code: 'configuration',
       check: 'file_mode',
       remedy: `chmod 600 '${record}'`,
     })
     await rm(settings.state.directory, { recursive: true })
-    const again = await startKeeper(settings, { background: false })
-    expect(again.keeper.current()?.pem).toEqual(proxy.pem)
+    const again = await startEngine(settings, { background: false })
+    expect(again.engine.current()?.pem).toEqual(proxy.pem)
   })
 })
 
@@ -445,13 +445,13 @@ describe('hooks', () => {
       },
     })
     const environment = { PATH: '/usr/bin:/bin' }
-    const { keeper } = await startKeeper(settings, { environment })
-    await keeper.obtain(undefined, soon())
-    await keeper.close()
+    const { engine } = await startEngine(settings, { environment })
+    await engine.obtain(undefined, soon())
+    await engine.close()
     expect(await readFile(out, 'utf8')).toBe('-----BEGIN CERTIFICATE-----\n')
-    const again = await startKeeper(settings, { environment })
+    const again = await startEngine(settings, { environment })
     await delay(100)
-    await again.keeper.close()
+    await again.engine.close()
     expect(await readFile(out, 'utf8')).toBe('-----BEGIN CERTIFICATE-----\n')
   })
 })
@@ -466,12 +466,12 @@ describe('new settings while running', () => {
       proxies,
     })
     const ec = { key_type: 'ec-p256' }
-    const { keeper } = await startKeeper(
+    const { engine } = await startEngine(
       await settingsIn(directory, sections({ a: ec, b: ec, c: ec })),
     )
     const before = new Map<string, unknown>()
-    for (const name of ['a', 'b', 'c']) before.set(name, (await keeper.obtain(name, soon())).pem)
-    await keeper.reload(
+    for (const name of ['a', 'b', 'c']) before.set(name, (await engine.obtain(name, soon())).pem)
+    await engine.reload(
       await settingsIn(
         directory,
         sections({
@@ -482,14 +482,14 @@ describe('new settings while running', () => {
         }),
       ),
     )
-    expect(keeper.names).toEqual(['a', 'b', 'c', 'd'])
-    expect(keeper.current('a')?.pem).toEqual(before.get('a'))
-    expect((await keeper.obtain('b', soon())).pem).not.toEqual(before.get('b'))
-    expect((await keeper.obtain('d', soon())).name).toBe('d')
+    expect(engine.names).toEqual(['a', 'b', 'c', 'd'])
+    expect(engine.current('a')?.pem).toEqual(before.get('a'))
+    expect((await engine.obtain('b', soon())).pem).not.toEqual(before.get('b'))
+    expect((await engine.obtain('d', soon())).name).toBe('d')
     // Served until its successor with the new lifetime is there.
-    expect(keeper.current('c')).toBeDefined()
-    await eventually(() => keeper.current('c')?.pem.equals(before.get('c') as Buffer) === false)
-    const left = (keeper.current('c')?.notAfter.getTime() ?? 0) - Date.now()
+    expect(engine.current('c')).toBeDefined()
+    await eventually(() => engine.current('c')?.pem.equals(before.get('c') as Buffer) === false)
+    const left = (engine.current('c')?.notAfter.getTime() ?? 0) - Date.now()
     expect(left).toBeLessThanOrEqual(7_200_000)
   })
 
@@ -498,13 +498,13 @@ describe('new settings while running', () => {
       service: toService(),
       source: { token: await logIn(service()) },
     })
-    const { keeper } = await startKeeper(settings)
+    const { engine } = await startEngine(settings)
     service().provider.faults.set('/token', { kind: 'slow', delayMs: 300 })
-    const waiting = keeper.obtain(undefined, soon())
+    const waiting = engine.obtain(undefined, soon())
     const told = expect(waiting).rejects.toMatchObject({ code: expect.stringMatching(/./) })
-    await keeper.close()
+    await engine.close()
     await told
-    await expect(keeper.obtain(undefined, soon())).rejects.toMatchObject({ code: 'shutting_down' })
+    await expect(engine.obtain(undefined, soon())).rejects.toMatchObject({ code: 'shutting_down' })
   })
 })
 
@@ -538,12 +538,12 @@ describe('several certcaches', () => {
       }
       service().provider.faults.resetCounts()
       const members = [
-        await startKeeper(await member('one')),
-        await startKeeper(await member('two')),
-        await startKeeper(await member('three')),
+        await startEngine(await member('one')),
+        await startEngine(await member('two')),
+        await startEngine(await member('three')),
       ]
       const proxies = await Promise.all(
-        members.map(async ({ keeper }) => keeper.obtain(undefined, soon())),
+        members.map(async ({ engine }) => engine.obtain(undefined, soon())),
       )
       expect(new Set(proxies.map(({ pem }) => pem.toString())).size).toBe(1)
       expect(service().provider.faults.count('/token')).toBe(1)
@@ -552,15 +552,15 @@ describe('several certcaches', () => {
           async () => (await stat(join(directory, name)).catch(() => undefined))?.size,
         )
       const leader = members.findIndex(({ logged }) => logged.join().includes('lock.taken'))
-      await members[leader]?.keeper.close()
+      await members[leader]?.engine.close()
       const others = members.filter((_, index) => index !== leader)
       await eventually(() => others.some(({ logged }) => logged.join().includes('lock.taken')))
       const taken = others.filter(({ logged }) => logged.join().includes('lock.taken'))
       expect(taken).toHaveLength(1)
-      const { renewed, proxy } = (await taken[0]?.keeper.renewIfDue(always, soon())) ?? {}
+      const { renewed, proxy } = (await taken[0]?.engine.renewIfDue(always, soon())) ?? {}
       expect(renewed).toBe(true)
-      for (const { keeper } of others)
-        await eventually(() => keeper.current()?.pem.equals(proxy?.pem ?? Buffer.alloc(0)))
+      for (const { engine } of others)
+        await eventually(() => engine.current()?.pem.equals(proxy?.pem ?? Buffer.alloc(0)))
       // The access token of the first one lives: the provider was not asked again.
       expect(service().provider.faults.count('/token')).toBe(1)
     })
@@ -571,18 +571,18 @@ describe('several certcaches', () => {
     const outputs = [{ path: join(directory, 'gwms_proxy') }]
     const proxies = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     const settings = await settingsIn(directory, { service: toService(), source, state, proxies })
-    const { keeper, logged } = await startKeeper(settings)
-    const proxy = await keeper.obtain(undefined, soon())
+    const { engine, logged } = await startEngine(settings)
+    const proxy = await engine.obtain(undefined, soon())
     const url = state.url ?? ''
     await ask(
       url,
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'certcache'",
     )
     await eventually(() => logged.some((line) => line.includes('lock.lost')))
-    expect(keeper.current()).toBe(proxy)
+    expect(engine.current()).toBe(proxy)
     await eventually(() => logged.filter((line) => line.includes('lock.taken')).length === 2)
-    await eventually(() => keeper.status().proxies[0]?.lastError === undefined)
-    expect(keeper.current()?.pem).toEqual(proxy.pem)
+    await eventually(() => engine.status().proxies[0]?.lastError === undefined)
+    expect(engine.current()?.pem).toEqual(proxy.pem)
   })
 
   test('a database that is away at the start: the file is served', async () => {
@@ -592,14 +592,14 @@ describe('several certcaches', () => {
       source,
       proxies: { gwms_proxy: { key_type: 'ec-p256', outputs: [{ path: 'gwms_proxy' }] } },
     }
-    const first = await startKeeper(await settingsIn(directory, { ...sections, state }), {
+    const first = await startEngine(await settingsIn(directory, { ...sections, state }), {
       background: false,
     })
-    const { proxy } = await first.keeper.renewIfDue(due, soon())
-    await first.keeper.close()
+    const { proxy } = await first.engine.renewIfDue(due, soon())
+    await first.engine.close()
     const away = { ...state, url: 'postgres://127.0.0.1:1/none' }
-    const { keeper } = await startKeeper(await settingsIn(directory, { ...sections, state: away }))
-    expect(keeper.current()?.pem).toEqual(proxy.pem)
-    expect(keeper.status().proxies[0]?.lastError?.code).toBe('store_unavailable')
+    const { engine } = await startEngine(await settingsIn(directory, { ...sections, state: away }))
+    expect(engine.current()?.pem).toEqual(proxy.pem)
+    expect(engine.status().proxies[0]?.lastError?.code).toBe('store_unavailable')
   })
 })

@@ -4,8 +4,8 @@ import { open } from 'node:fs/promises'
 import { TtsError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { checkHeldProxy } from './check-proxy.ts'
-import type { KeptProxy } from './kept-proxy.ts'
-import type { HeldProxy } from '../proxy-keeper.ts'
+import type { ManagedProxy } from './managed-proxy.ts'
+import type { HeldProxy } from '../proxy-engine.ts'
 import { type Content, readState, writeState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
@@ -19,7 +19,7 @@ const MAX_FILE_BYTES = 256 * 1024
  */
 export function takeFromState(
   record: Content<'proxies'> | undefined,
-  proxies: readonly KeptProxy[],
+  proxies: readonly ManagedProxy[],
   { now, isNew }: { readonly now: Date; readonly isNew: boolean },
 ): void {
   for (const proxy of proxies) {
@@ -36,7 +36,7 @@ export function takeFromState(
  *
  * @returns whether the state is known to have an older one
  */
-export async function takeFromFile(proxy: KeptProxy, now: Date): Promise<boolean> {
+export async function takeFromFile(proxy: ManagedProxy, now: Date): Promise<boolean> {
   const held = proxy.current()
   const output = proxy.settings.outputs?.find(({ format }) => format === 'pem')
   const text = output && (await readOwnFile(output.path))
@@ -58,7 +58,10 @@ export async function takeFromFile(proxy: KeptProxy, now: Date): Promise<boolean
  *
  * @throws {TtsError} what the store throws
  */
-export async function writeProxies(lock: StateLock, proxies: readonly KeptProxy[]): Promise<void> {
+export async function writeProxies(
+  lock: StateLock,
+  proxies: readonly ManagedProxy[],
+): Promise<void> {
   const entries = proxies.flatMap((proxy) => {
     const held = proxy.current()
     if (held === undefined) return []
@@ -84,7 +87,7 @@ export function createProxiesWatch(store: StateStore, log: Log) {
 
 function soundOrNothing(
   text: string,
-  proxy: KeptProxy,
+  proxy: ManagedProxy,
   { now, obtainedAt }: { readonly now: Date; readonly obtainedAt: Date | undefined },
 ): HeldProxy | undefined {
   try {

@@ -5,7 +5,7 @@ import { parseProxyFile } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
 import { delegating, logIn } from '../../api/delegation-support.ts'
 import { AUDIENCE, useTestService } from '../../support/service.ts'
-import { eventually, settingsIn, startKeeper, temporaryDirectory } from '../engine-support.ts'
+import { eventually, settingsIn, startEngine, temporaryDirectory } from '../engine-support.ts'
 
 const service = useTestService(delegating())
 const soon = (): AbortSignal => AbortSignal.timeout(10_000)
@@ -38,8 +38,8 @@ describe.for(['token', 'delegation', 'refresh'] as const)('source %s', (kind) =>
       service: { url: service().url },
       source: await source(),
     })
-    const { keeper } = await startKeeper(settings)
-    const proxy = await keeper.obtain(undefined, soon())
+    const { engine } = await startEngine(settings)
+    const proxy = await engine.obtain(undefined, soon())
     const file = parseProxyFile(proxy.pem.toString())
     expect(file.labels.slice(0, 3)).toEqual(['CERTIFICATE', 'PRIVATE KEY', 'CERTIFICATE'])
     const facts = describeProxy(file, { now: new Date(), path: '' })
@@ -49,12 +49,12 @@ describe.for(['token', 'delegation', 'refresh'] as const)('source %s', (kind) =>
       identity: '/C=EU/O=INDIGO/OU=TTS/CN=9e499e0e-ce25-485b-9353-d19726fd287a@indigo-iam-test',
       notAfter: facts.notAfter,
     })
-    expect(keeper.current()).toBe(proxy)
+    expect(engine.current()).toBe(proxy)
     const path = join(directory, 'state/gwms_proxy')
     await eventually(async () => (await stat(path).catch(() => undefined)) !== undefined)
     expect(await readFile(path)).toEqual(proxy.pem)
     expect((await stat(path)).mode & 0o7777).toBe(0o600)
-    const { proxies, source: status } = keeper.status()
+    const { proxies, source: status } = engine.status()
     expect(proxies).toMatchObject([
       { name: 'gwms_proxy', lastError: undefined, attempts: { succeeded: 1, failed: 0 } },
     ])
@@ -73,30 +73,30 @@ describe.for(['token', 'delegation', 'refresh'] as const)('source %s', (kind) =>
       },
     })
     service().provider.faults.resetCounts()
-    const { keeper } = await startKeeper(settings)
+    const { engine } = await startEngine(settings)
     const names = Array.from({ length: 2000 }, (_, index) => (index % 2 ? 'limited' : undefined))
-    const proxies = await Promise.all(names.map(async (name) => keeper.obtain(name, soon())))
+    const proxies = await Promise.all(names.map(async (name) => engine.obtain(name, soon())))
     expect(new Set(proxies).size).toBe(2)
     const asked = service().provider.faults.count('/token')
     // A delegation is exchanged once, and refreshed by the service for each proxy, or once for both when they meet.
     if (kind === 'delegation') expect([2, 3]).toContain(asked)
     else expect(asked).toBe({ token: 0, refresh: 1 }[kind])
-    expect(keeper.status().proxies.map(({ attempts }) => attempts.succeeded)).toEqual([1, 1])
+    expect(engine.status().proxies.map(({ attempts }) => attempts.succeeded)).toEqual([1, 1])
   })
 
   test('a restart serves what was kept, with no token and nobody asked', async () => {
     const directory = await temporaryDirectory()
     const first = { service: { url: service().url }, source: await source() }
-    const before = await startKeeper(await settingsIn(directory, first))
-    const proxy = await before.keeper.obtain(undefined, soon())
-    await before.keeper.close()
+    const before = await startEngine(await settingsIn(directory, first))
+    const proxy = await before.engine.obtain(undefined, soon())
+    await before.engine.close()
     service().provider.faults.resetCounts()
     const { token: _token, ...rest } = first.source
     const again = { service: { url: 'http://127.0.0.1:1' }, source: rest }
-    const { keeper } = await startKeeper(await settingsIn(directory, again))
-    expect(keeper.current()?.pem).toEqual(proxy.pem)
+    const { engine } = await startEngine(await settingsIn(directory, again))
+    expect(engine.current()?.pem).toEqual(proxy.pem)
     expect(service().provider.faults.count('/token')).toBe(0)
-    expect(keeper.status().proxies[0]?.attempts).toEqual({ succeeded: 0, failed: 0 })
+    expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 0, failed: 0 })
   })
 
   test('a suspended account gets no further proxy', async () => {
@@ -104,8 +104,8 @@ describe.for(['token', 'delegation', 'refresh'] as const)('source %s', (kind) =>
       service: { url: service().url },
       source: await source(),
     })
-    const { keeper } = await startKeeper(settings, { background: false })
-    const { renewed } = await keeper.renewIfDue(
+    const { engine } = await startEngine(settings, { background: false })
+    const { renewed } = await engine.renewIfDue(
       { name: undefined, validForSeconds: undefined },
       soon(),
     )
@@ -114,11 +114,11 @@ describe.for(['token', 'delegation', 'refresh'] as const)('source %s', (kind) =>
     const wanted = { name: undefined, validForSeconds: 96 * 3600 + 1 }
     // A bare token, and an access token that still lives, are good until they end: nobody asks the provider about them.
     if (kind !== 'delegation') return
-    await expect(keeper.renewIfDue(wanted, soon())).rejects.toMatchObject({
+    await expect(engine.renewIfDue(wanted, soon())).rejects.toMatchObject({
       code: expect.stringMatching(/^(grant_refused|delegation_ended)$/),
       message: expect.stringContaining('the service refused'),
     })
-    expect(keeper.current()).toBeDefined()
-    expect(keeper.status().proxies[0]?.lastError?.code).toBeDefined()
+    expect(engine.current()).toBeDefined()
+    expect(engine.status().proxies[0]?.lastError?.code).toBeDefined()
   })
 })

@@ -3,10 +3,10 @@ import { TtsError } from '../../src/errors.ts'
 import {
   refreshHeld,
   renewableUntil,
-  startCustody,
-  type CustodyStore,
+  heldRefreshToken,
+  type RefreshTokenStore,
   type HeldRefreshToken,
-} from '../../src/grants/custody.ts'
+} from '../../src/grants/refresh-token.ts'
 import type { GrantClient, Granted } from '../../src/grants/grant.ts'
 import { calm, refusalOf, spooling, storeOver, type Cell, type Spool } from './support.ts'
 
@@ -59,7 +59,7 @@ function scripted(answers: Record<string, Granted | Error>): GrantClient & { sho
   }
 }
 
-const parts = (client: GrantClient, store: CustodyStore) => ({
+const parts = (client: GrantClient, store: RefreshTokenStore) => ({
   client,
   store,
   owner: 'd1',
@@ -265,7 +265,7 @@ describe('the order of steps', () => {
         return client.refresh(request)
       },
     }
-    const store: CustodyStore = {
+    const store: RefreshTokenStore = {
       load: async () => cell.held,
       save: async (held) => {
         steps.push(`save ${held.current}`)
@@ -403,7 +403,7 @@ describe('a store that fails', () => {
 describe('the beginning and the forecast', () => {
   test('the state after a first grant', () => {
     const granted = grant({ refreshToken: 'A', refreshExpiresAt: LATER })
-    expect(startCustody(granted, GRANTED)).toEqual({
+    expect(heldRefreshToken(granted, GRANTED)).toEqual({
       ...HELD,
       current: 'A',
       previous: undefined,
@@ -411,7 +411,7 @@ describe('the beginning and the forecast', () => {
       rotates: undefined,
       refreshExpiresAt: LATER,
     })
-    expect(() => startCustody(grant(), GRANTED)).toThrow(/no refresh token/)
+    expect(() => heldRefreshToken(grant(), GRANTED)).toThrow(/no refresh token/)
   })
 
   test.for([

@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 import { TtsError } from '../../src/errors.ts'
-import { refreshHeld, startCustody, type CustodyStore } from '../../src/grants/custody.ts'
+import {
+  refreshHeld,
+  heldRefreshToken,
+  type RefreshTokenStore,
+} from '../../src/grants/refresh-token.ts'
 import type { GrantClient, Granted } from '../../src/grants/grant.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import {
@@ -44,7 +48,7 @@ class World {
   #saves = 0
   #die: () => void = () => undefined
   #alive = true
-  store: CustodyStore
+  store: RefreshTokenStore
   /** Set when the only token that works is nowhere in our hands: no order of steps can help. */
   lost = false
 
@@ -52,7 +56,7 @@ class World {
     this.#policy = policy
     this.#taken = new Set(['0'])
     const granted = { ...ACCESS, refreshToken: '0' }
-    this.cell = { held: startCustody(granted, new Date(0)) }
+    this.cell = { held: heldRefreshToken(granted, new Date(0)) }
     this.store = this.#newStore()
   }
 
@@ -101,7 +105,7 @@ class World {
     await new Promise(() => undefined)
   }
 
-  #newStore(): CustodyStore {
+  #newStore(): RefreshTokenStore {
     return {
       load: async () => this.cell.held,
       save: async (held) => {
@@ -244,10 +248,10 @@ test('nor with a grace period at the provider', async () => {
 
 const DAY_SECONDS = 86_400
 
-/** Custody of a real delegation at the real provider. */
-async function realCustody(timeoutMs = 5_000) {
+/** RefreshTokenUse of a real delegation at the real provider. */
+async function realToken(timeoutMs = 5_000) {
   const cell: Cell = {
-    held: startCustody({ ...ACCESS, refreshToken: await delegation(provider()) }, new Date()),
+    held: heldRefreshToken({ ...ACCESS, refreshToken: await delegation(provider()) }, new Date()),
   }
   const client = clientAt(provider(), { timeoutMs })
   const renew = async () =>
@@ -264,7 +268,7 @@ async function realCustody(timeoutMs = 5_000) {
 
 test('a reply that is lost on its way, from a provider with a grace period: renewal goes on', async () => {
   provider().tokens.rotationGraceSeconds = DAY_SECONDS
-  const { cell, renew } = await realCustody()
+  const { cell, renew } = await realToken()
   await renew()
   provider().faults.set('/token', { kind: 'lost-reply' })
   expect((await refusalOf(renew())).error.code).toBe('provider_unavailable')
@@ -276,7 +280,7 @@ test('a reply that is lost on its way, from a provider with a grace period: rene
 })
 
 test('the same without grace: it is over, and the message says that an answer was lost', async () => {
-  const { renew } = await realCustody()
+  const { renew } = await realToken()
   await renew()
   provider().faults.set('/token', { kind: 'lost-reply' })
   await refusalOf(renew())
@@ -289,7 +293,7 @@ test('the same without grace: it is over, and the message says that an answer wa
 })
 
 test('a provider that is off, slow or broken costs nothing', async () => {
-  const { cell, renew } = await realCustody(150)
+  const { cell, renew } = await realToken(150)
   for (const fault of [
     { kind: 'hang' },
     { kind: 'status', status: 500 },
@@ -308,7 +312,7 @@ test('a provider that is off, slow or broken costs nothing', async () => {
 })
 
 test('a suspended account: over at once; an AUP to be signed: only until it is', async () => {
-  const { renew } = await realCustody()
+  const { renew } = await realToken()
   provider().user('alice').aupSigned = false
   expect((await refusalOf(renew())).error).toMatchObject({
     code: 'grant_refused',
@@ -329,14 +333,14 @@ test.for([
   { rotateRefreshTokens: false, repeatRefreshToken: false, rotates: false },
 ])('ten renewals with %o', async ({ rotates, ...settings }) => {
   Object.assign(provider().tokens, settings)
-  const { cell, renew } = await realCustody()
+  const { cell, renew } = await realToken()
   for (let round = 0; round < 10; round += 1) await renew()
   expect(cell.held?.rotates).toBe(rotates)
   expect(cell.held?.previous === undefined).toBe(!rotates)
 })
 
 test('two processes without a lock: one wins, the other is told so or finds the end, and the winner goes on', async () => {
-  const { cell, renew } = await realCustody()
+  const { cell, renew } = await realToken()
   const outcomes = await Promise.allSettled([renew(), renew()])
   expect(outcomes.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThan(0)
   for (const outcome of outcomes) {

@@ -23,16 +23,16 @@ export interface HeldRefreshToken {
 }
 
 /** Where a refresh token is kept. One object stands for one token as long as the process lives. */
-export interface CustodyStore {
+export interface RefreshTokenStore {
   load(): Promise<HeldRefreshToken | undefined>
   /** Durable when fulfilled. */
   save(held: HeldRefreshToken): Promise<void>
 }
 
 /** What a refresh is made with. */
-export interface Custody {
+export interface RefreshTokenUse {
   readonly client: GrantClient
-  readonly store: CustodyStore
+  readonly store: RefreshTokenStore
   /** Whose token it is, for the name of its answer in the spool. */
   readonly owner: string
   /** Audience of the access token; undefined: the provider's choice. */
@@ -44,12 +44,12 @@ export interface Custody {
   readonly storeAgainMs?: readonly number[]
 }
 
-const queues = new WeakMap<CustodyStore, Promise<unknown>>()
+const queues = new WeakMap<RefreshTokenStore, Promise<unknown>>()
 
 const STORE_AGAIN_MS = [100, 400]
 
 /** The state that follows a first grant. Throws TtsError `grant_refused` for one without refresh token. */
-export function startCustody(granted: Granted, grantedAt: Date): HeldRefreshToken {
+export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefreshToken {
   if (granted.refreshToken === undefined) {
     throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
       check: 'offline_access_refused',
@@ -76,10 +76,10 @@ export function startCustody(granted: Granted, grantedAt: Date): HeldRefreshToke
  * be mended first; `provider_unavailable` or `store_unavailable` when another attempt may help; what the store throws
  * @see RFC 6749 section 6, RFC 9700 section 4.14
  */
-export async function refreshHeld(custody: Custody): Promise<Granted> {
-  const { store } = custody
+export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {
+  const { store } = use
   const before = queues.get(store) ?? Promise.resolve()
-  const turn = before.catch(() => undefined).then(async () => refreshInTurn(custody))
+  const turn = before.catch(() => undefined).then(async () => refreshInTurn(use))
   queues.set(store, turn)
   return turn
 }
@@ -89,8 +89,8 @@ export async function refreshHeld(custody: Custody): Promise<Granted> {
  *
  * @throws {TtsError} as `refreshHeld`; nothing is asked of the provider
  */
-export async function recoverHeld(custody: Custody): Promise<HeldRefreshToken> {
-  const { client, store } = custody
+export async function recoverHeld(use: RefreshTokenUse): Promise<HeldRefreshToken> {
+  const { client, store } = use
   const held = await store.load()
   if (held === undefined) throw nothingHeld()
   const { attempt, attemptBegunAt: begunAt } = held
@@ -103,14 +103,14 @@ export async function recoverHeld(custody: Custody): Promise<HeldRefreshToken> {
   if (found === undefined) return held
   const { shown, granted } = found
   const next = renewed({ held, shown, begunAt }, granted)
-  await saveSurely(custody, next)
+  await saveSurely(use, next)
   return next
 }
 
-async function refreshInTurn(custody: Custody): Promise<Granted> {
-  const { client, store, now, signal, owner } = custody
+async function refreshInTurn(use: RefreshTokenUse): Promise<Granted> {
+  const { client, store, now, signal, owner } = use
   if (signal.aborted) throw interrupted()
-  const held = await recoverHeld(custody)
+  const held = await recoverHeld(use)
   const begunAt = now()
   const attempt = await client.newAttempt?.(owner)
   // Also shows, before the provider changes anything, that the store can be written.
@@ -121,21 +121,21 @@ async function refreshInTurn(custody: Custody): Promise<Granted> {
   })
   const about = { held, begunAt, attempt }
   try {
-    return await refreshWith(custody, { ...about, shown: held.current })
+    return await refreshWith(use, { ...about, shown: held.current })
   } catch (error) {
-    if (!isForGood(error)) return settle(custody, held, error)
+    if (!isForGood(error)) return settle(use, held, error)
     if (held.previous === undefined || error.check !== 'refresh_token_dead') {
-      return end(custody, held, error)
+      return end(use, held, error)
     }
   }
   try {
-    return await refreshWith(custody, { ...about, shown: held.previous })
+    return await refreshWith(use, { ...about, shown: held.previous })
   } catch (error) {
-    return isForGood(error) ? end(custody, held, error) : settle(custody, held, error)
+    return isForGood(error) ? end(use, held, error) : settle(use, held, error)
   }
 }
 
-interface Use {
+interface Attempt {
   readonly held: HeldRefreshToken
   /** The token that is shown: the current or the previous one. */
   readonly shown: string
@@ -143,20 +143,20 @@ interface Use {
   readonly attempt?: SpooledAttempt | undefined
 }
 
-async function refreshWith(custody: Custody, use: Use): Promise<Granted> {
-  const { client, audience } = custody
+async function refreshWith(use: RefreshTokenUse, made: Attempt): Promise<Granted> {
+  const { client, audience } = use
   const granted = await client.refresh({
-    refreshToken: use.shown,
+    refreshToken: made.shown,
     audience,
     signal: new AbortController().signal,
-    attempt: use.attempt,
+    attempt: made.attempt,
   })
-  await saveSurely(custody, renewed(use, granted))
+  await saveSurely(use, renewed(made, granted))
   return granted
 }
 
 /** A token that repeats itself, or an answer without one, means: the one that was shown stays (RFC 6749 section 6). */
-function renewed({ held, shown, begunAt }: Use, granted: Granted): HeldRefreshToken {
+function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefreshToken {
   const current = granted.refreshToken ?? shown
   const rotated = current !== shown
   const same = current === held.current
@@ -176,8 +176,8 @@ function renewed({ held, shown, begunAt }: Use, granted: Granted): HeldRefreshTo
  * The provider may have forgotten the old token by now. While the store does not take the new one it lies in the spool, and
  * the next attempt stores it.
  */
-async function saveSurely(custody: Custody, held: HeldRefreshToken): Promise<void> {
-  const { client, store, owner, storeAgainMs = STORE_AGAIN_MS } = custody
+async function saveSurely(use: RefreshTokenUse, held: HeldRefreshToken): Promise<void> {
+  const { client, store, owner, storeAgainMs = STORE_AGAIN_MS } = use
   for (let attempt = 0; ; attempt += 1) {
     try {
       await store.save(held)
@@ -193,19 +193,27 @@ async function saveSurely(custody: Custody, held: HeldRefreshToken): Promise<voi
 }
 
 /** Not the end: everything stays. Only what was surely not sent, or surely refused, leaves no answer missing. */
-async function settle(custody: Custody, held: HeldRefreshToken, error: unknown): Promise<never> {
+async function settle(
+  use: RefreshTokenUse,
+  held: HeldRefreshToken,
+  error: unknown,
+): Promise<never> {
   const answered =
     error instanceof TtsError &&
     (error.code === 'grant_refused' ||
       error.code === 'overloaded' ||
       error.check === NOTHING_WAS_SENT)
-  if (answered) await custody.store.save(held).catch(() => undefined)
+  if (answered) await use.store.save(held).catch(() => undefined)
   throw error
 }
 
 /** The end, unless somebody else has renewed meanwhile against the rules. The tokens stay for the caller to remove. */
-async function end(custody: Custody, held: HeldRefreshToken, refusal: TtsError): Promise<never> {
-  const { store } = custody
+async function end(
+  use: RefreshTokenUse,
+  held: HeldRefreshToken,
+  refusal: TtsError,
+): Promise<never> {
+  const { store } = use
   const found = await store.load()
   if (found !== undefined && found.current !== held.current) {
     throw new TtsError('conflict', 'the refresh token was renewed by somebody else meanwhile', {

@@ -6,7 +6,7 @@ import { readCrl } from '../../ca/crl.ts'
 import { generatePrivateKey } from '../../ca/key.ts'
 import { parseSlashDn } from '../../ca/name-text.ts'
 import { toPem } from '../../ca/pem.ts'
-import { createCrlKeeper } from '../../src/domain/crl-keeper.ts'
+import { createCrlPublisher } from '../../src/domain/crl-publisher.ts'
 import type { CrlRecord, RevokedCertificate, Store } from '../../src/domain/records.ts'
 import { createLog } from '../../src/log.ts'
 
@@ -68,7 +68,7 @@ function crlWorld() {
     },
   }
   const lines: string[] = []
-  const keeper = createCrlKeeper({
+  const publisher = createCrlPublisher({
     store,
     authority,
     now: () => new Date(nowMs),
@@ -86,7 +86,7 @@ function crlWorld() {
     return serial
   }
   return {
-    keeper,
+    publisher,
     store,
     revoke,
     gates,
@@ -103,52 +103,52 @@ const serialsOn = (crl: CrlRecord): string[] => [...readCrl(crl.der).revoked.key
 
 describe('current', () => {
   test('makes the first one, and then serves it', async () => {
-    const { keeper, made } = crlWorld()
-    const crl = await keeper.current()
+    const { publisher, made } = crlWorld()
+    const crl = await publisher.current()
     expect(crl.number).toBe(1)
     expect(readCrl(crl.der).number).toBe(1)
     expect(crl.nextUpdate.getTime() - begin.getTime()).toBe(30 * DAY_MS)
-    expect(await keeper.current()).toBe(crl)
+    expect(await publisher.current()).toBe(crl)
     expect(made()).toBe(1)
   })
 
   test('at once: one is made', async () => {
-    const { keeper, made } = crlWorld()
-    const all = await Promise.all(Array.from({ length: 10 }, async () => keeper.current()))
+    const { publisher, made } = crlWorld()
+    const all = await Promise.all(Array.from({ length: 10 }, async () => publisher.current()))
     expect(new Set(all.map(({ number }) => number))).toEqual(new Set([1]))
     expect(made()).toBe(1)
   })
 
   test('one that was made while the clock was ahead is replaced', async () => {
-    const { keeper, advance } = crlWorld()
+    const { publisher, advance } = crlWorld()
     advance(10 * DAY_MS)
-    await keeper.current()
+    await publisher.current()
     advance(-10 * DAY_MS)
-    const crl = await keeper.current()
+    const crl = await publisher.current()
     expect(crl.number).toBe(2)
     expect(crl.thisUpdate.getTime()).toBeLessThan(begin.getTime())
   })
 
   test('a revocation makes the next one due', async () => {
-    const { keeper, revoke } = crlWorld()
-    await keeper.current()
+    const { publisher, revoke } = crlWorld()
+    await publisher.current()
     const serial = revoke()
-    const crl = await keeper.current()
+    const crl = await publisher.current()
     expect(crl.number).toBe(2)
     expect([...readCrl(crl.der).revoked.keys()]).toEqual([serial])
   })
 
   test('a revocation while one is being made is on the one that is answered', async () => {
-    const { keeper, revoke, gates } = crlWorld()
-    await keeper.current()
+    const { publisher, revoke, gates } = crlWorld()
+    await publisher.current()
     revoke()
     let open = (): void => undefined
     gates.push(new Promise((resolve) => (open = resolve)))
-    const first = keeper.current()
+    const first = publisher.current()
     await new Promise((resolve) => setImmediate(resolve))
     // Committed after the CRL under way had listed its entries.
     const serial = revoke()
-    const second = keeper.current()
+    const second = publisher.current()
     await new Promise((resolve) => setImmediate(resolve))
     open()
     expect(readCrl((await first).der).revoked.has(serial)).toBe(false)
@@ -156,104 +156,104 @@ describe('current', () => {
   })
 
   test('a day later a new one is made though nothing was revoked', async () => {
-    const { keeper, advance } = crlWorld()
-    await keeper.current()
+    const { publisher, advance } = crlWorld()
+    await publisher.current()
     advance(DAY_MS - 1000)
-    expect((await keeper.current()).number).toBe(1)
+    expect((await publisher.current()).number).toBe(1)
     advance(1000)
-    expect((await keeper.current()).number).toBe(2)
+    expect((await publisher.current()).number).toBe(2)
   })
 
   test('one that is not whole in the database is replaced, and the log says so', async () => {
-    const theirs = await crlWorld().keeper.current()
-    const { keeper, store, damage, lines } = crlWorld()
+    const theirs = await crlWorld().publisher.current()
+    const { publisher, store, damage, lines } = crlWorld()
     await store.addCrl(theirs)
     damage()
-    expect((await keeper.published()).number).toBe(2)
+    expect((await publisher.published()).number).toBe(2)
     expect(lines.some((line) => line.includes('"crl.incomplete"'))).toBe(true)
   })
 
   test('a failure reaches the caller, and the next call tries again', async () => {
-    const { keeper, gates } = crlWorld()
+    const { publisher, gates } = crlWorld()
     gates.push(Promise.reject(new Error('disk full')))
-    await expect(keeper.current()).rejects.toThrow('disk full')
-    expect((await keeper.current()).number).toBe(1)
+    await expect(publisher.current()).rejects.toThrow('disk full')
+    expect((await publisher.current()).number).toBe(1)
   })
 })
 
 describe('a CRL carries what it counts', () => {
   test('one from the very beginning of what is read again is counted once', async () => {
-    const { keeper, revoke, advance } = crlWorld()
+    const { publisher, revoke, advance } = crlWorld()
     const serials = [revoke()]
     // What is at most ten minutes older than the newest is read again.
     advance(10 * 60_000)
     serials.push(revoke())
-    await keeper.current()
+    await publisher.current()
     serials.push(revoke())
-    const crl = await keeper.current()
+    const crl = await publisher.current()
     expect(crl.revocations).toBe(3)
     expect(serialsOn(crl).toSorted()).toEqual(serials.toSorted())
   })
 
   test('one that is dated long ago, by a clock behind, is on the next one', async () => {
-    const { keeper, revoke } = crlWorld()
+    const { publisher, revoke } = crlWorld()
     const serials = [revoke()]
-    await keeper.current()
+    await publisher.current()
     for (const at of [
       begin.getTime() - 3 * DAY_MS,
       begin.getTime() + 3 * DAY_MS,
       begin.getTime(),
     ]) {
       serials.push(revoke(at))
-      const crl = await keeper.current()
+      const crl = await publisher.current()
       expect(serialsOn(crl).toSorted()).toEqual(serials.toSorted())
       expect(crl.revocations).toBe(serials.length)
     }
   })
 
   test('one more revocation does not read all the others again', async () => {
-    const { keeper, revoke, listed, advance } = crlWorld()
+    const { publisher, revoke, listed, advance } = crlWorld()
     for (let index = 0; index < 5000; index += 1) revoke(begin.getTime() - DAY_MS + index)
     revoke()
-    await keeper.current()
+    await publisher.current()
     const before = listed()
     advance(1000)
     revoke()
-    expect(readCrl((await keeper.current()).der).revoked.size).toBe(5002)
+    expect(readCrl((await publisher.current()).der).revoked.size).toBe(5002)
     expect(listed() - before).toBe(1)
   })
 
   test('what has ended is taken off, and is back when the clock was wrong', async () => {
-    const { keeper, revoke, advance } = crlWorld()
+    const { publisher, revoke, advance } = crlWorld()
     const short = revoke(begin.getTime(), 1)
     const long = revoke()
-    expect(serialsOn(await keeper.current()).toSorted()).toEqual([short, long].toSorted())
+    expect(serialsOn(await publisher.current()).toSorted()).toEqual([short, long].toSorted())
     advance(3 * DAY_MS)
-    const later = await keeper.current()
+    const later = await publisher.current()
     expect(serialsOn(later)).toEqual([long])
     expect(later.revocations).toBe(2)
     advance(-3 * DAY_MS)
-    expect(serialsOn(await keeper.current()).toSorted()).toEqual([short, long].toSorted())
+    expect(serialsOn(await publisher.current()).toSorted()).toEqual([short, long].toSorted())
   })
 
   test('another process stored a CRL first: that is used when it carries everything', async () => {
-    const { keeper, store, revoke, storing, made } = crlWorld()
-    await keeper.current()
+    const { publisher, store, revoke, storing, made } = crlWorld()
+    await publisher.current()
     const other = crlWorld()
     revoke()
-    const theirs = { ...(await other.keeper.current()), number: 2, revocations: 1 }
+    const theirs = { ...(await other.publisher.current()), number: 2, revocations: 1 }
     storing.push(async () => void (await store.addCrl(theirs)))
-    expect(await keeper.current()).toBe(theirs)
+    expect(await publisher.current()).toBe(theirs)
     expect(made()).toBe(2)
   })
 
   test('and when it does not, the next number is made', async () => {
-    const { keeper, store, revoke, storing } = crlWorld()
-    await keeper.current()
+    const { publisher, store, revoke, storing } = crlWorld()
+    await publisher.current()
     const serial = revoke()
-    const theirs = { ...(await crlWorld().keeper.current()), number: 2, revocations: 0 }
+    const theirs = { ...(await crlWorld().publisher.current()), number: 2, revocations: 0 }
     storing.push(async () => void (await store.addCrl(theirs)))
-    const crl = await keeper.current()
+    const crl = await publisher.current()
     expect(crl.number).toBe(3)
     expect(serialsOn(crl)).toEqual([serial])
   })
@@ -261,21 +261,21 @@ describe('a CRL carries what it counts', () => {
 
 describe('published', () => {
   test('is the old one while no new one can be made; the failure is logged once', async () => {
-    const { keeper, revoke, storing, lines, made } = crlWorld()
-    const old = await keeper.current()
+    const { publisher, revoke, storing, lines, made } = crlWorld()
+    const old = await publisher.current()
     revoke()
     storing.push(() => Promise.reject(new Error('disk full')))
-    await expect(keeper.current()).rejects.toThrow('disk full')
-    expect(await keeper.published()).toBe(old)
+    await expect(publisher.current()).rejects.toThrow('disk full')
+    expect(await publisher.published()).toBe(old)
     expect(made()).toBe(1)
-    expect((await keeper.current()).number).toBe(2)
-    expect((await keeper.published()).number).toBe(2)
+    expect((await publisher.current()).number).toBe(2)
+    expect((await publisher.published()).number).toBe(2)
     expect(lines.filter((line) => line.includes('crl.failed'))).toEqual([])
   })
 
   test('also when the old one has ended', async () => {
-    const { keeper, storing, lines, store, advance } = crlWorld()
-    const { number } = await keeper.current()
+    const { publisher, storing, lines, store, advance } = crlWorld()
+    const { number } = await publisher.current()
     advance(31 * DAY_MS)
     storing.push(() => Promise.reject(new Error('disk full')))
     const log = createLog({
@@ -286,16 +286,16 @@ describe('published', () => {
     const settings = { lifetimeSeconds: 30 * 86_400, refreshSeconds: 86_400 }
     const now = (): Date => new Date(begin.getTime() + 31 * DAY_MS)
     // As after a restart.
-    const started = createCrlKeeper({ store, authority, now, log, settings })
+    const started = createCrlPublisher({ store, authority, now, log, settings })
     expect((await started.published()).number).toBe(number)
     expect(lines.filter((line) => line.includes('crl.failed'))).toHaveLength(1)
     expect((await started.current()).number).toBe(number + 1)
   })
 
   test('without any there is an error', async () => {
-    const { keeper, storing } = crlWorld()
+    const { publisher, storing } = crlWorld()
     storing.push(() => Promise.reject(new Error('disk full')))
-    await expect(keeper.published()).rejects.toThrow('disk full')
-    expect((await keeper.published()).number).toBe(1)
+    await expect(publisher.published()).rejects.toThrow('disk full')
+    expect((await publisher.published()).number).toBe(1)
   })
 })

@@ -47,7 +47,7 @@ export interface SourceStatus {
 }
 
 /** Keeps each named proxy fresh; one renewal of each is under way at most, however many ask. */
-export interface ProxyKeeper {
+export interface ProxyEngine {
   /** Names of the proxies; the first is the one that is meant when none is named. */
   readonly names: readonly string[]
   /** The proxy in hand, when it is whole and valid now. Cheap: it is asked for every request. */

@@ -27,7 +27,7 @@ export interface CrlDependencies {
   }
 }
 
-export interface CrlKeeper {
+export interface CrlPublisher {
   /** The newest CRL; made first when there is none, when a revocation is missing from it, or when it is due. */
   current(): Promise<CrlRecord>
   /**
@@ -49,7 +49,7 @@ const PAUSE_AFTER_FAILURE_MS = 5000
 const MAX_TRIES = 20
 
 /** The CRLs of one authority. */
-export function createCrlKeeper(dependencies: CrlDependencies): CrlKeeper {
+export function createCrlPublisher(dependencies: CrlDependencies): CrlPublisher {
   const { now, log } = dependencies
   let looked: { readonly atMs: number; readonly crl: Promise<CrlRecord> } | undefined
   let failedAtMs = -Infinity
