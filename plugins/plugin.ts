@@ -59,7 +59,7 @@ export interface PluginCaller {
   readonly additionalLogins: readonly AdditionalLogin[]
 }
 
-/** An answer: a credential, or the wish for a login at another provider, after which the request is made again. */
+/** An answer: a credential, or a login to ask for at another provider, after which the request is made again. */
 export type PluginAnswer =
   | {
       readonly kind: 'credential'

@@ -43,7 +43,7 @@ const MAX_SIGNING_THREADS = 4
 const OPAQUE_BURST_SECONDS = 10
 
 /** What the program cannot make itself. */
-export interface Surroundings {
+export interface Runtime {
   readonly log: Log
   readonly now: () => Date
   /** Of which the names that a process of ours may need are handed down to it. */
@@ -53,7 +53,7 @@ export interface Surroundings {
 }
 
 /** The parts that both the service and the operator's commands work with. */
-export interface Core extends Surroundings {
+export interface Core extends Runtime {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
@@ -85,13 +85,13 @@ export interface Service extends Core {
  */
 export async function openCore(
   loaded: LoadedConfiguration,
-  surroundings: Surroundings,
+  runtime: Runtime,
   options: { readonly makeAuthority: boolean },
 ): Promise<Core> {
   const { configuration, dataDirectory } = loaded
-  const { log, now } = surroundings
+  const { log, now } = runtime
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
-  const authority = await openOrMakeAuthority(loaded, surroundings, options.makeAuthority)
+  const authority = await openOrMakeAuthority(loaded, runtime, options.makeAuthority)
   const masterKeys =
     configuration.master_key === undefined
       ? await loadMasterKeys(join(dataDirectory, 'master-keys'))
@@ -111,7 +111,7 @@ export async function openCore(
     settings: { lifetimeSeconds, refreshSeconds },
   })
   return {
-    ...surroundings,
+    ...runtime,
     loaded,
     authority,
     store,
@@ -124,7 +124,7 @@ export async function openCore(
 
 async function openOrMakeAuthority(
   { configuration, dataDirectory }: LoadedConfiguration,
-  { log, now }: Surroundings,
+  { log, now }: Runtime,
   mayMake: boolean,
 ): Promise<Authority> {
   const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }

@@ -25,7 +25,7 @@ export type TtsErrorCode =
   | 'store_unavailable' // the database did not answer in time
   | 'overloaded' // a queue is full
   | 'shutting_down'
-  | 'configuration' // the operator must mend something; only at start and on the command line
+  | 'configuration' // the operator must fix something; only at start and on the command line
   | 'internal'
 
 /** What an error carries besides its code. */

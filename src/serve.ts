@@ -27,7 +27,7 @@ export interface Running {
 const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 
 /** What a service lives in; the real time and an empty environment by default. */
-export interface ServeSurroundings {
+export interface ServeRuntime {
   readonly now?: (() => Date) | undefined
   readonly environment?: Environment | undefined
   /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
@@ -42,7 +42,7 @@ export interface ServeSurroundings {
 export async function serve(
   loaded: LoadedConfiguration,
   log: Logger,
-  { now = () => new Date(), ...more }: ServeSurroundings = {},
+  { now = () => new Date(), ...more }: ServeRuntime = {},
 ): Promise<Running> {
   const { configuration } = loaded
   const core = await openCore(loaded, { log, now, ...more }, { makeAuthority: true })

@@ -30,7 +30,7 @@ export async function findAccount(user: string | number): Promise<Account> {
   if (account === undefined)
     throw new CommandError(
       `there is no user ${user} on this machine`,
-      'make the user, or mend executable.user',
+      'make the user, or fix executable.user',
     )
   if (account.uid === 0)
     throw new CommandError(

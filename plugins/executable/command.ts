@@ -63,10 +63,7 @@ export async function findProgram(name: string): Promise<string> {
 async function checkRunnable(file: string): Promise<void> {
   const found = await stat(file).catch(() => undefined)
   if (!found?.isFile())
-    throw new CommandError(
-      `there is no program ${file}`,
-      'mend `command`, or put the program there',
-    )
+    throw new CommandError(`there is no program ${file}`, 'fix `command`, or put the program there')
   if (!(await succeeds(access(file, constants.X_OK))))
     throw new CommandError(`${file} is not executable`, `chmod a+rx ${file}`)
   const start = await readStart(file)

@@ -4,7 +4,7 @@ import {
   delegationFor,
   listOwnDelegations,
   revokeDelegation,
-  type Visitor,
+  type DelegationCaller,
 } from '../domain/delegation-access.ts'
 import { adviceFor } from '../domain/delegation-forecast.ts'
 import { makeDelegation } from '../domain/delegation-making.ts'
@@ -66,7 +66,7 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
   const { delegations, metrics, maxBodyBytes } = dependencies
   return async function renew(request, response) {
     const signal = patientSignal(dependencies, response)
-    const visitor = { ...visitorOf(request, response), signal }
+    const caller = { ...callerOf(request, response), signal }
     const asJson = wantsJson(request)
     const read = async () => {
       const body = await bodyOf(request, response, maxBodyBytes)
@@ -75,7 +75,7 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
     const wanted = { serviceId: nativeServices.proxies, read, log: contextOf(response).log }
     const id = secretId(request)
     const renewal = await withinSignal(
-      renewByDelegation(delegations, id, { visitor, wanted }),
+      renewByDelegation(delegations, id, { caller, wanted }),
       signal,
     )
     metrics.credentialIssued(renewal.credential.serviceId)
@@ -86,7 +86,7 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
 
 function list(delegations: DelegationDependencies): RequestHandler {
   return async function list(request, response) {
-    const found = await listOwnDelegations(delegations, visitorOf(request, response))
+    const found = await listOwnDelegations(delegations, callerOf(request, response))
     response.setHeader('Cache-Control', 'no-store')
     response.json({
       delegations: found.map((delegation) => presentDelegation(delegation, delegations)),
@@ -96,8 +96,8 @@ function list(delegations: DelegationDependencies): RequestHandler {
 
 function show(delegations: DelegationDependencies): RequestHandler {
   return async function show(request, response) {
-    const visitor = visitorOf(request, response)
-    const delegation = await delegationFor(delegations, secretId(request), visitor)
+    const caller = callerOf(request, response)
+    const delegation = await delegationFor(delegations, secretId(request), caller)
     const events = await delegations.issuing.store.delegations.events(delegation.id, MAX_EVENTS)
     response.setHeader('Cache-Control', 'no-store')
     response.json({
@@ -109,12 +109,12 @@ function show(delegations: DelegationDependencies): RequestHandler {
 
 function revoke(delegations: DelegationDependencies): RequestHandler {
   return async function revoke(request, response) {
-    const visitor = visitorOf(request, response)
-    const delegation = await delegationFor(delegations, secretId(request), visitor)
+    const caller = callerOf(request, response)
+    const delegation = await delegationFor(delegations, secretId(request), caller)
     const { newlyRevoked, providerTold } = await revokeDelegation(
       { ...delegations, store: delegations.issuing.store },
       delegation,
-      { origin: visitor.origin, reason: 'taken back by its owner' },
+      { origin: caller.origin, reason: 'taken back by its owner' },
     )
     const { store } = delegations.issuing
     const after = (await store.delegations.find(delegation.id)) ?? delegation
@@ -127,7 +127,7 @@ function revoke(delegations: DelegationDependencies): RequestHandler {
   }
 }
 
-function visitorOf(request: Request, response: Response): Visitor {
+function callerOf(request: Request, response: Response): DelegationCaller {
   const { signal, origin } = contextOf(response)
   return {
     bearer: bearerToken(request),

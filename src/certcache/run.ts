@@ -6,7 +6,7 @@ import { rememberedConfiguration } from '../grants/discovery.ts'
 import { startCodeLogin } from '../grants/code-login.ts'
 import { createGrantClient } from '../grants/grant-client.ts'
 import { createCertcacheProgram, runCertcache } from './cli/program.ts'
-import type { LoginSource, Surroundings } from './cli/surroundings.ts'
+import type { LoginSource, CliRuntime } from './cli/runtime.ts'
 import { openEngine } from './compose.ts'
 import { openState } from './state/open-state.ts'
 
@@ -15,7 +15,7 @@ process.umask(0o077)
 
 const now = (): Date => new Date()
 let exitCode: number | undefined
-const surroundings: Surroundings = {
+const runtime: CliRuntime = {
   environment: process.env,
   uid: process.getuid?.() ?? 0,
   now,
@@ -66,6 +66,6 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 const words = process.argv.slice(2)
-const program = createCertcacheProgram(surroundings, version)
-const code = await runCertcache(program, words, surroundings)
+const program = createCertcacheProgram(runtime, version)
+const code = await runCertcache(program, words, runtime)
 process.exitCode = exitCode ?? code

@@ -78,10 +78,10 @@ async function openedChecks(
   terminal: Terminal,
   options: CheckOptions,
 ): Promise<Check[]> {
-  const surroundings = { log: silentLog(terminal), now: terminal.now }
+  const runtime = { log: silentLog(terminal), now: terminal.now }
   let core: Core
   try {
-    core = await openCore(loaded, surroundings, { makeAuthority: false })
+    core = await openCore(loaded, runtime, { makeAuthority: false })
   } catch (error) {
     return [failure('ca and records', error)]
   }

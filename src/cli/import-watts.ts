@@ -31,7 +31,7 @@ export function importWattsCommand(terminal: Terminal): Command {
     .addHelpText(
       'after',
       `
-Exit codes: 0 all settings have their place, 1 written, but something is to be mended first (or a file is there already),
+Exit codes: 0 all settings have their place, 1 written, but something is to be fixed first (or a file is there already),
 2 not a watts.conf, 5 no such file.
 
 Examples:
@@ -94,7 +94,7 @@ function asText({ findings }: ImportedWatts, written: readonly string[]): string
   const count = (wanted: string): number => findings.filter(({ fate }) => fate === wanted).length
   const lines = [
     ...reportLines(findings),
-    `${count('carried')} carried over, ${count('changed')} with a difference, ${count('dropped')} not, ${count('problem')} to mend`,
+    `${count('carried')} carried over, ${count('changed')} with a difference, ${count('dropped')} not, ${count('problem')} to fix`,
     `written, readable by you alone: ${written.join(', ')}`,
     'next: look through the file, then `tts check --config FILE`',
   ]

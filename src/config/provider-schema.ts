@@ -80,7 +80,7 @@ export const providerSettings = z
       .describe('Signature algorithms accepted.'),
     clock_leeway_seconds: seconds(0, 300)
       .default(60)
-      .describe("Difference between the provider's clock and ours that is forgiven."),
+      .describe("Allowed difference between the provider's clock and ours."),
     maximum_token_lifetime_seconds: seconds(60, 31_536_000)
       .optional()
       .describe('Refuse tokens issued for longer than this (exp - iat). Default: no limit.'),

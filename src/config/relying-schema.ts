@@ -69,7 +69,7 @@ const relyingServiceSettings = z.strictObject({
     .describe('A request older than this is refused (`iat`), even if its `exp` is later.'),
   clock_leeway_seconds: seconds(0, 300)
     .default(30)
-    .describe("Difference between the site's clock and ours that is forgiven."),
+    .describe("Allowed difference between the site's clock and ours."),
   requests_per_second: z
     .number()
     .min(0.01)

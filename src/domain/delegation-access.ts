@@ -2,13 +2,13 @@
 import { TtsError } from '../errors.ts'
 import { lastDay } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
-import { type DelegationDependencies, giveBack } from './delegation-provider.ts'
+import { type DelegationDependencies, revokeAtProvider } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
 import { isRenewalSecret, isSecretOf } from './delegation-secret.ts'
 import type { Identity, Origin, Store } from './records.ts'
 
 /** A bearer credential, a token or a renewal secret, and where it came from. */
-export interface Visitor {
+export interface DelegationCaller {
   readonly bearer: string
   readonly origin: Origin
   /** What the rate of wrong secrets is counted by. */
@@ -24,13 +24,13 @@ export interface Visitor {
 export async function delegationOfSecret(
   dependencies: DelegationDependencies,
   id: string,
-  visitor: Visitor,
+  caller: DelegationCaller,
 ): Promise<Delegation> {
   const { issuing, rates } = dependencies
   const delegation = await issuing.store.delegations.find(id)
-  if (isSecretOf(delegation?.secretHash, visitor.bearer) && delegation !== undefined)
+  if (isSecretOf(delegation?.secretHash, caller.bearer) && delegation !== undefined)
     return delegation
-  const retryAfterSeconds = rates.wrongSecrets.take(visitor.addressKey)
+  const retryAfterSeconds = rates.wrongSecrets.take(caller.addressKey)
   if (retryAfterSeconds > 0) {
     throw new TtsError('limit_reached', 'too many wrong renewal secrets from your address', {
       check: 'renewal_secret_rate',
@@ -43,7 +43,7 @@ export async function delegationOfSecret(
     { check: 'renewal_secret' },
   )
   if (delegation !== undefined) {
-    const { origin } = visitor
+    const { origin } = caller
     await noteRefusal(dependencies, { delegation, origin, refusal })
   }
   throw refusal
@@ -79,10 +79,10 @@ export async function noteRefusal(
 export async function delegationFor(
   dependencies: DelegationDependencies,
   id: string,
-  visitor: Visitor,
+  caller: DelegationCaller,
 ): Promise<Delegation> {
-  if (isRenewalSecret(visitor.bearer)) return delegationOfSecret(dependencies, id, visitor)
-  const identity = await identityOfVisitor(dependencies, visitor)
+  if (isRenewalSecret(caller.bearer)) return delegationOfSecret(dependencies, id, caller)
+  const identity = await identityOfCaller(dependencies, caller)
   const delegation =
     identity && (await dependencies.issuing.store.delegations.find(id, identity.id))
   if (delegation === undefined) throw noDelegation()
@@ -92,18 +92,18 @@ export async function delegationFor(
 /** The delegations of a token's identity, newest first. @throws {TtsError} what the verifier throws */
 export async function listOwnDelegations(
   dependencies: DelegationDependencies,
-  visitor: Visitor,
+  caller: DelegationCaller,
 ): Promise<readonly Delegation[]> {
-  const identity = await identityOfVisitor(dependencies, visitor)
+  const identity = await identityOfCaller(dependencies, caller)
   if (identity === undefined) return []
   return dependencies.issuing.store.delegations.list({ identityId: identity.id, limit: MAX_LISTED })
 }
 
 const MAX_LISTED = 1000
 
-async function identityOfVisitor(
+async function identityOfCaller(
   { verifier, issuing }: DelegationDependencies,
-  { bearer, signal, origin }: Visitor,
+  { bearer, signal, origin }: DelegationCaller,
 ): Promise<Identity | undefined> {
   const { issuer, sub } = await verifier.verify(bearer, { signal, address: origin.address })
   return issuing.store.findIdentity({ issuer, sub })
@@ -139,7 +139,10 @@ export async function revokeDelegation(
   if (ended.held === undefined) return { newlyRevoked: true, providerTold: false }
   const provider = providers.get(delegation.providerId)
   const { current, previous } = ended.held
-  return { newlyRevoked: true, providerTold: await giveBack(provider, [current, previous], log) }
+  return {
+    newlyRevoked: true,
+    providerTold: await revokeAtProvider(provider, [current, previous], log),
+  }
 }
 
 /** @throws {TtsError} `delegation_ended` for one that is over */

@@ -12,7 +12,7 @@ import { ledgerEntry } from './delegation-ledger.ts'
 import {
   type DelegationDependencies,
   type DelegationProvider,
-  giveBack,
+  revokeAtProvider,
   refusedHere,
 } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
@@ -106,7 +106,7 @@ async function keepGranted(
     // 4. On record before it is answered.
     return await record(dependencies, exchanged)
   } catch (error) {
-    await giveBack(provider, [granted.refreshToken], request.log)
+    await revokeAtProvider(provider, [granted.refreshToken], request.log)
     throw error
   }
 }

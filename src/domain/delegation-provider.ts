@@ -40,11 +40,11 @@ export interface DelegationDependencies {
   readonly log: Log
 }
 
-/** How long the provider is waited for when a refresh token is given back: nobody shall wait long for a good deed. */
+/** How long the provider is waited for when a refresh token is given back: revocation is a courtesy, and nobody waits long for it. */
 const REVOCATION_TIMEOUT_MS = 10_000
 
 /** Tells the provider that refresh tokens are no longer needed, as far as it lets us; answers whether it was told. */
-export async function giveBack(
+export async function revokeAtProvider(
   provider: DelegationProvider | undefined,
   refreshTokens: readonly (string | undefined)[],
   log: Log,
@@ -79,7 +79,7 @@ export function requireProvider(
   )
 }
 
-/** What our own client got is refused here: the operator must mend it; the caller showed nothing wrong. */
+/** What our own client got is refused here: the operator must fix it; the caller showed nothing wrong. */
 export function refusedHere(providerId: string, cause: TtsError): TtsError {
   return new TtsError(
     'grant_refused',

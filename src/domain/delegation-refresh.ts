@@ -17,7 +17,7 @@ import { ledgerEntry } from './delegation-ledger.ts'
 import {
   type DelegationDependencies,
   type DelegationProvider,
-  giveBack,
+  revokeAtProvider,
   requireProvider,
 } from './delegation-provider.ts'
 import type {
@@ -28,7 +28,7 @@ import type {
 } from './delegation-records.ts'
 import type { RateLimiter } from '../limits/rate-limiter.ts'
 import type { Origin } from './records.ts'
-import { createRefreshFlights } from './refresh-flights.ts'
+import { createSingleFlight } from './single-flight.ts'
 
 /** A fresh access token, and until when there will be more. */
 export interface Refreshed {
@@ -70,7 +70,7 @@ export function createDelegationRefresher(
   dependencies: RefresherDependencies,
 ): DelegationRefresher {
   const { records, rate, helper, log } = dependencies
-  const flights = createRefreshFlights<Refreshed>(rate)
+  const refreshes = createSingleFlight<Refreshed>(rate)
 
   /** Works with the refresh token of one delegation while nobody else does. */
   async function withToken<Answer>(
@@ -87,7 +87,7 @@ export function createDelegationRefresher(
   }
 
   async function recoverOne(id: string): Promise<void> {
-    if (flights.has(id)) return
+    if (refreshes.has(id)) return
     try {
       const delegation = await records.find(id)
       const isActive = delegation?.state === 'active'
@@ -105,13 +105,13 @@ export function createDelegationRefresher(
 
   return {
     refresh: (delegation, origin) =>
-      flights.join(delegation.id, async () =>
+      refreshes.join(delegation.id, async () =>
         withToken({ delegation, origin }, async (token) => token.refresh()),
       ),
     async recover() {
       for (const id of await helper.owners()) await recoverOne(id)
     },
-    settle: async () => flights.settled(),
+    settle: async () => refreshes.settled(),
   }
 }
 
@@ -184,7 +184,7 @@ class DelegationToken implements RefreshTokenStore {
       // Before the refresh: it need not be. After it: what we were given goes back.
       if (held.attemptBegunAt !== undefined) throw takenBack()
       this.#over = true
-      if (rotated) await giveBack(this.#provider, [held.current], this.#dependencies.log)
+      if (rotated) await revokeAtProvider(this.#provider, [held.current], this.#dependencies.log)
     }
     this.#stored = held
   }

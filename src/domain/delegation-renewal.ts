@@ -4,7 +4,7 @@ import {
   delegationOfSecret,
   noteRefusal,
   requireActive,
-  type Visitor,
+  type DelegationCaller,
 } from './delegation-access.ts'
 import { lastDay } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
@@ -35,16 +35,16 @@ export interface Renewal {
 export async function renewByDelegation(
   dependencies: RenewalDependencies,
   id: string,
-  request: { readonly visitor: Visitor; readonly wanted: Wanted },
+  request: { readonly caller: DelegationCaller; readonly wanted: Wanted },
 ): Promise<Renewal> {
-  const { visitor, wanted } = request
-  const { origin, signal } = visitor
-  const delegation = await delegationOfSecret(dependencies, id, visitor)
+  const { caller, wanted } = request
+  const { origin, signal } = caller
+  const delegation = await delegationOfSecret(dependencies, id, caller)
   try {
     await endIfTooOld(dependencies, delegation, origin)
     requireActive(dependencies, delegation)
     const asked = await wanted.read()
-    const refreshed = await freshToken(dependencies, delegation, visitor)
+    const refreshed = await freshToken(dependencies, delegation, caller)
     const credential = await issueCredential(dependencies.issuing, {
       ...wanted,
       read: () => asked,
@@ -75,7 +75,7 @@ function aboutProvider(error: unknown, providerId: string): unknown {
 async function freshToken(
   dependencies: RenewalDependencies,
   delegation: Delegation,
-  { origin, signal }: Visitor,
+  { origin, signal }: DelegationCaller,
 ): Promise<Refreshed> {
   try {
     return await untilAborted(dependencies.refresher.refresh(delegation, origin), signal)

@@ -2,7 +2,7 @@
 import type { Log } from '../log.ts'
 import { adviceFor, DAY_MS, lastDay } from './delegation-forecast.ts'
 import { ledgerEntry } from './delegation-ledger.ts'
-import { type DelegationDependencies, giveBack } from './delegation-provider.ts'
+import { type DelegationDependencies, revokeAtProvider } from './delegation-provider.ts'
 import type { Delegation } from './delegation-records.ts'
 import type { DelegationRefresher } from './delegation-refresh.ts'
 import type { Origin } from './records.ts'
@@ -90,7 +90,7 @@ async function endOverdue(dependencies: WatchDependencies): Promise<void> {
     const ended = await issuing.store.delegations.end(id, { state: 'ended', at, reason, entry })
     if (ended === undefined) continue
     log.info({ event: 'delegation.ended', delegation: id }, reason)
-    await giveBack(providers.get(delegation.providerId), [ended.held?.current], log)
+    await revokeAtProvider(providers.get(delegation.providerId), [ended.held?.current], log)
   }
 }
 

@@ -77,9 +77,9 @@ export function createEndEntityCache(dependencies: EndEntityDependencies): EndEn
     async hold(identity, lifetimeSeconds, origin) {
       const known = remembered(identity, lifetimeSeconds)
       if (known) return known
-      const flight = underWay.get(identity.id)
-      if (flight) {
-        const endEntity = await flight
+      const running = underWay.get(identity.id)
+      if (running) {
+        const endEntity = await running
         if (lastsFor(endEntity, lifetimeSeconds)) return endEntity
       }
       const started = findOrMake(identity, lifetimeSeconds, origin).finally(() =>

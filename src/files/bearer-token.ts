@@ -11,7 +11,7 @@ export interface FoundToken {
 }
 
 /** Who looks for a token. */
-export interface TokenSurroundings {
+export interface TokenRuntime {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Numeric id of the user. */
   readonly uid: number
@@ -29,8 +29,8 @@ const MAX_TOKEN_FILE_BYTES = 64 * 1024
  *
  * @throws {TtsError} `missing_token` naming all places, or the file that cannot be read
  */
-export async function discoverBearerToken(surroundings: TokenSurroundings): Promise<FoundToken> {
-  const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false } = surroundings
+export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundToken> {
+  const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false } = runtime
   const inEnvironment = environment['BEARER_TOKEN']?.trim()
   if (inEnvironment) return { token: inEnvironment, source: 'BEARER_TOKEN' }
   const named = environment['BEARER_TOKEN_FILE']?.trim()
@@ -61,7 +61,7 @@ export async function discoverBearerToken(surroundings: TokenSurroundings): Prom
  */
 export async function readTokenFile(
   path: string,
-  { wantsPrivate = false }: Pick<TokenSurroundings, 'wantsPrivate'> = {},
+  { wantsPrivate = false }: Pick<TokenRuntime, 'wantsPrivate'> = {},
 ): Promise<string> {
   const file = await open(path, 'r').catch((cause: unknown) => unreadable(path, cause))
   try {

@@ -81,7 +81,7 @@ export async function readPrivateFile(path: string, options: SecretFileOptions):
 /**
  * Refuses permission bits by which group or others could read or change a file.
  *
- * @throws TtsError `configuration` naming the file, its mode and the command that mends it.
+ * @throws TtsError `configuration` naming the file, its mode and the command that fixes it.
  */
 export function refuseSharedMode(path: string, mode: number): void {
   if ((mode & 0o077) === 0) return
@@ -102,7 +102,7 @@ export function refuseSharedMode(path: string, mode: number): void {
  * are the mask of an ACL that names the one user), and so packages install files (root:certcache 0640). Files of any other
  * owner, files that the group may change, and whatever others can read are refused.
  *
- * @throws TtsError `configuration` naming the file, its mode and the command that mends it.
+ * @throws TtsError `configuration` naming the file, its mode and the command that fixes it.
  */
 export function refuseSharedSecret(
   path: string,

@@ -73,7 +73,7 @@ export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefresh
  * the store has a token that works unless the provider's answer itself was lost: then `attemptBegunAt` tells since when.
  *
  * @throws {TtsError} `delegation_ended` when no token of ours is taken any more; `grant_refused` when something else has to
- * be mended first; `provider_unavailable` or `store_unavailable` when another attempt may help; what the store throws
+ * be fixed first; `provider_unavailable` or `store_unavailable` when another attempt may help; what the store throws
  * @see RFC 6749 section 6, RFC 9700 section 4.14
  */
 export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {

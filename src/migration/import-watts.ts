@@ -74,7 +74,7 @@ const origin = (input: Tree) => ({
 })
 
 const headings: Readonly<Record<Exclude<Fate, 'carried'>, string>> = {
-  problem: 'TO MEND before this does what WaTTS did:',
+  problem: 'TO FIX before this does what WaTTS did:',
   changed: 'Carried over with a difference:',
   dropped: 'Not carried over:',
 }

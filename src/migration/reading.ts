@@ -5,7 +5,7 @@ import { findWattsKey } from './watts-keys.ts'
 
 /**
  * carried: the same under our key. changed: carried, with a difference that the note tells. dropped: not carried, the note tells why.
- * problem: somebody has to mend it before the result is what WaTTS did.
+ * problem: somebody has to fix it before the result is what WaTTS did.
  */
 export type Fate = 'carried' | 'changed' | 'dropped' | 'problem'
 

@@ -19,7 +19,7 @@ export interface DiscoveryRequest extends ProviderClient {
 }
 
 /**
- * OpenID Connect Discovery section 4, with the issuer compared as IAM needs it: one trailing slash is forgiven.
+ * OpenID Connect Discovery section 4, with the issuer compared as IAM needs it: one trailing slash makes no difference.
  * @throws Error of openid-client, or a provider fault
  */
 export async function discover(request: DiscoveryRequest): Promise<oidc.Configuration> {

@@ -54,7 +54,7 @@ export async function explainToken(
   return report.checks
 }
 
-interface Surroundings {
+interface Runtime {
   readonly report: Report
   readonly now: Date
 }
@@ -62,7 +62,7 @@ interface Surroundings {
 async function explainSigned(
   token: string,
   provider: Provider,
-  { report, now }: Surroundings,
+  { report, now }: Runtime,
 ): Promise<void> {
   const { settings } = provider
   let jwt: VerifiedJwt | undefined
@@ -99,7 +99,7 @@ async function explainSigned(
 async function explainOpaque(
   token: string,
   providers: readonly Provider[],
-  { report, now }: Surroundings,
+  { report, now }: Runtime,
 ): Promise<void> {
   const asked = providers.filter(({ settings }) => settings.introspect !== 'never')
   if (asked.length === 0) {

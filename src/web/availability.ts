@@ -47,24 +47,24 @@ const SHOWN_CLAIMS: ReadonlySet<string> = new Set([
 function detailsOf({ trace }: Authorisation): string[] {
   return trace
     .filter(({ list, outcome }) => list === 'allow' && outcome === 'false')
-    .map((rule) => wishesOf(rule))
+    .map((rule) => unmetRule(rule))
     .filter((text) => text !== '')
 }
 
-function wishesOf(rule: RuleTrace): string {
+function unmetRule(rule: RuleTrace): string {
   return rule.conditions
     .filter(({ outcome }) => outcome === 'false' || outcome === 'missing')
-    .map(wishOf)
+    .map(unmetCondition)
     .join('; and ')
 }
 
-function wishOf(condition: ConditionTrace): string {
+function unmetCondition(condition: ConditionTrace): string {
   const { claim, found } = condition
   const own = found === undefined ? 'your token has no such claim' : `yours: ${shown(found)}`
-  return `${claim} ${SHOWN_CLAIMS.has(claim) ? wanted(condition) : 'must have a certain value'} (${own})`
+  return `${claim} ${SHOWN_CLAIMS.has(claim) ? requirement(condition) : 'must have a certain value'} (${own})`
 }
 
-function wanted({ operation, wanted }: ConditionTrace): string {
+function requirement({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
     case 'contains_substring':

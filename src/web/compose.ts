@@ -23,7 +23,7 @@ export function createWeb(site: Site): Web {
   }
 }
 
-/** A page of another site must not act by the cookie of a visitor. */
+/** A page of another site must not act by the cookie of a user. */
 export function wattsSessionsOf(web: Web): WattsSessions {
   const { sessions, relyingSessions } = web
   return {
@@ -68,7 +68,7 @@ function relyingSession(web: Web, visit: RelyingSession): WattsSession {
         rsp_success: successUrl,
         rsp_error: failedUrl,
       },
-      claim: (wish) => claimByApi(web, visit, wish),
+      claim: (wanted) => claimByApi(web, visit, wanted),
       loginPath: async (provider) => {
         await wantLogin(web, visit, provider)
         return ownPath(web, '/rsp/login')

@@ -43,7 +43,7 @@ export function showLogin(visit: Visit): void {
 export async function startLogin(visit: Visit): Promise<void> {
   const { request, session } = visit
   const { provider: providerId } = request.query
-  // Else any site could log its visitors in here unasked: there they see the choice first.
+  // Else any site could log its users in here unasked: there they see the choice first.
   if (!isOwnLink(request) || typeof providerId !== 'string') {
     goTo(visit, '/login')
     return

@@ -118,11 +118,11 @@ async function claimRun(web: Web, session: RelyingSession): Promise<void> {
 export async function claimByApi(
   web: Web,
   session: RelyingSession,
-  wish: { readonly serviceId: string; readonly params: Readonly<Record<string, unknown>> },
+  wanted: { readonly serviceId: string; readonly params: Readonly<Record<string, unknown>> },
 ): Promise<void> {
   const { asked } = session
   const isSame =
-    wish.serviceId === asked.serviceId && isDeepStrictEqual(wish.params, asked.parameters)
+    wanted.serviceId === asked.serviceId && isDeepStrictEqual(wanted.params, asked.parameters)
   if (!isSame || !showsPage(web, asked)) {
     throw refusal('authorisation', 'you are not allowed to use this service', {
       remedy: 'the relying service asked for another service, or with other parameters',

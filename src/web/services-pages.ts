@@ -175,7 +175,7 @@ export async function requestCredential(visit: PostedVisit): Promise<void> {
   }
 }
 
-/** Refusals after which the same form can be mended and sent again. */
+/** Refusals after which the same form can be corrected and sent again. */
 function isAboutRequest({ code }: TtsError): boolean {
   return [
     'invalid_request',

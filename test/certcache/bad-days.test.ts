@@ -26,9 +26,9 @@ beforeAll(async () => {
     configuration: { delegations: { maximum_per_identity: 100 } },
   })
 })
-const mended: (() => void | Promise<void>)[] = []
+const repairs: (() => void | Promise<void>)[] = []
 afterEach(async () => {
-  for (const mend of mended.splice(0).reverse()) await mend()
+  for (const repair of repairs.splice(0).reverse()) await repair()
 })
 afterAll(async () => {
   await world.end()
@@ -77,7 +77,7 @@ const mayMount = (() => {
 function mount(directory: string, options: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory])
-  mended.push(() => void execFileSync('umount', [directory]))
+  repairs.push(() => void execFileSync('umount', [directory]))
 }
 /** The state as it is, on a small disk of its own. */
 function stateOnItsOwnDisk({ directory }: Day): string {
@@ -119,7 +119,7 @@ const cases: readonly Case[] = [
     name: 'the account is suspended',
     happens: () => {
       provider().user('alice').suspended = true
-      mended.push(() => void (provider().user('alice').suspended = false))
+      repairs.push(() => void (provider().user('alice').suspended = false))
     },
     refresh: [3, /account at the identity provider is disabled, suspended or gone/],
     status: [1, /^WARNING: Renewal is over: /],
@@ -345,7 +345,7 @@ const cases: readonly Case[] = [
     name: 'the provider is away',
     happens: async () => {
       await provider().goDown()
-      mended.push(async () => provider().comeUp())
+      repairs.push(async () => provider().comeUp())
     },
     refresh: [4, /not renewed; the old one is valid for .*\n.*cannot be reached/],
     status: [1, /^WARNING: Renewal of gwms_proxy fails: .*cannot be reached/],
@@ -355,7 +355,7 @@ const cases: readonly Case[] = [
     name: 'the provider hangs',
     happens: () => {
       provider().faults.set('/token', { kind: 'hang' })
-      mended.push(() => provider().faults.clear())
+      repairs.push(() => provider().faults.clear())
     },
     refresh: [4, /not renewed; the old one is valid for .*\n.*cannot be reached/],
     status: [1, /^WARNING: Renewal of gwms_proxy fails: .*cannot be reached/],

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCertcacheProgram, runCertcache } from '../../src/certcache/cli/program.ts'
-import type { StopSignal, Surroundings } from '../../src/certcache/cli/surroundings.ts'
+import type { StopSignal, CliRuntime } from '../../src/certcache/cli/runtime.ts'
 import type { EngineOptions, RunningEngine } from '../../src/certcache/compose.ts'
 import type { LoadedCertcacheSettings } from '../../src/certcache/settings/load-settings.ts'
 import type { ProxyEngine } from '../../src/certcache/proxy-engine.ts'
@@ -12,10 +12,10 @@ import { standInEngine } from './server-support.ts'
 export interface CertcacheRunOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
   readonly engine?: ProxyEngine
-  readonly openEngine?: Surroundings['openEngine']
-  readonly openState?: Surroundings['openState']
-  readonly grantClient?: Surroundings['grantClient']
-  readonly startCodeLogin?: Surroundings['startCodeLogin']
+  readonly openEngine?: CliRuntime['openEngine']
+  readonly openState?: CliRuntime['openState']
+  readonly grantClient?: CliRuntime['grantClient']
+  readonly startCodeLogin?: CliRuntime['startCodeLogin']
   readonly now?: () => Date
   readonly directory?: string
   readonly random?: () => number
@@ -50,7 +50,7 @@ export function startCertcache(
   const endedNow: number[] = []
   const heard = { stop: [] as ((signal: StopSignal) => void)[], reload: [] as (() => void)[] }
   let exitCode: number | undefined
-  const surroundings: Surroundings = {
+  const runtime: CliRuntime = {
     environment: { HOME: directory, ...options.environment },
     uid: process.getuid?.() ?? 0,
     now,
@@ -84,8 +84,8 @@ export function startCertcache(
     endNow: (code) => void endedNow.push(code),
     logDestination: { write: (line) => void (texts.log += line) },
   }
-  const program = createCertcacheProgram(surroundings, '0.0.0-test')
-  const ended = runCertcache(program, words, surroundings).then((code) => {
+  const program = createCertcacheProgram(runtime, '0.0.0-test')
+  const ended = runCertcache(program, words, runtime).then((code) => {
     if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })
     return exitCode ?? code
   })

@@ -39,7 +39,7 @@ test('writes the configuration and its secrets for the operator alone, and says 
   expect(readdirSync(directory).sort()).toEqual(['client-secret-iam', 'tts.yaml', 'watts.conf'])
   expect([mode('tts.yaml'), mode('client-secret-iam')]).toEqual(['600', '600'])
   expect(out).toContain('Not carried over:\n  line 5: nodename: ')
-  expect(out).toMatch(/^4 carried over, 1 with a difference, 1 not, 0 to mend$/m)
+  expect(out).toMatch(/^4 carried over, 1 with a difference, 1 not, 0 to fix$/m)
   expect(out).toContain(at('tts.yaml'))
   expect(out + readFileSync(at('tts.yaml'), 'utf8')).not.toContain('THE-SECRET')
   const { configuration } = await loadConfiguration(at('tts.yaml'), {})
@@ -55,11 +55,11 @@ test('secrets may go elsewhere', async () => {
   expect(configuration.providers['iam']?.client_secret).toBe('THE-SECRET')
 })
 
-test('with something to mend it ends with 1, written all the same', async () => {
+test('with something to fix it ends with 1, written all the same', async () => {
   const { code, out } = await importText(`${small}sll = true\nnonsense\n`)
   expect(code).toBe(1)
   expect(out).toMatch(
-    /^TO MEND .*\n {2}line 6: sll: no key of WaTTS.*\n {2}line 7: \(line\): no = in the line$/m,
+    /^TO FIX .*\n {2}line 6: sll: no key of WaTTS.*\n {2}line 7: \(line\): no = in the line$/m,
   )
   expect(readFileSync(at('tts.yaml'), 'utf8')).toMatch(/^# {3}line 6: sll: /m)
 })

@@ -167,7 +167,7 @@ describe('createPrivateFile', () => {
 
 describe('readPrivateFile', () => {
   test.for([0o640, 0o604, 0o620, 0o602, 0o777])(
-    'mode %o is refused with the command that mends it',
+    'mode %o is refused with the command that fixes it',
     async (mode) => {
       await writeFile(path, 'secret words')
       await chmod(path, mode)

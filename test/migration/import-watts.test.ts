@@ -147,7 +147,7 @@ describe('a whole site', () => {
     }
   })
 
-  test('every setting is answered once, and only the chain is to be mended', () => {
+  test('every setting is answered once, and only the chain is to be fixed', () => {
     const { findings } = importWatts(site)
     const settings = site
       .split('\n')

@@ -180,7 +180,7 @@ describe('what is an answer all the same', () => {
     expect((await refusalOf(plugin.revoke(caller, 'state', soon()))).code).toBe('refused')
   })
 
-  test('the wish for another login, after which it goes on', async () => {
+  test('the wanted for another login, after which it goes on', async () => {
     const { plugin } = await startPlugin(directory, 'wants-login.py')
     const login = { kind: 'login', provider: 'egi', message: 'log in there too' }
     expect(await plugin.request(caller, {}, soon())).toEqual(login)
@@ -327,7 +327,7 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
     )
   })
 
-  test('not executable; and mended without a restart', async () => {
+  test('not executable; and fixed without a restart', async () => {
     const path = join(directory, 'silent.sh')
     copyFileSync(fixture('echoes.py'), path)
     copyFileSync(fixture('plugin.py'), join(directory, 'plugin.py'))

@@ -48,7 +48,7 @@ function keyFiles(): Record<string, string> {
   return Object.assign({}, ...files) as Record<string, string>
 }
 
-interface Wish {
+interface Wanted {
   readonly kind?: TestKeyKind
   readonly username?: string
   readonly by?: SshAuthority
@@ -61,13 +61,13 @@ interface Wish {
 }
 
 /** Asks the plugin for a certificate and answers where it is saved. */
-async function certificate(wish: Wish): Promise<{ file: string; serial: bigint }> {
-  const now = (): Date => new Date(Date.now() + (wish.issued ?? 0) * 1000)
-  const caller = sshCaller({ preferred_username: wish.username ?? 'alice' })
+async function certificate(wanted: Wanted): Promise<{ file: string; serial: bigint }> {
+  const now = (): Date => new Date(Date.now() + (wanted.issued ?? 0) * 1000)
+  const caller = sshCaller({ preferred_username: wanted.username ?? 'alice' })
   const answer = await sshCertificate.request(
-    sshContext(wish.by ?? authority, caller, now),
-    { public_key: lineOf(sshBlob(wish.kind ?? 'ed25519')), lifetime_seconds: wish.life ?? 600 },
-    sshCertificateSettings.parse(wish.settings ?? {}),
+    sshContext(wanted.by ?? authority, caller, now),
+    { public_key: lineOf(sshBlob(wanted.kind ?? 'ed25519')), lifetime_seconds: wanted.life ?? 600 },
+    sshCertificateSettings.parse(wanted.settings ?? {}),
   )
   if (answer.kind !== 'credential') throw new Error('no credential')
   const file = path(`${answer.state}-cert.pub`)
@@ -75,14 +75,14 @@ async function certificate(wish: Wish): Promise<{ file: string; serial: bigint }
   return { file, serial: BigInt(answer.state ?? '0') }
 }
 
-async function login(wish: Wish, command = 'echo in as $(id -u)'): Promise<ToolRun> {
-  const { file } = await certificate(wish)
-  return loginBy(file, wish, command)
+async function login(wanted: Wanted, command = 'echo in as $(id -u)'): Promise<ToolRun> {
+  const { file } = await certificate(wanted)
+  return loginBy(file, wanted, command)
 }
 
 function loginBy(
   file: string,
-  { kind = 'ed25519', user }: Wish = {},
+  { kind = 'ed25519', user }: Wanted = {},
   command = 'echo in as $(id -u)',
 ) {
   return sshRun(server, {
@@ -142,7 +142,7 @@ describeWithTools('a real sshd', [...sshPackages, 'curl'], () => {
     },
   )
 
-  const refused: readonly (readonly [string, Wish, RegExp])[] = [
+  const refused: readonly (readonly [string, Wanted, RegExp])[] = [
     [
       'another principal',
       { username: 'bob' },
@@ -166,9 +166,9 @@ describeWithTools('a real sshd', [...sshPackages, 'curl'], () => {
       /CA RSA \S+ not found|Failed publickey/,
     ],
   ]
-  test.for(refused)('refuses %s', async ([, wish, why]) => {
+  test.for(refused)('refuses %s', async ([, wanted, why]) => {
     const before = server.log().length
-    expect(await login(wish)).toEqual(isOut)
+    expect(await login(wanted)).toEqual(isOut)
     expect(server.log().slice(before)).toMatch(why)
   })
   test('refuses the key without its certificate, and the certificate with another key', async () => {

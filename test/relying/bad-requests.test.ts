@@ -11,7 +11,7 @@ import {
   signed,
   type Site,
   startSite,
-  Visitor,
+  SiteUser,
 } from './support.ts'
 
 const everybody = [{ provider: 'rsp-portal', claims: { sub: { any: true } } }]
@@ -354,10 +354,10 @@ describe('a signed request is refused', () => {
   test.for(rows)('$name', async (row) => {
     const { request, text, headers = {}, status, check, says, back } = row
     const jwt = await (text ?? (() => signed(site, request)))()
-    const visitor = new Visitor(service, site)
-    const answer = await visitor.arrive(jwt, headers)
+    const siteUser = new SiteUser(service, site)
+    const answer = await siteUser.arrive(jwt, headers)
     expect([answer.status, ...refusalOf(answer)]).toEqual([status, says, check])
-    expect([answer.headers.get('location'), visitor.lines]).toEqual([null, []])
+    expect([answer.headers.get('location'), siteUser.lines]).toEqual([null, []])
     expect(answer.text.includes(`href="${site.url}/app/failed"`)).toBe(back === true)
     expect(answer.text).not.toContain('evil.example.org')
     const [line] = await service.running.service.store.listAudit({ limit: 1 })
@@ -385,7 +385,7 @@ describe('a signed request is refused', () => {
       const [, payload = ''] = (await signed(site)).split('.')
       const input = `${encode({ alg: 'RS256', typ: 'watts-rsp', kid: 'weak' })}.${payload}`
       const jwt = `${input}.${sign('sha256', Buffer.from(input), privateKey).toString('base64url')}`
-      const answer = await new Visitor(other, site).arrive(jwt)
+      const answer = await new SiteUser(other, site).arrive(jwt)
       expect([answer.status, ...refusalOf(answer)]).toEqual([
         403,
         'The key of the site is not one for RS256: RSA of 2048 bits or more.',
@@ -398,15 +398,15 @@ describe('a signed request is refused', () => {
   })
 
   test('nothing of the requests is in the log, whatever they look like', async () => {
-    const visitor = new Visitor(service, site)
+    const siteUser = new SiteUser(service, site)
     const jwt = await signed(site, { claims: { sub: 'not-for-the-log' } })
     // A header that begins with a blank does not look like other JWTs do.
     const odd = `IHsi${jwt.slice(4)}`
     for (const text of [jwt, jwt, odd, 'short-secret', jwt.slice(0, 40)]) {
-      await visitor.arrive(text)
-      await visitor.ask(`/RSP/${text}`)
-      await visitor.ask(`/rsp/${text}/`)
-      await visitor.ask(`/rsp/${text}/more`, { method: 'HEAD' })
+      await siteUser.arrive(text)
+      await siteUser.ask(`/RSP/${text}`)
+      await siteUser.ask(`/rsp/${text}/`)
+      await siteUser.ask(`/rsp/${text}/more`, { method: 'HEAD' })
     }
     const log = service.logged.join('')
     expect(log).toContain('"/rsp/:jwt"')
@@ -418,12 +418,12 @@ describe('a signed request is refused', () => {
 })
 
 test('methods but GET use nothing up', async () => {
-  const visitor = new Visitor(service, site)
+  const siteUser = new SiteUser(service, site)
   const jwt = await signed(site)
   for (const method of ['HEAD', 'POST', 'DELETE'])
-    expect((await visitor.ask(`/rsp/${jwt}`, { method })).status).toBe(405)
-  const options = await visitor.ask(`/rsp/${jwt}`, { method: 'OPTIONS' })
+    expect((await siteUser.ask(`/rsp/${jwt}`, { method })).status).toBe(405)
+  const options = await siteUser.ask(`/rsp/${jwt}`, { method: 'OPTIONS' })
   expect([options.status, options.headers.get('allow')]).toEqual([204, 'GET, OPTIONS'])
-  expect((await visitor.ask('/rsp/request', { method: 'HEAD' })).status).toBe(405)
-  expect((await visitor.arrive(jwt)).status).toBe(302)
+  expect((await siteUser.ask('/rsp/request', { method: 'HEAD' })).status).toBe(405)
+  expect((await siteUser.arrive(jwt)).status).toBe(302)
 })

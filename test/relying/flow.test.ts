@@ -11,7 +11,7 @@ import {
 import { executable, misbehaving } from '../api/watts/support.ts'
 import { AUDIENCE, startTestService, type TestService } from '../support/service.ts'
 import { type Answer, fieldsOf, withLogin } from '../web/support.ts'
-import { refusalOf, type Signing, signed, type Site, startSite, Visitor } from './support.ts'
+import { refusalOf, type Signing, signed, type Site, startSite, SiteUser } from './support.ts'
 
 const users = [{ provider: 'rsp-portal', claims: { sub: { any: true } } }]
 const sites = ['portal', 'quiet', 'shy', 'login', 'silent', 'slow', 'repeated']
@@ -79,30 +79,30 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-const visit = (): Visitor => new Visitor(service, site)
+const visit = (): SiteUser => new SiteUser(service, site)
 const location = ({ headers }: Answer): string => headers.get('location') ?? ''
 const audit = async () => service.running.service.store.listAudit({ limit: 1 })
 
 /** Arrives and goes where it leads. */
 async function arrived(
   signing: Signing,
-  visitor = visit(),
-): Promise<Answer & { readonly path: string; readonly visitor: Visitor }> {
-  const first = await visitor.arrive(await signed(site, signing))
+  siteUser = visit(),
+): Promise<Answer & { readonly path: string; readonly siteUser: SiteUser }> {
+  const first = await siteUser.arrive(await signed(site, signing))
   expect(first.status, first.text).toBe(302)
-  return { ...(await visitor.follow(location(first), 'alice')), visitor }
+  return { ...(await siteUser.follow(location(first), 'alice')), siteUser }
 }
 
 describe('without login, with pages', () => {
   test('the user reads what is asked, agrees, gets it once, and can go back', async () => {
     const claims = { sub: 'u <1>', watts_params: { note: '<b>' } }
-    const { visitor, ...page } = await arrived({ claims: { ...claims, watts_params: {} } })
+    const { siteUser, ...page } = await arrived({ claims: { ...claims, watts_params: {} } })
     expect([page.status, page.path]).toEqual([200, '/rsp/request'])
     expect(page.text).toContain('The &#60;Portal&#62;')
     expect(page.text).toContain('u &#60;1&#62;')
     expect(page.text).toContain(`href="${site.url}/app/failed"`)
     const form = fieldsOf(page.text, '/rsp/request')
-    const result = await visitor.ask('/rsp/request', { form })
+    const result = await siteUser.ask('/rsp/request', { form })
     expect([result.status, result.text.includes('This page is shown only once')]).toEqual([
       200,
       true,
@@ -117,7 +117,7 @@ describe('without login, with pages', () => {
       serviceId: 'info',
       origin: { interface: 'rsp' },
     })
-    const again = await visitor.ask('/rsp/request', { form })
+    const again = await siteUser.ask('/rsp/request', { form })
     expect([again.status, ...refusalOf(again)]).toEqual([
       409,
       'What the site asked for was done already: go back to the site and begin again.',
@@ -126,11 +126,11 @@ describe('without login, with pages', () => {
   })
 
   test('a proxy can be downloaded, names the user under the alias of the site, and is no URI of an issuer', async () => {
-    const { visitor, ...page } = await arrived({ claims: { watts_service: 'proxy' } })
-    const result = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
+    const { siteUser, ...page } = await arrived({ claims: { watts_service: 'proxy' } })
+    const result = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect(result.text).toContain('u-1@rsp-portal')
     const form = fieldsOf(result.text, '/rsp/download')
-    const file = await visitor.ask('/rsp/download', { form })
+    const file = await siteUser.ask('/rsp/download', { form })
     expect([file.status, file.text.startsWith('-----BEGIN CERTIFICATE-----')]).toEqual([200, true])
     expect(file.headers.get('content-disposition')).toMatch(/^attachment; /)
     // Its EEC holds no URI that would be none.
@@ -138,36 +138,36 @@ describe('without login, with pages', () => {
     const names = pems.map((pem) => new X509Certificate(pem).subjectAltName)
     expect([pems.length, ...new Set(names)]).toEqual([2, undefined])
     // The session of a login is none of these forms' business, nor theirs of the login's.
-    expect((await visitor.ask('/download', { form })).status).toBe(403)
+    expect((await siteUser.ask('/download', { form })).status).toBe(403)
   })
 
   test('nothing is issued unless the form comes from this very page', async () => {
-    const { visitor, ...page } = await arrived({})
+    const { siteUser, ...page } = await arrived({})
     const form = fieldsOf(page.text, '/rsp/request')
     const other = await arrived({})
     const foreign = fieldsOf(other.text, '/rsp/request')
     const refused = [
-      await visitor.ask('/rsp/request', { form: {} }),
-      await visitor.ask('/rsp/request', { form: foreign }),
-      await visitor.ask('/rsp/request', { form, headers: { 'sec-fetch-site': 'cross-site' } }),
-      await visitor.ask('/rsp/request', { form, headers: { origin: 'https://evil.example.org' } }),
+      await siteUser.ask('/rsp/request', { form: {} }),
+      await siteUser.ask('/rsp/request', { form: foreign }),
+      await siteUser.ask('/rsp/request', { form, headers: { 'sec-fetch-site': 'cross-site' } }),
+      await siteUser.ask('/rsp/request', { form, headers: { origin: 'https://evil.example.org' } }),
       await visit().ask('/rsp/request', { form }),
     ]
     expect(refused.map(({ status }) => status)).toEqual([403, 403, 403, 403, 403])
-    expect((await visitor.ask('/rsp/request', { form })).status).toBe(200)
+    expect((await siteUser.ask('/rsp/request', { form })).status).toBe(200)
   })
 
   test('parameters that the service does not take: 400, the words, the way back', async () => {
-    const { visitor, ...page } = await arrived({ claims: { watts_params: { color: 'red' } } })
+    const { siteUser, ...page } = await arrived({ claims: { watts_params: { color: 'red' } } })
     expect(page.text).toContain('red')
-    const answer = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
+    const answer = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect([answer.status, refusalOf(answer)[1]]).toEqual([400, 'parameters'])
     expect(answer.text).toContain(`href="${site.url}/app/failed"`)
   })
 
   test('a plugin that wants a login gets none: the site said so', async () => {
-    const { visitor, ...page } = await arrived({ claims: { watts_service: 'linked' } })
-    const answer = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
+    const { siteUser, ...page } = await arrived({ claims: { watts_service: 'linked' } })
+    const answer = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect([answer.status, ...refusalOf(answer)]).toEqual([
       403,
       'The service wants a login that cannot be made here.',
@@ -176,26 +176,26 @@ describe('without login, with pages', () => {
   })
 
   test('the cookie is short, HttpOnly and Lax; a session of a login is left alone', async () => {
-    const visitor = visit()
-    await visitor.logIn()
-    const before = visitor.cookie('tts_session')
-    await arrived({}, visitor)
-    expect(visitor.lines.at(-1)).toMatch(
+    const siteUser = visit()
+    await siteUser.logIn()
+    const before = siteUser.cookie('tts_session')
+    await arrived({}, siteUser)
+    expect(siteUser.lines.at(-1)).toMatch(
       /^tts_relying=[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax; Max-Age=1800$/,
     )
-    expect(visitor.cookie('tts_session')).toBe(before)
-    expect((await visitor.ask('/services')).text).toContain('action="/logout"')
+    expect(siteUser.cookie('tts_session')).toBe(before)
+    expect((await siteUser.ask('/services')).text).toContain('action="/logout"')
     // The one is not good for the other.
-    visitor.setCookie('tts_session', visitor.relyingCookie() ?? '')
-    expect((await visitor.ask('/services')).status).toBe(303)
+    siteUser.setCookie('tts_session', siteUser.relyingCookie() ?? '')
+    expect((await siteUser.ask('/services')).status).toBe(303)
   })
 
   test('a new visit ends the one before', async () => {
-    const { visitor } = await arrived({})
-    const before = visitor.relyingCookie() ?? ''
-    await arrived({}, visitor)
-    visitor.setRelyingCookie(before)
-    expect((await visitor.ask('/rsp/request')).status).toBe(403)
+    const { siteUser } = await arrived({})
+    const before = siteUser.relyingCookie() ?? ''
+    await arrived({}, siteUser)
+    siteUser.setRelyingCookie(before)
+    expect((await siteUser.ask('/rsp/request')).status).toBe(403)
   })
 
   test('who has no visit is told so', async () => {
@@ -282,10 +282,10 @@ describe('a request is good for once', () => {
 
 describe('without login and without pages', () => {
   test('it is done at once, and the browser is sent back', async () => {
-    const visitor = visit()
-    const answer = await visitor.arrive(await signed(site, { claims: { iss: 'quiet' } }))
+    const siteUser = visit()
+    const answer = await siteUser.arrive(await signed(site, { claims: { iss: 'quiet' } }))
     expect([answer.status, location(answer)]).toEqual([302, `${site.url}/app/done`])
-    expect(visitor.lines).toEqual([])
+    expect(siteUser.lines).toEqual([])
     expect(answer.headers.get('cache-control')).toBe('no-store')
     expect((await audit())[0]).toMatchObject({ event: 'credential.issued', issuer: 'rsp-quiet' })
   })
@@ -349,28 +349,28 @@ describe('with login', () => {
   const claims = { iss: 'login', watts_provider: 'iam' }
 
   test('the user logs in at the provider, comes back, agrees; the plugin is told of both', async () => {
-    const visitor = visit()
-    const first = await visitor.arrive(await signed(site, { claims }))
+    const siteUser = visit()
+    const first = await siteUser.arrive(await signed(site, { claims }))
     expect([first.status, location(first)]).toEqual([302, '/rsp/login'])
-    const login = await visitor.ask('/rsp/login')
+    const login = await siteUser.ask('/rsp/login')
     expect([login.status, location(login).startsWith(service.provider.issuer)]).toEqual([303, true])
     // Nothing is done before.
-    const early = await visitor.ask('/rsp/request')
+    const early = await siteUser.ask('/rsp/request')
     expect(early.text).toContain('Log in with')
-    const page = await visitor.follow('/rsp/login', 'alice')
+    const page = await siteUser.follow('/rsp/login', 'alice')
     expect([page.path, page.text.includes(service.provider.user('alice').sub)]).toEqual([
       '/rsp/request',
       true,
     ])
     // It is a login for this visit alone.
-    expect(visitor.cookie('tts_session')).toBeUndefined()
-    const result = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
+    expect(siteUser.cookie('tts_session')).toBeUndefined()
+    const result = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect(result.text).toContain('This page is shown only once')
     expect((await audit())[0]).toMatchObject({ issuer: 'rsp-login', sub: 'u-1' })
   })
 
   test('the form does nothing before the login is made', async () => {
-    const { visitor, ...page } = await arrived({ claims })
+    const { siteUser, ...page } = await arrived({ claims })
     const form = fieldsOf(page.text, '/rsp/request')
     const fresh = visit()
     await fresh.arrive(await signed(site, { claims }))
@@ -385,7 +385,7 @@ describe('with login', () => {
       'The site wants you to log in first.',
       'login',
     ])
-    expect((await visitor.ask('/rsp/request', { form })).status).toBe(200)
+    expect((await siteUser.ask('/rsp/request', { form })).status).toBe(200)
   })
 
   test('the login of another browser, or for another visit, is not taken', async () => {
@@ -408,32 +408,32 @@ describe('with login', () => {
   })
 
   test('no address begins a login that ends at a visit', async () => {
-    const visitor = visit()
-    const page = await visitor.logIn('alice', '/rsp/request')
+    const siteUser = visit()
+    const page = await siteUser.logIn('alice', '/rsp/request')
     expect(page.path).toBe('/services')
   })
 
   test('a plugin that wants one more login says why, gets it, and is told of both', async () => {
-    const { visitor, ...page } = await arrived({ claims: { ...claims, watts_service: 'both' } })
+    const { siteUser, ...page } = await arrived({ claims: { ...claims, watts_service: 'both' } })
     const form = fieldsOf(page.text, '/rsp/request')
-    const wanted = await visitor.ask('/rsp/request', { form })
+    const wanted = await siteUser.ask('/rsp/request', { form })
     expect([wanted.status, wanted.text.includes('log in &#60;there&#62; too')]).toEqual([200, true])
     expect(wanted.text).toContain('href="/rsp/login"')
     expect(wanted.text).toContain('Other IAM')
     // Before that login the request is not made again.
-    expect((await visitor.ask('/rsp/request', { form })).status).toBe(403)
-    const again = await visitor.follow('/rsp/login', 'bob')
+    expect((await siteUser.ask('/rsp/request', { form })).status).toBe(403)
+    const again = await siteUser.follow('/rsp/login', 'bob')
     expect(again.path).toBe('/rsp/request')
-    const done = await visitor.ask('/rsp/request', { form })
+    const done = await siteUser.ask('/rsp/request', { form })
     const [alice, bob] = [service.provider.user('alice').sub, egi.user('bob').sub]
     expect(done.text).toContain(`rsp-login u-1 ${alice} ${bob}`)
-    expect((await visitor.ask('/rsp/request', { form })).status).toBe(409)
+    expect((await siteUser.ask('/rsp/request', { form })).status).toBe(409)
   })
 
   test('a plugin that wants the login that is there is not asked for ever', async () => {
-    const wishes = { ...claims, watts_provider: 'egi', watts_service: 'both' }
-    const { visitor, ...page } = await arrived({ claims: wishes })
-    const answer = await visitor.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
+    const wanted = { ...claims, watts_provider: 'egi', watts_service: 'both' }
+    const { siteUser, ...page } = await arrived({ claims: wanted })
+    const answer = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect([answer.status, ...refusalOf(answer)]).toEqual([
       403,
       'The service wants a login that cannot be made here.',
@@ -445,59 +445,60 @@ describe('with login', () => {
 
 describe('with login and without pages', () => {
   test('it is done as soon as the user is back', async () => {
-    const visitor = visit()
+    const siteUser = visit()
     const claims = { iss: 'silent', watts_provider: 'iam', watts_service: 'linked' }
-    const first = await visitor.arrive(await signed(site, { claims }))
-    const page = await visitor.follow(location(first), 'alice')
+    const first = await siteUser.arrive(await signed(site, { claims }))
+    const page = await siteUser.follow(location(first), 'alice')
     // The site answers what it answers.
     expect(page.path).toBe('/app/done')
     expect((await audit())[0]).toMatchObject({ event: 'credential.issued', issuer: 'rsp-silent' })
-    expect(visitor.relyingCookie()).toBeUndefined()
-    expect((await visitor.ask('/rsp/request')).status).toBe(403)
+    expect(siteUser.relyingCookie()).toBeUndefined()
+    expect((await siteUser.ask('/rsp/request')).status).toBe(403)
   })
 
   test('a plugin that wants one more login gets it on the way', async () => {
-    const visitor = visit()
+    const siteUser = visit()
     const claims = { iss: 'silent', watts_provider: 'iam', watts_service: 'both' }
-    const first = await visitor.arrive(await signed(site, { claims }))
-    expect((await visitor.follow(location(first), 'alice')).path).toBe('/app/done')
+    const first = await siteUser.arrive(await signed(site, { claims }))
+    expect((await siteUser.follow(location(first), 'alice')).path).toBe('/app/done')
     expect((await audit())[0]).toMatchObject({ event: 'credential.issued', serviceId: 'both' })
   })
 
   test('a login that is refused: back to failed_url', async () => {
-    const visitor = visit()
+    const siteUser = visit()
     const claims = { iss: 'silent', watts_provider: 'iam' }
-    await visitor.arrive(await signed(site, { claims }))
-    const state = new URL(location(await visitor.ask('/rsp/login'))).searchParams.get('state') ?? ''
+    await siteUser.arrive(await signed(site, { claims }))
+    const state =
+      new URL(location(await siteUser.ask('/rsp/login'))).searchParams.get('state') ?? ''
     const query = new URLSearchParams({
       error: 'access_denied',
       state,
       iss: service.provider.issuer,
     })
-    const answer = await visitor.ask(`/login/callback?${query.toString()}`)
+    const answer = await siteUser.ask(`/login/callback?${query.toString()}`)
     expect([answer.status, location(answer)]).toEqual([302, `${site.url}/app/failed`])
     expect((await audit())[0]).toMatchObject({ outcome: 'refused', check: 'provider_refused' })
   })
 })
 
 describe('the WaTTS API during a visit', () => {
-  const api = async (visitor: Visitor, path: string, wish?: object): Promise<Answer> => {
+  const api = async (siteUser: SiteUser, path: string, wanted?: object): Promise<Answer> => {
     const headers = { accept: 'application/json', 'sec-fetch-site': 'same-origin' }
-    if (wish === undefined) return visitor.ask(`/api/v2/${path}`, { headers })
-    const cookie = `tts_relying=${visitor.relyingCookie() ?? ''}`
+    if (wanted === undefined) return siteUser.ask(`/api/v2/${path}`, { headers })
+    const cookie = `tts_relying=${siteUser.relyingCookie() ?? ''}`
     const response = await fetch(`${service.url}/api/v2/${path}`, {
       method: 'POST',
       redirect: 'manual',
       headers: { ...headers, cookie, 'content-type': 'application/json' },
-      body: JSON.stringify(wish),
+      body: JSON.stringify(wanted),
     })
     return { status: response.status, headers: response.headers, text: await response.text() }
   }
 
   test('info tells what is asked and where to go; lists are empty; the request is made once', async () => {
-    const visitor = visit()
-    await visitor.arrive(await signed(site))
-    expect(JSON.parse((await api(visitor, 'info')).text)).toMatchObject({
+    const siteUser = visit()
+    await siteUser.arrive(await signed(site))
+    expect(JSON.parse((await api(siteUser, 'info')).text)).toMatchObject({
       logged_in: true,
       issuer_id: 'rsp-portal',
       display_name: 'u-1',
@@ -505,25 +506,25 @@ describe('the WaTTS API during a visit', () => {
       rsp_success: `${site.url}/app/done`,
       rsp_error: `${site.url}/app/failed`,
     })
-    expect(JSON.parse((await api(visitor, 'service')).text)).toEqual({ service_list: [] })
-    expect((await api(visitor, 'access_token')).status).toBe(401)
+    expect(JSON.parse((await api(siteUser, 'service')).text)).toEqual({ service_list: [] })
+    expect((await api(siteUser, 'access_token')).status).toBe(401)
     // Nothing but what the site asked for.
-    for (const wish of [{ service_id: 'proxy' }, { service_id: 'info', params: { a: 'b' } }]) {
-      const refused = await api(visitor, 'credential', wish)
+    for (const wanted of [{ service_id: 'proxy' }, { service_id: 'info', params: { a: 'b' } }]) {
+      const refused = await api(siteUser, 'credential', wanted)
       expect([refused.status, JSON.parse(refused.text)]).toEqual([
         400,
         { result: 'error', user_msg: 'you are not allowed to use this service' },
       ])
     }
-    const made = await api(visitor, 'credential', { service_id: 'info', params: {} })
+    const made = await api(siteUser, 'credential', { service_id: 'info', params: {} })
     expect([made.status, new URL(location(made)).pathname]).toEqual([
       303,
       expect.stringMatching(/^\/api\/v2\/rsp-portal\/credential_data\/[\w-]{22}$/),
     ])
-    const picked = await api(visitor, new URL(location(made)).pathname.replace('/api/v2/', ''))
+    const picked = await api(siteUser, new URL(location(made)).pathname.replace('/api/v2/', ''))
     expect(JSON.parse(picked.text)).toMatchObject({ result: 'ok' })
-    expect(JSON.parse((await api(visitor, 'credential')).text)).toEqual({ credential_list: [] })
-    const again = await api(visitor, 'credential', { service_id: 'info', params: {} })
+    expect(JSON.parse((await api(siteUser, 'credential')).text)).toEqual({ credential_list: [] })
+    const again = await api(siteUser, 'credential', { service_id: 'info', params: {} })
     expect(again.status).not.toBe(303)
     expect((await audit())[0]).toMatchObject({ outcome: 'refused', check: 'replay' })
     // It is listed as of this interface where credentials are listed.
@@ -534,26 +535,26 @@ describe('the WaTTS API during a visit', () => {
   })
 
   test('logout ends the visit; pages of other sites see nothing of it', async () => {
-    const visitor = visit()
-    await visitor.arrive(await signed(site))
-    const cookie = visitor.relyingCookie() ?? ''
-    const foreign = await visitor.ask('/api/v2/info', {
+    const siteUser = visit()
+    await siteUser.arrive(await signed(site))
+    const cookie = siteUser.relyingCookie() ?? ''
+    const foreign = await siteUser.ask('/api/v2/info', {
       headers: { 'sec-fetch-site': 'cross-site' },
     })
     expect(JSON.parse(foreign.text)).toMatchObject({ logged_in: false })
-    await api(visitor, 'logout')
-    expect(visitor.relyingCookie()).toBeUndefined()
+    await api(siteUser, 'logout')
+    expect(siteUser.relyingCookie()).toBeUndefined()
     // It is over, and not only its cookie.
-    visitor.setRelyingCookie(cookie)
-    expect((await visitor.ask('/rsp/request')).status).toBe(403)
-    expect(JSON.parse((await api(visitor, 'info')).text)).not.toHaveProperty('service_request')
+    siteUser.setRelyingCookie(cookie)
+    expect((await siteUser.ask('/rsp/request')).status).toBe(403)
+    expect(JSON.parse((await api(siteUser, 'info')).text)).not.toHaveProperty('service_request')
   })
 
   test('without pages, and before a login that is wanted, it issues nothing', async () => {
-    const visitor = visit()
+    const siteUser = visit()
     const claims = { watts_provider: 'iam' }
-    await visitor.arrive(await signed(site, { claims: { iss: 'login', ...claims } }))
-    const early = await api(visitor, 'credential', { service_id: 'info' })
+    await siteUser.arrive(await signed(site, { claims: { iss: 'login', ...claims } }))
+    const early = await api(siteUser, 'credential', { service_id: 'info' })
     expect([early.status, (await audit())[0]?.check]).toEqual([400, 'login'])
     // Logged in, and not yet led on to where the request is made.
     const unseen = visit()

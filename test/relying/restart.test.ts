@@ -6,7 +6,7 @@ import { createLog } from '../../src/log.ts'
 import { serve } from '../../src/serve.ts'
 import { startTestService } from '../support/service.ts'
 import { fieldsOf, withLogin } from '../web/support.ts'
-import { refusalOf, signed, startSite, Visitor } from './support.ts'
+import { refusalOf, signed, startSite, SiteUser } from './support.ts'
 
 test('a used request is refused, a visit goes on, and its form is good for once', async () => {
   const site = await startSite()
@@ -20,10 +20,10 @@ test('a used request is refused, a visit goes on, and its form is good for once'
     }),
   )
   try {
-    const visitor = new Visitor(first, site)
+    const siteUser = new SiteUser(first, site)
     const jwt = await signed(site)
-    expect((await visitor.arrive(jwt)).status).toBe(302)
-    const page = await visitor.ask('/rsp/request')
+    expect((await siteUser.arrive(jwt)).status).toBe(302)
+    const page = await siteUser.ask('/rsp/request')
     const { port } = new URL(first.url)
     await first.running.stop()
     const again = await serve(
@@ -31,11 +31,11 @@ test('a used request is refused, a visit goes on, and its form is good for once'
       createLog({ level: 'silent', name: 'test', destination: { write: () => undefined } }),
     )
     try {
-      const answer = await new Visitor(first, site).arrive(jwt)
+      const answer = await new SiteUser(first, site).arrive(jwt)
       expect([answer.status, refusalOf(answer)[1]]).toEqual([409, 'replay'])
       const form = fieldsOf(page.text, '/rsp/request')
-      expect((await visitor.ask('/rsp/request', { form })).status).toBe(200)
-      expect((await visitor.ask('/rsp/request', { form })).status).toBe(409)
+      expect((await siteUser.ask('/rsp/request', { form })).status).toBe(200)
+      expect((await siteUser.ask('/rsp/request', { form })).status).toBe(409)
     } finally {
       await again.stop()
     }

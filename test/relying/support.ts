@@ -87,7 +87,7 @@ export async function signed(site: Site, changes: Signing = {}): Promise<string>
 }
 
 /** The browser of a user who follows a link on the site. */
-export class Visitor extends Browser {
+export class SiteUser extends Browser {
   readonly site: Site
 
   constructor(service: Pick<TestService, 'url'>, site: Site) {

@@ -22,7 +22,7 @@ export interface TtsRun {
 /** Runs `tts` with these words as src/cli/main.ts does, with nothing of this process's environment. */
 export async function runTts(
   words: readonly string[],
-  { environment = {}, uid, now, ...surroundings }: TtsRunOptions = {},
+  { environment = {}, uid, now, ...runtime }: TtsRunOptions = {},
 ): Promise<TtsRun> {
   const results: Buffer[] = []
   let notes = ''
@@ -38,7 +38,7 @@ export async function runTts(
     exitWith: (code) => {
       exitCode = code
     },
-    ...surroundings,
+    ...runtime,
   }
   const code = await runProgram(createProgram(terminal, '0.0.0-test'), words, terminal)
   const bytes = Buffer.concat(results)

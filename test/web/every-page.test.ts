@@ -87,7 +87,7 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     await rm(directory, { recursive: true, force: true })
   })
 
-  /** A visitor, and what was found on the pages that were looked at. */
+  /** A user, and what was found on the pages that were looked at. */
   async function visit(
     options: BrowserContextOptions,
     walk: (page: Page, look: () => Promise<void>) => Promise<void>,

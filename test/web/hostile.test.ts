@@ -63,7 +63,7 @@ describe('what comes from outside is text', () => {
     '/audit',
   ]
   test('on every page', async () => {
-    const visitor = new Browser(service())
+    const user = new Browser(service())
     const mallory = new Browser(service())
     const home = await mallory.logIn('mallory')
     expect(home.path).toBe('/services')
@@ -80,7 +80,7 @@ describe('what comes from outside is text', () => {
     expect(refused.status).toBe(400)
     expect(refused.text).toContain(escaped)
     const shown = [result, refused]
-    for (const path of pages) shown.push(await (path === '/login' ? visitor : mallory).ask(path))
+    for (const path of pages) shown.push(await (path === '/login' ? user : mallory).ask(path))
     for (const { text } of shown) {
       expect(text).toContain(escaped)
       expect(text).not.toMatch(/<img|\u202e/)

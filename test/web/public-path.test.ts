@@ -88,8 +88,8 @@ describe('under a path', () => {
     const targets = [...text.matchAll(/(?:src|href)="(\/[^"]*)"/g)].map(([, path = '']) => path)
     for (const path of targets) {
       const headers = path.endsWith('/audit') ? {} : { accept: '*/*' }
-      const wish = path.endsWith('/tts/') ? {} : { headers }
-      expect([path, (await alice.ask(path, wish)).status]).toEqual([path, 200])
+      const wanted = path.endsWith('/tts/') ? {} : { headers }
+      expect([path, (await alice.ask(path, wanted)).status]).toEqual([path, 200])
     }
   })
 

@@ -71,8 +71,8 @@ describe('headers', () => {
 
   test.for(pages)('%s has no inline code and nothing from elsewhere', async (path) => {
     // Who is logged in is led on from the choice of a provider.
-    const visitor = path === '/login' ? new Browser(service()) : alice
-    const { status, text } = await visitor.ask(path)
+    const user = path === '/login' ? new Browser(service()) : alice
+    const { status, text } = await user.ask(path)
     expect(status).toBe(200)
     expect(text).not.toMatch(/<style|\sstyle=|\son\w+=|javascript:/i)
     expect(text.match(/<script[^>]*>/g)).toEqual([expect.stringMatching(/src="\/assets\/copy-/)])

@@ -53,16 +53,16 @@ export class Browser {
     this.service = service
   }
 
-  async ask(path: string, wish: Wish = {}): Promise<Answer> {
+  async ask(path: string, wanted: Wish = {}): Promise<Answer> {
     const url = new URL(path, this.service.url)
     const key = (name: string): string => `${url.host} ${name}`
     const own = [...this.cookies].filter(([name]) => name.startsWith(key('')))
     const cookie = own.map(([name, value]) => `${name.slice(key('').length)}=${value}`).join('; ')
     const response = await fetch(url, {
-      method: wish.method ?? (wish.form === undefined ? 'GET' : 'POST'),
+      method: wanted.method ?? (wanted.form === undefined ? 'GET' : 'POST'),
       redirect: 'manual',
-      headers: { accept: 'text/html', ...(cookie === '' ? {} : { cookie }), ...wish.headers },
-      ...(wish.form === undefined ? {} : { body: new URLSearchParams(wish.form) }),
+      headers: { accept: 'text/html', ...(cookie === '' ? {} : { cookie }), ...wanted.headers },
+      ...(wanted.form === undefined ? {} : { body: new URLSearchParams(wanted.form) }),
     })
     for (const line of response.headers.getSetCookie()) {
       this.lines.push(line)

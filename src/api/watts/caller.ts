@@ -27,8 +27,8 @@ export interface RelyingVisit {
     readonly rsp_success: string
     readonly rsp_error: string
   }
-  /** @throws {TtsError} `access_denied` for another wish than that of the site; `conflict` the second time */
-  claim(wish: {
+  /** @throws {TtsError} `access_denied` for another request than that of the site; `conflict` the second time */
+  claim(wanted: {
     readonly serviceId: string
     readonly params: Readonly<Record<string, unknown>>
   }): Promise<void>

@@ -23,7 +23,7 @@ import type { WaitingAnswer } from './pickups.ts'
 import type { WattsDependencies, WattsVisit } from './visit.ts'
 
 /** What a POST asks for. */
-export interface CredentialWish {
+export interface WantedCredential {
   readonly serviceId: string
   readonly params: Readonly<Record<string, unknown>>
 }
@@ -32,22 +32,22 @@ export interface CredentialWish {
 export async function requestCredential(
   dependencies: WattsDependencies,
   { response, request, place }: WattsVisit,
-  { caller, wish }: { readonly caller: WattsCaller; readonly wish: CredentialWish },
+  { caller, wanted }: { readonly caller: WattsCaller; readonly wanted: WantedCredential },
 ): Promise<void> {
   const { issuing, metrics, pickups } = dependencies
   const { log } = contextOf(response)
-  const signal = patientSignal(dependencies, response, wish.serviceId)
-  const { serviceId, params: parameters } = wish
+  const signal = patientSignal(dependencies, response, wanted.serviceId)
+  const { serviceId, params: parameters } = wanted
   const origin = originOf(response, caller)
   const read = () => ({ serviceId, parameters })
   const asked = { ...caller.evidence, serviceId, read, origin, signal, log }
   // A relying service asked for one thing, and for nothing else.
-  await caller.session?.relying?.claim(wish).catch(async (error: unknown) => {
+  await caller.session?.relying?.claim(wanted).catch(async (error: unknown) => {
     throw await recordEarlyRefusal(issuing, asked, error)
   })
   const issue = caller.session === undefined ? issueToClient : issueOrAskLogin
   const answer = await withinSignal(issue(issuing, asked), signal).catch((error: unknown) => {
-    throw aboutParameters(dependencies, wish, error)
+    throw aboutParameters(dependencies, wanted, error)
   })
   if (answer.kind === 'credential') metrics.credentialIssued(serviceId)
   const waiting = await waitingAnswer(dependencies, caller, answer)
@@ -64,7 +64,7 @@ export async function requestCredential(
 /** Keys that fit no set have a text of their own; what is wrong with a value is told as it is. */
 function aboutParameters(
   { issuing }: WattsDependencies,
-  { serviceId, params }: CredentialWish,
+  { serviceId, params }: WantedCredential,
   error: unknown,
 ): unknown {
   if (!(error instanceof TtsError) || error.check !== 'parameters') return error

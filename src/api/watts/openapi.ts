@@ -24,7 +24,7 @@ const failure = {
   },
 }
 
-const wish = {
+const wanted = {
   required: true,
   content: {
     'application/json': {
@@ -52,7 +52,7 @@ export function wattsPaths(): Json {
       get: secured('What you have that lives'),
       post: {
         ...secured('Asks for a credential'),
-        requestBody: wish,
+        requestBody: wanted,
         responses: {
           303: {
             description: 'location: where the answer is picked up, once, with the same token',

@@ -13,7 +13,7 @@ import { contextOf } from '../request.ts'
 import { badRequest, sendJson, wattsMessages } from './answers.ts'
 import { callerOf, type WattsCaller } from './caller.ts'
 import {
-  type CredentialWish,
+  type WantedCredential,
   pickUpCredential,
   removeCredential,
   requestCredential,
@@ -54,13 +54,13 @@ function answer(dependencies: WattsDependencies, maxBodyBytes: number): RequestH
       },
     )
     // WaTTS looked at the body first. Here nothing of it is read before it is known who asks.
-    const wish =
+    const wanted =
       request.method === 'POST'
-        ? readWish(await bodyOf(request, response, maxBodyBytes))
+        ? readWanted(await bodyOf(request, response, maxBodyBytes))
         : undefined
     if (request.accepts('application/json') === false)
       throw new TtsError('not_acceptable', 'the answer is application/json')
-    await answerCaller(dependencies, visit, { caller, wish })
+    await answerCaller(dependencies, visit, { caller, wanted })
   }
 }
 
@@ -100,11 +100,11 @@ function nothingThere(): TtsError {
 }
 
 /** What a POST asks for. @throws {TtsError} `invalid_request` */
-function readWish(body: Buffer): CredentialWish {
+function readWanted(body: Buffer): WantedCredential {
   const read = readJson(body.toString('utf8'))
-  const wish = 'value' in read ? read.value : undefined
-  if (typeof wish !== 'object' || wish === null || Array.isArray(wish)) throw badRequest()
-  const { service_id: serviceId, params = {} } = wish as Record<string, unknown>
+  const wanted = 'value' in read ? read.value : undefined
+  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) throw badRequest()
+  const { service_id: serviceId, params = {} } = wanted as Record<string, unknown>
   if (typeof serviceId !== 'string' || typeof params !== 'object' || params === null)
     throw badRequest()
   if (Array.isArray(params)) throw badRequest()
@@ -148,7 +148,10 @@ async function answerOpenly(
 async function answerCaller(
   dependencies: WattsDependencies,
   visit: WattsVisit,
-  { caller, wish }: { readonly caller: WattsCaller; readonly wish: CredentialWish | undefined },
+  {
+    caller,
+    wanted,
+  }: { readonly caller: WattsCaller; readonly wanted: WantedCredential | undefined },
 ): Promise<void> {
   const { issuing } = dependencies
   const { request, response, place } = visit
@@ -164,9 +167,9 @@ async function answerCaller(
       await pickUpCredential(dependencies, visit, caller)
       return
     case 'credential':
-      if (wish !== undefined) {
+      if (wanted !== undefined) {
         requireJson(request)
-        await requestCredential(dependencies, visit, { caller, wish })
+        await requestCredential(dependencies, visit, { caller, wanted })
       } else if (place.id !== undefined) await removeCredential(dependencies, visit, caller)
       else sendJson(response, await listCredentials(issuing, token, place.version))
       return

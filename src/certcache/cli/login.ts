@@ -7,14 +7,9 @@ import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
 import { inWords, secondsUntil } from '../words.ts'
 import { listenForRedirect } from './loopback-redirect.ts'
-import {
-  type LoginSource,
-  type SettingsOptions,
-  settingsFor,
-  type Surroundings,
-} from './surroundings.ts'
+import { type LoginSource, type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
-export function loginCommand(surroundings: Surroundings): Command {
+export function loginCommand(runtime: CliRuntime): Command {
   return new Command('login')
     .description('get the right to renew by a login in a browser, where no token is at hand')
     .option('--browser', 'by a browser on this machine, in place of a code for any device')
@@ -44,7 +39,7 @@ Examples:
   CERTCACHE_SOURCE__ISSUER=https://iam.example.org/ CERTCACHE_SOURCE__CLIENT_ID=certcache \\
     CERTCACHE_SOURCE__CLIENT_SECRET_FILE=/run/secrets/client certcache login`,
     )
-    .action((_options, self: Command) => login(surroundings, self.optsWithGlobals()))
+    .action((_options, self: Command) => login(runtime, self.optsWithGlobals()))
 }
 
 interface LoginOptions extends SettingsOptions {
@@ -60,32 +55,32 @@ function port(text: string): number {
   throw new InvalidArgumentError('wanted: a port')
 }
 
-async function login(surroundings: Surroundings, options: LoginOptions): Promise<void> {
-  const { settings } = await settingsFor(surroundings, options)
+async function login(runtime: CliRuntime, options: LoginOptions): Promise<void> {
+  const { settings } = await settingsFor(runtime, options)
   const source = loginSource(settings)
   const stop = new AbortController()
-  surroundings.onStop(() => stop.abort())
-  const asking = { surroundings, settings, source, signal: stop.signal }
+  runtime.onStop(() => stop.abort())
+  const asking = { runtime, settings, source, signal: stop.signal }
   const granted = options.browser
     ? await byBrowser(asking, options.redirectPort)
     : await byDevice(asking)
-  await keep(surroundings, settings, { source, granted })
-  surroundings.out('Logged in. certcache renews by itself from now on; see `certcache status`.\n')
+  await keep(runtime, settings, { source, granted })
+  runtime.out('Logged in. certcache renews by itself from now on; see `certcache status`.\n')
 }
 
 interface Asking {
-  readonly surroundings: Surroundings
+  readonly runtime: CliRuntime
   readonly settings: LoadedCertcacheSettings
   readonly source: LoginSource
   readonly signal: AbortSignal
 }
 
-async function byDevice({ surroundings, settings, source, signal }: Asking): Promise<Granted> {
-  const client = surroundings.grantClient(source)
+async function byDevice({ runtime, settings, source, signal }: Asking): Promise<Granted> {
+  const client = runtime.grantClient(source)
   const { audience, scopes } = settings.source
   const device = await client.startDevice({ audience, scopes, signal })
-  const within = inWords(secondsUntil(device.expiresAt, surroundings.clock.now()))
-  surroundings.out(
+  const within = inWords(secondsUntil(device.expiresAt, runtime.clock.now()))
+  runtime.out(
     `Open   ${device.verificationUri}\nand type   ${device.userCode}\n` +
       (device.verificationUriComplete === undefined
         ? ''
@@ -96,7 +91,7 @@ async function byDevice({ surroundings, settings, source, signal }: Asking): Pro
 }
 
 async function byBrowser(
-  { surroundings, settings, source, signal }: Asking,
+  { runtime, settings, source, signal }: Asking,
   redirectPort: number,
 ): Promise<Granted> {
   const redirect = await listenForRedirect(redirectPort)
@@ -104,8 +99,8 @@ async function byBrowser(
     const { redirectUri } = redirect
     const { audience, scopes } = settings.source
     const request = { audience, scopes, signal, redirectUri }
-    const begun = await surroundings.startCodeLogin(source, request)
-    surroundings.out(
+    const begun = await runtime.startCodeLogin(source, request)
+    runtime.out(
       `Open in a browser on this machine   ${begun.url}\n` +
         `Waiting for ${inWords(BROWSER_SECONDS)} at ${redirectUri}; Ctrl-C gives up.\n`,
     )
@@ -134,7 +129,7 @@ function loginSource({ source }: LoadedCertcacheSettings): LoginSource {
 
 /** Whoever renews takes it over from there; a renewal under way is not disturbed. */
 async function keep(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   { state }: LoadedCertcacheSettings,
   { source, granted }: { readonly source: LoginSource; readonly granted: Granted },
 ): Promise<void> {
@@ -143,7 +138,7 @@ async function keep(
       check: 'offline_access_refused',
       remedy: 'allow the scope offline_access for this client, and keep it in source.scopes',
     })
-  const store = await surroundings.openState(state, surroundings.uid)
+  const store = await runtime.openState(state, runtime.uid)
   try {
     const { accessToken, expiresAt, refreshExpiresAt } = granted
     const content = encodeState('incoming', {
@@ -151,7 +146,7 @@ async function keep(
       issuer: source.issuer,
       client_id: source.client_id,
       refresh_token: granted.refreshToken,
-      granted_at: surroundings.clock.now(),
+      granted_at: runtime.clock.now(),
       ...(refreshExpiresAt ? { refresh_expires_at: refreshExpiresAt } : {}),
       ...(expiresAt ? { access: { token: accessToken, expires_at: expiresAt } } : {}),
     })

@@ -8,10 +8,10 @@ import { loginCommand } from './login.ts'
 import { refreshCommand } from './refresh.ts'
 import { serveCommand } from './serve.ts'
 import { nagiosCodes, statusCommand } from './status.ts'
-import type { Surroundings } from './surroundings.ts'
+import type { CliRuntime } from './runtime.ts'
 
 /** The program; `version` is that of the package. */
-export function createCertcacheProgram(surroundings: Surroundings, version: string): Command {
+export function createCertcacheProgram(runtime: CliRuntime, version: string): Command {
   const program = new Command('certcache')
     .description(
       'turns an access token into proxies that stay fresh, for workers that nobody attends to',
@@ -24,14 +24,14 @@ export function createCertcacheProgram(surroundings: Surroundings, version: stri
     .showHelpAfterError('(run it with --help to see what it takes)')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
-      writeOut: (text) => surroundings.out(text),
-      writeErr: (text) => surroundings.note(text.trimEnd()),
+      writeOut: (text) => runtime.out(text),
+      writeErr: (text) => runtime.note(text.trimEnd()),
     })
   program
-    .addCommand(serveCommand(surroundings, version))
-    .addCommand(refreshCommand(surroundings))
-    .addCommand(statusCommand(surroundings, version))
-    .addCommand(loginCommand(surroundings))
+    .addCommand(serveCommand(runtime, version))
+    .addCommand(refreshCommand(runtime))
+    .addCommand(statusCommand(runtime, version))
+    .addCommand(loginCommand(runtime))
   program.addHelpText(
     'after',
     `
@@ -67,7 +67,7 @@ function inherit(command: Command): void {
 export async function runCertcache(
   program: Command,
   argv: readonly string[],
-  surroundings: Surroundings,
+  runtime: CliRuntime,
 ): Promise<number> {
   try {
     await program.parseAsync(argv, { from: 'user' })
@@ -78,8 +78,8 @@ export async function runCertcache(
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : usage
     const known = error instanceof TtsError
     const message = error instanceof Error ? redactText(error.message) : 'unknown error'
-    surroundings.note(`certcache: ${known ? '' : 'unexpected: '}${message}`)
-    if (known && error.remedy !== undefined) surroundings.note(`  what to do: ${error.remedy}`)
+    runtime.note(`certcache: ${known ? '' : 'unexpected: '}${message}`)
+    if (known && error.remedy !== undefined) runtime.note(`  what to do: ${error.remedy}`)
     return argv.includes('status') ? nagiosCodes.unknown : exitCodeOf(error)
   }
 }

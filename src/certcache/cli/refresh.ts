@@ -5,7 +5,7 @@ import { duration, waitSeconds } from '../../cli/duration.ts'
 import { TtsError } from '../../errors.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
 import { inWords, secondsUntil } from '../words.ts'
-import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
+import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 interface RefreshOptions extends SettingsOptions {
   readonly valid?: number
@@ -14,7 +14,7 @@ interface RefreshOptions extends SettingsOptions {
   readonly quiet?: boolean
 }
 
-export function refreshCommand(surroundings: Surroundings): Command {
+export function refreshCommand(runtime: CliRuntime): Command {
   return new Command('refresh')
     .description('renew the proxies that are due, once, and end; for cron and timers')
     .option('--url <URL>', 'the Token Translation Service; else service.url of the settings')
@@ -46,22 +46,22 @@ Examples:
   certcache refresh --quiet --valid 48h --out /tmp/x509up_u1000
   23 * * * *  certcache refresh --quiet --config /etc/certcache/certcache.yaml     # crontab`,
     )
-    .action((_options, self: Command) => refresh(surroundings, self.optsWithGlobals()))
+    .action((_options, self: Command) => refresh(runtime, self.optsWithGlobals()))
 }
 
-async function refresh(surroundings: Surroundings, options: RefreshOptions): Promise<void> {
-  const { settings, notes } = await settingsFor(surroundings, options)
-  const { clock, random, environment, uid } = surroundings
-  for (const note of notes) if (!options.quiet) surroundings.note(`note: ${note}`)
+async function refresh(runtime: CliRuntime, options: RefreshOptions): Promise<void> {
+  const { settings, notes } = await settingsFor(runtime, options)
+  const { clock, random, environment, uid } = runtime
+  for (const note of notes) if (!options.quiet) runtime.note(`note: ${note}`)
   const log = createLog({
     level: 'warn',
     name: 'certcache',
-    destination: { write: (line) => surroundings.note(messageOf(line)) },
+    destination: { write: (line) => runtime.note(messageOf(line)) },
   })
   const parts = { log, clock, random, environment, uid, background: false }
-  const engine = await surroundings.openEngine(settings, parts)
+  const engine = await runtime.openEngine(settings, parts)
   try {
-    await renewAll(surroundings, options, engine)
+    await renewAll(runtime, options, engine)
   } finally {
     await engine.close()
   }
@@ -69,7 +69,7 @@ async function refresh(surroundings: Surroundings, options: RefreshOptions): Pro
 
 /** A failure of one does not keep the others from being renewed; the first is what the program ends with. */
 async function renewAll(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: RefreshOptions,
   engine: ProxyEngine,
 ): Promise<void> {
@@ -86,21 +86,21 @@ async function renewAll(
     try {
       const wanted = { name, validForSeconds: options.valid }
       const { renewed, proxy, elsewhere = false } = await engine.renewIfDue(wanted, signal)
-      const left = inWords(secondsUntil(proxy.notAfter, surroundings.clock.now()))
+      const left = inWords(secondsUntil(proxy.notAfter, runtime.clock.now()))
       const done = doneWords(renewed, elsewhere)
-      if (!options.quiet) surroundings.out(`${name}: ${done}, valid for ${left}\n`)
+      if (!options.quiet) runtime.out(`${name}: ${done}, valid for ${left}\n`)
     } catch (error) {
       failures.push(error)
       const held = engine.current(name)
       if (held) {
-        const left = inWords(secondsUntil(held.notAfter, surroundings.clock.now()))
+        const left = inWords(secondsUntil(held.notAfter, runtime.clock.now()))
         const isOld = before?.pem.equals(held.pem) === true
         const what = isOld ? 'not renewed; the old one' : 'not everywhere it belongs; the new one'
-        surroundings.note(`${name}: ${what} is valid for ${left}`)
+        runtime.note(`${name}: ${what} is valid for ${left}`)
       }
       // The first one is told by the program, as what it ends with.
       if (failures.length > 1 && error instanceof TtsError)
-        surroundings.note(`${name}: ${error.message}`)
+        runtime.note(`${name}: ${error.message}`)
     }
   }
   if (failures.length > 0) throw failures[0]

@@ -10,7 +10,7 @@ import { isLoopback } from '../settings/listen-settings.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { statusReport, type StatusReport } from '../status.ts'
 import type { StatusOptions } from './status.ts'
-import type { Surroundings } from './surroundings.ts'
+import type { CliRuntime } from './runtime.ts'
 
 /** Where a certcache answers, and what it wants to be shown. */
 export interface Target {
@@ -30,48 +30,45 @@ const MAX_BYTES = 1024 * 1024
  *
  * @throws {TtsError} `invalid_request`, `configuration`, `not_found`
  */
+export function targetFrom(runtime: CliRuntime, options: StatusOptions): Promise<Target> | undefined
 export function targetFrom(
-  surroundings: Surroundings,
-  options: StatusOptions,
-): Promise<Target> | undefined
-export function targetFrom(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
   settings: LoadedCertcacheSettings,
 ): Promise<Target>
 export function targetFrom(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
   settings?: LoadedCertcacheSettings,
 ): Promise<Target> | undefined {
-  const { environment } = surroundings
+  const { environment } = runtime
   const url =
     options.url ?? (options.socket === undefined ? environment['CERTCACHE_URL'] : undefined)
-  if (url) return namedByUrl(url, surroundings, options)
-  if (options.socket !== undefined) return bySocket(options.socket, surroundings, options)
-  return settings && describedBy(settings, surroundings, options)
+  if (url) return namedByUrl(url, runtime, options)
+  if (options.socket !== undefined) return bySocket(options.socket, runtime, options)
+  return settings && describedBy(settings, runtime, options)
 }
 
 async function bySocket(
   path: string,
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
 ): Promise<Target> {
-  const socketPath = resolve(surroundings.currentDirectory, path)
-  const secret = await secretFor(surroundings, options)
+  const socketPath = resolve(runtime.currentDirectory, path)
+  const secret = await secretFor(runtime, options)
   return { shown: socketPath, secure: false, connection: { socketPath }, secret }
 }
 
 async function namedByUrl(
   text: string,
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
 ): Promise<Target> {
   if (!URL.canParse(text) || !/^https?:/.test(text))
     throw new TtsError('invalid_request', 'the URL of the running certcache is not http or https')
   const { protocol, hostname, port, username, password, origin } = new URL(text)
   const inUrl = decodeURIComponent(password || username) || undefined
-  const secret = (await secretFor(surroundings, options)) ?? inUrl
+  const secret = (await secretFor(runtime, options)) ?? inUrl
   const host = hostname.replace(/^\[|\]$/g, '')
   const secure = protocol === 'https:'
   if (secret !== undefined && !secure && !isLoopback(host))
@@ -79,8 +76,7 @@ async function namedByUrl(
       'invalid_request',
       `${origin} is plain http: the secret would cross the network in clear`,
     )
-  const ca =
-    options.cacert === undefined ? {} : { ca: readAuthorities(options.cacert, surroundings) }
+  const ca = options.cacert === undefined ? {} : { ca: readAuthorities(options.cacert, runtime) }
   return {
     shown: origin,
     secure,
@@ -92,10 +88,10 @@ async function namedByUrl(
 /** The certcache of these settings on this machine. Its certificate is known: no CA has to vouch for it. */
 async function describedBy(
   { listen, access }: LoadedCertcacheSettings,
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
 ): Promise<Target> {
-  const secret = (await secretFor(surroundings, options)) ?? access.secret
+  const secret = (await secretFor(runtime, options)) ?? access.secret
   if (listen.socket !== undefined)
     return {
       shown: listen.socket,
@@ -125,14 +121,14 @@ function pin(file: string): RequestOptions {
 }
 
 async function secretFor(
-  { environment, currentDirectory }: Surroundings,
+  { environment, currentDirectory }: CliRuntime,
   { secretFile }: StatusOptions,
 ): Promise<string | undefined> {
   const path = secretFile ?? environment['CERTCACHE_SECRET_FILE']
   return path ? readSecret('--secret-file', resolve(currentDirectory, path)) : undefined
 }
 
-const readAuthorities = (path: string, { currentDirectory }: Surroundings): string =>
+const readAuthorities = (path: string, { currentDirectory }: CliRuntime): string =>
   readFile(resolve(currentDirectory, path))
 
 function readFile(path: string): string {

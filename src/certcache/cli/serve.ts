@@ -7,12 +7,12 @@ import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
 import { judge } from '../status.ts'
 import { inWords, secondsUntil } from '../words.ts'
-import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
+import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 /** How long requests and connections may take to end. */
 const CLOSE_MS = 10_000
 
-export function serveCommand(surroundings: Surroundings, version: string): Command {
+export function serveCommand(runtime: CliRuntime, version: string): Command {
   return new Command('serve')
     .description('keep proxies fresh, as files and for workers over HTTP')
     .option('--url <URL>', 'the Token Translation Service; else service.url of the settings')
@@ -37,44 +37,44 @@ Examples:
   certcache serve --config /etc/certcache/certcache.yaml
   CERTCACHE_SERVICE__URL=https://tts.example.org CERTCACHE_LISTEN__PORT=9000 certcache serve`,
     )
-    .action((_options, self: Command) => serve(surroundings, self.optsWithGlobals(), version))
+    .action((_options, self: Command) => serve(runtime, self.optsWithGlobals(), version))
 }
 
 async function serve(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: SettingsOptions,
   version: string,
 ): Promise<void> {
-  const loaded = await settingsFor(surroundings, options)
+  const loaded = await settingsFor(runtime, options)
   const log = createLog({
     level: loaded.settings.log_level,
     name: 'certcache',
-    ...(surroundings.logDestination ? { destination: surroundings.logDestination } : {}),
+    ...(runtime.logDestination ? { destination: runtime.logDestination } : {}),
   })
   for (const note of loaded.notes) log.warn({ event: 'settings.note' }, note)
   // From the first moment: the first process of a container does not hear SIGTERM at all without a handler.
-  const askedToStop = whenAskedToStop(surroundings)
-  const engine = await surroundings.openEngine(loaded.settings, {
+  const askedToStop = whenAskedToStop(runtime)
+  const engine = await runtime.openEngine(loaded.settings, {
     log,
-    clock: surroundings.clock,
-    random: surroundings.random,
-    environment: surroundings.environment,
-    uid: surroundings.uid,
+    clock: runtime.clock,
+    random: runtime.random,
+    environment: runtime.environment,
+    uid: runtime.uid,
     background: true,
   })
   const server = await startServer({
     engine,
     settings: loaded.settings,
     log,
-    now: () => surroundings.clock.now(),
+    now: () => runtime.clock.now(),
     version,
   }).catch(async (error: unknown) => {
     await engine.close()
     throw error
   })
   const running = { engine, server, log }
-  tell(running, loaded, surroundings.clock.now())
-  const endReloads = reloadOnSignal(surroundings, options, running)
+  tell(running, loaded, runtime.clock.now())
+  const endReloads = reloadOnSignal(runtime, options, running)
   await askedToStop
   log.info({ event: 'certcache.stopping' }, 'finishing what was begun')
   await endReloads()
@@ -121,7 +121,7 @@ function tell(
 }
 
 /** The first signal asks, the second ends the program at once. */
-function whenAskedToStop({ onStop, endNow }: Surroundings): Promise<void> {
+function whenAskedToStop({ onStop, endNow }: CliRuntime): Promise<void> {
   return new Promise((resolve) => {
     let asked = false
     onStop(() => {
@@ -134,14 +134,14 @@ function whenAskedToStop({ onStop, endNow }: Surroundings): Promise<void> {
 
 /** SIGHUP: one reload after the other. The answer waits for the one under way and lets no further one begin. */
 function reloadOnSignal(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: SettingsOptions,
   running: RunningParts,
 ): () => Promise<void> {
   let last = Promise.resolve()
   let ended = false
-  surroundings.onReload(() => {
-    last = last.then(async () => (ended ? undefined : reload(surroundings, options, running)))
+  runtime.onReload(() => {
+    last = last.then(async () => (ended ? undefined : reload(runtime, options, running)))
   })
   return () => {
     ended = true
@@ -150,12 +150,12 @@ function reloadOnSignal(
 }
 
 async function reload(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: SettingsOptions,
   { engine, server, log }: RunningParts,
 ): Promise<void> {
   try {
-    const { settings, notes } = await settingsFor(surroundings, options)
+    const { settings, notes } = await settingsFor(runtime, options)
     for (const note of notes) log.warn({ event: 'settings.note' }, note)
     log.level = settings.log_level
     const waiting = server.reload(settings)

@@ -8,7 +8,7 @@ import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { reportStatus, type StatusReport } from '../status.ts'
 import { inWords } from '../words.ts'
 import { askRunning, type Target, targetFrom } from './running-instance.ts'
-import { type SettingsOptions, settingsFor, type Surroundings } from './surroundings.ts'
+import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 /** Exit codes of Nagios plugins. */
 export const nagiosCodes = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const
@@ -20,7 +20,7 @@ export interface StatusOptions extends SettingsOptions {
   readonly json?: boolean
 }
 
-export function statusCommand(surroundings: Surroundings, version: string): Command {
+export function statusCommand(runtime: CliRuntime, version: string): Command {
   return new Command('status')
     .description('say how it is doing: of the running certcache, else from the state directory')
     .option('--url <URL>', 'the running certcache; else CERTCACHE_URL, else what the settings say')
@@ -43,28 +43,28 @@ Examples:
   certcache status --json | jq .proxies[0].seconds_left
   certcache status --url https://cache.example.org:8081 --secret-file ~/.certcache-secret`,
     )
-    .action((_options, self: Command) => printStatus(surroundings, self.optsWithGlobals(), version))
+    .action((_options, self: Command) => printStatus(runtime, self.optsWithGlobals(), version))
 }
 
 async function printStatus(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
   version: string,
 ): Promise<void> {
   try {
-    const { report, from } = await findReport(surroundings, options, version)
+    const { report, from } = await findReport(runtime, options, version)
     const text = options.json
       ? `${JSON.stringify(report, undefined, 2)}\n`
-      : formatStatus(report, from, surroundings.clock.now())
-    surroundings.out(text)
-    surroundings.exitWith(nagiosCodes[report.condition])
+      : formatStatus(report, from, runtime.clock.now())
+    runtime.out(text)
+    runtime.exitWith(nagiosCodes[report.condition])
   } catch (error) {
     const message = error instanceof Error ? redactText(error.message) : 'unknown error'
     const unknown = { condition: 'unknown', reasons: [message] }
-    surroundings.out(options.json ? `${JSON.stringify(unknown)}\n` : `UNKNOWN: ${message}\n`)
+    runtime.out(options.json ? `${JSON.stringify(unknown)}\n` : `UNKNOWN: ${message}\n`)
     const remedy = error instanceof TtsError ? error.remedy : undefined
-    if (remedy !== undefined) surroundings.note(`  what to do: ${remedy}`)
-    surroundings.exitWith(nagiosCodes.unknown)
+    if (remedy !== undefined) runtime.note(`  what to do: ${remedy}`)
+    runtime.exitWith(nagiosCodes.unknown)
   }
 }
 
@@ -75,27 +75,27 @@ interface Found {
 }
 
 async function findReport(
-  surroundings: Surroundings,
+  runtime: CliRuntime,
   options: StatusOptions,
   version: string,
 ): Promise<Found> {
-  const named = await targetFrom(surroundings, options)
+  const named = await targetFrom(runtime, options)
   if (named) return { report: await askRunning(named), from: `certcache at ${named.shown}` }
   const { url: _, ...own } = options
-  const { settings } = await settingsFor(surroundings, own)
+  const { settings } = await settingsFor(runtime, own)
   // A directory that is named is what is asked about, whoever answers at the usual port.
   if (options.state !== undefined) {
-    const report = await readReport({ surroundings, settings, version })
+    const report = await readReport({ runtime, settings, version })
     return { report, from: `the state in ${settings.state.directory}` }
   }
-  const target = await targetFrom(surroundings, options, settings)
-  return askOrRead({ surroundings, settings, version }, target)
+  const target = await targetFrom(runtime, options, settings)
+  return askOrRead({ runtime, settings, version }, target)
 }
 
 /** The running one knows most; where none answers, the state directory tells what is left. */
 async function askOrRead(
   parts: {
-    readonly surroundings: Surroundings
+    readonly runtime: CliRuntime
     readonly settings: LoadedCertcacheSettings
     readonly version: string
   },
@@ -120,7 +120,7 @@ const unanswered: Partial<Record<TtsErrorCode, string>> = {
 }
 
 async function readReport({
-  surroundings,
+  runtime,
   settings,
   version,
 }: Parameters<typeof askOrRead>[0]): Promise<StatusReport> {
@@ -133,10 +133,10 @@ async function readReport({
         remedy: 'start one with `certcache serve`, or name its state with --state or --config',
       },
     )
-  const { clock, random, environment, uid } = surroundings
+  const { clock, random, environment, uid } = runtime
   const log = createLog({ level: 'silent', name: 'certcache' })
   const parts = { log, clock, random, environment, uid, background: false, readOnly: true }
-  const engine = await surroundings.openEngine(settings, parts)
+  const engine = await runtime.openEngine(settings, parts)
   try {
     return reportStatus({
       status: engine.status(),

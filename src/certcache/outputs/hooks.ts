@@ -15,7 +15,7 @@ export interface HookRun {
   readonly notAfter: Date
 }
 
-export interface HookSurroundings {
+export interface HookRuntime {
   /** Of all this only PATH, HOME, LANG, TZ and USER are handed down: secrets may stand beside them. */
   readonly environment: Environment
   readonly log: Log
@@ -31,10 +31,10 @@ const OUTPUT_GRACE_MS = 200
 const MAX_OUTPUT_BYTES = 2048
 
 /** Settles when the hook has ended, whatever came of it; all that it started is ended with it. */
-export async function runHook(run: HookRun, surroundings: HookSurroundings): Promise<void> {
-  const { log, deadlineMs = DEADLINE_MS } = surroundings
+export async function runHook(run: HookRun, runtime: HookRuntime): Promise<void> {
+  const { log, deadlineMs = DEADLINE_MS } = runtime
   const about = { event: 'hook', proxy: run.proxyName, program: run.command[0] }
-  const outcome = await execute(run, { ...surroundings, deadlineMs })
+  const outcome = await execute(run, { ...runtime, deadlineMs })
   if (outcome.how === 'ended with code 0') log.info(about, 'the hook has run')
   else
     log.error(
@@ -50,7 +50,7 @@ interface Outcome {
 
 function execute(
   run: HookRun,
-  { environment, deadlineMs }: HookSurroundings & { readonly deadlineMs: number },
+  { environment, deadlineMs }: HookRuntime & { readonly deadlineMs: number },
 ): Promise<Outcome> {
   const [file = '', ...args] = run.command
   return new Promise((resolve) => {

@@ -75,7 +75,7 @@ export class ProxyFiles {
   }
 
   /** Tries again what failed a while ago. */
-  mend(proxy: HeldProxy): void {
+  restore(proxy: HeldProxy): void {
     if (this.#error === undefined) return
     const agoMs = this.#parts.now().getTime() - this.#error.at.getTime()
     // A negative time: the clock was set back.
@@ -107,7 +107,7 @@ export class ProxyFiles {
 
   async #hook(proxy: HeldProxy): Promise<void> {
     const { hook: command, outputs = [] } = this.#settings
-    // Once for each proxy, however often its files are mended.
+    // Once for each proxy, however often its files are restored.
     if (command === undefined || this.#hookedFor?.pem.equals(proxy.pem) === true) return
     this.#hookedFor = proxy
     const { name: proxyName, notAfter } = proxy

@@ -70,7 +70,7 @@ export function checkHeldProxy(
 
 /**
  * The root is not in the file: who issued its last certificate is taken on trust, and all others must stand on that one.
- * A begin in the future is forgiven, because it is our clock that is then behind, and the file serves others.
+ * A begin in the future is accepted, because it is our clock that is then behind, and the file serves others.
  */
 function checkChain({ certificates }: ProxyFile, now: Date): void {
   const { problems, path } = validateChain({ certificates, anchors: [], now, allowProxies: true })

@@ -8,14 +8,14 @@ import type { EngineParts, EngineSettings } from './engine-parts.ts'
 import { createLeadership, type Leadership } from './leadership.ts'
 import { notNow, stopping, tooLong } from './refusals.ts'
 import { createOutcomes } from './outcomes.ts'
-import { askOther } from './other-renewer.ts'
+import { askRenewer } from './ask-renewer.ts'
 import { createProxiesWatch, takeFromFile, takeFromState, writeProxies } from './proxy-records.ts'
 import { ManagedProxy } from './managed-proxy.ts'
 import { createLogins } from './logins.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 import type { StateLock } from '../state/state-store.ts'
 import { deferred, settledOrAborted } from './waiting.ts'
-import { createWishes } from './wishes.ts'
+import { createRenewalRequests } from './renewal-requests.ts'
 
 const LONGEST_SLEEP_MS = 60_000
 const SHORTEST_SLEEP_MS = 20
@@ -29,8 +29,8 @@ export class Engine implements ProxyEngine {
   readonly #readProxies: ReturnType<typeof createProxiesWatch>
   readonly #takeLogin: ReturnType<typeof createLogins>
   readonly #outcomes: ReturnType<typeof createOutcomes>
-  readonly #wishes: ReturnType<typeof createWishes>
-  /** Id of the newest wish that was seen to. */
+  readonly #requests: ReturnType<typeof createRenewalRequests>
+  /** Id of the newest request that was seen to. */
   #answered: string | undefined
   #settings: EngineSettings
   #proxies: ReadonlyMap<string, ManagedProxy> = new Map()
@@ -52,7 +52,7 @@ export class Engine implements ProxyEngine {
     this.#readProxies = createProxiesWatch(parts.store, parts.log)
     this.#takeLogin = createLogins(parts.store, parts.log)
     this.#outcomes = createOutcomes(parts.store, parts.log)
-    this.#wishes = createWishes(parts.store, parts.log)
+    this.#requests = createRenewalRequests(parts.store, parts.log)
     this.#settings = parts.settings(() => this.#leadership.lock)
     this.#proxies = this.#makeProxies()
   }
@@ -149,8 +149,8 @@ export class Engine implements ProxyEngine {
         return { renewed: true, proxy: renewed }
       }
       if (this.#stateError !== undefined) throw this.#stateError
-      const asking = { ...this.#parts, wishes: this.#wishes, outcomes: this.#outcomes, look }
-      const got = await askOther(asking, { proxy, validForSeconds }, signal)
+      const asking = { ...this.#parts, requests: this.#requests, outcomes: this.#outcomes, look }
+      const got = await askRenewer(asking, { proxy, validForSeconds }, signal)
       if (got !== undefined) {
         await this.#persisted(proxy)
         return { renewed: true, proxy: got, elsewhere: true }
@@ -258,12 +258,12 @@ export class Engine implements ProxyEngine {
     if (this.#unsaved) await this.#write(lock)
     await this.#noteOutcomes()
     if (this.#parts.background)
-      await this.#wishes.grant(lock, { proxies: this.#proxies, now: this.#now() }, (id) => {
+      await this.#requests.grant(lock, { proxies: this.#proxies, now: this.#now() }, (id) => {
         this.#answered = id
         this.#wake.abort()
       })
-    if (await this.#takeLogin(lock, sources)) this.#forgive()
-    else if (await sources.isRevived()) this.#forgive()
+    if (await this.#takeLogin(lock, sources)) this.#resetBackoff()
+    else if (await sources.isRevived()) this.#resetBackoff()
   }
 
   async #noteOutcomes(): Promise<void> {
@@ -274,7 +274,7 @@ export class Engine implements ProxyEngine {
 
   #renewDue(): void {
     for (const proxy of this.#proxies.values()) {
-      proxy.mendFiles()
+      proxy.restoreFiles()
       const mayRenew = this.#leadership.lock !== undefined && proxy.renewal === undefined
       if (!mayRenew || !proxy.decision(this.#settings.policy).renew) continue
       // Its failure is in the status and in the log.
@@ -297,8 +297,8 @@ export class Engine implements ProxyEngine {
   }
 
   /** Something has changed since the failures: they count no more. */
-  #forgive(): void {
-    for (const proxy of this.#proxies.values()) proxy.forgive()
+  #resetBackoff(): void {
+    for (const proxy of this.#proxies.values()) proxy.resetBackoff()
   }
 
   #makeProxies(): ReadonlyMap<string, ManagedProxy> {

@@ -91,7 +91,7 @@ export class ManagedProxy {
     return decide(now, policy, { proxy, failures: this.#failures })
   }
 
-  /** Whether its time has come, failures apart. With a wish for how long it shall be good that alone counts. */
+  /** Whether its time has come, failures apart. With a request for how long it shall be good that alone counts. */
   isDue(policy: RenewalPolicy, validForSeconds?: number): boolean {
     if (validForSeconds !== undefined) {
       const leftMs = (this.current()?.notAfter.getTime() ?? 0) - this.#parts.now().getTime()
@@ -119,7 +119,7 @@ export class ManagedProxy {
   }
 
   /** What went wrong is forgotten: something has changed since. */
-  forgive(): void {
+  resetBackoff(): void {
     this.#failures = undefined
   }
 
@@ -143,9 +143,9 @@ export class ManagedProxy {
   }
 
   /** Tries files again that could not be written. */
-  mendFiles(): void {
+  restoreFiles(): void {
     const held = this.current()
-    if (held !== undefined) this.#files.mend(held)
+    if (held !== undefined) this.#files.restore(held)
   }
 
   /** How the newest attempt went, for the state. */

@@ -34,7 +34,7 @@ export type LoadedCertcacheSettings = CertcacheSettings & {
 }
 
 /** Who loads settings. */
-export interface SettingsSurroundings {
+export interface SettingsRuntime {
   readonly environment: Environment
   /** Numeric id of the user. */
   readonly uid: number
@@ -56,7 +56,7 @@ const linkNames = /^CERTCACHE_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)$/
  */
 export async function loadSettings(
   path: string | undefined,
-  { environment, uid }: SettingsSurroundings,
+  { environment, uid }: SettingsRuntime,
 ): Promise<LoadedSettings> {
   const found =
     path ?? environment['CERTCACHE_CONFIG'] ?? defaultPaths.find((place) => existsSync(place))
@@ -107,10 +107,10 @@ function refuseSharedSecrets(path: string, tree: Tree): void {
 function withPaths(
   settings: CertcacheSettings,
   base: string,
-  surroundings: SettingsSurroundings,
+  runtime: SettingsRuntime,
 ): LoadedCertcacheSettings {
   const { service, source, state, proxies, listen, access } = settings
-  const directory = resolve(base, state.directory ?? defaultDirectory(surroundings))
+  const directory = resolve(base, state.directory ?? defaultDirectory(runtime))
   // Without a directory of its own a certcache that keeps its state elsewhere writes nothing unasked.
   const writes = state.directory !== undefined || (state.url ?? state.url_file) === undefined
   const named = Object.entries(proxies).map(([name, proxy]) => {
@@ -156,7 +156,7 @@ function absolute<Section extends object>(
   return { ...section, ...Object.fromEntries(paths) }
 }
 
-function defaultDirectory({ environment, uid }: SettingsSurroundings): string {
+function defaultDirectory({ environment, uid }: SettingsRuntime): string {
   if (uid === 0) return '/var/lib/certcache'
   const home = environment['HOME'] || homedir()
   return join(environment['XDG_STATE_HOME'] || join(home, '.local/state'), 'certcache')

@@ -18,14 +18,14 @@ const REMEDY =
 
 export function createStartTokens(
   settings: Pick<SourceSettings, 'token' | 'token_file'>,
-  surroundings: { readonly environment: Environment; readonly uid: number },
+  runtime: { readonly environment: Environment; readonly uid: number },
 ): StartTokens {
   const { token, token_file: path } = settings
   const find = async (): Promise<FoundToken> => {
     if (token !== undefined) return { token, source: 'source.token' }
     if (path !== undefined)
       return { token: await readTokenFile(path, { wantsPrivate: true }), source: path }
-    return discoverBearerToken({ ...surroundings, wantsPrivate: true })
+    return discoverBearerToken({ ...runtime, wantsPrivate: true })
   }
   return {
     read: async () =>

@@ -96,11 +96,11 @@ const outcomeRecord = z.strictObject({
         .optional(),
     }),
   ),
-  /** Id of the newest wish that was seen to. */
+  /** Id of the newest request that was seen to. */
   answered: z.string().optional(),
 })
 
-const wishRecord = z.strictObject({
+const renewalRequestRecord = z.strictObject({
   id: z.string(),
   at: time,
   name: z.string(),
@@ -114,7 +114,7 @@ const schemas = {
   custody: ownTokenRecord,
   incoming: incomingRecord,
   outcome: outcomeRecord,
-  wish: wishRecord,
+  'renewal-request': renewalRequestRecord,
 } as const satisfies Record<RecordName, z.ZodType>
 
 /** The content of each record. */

@@ -5,13 +5,13 @@
 
 /**
  * `proxies`: the newest ones. `delegation`: one in the service. `custody`: our own refresh token (a name that lies on disks). `incoming`: a login that
- * waits for whoever renews to take it over. `outcome`: how the newest attempts went. `wish`: what a `certcache refresh` asks
+ * waits for whoever renews to take it over. `outcome`: how the newest attempts went. `renewal-request`: what a `certcache refresh` asks
  * of whoever renews.
  */
 export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | Deposited
 
 /** Records that are left for whoever renews. */
-export type Deposited = 'incoming' | 'wish'
+export type Deposited = 'incoming' | 'renewal-request'
 
 /** `renewer`: who obtains proxies, held as long as it runs. `refresh-token`: who uses it, held for one use. */
 export type LockName = 'renewer' | 'refresh-token'

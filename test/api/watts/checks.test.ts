@@ -27,7 +27,7 @@ const service = useTestService(
 
 const ask = (path: string, asked: WireRequest = {}) => wire(`${service().url}${path}`, asked)
 const encoded = (tts: TestService) => encodeURIComponent(tts.provider.issuer)
-const wish = JSON.stringify({ service_id: 'info', params: {} })
+const wanted = JSON.stringify({ service_id: 'info', params: {} })
 
 describe('1. paths and versions', () => {
   test.for([
@@ -113,7 +113,7 @@ describe('2. the order of checks', () => {
     { name: 'PUT', asked: { method: 'PUT' }, path: '/api/v2/iam/service', status: 405, allow: 'GET' },
     { name: 'PATCH', asked: { method: 'PATCH' }, path: '/api/v2/iam/credential', status: 405, allow: 'GET, POST' },
     { name: 'OPTIONS', asked: { method: 'OPTIONS' }, path: '/api/v2/iam/credential', status: 405, allow: 'GET, POST' },
-    { name: 'POST to a list', asked: { method: 'POST', body: wish, headers: json }, path: '/api/v2/iam/service', status: 405, allow: 'GET' },
+    { name: 'POST to a list', asked: { method: 'POST', body: wanted, headers: json }, path: '/api/v2/iam/service', status: 405, allow: 'GET' },
     { name: 'DELETE of the list', asked: { method: 'DELETE' }, path: '/api/v2/iam/credential', status: 405, allow: 'GET, POST' },
     { name: 'GET of a credential', asked: {}, path: '/api/v2/iam/credential/x', status: 405, allow: 'DELETE' },
     { name: 'DELETE of credential_data', asked: { method: 'DELETE' }, path: '/api/v2/iam/credential_data/x', status: 405, allow: 'GET' },
@@ -185,7 +185,7 @@ describe('2. the order of checks', () => {
     const answer = await ask('/api/v2/iam/credential', {
       method: 'POST',
       headers: { ...json, authorization: `Bearer ${token}` },
-      body: wish,
+      body: wanted,
     })
     errorText(answer, 401)
     const [line, ...more] = await refusalsOf(service(), answer.header('x-request-id') ?? '')
@@ -206,7 +206,7 @@ describe('2. the order of checks', () => {
     const asked = {
       method: 'POST',
       headers: { ...headers, 'content-type': 'text/plain' },
-      body: wish,
+      body: wanted,
     }
     errorText(await ask('/api/v2/iam/credential', asked), 406)
   })
@@ -215,7 +215,7 @@ describe('2. the order of checks', () => {
     '415 POST as %s',
     async (type) => {
       const headers = { ...as(service()), ...(type === undefined ? {} : { 'content-type': type }) }
-      errorText(await ask('/api/v2/iam/credential', { method: 'POST', headers, body: wish }), 415)
+      errorText(await ask('/api/v2/iam/credential', { method: 'POST', headers, body: wanted }), 415)
     },
   )
 
@@ -226,7 +226,7 @@ describe('2. the order of checks', () => {
         accept,
         'content-type': 'application/json; charset=utf-8',
       }
-      const answer = await ask('/api/v2/iam/credential', { method: 'POST', headers, body: wish })
+      const answer = await ask('/api/v2/iam/credential', { method: 'POST', headers, body: wanted })
       expect(answer.status, answer.text).toBe(303)
     }
   })
@@ -237,7 +237,7 @@ describe('2. the order of checks', () => {
     errorText(await ask('/api/v2/iam/credential', { method: 'POST', headers, body }), 413)
     const compressed = { ...headers, 'content-encoding': 'gzip' }
     errorText(
-      await ask('/api/v2/iam/credential', { method: 'POST', headers: compressed, body: wish }),
+      await ask('/api/v2/iam/credential', { method: 'POST', headers: compressed, body: wanted }),
       415,
     )
   })

@@ -353,25 +353,25 @@ describe('DELETE credential/<cred_id>', () => {
 describe('4. POST credential: checks in order', () => {
   interface Refused {
     readonly name: string
-    readonly wish: Parameters<typeof post>[1]
+    readonly wanted: Parameters<typeof post>[1]
     readonly says: string
   }
   // prettier-ignore
   test.for<Refused>([
-    { name: 'no such service', wish: { service: 'none' }, says: 'you are not allowed to use this service' },
-    { name: 'not authorised', wish: { service: 'closed' }, says: 'you are not allowed to use this service' },
-    { name: 'not authorised goes before parameters', wish: { service: 'closed', params: { x: 1 } }, says: 'you are not allowed to use this service' },
-    { name: 'not authorised goes before disabled', wish: { service: 'offlimits' }, says: 'you are not allowed to use this service' },
-    { name: 'disabled', wish: { service: 'off' }, says: 'the service you tried to use is disabled' },
-    { name: 'disabled goes before parameters', wish: { service: 'off', params: { x: 1 } }, says: 'the service you tried to use is disabled' },
-    { name: 'an unknown key', wish: { service: 'third', params: { x: 1 } }, says: 'invalid parameter have been passed' },
-    { name: 'a mandatory key is missing', wish: { service: 'guest', params: { note: 'x' } }, says: 'invalid parameter have been passed' },
-    { name: 'keys of two sets', wish: { service: 'guest', params: { label: 'x', other: 'y' } }, says: 'invalid parameter have been passed' },
-    { name: 'a key that objects inherit', wish: { service: 'guest', params: { constructor: 'x' } }, says: 'invalid parameter have been passed' },
-    { name: 'a bad value tells what is wrong with it', wish: { service: 'proxy', params: { proxy_type: 'full' } }, says: expect.stringMatching(/^proxy_type: /) as string },
-    { name: 'a CSR that is none', wish: { service: 'proxy', params: { csr: 'x' } }, says: expect.stringMatching(/./) as string },
-  ])('$name', async ({ wish, says }) => {
-    expect(errorText(await post(service(), wish), 400)).toEqual(says)
+    { name: 'no such service', wanted: { service: 'none' }, says: 'you are not allowed to use this service' },
+    { name: 'not authorised', wanted: { service: 'closed' }, says: 'you are not allowed to use this service' },
+    { name: 'not authorised goes before parameters', wanted: { service: 'closed', params: { x: 1 } }, says: 'you are not allowed to use this service' },
+    { name: 'not authorised goes before disabled', wanted: { service: 'offlimits' }, says: 'you are not allowed to use this service' },
+    { name: 'disabled', wanted: { service: 'off' }, says: 'the service you tried to use is disabled' },
+    { name: 'disabled goes before parameters', wanted: { service: 'off', params: { x: 1 } }, says: 'the service you tried to use is disabled' },
+    { name: 'an unknown key', wanted: { service: 'third', params: { x: 1 } }, says: 'invalid parameter have been passed' },
+    { name: 'a mandatory key is missing', wanted: { service: 'guest', params: { note: 'x' } }, says: 'invalid parameter have been passed' },
+    { name: 'keys of two sets', wanted: { service: 'guest', params: { label: 'x', other: 'y' } }, says: 'invalid parameter have been passed' },
+    { name: 'a key that objects inherit', wanted: { service: 'guest', params: { constructor: 'x' } }, says: 'invalid parameter have been passed' },
+    { name: 'a bad value tells what is wrong with it', wanted: { service: 'proxy', params: { proxy_type: 'full' } }, says: expect.stringMatching(/^proxy_type: /) as string },
+    { name: 'a CSR that is none', wanted: { service: 'proxy', params: { csr: 'x' } }, says: expect.stringMatching(/./) as string },
+  ])('$name', async ({ wanted, says }) => {
+    expect(errorText(await post(service(), wanted), 400)).toEqual(says)
   })
 
   test('of many requests at once none gets more than the places that are left', async () => {

@@ -105,12 +105,12 @@ export async function get(service: TestService, path: string, username = 'alice'
 /** `POST credential`. */
 export async function post(
   service: TestService,
-  wish: { readonly service: string; readonly params?: unknown; readonly username?: string },
+  wanted: { readonly service: string; readonly params?: unknown; readonly username?: string },
 ): Promise<Wire> {
   return wire(`${service.url}/api/v2/iam/credential`, {
     method: 'POST',
-    headers: { ...as(service, wish.username), ...json },
-    body: JSON.stringify({ service_id: wish.service, params: wish.params ?? {} }),
+    headers: { ...as(service, wanted.username), ...json },
+    body: JSON.stringify({ service_id: wanted.service, params: wanted.params ?? {} }),
   })
 }
 
@@ -131,12 +131,12 @@ export interface Credential {
 /** Asks for a credential and picks it up. */
 export async function obtain(
   service: TestService,
-  wish: Parameters<typeof post>[1],
+  wanted: Parameters<typeof post>[1],
 ): Promise<Credential> {
-  const redirect = await post(service, wish)
+  const redirect = await post(service, wanted)
   expect([redirect.status, redirect.text]).toEqual([303, ''])
   const picked = await wire(redirect.header('location') ?? '', {
-    headers: as(service, wish.username),
+    headers: as(service, wanted.username),
   })
   expect(picked.status, picked.text).toBe(200)
   const body = picked.json()

@@ -76,14 +76,14 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
     {
       name: 'full',
       spoil: fill,
-      mend: async (small: string) => rm(join(small, 'filler')),
+      repair: async (small: string) => rm(join(small, 'filler')),
       code: 'ENOSPC',
       remedy: /the disk is full: make room; the old file is whole/,
     },
     {
       name: 'read-only',
       spoil: async (small: string) => execFileSync('mount', ['-o', 'remount,ro', small]),
-      mend: async (small: string) => execFileSync('mount', ['-o', 'remount,rw', small]),
+      repair: async (small: string) => execFileSync('mount', ['-o', 'remount,rw', small]),
       code: 'EROFS',
       remedy: /read-only/,
     },
@@ -106,7 +106,7 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
           lastError: { code: 'configuration', remedy: expect.stringMatching(fault.remedy) },
           attempts: { succeeded: 2, failed: 0 },
         })
-        await fault.mend(small)
+        await fault.repair(small)
         minuteLater()
         await eventually(() => engine.status().proxies[0]?.lastError === undefined)
         expect(await readFile(path)).toEqual(fresh?.pem)

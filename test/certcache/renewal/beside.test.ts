@@ -17,8 +17,8 @@ import {
 
 const service = useTestService(delegating())
 const soon = (): AbortSignal => AbortSignal.timeout(10_000)
-const wish = (validForSeconds?: number) => ({ name: undefined, validForSeconds })
-const always = wish(400 * 86_400)
+const request = (validForSeconds?: number) => ({ name: undefined, validForSeconds })
+const always = request(400 * 86_400)
 /** Half seconds of waiting are short. */
 const clock = {
   now: () => new Date(),
@@ -62,7 +62,7 @@ describe('beside a running certcache', () => {
     const held = await engine.obtain(undefined, soon())
     await written(directory)
     const { engine: other } = await once()
-    const result = await other.renewIfDue(wish(3600), soon())
+    const result = await other.renewIfDue(request(3600), soon())
     expect(result).toMatchObject({ renewed: false, elsewhere: true })
     expect(result.proxy.pem).toEqual(held.pem)
     expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
@@ -70,7 +70,7 @@ describe('beside a running certcache', () => {
 
   test.for([
     { name: 'with --valid', asked: always },
-    { name: 'without', asked: wish() },
+    { name: 'without', asked: request() },
   ])('one that is not is renewed by it, once, $name', async ({ asked }) => {
     const { directory, settings, once } = await setUp()
     const { engine } = await startEngine(settings)
@@ -127,7 +127,7 @@ describe('beside a running certcache', () => {
     await store.close()
   })
 
-  test('a wish of yesterday is not granted, and one for no proxy of ours ends nothing', async () => {
+  test('a request of yesterday is not granted, and one for no proxy of ours ends nothing', async () => {
     const { settings } = await setUp()
     const { engine, logged } = await startEngine(settings)
     await engine.obtain(undefined, soon())
@@ -139,11 +139,11 @@ describe('beside a running certcache', () => {
         name,
         valid_until: new Date(at.getTime() + 4e10),
       })
-      await store.deposit(Buffer.from(text), 'wish')
-      await eventually(async () => (await store.version('wish')) === undefined)
+      await store.deposit(Buffer.from(text), 'renewal-request')
+      await eventually(async () => (await store.version('renewal-request')) === undefined)
     }
     await put(new Date(Date.now() - 86_400_000), 'gwms_proxy')
-    expect(logged.join('\n')).not.toContain('wish.taken')
+    expect(logged.join('\n')).not.toContain('renewal-request.taken')
     await put(new Date(), 'other')
     await eventually(async () => (await readState(store, 'outcome'))?.answered === 'other')
     expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
@@ -155,7 +155,7 @@ describe('status when none runs', () => {
   test('tells of a refresh that failed, until one goes well; and writes nothing', async () => {
     const { directory, once, look } = await setUp()
     const first = await once()
-    await first.engine.renewIfDue(wish(), soon())
+    await first.engine.renewIfDue(request(), soon())
     await first.engine.close()
     expect((await look())?.lastError).toBeUndefined()
     service().provider.faults.set('/token', { kind: 'status', status: 503 })
@@ -202,7 +202,7 @@ describe('status when none runs', () => {
   ])('$name is told, and left as it is', async ({ spoil, says }) => {
     const { directory, once, look, file } = await setUp()
     const { engine } = await once()
-    await engine.renewIfDue(wish(), soon())
+    await engine.renewIfDue(request(), soon())
     await engine.close()
     await spoil(file)
     const before = await timesIn(join(directory, 'state'))
@@ -221,7 +221,7 @@ describe('status when none runs', () => {
     if (proxy === undefined) throw new TypeError('there is a proxy')
     const proxies = { gwms_proxy: { ...proxy, outputs: [...outputs] } }
     const { engine } = await startEngine({ ...settings, proxies }, { background: false })
-    await engine.renewIfDue(wish(), soon())
+    await engine.renewIfDue(request(), soon())
     await engine.close()
     expect((await look())?.lastError).toBeUndefined()
     await rm(path)

@@ -271,7 +271,7 @@ describe('login', () => {
 })
 
 describe('refresh, one shot', () => {
-  test('does nothing while the proxy is good, mends its file, and renews on demand', async () => {
+  test('does nothing while the proxy is good, restores its file, and renews on demand', async () => {
     const directory = await temporaryDirectory()
     const settings = await settingsIn(directory, {
       service: toService(),

@@ -3,9 +3,9 @@ import { TtsError } from '../errors.ts'
 import type { RateLimiter } from '../limits/rate-limiter.ts'
 
 /** The refreshes under way in this process. */
-export interface RefreshFlights<Answer> {
+export interface SingleFlight<Answer> {
   /**
-   * Answers what the flight under way answers, or that of a new one.
+   * Answers what the refresh under way answers, or that of a new one.
    *
    * @throws {TtsError} `limit_reached`, check `delegation_rate`; what `fly` throws
    */
@@ -16,21 +16,21 @@ export interface RefreshFlights<Answer> {
 }
 
 /** @param rate how often each delegation may be refreshed */
-export function createRefreshFlights<Answer>(rate: RateLimiter): RefreshFlights<Answer> {
-  const flights = new Map<string, Promise<Answer>>()
+export function createSingleFlight<Answer>(rate: RateLimiter): SingleFlight<Answer> {
+  const refreshes = new Map<string, Promise<Answer>>()
   return {
     join(id, fly) {
-      const underWay = flights.get(id)
+      const underWay = refreshes.get(id)
       if (underWay !== undefined) return underWay
       const retryAfterSeconds = rate.take(id)
       if (retryAfterSeconds > 0) return Promise.reject(tooOften(retryAfterSeconds))
-      const flight = fly().finally(() => flights.delete(id))
-      flights.set(id, flight)
-      return flight
+      const refresh = fly().finally(() => refreshes.delete(id))
+      refreshes.set(id, refresh)
+      return refresh
     },
-    has: (id) => flights.has(id),
+    has: (id) => refreshes.has(id),
     settled: async () => {
-      await Promise.allSettled(flights.values())
+      await Promise.allSettled(refreshes.values())
     },
   }
 }

@@ -8,21 +8,21 @@ import { type Content, encodeState, readState } from '../state/state-records.ts'
 import type { ManagedProxy } from './managed-proxy.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
-type Wish = Content<'wish'>
+type RenewalRequest = Content<'renewal-request'>
 
 /** Whoever asked has given up by then. */
 const OLDEST_MS = 600_000
 
-export function createWishes(store: StateStore, log: Log) {
+export function createRenewalRequests(store: StateStore, log: Log) {
   return {
-    /** Leaves a wish; answers its id. @throws {TtsError} what the store throws */
-    make: async (wish: Omit<Wish, 'id'>): Promise<string> => {
+    /** Leaves a request; answers its id. @throws {TtsError} what the store throws */
+    make: async (request: Omit<RenewalRequest, 'id'>): Promise<string> => {
       const id = randomUUID()
-      await store.deposit(encodeState('wish', { ...wish, id }), 'wish')
+      await store.deposit(encodeState('renewal-request', { ...request, id }), 'renewal-request')
       return id
     },
     /**
-     * Takes the wish that waits, once, and begins what it asks for; `answer` is called with its id when that has ended.
+     * Takes the request that waits, once, and begins what it asks for; `answer` is called with its id when that has ended.
      *
      * @throws {TtsError} what the store throws
      */
@@ -31,16 +31,20 @@ export function createWishes(store: StateStore, log: Log) {
       has: { readonly proxies: ReadonlyMap<string, ManagedProxy>; readonly now: Date },
       answer: (id: string) => void,
     ): Promise<void> => {
-      if ((await store.version('wish')) === undefined) return
-      const wish = await readState(store, 'wish')
-      await lock.remove('wish')
-      if (wish === undefined || Math.abs(has.now.getTime() - wish.at.getTime()) > OLDEST_MS) return
-      log.info({ event: 'wish.taken', proxy: wish.name }, '`certcache refresh` asks for a renewal')
-      const proxy = has.proxies.get(wish.name)
+      if ((await store.version('renewal-request')) === undefined) return
+      const request = await readState(store, 'renewal-request')
+      await lock.remove('renewal-request')
+      if (request === undefined || Math.abs(has.now.getTime() - request.at.getTime()) > OLDEST_MS)
+        return
+      log.info(
+        { event: 'renewal-request.taken', proxy: request.name },
+        '`certcache refresh` asks for a renewal',
+      )
+      const proxy = has.proxies.get(request.name)
       const held = proxy?.current()
-      const isGood = wish.valid_until && held && held.notAfter >= wish.valid_until
+      const isGood = request.valid_until && held && held.notAfter >= request.valid_until
       const work = proxy === undefined || isGood ? Promise.resolve() : renewed(proxy)
-      void work.then(() => answer(wish.id))
+      void work.then(() => answer(request.id))
     },
   }
 }

@@ -1,13 +1,13 @@
-/** Has another certcache, which holds the lock, renew a proxy: leaves a wish in the state, and waits for what comes of it. */
+/** Has another certcache, which holds the lock, renew a proxy: leaves a request in the state, and waits for what comes of it. */
 import type { Clock, HeldProxy } from '../proxy-engine.ts'
 import type { ManagedProxy } from './managed-proxy.ts'
 import type { createOutcomes } from './outcomes.ts'
 import { elsewhere, failedElsewhere } from './refusals.ts'
-import type { createWishes } from './wishes.ts'
+import type { createRenewalRequests } from './renewal-requests.ts'
 
-export interface OtherRenewerParts {
+export interface AskRenewerOptions {
   readonly clock: Clock
-  readonly wishes: Pick<ReturnType<typeof createWishes>, 'make'>
+  readonly requests: Pick<ReturnType<typeof createRenewalRequests>, 'make'>
   readonly outcomes: Pick<ReturnType<typeof createOutcomes>, 'read'>
   /** Takes what is new in the state; answers whether the lock is ours now. */
   readonly look: () => Promise<boolean>
@@ -21,8 +21,8 @@ const POLL_MS = 500
  * @param validForSeconds undefined: for as long as the policy of the one who renews says
  * @throws {TtsError} what the other one failed with; `overloaded` with check `lock_elsewhere` when nothing came in time
  */
-export async function askOther(
-  { clock, wishes, outcomes, look }: OtherRenewerParts,
+export async function askRenewer(
+  { clock, requests, outcomes, look }: AskRenewerOptions,
   {
     proxy,
     validForSeconds,
@@ -33,7 +33,7 @@ export async function askOther(
   const before = proxy.current()
   const at = clock.now()
   const until = validForSeconds && new Date(at.getTime() + validForSeconds * 1000)
-  const id = await wishes.make({ at, name, ...(until ? { valid_until: until } : {}) })
+  const id = await requests.make({ at, name, ...(until ? { valid_until: until } : {}) })
   for (;;) {
     if (signal.aborted) throw elsewhere(name)
     await clock.sleep(POLL_MS, signal)

@@ -14,7 +14,7 @@ import type { openState } from '../state/open-state.ts'
 
 export type StopSignal = 'SIGTERM' | 'SIGINT'
 
-export interface Surroundings extends Terminal {
+export interface CliRuntime extends Terminal {
   readonly clock: Clock
   /** From 0 to below 1. */
   readonly random: () => number
@@ -54,7 +54,7 @@ export interface SettingsOptions {
 
 /** Loads the settings; what stands on the command line wins over environment and file. */
 export async function settingsFor(
-  { environment, uid, currentDirectory }: Surroundings,
+  { environment, uid, currentDirectory }: CliRuntime,
   options: SettingsOptions,
 ): Promise<LoadedSettings> {
   const path = (text: string | undefined): string | undefined =>
