@@ -47,6 +47,13 @@ provider (or \`any\`) and conditions on claims, all of which must hold. A claim 
 a forbid rule **true**. \`contains\` on a claim that is one text looks for a whole word between spaces, in allow and in forbid rules
 alike: a forbid rule that has to find a part of a text, or an entry between commas, needs \`contains_substring\` or \`regexp\`.
 
+**Regular expressions.** \`regexp\` takes JavaScript's syntax with the flag \`u\`: \`^\` and \`$\` are the ends of the value, \`.\` is anything
+but a line end, \`\\d\`, \`\\w\` and \`\\b\` are about ASCII, letter case counts. They are matched in time linear in the value, so that no
+expression can hold up the service. What that excludes stops the start: lookahead, lookbehind, backreferences, flags such as
+\`(?i:…)\` (write \`[Aa]\`), \`\\B\`, halves of surrogate pairs, more than 512 characters, a repetition over 1000 times, and expressions that
+make more than 1500 steps once \`{n,m}\` is written out. A claim of more than 1024 characters is not matched: the rule counts as
+one that cannot be evaluated, and nobody is let in.
+
 An example:
 
 \`\`\`yaml

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { regexpProblem } from '../regexp/linear-regexp.ts'
 
 /** The operations of authorisation rules: those of WaTTS, whose `contains` is `contains_substring` here. */
 export const RULE_OPERATIONS = [
@@ -41,10 +42,14 @@ const condition = z
     regexp: z
       .string()
       .min(1)
-      .max(512)
-      .refine(isRegularExpression, { message: 'wanted: a valid regular expression' })
+      .superRefine((source, context) => {
+        const message = regexpProblem(source)
+        if (message !== undefined) context.addIssue({ code: 'custom', message })
+      })
       .optional()
-      .describe('The claim matches this regular expression somewhere: anchor it with ^ and $.'),
+      .describe(
+        'The claim matches this regular expression somewhere: anchor it with ^ and $. See **Regular expressions** above.',
+      ),
     any: z
       .boolean()
       .optional()
@@ -120,12 +125,4 @@ export function unknownRuleProviders(
         : [{ path: [list, index, 'provider'], provider }],
     ),
   )
-}
-
-function isRegularExpression(source: string): boolean {
-  try {
-    return new RegExp(source, 'u') instanceof RegExp
-  } catch {
-    return false
-  }
 }

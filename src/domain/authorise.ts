@@ -5,9 +5,9 @@ import type {
   RulesSettings,
 } from '../config/rules-schema.ts'
 import { TtsError } from '../errors.ts'
+import { matchesRegexp } from '../regexp/linear-regexp.ts'
 import { hasWord } from '../tokens/claim-values.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
-import { matchesWithinBounds } from './bounded-regexp.ts'
 
 /** What became of one condition of a rule. Holds the value of a claim: for the operator's own terminal, never for a log. */
 export interface ConditionTrace {
@@ -146,7 +146,7 @@ function perform(operation: RuleOperation, condition: ConditionSettings, value: 
     case 'equals':
       return value === condition.equals
     case 'regexp':
-      return matchesWithinBounds(asString(condition.regexp), asString(value))
+      return matchesRegexp(asString(condition.regexp), asString(value))
     case 'any':
       return condition.any === true
     default:

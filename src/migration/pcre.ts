@@ -1,10 +1,8 @@
-/** Regular expressions of WaTTS (PCRE, on bytes) as those of JavaScript with the flag `u`. */
+/** Regular expressions of WaTTS (PCRE, on bytes) as those that rules take here: of JavaScript with the flag `u`, in linear time. */
+import { compileRegexp } from '../regexp/linear-regexp.ts'
 
 /** The expression, or why it cannot be carried over. */
 export type CarriedRegexp = { readonly source: string } | { readonly problem: string }
-
-/** Our rules take no longer one. */
-const MAX_CHARACTERS = 512
 
 /**
  * Carries over what both understand alike. Anchors that JavaScript spells otherwise are respelt, needless backslashes dropped.
@@ -17,13 +15,8 @@ export function regexpFromPcre(pcre: string): CarriedRegexp {
   )
   const different = differing.find(([pattern]) => pattern.test(pcre))
   if (different !== undefined) return { problem: different[1] }
-  if (source.length > MAX_CHARACTERS)
-    return { problem: `it is longer than ${MAX_CHARACTERS} characters` }
-  try {
-    return new RegExp(source, 'u') instanceof RegExp ? { source } : { problem: 'it is none' }
-  } catch {
-    return { problem: 'JavaScript does not know all of its syntax' }
-  }
+  const compiled = compileRegexp(source)
+  return 'problem' in compiled ? compiled : { source }
 }
 
 const respelt: Readonly<Record<string, string>> = { A: '^', z: '$', Z: '$' }
@@ -37,6 +30,8 @@ function plainly(whole: string, character: string): string {
 /** What both take, but not for the same. */
 const differing: readonly (readonly [RegExp, string])[] = [
   [/\\v/, '\\v is any vertical space there, and one character here'],
+  [/\\u/, '\\u is an error there, and begins a character here'],
+  [/\[\^?\]/, 'a ] right after [ or [^ is a member of the class there, and its end here'],
   [/\[\[[:.=]/, 'classes such as [[:alpha:]] are not known'],
   [/[^\x20-\x7e]/, 'it was matched on bytes there, which differs beyond ASCII'],
 ]

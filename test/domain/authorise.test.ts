@@ -79,7 +79,7 @@ describe('one condition', () => {
       condition: { regexp: '(a+)+$' },
       value: `${'a'.repeat(40)}!`,
       allowed: false,
-      forbidden: true,
+      forbidden: false,
     },
   ])('$condition on $value', ({ condition, value, allowed, forbidden }) => {
     const claims = { sub: 'u', key: value }
@@ -191,12 +191,7 @@ test.for([
   {
     condition: { regexp: 'a' },
     value: 'a'.repeat(2000),
-    problem: 'the claim is too long for a regexp',
-  },
-  {
-    condition: { regexp: '(a|a)*$' },
-    value: `${'a'.repeat(99)}!`,
-    problem: 'the regexp takes more than 25 ms',
+    problem: 'the claim is longer than the 1024 characters that a regexp is matched on',
   },
 ])('$condition cannot be evaluated: $problem', ({ condition, value, problem }) => {
   const decision = decide({ allow: [rule('key', condition)] }, { key: value })
@@ -207,15 +202,6 @@ test.for([
   })
   expect(decision.remedy).toContain(problem)
   expect(decision.reason + decision.remedy).not.toContain(String(value))
-})
-
-test('after a regexp was cut short the next one is as right and as quick as ever', () => {
-  const slow = { allow: [rule('key', { regexp: '^(([a-z])+.)+[A-Z]([a-z])+$' })] }
-  const started = performance.now()
-  for (let length = 60; length < 70; length += 1)
-    expect(decide(slow, { key: 'a'.repeat(length) }).allowed).toBe(false)
-  expect(performance.now() - started).toBeLessThan(2_000)
-  expect(decide({ allow: [rule('key', { regexp: '^a{3}$' })] }, { key: 'aaa' }).allowed).toBe(true)
 })
 
 describe('rules together', () => {
@@ -324,10 +310,11 @@ describe('rules together', () => {
     )
   })
 
-  test('a regexp that backtracks for ever is cut short', () => {
-    const started = performance.now()
-    decide({ allow: [rule('key', { regexp: '(a+)+$' })] }, { key: `${'a'.repeat(1000)}!` })
-    expect(performance.now() - started).toBeLessThan(1000)
+  test('a regexp that would backtrack for ever has an answer', () => {
+    const rules = { allow: [rule('key', { regexp: '^(a+)+$' })] }
+    const [trace] = decide(rules, { key: `${'a'.repeat(1000)}!` }).trace
+    expect(trace?.outcome).toBe('false')
+    expect(decide(rules, { key: 'a'.repeat(1000) }).allowed).toBe(true)
   })
 })
 
