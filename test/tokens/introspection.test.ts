@@ -74,6 +74,49 @@ describe('opaque tokens', () => {
     expect(error.check).toBe(check)
   })
 
+  describe.for(['never', 'always'] as const)(
+    'the last second of one, with userinfo: %s',
+    (userinfo) => {
+      const exp = 2_000_000_000
+      const at = { ms: 0 }
+      const verifierAt = async (leeway: number) => {
+        provider().tokens.format = 'opaque'
+        const { access_token: token } = await logIn()
+        const { sub } = provider().user('alice')
+        const body = { active: true, sub, exp, aud: AUDIENCE, token_type: 'Bearer' }
+        provider().faults.set('/introspect', { kind: 'body', body })
+        const settings = asking({ clock_leeway_seconds: leeway, userinfo })
+        const verifier = verifierFor({ iam: settings }, undefined, { now: () => new Date(at.ms) })
+        return { verify: async () => verifier.verify(token) }
+      }
+
+      test.for([
+        { leeway: 0, ms: exp * 1000 - 1, check: undefined },
+        { leeway: 0, ms: exp * 1000, check: 'expired' },
+        { leeway: 30, ms: (exp + 30) * 1000 - 1, check: undefined },
+        { leeway: 30, ms: (exp + 30) * 1000, check: 'expired' },
+      ])(
+        'asked for the first time, leeway $leeway, at $ms: $check',
+        async ({ leeway, ms, check }) => {
+          at.ms = ms
+          const { verify } = await verifierAt(leeway)
+          if (check === undefined) expect((await verify()).expiresAt).toEqual(new Date(exp * 1000))
+          else expect(await refusalOf(verify())).toMatchObject({ code: 'invalid_token', check })
+        },
+      )
+
+      test('known from before: until then it is remembered, and then expired', async () => {
+        at.ms = (exp - 2) * 1000
+        const { verify } = await verifierAt(0)
+        const first = await verify()
+        at.ms = exp * 1000 - 1
+        expect(await verify()).toBe(first)
+        at.ms = exp * 1000
+        expect((await refusalOf(verify())).check).toBe('expired')
+      })
+    },
+  )
+
   test.for([
     { kind: 'status', status: 500 },
     { kind: 'malformed' },
