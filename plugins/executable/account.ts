@@ -10,6 +10,8 @@ export interface Account {
   readonly groups: readonly number[]
 }
 
+const LOOKUP_TIMEOUT_MS = 10_000
+
 /** Arguments of setpriv that run what follows as this user, in the groups of that user: Node's own `uid` option drops them all. */
 export function setprivArguments({ uid, gid, groups }: Account): readonly string[] {
   const others = groups.length > 0 ? ['--groups', groups.join(',')] : ['--clear-groups']
@@ -19,13 +21,21 @@ export function setprivArguments({ uid, gid, groups }: Account): readonly string
 /**
  * `id` asks whatever the machine asks, LDAP included. A number need not have a name.
  *
- * @throws {CommandError} for a name that nobody has, and for root
+ * @throws {CommandError} for a name that nobody has, for root, and when there is no answer in time
  */
 export async function findAccount(user: string | number): Promise<Account> {
   const told = await promisify(execFile)('id', ['--', String(user)], {
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
-    timeout: 10_000,
-  }).catch(() => undefined)
+    timeout: LOOKUP_TIMEOUT_MS,
+  }).catch((error: { readonly killed?: boolean }) => {
+    // A directory that is slow today knows the user all the same, and a number without its groups would be another account.
+    if (error.killed === true)
+      throw new CommandError(
+        `the user ${user} could not be looked up within ${LOOKUP_TIMEOUT_MS / 1000} seconds`,
+        'check the directory service of this machine (LDAP, sssd), then start again',
+      )
+    return undefined
+  })
   const account = told ? parseId(told.stdout) : accountOfNumber(user)
   if (account === undefined)
     throw new CommandError(

@@ -8,12 +8,12 @@ const GETENT_TIMEOUT_MS = 5000
 const MAX_OUTPUT_BYTES = 64 * 1024
 const run = promisify(execFile)
 
-/** @throws {TtsError} `configuration` for a name that nobody has */
+/** @throws {TtsError} `configuration` for a name that nobody has, or when there is no answer in time */
 export async function userId(account: string | number): Promise<number> {
   return idOf(account, { database: 'passwd', word: 'user' })
 }
 
-/** @throws {TtsError} `configuration` for a name that no group has */
+/** @throws {TtsError} `configuration` for a name that no group has, or when there is no answer in time */
 export async function groupId(account: string | number): Promise<number> {
   return idOf(account, { database: 'group', word: 'group' })
 }
@@ -50,6 +50,22 @@ async function getent(database: string, name: string): Promise<string> {
     maxBuffer: MAX_OUTPUT_BYTES,
   }).then(
     ({ stdout }) => stdout,
-    () => '',
+    (error: { readonly killed?: boolean }) => {
+      // A directory that is slow today knows the name all the same.
+      if (error.killed === true) throw noAnswer(database, name)
+      return ''
+    },
+  )
+}
+
+function noAnswer(database: string, name: string): TtsError {
+  return new TtsError(
+    'configuration',
+    `getent ${database} ${name} gave no answer within ${GETENT_TIMEOUT_MS / 1000} seconds`,
+    {
+      check: 'account',
+      remedy:
+        'check the directory service of this machine (LDAP, sssd), then start again; or give the number',
+    },
   )
 }
