@@ -37,7 +37,7 @@ describe('making a delegation', () => {
     })
     const until = Date.parse(made['renews_until'] ?? '')
     expect(until - before).toBeGreaterThanOrEqual(30 * DAY_MS)
-    expect(until - before).toBeLessThan(30 * DAY_MS + 60_000)
+    expect(until - before).toBeLessThanOrEqual(30 * DAY_MS + Date.now() - before)
   })
 
   const bodies = {
@@ -184,7 +184,7 @@ describe('renewing', () => {
     expect(response.status).toBe(200)
     expect(answer).toMatchObject({ service: 'proxy', identity: made.identity })
     expect(parseProxyFile(answer['pem'] ?? '').privateKey).toBeDefined()
-    expect(Date.parse(answer['not_after'] ?? '') - Date.now()).toBeLessThan(7_300_000)
+    expect(Date.parse(answer['not_after'] ?? '')).toBeLessThanOrEqual(Date.now() + 7_200_000)
     const credential = await service().running.service.store.findCredential(answer['id'] ?? '')
     expect(credential).toMatchObject({
       delegationId: made.id,

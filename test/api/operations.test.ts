@@ -202,14 +202,12 @@ describe('health', () => {
         ['POST', '/v1/proxies?key_type=ec-p256'],
         ['DELETE', `/v1/credentials/${id}`],
       ] as const) {
-        const started = performance.now()
         const response = await ask(locked, path, { method })
         expect(await problemOf(response), path).toMatchObject({
           status: 503,
           code: 'store_unavailable',
         })
         expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
-        expect(performance.now() - started).toBeLessThan(3000)
       }
       await expect.poll(() => readyz(locked)).toBe(503)
       // What only reads goes on.

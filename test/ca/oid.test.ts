@@ -80,9 +80,8 @@ describe('object identifiers', () => {
   )
 
   test('an endless arc is refused before it is computed', () => {
-    const started = performance.now()
-    expect(() => oidDotted(Buffer.alloc(60_000, 0xff))).toThrow(malformed)
-    expect(performance.now() - started).toBeLessThan(50)
+    // To compute this one would take hours.
+    expect(() => oidDotted(Buffer.alloc(8_000_000, 0xff))).toThrow(malformed)
   })
 
   test.for([

@@ -147,12 +147,10 @@ describe('a command', () => {
 
   test('that hangs is ended with all that it started', async () => {
     const mark = join(directory, 'late')
-    const path = script('hangs', `(sleep 0.5; touch "${mark}") & sleep 30`)
-    const started = performance.now()
+    const path = script('hangs', `(sleep 0.5; touch "${mark}") & sleep 3600`)
     await expect(commandNotifier([path], 150)(facts)).rejects.toMatchObject({
       message: expect.stringContaining('took longer than 150 ms'),
     })
-    expect(performance.now() - started).toBeLessThan(3000)
     await new Promise((resolve) => setTimeout(resolve, 700))
     expect(existsSync(mark)).toBe(false)
   })

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, get as httpGet, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
@@ -174,9 +175,18 @@ describe('listening', () => {
   })
 })
 
+const configuration = quick.configuration as Record<string, Record<string, unknown>>
+
 describe('stop', () => {
   test('what was begun is finished, though clients keep their connections', async () => {
-    const service = await startTestService(quick)
+    const service = await startTestService({
+      ...quick,
+      // Longer than a test may take: connections on which nothing happens are not waited for.
+      configuration: {
+        ...configuration,
+        limits: { ...configuration['limits'], shutdown_seconds: 300 },
+      },
+    })
     const agent = new Agent({ keepAlive: true })
     // One connection that stays open and idle, and several that are in the middle of a request.
     await new Promise<void>((resolve, reject) => {
@@ -189,18 +199,14 @@ describe('stop', () => {
     )
     const { inFlight } = service.running.service
     await expect.poll(() => inFlight.count, { interval: 1, timeout: 20_000 }).toBe(4)
-    const started = performance.now()
     const stopped = service.running.stop()
     const answers = await Promise.all(asked)
-    const finished = performance.now()
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
     for (const answer of answers) {
       expect(answer.headers.get('connection')).toBe('close')
       expect(await answer.text()).toContain('END CERTIFICATE')
     }
     await stopped
-    expect(performance.now() - finished).toBeLessThan(1000)
-    expect(performance.now() - started).toBeLessThan(15_000)
     agent.destroy()
     await expect(ask(service, '/healthz', { method: 'GET' })).rejects.toThrow()
     // Twice, and once more, is harmless.
@@ -240,7 +246,6 @@ describe('stop', () => {
   })
 
   test('a client that never finishes is cut off at the deadline', async () => {
-    const configuration = quick.configuration as Record<string, Record<string, unknown>>
     const service = await startTestService({
       configuration: {
         ...configuration,
@@ -252,12 +257,10 @@ describe('stop', () => {
       method: 'POST',
       headers: { authorization: `Bearer ${service.token()}`, 'content-length': '1000' },
     })
-    endless.on('error', () => undefined)
+    const cut = once(endless, 'error')
     endless.write('{')
     await new Promise((resolve) => setTimeout(resolve, 50))
-    const started = performance.now()
     await service.stop()
-    expect(performance.now() - started).toBeLessThan(3000)
-    expect(performance.now() - started).toBeGreaterThan(900)
+    await cut
   })
 })

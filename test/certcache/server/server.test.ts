@@ -566,16 +566,15 @@ describe('stop', () => {
     const agent = new Agent({ keepAlive: true })
     const waiting = Promise.all([1, 2].map(async () => server.ask('/get_proxy', { agent })))
     await until(() => engine.obtained.count === 1)
-    const closed = server.close(5000)
+    // Longer than a test may take: connections on which nothing happens are not waited for.
+    const closed = server.close(3_600_000)
     engine.put(proxy)
     for (const { status, headers } of await waiting)
       expect({ status, connection: headers.connection }).toEqual({
         status: 200,
         connection: 'close',
       })
-    const began = performance.now()
     await closed
-    expect(performance.now() - began).toBeLessThan(1000)
     await expect(server.ask('/get_proxy')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     agent.destroy()
   })
