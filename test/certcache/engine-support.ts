@@ -80,12 +80,12 @@ export async function startEngine(
   return { engine, settings, logged }
 }
 
-/** Waits, some seconds at most, until the check answers something. */
+/** Waits, a minute at most, until the check answers something. */
 export async function eventually<Value>(
   check: () => Value | undefined | false | Promise<Value | undefined | false>,
   what = 'what was waited for',
 ): Promise<Value> {
-  const end = performance.now() + 10_000
+  const end = performance.now() + 60_000
   while (performance.now() < end) {
     const value = await check()
     if (value !== undefined && value !== false) return value

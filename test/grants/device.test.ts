@@ -22,6 +22,8 @@ const start = async (timeoutMs?: number): Promise<DeviceLogin> =>
 const answer = async ({ verificationUri, userCode }: DeviceLogin, agrees = true) =>
   answerDevice({ verificationUri, userCode, username: 'alice', agrees })
 
+const waitLong = { timeout: 60_000 }
+
 describe('a login on another device (RFC 8628)', () => {
   test('is waited for, and gives a refresh token that works', async () => {
     const before = Date.now()
@@ -33,7 +35,7 @@ describe('a login on another device (RFC 8628)', () => {
     expect(login.expiresAt.getTime()).toBeLessThanOrEqual(after + 600_000)
 
     const waiting = login.wait(signal)
-    await vi.waitFor(() => expect(provider().faults.count('/token')).toBeGreaterThan(1))
+    await vi.waitFor(() => expect(provider().faults.count('/token')).toBeGreaterThan(1), waitLong)
     await answer(login)
     const granted = await waiting
     expect(decodeJwt(granted.accessToken)).toMatchObject({
@@ -56,10 +58,13 @@ describe('a login on another device (RFC 8628)', () => {
     const login = await start(100)
     provider().faults.set('/token', { kind: 'status', status: 503 })
     const waiting = login.wait(signal)
-    await vi.waitFor(() => expect(provider().faults.count('/token')).toBeGreaterThan(1))
+    await vi.waitFor(() => expect(provider().faults.count('/token')).toBeGreaterThan(1), waitLong)
     provider().faults.set('/token', { kind: 'hang' })
     const before = provider().faults.count('/token')
-    await vi.waitFor(() => expect(provider().faults.count('/token')).toBeGreaterThan(before + 1))
+    await vi.waitFor(
+      () => expect(provider().faults.count('/token')).toBeGreaterThan(before + 1),
+      waitLong,
+    )
     provider().faults.clear()
     await answer(login)
     expect((await waiting).refreshToken).toEqual(expect.any(String))

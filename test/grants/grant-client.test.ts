@@ -213,7 +213,10 @@ describe('deadlines and broken connections', () => {
     expect(before.error.check).toBe('provider_unreachable')
     const controller = new AbortController()
     const during = refusalOf(client.refresh({ ...request, signal: controller.signal }))
-    await vi.waitFor(() => expect(provider().faults.count('/token')).toBe(1), { interval: 5 })
+    await vi.waitFor(() => expect(provider().faults.count('/token')).toBe(1), {
+      interval: 5,
+      timeout: 60_000,
+    })
     controller.abort()
     const { error } = await during
     expect(error).toMatchObject({ code: 'provider_unavailable', check: 'provider' })

@@ -307,7 +307,7 @@ test('a provider that is off, slow or broken costs nothing', async () => {
   expect((await refusalOf(renew())).error.code).toBe('provider_unavailable')
   await provider().comeUp()
   // The first may be written on a connection that the provider has closed; never twice by itself.
-  await vi.waitFor(renew, { interval: 5 })
+  await vi.waitFor(renew, { interval: 5, timeout: 60_000 })
   expect(cell.held).toMatchObject({ rotates: true, attemptBegunAt: undefined })
 })
 

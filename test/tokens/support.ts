@@ -59,7 +59,7 @@ export async function refusalOf(promise: Promise<unknown>): Promise<TtsError> {
 
 /** Waits, in steps of a few milliseconds, until the condition holds. */
 export async function until(condition: () => boolean): Promise<void> {
-  for (let step = 0; step < 400; step += 1) {
+  for (let step = 0; step < 12_000; step += 1) {
     if (condition()) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
