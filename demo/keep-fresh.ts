@@ -8,7 +8,7 @@ import { formatTimeLeft } from '../ca/proxy-info.ts'
 import { openEngine, type RunningEngine } from '../src/certcache/compose.ts'
 import { loadSettings } from '../src/certcache/settings/load-settings.ts'
 import type { HeldProxy } from '../src/certcache/proxy-engine.ts'
-import { createLog } from '../src/log.ts'
+import { createLog } from '../src/base/log.ts'
 import type { IdentityProvider } from './identity-provider/server.ts'
 
 /** The shortest life that there is: with `RENEW_BELOW` a proxy is renewed when it is 3 seconds old. */

@@ -147,7 +147,7 @@ describe('the dev container', () => {
 })
 
 describe('.editorconfig', () => {
-  test.for(['src/serve.ts', 'docs/operations.md', 'package.json'])(
+  test.for(['src/service/serve.ts', 'docs/operations.md', 'package.json'])(
     'gives %s the form that Prettier gives it',
     async (path) => {
       const merged = await resolveConfig(join(root, path), { editorconfig: true, useCache: false })

@@ -2,7 +2,7 @@
 import { Router, type RequestHandler } from 'express'
 import { toPem } from '../../ca/pem.ts'
 import type { CrlRecord } from '../domain/records.ts'
-import type { TrustAnchors } from '../domain/trust-anchors.ts'
+import type { TrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import { routeName } from './request.ts'
 import { sendTagged, taggedOnce } from './tagged-answer.ts'
 

@@ -5,7 +5,7 @@
 import type { Request, Response } from 'express'
 import { toPem } from '../../ca/pem.ts'
 import { readJson } from '../../plugins/json.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { type BodyBounds, hasBody, readBody } from '../http/request-body.ts'
 import { contextOf } from './request.ts'
 

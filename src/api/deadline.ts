@@ -1,5 +1,5 @@
 /** No request waits longer than its deadline, whatever it waits for. */
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 /** What waits for a provider heeds the signal itself and tells better what was missing: it goes first. */
 const GRACE_MS = 250

@@ -5,15 +5,15 @@ import {
   listOwnDelegations,
   revokeDelegation,
   type DelegationCaller,
-} from '../domain/delegation-access.ts'
-import { adviceFor } from '../domain/delegation-forecast.ts'
-import { makeDelegation } from '../domain/delegation-making.ts'
-import type { DelegationDependencies } from '../domain/delegation-provider.ts'
-import type { Delegation, DelegationEvent } from '../domain/delegation-records.ts'
-import { type RenewalDependencies, renewByDelegation } from '../domain/delegation-renewal.ts'
+} from '../domain/delegations/access.ts'
+import { adviceFor } from '../domain/delegations/forecast.ts'
+import { makeDelegation } from '../domain/delegations/making.ts'
+import type { DelegationDependencies } from '../domain/delegations/provider.ts'
+import type { Delegation, DelegationEvent } from '../domain/delegations/records.ts'
+import { type RenewalDependencies, renewByDelegation } from '../domain/delegations/renewal.ts'
 import type { Origin } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import type { Metrics } from '../metrics.ts'
+import { TtsError } from '../base/errors.ts'
+import type { Metrics } from '../service/metrics.ts'
 import { bodyOf, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { addressKey } from '../limits/address-key.ts'

@@ -1,5 +1,5 @@
 /** One table of all errors: what an answer says, and what the pages at /problems and docs/command-line.md explain. */
-import type { TtsErrorCode } from '../errors.ts'
+import type { TtsErrorCode } from '../base/errors.ts'
 
 export interface ErrorDescription {
   readonly status: number

@@ -8,16 +8,16 @@ import {
   revokeCredential,
   showOwnCredential,
   type TokenCaller,
-} from '../domain/credentials.ts'
+} from '../domain/revocation/credentials.ts'
 import {
   type AskedFor,
   issueCredential,
   type IssueDependencies,
   type IssuedCertificate,
-} from '../domain/issue.ts'
+} from '../domain/issuing/issue.ts'
 import type { CredentialView } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import type { Metrics } from '../metrics.ts'
+import { TtsError } from '../base/errors.ts'
+import type { Metrics } from '../service/metrics.ts'
 import { bodyOf, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'

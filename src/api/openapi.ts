@@ -1,6 +1,6 @@
 /** /openapi.json, made from the same schemas that check the requests. */
 import { z } from 'zod'
-import type { Service } from '../domain/service.ts'
+import type { Service } from '../domain/issuing/service.ts'
 import { nativeServices } from './native.ts'
 import { wattsPaths } from './watts/openapi.ts'
 

@@ -1,8 +1,8 @@
 /** /healthz, /readyz, /metrics: for those who watch the service. */
 import { Router } from 'express'
-import type { Store } from '../domain/records.ts'
+import type { Store } from '../domain/store.ts'
 import type { RequestsInFlight } from '../http/requests-in-flight.ts'
-import type { Metrics } from '../metrics.ts'
+import type { Metrics } from '../service/metrics.ts'
 import type { ProviderStatus } from '../tokens/providers.ts'
 import { routeName } from './request.ts'
 

@@ -1,6 +1,6 @@
 /** /problems: what each problem type of RFC 9457 means. Public, the same for everybody. */
 import { Router, type Request, type Response } from 'express'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { errorCodes, type ErrorDescription, problemsUrl } from './error-codes.ts'
 import { routeName } from './request.ts'
 

@@ -1,6 +1,6 @@
 /** The only place where an error becomes an HTTP answer: RFC 9457 problem details, with the challenge of RFC 6750. */
 import type { Response } from 'express'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { errorCodes, problemsUrl } from './error-codes.ts'
 
 /** What is refused with 503 says when to come again, also when the cause did not tell. */

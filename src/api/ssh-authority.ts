@@ -2,7 +2,11 @@
 import { Router, type RequestHandler } from 'express'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'
-import { createKrlSource, type KrlDependencies, SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
+import {
+  createKrlSource,
+  type KrlDependencies,
+  SSH_AUTHORITY_COMMENT,
+} from '../domain/issuing/ssh.ts'
 import { routeName } from './request.ts'
 import { sendTagged, taggedOnce } from './tagged-answer.ts'
 

@@ -1,8 +1,8 @@
 /** The one place where the parts of certcache's engine are made and put together. */
 import { join } from 'node:path'
 import type { Environment } from '../config/settings-tree.ts'
-import type { TtsError } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { TtsError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
 import { createRefreshHelper } from '../refresh-helper/helper.ts'
 import type { EngineSettings } from './renewal/engine-parts.ts'
 import { Engine } from './renewal/engine.ts'

@@ -1,7 +1,7 @@
 /** How certcache is doing: judged in one place, for /health, /status, `certcache status` and its exit code. */
 import { z } from 'zod'
 import type { HeldProxy, ProxyEngine, RenewalStatus, SourceStatus } from './proxy-engine.ts'
-import { inWords, secondsUntil } from './words.ts'
+import { errorInWords, secondsUntil } from './words.ts'
 
 type EngineStatus = ReturnType<ProxyEngine['status']>
 type Lifetime = Pick<HeldProxy, 'obtainedAt' | 'notAfter'>
@@ -84,7 +84,7 @@ function lowReason(
   const enough = enoughSeconds(proxy, warnBelowSeconds)
   return left >= enough
     ? undefined
-    : `The proxy ${name} ends in ${inWords(left)}; ${inWords(enough)} should be left.`
+    : `The proxy ${name} ends in ${errorInWords(left)}; ${errorInWords(enough)} should be left.`
 }
 
 function renewalEnd({ kind, ended, renewsUntil, advice }: SourceStatus, now: Date) {
@@ -93,7 +93,7 @@ function renewalEnd({ kind, ended, renewsUntil, advice }: SourceStatus, now: Dat
   if (renewsUntil === undefined || kind === 'token') return undefined
   const left = secondsUntil(renewsUntil, now)
   return left < RENEWAL_ENDS_SOON_SECONDS
-    ? `Renewal ends in ${inWords(left)}: ${sentence(advice)}`
+    ? `Renewal ends in ${errorInWords(left)}: ${sentence(advice)}`
     : undefined
 }
 

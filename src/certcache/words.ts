@@ -8,7 +8,7 @@ const units: readonly (readonly [string, number])[] = [
 ]
 
 /** A length of time by its two largest units: `3 days 4 hours`, `12 minutes`. */
-export function inWords(seconds: number): string {
+export function errorInWords(seconds: number): string {
   const parts: string[] = []
   let left = Math.max(0, Math.round(seconds))
   for (const [name, size] of units) {

@@ -3,15 +3,20 @@ import { readFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { isTree } from '../config/settings-tree.ts'
-import { type Authorisation, authorise } from '../domain/authorise.ts'
-import { TtsError } from '../errors.ts'
+import { type Authorisation, authorise } from '../domain/issuing/authorise.ts'
+import { TtsError } from '../base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import { neededChanges, ruleWords, type RuleWords, shownClaim } from './rule-words.ts'
-import { configurationFor, type OperatorOptions, quietLog, type Terminal } from './terminal.ts'
+import {
+  loadedConfigurationFor,
+  type OperatorOptions,
+  quietLog,
+  type Terminal,
+} from './terminal.ts'
 
 interface ExplainOptions extends OperatorOptions {
   readonly service: string
@@ -61,7 +66,7 @@ Examples:
 }
 
 async function explainRules(terminal: Terminal, options: ExplainOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const service = serviceOf(loaded, options.service)
   const subject =
     options.claims === undefined

@@ -9,8 +9,8 @@ import { readPublicKey } from '../../ca/public-key.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { toPem } from '../../ca/pem.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import { createTrustAnchors } from '../domain/trust-anchors.ts'
-import { TtsError } from '../errors.ts'
+import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
+import { TtsError } from '../base/errors.ts'
 import {
   type AuthorityFilesOptions,
   authorityExists,
@@ -22,10 +22,10 @@ import {
   requestAuthorityFiles,
 } from '../files/authority-files.ts'
 import { writeTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
-import type { Core } from '../compose.ts'
-import { wholeNumber } from './duration.ts'
+import type { Core } from '../service/compose.ts'
+import { wholeNumberOption } from './duration.ts'
 import {
-  configurationFor,
+  loadedConfigurationFor,
   facts,
   type OperatorOptions,
   type Terminal,
@@ -47,7 +47,7 @@ export function caCommand(terminal: Terminal): Command {
     )
     .option('--subject <DN>', 'name of the CA, for example /DC=org/DC=example/CN=Example TTS CA')
     .addOption(new Option('--key-kind <KIND>', 'kind of its key').choices(kinds))
-    .option('--lifetime-days <DAYS>', 'life of its certificate', wholeNumber)
+    .option('--lifetime-days <DAYS>', 'life of its certificate', wholeNumberOption)
     .action((_options, self: Command) => init(terminal, self.optsWithGlobals()))
 
   command
@@ -115,7 +115,7 @@ function addLifeCommands(command: Command, terminal: Terminal): void {
     .description(
       'a new certificate for the same key and name of a self-signed CA; everything issued stays valid',
     )
-    .option('--lifetime-days <DAYS>', 'life of the new certificate', wholeNumber)
+    .option('--lifetime-days <DAYS>', 'life of the new certificate', wholeNumberOption)
     .action((_options, self: Command) => renew(terminal, self.optsWithGlobals()))
 }
 
@@ -133,7 +133,7 @@ function filesOptions({
 }
 
 async function init(terminal: Terminal, options: MakeOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const { ca } = loaded.configuration
   const authority = await initAuthorityFiles(filesOptions(loaded), {
     subject: options.subject ?? ca.subject,
@@ -148,7 +148,7 @@ async function init(terminal: Terminal, options: MakeOptions): Promise<void> {
 }
 
 async function request(terminal: Terminal, options: MakeOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const { ca } = loaded.configuration
   terminal.out(
     await requestAuthorityFiles(filesOptions(loaded), {
@@ -169,7 +169,7 @@ async function presentSubject(loaded: LoadedConfiguration): Promise<string | und
 }
 
 async function install(terminal: Terminal, options: OperatorOptions, file: string): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new TtsError('not_found', `the file ${file} cannot be read: ${cause.code ?? 'error'}`, {
       cause,
@@ -180,7 +180,7 @@ async function install(terminal: Terminal, options: OperatorOptions, file: strin
 }
 
 async function renew(terminal: Terminal, options: MakeOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const authority = await renewAuthorityFiles(filesOptions(loaded), {
     lifetimeDays: options.lifetimeDays ?? loaded.configuration.ca.lifetime_days,
     now: terminal.now(),

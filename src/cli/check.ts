@@ -1,10 +1,10 @@
 /** `tts check`: is everything as it must be? Configuration, CA, records, providers, and on demand one token. */
 import { Command } from 'commander'
 import { formatSlashDn } from '../../ca/name-text.ts'
-import { assembleService, type Core, openCore, type Service } from '../compose.ts'
+import { assembleService, type Core, openCore, type AssembledService } from '../service/compose.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import { authorise } from '../domain/authorise.ts'
-import { TtsError } from '../errors.ts'
+import { authorise } from '../domain/issuing/authorise.ts'
+import { TtsError } from '../base/errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { explainToken } from '../tokens/explain.ts'
@@ -12,7 +12,7 @@ import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import { isolationChecks } from './isolation-checks.ts'
 import {
-  configurationFor,
+  loadedConfigurationFor,
   type OperatorOptions,
   quietLog,
   type Terminal,
@@ -56,7 +56,7 @@ Examples:
 }
 
 async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const checks: Check[] = [configurationCheck(loaded.path, loaded.overrides)]
   if (authorityExists(loaded.dataDirectory)) {
     checks.push(...(await openedChecks(loaded, terminal, options)))
@@ -85,7 +85,7 @@ async function openedChecks(
   } catch (error) {
     return [failure('ca and records', error)]
   }
-  let service: Service
+  let service: AssembledService
   try {
     service = await assembleService(core, { makeAuthority: false })
   } catch (error) {
@@ -119,7 +119,7 @@ function configurationCheck(path: string | undefined, overrides: readonly string
 }
 
 async function serviceChecks(
-  service: Service,
+  service: AssembledService,
   terminal: Terminal,
   options: CheckOptions,
 ): Promise<Check[]> {
@@ -137,7 +137,7 @@ async function serviceChecks(
   ]
 }
 
-function authorityCheck({ authority, now }: Service): Check {
+function authorityCheck({ authority, now }: AssembledService): Check {
   const { notAfter } = authority.certificate.validity
   const left = notAfter.getTime() - now().getTime()
   const state = left <= 0 ? 'failed' : left < 365 * DAY_MS ? 'warning' : 'ok'
@@ -150,7 +150,7 @@ function authorityCheck({ authority, now }: Service): Check {
   }
 }
 
-async function crlCheck({ crls, now }: Service): Promise<Check> {
+async function crlCheck({ crls, now }: AssembledService): Promise<Check> {
   try {
     const crl = await crls.current()
     return {
@@ -163,7 +163,7 @@ async function crlCheck({ crls, now }: Service): Promise<Check> {
   }
 }
 
-async function recordsCheck({ store }: Service): Promise<Check> {
+async function recordsCheck({ store }: AssembledService): Promise<Check> {
   try {
     await store.ping()
     return { check: 'records', state: 'ok', detail: `${store.kind}, readable and writable` }
@@ -178,7 +178,7 @@ async function recordsCheck({ store }: Service): Promise<Check> {
   }
 }
 
-async function providerChecks({ verifier }: Service, waitMs: number): Promise<Check[]> {
+async function providerChecks({ verifier }: AssembledService, waitMs: number): Promise<Check[]> {
   if (verifier.providers.length === 0) {
     return [
       {
@@ -207,7 +207,7 @@ async function providerChecks({ verifier }: Service, waitMs: number): Promise<Ch
 }
 
 /** Where nothing keeps ID tokens out but their audience. */
-function evidenceChecks({ verifier }: Service): Check[] {
+function evidenceChecks({ verifier }: AssembledService): Check[] {
   return verifier.providers
     .filter(({ settings }) => settings.access_token_evidence === 'none')
     .map(({ id, settings }) => ({
@@ -219,7 +219,7 @@ function evidenceChecks({ verifier }: Service): Check[] {
 }
 
 /** Whether the keys of sites that send their users here can be had. */
-async function relyingChecks({ relying }: Service): Promise<Check[]> {
+async function relyingChecks({ relying }: AssembledService): Promise<Check[]> {
   const checks = [...relying.sites.values()].map(async ({ id, settings, keys }): Promise<Check> => {
     const check = `relying service ${id}`
     try {
@@ -235,7 +235,7 @@ async function relyingChecks({ relying }: Service): Promise<Check[]> {
   return Promise.all(checks)
 }
 
-function ruleChecks({ issuing }: Service): Check[] {
+function ruleChecks({ issuing }: AssembledService): Check[] {
   return [...issuing.services.values()].map((service): Check => {
     const open = service.enabled && service.authz.allow.length > 0
     const { problem } = service.plugin
@@ -254,7 +254,7 @@ function ruleChecks({ issuing }: Service): Check[] {
 }
 
 async function tokenChecks(
-  service: Service,
+  service: AssembledService,
   terminal: Terminal,
   options: CheckOptions,
 ): Promise<Check[]> {

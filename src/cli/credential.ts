@@ -2,11 +2,11 @@
 import { Command, Option } from 'commander'
 import { revocationReasons } from '../../ca/crl.ts'
 import { presentCredential } from '../api/native.ts'
-import { readReason, revokeCredential } from '../domain/credentials.ts'
-import type { Core } from '../compose.ts'
+import { readReason, revokeCredential } from '../domain/revocation/credentials.ts'
+import type { Core } from '../service/compose.ts'
 import type { AuditRecord, CredentialView, Origin, Revocation } from '../domain/records.ts'
-import { createServices, type Service } from '../domain/service.ts'
-import { TtsError } from '../errors.ts'
+import { createServices, type Service } from '../domain/issuing/service.ts'
+import { TtsError } from '../base/errors.ts'
 import { pageSize } from './duration.ts'
 import {
   facts,

@@ -1,18 +1,18 @@
 /** `tts delegation …`: who can renew, until when, and taking it back. For the operator, on the records themselves. */
 import { Command, InvalidArgumentError } from 'commander'
 import { presentDelegation, presentEvent } from '../api/delegations.ts'
-import type { Core } from '../compose.ts'
-import { delegationBounds, delegationProviders } from '../compose-delegations.ts'
-import { revokeDelegation } from '../domain/delegation-access.ts'
-import { adviceFor } from '../domain/delegation-forecast.ts'
+import type { Core } from '../service/compose.ts'
+import { delegationBounds, delegationProviders } from '../service/compose-delegations.ts'
+import { revokeDelegation } from '../domain/delegations/access.ts'
+import { adviceFor } from '../domain/delegations/forecast.ts'
 import {
   type Delegation,
   type DelegationEvent,
   type DelegationState,
   delegationStates,
-} from '../domain/delegation-records.ts'
+} from '../domain/delegations/records.ts'
 import type { Origin } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
 import { pageSize } from './duration.ts'
 import {

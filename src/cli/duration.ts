@@ -1,8 +1,8 @@
 /** Numbers and times on the command line. */
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 /** @throws {TtsError} `invalid_request` */
-export function wholeNumber(text: string): number {
+export function wholeNumberOption(text: string): number {
   if (!/^\d{1,9}$/.test(text))
     throw new TtsError('invalid_request', `"${text}" is not a whole number`)
   return Number(text)
@@ -14,7 +14,7 @@ export function wholeNumber(text: string): number {
  * @throws {TtsError} `invalid_request`
  */
 export function pageSize(text: string): number {
-  const size = wholeNumber(text)
+  const size = wholeNumberOption(text)
   if (size >= 1 && size <= 1000) return size
   throw new TtsError('invalid_request', `"${text}" is no number from 1 to 1000`)
 }
@@ -25,7 +25,7 @@ export function pageSize(text: string): number {
  * @throws {TtsError} `invalid_request`
  */
 export function waitSeconds(text: string): number {
-  const seconds = wholeNumber(text)
+  const seconds = wholeNumberOption(text)
   if (seconds >= 1 && seconds <= 3600) return seconds
   throw new TtsError('invalid_request', `"${text}" is not a time to wait; write 1 to 3600 seconds`)
 }

@@ -1,5 +1,5 @@
 /** Exit codes of the command line: documented in docs/command-line.md, and stable. */
-import { TtsError, type TtsErrorCode } from '../errors.ts'
+import { TtsError, type TtsErrorCode } from '../base/errors.ts'
 
 export const exitCodes = {
   /** All went well. */

@@ -1,9 +1,14 @@
 /** `tts master-key rotate`: a new key encrypts what is kept at rest. */
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
-import { TtsError } from '../errors.ts'
-import { rotateMasterKeys } from '../store/master-keys.ts'
-import { configurationFor, type OperatorOptions, type Terminal, withCore } from './terminal.ts'
+import { TtsError } from '../base/errors.ts'
+import { rotateMasterKeys } from '../store/encryption/master-keys.ts'
+import {
+  loadedConfigurationFor,
+  type OperatorOptions,
+  type Terminal,
+  withCore,
+} from './terminal.ts'
 
 export function masterKeyCommand(terminal: Terminal): Command {
   const command = new Command('master-key').description(
@@ -23,7 +28,7 @@ Example:
 }
 
 async function rotate(terminal: Terminal, options: OperatorOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const { master_key: value, master_key_file: file } = loaded.configuration
   if (value !== undefined && file === undefined) {
     throw new TtsError(

@@ -9,7 +9,7 @@ import {
 } from '../../plugins/executable/examine.ts'
 import { type ExecutableSettings, executableSettings } from '../../plugins/executable/settings.ts'
 import type { PluginCaller } from '../../plugins/plugin.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'

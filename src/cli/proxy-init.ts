@@ -6,10 +6,10 @@ import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
 import { formatProxyFile, keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { writePrivateFile } from '../files/private-file.ts'
-import { refusalOf, requireSafeToken, send } from '../client/http-client.ts'
+import { serviceRefusal, requireSafeToken, send } from '../client/http-client.ts'
 import { duration, waitSeconds } from './duration.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
 
@@ -91,7 +91,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
     certificateAuthorities,
     timeoutMs: options.timeout * 1000,
   })
-  if (response.status !== 200) throw refusalOf(response)
+  if (response.status !== 200) throw serviceRefusal(response)
   const [proxy, ...chain] = parseProxyFile(response.body).certificates
   if (!proxy || chain.length === 0 || !keyBelongsTo(privateKey, proxy)) {
     throw new TtsError(

@@ -1,5 +1,5 @@
 /** Rules and what became of them, in words for the operator. */
-import type { Authorisation, ConditionTrace, RuleTrace } from '../domain/authorise.ts'
+import type { Authorisation, ConditionTrace, RuleTrace } from '../domain/issuing/authorise.ts'
 
 /** One condition, in words. */
 export interface ConditionWords {

@@ -1,8 +1,8 @@
 /** `tts serve`: runs the service until SIGTERM or SIGINT. */
 import { Command } from 'commander'
-import { createLog } from '../log.ts'
-import { serve } from '../serve.ts'
-import { configurationFor, type OperatorOptions, type Terminal } from './terminal.ts'
+import { createLog } from '../base/log.ts'
+import { serve } from '../service/serve.ts'
+import { loadedConfigurationFor, type OperatorOptions, type Terminal } from './terminal.ts'
 
 export function serveCommand(terminal: Terminal): Command {
   return new Command('serve')
@@ -23,7 +23,7 @@ Examples:
 }
 
 async function run(terminal: Terminal, options: OperatorOptions): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const log = createLog({ level: loaded.configuration.log.level, name: 'tts' })
   // From the first moment: a new CA takes seconds to make, and the first process of a container does not hear SIGTERM
   // at all without a handler.

@@ -9,14 +9,14 @@ import {
 import { createKrl, krlVersionAt } from '../../ca/ssh/krl.ts'
 import { formatSshPublicKey, sshFingerprint } from '../../ca/ssh/public-key.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import { SSH_AUTHORITY_COMMENT } from '../domain/ssh.ts'
+import { SSH_AUTHORITY_COMMENT } from '../domain/issuing/ssh.ts'
 import type { AuthorityFilesOptions } from '../files/authority-files.ts'
 import {
   initSshAuthorityFiles,
   openSshAuthorityFiles,
   sshAuthorityPaths,
 } from '../files/ssh-authority-files.ts'
-import { configurationFor, facts, type OperatorOptions, type Terminal } from './terminal.ts'
+import { loadedConfigurationFor, facts, type OperatorOptions, type Terminal } from './terminal.ts'
 
 /** Serial numbers of the revoked SSH certificates that have not ended, from the records. */
 export type RevokedSshSerials = (options: OperatorOptions) => Promise<readonly bigint[]>
@@ -67,7 +67,7 @@ async function init(
   terminal: Terminal,
   options: OperatorOptions & { readonly keyKind: SshAuthorityKeyKind },
 ): Promise<void> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   const authority = await initSshAuthorityFiles(filesOptions(loaded), options.keyKind)
   const { directory } = sshAuthorityPaths(loaded.dataDirectory)
   terminal.out(lineOf(authority))
@@ -78,7 +78,7 @@ async function init(
 
 async function show(terminal: Terminal, options: OperatorOptions): Promise<void> {
   const authority = await openSshAuthorityFiles(
-    filesOptions(await configurationFor(terminal, options)),
+    filesOptions(await loadedConfigurationFor(terminal, options)),
   )
   const about = {
     key: authority.publicKey.kind,
@@ -102,7 +102,7 @@ async function krl(
   revokedSerials: RevokedSshSerials,
 ): Promise<void> {
   const authority = await openSshAuthorityFiles(
-    filesOptions(await configurationFor(terminal, options)),
+    filesOptions(await loadedConfigurationFor(terminal, options)),
   )
   const now = terminal.now()
   terminal.out(

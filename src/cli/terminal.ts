@@ -1,10 +1,10 @@
 /** What a command has around it: the outside world, handed in, so that tests can hand in another. */
 import type { Logger } from 'pino'
 import { type Environment, type LoadedConfiguration, loadConfiguration } from '../config/load.ts'
-import { type Core, openCore } from '../compose.ts'
-import { TtsError } from '../errors.ts'
+import { type Core, openCore } from '../service/compose.ts'
+import { TtsError } from '../base/errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
-import { createLog } from '../log.ts'
+import { createLog } from '../base/log.ts'
 
 export interface Terminal {
   readonly environment: Environment
@@ -25,7 +25,7 @@ export interface OperatorOptions {
 }
 
 /** Reads the configuration for an operator's command. */
-export async function configurationFor(
+export async function loadedConfigurationFor(
   terminal: Terminal,
   options: OperatorOptions,
 ): Promise<LoadedConfiguration> {
@@ -56,7 +56,7 @@ export async function withCore<T>(
   options: OperatorOptions,
   work: (core: Core) => Promise<T>,
 ): Promise<T> {
-  const loaded = await configurationFor(terminal, options)
+  const loaded = await loadedConfigurationFor(terminal, options)
   if (!authorityExists(loaded.dataDirectory)) {
     throw new TtsError('configuration', `there is no CA in ${loaded.dataDirectory} yet`, {
       remedy: 'name the right configuration with --config FILE, or make a CA with `tts ca init`',

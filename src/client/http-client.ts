@@ -2,7 +2,7 @@
 import { readJson } from '../../plugins/json.ts'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { TtsError, type TtsErrorCode } from '../errors.ts'
+import { TtsError, type TtsErrorCode } from '../base/errors.ts'
 
 export interface ClientRequest {
   readonly url: URL
@@ -110,7 +110,7 @@ function unreachable(url: URL, cause: Error): TtsError {
 }
 
 /** The service's refusal as the error that it was there. */
-export function refusalOf(response: ClientResponse): TtsError {
+export function serviceRefusal(response: ClientResponse): TtsError {
   const problem = readProblem(response.body)
   const code = typeof problem['code'] === 'string' ? problem['code'] : ''
   const detail =

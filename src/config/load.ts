@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { isWebhook } from './delegation-schema.ts'
 import { type Configuration, configurationSchema } from './schema.ts'
 import {

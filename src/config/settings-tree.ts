@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import type { z } from 'zod'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { readPrivateFile } from '../files/private-file.ts'
-import { redactText } from '../redact.ts'
+import { redactText } from '../base/redact.ts'
 
 /** The environment as it is handed in; only the command line's entry reads `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>

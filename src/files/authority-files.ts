@@ -22,7 +22,7 @@ import { readPem, toPem } from '../../ca/pem.ts'
 import { decryptPrivateKey, encryptPrivateKey } from '../../ca/private-key.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
 import { BACKDATE_SECONDS } from '../../ca/validity.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { makeDirectory } from './directory.ts'
 import { createPrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
 

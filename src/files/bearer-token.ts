@@ -1,7 +1,7 @@
 /** WLCG bearer token discovery: where a token lies on a machine. */
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { refuseSharedSecret } from './private-file.ts'
 
 /** A token, and where it was found (for messages; never log the token). */

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, readlink, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 /** A directory that was opened for reading. */
 export interface OpenedDirectory {

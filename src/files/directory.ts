@@ -11,7 +11,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, readdir } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import {
   descriptorPath,
   DIRECTORY_FLAGS,

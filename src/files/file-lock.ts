@@ -7,7 +7,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 /** A file lock that is held. */
 export interface FileLock {

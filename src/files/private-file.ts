@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { type Directory, inDirectoryOf, replacedError } from './directory.ts'
 
 /** How a private file is written. */

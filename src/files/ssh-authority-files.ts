@@ -12,7 +12,7 @@ import {
   type SshAuthority,
   type SshAuthorityKeyKind,
 } from '../../ca/ssh/authority.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import type { AuthorityFilesOptions } from './authority-files.ts'
 import { makeDirectory } from './directory.ts'
 import { createPrivateFile, readPrivateFile } from './private-file.ts'

@@ -1,7 +1,7 @@
 import { readJson } from '../../plugins/json.ts'
 import { ClientError, ResponseBodyError } from 'openid-client'
 import type { Fetch } from '../tokens/limited-fetch.ts'
-import type { ErrorAnswer } from './refusals.ts'
+import type { ErrorAnswer } from './refusal-types.ts'
 
 /**
  * A `fetch` whose answers openid-client judges by what we use of them. A successful answer to a refresh may hold the only

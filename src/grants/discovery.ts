@@ -1,8 +1,8 @@
 import * as oidc from 'openid-client'
 import { isAcceptableUrl } from '../config/provider-schema.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import {
-  clientAuthentication,
+  clientAuthenticationOf,
   clientMetadata,
   discover,
   type ProviderClient,
@@ -114,7 +114,7 @@ function build(configuration: oidc.Configuration, client: ProviderClient): oidc.
     configuration.serverMetadata(),
     client.clientId,
     clientMetadata(client.clientSecret),
-    clientAuthentication(client.clientSecret),
+    clientAuthenticationOf(client.clientSecret),
   )
   // limited-fetch decides instead: https, or http on this machine.
   oidc.allowInsecureRequests(own)

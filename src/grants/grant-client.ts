@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as oidc from 'openid-client'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { type RefreshHelper, toResponse } from '../refresh-helper/helper.ts'
 import { newKey, type SpooledAnswer } from '../refresh-helper/spool.ts'
 import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
 import { answerOf, lenientFetch } from './answers.ts'
 import { configurationWith } from './discovery.ts'
 import type { DeviceLogin, GrantClient, Granted, RecoveredGrant } from './grant.ts'
-import { failureOf, refusalOf, refused, type GrantKind } from './refusals.ts'
+import type { GrantKind } from './refusal-types.ts'
+import { failureOf, refusalOf, refused } from './refusals.ts'
 
 /** What a grant client is made with. */
 export interface GrantClientOptions {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import type { GrantClient, Granted, SpooledAttempt } from './grant.ts'
 import { endedBy, isForGood, NOTHING_WAS_SENT } from './refusals.ts'
 

@@ -1,4 +1,4 @@
-import type { ErrorAnswer, GrantCheck, GrantKind } from './refusals.ts'
+import type { ErrorAnswer, GrantCheck, GrantKind } from './refusal-types.ts'
 
 /** One kind of refusal: all that is given must fit. */
 interface RefusalRule {

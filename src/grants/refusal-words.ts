@@ -1,4 +1,4 @@
-import type { GrantCheck } from './refusals.ts'
+import type { GrantCheck } from './refusal-types.ts'
 
 /** What a refusal means, and who has to do what. */
 interface Explanation {

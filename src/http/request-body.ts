@@ -1,6 +1,6 @@
 /** Reads the body of a request, bounded in bytes, pieces and time. Nothing reads a body before this is called. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { createByteCollector } from './byte-collector.ts'
 
 export interface BodyBounds {

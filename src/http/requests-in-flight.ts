@@ -2,7 +2,7 @@
  * Requests that are being worked on: bounded in all and for each address. When there is no room, a request that waits for its
  * own client, because the body does not come or the answer is not read, is given up first.
  */
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 export interface RequestsInFlight {
   readonly count: number

@@ -4,7 +4,7 @@ import { configurationError, isTree, type Tree } from '../config/settings-tree.t
 import { configurationSchema } from '../config/schema.ts'
 import { parseConf } from './conf-lines.ts'
 import { type ImportedSecret, importProviders } from './providers.ts'
-import { type Fate, type Finding, Reading } from './reading.ts'
+import { type Fate, type MigrationFinding, Reading } from './reading.ts'
 import { importRelyingServices } from './relying-services.ts'
 import { importServer } from './server.ts'
 import { importServices } from './services.ts'
@@ -13,7 +13,7 @@ import { importServices } from './services.ts'
 export interface ImportedWatts {
   readonly configuration: Tree
   readonly secrets: readonly ImportedSecret[]
-  readonly findings: readonly Finding[]
+  readonly findings: readonly MigrationFinding[]
 }
 
 /**
@@ -80,9 +80,9 @@ const headings: Readonly<Record<Exclude<Fate, 'carried'>, string>> = {
 }
 
 /** The report in lines, without the settings that were simply carried over. */
-export function reportLines(findings: readonly Finding[]): readonly string[] {
+export function reportLines(findings: readonly MigrationFinding[]): readonly string[] {
   return (Object.keys(headings) as (keyof typeof headings)[]).flatMap((fate) => {
-    const alike = new Map<string, Finding[]>()
+    const alike = new Map<string, MigrationFinding[]>()
     for (const finding of findings.filter((each) => each.fate === fate)) {
       const what = `${finding.to ?? ''} ${finding.note ?? ''}`
       alike.set(what, [...(alike.get(what) ?? []), finding])
@@ -93,7 +93,7 @@ export function reportLines(findings: readonly Finding[]): readonly string[] {
 }
 
 /** Lines of which the same is to be said are told together. */
-function findingLine(alike: readonly Finding[]): string {
+function findingLine(alike: readonly MigrationFinding[]): string {
   const numbers = alike.flatMap(({ line }) => (line === undefined ? [] : [line])).join(', ')
   const place = numbers === '' ? '' : `line ${numbers}: `
   const { to, note } = alike[0] ?? {}

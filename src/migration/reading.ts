@@ -10,7 +10,7 @@ import { findWattsKey } from './watts-keys.ts'
 export type Fate = 'carried' | 'changed' | 'dropped' | 'problem'
 
 /** What became of one line. */
-export interface Finding {
+export interface MigrationFinding {
   /** Undefined: of no one line. */
   readonly line: number | undefined
   readonly key: string
@@ -34,8 +34,8 @@ interface Kind<T> {
 /** Takes settings by key, and keeps account of them. */
 export class Reading {
   readonly #settings = new Map<string, ConfSetting>()
-  readonly #findings = new Map<ConfSetting, Finding>()
-  readonly #others: Finding[] = []
+  readonly #findings = new Map<ConfSetting, MigrationFinding>()
+  readonly #others: MigrationFinding[] = []
   /** True: a line that could not be read looks like a forbid rule, of whatever service. */
   readonly lostForbidRule: boolean
 
@@ -119,7 +119,7 @@ export class Reading {
   }
 
   /** What became of everything, in order of lines; first what is of no line. */
-  findings(): readonly Finding[] {
+  findings(): readonly MigrationFinding[] {
     for (const setting of this.#settings.values()) {
       if (!this.#findings.has(setting)) this.#byDefault(setting)
       if (setting.cut && !this.#has(setting, 'dropped')) this.#noteCut(setting)
@@ -141,7 +141,7 @@ export class Reading {
   #conclude(
     setting: ConfSetting,
     fate: Fate,
-    { to, note }: Partial<Pick<Finding, 'to' | 'note'>>,
+    { to, note }: Partial<Pick<MigrationFinding, 'to' | 'note'>>,
   ): void {
     if (this.#has(setting, 'problem')) return
     this.#findings.set(setting, { line: setting.line, key: setting.key, fate, to, note })
@@ -170,6 +170,6 @@ export class Reading {
   }
 }
 
-function broken(line: number, problem: string): Finding {
+function broken(line: number, problem: string): MigrationFinding {
   return { line, key: '(line)', fate: 'problem', to: undefined, note: problem }
 }

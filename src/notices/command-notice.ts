@@ -1,7 +1,7 @@
 /** A notice by a command of the operator's: no shell, a clean environment, a deadline; the facts on its standard input. */
 import { PROGRAM_PATH, startProcessTree } from '../../plugins/process/process-tree.ts'
-import { TtsError } from '../errors.ts'
-import type { Notifier } from '../domain/delegation-watch.ts'
+import { TtsError } from '../base/errors.ts'
+import type { Notifier } from '../domain/delegations/watch.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 

@@ -1,6 +1,6 @@
 /** A notice by webhook: the facts are posted as JSON. */
-import { TtsError } from '../errors.ts'
-import type { Notifier } from '../domain/delegation-watch.ts'
+import { TtsError } from '../base/errors.ts'
+import type { Notifier } from '../domain/delegations/watch.ts'
 
 const DEFAULT_TIMEOUT_MS = 15_000
 

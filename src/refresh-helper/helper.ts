@@ -13,16 +13,10 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import pLimit from 'p-limit'
 import type { Environment } from '../config/settings-tree.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { HelperLine } from './main.ts'
-import {
-  performOrder,
-  type RequestOrder,
-  type RequestOutcome,
-  spoolFile,
-  type TokenAnswer,
-} from './request.ts'
+import { performOrder, type RequestOrder, type RequestOutcome, spoolFile } from './request.ts'
 import {
   type Attempt,
   isAtWork,
@@ -32,6 +26,7 @@ import {
   removeAnswers,
   type SpooledAnswer,
   spoolPath,
+  type TokenAnswer,
 } from './spool.ts'
 
 /** Makes token requests that outlive this process, and keeps their answers until they are stored. */

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { writePrivateFile } from '../files/private-file.ts'
-import { sealAnswer } from './spool.ts'
+import { sealAnswer, type TokenAnswer } from './spool.ts'
 
 /** What a helper is told by its standard input; all of it is secret. */
 export interface RequestOrder {
@@ -18,13 +18,6 @@ export interface RequestOrder {
   readonly timeout_ms: number
   /** 32 bytes, base64url: the answer is sealed under it. */
   readonly key: string
-}
-
-/** The answer of a token endpoint. */
-export interface TokenAnswer {
-  readonly status: number
-  readonly headers: readonly (readonly [string, string])[]
-  readonly body: string
 }
 
 /** How the request ended: an answer, or the innermost error beneath the failure of `fetch`. */

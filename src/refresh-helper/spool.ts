@@ -7,12 +7,11 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { makeDirectory } from '../files/directory.ts'
 import { tryFileLock } from '../files/file-lock.ts'
 import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
 import { openBytes, sealBytes } from '../sealing/aes-gcm.ts'
-import type { TokenAnswer } from './request.ts'
 
 /** One use of a refresh token. */
 export interface Attempt {
@@ -20,6 +19,13 @@ export interface Attempt {
   readonly owner: string
   /** 32 random bytes, base64url. A secret. */
   readonly key: string
+}
+
+/** The answer of a token endpoint. */
+export interface TokenAnswer {
+  readonly status: number
+  readonly headers: readonly (readonly [string, string])[]
+  readonly body: string
 }
 
 /** What lies in a spool file. */

@@ -1,6 +1,6 @@
 /** Why a signed request is refused, in words for whoever was sent. */
 import { errors } from 'jose'
-import { TtsError, type TtsErrorCode } from '../errors.ts'
+import { TtsError, type TtsErrorCode } from '../base/errors.ts'
 
 /** The checks that a signed request can fail, as they are named on the page, in the log and on the audit trail. */
 export type RelyingCheck =
@@ -26,7 +26,7 @@ export type RelyingCheck =
   | 'authorisation'
 
 /** A refusal; the message is for the person who was sent. */
-export function refusal(
+export function siteRefusal(
   check: RelyingCheck,
   message: string,
   more: { readonly code?: TtsErrorCode; readonly remedy?: string; readonly cause?: unknown } = {},
@@ -36,15 +36,15 @@ export function refusal(
 }
 
 /** Refused for its form: 400 and not 403. */
-export function malformed(check: RelyingCheck, message: string): TtsError {
-  return refusal(check, message, { code: 'invalid_request' })
+export function malformedSiteRequest(check: RelyingCheck, message: string): TtsError {
+  return siteRefusal(check, message, { code: 'invalid_request' })
 }
 
 /** Renames the errors of jose. */
-export function fromJose(error: unknown): TtsError {
+export function siteRefusalFromJose(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   if (error instanceof errors.JWTExpired) {
-    return refusal(
+    return siteRefusal(
       'expired',
       `the signed request has expired (claim ${error.claim === 'iat' ? 'iat' : 'exp'}): go back to the site and begin again`,
       { remedy: 'relying_services.<id>.maximum_token_age_seconds; compare the clocks' },
@@ -53,32 +53,40 @@ export function fromJose(error: unknown): TtsError {
   if (error instanceof errors.JWTClaimValidationFailed) return fromClaim(error)
   if (error instanceof errors.JOSEAlgNotAllowed) return wrongAlgorithm()
   if (error instanceof errors.JWSSignatureVerificationFailed)
-    return refusal('signature', 'the signature of the signed request is wrong')
+    return siteRefusal('signature', 'the signature of the signed request is wrong')
   if (
     error instanceof errors.JWKSNoMatchingKey ||
     error instanceof errors.JWKSMultipleMatchingKeys
   ) {
-    return refusal('key', 'the signed request is signed by a key that the site does not publish', {
-      remedy:
-        'relying_services.<id>.keys_location: an RSA key with the `kid` of the request is looked for there',
-    })
+    return siteRefusal(
+      'key',
+      'the signed request is signed by a key that the site does not publish',
+      {
+        remedy:
+          'relying_services.<id>.keys_location: an RSA key with the `kid` of the request is looked for there',
+      },
+    )
   }
   // A TypeError is jose's word for a key that is not strong enough or not for this algorithm.
   if (error instanceof TypeError)
-    return refusal('key', 'the key of the site is not one for RS256: RSA of 2048 bits or more', {
-      cause: error,
-    })
+    return siteRefusal(
+      'key',
+      'the key of the site is not one for RS256: RSA of 2048 bits or more',
+      {
+        cause: error,
+      },
+    )
   return noRequest()
 }
 
 /** It is not even a JWT. */
 export function noRequest(): TtsError {
-  return malformed('format', 'what came in the address is not a signed request (JWT)')
+  return malformedSiteRequest('format', 'what came in the address is not a signed request (JWT)')
 }
 
 /** The one algorithm is RS256. */
 export function wrongAlgorithm(): TtsError {
-  return refusal(
+  return siteRefusal(
     'algorithm',
     'the signed request is signed by an algorithm that is not accepted here (header alg, wanted RS256)',
   )
@@ -86,7 +94,7 @@ export function wrongAlgorithm(): TtsError {
 
 function fromClaim({ claim, reason }: errors.JWTClaimValidationFailed): TtsError {
   if (reason === 'check_failed' && (claim === 'iat' || claim === 'nbf')) {
-    return refusal('not_yet_valid', `the signed request is not valid yet (claim ${claim})`, {
+    return siteRefusal('not_yet_valid', `the signed request is not valid yet (claim ${claim})`, {
       remedy: 'compare the clocks of the site and of this machine (clock_leeway_seconds)',
     })
   }
@@ -95,7 +103,7 @@ function fromClaim({ claim, reason }: errors.JWTClaimValidationFailed): TtsError
 
 /** A claim that is missing, or of a form that is not taken. */
 export function badClaim(claim: string): TtsError {
-  return malformed(
+  return malformedSiteRequest(
     'claims',
     `the signed request has no claim ${claim}, or not in the form it must have`,
   )

@@ -1,12 +1,12 @@
 /** The relying services of the configuration: sites that send their users here with a signed request. */
 import { relyingProviderId, type RelyingServiceSettings } from '../config/relying-schema.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
-import type { Store } from '../domain/records.ts'
+import type { Store } from '../domain/store.ts'
 import type { RelyingRequest } from '../domain/session-records.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
-import { refusal } from './refusals.ts'
+import { siteRefusal } from './refusals.ts'
 import { type RelyingSite, type SignedRequest, verifySignedRequest } from './signed-request.ts'
 import { createSiteKeys } from './site-keys.ts'
 import { isRefererOf } from './site-urls.ts'
@@ -72,7 +72,7 @@ export function createRelyingServices(
       const retryAfterSeconds = limiter?.look('') ?? 0
       if (retryAfterSeconds > 0) throw tooMany(site.id, retryAfterSeconds)
       if (!(await store.claimProof(digest, endsAt))) {
-        throw refusal(
+        throw siteRefusal(
           'replay',
           'the signed request was used already, and is good for once: go back to the site and begin again',
           { code: 'conflict' },
@@ -100,14 +100,14 @@ function requireReferer({ id, settings }: RelyingSite, referer: string | undefin
   const { base_url: base, require_referer: isRequired } = settings
   if (referer === undefined) {
     if (!isRequired) return
-    throw refusal(
+    throw siteRefusal(
       'referer',
       'your browser does not tell that it comes from the site (header Referer): follow the link on the site',
       { remedy: `relying_services.${id}.require_referer` },
     )
   }
   if (isRefererOf(referer, base)) return
-  throw refusal(
+  throw siteRefusal(
     'referer',
     'you were sent here by another site than the one that signed the request (header Referer)',
     { remedy: `relying_services.${id}.base_url` },

@@ -3,7 +3,14 @@ import { createHash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose'
 import type { RelyingServiceSettings } from '../config/relying-schema.ts'
 import { audiencesOf } from '../tokens/claim-values.ts'
-import { badClaim, fromJose, malformed, noRequest, refusal, wrongAlgorithm } from './refusals.ts'
+import {
+  badClaim,
+  siteRefusalFromJose,
+  malformedSiteRequest,
+  noRequest,
+  siteRefusal,
+  wrongAlgorithm,
+} from './refusals.ts'
 import type { SiteKeys } from './site-keys.ts'
 import { urlUnder } from './site-urls.ts'
 
@@ -76,14 +83,17 @@ export async function verifySignedRequest(
 /** The site that claims to have signed it: good for finding its keys and for nothing else. */
 function siteOf(text: string, sites: ReadonlyMap<string, RelyingSite>): RelyingSite {
   if (text.length > MAX_REQUEST_LENGTH)
-    throw malformed('size', `the signed request is over ${MAX_REQUEST_LENGTH} characters long`)
+    throw malformedSiteRequest(
+      'size',
+      `the signed request is over ${MAX_REQUEST_LENGTH} characters long`,
+    )
   const { alg, typ, iss } = unverified(text)
   if (alg !== ALGORITHM) throw wrongAlgorithm()
   if (typ !== TYPE)
-    throw refusal('type', `the signed request is of another type (header typ, wanted ${TYPE})`)
+    throw siteRefusal('type', `the signed request is of another type (header typ, wanted ${TYPE})`)
   const site = typeof iss === 'string' ? sites.get(iss) : undefined
   if (site !== undefined) return site
-  throw refusal('issuer', 'no site of this name may send its users here (claim iss)', {
+  throw siteRefusal('issuer', 'no site of this name may send its users here (claim iss)', {
     remedy: 'relying_services: `iss` is the id of one of them',
   })
 }
@@ -110,7 +120,7 @@ async function verifiedClaims(text: string, site: RelyingSite, now: Date): Promi
   try {
     return (await jwtVerify(text, site.keys.getKey, options)).payload
   } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw fromJose(error)
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw siteRefusalFromJose(error)
     // A request without `kid` may fit several keys; each is tried.
     let tried = 0
     for await (const key of error) {
@@ -119,10 +129,11 @@ async function verifiedClaims(text: string, site: RelyingSite, now: Date): Promi
       try {
         return (await jwtVerify(text, key, options)).payload
       } catch (failure) {
-        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw fromJose(failure)
+        if (!(failure instanceof errors.JWSSignatureVerificationFailed))
+          throw siteRefusalFromJose(failure)
       }
     }
-    throw fromJose(new errors.JWSSignatureVerificationFailed())
+    throw siteRefusalFromJose(new errors.JWSSignatureVerificationFailed())
   }
 }
 
@@ -137,7 +148,7 @@ function checkAudience(
   const bare = publicUrl.replace(/\/$/, '')
   const accepted = audiences.length === 0 ? [bare, `${bare}/`] : audiences
   if (named.some((audience) => accepted.includes(audience))) return
-  throw refusal('audience', 'the signed request is meant for another service (claim aud)', {
+  throw siteRefusal('audience', 'the signed request is meant for another service (claim aud)', {
     remedy: 'relying_services.<id>.audiences',
   })
 }
@@ -158,7 +169,7 @@ function returnUrl(
   if (text === undefined) return undefined
   const url = urlUnder(text, settings.base_url)
   if (url !== undefined) return url.href
-  throw refusal(
+  throw siteRefusal(
     'return_url',
     `the address to send you back to does not lie under that of the site (claim ${name})`,
     { remedy: 'relying_services.<id>.base_url' },

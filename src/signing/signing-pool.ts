@@ -5,10 +5,10 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { CaError } from '../../ca/errors.ts'
-import { TtsError } from '../errors.ts'
-import type { Log } from '../log.ts'
+import { TtsError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
 import type { CachedEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
-import type { Answer, Question } from './signing-thread.ts'
+import type { SigningAnswer, SigningQuestion } from './signing-thread.ts'
 
 /** Signs proxies for CSRs. */
 export interface SigningPool {
@@ -70,7 +70,7 @@ function overloaded(message: string, cause?: unknown): TtsError {
 }
 
 interface Waiting {
-  readonly resolve: (answer: Answer) => void
+  readonly resolve: (answer: SigningAnswer) => void
   readonly reject: (error: TtsError) => void
 }
 
@@ -80,7 +80,7 @@ class SigningThread {
   readonly #options: SigningPoolOptions
   readonly #waiting = new Map<number, Waiting>()
   /** Asked in this turn of the event loop: they travel together, since each message between threads costs as much as a parse. */
-  #outbox: Question[] = []
+  #outbox: SigningQuestion[] = []
   #worker: Worker | undefined
   #stall: NodeJS.Timeout | undefined
   #lastId = 0
@@ -114,7 +114,7 @@ class SigningThread {
     await this.#worker?.terminate()
   }
 
-  #ask(question: Omit<Question, 'id'>): Promise<Answer> {
+  #ask(question: Omit<SigningQuestion, 'id'>): Promise<SigningAnswer> {
     return new Promise((resolve, reject) => {
       const worker = (this.#worker ??= this.#begin())
       if (this.#waiting.size === 0) {
@@ -143,13 +143,13 @@ class SigningThread {
     // A pool that nobody waits for keeps no process alive.
     worker.unref()
     let cause: unknown
-    worker.on('message', (answers: readonly Answer[]) => this.#take(answers, worker))
+    worker.on('message', (answers: readonly SigningAnswer[]) => this.#take(answers, worker))
     worker.on('error', (error) => (cause = error))
     worker.on('exit', () => this.#lose(cause))
     return worker
   }
 
-  #take(answers: readonly Answer[], worker: Worker): void {
+  #take(answers: readonly SigningAnswer[], worker: Worker): void {
     for (const answer of answers) {
       this.#waiting.get(answer.id)?.resolve(answer)
       this.#waiting.delete(answer.id)
@@ -177,7 +177,7 @@ class SigningThread {
   }
 }
 
-function errorFrom(error: Answer['error']): Error {
+function errorFrom(error: SigningAnswer['error']): Error {
   const { refusal, message, cause } = error ?? { message: 'the signing thread gave no answer' }
   const options = cause === undefined ? {} : { cause: new Error(cause) }
   if (refusal === undefined) return new Error(message, options)

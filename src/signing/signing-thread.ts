@@ -12,7 +12,7 @@ import type { EndEntity } from '../../ca/proxy.ts'
 import { type ProxyJob, type SignedProxy, signProxyForCsr } from './proxy-job.ts'
 
 /** A job. The EEC is named by its serial number, and sent only when the thread does not know it. */
-export interface Question {
+export interface SigningQuestion {
   readonly id: number
   readonly endEntity: string
   readonly key?: { readonly certificate: string; readonly privateKey: KeyObject }
@@ -20,7 +20,7 @@ export interface Question {
 }
 
 /** What came of it. An error's class does not survive the way between threads, its code must. */
-export interface Answer {
+export interface SigningAnswer {
   readonly id: number
   readonly signed?: Omit<SignedProxy, 'der'> & { readonly der: string }
   readonly unknownEndEntity?: true
@@ -37,7 +37,7 @@ const MAX_END_ENTITIES = 10_000
 
 const endEntities = new LRUCache<string, EndEntity>({ max: MAX_END_ENTITIES })
 
-function endEntityOf({ endEntity: serial, key }: Question): EndEntity | undefined {
+function endEntityOf({ endEntity: serial, key }: SigningQuestion): EndEntity | undefined {
   if (key === undefined) return endEntities.get(serial)
   const endEntity = {
     certificate: readCertificate(Buffer.from(key.certificate, 'latin1')),
@@ -47,7 +47,7 @@ function endEntityOf({ endEntity: serial, key }: Question): EndEntity | undefine
   return endEntity
 }
 
-async function answer(question: Question): Promise<Answer> {
+async function answer(question: SigningQuestion): Promise<SigningAnswer> {
   const { id, job } = question
   try {
     const endEntity = endEntityOf(question)
@@ -60,7 +60,7 @@ async function answer(question: Question): Promise<Answer> {
   }
 }
 
-function describe(error: unknown): NonNullable<Answer['error']> {
+function describe(error: unknown): NonNullable<SigningAnswer['error']> {
   if (!(error instanceof Error)) return { message: String(error) }
   return {
     message: error.message,
@@ -69,12 +69,12 @@ function describe(error: unknown): NonNullable<Answer['error']> {
   }
 }
 
-async function answerAll(questions: readonly Question[]): Promise<void> {
-  const answers: Answer[] = []
+async function answerAll(questions: readonly SigningQuestion[]): Promise<void> {
+  const answers: SigningAnswer[] = []
   // One after another: they share this thread, and the first to be wanted is the first that was asked.
   // oxlint-disable-next-line no-await-in-loop
   for (const question of questions) answers.push(await answer(question))
   parentPort?.postMessage(answers)
 }
 
-parentPort?.on('message', (questions: readonly Question[]) => void answerAll(questions))
+parentPort?.on('message', (questions: readonly SigningQuestion[]) => void answerAll(questions))

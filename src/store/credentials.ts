@@ -1,14 +1,14 @@
 import type { SelectQueryBuilder } from 'kysely'
+import type { RevocationReason } from '../../ca/crl-entries.ts'
 import type {
   AuditRecord,
   CertificateRecord,
   CredentialFilter,
   CredentialRecord,
   CredentialView,
-  RevocationReason,
 } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import type { RecordEntry } from './record-batch.ts'
+import { TtsError } from '../base/errors.ts'
+import type { RecordEntry } from './writing/record-batch.ts'
 import {
   auditRow,
   certificateRow,
@@ -17,9 +17,15 @@ import {
   toCertificate,
   toIdentity,
   toOrigin,
-} from './rows.ts'
+} from './schema/rows.ts'
 import { originalOptional, originalText, storedText } from './stored-text.ts'
-import type { CredentialRow, Database, IdentityRow, RevocationRow, Tables } from './tables.ts'
+import type {
+  CredentialRow,
+  Database,
+  IdentityRow,
+  RevocationRow,
+  Tables,
+} from './schema/tables.ts'
 
 const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 1000

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { sql, type Transaction } from 'kysely'
 import type { CrlRecord } from '../domain/records.ts'
-import type { CrlRow, Database, Tables } from './tables.ts'
+import type { CrlRow, Database, Tables } from './schema/tables.ts'
 
 /** CRLs that stay in the database beside the newest, for a look back. */
 const OLD_CRLS = 10

@@ -1,10 +1,10 @@
 import type { AuditRecord, HeldEndEntity } from '../domain/records.ts'
-import type { MasterKeys } from './master-keys.ts'
-import type { RecordEntry } from './record-batch.ts'
-import { auditRow, certificateRow, toBuffer, toCertificate } from './rows.ts'
-import { openKey, sealKey } from './sealed-key.ts'
+import type { MasterKeys } from './encryption/master-keys.ts'
+import type { RecordEntry } from './writing/record-batch.ts'
+import { auditRow, certificateRow, toBuffer, toCertificate } from './schema/rows.ts'
+import { openKey, sealKey } from './encryption/sealed-key.ts'
 import { originalText, storedText } from './stored-text.ts'
-import type { Database, EndEntityKeyRow } from './tables.ts'
+import type { Database, EndEntityKeyRow } from './schema/tables.ts'
 
 /** The rows for an EEC whose key is held. */
 export function endEntityEntry(

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { Identity, SubjectCandidate } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import { toIdentity } from './rows.ts'
+import { TtsError } from '../base/errors.ts'
+import { toIdentity } from './schema/rows.ts'
 import { storedText } from './stored-text.ts'
-import type { Database, Tables } from './tables.ts'
+import type { Database, Tables } from './schema/tables.ts'
 
 /** Who a token speaks for. */
-export interface IdentityKey {
+export interface IssuerAndSubject {
   readonly issuer: string
   readonly sub: string
 }
@@ -18,7 +18,7 @@ const MAX_INDEXED_BYTES = 2600
 /** The identity's record, if there is one. */
 export async function findIdentity(
   db: Kysely<Tables>,
-  key: IdentityKey,
+  key: IssuerAndSubject,
 ): Promise<Identity | undefined> {
   const row = await db
     .selectFrom('identities')
@@ -37,7 +37,7 @@ export async function findIdentity(
  */
 export async function ensureIdentity(
   { reads, writes }: Database,
-  key: IdentityKey,
+  key: IssuerAndSubject,
   { candidates, now }: { readonly candidates: readonly SubjectCandidate[]; readonly now: Date },
 ): Promise<Identity> {
   const known = await findIdentity(reads, key)
@@ -60,7 +60,7 @@ export async function ensureIdentity(
 }
 
 interface NewIdentity {
-  readonly key: IdentityKey
+  readonly key: IssuerAndSubject
   readonly candidate: SubjectCandidate
   readonly now: Date
 }

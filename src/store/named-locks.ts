@@ -1,4 +1,4 @@
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 /** One piece of work at a time for each name. */
 export interface NamedLocks {

@@ -1,8 +1,8 @@
 import type { Pickup, PickupRecords } from '../domain/records.ts'
-import type { Ask } from './delegation-records.ts'
-import type { MasterKeys } from './master-keys.ts'
-import { seal, type SealedPlace, unseal } from './sealed-key.ts'
-import type { Database } from './tables.ts'
+import type { Ask } from './delegations/records.ts'
+import type { MasterKeys } from './encryption/master-keys.ts'
+import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
+import type { Database } from './schema/tables.ts'
 
 /** Answers that wait to be picked up: encrypted, found only by who knows the id of their address, and gone once read. */
 export function pickupRecords(

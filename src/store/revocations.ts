@@ -1,15 +1,15 @@
 import type { Transaction } from 'kysely'
+import type { RevocationReason } from '../../ca/crl-entries.ts'
 import type {
   Revocation,
   RevocationPage,
-  RevocationReason,
   RevocationRequest,
   RevokedCertificate,
 } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import { auditRow } from './rows.ts'
+import { TtsError } from '../base/errors.ts'
+import { auditRow } from './schema/rows.ts'
 import { originalText, storedText } from './stored-text.ts'
-import type { Database, Tables } from './tables.ts'
+import type { Database, Tables } from './schema/tables.ts'
 
 /**
  * Revokes what is under a credential and writes the audit line, in one transaction: its EEC, whose held key is removed; else

@@ -1,4 +1,4 @@
-import type { Database } from './tables.ts'
+import type { Database } from './schema/tables.ts'
 
 /** How many SSH certificates were ever revoked. */
 export async function countRevokedSsh({ reads }: Database): Promise<number> {

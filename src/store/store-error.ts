@@ -1,4 +1,4 @@
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 const SQLITE_BUSY = 5
 const SQLITE_TOOBIG = 18
@@ -35,11 +35,11 @@ export function storeError(error: unknown): TtsError {
   if (isDataError(error) || isProgramError(error)) {
     return new TtsError('internal', 'The records store refused a record', { cause: error })
   }
-  return unavailable(error)
+  return storeUnavailable(error)
 }
 
 /** The error for a database that cannot be reached or written, or does not answer in time. */
-export function unavailable(cause?: unknown): TtsError {
+export function storeUnavailable(cause?: unknown): TtsError {
   return new TtsError('store_unavailable', 'The records store is not available', {
     retryAfterSeconds: 1,
     remedy: 'Look at the database: is it up, is its disk full, are store.path or store.url right?',

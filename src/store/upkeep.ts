@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AuditRecord } from '../domain/records.ts'
 import { checkedLimit } from './credentials.ts'
-import { toAudit } from './rows.ts'
-import type { Database } from './tables.ts'
+import { toAudit } from './schema/rows.ts'
+import type { Database } from './schema/tables.ts'
 
 /** Rows that one statement removes, so that others get their turn between. */
 const PRUNE_AT_ONCE = 1000

@@ -1,5 +1,5 @@
 import { storedText } from './stored-text.ts'
-import type { Database } from './tables.ts'
+import type { Database } from './schema/tables.ts'
 
 /** True for the first who claims this proof, over all replicas. */
 export async function claimProof(

@@ -25,7 +25,7 @@ export interface DiscoveryRequest extends ProviderClient {
 export async function discover(request: DiscoveryRequest): Promise<oidc.Configuration> {
   const url = `${withoutTrailingSlash(request.issuer)}/.well-known/openid-configuration`
   const { clientId, clientSecret } = request
-  const authentication = clientAuthentication(clientSecret)
+  const authentication = clientAuthenticationOf(clientSecret)
   const metadata = clientMetadata(clientSecret)
   const configuration = await oidc.discovery(new URL(url), clientId, metadata, authentication, {
     timeout: request.timeoutSeconds,
@@ -46,7 +46,7 @@ export function clientMetadata(clientSecret: string | undefined): Partial<oidc.C
  * HTTP Basic (RFC 6749 section 2.3.1), or none for a public client. openid-client's own percent-encodes `-` and `_` too,
  * which every UUID has and IAM does not decode; the encoding of HTML forms, which the RFC names, leaves them alone.
  */
-export function clientAuthentication(clientSecret: string | undefined): oidc.ClientAuth {
+export function clientAuthenticationOf(clientSecret: string | undefined): oidc.ClientAuth {
   if (clientSecret === undefined) return oidc.None()
   return (_server, client, ...[, headers]) => {
     const credentials = `${formEncoded(client.client_id)}:${formEncoded(clientSecret)}`

@@ -1,5 +1,5 @@
 import type { ProviderSettings } from '../config/provider-schema.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { claimChecks } from './claim-checks.ts'
 import { audiencesOf, type Claims, scopesOf } from './claim-values.ts'
 import {
@@ -10,7 +10,7 @@ import {
   speakerOf,
 } from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
-import { checkTokenText, readUnverified, type VerifiedJwt, verifySignature } from './jwt.ts'
+import { checkTokenText, readUnverified, type VerifiedJwt, verifyJwtSignature } from './jwt.ts'
 import type { Provider } from './providers.ts'
 import { kindOfJwt } from './token-kind.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
@@ -69,7 +69,7 @@ async function explainSigned(
   await report.run(
     'signature',
     async () => {
-      const { claims, header } = await verifySignature(token, provider, now)
+      const { claims, header } = await verifyJwtSignature(token, provider, now)
       const headerType = header.typ
       jwt = { claims, headerType }
       for (const { check, run } of claimChecks) {

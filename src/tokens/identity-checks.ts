@@ -1,5 +1,5 @@
 import type { ProviderSettings } from '../config/provider-schema.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { type Claims, audiencesOf, clientIdsOf, scopesOf } from './claim-values.ts'
 import { refusal } from './refusals.ts'
 

@@ -1,5 +1,5 @@
 import * as oidc from 'openid-client'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { checkAudience, checkClaims, requireAccessToken } from './claim-checks.ts'
 import { type Claims, clientIdOf, wordsOf } from './claim-values.ts'
 import type { KnownClaims } from './identity-checks.ts'

@@ -7,7 +7,7 @@ import {
   type JWTVerifyOptions,
 } from 'jose'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
-import { isOwnSecret } from '../own-secrets.ts'
+import { isOwnSecret } from '../service/own-secrets.ts'
 import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
 import { checkClaims } from './claim-checks.ts'
 import type { Claims } from './claim-values.ts'
@@ -81,7 +81,7 @@ export async function verifyJwt(
   provider: Provider,
   now: Date,
 ): Promise<VerifiedJwt> {
-  const { header, claims, claimFailure } = await verifySignature(token, provider, now)
+  const { header, claims, claimFailure } = await verifyJwtSignature(token, provider, now)
   if (!isShallowValue(claims)) {
     throw refusal(
       'claims',
@@ -102,7 +102,7 @@ export async function verifyJwt(
  * handed on, so that the caller can name the check in our words.
  * @throws TtsError `invalid_token` or `provider_unavailable`
  */
-export async function verifySignature(
+export async function verifyJwtSignature(
   token: string,
   provider: Provider,
   now: Date,

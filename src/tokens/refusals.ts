@@ -1,6 +1,6 @@
 import { errors as jose } from 'jose'
 import { ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 
 /** The checks that a token can fail, as they are named in answers, logs and the audit trail. */
 export type TokenCheck =

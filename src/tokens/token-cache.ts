@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { partOf } from '../limits/part-of.ts'
 import { createShares } from '../limits/shares.ts'
 import type { VerifiedToken } from './verified-token.ts'

@@ -1,5 +1,5 @@
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
-import { TtsError } from '../errors.ts'
+import { TtsError } from '../base/errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
 import { clientIdOf, scopesOf } from './claim-values.ts'

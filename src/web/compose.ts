@@ -1,15 +1,15 @@
 /** The web page, put together over the parts of the service; and its sessions, as the WaTTS API takes them. */
 import type { WattsSession, WattsSessions } from '../api/watts/caller.ts'
-import { createLoginClient } from './login-client.ts'
-import { isFromElsewhere } from './security.ts'
-import { claimByApi, wantLogin } from './relying-run.ts'
+import { createLoginClient } from './login/client.ts'
+import { isFromElsewhere } from './sessions/security.ts'
+import { claimByApi, wantLogin } from './relying/run.ts'
 import {
   asRelying,
   createRelyingSessions,
   type RelyingSession,
   tokensOf,
-} from './relying-sessions.ts'
-import { createSessions } from './sessions.ts'
+} from './relying/sessions.ts'
+import { createSessions } from './sessions/sessions.ts'
 import { ownPath, type Site } from './site.ts'
 import type { Web } from './view.ts'
 

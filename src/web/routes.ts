@@ -1,18 +1,18 @@
 /** The web page: which address shows what. */
 import { type RequestHandler, Router } from 'express'
-import { assetRoutes } from './assets.ts'
-import { showAudit } from './audit-page.ts'
-import { confirmRevocation, revokeOwn, showCredentials } from './credentials-pages.ts'
-import { confirmEnd, endOwn, makeOwn, showDelegations } from './delegations-pages.ts'
-import { errorPages } from './error-page.ts'
-import { logOut, showLogin, startLogin } from './login-pages.ts'
-import { RELYING_PATH } from './login-state.ts'
-import { arrive, finishAnyLogin, logInForSite, runRequest, showRequest } from './relying-pages.ts'
-import { download } from './result-page.ts'
-import { pageHeaders } from './security.ts'
-import { requestCredential, showService, showServices } from './services-pages.ts'
-import { isLoopback, ownPath } from './site.ts'
-import { showStart } from './start-page.ts'
+import { assetRoutes } from './html/assets.ts'
+import { showAudit } from './pages/audit-page.ts'
+import { confirmRevocation, revokeOwn, showCredentials } from './pages/credentials-pages.ts'
+import { confirmEnd, endOwn, makeOwn, showDelegations } from './pages/delegations-pages.ts'
+import { errorPages } from './pages/error-page.ts'
+import { logOut, showLogin, startLogin } from './login/pages.ts'
+import { RELYING_PATH } from './login/state.ts'
+import { arrive, finishAnyLogin, logInForSite, runRequest, showRequest } from './relying/pages.ts'
+import { download } from './pages/result-page.ts'
+import { pageHeaders } from './sessions/security.ts'
+import { submitRequest, showService, showServices } from './pages/services-pages.ts'
+import { isLoopbackUrl, ownPath } from './site.ts'
+import { showStart } from './pages/start-page.ts'
 import { named, personalPage, postedForm, publicPage, type Web } from './view.ts'
 
 /** Addresses of pages and the methods that they take; `/` is one for browsers alone. */
@@ -39,8 +39,8 @@ function oneHostName(web: Web): RequestHandler {
     if (
       isOther &&
       isPage &&
-      isLoopback(found.hostname) &&
-      isLoopback(wanted.hostname) &&
+      isLoopbackUrl(found.hostname) &&
+      isLoopbackUrl(wanted.hostname) &&
       request.method === 'GET'
     )
       response.redirect(307, `${wanted.origin}${ownPath(web, request.originalUrl)}`)
@@ -73,7 +73,7 @@ export function webRoutes(web: Web): Router {
   post('/logout', postedForm(web, logOut))
   get('/services', personalPage(web, showServices))
   get('/services/:id', personalPage(web, showService))
-  post('/services/:id', postedForm(web, requestCredential))
+  post('/services/:id', postedForm(web, submitRequest))
   post('/download', postedForm(web, download, MAX_DOWNLOAD_BYTES))
   get('/credentials', personalPage(web, showCredentials))
   get('/credentials/:id/revoke', personalPage(web, confirmRevocation))

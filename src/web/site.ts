@@ -1,9 +1,9 @@
 /** What all pages of one service have in common. */
 import type { WebSettings } from '../config/web-schema.ts'
-import type { CredentialsDependencies } from '../domain/credentials.ts'
-import type { RenewalDependencies } from '../domain/delegation-renewal.ts'
-import type { IssueDependencies } from '../domain/issue.ts'
-import type { Metrics } from '../metrics.ts'
+import type { CredentialsDependencies } from '../domain/revocation/credentials.ts'
+import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
+import type { IssueDependencies } from '../domain/issuing/issue.ts'
+import type { Metrics } from '../service/metrics.ts'
 import type { RelyingServices } from '../relying/relying-services.ts'
 
 /** What the program gives the page. */
@@ -26,7 +26,7 @@ export interface Site extends WebOptions {
 }
 
 /** Whether a host name means this very machine. */
-export function isLoopback(hostname: string): boolean {
+export function isLoopbackUrl(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 

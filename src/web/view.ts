@@ -2,12 +2,12 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { bodyOf } from '../api/body.ts'
 import { contextOf, routeName } from '../api/request.ts'
-import { authorise } from '../domain/authorise.ts'
+import { authorise } from '../domain/issuing/authorise.ts'
 import type { Origin } from '../domain/records.ts'
-import { TtsError } from '../errors.ts'
-import type { LoginClient } from './login-client.ts'
-import { isFromElsewhere, requireFormToken, requireSameOrigin } from './security.ts'
-import type { Sessions, WebSession } from './sessions.ts'
+import { TtsError } from '../base/errors.ts'
+import type { LoginClient } from './login/client.ts'
+import { isFromElsewhere, requireFormToken, requireSameOrigin } from './sessions/security.ts'
+import type { Sessions, WebSession } from './sessions/sessions.ts'
 import { ownPath, type Site } from './site.ts'
 
 /** The parts that all pages share. */

@@ -9,8 +9,8 @@ import {
   startIdentityProvider,
 } from '../../demo/identity-provider/server.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { createLog } from '../../src/log.ts'
-import { type Running, serve } from '../../src/serve.ts'
+import { createLog } from '../../src/base/log.ts'
+import { type Running, serve } from '../../src/service/serve.ts'
 import {
   ask as askPostgres,
   missingPostgresPackage,

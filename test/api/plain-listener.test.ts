@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { createLog } from '../../src/log.ts'
-import { serve } from '../../src/serve.ts'
+import { createLog } from '../../src/base/log.ts'
+import { serve } from '../../src/service/serve.ts'
 import { useTestService } from '../support/service.ts'
 
 const service = useTestService({ configuration: { listen: { port: 0, plain: { port: 0 } } } })

@@ -2,7 +2,7 @@ import express from 'express'
 import request from 'supertest'
 import { describe, expect, test } from 'vitest'
 import { sendProblem, toTtsError } from '../../src/api/problem.ts'
-import { TtsError, type TtsErrorCode, type TtsErrorOptions } from '../../src/errors.ts'
+import { TtsError, type TtsErrorCode, type TtsErrorOptions } from '../../src/base/errors.ts'
 
 /** An application whose one path fails with this error. */
 function failing(error: unknown, publicUrl?: string): express.Express {

@@ -6,7 +6,7 @@ import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { openEngine, type RunningEngine } from '../../src/certcache/compose.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import { startServer, type CertcacheServer } from '../../src/certcache/server/server.ts'
-import { createLog } from '../../src/log.ts'
+import { createLog } from '../../src/base/log.ts'
 import { type OutsideWorld, startOutsideWorld } from './outside-world.ts'
 
 const REQUESTS = 10_000

@@ -11,7 +11,7 @@ import {
   loadSettings,
 } from '../../src/certcache/settings/load-settings.ts'
 import type { Clock } from '../../src/certcache/proxy-engine.ts'
-import { createLog } from '../../src/log.ts'
+import { createLog } from '../../src/base/log.ts'
 
 type Sections = Record<string, Record<string, unknown>>
 

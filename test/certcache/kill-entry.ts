@@ -6,8 +6,8 @@ import { writeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openEngine } from '../../src/certcache/compose.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
-import { TtsError } from '../../src/errors.ts'
-import { createLog } from '../../src/log.ts'
+import { TtsError } from '../../src/base/errors.ts'
+import { createLog } from '../../src/base/log.ts'
 
 const [, , path, refreshIn] = process.argv
 const uid = process.getuid?.() ?? 0

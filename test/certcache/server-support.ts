@@ -16,8 +16,8 @@ import {
   startServer,
 } from '../../src/certcache/server/server.ts'
 import { certcacheSchema } from '../../src/certcache/settings/settings.ts'
-import { TtsError } from '../../src/errors.ts'
-import { createLog } from '../../src/log.ts'
+import { TtsError } from '../../src/base/errors.ts'
+import { createLog } from '../../src/base/log.ts'
 import { makeCredential } from '../support/authority.ts'
 
 /** A proxy of 4 days, made by the library; the same keys every time within one file. */

@@ -1,9 +1,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { refusalOf, requireSafeToken, send } from '../../src/client/http-client.ts'
+import { serviceRefusal, requireSafeToken, send } from '../../src/client/http-client.ts'
 import { exitCodeOf } from '../../src/cli/exit-codes.ts'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import { freePort } from '../support/grid-site.ts'
 
 const servers: { close(): unknown }[] = []
@@ -104,7 +104,7 @@ test.for([
   { status: 302, code: undefined, exit: 1 },
 ])('status $status ends with exit code $exit', ({ status, code, exit }) => {
   const body = code === undefined ? '<html>' : { code, detail: 'why', request_id: 'r1' }
-  const error = refusalOf(answer(status, body))
+  const error = serviceRefusal(answer(status, body))
   expect(exitCodeOf(error)).toBe(exit)
   expect(error.message).toBe(
     code === undefined
@@ -114,12 +114,12 @@ test.for([
 })
 
 test('says when to try again', () => {
-  const busy = refusalOf(answer(503, {}, { 'retry-after': '7' }))
+  const busy = serviceRefusal(answer(503, {}, { 'retry-after': '7' }))
   expect(busy.remedy).toBe('try again in 7 seconds')
-  expect(refusalOf(answer(429, {}, { 'retry-after': 'soon' })).remedy).toContain('later')
+  expect(serviceRefusal(answer(429, {}, { 'retry-after': 'soon' })).remedy).toContain('later')
 })
 
 test('what a service says does not steer the terminal', () => {
-  const { message } = refusalOf(answer(400, { detail: 'red\u001b[31m\u0007\u009b1m' }))
+  const { message } = serviceRefusal(answer(400, { detail: 'red\u001b[31m\u0007\u009b1m' }))
   expect(message).toBe('the service refused: red?[31m??1m')
 })

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { delegationBounds } from '../../src/compose-delegations.ts'
-import { TtsError } from '../../src/errors.ts'
+import { delegationBounds } from '../../src/service/compose-delegations.ts'
+import { TtsError } from '../../src/base/errors.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'tts-delegation-settings-'))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))

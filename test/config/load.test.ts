@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Environment, loadConfiguration } from '../../src/config/load.ts'
-import { createServices } from '../../src/domain/service.ts'
-import { createLog } from '../../src/log.ts'
-import { TtsError } from '../../src/errors.ts'
+import { createServices } from '../../src/domain/issuing/service.ts'
+import { createLog } from '../../src/base/log.ts'
+import { TtsError } from '../../src/base/errors.ts'
 
 let directory = ''
 beforeAll(() => {

@@ -1,8 +1,8 @@
 /** Settings of services and their plugins, of the WaTTS API, and the ids that providers cannot have. */
 import { describe, expect, test } from 'vitest'
 import { configurationSchema } from '../../src/config/schema.ts'
-import { createServices } from '../../src/domain/service.ts'
-import { createLog } from '../../src/log.ts'
+import { createServices } from '../../src/domain/issuing/service.ts'
+import { createLog } from '../../src/base/log.ts'
 
 const problems = (configuration: object): string[] =>
   (configurationSchema.safeParse(configuration).error?.issues ?? []).map(

@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { toPem } from '../../ca/pem.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-engine.ts'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import {
   serverSettings,
   makeHeldProxy,

@@ -1,8 +1,8 @@
 /** Run by kill tests in a process of its own: the whole service, from its configuration file, until it is killed or asked to stop. */
 import { writeSync } from 'node:fs'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { createLog } from '../../src/log.ts'
-import { serve } from '../../src/serve.ts'
+import { createLog } from '../../src/base/log.ts'
+import { serve } from '../../src/service/serve.ts'
 
 const running = await serve(
   await loadConfiguration(process.argv[2], {}),

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../../src/files/bearer-token.ts'
 
 const uid = process.getuid?.() ?? 0

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import type { IdentityProvider } from '../../demo/identity-provider/server.ts'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import type { RefreshTokenStore, HeldRefreshToken } from '../../src/grants/refresh-token.ts'
 import { rememberedConfiguration } from '../../src/grants/discovery.ts'
 import type { GrantClient, RecoveredGrant } from '../../src/grants/grant.ts'

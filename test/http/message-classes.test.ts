@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { MAX_OPEN_REQUESTS } from '../../src/http/message-classes.ts'
 import { listen } from '../../src/http/server.ts'
-import { createLog } from '../../src/log.ts'
+import { createLog } from '../../src/base/log.ts'
 
 const log = createLog({ level: 'error', name: 'test', destination: { write: () => undefined } })
 

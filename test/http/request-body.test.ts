@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import { hasBody, readBody } from '../../src/http/request-body.ts'
 
 /** The outcome of what a server does with one request that a client sends and then, perhaps, leaves. */

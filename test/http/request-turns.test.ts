@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import type { ConnectionLimits } from '../../src/http/connections.ts'
 import { listen, type Listening } from '../../src/http/server.ts'
-import { createLog } from '../../src/log.ts'
+import { createLog } from '../../src/base/log.ts'
 
 const log = createLog({ level: 'error', name: 'test', destination: { write: () => undefined } })
 const opened: Socket[] = []

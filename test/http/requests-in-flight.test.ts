@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import { createRequestsInFlight } from '../../src/http/requests-in-flight.ts'
 
 function setUp(limits: { readonly total: number; readonly perAddress: number }) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createIdentityLimiter } from '../../src/domain/identity-limiter.ts'
+import { createIdentityLimiter } from '../../src/domain/issuing/identity-limiter.ts'
 import { createRateLimiter } from '../../src/limits/rate-limiter.ts'
 
 function limiterAt(perSecond: number, burst: number) {

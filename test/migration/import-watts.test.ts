@@ -8,7 +8,7 @@ import { executableSettings } from '../../plugins/executable/settings.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { rulesSettings } from '../../src/config/rules-schema.ts'
 import { isTree, type Tree } from '../../src/config/settings-tree.ts'
-import { authorise } from '../../src/domain/authorise.ts'
+import { authorise } from '../../src/domain/issuing/authorise.ts'
 import { asYaml, importWatts, reportLines } from '../../src/migration/import-watts.ts'
 import { wattsKeys } from '../../src/migration/watts-keys.ts'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { errors } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import { createSiteKeys } from '../../src/relying/site-keys.ts'
 import { jwkSet, makeKey, type Site, startSite } from './support.ts'
 

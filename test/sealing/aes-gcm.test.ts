@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { openRecord, sealRecord } from '../../src/certcache/state/state-key.ts'
 import { openBytes, sealBytes } from '../../src/sealing/aes-gcm.ts'
-import { openKey, sealKey } from '../../src/store/sealed-key.ts'
+import { openKey, sealKey } from '../../src/store/encryption/sealed-key.ts'
 
 /** Of tests alone: it opens two blobs with nothing in them. */
 const key = Buffer.alloc(32, 7)

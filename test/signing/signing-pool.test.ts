@@ -6,7 +6,7 @@ import { createCsr } from '../../ca/csr.ts'
 import { CaError } from '../../ca/errors.ts'
 import { serialFrom } from '../../ca/serial.ts'
 import { nestedValidity } from '../../ca/validity.ts'
-import type { Log } from '../../src/log.ts'
+import type { Log } from '../../src/base/log.ts'
 import type { CachedEndEntity, ProxyJob } from '../../src/signing/proxy-job.ts'
 import {
   createSigningPool,

@@ -4,8 +4,9 @@ import type {
   DelegationEventName,
   LedgerEntry,
   NewDelegation,
-} from '../../src/domain/delegation-records.ts'
-import type { Identity, Store } from '../../src/domain/records.ts'
+} from '../../src/domain/delegations/records.ts'
+import type { Identity } from '../../src/domain/records.ts'
+import type { Store } from '../../src/domain/store.ts'
 import type { HeldRefreshToken } from '../../src/grants/refresh-token.ts'
 import { auditLine, DAY_MS, NOW, origin } from './support.ts'
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { storeSettings } from '../../src/config/store-schema.ts'
-import { parseMasterKeys } from '../../src/store/master-keys.ts'
+import { parseMasterKeys } from '../../src/store/encryption/master-keys.ts'
 import { openStore } from '../../src/store/store.ts'
 
 const [settingsJson = '{}', endEntitySerial = '', identityId = ''] = process.argv.slice(2)

@@ -3,7 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { parseMasterKeys } from '../../src/store/master-keys.ts'
+import { parseMasterKeys } from '../../src/store/encryption/master-keys.ts'
 import { programPath } from '../support/programs.ts'
 import { describeStores, newEndEntity } from './support.ts'
 

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { encodedSequence } from '../../ca/asn1.ts'
 import { readCrlEntries } from '../../ca/crl-entries.ts'
-import type { CrlRecord, RevokedCertificate, Store } from '../../src/domain/records.ts'
-import { createRevocationList } from '../../src/domain/revocation-list.ts'
+import type { CrlRecord, RevokedCertificate } from '../../src/domain/records.ts'
+import type { Store } from '../../src/domain/store.ts'
+import { createRevocationList } from '../../src/domain/revocation/revocation-list.ts'
 import { DAY_MS, describeStores, newCredential, newEndEntity, NOW, origin } from './support.ts'
 
 const later = new Date(NOW.getTime() + 60_000)

@@ -11,9 +11,9 @@ import type {
   CredentialRecord,
   HeldEndEntity,
   Identity,
-  Store,
 } from '../../src/domain/records.ts'
-import { parseMasterKeys, type MasterKeys } from '../../src/store/master-keys.ts'
+import type { Store } from '../../src/domain/store.ts'
+import { parseMasterKeys, type MasterKeys } from '../../src/store/encryption/master-keys.ts'
 import { openStore } from '../../src/store/store.ts'
 import {
   ask,

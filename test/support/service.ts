@@ -9,8 +9,8 @@ import {
 } from '../../demo/identity-provider/server.ts'
 import type { IdentityProviderOptions } from '../../demo/identity-provider/options.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { createLog } from '../../src/log.ts'
-import { type Running, serve } from '../../src/serve.ts'
+import { createLog } from '../../src/base/log.ts'
+import { type Running, serve } from '../../src/service/serve.ts'
 import { stringify } from 'yaml'
 
 export const AUDIENCE = 'https://tts.example.org'

@@ -1,7 +1,7 @@
 import type { MintRequest } from '../../demo/identity-provider/mint.ts'
 import type { IdentityProvider } from '../../demo/identity-provider/server.ts'
 import type { SigningKey } from '../../demo/identity-provider/signing-keys.ts'
-import type { TtsErrorCode } from '../../src/errors.ts'
+import type { TtsErrorCode } from '../../src/base/errors.ts'
 import { AUDIENCE, type SettingsInput } from './support.ts'
 
 /** What rows may need of the running test. */

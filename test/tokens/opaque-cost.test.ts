@@ -1,7 +1,7 @@
 /** What tokens that nobody knows cost the providers: one question each, at a limited rate; and our own secrets none. */
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { newRenewalSecret } from '../../src/domain/delegation-secret.ts'
+import { newRenewalSecret } from '../../src/domain/delegations/secret.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import { refusalOf, settingsFor, verifierFor } from './support.ts'
 

@@ -4,7 +4,7 @@ import {
   type TokenVerifierDependencies,
 } from '../../src/tokens/verify-token.ts'
 import { providerSettings, type ProviderSettings } from '../../src/config/provider-schema.ts'
-import { TtsError } from '../../src/errors.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import type { Fetch } from '../../src/tokens/limited-fetch.ts'
 import { onTestFinished } from 'vitest'
 import type { z } from 'zod'

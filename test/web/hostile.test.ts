@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { escapeHtml, html, textArea } from '../../src/web/html.ts'
-import { fileNameOf } from '../../src/web/result-page.ts'
+import { escapeHtml, html, textArea } from '../../src/web/html/html.ts'
+import { fileNameOf } from '../../src/web/pages/result-page.ts'
 import { useTestService } from '../support/service.ts'
 import { Browser, fieldsOf, withLogin } from './support.ts'
 

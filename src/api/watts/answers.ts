@@ -1,6 +1,6 @@
 /** How WaTTS answered: JSON that is not to be cached, and errors of one shape. */
 import type { Response } from 'express'
-import { TtsError, type TtsErrorCode } from '../../errors.ts'
+import { TtsError, type TtsErrorCode } from '../../base/errors.ts'
 
 /** Texts that WaTTS's clients know. */
 export const wattsMessages = {

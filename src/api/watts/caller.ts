@@ -1,7 +1,7 @@
 /** Who asks on the paths of WaTTS: by a session of the web page, whose cookie wins, or by a bearer token. */
 import type { Request, Response } from 'express'
-import type { Evidence } from '../../domain/callers.ts'
-import { TtsError } from '../../errors.ts'
+import type { Evidence } from '../../domain/issuing/callers.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 import type { TokenVerifier } from '../../tokens/verify-token.ts'
 import { bearerToken, contextOf } from '../request.ts'

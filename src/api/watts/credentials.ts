@@ -2,18 +2,18 @@
 import type { Request, Response } from 'express'
 import { fitsSomeSet } from '../../../plugins/parameters.ts'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
-import { identifyCaller, pluginCallerOf } from '../../domain/callers.ts'
-import { deleteCredential } from '../../domain/credential-deletion.ts'
-import { noCredential } from '../../domain/credentials.ts'
-import { recordEarlyRefusal } from '../../domain/issue-audit.ts'
+import { identifyCaller, pluginCallerOf } from '../../domain/issuing/callers.ts'
+import { deleteCredential } from '../../domain/revocation/credential-deletion.ts'
+import { noCredential } from '../../domain/revocation/credentials.ts'
+import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
 import {
   type IssuedCredential,
   issueOrAskLogin,
   issueToClient,
   type LoginWanted,
-} from '../../domain/issue.ts'
+} from '../../domain/issuing/issue.ts'
 import type { Origin } from '../../domain/records.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { withinSignal } from '../deadline.ts'
 import { contextOf } from '../request.ts'
 import { sendJson, wattsMessages } from './answers.ts'

@@ -1,7 +1,8 @@
 /** What WaTTS listed: providers, services, credentials. */
-import { authorise } from '../../domain/authorise.ts'
-import type { CredentialView, Store } from '../../domain/records.ts'
-import type { Service } from '../../domain/service.ts'
+import { authorise } from '../../domain/issuing/authorise.ts'
+import type { CredentialView } from '../../domain/records.ts'
+import type { Store } from '../../domain/store.ts'
+import type { Service } from '../../domain/issuing/service.ts'
 import type { Provider } from '../../tokens/providers.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
@@ -84,7 +85,7 @@ function presentService(
 const MAX_LISTED = 1000
 
 /** `GET credential`: what the caller has that lives. */
-export async function listCredentials(
+export async function sendCredentials(
   { store, now }: Pick<Listing, 'store' | 'now'>,
   token: VerifiedToken,
   version: 1 | 2,

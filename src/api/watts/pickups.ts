@@ -1,8 +1,9 @@
 /** The address at which an answer is picked up, once, by who asked for it. */
 import { createHash } from 'node:crypto'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
-import type { Pickup, Store } from '../../domain/records.ts'
-import { TtsError } from '../../errors.ts'
+import type { Pickup } from '../../domain/records.ts'
+import type { Store } from '../../domain/store.ts'
+import { TtsError } from '../../base/errors.ts'
 import { wattsMessages } from './answers.ts'
 
 /** What waits. */

@@ -1,7 +1,7 @@
 /** The paths of WaTTS: which version, whose users, what is asked for. */
 import type { Request } from 'express'
 import { withoutTrailingSlash } from '../../config/provider-schema.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { badRequest, wattsMessages } from './answers.ts'
 
 /** What can be asked for. */

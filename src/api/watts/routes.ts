@@ -4,8 +4,8 @@
  */
 import { Router, type Request, type RequestHandler } from 'express'
 import { WATTS_VERSION } from '../../../plugins/executable/input.ts'
-import { recordEarlyRefusal } from '../../domain/issue-audit.ts'
-import { TtsError } from '../../errors.ts'
+import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
+import { TtsError } from '../../base/errors.ts'
 import { readJson } from '../../../plugins/json.ts'
 import { hasBody } from '../../http/request-body.ts'
 import { bodyOf } from '../body.ts'
@@ -18,7 +18,7 @@ import {
   removeCredential,
   requestCredential,
 } from './credentials.ts'
-import { listCredentials, listProviders, listServices } from './lists.ts'
+import { sendCredentials, listProviders, listServices } from './lists.ts'
 import { checkPlace, type Place, providerNamed, readPlace, type ResourceType } from './place.ts'
 import { createPickupDesk } from './pickups.ts'
 import type { WattsDependencies, WattsVisit } from './visit.ts'
@@ -171,7 +171,7 @@ async function answerCaller(
         requireJson(request)
         await requestCredential(dependencies, visit, { caller, wanted })
       } else if (place.id !== undefined) await removeCredential(dependencies, visit, caller)
-      else sendJson(response, await listCredentials(issuing, token, place.version))
+      else sendJson(response, await sendCredentials(issuing, token, place.version))
       return
     default:
       throw nothingThere()

@@ -1,9 +1,9 @@
 /** What the handlers of the WaTTS paths work with. */
 import type { Request, Response } from 'express'
 import type { WattsSettings } from '../../config/watts-schema.ts'
-import type { CredentialsDependencies } from '../../domain/credentials.ts'
-import type { IssueDependencies } from '../../domain/issue.ts'
-import type { Metrics } from '../../metrics.ts'
+import type { CredentialsDependencies } from '../../domain/revocation/credentials.ts'
+import type { IssueDependencies } from '../../domain/issuing/issue.ts'
+import type { Metrics } from '../../service/metrics.ts'
 import type { WattsSessions } from './caller.ts'
 import type { PickupDesk } from './pickups.ts'
 import type { Place } from './place.ts'

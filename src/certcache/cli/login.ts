@@ -1,11 +1,11 @@
 /** `certcache login`: a person agrees, with a code on any device or in a browser here, once; from then on nobody has to. */
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { Granted } from '../../grants/grant.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
-import { inWords, secondsUntil } from '../words.ts'
+import { errorInWords, secondsUntil } from '../words.ts'
 import { listenForRedirect } from './loopback-redirect.ts'
 import { type LoginSource, type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
@@ -79,7 +79,7 @@ async function byDevice({ runtime, settings, source, signal }: Asking): Promise<
   const client = runtime.grantClient(source)
   const { audience, scopes } = settings.source
   const device = await client.startDevice({ audience, scopes, signal })
-  const within = inWords(secondsUntil(device.expiresAt, runtime.clock.now()))
+  const within = errorInWords(secondsUntil(device.expiresAt, runtime.clock.now()))
   runtime.out(
     `Open   ${device.verificationUri}\nand type   ${device.userCode}\n` +
       (device.verificationUriComplete === undefined
@@ -102,7 +102,7 @@ async function byBrowser(
     const begun = await runtime.startCodeLogin(source, request)
     runtime.out(
       `Open in a browser on this machine   ${begun.url}\n` +
-        `Waiting for ${inWords(BROWSER_SECONDS)} at ${redirectUri}; Ctrl-C gives up.\n`,
+        `Waiting for ${errorInWords(BROWSER_SECONDS)} at ${redirectUri}; Ctrl-C gives up.\n`,
     )
     const end = AbortSignal.any([signal, AbortSignal.timeout(BROWSER_SECONDS * 1000)])
     const returned = await redirect.wait(begun.state, end).catch(() => {

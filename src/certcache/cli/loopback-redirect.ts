@@ -1,7 +1,7 @@
 /** Where a browser comes back to after a login: an address of this machine, for one return (RFC 8252 section 7.3). */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 
 export interface LoopbackRedirect {
   readonly redirectUri: string

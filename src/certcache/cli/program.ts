@@ -2,11 +2,11 @@
 import type { EventEmitter } from 'node:events'
 import { Command, CommanderError } from 'commander'
 import { exitCodeOf, exitCodes } from '../../cli/exit-codes.ts'
-import { TtsError } from '../../errors.ts'
-import { redactText } from '../../redact.ts'
+import { TtsError } from '../../base/errors.ts'
+import { redactText } from '../../base/redact.ts'
 import { loginCommand } from './login.ts'
 import { refreshCommand } from './refresh.ts'
-import { serveCommand } from './serve.ts'
+import { certcacheServeCommand } from './serve.ts'
 import { nagiosCodes, statusCommand } from './status.ts'
 import type { CliRuntime } from './runtime.ts'
 
@@ -28,7 +28,7 @@ export function createCertcacheProgram(runtime: CliRuntime, version: string): Co
       writeErr: (text) => runtime.note(text.trimEnd()),
     })
   program
-    .addCommand(serveCommand(runtime, version))
+    .addCommand(certcacheServeCommand(runtime, version))
     .addCommand(refreshCommand(runtime))
     .addCommand(statusCommand(runtime, version))
     .addCommand(loginCommand(runtime))

@@ -1,10 +1,10 @@
 /** `certcache refresh`: one shot, for cron and timers. */
 import { Command } from 'commander'
-import { createLog } from '../../log.ts'
+import { createLog } from '../../base/log.ts'
 import { duration, waitSeconds } from '../../cli/duration.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
-import { inWords, secondsUntil } from '../words.ts'
+import { errorInWords, secondsUntil } from '../words.ts'
 import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 interface RefreshOptions extends SettingsOptions {
@@ -86,14 +86,14 @@ async function renewAll(
     try {
       const wanted = { name, validForSeconds: options.valid }
       const { renewed, proxy, elsewhere = false } = await engine.renewIfDue(wanted, signal)
-      const left = inWords(secondsUntil(proxy.notAfter, runtime.clock.now()))
+      const left = errorInWords(secondsUntil(proxy.notAfter, runtime.clock.now()))
       const done = doneWords(renewed, elsewhere)
       if (!options.quiet) runtime.out(`${name}: ${done}, valid for ${left}\n`)
     } catch (error) {
       failures.push(error)
       const held = engine.current(name)
       if (held) {
-        const left = inWords(secondsUntil(held.notAfter, runtime.clock.now()))
+        const left = errorInWords(secondsUntil(held.notAfter, runtime.clock.now()))
         const isOld = before?.pem.equals(held.pem) === true
         const what = isOld ? 'not renewed; the old one' : 'not everywhere it belongs; the new one'
         runtime.note(`${name}: ${what} is valid for ${left}`)

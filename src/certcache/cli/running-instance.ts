@@ -5,15 +5,21 @@ import { request as httpRequest } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
 import { resolve } from 'node:path'
 import { readSecret } from '../../config/settings-tree.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { isLoopback } from '../settings/listen-settings.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { statusReport, type StatusReport } from '../status.ts'
-import type { StatusOptions } from './status.ts'
-import type { CliRuntime } from './runtime.ts'
+import type { CliRuntime, SettingsOptions } from './runtime.ts'
+
+export interface StatusOptions extends SettingsOptions {
+  readonly socket?: string
+  readonly secretFile?: string
+  readonly cacert?: string
+  readonly json?: boolean
+}
 
 /** Where a certcache answers, and what it wants to be shown. */
-export interface Target {
+export interface InstanceTarget {
   /** For people: a URL without what is secret, or a path. */
   readonly shown: string
   readonly secure: boolean
@@ -30,17 +36,20 @@ const MAX_BYTES = 1024 * 1024
  *
  * @throws {TtsError} `invalid_request`, `configuration`, `not_found`
  */
-export function targetFrom(runtime: CliRuntime, options: StatusOptions): Promise<Target> | undefined
+export function targetFrom(
+  runtime: CliRuntime,
+  options: StatusOptions,
+): Promise<InstanceTarget> | undefined
 export function targetFrom(
   runtime: CliRuntime,
   options: StatusOptions,
   settings: LoadedCertcacheSettings,
-): Promise<Target>
+): Promise<InstanceTarget>
 export function targetFrom(
   runtime: CliRuntime,
   options: StatusOptions,
   settings?: LoadedCertcacheSettings,
-): Promise<Target> | undefined {
+): Promise<InstanceTarget> | undefined {
   const { environment } = runtime
   const url =
     options.url ?? (options.socket === undefined ? environment['CERTCACHE_URL'] : undefined)
@@ -53,7 +62,7 @@ async function bySocket(
   path: string,
   runtime: CliRuntime,
   options: StatusOptions,
-): Promise<Target> {
+): Promise<InstanceTarget> {
   const socketPath = resolve(runtime.currentDirectory, path)
   const secret = await secretFor(runtime, options)
   return { shown: socketPath, secure: false, connection: { socketPath }, secret }
@@ -63,7 +72,7 @@ async function namedByUrl(
   text: string,
   runtime: CliRuntime,
   options: StatusOptions,
-): Promise<Target> {
+): Promise<InstanceTarget> {
   if (!URL.canParse(text) || !/^https?:/.test(text))
     throw new TtsError('invalid_request', 'the URL of the running certcache is not http or https')
   const { protocol, hostname, port, username, password, origin } = new URL(text)
@@ -90,7 +99,7 @@ async function describedBy(
   { listen, access }: LoadedCertcacheSettings,
   runtime: CliRuntime,
   options: StatusOptions,
-): Promise<Target> {
+): Promise<InstanceTarget> {
   const secret = (await secretFor(runtime, options)) ?? access.secret
   if (listen.socket !== undefined)
     return {
@@ -144,7 +153,7 @@ function readFile(path: string): string {
  *
  * @throws {TtsError} `provider_unavailable` (nothing answers), `access_denied`, `internal` (what answers is no certcache)
  */
-export async function askRunning(target: Target): Promise<StatusReport> {
+export async function askRunning(target: InstanceTarget): Promise<StatusReport> {
   const { status, text } = await get(target)
   if (status === 401 || status === 403)
     throw new TtsError('access_denied', `${target.shown} does not let us in: ${oneLine(text)}`, {
@@ -163,7 +172,7 @@ function get({
   connection,
   secret,
   shown,
-}: Target): Promise<{ status: number; text: string }> {
+}: InstanceTarget): Promise<{ status: number; text: string }> {
   return new Promise((fulfil, reject) => {
     const fail = (cause: Error): void =>
       reject(

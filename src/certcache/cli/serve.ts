@@ -1,18 +1,18 @@
 /** `certcache serve`: keeps proxies fresh and gives them to workers, until SIGTERM. */
 import { Command } from 'commander'
 import type { Logger } from 'pino'
-import { createLog } from '../../log.ts'
+import { createLog } from '../../base/log.ts'
 import type { RunningEngine } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
 import { judge } from '../status.ts'
-import { inWords, secondsUntil } from '../words.ts'
+import { errorInWords, secondsUntil } from '../words.ts'
 import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 /** How long requests and connections may take to end. */
 const CLOSE_MS = 10_000
 
-export function serveCommand(runtime: CliRuntime, version: string): Command {
+export function certcacheServeCommand(runtime: CliRuntime, version: string): Command {
   return new Command('serve')
     .description('keep proxies fresh, as files and for workers over HTTP')
     .option('--url <URL>', 'the Token Translation Service; else service.url of the settings')
@@ -109,7 +109,7 @@ function tell(
       notAfter: proxy?.notAfter,
       files: settings.proxies[name]?.outputs?.map((output) => output.path),
     }
-    const left = proxy && inWords(secondsUntil(proxy.notAfter, now))
+    const left = proxy && errorInWords(secondsUntil(proxy.notAfter, now))
     log.info(fields, left ? `${name} is valid for ${left}` : `${name} is not there yet`)
   }
   const { kind, renewsUntil, advice } = status.source

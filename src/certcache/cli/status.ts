@@ -1,24 +1,22 @@
 /** `certcache status`: how it is doing, for people, for scripts, for Nagios. */
 import { readdir } from 'node:fs/promises'
 import { Command } from 'commander'
-import { TtsError, type TtsErrorCode } from '../../errors.ts'
-import { createLog } from '../../log.ts'
-import { redactText } from '../../redact.ts'
+import { TtsError, type TtsErrorCode } from '../../base/errors.ts'
+import { createLog } from '../../base/log.ts'
+import { redactText } from '../../base/redact.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { reportStatus, type StatusReport } from '../status.ts'
-import { inWords } from '../words.ts'
-import { askRunning, type Target, targetFrom } from './running-instance.ts'
-import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
+import { errorInWords } from '../words.ts'
+import {
+  askRunning,
+  type StatusOptions,
+  type InstanceTarget,
+  targetFrom,
+} from './running-instance.ts'
+import { settingsFor, type CliRuntime } from './runtime.ts'
 
 /** Exit codes of Nagios plugins. */
 export const nagiosCodes = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const
-
-export interface StatusOptions extends SettingsOptions {
-  readonly socket?: string
-  readonly secretFile?: string
-  readonly cacert?: string
-  readonly json?: boolean
-}
 
 export function statusCommand(runtime: CliRuntime, version: string): Command {
   return new Command('status')
@@ -99,7 +97,7 @@ async function askOrRead(
     readonly settings: LoadedCertcacheSettings
     readonly version: string
   },
-  target: Target,
+  target: InstanceTarget,
 ): Promise<Found> {
   try {
     return { report: await askRunning(target), from: `certcache at ${target.shown}` }
@@ -211,16 +209,17 @@ function proxyLines(proxy: StatusReport['proxies'][number], now: Date): readonly
 
 const fact = (label: string, value: string): string => `${label.padEnd(12)} : ${value}`
 
-const left = (end: string, now: Date): string => inWords((Date.parse(end) - now.getTime()) / 1000)
+const left = (end: string, now: Date): string =>
+  errorInWords((Date.parse(end) - now.getTime()) / 1000)
 
 /** `2026-11-27 09:20 UTC, in 3 days 20 hours` */
 function moment(text: string, now: Date): string {
   const seconds = (Date.parse(text) - now.getTime()) / 1000
-  const distance = seconds >= 0 ? `in ${inWords(seconds)}` : `${inWords(-seconds)} ago`
+  const distance = seconds >= 0 ? `in ${errorInWords(seconds)}` : `${errorInWords(-seconds)} ago`
   return `${text.slice(0, 16).replace('T', ' ')} UTC, ${distance}`
 }
 
 function runningFor({ started_at: start }: StatusReport, now: Date): string {
   if (start === null) return ''
-  return `, running for ${inWords((now.getTime() - Date.parse(start)) / 1000)}`
+  return `, running for ${errorInWords((now.getTime() - Date.parse(start)) / 1000)}`
 }

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 
 const GETENT_TIMEOUT_MS = 5000
 const MAX_OUTPUT_BYTES = 64 * 1024

@@ -2,8 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { PROGRAM_PATH, startProcessTree } from '../../../plugins/process/process-tree.ts'
 import type { Environment } from '../../config/settings-tree.ts'
-import type { Log } from '../../log.ts'
-import { redactText } from '../../redact.ts'
+import type { Log } from '../../base/log.ts'
+import { redactText } from '../../base/redact.ts'
 
 /** One run of a hook. */
 export interface HookRun {

@@ -1,7 +1,7 @@
 /** The files of one proxy, and its hook: one write after the other, tried again when one failed. */
 import type { Environment } from '../../config/settings-tree.ts'
-import { TtsError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
 import { runHook } from './hooks.ts'
 import { inspectOutput, writeOutput } from './proxy-output.ts'
 import type { HeldProxy, RenewalStatus } from '../proxy-engine.ts'

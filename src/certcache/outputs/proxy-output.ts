@@ -4,7 +4,7 @@
  */
 import { lstat, readdir, readlink, realpath, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { type Directory, inDirectoryOf, withDirectory } from '../../files/directory.ts'
 import { isRootsAlone, untrustedLink } from '../../files/directory-path.ts'
 import { writePrivateFileIn } from '../../files/private-file.ts'

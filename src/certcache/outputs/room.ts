@@ -1,7 +1,7 @@
 /** What the file system lets us write, found out without writing, and how it is told. */
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 
 /**
  * Why a file of so many bytes cannot be made in the directory now, as a code of the file system (`EROFS`, `EACCES`,

@@ -14,7 +14,7 @@ import { lstat, readdir, readlink, rename, rm, rmdir, symlink, unlink } from 'no
 import { join } from 'node:path'
 import { toPem } from '../../../ca/pem.ts'
 import { formatProxyFile, parseProxyFile } from '../../../ca/proxy-file.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import {
   type Directory,
   makeSubdirectory,

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { Directory } from '../../files/directory.ts'
 import type { OutputSettings } from '../settings/proxy-settings.ts'
 import { groupId, userId } from './accounts.ts'
@@ -18,13 +18,13 @@ export interface Owner {
 }
 
 /** A name in an open directory: `at` is where it is looked up, `path` what messages call it. */
-export interface Target {
+export interface OutputTarget {
   readonly at: string
   readonly path: string
 }
 
 /** The entry of a directory. */
-export function targetIn(directory: Directory, name: string): Target {
+export function targetIn(directory: Directory, name: string): OutputTarget {
   return { at: directory.entry(name), path: join(directory.path, name) }
 }
 
@@ -42,7 +42,7 @@ export async function ownerOf({ owner, group }: OutputSettings): Promise<Owner |
  * @throws {TtsError} `configuration` with check `foreign_file`
  */
 export async function checkTarget(
-  { at, path }: Target,
+  { at, path }: OutputTarget,
   owner: Owner | undefined,
 ): Promise<boolean> {
   const found = await stat(at).catch(() => undefined)
@@ -69,7 +69,7 @@ async function beginsLikePem(path: string): Promise<boolean> {
 
 /** Whether the file has this content, mode and owner. */
 export async function isAsWanted(
-  { at }: Target,
+  { at }: OutputTarget,
   wanted: {
     readonly content: string | Buffer
     readonly mode: number

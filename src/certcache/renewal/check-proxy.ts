@@ -9,7 +9,7 @@ import {
   type ProxyFile,
 } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 

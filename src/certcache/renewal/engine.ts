@@ -2,8 +2,8 @@
  * The engine: looks at the state, the lock and the clock again and again, and renews what is due. It waits a minute at
  * most and then reads the clock anew, so that neither a step of the clock nor a suspended machine upsets it.
  */
-import { TtsError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
 import type { EngineParts, EngineSettings } from './engine-parts.ts'
 import { createLeadership, type Leadership } from './leadership.ts'
 import { notNow, stopping, tooLong } from './refusals.ts'

@@ -1,5 +1,5 @@
 /** Who renews: the one certcache of the cluster that holds the lock. The others serve what it leaves in the state. */
-import type { Log } from '../../log.ts'
+import type { Log } from '../../base/log.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 export interface Leadership {

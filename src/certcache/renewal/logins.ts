@@ -1,6 +1,6 @@
 /** Logins on their way to whoever renews: `certcache login` leaves one in the state, the holder of the lock takes it. */
-import { TtsError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
 import type { Sources } from '../sources/sources.ts'
 import { readState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'

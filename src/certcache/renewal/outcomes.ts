@@ -2,12 +2,11 @@
  * How the newest attempts went, kept in the state: for `certcache status` when nothing runs that could be asked, and for a
  * `certcache refresh` that waits for another certcache.
  */
-import type { Log } from '../../log.ts'
-import { type Content, readState, writeState } from '../state/state-records.ts'
+import type { Log } from '../../base/log.ts'
+import { type StateContent, readState, writeState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
-import type { ManagedProxy } from './managed-proxy.ts'
 
-export type Outcomes = Content<'outcome'>
+export type Outcomes = StateContent<'outcome'>
 /** What is known of one proxy. */
 export type Outcome = Outcomes['proxies'][string]
 
@@ -20,7 +19,7 @@ export function createOutcomes(store: StateStore, log: Log) {
   return {
     note: async (
       lock: StateLock,
-      proxies: Iterable<ManagedProxy>,
+      proxies: Iterable<{ readonly name: string; outcome(): Outcome }>,
       answered: string | undefined,
     ): Promise<void> => {
       const known = [...proxies].map((proxy) => [proxy.name, proxy.outcome()] as const)

@@ -1,12 +1,12 @@
 /** All proxies that are kept: taken from the state and from their files at the start, and written into the state. */
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { TtsError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
 import { checkHeldProxy } from './check-proxy.ts'
 import type { ManagedProxy } from './managed-proxy.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
-import { type Content, readState, writeState } from '../state/state-records.ts'
+import { type StateContent, readState, writeState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 const MAX_FILE_BYTES = 256 * 1024
@@ -18,7 +18,7 @@ const MAX_FILE_BYTES = 256 * 1024
  * @param isNew whether these came from another certcache just now
  */
 export function takeFromState(
-  record: Content<'proxies'> | undefined,
+  record: StateContent<'proxies'> | undefined,
   proxies: readonly ManagedProxy[],
   { now, isNew }: { readonly now: Date; readonly isNew: boolean },
 ): void {
@@ -75,7 +75,7 @@ export async function writeProxies(
 /** Sees to it that the state is read once for each change of it. */
 export function createProxiesWatch(store: StateStore, log: Log) {
   let seen: string | undefined
-  return async (): Promise<Content<'proxies'> | undefined> => {
+  return async (): Promise<StateContent<'proxies'> | undefined> => {
     const version = await store.version('proxies')
     if (version === seen) return undefined
     const record = await readState(store, 'proxies')

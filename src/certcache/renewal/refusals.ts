@@ -1,5 +1,5 @@
 /** Why an engine answers no proxy. */
-import { TtsError, type TtsErrorCode } from '../../errors.ts'
+import { TtsError, type TtsErrorCode } from '../../base/errors.ts'
 import type { Outcome } from './outcomes.ts'
 
 export const stopping = (): TtsError =>

@@ -3,12 +3,12 @@
  * in hand. It lies in the state, so whoever may read the keys may ask, and nobody else.
  */
 import { randomUUID } from 'node:crypto'
-import type { Log } from '../../log.ts'
-import { type Content, encodeState, readState } from '../state/state-records.ts'
+import type { Log } from '../../base/log.ts'
+import { type StateContent, encodeState, readState } from '../state/state-records.ts'
 import type { ManagedProxy } from './managed-proxy.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
-type RenewalRequest = Content<'renewal-request'>
+type RenewalRequest = StateContent<'renewal-request'>
 
 /** Whoever asked has given up by then. */
 const OLDEST_MS = 600_000

@@ -1,5 +1,5 @@
 /** Waiting that can be given up. */
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 
 /**
  * What the promise settles with; the work itself goes on when the waiting is given up.

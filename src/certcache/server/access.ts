@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { z } from 'zod'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { plainAddress } from '../../limits/address-key.ts'
 import { isLoopback, type accessSettings } from '../settings/listen-settings.ts'
 

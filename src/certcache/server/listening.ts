@@ -5,13 +5,13 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
 import { messageClassesOf } from '../../http/message-classes.ts'
 import { trackResponses } from '../../http/open-responses.ts'
 import { partOf } from '../../limits/part-of.ts'
-import type { Log } from '../../log.ts'
+import type { Log } from '../../base/log.ts'
 import type { listenSettings } from '../settings/listen-settings.ts'
 import { prepareSocket } from './unix-socket.ts'
 
@@ -26,7 +26,7 @@ export interface ListenParts {
   readonly tlsLookIntervalMs?: number
 }
 
-export interface Listening {
+export interface ListeningServer {
   /** Where it listens: `http://127.0.0.1:8081`, or `unix:/run/certcache/socket`. */
   readonly url: string
   /** Connections that are open. */
@@ -65,7 +65,10 @@ const SHARE_OF_ONE_ADDRESS = 1 / 4
  *
  * @throws {TtsError} `configuration` when the place cannot be had or the TLS files cannot be used
  */
-export async function startListening(app: RequestListener, parts: ListenParts): Promise<Listening> {
+export async function startListening(
+  app: RequestListener,
+  parts: ListenParts,
+): Promise<ListeningServer> {
   const { listen } = parts
   const files = tlsFilesOf(listen, parts.clientCaFile)
   const settings = {

@@ -1,5 +1,5 @@
 /** Logs of refused requests, bounded: a client that asks again and again does not fill the disk. */
-import type { Log } from '../../log.ts'
+import type { Log } from '../../base/log.ts'
 import type { Refusal } from './access.ts'
 
 const WINDOW_MS = 60_000

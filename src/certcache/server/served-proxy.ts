@@ -1,7 +1,7 @@
 /** Proxies as they are served: looked at once, with the answer prepared, so that a request costs next to nothing. */
 import { keyBelongsTo, parseProxyFile } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
-import type { Log } from '../../log.ts'
+import type { Log } from '../../base/log.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 import { enoughSeconds } from '../status.ts'
 

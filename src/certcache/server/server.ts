@@ -1,11 +1,16 @@
 /** The HTTP server of certcache: proxies for workers, and how it is doing. On node:http itself, for speed. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { plainAddress } from '../../limits/address-key.ts'
-import type { Log } from '../../log.ts'
+import type { Log } from '../../base/log.ts'
 import { type AccessRules, createAccessRules, type Refusal } from './access.ts'
 import { serverProblems } from '../settings/listen-settings.ts'
-import { type Listening, type ListenSettings, startListening, tlsFilesOf } from './listening.ts'
+import {
+  type ListeningServer,
+  type ListenSettings,
+  startListening,
+  tlsFilesOf,
+} from './listening.ts'
 import { createCertcacheMetrics, createTally } from './metrics.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
 import { createRefusalLog } from './refusal-log.ts'
@@ -89,7 +94,7 @@ class WorkerServer implements CertcacheServer {
   readonly #startedAt: Date
   #settings: ServerSettings
   #rules: AccessRules
-  #listening: Listening | undefined
+  #listening: ListeningServer | undefined
   #stopping = false
 
   constructor(parts: ServerOptions) {

@@ -1,5 +1,5 @@
 /** Where requests wait for the first proxy: bounded in number and time, and all of one name wait for the same renewal. */
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 
 export interface WaitersOptions {

@@ -12,7 +12,7 @@ import {
   setByName,
   type Tree,
 } from '../../config/settings-tree.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { refuseSharedSecret } from '../../files/private-file.ts'
 import { applyOldNames } from './environment.ts'
 import { type CertcacheSettings, certcacheSchema } from './settings.ts'

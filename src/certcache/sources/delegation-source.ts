@@ -1,7 +1,8 @@
 /** A delegation in the service: the token is shown once; from then on a renewal secret is enough. */
 import { hostname } from 'node:os'
-import { TtsError } from '../../errors.ts'
-import { type ProxySource, type SourceParts, sourceEnded } from './source.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { ProxySource, SourceParts } from './source.ts'
+import { sourceEnded } from './source-ended.ts'
 import { freshToken } from './start-token.ts'
 import {
   type DelegationRecord,
@@ -10,7 +11,7 @@ import {
   withDigest,
   writeState,
 } from '../state/state-records.ts'
-import type { ProxyRequest, ServiceProxy } from './service-client.ts'
+import type { ServiceProxyRequest, ServiceProxy } from './service-client.ts'
 
 const MAX_LABEL = 100
 
@@ -54,7 +55,7 @@ class DelegationSource implements ProxySource {
     )
   }
 
-  async obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
+  async obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     const delegation = await this.#delegation(signal)
     try {
       return await this.#renewBy(delegation, request, signal)
@@ -79,7 +80,7 @@ class DelegationSource implements ProxySource {
 
   async #renewBy(
     { id, renewal_secret: bearer }: DelegationRecord,
-    request: ProxyRequest,
+    request: ServiceProxyRequest,
     signal: AbortSignal,
   ): Promise<ServiceProxy> {
     const proxy = await this.#parts.service.requestProxy(

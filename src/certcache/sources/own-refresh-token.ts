@@ -7,7 +7,7 @@
  */
 import { setTimeout as realSleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import {
   type RefreshTokenUse,
   type RefreshTokenStore,

@@ -1,5 +1,5 @@
 /** Our own client at the identity provider: access tokens by exchange and refresh (`own-refresh-token.ts`). */
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { renewableUntil } from '../../grants/refresh-token.ts'
 import { rememberedConfiguration } from '../../grants/discovery.ts'
 import type { GrantClient } from '../../grants/grant.ts'
@@ -13,10 +13,16 @@ import {
   type RefreshTokenParts,
   type TokenStart,
 } from './own-refresh-token.ts'
-import type { ProxyRequest, ServiceProxy } from './service-client.ts'
-import { type ProxySource, type SourceParts, sourceEnded } from './source.ts'
+import type { ServiceProxyRequest, ServiceProxy } from './service-client.ts'
+import type { ProxySource, SourceParts } from './source.ts'
+import { sourceEnded } from './source-ended.ts'
 import { freshToken } from './start-token.ts'
-import { type Content, type OwnTokenRecord, digestOf, readState } from '../state/state-records.ts'
+import {
+  type StateContent,
+  type OwnTokenRecord,
+  digestOf,
+  readState,
+} from '../state/state-records.ts'
 
 export interface RefreshSourceParts extends SourceParts {
   /** Undefined where nothing is written: then nothing is refreshed. */
@@ -27,7 +33,7 @@ export interface RefreshSourceParts extends SourceParts {
 /** A proxy source that also takes what `certcache login` brought. */
 export interface RefreshSource extends ProxySource {
   /** @throws {TtsError} as `obtainAccessToken`; the login may be taken again then */
-  takeLogin(login: Content<'incoming'>): Promise<void>
+  takeLogin(login: StateContent<'incoming'>): Promise<void>
 }
 
 /** The service verifies a token when it comes; a minute covers the way there and clocks that differ. */
@@ -82,7 +88,7 @@ class OwnClientSource implements RefreshSource {
     )
   }
 
-  async obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
+  async obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     const { service } = this.#parts
     const known = this.#known(undefined)
     // The provider is not asked for tokens that nobody takes.
@@ -104,7 +110,7 @@ class OwnClientSource implements RefreshSource {
     return proxy
   }
 
-  async takeLogin(login: Content<'incoming'>): Promise<void> {
+  async takeLogin(login: StateContent<'incoming'>): Promise<void> {
     const { refresh_token: token, granted_at: at, refresh_expires_at: end, access } = login
     await this.#run({
       start: {

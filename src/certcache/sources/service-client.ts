@@ -2,13 +2,13 @@
 import { readJson } from '../../../plugins/json.ts'
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { type ClientResponse, refusalOf, send } from '../../client/http-client.ts'
-import { TtsError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import { type ClientResponse, serviceRefusal, send } from '../../client/http-client.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 
 /** A proxy to be had: what it shall be, and the CSR of its key. */
-export interface ProxyRequest {
+export interface ServiceProxyRequest {
   readonly settings: Pick<ProxySettings, 'service' | 'type' | 'lifetime_seconds' | 'path_length'>
   /** PKCS#10 in PEM. */
   readonly csr: string
@@ -24,7 +24,7 @@ export interface ServiceProxy {
 }
 
 /** A delegation as the service answers it, once. */
-export interface MadeDelegation {
+export interface ServiceDelegation {
   readonly id: string
   readonly renewalSecret: string
   readonly renewsUntil: Date | undefined
@@ -32,7 +32,7 @@ export interface MadeDelegation {
 }
 
 /** Where the proxy is asked for: with an access token, or by a delegation with its renewal secret. */
-export interface Authority {
+export interface ServiceAuthority {
   readonly bearer: string
   readonly delegationId?: string
 }
@@ -40,12 +40,12 @@ export interface Authority {
 /** All throw TtsError: the service's refusal under its own code, `provider_unavailable` when it cannot be reached. */
 export interface ServiceClient {
   requestProxy(
-    request: ProxyRequest,
-    authority: Authority,
+    request: ServiceProxyRequest,
+    authority: ServiceAuthority,
     signal: AbortSignal,
   ): Promise<ServiceProxy>
   /** `not_found` with check `delegations` when the service makes none for this provider. */
-  createDelegation(token: string, label: string, signal: AbortSignal): Promise<MadeDelegation>
+  createDelegation(token: string, label: string, signal: AbortSignal): Promise<ServiceDelegation>
   /** Asks for nothing but an answer, where a token would be got in vain. */
   requireThere(signal: AbortSignal): Promise<void>
 }
@@ -114,7 +114,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
         body: request.csr,
         signal,
       })
-      if (response.status !== 200) throw refusalOf(response)
+      if (response.status !== 200) throw serviceRefusal(response)
       return {
         pem: response.body,
         renewsUntil: dateOf(response.headers['tts-renews-until']),
@@ -133,19 +133,19 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
         body: JSON.stringify({ label }),
         signal,
       })
-      if (response.status !== 201) throw refusalOf(response)
+      if (response.status !== 201) throw serviceRefusal(response)
       return readDelegation(response.body)
     },
     requireThere: async (signal) => {
       const asked = { method: 'GET', path: 'healthz', headers: {}, body: undefined } as const
       const response = await ask({ ...asked, signal })
       // Below 500 somebody is there, also where a proxy in front does not pass this path on.
-      if (response.status >= 500) throw refusalOf(response)
+      if (response.status >= 500) throw serviceRefusal(response)
     },
   }
 }
 
-function parametersOf({ settings }: ProxyRequest): URLSearchParams {
+function parametersOf({ settings }: ServiceProxyRequest): URLSearchParams {
   const { service, type, lifetime_seconds: lifetime, path_length: pathLength } = settings
   const parameters: [string, string][] = [
     ['service', service],
@@ -156,7 +156,7 @@ function parametersOf({ settings }: ProxyRequest): URLSearchParams {
   return new URLSearchParams(parameters)
 }
 
-function readDelegation(body: string): MadeDelegation {
+function readDelegation(body: string): ServiceDelegation {
   const read = readJson(body)
   const result = madeDelegation.safeParse('value' in read ? read.value : undefined)
   if (!result.success)

@@ -1,8 +1,7 @@
 /** Where proxies come from: one interface, three ways. */
-import { TtsError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
+import type { Log } from '../../base/log.ts'
 import type { SourceStatus } from '../proxy-engine.ts'
-import type { ProxyRequest, ServiceClient, ServiceProxy } from './service-client.ts'
+import type { ServiceProxyRequest, ServiceClient, ServiceProxy } from './service-client.ts'
 import type { SourceSettings } from '../settings/settings.ts'
 import type { StartTokens } from './start-token.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
@@ -19,7 +18,7 @@ export interface ProxySource {
    *
    * @throws {TtsError} `delegation_ended` when a new token is needed, `missing_token`, and what service and provider refuse with
    */
-  obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy>
+  obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy>
   /** True when a token is there from which it can start (again). */
   canStart(): Promise<boolean>
   status(now: Date): SourceStatus
@@ -35,12 +34,4 @@ export interface SourceParts {
   readonly startTokens: StartTokens
   readonly now: () => Date
   readonly log: Log
-}
-
-/** The error of a source that has ended. */
-export function sourceEnded(reason: string): TtsError {
-  return new TtsError('delegation_ended', reason, {
-    check: 'start_token_wanted',
-    remedy: 'give a new access token (source.token_file), or log in by device: `certcache login`',
-  })
 }

@@ -1,20 +1,20 @@
 /** Chooses among the sources, and falls back from one that cannot be begun to the bare token. */
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { createDelegationSource } from './delegation-source.ts'
 import type { SourceStatus } from '../proxy-engine.ts'
 import { createRefreshSource, type RefreshSourceParts } from './refresh-source.ts'
-import type { ProxyRequest, ServiceProxy } from './service-client.ts'
+import type { ServiceProxyRequest, ServiceProxy } from './service-client.ts'
 import type { ProxySource } from './source.ts'
-import { type Content, digestOf } from '../state/state-records.ts'
+import { type StateContent, digestOf } from '../state/state-records.ts'
 import { createTokenSource } from './token-source.ts'
 
 /** All sources behind one. */
 export interface Sources {
   /** Sees what others changed in the state. */
   load(): Promise<void>
-  obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy>
+  obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy>
   /** Takes what `certcache login` brought; false when it is for another client than ours. */
-  takeLogin(login: Content<'incoming'>): Promise<boolean>
+  takeLogin(login: StateContent<'incoming'>): Promise<boolean>
   /** True, once for each token, when renewal is over and a token that was given since can begin it anew. */
   isRevived(): Promise<boolean>
   status(): SourceStatus
@@ -58,7 +58,7 @@ export function createSources(parts: RefreshSourceParts): Sources {
     )
   }
 
-  async function obtain(request: ProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
+  async function obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     // Another token is another chance.
     if (fallback !== undefined && fallback.digest !== (await startDigest())) fallback = undefined
     const source = pick()

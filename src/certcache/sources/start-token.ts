@@ -1,10 +1,10 @@
 /** The access token that the operator gives: where it lies, and whether it can still start something. */
 import type { Environment } from '../../config/settings-tree.ts'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { discoverBearerToken, type FoundToken, readTokenFile } from '../../files/bearer-token.ts'
 import { expiryOf } from './own-refresh-token.ts'
 import type { SourceSettings } from '../settings/settings.ts'
-import { sourceEnded } from './source.ts'
+import { sourceEnded } from './source-ended.ts'
 import { digestOf } from '../state/state-records.ts'
 
 /** Reads the token anew each time: somebody may have put another one there. */

@@ -1,5 +1,5 @@
 /** Only a token, which somebody else renews: read each time, shown to the service. Renewal ends with it. */
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { expiryOf } from './own-refresh-token.ts'
 import type { ProxySource, SourceParts } from './source.ts'
 

@@ -2,7 +2,7 @@
 import type { Stats } from 'node:fs'
 import { lstat, readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { type Directory, makeDirectory, withDirectory } from '../../files/directory.ts'
 import { readPrivateFile, writePrivateFileIn } from '../../files/private-file.ts'
 import { type FileLock, tryFileLock } from '../../files/file-lock.ts'

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import pg from 'pg'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { openRecord, sealRecord } from './state-key.ts'
 import type { LockName, RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
 

@@ -1,6 +1,6 @@
 /** The key of the state, and how a record is encrypted under it: AES-256-GCM, bound to its cluster and its name. */
 import { randomBytes } from 'node:crypto'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import { createPrivateFile, readPrivateFile } from '../../files/private-file.ts'
 import { openBytes, sealBytes } from '../../sealing/aes-gcm.ts'
 import type { RecordName, StateOptions } from './state-store.ts'

@@ -1,7 +1,7 @@
 /** What stands in the records of the state, and how it is written and read: JSON, checked when it is read. */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { TtsError } from '../../errors.ts'
+import { TtsError } from '../../base/errors.ts'
 import type { RecordName, StateLock, StateStore } from './state-store.ts'
 
 const time = z.coerce.date()
@@ -118,9 +118,9 @@ const schemas = {
 } as const satisfies Record<RecordName, z.ZodType>
 
 /** The content of each record. */
-export type Content<Name extends RecordName> = z.output<(typeof schemas)[Name]>
-export type OwnTokenRecord = Content<'custody'>
-export type DelegationRecord = Content<'delegation'>
+export type StateContent<Name extends RecordName> = z.output<(typeof schemas)[Name]>
+export type OwnTokenRecord = StateContent<'custody'>
+export type DelegationRecord = StateContent<'delegation'>
 
 /**
  * Reads a record.
@@ -130,11 +130,11 @@ export type DelegationRecord = Content<'delegation'>
 export async function readState<Name extends RecordName>(
   store: StateStore,
   name: Name,
-): Promise<Content<Name> | undefined> {
+): Promise<StateContent<Name> | undefined> {
   const content = await store.read(name)
   if (content === undefined) return undefined
   const parsed = schemas[name].safeParse(parseJson(content))
-  if (parsed.success) return parsed.data as Content<Name>
+  if (parsed.success) return parsed.data as StateContent<Name>
   throw new TtsError('configuration', `the state (record ${name}) is not understood`, {
     check: 'state_form',
     remedy: 'it was written by another version of certcache: run that one, or remove the state',
@@ -145,13 +145,13 @@ export async function readState<Name extends RecordName>(
 export async function writeState<Name extends RecordName>(
   lock: Pick<StateLock, 'write'>,
   name: Name,
-  content: Content<Name>,
+  content: StateContent<Name>,
 ): Promise<void> {
   await lock.write(name, encodeState(name, content))
 }
 
 /** A record as bytes. */
-export function encodeState<Name extends RecordName>(_: Name, content: Content<Name>): Buffer {
+export function encodeState<Name extends RecordName>(_: Name, content: StateContent<Name>): Buffer {
   return Buffer.from(JSON.stringify(content))
 }
 

@@ -7,7 +7,7 @@ import { toTtsError } from '../../../src/api/problem.ts'
 import { sendWattsError } from '../../../src/api/watts/answers.ts'
 import type { WattsSession, WattsSessions } from '../../../src/api/watts/caller.ts'
 import { wattsRoutes } from '../../../src/api/watts/routes.ts'
-import { createLog } from '../../../src/log.ts'
+import { createLog } from '../../../src/base/log.ts'
 import { useTestService } from '../../support/service.ts'
 import { errorText, executable, json, misbehaving, wattsService, wire } from './support.ts'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { runHook } from '../../../src/certcache/outputs/hooks.ts'
-import { createLog } from '../../../src/log.ts'
+import { createLog } from '../../../src/base/log.ts'
 import { sleepers } from '../../support/sleepers.ts'
 import { temporaryDirectory } from '../engine-support.ts'
 

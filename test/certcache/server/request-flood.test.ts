@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { startListening } from '../../../src/certcache/server/listening.ts'
 import { listenSettings } from '../../../src/certcache/settings/listen-settings.ts'
 import { MAX_OPEN_REQUESTS } from '../../../src/http/message-classes.ts'
-import { createLog } from '../../../src/log.ts'
+import { createLog } from '../../../src/base/log.ts'
 
 const log = createLog({ level: 'error', name: 'test', destination: { write: () => undefined } })
 

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import type { ServerOptions } from '../../../src/certcache/server/server.ts'
-import { TtsError } from '../../../src/errors.ts'
+import { TtsError } from '../../../src/base/errors.ts'
 import { pkcs8Pem, sharedKey } from '../../support/keys.ts'
 import {
   ask,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { startListening } from '../../../src/certcache/server/listening.ts'
 import { listenSettings } from '../../../src/certcache/settings/listen-settings.ts'
-import { createLog } from '../../../src/log.ts'
+import { createLog } from '../../../src/base/log.ts'
 import { attackScene, noAttacker, startAttack } from '../../support/attacker.ts'
 
 const log = createLog({ level: 'silent', name: 'certcache' })

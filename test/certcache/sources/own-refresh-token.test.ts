@@ -9,7 +9,7 @@ import {
 import { openState } from '../../../src/certcache/state/open-state.ts'
 import { digestOf, readState } from '../../../src/certcache/state/state-records.ts'
 import type { StateStore } from '../../../src/certcache/state/state-store.ts'
-import { TtsError } from '../../../src/errors.ts'
+import { TtsError } from '../../../src/base/errors.ts'
 import type { GrantClient, Granted, RecoveredGrant } from '../../../src/grants/grant.ts'
 import { temporaryDirectory, uid } from '../engine-support.ts'
 

@@ -1,0 +1,138 @@
+/** A proxy for who has a renewal secret: the provider is asked first, always, so that a suspended account gets none. */
+import { TtsError } from '../../base/errors.ts'
+import { delegationOfSecret, noteRefusal, requireActive, type DelegationCaller } from './access.ts'
+import { lastDay } from './forecast.ts'
+import { ledgerEntry } from './ledger.ts'
+import { type DelegationDependencies, refusedHere } from './provider.ts'
+import type { Delegation } from './records.ts'
+import { type DelegationRefresher, type Refreshed, TAKEN_BACK } from './refresh.ts'
+import {
+  issueCredential,
+  type CredentialRequest,
+  type IssuedCertificate,
+} from '../issuing/issue.ts'
+import type { Origin } from '../records.ts'
+
+export interface RenewalDependencies extends DelegationDependencies {
+  readonly refresher: DelegationRefresher
+}
+
+/** What is asked of the service. `read` is called once the secret was found right, and before the provider is asked. */
+export type Wanted = Pick<CredentialRequest, 'read' | 'log'> & { readonly serviceId: string }
+
+export interface Renewal {
+  readonly credential: IssuedCertificate
+  /** Until when there will be more. */
+  readonly renewsUntil: Date
+}
+
+/**
+ * Renews: secret, refresh at the provider, and then the way of every credential.
+ *
+ * @throws {TtsError} `invalid_token`, check `renewal_secret`; `delegation_ended`; `grant_refused`; what `issueCredential` throws
+ */
+export async function renewByDelegation(
+  dependencies: RenewalDependencies,
+  id: string,
+  request: { readonly caller: DelegationCaller; readonly wanted: Wanted },
+): Promise<Renewal> {
+  const { caller, wanted } = request
+  const { origin, signal } = caller
+  const delegation = await delegationOfSecret(dependencies, id, caller)
+  try {
+    await endIfTooOld(dependencies, delegation, origin)
+    requireActive(dependencies, delegation)
+    const asked = await wanted.read()
+    const refreshed = await freshToken(dependencies, delegation, caller)
+    const credential = await issueCredential(dependencies.issuing, {
+      ...wanted,
+      read: () => asked,
+      token: refreshed.accessToken,
+      delegation,
+      origin,
+      signal,
+    }).catch((error: unknown) => {
+      throw aboutProvider(error, delegation.providerId)
+    })
+    await noteUse(dependencies, { delegation, origin, credential })
+    return { credential, renewsUntil: refreshed.renewsUntil }
+  } catch (error) {
+    if (error instanceof TtsError)
+      await noteRefusal(dependencies, { delegation, origin, refusal: error })
+    throw error
+  }
+}
+
+/** A 401 would tell the caller that the renewal secret is wrong, which it is not. */
+function aboutProvider(error: unknown, providerId: string): unknown {
+  const isAboutToken =
+    error instanceof TtsError && ['invalid_token', 'insufficient_scope'].includes(error.code)
+  return isAboutToken ? refusedHere(providerId, error) : error
+}
+
+/** Who waits may give up; the refresh goes on, and what it brings is stored. */
+async function freshToken(
+  dependencies: RenewalDependencies,
+  delegation: Delegation,
+  { origin, signal }: DelegationCaller,
+): Promise<Refreshed> {
+  try {
+    return await untilAborted(dependencies.refresher.refresh(delegation, origin), signal)
+  } catch (error) {
+    if (!(error instanceof TtsError) || error.check !== TAKEN_BACK) throw error
+    const found = await dependencies.issuing.store.delegations.find(delegation.id)
+    if (found !== undefined) requireActive(dependencies, found)
+    throw error
+  }
+}
+
+async function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise<Value>((resolve, reject) => {
+    const give = (): void =>
+      reject(
+        new TtsError(
+          'provider_unavailable',
+          'the identity provider did not answer in time; what it answers yet is kept',
+          { check: 'provider', retryAfterSeconds: 5 },
+        ),
+      )
+    if (signal.aborted) give()
+    signal.addEventListener('abort', give, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', give))
+  })
+}
+
+/** The bound of its life has come: from now on it is over, whatever the provider would say. */
+async function endIfTooOld(
+  dependencies: RenewalDependencies,
+  delegation: Delegation,
+  origin: Origin,
+): Promise<void> {
+  const { now, bounds, issuing } = dependencies
+  if (delegation.state !== 'active' || now() < lastDay(delegation, bounds)) return
+  const at = now()
+  const reason = `it was ${bounds.maximumDays} days old, the longest that this service allows`
+  const { id, identity } = delegation
+  const entry = ledgerEntry({ event: 'ended', at, origin, identity, detail: reason })
+  await issuing.store.delegations.end(id, { state: 'ended', at, reason, entry })
+}
+
+interface Use {
+  readonly delegation: Delegation
+  readonly origin: Origin
+  readonly credential: IssuedCertificate
+}
+
+async function noteUse(dependencies: RenewalDependencies, use: Use): Promise<void> {
+  const { issuing, now, log } = dependencies
+  const { delegation, origin, credential } = use
+  const { id, identity } = delegation
+  const detail = `credential ${credential.id} of the service ${credential.serviceId}, until ${credential.notAfter.toISOString()}`
+  const entry = ledgerEntry({ event: 'used', at: now(), origin, identity, detail })
+  try {
+    await issuing.store.delegations.used(id, entry)
+  } catch (error) {
+    // The credential is on record, and names its delegation; its holder need not go without it.
+    log.error({ event: 'ledger.failed', delegation: id, err: error }, 'a use could not be noted')
+  }
+}

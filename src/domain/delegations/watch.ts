@@ -1,0 +1,145 @@
+/** Looks after delegations in the background: tells people before one ends, and ends those that are past their time. */
+import type { Log } from '../../base/log.ts'
+import { adviceFor, DAY_MS, lastDay } from './forecast.ts'
+import { ledgerEntry } from './ledger.ts'
+import { type DelegationDependencies, revokeAtProvider } from './provider.ts'
+import type { Delegation } from './records.ts'
+import type { DelegationRefresher } from './refresh.ts'
+import type { Origin } from '../records.ts'
+
+/** What is told of a delegation that ends soon; keys as they stand in JSON. Nothing secret. */
+export interface NoticeFacts {
+  readonly event: 'delegation.ending'
+  readonly id: string
+  readonly label: string | null
+  readonly issuer: string
+  readonly sub: string
+  readonly subject: string
+  readonly created_at: string
+  readonly last_used_at: string | null
+  readonly renews_until: string
+  readonly days_left: number
+  readonly advice: string
+}
+
+/** A way to tell somebody. Settles within a deadline of its own; rejects when it could not. */
+export type Notifier = (facts: NoticeFacts) => Promise<void>
+
+export interface WatchDependencies extends DelegationDependencies {
+  readonly refresher: Pick<DelegationRefresher, 'recover'>
+  /** Undefined: nobody is told. */
+  readonly notifier: Notifier | undefined
+  /** How long before the end, in days. */
+  readonly noticeDays: number
+}
+
+/** A failed notice is given again after this; it also covers the longest that a notifier takes. */
+const CLAIM_MS = 10 * 60_000
+/** Unused for so long after its forecast end, a delegation is dead: no refresh token would have lived. */
+const GRACE_DAYS = 30
+const LOOK_INTERVAL_MS = 60_000
+
+const origin: Origin = { requestId: 'watch', address: 'local', interface: 'watch' }
+
+/** One look: what is due now is done. */
+export async function lookAfterDelegations(dependencies: WatchDependencies): Promise<void> {
+  await dependencies.refresher.recover()
+  await endOverdue(dependencies)
+  if (dependencies.notifier !== undefined) await giveNotices(dependencies, dependencies.notifier)
+}
+
+/** Looks every minute. Answers a function that ends this and waits for the look under way. */
+export function watchDelegations(dependencies: WatchDependencies): () => Promise<void> {
+  let underWay: Promise<void> | undefined
+  const look = (): void => {
+    underWay ??= lookAfterDelegations(dependencies)
+      .catch((error: unknown) => {
+        dependencies.log.error(
+          { event: 'delegations.watch-failed', err: error },
+          'delegations could not be looked after; the next look is in a minute',
+        )
+      })
+      .finally(() => {
+        underWay = undefined
+      })
+  }
+  const timer = setInterval(look, LOOK_INTERVAL_MS)
+  timer.unref()
+  look()
+  return async () => {
+    clearInterval(timer)
+    await underWay
+  }
+}
+
+async function endOverdue(dependencies: WatchDependencies): Promise<void> {
+  const { issuing, bounds, now, log, providers } = dependencies
+  const at = now()
+  const before = (days: number): Date => new Date(at.getTime() - days * DAY_MS)
+  const overdue = await issuing.store.delegations.overdue({
+    madeBefore: before(bounds.maximumDays),
+    endedBefore: before(GRACE_DAYS),
+  })
+  for (const delegation of overdue) {
+    const { id, identity } = delegation
+    const reason =
+      at >= lastDay(delegation, bounds)
+        ? `it was ${bounds.maximumDays} days old, the longest that this service allows`
+        : 'it was not used until its end'
+    const entry = ledgerEntry({ event: 'ended', at, origin, identity, detail: reason })
+    const ended = await issuing.store.delegations.end(id, { state: 'ended', at, reason, entry })
+    if (ended === undefined) continue
+    log.info({ event: 'delegation.ended', delegation: id }, reason)
+    await revokeAtProvider(providers.get(delegation.providerId), [ended.held?.current], log)
+  }
+}
+
+async function giveNotices(dependencies: WatchDependencies, notifier: Notifier): Promise<void> {
+  const { issuing, now, noticeDays } = dependencies
+  const at = now()
+  const before = new Date(at.getTime() + noticeDays * DAY_MS)
+  for (const delegation of await issuing.store.delegations.dueForNotice(at, before)) {
+    const until = new Date(at.getTime() + CLAIM_MS)
+    // Of several replicas one claims it; when it fails or dies, the claim ends and another tries.
+    if (await issuing.store.delegations.claimNotice(delegation, { now: at, until }))
+      await giveNotice(dependencies, notifier, delegation)
+  }
+}
+
+async function giveNotice(
+  { issuing, bounds, now, log }: WatchDependencies,
+  notifier: Notifier,
+  delegation: Delegation,
+): Promise<void> {
+  const { id, identity, renewsUntil } = delegation
+  const at = now()
+  try {
+    await notifier({
+      event: 'delegation.ending',
+      id,
+      label: delegation.label ?? null,
+      issuer: identity.issuer,
+      sub: identity.sub,
+      subject: identity.subject,
+      created_at: delegation.createdAt.toISOString(),
+      last_used_at: delegation.lastUsedAt?.toISOString() ?? null,
+      renews_until: renewsUntil.toISOString(),
+      days_left: Math.floor((10 * (renewsUntil.getTime() - at.getTime())) / DAY_MS) / 10,
+      advice: adviceFor(delegation, bounds, at),
+    })
+  } catch (error) {
+    failed(log, id, error)
+    return
+  }
+  const detail = `told that it ends on ${renewsUntil.toISOString()}`
+  const entry = ledgerEntry({ event: 'notice', at, origin, identity, detail })
+  await issuing.store.delegations.noticeGiven(delegation, entry)
+  log.info({ event: 'delegation.notice', delegation: id, renewsUntil }, 'notice given')
+}
+
+function failed(log: Log, id: string, error: unknown): void {
+  log.error(
+    { event: 'delegation.notice-failed', delegation: id, err: error },
+    'the notice that a delegation ends could not be given; it is tried again in ten minutes',
+  )
+}

@@ -1,0 +1,235 @@
+import type {
+  ConditionSettings,
+  RuleOperation,
+  RuleSettings,
+  RulesSettings,
+} from '../../config/rules-schema.ts'
+import { TtsError } from '../../base/errors.ts'
+import { matchesRegexp } from '../../regexp/linear-regexp.ts'
+import { hasWord } from '../../tokens/claim-values.ts'
+import type { VerifiedToken } from '../../tokens/verified-token.ts'
+
+/** What became of one condition of a rule. Holds the value of a claim: for the operator's own terminal, never for a log. */
+export interface ConditionTrace {
+  readonly claim: string
+  readonly operation: RuleOperation
+  /** What the rule asks for, as configured. */
+  readonly wanted: unknown
+  /** The value of the claim; undefined when there is none. */
+  readonly found: unknown
+  readonly outcome: 'true' | 'false' | 'missing' | 'error'
+  /** Why it could not be evaluated, with the outcome `error`. */
+  readonly problem?: string
+}
+
+/** What became of one rule. */
+export interface RuleTrace {
+  readonly list: 'allow' | 'forbid'
+  readonly index: number
+  readonly provider: string
+  readonly outcome: 'true' | 'false' | 'other_provider' | 'error'
+  readonly conditions: readonly ConditionTrace[]
+}
+
+/** Whether somebody may use a service, and why. */
+export interface Authorisation {
+  readonly allowed: boolean
+  /** Index, in its list, of the rule that decided; undefined when none did. */
+  readonly rule: number | undefined
+  /** For the caller: names claims of the configuration, never their values. */
+  readonly reason: string
+  /** For the operator, when not allowed. */
+  readonly remedy: string | undefined
+  readonly trace: readonly RuleTrace[]
+}
+
+type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
+
+/**
+ * Decides by WaTTS's rules: allowed is who makes some allow rule true and no forbid rule. A claim that is missing makes an
+ * allow rule false and a forbid rule true; a rule that cannot be evaluated lets nobody in.
+ */
+export function authorise(rules: RulesSettings, token: Subject): Authorisation {
+  const allow = rules.allow.map((rule, index) => evaluate({ list: 'allow', index, rule }, token))
+  const forbid = rules.forbid.map((rule, index) => evaluate({ list: 'forbid', index, rule }, token))
+  const trace = [...allow, ...forbid]
+  const failed = trace.find(({ outcome }) => outcome === 'error')
+  if (failed !== undefined) return { ...refusedByError(failed), trace }
+  const forbidden = forbid.find(({ outcome }) => outcome === 'true')
+  if (forbidden !== undefined) return { ...refusedByRule(forbidden), trace }
+  const allowing = allow.find(({ outcome }) => outcome === 'true')
+  if (allowing !== undefined) {
+    const reason = `allow rule ${allowing.index} lets the user in`
+    return { allowed: true, rule: allowing.index, reason, remedy: undefined, trace }
+  }
+  return { ...refusedByDefault(allow, token.providerId), trace }
+}
+
+/** @throws TtsError `access_denied`, check `authorisation`, unless the service's rules let the token in */
+export function requireAuthorised(
+  service: { readonly authz: RulesSettings },
+  token: Subject,
+): void {
+  const { allowed, reason, remedy } = authorise(service.authz, token)
+  if (allowed) return
+  throw new TtsError('access_denied', reason, {
+    check: 'authorisation',
+    ...(remedy !== undefined && { remedy }),
+  })
+}
+
+interface PlacedRule {
+  readonly list: 'allow' | 'forbid'
+  readonly index: number
+  readonly rule: RuleSettings
+}
+
+function evaluate({ list, index, rule }: PlacedRule, token: Subject): RuleTrace {
+  const { provider } = rule
+  const place = { list, index, provider }
+  if (provider !== 'any' && provider !== token.providerId) {
+    return { ...place, outcome: 'other_provider', conditions: [] }
+  }
+  const conditions = Object.entries(rule.claims).flatMap(([claim, condition]) =>
+    evaluateCondition(claim, condition, token.claims),
+  )
+  const has = (outcome: ConditionTrace['outcome']): boolean =>
+    conditions.some((condition) => condition.outcome === outcome)
+  if (has('error')) return { ...place, outcome: 'error', conditions }
+  const holds = has('missing') ? list === 'forbid' : !has('false')
+  return { ...place, outcome: holds ? 'true' : 'false', conditions }
+}
+
+function evaluateCondition(
+  claim: string,
+  condition: ConditionSettings,
+  claims: VerifiedToken['claims'],
+): ConditionTrace[] {
+  const found = findClaim(claims, claim)
+  const operations = Object.keys(condition).filter(
+    (name): name is RuleOperation => condition[name as RuleOperation] !== undefined,
+  )
+  return operations.map((operation) => ({
+    claim,
+    operation,
+    wanted: condition[operation],
+    found,
+    ...(found === undefined ? missing : outcomeOf(operation, condition, found)),
+  }))
+}
+
+const missing = { outcome: 'missing' } as const
+
+function outcomeOf(
+  operation: RuleOperation,
+  condition: ConditionSettings,
+  value: unknown,
+): Pick<ConditionTrace, 'outcome' | 'problem'> {
+  try {
+    return { outcome: perform(operation, condition, value) ? 'true' : 'false' }
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : 'unknown error'
+    return { outcome: 'error', problem }
+  }
+}
+
+function perform(operation: RuleOperation, condition: ConditionSettings, value: unknown): boolean {
+  switch (operation) {
+    case 'contains':
+      return hasWord(Array.isArray(value) ? value : asString(value), asString(condition.contains))
+    case 'contains_substring': {
+      const part = asString(condition.contains_substring)
+      return Array.isArray(value) ? value.includes(part) : asString(value).includes(part)
+    }
+    case 'is_member_of':
+      return typeof value === 'string' && condition.is_member_of?.includes(value) === true
+    case 'equals':
+      return value === condition.equals
+    case 'regexp':
+      return matchesRegexp(asString(condition.regexp), asString(value))
+    case 'any':
+      return condition.any === true
+    default:
+      return operation satisfies never
+  }
+}
+
+function asString(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError('the claim is not text')
+  return value
+}
+
+/** A claim by its name (`wlcg.groups`), else by its path (`realm_access.roles`); own properties only. */
+export function findClaim(claims: VerifiedToken['claims'], name: string): unknown {
+  if (Object.hasOwn(claims, name)) return claims[name] ?? undefined
+  let value: unknown = claims
+  for (const step of name.split('.')) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    if (!Object.hasOwn(value, step)) return undefined
+    value = (value as Record<string, unknown>)[step]
+  }
+  return value ?? undefined
+}
+
+type Refusal = Omit<Authorisation, 'trace'>
+
+function refusedByError({ list, index, conditions }: RuleTrace): Refusal {
+  const failed = conditions.find(({ outcome }) => outcome === 'error')
+  const claim = failed?.claim ?? ''
+  return {
+    allowed: false,
+    rule: index,
+    reason: `a rule of this service cannot be evaluated on the claim ${claim} of the token`,
+    remedy: `${list} rule ${index}, ${claim} ${failed?.operation}: ${failed?.problem}; change the rule, or at the provider the claim`,
+  }
+}
+
+function refusedByRule({ index, conditions }: RuleTrace): Refusal {
+  const missing = conditions.find(({ outcome }) => outcome === 'missing')
+  return {
+    allowed: false,
+    rule: index,
+    reason:
+      missing === undefined
+        ? 'a rule of this service forbids its use to this user'
+        : `the token has no claim ${missing.claim}, by which this service decides whom to refuse`,
+    remedy:
+      missing === undefined
+        ? `forbid rule ${index} is true`
+        : `forbid rule ${index} is true because the claim is missing; ${howToGet(missing.claim)}`,
+  }
+}
+
+function refusedByDefault(allow: readonly RuleTrace[], providerId: string): Refusal {
+  const tried = allow.filter(({ outcome }) => outcome !== 'other_provider')
+  const conditions = tried.flatMap((rule) => rule.conditions)
+  const missing = conditions.find(({ outcome }) => outcome === 'missing')?.claim
+  const looked = [...new Set(conditions.map(({ claim }) => claim))].join(', ')
+  const base = { allowed: false, rule: undefined }
+  if (tried.length === 0) {
+    return {
+      ...base,
+      reason: `no rule of this service lets in users of the provider ${providerId}`,
+      remedy: `add an allow rule for the provider ${providerId} (or any)`,
+    }
+  }
+  if (missing !== undefined) {
+    return {
+      ...base,
+      reason: `the token has no claim ${missing}, by which this service decides whom to let in`,
+      remedy: howToGet(missing),
+    }
+  }
+  return {
+    ...base,
+    reason: `no rule of this service lets this user in (claims looked at: ${looked})`,
+    remedy: `the user lacks what the allow rules want of ${looked}`,
+  }
+}
+
+function howToGet(claim: string): string {
+  if (claim === 'wlcg.groups') {
+    return 'the client has to ask for the scope wlcg.groups, with the wlcg profile at INDIGO IAM'
+  }
+  return `to get ${claim}: set userinfo: always or when_missing_groups for the provider (the token needs the scopes openid and profile), or introspect: always, or at INDIGO IAM switch on IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO`
+}

@@ -1,0 +1,33 @@
+/** How much of the service one identity may use at once, whatever its addresses are. */
+import { TtsError } from '../../base/errors.ts'
+import { createShares } from '../../limits/shares.ts'
+
+export interface IdentityKey {
+  readonly issuer: string
+  readonly sub: string
+}
+
+export interface IdentityShare {
+  /**
+   * Takes a part of the identity's share. Answers what gives it back.
+   *
+   * @throws {TtsError} `limit_reached`, check `identity_in_flight`
+   */
+  enter(identity: IdentityKey): () => void
+}
+
+/** @param limit requests of one identity that may be worked on at once */
+export function createIdentityShare(limit: number): IdentityShare {
+  const shares = createShares({ total: Infinity, perKey: limit })
+  return {
+    enter({ issuer, sub }) {
+      const entered = shares.enter(JSON.stringify([issuer, sub]))
+      if (typeof entered === 'function') return entered
+      throw new TtsError(
+        'limit_reached',
+        `${limit} requests of this identity are being worked on, the most that one identity may have`,
+        { check: 'identity_in_flight', remedy: 'limits.identity_share', retryAfterSeconds: 1 },
+      )
+    },
+  }
+}

@@ -1,0 +1,133 @@
+/** What the audit trail says of requests for credentials. */
+import type { TtsError } from '../../base/errors.ts'
+import { addressKey } from '../../limits/address-key.ts'
+import type { Log } from '../../base/log.ts'
+import type { Sample, Sampler } from '../../limits/sampler.ts'
+import { type Caller, identityKeyOf } from './callers.ts'
+import type { IdentityKey } from './identity-share.ts'
+import { issueError } from './issue-errors.ts'
+import type { AuditRecord, Origin } from '../records.ts'
+import type { Store } from '../store.ts'
+
+/** What of a request goes on record. */
+export interface RecordedRequest {
+  readonly serviceId: string | undefined
+  readonly origin: Origin
+  readonly log: Log
+}
+
+interface AuditDependencies {
+  readonly store: Pick<Store, 'recordAudit'>
+  /** Decides which of the refusals that anybody can cause go on record. */
+  readonly sampleRefusal: Sampler
+  readonly services: ReadonlyMap<string, unknown>
+  readonly now: () => Date
+}
+
+/** Puts on record what an interface refuses before it asks for a credential; answers the refusal. */
+export async function recordEarlyRefusal(
+  dependencies: AuditDependencies,
+  request: RecordedRequest,
+  error: unknown,
+): Promise<TtsError> {
+  const refusal = issueError(error)
+  await recordRefusal(dependencies, { request, caller: undefined, refusal })
+  return refusal
+}
+
+/** The service that is asked for; by possession that of the proxy which is shown. */
+export function serviceIdOf(request: RecordedRequest, caller: Caller | undefined): string {
+  if (request.serviceId !== undefined) return request.serviceId
+  return caller?.kind === 'possession' ? caller.predecessor.serviceId : ''
+}
+
+interface Refused {
+  readonly request: RecordedRequest
+  readonly caller: Caller | undefined
+  readonly refusal: TtsError
+}
+
+/**
+ * Writes a refusal to log and audit trail. Of those that anybody can cause as often as they like only samples: one address alone
+ * could else write a gigabyte a day.
+ */
+export async function recordRefusal(
+  dependencies: AuditDependencies,
+  refused: Refused,
+): Promise<void> {
+  const { request, caller, refusal } = refused
+  const { address } = request.origin
+  const identity = caller && identityKeyOf(caller)
+  const sample = sampleOf(dependencies, { address, identity, refusal })
+  if (sample === undefined) return
+  const { suppressed } = sample
+  const fields = {
+    event: 'credential.refused',
+    service: serviceName(dependencies, serviceIdOf(request, caller)),
+    code: refusal.code,
+    check: refusal.check,
+    ...(suppressed === 0 ? {} : { suppressed }),
+  }
+  const level = ['internal', 'plugin_failed'].includes(refusal.code) ? 'error' : 'info'
+  const cause = refusal.cause === undefined ? {} : { err: refusal.cause }
+  request.log[level]({ ...fields, ...cause, remedy: refusal.remedy }, refusal.message)
+  const line = auditLine(refused, {
+    event: 'credential.refused',
+    outcome: 'refused',
+    at: dependencies.now(),
+    credentialId: undefined,
+  })
+  const more = suppressed === 0 ? '' : ` (and ${suppressed} more like it before)`
+  try {
+    await dependencies.store.recordAudit({
+      ...line,
+      serviceId: fields.service,
+      code: refusal.code,
+      check: refusal.check,
+      detail: `${refusal.message.slice(0, 450)}${more}`,
+    })
+  } catch (error) {
+    // The caller must learn of the refusal, not of the database's trouble; the log has both.
+    request.log.error({ event: 'audit.failed', err: error }, 'a refusal could not be put on record')
+  }
+}
+
+/** All refusals of a verified caller are recorded, but those for coming too often. */
+export function sampleOf(
+  { sampleRefusal }: Pick<AuditDependencies, 'sampleRefusal'>,
+  refused: {
+    readonly address: string
+    /** Undefined: nobody is verified. */
+    readonly identity: IdentityKey | undefined
+    readonly refusal: TtsError
+  },
+): Sample | undefined {
+  const { address, identity, refusal } = refused
+  const kind = `${refusal.code} ${refusal.check}`
+  if (identity === undefined) return sampleRefusal(`${addressKey(address)} ${kind}`)
+  if (refusal.code !== 'limit_reached') return { suppressed: 0 }
+  return sampleRefusal(`${JSON.stringify([identity.issuer, identity.sub])} ${kind}`)
+}
+
+/** The service's id when there is one; what else a caller may have written there stays out of log and records. */
+function serviceName({ services }: AuditDependencies, serviceId: string): string {
+  return services.has(serviceId) ? serviceId : '(unknown)'
+}
+
+/** A line about a request, with nothing refused. */
+export function auditLine(
+  { request, caller }: { readonly request: RecordedRequest; readonly caller: Caller | undefined },
+  line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,
+): AuditRecord {
+  const identity = caller && identityKeyOf(caller)
+  return {
+    ...line,
+    origin: request.origin,
+    issuer: identity?.issuer,
+    sub: identity?.sub,
+    serviceId: serviceIdOf(request, caller),
+    code: undefined,
+    check: undefined,
+    detail: undefined,
+  }
+}

@@ -1,0 +1,62 @@
+/** Errors of the library and of plugins become ours here, and only here. */
+import { CaError } from '../../../ca/errors.ts'
+import { PluginError } from '../../../plugins/plugin.ts'
+import { TtsError } from '../../base/errors.ts'
+
+/** What a plugin threw, in our words; its message is for the caller. */
+export function pluginError(error: PluginError): TtsError {
+  const { code, message, retryAfterSeconds } = error
+  const about = {
+    check: code,
+    cause: error,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  }
+  switch (code) {
+    case 'invalid_parameters':
+      return new TtsError('invalid_request', message, about)
+    case 'refused':
+      return new TtsError('access_denied', message, about)
+    case 'overloaded':
+      return new TtsError('overloaded', message, about)
+    case 'failed':
+    case 'timeout':
+      return new TtsError('plugin_failed', message, about)
+    default:
+      return code satisfies never
+  }
+}
+
+/** The error of a request for a credential, whatever was thrown. */
+export function issueError(error: unknown): TtsError {
+  if (error instanceof TtsError) return error
+  if (error instanceof PluginError) return pluginError(error)
+  if (error instanceof CaError) {
+    switch (error.code) {
+      case 'malformed':
+      case 'bad_signature':
+      case 'weak_key':
+        return new TtsError('invalid_csr', error.message, { check: error.code, cause: error })
+      case 'too_large':
+        return new TtsError('payload_too_large', error.message, { check: error.code, cause: error })
+      case 'bad_request':
+        return new TtsError('invalid_request', error.message, { check: error.code, cause: error })
+      case 'bad_lifetime':
+        return new TtsError('internal', 'no certificate can be issued now', {
+          check: error.code,
+          remedy: "look at the CA certificate's life with `tts ca show`",
+          cause: error,
+        })
+      case 'bad_name':
+      case 'bad_authority':
+      case 'bad_proxy_file':
+      case 'self_check_failed':
+        return new TtsError('internal', 'no certificate can be issued now', {
+          check: error.code,
+          cause: error,
+        })
+      default:
+        return error.code satisfies never
+    }
+  }
+  return new TtsError('internal', 'something failed inside the service', { cause: error })
+}

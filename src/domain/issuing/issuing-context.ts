@@ -1,0 +1,237 @@
+/**
+ * The tools that a plugin is handed: bound to one identity and one service, they keep to the service's lifetimes and
+ * note every certificate that is made, for the record that is written before anything leaves.
+ */
+import type { Authority } from '../../../ca/authority.ts'
+import { fingerprint } from '../../../ca/certificate.ts'
+import { readCsr } from '../../../ca/csr.ts'
+import {
+  type EndEntityProfile,
+  type EndEntityRequest,
+  issueEndEntity,
+} from '../../../ca/end-entity.ts'
+import type { PublicKey } from '../../../ca/public-key.ts'
+import { parseSlashDn } from '../../../ca/name-text.ts'
+import {
+  END_ENTITY_SERIAL_BYTES,
+  PROXY_SERIAL_BYTES,
+  serialDecimal,
+  serialFrom,
+} from '../../../ca/serial.ts'
+import { nestedValidity } from '../../../ca/validity.ts'
+import type { SshAuthority } from '../../../ca/ssh/authority.ts'
+import { issueSshUserCertificate } from '../../../ca/ssh/user-certificate.ts'
+import { formatSshPublicKey } from '../../../ca/ssh/public-key.ts'
+import type {
+  MadeSshCertificate,
+  PluginCaller,
+  SubjectKey,
+  IssuingContext,
+} from '../../../plugins/plugin.ts'
+import { TtsError } from '../../base/errors.ts'
+import { type CachedEndEntity, signProxy } from '../../signing/proxy-job.ts'
+import type { SigningPool } from '../../signing/signing-pool.ts'
+import type { EndEntityCache } from './end-entities.ts'
+import type { KeyPool } from './key-pool.ts'
+import type { CertificateRecord, Identity, Origin } from '../records.ts'
+import type { Service } from './service.ts'
+import { SSH_AUTHORITY_COMMENT } from './ssh.ts'
+import { subjectUri } from './subject.ts'
+
+export interface IssuingDependencies {
+  readonly authority: Authority
+  readonly endEntities: EndEntityCache
+  readonly keyPool: KeyPool
+  readonly signingPool: SigningPool
+  readonly now: () => Date
+  readonly randomBytes: (size: number) => Buffer
+  readonly profile: EndEntityProfile
+  readonly withSubjectUri: boolean
+  /** There when some service hands out SSH certificates. */
+  readonly sshAuthority: SshAuthority | undefined
+}
+
+/** An issuing context, and what was made with it. */
+export interface BoundIssuingContext extends IssuingContext {
+  readonly made: readonly CertificateRecord[]
+  /** Serial of the EEC under which everything stands that was made; undefined while nothing was. */
+  readonly endEntitySerial: string | undefined
+  /** Serial number of the SSH certificate that was made, decimal. */
+  readonly sshSerial: string | undefined
+}
+
+/** For whom and for what an issuing context is. */
+export interface IssuingGrant {
+  readonly identity: Identity
+  readonly service: Service
+  readonly origin: Origin
+  readonly caller: PluginCaller
+  readonly credentialId: string
+  readonly signal: AbortSignal
+}
+
+export function createIssuingContext(
+  dependencies: IssuingDependencies,
+  grant: IssuingGrant,
+): BoundIssuingContext {
+  const { authority, signingPool, now, randomBytes } = dependencies
+  const { identity, service } = grant
+  const ssh = sshTools(dependencies, service)
+  const made: CertificateRecord[] = []
+  let endEntitySerial: string | undefined
+  const above = intermediates(authority)
+
+  return {
+    // First of all: what V8 spreads after getters, it adds one by one the slow way.
+    ...fixedTools(dependencies, grant),
+    made,
+    get endEntitySerial() {
+      return endEntitySerial
+    },
+    get sshSerial() {
+      return ssh.made?.serial.toString()
+    },
+    sshCertificate: ssh.sshCertificate,
+    async proxy({ subjectKey, type, pathLength, lifetimeSeconds }) {
+      const seconds = checkedLifetime(service, lifetimeSeconds)
+      const endEntity = await holdEndEntity(dependencies, grant, { subjectKey, seconds })
+      const validity = nestedValidity(now(), seconds, endEntity.certificate.validity)
+      const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
+      const wanted = { type, pathLength, validity, serial }
+      const { der, ...signed } =
+        'csr' in subjectKey
+          ? await signingPool.proxy(endEntity, { ...wanted, csr: subjectKey.csr })
+          : await signProxy(endEntity, { ...wanted, publicKey: subjectKey })
+      endEntitySerial = endEntity.certificate.serial
+      made.push({
+        ...signed,
+        ...proxyFacts(identity, serial),
+        issuerSerial: endEntitySerial,
+        ...validity,
+      })
+      const chain = [endEntity.certificate.der, ...above]
+      return { der, chain, notAfter: validity.notAfter, keyKind: signed.keyKind }
+    },
+    async endEntity({ publicKey, lifetimeSeconds }) {
+      const seconds = checkedLifetime(service, lifetimeSeconds)
+      const validity = nestedValidity(now(), seconds, authority.certificate.validity)
+      const serial = serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES)
+      const wanted = { publicKey, validity, serial }
+      const der = await issueEndEntity(authority, endEntityRequest(dependencies, identity, wanted))
+      endEntitySerial = serial.toString('hex')
+      made.push({
+        ...about(der, serial, publicKey),
+        kind: 'eec',
+        subject: identity.subject,
+        issuerSerial: undefined,
+        ...validity,
+      })
+      return { der, chain: above, notAfter: validity.notAfter, keyKind: publicKey.kind }
+    },
+  }
+}
+
+function fixedTools(
+  { authority, keyPool, randomBytes }: IssuingDependencies,
+  { caller, credentialId, signal, identity }: IssuingGrant,
+): Pick<
+  IssuingContext,
+  'caller' | 'credentialId' | 'signal' | 'randomBytes' | 'authorityChain' | 'privateKey'
+> {
+  return {
+    caller,
+    credentialId,
+    signal,
+    randomBytes,
+    authorityChain: [authority.certificate, ...authority.chain].map(({ der }) => der),
+    privateKey: (kind) => keyPool.take(kind, { identityId: identity.id, signal }),
+  }
+}
+
+interface SshTools extends Pick<IssuingContext, 'sshCertificate'> {
+  /** The certificate that was made; one for each credential. */
+  readonly made: MadeSshCertificate | undefined
+}
+
+function sshTools(
+  { sshAuthority, now, randomBytes }: IssuingDependencies,
+  service: Service,
+): SshTools {
+  let made: MadeSshCertificate | undefined
+  return {
+    get made() {
+      return made
+    },
+    async sshCertificate({ lifetimeSeconds, ...request }) {
+      if (sshAuthority === undefined || made !== undefined)
+        throw new TtsError('internal', 'no SSH certificate can be made here')
+      const seconds = checkedLifetime(service, lifetimeSeconds)
+      const wanted = { ...request, lifetimeSeconds: seconds, now: now(), randomBytes }
+      const { line, serial, notAfter } = await issueSshUserCertificate(sshAuthority, wanted)
+      const authorityLine = formatSshPublicKey(sshAuthority.publicKey, SSH_AUTHORITY_COMMENT)
+      made = { line, serial, notAfter, authorityLine }
+      return made
+    },
+  }
+}
+
+function endEntityRequest(
+  { profile, withSubjectUri }: IssuingDependencies,
+  identity: Identity,
+  wanted: Pick<EndEntityRequest, 'publicKey' | 'validity' | 'serial'>,
+): EndEntityRequest {
+  const subject = parseSlashDn(identity.subject)
+  return { ...wanted, subject, profile, ...(withSubjectUri ? subjectUri(identity) : {}) }
+}
+
+/** RFC 3820 section 3.4: the name of the EEC, and a CN of the proxy's own. */
+function proxyFacts(
+  identity: Identity,
+  serial: Buffer,
+): Pick<CertificateRecord, 'serial' | 'kind' | 'subject'> {
+  const subject = `${identity.subject}/CN=${serialDecimal(serial)}`
+  return { serial: serial.toString('hex'), kind: 'proxy', subject }
+}
+
+/** The chain of the file: intermediates, never the root, which relying parties must have from elsewhere. DER. */
+function intermediates({ certificate, chain }: Authority): readonly Buffer[] {
+  if (chain.length === 0) return []
+  return [certificate, ...chain.slice(0, -1)].map(({ der }) => der)
+}
+
+/** The identity's EEC. Before a new one is made the CSR is looked at: no key is made for a bad one. */
+async function holdEndEntity(
+  { endEntities }: IssuingDependencies,
+  { identity, origin }: IssuingGrant,
+  wanted: { readonly subjectKey: SubjectKey; readonly seconds: number },
+): Promise<CachedEndEntity> {
+  const { subjectKey, seconds } = wanted
+  const remembered = endEntities.remembered(identity, seconds)
+  if (remembered) return remembered
+  if ('csr' in subjectKey) await readCsr(Buffer.from(subjectKey.csr, 'latin1'))
+  return endEntities.hold(identity, seconds, origin)
+}
+
+/** The lifetime asked for, within the service's bounds; too long is refused, so that nobody counts on days that are not there. */
+function checkedLifetime(service: Service, lifetimeSeconds: number | undefined): number {
+  if (service.lifetimes === undefined)
+    throw new TtsError('internal', `the plugin of the service ${service.id} makes no certificates`)
+  const { defaultSeconds, maximumSeconds } = service.lifetimes
+  if (lifetimeSeconds !== undefined && lifetimeSeconds > maximumSeconds) {
+    throw new TtsError(
+      'invalid_request',
+      `lifetime_seconds: found ${lifetimeSeconds}; the service ${service.id} gives at most ${maximumSeconds}`,
+      { check: 'lifetime', remedy: `services.${service.id}.maximum_lifetime_seconds` },
+    )
+  }
+  return lifetimeSeconds ?? defaultSeconds
+}
+
+/** The part of a record that follows from the certificate as it was made, with no need to read it again. */
+function about(
+  der: Buffer,
+  serial: Buffer,
+  publicKey: PublicKey,
+): Pick<CertificateRecord, 'serial' | 'fingerprint' | 'keyKind'> {
+  return { serial: serial.toString('hex'), fingerprint: fingerprint(der), keyKind: publicKey.kind }
+}

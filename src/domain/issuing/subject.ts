@@ -1,0 +1,58 @@
+/** Identity -> subject name: asked of the store, which gives each name once and for ever. */
+import { LRUCache } from 'lru-cache'
+import type { DistinguishedName } from '../../../ca/name.ts'
+import { formatSlashDn } from '../../../ca/name-text.ts'
+import { comparableName, subjectCandidates } from '../../../ca/subject-naming.ts'
+import type { VerifiedToken } from '../../tokens/verified-token.ts'
+import type { Identity } from '../records.ts'
+import type { Store } from '../store.ts'
+
+export interface SubjectDependencies {
+  readonly store: Store
+  readonly now: () => Date
+  /** Name under which all users stand. */
+  readonly base: DistinguishedName
+  /** What stands behind the @, by provider id. */
+  readonly aliases: ReadonlyMap<string, string>
+}
+
+export interface Subjects {
+  /** The identity that a token speaks for, its name given at the first request. */
+  identify(token: VerifiedToken): Promise<Identity>
+}
+
+const MAX_IN_MEMORY = 50_000
+
+export function createSubjects({ store, now, base, aliases }: SubjectDependencies): Subjects {
+  // An identity's record never changes, so that remembering it is safe.
+  const inMemory = new LRUCache<string, Identity>({ max: MAX_IN_MEMORY })
+  return {
+    async identify({ issuer, sub, providerId }) {
+      const key = JSON.stringify([issuer, sub])
+      const remembered = inMemory.get(key)
+      if (remembered) return remembered
+      const alias = aliases.get(providerId) ?? providerId
+      const candidates = subjectCandidates(base, { issuer, sub, alias }).map((name) => {
+        const subject = formatSlashDn(name)
+        return { subject, comparable: comparableName(subject) }
+      })
+      const identity = await store.ensureIdentity({ issuer, sub }, candidates, now())
+      inMemory.set(key, identity)
+      return identity
+    },
+  }
+}
+
+/** Longest URI that is written into a certificate. */
+const MAX_URI_LENGTH = 1024
+
+/** subjectAltName: issuer and sub as one URI, the sub percent-encoded; left out where it cannot be one. */
+export function subjectUri(identity: { readonly issuer: string; readonly sub: string }): {
+  subjectUri?: string
+} {
+  // Issuers of relying services' users are names, not URLs.
+  if (!identity.sub.isWellFormed() || !URL.canParse(identity.issuer)) return {}
+  const slash = identity.issuer.endsWith('/') ? '' : '/'
+  const uri = `${identity.issuer}${slash}${encodeURIComponent(identity.sub)}`
+  return uri.length <= MAX_URI_LENGTH && /^[\x21-\x7e]+$/.test(uri) ? { subjectUri: uri } : {}
+}

@@ -1,0 +1,67 @@
+/** The services with their plugins, and the SSH CA where one of them needs it; see compose.ts. */
+import { randomBytes } from 'node:crypto'
+import type { SshAuthority } from '../../ca/ssh/authority.ts'
+import { isolationProblem } from '../../plugins/executable/isolation.ts'
+import type { LoadedConfiguration } from '../config/load.ts'
+import type { ServiceSettings } from '../config/service-schema.ts'
+import { createServices, type Service } from '../domain/issuing/service.ts'
+import { TtsError } from '../base/errors.ts'
+import {
+  initSshAuthorityFiles,
+  openSshAuthorityFiles,
+  sshAuthorityExists,
+} from '../files/ssh-authority-files.ts'
+import type { Log } from '../base/log.ts'
+
+export interface OpenedServices {
+  readonly services: ReadonlyMap<string, Service>
+  /** There when a service hands out SSH certificates. */
+  readonly sshAuthority: SshAuthority | undefined
+}
+
+/**
+ * Opens all plugins; executables are asked what they take.
+ *
+ * @param options.makeAuthority make an SSH CA when one is needed and there is none
+ * @throws {TtsError} `configuration`
+ */
+export async function openServices(
+  { loaded, log }: { readonly loaded: LoadedConfiguration; readonly log: Log },
+  options: { readonly makeAuthority: boolean },
+): Promise<OpenedServices> {
+  const { services: settings, ca } = loaded.configuration
+  refuseUnfitUsers(settings)
+  const usesSsh = Object.values(settings).some(({ plugin }) => plugin === 'ssh-certificate')
+  const sshAuthority = usesSsh
+    ? await openOrMake(loaded, { log, mayMake: options.makeAuthority })
+    : undefined
+  const services = await createServices(settings, {
+    endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
+    log,
+  })
+  return { services, sshAuthority }
+}
+
+/** Before anything runs: a program that would run as root by oversight costs the start, not only its service. */
+function refuseUnfitUsers(services: Readonly<Record<string, ServiceSettings>>): void {
+  for (const [id, { executable }] of Object.entries(services)) {
+    const problem = executable && isolationProblem(executable)
+    if (problem)
+      throw new TtsError(
+        'configuration',
+        `services.${id}.executable.${problem.key}: ${problem.message}`,
+        { check: 'plugin_user', remedy: problem.remedy },
+      )
+  }
+}
+
+async function openOrMake(
+  { configuration, dataDirectory }: LoadedConfiguration,
+  { log, mayMake }: { readonly log: Log; readonly mayMake: boolean },
+): Promise<SshAuthority> {
+  const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
+  if (sshAuthorityExists(dataDirectory) || !mayMake) return openSshAuthorityFiles(options)
+  const authority = await initSshAuthorityFiles(options, 'ed25519')
+  log.info({ event: 'ssh-ca.made', keyKind: authority.publicKey.kind }, 'a new SSH CA was made')
+  return authority
+}

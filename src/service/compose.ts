@@ -1,0 +1,314 @@
+/** Composition root: the one place where store, CA, clock, verifier and the rest are made and put together. */
+import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Authority } from '../../ca/authority.ts'
+import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
+import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
+import { assembleDelegations, type Delegations } from './compose-delegations.ts'
+import { openServices } from './compose-services.ts'
+import { aliasOf } from '../config/provider-schema.ts'
+import { relyingAliasOf, relyingProviderId } from '../config/relying-schema.ts'
+import type { Environment, LoadedConfiguration } from '../config/load.ts'
+import type { LimitsSettings } from '../config/schema.ts'
+import { type CrlPublisher, createCrlPublisher } from '../domain/revocation/crl-publisher.ts'
+import { createCredentialCounts } from '../domain/issuing/credential-limit.ts'
+import { createEndEntityCache, type EndEntityCache } from '../domain/issuing/end-entities.ts'
+import { createIdentityShare, type IdentityShare } from '../domain/issuing/identity-share.ts'
+import type { IssueDependencies } from '../domain/issuing/issue.ts'
+import { createKeyPool, type KeyPool } from '../domain/issuing/key-pool.ts'
+import {
+  createPossessionVerifier,
+  type PossessionVerifier,
+} from '../domain/possession/possession.ts'
+import { createIdentityLimiter, type IdentityLimiter } from '../domain/issuing/identity-limiter.ts'
+import { createRateLimiter, type RateLimiter } from '../limits/rate-limiter.ts'
+import type { Store } from '../domain/store.ts'
+import type { Service as OfferedService } from '../domain/issuing/service.ts'
+import { createSubjects } from '../domain/issuing/subject.ts'
+import { TtsError } from '../base/errors.ts'
+import {
+  authorityExists,
+  initAuthorityFiles,
+  openAuthorityFiles,
+} from '../files/authority-files.ts'
+import { createRequestsInFlight, type RequestsInFlight } from '../http/requests-in-flight.ts'
+import { createSampler, type Sampler } from '../limits/sampler.ts'
+import { partOf } from '../limits/part-of.ts'
+import type { Log } from '../base/log.ts'
+import { createRelyingServices, type RelyingServices } from '../relying/relying-services.ts'
+import { createSigningPool } from '../signing/signing-pool.ts'
+import { loadMasterKeys, parseMasterKeys } from '../store/encryption/master-keys.ts'
+import { openStore } from '../store/store.ts'
+import { createTokenVerifier, type TokenVerifier } from '../tokens/verify-token.ts'
+
+/** A signing thread signs faster than an event loop can ask, but for the largest RSA keys. */
+const MAX_SIGNING_THREADS = 4
+
+/** Opaque tokens that may come at once, as seconds of their rate. */
+const OPAQUE_BURST_SECONDS = 10
+
+/** What the program cannot make itself. */
+export interface Runtime {
+  readonly log: Log
+  readonly now: () => Date
+  /** Of which the names that a process of ours may need are handed down to it. */
+  readonly environment?: Environment | undefined
+  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  readonly refreshIn?: 'process' | 'here' | undefined
+}
+
+/** The parts that both the service and the operator's commands work with. */
+export interface Core extends Runtime {
+  readonly loaded: LoadedConfiguration
+  readonly authority: Authority
+  readonly store: Store
+  readonly crls: CrlPublisher
+  /** Name under which all users stand. */
+  readonly endEntityBase: DistinguishedName
+  readonly crlUrl: string | undefined
+  readonly close: () => Promise<void>
+}
+
+/** All parts of the running service. */
+export interface AssembledService extends Core {
+  readonly verifier: TokenVerifier
+  readonly keyPool: KeyPool
+  readonly inFlight: RequestsInFlight
+  readonly endEntities: EndEntityCache
+  readonly services: ReadonlyMap<string, OfferedService>
+  readonly issuing: IssueDependencies
+  readonly delegations: Delegations
+  readonly relying: RelyingServices
+  readonly revocationRate: RateLimiter
+}
+
+/**
+ * Opens CA and records.
+ *
+ * @param options.makeAuthority make a CA when there is none
+ * @throws {TtsError} `configuration`, `store_unavailable`
+ */
+export async function openCore(
+  loaded: LoadedConfiguration,
+  runtime: Runtime,
+  options: { readonly makeAuthority: boolean },
+): Promise<Core> {
+  const { configuration, dataDirectory } = loaded
+  const { log, now } = runtime
+  await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
+  const authority = await openOrMakeAuthority(loaded, runtime, options.makeAuthority)
+  const masterKeys =
+    configuration.master_key === undefined
+      ? await loadMasterKeys(join(dataDirectory, 'master-keys'))
+      : parseMasterKeys(configuration.master_key, 'master_key')
+  const settings = {
+    ...configuration.store,
+    path: resolve(dataDirectory, configuration.store.path),
+  }
+  const store = await openStore({ settings, masterKeys, now })
+  const { crl_lifetime_seconds: lifetimeSeconds, crl_refresh_seconds: refreshSeconds } =
+    configuration.ca
+  const crls = createCrlPublisher({
+    store,
+    authority,
+    now,
+    log,
+    settings: { lifetimeSeconds, refreshSeconds },
+  })
+  return {
+    ...runtime,
+    loaded,
+    authority,
+    store,
+    crls,
+    endEntityBase: endEntityBaseOf(loaded, authority),
+    crlUrl: crlUrlOf(loaded),
+    close: () => store.close(),
+  }
+}
+
+async function openOrMakeAuthority(
+  { configuration, dataDirectory }: LoadedConfiguration,
+  { log, now }: Runtime,
+  mayMake: boolean,
+): Promise<Authority> {
+  const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
+  if (authorityExists(dataDirectory) || !mayMake) return openAuthorityFiles(options)
+  const { subject, key_kind: keyKind, lifetime_days: lifetimeDays } = configuration.ca
+  const authority = await initAuthorityFiles(options, {
+    subject,
+    keyKind,
+    lifetimeDays,
+    now: now(),
+  })
+  log.info(
+    { event: 'ca.made', subject, keyKind, directory: join(dataDirectory, 'ca') },
+    'a new CA was made',
+  )
+  return authority
+}
+
+/**
+ * The name above all users. The configuration was checked by itself; here it meets the CA that is really there, which may have
+ * another name than the configuration says.
+ *
+ * @throws {TtsError} `configuration`
+ */
+function endEntityBaseOf(
+  { configuration }: LoadedConfiguration,
+  authority: Authority,
+): DistinguishedName {
+  const { subject } = authority.certificate
+  const configured = configuration.ca.end_entity_base
+  const base = configured === undefined ? subject.slice(0, -1) : parseSlashDn(configured)
+  // XRootD takes an EEC whose name begins with the CA's whole name for a proxy of the CA.
+  if (base.length > 0 && !startsWithName(base, subject)) return base
+  throw new TtsError(
+    'configuration',
+    `ca.end_entity_base: found ${configured ?? 'nothing'} with the CA ${formatSlashDn(subject)}; wanted a name under which all users stand and that does not begin with the CA's own`,
+  )
+}
+
+function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {
+  const { crl_url: crlUrl } = configuration.ca
+  const publicUrl = configuration.listen.public_url
+  if (crlUrl !== undefined || !publicUrl?.startsWith('http:')) return crlUrl
+  return `${publicUrl.replace(/\/$/, '')}/ca/crl.der`
+}
+
+/**
+ * Puts the running service together over an opened core.
+ *
+ * @param options.makeAuthority make an SSH CA when a service needs one and there is none
+ * @throws {TtsError} `configuration`
+ */
+export async function assembleService(
+  core: Core,
+  options: { readonly makeAuthority: boolean } = { makeAuthority: true },
+): Promise<AssembledService> {
+  const { services, sshAuthority } = await openServices(core, options)
+  const { authority, store, log, now } = core
+  const { ca, limits, providers } = core.loaded.configuration
+  const inFlight = requestsInFlightOf(limits)
+  const verifier = createTokenVerifier({ providers, now, log, opaqueTokens: opaqueRateOf(limits) })
+  const keyPool = createKeyPool({
+    size: limits.key_pool_size,
+    queue: limits.key_queue,
+    queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
+    idle: () => inFlight.count === 0,
+  })
+  const signingPool = createSigningPool({ log, threads: signingThreads() })
+  const making = {
+    authority,
+    keyPool,
+    signingPool,
+    now,
+    randomBytes,
+    profile: { crlUrl: core.crlUrl, policyOids: ca.policy_oids },
+    withSubjectUri: ca.subject_alternative_name,
+    sshAuthority,
+  }
+  const endEntities = createEndEntityCache({
+    ...making,
+    store,
+    keyKind: ca.end_entity_key_kind,
+    lifetimeSeconds: ca.end_entity_lifetime_seconds,
+  })
+  const issuing: IssueDependencies = {
+    ...making,
+    endEntities,
+    store,
+    verifier,
+    services,
+    subjects: createSubjects({ store, now, base: core.endEntityBase, aliases: aliasesOf(core) }),
+    limiter: identityLimiterOf(core),
+    identityShare: identityShareOf(limits),
+    credentialCounts: createCredentialCounts({ store, now }),
+    sampleRefusal: refusalSamplerOf(limits),
+    possession: possessionVerifierOf(core),
+  }
+  const delegations = assembleDelegations(core, { verifier, issuing })
+  const relying = createRelyingServices(core.loaded.configuration.relying_services, { store, now })
+  describe(core, issuing)
+  // In reverse order of construction.
+  const close = async (): Promise<void> => {
+    // First: what a provider still answers must find client and store open.
+    await delegations.close()
+    keyPool.close()
+    relying.close()
+    verifier.close()
+    await signingPool.close()
+    await core.close()
+  }
+  const limiting = { revocationRate: revocationRateOf(limits) }
+  const parts = { inFlight, verifier, keyPool, endEntities, services, issuing }
+  return { ...core, ...parts, ...limiting, delegations, relying, close }
+}
+
+/** One core is left to the event loop. */
+function signingThreads(): number {
+  return Math.max(1, Math.min(MAX_SIGNING_THREADS, availableParallelism() - 1))
+}
+
+function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {
+  const { providers, relying_services: relying } = loaded.configuration
+  return new Map([
+    ...Object.entries(providers).map(([id, settings]) => [id, aliasOf(id, settings)] as const),
+    ...Object.entries(relying).map(
+      ([id, settings]) => [relyingProviderId(id), relyingAliasOf(id, settings)] as const,
+    ),
+  ])
+}
+
+function possessionVerifierOf(core: Core): PossessionVerifier | undefined {
+  const { enabled, maximum_days: maximumDays } =
+    core.loaded.configuration.delegations.renewal_by_possession
+  return enabled ? createPossessionVerifier({ ...core, maximumDays }) : undefined
+}
+
+function opaqueRateOf({ opaque_tokens_per_second_per_address: perSecond }: LimitsSettings) {
+  return { perSecond, burst: perSecond * OPAQUE_BURST_SECONDS }
+}
+
+function revocationRateOf({ revocations_per_hour_per_identity: perHour }: LimitsSettings) {
+  const nowMs = (): number => performance.now()
+  return createRateLimiter({ perSecond: perHour / 3600, burst: perHour, nowMs })
+}
+
+function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {
+  const { requests_in_flight: total, address_share: addressShare } = limits
+  const perAddress = partOf(total, addressShare)
+  return createRequestsInFlight({ total, perAddress, nowMs: () => performance.now() })
+}
+
+function identityShareOf(limits: LimitsSettings): IdentityShare {
+  return createIdentityShare(partOf(limits.requests_in_flight, limits.identity_share))
+}
+
+function refusalSamplerOf({ recorded_refusals_per_minute: perMinute }: LimitsSettings): Sampler {
+  return createSampler({ perMinute, nowMs: () => performance.now() })
+}
+
+function identityLimiterOf({ loaded }: Core): IdentityLimiter {
+  const { limits } = loaded.configuration
+  const limiter = createRateLimiter({
+    perSecond: limits.credentials_per_second_per_identity,
+    burst: limits.burst_per_identity,
+    nowMs: () => performance.now(),
+  })
+  return createIdentityLimiter(limiter)
+}
+
+function describe({ loaded, authority, store, log }: Core, { services }: IssueDependencies): void {
+  const facts = {
+    ca: formatSlashDn(authority.certificate.subject),
+    caEnds: authority.certificate.validity.notAfter,
+    providers: Object.keys(loaded.configuration.providers),
+    services: [...services.keys()],
+    store: store.kind,
+    dataDirectory: loaded.dataDirectory,
+  }
+  log.info({ event: 'service.assembled', ...facts }, 'service assembled')
+}

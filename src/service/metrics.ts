@@ -1,0 +1,148 @@
+/** What Prometheus is told. Labels are of bounded sets: never an identity, a subject, an address or a token. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type DelegationCensus, delegationStates } from '../domain/delegations/records.ts'
+import type { ClosingReason } from '../http/connections.ts'
+import type { ProviderStatus } from '../tokens/providers.ts'
+
+export interface MetricsSources {
+  readonly providers: () => readonly ProviderStatus[]
+  readonly requestsInFlight: () => number
+  readonly keyPool: () => { readonly ready: number; readonly waiting: number }
+  readonly authorityNotAfter: Date
+  readonly delegations: () => Promise<DelegationCensus>
+  readonly crlNextUpdate: () => Promise<Date | undefined>
+  readonly now: () => Date
+}
+
+export interface Metrics {
+  readonly registry: Registry
+  requestDone(request: {
+    readonly route: string
+    readonly method: string
+    readonly status: number
+    readonly seconds: number
+  }): void
+  credentialIssued(service: string): void
+  refused(code: string, check: string | undefined): void
+  /** A connection was closed: for want of room, of its address or of all; or its address sent bodies in thousands of chunks. */
+  connectionClosed(reason: ClosingReason): void
+}
+
+export function createMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const requests = new Histogram({
+    name: 'tts_http_request_duration_seconds',
+    help: 'Time from the first byte of a request to the last of its answer.',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
+    registers,
+  })
+  const issued = new Counter({
+    name: 'tts_credentials_issued_total',
+    help: 'Credentials that were issued.',
+    labelNames: ['service'],
+    registers,
+  })
+  const refusals = new Counter({
+    name: 'tts_refused_total',
+    help: 'Requests that were refused, by error code and the check that failed.',
+    labelNames: ['code', 'check'],
+    registers,
+  })
+  const closed = new Counter({
+    name: 'tts_connections_closed_total',
+    help: 'Connections closed by a limit: of their address, of all, or because the address sent bodies in thousands of tiny chunks.',
+    labelNames: ['reason'],
+    registers,
+  })
+  registerGauges(sources, registry)
+  registerDelegationGauges(sources, registry)
+  return {
+    registry,
+    requestDone: ({ route, method, status, seconds }) => {
+      requests.observe({ method, route, status: String(status) }, seconds)
+    },
+    credentialIssued: (service) => {
+      issued.inc({ service })
+    },
+    refused: (code, check) => {
+      refusals.inc({ code, check: check ?? '' })
+    },
+    connectionClosed: (reason) => {
+      closed.inc({ reason })
+    },
+  }
+}
+
+function registerGauges(sources: MetricsSources, registry: Registry): void {
+  const { now } = sources
+  const registers = [registry]
+  const secondsUntil = (date: Date): number => Math.round((date.getTime() - now().getTime()) / 1000)
+  const gauge = (
+    name: string,
+    help: string,
+    read: () => number | undefined | Promise<number | undefined>,
+  ): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      async collect() {
+        const value = await read()
+        if (value !== undefined) this.set(value)
+      },
+    })
+  }
+  gauge('tts_ca_certificate_remaining_seconds', "Life that the CA's certificate has left.", () =>
+    secondsUntil(sources.authorityNotAfter),
+  )
+  gauge(
+    'tts_crl_remaining_seconds',
+    'Time until nextUpdate of the newest CRL; relying parties refuse everything once it is over.',
+    async () => {
+      const nextUpdate = await sources.crlNextUpdate().catch(() => undefined)
+      return nextUpdate && secondsUntil(nextUpdate)
+    },
+  )
+  gauge('tts_http_requests_in_flight', 'Requests being worked on.', sources.requestsInFlight)
+  gauge('tts_key_pool_ready', 'Keys made ahead.', () => sources.keyPool().ready)
+  gauge('tts_key_pool_waiting', 'Requests that wait for a key.', () => sources.keyPool().waiting)
+  new Gauge({
+    name: 'tts_provider_ready',
+    help: '1 when tokens of the provider can be verified.',
+    labelNames: ['provider'],
+    registers,
+    collect() {
+      for (const { id, ready } of sources.providers()) this.set({ provider: id }, ready ? 1 : 0)
+    },
+  })
+}
+
+/** Read at each collection: a value of which nothing is left is taken away, not left standing. */
+function registerDelegationGauges({ delegations, now }: MetricsSources, registry: Registry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'tts_delegations',
+    help: 'Delegations by state.',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const census = await delegations().catch(() => undefined)
+      for (const state of delegationStates) {
+        if (census === undefined) this.remove({ state })
+        else this.set({ state }, census.counts[state])
+      }
+    },
+  })
+  new Gauge({
+    name: 'tts_delegation_first_end_seconds',
+    help: 'Time until the first of the active delegations ends, by their forecasts.',
+    registers,
+    async collect() {
+      const census = await delegations().catch(() => undefined)
+      if (census?.firstEnd === undefined) this.remove()
+      else this.set(Math.round((census.firstEnd.getTime() - now().getTime()) / 1000))
+    },
+  })
+}

@@ -1,0 +1,113 @@
+import { CompiledQuery, Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
+import pg from 'pg'
+import { TtsError } from '../../base/errors.ts'
+import { createPostgresLocks } from './postgres-locks.ts'
+import type { Database, Tables } from '../schema/tables.ts'
+
+/** How PostgreSQL is reached. */
+export interface PostgresOptions {
+  readonly url: string
+  readonly poolSize: number
+  readonly timeoutMs: number
+}
+
+/**
+ * A bounded pool of connections, each question with a deadline on both sides. Nothing is connected yet.
+ *
+ * @throws TtsError `configuration` when the connection string cannot be read.
+ */
+export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Database {
+  const pool = createPool({ url, poolSize, timeoutMs })
+  // An idle connection that breaks is an event of the pool; without a listener it would end the process.
+  pool.on('error', () => undefined)
+  const clients = new WeakMap<pg.PoolClient, CheckedClient>()
+  const connect = async (): Promise<PostgresPoolClient> => {
+    const client = await pool.connect()
+    const checked = clients.get(client) ?? new CheckedClient(client)
+    clients.set(client, checked)
+    return checked as unknown as PostgresPoolClient
+  }
+  const dialect = new PostgresDialect({
+    pool: { connect, end: () => pool.end() },
+    // A database set to lose its last commits in a crash would break "on record before it leaves".
+    onCreateConnection: async (connection) => {
+      await connection.executeQuery(
+        CompiledQuery.raw(
+          `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`,
+        ),
+      )
+    },
+  })
+  const db = new Kysely<Tables>({ dialect })
+  const locks = createPostgresLocks(() => new pg.Client(connectionOptions({ url, timeoutMs })))
+  const destroy = async (): Promise<void> => {
+    await locks.close()
+    await db.destroy()
+  }
+  return {
+    kind: 'postgresql',
+    reads: db,
+    writes: db,
+    timeoutMs,
+    locks,
+    refreshLocks: locks,
+    destroy,
+  }
+}
+
+function connectionOptions({ url, timeoutMs }: Omit<PostgresOptions, 'poolSize'>): pg.ClientConfig {
+  return {
+    connectionString: url,
+    connectionTimeoutMillis: timeoutMs,
+    statement_timeout: timeoutMs,
+    // Later than the server's own limit: this one is for a server or network that answers nothing at all.
+    query_timeout: timeoutMs + 500,
+    keepAlive: true,
+    application_name: 'tts',
+  }
+}
+
+function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
+  try {
+    return new pg.Pool({
+      ...connectionOptions({ url, timeoutMs }),
+      max: poolSize,
+      idle_in_transaction_session_timeout: timeoutMs * 2,
+      types: { getTypeParser },
+    })
+  } catch (error) {
+    // The library's message may repeat the connection string, which may hold a password: it is not passed on.
+    const name = error instanceof Error ? error.name : 'error'
+    throw new TtsError('configuration', `store.url is no connection string of PostgreSQL (${name})`)
+  }
+}
+
+/** int8 as a number: our integers are milliseconds and counts, far below 2^53. */
+function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
+  if (oid === (pg.types.builtins.INT8 as number) && format !== 'binary') return Number
+  return pg.types.getTypeParser(oid, format)
+}
+
+/** A pooled connection that is thrown away, not pooled again, once a question on it got no answer. */
+class CheckedClient {
+  readonly #client: pg.PoolClient
+  #broken = false
+
+  constructor(client: pg.PoolClient) {
+    this.#client = client
+  }
+
+  async query(sql: string, parameters: unknown[]): Promise<pg.QueryResult> {
+    try {
+      return await this.#client.query(sql, parameters)
+    } catch (error) {
+      // An error with a SQLSTATE is an answer; after anything else the connection's state is not known.
+      if (!(error instanceof pg.DatabaseError)) this.#broken = true
+      throw error
+    }
+  }
+
+  release(): void {
+    this.#client.release(this.#broken)
+  }
+}

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  CompiledQuery,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type QueryResult,
+} from 'kysely'
+import type { SqliteConnection } from './sqlite-connection.ts'
+import { isBusy, storeUnavailable } from '../store-error.ts'
+
+/** Callers take turns on one connection, so that no statement slips into another caller's transaction. */
+export class Turns {
+  #last: Promise<void> = Promise.resolve()
+
+  /** Fulfilled when it is the caller's turn, with the function that ends it. */
+  async take(): Promise<() => void> {
+    const previous = this.#last
+    let release = (): void => undefined
+    this.#last = new Promise((resolve) => {
+      release = resolve
+    })
+    await previous
+    return release
+  }
+}
+
+/** One SQLite connection as a Kysely dialect. A locked database is waited for without blocking the event loop. */
+export function sqliteDialect(
+  connection: SqliteConnection,
+  timeoutMs: number,
+  turns = new Turns(),
+): Dialect {
+  return {
+    createAdapter: () => new TransactionalDdlAdapter(),
+    createDriver: () => new SqliteDriver(connection, timeoutMs, turns),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  }
+}
+
+/**
+ * Runs `action` again until no other connection holds SQLite's lock.
+ *
+ * @throws TtsError `store_unavailable` after `timeoutMs`.
+ */
+export async function retryWhileBusy<Value>(
+  action: () => Promise<Value>,
+  timeoutMs: number,
+): Promise<Value> {
+  const end = performance.now() + timeoutMs
+  let pauseMs = 1
+  for (;;) {
+    try {
+      return await action()
+    } catch (error) {
+      if (!isBusy(error)) throw error
+      if (performance.now() > end) throw storeUnavailable(error)
+    }
+    await sleep(pauseMs)
+    pauseMs = Math.min(pauseMs * 2, 16)
+  }
+}
+
+/** SQLite can change its schema in a transaction, and BEGIN IMMEDIATE is then the lock between two starting processes. */
+class TransactionalDdlAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
+class SqliteDriver implements Driver {
+  readonly #connection: StatementRunner
+  readonly #close: () => Promise<void>
+  readonly #turns: Turns
+  #release: () => void = () => undefined
+
+  constructor(connection: SqliteConnection, timeoutMs: number, turns: Turns) {
+    this.#turns = turns
+    this.#connection = new StatementRunner(connection, timeoutMs)
+    this.#close = () => connection.close()
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    this.#release = await this.#turns.take()
+    return this.#connection
+  }
+
+  /** IMMEDIATE: the write lock is taken (and waited for) here, never in the middle of a transaction. */
+  async beginTransaction(): Promise<void> {
+    await this.#connection.executeQuery(CompiledQuery.raw('begin immediate'))
+    this.#connection.inTransaction = true
+  }
+
+  async commitTransaction(): Promise<void> {
+    await this.#connection.executeQuery(CompiledQuery.raw('commit'))
+    this.#connection.inTransaction = false
+  }
+
+  async rollbackTransaction(): Promise<void> {
+    this.#connection.inTransaction = false
+    try {
+      await this.#connection.executeQuery(CompiledQuery.raw('rollback'))
+    } catch (error) {
+      // A full disk makes SQLite roll back by itself; there is then nothing left to roll back.
+      if (!(error instanceof Error) || !error.message.includes('no transaction is active'))
+        throw error
+    }
+  }
+
+  async releaseConnection(): Promise<void> {
+    this.#release()
+  }
+
+  async destroy(): Promise<void> {
+    await this.#close()
+  }
+}
+
+class StatementRunner implements DatabaseConnection {
+  readonly #connection: SqliteConnection
+  readonly #timeoutMs: number
+  inTransaction = false
+
+  constructor(connection: SqliteConnection, timeoutMs: number) {
+    this.#connection = connection
+    this.#timeoutMs = timeoutMs
+  }
+
+  async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+    if (this.inTransaction) return this.#run(query)
+    return await retryWhileBusy(() => this.#run<Row>(query), this.#timeoutMs)
+  }
+
+  // oxlint-disable-next-line require-yield -- part of Kysely's interface, not used here
+  async *streamQuery<Row>(): AsyncIterableIterator<QueryResult<Row>> {
+    throw new TypeError('streaming is not used on SQLite')
+  }
+
+  async #run<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    const { rows, changes } = await this.#connection.execute(sql, parameters)
+    return { rows: rows as Row[], numAffectedRows: BigInt(changes) }
+  }
+}

@@ -1,0 +1,93 @@
+import { constants } from 'node:fs'
+import { mkdir, open, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Kysely } from 'kysely'
+import { TtsError } from '../../base/errors.ts'
+import { refuseSharedMode } from '../../files/private-file.ts'
+import { createFileLocks } from './file-locks.ts'
+import { createLocalLocks } from '../named-locks.ts'
+import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
+import { retryWhileBusy, sqliteDialect, Turns } from './sqlite-driver.ts'
+import type { Database, Tables } from '../schema/tables.ts'
+
+/** How long SQLite itself waits for another process; after that the driver tries again until the store's own deadline. */
+const BUSY_TIMEOUT_MS = 5
+
+/**
+ * Opens the SQLite file, made private from its first byte if there is none.
+ *
+ * @throws TtsError `configuration` when it cannot be opened or others can read it.
+ */
+export async function openSqlite(path: string, timeoutMs: number): Promise<Database> {
+  await ensurePrivateDatabaseFile(path)
+  const writer = await openConnection(path, timeoutMs)
+  const reader = await openConnection(path, timeoutMs).catch(async (error: unknown) => {
+    await writer.close()
+    throw error
+  })
+  await reader.execute('pragma query_only = on')
+  const turns = new Turns()
+  const writes = new Kysely<Tables>({ dialect: sqliteDialect(writer, timeoutMs, turns) })
+  const reads = new Kysely<Tables>({ dialect: sqliteDialect(reader, timeoutMs) })
+  const transact: Database['transact'] = async (steps) => {
+    const release = await turns.take()
+    try {
+      return await retryWhileBusy(() => writer.transact(steps), timeoutMs)
+    } finally {
+      release()
+    }
+  }
+  const destroy = async (): Promise<void> => {
+    await reads.destroy()
+    await writes.destroy()
+    // Kysely closes nothing when it was never used.
+    await reader.close()
+    await writer.close()
+  }
+  const locks = createLocalLocks()
+  // Between a service and the next one, which may run side by side for a moment.
+  const refreshLocks = createFileLocks(join(dirname(path), 'custody-locks'))
+  return { kind: 'sqlite', reads, writes, timeoutMs, locks, refreshLocks, transact, destroy }
+}
+
+/**
+ * SQLite gives -wal and -shm the mode of the database file, so its mode alone matters. An existing file is looked at
+ * by stat and never opened: closing any descriptor of it would drop the locks of this process (POSIX fcntl).
+ */
+async function ensurePrivateDatabaseFile(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
+    const file = await open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
+    await file.close()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotOpen(path, error)
+  }
+  const found = await stat(path).catch((error: unknown) => {
+    throw cannotOpen(path, error)
+  })
+  if (!found.isFile()) throw cannotOpen(path, new Error('not a plain file'))
+  refuseSharedMode(path, found.mode)
+}
+
+async function openConnection(path: string, timeoutMs: number): Promise<SqliteConnection> {
+  const connection = openSqliteConnection(path, BUSY_TIMEOUT_MS)
+  try {
+    await retryWhileBusy(() => connection.execute('pragma journal_mode = wal'), timeoutMs)
+    // FULL: a commit is on the disk when it returns, not only at the next checkpoint.
+    await connection.execute('pragma synchronous = full')
+    await connection.execute('pragma foreign_keys = on')
+    return connection
+  } catch (error) {
+    await connection.close().catch(() => undefined)
+    throw cannotOpen(path, error)
+  }
+}
+
+function cannotOpen(path: string, cause: unknown): TtsError {
+  if (cause instanceof TtsError) return cause
+  return new TtsError('configuration', `The database ${path} cannot be opened`, {
+    remedy: 'Check store.path: a file on a local disk, in a directory that the service may write.',
+    cause,
+  })
+}

@@ -1,0 +1,75 @@
+/** For the operator: what was issued and refused last. */
+import type { AuditRecord } from '../../domain/records.ts'
+import { TtsError } from '../../base/errors.ts'
+import { html, type Html } from '../html/html.ts'
+import { sendPage } from '../html/layout.ts'
+import { ownPath } from '../site.ts'
+import { isOperator, type PersonalVisit } from '../view.ts'
+import { instant } from './words.ts'
+
+const SHOWN = 100
+const outcomes = ['allowed', 'refused'] as const
+type Outcome = (typeof outcomes)[number]
+
+export async function showAudit(visit: PersonalVisit): Promise<void> {
+  const { web, request } = visit
+  // To others it is not there.
+  if (!isOperator(web, visit.session))
+    throw new TtsError('not_found', 'there is nothing at this address', { check: 'operator' })
+  const outcome = readOutcome(request.query['outcome'])
+  const filter = { limit: SHOWN, ...(outcome === undefined ? {} : { outcome }) }
+  const lines = await web.issuing.store.listAudit(filter)
+  const link = (to: string, name: string, isCurrent: boolean): Html =>
+    html`<li>
+      <a href="${ownPath(web, `/audit${to}`)}" ${isCurrent && html` aria-current="true"`}
+        >${name}</a
+      >
+    </li>`
+  sendPage(visit, {
+    title: 'Issued and refused last',
+    place: '/audit',
+    content: html`<nav aria-label="Which lines">
+        <ul>
+          ${link('', 'All', outcome === undefined)}${link('?outcome=allowed', 'Allowed', outcome === 'allowed')}${link('?outcome=refused', 'Refused', outcome === 'refused')}
+        </ul>
+      </nav>
+      ${lines.length === 0 && html`<p>Nothing is on record.</p>`}
+      <ol class="log">
+        ${lines.map((line) => html`<li class="card">${lineOf(line)}</li>`)}
+      </ol>
+      <p class="hint">
+        The newest ${SHOWN} at most. On the machine of the service, <code>tts audit</code> goes
+        further back.
+      </p>`,
+  })
+}
+
+function readOutcome(given: unknown): Outcome | undefined {
+  return outcomes.find((one) => one === given)
+}
+
+function lineOf(line: AuditRecord): Html {
+  const { outcome, event, at, issuer, sub, serviceId, origin, code, check, detail } = line
+  const facts = [
+    ['Who', sub === undefined ? undefined : `${sub} of ${issuer ?? 'nobody known'}`],
+    ['Service', serviceId],
+    ['From', `${origin.address} (${origin.interface})`],
+    [outcome === 'refused' ? 'Why' : 'Detail', detail],
+    ['Code', code === undefined ? undefined : [code, check].filter(Boolean).join(', check ')],
+    ['Credential', line.credentialId],
+    ['Request', origin.requestId],
+  ] as const
+  return html`<h2>
+      <bdi>${event}</bdi>
+      <span class="badge ${outcome === 'allowed' ? 'good' : 'bad'}">${outcome}</span>
+      ${instant(at)}
+    </h2>
+    <dl class="facts">
+      ${facts.map(
+        ([name, value]) =>
+          value !== undefined &&
+          html`<dt>${name}</dt>
+            <dd><bdi>${value}</bdi></dd>`,
+      )}
+    </dl>`
+}

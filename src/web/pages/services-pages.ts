@@ -1,0 +1,262 @@
+/** The services: which there are, why one is not available, and asking one for a credential. */
+import { createHash } from 'node:crypto'
+import { withinSignal } from '../../api/deadline.ts'
+import { contextOf } from '../../api/request.ts'
+import { issueOrAskLogin, type LoginWanted } from '../../domain/issuing/issue.ts'
+import type { Service } from '../../domain/issuing/service.ts'
+import { TtsError } from '../../base/errors.ts'
+import { availabilityOf, whyNot } from './availability.ts'
+import {
+  type FieldValues,
+  fieldSetsOf,
+  parametersOfForm,
+  placeProblems,
+  renderFields,
+  valuesOf,
+} from './form-fields.ts'
+import { html, type Html } from '../html/html.ts'
+import { sendPage, tokenField } from '../html/layout.ts'
+import { showResult } from './result-page.ts'
+import { ownPath } from '../site.ts'
+import { originOf, type PersonalVisit, type PostedVisit } from '../view.ts'
+
+const PLACE = '/services'
+
+/** Those that somebody sees, in the operator's order. */
+export function visibleServices({ web, session }: PersonalVisit): readonly Service[] {
+  return [...web.issuing.services.values()]
+    .filter((service) => !service.authz.hide || availabilityOf(service, session.token).usable)
+    .toSorted(
+      (a, b) =>
+        (a.priority ?? Number.MAX_SAFE_INTEGER) - (b.priority ?? Number.MAX_SAFE_INTEGER) ||
+        a.id.localeCompare(b.id),
+    )
+}
+
+export function showServices(visit: PersonalVisit): void {
+  const services = visibleServices(visit)
+  sendPage(visit, {
+    title: 'Services',
+    place: PLACE,
+    content: html` <p>
+        Logged in as <bdi>${visit.session.stored.content.displayName}</bdi> with
+        <bdi>${providerNameOf(visit)}</bdi>.
+      </p>
+      ${services.length === 0 && html`<div class="box note"><p>There is no service for you here.</p></div>`}
+      ${services.map((service) => serviceCard(visit, service))}`,
+  })
+}
+
+/** As the button said by which they logged in. */
+function providerNameOf({ web, session }: PersonalVisit): string {
+  const { providerId } = session.token
+  return web.client.providers.find(({ id }) => id === providerId)?.description ?? providerId
+}
+
+function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
+  const availability = availabilityOf(service, session.token)
+  const { usable } = availability
+  const title = html`service-${service.id}`
+  return html`<section class="card" aria-labelledby="${title}">
+    <h2 id="${title}">
+      ${service.id}
+      <span class="badge ${usable ? 'good' : 'note'}"
+        >${usable ? 'available' : 'not available'}</span
+      >
+    </h2>
+    <p><bdi>${service.description}</bdi></p>
+    ${
+      usable
+        ? html`<p>
+            <a
+              class="button"
+              href="${ownPath(web, `/services/${service.id}`)}"
+              aria-label="Request a credential of ${service.id}"
+              >Request</a
+            >
+          </p>`
+        : whyNot(availability, service.authz.tooltip, web.settings.contact)
+    }
+  </section>`
+}
+
+export function showService(visit: PersonalVisit): void {
+  const service = serviceOf(visit)
+  const { pending } = visit.session.stored.content
+  const values = pending?.serviceId === service.id ? pending.parameters : {}
+  showForm(visit, service, { values, refusal: undefined })
+}
+
+interface Filled {
+  readonly values: FieldValues
+  readonly refusal: TtsError | undefined
+}
+
+function showForm(visit: PersonalVisit, service: Service, { values, refusal }: Filled): void {
+  const { web, session } = visit
+  const availability = availabilityOf(service, session.token)
+  const sets = fieldSetsOf(service)
+  const problems = placeProblems(sets, refusal)
+  const formId = web.issuing.randomBytes(16).toString('base64url')
+  const forms = sets.map((fields, index) => {
+    const idPrefix = `f${index}-`
+    return html`<form
+      class="card"
+      method="post"
+      action="${ownPath(web, `/services/${service.id}`)}"
+    >
+      ${sets.length > 1 && html`<h2>Way ${index + 1}</h2>`} ${tokenField(session)}<input
+        type="hidden"
+        name="form_id"
+        value="${formId}"
+      />
+      ${renderFields(fields, { idPrefix, values, problems })}
+      <p><button>Request</button></p>
+    </form>`
+  })
+  const summary = problems.byField.size > 0 ? ['some fields need your attention'] : []
+  sendPage(visit, {
+    title: `Request: ${service.id}`,
+    place: PLACE,
+    status: refusal === undefined ? 200 : statusOf(refusal),
+    content: html`<p><bdi>${service.description}</bdi></p>
+      ${refusal !== undefined && html`<div class="box bad" role="alert">${[...problems.others, ...summary].map((text) => html`<p>Nothing was issued: <bdi>${text}</bdi>.</p>`)}</div>`}
+      ${logins(visit)}
+      ${availability.usable ? forms : html`<div class="box note">${whyNot(availability, service.authz.tooltip, web.settings.contact)}</div>`}
+      <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
+  })
+}
+
+/** Logins at other providers that a plugin asked for and that were made. */
+function logins({ session }: PersonalVisit): Html | undefined {
+  const { additionalLogins } = session.stored.content
+  if (additionalLogins.length === 0) return undefined
+  const names = additionalLogins.map(({ providerId }) => providerId).join(', ')
+  return html`<div class="box good">
+    <p>Also logged in at <bdi>${names}</bdi>. The request can be made now.</p>
+  </div>`
+}
+
+const FORM_LIFE_MS = 24 * 3600 * 1000
+
+/** Asks a service for a credential, as every other request does. */
+export async function submitRequest(visit: PostedVisit): Promise<void> {
+  const { web, session, form, response } = visit
+  const service = serviceOf(visit)
+  const values = valuesOf(form)
+  await requireFirstUse(visit)
+  const { log, signal } = contextOf(response)
+  const { login, additionalLogins } = session.stored.content
+  try {
+    const asked = {
+      token: login.accessToken,
+      additionalTokens: additionalLogins.map(({ accessToken }) => accessToken),
+      serviceId: service.id,
+      read: () => ({
+        serviceId: service.id,
+        parameters: parametersOfForm(fieldSetsOf(service), values),
+      }),
+      origin: originOf(visit),
+      signal,
+      log,
+    }
+    const answer = await withinSignal(issueOrAskLogin(web.issuing, asked), signal)
+    if (answer.kind === 'login') {
+      await keepPending(visit, { serviceId: service.id, parameters: values })
+      showLoginWanted(visit, service, answer)
+      return
+    }
+    web.metrics.credentialIssued(service.id)
+    showResult(visit, answer)
+  } catch (error) {
+    if (!(error instanceof TtsError) || !isAboutRequest(error)) throw error
+    web.metrics.refused(error.code, error.check)
+    showForm(visit, service, { values, refusal: error })
+  }
+}
+
+/** Refusals after which the same form can be corrected and sent again. */
+function isAboutRequest({ code }: TtsError): boolean {
+  return [
+    'invalid_request',
+    'invalid_csr',
+    'limit_reached',
+    'access_denied',
+    'overloaded',
+    'plugin_failed',
+  ].includes(code)
+}
+
+function statusOf({ code }: TtsError): number {
+  return code === 'access_denied'
+    ? 403
+    : code === 'limit_reached'
+      ? 429
+      : code === 'overloaded'
+        ? 503
+        : code === 'plugin_failed'
+          ? 502
+          : 400
+}
+
+/**
+ * A page that is loaded again sends its form again: it must not get a second credential in silence.
+ *
+ * @throws {TtsError} `conflict`, check `form_used`
+ */
+async function requireFirstUse({ web, session, form }: PostedVisit): Promise<void> {
+  const { form_id: formId = '' } = form
+  const digest = createHash('sha256')
+    .update(`tts form v1\0${session.stored.idDigest}\0${formId}`)
+    .digest('hex')
+  const until = new Date(web.now().getTime() + FORM_LIFE_MS)
+  if (/^[\w-]{22}$/.test(formId) && (await web.issuing.store.claimProof(digest, until))) return
+  throw new TtsError(
+    'conflict',
+    'this form was sent before, and what came of it is shown only once: open the service again for another request',
+    { check: 'form_used' },
+  )
+}
+
+async function keepPending(
+  { web, session }: PostedVisit,
+  pending: { readonly serviceId: string; readonly parameters: FieldValues },
+): Promise<void> {
+  await web.sessions.change(session, { ...session.stored.content, pending })
+}
+
+function showLoginWanted(visit: PostedVisit, service: Service, wanted: LoginWanted): void {
+  const { client } = visit.web
+  const provider = client.providers.find(({ id }) => id === wanted.provider)
+  const query = `provider=${encodeURIComponent(wanted.provider)}&return=${encodeURIComponent(`/services/${service.id}`)}&add=1`
+  sendPage(visit, {
+    title: 'One more login',
+    place: PLACE,
+    content: html`<div class="box note">
+        <p>The service ${service.id} asks for a login at another provider first.</p>
+        <p><bdi>${wanted.message}</bdi></p>
+      </div>
+      ${
+        provider === undefined
+          ? html`<p>
+              Nobody can log in at that provider (<bdi>${wanted.provider}</bdi>) here: its operator
+              has to set it up.
+            </p>`
+          : html`<p>
+                <a class="button" href="${ownPath(visit.web, `/login/start?${query}`)}"
+                  >Log in with <bdi>${provider.description}</bdi> too</a
+                >
+              </p>
+              <p>After that you come back to the form, filled in as you sent it.</p>`
+      }
+      <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
+  })
+}
+
+/** @throws {TtsError} `not_found`, also for a service that this person does not see */
+function serviceOf(visit: PersonalVisit): Service {
+  const { id } = visit.request.params
+  const service = visibleServices(visit).find((one) => one.id === id)
+  if (service !== undefined) return service
+  throw new TtsError('not_found', 'there is no service of this name', { check: 'service' })
+}

@@ -1,0 +1,66 @@
+/** The first page: what this is, how to log in, and how to do the same from a terminal. */
+import { html, type Html } from '../html/html.ts'
+import { sendPage } from '../html/layout.ts'
+import { mayUseCookies } from '../sessions/cookies.ts'
+import { absoluteUrl, ownPath } from '../site.ts'
+import type { Visit, Web } from '../view.ts'
+
+export function showStart(visit: Visit): void {
+  const { web, session } = visit
+  sendPage(visit, {
+    title: 'From your login to a grid credential',
+    content: html` <p class="lead">
+        Grid software such as HTCondor, XRootD and gfal asks for X.509 proxy certificates; you have
+        a login at your identity provider. This service turns the one into the other: log in, and
+        take a proxy, a certificate or another credential with you.
+      </p>
+      ${session === undefined ? loginChoice(web, undefined) : html`<p><a class="button" href="${ownPath(web, '/services')}">Go to the services</a></p>`}
+      ${terminal(web)}
+      <h2>For sites</h2>
+      <p>
+        Relying parties install the
+        <a href="${ownPath(web, '/ca/trust-anchors.tar.gz')}">trust anchors</a> of this service: its
+        CA certificate, revocation list and signing policy.
+      </p>`,
+  })
+}
+
+/** A link for each provider; why there is none, when there is none. */
+export function loginChoice(web: Web, returnPath: string | undefined): Html {
+  if (!mayUseCookies(web)) {
+    return html`<div class="box note">
+      <p>
+        Nobody can log in here with a browser: this page is not reached by https. Its operator can
+        change that (<code>listen.public_url</code>).
+      </p>
+    </div>`
+  }
+  const { providers } = web.client
+  if (providers.length === 0) {
+    return html`<div class="box note">
+      <p>
+        No identity provider is set up for login with a browser here. With an access token the
+        service can be used from a terminal.
+      </p>
+    </div>`
+  }
+  return html`<div class="row">
+    ${providers.map(({ id, description }) => {
+      const back = returnPath === undefined ? '' : `&return=${encodeURIComponent(returnPath)}`
+      const href = ownPath(web, `/login/start?provider=${encodeURIComponent(id)}${back}`)
+      return html`<a class="button" href="${href}">Log in with <bdi>${description}</bdi></a>`
+    })}
+  </div>`
+}
+
+function terminal(web: Web): Html {
+  const curl = `(umask 077; curl -sSf -X POST -H "Authorization: Bearer $ACCESS_TOKEN" \\
+  ${absoluteUrl(web, '/v1/proxies')} -o gwms_proxy)`
+  const tts = `tts proxy init --url ${absoluteUrl(web, '/')}`
+  return html`<h2>The same from a terminal</h2>
+    <p>With an access token of your provider, for example from <code>oidc-token</code>:</p>
+    <pre id="curl"><code>${curl}</code></pre>
+    <p><button class="quiet" data-copy="curl" hidden>Copy the command</button></p>
+    <p>Or with a key that never leaves your machine:</p>
+    <pre><code>${tts}</code></pre>`
+}

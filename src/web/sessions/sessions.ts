@@ -1,0 +1,149 @@
+/** Sessions: begun by a login, known by a cookie, kept in the records, ended by time or by logging out. */
+import { createHash } from 'node:crypto'
+import type { Request, Response } from 'express'
+import type { SessionContent, SessionLogin, StoredSession } from '../../domain/session-records.ts'
+import { contextOf } from '../../api/request.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { VerifiedToken } from '../../tokens/verified-token.ts'
+import { clearCookie, mayUseCookies, readCookie, setCookie } from './cookies.ts'
+import { endSession } from './ending.ts'
+import type { LoginClient } from '../login/client.ts'
+import type { Site } from '../site.ts'
+
+/** Somebody who is logged in. */
+export interface WebSession {
+  /** The value of the cookie. Secret. */
+  readonly id: string
+  readonly stored: StoredSession
+  /** What the verifier says of the access token at this moment; the one thing that decisions rest on. */
+  readonly token: VerifiedToken
+}
+
+export interface Sessions {
+  /** The session of a request; undefined for who is not logged in. */
+  sessionOf(request: Request): Promise<WebSession | undefined>
+  /** Begins a session under a new id; one that the browser had before ends. */
+  begin(request: Request, response: Response, content: SessionContent): Promise<void>
+  /** Replaces what a session holds. */
+  change(session: WebSession, content: SessionContent): Promise<void>
+  end(request: Request, response: Response): Promise<void>
+}
+
+const ID_BYTES = 32
+/** A use is noted no more often than this. */
+const NOTED_EVERY_MS = 30_000
+/** A token that ends so soon is replaced first. */
+const REFRESH_BEFORE_MS = 60_000
+
+/** @param client replaces access tokens that end before their session */
+export function createSessions(site: Site, client: LoginClient): Sessions {
+  const { now, settings, issuing } = site
+  const records = issuing.store.sessions
+  const idleMs = settings.session_idle_seconds * 1000
+  const known = new WeakMap<Request, Promise<WebSession | undefined>>()
+
+  async function find(id: string): Promise<WebSession | undefined> {
+    const at = now()
+    const times = { now: at, usedAfter: new Date(at.getTime() - idleMs) }
+    const stored = await records.find(digestOf(id), times)
+    if (stored === undefined) return undefined
+    const current = await withFreshToken(site, client, stored)
+    const token = current && (await verified(site, current))
+    if (current === undefined || token === undefined) {
+      await records.end(stored.idDigest)
+      return undefined
+    }
+    if (at.getTime() - stored.lastUsedAt.getTime() >= NOTED_EVERY_MS)
+      await records.used(stored.idDigest, at)
+    return { id, stored: current, token }
+  }
+
+  return {
+    sessionOf: async (request) => {
+      const id = mayUseCookies(site) ? readCookie(site, request, 'session') : undefined
+      if (id === undefined) return undefined
+      const found = known.get(request) ?? find(id)
+      known.set(request, found)
+      return found
+    },
+    begin: async (request, response, content) => {
+      const before = readCookie(site, request, 'session')
+      if (before !== undefined)
+        await endSession({ site, client }, digestOf(before), contextOf(response).log)
+      const id = issuing.randomBytes(ID_BYTES).toString('base64url')
+      const createdAt = now()
+      const maximumMs = createdAt.getTime() + settings.session_maximum_seconds * 1000
+      const session = {
+        idDigest: digestOf(id),
+        createdAt,
+        endsAt: endOf(content.login, maximumMs),
+        content,
+      }
+      await records.create(session, settings.sessions_per_identity)
+      setCookie(site, response, { name: 'session', value: id })
+    },
+    change: async ({ stored }, content) => {
+      await records.replace(stored.idDigest, { content, endsAt: stored.endsAt })
+    },
+    end: async (request, response) => {
+      const id = readCookie(site, request, 'session')
+      clearCookie(site, response, 'session')
+      if (id !== undefined)
+        await endSession({ site, client }, digestOf(id), contextOf(response).log)
+    },
+  }
+}
+
+function digestOf(id: string): string {
+  return createHash('sha256').update(id).digest('hex')
+}
+
+/** A session outlives its access token only where the token can be replaced. */
+function endOf(login: SessionLogin, maximumMs: number): Date {
+  return new Date(
+    login.refreshToken === undefined ? Math.min(login.expiresAtMs, maximumMs) : maximumMs,
+  )
+}
+
+/** Undefined when the provider takes the token no more: then nobody is logged in. */
+async function verified(site: Site, session: StoredSession): Promise<VerifiedToken | undefined> {
+  const { login } = session.content
+  try {
+    const token = await site.issuing.verifier.verify(login.accessToken)
+    return token.issuer === login.issuer && token.sub === login.sub ? token : undefined
+  } catch (error) {
+    if (error instanceof TtsError && error.code === 'provider_unavailable') throw error
+    if (error instanceof TtsError && error.code !== 'overloaded') return undefined
+    throw error
+  }
+}
+
+/** How long one request waits for another that replaces the same token: two would use its refresh token twice. */
+const REFRESH_WAIT_MS = 30_000
+
+async function withFreshToken(
+  site: Site,
+  client: LoginClient,
+  session: StoredSession,
+): Promise<StoredSession | undefined> {
+  const { store } = site.issuing
+  const isDue = ({ content }: StoredSession): boolean =>
+    content.login.refreshToken !== undefined &&
+    content.login.expiresAtMs - site.now().getTime() <= REFRESH_BEFORE_MS
+  if (!isDue(session)) return session
+  const { idDigest } = session
+  const inTurn = async (): Promise<StoredSession | undefined> => {
+    const times = { now: site.now(), usedAfter: new Date(0) }
+    const current = await store.sessions.find(idDigest, times)
+    if (current === undefined || !isDue(current)) return current
+    const login = await client.refresh(current.content.login)
+    if (login === undefined) return undefined
+    const content = { ...current.content, login }
+    const isKept = await store.sessions.replace(idDigest, { content, endsAt: current.endsAt })
+    if (isKept) return { ...current, content }
+    // Somebody logged out meanwhile: this token is not to live on with nobody knowing it.
+    await client.revoke(login).catch(() => undefined)
+    return undefined
+  }
+  return store.exclusively(`web session ${idDigest}`, inTurn, REFRESH_WAIT_MS)
+}
