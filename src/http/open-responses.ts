@@ -1,7 +1,8 @@
 /**
  * The responses that are not finished, by connection. A client may send requests ahead of their answers (RFC 9112 section 9.3.2);
- * only one response at a time then has the connection. When that ends, Node tells no other one, and whatever waits for their end
- * would wait for ever: the place of a request among those in flight, its line in the log. Here all of them are told.
+ * only one response at a time then has the connection. When that ends, not every release of Node tells the other ones, and
+ * whatever waits for their end would wait for ever: a request's place among those in flight, its line in the log. Here all
+ * of them are told, once.
  */
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
