@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 
 const tracked = (...paths: readonly string[]): readonly string[] =>
-  execFileSync('git', ['ls-files', ...paths], { encoding: 'utf8' }).trim().split('\n')
+  execFileSync('git', ['ls-files', ...paths], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
 
 test('no two exported things share a name', () => {
   const files = new Map<string, string[]>()
