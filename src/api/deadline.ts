@@ -1,5 +1,20 @@
 /** No request waits longer than its deadline, whatever it waits for. */
+import type { ServerResponse } from 'node:http'
 import { TtsError } from '../base/errors.ts'
+
+/** Ends when the client goes away, or after this time. */
+export function requestSignal(response: ServerResponse, timeoutMs: number): AbortSignal {
+  const controller = new AbortController()
+  const timer = setTimeout(
+    () => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')),
+    timeoutMs,
+  )
+  response.once('close', () => {
+    clearTimeout(timer)
+    if (!response.writableFinished) controller.abort()
+  })
+  return controller.signal
+}
 
 /** What waits for a provider heeds the signal itself and tells better what was missing: it goes first. */
 const GRACE_MS = 250

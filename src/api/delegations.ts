@@ -15,7 +15,7 @@ import type { Origin } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { bodyOf, requestParameters } from './body.ts'
-import { withinSignal } from './deadline.ts'
+import { requestSignal, withinSignal } from './deadline.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { askedFor, nativeServices, sendCredential, wantsJson } from './native.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
@@ -142,25 +142,13 @@ function originOf(response: Response): Origin {
   return { ...contextOf(response).origin, interface: 'delegation' }
 }
 
-/**
- * Ends when the client goes away, or when the provider must have answered: its deadline is longer than that of requests that
- * wait for nobody.
- */
+/** The deadline of the provider is longer than that of requests that wait for nobody. */
 function patientSignal(
   { delegations, requestTimeoutMs }: DelegationRoutesDependencies,
   response: Response,
 ): AbortSignal {
   const provider = Math.max(0, ...[...delegations.providers.values()].map((one) => one.timeoutMs))
-  const controller = new AbortController()
-  const timer = setTimeout(
-    () => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')),
-    provider + requestTimeoutMs,
-  )
-  response.once('close', () => {
-    clearTimeout(timer)
-    if (!response.writableFinished) controller.abort()
-  })
-  return controller.signal
+  return requestSignal(response, provider + requestTimeoutMs)
 }
 
 /** @throws {TtsError} `invalid_request` */

@@ -11,7 +11,8 @@ import {
 } from '../domain/revocation/credentials.ts'
 import {
   type AskedFor,
-  issueCredential,
+  issue,
+  requireCertificate,
   type IssueDependencies,
   type IssuedCertificate,
 } from '../domain/issuing/issue.ts'
@@ -37,7 +38,7 @@ const PEM = 'application/x-pem-file'
 export function nativeRoutes(dependencies: NativeDependencies): Router {
   const router = Router()
   for (const path of ['proxies', 'certificates'] as const) {
-    router.post(`/${path}`, routeName(`/v1/${path}`), issue(dependencies, path))
+    router.post(`/${path}`, routeName(`/v1/${path}`), issueAt(dependencies, path))
   }
   router.get('/credentials', routeName('/v1/credentials'), list(dependencies))
   router.get('/credentials/:id', routeName('/v1/credentials/:id'), show(dependencies))
@@ -45,18 +46,18 @@ export function nativeRoutes(dependencies: NativeDependencies): Router {
   return router
 }
 
-function issue(
+function issueAt(
   { issuing, metrics, maxBodyBytes }: NativeDependencies,
   path: keyof typeof nativeServices,
 ): RequestHandler {
-  return async function issue(request, response) {
+  return async function handle(request, response) {
     const token = bearerToken(request)
     const asJson = wantsJson(request)
     const { log, origin, signal } = contextOf(response)
     const read = async (): Promise<AskedFor> =>
       askedFor(issuing, { request, body: await bodyOf(request, response, maxBodyBytes), path })
     const asked = { token, serviceId: nativeServices[path], read, origin, signal, log }
-    const credential = await withinSignal(issueCredential(issuing, asked), signal)
+    const credential = requireCertificate(await withinSignal(issue(issuing, asked), signal))
     metrics.credentialIssued(credential.serviceId)
     sendCredential(response, credential, { asJson })
   }

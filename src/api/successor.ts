@@ -6,7 +6,7 @@ import { MAX_CHAIN_LENGTH } from '../../ca/chain-link.ts'
 import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
-import { issueCredential, type IssueDependencies } from '../domain/issuing/issue.ts'
+import { issue, type IssueDependencies, requireCertificate } from '../domain/issuing/issue.ts'
 import { type PresentedProxy, switchedOff } from '../domain/possession/possession.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
@@ -45,7 +45,7 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     const origin = { ...from, interface: 'possession' }
     const read = () => ({ serviceId: undefined, parameters })
     const asked = { proxy, serviceId: undefined, read, origin, signal, log }
-    const credential = await withinSignal(issueCredential(issuing, asked), signal)
+    const credential = requireCertificate(await withinSignal(issue(issuing, asked), signal))
     metrics.credentialIssued(credential.serviceId)
     sendCredential(response, credential, { asJson })
   }

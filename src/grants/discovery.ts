@@ -1,5 +1,6 @@
 import * as oidc from 'openid-client'
 import { isAcceptableUrl } from '../config/provider-schema.ts'
+import { createSingleFlight } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import {
   clientAuthenticationOf,
@@ -64,7 +65,7 @@ export function rememberedConfiguration(
   maxAgeMs = REDISCOVERY_MS,
 ): () => Promise<oidc.Configuration> {
   let known: { readonly configuration: oidc.Configuration; readonly at: number } | undefined
-  let underWay: Promise<oidc.Configuration> | undefined
+  const asking = createSingleFlight<oidc.Configuration>()
 
   async function ask(): Promise<oidc.Configuration> {
     try {
@@ -75,16 +76,13 @@ export function rememberedConfiguration(
       // What was found before is better than nothing: endpoints seldom move.
       if (known !== undefined) return known.configuration
       throw error
-    } finally {
-      underWay = undefined
     }
   }
 
   return async () => {
     const age = known === undefined ? Infinity : now().getTime() - known.at
     if (known !== undefined && age >= 0 && age < maxAgeMs) return known.configuration
-    underWay ??= ask()
-    return underWay
+    return asking.run(ask)
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as oidc from 'openid-client'
+import { unlessAborted } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import { type RefreshHelper, toResponse } from '../refresh-helper/helper.ts'
 import { newKey, type SpooledAnswer } from '../refresh-helper/spool.ts'
@@ -171,7 +172,8 @@ export async function perform<T>(
     return limited.fetch(url, request)
   }
   try {
-    const configuration = await settledBy(deadline, options.configuration())
+    // A discovery that hangs costs the deadline and no more.
+    const configuration = await unlessAborted(options.configuration(), deadline, tooLate)
     const own = configurationWith(configuration, lenientFetch(send, deadline))
     return await work(own, deadline)
   } catch (error) {
@@ -181,15 +183,7 @@ export async function perform<T>(
   }
 }
 
-/** A discovery that hangs costs the deadline and no more. */
-async function settledBy<T>(deadline: AbortSignal, promise: Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const give = (): void => reject(new DOMException('the deadline has passed', 'TimeoutError'))
-    if (deadline.aborted) give()
-    deadline.addEventListener('abort', give, { once: true })
-    promise.then(resolve, reject).finally(() => deadline.removeEventListener('abort', give))
-  })
-}
+const tooLate = (): Error => new DOMException('the deadline has passed', 'TimeoutError')
 
 /** Keycloak, and IAM for a client without the grant, say nothing and leave the refresh token out. @throws {TtsError} `grant_refused` */
 export function offline(

@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import pLimit from 'p-limit'
 import type { Environment } from '../config/settings-tree.ts'
+import { unlessAborted } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { HelperLine } from './main.ts'
@@ -89,7 +90,8 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
         const begun =
           run === 'here' ? runHere(order, path) : runProcess(order, { path, environment })
         unwritten.set(attempt.owner, begun.stored)
-        return responseOf(await untilAborted(begun.outcome, signal))
+        // A caller whose deadline has passed goes; the helper finishes alone.
+        return responseOf(await unlessAborted(begun.outcome, signal))
       })
     },
     async recover(attempt, waitMs) {
@@ -210,16 +212,6 @@ function lineOf(text: string): HelperLine | undefined {
   } catch {
     return undefined
   }
-}
-
-/** A caller whose deadline has passed goes; the helper finishes alone. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  return new Promise<T>((resolve, reject) => {
-    const give = (): void => reject(signal.reason as Error)
-    signal.addEventListener('abort', give, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', give))
-  })
 }
 
 /** The same as `fetch` would have answered or thrown. */

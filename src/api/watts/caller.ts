@@ -10,7 +10,7 @@ import { bearerToken, contextOf } from '../request.ts'
 export interface WattsSession {
   /** What the verifier says at this moment of whoever is logged in. */
   readonly token: VerifiedToken
-  /** What `issueOrAskLogin` is shown for them. */
+  /** What `issue` is shown for them. */
   readonly evidence: Evidence
   readonly displayName: string
   /** Undefined for users whom a relying service sent. */

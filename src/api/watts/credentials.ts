@@ -2,19 +2,14 @@
 import type { Request, Response } from 'express'
 import { fitsSomeSet } from '../../../plugins/parameters.ts'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
-import { identifyCaller, pluginCallerOf } from '../../domain/issuing/callers.ts'
+import { identifyCaller } from '../../domain/issuing/callers.ts'
 import { deleteCredential } from '../../domain/revocation/credential-deletion.ts'
 import { noCredential } from '../../domain/revocation/credentials.ts'
 import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
-import {
-  type IssuedCredential,
-  issueOrAskLogin,
-  issueToClient,
-  type LoginWanted,
-} from '../../domain/issuing/issue.ts'
+import { type IssuedCredential, issue, type LoginWanted } from '../../domain/issuing/issue.ts'
 import type { Origin } from '../../domain/records.ts'
 import { TtsError } from '../../base/errors.ts'
-import { withinSignal } from '../deadline.ts'
+import { requestSignal, withinSignal } from '../deadline.ts'
 import { contextOf } from '../request.ts'
 import { sendJson, wattsMessages } from './answers.ts'
 import type { WattsCaller } from './caller.ts'
@@ -45,10 +40,12 @@ export async function requestCredential(
   await caller.session?.relying?.claim(wanted).catch(async (error: unknown) => {
     throw await recordEarlyRefusal(issuing, asked, error)
   })
-  const issue = caller.session === undefined ? issueToClient : issueOrAskLogin
-  const answer = await withinSignal(issue(issuing, asked), signal).catch((error: unknown) => {
-    throw aboutParameters(dependencies, wanted, error)
-  })
+  const canLogIn = caller.session !== undefined
+  const answer = await withinSignal(issue(issuing, { ...asked, canLogIn }), signal).catch(
+    (error: unknown) => {
+      throw aboutParameters(dependencies, wanted, error)
+    },
+  )
   if (answer.kind === 'credential') metrics.credentialIssued(serviceId)
   const waiting = await waitingAnswer(dependencies, caller, answer)
   const id = await pickups.keep(caller.token, waiting)
@@ -161,7 +158,7 @@ export async function removeCredential(
     identity,
     caller: (of: string) => {
       const service = issuing.services.get(of)
-      return pluginCallerOf(identified, service ?? { passesAccessToken: false })
+      return identified.forPlugin(service ?? { passesAccessToken: false })
     },
     origin: originOf(response, caller),
     signal,
@@ -189,21 +186,12 @@ function originOf(response: Response, { session, token }: WattsCaller): Origin {
   return { ...contextOf(response).origin, interface: name }
 }
 
-/** Ends when the client goes away, or when the plugin must have answered, whose time may be longer than that of other requests. */
+/** The plugin's time may be longer than that of other requests. */
 function patientSignal(
   { issuing, requestTimeoutMs }: WattsDependencies,
   response: Response,
   serviceId: string,
 ): AbortSignal {
   const patienceMs = (issuing.services.get(serviceId)?.plugin.patienceSeconds ?? 0) * 1000
-  const controller = new AbortController()
-  const timer = setTimeout(
-    () => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')),
-    requestTimeoutMs + patienceMs,
-  )
-  response.once('close', () => {
-    clearTimeout(timer)
-    if (!response.writableFinished) controller.abort()
-  })
-  return controller.signal
+  return requestSignal(response, requestTimeoutMs + patienceMs)
 }

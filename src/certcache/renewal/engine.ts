@@ -14,7 +14,7 @@ import { ManagedProxy } from './managed-proxy.ts'
 import { createLogins } from './logins.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 import type { StateLock } from '../state/state-store.ts'
-import { deferred, settledOrAborted } from './waiting.ts'
+import { settledOrAborted } from './waiting.ts'
 import { createRenewalRequests } from './renewal-requests.ts'
 
 const LONGEST_SLEEP_MS = 60_000
@@ -40,7 +40,7 @@ export class Engine implements ProxyEngine {
   /** Ends the sleep of the loop. */
   #wake = new AbortController()
   /** Settles at the end of the look that is under way or comes next. */
-  #nextLook = deferred()
+  #nextLook = Promise.withResolvers<void>()
   #looking: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #closed: Promise<void> | undefined
@@ -239,7 +239,7 @@ export class Engine implements ProxyEngine {
       .finally(() => {
         this.#looking = undefined
         this.#nextLook.resolve()
-        this.#nextLook = deferred()
+        this.#nextLook = Promise.withResolvers<void>()
       })
     return this.#looking
   }

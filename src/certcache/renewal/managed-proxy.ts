@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto'
 import { createCsr } from '../../../ca/csr.ts'
 import { createSigner, generatePrivateKey } from '../../../ca/key.ts'
 import type { Environment } from '../../config/settings-tree.ts'
+import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { checkNewProxy } from './check-proxy.ts'
@@ -43,7 +44,7 @@ export class ManagedProxy {
   #failure: TtsError | undefined
   #succeeded = 0
   #failed = 0
-  #underWay: Promise<HeldProxy> | undefined
+  readonly #renewal = createSingleFlight<HeldProxy>()
   #saving: Promise<void> = Promise.resolve()
   readonly #files: ProxyFiles
   /** Kept until a proxy was got for it: keys are what costs most. */
@@ -67,7 +68,7 @@ export class ManagedProxy {
   }
 
   get renewal(): Promise<HeldProxy> | undefined {
-    return this.#underWay
+    return this.#renewal.current
   }
 
   /** Why the newest attempt failed; undefined when it did not. */
@@ -125,10 +126,7 @@ export class ManagedProxy {
 
   /** Renews; whoever asks while it is under way gets the same. Settles when the proxy is in memory. */
   async renew(): Promise<HeldProxy> {
-    this.#underWay ??= this.#attempt().finally(() => {
-      this.#underWay = undefined
-    })
-    return this.#underWay
+    return this.#renewal.run(async () => this.#attempt())
   }
 
   /**
@@ -190,8 +188,8 @@ export class ManagedProxy {
     return {
       name,
       proxy: held && withoutPem(held),
-      renewing: this.#underWay !== undefined,
-      nextAttemptAt: this.#underWay === undefined ? next : undefined,
+      renewing: this.#renewal.current !== undefined,
+      nextAttemptAt: this.#renewal.current === undefined ? next : undefined,
       lastSuccessAt: this.#lastSuccessAt,
       lastError: this.#lastError ?? this.#files.error,
       attempts: { succeeded: this.#succeeded, failed: this.#failed },
@@ -200,7 +198,7 @@ export class ManagedProxy {
 
   /** Settles when nothing is under way any more. */
   async settled(): Promise<void> {
-    await this.#underWay?.catch(() => undefined)
+    await this.#renewal.current?.catch(() => undefined)
     await this.#saving
     await this.#files.settled()
   }

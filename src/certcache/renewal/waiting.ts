@@ -1,33 +1,22 @@
-/** Waiting that can be given up. */
+/** Waiting for a renewal that can be given up. */
+import { unlessAborted } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 
 /**
- * What the promise settles with; the work itself goes on when the waiting is given up.
+ * What the renewal settles with; it goes on when the waiting is given up.
  *
  * @throws {TtsError} `overloaded` when the signal is aborted first
  */
 export async function settledOrAborted<Value>(
-  promise: Promise<Value>,
+  renewal: Promise<Value>,
   signal: AbortSignal,
 ): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const giveUp = (): void =>
-      reject(
-        new TtsError('overloaded', 'the renewal did not end in time; it goes on', {
-          retryAfterSeconds: 5,
-        }),
-      )
-    if (signal.aborted) giveUp()
-    signal.addEventListener('abort', giveUp, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
-  })
-}
-
-/** A promise that is settled from outside. */
-export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = (): void => undefined
-  const promise = new Promise<void>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
+  return unlessAborted(
+    renewal,
+    signal,
+    () =>
+      new TtsError('overloaded', 'the renewal did not end in time; it goes on', {
+        retryAfterSeconds: 5,
+      }),
+  )
 }

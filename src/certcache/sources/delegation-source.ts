@@ -1,5 +1,6 @@
 /** A delegation in the service: the token is shown once; from then on a renewal secret is enough. */
 import { hostname } from 'node:os'
+import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { ProxySource, SourceParts } from './source.ts'
 import { sourceEnded } from './source-ended.ts'
@@ -27,7 +28,7 @@ class DelegationSource implements ProxySource {
   #version: string | undefined
   /** True while the record could not be written: it is used from memory, and written as soon as that works. */
   #unsaved = false
-  #making: Promise<DelegationRecord> | undefined
+  readonly #making = createSingleFlight<DelegationRecord>()
 
   constructor(parts: SourceParts, label: string) {
     this.#parts = parts
@@ -102,10 +103,7 @@ class DelegationSource implements ProxySource {
   async #delegation(signal: AbortSignal): Promise<DelegationRecord> {
     if (this.#isConfiguredAnew()) await this.#adoptConfigured()
     if (this.#record !== undefined && this.#record.ended === undefined) return this.#record
-    this.#making ??= this.#make(signal).finally(() => {
-      this.#making = undefined
-    })
-    return this.#making
+    return this.#making.run(async () => this.#make(signal))
   }
 
   async #make(signal: AbortSignal): Promise<DelegationRecord> {

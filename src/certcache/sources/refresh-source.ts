@@ -1,4 +1,5 @@
 /** Our own client at the identity provider: access tokens by exchange and refresh (`own-refresh-token.ts`). */
+import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { renewableUntil } from '../../grants/refresh-token.ts'
 import { rememberedConfiguration } from '../../grants/discovery.ts'
@@ -53,7 +54,7 @@ class OwnClientSource implements RefreshSource {
   #version: string | undefined
   #access: AccessToken | undefined
   readonly #client: GrantClient
-  #underWay: Promise<AccessToken> | undefined
+  readonly #refresh = createSingleFlight<AccessToken>()
   /** A token was refused though it was new: another one would be too. */
   #refusedAfresh = false
 
@@ -143,12 +144,7 @@ class OwnClientSource implements RefreshSource {
   async #accessToken(refused: string | undefined): Promise<AccessToken> {
     const known = this.#known(refused)
     if (known !== undefined) return known
-    this.#underWay ??= this.#start()
-      .then(async (start) => this.#run({ start, refused }))
-      .finally(() => {
-        this.#underWay = undefined
-      })
-    return this.#underWay
+    return this.#refresh.run(async () => this.#run({ start: await this.#start(), refused }))
   }
 
   #known(refused: string | undefined): AccessToken | undefined {
@@ -171,7 +167,7 @@ class OwnClientSource implements RefreshSource {
   /** Whoever has an answer in its spool stores it, also when another certcache renews by now. */
   async #recover(): Promise<void> {
     const { helper, cluster, log } = this.#parts
-    if (helper === undefined || this.#underWay !== undefined) return
+    if (helper === undefined || this.#refresh.current !== undefined) return
     try {
       if (!(await helper.owners()).includes(cluster)) return
       const nothing = { start: undefined, refused: undefined }

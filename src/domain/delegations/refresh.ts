@@ -23,7 +23,7 @@ import {
 import type { Delegation, DelegationRecords, LedgerEntry, LockedRefreshToken } from './records.ts'
 import type { RateLimiter } from '../../limits/rate-limiter.ts'
 import type { Origin } from '../records.ts'
-import { createSingleFlight } from './single-flight.ts'
+import { createSharedRefreshes } from './shared-refreshes.ts'
 
 /** A fresh access token, and until when there will be more. */
 export interface Refreshed {
@@ -65,7 +65,7 @@ export function createDelegationRefresher(
   dependencies: RefresherDependencies,
 ): DelegationRefresher {
   const { records, rate, helper, log } = dependencies
-  const refreshes = createSingleFlight<Refreshed>(rate)
+  const refreshes = createSharedRefreshes<Refreshed>(rate)
 
   /** Works with the refresh token of one delegation while nobody else does. */
   async function withToken<Answer>(

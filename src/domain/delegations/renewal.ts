@@ -7,9 +7,10 @@ import { type DelegationDependencies, refusedHere } from './provider.ts'
 import type { Delegation } from './records.ts'
 import { type DelegationRefresher, type Refreshed, TAKEN_BACK } from './refresh.ts'
 import {
-  issueCredential,
+  issue,
   type CredentialRequest,
   type IssuedCertificate,
+  requireCertificate,
 } from '../issuing/issue.ts'
 import type { Origin } from '../records.ts'
 
@@ -29,7 +30,7 @@ export interface Renewal {
 /**
  * Renews: secret, refresh at the provider, and then the way of every credential.
  *
- * @throws {TtsError} `invalid_token`, check `renewal_secret`; `delegation_ended`; `grant_refused`; what `issueCredential` throws
+ * @throws {TtsError} `invalid_token`, check `renewal_secret`; `delegation_ended`; `grant_refused`; what `issue` throws
  */
 export async function renewByDelegation(
   dependencies: RenewalDependencies,
@@ -44,7 +45,7 @@ export async function renewByDelegation(
     requireActive(dependencies, delegation)
     const asked = await wanted.read()
     const refreshed = await freshToken(dependencies, delegation, caller)
-    const credential = await issueCredential(dependencies.issuing, {
+    const issued = await issue(dependencies.issuing, {
       ...wanted,
       read: () => asked,
       token: refreshed.accessToken,
@@ -54,6 +55,7 @@ export async function renewByDelegation(
     }).catch((error: unknown) => {
       throw aboutProvider(error, delegation.providerId)
     })
+    const credential = requireCertificate(issued)
     await noteUse(dependencies, { delegation, origin, credential })
     return { credential, renewsUntil: refreshed.renewsUntil }
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Looks after delegations in the background: tells people before one ends, and ends those that are past their time. */
+import { createSingleFlight } from '../../base/async.ts'
 import type { Log } from '../../base/log.ts'
 import { adviceFor, DAY_MS, lastDay } from './forecast.ts'
 import { ledgerEntry } from './ledger.ts'
@@ -50,25 +51,22 @@ export async function lookAfterDelegations(dependencies: WatchDependencies): Pro
 
 /** Looks every minute. Answers a function that ends this and waits for the look under way. */
 export function watchDelegations(dependencies: WatchDependencies): () => Promise<void> {
-  let underWay: Promise<void> | undefined
-  const look = (): void => {
-    underWay ??= lookAfterDelegations(dependencies)
-      .catch((error: unknown) => {
+  const looking = createSingleFlight<void>()
+  const look = (): void =>
+    void looking.run(async () =>
+      lookAfterDelegations(dependencies).catch((error: unknown) => {
         dependencies.log.error(
           { event: 'delegations.watch-failed', err: error },
           'delegations could not be looked after; the next look is in a minute',
         )
-      })
-      .finally(() => {
-        underWay = undefined
-      })
-  }
+      }),
+    )
   const timer = setInterval(look, LOOK_INTERVAL_MS)
   timer.unref()
   look()
   return async () => {
     clearInterval(timer)
-    await underWay
+    await looking.current
   }
 }
 

@@ -13,7 +13,7 @@ import {
   switchedOff,
   withinPredecessor,
 } from '../possession/possession.ts'
-import type { Identity } from '../records.ts'
+import type { CredentialRecord, Identity } from '../records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
 
@@ -36,16 +36,29 @@ export type Evidence =
     }
 
 /** Who asks, once that is shown. Made by `identifyCaller` alone. */
-export type Caller =
-  | {
-      readonly kind: 'token'
-      readonly token: VerifiedToken
-      /** The token's text; undefined for users of a relying service. */
-      readonly accessToken: string | undefined
-      readonly additionalLogins: readonly AdditionalLogin[]
-      readonly delegationId: string | undefined
-    }
-  | { readonly kind: 'possession'; readonly predecessor: Predecessor }
+export interface Caller {
+  /** (issuer, sub). */
+  readonly key: { readonly issuer: string; readonly sub: string }
+  /** The OAuth client that the token was issued to; of the first token, when proxies stand between. */
+  readonly clientId: string | undefined
+  /** The service of the proxy that is shown; undefined for callers with a token, who name one. */
+  readonly serviceId: string | undefined
+  /** By what the credential is renewed, for its record. */
+  readonly ancestry: Pick<CredentialRecord, 'delegationId' | 'renewedFrom' | 'firstIssuedAt'>
+  /** @throws {TtsError} `access_denied` unless they may use this service */
+  requireMayUse(service: Service): void
+  /** The name that this identity has for ever. */
+  identity(subjects: Subjects): Promise<Identity>
+  /** What is asked of the plugin; a successor is like its predecessor where nothing is asked. */
+  parameters(asked: unknown): unknown
+  /** The tools that the plugin gets: within what the predecessor had, where there is one. */
+  tools(
+    context: IssuingContext,
+    around: { readonly service: Service; readonly now: () => Date },
+  ): IssuingContext
+  /** Who asks, as the plugin of a service is told: access tokens only where its settings pass them on. */
+  forPlugin(service: Pick<Service, 'passesAccessToken'>): PluginCaller
+}
 
 export interface CallerDependencies {
   readonly verifier: TokenVerifier
@@ -71,25 +84,19 @@ export async function identifyCaller(
 ): Promise<Caller> {
   if ('proxy' in evidence) {
     if (possession === undefined) throw switchedOff()
-    return { kind: 'possession', predecessor: await possession.verify(evidence.proxy) }
+    return callerByPossession(await possession.verify(evidence.proxy))
   }
   const additionalLoginsOf = ({ additionalTokens = [] }: typeof evidence) =>
     Promise.all(additionalTokens.map((text) => additionalLogin(verifier, text, from)))
   if ('relyingUser' in evidence) {
     const additionalLogins = await additionalLoginsOf(evidence)
-    return {
-      kind: 'token',
-      token: evidence.relyingUser,
-      accessToken: undefined,
-      additionalLogins,
-      delegationId: undefined,
-    }
+    return callerByToken({ token: evidence.relyingUser, additionalLogins })
   }
   const { token: accessToken, delegation } = evidence
   const token = await verifier.verify(accessToken, from)
   if (delegation !== undefined) requireSameIdentity(token, delegation.identity)
   const additionalLogins = await additionalLoginsOf(evidence)
-  return { kind: 'token', token, accessToken, additionalLogins, delegationId: delegation?.id }
+  return callerByToken({ token, accessToken, additionalLogins, delegationId: delegation?.id })
 }
 
 async function additionalLogin(
@@ -101,25 +108,60 @@ async function additionalLogin(
   return { providerId, issuer, sub, claims, accessToken }
 }
 
-/** Who asks, as the plugin of a service is told: access tokens only where its settings pass them on. */
-export function pluginCallerOf(
-  caller: Caller,
-  { passesAccessToken }: Pick<Service, 'passesAccessToken'>,
-): PluginCaller {
-  const { issuer, sub } = identityKeyOf(caller)
-  if (caller.kind === 'possession')
-    return { issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }
-  const pass = (text: string | undefined): string | undefined =>
-    passesAccessToken ? text : undefined
+interface TokenCaller {
+  readonly token: VerifiedToken
+  /** The token's text; absent for users of a relying service. */
+  readonly accessToken?: string
+  readonly additionalLogins: readonly AdditionalLogin[]
+  readonly delegationId?: string | undefined
+}
+
+function callerByToken(shown: TokenCaller): Caller {
+  const { token, accessToken, additionalLogins, delegationId } = shown
+  const { issuer, sub, clientId, claims } = token
   return {
-    issuer,
-    sub,
-    claims: caller.token.claims,
-    accessToken: pass(caller.accessToken),
-    additionalLogins: caller.additionalLogins.map((login) => ({
-      ...login,
-      accessToken: pass(login.accessToken),
-    })),
+    key: { issuer, sub },
+    clientId,
+    serviceId: undefined,
+    ancestry: { delegationId, renewedFrom: undefined, firstIssuedAt: undefined },
+    requireMayUse: (service) => requireAuthorised(service, token),
+    identity: async (subjects) => subjects.identify(token),
+    parameters: (asked) => asked,
+    tools: (context) => context,
+    forPlugin: ({ passesAccessToken }) => {
+      const pass = (text: string | undefined): string | undefined =>
+        passesAccessToken ? text : undefined
+      const logins = additionalLogins.map((login) => ({
+        ...login,
+        accessToken: pass(login.accessToken),
+      }))
+      return { issuer, sub, claims, accessToken: pass(accessToken), additionalLogins: logins }
+    },
+  }
+}
+
+/** No claims are known any more: the service must be the one whose rules let the first token in. */
+function callerByPossession(predecessor: Predecessor): Caller {
+  const { identity, clientId, serviceId, delegationId, credentialId, firstIssuedAt } = predecessor
+  const { issuer, sub } = identity
+  return {
+    key: { issuer, sub },
+    clientId,
+    serviceId,
+    ancestry: { delegationId, renewedFrom: credentialId, firstIssuedAt },
+    requireMayUse: (service) => {
+      if (service.id === serviceId) return
+      throw new TtsError('access_denied', 'a successor comes from the service of the proxy', {
+        check: 'service',
+      })
+    },
+    identity: async () => identity,
+    parameters: (asked) => ({
+      ...inheritedParameters(predecessor),
+      ...(asked as object | undefined),
+    }),
+    tools: (context, around) => withinPredecessor(context, predecessor, around),
+    forPlugin: () => ({ issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }),
   }
 }
 
@@ -134,49 +176,4 @@ export function requireSameIdentity(
     'the identity provider gave a token for another identity than the one that delegated',
     { check: 'delegation_identity', remedy: 'a fault of the provider: tell its administrator' },
   )
-}
-
-/** (issuer, sub) of whoever asks. */
-export function identityKeyOf(caller: Caller): { readonly issuer: string; readonly sub: string } {
-  return caller.kind === 'token' ? caller.token : caller.predecessor.identity
-}
-
-/** The OAuth client that the token was issued to; of the first token, when proxies stand between. */
-export function clientOf(caller: Caller): string | undefined {
-  return caller.kind === 'token' ? caller.token.clientId : caller.predecessor.clientId
-}
-
-/**
- * May they use this service? By possession no claims are known any more: the service must be the one whose rules let the
- * first token in.
- *
- * @throws {TtsError} `access_denied`
- */
-export function requireMayUse(service: Service, caller: Caller): void {
-  if (caller.kind === 'token') requireAuthorised(service, caller.token)
-  else if (service.id !== caller.predecessor.serviceId) {
-    throw new TtsError('access_denied', 'a successor comes from the service of the proxy', {
-      check: 'service',
-    })
-  }
-}
-
-/** The name that this identity has for ever. */
-export async function identityOf(subjects: Subjects, caller: Caller): Promise<Identity> {
-  return caller.kind === 'token' ? subjects.identify(caller.token) : caller.predecessor.identity
-}
-
-/** What the caller asks of the plugin; a successor is like its predecessor where nothing is asked. */
-export function parametersOf(caller: Caller, asked: unknown): unknown {
-  if (caller.kind === 'token') return asked
-  return { ...inheritedParameters(caller.predecessor), ...(asked as object | undefined) }
-}
-
-/** The tools that the plugin gets: within what the predecessor had, where there is one. */
-export function toolsFor(
-  caller: Caller,
-  context: IssuingContext,
-  around: { readonly service: Service; readonly now: () => Date },
-): IssuingContext {
-  return caller.kind === 'token' ? context : withinPredecessor(context, caller.predecessor, around)
 }

@@ -3,7 +3,7 @@ import type { TtsError } from '../../base/errors.ts'
 import { addressKey } from '../../limits/address-key.ts'
 import type { Log } from '../../base/log.ts'
 import type { Sample, Sampler } from '../../limits/sampler.ts'
-import { type Caller, identityKeyOf } from './callers.ts'
+import type { Caller } from './callers.ts'
 import type { IdentityKey } from './identity-share.ts'
 import { issueError } from './issue-errors.ts'
 import type { AuditRecord, Origin } from '../records.ts'
@@ -37,8 +37,7 @@ export async function recordEarlyRefusal(
 
 /** The service that is asked for; by possession that of the proxy which is shown. */
 export function serviceIdOf(request: RecordedRequest, caller: Caller | undefined): string {
-  if (request.serviceId !== undefined) return request.serviceId
-  return caller?.kind === 'possession' ? caller.predecessor.serviceId : ''
+  return request.serviceId ?? caller?.serviceId ?? ''
 }
 
 interface Refused {
@@ -57,7 +56,7 @@ export async function recordRefusal(
 ): Promise<void> {
   const { request, caller, refusal } = refused
   const { address } = request.origin
-  const identity = caller && identityKeyOf(caller)
+  const identity = caller?.key
   const sample = sampleOf(dependencies, { address, identity, refusal })
   if (sample === undefined) return
   const { suppressed } = sample
@@ -119,7 +118,7 @@ export function auditLine(
   { request, caller }: { readonly request: RecordedRequest; readonly caller: Caller | undefined },
   line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,
 ): AuditRecord {
-  const identity = caller && identityKeyOf(caller)
+  const identity = caller?.key
   return {
     ...line,
     origin: request.origin,

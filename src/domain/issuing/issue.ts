@@ -7,26 +7,14 @@ import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Sampler } from '../../limits/sampler.ts'
-import {
-  type Caller,
-  type CallerDependencies,
-  clientOf,
-  type Evidence,
-  identifyCaller,
-  identityKeyOf,
-  identityOf,
-  parametersOf,
-  pluginCallerOf,
-  requireMayUse,
-  toolsFor,
-} from './callers.ts'
+import { type Caller, type CallerDependencies, type Evidence, identifyCaller } from './callers.ts'
 import { type CredentialCounts, withinCredentialLimit } from './credential-limit.ts'
 import { auditLine, recordRefusal, serviceIdOf } from './issue-audit.ts'
 import { issueError } from './issue-errors.ts'
 import { readParameters } from './issue-parameters.ts'
 import type { IdentityShare } from './identity-share.ts'
 import type { IdentityLimiter } from './identity-limiter.ts'
-import type { CredentialRecord, Identity, Origin } from '../records.ts'
+import type { Identity, Origin } from '../records.ts'
 import type { Store } from '../store.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
@@ -65,6 +53,9 @@ export type CredentialRequest = Evidence & {
   readonly log: Log
 }
 
+/** A request of a person who may be sent to a login at another provider; where not, a service that wants one refuses. */
+export type InteractiveRequest = CredentialRequest & { readonly canLogIn: boolean }
+
 /** What is answered. */
 export interface IssuedCredential {
   readonly kind: 'credential'
@@ -100,32 +91,18 @@ export interface LoginWanted {
  * @throws {TtsError} `invalid_token`, `insufficient_scope`, `access_denied`, `invalid_request`, `invalid_csr`,
  *   `limit_reached`, `not_found` (no such service), `plugin_failed`, `provider_unavailable`, `store_unavailable`, `overloaded`
  */
-export async function issueOrAskLogin(
+export async function issue(
   dependencies: IssueDependencies,
-  request: CredentialRequest,
-): Promise<IssuedCredential | LoginWanted> {
-  return decide(dependencies, request, (wanted) => wanted)
-}
-
-/**
- * The same for clients that can show nobody a login.
- *
- * @throws {TtsError} as `issueOrAskLogin`; `access_denied`, check `login`
- */
-export async function issueToClient(
-  dependencies: IssueDependencies,
-  request: CredentialRequest,
-): Promise<IssuedCredential> {
-  return decide(dependencies, request, () => {
-    throw loginWanted()
-  })
-}
-
-async function decide<Login>(
+  given: InteractiveRequest,
+): Promise<IssuedCredential | LoginWanted>
+export async function issue(
   dependencies: IssueDependencies,
   given: CredentialRequest,
-  onLogin: (wanted: LoginWanted) => Login,
-): Promise<IssuedCredential | Login> {
+): Promise<IssuedCredential>
+export async function issue(
+  dependencies: IssueDependencies,
+  given: CredentialRequest & { readonly canLogIn?: boolean },
+): Promise<IssuedCredential | LoginWanted> {
   let caller: Caller | undefined
   let request = given
   let leave: (() => void) | undefined
@@ -133,7 +110,7 @@ async function decide<Login>(
     // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
     const { signal, origin } = request
     caller = await identifyCaller(dependencies, request, { signal, address: origin.address })
-    leave = dependencies.identityShare.enter(identityKeyOf(caller))
+    leave = dependencies.identityShare.enter(caller.key)
 
     // 2. What do they ask for? Read only now: the bytes of strangers cost us nothing.
     const asked = await request.read()
@@ -141,22 +118,23 @@ async function decide<Login>(
 
     // 3. May they use this service? Default deny.
     const service = requireService(dependencies.services, serviceIdOf(request, caller))
-    requireMayUse(service, caller)
+    caller.requireMayUse(service)
     requireEnabled(service)
-    dependencies.limiter.check(identityKeyOf(caller))
+    dependencies.limiter.check(caller.key)
 
     // 4. Are the parameters in order? Checked before any key is made or any name is given.
-    const parameters = readParameters(service, parametersOf(caller, asked.parameters))
+    const parameters = readParameters(service, caller.parameters(asked.parameters))
 
     // 5. The name that this identity has for ever.
-    const identity = await identityOf(dependencies.subjects, caller)
+    const identity = await caller.identity(dependencies.subjects)
 
     // 6. The plugin makes the credential, with tools that keep to the service's limits. 7. It is put on record.
     const grant = { request, caller, service, parameters, identity }
     const answer = await withinCredentialLimit(dependencies, grant, () =>
       makeAndRecord(dependencies, grant),
     )
-    return answer.kind === 'login' ? onLogin(answer) : answer
+    if (answer.kind === 'login' && given.canLogIn !== true) throw loginWanted()
+    return answer
   } catch (error) {
     const refusal = issueError(error)
     await recordRefusal(dependencies, { request, caller, refusal })
@@ -166,20 +144,12 @@ async function decide<Login>(
   }
 }
 
-/**
- * The same for interfaces that only certificates and proxies are asked of.
- *
- * @throws {TtsError} as `issueToClient`
- */
-export async function issueCredential(
-  dependencies: IssueDependencies,
-  request: CredentialRequest,
-): Promise<IssuedCertificate> {
-  const answer = await issueToClient(dependencies, request)
+/** What was issued where only certificates and proxies are asked for. @throws {TtsError} `internal` */
+export function requireCertificate(answer: IssuedCredential): IssuedCertificate {
   const { notAfter, endEntitySerial } = answer
-  if (notAfter === undefined || endEntitySerial === undefined)
-    throw new TtsError('internal', 'the plugin made no certificate')
-  return { ...answer, notAfter, endEntitySerial }
+  if (notAfter !== undefined && endEntitySerial !== undefined)
+    return { ...answer, notAfter, endEntitySerial }
+  throw new TtsError('internal', 'the plugin made no certificate')
 }
 
 /** The error of a request that needs a login, where there can be none. WaTTS's clients compare these words. */
@@ -205,10 +175,10 @@ async function makeAndRecord(
   const { request, caller, service, identity } = grant
   const { origin, signal } = request
   const credentialId = randomUUID()
-  const forPlugin = pluginCallerOf(caller, service)
+  const forPlugin = caller.forPlugin(service)
   const about = { identity, service, origin, caller: forPlugin, credentialId, signal }
   const context = createIssuingContext(dependencies, about)
-  const tools = toolsFor(caller, context, { service, now: dependencies.now })
+  const tools = caller.tools(context, { service, now: dependencies.now })
   const answer = await service.plugin.request(tools, grant.parameters)
   if (answer.kind === 'login') return answer
   const { endEntitySerial, sshSerial } = context
@@ -256,9 +226,9 @@ async function recordCredential(
     pluginState,
     issuedAt,
     notAfter,
-    clientId: clientOf(caller),
+    clientId: caller.clientId,
     origin: request.origin,
-    ...ancestryOf(caller),
+    ...caller.ancestry,
   }
   const audit = auditLine(grant, { ...line, event: 'credential.issued', credentialId: id })
   try {
@@ -303,16 +273,6 @@ async function sameAgain(
       remedy: `services.${service.id}.executable.allow_same_state, when the plugin means the credential that is there`,
     },
   )
-}
-
-/** By what the credential was renewed, for its record. */
-function ancestryOf(
-  caller: Caller,
-): Pick<CredentialRecord, 'delegationId' | 'renewedFrom' | 'firstIssuedAt'> {
-  if (caller.kind === 'token')
-    return { delegationId: caller.delegationId, renewedFrom: undefined, firstIssuedAt: undefined }
-  const { delegationId, credentialId: renewedFrom, firstIssuedAt } = caller.predecessor
-  return { delegationId, renewedFrom, firstIssuedAt }
 }
 
 function requireService(services: ReadonlyMap<string, Service>, id: string): Service {

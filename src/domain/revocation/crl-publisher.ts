@@ -6,6 +6,7 @@ import type { Authority } from '../../../ca/authority.ts'
 import { createCrl } from '../../../ca/crl.ts'
 import { BACKDATE_SECONDS } from '../../../ca/validity.ts'
 import { wholeSeconds } from '../../../ca/certificate.ts'
+import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { CrlRecord } from '../records.ts'
@@ -104,7 +105,8 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
   const { store, now, log, settings } = dependencies
   const next = createCrlMaker(dependencies)
   let latest: CrlRecord | undefined
-  let underWay: Promise<CrlRecord | undefined> | undefined
+  /** One run at a time, shared by all who ask meanwhile. */
+  const making = createSingleFlight<CrlRecord | undefined>()
 
   const isDue = (crl: CrlRecord, revocations: number): boolean =>
     crl.revocations < revocations ||
@@ -134,12 +136,6 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
     return crl
   }
 
-  /** One run at a time, shared by all who ask meanwhile. */
-  const run = (): Promise<CrlRecord | undefined> =>
-    (underWay ??= make().finally(() => {
-      underWay = undefined
-    }))
-
   async function current(): Promise<CrlRecord> {
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       const { crl, due } = await look()
@@ -148,8 +144,8 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
         return crl
       }
       // A run that began before we looked may miss the newest revocation: look again after it.
-      const isOurs = underWay === undefined
-      const made = await run()
+      const isOurs = making.current === undefined
+      const made = await making.run(make)
       if (isOurs && made !== undefined) return made
     }
     throw new TtsError('overloaded', 'other processes made CRLs all the time; try again', {

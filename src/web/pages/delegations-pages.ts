@@ -1,5 +1,5 @@
 /** Delegations: seen, made and taken back. */
-import { withinSignal } from '../../api/deadline.ts'
+import { requestSignal, withinSignal } from '../../api/deadline.ts'
 import { contextOf } from '../../api/request.ts'
 import { revokeDelegation } from '../../domain/delegations/access.ts'
 import { adviceFor } from '../../domain/delegations/forecast.ts'
@@ -173,11 +173,7 @@ function readLabel(label: string): string | undefined {
 /** A token exchange may take longer than other requests, and should not be given up half-way. */
 function patientSignal({ web, session, response }: PostedVisit): AbortSignal {
   const timeoutMs = web.delegations.providers.get(session.token.providerId)?.timeoutMs ?? 0
-  const gone = new AbortController()
-  response.once('close', () => {
-    if (!response.writableFinished) gone.abort()
-  })
-  return AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs + PATIENCE_MS)])
+  return requestSignal(response, timeoutMs + PATIENCE_MS)
 }
 
 const PATIENCE_MS = 10_000

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { withinSignal } from '../../api/deadline.ts'
 import { contextOf } from '../../api/request.ts'
-import { issueOrAskLogin, type LoginWanted } from '../../domain/issuing/issue.ts'
+import { issue, type LoginWanted } from '../../domain/issuing/issue.ts'
 import type { Service } from '../../domain/issuing/service.ts'
 import { TtsError } from '../../base/errors.ts'
 import { availabilityOf, whyNot } from './availability.ts'
@@ -160,7 +160,7 @@ export async function submitRequest(visit: PostedVisit): Promise<void> {
       signal,
       log,
     }
-    const answer = await withinSignal(issueOrAskLogin(web.issuing, asked), signal)
+    const answer = await withinSignal(issue(web.issuing, { ...asked, canLogIn: true }), signal)
     if (answer.kind === 'login') {
       await keepPending(visit, { serviceId: service.id, parameters: values })
       showLoginWanted(visit, service, answer)

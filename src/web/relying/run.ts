@@ -4,11 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { withinSignal } from '../../api/deadline.ts'
 import { contextOf } from '../../api/request.ts'
 import { identifyCaller } from '../../domain/issuing/callers.ts'
-import {
-  type IssuedCredential,
-  issueOrAskLogin,
-  issueToClient,
-} from '../../domain/issuing/issue.ts'
+import { type IssuedCredential, issue } from '../../domain/issuing/issue.ts'
 import { recordRefusal } from '../../domain/issuing/issue-audit.ts'
 import { issueError } from '../../domain/issuing/issue-errors.ts'
 import type { Origin } from '../../domain/records.ts'
@@ -36,7 +32,7 @@ export async function runAtOnce(
   const origin = relyingOrigin(visit)
   const read = () => ({ serviceId, parameters })
   const request = { relyingUser, serviceId, read, origin, signal, log }
-  const answer = await withinSignal(issueToClient(web.issuing, request), signal)
+  const answer = await withinSignal(issue(web.issuing, request), signal)
   web.metrics.credentialIssued(serviceId)
   return answer
 }
@@ -48,7 +44,7 @@ export type VisitAnswer =
 /**
  * Makes the request of a visit.
  *
- * @throws {TtsError} as `issueOrAskLogin`; `conflict`, check `replay`; `access_denied`, check `login`. All are on record
+ * @throws {TtsError} as `issue`; `conflict`, check `replay`; `access_denied`, check `login`. All are on record
  */
 export async function runVisit(visit: Visit, session: RelyingSession): Promise<VisitAnswer> {
   const { web, response } = visit
@@ -70,7 +66,7 @@ export async function runVisit(visit: Visit, session: RelyingSession): Promise<V
     signal,
     log,
   }
-  const answer = await withinSignal(issueOrAskLogin(web.issuing, request), signal)
+  const answer = await withinSignal(issue(web.issuing, { ...request, canLogIn: true }), signal)
   if (answer.kind === 'login') await wantLogin(web, session, answer.provider).catch(recorded)
   else web.metrics.credentialIssued(asked.serviceId)
   return answer

@@ -3,7 +3,7 @@ import { TtsError } from '../../base/errors.ts'
 import type { RateLimiter } from '../../limits/rate-limiter.ts'
 
 /** The refreshes under way in this process. */
-export interface SingleFlight<Answer> {
+export interface SharedRefreshes<Answer> {
   /**
    * Answers what the refresh under way answers, or that of a new one.
    *
@@ -16,7 +16,7 @@ export interface SingleFlight<Answer> {
 }
 
 /** @param rate how often each delegation may be refreshed */
-export function createSingleFlight<Answer>(rate: RateLimiter): SingleFlight<Answer> {
+export function createSharedRefreshes<Answer>(rate: RateLimiter): SharedRefreshes<Answer> {
   const refreshes = new Map<string, Promise<Answer>>()
   return {
     join(id, fly) {
