@@ -7,7 +7,7 @@ import type { ParameterSets } from './plugin.ts'
 export function wholeNumber(least: number, most: number) {
   const digits = z
     .string()
-    .regex(/^\d{1,12}$/, `wanted: a whole number from ${least} to ${most}`)
+    .regex(/^\d{1,12}$/, `must be a whole number from ${least} to ${most}`)
     .transform(Number)
   return z.union([z.number(), digits]).pipe(z.int().min(least).max(most))
 }
@@ -20,7 +20,7 @@ export const lifetimeSeconds = wholeNumber(60, 400 * 86_400).describe(
 /** A certificate signing request in PEM; DER bodies reach the plugin as PEM too. */
 export const certificateRequest = z
   .string()
-  .min(1, 'wanted: a PKCS#10 request')
+  .min(1, 'must be a PKCS#10 request')
   .max(MAX_CSR_BYTES)
   .describe('PKCS#10 certificate signing request in PEM. Only its public key is used.')
 

@@ -5,14 +5,14 @@ import { z } from 'zod'
 const absolutePath = z
   .string()
   .max(4096)
-  .refine((path) => isAbsolute(path) && !path.includes('\0'), 'wanted: an absolute path')
+  .refine((path) => isAbsolute(path) && !path.includes('\0'), 'must be an absolute path')
 
 /** One word of a command: it reaches the program as it is. */
 const word = z
   .string()
   .max(4096)
   // oxlint-disable-next-line no-control-regex -- that is what is refused
-  .regex(/^[^\x00-\x1f\x7f]*$/, 'wanted: no control characters')
+  .regex(/^[^\x00-\x1f\x7f]*$/, 'must have no control characters')
 
 const command = z
   .array(word)
@@ -20,11 +20,11 @@ const command = z
   .max(64)
   .refine(
     ([program = '']) => isAbsolute(program) || /^[\w.+-]+$/.test(program),
-    'wanted: first the absolute path of the program, or a name that is on the path /usr/local/bin:/usr/bin:/bin',
+    'must begin with the absolute path of the program, or a name that is on the path /usr/local/bin:/usr/bin:/bin',
   )
 
 /** ssh gives these characters a meaning of its own. */
-const sshFile = absolutePath.refine((path) => !/["$\\]/.test(path), 'wanted: no ", $ or \\')
+const sshFile = absolutePath.refine((path) => !/["$\\]/.test(path), 'must have no ", $ or \\')
 
 /** Words that end up on ssh's own command line may not look like its options. */
 const sshWord = (shape: RegExp, wanted: string) => z.string().max(255).regex(shape, wanted)
@@ -35,11 +35,11 @@ const connection = z
       .enum(['local', 'ssh'])
       .default('local')
       .describe('`local`: on this machine; `ssh`: on another, by the ssh client of the system.'),
-    host: sshWord(/^[A-Za-z0-9:][A-Za-z0-9.:_-]*$/, 'wanted: a host name or address')
+    host: sshWord(/^[A-Za-z0-9:][A-Za-z0-9.:_-]*$/, 'must be a host name or address')
       .optional()
       .describe('ssh: the machine.'),
     port: z.int().min(1).max(65_535).default(22).describe('ssh: its port.'),
-    user: sshWord(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, 'wanted: a user name')
+    user: sshWord(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, 'must be a user name')
       .optional()
       .describe('ssh: the user there.'),
     identity_file: sshFile
@@ -137,7 +137,7 @@ const executableKeys = z.strictObject({
     ),
   conf_params: z
     .record(
-      z.string().regex(/^[a-z0-9_]{1,100}$/, 'wanted: lower-case letters, digits and _'),
+      z.string().regex(/^[a-z0-9_]{1,100}$/, 'must consist of lower-case letters, digits and _'),
       z
         .union([z.boolean(), z.string(), z.number()])
         .describe('The value of one of them, as the program declares it.'),
@@ -164,7 +164,7 @@ const executableKeys = z.strictObject({
     ),
   environment: z
     .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,99}$/, 'wanted: the name of a variable'),
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,99}$/, 'must be the name of a variable'),
       z
         .string()
         .max(4096)

@@ -23,7 +23,7 @@ export const reservedAccounts: readonly string[] = (
 /** Text of printable characters, of which an expression without groups and with few quantifiers is matched quickly. */
 const quickPattern = z.string().max(200).refine(isQuickPattern, {
   error:
-    'wanted: a regular expression from ^ to $ without groups and alternatives, with at most 4 quantifiers',
+    'must be a regular expression from ^ to $ without groups and alternatives, with at most 4 quantifiers',
 })
 
 function isQuickPattern(source: string): boolean {
@@ -74,7 +74,7 @@ export const sshCertificateSettings = z
       .string()
       .regex(
         /^[A-Za-z_][A-Za-z0-9_.-]{0,30}\{digest\}$/,
-        'wanted: a prefix of letters, digits, _ . - and then {digest}, for example tts-{digest}',
+        'must be a prefix of letters, digits, _ . - and then {digest}, for example tts-{digest}',
       )
       .optional()
       .describe(
@@ -94,13 +94,13 @@ export const sshCertificateSettings = z
     source_addresses: z
       .array(z.string())
       .refine(areNetworks, {
-        error: 'wanted: 1 to 64 networks like 192.0.2.0/24, with no bits set behind the prefix',
+        error: 'must be 1 to 64 networks like 192.0.2.0/24, with no bits set behind the prefix',
       })
       .optional()
       .describe('Networks from which the certificate is good. Default: all.'),
     force_command: z
       .string()
-      .regex(/^[ -~]{1,1024}$/, 'wanted: printable characters')
+      .regex(/^[ -~]{1,1024}$/, 'must be printable characters')
       .optional()
       .describe('The one command that the certificate runs, whatever the user asks. Default: any.'),
   })

@@ -157,7 +157,10 @@ function readLabel({ label, ...rest }: Record<string, unknown>): string | undefi
     throw new TtsError('invalid_request', 'a delegation takes one parameter, label')
   if (label === undefined) return undefined
   if (typeof label === 'string' && label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
-  throw new TtsError('invalid_request', `label: wanted a text of at most ${MAX_LABEL} characters`)
+  throw new TtsError(
+    'invalid_request',
+    `label: must be a string of at most ${MAX_LABEL} characters`,
+  )
 }
 
 /** Ids are UUIDs; whatever else stands there is looked up as an id that nothing has. */

@@ -203,13 +203,13 @@ function readLimit(limit: unknown): number {
   if (limit === undefined) return DEFAULT_LIMIT
   const number = typeof limit === 'string' && /^\d{1,4}$/.test(limit) ? Number(limit) : 0
   if (number < 1 || number > 1000)
-    throw new TtsError('invalid_request', 'limit: wanted a number from 1 to 1000')
+    throw new TtsError('invalid_request', 'limit: must be a number from 1 to 1000')
   return number
 }
 
 function readActive(active: unknown): boolean {
   if (active === undefined || active === 'true' || active === 'false') return active === 'true'
-  throw new TtsError('invalid_request', 'active: wanted true or false')
+  throw new TtsError('invalid_request', 'active: must be true or false')
 }
 
 /** Ids are UUIDs; anything else names nothing. */

@@ -80,7 +80,7 @@ function readChain(text: unknown): readonly Buffer[] {
   }
 }
 
-const PROXY_WANTED = 'proxy: wanted the certificates of the proxy file in PEM, without its key'
+const PROXY_WANTED = 'proxy: must be the certificates of the proxy file in PEM, without its key'
 
 /** @throws {TtsError} `missing_token`, `invalid_request` */
 function readProof(fields: {
@@ -116,5 +116,5 @@ function derOf(csr: string): Buffer {
   } catch (error) {
     if (!(error instanceof CaError)) throw error
   }
-  throw new TtsError('invalid_csr', 'csr: wanted a PKCS#10 request in PEM', { check: 'malformed' })
+  throw new TtsError('invalid_csr', 'csr: must be a PKCS#10 request in PEM', { check: 'malformed' })
 }

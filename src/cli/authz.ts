@@ -134,7 +134,7 @@ async function readClaims(path: string): Promise<Readonly<Record<string, unknown
   })
   const claims = text.length > MAX_CLAIMS_BYTES ? undefined : parseJson(text)
   if (isTree(claims)) return claims
-  throw new TtsError('invalid_request', `${path}: wanted a JSON object of claims`)
+  throw new TtsError('invalid_request', `${path}: must be a JSON object of claims`)
 }
 
 function parseJson(text: string): unknown {

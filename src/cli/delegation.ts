@@ -68,7 +68,7 @@ Examples:
 function readState(text: string): DelegationState {
   const state = delegationStates.find((known) => known === text)
   if (state !== undefined) return state
-  throw new InvalidArgumentError(`wanted: one of ${delegationStates.join(', ')}`)
+  throw new InvalidArgumentError(`must be one of ${delegationStates.join(', ')}`)
 }
 
 async function list(terminal: Terminal, options: ListOptions): Promise<void> {

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 const days = (least: number, most: number) => z.number().min(least).max(most)
-const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'wanted: a scope without blanks')
+const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks')
 
 /** `providers.<id>.delegation`: with it the service makes delegations for users of the provider. */
 export const providerDelegationSettings = z.strictObject({
@@ -63,7 +63,7 @@ const noticeSettings = z.strictObject({
     ),
   webhook_url: z
     .string()
-    .refine(isWebhook, { message: 'wanted: an https URL (http only for this machine)' })
+    .refine(isWebhook, { message: 'must be an https URL (http only for this machine)' })
     .optional()
     .describe('URL that the facts are posted to as JSON. Secret when the URL itself is.'),
   webhook_url_file: z.string().min(1).optional().describe('File with that URL.'),

@@ -115,7 +115,7 @@ async function resolveSecrets(configuration: Configuration, base: string): Promi
   if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
     throw new TtsError(
       'configuration',
-      'store.url_file: the file holds no connection string; wanted: postgres://… or postgresql://…',
+      'store.url_file: the file holds no connection string; it must be postgres://… or postgresql://…',
     )
   }
   const { notice } = configuration.delegations

@@ -16,7 +16,7 @@ export function principalProblems(
   return Object.entries(services).flatMap(([id, service]) => {
     const believed = believedProviders(service, providers)
     if (believed.length < 2) return []
-    const message = `wanted: the issuer whose account names are believed, because users of ${believed.join(', ')} may use this service, and two of them with the same name would get certificates for one account; or principal_template, or allow rules for one provider alone`
+    const message = `needs the issuer whose account names are believed, because users of ${believed.join(', ')} may use this service, and two of them with the same name would get certificates for one account; or principal_template, or allow rules for one provider alone`
     return [{ path: [id, 'settings', 'principal_issuer'], message }]
   })
 }

@@ -19,16 +19,16 @@ export const SIGNATURE_ALGORITHMS = [
 /** Ids of providers, and their aliases: what may stand behind the @ of a subject name. */
 const shortName = z
   .string()
-  .regex(/^[A-Za-z0-9.-]{1,21}$/, 'wanted: 1 to 21 letters, digits, dots or hyphens')
+  .regex(/^[A-Za-z0-9.-]{1,21}$/, 'must be 1 to 21 letters, digits, dots or hyphens')
 
 /** WaTTS's rules mean something else by these, and its paths do. */
 const providerId = shortName.refine((id) => id !== 'any' && !id.startsWith('rsp'), {
   message:
-    'wanted: another id; `any` means all providers, and rsp… those whom relying services send',
+    'must be another id; `any` means all providers, and rsp… those whom relying services send',
 })
 
 const issuer = z.string().max(1024).refine(isAcceptableUrl, {
-  message: 'wanted: an https URL without query, fragment or user (http only for this machine)',
+  message: 'must be an https URL without query, fragment or user (http only for this machine)',
 })
 
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
@@ -38,7 +38,7 @@ const accessTokenEvidence = z.union([
   z
     .record(z.string().min(1).max(256), z.union([z.string().min(1), z.number(), z.boolean()]))
     .refine((claims) => Object.keys(claims).length > 0, {
-      message: 'wanted: standard, none, or at least one claim with its value',
+      message: 'must be standard, none, or at least one claim with its value',
     }),
 ])
 
@@ -85,7 +85,7 @@ export const providerSettings = z
       .optional()
       .describe('Refuse tokens issued for longer than this (exp - iat). Default: no limit.'),
     required_scopes: z
-      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'wanted: a scope without blanks'))
+      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks'))
       .default([])
       .describe('Scopes that a token must have, all of them.'),
     client_id: z.string().min(1).optional().describe('Our client at the provider.'),
@@ -231,24 +231,24 @@ function checkTogether(settings: Together, context: z.core.$RefinementCtx): void
   if (settings.audiences.length === 0 && !any && !missing) {
     complain(
       'audiences',
-      'wanted: at least one audience (or accept_any_wlcg_audience or accept_missing_audience)',
+      'needs at least one audience (or accept_any_wlcg_audience or accept_missing_audience)',
     )
   }
   if (settings.introspect !== 'never' && !isConfidential(settings)) {
-    complain('introspect', 'wanted: client_id and client_secret_file, by which we are known there')
+    complain('introspect', 'needs client_id and client_secret_file, by which we are known there')
   }
   const { delegation } = settings
   const client = delegation?.client_id === undefined ? settings : delegation
   if (delegation !== undefined && !isConfidential(client)) {
     complain(
       'delegation',
-      'wanted: client_id and client_secret_file, here or for the provider, by which we are known there',
+      'needs client_id and client_secret_file, here or for the provider, by which we are known there',
     )
   }
   if (delegation?.client_id === undefined && hasSecret(delegation)) {
-    complain('delegation', 'wanted: client_id beside the client_secret of this section')
+    complain('delegation', 'needs client_id beside the client_secret of this section')
   }
   if (settings.jwks_maximum_age_seconds < settings.jwks_refresh_seconds) {
-    complain('jwks_maximum_age_seconds', 'wanted: no less than jwks_refresh_seconds')
+    complain('jwks_maximum_age_seconds', 'must be at least jwks_refresh_seconds')
   }
 }

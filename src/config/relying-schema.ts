@@ -9,7 +9,7 @@ const keysLocation = z
   .max(1024)
   .refine((text) => isFileUrl(text) || isAcceptableUrl(text.split('?', 1)[0] ?? ''), {
     message:
-      'wanted: an https URL, or file:///… with an absolute path (http only for this machine); whoever can change keys on the way can act as any user',
+      'must be an https URL, or file:///… with an absolute path (http only for this machine); whoever can change keys on the way can act as any user',
   })
 
 /** One relying service (RSP of WaTTS): another site that sends its users here. */
@@ -21,7 +21,7 @@ const relyingServiceSettings = z.strictObject({
     .string()
     .max(1024)
     .refine(isAcceptableUrl, {
-      message: 'wanted: an https URL without query, fragment or user (http only for this machine)',
+      message: 'must be an https URL without query, fragment or user (http only for this machine)',
     })
     .describe(
       'Every address of the site lies under this one: where its users come from, and where they are sent back to.',
@@ -97,7 +97,7 @@ export type RelyingServiceSettings = z.output<typeof relyingServiceSettings>
 export const relyingServicesSettings = z.record(
   z
     .string()
-    .regex(/^[A-Za-z0-9_-]{1,60}$/, 'wanted: 1 to 60 letters, digits, underscores or hyphens'),
+    .regex(/^[A-Za-z0-9_-]{1,60}$/, 'must be 1 to 60 letters, digits, underscores or hyphens'),
   relyingServiceSettings,
 )
 
@@ -126,10 +126,10 @@ export function relyingProblems(
     taken.add(alias.toLowerCase())
     const path = [id, 'alias']
     if (!around.webEnabled)
-      return [{ path: [id], message: 'its users come with a browser: wanted web.enabled' }]
+      return [{ path: [id], message: 'its users come with a browser: needs web.enabled' }]
     if (!aliasPattern.test(alias)) {
       const message =
-        'wanted: 1 to 21 letters, digits, dots or hyphens, which `rsp-` and the id are not always'
+        'must be 1 to 21 letters, digits, dots or hyphens, which `rsp-` and the id are not always'
       return [{ path, message }]
     }
     return isTaken ? [{ path, message: `${alias} is also that of another provider` }] : []

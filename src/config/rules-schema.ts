@@ -56,13 +56,13 @@ const condition = z
       .describe('true: whatever the claim is, as long as it is there. false: the opposite.'),
   })
   .refine((operations) => Object.values(operations).some((value) => value !== undefined), {
-    message: `wanted: one of ${RULE_OPERATIONS.join(', ')}`,
+    message: `must be one of ${RULE_OPERATIONS.join(', ')}`,
   })
 
 const claims = z
   .record(z.string().min(1).max(256), condition)
   .refine((conditions) => Object.keys(conditions).length > 0, {
-    message: 'wanted: at least one claim',
+    message: 'needs at least one claim',
   })
   .superRefine((conditions, context) => {
     for (const operation of ['contains', 'contains_substring'] as const) {
@@ -70,8 +70,7 @@ const claims = z
       context.addIssue({
         code: 'custom',
         path: ['sub', operation],
-        message:
-          'would let in everybody whose sub has this as a part; wanted: equals or is_member_of',
+        message: 'would let in everybody whose sub has this as a part; use equals or is_member_of',
       })
     }
   })

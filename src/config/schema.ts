@@ -48,7 +48,7 @@ const listenSettings = z
       .array(
         z
           .string()
-          .refine(isNetwork, { message: 'wanted: an address or a network such as 10.0.0.0/8' }),
+          .refine(isNetwork, { message: 'must be an address or a network such as 10.0.0.0/8' }),
       )
       .default([])
       .describe(
@@ -67,7 +67,7 @@ const listenSettings = z
       .url()
       .refine(isSiteUrl, {
         message:
-          'wanted: an http or https URL without user, query and fragment, such as https://tts.example.org or https://www.example.org/tts',
+          'must be an http or https URL without user, query and fragment, such as https://tts.example.org or https://www.example.org/tts',
       })
       .optional()
       .describe(
@@ -79,7 +79,7 @@ const listenSettings = z
       context.addIssue({
         code: 'custom',
         path: ['tls_key_file'],
-        message: 'wanted: tls_certificate_file and tls_key_file together, or neither',
+        message: 'tls_certificate_file and tls_key_file must both be set, or neither',
       })
     }
     const loopback = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(listen.host)
@@ -98,7 +98,7 @@ const authorityKeys = z.strictObject({
     .string()
     .refine(isAuthorityName, {
       message:
-        'wanted: a name such as /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA, of letters, digits, blanks and . , : @ ( ) _ -',
+        'must be a name such as /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA, of letters, digits, blanks and . , : @ ( ) _ -',
     })
     .default('/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA')
     .describe('Name of the CA as slash-DN, when `tts serve` or `tts ca init` makes one.'),
@@ -106,7 +106,7 @@ const authorityKeys = z.strictObject({
     .string()
     .refine(isUserBase, {
       message:
-        'wanted: a name such as /C=EU/O=INDIGO/OU=TTS, in ASCII without quotes, backslash and asterisk',
+        'must be a name such as /C=EU/O=INDIGO/OU=TTS, in ASCII without quotes, backslash and asterisk',
     })
     .optional()
     .describe(
@@ -127,7 +127,7 @@ const authorityKeys = z.strictObject({
     .string()
     .regex(
       trustAnchorAliasPattern,
-      'wanted: letters and digits, and inside also dots, underscores, hyphens',
+      'must consist of letters and digits, and inside also dots, underscores, hyphens',
     )
     .default('tts-ca')
     .describe('Name of the files in the trust-anchor directory.'),
@@ -151,7 +151,7 @@ const authorityKeys = z.strictObject({
       'Life of the EECs that the service holds, 11 days by default. A proxy never lives longer than its EEC.',
     ),
   policy_oids: z
-    .array(z.string().refine(isObjectIdentifier, { message: 'wanted: a dotted object identifier' }))
+    .array(z.string().refine(isObjectIdentifier, { message: 'must be a dotted object identifier' }))
     .max(16)
     .default([])
     .describe('Certificate policies to claim in EECs. IGTF ones only when accredited.'),
@@ -181,13 +181,13 @@ const authoritySettings = authorityKeys.superRefine((ca, context) => {
   const { subject, end_entity_base: base, crl_lifetime_seconds: crlLifetime } = ca
   // With less between them than relying parties take to fetch one, they would meet outdated CRLs.
   if (ca.crl_refresh_seconds * 2 > crlLifetime)
-    complain('crl_refresh_seconds', `wanted: at most half of crl_lifetime_seconds, ${crlLifetime}`)
+    complain('crl_refresh_seconds', `must be at most half of crl_lifetime_seconds, ${crlLifetime}`)
   if (base !== undefined && standsUnder(base, subject))
-    complain('end_entity_base', "wanted: a name that does not begin with the CA's own, `subject`")
+    complain('end_entity_base', "must be a name that does not begin with the CA's own, `subject`")
   if (base === undefined && hasOnePart(subject))
     complain(
       'end_entity_base',
-      'wanted: the name under which users stand, since `subject` has one part only',
+      'needs the name under which users stand, since `subject` has one part only',
     )
 })
 
@@ -247,7 +247,7 @@ export const configurationSchema = z
       context.addIssue({
         code: 'custom',
         path: ['providers', id, 'alias'],
-        message: 'wanted: an alias (or an id) that begins and ends with a letter or a digit',
+        message: 'must be an alias (or an id) that begins and ends with a letter or a digit',
       })
     }
     const aliases = Object.entries(configuration.providers).map(([id, one]) => aliasOf(id, one))
@@ -272,7 +272,7 @@ export const configurationSchema = z
         context.addIssue({
           code: 'custom',
           path: [...place, ...path],
-          message: `wanted: the id of a configured provider, or any; there is no provider ${provider}`,
+          message: `must be the id of a configured provider, or any; there is no provider ${provider}`,
         })
       }
     }

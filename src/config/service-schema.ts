@@ -6,7 +6,7 @@ import { rulesSettings } from './rules-schema.ts'
 
 const serviceId = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'wanted: lower-case letters, digits, _ and -')
+  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'must consist of lower-case letters, digits, _ and -')
 
 const authzSettings = rulesSettings.extend({
   tooltip: z
@@ -81,7 +81,7 @@ export const serviceSettings = serviceKeys.superRefine((service, context) => {
     complain(
       'executable',
       plugin === 'executable'
-        ? 'wanted: the section `executable`, with at least `command`'
+        ? 'needs the section `executable`, with at least `command`'
         : 'goes with the plugin executable',
     )
   }

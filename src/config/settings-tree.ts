@@ -34,7 +34,7 @@ export function readYaml(path: string): Tree {
     )
   }
   if (!isTree(parsed))
-    throw new TtsError('configuration', `${path}: wanted a mapping of keys at the top`)
+    throw new TtsError('configuration', `${path}: must be a mapping of keys at the top`)
   return parsed
 }
 

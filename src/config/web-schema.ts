@@ -53,7 +53,7 @@ export const providerLoginSettings = z.strictObject({
     .default(true)
     .describe('False: nobody logs in with a browser at this provider; its tokens are taken.'),
   scopes: z
-    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'wanted: a scope without blanks'))
+    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks'))
     .default(['openid', 'profile'])
     .describe('Scopes asked for at login; openid is asked for in any case.'),
 })

@@ -12,7 +12,7 @@ export function importConnection(reading: Reading, id: string, ours: string): Tr
   const type = reading.text(key('type'), to('type'))
   const setting = reading.find(key('type'))
   if (setting !== undefined && type !== 'local' && type !== 'ssh')
-    reading.problem(setting, 'wanted: local or ssh')
+    reading.problem(setting, 'must be local or ssh')
   if (type !== 'ssh') {
     for (const name of remoteKeys) {
       const unused = reading.find(key(name))

@@ -117,7 +117,7 @@ function importIssuer(reading: Reading, key: string, to: string): string | undef
   if (!discoverySuffix.test(url)) {
     reading.problem(
       setting,
-      'wanted: an address that ends in /.well-known/openid-configuration; put the issuer (claim iss of tokens) into providers.ID.issuer',
+      'must be an address that ends in /.well-known/openid-configuration; put the issuer (claim iss of tokens) into providers.ID.issuer',
     )
     return undefined
   }

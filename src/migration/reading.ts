@@ -132,7 +132,7 @@ export class Reading {
     const setting = this.find(key)
     if (setting === undefined) return undefined
     const value = parse(setting.value)
-    if (value === undefined) this.problem(setting, `wanted: ${wanted}`)
+    if (value === undefined) this.problem(setting, `must be ${wanted}`)
     else this.carried(setting, to)
     return value
   }

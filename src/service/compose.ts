@@ -167,7 +167,7 @@ function endEntityBaseOf(
   if (base.length > 0 && !startsWithName(base, subject)) return base
   throw new TtsError(
     'configuration',
-    `ca.end_entity_base: found ${configured ?? 'nothing'} with the CA ${formatSlashDn(subject)}; wanted a name under which all users stand and that does not begin with the CA's own`,
+    `ca.end_entity_base: found ${configured ?? 'nothing'} with the CA ${formatSlashDn(subject)}; must be a name under which all users stand and that does not begin with the CA's own`,
   )
 }
 

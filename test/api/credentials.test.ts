@@ -273,7 +273,7 @@ describe('revoke', () => {
     })
     const problem = await problemOf(response)
     expect(problem).toMatchObject({ status: 400, code: 'invalid_request' })
-    expect(problem.detail).toMatch(/^reason: wanted one of unspecified, keyCompromise/)
+    expect(problem.detail).toMatch(/^reason: must be one of unspecified, keyCompromise/)
     expect((await list(token))[0]?.revoked_at).toBeNull()
   })
 

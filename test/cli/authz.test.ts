@@ -212,7 +212,7 @@ describe('with claims from a file', () => {
   test.for(['[1]', '"x"', '{', ''])('%j holds no claims', async (text) => {
     const { code, notes } = await explainClaims(text)
     expect(code).toBe(2)
-    expect(notes).toContain('wanted a JSON object of claims')
+    expect(notes).toContain('must be a JSON object of claims')
   })
 })
 

@@ -80,7 +80,7 @@ answer to parameter:
     { name: 'leaves-grandchild.py', line: /warning {2}request run: it left a process behind/ },
     {
       name: 'wants-login.py',
-      line: /ok {7}request answer: a login at egi is wanted: log in there too/,
+      line: /ok {7}request answer: a login at egi is required: log in there too/,
     },
     { name: 'deep.py', line: /"nested too deep to be shown"/ },
   ])('$name: what is odd is told', async ({ name, line }) => {

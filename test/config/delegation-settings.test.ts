@@ -112,7 +112,7 @@ describe('what is refused at the start', () => {
       'a plain webhook',
       {},
       { notice: { webhook_url: 'http://very-secret.example.org/' } },
-      'wanted: an https URL',
+      'must be an https URL',
     ],
     [
       'a webhook with a password',

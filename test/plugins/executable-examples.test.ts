@@ -106,7 +106,7 @@ test('service_account.py: an account with a password', async () => {
   const refusal = await refusalOf(plugin.request(caller, { label: { no: 'text' } }, soon()))
   expect(refusal).toMatchObject({
     code: 'refused',
-    message: 'the label must be a text of up to 100 characters',
+    message: 'the label must be a string of up to 100 characters',
   })
   const { plugin: broken } = await startPlugin(directory, '', {
     command: [example('python/service_account.py')],

@@ -109,7 +109,7 @@ describe('delegations', () => {
     await alice.logIn()
     const refused = await send(alice, '/delegations', '/delegations', { label: 'x'.repeat(101) })
     expect(refused.status).toBe(400)
-    expect(refused.text).toMatch(/id="label-error"[^>]*>\s*<bdi>wanted: a text of at most 100/)
+    expect(refused.text).toMatch(/id="label-error"[^>]*>\s*<bdi>must be a string of at most 100/)
     expect(refused.text).toContain('aria-invalid="true"')
   })
 })

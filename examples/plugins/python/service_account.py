@@ -29,7 +29,7 @@ def parameter(_):
 def request(asked):
     label = asked["params"].get("label", "")
     if not isinstance(label, str) or len(label) > 100:
-        return refuse("the label must be a text of up to 100 characters")
+        return refuse("the label must be a string of up to 100 characters")
     person = asked["user_info"]
     account = secrets.token_hex(8)
     password = secrets.token_urlsafe(18)

@@ -52,7 +52,7 @@ const BROWSER_SECONDS = 600
 
 function port(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
-  throw new InvalidArgumentError('wanted: a port')
+  throw new InvalidArgumentError('must be a port')
 }
 
 async function login(runtime: CliRuntime, options: LoginOptions): Promise<void> {

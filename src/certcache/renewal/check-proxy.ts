@@ -56,7 +56,7 @@ export function checkHeldProxy(
   if (facts.notAfter.getTime() <= wanted.now.getTime())
     refuse(`it ended at ${facts.notAfter.toISOString()}`)
   if (!facts.type.endsWith(`${wanted.type} proxy`))
-    refuse(`wanted was a proxy of type ${wanted.type}, this is: ${facts.type}`)
+    refuse(`asked for a proxy of type ${wanted.type}, this is: ${facts.type}`)
   checkChain(file, wanted.now)
   return {
     name: wanted.name,

@@ -79,7 +79,7 @@ const noCertificate: Refusal = {
   status: 403,
   reason: 'client_certificate',
   message:
-    'A TLS client certificate of a CA that is trusted here is wanted (access.client_ca_file).',
+    'A TLS client certificate of a CA that is trusted here is required (access.client_ca_file).',
 }
 const secretMissing: Refusal = {
   status: 401,
@@ -98,7 +98,7 @@ function checkedSecret(secret: string): string {
   if (/^[\x21-\x7e]{16,1024}$/.test(secret)) return secret
   throw new TtsError(
     'configuration',
-    'access.secret: wanted 16 to 1024 printable characters without blanks',
+    'access.secret: must be 16 to 1024 printable characters without blanks',
     { remedy: 'make one: openssl rand -hex 24' },
   )
 }

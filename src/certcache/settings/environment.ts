@@ -71,7 +71,7 @@ export function applyOldNames(tree: Tree, environment: Environment): OldNames {
     const other = [rule.key, ...(rule.instead ?? [])].find(
       (key) => valueAt(tree, key) !== undefined,
     )
-    if (wanted === undefined) problems.push(`${name}: not understood; wanted: ${rule.wanted}`)
+    if (wanted === undefined) problems.push(`${name}: not understood; must be ${rule.wanted}`)
     else if (other === undefined) {
       setByName(tree, rule.key.replaceAll('.', '__'), wanted)
       used.push(name)
@@ -120,7 +120,7 @@ function manager(
   if (known && hasUrl) notes.push(`CACHE_MANAGER=${value} is not used: state is in PostgreSQL`)
   else if (known)
     problems.push(`CACHE_MANAGER=${value}: state is not kept there any more; ${advice}`)
-  else problems.push('CACHE_MANAGER: wanted: MEMORY, or nothing')
+  else problems.push('CACHE_MANAGER: must be MEMORY, or unset')
 }
 
 /** `https://tts.example.org/api/v2/iam/credential` is an endpoint of the service at `https://tts.example.org`. */

@@ -30,7 +30,7 @@ export const listenSettings = z
     context.addIssue({
       code: 'custom',
       path: ['tls_key_file'],
-      message: 'wanted: tls_certificate_file and tls_key_file together, or neither',
+      message: 'tls_certificate_file and tls_key_file must both be set, or neither',
     })
   })
 
@@ -43,7 +43,7 @@ export const accessSettings = z.strictObject({
     ),
   secret: z
     .string()
-    .min(16, 'wanted: at least 16 characters')
+    .min(16, 'must have at least 16 characters')
     .optional()
     .describe('Secret that clients send as bearer token or password. Better given as a file.'),
   secret_file: file.optional().describe('File with the secret that clients send.'),
@@ -51,12 +51,12 @@ export const accessSettings = z.strictObject({
     .array(
       z
         .string()
-        .refine(isNetwork, { message: 'wanted: an address or a network such as 10.0.0.0/8' }),
+        .refine(isNetwork, { message: 'must be an address or a network such as 10.0.0.0/8' }),
     )
     .max(100)
     .default([])
     .describe(
-      'Addresses or networks (CIDR) that may connect at all. Enough alone; with a secret or client CAs one of these is wanted as well.',
+      'Addresses or networks (CIDR) that may connect at all. Enough alone; with a secret or client CAs one of these is required as well.',
     ),
   client_ca_file: file
     .optional()

@@ -177,10 +177,10 @@ async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCer
   if (url !== undefined && !/^postgres(ql)?:\/\//.test(url))
     throw new TtsError(
       'configuration',
-      'state.url_file: the file holds no connection string; wanted: postgres://… or postgresql://…',
+      'state.url_file: the file holds no connection string; it must be postgres://… or postgresql://…',
     )
   if (secret !== undefined && secret.length < 16)
-    throw new TtsError('configuration', 'access.secret_file: wanted: at least 16 characters')
+    throw new TtsError('configuration', 'access.secret_file: must have at least 16 characters')
   return {
     ...settings,
     source: {

@@ -13,8 +13,8 @@ const outputSettings = z.strictObject({
   owner: account.describe('User that the file is given to, by name or number; needs root.'),
   group: account.describe('Group that the file is given to, by name or number.'),
   mode: z
-    .string({ error: 'wanted: an octal mode in quotes, such as "0600"' })
-    .regex(/^0?[46][04]0$/, 'wanted: one of "0600", "0400", "0640", "0440"')
+    .string({ error: 'must be an octal mode in quotes, such as "0600"' })
+    .regex(/^0?[46][04]0$/, 'must be one of "0600", "0400", "0640", "0440"')
     .default('0600')
     .describe('Permission bits, octal, in quotes. The file holds a private key.'),
   format: z
@@ -72,7 +72,7 @@ const proxySettings = z.strictObject({
     ),
 })
 
-const NAME_FORM = 'wanted: names of letters, digits, dots, underscores, hyphens'
+const NAME_FORM = 'must be names made of letters, digits, dots, underscores, hyphens'
 const proxyName = z.string().regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/)
 
 const MOST_PROXIES = 32
@@ -84,7 +84,7 @@ export const proxiesSettings = z
   })
   .refine(
     (proxies) => Object.keys(proxies).length >= 1 && Object.keys(proxies).length <= MOST_PROXIES,
-    { message: `wanted: 1 to ${MOST_PROXIES} proxies` },
+    { message: `must be 1 to ${MOST_PROXIES} proxies` },
   )
 
 export type ProxySettings = z.output<typeof proxySettings>

@@ -6,13 +6,13 @@ import { proxiesSettings } from './proxy-settings.ts'
 
 const file = z.string().min(1).max(4096)
 const secret = z.string().min(1).max(65_536)
-const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'wanted: a scope without blanks')
+const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks')
 const serviceSettings = z.strictObject({
   url: z
     .string()
     .max(1024)
     .refine(isAcceptableUrl, {
-      message: 'wanted: an https URL without query, fragment or user (http only for this machine)',
+      message: 'must be an https URL without query, fragment or user (http only for this machine)',
     })
     .default('http://127.0.0.1:8080')
     .describe('URL of the Token Translation Service.'),
@@ -53,7 +53,7 @@ const sourceSettings = z.strictObject({
     .string()
     .max(1024)
     .refine(isAcceptableUrl, {
-      message: 'wanted: an https URL without query, fragment or user (http only for this machine)',
+      message: 'must be an https URL without query, fragment or user (http only for this machine)',
     })
     .optional()
     .describe('Issuer URL of the identity provider, for `refresh` and `certcache login`.'),
@@ -113,7 +113,7 @@ const stateSettings = z.strictObject({
     ),
   cluster: z
     .string()
-    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'wanted: letters, digits, dots, underscores, hyphens')
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must consist of letters, digits, dots, underscores, hyphens')
     .default('default')
     .describe('Name of the cluster: certcaches of one name share one record in the state.'),
 })
@@ -160,7 +160,7 @@ const renewalSettings = z
       .describe('Warn when less than this is left of a proxy. Pilots of glideinWMS want 12 hours.'),
   })
   .refine((renewal) => renewal.retry_longest_seconds >= renewal.retry_first_seconds, {
-    message: 'wanted: no less than retry_first_seconds',
+    message: 'must be at least retry_first_seconds',
     path: ['retry_longest_seconds'],
   })
 
@@ -204,16 +204,16 @@ function togetherProblems({ source, state }: Together) {
   const complain = (path: string, message: string) =>
     void problems.push({ path: path.split('.'), message })
   if (source.kind === 'refresh' && source.client_id === undefined)
-    complain('source.client_id', 'wanted: our client at the identity provider, for kind refresh')
+    complain('source.client_id', 'needs our client at the identity provider, for kind refresh')
   if (source.client_id !== undefined && source.issuer === undefined)
-    complain('source.issuer', 'wanted: the issuer that the client_id belongs to')
+    complain('source.issuer', 'needs the issuer that the client_id belongs to')
   const hasSecret = (source.renewal_secret ?? source.renewal_secret_file) !== undefined
   if ((source.delegation_id !== undefined) !== hasSecret)
-    complain('source.delegation_id', 'wanted: delegation_id and renewal_secret_file together')
+    complain('source.delegation_id', 'delegation_id and renewal_secret_file must both be set')
   if ((state.url ?? state.url_file) !== undefined && state.key_file === undefined)
     complain(
       'state.key_file',
-      'wanted: the file of the key that all certcaches of the cluster share (head -c 32 /dev/urandom | base64)',
+      'needs the file of the key that all certcaches of the cluster share (head -c 32 /dev/urandom | base64)',
     )
   return problems
 }

@@ -36,7 +36,7 @@ function parseKey(path: string, content: Buffer): Buffer {
   if (key.length === KEY_BYTES) return key
   throw new TtsError('configuration', `state.key_file: ${path} does not hold a key`, {
     check: 'state_key',
-    remedy: 'wanted: 32 random bytes in base64, made with: head -c 32 /dev/urandom | base64',
+    remedy: 'it must be 32 random bytes in base64, made with: head -c 32 /dev/urandom | base64',
   })
 }
 

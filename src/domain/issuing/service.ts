@@ -64,7 +64,7 @@ function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number):
     return
   throw new TtsError(
     'configuration',
-    `services.${service.id}.maximum_lifetime_seconds: found ${maximumSeconds}; wanted at least a day less than ca.end_entity_lifetime_seconds, ${endEntityLifetimeSeconds}, because no proxy outlives its EEC`,
+    `services.${service.id}.maximum_lifetime_seconds: found ${maximumSeconds}; must be at least a day less than ca.end_entity_lifetime_seconds, ${endEntityLifetimeSeconds}, because no proxy outlives its EEC`,
   )
 }
 
@@ -110,7 +110,7 @@ function lifetimesOf(id: string, settings: ServiceSettings, plugin: Plugin): Ser
   if (defaultSeconds > maximumSeconds) {
     throw new TtsError(
       'configuration',
-      `services.${id}.default_lifetime_seconds: found ${defaultSeconds}; wanted at most maximum_lifetime_seconds, ${maximumSeconds}`,
+      `services.${id}.default_lifetime_seconds: found ${defaultSeconds}; must be at most maximum_lifetime_seconds, ${maximumSeconds}`,
     )
   }
   return { defaultSeconds, maximumSeconds }

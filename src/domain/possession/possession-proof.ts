@@ -39,7 +39,7 @@ export async function requireSignedNow(
   const at = TIME.test(signed.at) ? Date.parse(signed.at) : NaN
   // Written so that NaN is refused.
   if (!(Math.abs(now().getTime() - at) <= WINDOW_MS)) {
-    throw refused('proof_time', `at: wanted the present time, such as ${now().toISOString()}`)
+    throw refused('proof_time', `at: must be the present time, such as ${now().toISOString()}`)
   }
   if (!(await isSigned(proxy, signed)))
     throw refused('proof_signature', "the signature is not by the proxy's key over this request")

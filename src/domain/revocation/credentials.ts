@@ -216,7 +216,7 @@ export function readReason(reason: unknown): RevocationReason {
     return reason as RevocationReason
   throw new TtsError(
     'invalid_request',
-    `reason: wanted one of ${Object.keys(revocationReasons).join(', ')}`,
+    `reason: must be one of ${Object.keys(revocationReasons).join(', ')}`,
   )
 }
 

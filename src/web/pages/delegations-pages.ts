@@ -167,7 +167,7 @@ export async function makeOwn(visit: PostedVisit): Promise<void> {
 function readLabel(label: string): string | undefined {
   if (label === '') return undefined
   if (label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
-  throw new TtsError('invalid_request', `wanted: a text of at most ${MAX_LABEL} characters`)
+  throw new TtsError('invalid_request', `must be a string of at most ${MAX_LABEL} characters`)
 }
 
 /** A token exchange may take longer than other requests, and should not be given up half-way. */

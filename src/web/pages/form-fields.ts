@@ -115,7 +115,7 @@ export function placeProblems(sets: FieldSets, refusal: TtsError | undefined): P
 }
 
 function lifetimeWanted({ most }: Field): string {
-  return `wanted: hours as a number${most === undefined ? '' : `, at most ${most}`}, and at least a minute`
+  return `must be hours as a number${most === undefined ? '' : `, at most ${most}`}, and at least a minute`
 }
 
 /** The fields of one set. Those that may stay empty, but for the lifetime, are folded away until one is used. */

@@ -84,7 +84,7 @@ const refused: readonly (readonly [string, () => string, object, RegExp])[] = [
   ['an EEC twice', () => made.endEntity + made.endEntity, {}, /its key is not ours/],
   ['an EEC that did not sign it', () => made.stranger, {}, /chain is not sound/],
   ["somebody else's EEC", () => made.unrelated, {}, /chain is not sound/],
-  ['another kind', () => made.limited, {}, /wanted was a proxy of type impersonation/],
+  ['another kind', () => made.limited, {}, /asked for a proxy of type impersonation/],
   ['not the kind that was asked for', () => made.pem, { type: 'limited' }, /of type limited/],
   ['one that has ended', () => made.pem, { now: new Date('2026-11-24T00:00:00Z') }, /it ended at/],
 ]
