@@ -128,7 +128,7 @@ async function examineRequest(findings: Findings, known: Known): Promise<void> {
   })
   const read = must('request answer', () => readRequestAnswer(answer))
   if (read.kind === 'login') {
-    checks.push(ok('request answer', `a login at ${read.provider} is must be ${read.message}`))
+    checks.push(ok('request answer', `a login at ${read.provider} is required: ${read.message}`))
     return
   }
   const { entries, problems, state } = read

@@ -162,7 +162,12 @@ const problems: readonly (readonly [string, object, Environment, RegExp])[] = [
   ['plain http to another machine', { service: { url: 'http://tts.example.org' } }, {}, /https/],
   ['a client without issuer', { source: { client_id: 'x' } }, {}, /source.issuer: /],
   ['refresh without client', { source: { kind: 'refresh' } }, {}, /source.client_id: /],
-  ['half a delegation', { source: { delegation_id: 'x' } }, {}, /renewal_secret_file must both be set/],
+  [
+    'half a delegation',
+    { source: { delegation_id: 'x' } },
+    {},
+    /renewal_secret_file must both be set/,
+  ],
   ['PostgreSQL without key', { state: { url: 'postgres://h/d' } }, {}, /state.key_file: /],
   ['an octal number', { proxies: { a: { outputs: [{ path: 'p', mode: 600 }] } } }, {}, /in quotes/],
   [
