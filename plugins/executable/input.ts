@@ -1,4 +1,4 @@
-/** What a WaTTS plugin is told: a JSON object, as base64url without padding. */
+/** What a WaTTS plugin receives: a JSON object, as base64url without padding. */
 import type { PluginCaller } from '../plugin.ts'
 
 /** The three things that a plugin can be asked to do. */

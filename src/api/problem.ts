@@ -13,7 +13,7 @@ export function toTtsError(error: unknown): TtsError {
   const status: unknown = error instanceof Error && 'status' in error ? error.status : undefined
   if (type === 'entity.too.large') return new TtsError('payload_too_large', 'the body is too large')
   if (type === 'encoding.unsupported')
-    return new TtsError('unsupported_media_type', 'the content encoding is not taken')
+    return new TtsError('unsupported_media_type', 'the content encoding is not supported')
   // URIError of a path that is not percent-encoded properly, an aborted or cut-off body.
   if (status === 400)
     return new TtsError('invalid_request', 'the request is malformed', { cause: error })

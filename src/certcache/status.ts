@@ -58,7 +58,7 @@ export function judge(
     }
     const low = status.proxy && lowReason(status.name, status.proxy, at)
     if (low !== undefined) warnings.push(low)
-    // The end of renewal is told once, below.
+    // The end of renewal is reported once, below.
     if (status.lastError && status.lastError.message !== source.ended)
       warnings.push(`Renewal of ${status.name} fails: ${sentence(status.lastError.message)}`)
   }

@@ -70,7 +70,7 @@ Examples:
     'after',
     `
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 token missing or refused,
-4 something cannot be reached (try again), 5 no such thing, 6 a relying party would refuse the proxy.
+4 something cannot be reached (try again), 5 not found, 6 a relying party would refuse the proxy.
 
 A first look:  npm run demo
 For a person:  tts proxy init --url https://tts.example.org && tts proxy info --explain`,

@@ -82,7 +82,9 @@ export const delegationsSettings = z.strictObject({
     .describe('Longest life of a delegation, however long the provider would renew.'),
   notice: noticeSettings
     .prefault({})
-    .describe('Who is told, once, before a delegation ends. With neither command nor URL: nobody.'),
+    .describe(
+      'Who is notified, once, before a delegation ends. With neither command nor URL: nobody.',
+    ),
   renewal_by_possession: z
     .strictObject({
       enabled: z

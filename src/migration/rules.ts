@@ -109,7 +109,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
   switch (operation) {
     case 'contains':
       return claim === 'sub'
-        ? 'contains on sub is not taken: it holds for everybody whose sub has this as a part (use equals or is_member_of)'
+        ? 'contains on sub is not allowed: it holds for everybody whose sub has this as a part (use equals or is_member_of)'
         : { value, operation: 'contains_substring', note: CONTAINS_NOTE }
     case 'is_member_of':
       return memberList(value)

@@ -98,7 +98,7 @@ async function renewAll(
         const what = isOld ? 'not renewed; the old one' : 'not everywhere it belongs; the new one'
         runtime.note(`${name}: ${what} is valid for ${left}`)
       }
-      // The first one is told by the program, as what it ends with.
+      // The first one is printed by the program when it ends.
       if (failures.length > 1 && error instanceof TtsError)
         runtime.note(`${name}: ${error.message}`)
     }

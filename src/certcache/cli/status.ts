@@ -148,7 +148,7 @@ async function readReport({
   }
 }
 
-/** A directory that cannot be read is told of when it is opened. */
+/** A directory that cannot be read is reported when it is opened. */
 async function holdsState(directory: string): Promise<boolean> {
   return readdir(directory).then(
     (names) => names.some((name) => name.endsWith('.sealed')),

@@ -1,4 +1,4 @@
-/** What the file system lets us write, found out without writing, and how it is told. */
+/** What the file system lets us write, found out without writing, and how it is reported. */
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
 import { TtsError } from '../../base/errors.ts'
@@ -9,7 +9,7 @@ import { TtsError } from '../../base/errors.ts'
  */
 export async function whyNoRoom(directory: string, bytes: number): Promise<string | undefined> {
   try {
-    // With the dot a file in the directory's place is told as such.
+    // With the dot a file in the directory's place is reported as such.
     await access(`${directory}/.`, constants.W_OK | constants.X_OK)
     const { bavail, bfree, bsize, files, ffree } = await statfs(directory)
     const blocks = process.getuid?.() === 0 ? bfree : bavail

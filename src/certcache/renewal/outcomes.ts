@@ -13,7 +13,7 @@ export type Outcome = Outcomes['proxies'][string]
 /** The same failure again is written at most this often. */
 const REPEAT_MS = 600_000
 
-/** Writes what has changed since it wrote the last time; never rejects: what is told here failed already. */
+/** Writes what has changed since it wrote the last time; never rejects: what is written here failed already. */
 export function createOutcomes(store: StateStore, log: Log) {
   let written: Outcomes | undefined
   return {

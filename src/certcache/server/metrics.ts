@@ -1,4 +1,4 @@
-/** What Prometheus is told of certcache. Labels are of bounded sets: names of the settings, paths that exist, statuses. */
+/** The metrics of certcache. Labels are of bounded sets: names of the settings, paths that exist, statuses. */
 import { Counter, Gauge, Registry } from 'prom-client'
 import { type RefusalReason, refusalReasons } from './access.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'

@@ -148,7 +148,7 @@ class WorkerServer implements CertcacheServer {
 
   async close(timeoutMs: number): Promise<void> {
     this.#stopping = true
-    // Who waits for a first proxy is told before the connections are cut.
+    // Requests that wait for a first proxy are answered before the connections are cut.
     this.#waiters.close(timeoutMs / 2)
     await this.#listening?.close(timeoutMs)
   }

@@ -17,7 +17,7 @@ export interface Waiters {
   readonly waiting: number
   /** Calls back once, never at once. The answer ends the wait before its time, without a call: the client has gone. */
   wait(name: string, onEnd: (end: WaitEnd) => void): () => void
-  /** Who waits still after this time is told that it stops; who comes later is told at once. */
+  /** Requests that still wait after this time get 503; later ones get it at once. */
   close(afterMs: number): void
 }
 

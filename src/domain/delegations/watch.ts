@@ -8,7 +8,7 @@ import type { Delegation } from './records.ts'
 import type { DelegationRefresher } from './refresh.ts'
 import type { Origin } from '../records.ts'
 
-/** What is told of a delegation that ends soon; keys as they stand in JSON. Nothing secret. */
+/** What a notice says of a delegation that ends soon; keys as they stand in JSON. Nothing secret. */
 export interface NoticeFacts {
   readonly event: 'delegation.ending'
   readonly id: string
@@ -28,7 +28,7 @@ export type Notifier = (facts: NoticeFacts) => Promise<void>
 
 export interface WatchDependencies extends DelegationDependencies {
   readonly refresher: Pick<DelegationRefresher, 'recover'>
-  /** Undefined: nobody is told. */
+  /** Undefined: nobody is notified. */
   readonly notifier: Notifier | undefined
   /** How long before the end, in days. */
   readonly noticeDays: number
@@ -57,7 +57,7 @@ export function watchDelegations(dependencies: WatchDependencies): () => Promise
       lookAfterDelegations(dependencies).catch((error: unknown) => {
         dependencies.log.error(
           { event: 'delegations.watch-failed', err: error },
-          'delegations could not be looked after; the next look is in a minute',
+          'the background work on delegations failed; it runs again in a minute',
         )
       }),
     )
