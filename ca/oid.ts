@@ -19,7 +19,10 @@ export function oidBytes(dotted: string): Buffer {
   if (first < 2n && second > 39n) {
     throw malformed(OID, 'its second arc is over 39')
   }
-  return Buffer.from([first * 40n + second, ...rest].flatMap(base128))
+  const content = Buffer.from([first * 40n + second, ...rest].flatMap(base128))
+  if (content.length > MAX_OID_BYTES)
+    throw malformed(OID, `it is over ${MAX_OID_BYTES} octets long`)
+  return content
 }
 
 function base128(arc: bigint): number[] {

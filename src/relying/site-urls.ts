@@ -13,7 +13,7 @@ export function urlUnder(text: string, base: string): URL | undefined {
   const path = root.pathname.replace(/\/+$/, '')
   if (path === '') return url
   // Servers disagree on what these mean: some would take the rest for a path outside.
-  if (/%(2e|2f|5c)/i.test(url.pathname)) return undefined
+  if (/%(00|2e|2f|5c)/i.test(url.pathname)) return undefined
   return url.pathname === path || url.pathname.startsWith(`${path}/`) ? url : undefined
 }
 

@@ -101,6 +101,8 @@ describe('object identifiers', () => {
     '1.0x2',
     `1.2${'.3'.repeat(40)}`,
     `2.${'9'.repeat(40)}`,
+    // 135 octets.
+    `1.2${`.${1n << 100n}`.repeat(9)}`,
   ])('text "%s" is refused', (dotted) => {
     expect(() => oidBytes(dotted)).toThrow(malformed)
   })

@@ -35,6 +35,8 @@ describe('an address lies under that of the site', () => {
     ['ht\ntps://portal.example.org/app/', false],
     ['https://portal.example.org/app/ x', false],
     ['https://portal.example.org/app/\u0000', false],
+    ['https://portal.example.org/app/..%00', false],
+    ['https://portal.example.org/app/%00', false],
     ['https://pоrtal.example.org/app/', false],
     ['https://portal.example.org。evil.org/app/', false],
     ['//portal.example.org/app/', false],
