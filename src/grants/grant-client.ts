@@ -55,8 +55,7 @@ export function createGrantClient(options: GrantClientOptions): GrantClient {
     },
     refresh: async ({ refreshToken, audience, signal, attempt }) => {
       const at = now()
-      const send = attempt &&
-        options.helper && { fetch: options.helper.fetchFor(attempt, options.timeoutMs) }
+      const send = attempt && options.helper && { fetch: options.helper.fetchFor(attempt, options) }
       const using = { ...options, ...send }
       const answer = await perform(using, { kind: 'refresh', signal }, async (configuration) =>
         oidc.refreshTokenGrant(configuration, refreshToken, wanted(audience, [])),

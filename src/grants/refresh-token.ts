@@ -22,7 +22,7 @@ export interface HeldRefreshToken {
   readonly refreshExpiresAt?: Date | undefined
 }
 
-/** Where a refresh token is kept. One object stands for one token as long as the process lives. */
+/** Where a refresh token is kept. */
 export interface RefreshTokenStore {
   load(): Promise<HeldRefreshToken | undefined>
   /** Durable when fulfilled. */
@@ -43,8 +43,6 @@ export interface RefreshTokenUse {
   /** Waits between attempts to store a new token, in milliseconds. Default 100 and 400. */
   readonly storeAgainMs?: readonly number[]
 }
-
-const queues = new WeakMap<RefreshTokenStore, Promise<unknown>>()
 
 const STORE_AGAIN_MS = [100, 400]
 
@@ -69,45 +67,13 @@ export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefresh
 
 /**
  * Refreshes with the token in the store, and has the new one stored before it answers. The caller holds the lock that
- * keeps other processes away; calls for the same store object wait for one another here. Whatever happens in between,
- * the store has a token that works unless the provider's answer itself was lost: then `attemptBegunAt` tells since when.
+ * keeps everybody else away. Whatever happens in between, the store has a token that works unless the provider's answer itself was lost: then `attemptBegunAt` tells since when.
  *
  * @throws {TtsError} `delegation_ended` when no token of ours is taken any more; `grant_refused` when something else has to
  * be fixed first; `provider_unavailable` or `store_unavailable` when another attempt may help; what the store throws
  * @see RFC 6749 section 6, RFC 9700 section 4.14
  */
 export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {
-  const { store } = use
-  const before = queues.get(store) ?? Promise.resolve()
-  const turn = before.catch(() => undefined).then(async () => refreshInTurn(use))
-  queues.set(store, turn)
-  return turn
-}
-
-/**
- * Stores what an earlier attempt got and nobody stored: of a process that was killed, or of ours while the store took nothing.
- *
- * @throws {TtsError} as `refreshHeld`; nothing is asked of the provider
- */
-export async function recoverHeld(use: RefreshTokenUse): Promise<HeldRefreshToken> {
-  const { client, store } = use
-  const held = await store.load()
-  if (held === undefined) throw nothingHeld()
-  const { attempt, attemptBegunAt: begunAt } = held
-  if (attempt === undefined || begunAt === undefined) return held
-  const found = await client.recover?.(attempt, { mayRepeat: held.rotates === false })
-  // Whoever made the attempt may have stored its answer while we waited, if it lost its lock to us.
-  const now = await store.load()
-  if (now === undefined) throw nothingHeld()
-  if (now.attempt?.key !== attempt.key) return now
-  if (found === undefined) return held
-  const { shown, granted } = found
-  const next = renewed({ held, shown, begunAt }, granted)
-  await saveSurely(use, next)
-  return next
-}
-
-async function refreshInTurn(use: RefreshTokenUse): Promise<Granted> {
   const { client, store, now, signal, owner } = use
   if (signal.aborted) throw interrupted()
   const held = await recoverHeld(use)
@@ -133,6 +99,29 @@ async function refreshInTurn(use: RefreshTokenUse): Promise<Granted> {
   } catch (error) {
     return isForGood(error) ? end(use, held, error) : settle(use, held, error)
   }
+}
+
+/**
+ * Stores what an earlier attempt got and nobody stored: of a process that was killed, or of ours while the store took nothing.
+ *
+ * @throws {TtsError} as `refreshHeld`; nothing is asked of the provider
+ */
+export async function recoverHeld(use: RefreshTokenUse): Promise<HeldRefreshToken> {
+  const { client, store } = use
+  const held = await store.load()
+  if (held === undefined) throw nothingHeld()
+  const { attempt, attemptBegunAt: begunAt } = held
+  if (attempt === undefined || begunAt === undefined) return held
+  const found = await client.recover?.(attempt, { mayRepeat: held.rotates === false })
+  // Whoever made the attempt may have stored its answer while we waited, if it lost its lock to us.
+  const now = await store.load()
+  if (now === undefined) throw nothingHeld()
+  if (now.attempt?.key !== attempt.key) return now
+  if (found === undefined) return held
+  const { shown, granted } = found
+  const next = renewed({ held, shown, begunAt }, granted)
+  await saveSurely(use, next)
+  return next
 }
 
 interface Attempt {

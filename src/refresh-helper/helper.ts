@@ -7,11 +7,11 @@
  * What remains: the machine, or the whole container, dies between the answer and the write.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { extname } from 'node:path'
+import { dirname, extname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import pLimit from 'p-limit'
+import { createFairQueue, QueueFullError } from '../../plugins/fair-queue.ts'
 import type { Environment } from '../config/settings-tree.ts'
 import { unlessAborted } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
@@ -34,8 +34,8 @@ import {
 export interface RefreshHelper {
   /** Name of the spool, made when it is first asked for. @throws {TtsError} `configuration` */
   spool(): Promise<string>
-  /** A `fetch` for the request of this attempt. */
-  fetchFor(attempt: Attempt, timeoutMs: number): Fetch
+  /** A `fetch` for the request of this attempt; what waits for its turn when its signal ends is never sent. */
+  fetchFor(attempt: Attempt, request: HelperRequest): Fetch
   /**
    * The answer to an attempt of a process that is gone, or of ours that was not waited for.
    *
@@ -49,6 +49,12 @@ export interface RefreshHelper {
   owners(): Promise<readonly string[]>
 }
 
+export interface HelperRequest {
+  readonly timeoutMs: number
+  /** Providers have a share each: one that hangs holds up its own renewals, and no others. */
+  readonly providerId: string
+}
+
 export interface RefreshHelperOptions {
   readonly directory: string
   /** What of it holds no secret goes on to the helper. */
@@ -57,14 +63,13 @@ export interface RefreshHelperOptions {
   readonly run?: 'process' | 'here' | undefined
 }
 
-/** A helper takes 50 MB for a moment. */
-const MOST_AT_ONCE = 4
-const MOST_WAITING = 1000
+/** A helper takes 12 MB of its own, and as much again of what all of them share. */
+const QUEUE = { parallel: 24, parallelPerKey: 12, waiting: 1000, waitingPerKey: 500 }
 const POLL_MS = 50
 
 export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelper {
   const { directory, environment, run = 'process' } = options
-  const limit = pLimit(MOST_AT_ONCE)
+  const queue = createFairQueue(QUEUE)
   let name: Promise<string> | undefined
   /** Helpers whose answer is not on the disk yet: they end once it is stored elsewhere. */
   const unwritten = new Map<string, () => void>()
@@ -77,23 +82,37 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
     return name
   }
 
+  function start(order: RequestOrder, attempt: Attempt): Begun {
+    const path = spoolPath(directory, attempt)
+    const begun = run === 'here' ? runHere(order, path) : runProcess(order, { path, environment })
+    unwritten.set(attempt.owner, begun.stored)
+    void begun.ended.then(() => {
+      if (unwritten.get(attempt.owner) === begun.stored) unwritten.delete(attempt.owner)
+    })
+    return begun
+  }
+
   return {
     spool,
-    fetchFor: (attempt, timeoutMs) => async (url, request) => {
-      await spool()
-      const order = await orderOf(url, request, { key: attempt.key, timeoutMs })
-      const path = spoolPath(directory, attempt)
-      const signal = request?.signal ?? undefined
-      if (limit.pendingCount >= MOST_WAITING) throw tooMany()
-      return limit(async () => {
-        signal?.throwIfAborted()
-        const begun =
-          run === 'here' ? runHere(order, path) : runProcess(order, { path, environment })
-        unwritten.set(attempt.owner, begun.stored)
-        // A caller whose deadline has passed goes; the helper finishes alone.
-        return responseOf(await unlessAborted(begun.outcome, signal))
-      })
-    },
+    fetchFor:
+      (attempt, { timeoutMs, providerId }) =>
+      async (url, request) => {
+        await spool()
+        const order = await orderOf(url, request, { key: attempt.key, timeoutMs })
+        const signal = request?.signal ?? new AbortController().signal
+        let begun: Begun | undefined
+        const begin = async (): Promise<RequestOutcome> => {
+          begun = start(order, attempt)
+          // A caller whose deadline has passed goes; the helper finishes alone.
+          return unlessAborted(begun.outcome, signal)
+        }
+        try {
+          return responseOf(await queue.run(providerId, signal, begin))
+        } catch (error) {
+          if (error instanceof QueueFullError || begun === undefined) throw tooMany()
+          throw error
+        }
+      },
     async recover(attempt, waitMs) {
       const path = spoolPath(directory, attempt)
       const end = performance.now() + waitMs
@@ -105,7 +124,6 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
     },
     async forget(owner) {
       unwritten.get(owner)?.()
-      unwritten.delete(owner)
       await removeAnswers(directory, owner)
     },
     owners: async () => ownersIn(directory),
@@ -116,6 +134,8 @@ interface Begun {
   readonly outcome: Promise<RequestOutcome>
   /** Tells the helper that its answer is stored: it need not be written into the spool any more. */
   readonly stored: () => void
+  /** Fulfilled when the helper has nothing left to do. */
+  readonly ended: Promise<void>
 }
 
 async function orderOf(
@@ -130,20 +150,22 @@ async function orderOf(
 
 function runHere(order: RequestOrder, path: string): Begun {
   let isStored = false
-  const outcome = new Promise<RequestOutcome>((resolve, reject) => {
+  const { promise: outcome, resolve: tell, reject } = Promise.withResolvers<RequestOutcome>()
+  const perform = async (): Promise<void> => {
     const spool = spoolFile(path)
     spool.reserve()
-    performOrder(order, spool, { tell: resolve, isStored: () => isStored }).catch(reject)
-  })
+    await performOrder(order, spool, { tell, isStored: () => isStored })
+  }
   return {
     outcome,
+    ended: perform().catch(reject),
     stored: () => {
       isStored = true
     },
   }
 }
 
-/** Names of the environment that decide how TLS, proxies and time work. */
+/** Names of the environment that decide how TLS, proxies and time work. A proxy's URL may hold the password for it. */
 const HANDED_DOWN = [
   'HOME',
   'NODE_EXTRA_CA_CERTS',
@@ -152,6 +174,9 @@ const HANDED_DOWN = [
   'HTTP_PROXY',
   'HTTPS_PROXY',
   'NO_PROXY',
+  'http_proxy',
+  'https_proxy',
+  'no_proxy',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
   'TZ',
@@ -183,17 +208,26 @@ function runProcess(
   child.stdin.on('error', () => undefined)
   for (const stream of [child.stdin, child.stdout]) (stream as { unref?(): void }).unref?.()
   return {
-    outcome: outcomeOf(child, () => child.stdin.write(`${JSON.stringify(order)}\n`)),
+    outcome: outcomeOf(child, path, () => child.stdin.write(`${JSON.stringify(order)}\n`)),
     stored: () => child.stdin.end('stored\n'),
+    ended: new Promise((resolve) => {
+      // Without a process there is no `close`.
+      child.once('error', () => resolve())
+      child.once('close', () => resolve())
+    }),
   }
 }
 
-function outcomeOf(child: ChildProcess, sendOrder: () => void): Promise<RequestOutcome> {
+function outcomeOf(
+  child: ChildProcess,
+  path: string,
+  sendOrder: () => void,
+): Promise<RequestOutcome> {
   return new Promise((resolve, reject) => {
     let isReady = false
-    child.once('error', (cause) => reject(cannotStart(cause)))
+    child.once('error', (cause) => reject(cannotStart(path, cause)))
     // After the last line.
-    child.once('close', () => reject(isReady ? cutShort() : cannotStart()))
+    child.once('close', () => reject(isReady ? cutShort() : cannotStart(path)))
     if (child.stdout === null) return
     createInterface(child.stdout).on('line', (text) => {
       const line = lineOf(text)
@@ -250,11 +284,10 @@ const cutShort = (): TtsError =>
   })
 
 /** Nothing was sent. */
-const cannotStart = (cause?: Error): TtsError =>
+const cannotStart = (path: string, cause?: Error): TtsError =>
   new TtsError('overloaded', 'renewal is not possible for the moment', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
-    remedy:
-      'the refresh helper cannot be started or cannot write its spool: memory, processes or disk space may be short',
+    remedy: `the refresh helper cannot be started, or cannot write in ${dirname(path)}: memory, processes or disk space may be short; a spool that was removed is made by a restart`,
     ...(cause === undefined ? {} : { cause }),
   })

@@ -1,6 +1,7 @@
 /**
  * The program of a refresh helper (`helper.ts` starts it): makes one request to a token endpoint, and has the answer on the
- * disk before it tells it. It outlives whoever started it. Nothing secret stands in its arguments or its environment.
+ * disk before it tells it. It outlives whoever started it. Its arguments hold nothing secret, and its environment at most the password
+ * of an HTTP proxy.
  *
  * `ready` is said once its lock is held; then the order is one line on standard input. When the order is cut short, because
  * the parent was killed, nothing is sent. Signals that ask programs to end are ignored: the work is short, and its result

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { writePrivateFile } from '../files/private-file.ts'
-import { sealAnswer, type TokenAnswer } from './spool.ts'
+import { roomPath, sealAnswer, type TokenAnswer } from './spool.ts'
 
 /** What a helper is told by its standard input; all of it is secret. */
 export interface RequestOrder {
@@ -41,7 +41,7 @@ export interface SpoolFile {
 
 /** @param path of the spool file; the room is a file beside it */
 export function spoolFile(path: string): SpoolFile {
-  const reserved = `${path}.room`
+  const reserved = roomPath(path)
   return {
     path,
     reserve: () => {

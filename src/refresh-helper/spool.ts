@@ -57,6 +57,9 @@ export function spoolPath(directory: string, { owner, key }: Attempt): string {
   return join(directory, `${encodeURIComponent(owner)}.${digest}`)
 }
 
+/** Room on the disk that is kept for the answer. */
+export const roomPath = (spoolFile: string): string => `${spoolFile}.room`
+
 /** The lock that a helper holds from before its request is sent until its answer is written. */
 export const lockPath = (spoolFile: string): string => `${spoolFile}.lock`
 
@@ -83,7 +86,7 @@ export async function isAtWork(path: string): Promise<boolean> {
   const lock = tryFileLock(lockPath(path))
   if (lock === undefined) return true
   lock.release()
-  await rm(lockPath(path), { force: true })
+  for (const left of [lockPath(path), roomPath(path)]) await rm(left, { force: true })
   return false
 }
 
@@ -132,7 +135,8 @@ function unusable(directory: string, cause: unknown): TtsError {
   const told = cause instanceof TtsError ? cause.message : (code ?? 'unknown error')
   return new TtsError('configuration', `the refresh spool ${directory} cannot be used (${told})`, {
     check: 'refresh_spool',
-    remedy: 'name a directory that this user can write and nobody else can reach',
+    remedy:
+      'it must be a directory that this user can write and nobody else can reach, in data_dir of the service or state.directory of certcache',
     cause,
   })
 }

@@ -294,23 +294,6 @@ describe('the order of steps', () => {
     expect(cell.held?.current).toBe('C')
   })
 
-  test('two at once over one store wait for one another', async () => {
-    const cell: Cell = { held: HELD }
-    const client = scripted({ B: grant({ refreshToken: 'C' }), C: grant({ refreshToken: 'D' }) })
-    const store = storeOver(cell)
-    await Promise.all([refreshHeld(parts(client, store)), refreshHeld(parts(client, store))])
-    expect(client.shown).toEqual(['B', 'C'])
-    expect(cell.held).toMatchObject({ current: 'D', previous: 'C' })
-  })
-
-  test('a failure of one does not concern the next', async () => {
-    const store = storeOver({ held: HELD })
-    const first = refreshHeld(parts(scripted({ B: unavailable() }), store))
-    const second = refreshHeld(parts(scripted({ B: grant() }), store))
-    expect((await refusalOf(first)).error.code).toBe('provider_unavailable')
-    expect((await second).accessToken).toBe('access')
-  })
-
   test('another process that renewed without the lock is no end, and its token stays', async () => {
     const cell: Cell = { held: { ...HELD, previous: undefined } }
     const client: GrantClient = {

@@ -54,6 +54,7 @@ const form = (signal?: AbortSignal): RequestInit => ({
   body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'old' }),
   ...(signal && { signal }),
 })
+const bounds = (timeoutMs: number, providerId = 'iam') => ({ timeoutMs, providerId })
 const attempt = () => ({ owner: 'd1', key: newKey() })
 /** Process ids of helpers with this test's spool. */
 const running = (): string[] =>
@@ -71,7 +72,7 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
 
   test('is sent once as it is, and answered as fetch answers; the answer is in the spool, sealed', async () => {
     const one = attempt()
-    const response = await made().fetchFor(one, 5000)(url, form())
+    const response = await made().fetchFor(one, bounds(5000))(url, form())
     expect(response.status).toBe(200)
     expect(await response.json()).toEqual({ access_token: 'a', refresh_token: 'next' })
     expect(asked).toEqual(['POST Basic c2VjcmV0 grant_type=refresh_token&refresh_token=old'])
@@ -91,7 +92,7 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
 
   test('a refusal is answered and not kept', async () => {
     answer = (response) => response.writeHead(400).end('{"error":"invalid_grant"}')
-    const response = await made().fetchFor(attempt(), 5000)(url, form())
+    const response = await made().fetchFor(attempt(), bounds(5000))(url, form())
     expect([response.status, await response.text()]).toEqual([400, '{"error":"invalid_grant"}'])
     await expect.poll(files).toEqual([])
   })
@@ -99,7 +100,7 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
   test('no connection: the error has the code beneath it', async () => {
     server.close()
     await once(server, 'close')
-    await expect(made().fetchFor(attempt(), 5000)(url, form())).rejects.toMatchObject({
+    await expect(made().fetchFor(attempt(), bounds(5000))(url, form())).rejects.toMatchObject({
       cause: { code: 'ECONNREFUSED' },
     })
     await expect.poll(files).toEqual([])
@@ -107,7 +108,7 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
 
   test('no answer within the deadline', async () => {
     answer = () => undefined
-    await expect(made().fetchFor(attempt(), 100)(url, form())).rejects.toMatchObject({
+    await expect(made().fetchFor(attempt(), bounds(100))(url, form())).rejects.toMatchObject({
       cause: { name: 'TimeoutError' },
     })
     await expect.poll(files).toEqual([])
@@ -120,7 +121,7 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
       }
       more()
     }
-    await expect(made().fetchFor(attempt(), 5000)(url, form())).rejects.toMatchObject({
+    await expect(made().fetchFor(attempt(), bounds(5000))(url, form())).rejects.toMatchObject({
       cause: { message: 'the answer is too large' },
     })
   })
@@ -133,7 +134,9 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
       release = () => response.end('{"refresh_token":"next"}')
       leaving.abort(new DOMException('gone', 'AbortError'))
     }
-    await expect(made().fetchFor(one, 5000)(url, form(leaving.signal))).rejects.toThrow('gone')
+    await expect(made().fetchFor(one, bounds(5000))(url, form(leaving.signal))).rejects.toThrow(
+      'gone',
+    )
     release()
     await expect
       .poll(async () => (await made().recover(one, 5000))?.answer.body)
@@ -147,7 +150,7 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
       response.end('{"refresh_token":"next"}')
     }
     const one = attempt()
-    expect(await (await made().fetchFor(one, 5000)(url, form())).text()).toContain('next')
+    expect(await (await made().fetchFor(one, bounds(5000))(url, form())).text()).toContain('next')
     renameSync(away, directory)
     await expect.poll(async () => readAnswer(spoolPath(directory, one), one.key)).toBeDefined()
   })
@@ -178,7 +181,7 @@ describe('a helper process', () => {
       response.end('{"refresh_token":"next"}')
     }
     const one = helper()
-    await one.fetchFor(attempt(), 5000)(url, form())
+    await one.fetchFor(attempt(), bounds(5000))(url, form())
     expect(running()).toHaveLength(1)
     await one.forget('d1')
     await expect.poll(running).toEqual([])
@@ -196,14 +199,14 @@ describe('a helper process', () => {
     child.kill('SIGKILL')
     await ended
     expect(await helper().recover(one, 5000)).toBeUndefined()
-    expect(files().filter((name) => name.endsWith('.lock'))).toEqual([])
+    expect(files()).toEqual([])
   })
 
   test('that cannot have its lock sends nothing', async () => {
     await helper().spool()
     const one = attempt()
     const lock = tryFileLock(lockPath(spoolPath(directory, one)))
-    await expect(helper().fetchFor(one, 5000)(url, form())).rejects.toMatchObject({
+    await expect(helper().fetchFor(one, bounds(5000))(url, form())).rejects.toMatchObject({
       code: 'overloaded',
       check: 'refresh_helper',
     })
@@ -212,22 +215,45 @@ describe('a helper process', () => {
   })
 })
 
-test('four at once, and a bound for those that wait', async () => {
-  answer = () => undefined
-  const one = helper('here')
-  const leaving = new AbortController()
+/** Requests of one provider that are never answered. */
+function hanging(one: RefreshHelper, count: number, signal: AbortSignal) {
   const errors: unknown[] = []
-  const all = Array.from({ length: 1010 }, async (_, index) =>
+  answer = () => undefined
+  const all = Array.from({ length: count }, async (_, index) =>
     one
-      .fetchFor({ owner: `d${index}`, key: newKey() }, 60_000)(url, form(leaving.signal))
+      .fetchFor({ owner: `d${index}`, key: newKey() }, bounds(60_000, 'hangs'))(url, form(signal))
       .catch((error: unknown) => errors.push(error)),
   )
-  await expect.poll(() => asked.length).toBe(4)
-  await expect.poll(() => errors.length).toBe(1010 - 1004)
+  return { errors, all }
+}
+
+test('a provider that hangs has a share of helpers and of waiting requests, and others go on', async () => {
+  const one = helper('here')
+  const leaving = new AbortController()
+  const { errors, all } = hanging(one, 520, leaving.signal)
+  await expect.poll(() => asked.length).toBe(12)
+  await expect.poll(() => errors.length).toBe(520 - 512)
   for (const error of errors) expect((error as TtsError).code).toBe('overloaded')
+  answer = (response) => response.end('{}')
+  const response = await one.fetchFor(attempt(), bounds(5000, 'answers'))(url, form())
+  expect(response.status).toBe(200)
   leaving.abort(new Error('enough'))
   await Promise.all(all)
-  expect(asked).toHaveLength(4)
+  expect(asked).toHaveLength(12 + 1)
+})
+
+test('what waits for its turn until its deadline was not sent, and is told so', async () => {
+  const one = helper('here')
+  const leaving = new AbortController()
+  const { all } = hanging(one, 12, leaving.signal)
+  await expect.poll(() => asked.length).toBe(12)
+  const late = new AbortController()
+  const waiting = one.fetchFor(attempt(), bounds(60_000, 'hangs'))(url, form(late.signal))
+  late.abort(new Error('too late'))
+  await expect(waiting).rejects.toMatchObject({ code: 'overloaded', check: 'refresh_helper' })
+  leaving.abort(new Error('enough'))
+  await Promise.all(all)
+  expect(asked).toHaveLength(12)
 })
 
 test('the spool has one name for good; another directory has another', async () => {

@@ -239,8 +239,8 @@ class OwnRefreshToken {
   async recover(): Promise<void> {
     await this.#load()
     if (this.#isAlive()) await recoverHeld(this.#use())
-    // What is over, or another client's, is of no use to anybody.
-    else await this.#parts.client.forget?.(this.#parts.owner)
+    // Another client's is left: the settings may be wrong, and right again tomorrow.
+    else if (this.#record !== undefined) await this.#parts.client.forget?.(this.#parts.owner)
   }
 
   #use(): RefreshTokenUse {

@@ -41,7 +41,7 @@ export interface DelegationRefresher {
   refresh(delegation: Delegation, origin: Origin): Promise<Refreshed>
   /** Stores new refresh tokens that lie in the spool: the store did not take them, or their process was killed. */
   recover(): Promise<void>
-  /** Waits for what is under way, each within its own deadline, and ends what it was done by. */
+  /** Waits for what is under way, each within its own deadline. */
   settle(): Promise<void>
 }
 
