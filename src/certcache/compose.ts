@@ -8,6 +8,7 @@ import type { EngineSettings } from './renewal/engine-parts.ts'
 import { Engine } from './renewal/engine.ts'
 import type { LoadedCertcacheSettings } from './settings/load-settings.ts'
 import { openState } from './state/open-state.ts'
+import { spoolDirectory } from './state/spool-directory.ts'
 import type { Clock, ProxyEngine } from './proxy-engine.ts'
 import { removeLeftovers } from './outputs/proxy-output.ts'
 import { unwritable, whyNoRoom } from './outputs/room.ts'
@@ -56,11 +57,13 @@ export async function openEngine(
   const { log, clock, random, environment, uid, background, readOnly = false } = parts
   const store = await openState(settings.state, uid, !readOnly)
   if (!readOnly) await removeAllLeftovers(settings, clock.now())
-  const helper = createRefreshHelper({
-    directory: join(settings.state.directory, 'refresh-spool'),
-    environment,
-    run: parts.refreshIn,
-  })
+  const helper = readOnly
+    ? undefined
+    : createRefreshHelper({
+        directory: await spoolDirectory(settings.state, uid),
+        environment,
+        run: parts.refreshIn,
+      })
   const make =
     (current: LoadedCertcacheSettings) =>
     (lock: () => StateLock | undefined): EngineSettings => ({
@@ -74,7 +77,7 @@ export async function openEngine(
         startTokens: createStartTokens(current.source, { environment, uid }),
         now: () => clock.now(),
         log,
-        helper: readOnly ? undefined : helper,
+        helper,
         cluster: settings.state.cluster,
       }),
     })

@@ -1,13 +1,18 @@
 /** Delegations, put together over the other parts; see compose.ts. */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { unlessAborted } from '../base/async.ts'
 import type { Environment } from '../config/load.ts'
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import type { Configuration } from '../config/schema.ts'
 import type { DelegationBounds } from '../domain/delegations/forecast.ts'
 import type { DelegationProvider, DelegationRates } from '../domain/delegations/provider.ts'
 import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
-import { createDelegationRefresher } from '../domain/delegations/refresh.ts'
+import {
+  createDelegationRefresher,
+  type DelegationRefresher,
+  STORING_MS,
+} from '../domain/delegations/refresh.ts'
 import { type Notifier, watchDelegations } from '../domain/delegations/watch.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
@@ -80,7 +85,7 @@ export function assembleDelegations(
         notifier: notifierOf(configuration),
         noticeDays: notice.days_before,
       }),
-    close: () => refresher.settle(),
+    close: async () => settle(refresher, configuration, log),
   }
 }
 
@@ -98,6 +103,24 @@ interface DelegationProviderParts {
   readonly now: () => Date
   /** Undefined where nothing is refreshed. */
   readonly helper?: RefreshHelper
+}
+
+/** What is not finished by then is finished by its helper, and stored by the next service. */
+async function settle(
+  refresher: DelegationRefresher,
+  { limits, providers }: Configuration,
+  log: Log,
+): Promise<void> {
+  const timeouts = Object.values(providers).map(
+    ({ delegation }) => delegation?.timeout_seconds ?? 0,
+  )
+  const seconds = Math.max(limits.shutdown_seconds, Math.max(0, ...timeouts) + STORING_MS / 1000)
+  await unlessAborted(refresher.settle(), AbortSignal.timeout(seconds * 1000)).catch(() =>
+    log.warn(
+      { event: 'delegation.refresh-left' },
+      'a refresh is still under way: its answer goes into the refresh spool, and the next start records it',
+    ),
+  )
 }
 
 /** Our client at each provider that gives delegations. */
