@@ -139,14 +139,17 @@ describeStores('recording', ({ newDatabase, open }) => {
     for (let round = 0; round < 5; round += 1) {
       const { identity, serial } = await newEndEntity(left)
       const first = await newCredential(left, identity, serial)
-      const records = Array.from({ length: 30 }, () => newCredential(left, identity, serial))
+      // Handled from the start: they may be refused before the revocation is answered.
+      const records = Promise.allSettled(
+        Array.from({ length: 30 }, () => newCredential(left, identity, serial)),
+      )
       const revocation = await right.revoke({
         credentialId: first.id,
         reason: 'superseded',
         at: NOW,
         origin,
       })
-      const results = await Promise.allSettled(records)
+      const results = await records
       const recorded = results.flatMap((result) =>
         result.status === 'fulfilled' ? [result.value.id] : [],
       )
