@@ -5,6 +5,7 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { CaError } from '../../ca/errors.ts'
+import { createPendingAnswers } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { CachedEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
@@ -69,21 +70,15 @@ function overloaded(message: string, cause?: unknown): TtsError {
   return new TtsError('overloaded', message, { check: 'signing', retryAfterSeconds: 1, cause })
 }
 
-interface Waiting {
-  readonly resolve: (answer: SigningAnswer) => void
-  readonly reject: (error: TtsError) => void
-}
-
 /** One thread: started by its first job, and anew by the next one after it died. */
 class SigningThread {
   readonly #start: () => Worker
   readonly #options: SigningPoolOptions
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #pending = createPendingAnswers<SigningAnswer>()
   /** Asked in this turn of the event loop: they travel together, since each message between threads costs as much as a parse. */
   #outbox: SigningQuestion[] = []
   #worker: Worker | undefined
   #stall: NodeJS.Timeout | undefined
-  #lastId = 0
 
   constructor(start: () => Worker, options: SigningPoolOptions) {
     this.#start = start
@@ -91,7 +86,7 @@ class SigningThread {
   }
 
   get waiting(): number {
-    return this.#waiting.size
+    return this.#pending.size
   }
 
   async sign(endEntity: CachedEndEntity, job: ProxyJob): Promise<SignedProxy> {
@@ -114,19 +109,15 @@ class SigningThread {
     await this.#worker?.terminate()
   }
 
-  #ask(question: Omit<SigningQuestion, 'id'>): Promise<SigningAnswer> {
-    return new Promise((resolve, reject) => {
-      const worker = (this.#worker ??= this.#begin())
-      if (this.#waiting.size === 0) {
-        worker.ref()
-        this.#stall = setTimeout(
-          () => void worker.terminate(),
-          this.#options.stallMs ?? STALL_MS,
-        ).unref()
-      }
-      this.#lastId += 1
-      this.#waiting.set(this.#lastId, { resolve, reject })
-      this.#outbox.push({ id: this.#lastId, ...question })
+  async #ask(question: Omit<SigningQuestion, 'id'>): Promise<SigningAnswer> {
+    const worker = (this.#worker ??= this.#begin())
+    if (this.#pending.size === 0) {
+      worker.ref()
+      const stallMs = this.#options.stallMs ?? STALL_MS
+      this.#stall = setTimeout(() => void worker.terminate(), stallMs).unref()
+    }
+    return await this.#pending.ask((id) => {
+      this.#outbox.push({ id, ...question })
       if (this.#outbox.length === 1) setImmediate(() => this.#send())
       else if (this.#outbox.length === MAX_TOGETHER) this.#send()
     })
@@ -150,11 +141,8 @@ class SigningThread {
   }
 
   #take(answers: readonly SigningAnswer[], worker: Worker): void {
-    for (const answer of answers) {
-      this.#waiting.get(answer.id)?.resolve(answer)
-      this.#waiting.delete(answer.id)
-    }
-    if (this.#waiting.size > 0) this.#stall?.refresh()
+    for (const answer of answers) this.#pending.settle(answer.id, answer)
+    if (this.#pending.size > 0) this.#stall?.refresh()
     else {
       clearTimeout(this.#stall)
       worker.unref()
@@ -164,16 +152,15 @@ class SigningThread {
   #lose(cause: unknown): void {
     clearTimeout(this.#stall)
     this.#worker = undefined
-    const lost = [...this.#waiting.values()]
-    this.#waiting.clear()
+    const jobs = this.#pending.size
     this.#outbox = []
-    if (cause !== undefined || lost.length > 0) {
+    if (cause !== undefined || jobs > 0) {
       this.#options.log.error(
-        { event: 'signing.thread-ended', jobs: lost.length, err: cause },
+        { event: 'signing.thread-ended', jobs, err: cause },
         'a signing thread ended; the next request starts another',
       )
     }
-    for (const { reject } of lost) reject(overloaded('the proxy could not be signed now', cause))
+    this.#pending.rejectAll(overloaded('the proxy could not be signed now', cause))
   }
 }
 

@@ -8,7 +8,7 @@ import type {
   CredentialView,
 } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
-import type { RecordEntry } from './writing/record-batch.ts'
+import type { RecordEntry } from './group-commit.ts'
 import {
   auditRow,
   certificateRow,

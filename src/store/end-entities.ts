@@ -1,6 +1,6 @@
 import type { AuditRecord, HeldEndEntity } from '../domain/records.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
-import type { RecordEntry } from './writing/record-batch.ts'
+import type { RecordEntry } from './group-commit.ts'
 import { auditRow, certificateRow, toBuffer, toCertificate } from './schema/rows.ts'
 import { openKey, sealKey } from './encryption/sealed-key.ts'
 import { originalText, storedText } from './stored-text.ts'

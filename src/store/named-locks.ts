@@ -1,3 +1,4 @@
+import { createMutex, type Mutex, withinTime } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 
 /** One piece of work at a time for each name. */
@@ -14,24 +15,24 @@ export interface NamedLocks {
 
 /** Locks within this process. */
 export function createLocalLocks(): NamedLocks {
-  const last = new Map<string, Promise<void>>()
+  const mutexes = new Map<string, Mutex>()
+  const end = (name: string, mutex: Mutex, release: () => void): void => {
+    release()
+    if (!mutex.isBusy) mutexes.delete(name)
+  }
   return {
     async run(name, work, waitMs) {
-      const before = last.get(name)
-      let release = (): void => undefined
-      const own = new Promise<void>((resolve) => {
-        release = resolve
+      const mutex = mutexes.get(name) ?? createMutex()
+      mutexes.set(name, mutex)
+      const lock = mutex.lock()
+      const release = await withinTime(lock, waitMs, lockBusy).catch(async (error: unknown) => {
+        void lock.then((late) => end(name, mutex, late))
+        throw error
       })
-      // Who comes next waits for all before, also for those that this one gave up waiting for.
-      const tail = Promise.all([before, own]).then(() => {
-        if (last.get(name) === tail) last.delete(name)
-      })
-      last.set(name, tail)
       try {
-        if (before !== undefined) await waitFor(before, waitMs)
         return await work()
       } finally {
-        release()
+        end(name, mutex, release)
       }
     },
     close: () => Promise.resolve(),
@@ -44,16 +45,4 @@ export function lockBusy(): TtsError {
     check: 'delegation_busy',
     retryAfterSeconds: 5,
   })
-}
-
-async function waitFor(before: Promise<void>, waitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(lockBusy()), waitMs)
-  })
-  try {
-    await Promise.race([before, expired])
-  } finally {
-    clearTimeout(timer)
-  }
 }

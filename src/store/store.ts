@@ -1,5 +1,6 @@
 import type { StoreSettings } from '../config/store-schema.ts'
 import type { Store } from '../domain/store.ts'
+import { withinTime } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import {
   countCredentials,
@@ -11,24 +12,22 @@ import {
   forgetCredential,
   listCredentials,
 } from './credentials.ts'
-import { withinDeadline } from './writing/deadline.ts'
 import { addCrl, latestCrl, latestCrlNumber } from './crls.ts'
 import { delegationRecords } from './delegations/records.ts'
 import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
-import { GroupCommit } from './writing/group-commit.ts'
+import { createRecordBatch, GroupCommit, type RecordEntry } from './group-commit.ts'
 import { ensureIdentity, findIdentity } from './identities.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
 import { migrate } from './schema/migrations.ts'
 import { pickupRecords } from './pickups.ts'
 import { openPostgres } from './postgres/postgres.ts'
-import { commitEntries, type RecordEntry } from './writing/record-batch.ts'
 import { checkMasterKeys, reencryptKeys } from './encryption/reencryption.ts'
 import { countRevocations, listRevocations, revoke } from './revocations.ts'
 import { auditRow } from './schema/rows.ts'
 import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite/sqlite.ts'
 import { countRevokedSsh, revokedSshSerials } from './ssh-revocations.ts'
-import { closedStore, storeError } from './store-error.ts'
+import { closedStore, storeError, storeUnavailable } from './store-error.ts'
 import type { Database } from './schema/tables.ts'
 import { beat, listAudit, prune } from './upkeep.ts'
 import { claimProof } from './used-proofs.ts'
@@ -77,7 +76,7 @@ interface StoreParts {
 
 function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): Store {
   const commits = new GroupCommit<RecordEntry>({
-    commit: (entries) => commitEntries(database, entries),
+    commit: createRecordBatch(database),
     maxBatch: MAX_BATCH,
     maxQueued: queueLimit,
     timeoutMs: database.timeoutMs,
@@ -209,7 +208,7 @@ function guard(database: Database, commits: GroupCommit<RecordEntry>): Guard {
   return {
     ask: async (question, timeoutMs = database.timeoutMs) => {
       if (closing !== undefined) throw closedStore()
-      const answer = withinDeadline(question(), timeoutMs)
+      const answer = withinTime(question(), timeoutMs, () => unanswered(timeoutMs))
       underWay.add(answer)
       try {
         return await answer
@@ -222,3 +221,6 @@ function guard(database: Database, commits: GroupCommit<RecordEntry>): Guard {
     close: () => (closing ??= closeOnce()),
   }
 }
+
+const unanswered = (timeoutMs: number): TtsError =>
+  storeUnavailable(new Error(`no answer within ${timeoutMs} ms`))

@@ -51,8 +51,29 @@ export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Dat
     timeoutMs,
     locks,
     refreshLocks: locks,
+    transact: (statements, check) => transact(db, statements, check),
     destroy,
   }
+}
+
+async function transact(
+  db: Kysely<Tables>,
+  statements: readonly CompiledQuery[],
+  check: CompiledQuery | undefined,
+): Promise<readonly unknown[]> {
+  let rows: readonly unknown[] = []
+  const foundRows = new Error('the check selected rows')
+  try {
+    await db.transaction().execute(async (transaction) => {
+      for (const statement of statements) await transaction.executeQuery(statement)
+      if (check) rows = (await transaction.executeQuery(check)).rows
+      // Kysely rolls back for what is thrown.
+      if (rows.length > 0) throw foundRows
+    })
+  } catch (error) {
+    if (error !== foundRows) throw error
+  }
+  return rows
 }
 
 function connectionOptions({ url, timeoutMs }: Omit<PostgresOptions, 'poolSize'>): pg.ClientConfig {

@@ -1,6 +1,5 @@
-import type { Generated, Kysely } from 'kysely'
+import type { CompiledQuery, Generated, Kysely } from 'kysely'
 import type { NamedLocks } from '../named-locks.ts'
-import type { TransactionStep } from '../sqlite/sqlite-connection.ts'
 
 /** Which database the records are in. */
 export type DatabaseKind = 'sqlite' | 'postgresql'
@@ -35,8 +34,13 @@ export interface Database {
   readonly locks: NamedLocks
   /** For refresh tokens: over all replicas on PostgreSQL, over all processes of this machine on SQLite. */
   readonly refreshLocks: NamedLocks
-  /** A whole transaction at once, only on SQLite; answers what refused it. */
-  readonly transact?: (steps: readonly TransactionStep[]) => Promise<readonly unknown[]>
+  /**
+   * Runs statements in one transaction. When `check` selects rows, nothing is written and they are the answer.
+   */
+  readonly transact: (
+    statements: readonly CompiledQuery[],
+    check?: CompiledQuery,
+  ) => Promise<readonly unknown[]>
   destroy(): Promise<void>
 }
 

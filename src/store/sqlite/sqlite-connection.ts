@@ -1,5 +1,6 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { createPendingAnswers } from '../../base/async.ts'
 
 /** What a statement gave. */
 export interface StatementResult {
@@ -7,42 +8,46 @@ export interface StatementResult {
   readonly changes: number
 }
 
-/** A statement of a transaction, carried out for each row of parameters. */
+/** A statement with the values of its parameters. */
+export interface SqliteStatement {
+  readonly sql: string
+  readonly parameters: readonly unknown[]
+}
+
+/** A statement of a transaction, run for each row of parameters. */
 export interface TransactionStep {
   readonly sql: string
   readonly rows: readonly (readonly unknown[])[]
-  /** What this step selects undoes the transaction. */
-  readonly refuses?: boolean
 }
 
 /** One SQLite connection; its statements run in the order in which they are given. */
 export interface SqliteConnection {
   execute(sql: string, parameters?: readonly unknown[]): Promise<StatementResult>
   /**
-   * A whole transaction by one message, where each statement alone would be a way to the thread and back. Answers what
-   * refused it: nothing of it was written then.
+   * Runs a whole transaction by one message; each statement by itself would be a way to the thread and back. Answers what
+   * `check` selects: when that is any row, nothing was written.
    */
-  transact(steps: readonly TransactionStep[]): Promise<readonly unknown[]>
-  /** Waits for what was given before. Safe to call twice. */
+  transact(
+    statements: readonly SqliteStatement[],
+    check: SqliteStatement | undefined,
+  ): Promise<readonly unknown[]>
+  /** Waits for the statements given before. Safe to call twice. */
   close(): Promise<void>
 }
 
-/** What the thread answers: what the statement gave, or the error. */
+/** What the thread answers: the result of the statement, or the error. */
 export interface SqliteAnswer extends Partial<StatementResult> {
   readonly id: number
   readonly error?: { readonly message: string; readonly code?: string; readonly errcode?: number }
 }
 
-/** A statement, or a whole transaction; neither closes the connection. */
+/** A statement, a whole transaction, or, without either, the request to close the connection. */
 export interface SqliteQuestion {
-  readonly sql?: string
-  readonly parameters?: readonly unknown[]
-  readonly steps?: readonly TransactionStep[]
-}
-
-interface Waiting {
-  readonly resolve: (result: StatementResult) => void
-  readonly reject: (error: Error) => void
+  readonly statement?: SqliteStatement
+  readonly transaction?: {
+    readonly steps: readonly TransactionStep[]
+    readonly check: SqliteStatement | undefined
+  }
 }
 
 /**
@@ -60,49 +65,58 @@ export function openSqliteConnection(path: string, busyTimeoutMs: number): Sqlit
   })
   // An open store that nobody waits for keeps no process alive.
   worker.unref()
-  const waiting = new Map<number, Waiting>()
+  const pending = createPendingAnswers<StatementResult>()
   let ended: Error | undefined
   let closing: Promise<void> | undefined
-  let lastId = 0
 
-  const settle = (id: number): Waiting | undefined => {
-    const found = waiting.get(id)
-    waiting.delete(id)
-    if (waiting.size === 0) worker.unref()
-    return found
-  }
   const end = (error: Error): void => {
     ended ??= error
-    for (const id of waiting.keys()) settle(id)?.reject(error)
+    pending.rejectAll(error)
   }
-  worker.on('message', (answer: SqliteAnswer) => {
-    const found = settle(answer.id)
-    if (answer.error) found?.reject(Object.assign(new Error(answer.error.message), answer.error))
-    else
-      found?.resolve({ rows: (answer.rows ?? []).map(withBuffers), changes: answer.changes ?? 0 })
+  worker.on('message', ({ id, error, rows = [], changes = 0 }: SqliteAnswer) => {
+    pending.settle(
+      id,
+      error
+        ? Object.assign(new Error(error.message), error)
+        : { rows: rows.map(withBuffers), changes },
+    )
+    if (pending.size === 0) worker.unref()
   })
   worker.on('error', (error) => end(error instanceof Error ? error : new Error(String(error))))
   worker.on('exit', () => end(new Error('the database connection is closed')))
 
-  const post = (message: SqliteQuestion) =>
-    new Promise<StatementResult>((resolve, reject) => {
-      if (ended) {
-        reject(ended)
-        return
-      }
-      lastId += 1
-      waiting.set(lastId, { resolve, reject })
+  const post = async (question: SqliteQuestion): Promise<StatementResult> => {
+    if (ended) throw ended
+    return await pending.ask((id) => {
       worker.ref()
-      worker.postMessage({ id: lastId, ...message })
+      worker.postMessage({ id, ...question })
     })
+  }
   return {
-    execute: (sql, parameters = []) => post({ sql, parameters }),
-    transact: async (steps) => (await post({ steps })).rows,
+    execute: (sql, parameters = []) => post({ statement: { sql, parameters } }),
+    transact: async (statements, check) => {
+      const transaction = { steps: stepsOf(statements), check: check && plain(check) }
+      return (await post({ transaction })).rows
+    },
     close: () => {
       closing ??= ended ? Promise.resolve() : post({}).then(() => undefined)
       return closing
     },
   }
+}
+
+/** Without the parts of a Kysely query that no message can carry. */
+const plain = ({ sql, parameters }: SqliteStatement): SqliteStatement => ({ sql, parameters })
+
+/** Statements of the same text become one step, so that the text crosses to the thread once. */
+function stepsOf(statements: readonly SqliteStatement[]): readonly TransactionStep[] {
+  const steps: { readonly sql: string; readonly rows: (readonly unknown[])[] }[] = []
+  for (const { sql, parameters } of statements) {
+    const last = steps.at(-1)
+    if (last?.sql === sql) last.rows.push(parameters)
+    else steps.push({ sql, rows: [parameters] })
+  }
+  return steps
 }
 
 /** Blobs cross threads as Uint8Array; the rest of the store works with Buffers. */

@@ -9,30 +9,15 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
+import { createMutex, type Mutex } from '../../base/async.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { isBusy, storeUnavailable } from '../store-error.ts'
-
-/** Callers take turns on one connection, so that no statement slips into another caller's transaction. */
-export class Turns {
-  #last: Promise<void> = Promise.resolve()
-
-  /** Fulfilled when it is the caller's turn, with the function that ends it. */
-  async take(): Promise<() => void> {
-    const previous = this.#last
-    let release = (): void => undefined
-    this.#last = new Promise((resolve) => {
-      release = resolve
-    })
-    await previous
-    return release
-  }
-}
 
 /** One SQLite connection as a Kysely dialect. A locked database is waited for without blocking the event loop. */
 export function sqliteDialect(
   connection: SqliteConnection,
   timeoutMs: number,
-  turns = new Turns(),
+  turns = createMutex(),
 ): Dialect {
   return {
     createAdapter: () => new TransactionalDdlAdapter(),
@@ -75,10 +60,10 @@ class TransactionalDdlAdapter extends SqliteAdapter {
 class SqliteDriver implements Driver {
   readonly #connection: StatementRunner
   readonly #close: () => Promise<void>
-  readonly #turns: Turns
+  readonly #turns: Mutex
   #release: () => void = () => undefined
 
-  constructor(connection: SqliteConnection, timeoutMs: number, turns: Turns) {
+  constructor(connection: SqliteConnection, timeoutMs: number, turns: Mutex) {
     this.#turns = turns
     this.#connection = new StatementRunner(connection, timeoutMs)
     this.#close = () => connection.close()
@@ -87,7 +72,7 @@ class SqliteDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    this.#release = await this.#turns.take()
+    this.#release = await this.#turns.lock()
     return this.#connection
   }
 

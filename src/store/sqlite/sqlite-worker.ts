@@ -7,8 +7,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type {
   SqliteAnswer,
   SqliteQuestion,
+  SqliteStatement,
   StatementResult,
-  TransactionStep,
 } from './sqlite-connection.ts'
 
 const STATEMENT_CACHE = 200
@@ -45,7 +45,7 @@ function prepare(sql: string): Prepared {
   return prepared
 }
 
-function run(sql: string, parameters: readonly unknown[]): StatementResult {
+function run({ sql, parameters }: SqliteStatement): StatementResult {
   const { statement, returnsRows } = prepare(sql)
   const values = parameters as readonly SQLInputValue[]
   // Rows come as objects without prototype, which no message can carry.
@@ -53,22 +53,17 @@ function run(sql: string, parameters: readonly unknown[]): StatementResult {
   return { rows: [], changes: Number(statement.run(...values).changes) }
 }
 
-/** One transaction: each step's statement for each of its rows. What a refusing step finds undoes it all, and is the answer. */
-function transact(steps: readonly TransactionStep[]): StatementResult {
-  run('begin immediate', [])
+/** Runs the statements in one transaction, unless the check selects a row. */
+function transact({ steps, check }: NonNullable<SqliteQuestion['transaction']>): StatementResult {
+  database.exec('begin immediate')
   try {
-    const found: unknown[] = []
-    for (const { sql, rows, refuses } of steps) {
-      for (const row of rows) {
-        const result = run(sql, row)
-        if (refuses) found.push(...result.rows)
-      }
-    }
-    run(found.length === 0 ? 'commit' : 'rollback', [])
-    return { rows: found, changes: 0 }
+    for (const { sql, rows } of steps) for (const parameters of rows) run({ sql, parameters })
+    const rows = check === undefined ? [] : run(check).rows
+    database.exec(rows.length === 0 ? 'commit' : 'rollback')
+    return { rows, changes: 0 }
   } catch (error) {
     // A full disk makes SQLite roll back by itself.
-    if (database.isTransaction) run('rollback', [])
+    if (database.isTransaction) database.exec('rollback')
     throw error
   }
 }
@@ -87,19 +82,17 @@ function fieldsOf(error: unknown): NonNullable<SqliteAnswer['error']> {
   }
 }
 
-port.on(
-  'message',
-  ({ id, sql, parameters = [], steps }: SqliteQuestion & { readonly id: number }) => {
-    const answer = (result: Omit<SqliteAnswer, 'id'>): void => port.postMessage({ id, ...result })
-    try {
-      if (steps !== undefined) answer(transact(steps))
-      else if (sql === undefined) {
-        database.close()
-        answer({ rows: [], changes: 0 })
-        port.close()
-      } else answer(run(sql, parameters))
-    } catch (error) {
-      answer({ error: fieldsOf(error) })
+port.on('message', ({ id, statement, transaction }: SqliteQuestion & { readonly id: number }) => {
+  const answer = (result: Omit<SqliteAnswer, 'id'>): void => port.postMessage({ id, ...result })
+  try {
+    if (transaction) answer(transact(transaction))
+    else if (statement) answer(run(statement))
+    else {
+      database.close()
+      answer({ rows: [], changes: 0 })
+      port.close()
     }
-  },
-)
+  } catch (error) {
+    answer({ error: fieldsOf(error) })
+  }
+})

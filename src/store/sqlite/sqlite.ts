@@ -2,12 +2,13 @@ import { constants } from 'node:fs'
 import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Kysely } from 'kysely'
+import { createMutex } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { refuseSharedMode } from '../../files/private-file.ts'
 import { createFileLocks } from './file-locks.ts'
 import { createLocalLocks } from '../named-locks.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
-import { retryWhileBusy, sqliteDialect, Turns } from './sqlite-driver.ts'
+import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
 import type { Database, Tables } from '../schema/tables.ts'
 
 /** How long SQLite itself waits for another process; after that the driver tries again until the store's own deadline. */
@@ -26,17 +27,12 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     throw error
   })
   await reader.execute('pragma query_only = on')
-  const turns = new Turns()
+  // Callers take turns on the writing connection, so that no statement slips into another caller's transaction.
+  const turns = createMutex()
   const writes = new Kysely<Tables>({ dialect: sqliteDialect(writer, timeoutMs, turns) })
   const reads = new Kysely<Tables>({ dialect: sqliteDialect(reader, timeoutMs) })
-  const transact: Database['transact'] = async (steps) => {
-    const release = await turns.take()
-    try {
-      return await retryWhileBusy(() => writer.transact(steps), timeoutMs)
-    } finally {
-      release()
-    }
-  }
+  const transact: Database['transact'] = (statements, check) =>
+    turns.run(() => retryWhileBusy(() => writer.transact(statements, check), timeoutMs))
   const destroy = async (): Promise<void> => {
     await reads.destroy()
     await writes.destroy()

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { sql } from 'kysely'
+import { CompiledQuery, sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openSqlite } from '../../../src/store/sqlite/sqlite.ts'
 import type { Database } from '../../../src/store/schema/tables.ts'
@@ -20,9 +20,9 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-const insert = 'insert into notes (id, text) values (?, ?)'
-const transact = async (...args: Parameters<NonNullable<Database['transact']>>) =>
-  await database.transact?.(...args)
+const insert = (id: number, text: string | null): CompiledQuery =>
+  CompiledQuery.raw('insert into notes (id, text) values (?, ?)', [id, text])
+const transact = (...args: Parameters<Database['transact']>) => database.transact(...args)
 
 async function notes(): Promise<unknown[]> {
   const { rows } = await sql<{ id: number }>`select id from notes order by id`.execute(
@@ -31,35 +31,26 @@ async function notes(): Promise<unknown[]> {
   return rows.map(({ id }) => id)
 }
 
-test('every step is carried out for every row', async () => {
-  const rows = [
-    [1, 'a'],
-    [2, 'b'],
-  ]
-  expect(await transact([{ sql: insert, rows }])).toEqual([])
+test('every statement is carried out', async () => {
+  expect(await transact([insert(1, 'a'), insert(2, 'b')])).toEqual([])
   expect(await notes()).toEqual([1, 2])
 })
 
-test('what a refusing step finds is the answer, and nothing was written', async () => {
-  await transact([{ sql: insert, rows: [[1, 'a']] }])
-  const steps = [
-    { sql: insert, rows: [[2, 'b']] },
-    { sql: 'select id from notes where id = ?', rows: [[1], [7]], refuses: true },
-  ]
-  expect(await transact(steps)).toEqual([{ id: 1 }])
+test('when the check selects rows, they are the answer and nothing was written', async () => {
+  await transact([insert(1, 'a')])
+  const check = (id: number) => CompiledQuery.raw('select id from notes where id = ?', [id])
+  expect(await transact([insert(2, 'b')], check(1))).toEqual([{ id: 1 }])
   expect(await notes()).toEqual([1])
+  expect(await transact([insert(2, 'b')], check(7))).toEqual([])
+  expect(await notes()).toEqual([1, 2])
 })
 
 test('a statement that fails undoes those before it, and the connection goes on', async () => {
-  const rows = [
-    [1, 'a'],
-    [2, null],
-  ]
-  await expect(transact([{ sql: insert, rows }])).rejects.toMatchObject({
+  await expect(transact([insert(1, 'a'), insert(2, null)])).rejects.toMatchObject({
     errcode: expect.any(Number) as number,
   })
   expect(await notes()).toEqual([])
-  expect(await transact([{ sql: insert, rows: [[3, 'c']] }])).toEqual([])
+  expect(await transact([insert(3, 'c')])).toEqual([])
   expect(await notes()).toEqual([3])
 })
 
@@ -67,7 +58,7 @@ test('waits for its turn when another transaction is open', async () => {
   const order: string[] = []
   let asked: Promise<unknown> = Promise.resolve()
   await database.writes.transaction().execute(async (transaction) => {
-    asked = transact([{ sql: insert, rows: [[2, 'b']] }]).then(() => order.push('second'))
+    asked = transact([insert(2, 'b')]).then(() => order.push('second'))
     await sql`insert into notes (id, text) values (1, 'a')`.execute(transaction)
     await new Promise((resolve) => setImmediate(resolve))
     order.push('first')

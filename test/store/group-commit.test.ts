@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
-import { TtsError } from '../../../src/base/errors.ts'
-import { GroupCommit, type GroupCommitOptions } from '../../../src/store/writing/group-commit.ts'
+import { TtsError } from '../../src/base/errors.ts'
+import { GroupCommit, type GroupCommitOptions } from '../../src/store/group-commit.ts'
 import {
   auditLine,
   certificate,
@@ -10,7 +10,7 @@ import {
   newEndEntity,
   NOW,
   origin,
-} from '../support.ts'
+} from './support.ts'
 
 function groupOf(overrides: Partial<GroupCommitOptions<string>> = {}): {
   group: GroupCommit<string>
@@ -80,7 +80,7 @@ describe('GroupCommit', () => {
   })
 })
 
-describeStores('recording', ({ newDatabase, open }) => {
+describeStores('recording', ({ newDatabase, open, query }) => {
   test('bad entries fail alone among many, leaving nothing of them', async () => {
     const store = await open(await newDatabase())
     const { identity, serial } = await newEndEntity(store)
@@ -132,6 +132,18 @@ describeStores('recording', ({ newDatabase, open }) => {
     expect(await store.listCredentials({ identityId: alice.identity.id })).toHaveLength(1)
     expect(await store.listCredentials({ identityId: bob.identity.id })).toHaveLength(10)
   })
+
+  test.each([1, 2, 15, 16, 17, 31, 33, 100, 256, 300])(
+    '%i entries at the same time are all on record, each with its own values',
+    async (count) => {
+      const settings = await newDatabase()
+      const store = await open(settings)
+      const details = Array.from({ length: count }, (_, index) => `line ${index}`)
+      await Promise.all(details.map((detail) => store.recordAudit(auditLine({ detail }))))
+      const rows = (await query(settings, 'select detail from audit')) as { detail: string }[]
+      expect(rows.map(({ detail }) => detail).sort()).toEqual(details.sort())
+    },
+  )
 
   test('a revocation at the same time as records: each credential is refused or dies with it', async () => {
     const settings = await newDatabase()
