@@ -1,8 +1,7 @@
 import type { Pickup, PickupRecords } from '../domain/records.ts'
-import type { Ask } from './delegations/records.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
 import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
-import type { Database } from './schema/tables.ts'
+import type { Ask, Database } from './schema/tables.ts'
 
 /** Answers that wait to be picked up: encrypted, found only by who knows the id of their address, and gone once read. */
 export function pickupRecords(

@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { SessionContent, SessionRecords, StoredSession } from '../domain/session-records.ts'
-import type { Ask } from './delegations/records.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
 import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
-import type { WebSessionRow } from './schema/tables.ts'
-import type { Database } from './schema/tables.ts'
+import type { Ask, Database, WebSessionRow } from './schema/tables.ts'
 
 /**
  * Sessions of the web page. They are short: when the master key changes they are not encrypted anew, and those under a key

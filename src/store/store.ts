@@ -13,7 +13,7 @@ import {
   listCredentials,
 } from './credentials.ts'
 import { addCrl, latestCrl, latestCrlNumber } from './crls.ts'
-import { delegationRecords } from './delegations/records.ts'
+import { delegationRecords } from './delegations/delegations.ts'
 import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
 import { createRecordBatch, GroupCommit, type RecordEntry } from './group-commit.ts'
 import { ensureIdentity, findIdentity } from './identities.ts'
@@ -22,13 +22,18 @@ import { migrate } from './schema/migrations.ts'
 import { pickupRecords } from './pickups.ts'
 import { openPostgres } from './postgres/postgres.ts'
 import { checkMasterKeys, reencryptKeys } from './encryption/reencryption.ts'
-import { countRevocations, listRevocations, revoke } from './revocations.ts'
+import {
+  countRevocations,
+  countRevokedSsh,
+  listRevocations,
+  revoke,
+  revokedSshSerials,
+} from './revocations.ts'
 import { auditRow } from './schema/rows.ts'
 import { sessionRecords } from './sessions.ts'
 import { openSqlite } from './sqlite/sqlite.ts'
-import { countRevokedSsh, revokedSshSerials } from './ssh-revocations.ts'
 import { closedStore, storeError, storeUnavailable } from './store-error.ts'
-import type { Database } from './schema/tables.ts'
+import type { Ask, Database } from './schema/tables.ts'
 import { beat, listAudit, prune } from './upkeep.ts'
 import { claimProof } from './used-proofs.ts'
 
@@ -133,7 +138,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
 
 function revocationRecords(
   database: Database,
-  ask: Guard['ask'],
+  ask: Ask,
 ): Pick<
   Store,
   | 'revoke'
@@ -191,8 +196,7 @@ async function exclusively<Answer>(
 const UNBOUNDED = 2 ** 31 - 1
 
 interface Guard {
-  /** Runs a question with deadline and translated errors; refused once the store is closed. */
-  readonly ask: <Answer>(question: () => Promise<Answer>, timeoutMs?: number) => Promise<Answer>
+  readonly ask: Ask
   /** Lets everything that was asked come to its end, then closes the database. May be called again. */
   readonly close: () => Promise<void>
 }

@@ -1,21 +1,81 @@
-import { sql, type Kysely, type SelectQueryBuilder } from 'kysely'
+/** The part of the store that keeps delegations. */
+import type { Kysely } from 'kysely'
 import type {
   Delegation,
-  DelegationCensus,
   DelegationEnd,
   DelegationFilter,
+  DelegationRecords,
   LedgerEntry,
+  LockedRefreshToken,
   NewDelegation,
 } from '../../domain/delegations/records.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { HeldRefreshToken } from '../../grants/refresh-token.ts'
 import { checkedLimit } from '../credentials.ts'
-import { refreshTokenColumns, heldOf } from './refresh-tokens.ts'
-import { writeEntry } from './ledger.ts'
-import { delegationRow, type SelectedDelegation, toDelegation } from './rows.ts'
 import type { MasterKeys } from '../encryption/master-keys.ts'
+import {
+  delegationRow,
+  heldOf,
+  ownerOf,
+  refreshTokenColumns,
+  rotatesColumn,
+  selectDelegations,
+  toDelegation,
+  writeEntry,
+} from './rows.ts'
+import { storeError } from '../store-error.ts'
 import { storedText } from '../stored-text.ts'
-import type { Database, DelegationRow, Tables } from '../schema/tables.ts'
+import type { Ask, Database, DelegationRow, Tables } from '../schema/tables.ts'
+import {
+  addEvent,
+  claimNotice,
+  delegationCensus,
+  delegationsDueForNotice,
+  listEvents,
+  markUsed,
+  noticeGiven,
+  overdueDelegations,
+} from './events.ts'
+
+/** The part of the store that keeps delegations. */
+export function delegationRecords(
+  database: Database,
+  masterKeys: MasterKeys,
+  ask: Ask,
+): DelegationRecords {
+  return {
+    create: (delegation, entry, maximum) =>
+      ask(() => createDelegation(database, masterKeys, { delegation, entry, maximum })),
+    find: (id, identityId) => ask(() => findDelegation(database, id, identityId)),
+    list: (filter) => ask(() => listDelegations(database, filter)),
+    events: (id, limit) => ask(() => listEvents(database, id, limit)),
+    addEvent: (id, entry) => ask(() => addEvent(database, id, entry)),
+    used: (id, entry) => ask(() => markUsed(database, id, entry)),
+    end: (id, end) => ask(() => endDelegation(database, masterKeys, { id, end })),
+    withRefreshToken: async (id, work, waitMs) => {
+      const locked = lockedRefreshToken(database, masterKeys, id)
+      // Not one question with a deadline: the work waits for the provider. Each question in it has its own.
+      return database.refreshLocks
+        .run(
+          `delegation ${id}`,
+          () =>
+            work({
+              load: () => ask(() => locked.load()),
+              save: (held, about) => ask(() => locked.save(held, about)),
+            }),
+          waitMs,
+        )
+        .catch((error: unknown) => {
+          throw storeError(error)
+        })
+    },
+    census: (now) => ask(() => delegationCensus(database, now)),
+    overdue: (bounds) => ask(() => overdueDelegations(database, bounds)),
+    dueForNotice: (now, before) => ask(() => delegationsDueForNotice(database, { now, before })),
+    claimNotice: (delegation, claim) => ask(() => claimNotice(database, delegation, claim)),
+    noticeGiven: (delegation, entry) => ask(() => noticeGiven(database, delegation, entry)),
+  }
+}
 
 /** Records a delegation, unless its identity has as many as it may. */
 export async function createDelegation(
@@ -153,60 +213,6 @@ function readable(
   }
 }
 
-/** How many delegations there are in each state, and the first end that is still to come. */
-export async function delegationCensus({ reads }: Database, now: Date): Promise<DelegationCensus> {
-  const rows = await reads
-    .selectFrom('delegations')
-    .select(['state', ({ fn }) => fn.countAll<number>().as('count')])
-    .groupBy('state')
-    .execute()
-  const countOf = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0
-  const { first } = await reads
-    .selectFrom('delegations')
-    .select(({ fn }) => fn.min('renews_until').as('first'))
-    .where('state', '=', 'active')
-    .where('renews_until', '>', now.getTime())
-    .executeTakeFirstOrThrow()
-  return {
-    counts: { active: countOf('active'), ended: countOf('ended'), revoked: countOf('revoked') },
-    firstEnd: (first as number | null) === null ? undefined : new Date(first),
-  }
-}
-
-/** Delegations with their identities, without their refresh tokens. */
-export function selectDelegations(
-  db: Kysely<Tables>,
-): SelectQueryBuilder<Tables, 'delegations' | 'identities', SelectedDelegation> {
-  return db
-    .selectFrom('delegations')
-    .innerJoin('identities', 'identities.id', 'delegations.identity_id')
-    .select([
-      'delegations.id',
-      'delegations.identity_id',
-      'delegations.provider_id',
-      'delegations.label',
-      'delegations.state',
-      'delegations.secret_hash',
-      'delegations.client_id',
-      'delegations.created_at',
-      'delegations.last_used_at',
-      'delegations.renews_until',
-      'delegations.rotates',
-      'delegations.ended_at',
-      'delegations.end_reason',
-      'delegations.request_id',
-      'delegations.address',
-      'delegations.interface',
-      'delegations.notice_given_for',
-      'delegations.notice_claimed_until',
-      'identities.issuer',
-      'identities.sub',
-      'identities.subject',
-      'identities.comparable',
-      sql<number>`identities.created_at`.as('identity_created_at'),
-    ])
-}
-
 async function findPlace(
   reads: Kysely<Tables>,
   id: string,
@@ -218,4 +224,63 @@ async function findPlace(
     .executeTakeFirst()
   if (row !== undefined) return row
   throw new TtsError('invalid_request', 'after names no delegation', { check: 'after' })
+}
+
+/** Reads and replaces the refresh token of one delegation; the caller holds its lock. */
+export function lockedRefreshToken(
+  database: Database,
+  masterKeys: MasterKeys,
+  id: string,
+): LockedRefreshToken {
+  const stored = storedText(id)
+  return {
+    load: async () => {
+      // On the writing connection: SQLite's reader may still look at the state before.
+      const row = await database.writes
+        .selectFrom('delegations')
+        .select(['id', 'identity_id', 'sealed_custody', 'master_key_id'])
+        .where('id', '=', stored)
+        .where('state', '=', 'active')
+        .executeTakeFirst()
+      return row && heldOf(masterKeys, row)
+    },
+    save: (held, { renewsUntil, entry }) =>
+      saveRefreshToken(database, masterKeys, { id, held, renewsUntil, entry }),
+  }
+}
+
+interface RefreshTokenToSave {
+  readonly id: string
+  readonly held: HeldRefreshToken
+  readonly renewsUntil: Date
+  readonly entry: LedgerEntry | undefined
+}
+
+async function saveRefreshToken(
+  { writes }: Database,
+  masterKeys: MasterKeys,
+  { id, held, renewsUntil, entry }: RefreshTokenToSave,
+): Promise<boolean> {
+  return await writes.transaction().execute(async (transaction) => {
+    const row = await transaction
+      .selectFrom('delegations')
+      .select(['id', 'identity_id'])
+      .where('id', '=', storedText(id))
+      .executeTakeFirst()
+    if (row === undefined) return false
+    const updated = await transaction
+      .updateTable('delegations')
+      .set({
+        ...refreshTokenColumns(masterKeys, ownerOf(row), held),
+        renews_until: renewsUntil.getTime(),
+        rotates: rotatesColumn(held),
+      })
+      .where('id', '=', row.id)
+      .where('state', '=', 'active')
+      .returning('id')
+      .execute()
+    if (updated.length === 0) return false
+    if (entry !== undefined) await writeEntry(transaction, id, entry)
+    return true
+  })
 }

@@ -1,15 +1,19 @@
-import type { Insertable, Selectable } from 'kysely'
+/** Rows of delegations, of their refresh tokens (encrypted) and of their ledgers, to and from the domain's records. */
+import { type Insertable, type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely'
 import type {
   Delegation,
   DelegationEvent,
   DelegationEventName,
   DelegationState,
+  LedgerEntry,
   NewDelegation,
 } from '../../domain/delegations/records.ts'
 import type { HeldRefreshToken } from '../../grants/refresh-token.ts'
-import { originColumns, toIdentity, toOrigin } from '../schema/rows.ts'
+import type { MasterKeys } from '../encryption/master-keys.ts'
+import { seal, type SealedKey, type SealedPlace, unseal } from '../encryption/sealed-key.ts'
+import { auditRow, originColumns, toIdentity, toOrigin } from '../schema/rows.ts'
 import { originalOptional, originalText, storedOptional, storedText } from '../stored-text.ts'
-import type { DelegationEventRow, DelegationRow, IdentityRow } from '../schema/tables.ts'
+import type { DelegationEventRow, DelegationRow, IdentityRow, Tables } from '../schema/tables.ts'
 
 /** A delegation's columns but those of its refresh token, with those of its identity. */
 export type SelectedDelegation = Omit<DelegationRow, 'sealed_custody' | 'master_key_id'> &
@@ -59,6 +63,40 @@ export function toDelegation(row: SelectedDelegation): Delegation {
   }
 }
 
+/** Delegations with their identities, without their refresh tokens. */
+export function selectDelegations(
+  db: Kysely<Tables>,
+): SelectQueryBuilder<Tables, 'delegations' | 'identities', SelectedDelegation> {
+  return db
+    .selectFrom('delegations')
+    .innerJoin('identities', 'identities.id', 'delegations.identity_id')
+    .select([
+      'delegations.id',
+      'delegations.identity_id',
+      'delegations.provider_id',
+      'delegations.label',
+      'delegations.state',
+      'delegations.secret_hash',
+      'delegations.client_id',
+      'delegations.created_at',
+      'delegations.last_used_at',
+      'delegations.renews_until',
+      'delegations.rotates',
+      'delegations.ended_at',
+      'delegations.end_reason',
+      'delegations.request_id',
+      'delegations.address',
+      'delegations.interface',
+      'delegations.notice_given_for',
+      'delegations.notice_claimed_until',
+      'identities.issuer',
+      'identities.sub',
+      'identities.subject',
+      'identities.comparable',
+      sql<number>`identities.created_at`.as('identity_created_at'),
+    ])
+}
+
 /** The row for a line of a ledger. */
 export function delegationEventRow(
   delegationId: string,
@@ -83,6 +121,80 @@ export function toDelegationEvent(row: Selectable<DelegationEventRow>): Delegati
     origin: toOrigin(row),
     detail: originalOptional(row.detail),
   }
+}
+
+/** Writes the line of a ledger and that of the audit trail, in the caller's transaction. */
+export async function writeEntry(
+  transaction: Kysely<Tables>,
+  id: string,
+  { event, audit }: LedgerEntry,
+): Promise<void> {
+  await transaction.insertInto('delegation_events').values(delegationEventRow(id, event)).execute()
+  if (audit !== undefined) await transaction.insertInto('audit').values(auditRow(audit)).execute()
+}
+
+/** Whose refresh token it is; bound to the ciphertext. */
+export interface RefreshTokenOwner {
+  readonly id: string
+  readonly identityId: string
+}
+
+type SealedColumns = Pick<DelegationRow, 'sealed_custody' | 'master_key_id'>
+
+/** The columns that hold a refresh token, encrypted. */
+export function refreshTokenColumns(
+  masterKeys: MasterKeys,
+  owner: RefreshTokenOwner,
+  held: HeldRefreshToken,
+): SealedColumns {
+  return sealedColumns(seal(masterKeys, placeOf(owner), Buffer.from(JSON.stringify(held))))
+}
+
+/**
+ * The refresh token of a row; undefined when it holds none any more.
+ *
+ * @throws TtsError `internal` with check `master_key_unknown` or `held_key_tampered`.
+ */
+export function heldOf(
+  masterKeys: MasterKeys,
+  row: SealedColumns & Pick<DelegationRow, 'id' | 'identity_id'>,
+): HeldRefreshToken | undefined {
+  const { sealed_custody: sealed, master_key_id: masterKeyId } = row
+  if (sealed === null || masterKeyId === null) return undefined
+  const bytes = unseal(masterKeys, placeOf(ownerOf(row)), { masterKeyId, sealed })
+  return JSON.parse(bytes.toString('utf8'), reviveDates) as HeldRefreshToken
+}
+
+/** The columns of a row, encrypted under the current master key. */
+export function resealedColumns(
+  masterKeys: MasterKeys,
+  row: Pick<DelegationRow, 'id' | 'identity_id'>,
+  sealed: SealedKey,
+): SealedColumns {
+  const place = placeOf(ownerOf(row))
+  return sealedColumns(seal(masterKeys, place, unseal(masterKeys, place, sealed)))
+}
+
+/** Whose refresh token a row holds. */
+export function ownerOf(row: Pick<DelegationRow, 'id' | 'identity_id'>): RefreshTokenOwner {
+  return { id: originalText(row.id), identityId: originalText(row.identity_id) }
+}
+
+function sealedColumns({ masterKeyId, sealed }: SealedKey): SealedColumns {
+  return { sealed_custody: sealed, master_key_id: masterKeyId }
+}
+
+function placeOf({ id, identityId }: RefreshTokenOwner): SealedPlace {
+  return {
+    associatedData: Buffer.from(`tts delegation v1\0${id}\0${identityId}`),
+    name: `The refresh token of delegation ${id}`,
+    remedy: 'Revoke the delegation.',
+  }
+}
+
+/** `…At` are dates, and JSON has none. */
+function reviveDates(key: string, value: unknown): unknown {
+  return key.endsWith('At') && typeof value === 'string' ? new Date(value) : value
 }
 
 /** The column for what is known of a provider's rotation. */

@@ -1,5 +1,5 @@
 import type { Transaction } from 'kysely'
-import { resealedColumns } from '../delegations/refresh-tokens.ts'
+import { resealedColumns } from '../delegations/rows.ts'
 import type { MasterKeys } from './master-keys.ts'
 import { openKey, sealKey, unknownMasterKey } from './sealed-key.ts'
 import { storeError } from '../store-error.ts'

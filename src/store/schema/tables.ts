@@ -44,6 +44,9 @@ export interface Database {
   destroy(): Promise<void>
 }
 
+/** Runs a question with the deadline of the store and its errors; refused once the store is closed. */
+export type Ask = <Answer>(question: () => Promise<Answer>, timeoutMs?: number) => Promise<Answer>
+
 /** A row is never deleted: a subject name belongs to its identity for ever. */
 export interface IdentityRow {
   readonly id: string
