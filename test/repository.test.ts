@@ -156,19 +156,6 @@ describe('.editorconfig', () => {
   )
 })
 
-describe('documents', () => {
-  test.for(['SECURITY.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md', 'CHANGELOG.md'])(
-    '%s links to files that exist, in lines of 120 characters',
-    (path) => {
-      const content = read(path)
-      for (const [, target = ''] of content.matchAll(/\]\((?!https?:)([^)#]+)/g))
-        expect(existsSync(join(root, target)), target).toBe(true)
-      const prose = content.split('\n').filter((line) => !line.startsWith('|'))
-      expect(prose.filter((line) => line.length > 120)).toEqual([])
-    },
-  )
-})
-
 test('nothing that programs generate is tracked', () => {
   const { status, stdout } = spawnSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' })
   // An archive of the sources is no repository.
