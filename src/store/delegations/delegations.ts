@@ -16,7 +16,7 @@ import type { MasterKeys } from '../encryption/master-keys.ts'
 import {
   delegationRow,
   heldOf,
-  ownerOf,
+  tokenOwnerOf,
   refreshTokenColumns,
   rotatesColumn,
   selectDelegations,
@@ -271,7 +271,7 @@ async function saveRefreshToken(
     const updated = await transaction
       .updateTable('delegations')
       .set({
-        ...refreshTokenColumns(masterKeys, ownerOf(row), held),
+        ...refreshTokenColumns(masterKeys, tokenOwnerOf(row), held),
         renews_until: renewsUntil.getTime(),
         rotates: rotatesColumn(held),
       })

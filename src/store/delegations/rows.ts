@@ -161,7 +161,7 @@ export function heldOf(
 ): HeldRefreshToken | undefined {
   const { sealed_custody: sealed, master_key_id: masterKeyId } = row
   if (sealed === null || masterKeyId === null) return undefined
-  const bytes = unseal(masterKeys, placeOf(ownerOf(row)), { masterKeyId, sealed })
+  const bytes = unseal(masterKeys, placeOf(tokenOwnerOf(row)), { masterKeyId, sealed })
   return JSON.parse(bytes.toString('utf8'), reviveDates) as HeldRefreshToken
 }
 
@@ -171,12 +171,12 @@ export function resealedColumns(
   row: Pick<DelegationRow, 'id' | 'identity_id'>,
   sealed: SealedKey,
 ): SealedColumns {
-  const place = placeOf(ownerOf(row))
+  const place = placeOf(tokenOwnerOf(row))
   return sealedColumns(seal(masterKeys, place, unseal(masterKeys, place, sealed)))
 }
 
 /** Whose refresh token a row holds. */
-export function ownerOf(row: Pick<DelegationRow, 'id' | 'identity_id'>): RefreshTokenOwner {
+export function tokenOwnerOf(row: Pick<DelegationRow, 'id' | 'identity_id'>): RefreshTokenOwner {
   return { id: originalText(row.id), identityId: originalText(row.identity_id) }
 }
 
