@@ -1,4 +1,5 @@
 /** Waiting with a limit, one piece of work at a time, shared work, and answers that come back over a channel. */
+import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * What the promise settles with, unless the signal ends first; the work itself goes on.
@@ -38,6 +39,32 @@ export async function withinTime<Value>(
     return await Promise.race([promise, expired])
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/**
+ * Tries again, with pauses that double, until `attempt` gives a value; undefined when the time has passed without one.
+ *
+ * @throws what `attempt` throws
+ */
+export async function retryFor<Value>(
+  attempt: () => Value | undefined | Promise<Value | undefined>,
+  {
+    milliseconds,
+    firstPauseMs,
+    longestPauseMs,
+  }: {
+    readonly milliseconds: number
+    readonly firstPauseMs: number
+    readonly longestPauseMs: number
+  },
+): Promise<Value | undefined> {
+  const end = performance.now() + milliseconds
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    const value = await attempt()
+    if (value !== undefined || performance.now() > end) return value
+    // Between half of the pause and all of it, so that those who wait together do not try together.
+    await delay(pauseMs * (0.5 + Math.random() / 2))
   }
 }
 

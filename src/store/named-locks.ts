@@ -13,6 +13,9 @@ export interface NamedLocks {
   close(): Promise<void>
 }
 
+/** How often a lock that another process may hold is tried. */
+export const LOCK_PAUSES = { firstPauseMs: 10, longestPauseMs: 250 }
+
 /** Locks within this process. */
 export function createLocalLocks(): NamedLocks {
   const mutexes = new Map<string, Mutex>()
@@ -39,7 +42,7 @@ export function createLocalLocks(): NamedLocks {
   }
 }
 
-/** The error of who waited too long for a lock. */
+/** The error of a caller that waited too long for a lock. */
 export function lockBusy(): TtsError {
   return new TtsError('overloaded', 'another renewal of this delegation is under way', {
     check: 'delegation_busy',

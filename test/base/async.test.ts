@@ -3,6 +3,7 @@ import {
   createMutex,
   createPendingAnswers,
   createSingleFlight,
+  retryFor,
   unlessAborted,
   withinTime,
 } from '../../src/base/async.ts'
@@ -76,4 +77,14 @@ test('answers find their questions by number', async () => {
   pending.rejectAll(new Error('closed'))
   await expect(asked[2]).rejects.toThrow('closed')
   expect(pending.size).toBe(0)
+})
+
+test('an attempt is made again until it gives a value, fails, or the time has passed', async () => {
+  const pauses = { milliseconds: 60_000, firstPauseMs: 1, longestPauseMs: 2 }
+  let attempts = 0
+  expect(await retryFor(() => (++attempts === 3 ? 'third' : undefined), pauses)).toBe('third')
+  expect(attempts).toBe(3)
+  const fails = () => Promise.reject(new Error('no'))
+  await expect(retryFor(fails, pauses)).rejects.toThrow('no')
+  expect(await retryFor(() => undefined, { ...pauses, milliseconds: 5 })).toBeUndefined()
 })

@@ -1,10 +1,7 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { createLocalLocks, lockBusy, type NamedLocks } from '../named-locks.ts'
-
-const FIRST_PAUSE_MS = 10
-const LONGEST_PAUSE_MS = 250
+import { retryFor } from '../../base/async.ts'
+import { createLocalLocks, LOCK_PAUSES, lockBusy, type NamedLocks } from '../named-locks.ts'
 
 /**
  * Locks over all replicas: session advisory locks, all on one connection of their own, so that a refresh of 45 seconds
@@ -32,15 +29,11 @@ async function withAdvisoryLock<Answer>(
   work: () => Promise<Answer>,
 ): Promise<Answer> {
   const key = keyOf(name)
-  const end = performance.now() + waitMs
-  let pauseMs = FIRST_PAUSE_MS
-  let client = await session.tryLock(key)
-  while (client === undefined) {
-    if (performance.now() > end) throw lockBusy()
-    await sleep(pauseMs * (0.5 + Math.random() / 2))
-    pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
-    client = await session.tryLock(key)
-  }
+  const client = await retryFor(() => session.tryLock(key), {
+    ...LOCK_PAUSES,
+    milliseconds: waitMs,
+  })
+  if (client === undefined) throw lockBusy()
   try {
     return await work()
   } finally {

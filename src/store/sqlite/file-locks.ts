@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { retryFor } from '../../base/async.ts'
 import { type FileLock, tryFileLock } from '../../files/file-lock.ts'
-import { createLocalLocks, lockBusy, type NamedLocks } from '../named-locks.ts'
+import { createLocalLocks, LOCK_PAUSES, lockBusy, type NamedLocks } from '../named-locks.ts'
 
 /** Locks lie on so few files; what shares one in two processes at once waits for no good reason, and that is all. */
 const FILES = 64
-const FIRST_PAUSE_MS = 10
-const LONGEST_PAUSE_MS = 250
 
 /** A file that this process holds, and how many of its names need it. */
 interface Held {
@@ -50,12 +48,11 @@ export function createFileLocks(directory: string): NamedLocks {
     work: () => Promise<Answer>,
     waitMs: number,
   ): Promise<Answer> {
-    const end = performance.now() + waitMs
-    for (let pauseMs = FIRST_PAUSE_MS; !tryHold(path);) {
-      if (performance.now() > end) throw lockBusy()
-      await sleep(pauseMs)
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
-    }
+    const isHeld = await retryFor(() => tryHold(path) || undefined, {
+      ...LOCK_PAUSES,
+      milliseconds: waitMs,
+    })
+    if (!isHeld) throw lockBusy()
     try {
       return await work()
     } finally {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   CompiledQuery,
   SqliteAdapter,
@@ -9,7 +8,7 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
-import { createMutex, type Mutex } from '../../base/async.ts'
+import { createMutex, type Mutex, retryFor } from '../../base/async.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { isBusy, storeUnavailable } from '../store-error.ts'
 
@@ -36,18 +35,20 @@ export async function retryWhileBusy<Value>(
   action: () => Promise<Value>,
   timeoutMs: number,
 ): Promise<Value> {
-  const end = performance.now() + timeoutMs
-  let pauseMs = 1
-  for (;;) {
+  let busy: unknown
+  const attempt = async (): Promise<{ readonly value: Value } | undefined> => {
     try {
-      return await action()
+      return { value: await action() }
     } catch (error) {
       if (!isBusy(error)) throw error
-      if (performance.now() > end) throw storeUnavailable(error)
+      busy = error
+      return undefined
     }
-    await sleep(pauseMs)
-    pauseMs = Math.min(pauseMs * 2, 16)
   }
+  const pauses = { firstPauseMs: 1, longestPauseMs: 16 }
+  const done = await retryFor(attempt, { ...pauses, milliseconds: timeoutMs })
+  if (done === undefined) throw storeUnavailable(busy)
+  return done.value
 }
 
 /** SQLite can change its schema in a transaction, and BEGIN IMMEDIATE is then the lock between two starting processes. */
