@@ -2,6 +2,14 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { messagesIn, remediesIn, type SourceMessage } from './support/source-messages.ts'
+
+/** Names that are written with a capital letter wherever they stand. */
+const NAMES =
+  /^(OpenSSL|OpenSSH|OpenID|PostgreSQL|SQLite|Node|Kerberos|Globus|Keycloak|Prometheus|Linux|Kubernetes)\b/
+
+/** Two capitals or more: an acronym, or the name of an environment variable. */
+const ACRONYM = /^[A-Z0-9_]*[A-Z][A-Z0-9_]*[A-Z]/
 
 const tracked = (...paths: readonly string[]): readonly string[] =>
   execFileSync('git', ['ls-files', ...paths], { encoding: 'utf8' })
@@ -26,4 +34,33 @@ test("the field's words are used", () => {
     (file) => /\.(ts|md)$/.test(file) && own.test(readFileSync(file, 'utf8')),
   )
   expect(found).toEqual([])
+})
+
+/** The texts of a kind in our sources that are not well written, as `file:line: text`. */
+function badTexts(
+  find: (source: string) => readonly SourceMessage[],
+  isGood: (text: string) => boolean,
+): readonly string[] {
+  const texts = tracked('src', 'ca', 'plugins')
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) =>
+      find(readFileSync(file, 'utf8')).map(({ line, text }) => ({
+        where: `${file}:${line}`,
+        text,
+      })),
+    )
+  expect(texts.length).toBeGreaterThan(150)
+  return texts.filter(({ text }) => !isGood(text)).map(({ where, text }) => `${where}: ${text}`)
+}
+
+test('messages of errors and of the log begin in lower case', () => {
+  const isGood = (text: string): boolean =>
+    !/^[A-Z]/.test(text) || ACRONYM.test(text) || NAMES.test(text)
+  expect(badTexts(messagesIn, isGood)).toEqual([])
+})
+
+test('remedies are sentences', () => {
+  // An interpolation at either end is another sentence, or a part of this one that the source cannot show.
+  const begins = /^([A-Z`]|\$\{|[a-z_]+[._]\S*[a-z>])/
+  expect(badTexts(remediesIn, (text) => begins.test(text) && /[.}]$/.test(text))).toEqual([])
 })

@@ -93,7 +93,7 @@ export const timeRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: ['HTCondor'],
     check: (context) => tooShort(context, 120),
-    remedy: `${renew} (HTCondor's limit is CRED_MIN_TIME_LEFT.)`,
+    remedy: `${renew} HTCondor's limit is CRED_MIN_TIME_LEFT.`,
   },
   {
     id: 'time-left-glideinwms-half-day',

@@ -44,7 +44,7 @@ interface Findings {
   readonly answers: Record<string, unknown>
 }
 
-const SHAPES = 'see "The answers" in docs/plugins.md'
+const SHAPES = 'See "The answers" in docs/plugins.md.'
 const silent: PluginLog = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
 /** Runs `parameter`, and what the order asks for besides. */
@@ -88,7 +88,7 @@ async function examineParameter(findings: Findings): Promise<Known> {
           state: 'warning',
           detail: 'requests come as an argument, which other users of the machine can read',
           remedy:
-            'read standard input and answer `"features": {"stdin": true}`; else the service needs allow_insecure_plugins: true',
+            'Read standard input and answer `"features": {"stdin": true}`. Otherwise the service needs allow_insecure_plugins: true.',
         },
   )
   const { conf_params: configured } = order.settings
@@ -102,7 +102,7 @@ async function examineParameter(findings: Findings): Promise<Known> {
       check: 'conf_params',
       state: 'warning',
       detail: `${name} is not one that the program declares`,
-      remedy: 'look how it is written',
+      remedy: 'Check the spelling.',
     })
   const sets = must('request_params', () => readParameterSets(declared.requestParams))
   checks.push(ok('request_params', sets.map(describeSet).join(' or ')))
@@ -119,7 +119,7 @@ async function examineRequest(findings: Findings, known: Known): Promise<void> {
   const params = must(
     'params',
     () => checkRequestParams(known.sets, order.params),
-    'give keys of one set of request_params, all mandatory ones among them: --params JSON',
+    'Give the keys of one set of request_params, including all mandatory ones: --params JSON.',
   )
   const asked = { ...inputOf(order, known), params, credState: undefined }
   const answer = await run(findings, 'request', {
@@ -192,17 +192,18 @@ function warningsOf(action: string, { end, stderr }: RunOutcome): PluginCheck[] 
   if (exitCode !== 0)
     warnings.push({
       detail: exitSignal === null ? `it ended with ${exitCode}` : `it was ended by ${exitSignal}`,
-      remedy: 'end with 0 once the answer is printed, errors included',
+      remedy: 'Exit with 0 once the answer is printed, also when it is an error.',
     })
   if (leftChildren)
     warnings.push({
       detail: 'it left a process behind, which was ended',
-      remedy: 'wait for all that it starts',
+      remedy: 'Wait for every process that the program starts.',
     })
   if (stderr !== '')
     warnings.push({
       detail: `it wrote to standard error: ${stderr.slice(-500)}`,
-      remedy: 'that goes to the log of the service; nothing to do where it is meant for it',
+      remedy:
+        'Standard error goes to the log of the service. If that is intended, nothing needs to be done.',
     })
   return warnings.map((warning) => ({ check: `${action} run`, state: 'warning', ...warning }))
 }
@@ -241,8 +242,8 @@ function failure({ check, cause, remedy }: CheckFailed): PluginCheck {
       detail: `the program refuses, and callers read: ${cause.message}`,
       remedy:
         cause.cause instanceof Error
-          ? `its words for the log: ${cause.cause.message}`
-          : 'look what it wants',
+          ? `The program says for the log: ${cause.cause.message}`
+          : 'Find out why the program refuses.',
     }
   // What went wrong in truth is the cause; the message is for callers.
   if (cause.cause instanceof Error) return failure(new CheckFailed(check, cause.cause, remedy))

@@ -220,7 +220,7 @@ function logStatus({ id, settings, log }: Host, status: ExecutableStatus): void 
   )
   for (const name of confParams.unknown)
     log.warn(
-      { plugin: id, name, remedy: 'take it out of conf_params' },
+      { plugin: id, name, remedy: 'Remove it from conf_params.' },
       'plugin.unknown_conf_param',
     )
 }

@@ -46,13 +46,13 @@ export function isolationProblem(
       key: 'user',
       message: 'must be set, because the service runs as root and the program would too',
       remedy:
-        'name a user who owns nothing of the service; or set allow_root: true if the program needs root and you trust it with the CA key',
+        "Name a user who owns none of the service's files, or set allow_root: true if the program needs root and you trust it with the CA key.",
     }
   if (!isRoot && user !== undefined)
     return {
       key: 'user',
       message: 'needs a service that runs as root: no other user can run programs as somebody else',
-      remedy: 'remove it, and set sandbox: bubblewrap; or run the service as root',
+      remedy: 'Remove it and set sandbox: bubblewrap, or run the service as root.',
     }
   return undefined
 }

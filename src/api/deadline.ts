@@ -42,7 +42,7 @@ export async function withinSignal<T>(work: Promise<T>, signal: AbortSignal): Pr
 function tooLate(): TtsError {
   return new TtsError('overloaded', 'the request could not be answered in time', {
     check: 'deadline',
-    remedy: 'limits.request_timeout_seconds',
+    remedy: 'Raise limits.request_timeout_seconds if requests need more time.',
     retryAfterSeconds: 5,
   })
 }

@@ -118,12 +118,18 @@ function admit(
   const key = addressKey(address)
   // Probes must be answered when the service is busy, else it is restarted for being busy. They have a rate of their own.
   if (PROBES.includes(path)) {
-    requireRate(options.probes.take(key), 'limits.probes_per_second_per_address')
+    requireRate(
+      options.probes.take(key),
+      'Raise limits.probes_per_second_per_address if probes come more often.',
+    )
     return notAdmitted
   }
   if (options.stopping())
     throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
-  requireRate(options.addresses.take(key), 'limits.requests_per_second_per_address')
+  requireRate(
+    options.addresses.take(key),
+    'Raise limits.requests_per_second_per_address if one address may send more requests.',
+  )
   return options.inFlight.admit(key)
 }
 

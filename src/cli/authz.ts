@@ -84,7 +84,7 @@ function serviceOf({ configuration }: LoadedConfiguration, id: string) {
   const service = Object.hasOwn(services, id) ? services[id] : undefined
   if (service !== undefined) return service
   throw new TtsError('not_found', `there is no service ${shownClaim(id)}`, {
-    remedy: `the configuration has ${Object.keys(services).join(', ')}`,
+    remedy: `Name one of: ${Object.keys(services).join(', ')}.`,
   })
 }
 
@@ -121,7 +121,7 @@ async function subjectOfFile(
   if (!provider.startsWith('rsp-') && !Object.hasOwn(configuration.providers, provider)) {
     const known = Object.keys(configuration.providers).join(', ') || 'none'
     throw new TtsError('invalid_request', `there is no provider ${shownClaim(provider)}`, {
-      remedy: `the configuration has ${known}`,
+      remedy: `Name one of: ${known}.`,
     })
   }
   return { providerId: provider, claims: await readClaims(path) }

@@ -249,7 +249,7 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
     throw new TtsError(
       'configuration',
       `the trust anchors cannot be written to ${directory}: ${cause.code ?? 'error'}`,
-      { cause, remedy: 'name a directory that you may write to, or run this as its owner' },
+      { cause, remedy: 'Name a directory that you may write to, or run this as its owner.' },
     )
   })
   terminal.note(

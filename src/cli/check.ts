@@ -65,7 +65,7 @@ async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
       check: 'ca',
       state: 'failed',
       detail: `there is no CA in ${loaded.dataDirectory} yet`,
-      remedy: 'run `tts ca init`, or `tts serve`, which makes one',
+      remedy: 'Run `tts ca init`, or `tts serve`, which makes one.',
     })
   }
   terminal.out(options.json ? `${JSON.stringify(checks, null, 2)}\n` : checks.map(line).join(''))
@@ -146,7 +146,7 @@ function authorityCheck({ authority, now }: AssembledService): Check {
     check: 'ca',
     state,
     detail,
-    remedy: '`tts ca renew`, then give the new trust anchors to the sites',
+    remedy: 'Run `tts ca renew`, then give the new trust anchors to the sites.',
   }
 }
 
@@ -173,7 +173,7 @@ async function recordsCheck({ store }: AssembledService): Promise<Check> {
       check: 'records',
       state: 'failed',
       detail: why,
-      remedy: 'look at store.path or store.url, free disk space, and the database server',
+      remedy: 'Check store.path or store.url, the free disk space and the database server.',
     }
   }
 }
@@ -185,7 +185,7 @@ async function providerChecks({ verifier }: AssembledService, waitMs: number): P
         check: 'providers',
         state: 'warning',
         detail: 'none is configured: every token is refused',
-        remedy: 'add one under `providers`',
+        remedy: 'Add one under `providers`.',
       },
     ]
   }
@@ -201,7 +201,7 @@ async function providerChecks({ verifier }: AssembledService, waitMs: number): P
       check: `provider ${id}`,
       state: ready ? 'ok' : 'failed',
       detail,
-      remedy: `open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration from this machine`,
+      remedy: `Try to open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration from this machine.`,
     }
   })
 }
@@ -214,7 +214,7 @@ function evidenceChecks({ verifier }: AssembledService): Check[] {
       check: `provider ${id} tokens`,
       state: 'warning',
       detail: `access_token_evidence is none: ID tokens for ${settings.audiences.join(', ') || 'anybody'} get credentials too`,
-      remedy: `put into providers.${id}.audiences no client that shows its ID tokens to others, or name claims that its access tokens alone have`,
+      remedy: `Keep clients that show their ID tokens to others out of providers.${id}.audiences, or set access_token_evidence to claims that only access tokens have.`,
     }))
 }
 
@@ -248,7 +248,10 @@ function ruleChecks({ issuing }: AssembledService): Check[] {
           ? 'no allow rule: nobody may use it'
           : (problem?.reason ?? 'disabled'),
       remedy:
-        problem?.remedy ?? `services.${service.id}.${service.enabled ? 'authz.allow' : 'enabled'}`,
+        problem?.remedy ??
+        (service.enabled
+          ? `Add a rule to services.${service.id}.authz.allow.`
+          : `Set services.${service.id}.enabled to true.`),
     }
   })
 }
@@ -280,7 +283,7 @@ async function tokenChecks(
     id,
     ...(enabled
       ? authorise(authz, verified)
-      : { allowed: false, reason: 'disabled', remedy: `services.${id}.enabled` }),
+      : { allowed: false, reason: 'disabled', remedy: `Set services.${id}.enabled to true.` }),
   }))
   // Another service may be for other people; a token that none takes is what somebody asks about.
   const refused = answers.some(({ allowed }) => allowed) ? 'warning' : 'failed'

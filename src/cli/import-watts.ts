@@ -81,7 +81,7 @@ function refuseExisting(paths: readonly string[]): void {
   const there = paths.filter((path) => existsSync(path))
   if (there.length === 0) return
   throw new TtsError('conflict', `${there.join(', ')} exists already`, {
-    remedy: 'name another place with --out and --secrets-dir, or write over it with --force',
+    remedy: 'Name another place with --out and --secrets-dir, or overwrite it with --force.',
   })
 }
 

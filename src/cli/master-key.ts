@@ -35,7 +35,7 @@ async function rotate(terminal: Terminal, options: OperatorOptions): Promise<voi
       'configuration',
       'the master keys are given as a value (master_key), which cannot be rewritten here',
       {
-        remedy: 'put a line id:base64 of 32 random bytes first in that value, then restart',
+        remedy: 'Put a line id:base64 of 32 random bytes first in that value, then restart.',
       },
     )
   }

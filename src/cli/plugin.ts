@@ -74,7 +74,7 @@ Examples:
 async function pluginTest(terminal: Terminal, file: string, options: TestOptions): Promise<void> {
   const path = resolve(file)
   if (!existsSync(path))
-    throw new TtsError('not_found', `there is no file ${path}`, { remedy: 'name the program' })
+    throw new TtsError('not_found', `there is no file ${path}`, { remedy: 'Name the program.' })
   if (options.params !== undefined && options.request !== true)
     throw new TtsError('invalid_request', '--params goes with --request')
   const examined = await examineExecutable({
@@ -98,7 +98,7 @@ function userChecks({ user }: TestOptions): readonly PluginCheck[] {
       state: 'warning',
       detail: 'the program ran as root',
       remedy:
-        'try it with --user, the user of the service or of executable.user; a service that runs as root refuses to start without that setting',
+        'Try it with --user and the user of the service or of executable.user. A service that runs as root refuses to start without that setting.',
     },
   ]
 }

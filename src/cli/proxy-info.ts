@@ -127,7 +127,7 @@ async function readProxy(path: string): Promise<ReadFile> {
         `the proxy file ${path} cannot be read: ${cause.code ?? 'error'}`,
         {
           cause,
-          remedy: 'make one with `tts proxy init`, or name its file',
+          remedy: 'Make one with `tts proxy init`, or name its file.',
         },
       )
     },

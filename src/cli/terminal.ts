@@ -59,7 +59,7 @@ export async function withCore<T>(
   const loaded = await loadedConfigurationFor(terminal, options)
   if (!authorityExists(loaded.dataDirectory)) {
     throw new TtsError('configuration', `there is no CA in ${loaded.dataDirectory} yet`, {
-      remedy: 'name the right configuration with --config FILE, or make a CA with `tts ca init`',
+      remedy: 'Name the right configuration with --config FILE, or make a CA with `tts ca init`.',
     })
   }
   const core = await openCore(

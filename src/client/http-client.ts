@@ -104,8 +104,8 @@ function unreachable(url: URL, cause: Error): TtsError {
     cause,
     remedy:
       why === untrusted
-        ? 'name the CA of the server with --cacert FILE'
-        : 'check --url (or TTS_URL), and that `tts serve` runs there',
+        ? 'Name the CA of the server with --cacert FILE.'
+        : 'Check --url (or TTS_URL), and that `tts serve` runs there.',
   })
 }
 

@@ -218,13 +218,13 @@ function refuseExisting(paths: ReturnType<typeof authorityPaths>): void {
   if (existsSync(paths.request)) {
     throw conflict(
       `the CA in ${paths.directory} waits for its certificate from an outside root`,
-      `have ${paths.request} signed, then run \`tts ca install FILE\``,
+      `Have ${paths.request} signed, then run \`tts ca install FILE\`.`,
     )
   }
   if (existsSync(paths.privateKey)) {
     throw conflict(
       `there is a CA key but no certificate in ${paths.directory}: making the CA was interrupted, or another process makes it now`,
-      `when nothing else makes it, remove ${paths.privateKey}, under which nothing was ever issued, and start again`,
+      `If no other process is making the CA, remove ${paths.privateKey} and start again: nothing was ever issued under this key.`,
     )
   }
 }
@@ -236,7 +236,7 @@ async function keyPem(path: string): Promise<string> {
     if (!(error instanceof TtsError) || error.code !== 'not_found') throw error
     throw new TtsError('configuration', `the CA key ${path} is missing`, {
       cause: error,
-      remedy: 'restore it from the back-up; without it this CA is lost and a new one must be made',
+      remedy: 'Restore it from the backup. Without it this CA is lost and a new one must be made.',
     })
   }
 }

@@ -48,7 +48,7 @@ export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundT
     `no access token was found; looked at BEARER_TOKEN, BEARER_TOKEN_FILE, ${places.join(', ')}`,
     {
       remedy:
-        'get one, for example with oidc-token or htgettoken, or name its file with --token-file',
+        'Get one, for example with oidc-token or htgettoken, or name its file with --token-file.',
     },
   )
 }
@@ -92,7 +92,7 @@ async function readOwnTokenFile(
     if (file === undefined || found === undefined) return undefined
     if (!found.isFile() || (found.uid !== uid && found.uid !== 0)) {
       throw new TtsError('missing_token', `${path} is not a plain file of yours`, {
-        remedy: 'remove it, or name the file with your token with --token-file',
+        remedy: 'Remove it, or name the file with your token with --token-file.',
       })
     }
     if (wantsPrivate) refuseSharedSecret(path, found)

@@ -63,7 +63,7 @@ export function untrustedLink(path: string, link: string): TtsError {
     `${path}: ${link} is a symbolic link that others than root can change; root does not follow it`,
     {
       check: 'symbolic_link',
-      remedy: 'name what the link leads to, or run this as the user who owns the link',
+      remedy: 'Name the target of the link, or run this as the user who owns the link.',
     },
   )
 }
@@ -135,7 +135,7 @@ async function openTrusted(path: string, make: number | undefined): Promise<Open
         `root cannot write safely in ${path}: other users can change ${at}, and /proc is not mounted`,
         {
           check: 'directory',
-          remedy: 'mount /proc, or name a directory that only root can change',
+          remedy: 'Mount /proc, or name a directory that only root can change.',
         },
       )
     if (at === dirname(at)) break

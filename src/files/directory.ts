@@ -119,7 +119,7 @@ export function replacedError(path: string): TtsError {
     `${path} was replaced by another user while it was written`,
     {
       check: 'replaced',
-      remedy: 'name a directory that only root and the owner of the file can write',
+      remedy: 'Name a directory that only root and the owner of the file can write.',
     },
   )
 }

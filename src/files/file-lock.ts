@@ -41,7 +41,7 @@ export function tryFileLock(path: string, options: FileLockOptions = {}): FileLo
     throw new TtsError('configuration', `the lock ${options.shownPath ?? path} cannot be used`, {
       check: 'file_lock',
       remedy:
-        'it must lie on a file system that knows locks, and be writable; remove it if it is no lock of ours',
+        'Put it on a file system that supports locks, and make it writable. Remove the file if it is not a lock of this program.',
       cause: error,
     })
   }

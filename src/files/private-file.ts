@@ -91,7 +91,7 @@ export function refuseSharedMode(path: string, mode: number): void {
     `${path} can be used by others than its owner (mode ${found})`,
     {
       check: 'file_mode',
-      remedy: `chmod 600 '${path}'`,
+      remedy: `Run chmod 600 '${path}'.`,
     },
   )
 }
@@ -116,7 +116,7 @@ export function refuseSharedSecret(
     // 0600 of root's would keep us out.
     throw new TtsError(error.code, error.message, {
       check: 'file_mode',
-      remedy: `chmod 640 '${path}', with a group that only this program has; mounted by Kubernetes: defaultMode: 0440 and an fsGroup`,
+      remedy: `Run chmod 640 '${path}', with a group that only this program has. For a Kubernetes secret, set defaultMode: 0440 and an fsGroup.`,
     })
   }
 }
@@ -251,7 +251,7 @@ function fail(error: unknown, path: string, verb: string): never {
     throw new TtsError('conflict', `${path} exists already`, { check: 'file_exists', cause: error })
   }
   if (code === 'ENOENT' && verb === 'opened') {
-    throw new TtsError('not_found', `There is no file ${path}`, { cause: error })
+    throw new TtsError('not_found', `there is no file ${path}`, { cause: error })
   }
   throw new TtsError('configuration', `${path} cannot be ${verb} (${code ?? 'unknown error'})`, {
     cause: error,

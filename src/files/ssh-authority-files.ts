@@ -44,7 +44,7 @@ export async function openSshAuthorityFiles(options: AuthorityFilesOptions): Pro
   const paths = sshAuthorityPaths(options.dataDirectory)
   const pem = await readOr(paths.privateKey, MAX_KEY_BYTES, {
     message: `there is no SSH CA key ${paths.privateKey}`,
-    remedy: 'restore it from the back-up, or make an SSH CA with `tts ssh-ca init`',
+    remedy: 'Restore it from the backup, or make an SSH CA with `tts ssh-ca init`.',
   })
   const passphrase = await readPassphrase(options)
   return fromFiles(paths.directory, () => openSshAuthority(decryptPrivateKey(pem, passphrase)))
@@ -87,7 +87,7 @@ async function readPassphrase(options: AuthorityFilesOptions): Promise<string> {
   const { passphrase } = sshAuthorityPaths(options.dataDirectory)
   const text = await readOr(passphrase, MAX_PASSPHRASE_BYTES, {
     message: `the passphrase of the SSH CA key, ${passphrase}, is missing`,
-    remedy: 'restore it from the back-up, or configure the passphrase under which the key was made',
+    remedy: 'Restore it from the backup, or configure the passphrase that encrypts the key.',
   })
   return text.trim()
 }

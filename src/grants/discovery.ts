@@ -37,7 +37,7 @@ export async function discoverGrantConfiguration(
   if (!isAcceptableUrl(issuer)) {
     throw new TtsError('configuration', 'the issuer is not a URL that may be asked', {
       check: 'issuer',
-      remedy: 'must be an https URL without query, fragment or user (http only for this machine)',
+      remedy: 'Give an https URL without query, fragment or user (http only for this machine).',
     })
   }
   const limited = createLimitedFetch(provider.fetch ?? fetch, {

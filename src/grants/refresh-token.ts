@@ -51,7 +51,7 @@ export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefresh
   if (granted.refreshToken === undefined) {
     throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
       check: 'offline_access_refused',
-      remedy: 'ask for the scope offline_access, by a client that may use refresh tokens',
+      remedy: 'Request the scope offline_access, with a client that may use refresh tokens.',
     })
   }
   return {
@@ -207,7 +207,7 @@ async function end(
   if (found !== undefined && found.current !== held.current) {
     throw new TtsError('conflict', 'the refresh token was renewed by somebody else meanwhile', {
       check: 'refresh_token_in_use',
-      remedy: 'two processes renew with one refresh token: only one may, by a lock',
+      remedy: 'Let only one process renew with this refresh token: another one used it, too.',
       cause: refusal,
     })
   }
@@ -225,16 +225,16 @@ function interrupted(): TtsError {
 function nothingHeld(): TtsError {
   return new TtsError('delegation_ended', 'there is no refresh token to renew with', {
     check: 'refresh_token_dead',
-    remedy: 'start again with a new access token, or log in by device: `certcache login`',
+    remedy: 'Start again with a new access token, or log in with `certcache login`.',
   })
 }
 
 function notStored(cause: unknown): TtsError {
-  const told = cause instanceof TtsError ? (cause.remedy ?? cause.message) : 'see the cause'
+  const told = cause instanceof TtsError ? (cause.remedy ?? cause.message) : 'See the cause.'
   return new TtsError('store_unavailable', 'the new refresh token could not be stored', {
     check: 'refresh_token_unsaved',
     retryAfterSeconds: 5,
-    remedy: `repair the store: the only copy of the new refresh token is in the refresh spool until it is stored (${told})`,
+    remedy: `Repair the database: until the new refresh token is stored, its only copy is in the refresh spool. ${told}`,
     cause,
   })
 }

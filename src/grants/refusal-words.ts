@@ -14,80 +14,80 @@ export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
     message:
       'the identity provider lets no client turn its own token into one that lasts: the token was issued to the very client that renews',
     remedy:
-      'operator: the client that exchanges must be another one than the client that users log in with; register one of its own for delegations',
+      'Operator: register a separate client for delegations. The client that exchanges tokens must not be the client that users log in with.',
   },
   scope_missing: {
     message: 'the identity provider wants to be told which scopes are asked for',
-    remedy: 'operator: name at least one scope, for example openid profile offline_access',
+    remedy: 'Operator: name at least one scope, for example openid profile offline_access.',
   },
   scope_not_allowed: {
     message:
       'the identity provider does not grant one of the scopes asked for, to our client or to the client that the token was issued to',
     remedy:
-      'IAM administrator: allow the scopes (offline_access among them) to both clients, and in the exchange policy; user: log in with these scopes',
+      'IAM administrator: allow the scopes, including offline_access, for both clients and in the exchange policy. User: log in with these scopes.',
   },
   audience_not_allowed: {
     message: 'the identity provider does not issue tokens for the audience asked for',
     remedy:
-      'operator: correct the audience; administrator of the provider: make the audience available to our client',
+      'Operator: correct the audience. Administrator of the provider: make the audience available to our client.',
   },
   grant_not_enabled: {
     message: 'the identity provider does not allow our client to get tokens in this way',
     remedy:
-      'IAM administrator: switch the grant (token exchange, refresh token, device code or authorization code) on for our client, and permit the exchange in the exchange policy',
+      'IAM administrator: enable the grant (token exchange, refresh token, device code or authorization code) for our client, and permit the exchange in the exchange policy.',
   },
   subject_token_refused: {
     message:
       'the identity provider does not take the access token: it has expired, was revoked, comes from elsewhere, or is not meant for our client',
     remedy:
-      'user: get a new access token from this provider; administrator of a Keycloak: an audience mapper must put our client into the tokens',
+      'User: get a new access token from this provider. Administrator of a Keycloak: add an audience mapper that puts our client into the tokens.',
   },
   aup_not_signed: {
     message:
       'the acceptable use policy is not signed: log in at the identity provider, sign it, then try again',
     remedy:
-      'user: sign the acceptable use policy (AUP) at the provider; a renewal then goes on by itself',
+      'User: sign the acceptable use policy (AUP) at the provider. Renewal then continues by itself.',
   },
   user_disabled: {
     message: "the user's account at the identity provider is disabled, suspended or gone",
     remedy:
-      'user: ask the administrators of the provider; when the account is restored, start again with a new access token',
+      'User: ask the administrators of the provider. When the account is restored, start again with a new access token.',
   },
   refresh_token_dead: {
     message:
       'the identity provider does not take the refresh token any more: it has expired, was revoked, or was used by somebody else',
-    remedy: 'user: start again with a new access token, or log in by device: `certcache login`',
+    remedy: 'User: start again with a new access token, or log in with `certcache login`.',
   },
   offline_access_refused: {
     message:
       'the identity provider gives no refresh token for an access token: renewal needs a login by device, `certcache login`',
     remedy:
-      'user: log in by device: `certcache login`; IAM administrator: our client must be allowed the grant refresh_token and the scope offline_access (Keycloak never gives offline access by exchange)',
+      'User: log in with `certcache login`. IAM administrator: allow our client the grant refresh_token and the scope offline_access; Keycloak never gives offline access by token exchange.',
   },
   device_denied: {
     message: 'the login was refused on the other device',
-    remedy: 'user: begin again and agree on the page of the provider',
+    remedy: 'User: start again and agree on the page of the provider.',
   },
   device_expired: {
     message:
       'the code is not valid any more: it was not entered in time, or the login was not completed',
-    remedy: 'user: begin again: `certcache login`',
+    remedy: 'User: start again with `certcache login`.',
   },
   login_denied: {
     message: 'the login was refused in the browser',
-    remedy: 'user: begin again and agree on the page of the provider',
+    remedy: 'User: start again and agree on the page of the provider.',
   },
   login_expired: {
     message: 'the login was not completed in time, or the provider does not take its code',
-    remedy: 'user: begin again: `certcache login --browser`',
+    remedy: 'User: start again with `certcache login --browser`.',
   },
   client_refused: {
     message: 'the identity provider does not accept our client',
     remedy:
-      'operator: check client id and secret; IAM administrator: the client may have been suspended or deleted',
+      'Operator: check client id and secret. IAM administrator: check that the client is neither suspended nor deleted.',
   },
   request_refused: {
     message: 'the identity provider refuses for a reason that is not known here',
-    remedy: 'operator: see the log of the provider, and the cause in ours',
+    remedy: 'Operator: see the log of the provider, and the cause in ours.',
   },
 }

@@ -24,7 +24,7 @@ export function refused(check: GrantCheck, providerId: string, answer?: ErrorAns
   const told = answer === undefined ? undefined : answerInWords(answer)
   return new TtsError('grant_refused', message, {
     check,
-    remedy: `${remedy} (provider ${providerId}${told === undefined ? '' : `: ${told}`})`,
+    remedy: `${remedy} The provider is ${providerId}${told === undefined ? '' : `: ${told}`}.`,
     ...(answer !== undefined && { cause: new Error(quoted(answer)) }),
   })
 }
@@ -41,7 +41,7 @@ export function unavailableBy(
     {
       check: more.nothingWasSent === true ? NOTHING_WAS_SENT : 'provider',
       retryAfterSeconds: more.retryAfterSeconds ?? 5,
-      remedy: `provider ${providerId}: ${words}`,
+      remedy: `Check the provider ${providerId}: ${words}.`,
     },
   )
 }
@@ -93,7 +93,7 @@ export function endedBy(refusal: TtsError, answerMissingSince: Date | undefined)
   return new TtsError('delegation_ended', `renewal is over: ${why}`, {
     ...(refusal.check !== undefined && { check: refusal.check }),
     remedy: lost
-      ? `start again with a new access token, or log in by device: \`certcache login\`. Against it happening again: switch "reuse refresh token" on for the client at INDIGO IAM, or give rotated tokens a grace period (${refusal.remedy ?? ''})`
+      ? `Start again with a new access token, or log in with \`certcache login\`. To keep it from happening again, switch "reuse refresh token" on for the client at INDIGO IAM, or give rotated tokens a grace period. ${refusal.remedy ?? ''}`
       : (refusal.remedy ?? ''),
     cause: refusal.cause,
   })

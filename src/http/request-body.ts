@@ -82,7 +82,7 @@ function tooLarge({ maxBytes }: BodyBounds): TtsError {
     `the body is too large: at most ${maxBytes} bytes are taken`,
     {
       check: 'body_bytes',
-      remedy: 'limits.body_bytes',
+      remedy: 'Raise limits.body_bytes if bodies may be larger.',
     },
   )
 }
@@ -99,7 +99,7 @@ function tooSlow({ timeoutMs }: BodyBounds): TtsError {
   return new TtsError(
     'request_timeout',
     `the body did not arrive within ${timeoutMs / 1000} seconds`,
-    { check: 'body_time', remedy: 'limits.body_timeout_seconds' },
+    { check: 'body_time', remedy: 'Raise limits.body_timeout_seconds if clients are slow.' },
   )
 }
 

@@ -103,7 +103,7 @@ function addressHasTooMany(perAddress: number): TtsError {
     `${perAddress} requests from your address are being worked on, the most that one address may have`,
     {
       check: 'address_in_flight',
-      remedy: 'limits.address_share; behind a reverse proxy, listen.trusted_proxies',
+      remedy: 'Raise limits.address_share, or name your reverse proxy in listen.trusted_proxies.',
       retryAfterSeconds: 1,
     },
   )
@@ -112,7 +112,7 @@ function addressHasTooMany(perAddress: number): TtsError {
 function full(): TtsError {
   return new TtsError('overloaded', 'too many requests are being worked on', {
     check: 'in_flight',
-    remedy: 'limits.requests_in_flight',
+    remedy: 'Raise limits.requests_in_flight if the machine can handle more requests.',
     retryAfterSeconds: 1,
   })
 }

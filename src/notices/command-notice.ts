@@ -55,7 +55,7 @@ async function run(command: readonly string[], input: string, timeoutMs: number)
 function failure(how: string, cause?: unknown): TtsError {
   return new TtsError('internal', `the command that tells of a delegation's end ${how}`, {
     check: 'notice_command',
-    remedy: 'delegations.notice.command',
+    remedy: 'Check delegations.notice.command.',
     cause,
   })
 }

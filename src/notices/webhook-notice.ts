@@ -38,6 +38,6 @@ async function post(url: string, body: string, timeoutMs: number): Promise<numbe
 function failure(how: string): TtsError {
   return new TtsError('internal', `the webhook that tells of a delegation's end ${how}`, {
     check: 'notice_webhook',
-    remedy: 'delegations.notice.webhook_url',
+    remedy: 'Check delegations.notice.webhook_url.',
   })
 }

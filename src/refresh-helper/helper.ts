@@ -280,7 +280,7 @@ const cutShort = (): TtsError =>
   new TtsError('provider_unavailable', 'the renewal was cut short on our side', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
-    remedy: 'the refresh helper was killed: memory may be short',
+    remedy: 'Check the free memory: the refresh helper was killed.',
   })
 
 /** Nothing was sent. */
@@ -288,6 +288,6 @@ const cannotStart = (path: string, cause?: Error): TtsError =>
   new TtsError('overloaded', 'renewal is not possible for the moment', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
-    remedy: `the refresh helper cannot be started, or cannot write in ${dirname(path)}: memory, processes or disk space may be short; a spool that was removed is made by a restart`,
+    remedy: `Check memory, process limits and disk space: the refresh helper cannot be started, or cannot write in ${dirname(path)}. If that directory was removed, restart, which creates it.`,
     ...(cause === undefined ? {} : { cause }),
   })

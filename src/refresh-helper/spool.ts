@@ -136,7 +136,7 @@ function unusable(directory: string, cause: unknown): TtsError {
   return new TtsError('configuration', `the refresh spool ${directory} cannot be used (${told})`, {
     check: 'refresh_spool',
     remedy:
-      'it must be a directory that this user can write and nobody else can reach, in data_dir of the service or state.directory of certcache',
+      'Make it a directory that this user can write and no other user can reach, in data_dir of the service or state.directory of certcache.',
     cause,
   })
 }

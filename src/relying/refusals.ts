@@ -47,7 +47,7 @@ export function siteRefusalFromJose(error: unknown): TtsError {
     return siteRefusal(
       'expired',
       `the signed request has expired (claim ${error.claim === 'iat' ? 'iat' : 'exp'}): go back to the site and begin again`,
-      { remedy: 'relying_services.<id>.maximum_token_age_seconds; compare the clocks' },
+      { remedy: 'Compare the clocks, or raise relying_services.<id>.maximum_token_age_seconds.' },
     )
   }
   if (error instanceof errors.JWTClaimValidationFailed) return fromClaim(error)
@@ -63,7 +63,7 @@ export function siteRefusalFromJose(error: unknown): TtsError {
       'the signed request is signed by a key that the site does not publish',
       {
         remedy:
-          'relying_services.<id>.keys_location: an RSA key with the `kid` of the request is looked for there',
+          'Publish an RSA key with the `kid` of the request at relying_services.<id>.keys_location.',
       },
     )
   }
@@ -95,7 +95,7 @@ export function wrongAlgorithm(): TtsError {
 function fromClaim({ claim, reason }: errors.JWTClaimValidationFailed): TtsError {
   if (reason === 'check_failed' && (claim === 'iat' || claim === 'nbf')) {
     return siteRefusal('not_yet_valid', `the signed request is not valid yet (claim ${claim})`, {
-      remedy: 'compare the clocks of the site and of this machine (clock_leeway_seconds)',
+      remedy: 'Compare the clocks of the site and of this machine (clock_leeway_seconds).',
     })
   }
   return badClaim(claim)

@@ -91,7 +91,7 @@ function tooMany(id: string, retryAfterSeconds: number): TtsError {
   return new TtsError('overloaded', 'too many users of the site come at once: try again soon', {
     check: 'rate',
     retryAfterSeconds,
-    remedy: `relying_services.${id}.requests_per_second, burst`,
+    remedy: `Raise relying_services.${id}.requests_per_second and burst if the site may send more users.`,
   })
 }
 
@@ -103,14 +103,16 @@ function requireReferer({ id, settings }: RelyingSite, referer: string | undefin
     throw siteRefusal(
       'referer',
       'your browser does not tell that it comes from the site (header Referer): follow the link on the site',
-      { remedy: `relying_services.${id}.require_referer` },
+      {
+        remedy: `Set relying_services.${id}.require_referer to false if browsers may come without a Referer.`,
+      },
     )
   }
   if (isRefererOf(referer, base)) return
   throw siteRefusal(
     'referer',
     'you were sent here by another site than the one that signed the request (header Referer)',
-    { remedy: `relying_services.${id}.base_url` },
+    { remedy: `Check relying_services.${id}.base_url.` },
   )
 }
 

@@ -94,7 +94,7 @@ function siteOf(text: string, sites: ReadonlyMap<string, RelyingSite>): RelyingS
   const site = typeof iss === 'string' ? sites.get(iss) : undefined
   if (site !== undefined) return site
   throw siteRefusal('issuer', 'no site of this name may send its users here (claim iss)', {
-    remedy: 'relying_services: `iss` is the id of one of them',
+    remedy: 'Add the site under relying_services: `iss` must be its id there.',
   })
 }
 
@@ -149,7 +149,7 @@ function checkAudience(
   const accepted = audiences.length === 0 ? [bare, `${bare}/`] : audiences
   if (named.some((audience) => accepted.includes(audience))) return
   throw siteRefusal('audience', 'the signed request is meant for another service (claim aud)', {
-    remedy: 'relying_services.<id>.audiences',
+    remedy: 'Check relying_services.<id>.audiences.',
   })
 }
 
@@ -172,7 +172,7 @@ function returnUrl(
   throw siteRefusal(
     'return_url',
     `the address to send you back to does not lie under that of the site (claim ${name})`,
-    { remedy: 'relying_services.<id>.base_url' },
+    { remedy: 'Check relying_services.<id>.base_url.' },
   )
 }
 

@@ -96,7 +96,7 @@ function unavailable(id: string, error: unknown): TtsError {
     {
       check: 'keys',
       retryAfterSeconds: 5,
-      remedy: `relying_services.${id}.keys_location: ${why}`,
+      remedy: `Check relying_services.${id}.keys_location: ${why}`,
       cause: error,
     },
   )

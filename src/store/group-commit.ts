@@ -51,7 +51,7 @@ export class GroupCommit<Entry> {
   async submit(entry: Entry): Promise<void> {
     const { maxQueued, timeoutMs } = this.#options
     if (this.#queue.length >= maxQueued) {
-      throw new TtsError('overloaded', 'Too many records are waiting to be written', {
+      throw new TtsError('overloaded', 'too many records are waiting to be written', {
         retryAfterSeconds: 1,
       })
     }

@@ -52,7 +52,7 @@ export async function ensureIdentity(
   }
   throw new TtsError(
     'conflict',
-    'Every subject name for this identity belongs to another identity',
+    'every subject name for this identity belongs to another identity',
     {
       check: 'subject_taken',
     },
@@ -88,7 +88,7 @@ async function insertIdentity(
 function refuseLong(what: string, ...texts: readonly string[]): void {
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(storedText(text)), 0)
   if (bytes <= MAX_INDEXED_BYTES) return
-  throw new TtsError('invalid_request', `The ${what} is longer than can be kept on record`, {
+  throw new TtsError('invalid_request', `the ${what} is too long to be stored`, {
     check: 'identity_length',
   })
 }

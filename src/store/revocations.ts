@@ -102,7 +102,7 @@ async function findToRevoke(
     query = query.where('credentials.identity_id', '=', storedText(request.identityId))
   }
   const credential = await query.executeTakeFirst()
-  if (credential === undefined) throw new TtsError('not_found', 'There is no such credential')
+  if (credential === undefined) throw new TtsError('not_found', 'credential not found')
   return credential
 }
 

@@ -27,29 +27,30 @@ export function isDataError(error: unknown): boolean {
 export function storeError(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   if (isDuplicate(error)) {
-    return new TtsError('conflict', 'This is on record already', {
+    return new TtsError('conflict', 'the record already exists', {
       check: 'duplicate_record',
       cause: error,
     })
   }
   if (isDataError(error) || isProgramError(error)) {
-    return new TtsError('internal', 'The records store refused a record', { cause: error })
+    return new TtsError('internal', 'the database refused a record', { cause: error })
   }
   return storeUnavailable(error)
 }
 
 /** The error for a database that cannot be reached or written, or does not answer in time. */
 export function storeUnavailable(cause?: unknown): TtsError {
-  return new TtsError('store_unavailable', 'The records store is not available', {
+  return new TtsError('store_unavailable', 'the database is not available', {
     retryAfterSeconds: 1,
-    remedy: 'Look at the database: is it up, is its disk full, are store.path or store.url right?',
+    remedy:
+      'Check that the database runs, that its disk is not full, and that store.path or store.url is right.',
     cause,
   })
 }
 
 /** The error of every call on a store that was closed. */
 export function closedStore(): TtsError {
-  return new TtsError('shutting_down', 'The records store is closed', { retryAfterSeconds: 1 })
+  return new TtsError('shutting_down', 'the database is closed', { retryAfterSeconds: 1 })
 }
 
 function isDuplicate(error: unknown): boolean {

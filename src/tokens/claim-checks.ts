@@ -52,7 +52,7 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
     throw refusal(
       'issuer',
       'the token comes from an issuer that is not trusted here',
-      'add the issuer under `providers`, exactly as it stands in the claim iss',
+      'Add the issuer under `providers`, exactly as in the claim iss.',
     )
   }
 }
@@ -66,7 +66,7 @@ function checkType(claims: Claims, { settings, headerType, source }: ClaimContex
     throw refusal(
       'type',
       'the token is bound to a key (cnf) and cannot be used as a bearer token',
-      'the client has to ask its provider for a bearer token (no DPoP, no certificate binding)',
+      'Request a bearer token from the provider (no DPoP, no certificate binding).',
     )
   }
   const evidence = settings.access_token_evidence
@@ -93,7 +93,7 @@ export function requireAccessToken({ kind, sign }: TokenVerdict): void {
     throw refusal(
       'type',
       `this is not an access token but ${OTHER_KIND_WORDS[kind]} (${sign})`,
-      'the caller has to send the access token, not an ID, refresh or logout token',
+      'Send the access token, not an ID, refresh or logout token.',
     )
   }
   throw refusal(
@@ -101,7 +101,7 @@ export function requireAccessToken({ kind, sign }: TokenVerdict): void {
     sign === ''
       ? 'this is not an access token, as far as can be told: nothing in it says that it is one'
       : `this is not an access token, as far as can be told: it looks like an ID token (${sign})`,
-    'the caller has to send the access token, not the ID token. If it is one: the provider has to write client_id and scope, or the header typ at+jwt, into its access tokens, or answer token_type at introspection (introspect: always here); or say by providers.<id>.access_token_evidence what marks them',
+    'Send the access token, not the ID token. If it is an access token, the provider must put client_id and scope, or the header typ at+jwt, into its access tokens, or answer token_type at introspection (introspect: always here). Otherwise set providers.<id>.access_token_evidence to the claims that mark them.',
   )
 }
 
@@ -111,7 +111,7 @@ function checkSubject(claims: Claims): void {
   throw refusal(
     'subject',
     'the token does not say who it speaks for (claim sub)',
-    'the provider has to put `sub` into its access tokens',
+    'Make the provider put `sub` into its access tokens.',
   )
 }
 
@@ -121,14 +121,14 @@ function checkExpiry(claims: Claims, { settings, now }: ClaimContext): void {
     throw refusal(
       'missing_expiry',
       'the token does not say when it expires (claim exp)',
-      'tokens without end are never accepted; the provider has to limit them',
+      'Make the provider set `exp`: tokens that never expire are never accepted.',
     )
   }
   if (exp <= epochSeconds(now) - settings.clock_leeway_seconds) {
     throw refusal(
       'expired',
       'the token has expired',
-      'the caller has to get a new token; if it is new, compare the clocks (clock_leeway_seconds)',
+      'Get a new token. If it is new, compare the clocks (clock_leeway_seconds).',
     )
   }
 }
@@ -142,7 +142,7 @@ function checkNotBefore(claims: Claims, { settings, now }: ClaimContext): void {
     throw refusal(
       'not_yet_valid',
       `the token is not valid yet (claim ${name})`,
-      'compare the clocks of the provider and of this machine (clock_leeway_seconds)',
+      'Compare the clocks of the provider and of this machine (clock_leeway_seconds).',
     )
   }
 }
@@ -155,7 +155,7 @@ function checkLifetime(claims: Claims, { settings }: ClaimContext): void {
   throw refusal(
     'lifetime',
     'the token was issued for longer than is accepted here',
-    'maximum_token_lifetime_seconds sets the limit; the provider can issue shorter tokens',
+    'Make the provider issue shorter tokens, or raise maximum_token_lifetime_seconds.',
   )
 }
 
@@ -168,7 +168,7 @@ export function checkAudience(claims: Claims, { settings }: Pick<ClaimContext, '
     throw refusal(
       'audience',
       'the token names no audience; it has to be asked for when the token is requested',
-      `ask for one: at INDIGO IAM add audience=${accepted[0] ?? '<audience>'} to the authorization or token request; or set accept_missing_audience, knowing what it means`,
+      `Request an audience: at INDIGO IAM add audience=${accepted[0] ?? '<audience>'} to the authorization or token request. Or set accept_missing_audience, after reading what it means.`,
     )
   }
   if (audiences.some((audience) => accepted.includes(audience))) return
@@ -177,8 +177,8 @@ export function checkAudience(claims: Claims, { settings }: Pick<ClaimContext, '
     'audience',
     'the token is meant for another service (claim aud)',
     isAny
-      ? 'the token is for anybody: ask for an audience of this service, or set accept_any_wlcg_audience'
-      : `ask for the audience ${accepted[0] ?? '(none is configured)'}, or add the token's to providers.<id>.audiences`,
+      ? 'Request an audience of this service, or set accept_any_wlcg_audience: the token is for any service.'
+      : `Request the audience ${accepted[0] ?? '(none is configured)'}, or add the token's to providers.<id>.audiences.`,
   )
 }
 
@@ -190,7 +190,7 @@ function checkProfileVersion(claims: Claims): void {
   throw refusal(
     'profile_version',
     'the token follows a version of the WLCG profile that is not known here (claim wlcg.ver)',
-    'only major version 1 is known; this service needs an update',
+    'Update this service: it supports only major version 1.',
   )
 }
 

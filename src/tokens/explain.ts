@@ -104,7 +104,7 @@ async function explainOpaque(
   const asked = providers.filter(({ settings }) => settings.introspect !== 'never')
   if (asked.length === 0) {
     report.fail('active', 'not a JWT, and no provider has `introspect` switched on', {
-      remedy: 'set introspect: opaque for the provider that issues such tokens',
+      remedy: 'Set introspect: opaque for the provider that issues such tokens.',
     })
   }
   for (const provider of asked) {

@@ -79,7 +79,7 @@ export function checkUser(sources: readonly Claims[], settings: ProviderSettings
   throw refusal(
     'user',
     'the token speaks for a client and for no user',
-    'log in as a user (not client_credentials), or set allow_client_tokens',
+    'Log in as a user (not client_credentials), or set allow_client_tokens.',
   )
 }
 
@@ -93,7 +93,7 @@ export function requirePerson(sources: readonly Claims[], settings: ProviderSett
   throw refusal(
     'user',
     'the token does not tell whether it speaks for a user or for a client (no preferred_username, no auth_time)',
-    'at Keycloak give the client the scope profile, or set introspect: always here, which tells the user name; or set allow_client_tokens',
+    'Give the client the scope profile at Keycloak, set introspect: always here, which adds the user name, or set allow_client_tokens.',
   )
 }
 
@@ -112,8 +112,8 @@ export function checkScopes(claims: Claims, settings: ProviderSettings): void {
       check: 'scope',
       scope: settings.required_scopes.join(' '),
       remedy: untold
-        ? 'at INDIGO IAM switch on IAM_ACCESS_TOKEN_INCLUDE_SCOPE or use the wlcg profile; or set introspect: always here'
-        : 'the client has to ask for the scope and be allowed to have it; required_scopes lists what is wanted',
+        ? 'Switch on IAM_ACCESS_TOKEN_INCLUDE_SCOPE or use the wlcg profile at INDIGO IAM, or set introspect: always here.'
+        : 'Let the client request the scopes in required_scopes, and allow them for it at the provider.',
     },
   )
 }

@@ -37,7 +37,7 @@ export function checkIntrospection(
     throw refusal(
       'active',
       'the provider says that the token is not active: unknown, expired or revoked',
-      'if it should be good: our client must be allowed to introspect, and the token must be of this provider',
+      'Get a new token. If it should be active, check that our client may introspect and that this provider issued the token.',
     )
   }
   const { active: _active, ...rest } = answer
@@ -80,7 +80,7 @@ function checkSamePerson(signed: Claims, told: Claims): void {
   throw refusal(
     'subject',
     'the token and its introspection speak of different subjects',
-    'the provider answers for another token: report it to its operator',
+    'Report this fault to the administrator of the provider: it answered for another token.',
   )
 }
 
@@ -91,6 +91,6 @@ function refusedUs(error: unknown, { id }: Provider): TtsError | undefined {
   return new TtsError('provider_unavailable', `the identity provider ${id} does not answer us`, {
     check: 'provider',
     retryAfterSeconds: 60,
-    remedy: `the provider refused our client (HTTP ${error.status}): see providers.${id}.client_id and client_secret_file, and whether the client may introspect`,
+    remedy: `Check providers.${id}.client_id and client_secret_file, and that the client may introspect: the provider refused our client with HTTP status ${error.status}.`,
   })
 }

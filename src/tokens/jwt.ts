@@ -32,14 +32,18 @@ export interface UnverifiedJwt {
 /** @throws TtsError `invalid_token`, check `size` or `format`. */
 export function checkTokenText(token: string): void {
   if (token.length > MAX_TOKEN_BYTES) {
-    throw refusal('size', 'the token is too long', `tokens may have ${MAX_TOKEN_BYTES} bytes`)
+    throw refusal(
+      'size',
+      'the token is too long',
+      `Send a token of at most ${MAX_TOKEN_BYTES} bytes.`,
+    )
   }
   if (isOwnSecret(token)) {
     // Before any provider is asked about it, who would then know it.
     throw refusal(
       'format',
       'this is a renewal secret of a delegation, and no access token',
-      'it is used at POST /v1/delegations/{id}/proxies',
+      'Use the renewal secret at POST /v1/delegations/{id}/proxies.',
     )
   }
   if (!B64TOKEN.test(token)) {

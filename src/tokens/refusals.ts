@@ -53,7 +53,7 @@ export function unavailable(providerId: string, cause: unknown, retryAfterSecond
     {
       check: 'provider',
       retryAfterSeconds,
-      remedy: `providers.${providerId}: ${inWords(cause)}; \`tts check\` shows more`,
+      remedy: `Run \`tts check\` for details of providers.${providerId}: ${inWords(cause)}.`,
       cause: harmless(cause),
     },
   )
@@ -68,24 +68,24 @@ export function fromJose(error: unknown): TtsError {
       return refusal(
         'algorithm',
         'the token is signed by an algorithm that is not accepted here',
-        'providers.<id>.algorithms lists what is accepted',
+        'Check providers.<id>.algorithms, which lists the accepted algorithms.',
       )
     case 'ERR_JWKS_NO_MATCHING_KEY':
     case 'ERR_JWKS_MULTIPLE_MATCHING_KEYS':
       return refusal('key', 'the token is signed by a key that its issuer does not publish', {
         remedy:
-          'the issuer may have changed its keys a moment ago: try again after providers.<id>.jwks_cooldown_seconds',
+          'Try again after providers.<id>.jwks_cooldown_seconds: the issuer may have just changed its keys.',
         cause: error,
       })
     case 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED':
       return refusal(
         'signature',
         'the signature of the token is wrong',
-        'the token was changed on its way or does not come from its issuer',
+        'Get a new token: this one was changed, or does not come from its issuer.',
       )
     default:
       return refusal('format', 'the token is not a well-formed signed JWT', {
-        remedy: 'only signed access tokens (JWS, RFC 7519) are understood; encrypted ones are not',
+        remedy: 'Send a signed access token (JWS, RFC 7515); encrypted tokens are not supported.',
         cause: error,
       })
   }
@@ -96,7 +96,7 @@ const NOT_TRUSTED = /^(CERT_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_CERT|UNABLE_TO_|
 
 /** What went wrong with a provider, in words and with nothing secret in them. */
 export function inWords(error: unknown): string {
-  if (error instanceof TtsError) return error.remedy ?? error.message
+  if (error instanceof TtsError) return (error.remedy ?? error.message).replace(/\.$/, '')
   if (error instanceof ResponseBodyError) {
     return `it answered ${safeWord(error.error)} (HTTP ${error.status})`
   }

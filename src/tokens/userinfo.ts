@@ -44,7 +44,7 @@ export async function fetchUserInfo(
     if (isRefusal(error)) {
       throw refusal('userinfo', 'the provider does not take the token at UserInfo', {
         remedy:
-          'the token must have the scope openid (and profile for groups), and must not be revoked',
+          'Send a token that has the scope openid (and profile for groups) and is not revoked.',
         cause: error,
       })
     }
@@ -54,7 +54,7 @@ export async function fetchUserInfo(
   throw refusal(
     'subject',
     'the token and UserInfo speak of different subjects',
-    'OpenID Connect Core section 5.3.2: the provider mixes users up, report it to its operator',
+    'Report this fault to the administrator of the provider: it mixes users up (OpenID Connect Core section 5.3.2).',
   )
 }
 

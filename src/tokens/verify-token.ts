@@ -95,7 +95,8 @@ function requireRate(retryAfterSeconds: number): void {
   if (retryAfterSeconds === 0) return
   throw new TtsError('limit_reached', 'too many opaque tokens from your address', {
     check: 'introspection_rate',
-    remedy: 'limits.opaque_tokens_per_second_per_address',
+    remedy:
+      'Raise limits.opaque_tokens_per_second_per_address if more opaque tokens may be looked up.',
     retryAfterSeconds,
   })
 }
@@ -207,7 +208,7 @@ export function findProvider(token: UnverifiedJwt, providers: readonly Provider[
   throw refusal(
     'issuer',
     'the token comes from an issuer that is not trusted here',
-    'add the issuer under `providers`, exactly as it stands in the claim iss (one trailing slash does not matter)',
+    'Add the issuer under `providers`, exactly as in the claim iss (one trailing slash does not matter).',
   )
 }
 
@@ -216,12 +217,12 @@ function unknownOpaque(asked: number): TtsError {
     ? refusal(
         'format',
         'the token is not a signed JWT, and no provider is asked about other tokens',
-        'set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens',
+        'Set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens.',
       )
     : refusal(
         'active',
         'no provider knows the token as active: unknown, expired or revoked',
-        'our client must be allowed to introspect at the provider that issued the token',
+        'Allow our client to introspect at the provider that issued the token.',
       )
 }
 

@@ -234,7 +234,7 @@ describe('refresh', () => {
     const { code, notes } = await runToItsEnd(['refresh', '--proxy', 'c'], { engine })
     expect(code).toBe(5)
     expect(notes).toBe(
-      'certcache: there is no proxy c in the settings\n  what to do: there are: a, b\n',
+      'certcache: there is no proxy c in the settings\n  what to do: Name one of: a, b.\n',
     )
   })
 

@@ -195,7 +195,7 @@ describe('with claims from a file', () => {
       name: 'an unknown provider',
       words: ['--service', 'proxy', '--provider', 'else', '--claims', 'x'],
       code: 2,
-      says: 'has iam',
+      says: 'Name one of: iam',
     },
     {
       name: 'no such file',

@@ -58,7 +58,7 @@ describe('without a token', () => {
     const { code, out } = await check([], { environment })
     expect(code).toBe(0)
     expect(out).toMatch(
-      /^warning {2}provider iam tokens: access_token_evidence is none: ID tokens for https:\/\/tts\.example\.org get credentials too\n {9}-> put into providers\.iam\.audiences no client/m,
+      /^warning {2}provider iam tokens: access_token_evidence is none: ID tokens for https:\/\/tts\.example\.org get credentials too\n {9}-> Keep clients .* out of providers\.iam\.audiences/m,
     )
     const claims = { TTS_PROVIDERS__IAM__ACCESS_TOKEN_EVIDENCE: '{tid: default}' }
     expect((await check([], { environment: claims })).out).not.toContain('access_token_evidence')
@@ -70,7 +70,9 @@ describe('without a token', () => {
       const { code, out } = await check()
       expect(code).toBe(1)
       expect(out).toMatch(/^FAILED {3}provider iam: http:\/\/127\.0\.0\.1:\d+\/: \S/m)
-      expect(out).toMatch(/^ {9}-> open http:\S+\/\.well-known\/openid-configuration from this/m)
+      expect(out).toMatch(
+        /^ {9}-> Try to open http:\S+\/\.well-known\/openid-configuration from this/m,
+      )
       expect(out).toMatch(/^ok {7}records/m)
     } finally {
       await service().provider.comeUp()
@@ -93,7 +95,7 @@ relying_services:
     expect(code).toBe(1)
     expect(out).toMatch(/^ok {7}relying service portal: http:\S+, its keys are here$/m)
     expect(out).toMatch(/^FAILED {3}relying service gone: its keys cannot be had: file:\S+\.gone$/m)
-    expect(out).toMatch(/^ {9}-> relying_services\.gone\.keys_location: .*ENOENT/m)
+    expect(out).toMatch(/^ {9}-> Check relying_services\.gone\.keys_location: .*ENOENT/m)
   })
 
   test('a CA that ends within a year is a warning, one that ended a failure', async () => {
@@ -103,7 +105,7 @@ relying_services:
     await runTts(['-c', path, 'ca', 'init'])
     const soon = await runTts(['-c', path, 'check'], { now: years(9.5) })
     expect(soon.out).toMatch(/^warning {2}ca: .* left$/m)
-    expect(soon.out).toContain('-> `tts ca renew`')
+    expect(soon.out).toContain('-> Run `tts ca renew`')
     const ended = await runTts(['-c', path, 'check'], { now: years(11) })
     expect(ended.code).toBe(1)
     expect(ended.out).toMatch(/^FAILED {3}ca: .*ended/m)
@@ -114,13 +116,13 @@ relying_services:
     const without = await runTts(['-c', path, 'check'])
     expect(without.code).toBe(1)
     expect(without.out).toContain(`FAILED   ca: there is no CA in ${directory}/data yet`)
-    expect(without.out).toContain('-> run `tts ca init`')
+    expect(without.out).toContain('-> Run `tts ca init`')
     await runTts(['-c', path, 'ca', 'init'])
     const { code, out } = await runTts(['-c', path, 'check'])
     expect(code).toBe(0)
     expect(out).toContain('warning  providers: none is configured: every token is refused')
     expect(out).toContain('warning  service proxy: no allow rule: nobody may use it')
-    expect(out).toContain('-> services.proxy.authz.allow')
+    expect(out).toContain('-> Add a rule to services.proxy.authz.allow')
   })
 
   test('a CA that does not open is a line of the result, and no secret is in it', async () => {

@@ -50,7 +50,7 @@ describe.skipIf(!isRoot)(`tts plugin test${isRoot ? '' : ' (as root only)'}`, ()
   test('as root it warns; with --user it runs as that user', async () => {
     const asRoot = await runTts(['plugin', 'test', fixture('argument-only.sh')])
     expect(asRoot.out).toMatch(
-      /^warning {2}user: the program ran as root\n {9}-> try it with --user/,
+      /^warning {2}user: the program ran as root\n {9}-> Try it with --user/,
     )
     const asUser = await runTts(['plugin', 'test', '/bin/true', '--user', 'no-such-user-here'])
     expect(asUser.out).not.toContain('warning  user')

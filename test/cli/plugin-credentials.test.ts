@@ -108,7 +108,7 @@ describe('of a program', () => {
     later({})
     const run = await runTts(['--config', path, 'credential', 'revoke', id])
     expect(run.code).toBe(1)
-    expect(run.notes).toContain('what to do: watts.allow_dropping_credentials')
+    expect(run.notes).toContain('what to do: Set watts.allow_dropping_credentials')
     later({ allow_dropping_credentials: true })
     expect((await runTts(['--config', path, 'credential', 'revoke', id])).code).toBe(0)
   })

@@ -64,14 +64,14 @@ answer to parameter:
   test('that takes arguments gets a warning', async () => {
     const { code, out } = await pluginTest(fixture('argument-only.sh'), '--request')
     expect(code).toBe(0)
-    expect(out).toMatch(/^warning {2}features.stdin: .*\n {9}-> .*allow_insecure_plugins: true$/m)
+    expect(out).toMatch(/^warning {2}features.stdin: .*\n {9}-> .*allow_insecure_plugins: true\.$/m)
     expect(out).toContain('ok       request answer: 1 entries: Argument (text)')
   })
 
   test.for([
     {
       name: 'good-json-bad-exit.sh',
-      line: /warning {2}request run: it ended with 3\n {9}-> end with 0/,
+      line: /warning {2}request run: it ended with 3\n {9}-> Exit with 0/,
     },
     {
       name: 'names-of-streams.sh',
@@ -150,7 +150,9 @@ describe('a program that errs', () => {
   test('parameters that fit no set are not sent', async () => {
     const { code, out } = await pluginTest(example, '--request', '--params', '{"colour":"red"}')
     expect(code).toBe(1)
-    expect(out).toMatch(/^FAILED {3}params: invalid parameter have been passed\n.*--params JSON$/m)
+    expect(out).toMatch(
+      /^FAILED {3}params: invalid parameter have been passed\n.*--params JSON\.$/m,
+    )
     expect(out).not.toContain('request run')
   })
 

@@ -60,7 +60,7 @@ describe('the facts', () => {
     const { code, notes } = await info([], { uid: stranger })
     expect(code).toBe(5)
     expect(notes).toContain(`the proxy file /tmp/x509up_u${stranger} cannot be read: ENOENT`)
-    expect(notes).toContain('what to do: make one with `tts proxy init`')
+    expect(notes).toContain('what to do: Make one with `tts proxy init`')
   })
 
   test.for([{ words: ['--json', 'proxy', 'info'] }, { words: ['proxy', 'info', '--json'] }])(

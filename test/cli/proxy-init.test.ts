@@ -103,7 +103,7 @@ describe('the token', () => {
     const { code, notes } = await init([], { temporaryDirectory: directory })
     expect(code).toBe(3)
     expect(notes).toContain(`BEARER_TOKEN, BEARER_TOKEN_FILE, ${directory}/bt_u${uid}`)
-    expect(notes).toContain('what to do: get one')
+    expect(notes).toContain('what to do: Get one')
   })
 })
 
@@ -281,7 +281,7 @@ describe('refusals', () => {
     const { code, notes } = await withToken(['--url', `http://127.0.0.1:${await freePort()}`])
     expect(code).toBe(4)
     expect(notes).toContain('nothing listens there')
-    expect(notes).toContain('what to do: check --url (or TTS_URL)')
+    expect(notes).toContain('what to do: Check --url (or TTS_URL)')
   })
 })
 
@@ -321,7 +321,7 @@ describe('over TLS', () => {
     const untrusted = await withToken(['--url', url], token())
     expect(untrusted.code).toBe(4)
     expect(untrusted.notes).toContain('its certificate is not from a CA that is trusted here')
-    expect(untrusted.notes).toContain('what to do: name the CA of the server with --cacert FILE')
+    expect(untrusted.notes).toContain('what to do: Name the CA of the server with --cacert FILE.')
 
     const port = new URL(url).port
     const named = ['--url', `https://localhost:${port}`, '--cacert', file('tls.pem')]

@@ -333,7 +333,7 @@ describe('secrets in files', () => {
     {
       name: 'not there',
       file: () => join(directory, 'none'),
-      says: /^ca\.passphrase_file: There is no file/,
+      says: /^ca\.passphrase_file: there is no file/,
     },
     {
       name: 'readable by others',

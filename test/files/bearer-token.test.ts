@@ -106,7 +106,7 @@ describe('discovery', () => {
     if (uid === 0) chownSync(path, 65_534, 65_534)
     const { message, remedy } = await refusal(discover({}, user))
     expect(message).toBe(`${path} is not a plain file of yours`)
-    expect(remedy).toContain('remove it')
+    expect(remedy).toContain('Remove it')
     expect(message).not.toContain('planted')
   })
 
@@ -178,7 +178,7 @@ describe('where a private file is wanted', () => {
       await expect(find(true)).rejects.toMatchObject({
         code: 'configuration',
         check: 'file_mode',
-        remedy: `chmod 600 '${path}'`,
+        remedy: `Run chmod 600 '${path}'.`,
       })
     },
   )

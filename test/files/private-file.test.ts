@@ -174,7 +174,7 @@ describe('readPrivateFile', () => {
       const refusal = readPrivateFile(path, { maxBytes: 100 })
       await expect(refusal).rejects.toMatchObject({
         code: 'configuration',
-        remedy: `chmod 600 '${path}'`,
+        remedy: `Run chmod 600 '${path}'.`,
       })
       await expect(refusal).rejects.toThrow(
         `${path} can be used by others than its owner (mode 0${mode.toString(8)})`,
@@ -258,7 +258,7 @@ describe('a secret that root hands to a group', () => {
         expect.objectContaining({
           check: 'file_mode',
           message: `/secret can be used by others than its owner (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`,
-          remedy: expect.stringMatching(/^chmod 6[04]0 '\/secret'/),
+          remedy: expect.stringMatching(/^Run chmod 6[04]0 '\/secret'/),
         }),
       )
   })

@@ -22,7 +22,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'the token of the client itself, offline',
       check: 'same_client',
-      who: /operator/,
+      who: /Operator/,
       attempt: async (iam) => {
         const client = clientAt(iam)
         const { accessToken: subjectToken } = await exchange(iam, ['openid'], client)
@@ -32,7 +32,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'no scope',
       check: 'scope_missing',
-      who: /operator/,
+      who: /Operator/,
       attempt: async (iam) => exchange(iam, []),
     },
     {
@@ -50,7 +50,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'a foreign token',
       check: 'subject_token_refused',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) =>
         clientAt(iam).exchange({
           subjectToken: iam.mint(),
@@ -62,14 +62,14 @@ describe('what the provider really refuses', () => {
     {
       name: 'a wrong client secret',
       check: 'client_refused',
-      who: /operator/,
+      who: /Operator/,
       attempt: async (iam) =>
         exchange(iam, SCOPES, clientAt(iam, { clientSecret: 'wrong-but-long-enough-secret' })),
     },
     {
       name: 'the AUP at exchange',
       check: 'aup_not_signed',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) => {
         const subjectToken = await logIn(iam)
         iam.user('alice').aupSigned = false
@@ -79,7 +79,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'the AUP at refresh',
       check: 'aup_not_signed',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) => {
         const refreshToken = await delegation(iam)
         iam.user('alice').aupSigned = false
@@ -89,7 +89,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'a suspended user at exchange',
       check: 'user_disabled',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) => {
         const subjectToken = await logIn(iam)
         iam.user('alice').suspended = true
@@ -99,7 +99,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'a suspended user at refresh',
       check: 'user_disabled',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) => {
         const refreshToken = await delegation(iam)
         iam.user('alice').suspended = true
@@ -109,7 +109,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'a refresh token that was rotated away',
       check: 'refresh_token_dead',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) => {
         const refreshToken = await delegation(iam)
         await clientAt(iam).refresh({ refreshToken, audience: undefined, signal })
@@ -119,7 +119,7 @@ describe('what the provider really refuses', () => {
     {
       name: 'a refresh token of another client',
       check: 'refresh_token_dead',
-      who: /user/,
+      who: /User/,
       attempt: async (iam) => {
         const refreshToken = await delegation(iam)
         const other = clientAt(iam, iam.clients.tts)
@@ -160,7 +160,7 @@ describe('what the provider really refuses', () => {
     const { error, printed } = await refusalOf(attempt(provider()))
     expect(error).toMatchObject({ code: 'grant_refused', check })
     expect(error.remedy).toMatch(who)
-    expect(error.remedy).toContain('provider iam')
+    expect(error.remedy).toContain('provider is iam')
     expect(printed).not.toMatch(/eyJ/)
   })
 })

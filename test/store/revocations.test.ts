@@ -98,11 +98,11 @@ describeStores('revocations', ({ newDatabase, open, query }) => {
     const missing = store.revoke({ ...common, credentialId: randomUUID() })
     await expect(foreign).rejects.toMatchObject({
       code: 'not_found',
-      message: 'There is no such credential',
+      message: 'credential not found',
     })
     await expect(missing).rejects.toMatchObject({
       code: 'not_found',
-      message: 'There is no such credential',
+      message: 'credential not found',
     })
     expect(await store.countRevocations()).toBe(0)
   })

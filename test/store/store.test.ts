@@ -141,7 +141,7 @@ test('SQLite files are private from the start, whatever the umask', async () => 
         masterKeys: newMasterKeys(),
         now: () => NOW,
       }),
-    ).rejects.toMatchObject({ code: 'configuration', remedy: `chmod 600 '${path}'` })
+    ).rejects.toMatchObject({ code: 'configuration', remedy: `Run chmod 600 '${path}'.` })
   } finally {
     process.umask(previous)
     await rm(directory, { recursive: true, force: true })

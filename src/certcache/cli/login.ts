@@ -108,7 +108,7 @@ async function byBrowser(
     const returned = await redirect.wait(begun.state, end).catch(() => {
       throw new TtsError('grant_refused', 'nobody came back from the login in the browser', {
         check: 'login_expired',
-        remedy: `begin again; the provider must know the redirect URI ${redirectUri}`,
+        remedy: `Start the login again. The redirect URI ${redirectUri} must be registered at the provider.`,
       })
     })
     return await begun.complete(returned, signal)
@@ -123,7 +123,7 @@ function loginSource({ source }: LoadedCertcacheSettings): LoginSource {
     return { issuer, client_id, client_secret, timeout_seconds }
   throw new TtsError('configuration', 'login needs our own client at the identity provider', {
     remedy:
-      'set source.issuer and source.client_id (or PROXY_IAM_ENDPOINT and IAM_CLIENT_ID); `certcache serve` needs neither where it has a token',
+      'Set source.issuer and source.client_id (or PROXY_IAM_ENDPOINT and IAM_CLIENT_ID). `certcache serve` needs neither when it has a token.',
   })
 }
 
@@ -136,7 +136,8 @@ async function keep(
   if (granted.refreshToken === undefined)
     throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
       check: 'offline_access_refused',
-      remedy: 'allow the scope offline_access for this client, and keep it in source.scopes',
+      remedy:
+        'Allow the scope offline_access for this client at the provider, and keep it in source.scopes.',
     })
   const store = await runtime.openState(state, runtime.uid)
   try {

@@ -80,6 +80,10 @@ function cannotListen(port: number, cause: NodeJS.ErrnoException): TtsError {
   return new TtsError(
     'configuration',
     `the browser cannot come back: port ${port} of 127.0.0.1 cannot be used (${cause.code ?? 'error'})`,
-    { remedy: 'name another with --redirect-port, as it is registered at the provider', cause },
+    {
+      remedy:
+        'Name another port with --redirect-port; its redirect URI must be registered at the provider.',
+      cause,
+    },
   )
 }

@@ -77,7 +77,7 @@ async function renewAll(
   for (const name of names)
     if (!engine.names.includes(name))
       throw new TtsError('not_found', `there is no proxy ${name} in the settings`, {
-        remedy: `there are: ${engine.names.join(', ')}`,
+        remedy: `Name one of: ${engine.names.join(', ')}.`,
       })
   const signal = AbortSignal.timeout(options.timeout * 1000)
   const failures: unknown[] = []

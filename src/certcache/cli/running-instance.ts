@@ -157,7 +157,7 @@ export async function askRunning(target: InstanceTarget): Promise<StatusReport> 
   const { status, text } = await get(target)
   if (status === 401 || status === 403)
     throw new TtsError('access_denied', `${target.shown} does not let us in: ${oneLine(text)}`, {
-      remedy: 'name the secret with --secret-file FILE',
+      remedy: 'Name the file of the secret with --secret-file FILE.',
     })
   const parsed = statusReport.safeParse(status === 200 ? parseJson(text) : undefined)
   if (parsed.success) return parsed.data

@@ -74,7 +74,8 @@ export async function settingsFor(
   })
   if (out !== undefined && Object.keys(loaded.settings.proxies).join() !== 'gwms_proxy')
     throw new TtsError('invalid_request', '--out is for the one proxy gwms_proxy', {
-      remedy: 'the settings name other proxies: write their files into proxies.NAME.outputs',
+      remedy:
+        'Write the output files into proxies.NAME.outputs: the settings define several proxies.',
     })
   return loaded
 }

@@ -128,7 +128,7 @@ async function readReport({
       'not_found',
       `no certcache runs here, and there is no state in ${state.directory}`,
       {
-        remedy: 'start one with `certcache serve`, or name its state with --state or --config',
+        remedy: 'Start one with `certcache serve`, or name its state with --state or --config.',
       },
     )
   const { clock, random, environment, uid } = runtime

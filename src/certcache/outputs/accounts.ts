@@ -31,7 +31,7 @@ async function idOf(account: string | number, { database, word }: Kind): Promise
   if (id !== undefined) return id
   throw new TtsError('configuration', `there is no ${word} ${account} on this machine`, {
     check: 'account',
-    remedy: `name a ${word} that there is, or its number`,
+    remedy: `Name an existing ${word}, or give its number.`,
   })
 }
 
@@ -65,7 +65,7 @@ function noAnswer(database: string, name: string): TtsError {
     {
       check: 'account',
       remedy:
-        'check the directory service of this machine (LDAP, sssd), then start again; or give the number',
+        'Check the directory service of this machine (LDAP, sssd) and start again, or give the number.',
     },
   )
 }

@@ -70,7 +70,7 @@ export async function inspectOutput(
 const outdated = (path: string): TtsError =>
   new TtsError('configuration', `${path} is not the newest proxy, or has another mode or owner`, {
     check: 'output',
-    remedy: '`certcache refresh` and `certcache serve` write it again',
+    remedy: 'Run `certcache refresh` or `certcache serve`: both write it again.',
   })
 
 /** Does something in the directory of the file. @throws {TtsError} `configuration` */
@@ -100,7 +100,7 @@ async function resolveTarget({ path, follow_symlink: follow }: OutputSettings): 
   if (!follow)
     throw new TtsError('configuration', `${path} is a symbolic link and is not written through`, {
       check: 'symbolic_link',
-      remedy: 'name the file itself, or set follow_symlink: true for this output',
+      remedy: 'Name the file itself, or set follow_symlink: true for this output.',
     })
   const resolved = process.geteuid?.() === 0 ? followAsRoot(path) : realpath(path)
   return resolved.catch((error: unknown) => {

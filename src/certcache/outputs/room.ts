@@ -23,14 +23,14 @@ export async function whyNoRoom(directory: string, bytes: number): Promise<strin
 
 /** What codes of the file system mean to an operator. */
 export const remedies: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: make room; the old file is whole',
-  EDQUOT: 'the quota is used up: make room; the old file is whole',
-  EFBIG: 'the limit of file sizes (ulimit -f) is too low',
-  EROFS: 'the file system is read-only: name a path on another one',
-  EACCES: 'this user may not write there: name another path, or change the directory',
-  EPERM: 'this user may not do that: giving files to others needs root',
-  ENOENT: 'the directory does not exist: make it',
-  ENOTDIR: 'a part of the path is no directory',
+  ENOSPC: 'The disk is full: free some space. The old file is unchanged.',
+  EDQUOT: 'The disk quota is used up: free some space. The old file is unchanged.',
+  EFBIG: 'Raise the limit of file sizes (ulimit -f).',
+  EROFS: 'The file system is read-only: name a path on another one.',
+  EACCES: 'Name another path, or let this user write to the directory.',
+  EPERM: 'Run certcache as root: only root can give files to other users.',
+  ENOENT: 'Create the directory.',
+  ENOTDIR: 'Correct the path: a part of it is not a directory.',
 }
 
 /** The error for a file or directory that cannot be written; `cause` has the code. */

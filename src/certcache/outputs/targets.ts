@@ -57,7 +57,7 @@ export async function checkTarget(
       `remove it, or set owner: ${found.uid} for this output if it is theirs to have`,
     )
   if (found.size > 0 && !(await beginsLikePem(at)))
-    throw foreign(path, 'is no proxy file', 'name another path, or remove it')
+    throw foreign(path, 'is no proxy file', 'Name another path, or remove it.')
   return true
 }
 

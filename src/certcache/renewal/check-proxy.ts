@@ -93,7 +93,7 @@ function parse(text: string): ProxyFile {
 function refuse(why: string, cause?: unknown): never {
   throw new TtsError('internal', `the proxy is refused: ${why}`, {
     check: 'proxy_refused',
-    remedy: 'the old proxy stays in use; ask the operator of the service',
+    remedy: 'Ask the operator of the service. The old proxy stays in use.',
     ...(cause === undefined ? {} : { cause }),
   })
 }

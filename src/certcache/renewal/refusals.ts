@@ -26,7 +26,7 @@ export const elsewhere = (name: string): TtsError =>
     {
       check: 'lock_elsewhere',
       retryAfterSeconds: 5,
-      remedy: '`certcache status` asks it why',
+      remedy: 'Run `certcache status`, which asks the other certcache for the reason.',
     },
   )
 

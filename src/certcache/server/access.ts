@@ -99,7 +99,7 @@ function checkedSecret(secret: string): string {
   throw new TtsError(
     'configuration',
     'access.secret: must be 16 to 1024 printable characters without blanks',
-    { remedy: 'make one: openssl rand -hex 24' },
+    { remedy: 'Make one with `openssl rand -hex 24`.' },
   )
 }
 

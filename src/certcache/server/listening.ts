@@ -167,7 +167,7 @@ async function listenOn(
       const code = cause.code ?? cause.message
       const remedy =
         code === 'EADDRINUSE'
-          ? 'something listens there already; see `certcache status`, or choose another listen.port'
+          ? 'Another program listens there already: see `certcache status`, or choose another listen.port.'
           : undefined
       reject(
         new TtsError('configuration', `cannot listen on ${words}: ${code}`, {

@@ -193,7 +193,7 @@ function noDelegations(error: unknown): never {
   throw new TtsError('not_found', 'the service makes no delegations for this identity provider', {
     check: 'delegations',
     remedy:
-      "ask its operator to set providers.<id>.delegation; until then renewal lasts as long as the token's owner renews the token",
+      'Ask the operator of the service to set providers.<id>.delegation. Without it, proxies are renewed only as long as something else renews the token.',
     cause: error,
   })
 }
@@ -201,7 +201,7 @@ function noDelegations(error: unknown): never {
 function adviceOf(record: DelegationRecord | undefined): string {
   if (record === undefined) return 'There is no delegation yet.'
   if (record.ended !== undefined)
-    return `Renewal is over since ${record.ended.at.toISOString()}; ${sourceEnded('').remedy ?? ''}.`
+    return `Renewal is over since ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
   if (record.advice !== undefined) return record.advice
   return record.renews_until === undefined
     ? 'The service renews; it does not tell until when.'

@@ -290,8 +290,7 @@ class OwnRefreshToken {
       reason ?? 'there is no refresh token to renew with, and no token to get one from',
       {
         check: 'start_token_wanted',
-        remedy:
-          'give a new access token (source.token_file), or log in by device: `certcache login`',
+        remedy: 'Give a new access token (source.token_file), or log in with `certcache login`.',
       },
     )
   }

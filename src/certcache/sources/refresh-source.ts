@@ -224,7 +224,7 @@ function adviceOf(
 ): string {
   if (record === undefined) return 'There is no refresh token yet.'
   if (record.ended !== undefined)
-    return `Renewal is over since ${record.ended.at.toISOString()}; ${sourceEnded('').remedy ?? ''}.`
+    return `Renewal is over since ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
   const end = until?.toISOString() ?? 'a day that is not known'
   return record.held.rotates === true
     ? `Renewal goes on as long as it works at least once in ${days} days; without that it ends on ${end}.`

@@ -177,7 +177,7 @@ async function authorities(path: string | undefined): Promise<string | undefined
 function withOurRemedy(error: unknown): never {
   if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
   throw new TtsError(error.code, error.message, {
-    remedy: 'check service.url and service.ca_file, and that `tts serve` runs there',
+    remedy: 'Check service.url and service.ca_file, and that `tts serve` runs there.',
     cause: error.cause,
   })
 }

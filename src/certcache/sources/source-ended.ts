@@ -4,6 +4,6 @@ import { TtsError } from '../../base/errors.ts'
 export function sourceEnded(reason: string): TtsError {
   return new TtsError('delegation_ended', reason, {
     check: 'start_token_wanted',
-    remedy: 'give a new access token (source.token_file), or log in by device: `certcache login`',
+    remedy: 'Give a new access token (source.token_file), or log in with `certcache login`.',
   })
 }

@@ -14,7 +14,7 @@ export interface StartTokens {
 }
 
 const REMEDY =
-  'set source.token_file (or IAM_TOKEN, BEARER_TOKEN, BEARER_TOKEN_FILE), or log in by device: `certcache login`'
+  'Set source.token_file (or IAM_TOKEN, BEARER_TOKEN, BEARER_TOKEN_FILE), or log in with `certcache login`.'
 
 export function createStartTokens(
   settings: Pick<SourceSettings, 'token' | 'token_file'>,
@@ -58,7 +58,7 @@ export async function freshToken(
     throw new TtsError(
       at.endedBecause === undefined ? 'invalid_token' : 'delegation_ended',
       `${at.endedBecause === undefined ? '' : `${at.endedBecause}; and `}the token of ${source} ended at ${expiry.toISOString()}`,
-      { check: 'expiry', remedy: `put a new access token there, or ${REMEDY}` },
+      { check: 'expiry', remedy: `Put a new access token there. Otherwise: ${REMEDY}` },
     )
   return token
 }

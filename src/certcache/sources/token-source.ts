@@ -21,7 +21,7 @@ export function createTokenSource(
       throw new TtsError(
         'invalid_token',
         `the token of ${source} ended at ${seen.expiry.toISOString()}`,
-        { check: 'expiry', remedy: `put a new access token there: ${source} is read every time` },
+        { check: 'expiry', remedy: `Put a new access token there: ${source} is read every time.` },
       )
     } catch (error) {
       if (error instanceof TtsError && error.code === 'missing_token') {

@@ -138,13 +138,13 @@ function refuseShared(
       remedy,
     })
   if (!found.isDirectory())
-    throw complain('is no directory, but a link or a file', 'name the directory itself')
+    throw complain('is no directory, but a link or a file', 'Name the directory itself.')
   if (found.uid !== uid)
-    throw complain('belongs to another user', 'name a directory of your own, or one inside it')
+    throw complain('belongs to another user', 'Name a directory of your own, or one inside it.')
   if ((found.mode & 0o077) !== 0)
     throw complain(
       `can be reached by others than its owner (mode ${mode})`,
-      `chmod 700 '${directory}', or name a directory inside it: it is made private`,
+      `Run chmod 700 '${directory}', or name a directory inside it, which certcache makes private.`,
     )
 }
 
@@ -152,7 +152,7 @@ function unusable(path: string, cause: unknown): TtsError {
   const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
   return new TtsError('configuration', `the state cannot be kept in ${path} (${code})`, {
     check: 'state_directory',
-    remedy: 'name a directory that this user can write, with state.directory',
+    remedy: 'Set state.directory to a directory that this user can write.',
     cause,
   })
 }

@@ -226,7 +226,7 @@ function unavailable(cause: unknown): TtsError {
   return new TtsError('store_unavailable', 'the database of the state cannot be used now', {
     check: 'state_database',
     retryAfterSeconds: 5,
-    remedy: 'check state.url, and that PostgreSQL runs and lets this user create and write tables',
+    remedy: 'Check state.url, and that PostgreSQL runs and lets this user create and write tables.',
     cause,
   })
 }

@@ -36,7 +36,7 @@ function parseKey(path: string, content: Buffer): Buffer {
   if (key.length === KEY_BYTES) return key
   throw new TtsError('configuration', `state.key_file: ${path} does not hold a key`, {
     check: 'state_key',
-    remedy: 'it must be 32 random bytes in base64, made with: head -c 32 /dev/urandom | base64',
+    remedy: 'Write 32 random bytes in base64 into it: `head -c 32 /dev/urandom | base64`.',
   })
 }
 
@@ -44,7 +44,7 @@ function missing(path: string, cause: TtsError): TtsError {
   return new TtsError('configuration', `the key of the state, ${path}, is missing`, {
     check: 'state_key',
     remedy:
-      'put it back. When it is lost, remove the state (the .sealed files or the rows of the cluster) and give certcache a token; for PostgreSQL make one for all: head -c 32 /dev/urandom | base64',
+      'Restore the key. If it is lost, remove the state (the .sealed files or the rows of the cluster) and give certcache a token. With PostgreSQL, make one key for all instances: `head -c 32 /dev/urandom | base64`.',
     cause,
   })
 }
@@ -79,7 +79,7 @@ export function openRecord(
       {
         check: 'state_sealed',
         remedy:
-          'state.key_file is not the key that it was written under, or it was changed: put the right key back, or remove the state and give certcache a token',
+          'Restore the right key, or remove the state and give certcache a token: either state.key_file does not hold the key that encrypted the state, or the state was changed.',
         cause,
       },
     )

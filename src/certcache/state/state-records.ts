@@ -137,7 +137,7 @@ export async function readState<Name extends RecordName>(
   if (parsed.success) return parsed.data as StateContent<Name>
   throw new TtsError('configuration', `the state (record ${name}) is not understood`, {
     check: 'state_form',
-    remedy: 'it was written by another version of certcache: run that one, or remove the state',
+    remedy: 'Run the version of certcache that wrote the state, or remove the state.',
   })
 }
 

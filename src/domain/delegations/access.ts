@@ -154,7 +154,10 @@ export function requireActive(dependencies: DelegationDependencies, delegation: 
     throw new TtsError(
       'delegation_ended',
       `the delegation is ${dependencies.bounds.maximumDays} days old, the longest that this service allows: a new access token is needed`,
-      { check: 'maximum_days', remedy: 'delegations.maximum_days' },
+      {
+        check: 'maximum_days',
+        remedy: 'Raise delegations.maximum_days if delegations may live longer.',
+      },
     )
   }
   const why = endReason ?? (state === 'revoked' ? 'it was revoked' : 'it ended')

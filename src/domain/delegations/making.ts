@@ -188,7 +188,7 @@ function requireDelegationProvider(
   throw new TtsError(
     'not_found',
     `this service makes no delegations for users of the identity provider ${id}`,
-    { check: 'delegations', remedy: `providers.${id}.delegation` },
+    { check: 'delegations', remedy: `Check providers.${id}.delegation.` },
   )
 }
 

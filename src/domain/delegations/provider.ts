@@ -75,7 +75,7 @@ export function requireProvider(
   throw new TtsError(
     'provider_unavailable',
     `this service renews no delegations of the identity provider ${id} at present`,
-    { check: 'delegations', remedy: `providers.${id}.delegation` },
+    { check: 'delegations', remedy: `Check providers.${id}.delegation.` },
   )
 }
 
@@ -86,7 +86,7 @@ export function refusedHere(providerId: string, cause: TtsError): TtsError {
     `the identity provider gives a token that cannot be used here: ${cause.message}`,
     {
       check: 'exchanged_token',
-      remedy: `providers.${providerId}.delegation: its scopes and audience must give our client's tokens what this service asks for${cause.remedy === undefined ? '' : `; ${cause.remedy}`}`,
+      remedy: `Check providers.${providerId}.delegation: with its scopes and audience, the tokens of our client must meet what this service requires.${cause.remedy === undefined ? '' : ` ${cause.remedy}`}`,
       cause,
     },
   )

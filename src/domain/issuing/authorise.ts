@@ -180,7 +180,7 @@ function refusedByError({ list, index, conditions }: RuleTrace): Refusal {
     allowed: false,
     rule: index,
     reason: `a rule of this service cannot be evaluated on the claim ${claim} of the token`,
-    remedy: `${list} rule ${index}, ${claim} ${failed?.operation}: ${failed?.problem}; change the rule, or at the provider the claim`,
+    remedy: `Change the rule, or the claim at the provider: ${list} rule ${index}, ${claim} ${failed?.operation}: ${failed?.problem}.`,
   }
 }
 
@@ -195,8 +195,8 @@ function refusedByRule({ index, conditions }: RuleTrace): Refusal {
         : `the token has no claim ${missing.claim}, by which this service decides whom to refuse`,
     remedy:
       missing === undefined
-        ? `forbid rule ${index} is true`
-        : `forbid rule ${index} is true because the claim is missing; ${howToGet(missing.claim)}`,
+        ? `Change forbid rule ${index}, which is true for this user, if the user should have access.`
+        : `Make the provider send the claim: forbid rule ${index} is true while it is missing. ${howToGet(missing.claim)}`,
   }
 }
 
@@ -210,7 +210,7 @@ function refusedByDefault(allow: readonly RuleTrace[], providerId: string): Refu
     return {
       ...base,
       reason: `no rule of this service lets in users of the provider ${providerId}`,
-      remedy: `add an allow rule for the provider ${providerId} (or any)`,
+      remedy: `Add an allow rule for the provider ${providerId} (or any).`,
     }
   }
   if (missing !== undefined) {
@@ -223,13 +223,13 @@ function refusedByDefault(allow: readonly RuleTrace[], providerId: string): Refu
   return {
     ...base,
     reason: `no rule of this service lets this user in (claims looked at: ${looked})`,
-    remedy: `the user lacks what the allow rules want of ${looked}`,
+    remedy: `Change the allow rules, or the user's values of ${looked} at the provider.`,
   }
 }
 
 function howToGet(claim: string): string {
   if (claim === 'wlcg.groups') {
-    return 'the client has to ask for the scope wlcg.groups, with the wlcg profile at INDIGO IAM'
+    return 'The client must request the scope wlcg.groups, with the wlcg profile at INDIGO IAM.'
   }
-  return `to get ${claim}: set userinfo: always or when_missing_groups for the provider (the token needs the scopes openid and profile), or introspect: always, or at INDIGO IAM switch on IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO`
+  return `To get ${claim}, set userinfo: always or when_missing_groups for the provider (the token needs the scopes openid and profile), set introspect: always, or switch on IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO at INDIGO IAM.`
 }

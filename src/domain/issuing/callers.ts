@@ -174,6 +174,9 @@ export function requireSameIdentity(
   throw new TtsError(
     'access_denied',
     'the identity provider gave a token for another identity than the one that delegated',
-    { check: 'delegation_identity', remedy: 'a fault of the provider: tell its administrator' },
+    {
+      check: 'delegation_identity',
+      remedy: 'Report this fault to the administrator of the provider.',
+    },
   )
 }

@@ -91,7 +91,7 @@ export async function withinCredentialLimit<Answer>(
     if ((await counts.exact(key)) >= credentialLimit) {
       throw new TtsError('limit_reached', 'the credential limit has been reached', {
         check: 'credential_limit',
-        remedy: `services.${service.id}.credential_limit`,
+        remedy: `Raise services.${service.id}.credential_limit if identities may have more credentials.`,
       })
     }
     return work()

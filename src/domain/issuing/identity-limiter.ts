@@ -17,7 +17,8 @@ export function createIdentityLimiter(limiter: RateLimiter): IdentityLimiter {
           'too many credentials were asked for with this identity',
           {
             check: 'identity_rate',
-            remedy: 'limits.credentials_per_second_per_identity',
+            remedy:
+              'Raise limits.credentials_per_second_per_identity if identities may request more often.',
             retryAfterSeconds,
           },
         )

@@ -26,7 +26,11 @@ export function createIdentityShare(limit: number): IdentityShare {
       throw new TtsError(
         'limit_reached',
         `${limit} requests of this identity are being worked on, the most that one identity may have`,
-        { check: 'identity_in_flight', remedy: 'limits.identity_share', retryAfterSeconds: 1 },
+        {
+          check: 'identity_in_flight',
+          remedy: 'Raise limits.identity_share if one identity may use more of the service.',
+          retryAfterSeconds: 1,
+        },
       )
     },
   }

@@ -43,7 +43,7 @@ export function issueError(error: unknown): TtsError {
       case 'bad_lifetime':
         return new TtsError('internal', 'no certificate can be issued now', {
           check: error.code,
-          remedy: "look at the CA certificate's life with `tts ca show`",
+          remedy: 'Check when the CA certificate ends: `tts ca show`.',
           cause: error,
         })
       case 'bad_name':

@@ -270,7 +270,7 @@ async function sameAgain(
     'the service did not return a unique state, contact the administrator',
     {
       check: 'state',
-      remedy: `services.${service.id}.executable.allow_same_state, when the plugin means the credential that is there`,
+      remedy: `Set services.${service.id}.executable.allow_same_state if the plugin means the existing credential.`,
     },
   )
 }
@@ -287,6 +287,6 @@ function requireEnabled({ id, enabled, plugin }: Service): void {
   const remedy = plugin.problem?.remedy ?? plugin.problem?.reason
   throw new TtsError('access_denied', 'the service you tried to use is disabled', {
     check: 'enabled',
-    remedy: remedy ?? `services.${id}.enabled`,
+    remedy: remedy ?? `Set services.${id}.enabled to true.`,
   })
 }

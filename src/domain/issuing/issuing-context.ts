@@ -221,7 +221,10 @@ function checkedLifetime(service: Service, lifetimeSeconds: number | undefined):
     throw new TtsError(
       'invalid_request',
       `lifetime_seconds: found ${lifetimeSeconds}; the service ${service.id} gives at most ${maximumSeconds}`,
-      { check: 'lifetime', remedy: `services.${service.id}.maximum_lifetime_seconds` },
+      {
+        check: 'lifetime',
+        remedy: `Raise services.${service.id}.maximum_lifetime_seconds if certificates may live longer.`,
+      },
     )
   }
   return lifetimeSeconds ?? defaultSeconds

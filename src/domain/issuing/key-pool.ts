@@ -106,13 +106,14 @@ function tooMany({ code }: QueueFullError): TtsError {
         `too many requests of this identity wait for a key; ${advice}`,
         {
           check: 'identity_keys',
-          remedy: 'limits.identity_share, limits.key_queue',
+          remedy:
+            'Raise limits.identity_share or limits.key_queue if one identity may wait for more keys.',
           retryAfterSeconds: 5,
         },
       )
     : new TtsError('overloaded', `too many requests wait for a new key; ${advice}`, {
         check: 'key_queue',
-        remedy: 'limits.key_queue',
+        remedy: 'Raise limits.key_queue if more requests may wait for a key.',
         retryAfterSeconds: 5,
       })
 }

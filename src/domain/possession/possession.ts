@@ -223,7 +223,7 @@ function requireNoMoreRights(
 export function switchedOff(): TtsError {
   return new TtsError('not_found', 'this service renews no proxies by possession', {
     check: 'renewal_by_possession',
-    remedy: 'delegations.renewal_by_possession.enabled',
+    remedy: 'Set delegations.renewal_by_possession.enabled to true.',
   })
 }
 

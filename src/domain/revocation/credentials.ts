@@ -136,7 +136,7 @@ function takeRevocation(
   if (retryAfterSeconds === 0) return
   throw new TtsError('limit_reached', 'too many credentials were revoked with this identity', {
     check: 'revocation_rate',
-    remedy: 'limits.revocations_per_hour_per_identity',
+    remedy: 'Raise limits.revocations_per_hour_per_identity if identities may revoke more often.',
     retryAfterSeconds,
   })
 }
@@ -192,7 +192,11 @@ function requireDroppable({ dropOrphan }: RevocationAsked): void {
   throw new TtsError(
     'conflict',
     'the service of this credential is not there any more, so that its plugin cannot take it back',
-    { check: 'service_gone', remedy: 'watts.allow_dropping_credentials' },
+    {
+      check: 'service_gone',
+      remedy:
+        'Set watts.allow_dropping_credentials to true if users may delete credentials that cannot be revoked.',
+    },
   )
 }
 

@@ -119,7 +119,10 @@ function tooMany(maximum: number): TtsError {
   return new TtsError(
     'conflict',
     `you have ${maximum} active delegations, as many as you may: revoke one that is not needed (GET and DELETE /v1/delegations)`,
-    { check: 'delegations_per_identity', remedy: 'delegations.maximum_per_identity' },
+    {
+      check: 'delegations_per_identity',
+      remedy: 'Raise delegations.maximum_per_identity if identities may have more delegations.',
+    },
   )
 }
 

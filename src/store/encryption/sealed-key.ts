@@ -46,7 +46,8 @@ export function seal(
   secret: Uint8Array,
 ): SealedKey {
   const masterKey = keys.get(currentId)
-  if (masterKey === undefined) throw new TypeError('MasterKeys.currentId names none of its keys')
+  if (masterKey === undefined)
+    throw new TypeError('the current master key is not among the master keys')
   return { masterKeyId: currentId, sealed: sealBytes({ key: masterKey, associatedData }, secret) }
 }
 
@@ -80,7 +81,7 @@ export function unknownMasterKey(
 ): TtsError {
   return new TtsError(
     code,
-    `A held key or refresh token is encrypted under the master key ${masterKeyId}, which is not known`,
+    `a stored key or refresh token is encrypted under the unknown master key ${masterKeyId}`,
     {
       check: 'master_key_unknown',
       remedy:

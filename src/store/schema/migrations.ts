@@ -32,7 +32,7 @@ async function refuseNewerSchema({ writes }: Database, known: readonly string[])
   if (unknown === undefined) return
   throw new TtsError(
     'configuration',
-    `The database was made by a newer version of this program (it has the schema change ${unknown.name})`,
+    `the database was made by a newer version of this program (it has the schema change ${unknown.name})`,
     {
       check: 'schema_version',
       remedy: 'Run the newer version, or restore the back-up made before the upgrade.',

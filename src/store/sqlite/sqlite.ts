@@ -82,7 +82,7 @@ async function openConnection(path: string, timeoutMs: number): Promise<SqliteCo
 
 function cannotOpen(path: string, cause: unknown): TtsError {
   if (cause instanceof TtsError) return cause
-  return new TtsError('configuration', `The database ${path} cannot be opened`, {
+  return new TtsError('configuration', `the database ${path} cannot be opened`, {
     remedy: 'Check store.path: a file on a local disk, in a directory that the service may write.',
     cause,
   })

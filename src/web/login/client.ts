@@ -205,7 +205,10 @@ function requireSamePerson(provider: Provider, idToken: oidc.IDToken, token: Ver
   throw new TtsError(
     'access_denied',
     'the identity provider gave an access token that speaks of somebody else than its ID token',
-    { check: 'subject', remedy: `a fault of the provider ${provider.id}: tell its administrator` },
+    {
+      check: 'subject',
+      remedy: `Report this fault to the administrator of the provider ${provider.id}.`,
+    },
   )
 }
 

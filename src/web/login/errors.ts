@@ -25,7 +25,7 @@ export function loginError(error: unknown, providerId: string): TtsError {
     return refused(
       `the identity provider did not log you in: ${reasonOf(error.error)}`,
       'provider_refused',
-      `providers.${providerId}.login: it answered ${safeCode(error.error)} at the authorization endpoint`,
+      `Check providers.${providerId}.login: the provider answered ${safeCode(error.error)} at the authorization endpoint.`,
     )
   }
   if (error instanceof oidc.ResponseBodyError && error.status < 500)
@@ -35,7 +35,7 @@ export function loginError(error: unknown, providerId: string): TtsError {
     return refused(
       'the answer of the identity provider does not belong to a login that was begun here: log in again',
       'login_answer',
-      `providers.${providerId}: ${code}`,
+      `Check providers.${providerId}: ${code}.`,
     )
   }
   return unavailable(providerId, error)
@@ -50,7 +50,7 @@ const MISMATCHES: ReadonlySet<string> = new Set([
 ])
 
 function tokenRefusal(error: oidc.ResponseBodyError, providerId: string): TtsError {
-  const remedy = `providers.${providerId}: ${inWords(error)} at the token endpoint`
+  const remedy = `Check providers.${providerId}: ${inWords(error)} at the token endpoint.`
   if (error.error === 'invalid_grant') {
     return refused(
       'the login was not completed in time, or its page was opened twice: log in again',

@@ -147,6 +147,6 @@ function requireCookies(web: Web): void {
   if (mayUseCookies(web)) return
   throw new TtsError('access_denied', 'nobody can log in here: this page is not reached by https', {
     check: 'transport',
-    remedy: 'listen.public_url: must be an https URL',
+    remedy: 'Set listen.public_url to an https URL.',
   })
 }

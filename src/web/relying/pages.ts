@@ -82,7 +82,8 @@ function requireLogin({ web }: Visit, { site, provider }: VerifiedRequest): stri
   if (web.client.providers.some(({ id }) => id === provider)) return provider
   throw siteRefusal('provider', 'nobody can log in at the provider that the site names', {
     code: 'invalid_request',
-    remedy: 'providers.<id>.client_id: `watts_provider` is the id of a provider with a login',
+    remedy:
+      'Set providers.<id>.client_id: `watts_provider` must be the id of a provider with browser login.',
   })
 }
 

@@ -83,7 +83,7 @@ export async function wantLogin(
   const isPossible = web.client.providers.some(({ id }) => id === provider)
   if (isThere || !isPossible || !performsLogin(web, session.asked)) {
     throw siteRefusal('login', 'the service wants a login that cannot be made here', {
-      remedy: `providers.${isPossible ? provider : '<id>'}.client_id, relying_services.${session.asked.siteId}.perform_login`,
+      remedy: `Check providers.${isPossible ? provider : '<id>'}.client_id and relying_services.${session.asked.siteId}.perform_login.`,
     })
   }
   const relying = { ...session.asked, loginAt: provider }
@@ -125,7 +125,7 @@ export async function claimByApi(
     wanted.serviceId === asked.serviceId && isDeepStrictEqual(wanted.params, asked.parameters)
   if (!isSame || !showsPage(web, asked)) {
     throw siteRefusal('authorisation', 'you are not allowed to use this service', {
-      remedy: 'the relying service asked for another service, or with other parameters',
+      remedy: 'Request the service and the parameters that the relying service asked for.',
     })
   }
   await claimRun(web, session)

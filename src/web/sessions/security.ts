@@ -49,7 +49,7 @@ export function requireSameOrigin(site: Site, request: Request): void {
 function foreign(site: Site): TtsError {
   return new TtsError('access_denied', 'the request was sent from a page of another site', {
     check: 'origin',
-    remedy: `if it was not: people reach the page under another address than ${absoluteUrl(site, '/')}, which listen.public_url must be`,
+    remedy: `If it was not, set listen.public_url to the address that people use; it is now ${absoluteUrl(site, '/')}.`,
   })
 }
 

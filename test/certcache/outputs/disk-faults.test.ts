@@ -78,7 +78,7 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
       spoil: fill,
       repair: async (small: string) => rm(join(small, 'filler')),
       code: 'ENOSPC',
-      remedy: /the disk is full: make room; the old file is whole/,
+      remedy: /^The disk is full: free some space/,
     },
     {
       name: 'read-only',

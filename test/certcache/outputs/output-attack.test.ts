@@ -112,7 +112,7 @@ describe.skipIf(noAttacker !== undefined)(`links of a user (${noAttacker ?? 'as 
     ])
       await expect(writeOutput(output, proxy)).rejects.toMatchObject({
         check: 'symbolic_link',
-        remedy: 'name what the link leads to, or run this as the user who owns the link',
+        remedy: 'Name the target of the link, or run this as the user who owns the link.',
       })
   })
 

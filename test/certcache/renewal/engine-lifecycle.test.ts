@@ -160,7 +160,7 @@ describe('the end, and after', () => {
     })
     const { source } = first.engine.status()
     expect(source).toMatchObject({ kind: 'delegation', ended: expect.any(String) })
-    expect(source.advice).toMatch(/^Renewal is over since .*give a new access token/)
+    expect(source.advice).toMatch(/^Renewal is over since .*Give a new access token/)
     // The old proxy is served on, and after a restart too, with nobody asked.
     expect(first.engine.current()).toBeDefined()
     await first.engine.close()
@@ -422,7 +422,7 @@ describe('failures', () => {
     await expect(startEngine(settings)).rejects.toMatchObject({
       code: 'configuration',
       check: 'file_mode',
-      remedy: `chmod 600 '${record}'`,
+      remedy: `Run chmod 600 '${record}'.`,
     })
     await rm(settings.state.directory, { recursive: true })
     const again = await startEngine(settings, { background: false })

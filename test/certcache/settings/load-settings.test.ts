@@ -224,7 +224,7 @@ describe('what cannot be', () => {
     await expect(failure).rejects.toMatchObject({
       code: 'configuration',
       check: 'file_mode',
-      remedy: `chmod 600 '${path}'`,
+      remedy: `Run chmod 600 '${path}'.`,
     })
     // Without a secret in it anybody may read it.
     await writeFile(path, 'service: { url: "https://tts.example.org" }')

@@ -124,7 +124,7 @@ describe.for(['files', 'PostgreSQL'] as const)('state in %s', (kind) => {
     const other = await openState({ ...place, key_file: key }, uid)
     await expect(other.read('incoming')).rejects.toMatchObject({
       check: 'state_sealed',
-      remedy: expect.stringContaining('put the right key back'),
+      remedy: expect.stringContaining('Restore the right key'),
     })
     await other.close()
   })
@@ -160,7 +160,7 @@ describe('files', () => {
       'no key, and a state',
       async ({ key_file: path }) => rm(path),
       /the key of the state, .*, is missing/,
-      /put it back/,
+      /Restore the key/,
     ],
     [
       'a key that is none',
@@ -176,7 +176,7 @@ describe('files', () => {
         await symlink(`${directory}-real`, directory)
       },
       /is no directory/,
-      /name the directory itself/,
+      /Name the directory itself/,
     ],
     [
       'a file in place of the directory',
