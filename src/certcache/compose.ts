@@ -11,7 +11,7 @@ import { openState } from './state/open-state.ts'
 import { spoolDirectory } from './state/spool-directory.ts'
 import type { Clock, ProxyEngine } from './proxy-engine.ts'
 import { removeLeftovers } from './outputs/proxy-output.ts'
-import { unwritable, whyNoRoom } from './outputs/room.ts'
+import { cannotWrite, findWriteObstacle } from './outputs/room.ts'
 import type { RenewalPolicy } from './renewal/renewal.ts'
 import { createServiceClient } from './sources/service-client.ts'
 import type { RenewalSettings } from './settings/settings.ts'
@@ -96,7 +96,7 @@ export async function openEngine(
     await engine.start()
     if (readOnly)
       await engine.inspect({
-        outputOf: (name) => join(settings.state.directory, name),
+        defaultOutput: (name) => join(settings.state.directory, name),
         stateError: await stateProblem(settings.state),
       })
   } catch (error) {
@@ -117,8 +117,8 @@ async function stateProblem({
   url,
   directory,
 }: LoadedCertcacheSettings['state']): Promise<TtsError | undefined> {
-  const code = url === undefined ? await whyNoRoom(directory, STATE_BYTES) : undefined
-  return code === undefined ? undefined : unwritable(directory, { code })
+  const code = url === undefined ? await findWriteObstacle(directory, STATE_BYTES) : undefined
+  return code === undefined ? undefined : cannotWrite(directory, { code })
 }
 
 /** Half-written files of certcaches that were killed: private, but keys all the same. */

@@ -206,7 +206,7 @@ const cases: readonly Case[] = [
       const outputs = [{ path: join(directory, 'gwms_proxy') }]
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
-    refresh: [2, /cannot be written \(ENOSPC\)\n.*The disk is full/],
+    refresh: [2, /cannot be written \(ENOSPC\)\n.*Free space on the disk/],
     status: [1, /^WARNING: .*full\/gwms_proxy cannot be written \(ENOSPC\)/],
     serve: [200, PEM],
   },

@@ -1,4 +1,4 @@
-/** Numbers of users and groups by name: from the system's files, else by `getent`, which knows LDAP and the like. */
+/** Looks up the numeric ids of users and groups: in the system's files, then with `getent`, which also knows LDAP. */
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
@@ -8,34 +8,37 @@ const GETENT_TIMEOUT_MS = 5000
 const MAX_OUTPUT_BYTES = 64 * 1024
 const run = promisify(execFile)
 
-/** @throws {TtsError} `configuration` for a name that nobody has, or when there is no answer in time */
+/** @throws {TtsError} `configuration` when there is no such user, or no answer in time */
 export async function userId(account: string | number): Promise<number> {
-  return idOf(account, { database: 'passwd', word: 'user' })
+  return lookUpId(account, { database: 'passwd', word: 'user' })
 }
 
-/** @throws {TtsError} `configuration` for a name that no group has, or when there is no answer in time */
+/** @throws {TtsError} `configuration` when there is no such group, or no answer in time */
 export async function groupId(account: string | number): Promise<number> {
-  return idOf(account, { database: 'group', word: 'group' })
+  return lookUpId(account, { database: 'group', word: 'group' })
 }
 
-interface Kind {
+interface AccountDatabase {
   readonly database: 'passwd' | 'group'
   readonly word: string
 }
 
-async function idOf(account: string | number, { database, word }: Kind): Promise<number> {
+async function lookUpId(
+  account: string | number,
+  { database, word }: AccountDatabase,
+): Promise<number> {
   if (typeof account === 'number') return account
   if (/^\d+$/.test(account)) return Number(account)
-  const known = await readFile(`/etc/${database}`, 'utf8').catch(() => '')
-  const id = findId(known, account) ?? findId(await getent(database, account), account)
+  const content = await readFile(`/etc/${database}`, 'utf8').catch(() => '')
+  const id = findId(content, account) ?? findId(await getent(database, account), account)
   if (id !== undefined) return id
-  throw new TtsError('configuration', `there is no ${word} ${account} on this machine`, {
+  throw new TtsError('configuration', `${word} ${account} does not exist on this machine`, {
     check: 'account',
-    remedy: `Name an existing ${word}, or give its number.`,
+    remedy: `Name an existing ${word}, or give its numeric id.`,
   })
 }
 
-/** Both files have the number in their third field. */
+/** The numeric id is the third field in both files. */
 function findId(text: string, name: string): number | undefined {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${name}:`))
   const field = line?.split(':')[2]
@@ -44,28 +47,28 @@ function findId(text: string, name: string): number | undefined {
 
 async function getent(database: string, name: string): Promise<string> {
   return run('getent', [database, name], {
-    // Of our environment nothing: secrets may stand in it.
+    // Our own environment is not passed on: it may hold secrets.
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     timeout: GETENT_TIMEOUT_MS,
     maxBuffer: MAX_OUTPUT_BYTES,
   }).then(
     ({ stdout }) => stdout,
     (error: { readonly killed?: boolean }) => {
-      // A directory that is slow today knows the name all the same.
-      if (error.killed === true) throw noAnswer(database, name)
+      // A slow directory service says nothing about whether the name exists.
+      if (error.killed === true) throw timeoutError(database, name)
       return ''
     },
   )
 }
 
-function noAnswer(database: string, name: string): TtsError {
+function timeoutError(database: string, name: string): TtsError {
   return new TtsError(
     'configuration',
-    `getent ${database} ${name} gave no answer within ${GETENT_TIMEOUT_MS / 1000} seconds`,
+    `getent ${database} ${name} did not answer within ${GETENT_TIMEOUT_MS / 1000} seconds`,
     {
       check: 'account',
       remedy:
-        'Check the directory service of this machine (LDAP, sssd) and start again, or give the number.',
+        'Check the directory service of this machine (LDAP, sssd) and start again, or give the numeric id.',
     },
   )
 }

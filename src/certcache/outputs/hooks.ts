@@ -1,4 +1,4 @@
-/** Runs what the operator wants run after a renewal. It never stops anything: what goes wrong is logged. */
+/** Runs the operator's hook after a renewal. A failed hook is logged and has no other effect. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { PROGRAM_PATH, startProcessTree } from '../../../plugins/process/process-tree.ts'
 import type { Environment } from '../../config/settings-tree.ts'
@@ -10,13 +10,13 @@ export interface HookRun {
   /** Program and arguments; no shell. */
   readonly command: readonly string[]
   readonly proxyName: string
-  /** The first file that the proxy was written to; undefined when it is in memory only. */
+  /** The first output file of the proxy; undefined when it is in memory only. */
   readonly file: string | undefined
   readonly notAfter: Date
 }
 
 export interface HookRuntime {
-  /** Of all this only PATH, HOME, LANG, TZ and USER are handed down: secrets may stand beside them. */
+  /** The hook gets only PATH, HOME, LANG, TZ and USER of these: other variables may hold secrets. */
   readonly environment: Environment
   readonly log: Log
   /** Default 60000. */
@@ -24,37 +24,38 @@ export interface HookRuntime {
 }
 
 const DEADLINE_MS = 60_000
-/** Between asking a hook to end and ending it. */
+/** Time between SIGTERM and SIGKILL. */
 const GRACE_MS = 2000
-/** For what was said just before the end. */
+/** Time to read the last output after the end of the hook. */
 const OUTPUT_GRACE_MS = 200
 const MAX_OUTPUT_BYTES = 2048
 
-/** Settles when the hook has ended, whatever came of it; all that it started is ended with it. */
+/** Runs a hook; never rejects. Kills every process that the hook started when it ends. */
 export async function runHook(run: HookRun, runtime: HookRuntime): Promise<void> {
   const { log, deadlineMs = DEADLINE_MS } = runtime
-  const about = { event: 'hook', proxy: run.proxyName, program: run.command[0] }
+  const fields = { event: 'hook', proxy: run.proxyName, program: run.command[0] }
   const outcome = await execute(run, { ...runtime, deadlineMs })
-  if (outcome.how === 'ended with code 0') log.info(about, 'the hook has run')
+  if (outcome.end === 'exited with code 0') log.info(fields, 'the hook succeeded')
   else
     log.error(
-      { ...about, event: 'hook.failed', output: redactText(outcome.output) },
-      `the hook ${outcome.how}`,
+      { ...fields, event: 'hook.failed', output: redactText(outcome.output) },
+      `the hook ${outcome.end}`,
     )
 }
 
-interface Outcome {
-  readonly how: string
+interface HookOutcome {
+  /** How it ended: completes the sentence "the hook …". */
+  readonly end: string
   readonly output: string
 }
 
 function execute(
   run: HookRun,
   { environment, deadlineMs }: HookRuntime & { readonly deadlineMs: number },
-): Promise<Outcome> {
+): Promise<HookOutcome> {
   const [file = '', ...args] = run.command
   return new Promise((resolve) => {
-    // A session of its own: no signal for us reaches it.
+    // It runs in a session of its own, so signals to certcache's terminal or process group do not reach it.
     const tree = startProcessTree({
       file,
       args,
@@ -64,50 +65,50 @@ function execute(
     })
     const { child } = tree
     let output = ''
-    let late = false
-    const keep = (chunk: Buffer): void => {
+    let isLate = false
+    const appendOutput = (chunk: Buffer): void => {
       output = (output + chunk.toString('utf8')).slice(-MAX_OUTPUT_BYTES)
     }
-    child.stdout?.on('data', keep)
-    child.stderr?.on('data', keep)
+    child.stdout?.on('data', appendOutput)
+    child.stderr?.on('data', appendOutput)
     const timers = [
       setTimeout(() => {
-        late = true
+        isLate = true
         tree.signal('SIGTERM')
       }, deadlineMs),
       setTimeout(() => tree.signal('SIGKILL'), deadlineMs + GRACE_MS),
     ]
-    const settle = (how: string): void => {
+    const settle = (end: string): void => {
       for (const timer of timers) clearTimeout(timer)
-      resolve({ how, output: output.trim() })
+      resolve({ end, output: output.trim() })
     }
     child.on('error', (error: NodeJS.ErrnoException) =>
       settle(`cannot be started (${error.code ?? error.name})`),
     )
-    const closed = new Promise<void>((heard) => {
-      child.once('close', () => heard())
+    const closed = new Promise<void>((resolveClosed) => {
+      child.once('close', () => resolveClosed())
     })
     child.on('exit', (code, signal) => {
-      const ended = code === null ? `was ended by ${signal}` : `ended with code ${code}`
+      const end = code === null ? `was killed by ${signal}` : `exited with code ${code}`
       void tree.end().then(async () => {
-        // What could not be ended may hold the output open.
+        // A process that could not be killed may keep the pipes open.
         await Promise.race([closed, delay(OUTPUT_GRACE_MS)])
         child.stdout?.destroy()
         child.stderr?.destroy()
-        settle(late ? `took over ${deadlineMs / 1000} seconds and was ended` : ended)
+        settle(isLate ? `took longer than ${deadlineMs / 1000} seconds and was killed` : end)
       })
     })
   })
 }
 
 function hookEnvironment(run: HookRun, environment: Environment): Record<string, string> {
-  const kept = ['PATH', 'HOME', 'LANG', 'TZ', 'USER'].flatMap((name) => {
+  const inherited = ['PATH', 'HOME', 'LANG', 'TZ', 'USER'].flatMap((name) => {
     const value = environment[name]
     return value === undefined ? [] : [[name, value] as const]
   })
   return {
     PATH: PROGRAM_PATH,
-    ...Object.fromEntries(kept),
+    ...Object.fromEntries(inherited),
     CERTCACHE_PROXY_NAME: run.proxyName,
     CERTCACHE_PROXY_FILE: run.file ?? '',
     CERTCACHE_NOT_AFTER: run.notAfter.toISOString(),

@@ -1,4 +1,4 @@
-/** The files of one proxy, and its hook: one write after the other, tried again when one failed. */
+/** Writes the files of one proxy and runs its hook. Writes are sequential, and failed ones are tried again. */
 import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -11,13 +11,13 @@ export interface ProxyFilesParts {
   readonly now: () => Date
   readonly log: Log
   readonly environment: Environment
-  /** Nothing is written and no hook is run. Default false. */
+  /** Whether nothing may be written and no hook run. Default false. */
   readonly readOnly?: boolean
 }
 
 export type LastError = NonNullable<RenewalStatus['lastError']>
 
-/** Files that could not be written are tried again after this. */
+/** Wait before a failed write is tried again. */
 const RETRY_MS = 60_000
 
 export class ProxyFiles {
@@ -32,7 +32,7 @@ export class ProxyFiles {
     this.#parts = parts
   }
 
-  /** Of the newest write; undefined when it succeeded. */
+  /** The error of the newest write; undefined when it succeeded. */
   get error(): LastError | undefined {
     return this.#error
   }
@@ -40,23 +40,23 @@ export class ProxyFiles {
   /**
    * Writes the files, then runs the hook; never rejects.
    *
-   * @param isNew false for a proxy of an earlier run: its hook runs only if its files were not written then
+   * @param isNew false for a proxy from an earlier run: its hook runs only if a file must be written now
    */
   publish(proxy: HeldProxy, isNew: boolean): void {
     if (this.#parts.readOnly === true) return
     this.#work = this.#work.then(async () => {
       const written = await this.#write(proxy).catch(() => {
         const fields = { event: 'output.failed', proxy: proxy.name, remedy: this.#error?.remedy }
-        const what = `the proxy is served from memory only: ${this.#error?.message}`
-        this.#parts.log.error(fields, what)
+        const message = `cannot write the proxy file, the proxy is served from memory only: ${this.#error?.message}`
+        this.#parts.log.error(fields, message)
         return false
       })
-      if (isNew || written) await this.#hook(proxy)
+      if (isNew || written) await this.#runHook(proxy)
     })
   }
 
   /**
-   * Settles when the files have this proxy.
+   * Writes the files of this proxy that are not up to date.
    *
    * @throws {TtsError} `configuration` naming the file that cannot be written
    */
@@ -65,31 +65,31 @@ export class ProxyFiles {
     await this.#write(proxy)
   }
 
-  /** Looks whether these files have this proxy and could be written again; what `error` then tells. */
+  /** Checks without writing that the outputs are up to date and writable. The result is in `error`. */
   async inspect(proxy: HeldProxy, outputs: readonly OutputSettings[]): Promise<void> {
     this.#error = undefined
     for (const output of outputs) {
-      const found = await inspectOutput(output, proxy)
-      if (found !== undefined) this.#error ??= lastErrorOf(found, this.#parts.now())
+      const problem = await inspectOutput(output, proxy)
+      if (problem !== undefined) this.#error ??= lastErrorOf(problem, this.#parts.now())
     }
   }
 
-  /** Tries again what failed a while ago. */
-  restore(proxy: HeldProxy): void {
+  /** Tries a failed write again, if it failed long enough ago. */
+  retry(proxy: HeldProxy): void {
     if (this.#error === undefined) return
     const agoMs = this.#parts.now().getTime() - this.#error.at.getTime()
-    // A negative time: the clock was set back.
+    // Negative when the clock was set back.
     if (agoMs >= 0 && agoMs < RETRY_MS) return
     this.#error = { ...this.#error, at: this.#parts.now() }
     this.publish(proxy, false)
   }
 
-  /** Settles when nothing is under way. */
+  /** Settles when all writes and hooks have ended. */
   async settled(): Promise<void> {
     await this.#work
   }
 
-  /** All files are tried; the first error is thrown. */
+  /** Tries to write every file, then throws the first error. */
   async #write(proxy: HeldProxy): Promise<boolean> {
     let failure: { readonly error: unknown } | undefined
     let written = false
@@ -105,9 +105,9 @@ export class ProxyFiles {
     return written
   }
 
-  async #hook(proxy: HeldProxy): Promise<void> {
+  async #runHook(proxy: HeldProxy): Promise<void> {
     const { hook: command, outputs = [] } = this.#settings
-    // Once for each proxy, however often its files are restored.
+    // Only once for each proxy, however often its files are written.
     if (command === undefined || this.#hookedFor?.pem.equals(proxy.pem) === true) return
     this.#hookedFor = proxy
     const { name: proxyName, notAfter } = proxy
@@ -115,11 +115,11 @@ export class ProxyFiles {
   }
 }
 
-/** An error as the status shows it. */
+/** Returns an error in the form of the status. The message of an unknown error is not shown: it may hold secrets. */
 export function lastErrorOf(error: unknown, at: Date): LastError {
   if (error instanceof TtsError) {
     const { code, message, remedy } = error
     return { at, code, message, remedy }
   }
-  return { at, code: 'internal', message: 'something failed inside certcache', remedy: undefined }
+  return { at, code: 'internal', message: 'certcache failed internally', remedy: undefined }
 }

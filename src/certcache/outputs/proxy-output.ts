@@ -1,6 +1,5 @@
 /**
- * Writes a proxy to the files that the operator named: whole or not at all, private from the first byte. What is there
- * already stays when anything goes wrong.
+ * Writes a proxy to its output files: atomically, and private from the first byte. The old file stays when anything fails.
  */
 import { lstat, readdir, readlink, realpath, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -11,76 +10,79 @@ import { writePrivateFileIn } from '../../files/private-file.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
 import type { OutputSettings } from '../settings/proxy-settings.ts'
 import { hasPair, pairOf, writePair } from './split-output.ts'
-import { unwritable, whyNoRoom } from './room.ts'
-import { checkTarget, explain, isAsWanted, ownerOf, targetIn } from './targets.ts'
+import { cannotWrite, findWriteObstacle } from './room.ts'
+import { checkTarget, isUpToDate, ownerOf, rethrowWithRemedy, targetIn } from './targets.ts'
 
 const LEFTOVER_AGE_MS = 3_600_000
 const MAX_LINKS = 40
 
 /**
- * Writes the proxy to one output; a file that has this content, mode and owner already is left alone.
+ * Writes the proxy to one output, unless the file already has this content, mode and owner.
  *
  * @returns whether anything was written
- * @throws {TtsError} `configuration` naming the file, what is wrong and what to do
+ * @throws {TtsError} `configuration`; the message names the file
  */
 export async function writeOutput(output: OutputSettings, proxy: HeldProxy): Promise<boolean> {
-  const wanted = { mode: Number.parseInt(output.mode, 8), owner: await ownerOf(output) }
-  if (output.format === 'split') return writePair(output.path, pairOf(proxy), wanted)
-  const { mode, owner } = wanted
+  const access = { mode: Number.parseInt(output.mode, 8), owner: await ownerOf(output) }
+  if (output.format === 'split') return writePair(output.path, pairOf(proxy), access)
+  const { mode, owner } = access
   return inTargetDirectory(output, async (directory, name) => {
     const target = targetIn(directory, name)
-    const found = await checkTarget(target, owner)
-    if (found && (await isAsWanted(target, { content: proxy.pem, mode, owner }))) return false
+    const exists = await checkTarget(target, owner)
+    if (exists && (await isUpToDate(target, { content: proxy.pem, mode, owner }))) return false
     const options = { mode, ...(owner ? { owner } : {}) }
-    await writePrivateFileIn({ directory, name }, proxy.pem, options).catch(explain)
+    await writePrivateFileIn({ directory, name }, proxy.pem, options).catch(rethrowWithRemedy)
     return true
   })
 }
 
 /**
- * Whether the files are as `writeOutput` leaves them, and could be written again; writes nothing.
+ * Checks without writing that the output is up to date and that it could be written again.
  *
- * @returns why not; undefined when all is well
+ * @returns the problem; undefined if there is none
  */
 export async function inspectOutput(
   output: OutputSettings,
   proxy: HeldProxy,
 ): Promise<TtsError | undefined> {
   try {
-    const wanted = { mode: Number.parseInt(output.mode, 8), owner: await ownerOf(output) }
+    const access = { mode: Number.parseInt(output.mode, 8), owner: await ownerOf(output) }
     const isPair = output.format === 'split'
     const target = isPair ? output.path : await resolveTarget(output)
-    const code = await whyNoRoom(isPair ? target : dirname(target), proxy.pem.length)
-    if (code !== undefined) return unwritable(target, { code })
-    const isThere = isPair
-      ? await inDirectory(target, (directory) => hasPair(directory, pairOf(proxy), wanted))
+    const code = await findWriteObstacle(isPair ? target : dirname(target), proxy.pem.length)
+    if (code !== undefined) return cannotWrite(target, { code })
+    const isCurrent = isPair
+      ? await inDirectory(target, (directory) => hasPair(directory, pairOf(proxy), access))
       : await inTargetDirectory(output, async (directory, name) => {
           const file = targetIn(directory, name)
-          const found = await checkTarget(file, wanted.owner)
-          return found && (await isAsWanted(file, { content: proxy.pem, ...wanted }))
+          const exists = await checkTarget(file, access.owner)
+          return exists && (await isUpToDate(file, { content: proxy.pem, ...access }))
         })
-    if (!isThere) return outdated(target)
-    return undefined
+    return isCurrent ? undefined : outdatedError(target)
   } catch (error) {
     if (error instanceof TtsError) return error
     throw error
   }
 }
 
-const outdated = (path: string): TtsError =>
-  new TtsError('configuration', `${path} is not the newest proxy, or has another mode or owner`, {
-    check: 'output',
-    remedy: 'Run `certcache refresh` or `certcache serve`: both write it again.',
-  })
+const outdatedError = (path: string): TtsError =>
+  new TtsError(
+    'configuration',
+    `${path} does not hold the newest proxy, or has a wrong mode or owner`,
+    {
+      check: 'output',
+      remedy: 'Run `certcache refresh`, or start `certcache serve`: both write it again.',
+    },
+  )
 
-/** Does something in the directory of the file. @throws {TtsError} `configuration` */
+/** Runs `work` in the directory of the output file. @throws {TtsError} `configuration` */
 async function inTargetDirectory<Result>(
   output: OutputSettings,
   work: (directory: Directory, name: string) => Promise<Result>,
 ): Promise<Result> {
   const path = await resolveTarget(output)
   return inDirectoryOf(path, work).catch((error: unknown) => {
-    throw error instanceof TtsError ? error : unwritable(path, error)
+    throw error instanceof TtsError ? error : cannotWrite(path, error)
   })
 }
 
@@ -89,26 +91,30 @@ async function inDirectory<Result>(
   work: (directory: Directory) => Promise<Result>,
 ): Promise<Result> {
   return withDirectory(path, work).catch((error: unknown) => {
-    throw error instanceof TtsError ? error : unwritable(path, error)
+    throw error instanceof TtsError ? error : cannotWrite(path, error)
   })
 }
 
-/** A link is followed to its end only when that was asked for; by root only where nobody else can have made it. */
+/** Follows a link only if the settings allow it; as root only a link that no other user can have made. */
 async function resolveTarget({ path, follow_symlink: follow }: OutputSettings): Promise<string> {
-  const found = await lstat(path).catch(() => undefined)
-  if (found?.isSymbolicLink() !== true) return path
+  const stats = await lstat(path).catch(() => undefined)
+  if (stats?.isSymbolicLink() !== true) return path
   if (!follow)
-    throw new TtsError('configuration', `${path} is a symbolic link and is not written through`, {
-      check: 'symbolic_link',
-      remedy: 'Name the file itself, or set follow_symlink: true for this output.',
-    })
+    throw new TtsError(
+      'configuration',
+      `${path} is a symbolic link, and certcache does not write through it`,
+      {
+        check: 'symbolic_link',
+        remedy: 'Name the file itself, or set follow_symlink: true for this output.',
+      },
+    )
   const resolved = process.geteuid?.() === 0 ? followAsRoot(path) : realpath(path)
   return resolved.catch((error: unknown) => {
-    throw error instanceof TtsError ? error : unwritable(path, error)
+    throw error instanceof TtsError ? error : cannotWrite(path, error)
   })
 }
 
-/** Where a chain of links ends, each of which lies in a directory that root alone can change. */
+/** Follows a chain of links to its end. Each link must be in a directory that only root can change. */
 async function followAsRoot(path: string): Promise<string> {
   let at = path
   for (let links = 0; links < MAX_LINKS; links += 1) {
@@ -119,21 +125,21 @@ async function followAsRoot(path: string): Promise<string> {
       return readlink(directory.entry(name))
     })
     if (target === undefined) return at
-    // Not shortened: what `..` leads to is found on the way.
+    // The path is not normalised: `..` must be resolved against the real directory.
     at = target.startsWith('/') ? target : `${dirname(at)}/${target}`
   }
   throw Object.assign(new Error('too many links'), { code: 'ELOOP' })
 }
 
-/** Removes what a killed certcache left half written beside this file: named as we name them, ours, and old. */
+/** Removes old temporary files of a killed certcache from the directory of this file, if they are ours. */
 export async function removeLeftovers(path: string, now: Date): Promise<void> {
   const work = async (directory: Directory): Promise<void> => {
     const names = await readdir(directory.entry('.'))
     for (const name of names.filter((entry) => /^\.tts-[\w-]{12}\.tmp$/.test(entry))) {
       const leftover = directory.entry(name)
-      const found = await lstat(leftover).catch(() => undefined)
-      const age = now.getTime() - (found?.mtimeMs ?? Infinity)
-      if (found?.isFile() === true && found.uid === process.getuid?.() && age > LEFTOVER_AGE_MS)
+      const stats = await lstat(leftover).catch(() => undefined)
+      const ageMs = now.getTime() - (stats?.mtimeMs ?? Infinity)
+      if (stats?.isFile() === true && stats.uid === process.getuid?.() && ageMs > LEFTOVER_AGE_MS)
         await unlink(leftover).catch(() => undefined)
     }
   }

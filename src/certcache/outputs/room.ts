@@ -1,19 +1,22 @@
-/** What the file system lets us write, found out without writing, and how it is reported. */
+/** Checks without writing whether a file could be written, and makes the errors for files that cannot. */
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
 import { TtsError } from '../../base/errors.ts'
 
 /**
- * Why a file of so many bytes cannot be made in the directory now, as a code of the file system (`EROFS`, `EACCES`,
- * `ENOSPC`, `ENOENT`, `ENOTDIR`); undefined when nothing speaks against it. Quotas do not show.
+ * Returns why a file of `bytes` bytes cannot be created in the directory, as an error code of the file system (`EROFS`,
+ * `EACCES`, `ENOSPC`, `ENOENT`, `ENOTDIR`); undefined if no obstacle is found. Does not detect quotas.
  */
-export async function whyNoRoom(directory: string, bytes: number): Promise<string | undefined> {
+export async function findWriteObstacle(
+  directory: string,
+  bytes: number,
+): Promise<string | undefined> {
   try {
-    // With the dot a file in the directory's place is reported as such.
+    // With the dot, a file instead of the directory gives ENOTDIR.
     await access(`${directory}/.`, constants.W_OK | constants.X_OK)
     const { bavail, bfree, bsize, files, ffree } = await statfs(directory)
     const blocks = process.getuid?.() === 0 ? bfree : bavail
-    // File systems that count no inodes say that there are none.
+    // File systems without an inode limit report 0 inodes.
     const isFull = blocks * bsize < bytes || (files > 0 && ffree === 0)
     return isFull ? 'ENOSPC' : undefined
   } catch (error) {
@@ -21,20 +24,20 @@ export async function whyNoRoom(directory: string, bytes: number): Promise<strin
   }
 }
 
-/** What codes of the file system mean to an operator. */
+/** What the operator can do, by error code of the file system. */
 export const remedies: Readonly<Record<string, string>> = {
-  ENOSPC: 'The disk is full: free some space. The old file is unchanged.',
-  EDQUOT: 'The disk quota is used up: free some space. The old file is unchanged.',
-  EFBIG: 'Raise the limit of file sizes (ulimit -f).',
-  EROFS: 'The file system is read-only: name a path on another one.',
+  ENOSPC: 'Free space on the disk, which is full. The old file is intact.',
+  EDQUOT: 'Free space or raise the quota, which is exhausted. The old file is intact.',
+  EFBIG: 'Raise the file size limit (ulimit -f).',
+  EROFS: 'Name a path on another file system. This one is read-only.',
   EACCES: 'Name another path, or let this user write to the directory.',
-  EPERM: 'Run certcache as root: only root can give files to other users.',
-  ENOENT: 'Create the directory.',
+  EPERM: 'Run as root: only root can give files to other users.',
+  ENOENT: 'Create the directory, which does not exist.',
   ENOTDIR: 'Correct the path: a part of it is not a directory.',
 }
 
-/** The error for a file or directory that cannot be written; `cause` has the code. */
-export function unwritable(path: string, cause: unknown): TtsError {
+/** Returns the error for a file or directory that cannot be written. The remedy depends on the code of `cause`. */
+export function cannotWrite(path: string, cause: unknown): TtsError {
   const code = codeOf(cause)
   const remedy = remedies[code]
   return new TtsError('configuration', `${path} cannot be written (${code})`, {
@@ -44,7 +47,7 @@ export function unwritable(path: string, cause: unknown): TtsError {
   })
 }
 
-/** The code of an error of the file system. */
+/** Returns the code of a file system error. */
 export function codeOf(error: unknown): string {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : ''
   return typeof code === 'string' && code !== '' ? code : 'unknown error'

@@ -1,13 +1,14 @@
 /**
- * Certificates and key as two files that change together. As Kubernetes does it for mounted secrets: both lie in a directory
- * of their own, one for each proxy, and the names that programs know are links through one link, which is replaced by
- * rename:
+ * Writes certificates and key as two files that change together, in the way that Kubernetes updates mounted secrets. Each
+ * version of the pair has a directory of its own. The names that programs open are links through one link, and a rename
+ * replaces that link:
  *
  *     usercert.pem -> ..data/usercert.pem        ..data -> ..v-Ab3dEf        ..v-Ab3dEf/usercert.pem, userkey.pem
  *
- * At every moment, after a crash or on a full disk too, both names lead to the files of one proxy. A program that opens the
- * one before that rename and the other after it has two that do not fit, which it notices, and gets a pair when it reads
- * again; one that resolves `..data` first never has: the directory of the proxy before stays until a later renewal.
+ * At every moment, even after a crash or on a full disk, both names lead to files of the same proxy. A program that opens one
+ * file before the rename and the other one after it gets two that do not match; it must notice that and read both again. A
+ * program that resolves `..data` first is never affected, because the directory of the previous proxy stays until a later
+ * renewal.
  */
 import { randomInt, randomBytes } from 'node:crypto'
 import { lstat, readdir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises'
@@ -23,80 +24,88 @@ import {
 } from '../../files/directory.ts'
 import { writePrivateFileIn } from '../../files/private-file.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
-import { unwritable } from './room.ts'
-import { checkTarget, foreign, isAsWanted, type Owner, targetIn } from './targets.ts'
+import { cannotWrite } from './room.ts'
+import { checkTarget, foreignFile, isUpToDate, type Owner, targetIn } from './targets.ts'
 
 const LINK = '..data'
 const VERSION = /^\.\.v-[A-Za-z0-9]{6}$/
 const TEMPORARY_LINK = /^\.\.l-[0-9a-f]{12}$/
 const OLD_MS = 3_600_000
-/** What a version may hold: the pair, and what a killed certcache left of it. */
+/** The files of a version: the pair, and temporary files of a certcache that was killed. */
 const VERSION_FILE = /^(userkey\.pem|usercert\.pem|\.tts-[\w-]{12}\.tmp)$/
 const NAME_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
-/** Both files by their names. */
+/** The content of both files, by name. */
 export type Pair = Readonly<Record<'userkey.pem' | 'usercert.pem', string>>
 
-interface Wanted {
+interface FileAccess {
   readonly mode: number
   readonly owner: Owner | undefined
 }
 
-/** The proxy as two files. */
+/** Returns the proxy as two files: key in PKCS#8, certificates in PEM. */
 export function pairOf(proxy: HeldProxy): Pair {
   const { certificates, privateKey } = parseProxyFile(proxy.pem.toString('latin1'))
   const [first, ...chain] = certificates.map(({ der }) => der)
   if (first === undefined || privateKey === undefined)
-    throw new TtsError('internal', 'the proxy in hand is not whole')
+    throw new TtsError('internal', 'the proxy is incomplete')
   return {
     'userkey.pem': toPem('PRIVATE KEY', privateKey.export({ type: 'pkcs8', format: 'der' })),
     'usercert.pem': formatProxyFile(first, undefined, chain),
   }
 }
 
-/** Whether the directory has this pair, by these links. @throws {TtsError} `configuration` for what is not ours */
-export async function hasPair(directory: Directory, pair: Pair, wanted: Wanted): Promise<boolean> {
-  let isThere = true
-  // Both names are looked at, whatever the first is: nothing is begun beside what is not ours.
+/**
+ * Tells whether the directory already holds this pair, with our links and this owner and mode.
+ *
+ * @throws {TtsError} `configuration` (check `foreign_file`) when one of the names belongs to another file or link
+ */
+export async function hasPair(
+  directory: Directory,
+  pair: Pair,
+  access: FileAccess,
+): Promise<boolean> {
+  let isCurrent = true
+  // Check both names before anything is written: neither may be a foreign file.
   for (const [name, content] of Object.entries(pair)) {
     const target = targetIn(directory, name)
-    const isLinked = await checkName(directory, name, wanted.owner)
-    const found = await checkTarget(target, wanted.owner)
-    const isWanted = isLinked && found && (await isAsWanted(target, { content, ...wanted }))
-    isThere &&= isWanted
+    const isLinked = await checkName(directory, name, access.owner)
+    const exists = await checkTarget(target, access.owner)
+    const isMatch = isLinked && exists && (await isUpToDate(target, { content, ...access }))
+    isCurrent &&= isMatch
   }
-  return isThere
+  return isCurrent
 }
 
 /**
- * Writes the pair, unless the directory has it.
+ * Writes the pair, unless the directory already holds it.
  *
  * @returns whether anything was written
- * @throws {TtsError} `configuration`; the pair that was there stays
+ * @throws {TtsError} `configuration`; the old pair stays
  */
-export async function writePair(path: string, pair: Pair, wanted: Wanted): Promise<boolean> {
+export async function writePair(path: string, pair: Pair, access: FileAccess): Promise<boolean> {
   const work = async (directory: Directory): Promise<boolean> => {
-    if (await hasPair(directory, pair, wanted)) return false
-    await replacePair(directory, pair, wanted)
+    if (await hasPair(directory, pair, access)) return false
+    await replacePair(directory, pair, access)
     return true
   }
   return withDirectory(path, work, { make: 0o700 }).catch((error: unknown) => {
-    throw error instanceof TtsError ? error : unwritable(path, error)
+    throw error instanceof TtsError ? error : cannotWrite(path, error)
   })
 }
 
-async function replacePair(directory: Directory, pair: Pair, wanted: Wanted): Promise<void> {
-  const before = await currentVersion(directory)
+async function replacePair(directory: Directory, pair: Pair, access: FileAccess): Promise<void> {
+  const previous = await currentVersion(directory)
   const name = `..v-${Array.from({ length: 6 }, () => NAME_CHARACTERS[randomInt(NAME_CHARACTERS.length)]).join('')}`
   try {
-    await writeVersion({ directory, name }, pair, wanted)
+    await writeVersion({ directory, name }, pair, access)
     await replaceLink(directory, LINK, name)
-    // Once, in a directory where they were files: then the key goes first.
+    // Only the first time, when the names are missing or plain files. The key is replaced first.
     for (const file of Object.keys(pair))
-      if (!(await checkName(directory, file, wanted.owner)))
+      if (!(await checkName(directory, file, access.owner)))
         await replaceLink(directory, file, `${LINK}/${file}`)
     await directory.file.sync()
-    await removeVersions(directory, name, before)
+    await removeVersions(directory, name, previous)
   } catch (error) {
     if ((await currentVersion(directory)) !== name)
       await removeVersion(directory, name).catch(() => undefined)
@@ -107,7 +116,7 @@ async function replacePair(directory: Directory, pair: Pair, wanted: Wanted): Pr
 async function writeVersion(
   { directory, name }: { readonly directory: Directory; readonly name: string },
   pair: Pair,
-  { mode, owner }: Wanted,
+  { mode, owner }: FileAccess,
 ): Promise<void> {
   const version = await makeSubdirectory(directory, name, 0o700)
   try {
@@ -117,10 +126,10 @@ async function writeVersion(
         ...(owner ? { owner } : {}),
       }).catch((error: unknown) => {
         throw error instanceof TtsError && error.remedy === undefined
-          ? unwritable(join(directory.path, file), error.cause)
+          ? cannotWrite(join(directory.path, file), error.cause)
           : error
       })
-    // Who may read the files may reach them. Until here the directory was ours alone.
+    // Until here only we could enter the directory. Now let the readers of the files in.
     await version.file.chmod((mode & 0o040) === 0 ? 0o700 : 0o750)
     if (owner) await version.file.chown(owner.uid, owner.gid)
   } finally {
@@ -128,20 +137,24 @@ async function writeVersion(
   }
 }
 
-/** True for our link, false for nothing or a file. @throws {TtsError} `configuration` for another link */
+/** Returns true for our link, false for a proxy file or no entry. @throws {TtsError} `configuration` for any other entry */
 async function checkName(
   directory: Directory,
   name: string,
   owner: Owner | undefined,
 ): Promise<boolean> {
   const target = targetIn(directory, name)
-  const found = await lstat(target.at).catch(() => undefined)
-  if (found?.isSymbolicLink() !== true) {
-    if (found !== undefined) await checkTarget(target, owner)
+  const stats = await lstat(target.at).catch(() => undefined)
+  if (stats?.isSymbolicLink() !== true) {
+    if (stats !== undefined) await checkTarget(target, owner)
     return false
   }
   if ((await readlink(target.at)) === `${LINK}/${name}`) return true
-  throw foreign(target.path, 'is a link to somewhere else', 'remove it, or name another directory')
+  throw foreignFile(
+    target.path,
+    'is a link that certcache did not make',
+    'Remove it, or name another directory.',
+  )
 }
 
 async function currentVersion(directory: Directory): Promise<string | undefined> {
@@ -149,7 +162,7 @@ async function currentVersion(directory: Directory): Promise<string | undefined>
   return target !== undefined && VERSION.test(target) ? target : undefined
 }
 
-/** There is no moment without the link. */
+/** Replaces a link atomically, so that it exists at every moment. */
 async function replaceLink(directory: Directory, name: string, target: string): Promise<void> {
   const temporary = directory.entry(`..l-${randomBytes(6).toString('hex')}`)
   try {
@@ -161,24 +174,25 @@ async function replaceLink(directory: Directory, name: string, target: string): 
   }
 }
 
-/** Those of an hour ago. Younger ones may be another certcache's, which writes at this moment. */
+/** Removes versions older than an hour. Another certcache may be writing a younger one at this moment. */
 async function removeVersions(
   directory: Directory,
   current: string,
-  before: string | undefined,
+  previous: string | undefined,
 ): Promise<void> {
   const { mtimeMs: nowMs } = await lstat(directory.entry(current))
   for (const name of await readdir(directory.entry('.'))) {
     const isVersion = VERSION.test(name)
-    if ((!isVersion && !TEMPORARY_LINK.test(name)) || name === current || name === before) continue
-    const found = await lstat(directory.entry(name)).catch(() => undefined)
-    if (found === undefined || nowMs - found.mtimeMs <= OLD_MS) continue
+    if ((!isVersion && !TEMPORARY_LINK.test(name)) || name === current || name === previous)
+      continue
+    const stats = await lstat(directory.entry(name)).catch(() => undefined)
+    if (stats === undefined || nowMs - stats.mtimeMs <= OLD_MS) continue
     const removed = isVersion ? removeVersion(directory, name) : unlink(directory.entry(name))
     await removed.catch(() => undefined)
   }
 }
 
-/** What is ours of it: another user's directory with other files under this name stays. */
+/** Removes our files and then the directory. A directory of this name with other files stays. */
 async function removeVersion(directory: Directory, name: string): Promise<void> {
   const version = await openSubdirectory(directory, name)
   try {

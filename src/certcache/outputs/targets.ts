@@ -1,4 +1,4 @@
-/** What stands where a proxy is to be written: whether it may be replaced, and whether it is what is wanted already. */
+/** Checks what exists at the path of an output: whether it may be replaced, and whether it is already up to date. */
 import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,27 +8,26 @@ import type { OutputSettings } from '../settings/proxy-settings.ts'
 import { groupId, userId } from './accounts.ts'
 import { codeOf, remedies } from './room.ts'
 
-/** Files are compared with what is to be written up to this length. */
+/** At most this much of a file is compared with the new content. */
 const MAX_COMPARED_BYTES = 512 * 1024
 
-/** Who gets the files. */
+/** Owner of the files. */
 export interface Owner {
   readonly uid: number
   readonly gid: number
 }
 
-/** A name in an open directory: `at` is where it is looked up, `path` what messages call it. */
+/** An entry of an open directory: `at` is its path through the open directory, `path` its path for messages. */
 export interface OutputTarget {
   readonly at: string
   readonly path: string
 }
 
-/** The entry of a directory. */
 export function targetIn(directory: Directory, name: string): OutputTarget {
   return { at: directory.entry(name), path: join(directory.path, name) }
 }
 
-/** Undefined: who writes them. @throws {TtsError} `configuration` */
+/** Returns the configured owner, or undefined for the current user. @throws {TtsError} `configuration` */
 export async function ownerOf({ owner, group }: OutputSettings): Promise<Owner | undefined> {
   if (owner === undefined && group === undefined) return undefined
   const uid = owner === undefined ? (process.getuid?.() ?? 0) : await userId(owner)
@@ -37,7 +36,7 @@ export async function ownerOf({ owner, group }: OutputSettings): Promise<Owner |
 }
 
 /**
- * Whether there is a file, which then must be one that may be replaced: a proxy or nothing in it, and not somebody else's.
+ * Tells whether the file exists. If it does, it must be a plain file of ours or of `owner`, and either empty or PEM.
  *
  * @throws {TtsError} `configuration` with check `foreign_file`
  */
@@ -45,46 +44,50 @@ export async function checkTarget(
   { at, path }: OutputTarget,
   owner: Owner | undefined,
 ): Promise<boolean> {
-  const found = await stat(at).catch(() => undefined)
-  if (found === undefined) return false
-  if (!found.isFile())
-    throw foreign(path, 'is no plain file', 'name a file that does not exist yet, or remove it')
-  const ours = [process.getuid?.(), owner?.uid].includes(found.uid)
-  if (!ours)
-    throw foreign(
+  const stats = await stat(at).catch(() => undefined)
+  if (stats === undefined) return false
+  if (!stats.isFile())
+    throw foreignFile(
       path,
-      `belongs to another user (number ${found.uid})`,
-      `remove it, or set owner: ${found.uid} for this output if it is theirs to have`,
+      'is not a plain file',
+      'Name a file that does not exist yet, or remove this one.',
     )
-  if (found.size > 0 && !(await beginsLikePem(at)))
-    throw foreign(path, 'is no proxy file', 'Name another path, or remove it.')
+  const isOurs = [process.getuid?.(), owner?.uid].includes(stats.uid)
+  if (!isOurs)
+    throw foreignFile(
+      path,
+      `belongs to another user (uid ${stats.uid})`,
+      `Remove it, or set owner: ${stats.uid} for this output if the proxy is for that user.`,
+    )
+  if (stats.size > 0 && !(await startsLikePem(at)))
+    throw foreignFile(path, 'is not a proxy file', 'Name another path, or remove the file.')
   return true
 }
 
-async function beginsLikePem(path: string): Promise<boolean> {
-  const begin = await readStart(path, 64).catch(() => undefined)
-  // What cannot be read cannot be told from something else; our own files can.
-  return begin?.toString('latin1').startsWith('-----BEGIN ') ?? false
+async function startsLikePem(path: string): Promise<boolean> {
+  const start = await readStart(path, 64).catch(() => undefined)
+  // A file that cannot be read counts as foreign: ours can be read.
+  return start?.toString('latin1').startsWith('-----BEGIN ') ?? false
 }
 
-/** Whether the file has this content, mode and owner. */
-export async function isAsWanted(
+/** Tells whether the file has this content, mode and owner. */
+export async function isUpToDate(
   { at }: OutputTarget,
-  wanted: {
+  expected: {
     readonly content: string | Buffer
     readonly mode: number
     readonly owner: Owner | undefined
   },
 ): Promise<boolean> {
-  const found = await stat(at).catch(() => undefined)
-  if (found === undefined || (found.mode & 0o7777) !== wanted.mode) return false
-  const { owner } = wanted
-  if (owner && (found.uid !== owner.uid || found.gid !== owner.gid)) return false
+  const stats = await stat(at).catch(() => undefined)
+  if (stats === undefined || (stats.mode & 0o7777) !== expected.mode) return false
+  const { owner } = expected
+  if (owner && (stats.uid !== owner.uid || stats.gid !== owner.gid)) return false
   const content = await readStart(at, MAX_COMPARED_BYTES).catch(() => undefined)
-  return content?.equals(Buffer.from(wanted.content)) ?? false
+  return content?.equals(Buffer.from(expected.content)) ?? false
 }
 
-/** The first bytes of a file. A FIFO in its place must not hang us. */
+/** Reads the first bytes of a file. O_NONBLOCK: opening a FIFO must not hang. */
 async function readStart(path: string, maxBytes: number): Promise<Buffer> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
@@ -96,16 +99,16 @@ async function readStart(path: string, maxBytes: number): Promise<Buffer> {
   }
 }
 
-/** Something that is not ours to replace. */
-export function foreign(path: string, what: string, remedy: string): TtsError {
-  return new TtsError('configuration', `${path} ${what}; it is left as it is`, {
+/** Returns the error for a file that certcache must not replace. `problem` completes the sentence that begins with the path. */
+export function foreignFile(path: string, problem: string, remedy: string): TtsError {
+  return new TtsError('configuration', `${path} ${problem}; it is not replaced`, {
     check: 'foreign_file',
     remedy,
   })
 }
 
-/** Gives an error of the file system its remedy. @throws {TtsError} `configuration` */
-export function explain(error: unknown): never {
+/** Rethrows a file system error with its remedy. @throws {TtsError} `configuration` */
+export function rethrowWithRemedy(error: unknown): never {
   if (!(error instanceof TtsError) || error.remedy !== undefined) throw error
   const remedy = remedies[codeOf(error.cause)]
   throw new TtsError(error.code, error.message, {

@@ -1,28 +1,29 @@
-/** Has another certcache, which holds the lock, renew a proxy: leaves a request in the state, and waits for what comes of it. */
+/** Asks the certcache that holds the lock to renew a proxy: leaves a request in the state and waits for the result. */
 import type { Clock, HeldProxy } from '../proxy-engine.ts'
 import type { ManagedProxy } from './managed-proxy.ts'
 import type { createOutcomes } from './outcomes.ts'
-import { elsewhere, failedElsewhere } from './refusals.ts'
+import { lockHeldElsewhere, renewalFailedElsewhere } from './refusals.ts'
 import type { createRenewalRequests } from './renewal-requests.ts'
 
 export interface AskRenewerOptions {
   readonly clock: Clock
-  readonly requests: Pick<ReturnType<typeof createRenewalRequests>, 'make'>
+  readonly requests: Pick<ReturnType<typeof createRenewalRequests>, 'submit'>
   readonly outcomes: Pick<ReturnType<typeof createOutcomes>, 'read'>
-  /** Takes what is new in the state; answers whether the lock is ours now. */
-  readonly look: () => Promise<boolean>
+  /** Reads changes from the state. Returns true when this process holds the lock. */
+  readonly poll: () => Promise<boolean>
 }
 
 const POLL_MS = 500
 
 /**
- * Asks for a proxy that is good for so long; undefined once the lock is ours, so that we renew ourselves.
+ * Asks for a proxy and returns it, or undefined once this process holds the lock and can renew by itself.
  *
- * @param validForSeconds undefined: for as long as the policy of the one who renews says
- * @throws {TtsError} what the other one failed with; `overloaded` with check `lock_elsewhere` when nothing came in time
+ * @param validForSeconds how long the proxy must stay valid; undefined: the renewal policy of the lock holder decides
+ * @throws {TtsError} the error of the other certcache; `overloaded` with check `lock_elsewhere` when the signal is
+ * aborted before a result
  */
 export async function askRenewer(
-  { clock, requests, outcomes, look }: AskRenewerOptions,
+  { clock, requests, outcomes, poll }: AskRenewerOptions,
   {
     proxy,
     validForSeconds,
@@ -33,15 +34,15 @@ export async function askRenewer(
   const before = proxy.current()
   const at = clock.now()
   const until = validForSeconds && new Date(at.getTime() + validForSeconds * 1000)
-  const id = await requests.make({ at, name, ...(until ? { valid_until: until } : {}) })
+  const id = await requests.submit({ at, name, ...(until ? { valid_until: until } : {}) })
   for (;;) {
-    if (signal.aborted) throw elsewhere(name)
+    if (signal.aborted) throw lockHeldElsewhere(name)
     await clock.sleep(POLL_MS, signal)
-    // Its answer is looked at first: the proxy was written before.
-    const told = await outcomes.read()
-    if (await look()) return undefined
+    // Read before the poll: the other certcache writes the proxy first and the outcome second.
+    const result = await outcomes.read()
+    if (await poll()) return undefined
     const held = proxy.current()
     if (held !== undefined && before?.pem.equals(held.pem) !== true) return held
-    if (told?.answered === id) throw failedElsewhere(name, told.proxies[name])
+    if (result?.answered === id) throw renewalFailedElsewhere(name, result.proxies[name])
   }
 }

@@ -1,4 +1,4 @@
-/** Looks at what the service answered, or what was kept, before it takes the place of anything. */
+/** Checks a proxy from the service or from storage before certcache uses it. */
 import type { KeyObject } from 'node:crypto'
 import { validateChain } from '../../../ca/chain.ts'
 import { CaError } from '../../../ca/errors.ts'
@@ -14,63 +14,63 @@ import type { HeldProxy } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 
 /** What the proxy must be. */
-export interface WantedProxy {
+export interface ExpectedProxy {
   readonly name: string
   readonly type: ProxySettings['type']
   readonly now: Date
 }
 
 /**
- * The file of the service's answer and our key, once all of it is sound.
+ * Checks the service's answer against our key and returns both as a proxy file.
  *
- * @throws {TtsError} `internal` with check `proxy_refused` saying what is wrong
+ * @throws {TtsError} `internal` with check `proxy_refused` (the message says what is wrong)
  */
-export function checkNewProxy(pem: string, key: KeyObject, wanted: WantedProxy): HeldProxy {
+export function checkNewProxy(pem: string, key: KeyObject, expected: ExpectedProxy): HeldProxy {
   const { certificates } = parse(pem)
   const [proxy, ...chain] = certificates
-  if (proxy === undefined || chain.length === 0) refuse('it is not a proxy with its EEC')
+  if (proxy === undefined || chain.length === 0) refuse('it is not a proxy followed by its EEC')
   const text = formatProxyFile(
     proxy.der,
     key,
     chain.map(({ der }) => der),
   )
-  return checkHeldProxy(text, { ...wanted, obtainedAt: wanted.now })
+  return checkStoredProxy(text, { ...expected, obtainedAt: expected.now })
 }
 
 /**
- * A whole proxy file that was kept, once all of it is sound.
+ * Checks a complete proxy file from storage and returns it.
  *
- * @param wanted `obtainedAt` undefined: its own begin
+ * @param expected `obtainedAt` undefined: the notBefore of the proxy counts
  * @throws {TtsError} `internal` with check `proxy_refused`
  */
-export function checkHeldProxy(
+export function checkStoredProxy(
   text: string,
-  wanted: WantedProxy & { readonly obtainedAt: Date | undefined },
+  expected: ExpectedProxy & { readonly obtainedAt: Date | undefined },
 ): HeldProxy {
   const file = parse(text)
   const [proxy, ...chain] = file.certificates
-  if (proxy === undefined || chain.length === 0) refuse('it is not a proxy with its EEC')
+  if (proxy === undefined || chain.length === 0) refuse('it is not a proxy followed by its EEC')
   if (file.privateKey === undefined || !keyBelongsTo(file.privateKey, proxy))
-    refuse('its key is not ours')
-  const facts = describeProxy(file, { now: wanted.now, path: '' })
-  if (facts.notAfter.getTime() <= wanted.now.getTime())
-    refuse(`it ended at ${facts.notAfter.toISOString()}`)
-  if (!facts.type.endsWith(`${wanted.type} proxy`))
-    refuse(`asked for a proxy of type ${wanted.type}, this is: ${facts.type}`)
-  checkChain(file, wanted.now)
+    refuse('it was issued for another key')
+  const facts = describeProxy(file, { now: expected.now, path: '' })
+  if (facts.notAfter.getTime() <= expected.now.getTime())
+    refuse(`it expired at ${facts.notAfter.toISOString()}`)
+  if (!facts.type.endsWith(`${expected.type} proxy`))
+    refuse(`its type must be ${expected.type}, but it is: ${facts.type}`)
+  checkChain(file, expected.now)
   return {
-    name: wanted.name,
+    name: expected.name,
     pem: Buffer.from(text, 'latin1'),
     subject: facts.subject,
     identity: facts.identity,
-    obtainedAt: wanted.obtainedAt ?? proxy.validity.notBefore,
+    obtainedAt: expected.obtainedAt ?? proxy.validity.notBefore,
     notAfter: facts.notAfter,
   }
 }
 
 /**
- * The root is not in the file: who issued its last certificate is taken on trust, and all others must stand on that one.
- * A begin in the future is accepted, because it is our clock that is then behind, and the file serves others.
+ * The root is not in the file. So the issuer of the last certificate is not checked, but every other certificate must chain
+ * to the last one. A notBefore in the future is accepted: our clock is then behind, and other machines can use the file.
  */
 function checkChain({ certificates }: ProxyFile, now: Date): void {
   const { problems, path } = validateChain({ certificates, anchors: [], now, allowProxies: true })
@@ -78,7 +78,7 @@ function checkChain({ certificates }: ProxyFile, now: Date): void {
   const [problem] = problems.filter(
     ({ code }) => code !== 'not_yet_valid' && !(code === 'untrusted' && isWhole),
   )
-  if (problem !== undefined) refuse(`its chain is not sound: ${problem.message}`)
+  if (problem !== undefined) refuse(`its chain is not valid: ${problem.message}`)
 }
 
 function parse(text: string): ProxyFile {
@@ -90,10 +90,10 @@ function parse(text: string): ProxyFile {
   }
 }
 
-function refuse(why: string, cause?: unknown): never {
-  throw new TtsError('internal', `the proxy is refused: ${why}`, {
+function refuse(reason: string, cause?: unknown): never {
+  throw new TtsError('internal', `the proxy is refused: ${reason}`, {
     check: 'proxy_refused',
-    remedy: 'Ask the operator of the service. The old proxy stays in use.',
+    remedy: 'Ask the operator of the service. Until then the old proxy stays in use.',
     ...(cause === undefined ? {} : { cause }),
   })
 }

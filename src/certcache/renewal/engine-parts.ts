@@ -1,4 +1,4 @@
-/** What the engine is handed. */
+/** The options of the engine. */
 import type { Clock } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 import type { Sources } from '../sources/sources.ts'
@@ -16,11 +16,12 @@ export interface EngineSettings {
 export interface EngineParts extends Pick<ManagedProxyOptions, 'random' | 'log' | 'environment'> {
   readonly clock: Clock
   readonly store: StateStore
+  /** Milliseconds between two polls of the state. */
   readonly pollMs: number
-  /** False: nothing happens but when it is asked for. */
+  /** Whether proxies are renewed without a request. */
   readonly background: boolean
-  /** Only looked at: nothing is written, no lock is taken. Default false. */
+  /** Whether the engine only reads: it writes nothing and takes no lock. Default false. */
   readonly readOnly?: boolean
-  /** Made with the lock, by which sources write what they hold. */
+  /** Makes the settings. The sources need the lock to write their records. */
   readonly settings: (lock: () => StateLock | undefined) => EngineSettings
 }

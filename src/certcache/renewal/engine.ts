@@ -1,56 +1,51 @@
-/**
- * The engine: looks at the state, the lock and the clock again and again, and renews what is due. It waits a minute at
- * most and then reads the clock anew, so that neither a step of the clock nor a suspended machine upsets it.
- */
+/** The engine: polls the state, the lock and the clock in a loop, and renews the proxies that are due. */
 import { TtsError } from '../../base/errors.ts'
-import type { Log } from '../../base/log.ts'
 import type { EngineParts, EngineSettings } from './engine-parts.ts'
 import { createLeadership, type Leadership } from './leadership.ts'
-import { notNow, stopping, tooLong } from './refusals.ts'
 import { createOutcomes } from './outcomes.ts'
 import { askRenewer } from './ask-renewer.ts'
-import { createProxiesWatch, takeFromFile, takeFromState, writeProxies } from './proxy-records.ts'
+import { sleepMs, startDueRenewals } from './due-renewals.ts'
+import { createProxyRecords, type ProxyRecords } from './proxy-records.ts'
+import { awaitRenewal, firstProxyPending, retryLater, shuttingDown } from './refusals.ts'
 import { ManagedProxy } from './managed-proxy.ts'
-import { createLogins } from './logins.ts'
+import { lastErrorOf } from '../outputs/proxy-files.ts'
+import { createLoginPickup } from './logins.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
-import type { StateLock } from '../state/state-store.ts'
-import { settledOrAborted } from './waiting.ts'
 import { createRenewalRequests } from './renewal-requests.ts'
 
-const LONGEST_SLEEP_MS = 60_000
-const SHORTEST_SLEEP_MS = 20
 const LOCK_RETRY_MS = 500
 
 export class Engine implements ProxyEngine {
   readonly #parts: EngineParts
-  readonly #log: Log
   readonly #leadership: Leadership
   readonly #closing = new AbortController()
-  readonly #readProxies: ReturnType<typeof createProxiesWatch>
-  readonly #takeLogin: ReturnType<typeof createLogins>
+  readonly #records: ProxyRecords
+  readonly #pickUpLogin: ReturnType<typeof createLoginPickup>
   readonly #outcomes: ReturnType<typeof createOutcomes>
   readonly #requests: ReturnType<typeof createRenewalRequests>
-  /** Id of the newest request that was seen to. */
+  /** Id of the newest request that was answered. */
   #answered: string | undefined
   #settings: EngineSettings
   #proxies: ReadonlyMap<string, ManagedProxy> = new Map()
   #stateError: TtsError | undefined
-  /** Proxies could not be written into the state; each look tries again. */
-  #unsaved = false
   /** Ends the sleep of the loop. */
   #wake = new AbortController()
-  /** Settles at the end of the look that is under way or comes next. */
-  #nextLook = Promise.withResolvers<void>()
-  #looking: Promise<void> | undefined
+  /** Settles at the end of the present poll, or of the next one if none is running. */
+  #nextPoll = Promise.withResolvers<void>()
+  #polling: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
   constructor(parts: EngineParts) {
     this.#parts = parts
-    this.#log = parts.log
     this.#leadership = createLeadership(parts.store, parts.log)
-    this.#readProxies = createProxiesWatch(parts.store, parts.log)
-    this.#takeLogin = createLogins(parts.store, parts.log)
+    this.#records = createProxyRecords({
+      store: parts.store,
+      log: parts.log,
+      now: () => this.#now(),
+      proxies: () => [...this.#proxies.values()],
+    })
+    this.#pickUpLogin = createLoginPickup(parts.store, parts.log)
     this.#outcomes = createOutcomes(parts.store, parts.log)
     this.#requests = createRenewalRequests(parts.store, parts.log)
     this.#settings = parts.settings(() => this.#leadership.lock)
@@ -61,32 +56,34 @@ export class Engine implements ProxyEngine {
     return [...this.#proxies.keys()]
   }
 
-  /** Takes what was kept, and begins. @throws {TtsError} `configuration` when the state cannot be used */
+  /** Loads the state and starts the loop. @throws {TtsError} `configuration` when the state cannot be used */
   async start(): Promise<void> {
-    await this.#restore().catch((error: unknown) => {
-      // A database that is away will come back; a wrong key or mode will not.
+    try {
+      await this.#settings.sources.load()
+      await this.#records.readState(false)
+    } catch (error) {
+      // A database that is down comes back. A wrong key or file mode does not fix itself.
       if (!(error instanceof TtsError) || error.code !== 'store_unavailable') throw error
       this.#failState(error)
-    })
-    for (const proxy of this.#proxies.values())
-      if (await takeFromFile(proxy, this.#now())) this.#unsaved = true
+    }
+    await this.#records.readFiles()
     if (this.#parts.background) this.#loop = this.#run()
   }
 
   /**
-   * Looks at what an earlier certcache left, for the status.
+   * Reads what an earlier certcache left, for the status.
    *
-   * @param places `outputOf`: where a proxy goes when the settings name no file; `stateError`: why the state is not writable
+   * @param options `defaultOutput`: path of a proxy without configured outputs; `stateError`: why the state cannot be written
    * @throws {TtsError} what the store throws
    */
-  async inspect(places: {
-    readonly outputOf: (name: string) => string
+  async inspect(options: {
+    readonly defaultOutput: (name: string) => string
     readonly stateError: TtsError | undefined
   }): Promise<void> {
-    if (places.stateError) this.#stateError = places.stateError
+    if (options.stateError) this.#stateError = options.stateError
     const outcomes = await this.#outcomes.read()
     for (const proxy of this.#proxies.values())
-      await proxy.inspect(outcomes?.proxies[proxy.name], places.outputOf(proxy.name))
+      await proxy.inspect(outcomes?.proxies[proxy.name], options.defaultOutput(proxy.name))
   }
 
   current(name?: string): HeldProxy | undefined {
@@ -99,206 +96,158 @@ export class Engine implements ProxyEngine {
       const proxy = this.#find(name)
       const held = proxy.current()
       if (held !== undefined) return held
-      if (this.#closing.signal.aborted) throw stopping()
-      if (signal.aborted) throw tooLong()
-      if (proxy.renewal !== undefined) return settledOrAborted(proxy.renewal, signal)
-      if (!this.#parts.background) await this.#look()
+      if (this.#closing.signal.aborted) throw shuttingDown()
+      if (signal.aborted) throw firstProxyPending()
+      if (proxy.renewal !== undefined) return awaitRenewal(proxy.renewal, signal)
+      if (!this.#parts.background) await this.#poll()
       if (this.#leadership.lock === undefined) {
         if (this.#stateError !== undefined) throw this.#stateError
         await (this.#parts.background
-          ? settledOrAborted(this.#nextLook.promise, signal)
+          ? awaitRenewal(this.#nextPoll.promise, signal)
           : this.#parts.clock.sleep(LOCK_RETRY_MS, signal))
         continue
       }
       const decision = proxy.decision(this.#settings.policy)
-      if (!decision.renew) throw notNow(proxy.failure, decision.at, this.#now())
-      return settledOrAborted(proxy.renew(), signal)
+      if (!decision.renew) throw retryLater(proxy.failure, decision.at, this.#now())
+      return awaitRenewal(proxy.renew(), signal)
     }
   }
 
   async renewIfDue(
-    wanted: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
-    signal: AbortSignal,
-  ): ReturnType<ProxyEngine['renewIfDue']> {
-    try {
-      return await this.#renewIfDue(wanted, signal)
-    } finally {
-      await this.#noteOutcomes()
-    }
-  }
-
-  async #renewIfDue(
     { name, validForSeconds }: Parameters<ProxyEngine['renewIfDue']>[0],
     signal: AbortSignal,
   ): ReturnType<ProxyEngine['renewIfDue']> {
-    const proxy = this.#find(name)
-    const look = async (): Promise<boolean> => {
-      await this.#look()
+    const poll = async (): Promise<boolean> => {
+      await this.#poll()
       return this.#leadership.lock !== undefined
     }
-    for (;;) {
-      const mayRenew = await look()
-      const held = proxy.current()
-      if (held !== undefined && !proxy.isDue(this.#settings.policy, validForSeconds)) {
+    const askParts = { ...this.#parts, requests: this.#requests, outcomes: this.#outcomes, poll }
+    try {
+      const proxy = this.#find(name)
+      for (;;) {
+        const mayRenew = await poll()
+        const held = proxy.current()
+        if (held !== undefined && !proxy.isDue(this.#settings.policy, validForSeconds)) {
+          await this.#persisted(proxy)
+          return { renewed: false, proxy: held, elsewhere: !mayRenew }
+        }
+        if (!mayRenew && this.#stateError !== undefined) throw this.#stateError
+        const renewed = mayRenew
+          ? await awaitRenewal(proxy.renew(), signal)
+          : await askRenewer(askParts, { proxy, validForSeconds }, signal)
+        if (renewed === undefined) continue
         await this.#persisted(proxy)
-        return { renewed: false, proxy: held, elsewhere: !mayRenew }
+        return { renewed: true, proxy: renewed, elsewhere: !mayRenew }
       }
-      if (mayRenew) {
-        const renewed = await settledOrAborted(proxy.renew(), signal)
-        await this.#persisted(proxy)
-        return { renewed: true, proxy: renewed }
-      }
-      if (this.#stateError !== undefined) throw this.#stateError
-      const asking = { ...this.#parts, requests: this.#requests, outcomes: this.#outcomes, look }
-      const got = await askRenewer(asking, { proxy, validForSeconds }, signal)
-      if (got !== undefined) {
-        await this.#persisted(proxy)
-        return { renewed: true, proxy: got, elsewhere: true }
-      }
+    } finally {
+      await this.#writeOutcomes()
     }
   }
 
-  /** @throws {TtsError} `configuration`: a file, or for one who ends now the state, cannot be written */
+  /** @throws {TtsError} `configuration`: a file cannot be written, or (without a loop that would try again) the state */
   async #persisted(proxy: ManagedProxy): Promise<void> {
     await proxy.persisted()
-    if (!this.#parts.background && this.#unsaved && this.#stateError) throw this.#stateError
+    if (!this.#parts.background && this.#records.isUnsaved && this.#stateError)
+      throw this.#stateError
   }
 
   status(): ReturnType<ProxyEngine['status']> {
     const { policy, sources } = this.#settings
     const at = this.#now()
+    const stateError = this.#stateError && lastErrorOf(this.#stateError, at)
     const proxies = [...this.#proxies.values()].map((proxy) => {
       const decision = proxy.decision(policy)
       const status = proxy.status(decision.renew ? at : decision.at)
-      const error = this.#stateError
-      if (status.lastError !== undefined || error === undefined) return status
-      const { code, message, remedy } = error
-      return { ...status, lastError: { at, code, message, remedy } }
+      return { ...status, lastError: status.lastError ?? stateError }
     })
     return { proxies, source: sources.status() }
   }
 
-  /** Takes new settings. Proxies in hand that still are what is wanted stay. */
+  /** Replaces the settings. Present proxies whose type still fits stay. */
   async replaceSettings(make: EngineParts['settings']): Promise<void> {
-    await this.#looking
+    await this.#polling
     const old = this.#proxies
     this.#settings = make(() => this.#leadership.lock)
     this.#proxies = this.#makeProxies()
-    for (const [name, proxy] of this.#proxies) {
-      const before = old.get(name)
-      const held = before?.current()
-      const fits = before?.settings.type === proxy.settings.type
-      if (before && held && fits) proxy.take(held, { asked: before.asked, isNew: false })
-    }
+    for (const [name, proxy] of this.#proxies) proxy.adoptFrom(old.get(name))
     await this.#settings.sources.load().catch((error: unknown) => this.#failState(error))
     this.#wake.abort()
   }
 
   async close(): Promise<void> {
-    this.#closed ??= this.#close()
-    return this.#closed
+    return (this.#closed ??= this.#close())
   }
 
   async #close(): Promise<void> {
     this.#closing.abort()
     this.#wake.abort()
     await this.#loop
-    await this.#looking?.catch(() => undefined)
+    await this.#polling?.catch(() => undefined)
     await Promise.all([...this.#proxies.values()].map(async (proxy) => proxy.settled()))
-    await this.#noteOutcomes()
+    await this.#writeOutcomes()
     await this.#leadership.release().catch(() => undefined)
     await this.#parts.store.close()
-    this.#nextLook.resolve()
-  }
-
-  async #restore(): Promise<void> {
-    await this.#settings.sources.load()
-    takeFromState(await this.#readProxies(), [...this.#proxies.values()], {
-      now: this.#now(),
-      isNew: false,
-    })
+    this.#nextPoll.resolve()
   }
 
   async #run(): Promise<void> {
     while (!this.#closing.signal.aborted) {
-      await this.#look()
+      await this.#poll()
       if (this.#wake.signal.aborted) this.#wake = new AbortController()
       if (this.#closing.signal.aborted) return
-      this.#renewDue()
-      await this.#parts.clock.sleep(this.#sleepMs(), this.#wake.signal)
+      await this.#parts.clock.sleep(this.#renewDue(), this.#wake.signal)
     }
   }
 
-  /** One look at a time; it never rejects. */
-  async #look(): Promise<void> {
-    this.#looking ??= this.#lookOnce()
+  /** Concurrent callers share one poll. Never rejects. */
+  async #poll(): Promise<void> {
+    this.#polling ??= this.#pollOnce()
       .then(() => {
         this.#stateError = undefined
       })
       .catch((error: unknown) => this.#failState(error))
       .finally(() => {
-        this.#looking = undefined
-        this.#nextLook.resolve()
-        this.#nextLook = Promise.withResolvers<void>()
+        this.#polling = undefined
+        this.#nextPoll.resolve()
+        this.#nextPoll = Promise.withResolvers<void>()
       })
-    return this.#looking
+    return this.#polling
   }
 
-  async #lookOnce(): Promise<void> {
+  async #pollOnce(): Promise<void> {
     const { sources } = this.#settings
-    const taken = await this.#leadership.look()
+    const isNewLeader = await this.#leadership.checkOrAcquire()
     await sources.load()
     const { lock } = this.#leadership
-    // What could not be written yet is newer than what the state has.
-    if (lock === undefined || (taken && !this.#unsaved)) {
-      const proxies = [...this.#proxies.values()]
-      takeFromState(await this.#readProxies(), proxies, { now: this.#now(), isNew: true })
-    }
+    // Unsaved proxies are newer than the state.
+    if (lock === undefined || (isNewLeader && !this.#records.isUnsaved))
+      await this.#records.readState(true)
     if (lock === undefined) return
-    if (this.#unsaved) await this.#write(lock)
-    await this.#noteOutcomes()
+    if (this.#records.isUnsaved) await this.#records.write(lock)
+    await this.#writeOutcomes()
     if (this.#parts.background)
-      await this.#requests.grant(lock, { proxies: this.#proxies, now: this.#now() }, (id) => {
+      await this.#requests.serve(lock, { proxies: this.#proxies, now: this.#now() }, (id) => {
         this.#answered = id
         this.#wake.abort()
       })
-    if (await this.#takeLogin(lock, sources)) this.#resetBackoff()
-    else if (await sources.isRevived()) this.#resetBackoff()
+    // A new login or token makes earlier failures irrelevant.
+    if ((await this.#pickUpLogin(lock, sources)) || (await sources.hasNewStartToken()))
+      for (const proxy of this.#proxies.values()) proxy.resetBackoff()
   }
 
-  async #noteOutcomes(): Promise<void> {
+  async #writeOutcomes(): Promise<void> {
     const { lock } = this.#leadership
     if (lock !== undefined && this.#parts.readOnly !== true)
-      await this.#outcomes.note(lock, this.#proxies.values(), this.#answered)
+      await this.#outcomes.write(lock, this.#proxies.values(), this.#answered)
   }
 
-  #renewDue(): void {
-    for (const proxy of this.#proxies.values()) {
-      proxy.restoreFiles()
-      const mayRenew = this.#leadership.lock !== undefined && proxy.renewal === undefined
-      if (!mayRenew || !proxy.decision(this.#settings.policy).renew) continue
-      // Its failure is in the status and in the log.
-      proxy.renew().then(
-        () => this.#wake.abort(),
-        () => this.#wake.abort(),
-      )
-    }
-  }
-
-  #sleepMs(): number {
-    const now = this.#now().getTime()
-    const waits = [...this.#proxies.values()].flatMap((proxy) => {
-      if (this.#leadership.lock === undefined || proxy.renewal !== undefined) return []
-      const decision = proxy.decision(this.#settings.policy)
-      return decision.renew ? 0 : decision.at.getTime() - now
-    })
-    const wait = Math.min(this.#parts.pollMs, LONGEST_SLEEP_MS, ...waits)
-    return Math.max(wait, SHORTEST_SLEEP_MS)
-  }
-
-  /** Something has changed since the failures: they count no more. */
-  #resetBackoff(): void {
-    for (const proxy of this.#proxies.values()) proxy.resetBackoff()
+  /** Starts what is due. Returns how long the loop may sleep, in milliseconds. */
+  #renewDue(): number {
+    const { policy } = this.#settings
+    for (const proxy of this.#proxies.values()) proxy.retryFiles()
+    const proxies = this.#leadership.lock === undefined ? [] : [...this.#proxies.values()]
+    startDueRenewals(proxies, policy, () => this.#wake.abort())
+    return sleepMs(proxies, policy, { nowMs: this.#now().getTime(), pollMs: this.#parts.pollMs })
   }
 
   #makeProxies(): ReadonlyMap<string, ManagedProxy> {
@@ -320,28 +269,28 @@ export class Engine implements ProxyEngine {
   }
 
   async #save(): Promise<void> {
-    this.#unsaved = true
+    this.#records.markUnsaved()
     const { lock } = this.#leadership
     if (lock !== undefined)
-      await this.#write(lock).catch((error: unknown) => this.#failState(error))
-  }
-
-  async #write(lock: StateLock): Promise<void> {
-    await writeProxies(lock, [...this.#proxies.values()])
-    this.#unsaved = false
+      await this.#records.write(lock).catch((error: unknown) => this.#failState(error))
   }
 
   #failState(error: unknown): void {
-    const known = error instanceof TtsError
-    const shown = known ? error : new TtsError('internal', 'the state failed', { cause: error })
+    const shown =
+      error instanceof TtsError
+        ? error
+        : new TtsError('internal', 'certcache failed to use the state', { cause: error })
     if (this.#stateError?.message !== shown.message)
-      this.#log.error({ event: 'state.failed', err: error, remedy: shown.remedy }, shown.message)
+      this.#parts.log.error(
+        { event: 'state.failed', err: error, remedy: shown.remedy },
+        shown.message,
+      )
     this.#stateError = shown
   }
 
   #find(name: string | undefined): ManagedProxy {
     const proxy = name === undefined ? this.#proxies.values().next().value : this.#proxies.get(name)
-    if (proxy === undefined) throw new TtsError('not_found', 'there is no proxy of this name')
+    if (proxy === undefined) throw new TtsError('not_found', 'no proxy has this name')
     return proxy
   }
 

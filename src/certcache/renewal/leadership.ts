@@ -1,56 +1,58 @@
-/** Who renews: the one certcache of the cluster that holds the lock. The others serve what it leaves in the state. */
+/** Elects the renewing certcache of a cluster: it holds the lock. The others serve the proxies that it writes into the state. */
 import type { Log } from '../../base/log.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 export interface Leadership {
-  /** The lock while it is held. */
+  /** The lock, while this certcache holds it. */
   readonly lock: StateLock | undefined
   /**
-   * Finds out whether the lock is still held, and tries to get it where it is not.
+   * Checks that the lock is still held, or tries to acquire it.
    *
-   * @returns true when it was got just now: whatever the state holds must be read again
+   * @returns true when the lock was acquired by this call: the whole state must be read again
    * @throws {TtsError} `store_unavailable`, `configuration`
    */
-  look(): Promise<boolean>
+  checkOrAcquire(): Promise<boolean>
   release(): Promise<void>
 }
 
 export function createLeadership(store: StateStore, log: Log): Leadership {
   let lock: StateLock | undefined
-  let told: boolean | undefined
+  let logged: boolean | undefined
 
-  const tell = (holds: boolean): void => {
-    if (told === holds) return
-    told = holds
-    const what = holds ? 'this certcache renews' : 'another certcache renews; this one serves'
-    log.info({ event: holds ? 'lock.taken' : 'lock.elsewhere' }, what)
+  const logChange = (holds: boolean): void => {
+    if (logged === holds) return
+    logged = holds
+    const message = holds
+      ? 'this certcache renews the proxies'
+      : 'another certcache renews the proxies; this one serves them'
+    log.info({ event: holds ? 'lock.taken' : 'lock.elsewhere' }, message)
   }
-  const held = (): StateLock | undefined => {
+  const heldLock = (): StateLock | undefined => {
     if (lock?.lost.aborted === true) {
       lock = undefined
-      told = undefined
-      log.warn({ event: 'lock.lost' }, 'the lock is lost: another certcache may renew now')
+      logged = undefined
+      log.warn({ event: 'lock.lost' }, 'lost the lock; another certcache may renew now')
     }
     return lock
   }
   return {
     get lock() {
-      return held()
+      return heldLock()
     },
-    look: async () => {
-      const known = held()
-      if (known !== undefined) {
-        await known.check()
+    checkOrAcquire: async () => {
+      const held = heldLock()
+      if (held !== undefined) {
+        await held.check()
         return false
       }
       lock = await store.tryLock('renewer')
-      tell(lock !== undefined)
+      logChange(lock !== undefined)
       return lock !== undefined
     },
     release: async () => {
-      const known = lock
+      const held = lock
       lock = undefined
-      await known?.release()
+      await held?.release()
     },
   }
 }

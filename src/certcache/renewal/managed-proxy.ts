@@ -1,4 +1,4 @@
-/** One proxy that is kept: what is in hand, its renewal (one at a time), its files and its hook. */
+/** One managed proxy: its present version, its renewal (one at a time), its files and its hook. */
 import type { KeyObject } from 'node:crypto'
 import { createCsr } from '../../../ca/csr.ts'
 import { createSigner, generatePrivateKey } from '../../../ca/key.ts'
@@ -14,18 +14,18 @@ import type { Outcome } from './outcomes.ts'
 import { type Decision, decide, type Failures, type RenewalPolicy } from './renewal.ts'
 import type { Sources } from '../sources/sources.ts'
 
-/** What a kept proxy is handed. */
+/** The options of a managed proxy. */
 export interface ManagedProxyOptions {
   readonly now: () => Date
   readonly random: () => number
   readonly log: Log
   readonly environment: Environment
   readonly sources: Pick<Sources, 'obtain'>
-  /** Aborted when certcache ends: requests under way are given up. */
+  /** Aborted when certcache shuts down: cancels requests in flight. */
   readonly closing: AbortSignal
   /** Writes all proxies into the state; never rejects. */
   readonly save: () => Promise<void>
-  /** Only looked at: nothing is written. Default false. */
+  /** Whether nothing may be written. Default false. */
   readonly readOnly?: boolean
 }
 
@@ -34,9 +34,9 @@ export class ManagedProxy {
   readonly settings: ProxySettings
   readonly #parts: ManagedProxyOptions
   #held: HeldProxy | undefined
-  /** Its place within the jitter. */
+  /** The position of its renewal within the jitter. */
   #draw = 0
-  /** It is not what the settings ask for any more. */
+  /** Whether the settings have changed since it was requested. */
   #outdated = false
   #failures: Failures | undefined
   #lastSuccessAt: Date | undefined
@@ -47,7 +47,7 @@ export class ManagedProxy {
   readonly #renewal = createSingleFlight<HeldProxy>()
   #saving: Promise<void> = Promise.resolve()
   readonly #files: ProxyFiles
-  /** Kept until a proxy was got for it: keys are what costs most. */
+  /** Used again until a proxy is issued for it, because key generation is expensive. */
   #key: { readonly privateKey: KeyObject; readonly csr: string } | undefined
 
   constructor(name: string, settings: ProxySettings, parts: ManagedProxyOptions) {
@@ -57,8 +57,8 @@ export class ManagedProxy {
     this.#files = new ProxyFiles(settings, parts)
   }
 
-  /** What is asked of the service, in a form to be compared. */
-  get asked(): string {
+  /** The parameters of the request to the service, for comparison. */
+  get requestKey(): string {
     const { service, type, lifetime_seconds, path_length, key_type } = this.settings
     return JSON.stringify([service, type, lifetime_seconds ?? null, path_length ?? null, key_type])
   }
@@ -71,7 +71,7 @@ export class ManagedProxy {
     return this.#renewal.current
   }
 
-  /** Why the newest attempt failed; undefined when it did not. */
+  /** The error of the newest attempt; undefined when it succeeded. */
   get failure(): TtsError | undefined {
     return this.#failure
   }
@@ -81,18 +81,18 @@ export class ManagedProxy {
     return held !== undefined && held.notAfter > this.#parts.now() ? held : undefined
   }
 
-  /** When it is renewed, as things stand. */
+  /** Decides when to renew it, failures included. */
   decision(policy: RenewalPolicy): Decision {
     const now = this.#parts.now()
     const failures = this.#failures
-    // A clock that was set back: the wait counts from now, once.
+    // The clock was set back: restart the wait from now, once.
     if (failures && failures.lastAt > now) this.#failures = { ...failures, lastAt: now }
     const held = this.#outdated ? undefined : this.current()
     const proxy = held && { ...held, draw: this.#draw }
     return decide(now, policy, { proxy, failures: this.#failures })
   }
 
-  /** Whether its time has come, failures apart. With a request for how long it shall be good that alone counts. */
+  /** Whether it must be renewed, failures ignored. If `validForSeconds` is given, only that counts and not the policy. */
   isDue(policy: RenewalPolicy, validForSeconds?: number): boolean {
     if (validForSeconds !== undefined) {
       const leftMs = (this.current()?.notAfter.getTime() ?? 0) - this.#parts.now().getTime()
@@ -104,14 +104,14 @@ export class ManagedProxy {
   }
 
   /**
-   * Takes a proxy that was kept, or that another certcache got.
+   * Replaces the present proxy by one from storage or from another certcache.
    *
-   * @param from `isNew`: nobody's hook ran for it here
+   * @param from `requestKey` as it was when the proxy was requested; `isNew`: its hook has not run on this machine
    */
-  take(proxy: HeldProxy, from: { readonly asked: string; readonly isNew: boolean }): void {
+  adopt(proxy: HeldProxy, from: { readonly requestKey: string; readonly isNew: boolean }): void {
     if (this.#held?.pem.equals(proxy.pem) === true) return
     this.#hold(proxy)
-    this.#outdated = from.asked !== this.asked
+    this.#outdated = from.requestKey !== this.requestKey
     this.#failures = undefined
     this.#lastError = undefined
     this.#failure = undefined
@@ -119,18 +119,25 @@ export class ManagedProxy {
     this.#files.publish(proxy, from.isNew)
   }
 
-  /** What went wrong is forgotten: something has changed since. */
+  /** Adopts the present proxy of the same name under the previous settings, if its type still fits. */
+  adoptFrom(previous: ManagedProxy | undefined): void {
+    const held = previous?.current()
+    if (previous && held && previous.settings.type === this.settings.type)
+      this.adopt(held, { requestKey: previous.requestKey, isNew: false })
+  }
+
+  /** Forgets the failures, so that the next attempt is made without a wait. */
   resetBackoff(): void {
     this.#failures = undefined
   }
 
-  /** Renews; whoever asks while it is under way gets the same. Settles when the proxy is in memory. */
+  /** Renews; concurrent callers share one renewal. Settles when the proxy is in memory. */
   async renew(): Promise<HeldProxy> {
     return this.#renewal.run(async () => this.#attempt())
   }
 
   /**
-   * Settles when the proxy in hand is in the state and in its files.
+   * Settles when the present proxy has been written into the state and its files.
    *
    * @throws {TtsError} `configuration` naming the file that cannot be written
    */
@@ -140,46 +147,46 @@ export class ManagedProxy {
     if (held !== undefined) await this.#files.ensure(held)
   }
 
-  /** Tries files again that could not be written. */
-  restoreFiles(): void {
+  /** Tries again to write files that could not be written. */
+  retryFiles(): void {
     const held = this.current()
-    if (held !== undefined) this.#files.restore(held)
+    if (held !== undefined) this.#files.retry(held)
   }
 
-  /** How the newest attempt went, for the state. */
+  /** The result of the newest attempt, for the state. */
   outcome(): Outcome {
     const error = this.#lastError ?? this.#files.error
     const outputs = [...(this.settings.outputs ?? [])]
     if (error === undefined) return { outputs }
     const { at, code, message, remedy } = error
     const of = this.#lastError === undefined ? 'files' : 'renewal'
-    const told = { at, code, message, of } as const
-    return { outputs, last_error: remedy === undefined ? told : { ...told, remedy } }
+    const lastError = { at, code, message, of } as const
+    return { outputs, last_error: remedy === undefined ? lastError : { ...lastError, remedy } }
   }
 
   /**
-   * Looks at what an earlier certcache left: how its newest attempt went, and whether the files have the proxy in hand.
+   * Reads what an earlier certcache left: the result of its newest attempt, and whether the files hold the present proxy.
    *
-   * @param defaultPath of the output where the settings name none
+   * @param defaultPath of the output if the settings name none
    */
-  async inspect(known: Outcome | undefined, defaultPath: string): Promise<void> {
-    const error = known?.last_error
+  async inspect(outcome: Outcome | undefined, defaultPath: string): Promise<void> {
     const held = this.current()
-    // The clock that told these times is the same one, of whoever wrote the record.
-    const isOld = error !== undefined && held !== undefined && error.at < held.obtainedAt
-    const told = isOld ? undefined : error
-    const kept = told && {
-      at: told.at,
-      code: told.code,
-      message: told.message,
-      remedy: told.remedy,
-    }
-    if (told?.of === 'renewal' || held === undefined) this.#lastError = kept
+    const recorded = outcome?.last_error
+    // Both times are from the machine that wrote the state, so they can be compared.
+    const isOld = recorded !== undefined && held !== undefined && recorded.at < held.obtainedAt
+    const error = isOld ? undefined : recorded
+    if (error?.of === 'renewal' || held === undefined)
+      this.#lastError = error && {
+        at: error.at,
+        code: error.code,
+        message: error.message,
+        remedy: error.remedy,
+      }
     if (held === undefined) return
     const outputs = this.settings.outputs ?? []
-    // Settings that name no file do not know where the others wrote to.
+    // With default outputs, the certcache that wrote the state may have used other paths.
     const isDefault = outputs.length === 1 && outputs[0]?.path === defaultPath
-    await this.#files.inspect(held, isDefault && known ? known.outputs : outputs)
+    await this.#files.inspect(held, isDefault && outcome ? outcome.outputs : outputs)
   }
 
   status(next: Date | undefined): RenewalStatus {
@@ -196,7 +203,7 @@ export class ManagedProxy {
     }
   }
 
-  /** Settles when nothing is under way any more. */
+  /** Settles when the renewal and all writes have ended. */
   async settled(): Promise<void> {
     await this.#renewal.current?.catch(() => undefined)
     await this.#saving
@@ -219,7 +226,7 @@ export class ManagedProxy {
       const failure =
         error instanceof TtsError
           ? error
-          : new TtsError('internal', 'something failed inside certcache', { cause: error })
+          : new TtsError('internal', 'certcache failed internally', { cause: error })
       this.#fail(failure)
       throw failure
     }
@@ -239,8 +246,8 @@ export class ManagedProxy {
     this.#failure = undefined
     this.#lastSuccessAt = proxy.obtainedAt
     this.#succeeded += 1
-    const about = { event: 'proxy.renewed', proxy: this.name, subject: proxy.subject }
-    this.#parts.log.info({ ...about, not_after: proxy.notAfter, warning }, 'a new proxy')
+    const fields = { event: 'proxy.renewed', proxy: this.name, subject: proxy.subject }
+    this.#parts.log.info({ ...fields, not_after: proxy.notAfter, warning }, 'renewed the proxy')
     this.#saving = this.#saving.then(async () => this.#parts.save())
     this.#files.publish(proxy, true)
   }
@@ -264,8 +271,8 @@ export class ManagedProxy {
       retryAfterMs: seconds === undefined ? undefined : seconds * 1000,
     }
     this.#lastError = lastErrorOf(error, at)
-    const about = { event: 'renewal.failed', proxy: this.name, failures: this.#failures.count }
-    log.error({ ...about, err: error, remedy: error.remedy }, 'the renewal failed')
+    const fields = { event: 'renewal.failed', proxy: this.name, failures: this.#failures.count }
+    log.error({ ...fields, err: error, remedy: error.remedy }, 'the renewal failed')
   }
 }
 

@@ -1,35 +1,38 @@
 /**
- * How the newest attempts went, kept in the state: for `certcache status` when nothing runs that could be asked, and for a
- * `certcache refresh` that waits for another certcache.
+ * The results of the newest attempts, stored in the state: for `certcache status` when no certcache runs, and for a
+ * `certcache refresh` that waits for the running one.
  */
 import type { Log } from '../../base/log.ts'
 import { type StateContent, readState, writeState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 export type Outcomes = StateContent<'outcome'>
-/** What is known of one proxy. */
+/** The result of one proxy. */
 export type Outcome = Outcomes['proxies'][string]
 
-/** The same failure again is written at most this often. */
+/** A repeated failure is written again only after this time. */
 const REPEAT_MS = 600_000
 
-/** Writes what has changed since it wrote the last time; never rejects: what is written here failed already. */
+/** Reads and writes the outcomes. `write` skips unchanged outcomes and never rejects: a failure here must not hide the failure that it reports. */
 export function createOutcomes(store: StateStore, log: Log) {
   let written: Outcomes | undefined
   return {
-    note: async (
+    write: async (
       lock: StateLock,
       proxies: Iterable<{ readonly name: string; outcome(): Outcome }>,
       answered: string | undefined,
     ): Promise<void> => {
-      const known = [...proxies].map((proxy) => [proxy.name, proxy.outcome()] as const)
-      const outcomes = { proxies: Object.fromEntries(known), answered }
+      const entries = [...proxies].map((proxy) => [proxy.name, proxy.outcome()] as const)
+      const outcomes = { proxies: Object.fromEntries(entries), answered }
       if (written !== undefined && isSame(written, outcomes)) return
       try {
         await writeState(lock, 'outcome', outcomes)
         written = outcomes
       } catch (error) {
-        log.debug({ event: 'outcome.unwritten', err: error }, 'how it went is not in the state')
+        log.debug(
+          { event: 'outcome.unwritten', err: error },
+          'could not write the outcomes into the state',
+        )
       }
     },
     read: async (): Promise<Outcomes | undefined> => readState(store, 'outcome'),
@@ -46,10 +49,10 @@ function isSame(before: Outcomes, now: Outcomes): boolean {
 }
 
 function isSameOutcome(before: Outcome | undefined, now: Outcome | undefined): boolean {
-  const [old, fresh] = [before?.last_error, now?.last_error]
-  const passedMs = (fresh?.at.getTime() ?? 0) - (old?.at.getTime() ?? 0)
+  const [oldError, newError] = [before?.last_error, now?.last_error]
+  const passedMs = (newError?.at.getTime() ?? 0) - (oldError?.at.getTime() ?? 0)
   return (
-    old?.message === fresh?.message &&
+    oldError?.message === newError?.message &&
     Math.abs(passedMs) < REPEAT_MS &&
     JSON.stringify(before?.outputs) === JSON.stringify(now?.outputs)
   )

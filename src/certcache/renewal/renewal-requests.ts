@@ -1,6 +1,6 @@
 /**
- * What `certcache refresh` asks of the certcache that runs with the same state: a proxy that is good for longer than the one
- * in hand. It lies in the state, so whoever may read the keys may ask, and nobody else.
+ * Requests of `certcache refresh` to the running certcache with the same state, for a proxy that is valid for longer than the
+ * present one. A request is a record in the state, so only a user who can read the state key can make one.
  */
 import { randomUUID } from 'node:crypto'
 import type { Log } from '../../base/log.ts'
@@ -10,47 +10,47 @@ import type { StateLock, StateStore } from '../state/state-store.ts'
 
 type RenewalRequest = StateContent<'renewal-request'>
 
-/** Whoever asked has given up by then. */
-const OLDEST_MS = 600_000
+/** The caller of an older request has given up. */
+const MAX_AGE_MS = 600_000
 
 export function createRenewalRequests(store: StateStore, log: Log) {
   return {
-    /** Leaves a request; answers its id. @throws {TtsError} what the store throws */
-    make: async (request: Omit<RenewalRequest, 'id'>): Promise<string> => {
+    /** Leaves a request in the state and returns its id. @throws {TtsError} what the store throws */
+    submit: async (request: Omit<RenewalRequest, 'id'>): Promise<string> => {
       const id = randomUUID()
       await store.deposit(encodeState('renewal-request', { ...request, id }), 'renewal-request')
       return id
     },
     /**
-     * Takes the request that waits, once, and begins what it asks for; `answer` is called with its id when that has ended.
+     * Removes the waiting request and starts its renewal; calls `onDone` with the id of the request when the renewal has ended.
      *
      * @throws {TtsError} what the store throws
      */
-    grant: async (
+    serve: async (
       lock: StateLock,
-      has: { readonly proxies: ReadonlyMap<string, ManagedProxy>; readonly now: Date },
-      answer: (id: string) => void,
+      { proxies, now }: { readonly proxies: ReadonlyMap<string, ManagedProxy>; readonly now: Date },
+      onDone: (id: string) => void,
     ): Promise<void> => {
       if ((await store.version('renewal-request')) === undefined) return
       const request = await readState(store, 'renewal-request')
       await lock.remove('renewal-request')
-      if (request === undefined || Math.abs(has.now.getTime() - request.at.getTime()) > OLDEST_MS)
+      if (request === undefined || Math.abs(now.getTime() - request.at.getTime()) > MAX_AGE_MS)
         return
       log.info(
         { event: 'renewal-request.taken', proxy: request.name },
-        '`certcache refresh` asks for a renewal',
+        '`certcache refresh` requests a renewal',
       )
-      const proxy = has.proxies.get(request.name)
+      const proxy = proxies.get(request.name)
       const held = proxy?.current()
       const isGood = request.valid_until && held && held.notAfter >= request.valid_until
-      const work = proxy === undefined || isGood ? Promise.resolve() : renewed(proxy)
-      void work.then(() => answer(request.id))
+      const work = proxy === undefined || isGood ? Promise.resolve() : renewAndPersist(proxy)
+      void work.then(() => onDone(request.id))
     },
   }
 }
 
-/** Its failure is in the status, and in the state. */
-async function renewed(proxy: ManagedProxy): Promise<void> {
+/** Never rejects: a failure is shown in the status and written into the state. */
+async function renewAndPersist(proxy: ManagedProxy): Promise<void> {
   await proxy
     .renew()
     .then(async () => proxy.persisted())

@@ -1,10 +1,9 @@
-/** A delegation in the service: the token is shown once; from then on a renewal secret is enough. */
+/** The delegation source: sends the token to the service once, and renews with the delegation's secret from then on. */
 import { hostname } from 'node:os'
 import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { ProxySource, SourceParts } from './source.ts'
-import { sourceEnded } from './source-ended.ts'
-import { freshToken } from './start-token.ts'
+import { freshToken, sourceEnded } from './start-token.ts'
 import {
   type DelegationRecord,
   digestOf,
@@ -26,9 +25,9 @@ class DelegationSource implements ProxySource {
   readonly #label: string
   #record: DelegationRecord | undefined
   #version: string | undefined
-  /** True while the record could not be written: it is used from memory, and written as soon as that works. */
+  /** Whether the record is in memory only because it could not be written; each load tries again. */
   #unsaved = false
-  readonly #making = createSingleFlight<DelegationRecord>()
+  readonly #creation = createSingleFlight<DelegationRecord>()
 
   constructor(parts: SourceParts, label: string) {
     this.#parts = parts
@@ -45,7 +44,7 @@ class DelegationSource implements ProxySource {
 
   isAlive(): boolean {
     return (
-      (this.#record !== undefined && this.#record.ended === undefined) || this.#isConfiguredAnew()
+      (this.#record !== undefined && this.#record.ended === undefined) || this.#hasNewSettings()
     )
   }
 
@@ -59,13 +58,13 @@ class DelegationSource implements ProxySource {
   async obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     const delegation = await this.#delegation(signal)
     try {
-      return await this.#renewBy(delegation, request, signal)
+      return await this.#renewWith(delegation, request, signal)
     } catch (error) {
       if (!(error instanceof TtsError) || !isEnd(error)) throw error
       await this.#end(delegation, error)
     }
-    // A token that was given since: it starts a new one, now. Else the reason why the old one ended is thrown.
-    return this.#renewBy(await this.#delegation(signal), request, signal)
+    // A new token starts a new delegation. Without one this throws the reason why the old delegation ended.
+    return this.#renewWith(await this.#delegation(signal), request, signal)
   }
 
   status(): ReturnType<ProxySource['status']> {
@@ -79,7 +78,7 @@ class DelegationSource implements ProxySource {
     }
   }
 
-  async #renewBy(
+  async #renewWith(
     { id, renewal_secret: bearer }: DelegationRecord,
     request: ServiceProxyRequest,
     signal: AbortSignal,
@@ -92,35 +91,40 @@ class DelegationSource implements ProxySource {
     const until = proxy.renewsUntil
     const record = this.#record
     if (until && record?.id === id && record.renews_until?.getTime() !== until.getTime()) {
-      // The service's advice named the old day.
-      this.#keep({ ...record, renews_until: until, advice: undefined })
+      // The stored advice names the old date.
+      this.#setRecord({ ...record, renews_until: until, advice: undefined })
       await this.#save()
     }
     return proxy
   }
 
-  /** The delegation to renew by; made when there is none. However many ask: one is made. */
+  /** Returns the delegation to renew with. Creates one if there is none; concurrent callers share it. */
   async #delegation(signal: AbortSignal): Promise<DelegationRecord> {
-    if (this.#isConfiguredAnew()) await this.#adoptConfigured()
+    if (this.#hasNewSettings()) await this.#adoptConfigured()
     if (this.#record !== undefined && this.#record.ended === undefined) return this.#record
-    return this.#making.run(async () => this.#make(signal))
+    return this.#creation.run(async () => this.#create(signal))
   }
 
-  async #make(signal: AbortSignal): Promise<DelegationRecord> {
+  async #create(signal: AbortSignal): Promise<DelegationRecord> {
     const { service, now, log } = this.#parts
     const token = await this.#freshToken()
-    const made = await service.createDelegation(token, this.#label, signal).catch(noDelegations)
+    const created = await service
+      .createDelegation(token, this.#label, signal)
+      .catch(explainNotFound)
     const record = {
-      id: made.id,
-      renewal_secret: made.renewalSecret,
+      id: created.id,
+      renewal_secret: created.renewalSecret,
       made_at: now(),
-      ...(made.renewsUntil && { renews_until: made.renewsUntil }),
-      ...(made.advice === undefined ? {} : { advice: made.advice }),
+      ...(created.renewsUntil && { renews_until: created.renewsUntil }),
+      ...(created.advice === undefined ? {} : { advice: created.advice }),
       used: withDigest(this.#record?.used ?? [], digestOf(token)),
     }
-    this.#keep(record)
+    this.#setRecord(record)
     await this.#save()
-    log.info({ event: 'delegation.made', delegation: made.id }, 'the service renews from now on')
+    log.info(
+      { event: 'delegation.made', delegation: created.id },
+      'created a delegation; the service renews from now on',
+    )
     return record
   }
 
@@ -131,8 +135,8 @@ class DelegationSource implements ProxySource {
     })
   }
 
-  /** Whether the settings name a delegation that the state has not seen yet. */
-  #isConfiguredAnew(): boolean {
+  /** Whether the settings name a delegation that was not adopted yet. */
+  #hasNewSettings(): boolean {
     const { delegation_id: id, renewal_secret: secret } = this.#parts.settings
     if (id === undefined || secret === undefined) return false
     return this.#record === undefined || !this.#record.used.includes(digestOf(secret))
@@ -141,17 +145,18 @@ class DelegationSource implements ProxySource {
   async #adoptConfigured(): Promise<void> {
     const { delegation_id: id = '', renewal_secret: secret = '' } = this.#parts.settings
     const used = withDigest(this.#record?.used ?? [], digestOf(secret))
-    this.#keep({ id, renewal_secret: secret, made_at: this.#parts.now(), used })
+    this.#setRecord({ id, renewal_secret: secret, made_at: this.#parts.now(), used })
     await this.#save()
   }
 
   async #end(delegation: DelegationRecord, error: TtsError): Promise<void> {
     if (this.#record?.id !== delegation.id) return
-    // A wrong secret may be a service whose database was put back: it is not remembered as the end.
+    // A refused secret may mean that the service's database was restored from an old copy. It is not recorded as the end
+    // unless a new token can take over.
     if (error.code !== 'delegation_ended') {
       if (!(await this.canStart())) throw error
     }
-    this.#keep({
+    this.#setRecord({
       ...this.#record,
       ended: { at: this.#parts.now(), reason: error.message },
       renews_until: undefined,
@@ -163,7 +168,7 @@ class DelegationSource implements ProxySource {
     )
   }
 
-  #keep(record: DelegationRecord): void {
+  #setRecord(record: DelegationRecord): void {
     this.#record = record
     this.#unsaved = true
   }
@@ -177,8 +182,8 @@ class DelegationSource implements ProxySource {
       this.#unsaved = false
       this.#version = await this.#parts.store.version('delegation')
     } catch (error) {
-      const what = 'the delegation is in memory only: the state cannot be written'
-      this.#parts.log.error({ event: 'state.unwritten', err: error }, what)
+      const message = 'cannot write the delegation into the state; it is in memory only'
+      this.#parts.log.error({ event: 'state.unwritten', err: error }, message)
     }
   }
 }
@@ -187,23 +192,27 @@ const isEnd = (error: TtsError): boolean =>
   error.code === 'delegation_ended' ||
   (error.code === 'invalid_token' && error.check === 'renewal_secret')
 
-/** A service of an older version has no such path, another one makes no delegations for this provider. */
-function noDelegations(error: unknown): never {
+/** An older service does not know the path; a newer one may have delegations disabled for this provider. */
+function explainNotFound(error: unknown): never {
   if (!(error instanceof TtsError) || error.code !== 'not_found') throw error
-  throw new TtsError('not_found', 'the service makes no delegations for this identity provider', {
-    check: 'delegations',
-    remedy:
-      'Ask the operator of the service to set providers.<id>.delegation. Without it, proxies are renewed only as long as something else renews the token.',
-    cause: error,
-  })
+  throw new TtsError(
+    'not_found',
+    'the service does not offer delegations for this identity provider',
+    {
+      check: 'delegations',
+      remedy:
+        'Ask the operator of the service to set providers.<id>.delegation. Without it, renewal lasts as long as the token is replaced in time.',
+      cause: error,
+    },
+  )
 }
 
 function adviceOf(record: DelegationRecord | undefined): string {
   if (record === undefined) return 'There is no delegation yet.'
   if (record.ended !== undefined)
-    return `Renewal is over since ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
+    return `Renewal ended at ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
   if (record.advice !== undefined) return record.advice
   return record.renews_until === undefined
-    ? 'The service renews; it does not tell until when.'
-    : `The service renews until ${record.renews_until.toISOString()}; give a new token before then.`
+    ? 'The service renews; the end is not known.'
+    : `The service renews until ${record.renews_until.toISOString()}; supply a new token before then.`
 }

@@ -1,12 +1,11 @@
 /**
- * The one place where certcache uses its own refresh token, under a lock of its own, for one use.
+ * The only module that uses certcache's own refresh token. A separate lock is held for each use.
  *
  * A provider that rotates refresh tokens without grace (INDIGO IAM for some clients) forgets the old one the moment it
- * answers. So the request is made by a refresh helper (`src/refresh-helper/`), which a kill of certcache does not end: its
- * answer lies in the spool until it stands in the state.
+ * answers. So a refresh helper (`src/refresh-helper/`) makes the request: a kill of certcache does not end it, and its answer
+ * stays in the spool until it is in the state.
  */
 import { setTimeout as realSleep } from 'node:timers/promises'
-import { decodeJwt } from 'jose'
 import { TtsError } from '../../base/errors.ts'
 import {
   type RefreshTokenUse,
@@ -16,6 +15,7 @@ import {
   heldRefreshToken,
 } from '../../grants/refresh-token.ts'
 import type { GrantClient, Granted } from '../../grants/grant.ts'
+import { sourceEnded, unverifiedExpiry } from './start-token.ts'
 import {
   type OwnTokenRecord,
   digestOf,
@@ -25,11 +25,11 @@ import {
 } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
-/** What the first refresh token is got from, when the state has none that works. */
+/** The credential that brings the first refresh token when the state has none that works. */
 export type TokenStart =
   | { readonly kind: 'exchange'; readonly token: string }
   | { readonly kind: 'refresh_token'; readonly token: string }
-  /** A login takes the place of whatever there is, once. */
+  /** A login replaces the stored refresh token, once. */
   | {
       readonly kind: 'login'
       readonly id: string
@@ -39,18 +39,18 @@ export type TokenStart =
       readonly access?: { readonly token: string; readonly expires_at: string } | undefined
     }
 
-/** What access token is wanted, and how it may be got. */
+/** A request for an access token: its parameters, and what may be used to obtain it. */
 export interface AccessTokenRequest {
   readonly issuer: string
   readonly client_id: string
   readonly audience: string | undefined
   readonly scopes: readonly string[]
   readonly start: TokenStart | undefined
-  /** An access token in the state serves when it lives for longer. */
+  /** An access token in the state is used if its remaining lifetime is longer. */
   readonly fresh_for_seconds: number
-  /** Digest of an access token that was refused: it does not serve. */
+  /** Digest of an access token that the service refused; that one is not used. */
   readonly refused: string | undefined
-  /** How long another certcache that uses the token is waited for. */
+  /** How long to wait while another certcache uses the refresh token. */
   readonly lock_wait_ms: number
 }
 
@@ -64,47 +64,48 @@ export interface RefreshTokenParts {
   readonly store: StateStore
   readonly client: GrantClient
   readonly now: () => Date
-  /** Whose token it is, for the name of its answer in the spool. */
+  /** The owner of the token; part of the file name in the spool. */
   readonly owner: string
 }
 
 const LOCK_POLL_MS = 100
-/** For tokens that do not tell their end. */
-const UNKNOWN_LIFE_MS = 300_000
+/** Assumed lifetime of an access token that does not say when it expires. */
+const DEFAULT_LIFETIME_MS = 300_000
 
 /**
- * Answers an access token that lives for a while: the one in the state, or one got by refresh or from the start.
+ * Returns an access token with enough remaining lifetime: from the state, by refresh, or from `start`.
  *
- * @throws {TtsError} `delegation_ended` when there is nothing to renew with; `grant_refused`, `provider_unavailable`,
- * `overloaded` (another certcache is at work), `configuration`, `store_unavailable`
+ * @throws {TtsError} `delegation_ended` when there is no credential to renew with; `grant_refused`, `provider_unavailable`,
+ * `overloaded` (another certcache uses the token), `configuration`, `store_unavailable`
  */
 export async function obtainAccessToken(
   parts: RefreshTokenParts,
-  task: AccessTokenRequest,
+  request: AccessTokenRequest,
 ): Promise<AccessToken> {
-  return withLock(parts, task, async (token) => token.accessToken())
+  return withLock(parts, request, async (token) => token.accessToken())
 }
 
 /**
- * Stores an answer of the provider that lies in the spool: of a certcache that was killed, or that could not write it.
+ * Stores an answer of the provider from the spool, left by a certcache that was killed or could not write the state. Makes no
+ * request to the provider.
  *
- * @throws {TtsError} as `obtainAccessToken`; the provider is not asked
+ * @throws {TtsError} as `obtainAccessToken`
  */
 export async function recoverRefreshToken(
   parts: RefreshTokenParts,
-  task: AccessTokenRequest,
+  request: AccessTokenRequest,
 ): Promise<void> {
-  await withLock(parts, task, async (token) => token.recover())
+  await withLock(parts, request, async (token) => token.recover())
 }
 
 async function withLock<Answer>(
   parts: RefreshTokenParts,
-  task: AccessTokenRequest,
+  request: AccessTokenRequest,
   work: (token: OwnRefreshToken) => Promise<Answer>,
 ): Promise<Answer> {
-  const lock = await lockToken(parts, task)
+  const lock = await lockToken(parts, request)
   try {
-    return await work(new OwnRefreshToken(parts, task, lock))
+    return await work(new OwnRefreshToken(parts, request, lock))
   } finally {
     await lock.release()
   }
@@ -112,14 +113,14 @@ async function withLock<Answer>(
 
 async function lockToken(
   { store }: RefreshTokenParts,
-  task: AccessTokenRequest,
+  request: AccessTokenRequest,
 ): Promise<StateLock> {
-  const end = performance.now() + task.lock_wait_ms
+  const end = performance.now() + request.lock_wait_ms
   for (;;) {
     const lock = await store.tryLock('refresh-token')
     if (lock !== undefined) return lock
     if (performance.now() > end)
-      throw new TtsError('overloaded', 'another refresh of this token is under way', {
+      throw new TtsError('overloaded', 'another refresh of this token is in progress', {
         check: 'refresh_helper',
         retryAfterSeconds: 5,
       })
@@ -130,50 +131,52 @@ async function lockToken(
 /** The record of the refresh token while its lock is held. */
 class OwnRefreshToken {
   readonly #parts: RefreshTokenParts
-  readonly #task: AccessTokenRequest
+  readonly #request: AccessTokenRequest
   readonly #lock: StateLock
   #record: OwnTokenRecord | undefined
 
-  constructor(parts: RefreshTokenParts, task: AccessTokenRequest, lock: StateLock) {
+  constructor(parts: RefreshTokenParts, request: AccessTokenRequest, lock: StateLock) {
     this.#parts = parts
-    this.#task = task
+    this.#request = request
     this.#lock = lock
   }
 
   async accessToken(): Promise<AccessToken> {
     await this.#load()
-    const { start } = this.#task
-    if (start?.kind === 'login') await this.#takeLogin(start)
+    const { start } = this.#request
+    if (start?.kind === 'login') await this.#adoptLogin(start)
     else if (!this.#isAlive()) {
-      const granted = await this.#begin(start)
-      if (granted !== undefined) return granted
+      const access = await this.#start(start)
+      if (access !== undefined) return access
     }
     const known = this.#record?.access
-    if (known !== undefined && this.#serves(known.token, known.expires_at))
+    if (known !== undefined && this.#isUsable(known.token, known.expires_at))
       return { token: known.token, expiresAt: known.expires_at }
     return this.#refresh()
   }
 
-  /** What another client was given is nothing to us, and showing it there would be its end. */
+  /** Ignores a token of another client: a provider such as IAM deletes a token that the wrong client presents. */
   async #load(): Promise<void> {
     const record = await readState(this.#parts.store, 'custody')
-    const { issuer, client_id: clientId } = this.#task
-    const ours = record?.issuer === issuer && record.client_id === clientId
-    this.#record = ours ? record : undefined
+    const { issuer, client_id: clientId } = this.#request
+    const isOurs = record?.issuer === issuer && record.client_id === clientId
+    this.#record = isOurs ? record : undefined
   }
 
   #isAlive(): boolean {
     return this.#record !== undefined && this.#record.ended === undefined
   }
 
-  #serves(token: string, expiresAt: Date): boolean {
+  #isUsable(token: string, expiresAt: Date): boolean {
     const leftMs = expiresAt.getTime() - this.#parts.now().getTime()
-    return leftMs > this.#task.fresh_for_seconds * 1000 && digestOf(token) !== this.#task.refused
+    return (
+      leftMs > this.#request.fresh_for_seconds * 1000 && digestOf(token) !== this.#request.refused
+    )
   }
 
-  async #takeLogin(login: TokenStart & { readonly kind: 'login' }): Promise<void> {
+  async #adoptLogin(login: TokenStart & { readonly kind: 'login' }): Promise<void> {
     if (this.#record?.login === login.id) return
-    const { issuer, client_id: clientId } = this.#task
+    const { issuer, client_id: clientId } = this.#request
     const { access } = login
     const grantedAt = new Date(login.granted_at)
     const end = login.refresh_expires_at
@@ -192,12 +195,12 @@ class OwnRefreshToken {
     })
   }
 
-  /** The first refresh token. An exchange brings an access token with it. */
-  async #begin(start: TokenStart | undefined): Promise<AccessToken | undefined> {
+  /** Obtains the first refresh token. Returns the access token that an exchange brings with it. */
+  async #start(start: TokenStart | undefined): Promise<AccessToken | undefined> {
     const digest = start && digestOf(start.token)
     const used = this.#record?.used ?? []
-    if (start === undefined || digest === undefined || used.includes(digest)) throw this.#over()
-    const { issuer, client_id: clientId } = this.#task
+    if (start === undefined || digest === undefined || used.includes(digest)) throw this.#ended()
+    const { issuer, client_id: clientId } = this.#request
     const identity = { issuer, client_id: clientId, used: withDigest(used, digest) }
     const now = this.#parts.now()
     if (start.kind === 'refresh_token') {
@@ -205,7 +208,7 @@ class OwnRefreshToken {
       await this.#write({ ...identity, held })
       return undefined
     }
-    const { audience, scopes } = this.#task
+    const { audience, scopes } = this.#request
     const granted = await this.#parts.client.exchange({
       subjectToken: start.token,
       audience,
@@ -239,7 +242,7 @@ class OwnRefreshToken {
   async recover(): Promise<void> {
     await this.#load()
     if (this.#isAlive()) await recoverHeld(this.#use())
-    // Another client's is left: the settings may be wrong, and right again tomorrow.
+    // An answer for another client stays in the spool: the settings may be wrong today and correct again tomorrow.
     else if (this.#record !== undefined) await this.#parts.client.forget?.(this.#parts.owner)
   }
 
@@ -250,13 +253,13 @@ class OwnRefreshToken {
       client,
       store: this.#tokenStore(),
       owner,
-      audience: this.#task.audience,
+      audience: this.#request.audience,
       now,
       signal,
     }
   }
 
-  /** The record as `refreshHeld` sees it. */
+  /** The record, in the form that `refreshHeld` expects. */
   #tokenStore(): RefreshTokenStore {
     return {
       load: async () => {
@@ -268,7 +271,7 @@ class OwnRefreshToken {
       },
       save: async (held) => {
         const record = this.#record
-        if (record === undefined) throw this.#over()
+        if (record === undefined) throw this.#ended()
         await this.#write({ ...record, held: { ...held } })
       },
     }
@@ -283,30 +286,15 @@ class OwnRefreshToken {
     this.#record = record
   }
 
-  #over(): TtsError {
-    const reason = this.#record?.ended?.reason
-    return new TtsError(
-      'delegation_ended',
-      reason ?? 'there is no refresh token to renew with, and no token to get one from',
-      {
-        check: 'start_token_wanted',
-        remedy: 'Give a new access token (source.token_file), or log in with `certcache login`.',
-      },
+  #ended(): TtsError {
+    return sourceEnded(
+      this.#record?.ended?.reason ?? 'there is no refresh token, and no token to obtain one with',
     )
   }
 }
 
 function accessOf({ accessToken, expiresAt }: Granted, at: Date): AccessToken {
-  const end = expiresAt ?? expiryOf(accessToken) ?? new Date(at.getTime() + UNKNOWN_LIFE_MS)
+  const end =
+    expiresAt ?? unverifiedExpiry(accessToken) ?? new Date(at.getTime() + DEFAULT_LIFETIME_MS)
   return { token: accessToken, expiresAt: end }
-}
-
-/** The end of a JWT by its own words, unverified: only to know when it is of no use any more. */
-export function expiryOf(token: string): Date | undefined {
-  try {
-    const { exp } = decodeJwt(token)
-    return typeof exp === 'number' ? new Date(exp * 1000) : undefined
-  } catch {
-    return undefined
-  }
 }

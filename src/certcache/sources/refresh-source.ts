@@ -1,4 +1,4 @@
-/** Our own client at the identity provider: access tokens by exchange and refresh (`own-refresh-token.ts`). */
+/** The refresh source: a client of our own at the identity provider, with access tokens by token exchange and refresh. */
 import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { renewableUntil } from '../../grants/refresh-token.ts'
@@ -16,8 +16,7 @@ import {
 } from './own-refresh-token.ts'
 import type { ServiceProxyRequest, ServiceProxy } from './service-client.ts'
 import type { ProxySource, SourceParts } from './source.ts'
-import { sourceEnded } from './source-ended.ts'
-import { freshToken } from './start-token.ts'
+import { freshToken, sourceEnded } from './start-token.ts'
 import {
   type StateContent,
   type OwnTokenRecord,
@@ -26,20 +25,20 @@ import {
 } from '../state/state-records.ts'
 
 export interface RefreshSourceParts extends SourceParts {
-  /** Undefined where nothing is written: then nothing is refreshed. */
+  /** Undefined in read-only mode, where nothing is refreshed. */
   readonly helper: RefreshHelper | undefined
   readonly cluster: string
 }
 
-/** A proxy source that also takes what `certcache login` brought. */
+/** A proxy source that also accepts logins of `certcache login`. */
 export interface RefreshSource extends ProxySource {
-  /** @throws {TtsError} as `obtainAccessToken`; the login may be taken again then */
-  takeLogin(login: StateContent<'incoming'>): Promise<void>
+  /** @throws {TtsError} as `obtainAccessToken`; the login can be accepted again later */
+  acceptLogin(login: StateContent<'incoming'>): Promise<void>
 }
 
-/** The service verifies a token when it comes; a minute covers the way there and clocks that differ. */
+/** Required remaining lifetime of an access token: covers the way to the service and a clock difference of a minute. */
 const FRESH_FOR_SECONDS = 90
-/** Longer than one use of the refresh token takes: discovery, and the deadline of one refresh. */
+/** Longer than one use of the refresh token: discovery, and the deadline of one refresh. */
 const LOCK_WAIT_MS = 120_000
 const METADATA_AGE_MS = 24 * 3_600_000
 
@@ -55,8 +54,8 @@ class OwnClientSource implements RefreshSource {
   #access: AccessToken | undefined
   readonly #client: GrantClient
   readonly #refresh = createSingleFlight<AccessToken>()
-  /** A token was refused though it was new: another one would be too. */
-  #refusedAfresh = false
+  /** Whether the service refused a new token. It would refuse another new one too. */
+  #newTokenRefused = false
 
   constructor(parts: RefreshSourceParts) {
     this.#parts = parts
@@ -73,8 +72,8 @@ class OwnClientSource implements RefreshSource {
     const version = await store.version('custody')
     if (version === this.#version) return
     const record = await readState(store, 'custody')
-    const ours = record?.issuer === settings.issuer && record?.client_id === settings.client_id
-    this.#record = ours ? record : undefined
+    const isOurs = record?.issuer === settings.issuer && record?.client_id === settings.client_id
+    this.#record = isOurs ? record : undefined
     this.#version = version
   }
 
@@ -92,26 +91,26 @@ class OwnClientSource implements RefreshSource {
   async obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     const { service } = this.#parts
     const known = this.#known(undefined)
-    // The provider is not asked for tokens that nobody takes.
-    if (known === undefined) await service.requireThere(signal)
+    // Do not ask the provider for a token while the service cannot be reached.
+    if (known === undefined) await service.checkReachable(signal)
     const access = known ?? (await this.#accessToken(undefined))
     try {
       const proxy = await service.requestProxy(request, { bearer: access.token }, signal)
-      this.#refusedAfresh = false
+      this.#newTokenRefused = false
       return proxy
     } catch (error) {
       const refused = error instanceof TtsError && error.code === 'invalid_token'
-      if (!refused || this.#refusedAfresh) throw error
+      if (!refused || this.#newTokenRefused) throw error
     }
-    // It may have been revoked before its time, for example by a refresh of another client's doing.
-    const again = await this.#accessToken(digestOf(access.token))
-    this.#refusedAfresh = true
-    const proxy = await service.requestProxy(request, { bearer: again.token }, signal)
-    this.#refusedAfresh = false
+    // The token may have been revoked before its end, for example when another client refreshed.
+    const fresh = await this.#accessToken(digestOf(access.token))
+    this.#newTokenRefused = true
+    const proxy = await service.requestProxy(request, { bearer: fresh.token }, signal)
+    this.#newTokenRefused = false
     return proxy
   }
 
-  async takeLogin(login: StateContent<'incoming'>): Promise<void> {
+  async acceptLogin(login: StateContent<'incoming'>): Promise<void> {
     const { refresh_token: token, granted_at: at, refresh_expires_at: end, access } = login
     await this.#run({
       start: {
@@ -140,7 +139,7 @@ class OwnClientSource implements RefreshSource {
     }
   }
 
-  /** What is in memory while it lives; else a new one. However many ask, one is got. */
+  /** Returns the access token in memory while it is fresh, otherwise a new one. Concurrent callers share it. */
   async #accessToken(refused: string | undefined): Promise<AccessToken> {
     const known = this.#known(refused)
     if (known !== undefined) return known
@@ -148,34 +147,34 @@ class OwnClientSource implements RefreshSource {
   }
 
   #known(refused: string | undefined): AccessToken | undefined {
-    // With the end of renewal the token in memory is no longer shown, even if a clock that was set back makes it fresh.
+    // After renewal has ended the token in memory is not used any more, even if a clock set back makes it look fresh.
     const known = this.#record?.ended === undefined ? this.#access : undefined
     if (known === undefined || digestOf(known.token) === refused) return undefined
     const leftMs = known.expiresAt.getTime() - this.#parts.now().getTime()
     return leftMs > FRESH_FOR_SECONDS * 1000 ? known : undefined
   }
 
-  async #run(wanted: Pick<AccessTokenRequest, 'start' | 'refused'>): Promise<AccessToken> {
+  async #run(options: Pick<AccessTokenRequest, 'start' | 'refused'>): Promise<AccessToken> {
     try {
-      this.#access = await obtainAccessToken(this.#tokenParts(), this.#request(wanted))
+      this.#access = await obtainAccessToken(this.#tokenParts(), this.#request(options))
       return this.#access
     } finally {
       await this.#reload().catch(() => undefined)
     }
   }
 
-  /** Whoever has an answer in its spool stores it, also when another certcache renews by now. */
+  /** Stores an answer from the spool of this machine, even while another certcache renews. */
   async #recover(): Promise<void> {
     const { helper, cluster, log } = this.#parts
     if (helper === undefined || this.#refresh.current !== undefined) return
     try {
       if (!(await helper.owners()).includes(cluster)) return
-      const nothing = { start: undefined, refused: undefined }
-      // Whoever uses the token now sees the answer too.
-      await recoverRefreshToken(this.#tokenParts(), { ...this.#request(nothing), lock_wait_ms: 0 })
+      const options = { start: undefined, refused: undefined }
+      // No wait for the lock: its holder reads the spool too.
+      await recoverRefreshToken(this.#tokenParts(), { ...this.#request(options), lock_wait_ms: 0 })
     } catch (error) {
-      const what = 'a new refresh token lies in the refresh spool only: it could not be stored'
-      log.error({ event: 'state.unwritten', err: error }, what)
+      const message = 'cannot store a new refresh token; it is in the refresh spool only'
+      log.error({ event: 'state.unwritten', err: error }, message)
     }
   }
 
@@ -184,13 +183,13 @@ class OwnClientSource implements RefreshSource {
     return { store, now, client: this.#client, owner: cluster }
   }
 
-  #request(wanted: Pick<AccessTokenRequest, 'start' | 'refused'>): AccessTokenRequest {
+  #request(options: Pick<AccessTokenRequest, 'start' | 'refused'>): AccessTokenRequest {
     const { issuer = '', client_id = '', audience, scopes } = this.#parts.settings
     const bounds = { fresh_for_seconds: FRESH_FOR_SECONDS, lock_wait_ms: LOCK_WAIT_MS }
-    return { issuer, client_id, audience, scopes, ...bounds, ...wanted }
+    return { issuer, client_id, audience, scopes, ...bounds, ...options }
   }
 
-  /** What to begin with when nothing is held; undefined when something is. Nobody is asked in vain. */
+  /** Returns the credential to start with; undefined while there is a refresh token. */
   async #start(): Promise<TokenStart | undefined> {
     if (this.isAlive()) return undefined
     const used = this.#record?.used ?? []
@@ -224,9 +223,9 @@ function adviceOf(
 ): string {
   if (record === undefined) return 'There is no refresh token yet.'
   if (record.ended !== undefined)
-    return `Renewal is over since ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
-  const end = until?.toISOString() ?? 'a day that is not known'
+    return `Renewal ended at ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
+  const end = until?.toISOString() ?? 'an unknown date'
   return record.held.rotates === true
-    ? `Renewal goes on as long as it works at least once in ${days} days; without that it ends on ${end}.`
-    : `Renewal ends on ${end}; log in with \`certcache login\`, or give a new token, before then.`
+    ? `Renewal continues as long as it succeeds at least once in ${days} days; otherwise it ends at ${end}.`
+    : `Renewal ends at ${end}; log in with \`certcache login\`, or supply a new token, before then.`
 }

@@ -1,4 +1,4 @@
-/** What certcache asks of the Token Translation Service. */
+/** The client of the Token Translation Service. */
 import { readJson } from '../../../plugins/json.ts'
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
@@ -7,23 +7,23 @@ import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 
-/** A proxy to be had: what it shall be, and the CSR of its key. */
+/** A request for a proxy: its parameters and the CSR of its key. */
 export interface ServiceProxyRequest {
   readonly settings: Pick<ProxySettings, 'service' | 'type' | 'lifetime_seconds' | 'path_length'>
   /** PKCS#10 in PEM. */
   readonly csr: string
 }
 
-/** The service's answer, not looked at yet. */
+/** The service's answer, not yet checked. */
 export interface ServiceProxy {
   /** Proxy, EEC, chain in PEM, without the key. */
   readonly pem: string
-  /** Until when the delegation renews, as the service tells. */
+  /** Until when the delegation can be renewed, according to the service. */
   readonly renewsUntil: Date | undefined
   readonly warning: string | undefined
 }
 
-/** A delegation as the service answers it, once. */
+/** A new delegation. The service shows its secret only once. */
 export interface ServiceDelegation {
   readonly id: string
   readonly renewalSecret: string
@@ -31,38 +31,38 @@ export interface ServiceDelegation {
   readonly advice: string | undefined
 }
 
-/** Where the proxy is asked for: with an access token, or by a delegation with its renewal secret. */
+/** The authority for a request: an access token, or a delegation id with its renewal secret as bearer. */
 export interface ServiceAuthority {
   readonly bearer: string
   readonly delegationId?: string
 }
 
-/** All throw TtsError: the service's refusal under its own code, `provider_unavailable` when it cannot be reached. */
+/** All methods throw TtsError: a refusal with the code of the service, `provider_unavailable` when it cannot be reached. */
 export interface ServiceClient {
   requestProxy(
     request: ServiceProxyRequest,
     authority: ServiceAuthority,
     signal: AbortSignal,
   ): Promise<ServiceProxy>
-  /** `not_found` with check `delegations` when the service makes none for this provider. */
+  /** @throws {TtsError} `not_found` when the service does not offer delegations for this provider */
   createDelegation(token: string, label: string, signal: AbortSignal): Promise<ServiceDelegation>
-  /** Asks for nothing but an answer, where a token would be got in vain. */
-  requireThere(signal: AbortSignal): Promise<void>
+  /** Checks that the service answers, so that no token is requested in vain. */
+  checkReachable(signal: AbortSignal): Promise<void>
 }
 
 export interface ServiceClientOptions {
   readonly url: string
-  /** PEM of the CAs that its TLS certificate may be from; undefined: the system's. */
+  /** PEM file of the CAs that may issue its TLS certificate; undefined: the CAs of the system. */
   readonly caFile: string | undefined
   readonly timeoutMs: number
   readonly now: () => Date
   readonly log: Log
 }
 
-/** Clocks that differ by more make certificates that are not valid yet, or not any more. */
+/** A larger clock difference makes certificates look expired or not yet valid. */
 const CLOCK_TOLERANCE_MS = 60_000
 
-const madeDelegation = z.object({
+const delegationResponse = z.object({
   id: z.string().min(1).max(128),
   renewal_secret: z.string().min(1).max(1024),
   renews_until: z.iso
@@ -73,7 +73,7 @@ const madeDelegation = z.object({
   advice: z.string().max(2000).optional().catch(undefined),
 })
 
-interface Wanted {
+interface ServiceRequest {
   readonly method: 'GET' | 'POST'
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
@@ -81,22 +81,25 @@ interface Wanted {
   readonly signal: AbortSignal
 }
 
-async function askService(options: ServiceClientOptions, wanted: Wanted): Promise<ClientResponse> {
-  const { path, ...request } = wanted
+async function askService(
+  options: ServiceClientOptions,
+  { path, ...request }: ServiceRequest,
+): Promise<ClientResponse> {
   const base = options.url.endsWith('/') ? options.url : `${options.url}/`
   const response = await send({
     ...request,
     url: new URL(path, base),
     certificateAuthorities: await authorities(options.caFile),
     timeoutMs: options.timeoutMs,
-  }).catch(withOurRemedy)
+  }).catch(replaceRemedy)
   watchClock(response, options)
   return response
 }
 
-/** Makes the client. The file of CAs is read for each request, so that a new one is taken. */
+/** Creates the client. The CA file is read for each request, because it may have been replaced. */
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
-  const ask = async (wanted: Wanted): Promise<ClientResponse> => askService(options, wanted)
+  const ask = async (request: ServiceRequest): Promise<ClientResponse> =>
+    askService(options, request)
   return {
     requestProxy: async (request, { bearer, delegationId }, signal) => {
       const path =
@@ -105,7 +108,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
           : `v1/delegations/${encodeURIComponent(delegationId)}/proxies`
       const response = await ask({
         method: 'POST',
-        path: `${path}?${parametersOf(request).toString()}`,
+        path: `${path}?${queryParameters(request).toString()}`,
         headers: {
           authorization: `Bearer ${bearer}`,
           'content-type': 'application/pkcs10',
@@ -117,8 +120,8 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
       if (response.status !== 200) throw serviceRefusal(response)
       return {
         pem: response.body,
-        renewsUntil: dateOf(response.headers['tts-renews-until']),
-        warning: textOf(response.headers['tts-warning']),
+        renewsUntil: parseDate(response.headers['tts-renews-until']),
+        warning: shortText(response.headers['tts-warning']),
       }
     },
     createDelegation: async (token, label, signal) => {
@@ -136,16 +139,16 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
       if (response.status !== 201) throw serviceRefusal(response)
       return readDelegation(response.body)
     },
-    requireThere: async (signal) => {
-      const asked = { method: 'GET', path: 'healthz', headers: {}, body: undefined } as const
-      const response = await ask({ ...asked, signal })
-      // Below 500 somebody is there, also where a proxy in front does not pass this path on.
+    checkReachable: async (signal) => {
+      const request = { method: 'GET', path: 'healthz', headers: {}, body: undefined } as const
+      const response = await ask({ ...request, signal })
+      // Any status below 500 is good enough: a reverse proxy may not forward this path.
       if (response.status >= 500) throw serviceRefusal(response)
     },
   }
 }
 
-function parametersOf({ settings }: ServiceProxyRequest): URLSearchParams {
+function queryParameters({ settings }: ServiceProxyRequest): URLSearchParams {
   const { service, type, lifetime_seconds: lifetime, path_length: pathLength } = settings
   const parameters: [string, string][] = [
     ['service', service],
@@ -158,9 +161,9 @@ function parametersOf({ settings }: ServiceProxyRequest): URLSearchParams {
 
 function readDelegation(body: string): ServiceDelegation {
   const read = readJson(body)
-  const result = madeDelegation.safeParse('value' in read ? read.value : undefined)
+  const result = delegationResponse.safeParse('value' in read ? read.value : undefined)
   if (!result.success)
-    throw new TtsError('internal', 'the service answered with something that is no delegation')
+    throw new TtsError('internal', 'the service answered with an invalid delegation')
   const { id, renewal_secret, renews_until, advice } = result.data
   return { id, renewalSecret: renewal_secret, renewsUntil: renews_until, advice }
 }
@@ -173,8 +176,8 @@ async function authorities(path: string | undefined): Promise<string | undefined
   })
 }
 
-/** The client's own words name options of another program. */
-function withOurRemedy(error: unknown): never {
+/** The remedy of the HTTP client names options of another program. */
+function replaceRemedy(error: unknown): never {
   if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
   throw new TtsError(error.code, error.message, {
     remedy: 'Check service.url and service.ca_file, and that `tts serve` runs there.',
@@ -183,20 +186,20 @@ function withOurRemedy(error: unknown): never {
 }
 
 function watchClock({ headers }: ClientResponse, { now, log }: ServiceClientOptions): void {
-  const theirs = dateOf(headers['date'])
+  const theirs = parseDate(headers['date'])
   if (theirs === undefined) return
   const aheadSeconds = Math.round((now().getTime() - theirs.getTime()) / 1000)
   if (Math.abs(aheadSeconds) * 1000 > CLOCK_TOLERANCE_MS)
     log.warn(
       { event: 'clock.differs', ahead_seconds: aheadSeconds },
-      "this machine's clock and the service's differ; set it by NTP",
+      'the clocks of this machine and of the service differ; synchronise this one with NTP',
     )
 }
 
-function dateOf(header: string | string[] | undefined): Date | undefined {
+function parseDate(header: string | string[] | undefined): Date | undefined {
   const date = typeof header === 'string' ? new Date(header) : undefined
   return date === undefined || Number.isNaN(date.getTime()) ? undefined : date
 }
 
-const textOf = (header: string | string[] | undefined): string | undefined =>
+const shortText = (header: string | string[] | undefined): string | undefined =>
   typeof header === 'string' ? header.slice(0, 1000) : undefined

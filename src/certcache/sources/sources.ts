@@ -1,4 +1,4 @@
-/** Chooses among the sources, and falls back from one that cannot be begun to the bare token. */
+/** Chooses the source to renew with, and falls back to the bare token when that source cannot start. */
 import { TtsError } from '../../base/errors.ts'
 import { createDelegationSource } from './delegation-source.ts'
 import type { SourceStatus } from '../proxy-engine.ts'
@@ -8,19 +8,19 @@ import type { ProxySource } from './source.ts'
 import { type StateContent, digestOf } from '../state/state-records.ts'
 import { createTokenSource } from './token-source.ts'
 
-/** All sources behind one. */
+/** All sources behind one interface. */
 export interface Sources {
-  /** Sees what others changed in the state. */
+  /** Reads changes that others made in the state. */
   load(): Promise<void>
   obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy>
-  /** Takes what `certcache login` brought; false when it is for another client than ours. */
-  takeLogin(login: StateContent<'incoming'>): Promise<boolean>
-  /** True, once for each token, when renewal is over and a token that was given since can begin it anew. */
-  isRevived(): Promise<boolean>
+  /** Starts to renew with a login from `certcache login`; false when it is for another client. */
+  acceptLogin(login: StateContent<'incoming'>): Promise<boolean>
+  /** True, once for each token, when renewal has ended and a new start token can start it again. */
+  hasNewStartToken(): Promise<boolean>
   status(): SourceStatus
 }
 
-/** Refusals by which no delegation can be made of the token, which itself is good: a first proxy can be had with it. */
+/** Refusals of a delegation or exchange that leave the token itself valid: it can still be used for a proxy. */
 const noRenewalChecks = new Set([
   'same_client',
   'scope_missing',
@@ -34,15 +34,15 @@ const noRenewalChecks = new Set([
 
 export function createSources(parts: RefreshSourceParts): Sources {
   const { settings, startTokens, log, now } = parts
-  /** Why nothing that renews can be made, and of which token. */
+  /** Why no renewal is possible with a token, and the digest of that token. */
   let fallback: { readonly reason: string; readonly digest: string | undefined } | undefined
-  let revivedBy: string | undefined
+  let reportedDigest: string | undefined
   const refresh = createRefreshSource(parts)
   const delegation = createDelegationSource(parts, parts.cluster)
   const token = createTokenSource(parts, () => fallback?.reason)
   const hasClient = settings.client_id !== undefined
 
-  /** What to renew with, by the settings and what is held. */
+  /** Chooses the source by the settings and the stored credentials. */
   function pick(): ProxySource {
     if (settings.kind !== 'auto') return { refresh, delegation, token }[settings.kind]
     if (hasClient && refresh.isAlive()) return refresh
@@ -53,23 +53,24 @@ export function createSources(parts: RefreshSourceParts): Sources {
 
   async function startDigest(): Promise<string | undefined> {
     return startTokens.read().then(
-      (found) => digestOf(found.token),
+      ({ token: startToken }) => digestOf(startToken),
       () => undefined,
     )
   }
 
   async function obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
-    // Another token is another chance.
+    // With another token the better source may work.
     if (fallback !== undefined && fallback.digest !== (await startDigest())) fallback = undefined
     const source = pick()
     try {
       return await source.obtain(request, signal)
     } catch (error) {
       const mayFallBack = settings.kind === 'auto' && source !== token && !source.isAlive()
-      if (!mayFallBack || !(error instanceof TtsError) || !cannotBegin(error)) throw error
+      if (!mayFallBack || !(error instanceof TtsError) || !cannotStart(error)) throw error
       fallback = { reason: error.message, digest: await startDigest() }
-      const what = 'nothing that renews by itself can be made of the token; renewal ends with it'
-      log.warn({ event: 'source.fallback', err: error, remedy: error.remedy }, what)
+      const message =
+        'cannot obtain a renewal credential with this token; renewal ends when the token expires'
+      log.warn({ event: 'source.fallback', err: error, remedy: error.remedy }, message)
       return token.obtain(request, signal)
     }
   }
@@ -79,24 +80,24 @@ export function createSources(parts: RefreshSourceParts): Sources {
     load: async () => {
       await Promise.all([refresh.load(), delegation.load()])
     },
-    takeLogin: async (login) => {
+    acceptLogin: async (login) => {
       if (login.issuer !== settings.issuer || login.client_id !== settings.client_id) return false
-      await refresh.takeLogin(login)
+      await refresh.acceptLogin(login)
       fallback = undefined
       return true
     },
-    isRevived: async () => {
+    hasNewStartToken: async () => {
       const source = pick()
       if (source.status(now()).ended === undefined || !(await source.canStart())) return false
       const digest = await startDigest()
-      const isAnother = digest !== revivedBy
-      revivedBy = digest
-      return isAnother
+      const isNew = digest !== reportedDigest
+      reportedDigest = digest
+      return isNew
     },
     status: () => pick().status(now()),
   }
 }
 
-const cannotBegin = (error: TtsError): boolean =>
+const cannotStart = (error: TtsError): boolean =>
   (error.code === 'not_found' && error.check === 'delegations') ||
   (error.code === 'grant_refused' && noRenewalChecks.has(error.check ?? ''))

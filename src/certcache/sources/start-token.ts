@@ -1,13 +1,12 @@
-/** The access token that the operator gives: where it lies, and whether it can still start something. */
+/** The start token: the access token that the operator supplies, and whether it can still be used to start a renewal. */
+import { decodeJwt } from 'jose'
 import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
 import { discoverBearerToken, type FoundToken, readTokenFile } from '../../files/bearer-token.ts'
-import { expiryOf } from './own-refresh-token.ts'
 import type { SourceSettings } from '../settings/settings.ts'
-import { sourceEnded } from './source-ended.ts'
 import { digestOf } from '../state/state-records.ts'
 
-/** Reads the token anew each time: somebody may have put another one there. */
+/** Reads the token again at each call, because the operator may have replaced it. */
 export interface StartTokens {
   /** @throws {TtsError} `missing_token`; `configuration` for a file that others can read */
   read(): Promise<FoundToken>
@@ -36,11 +35,31 @@ export function createStartTokens(
   }
 }
 
+/** Returns the error of a source that needs a new token to continue. */
+export function sourceEnded(reason: string): TtsError {
+  return new TtsError('delegation_ended', reason, {
+    check: 'start_token_wanted',
+    remedy: 'Supply a new access token (source.token_file), or log in with `certcache login`.',
+  })
+}
+
+/** Returns the `exp` of a JWT, unverified: it only saves requests with a token that has expired. */
+export function unverifiedExpiry(token: string): Date | undefined {
+  try {
+    const { exp } = decodeJwt(token)
+    return typeof exp === 'number' ? new Date(exp * 1000) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /**
- * The token, if it can start something: it has not expired by its own words, and nothing was started from it before.
+ * Reads the start token and checks that it has not expired (`exp`, unverified) and was not used before.
  *
- * @param used digests of tokens that were used up
- * @throws {TtsError} `missing_token`, `delegation_ended` for one that was used, `invalid_token` for one that has expired
+ * @param used digests of the tokens that were used before
+ * @param at `endedBecause`: why the previous renewal ended, if it did
+ * @throws {TtsError} `missing_token`, `delegation_ended` (the token was used, or renewal had ended before and there is no
+ * new token), `invalid_token` (the token has expired)
  */
 export async function freshToken(
   startTokens: StartTokens,
@@ -52,13 +71,13 @@ export async function freshToken(
     throw sourceEnded(at.endedBecause)
   })
   if (used.includes(digestOf(token)))
-    throw sourceEnded(at.endedBecause ?? `the token of ${source} was used already`)
-  const expiry = expiryOf(token)
+    throw sourceEnded(at.endedBecause ?? `the token from ${source} was used before`)
+  const expiry = unverifiedExpiry(token)
   if (expiry !== undefined && expiry <= at.now)
     throw new TtsError(
       at.endedBecause === undefined ? 'invalid_token' : 'delegation_ended',
-      `${at.endedBecause === undefined ? '' : `${at.endedBecause}; and `}the token of ${source} ended at ${expiry.toISOString()}`,
-      { check: 'expiry', remedy: `Put a new access token there. Otherwise: ${REMEDY}` },
+      `${at.endedBecause === undefined ? '' : `${at.endedBecause}; and `}the token from ${source} expired at ${expiry.toISOString()}`,
+      { check: 'expiry', remedy: `Replace it by a new access token. ${REMEDY}` },
     )
   return token
 }

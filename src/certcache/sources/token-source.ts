@@ -1,52 +1,52 @@
-/** Only a token, which somebody else renews: read each time, shown to the service. Renewal ends with it. */
+/** The bare token source: sends the start token to the service each time. Renewal ends when nobody replaces the token. */
 import { TtsError } from '../../base/errors.ts'
-import { expiryOf } from './own-refresh-token.ts'
 import type { ProxySource, SourceParts } from './source.ts'
+import { unverifiedExpiry } from './start-token.ts'
 
-/** @param noDelegation why nothing better was made of the token, for the status */
+/** @param fallbackReason why no better source can be used, for the status */
 export function createTokenSource(
   { service, startTokens, now }: SourceParts,
-  noDelegation: () => string | undefined,
+  fallbackReason: () => string | undefined,
 ): ProxySource {
-  let seen: { readonly source: string; readonly expiry: Date | undefined } | undefined
+  let newest: { readonly source: string; readonly expiry: Date | undefined } | undefined
   let missing: string | undefined
 
-  /** @throws {TtsError} `missing_token`, `invalid_token` when it has expired by its own words: nobody need be asked then */
+  /** @throws {TtsError} `missing_token`, `invalid_token` (expired by its `exp`; the service need not be asked) */
   const read = async (): Promise<string> => {
     try {
       const { token, source } = await startTokens.read()
-      seen = { source, expiry: expiryOf(token) }
+      newest = { source, expiry: unverifiedExpiry(token) }
       missing = undefined
-      if (seen.expiry === undefined || seen.expiry > now()) return token
-      throw new TtsError(
-        'invalid_token',
-        `the token of ${source} ended at ${seen.expiry.toISOString()}`,
-        { check: 'expiry', remedy: `Put a new access token there: ${source} is read every time.` },
-      )
+      if (newest.expiry === undefined || newest.expiry > now()) return token
+      const message = `the token from ${source} expired at ${newest.expiry.toISOString()}`
+      const remedy = `Put a new access token into ${source}. It is read again at each attempt.`
+      throw new TtsError('invalid_token', message, { check: 'expiry', remedy })
     } catch (error) {
       if (error instanceof TtsError && error.code === 'missing_token') {
         missing = error.message
-        seen = undefined
+        newest = undefined
       }
       throw error
     }
   }
 
+  const isExpired = (at: Date): boolean => newest?.expiry !== undefined && newest.expiry <= at
+
   const advice = (at: Date): string => {
-    const why = noDelegation()
-    const because = why === undefined ? '' : ` (${why})`
-    if (seen === undefined) return missing ?? 'No token was looked for yet.'
-    const { source, expiry } = seen
+    const fallback = fallbackReason()
+    const reason = fallback === undefined ? '' : ` (${fallback})`
+    if (newest === undefined) return missing ?? 'The token has not been read yet.'
+    const { source, expiry } = newest
     if (expiry === undefined)
-      return `Renewal lasts as long as somebody renews the token of ${source}${because}.`
-    const verb = expiry > at ? 'lasts until' : 'ended with'
-    return `Renewal ${verb} the token of ${source}, ${expiry.toISOString()}, unless somebody puts a new one there${because}.`
+      return `Renewal works as long as the token in ${source} is replaced in time${reason}.`
+    const end = expiry > at ? 'ends' : 'ended'
+    return `Renewal ${end} with the token in ${source} at ${expiry.toISOString()}; replace it by a new one${reason}.`
   }
 
   return {
     kind: 'token',
     load: async () => undefined,
-    isAlive: () => seen !== undefined && (seen.expiry === undefined || seen.expiry > now()),
+    isAlive: () => newest !== undefined && !isExpired(now()),
     canStart: async () =>
       read().then(
         () => true,
@@ -57,13 +57,12 @@ export function createTokenSource(
       return service.requestProxy(request, { bearer }, signal)
     },
     status: (at) => {
-      const over = seen?.expiry !== undefined && seen.expiry <= at
       return {
-        kind: seen === undefined ? 'none' : 'token',
+        kind: newest === undefined ? 'none' : 'token',
         delegationId: undefined,
-        renewsUntil: seen?.expiry,
+        renewsUntil: newest?.expiry,
         advice: advice(at),
-        ended: over ? 'the token has ended' : missing,
+        ended: isExpired(at) ? 'the token has expired' : missing,
       }
     },
   }

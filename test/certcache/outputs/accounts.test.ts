@@ -15,9 +15,9 @@ vi.mock('node:child_process', async (original) => {
 test('a directory that is slow does not make a name unknown', async () => {
   await expect(userId('somebody-in-ldap')).rejects.toMatchObject({
     code: 'configuration',
-    message: 'getent passwd somebody-in-ldap gave no answer within 5 seconds',
+    message: 'getent passwd somebody-in-ldap did not answer within 5 seconds',
   })
   await expect(groupId('somebody-in-ldap')).rejects.toMatchObject({
-    message: 'getent group somebody-in-ldap gave no answer within 5 seconds',
+    message: 'getent group somebody-in-ldap did not answer within 5 seconds',
   })
 })

@@ -78,7 +78,7 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
       spoil: fill,
       repair: async (small: string) => rm(join(small, 'filler')),
       code: 'ENOSPC',
-      remedy: /^The disk is full: free some space/,
+      remedy: /Free space on the disk, which is full\. The old file is intact\./,
     },
     {
       name: 'read-only',

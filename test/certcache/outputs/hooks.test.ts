@@ -61,8 +61,8 @@ describe('what goes wrong is logged and stops nothing', () => {
   test.for([
     [['/no/such/program'], /cannot be started \(ENOENT\)/],
     [['/etc'], /cannot be started \(EACCES\)/],
-    [['sh', '-c', 'echo oops >&2; exit 3'], /ended with code 3/],
-    [['sh', '-c', 'kill -9 $$'], /ended by SIGKILL/],
+    [['sh', '-c', 'echo oops >&2; exit 3'], /exited with code 3/],
+    [['sh', '-c', 'kill -9 $$'], /killed by SIGKILL/],
   ] as const)('%o', async ([command, wanted]) => {
     const [line] = await hook(command)
     expect(line).toMatchObject({
@@ -83,7 +83,7 @@ describe('what goes wrong is logged and stops nothing', () => {
     await writeFile(out, '')
     const script = `trap '' TERM; (while :; do echo x >> "${out}"; sleep 0.02; done) & while :; do sleep 0.05; done`
     const [line] = await hook(['sh', '-c', script], { deadlineMs: 150 })
-    expect(line).toMatchObject({ msg: expect.stringMatching(/took over 0.15 seconds/) })
+    expect(line).toMatchObject({ msg: expect.stringMatching(/took longer than 0.15 seconds/) })
     await delay(100)
     const length = (await readFile(out)).length
     expect(length).toBeGreaterThan(0)

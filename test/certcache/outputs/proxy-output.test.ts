@@ -113,7 +113,7 @@ const refusals: readonly Refusal[] = [
       await mkdir(join(directory, 'proxy'))
       return join(directory, 'proxy')
     },
-    message: /is no plain file/,
+    message: /is not a plain file/,
     check: 'foreign_file',
   },
   {
@@ -122,7 +122,7 @@ const refusals: readonly Refusal[] = [
       execFileSync('mkfifo', [join(directory, 'proxy')])
       return join(directory, 'proxy')
     },
-    message: /is no plain file/,
+    message: /is not a plain file/,
     check: 'foreign_file',
   },
   {
@@ -131,7 +131,7 @@ const refusals: readonly Refusal[] = [
       await writeFile(join(directory, 'shadow'), 'root:x:0')
       return join(directory, 'shadow')
     },
-    message: /is no proxy file/,
+    message: /is not a proxy file/,
     check: 'foreign_file',
   },
   {
@@ -143,7 +143,7 @@ const refusals: readonly Refusal[] = [
       execFileSync('chown', ['12345', path])
       return path
     },
-    message: /belongs to another user \(number 12345\)/,
+    message: /belongs to another user \(uid 12345\)/,
     check: 'foreign_file',
   },
   {
@@ -175,7 +175,7 @@ const refusals: readonly Refusal[] = [
     name: 'a user who does not exist',
     prepare: async (directory) => join(directory, 'proxy'),
     output: { owner: 'nobody-has-this-name' },
-    message: /there is no user nobody-has-this-name/,
+    message: /user nobody-has-this-name does not exist/,
     check: 'account',
   },
 ]

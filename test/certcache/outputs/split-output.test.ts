@@ -163,7 +163,7 @@ test('a full disk: the old pair stays, whole', async ({ skip }) => {
     await expect(writeOutput(to(path), other)).rejects.toMatchObject({
       code: 'configuration',
       message: expect.stringMatching(/\(ENOSPC\)$/),
-      remedy: expect.stringMatching(/disk is full/),
+      remedy: expect.stringMatching(/Free space on the disk/),
     })
     const directory = realpathSync(join(path, '..data'))
     expect(readFileSync(join(directory, 'usercert.pem'), 'utf8')).toBe(

@@ -104,7 +104,7 @@ describe('beside a running certcache', () => {
       await expect(other.renewIfDue(always, soon())).rejects.toMatchObject({
         code: 'delegation_ended',
         message: expect.stringMatching(
-          /^another certcache of this state could not renew gwms_proxy: /,
+          /^another certcache with this state could not renew gwms_proxy: /,
         ),
       })
       expect(other.current()?.pem).toEqual(held.pem)
@@ -121,7 +121,7 @@ describe('beside a running certcache', () => {
     await expect(engine.renewIfDue(always, AbortSignal.timeout(100))).rejects.toMatchObject({
       code: 'overloaded',
       check: 'lock_elsewhere',
-      message: expect.stringMatching(/another certcache keeps gwms_proxy fresh with this state/),
+      message: expect.stringMatching(/another certcache renews gwms_proxy for this state/),
     })
     await lock?.release()
     await store.close()
@@ -182,22 +182,22 @@ describe('status when none runs', () => {
     {
       name: 'a file that is gone',
       spoil: async (file: string) => rm(file),
-      says: /is not the newest/,
+      says: /does not hold the newest/,
     },
     {
       name: 'an old proxy',
       spoil: async (file: string) => writeFile(file, '-----BEGIN CERTIFICATE-----\nold'),
-      says: /is not the newest/,
+      says: /does not hold the newest/,
     },
     {
       name: 'another mode',
       spoil: async (file: string) => chmod(file, 0o644),
-      says: /another mode/,
+      says: /wrong mode/,
     },
     {
       name: 'something else in its place',
       spoil: async (file: string) => rm(file).then(async () => mkdir(file)),
-      says: /is no plain file/,
+      says: /is not a plain file/,
     },
   ])('$name is told, and left as it is', async ({ spoil, says }) => {
     const { directory, once, look, file } = await setUp()

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import { toPem } from '../../../ca/pem.ts'
 import { formatProxyFile, parseProxyFile } from '../../../ca/proxy-file.ts'
-import { checkHeldProxy, checkNewProxy } from '../../../src/certcache/renewal/check-proxy.ts'
+import { checkStoredProxy, checkNewProxy } from '../../../src/certcache/renewal/check-proxy.ts'
 import {
   endEntityRequest,
   makeAuthority,
@@ -61,7 +61,7 @@ test('a sound answer becomes a whole file', async () => {
   const file = parseProxyFile(proxy.pem.toString())
   expect(file.labels).toEqual(['CERTIFICATE', 'PRIVATE KEY', 'CERTIFICATE'])
   // The same again when it is read back.
-  const again = checkHeldProxy(proxy.pem.toString(), { ...wanted, obtainedAt: now })
+  const again = checkStoredProxy(proxy.pem.toString(), { ...wanted, obtainedAt: now })
   expect(again).toEqual(proxy)
 })
 
@@ -79,14 +79,29 @@ const refused: readonly (readonly [string, () => string, object, RegExp])[] = [
   ['nothing', () => '', {}, /cannot be read|no certificate/],
   ['an error page', () => '<p>grid-proxy-info failed</p>', {}, /cannot be read/],
   ['half a file', () => made.pem.slice(0, made.pem.length - 200), {}, /cannot be read/],
-  ['a proxy without its EEC', () => made.pem.split(/(?=-----BEGIN)/)[0] ?? '', {}, /with its EEC/],
-  ['an EEC alone', () => made.endEntity, {}, /with its EEC/],
-  ['an EEC twice', () => made.endEntity + made.endEntity, {}, /its key is not ours/],
-  ['an EEC that did not sign it', () => made.stranger, {}, /chain is not sound/],
-  ["somebody else's EEC", () => made.unrelated, {}, /chain is not sound/],
-  ['another kind', () => made.limited, {}, /asked for a proxy of type impersonation/],
-  ['not the kind that was asked for', () => made.pem, { type: 'limited' }, /of type limited/],
-  ['one that has ended', () => made.pem, { now: new Date('2026-11-24T00:00:00Z') }, /it ended at/],
+  [
+    'a proxy without its EEC',
+    () => made.pem.split(/(?=-----BEGIN)/)[0] ?? '',
+    {},
+    /followed by its EEC/,
+  ],
+  ['an EEC alone', () => made.endEntity, {}, /followed by its EEC/],
+  ['an EEC twice', () => made.endEntity + made.endEntity, {}, /it was issued for another key/],
+  ['an EEC that did not sign it', () => made.stranger, {}, /chain is not valid/],
+  ["somebody else's EEC", () => made.unrelated, {}, /chain is not valid/],
+  ['another kind', () => made.limited, {}, /its type must be impersonation/],
+  [
+    'not the kind that was asked for',
+    () => made.pem,
+    { type: 'limited' },
+    /its type must be limited/,
+  ],
+  [
+    'one that has ended',
+    () => made.pem,
+    { now: new Date('2026-11-24T00:00:00Z') },
+    /it expired at/,
+  ],
 ]
 test.for(refused)('%s is not taken', async ([, pem, changes, message]) => {
   const privateKey = await key()
@@ -101,5 +116,5 @@ test.for(refused)('%s is not taken', async ([, pem, changes, message]) => {
 
 test('a proxy for another key is not taken', async () => {
   const another = await sharedKey('ec-p256', 'another')
-  expect(() => checkNewProxy(made.pem, another, wanted)).toThrow(/its key is not ours/)
+  expect(() => checkNewProxy(made.pem, another, wanted)).toThrow(/it was issued for another key/)
 })

@@ -83,7 +83,7 @@ describe('auto', () => {
       expect(source).toMatchObject({
         kind: 'token',
         ended: undefined,
-        advice: expect.stringMatching(/lasts until the token .* makes no delegations/),
+        advice: expect.stringMatching(/ends with the token in .* does not offer delegations/),
       })
       expect(source.renewsUntil?.getTime()).toBeGreaterThan(Date.now() + 3_000_000)
     } finally {
@@ -160,7 +160,7 @@ describe('the end, and after', () => {
     })
     const { source } = first.engine.status()
     expect(source).toMatchObject({ kind: 'delegation', ended: expect.any(String) })
-    expect(source.advice).toMatch(/^Renewal is over since .*Give a new access token/)
+    expect(source.advice).toMatch(/^Renewal ended at .*Supply a new access token/)
     // The old proxy is served on, and after a restart too, with nobody asked.
     expect(first.engine.current()).toBeDefined()
     await first.engine.close()
@@ -382,7 +382,7 @@ describe('failures', () => {
     const error = await eventually(() => engine.status().proxies[0]?.lastError)
     expect(error).toMatchObject({
       code: 'configuration',
-      message: `${blocked} is no plain file; it is left as it is`,
+      message: `${blocked} is not a plain file; it is not replaced`,
     })
     expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
     expect(await readFile(good)).toEqual(proxy.pem)

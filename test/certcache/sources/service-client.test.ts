@@ -41,18 +41,18 @@ test.for([
   { base: '/tts', path: '/tts/healthz' },
 ])('asks $path below "$base", and shows no token', async ({ base, path }) => {
   const { url, asked } = await serverThat(200)
-  await clientOf(url + base).requireThere(soon())
+  await clientOf(url + base).checkReachable(soon())
   expect(asked).toEqual([`GET ${path}`])
 })
 
 test.for([204, 301, 401, 403, 404])('%i: somebody is there', async (status) => {
   const { url } = await serverThat(status)
-  await expect(clientOf(url).requireThere(soon())).resolves.toBeUndefined()
+  await expect(clientOf(url).checkReachable(soon())).resolves.toBeUndefined()
 })
 
 test.for([500, 502, 503, 504])('%i: the service is away', async (status) => {
   const { url } = await serverThat(status)
-  await expect(clientOf(url).requireThere(soon())).rejects.toThrow(`HTTP status ${status}`)
+  await expect(clientOf(url).checkReachable(soon())).rejects.toThrow(`HTTP status ${status}`)
 })
 
 test('nobody, or an answer that does not come: away, with what to look at', async () => {
@@ -61,6 +61,6 @@ test('nobody, or an answer that does not come: away, with what to look at', asyn
     code: 'provider_unavailable',
     remedy: 'Check service.url and service.ca_file, and that `tts serve` runs there.',
   }
-  await expect(clientOf(url).requireThere(soon())).rejects.toMatchObject(away)
-  await expect(clientOf('http://127.0.0.1:1').requireThere(soon())).rejects.toMatchObject(away)
+  await expect(clientOf(url).checkReachable(soon())).rejects.toMatchObject(away)
+  await expect(clientOf('http://127.0.0.1:1').checkReachable(soon())).rejects.toMatchObject(away)
 })
