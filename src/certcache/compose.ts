@@ -1,4 +1,4 @@
-/** The one place where the parts of certcache's engine are made and put together. */
+/** Composes the renewal engine from its parts. */
 import { join } from 'node:path'
 import type { Environment } from '../config/settings-tree.ts'
 import type { TtsError } from '../base/errors.ts'
@@ -19,36 +19,36 @@ import { createSources } from './sources/sources.ts'
 import { createStartTokens } from './sources/start-token.ts'
 import type { StateLock } from './state/state-store.ts'
 
-/** What the engine is handed. */
+/** The options of the engine. */
 export interface EngineOptions {
   readonly log: Log
   readonly clock: Clock
   /** From 0 to below 1. */
   readonly random: () => number
-  /** For bearer token discovery and for hooks' PATH. */
+  /** For bearer token discovery, and for the PATH of hooks. */
   readonly environment: Environment
   /** Numeric id of the user. */
   readonly uid: number
-  /** True for `serve`: proxies are renewed by themselves. False: only when `renewIfDue` is called. */
+  /** True (`serve`): proxies are renewed in the background. False: only when `renewIfDue` is called. */
   readonly background: boolean
-  /** For `status`: what is kept is looked at, and nothing is written. Default false. */
+  /** True (`status`): only reads the state and writes nothing. Default false. */
   readonly readOnly?: boolean
-  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  /** Where refresh requests run, see `createRefreshHelper`. Default `process`. */
   readonly refreshIn?: 'process' | 'here'
-  /** How often the state is looked at for what others put there. Default 3000. */
+  /** How often the state is polled for changes by others. Default 3000. */
   readonly pollMs?: number
 }
 
 /** An engine whose settings can change while it runs. */
 export interface RunningEngine extends ProxyEngine {
-  /** Takes new settings; proxies in hand that still fit stay. `state` does not change while running. */
+  /** Applies new settings. Present proxies that still fit stay. Changes of `state` need a restart. */
   reload(settings: LoadedCertcacheSettings): Promise<void>
 }
 
 /**
- * Opens the state and answers the engine. What was kept is served at once; neither provider nor service need be up.
+ * Opens the state and starts the engine. Stored proxies are available immediately, even while provider and service are down.
  *
- * @throws {TtsError} `configuration` when the state cannot be used: others can read it, its key is wrong
+ * @throws {TtsError} `configuration` when the state cannot be used: other users can read it, or its key is wrong
  */
 export async function openEngine(
   settings: LoadedCertcacheSettings,
@@ -71,7 +71,7 @@ export async function openEngine(
       policy: policyOf(current.renewal),
       sources: createSources({
         settings: current.source,
-        service: serviceOf(current, parts),
+        service: serviceClientOf(current, parts),
         store,
         lock,
         startTokens: createStartTokens(current.source, { environment, uid }),
@@ -97,7 +97,7 @@ export async function openEngine(
     if (readOnly)
       await engine.inspect({
         defaultOutput: (name) => join(settings.state.directory, name),
-        stateError: await stateProblem(settings.state),
+        stateError: await findStateProblem(settings.state),
       })
   } catch (error) {
     await engine.close()
@@ -109,11 +109,11 @@ export async function openEngine(
 }
 
 const POLL_MS = 3000
-/** Room for the records of the state: a few proxies. */
+/** Space for the records of the state: a few proxies. */
 const STATE_BYTES = 64 * 1024
 
-/** Why nothing can be written into the state now; a database says so when it is asked. */
-async function stateProblem({
+/** Returns why the state directory cannot be written. A database reports its problems by itself. */
+async function findStateProblem({
   url,
   directory,
 }: LoadedCertcacheSettings['state']): Promise<TtsError | undefined> {
@@ -121,7 +121,7 @@ async function stateProblem({
   return code === undefined ? undefined : cannotWrite(directory, { code })
 }
 
-/** Half-written files of certcaches that were killed: private, but keys all the same. */
+/** Removes temporary files of killed certcaches. They are private, but they hold keys. */
 async function removeAllLeftovers(
   { state, proxies }: LoadedCertcacheSettings,
   now: Date,
@@ -132,7 +132,7 @@ async function removeAllLeftovers(
     await removeLeftovers(path, now)
 }
 
-function serviceOf({ service }: LoadedCertcacheSettings, { clock, log }: EngineOptions) {
+function serviceClientOf({ service }: LoadedCertcacheSettings, { clock, log }: EngineOptions) {
   return createServiceClient({
     url: service.url,
     caFile: service.ca_file,
@@ -143,11 +143,11 @@ function serviceOf({ service }: LoadedCertcacheSettings, { clock, log }: EngineO
 }
 
 function policyOf(renewal: RenewalSettings): RenewalPolicy {
-  const { renew_after_seconds: after } = renewal
+  const { renew_after_seconds: renewAfterSeconds } = renewal
   return {
     renewBelow: renewal.renew_below,
     jitter: renewal.jitter,
-    renewAfterMs: after === undefined ? undefined : after * 1000,
+    renewAfterMs: renewAfterSeconds === undefined ? undefined : renewAfterSeconds * 1000,
     retryFirstMs: renewal.retry_first_seconds * 1000,
     retryLongestMs: renewal.retry_longest_seconds * 1000,
   }

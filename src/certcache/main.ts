@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Entry of `certcache`. Only when Node is known to run it is the program loaded. */
+/** Entry point of `certcache`. Checks the version of Node before it loads the program. */
 import { requireNode } from '../base/required-node.ts'
 
 requireNode('certcache')

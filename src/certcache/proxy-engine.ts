@@ -1,28 +1,28 @@
-/** What keeps proxies fresh, as the HTTP server and the commands of certcache see it. */
+/** The interface of the renewal engine, as the HTTP server and the commands use it. */
 
-/** A whole, valid proxy in hand. */
+/** A complete, valid proxy in memory. */
 export interface HeldProxy {
   readonly name: string
-  /** The file as workers get it: proxy, key, EEC, chain in PEM. */
+  /** The proxy file that workers get: proxy, key, EEC and chain in PEM. */
   readonly pem: Buffer
   /** Slash-DN of the proxy. */
   readonly subject: string
   /** Slash-DN of the EEC. */
   readonly identity: string
   readonly obtainedAt: Date
-  /** The earliest end of all certificates in the file. */
+  /** The earliest notAfter of all certificates in the file. */
   readonly notAfter: Date
 }
 
-/** How the renewal of one proxy is doing. */
+/** The renewal status of one proxy. */
 export interface RenewalStatus {
   readonly name: string
-  /** What is in hand and valid; undefined when nothing is. */
+  /** The present proxy; undefined when none is valid. */
   readonly proxy: Omit<HeldProxy, 'pem'> | undefined
   readonly renewing: boolean
   readonly nextAttemptAt: Date | undefined
   readonly lastSuccessAt: Date | undefined
-  /** Of the newest attempt; undefined when it succeeded. */
+  /** The error of the newest attempt; undefined when it succeeded. */
   readonly lastError:
     | {
         readonly at: Date
@@ -34,47 +34,47 @@ export interface RenewalStatus {
   readonly attempts: { readonly succeeded: number; readonly failed: number }
 }
 
-/** Where the right to renew comes from, and how long it lasts. */
+/** The status of the source: how proxies are renewed, and for how long. */
 export interface SourceStatus {
   readonly kind: 'delegation' | 'refresh' | 'token' | 'none'
   readonly delegationId: string | undefined
-  /** Until when it renews by itself, as far as can be told. */
+  /** Until when renewal works without a new token, if known. */
   readonly renewsUntil: Date | undefined
-  /** One sentence: until when, and what must be done before. */
+  /** One sentence for people: until when renewal works, and what must be done before. */
   readonly advice: string
-  /** Why renewal is over for good; undefined while it is not. */
+  /** Why renewal has ended for good; undefined while it works. */
   readonly ended: string | undefined
 }
 
-/** Keeps each named proxy fresh; one renewal of each is under way at most, however many ask. */
+/** Renews the named proxies. At most one renewal of each runs at a time; concurrent callers share it. */
 export interface ProxyEngine {
-  /** Names of the proxies; the first is the one that is meant when none is named. */
+  /** Names of the proxies. The first is the default for requests without a name. */
   readonly names: readonly string[]
-  /** The proxy in hand, when it is whole and valid now. Cheap: it is asked for every request. */
+  /** Returns the present proxy if it is valid now. Cheap, because it is called for every request. */
   current(name?: string): HeldProxy | undefined
   /**
-   * The proxy in hand, or the one that the renewal under way brings.
+   * Returns the present proxy, or waits for the renewal of it.
    *
-   * @throws {TtsError} `not_found` (no proxy of this name), and what the renewal failed with
+   * @throws {TtsError} `not_found` (no proxy has this name), and the error of the renewal
    */
   obtain(name: string | undefined, signal: AbortSignal): Promise<HeldProxy>
   /**
-   * Renews when the proxy is due, or valid for less than `validForSeconds` where that is given. When another certcache
-   * holds the lock it is asked to.
+   * Renews the proxy if it is due, or, if `validForSeconds` is given, if it is valid for less than that. Asks the certcache that
+   * holds the lock if that is another one.
    *
-   * @returns `elsewhere` when another certcache keeps this proxy fresh
-   * @throws {TtsError} what the renewal failed with
+   * @returns `elsewhere`: whether another certcache renews this proxy
+   * @throws {TtsError} the error of the renewal
    */
   renewIfDue(
-    wanted: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
+    request: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
     signal: AbortSignal,
   ): Promise<{ readonly renewed: boolean; readonly proxy: HeldProxy; readonly elsewhere?: boolean }>
   status(): { readonly proxies: readonly RenewalStatus[]; readonly source: SourceStatus }
-  /** Ends the loop; a write that was begun is finished. */
+  /** Ends the loop and completes writes in progress. */
   close(): Promise<void>
 }
 
-/** Time, handed in: a test lives through a month in seconds. */
+/** The time as a parameter, so that a test can pass a month in seconds. */
 export interface Clock {
   now(): Date
   /** Settles early, without error, when the signal is aborted. */

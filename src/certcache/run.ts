@@ -1,4 +1,4 @@
-/** Runs `certcache`: hands the outside world in and sets the exit code. */
+/** Runs `certcache`: provides the real runtime and sets the exit code. */
 import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import type { LoginSource, CliRuntime } from './cli/runtime.ts'
 import { openEngine } from './compose.ts'
 import { openState } from './state/open-state.ts'
 
-// Nothing that this program writes is for others, unless a file is given its mode on purpose.
+// Files are private unless their mode is set explicitly.
 process.umask(0o077)
 
 const now = (): Date => new Date()
@@ -36,10 +36,10 @@ const runtime: CliRuntime = {
   openState,
   grantClient: (source) => createGrantClient(clientOptions(source)),
   startCodeLogin: async (source, request) => startCodeLogin(clientOptions(source), request),
-  onStop: (heard) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => heard(signal))
+  onStop: (listener) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => listener(signal))
   },
-  onReload: (heard) => void process.on('SIGHUP', heard),
+  onReload: (listener) => void process.on('SIGHUP', listener),
   endNow: (code) => process.exit(code),
 }
 
@@ -61,11 +61,11 @@ const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: 
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    // `certcache status | head`: the reader has gone, which is no error.
+    // `certcache status | head` closes the pipe early, which is not an error.
     process.exit(error.code === 'EPIPE' ? 0 : 1)
   })
 }
-const words = process.argv.slice(2)
+const argv = process.argv.slice(2)
 const program = createCertcacheProgram(runtime, version)
-const code = await runCertcache(program, words, runtime)
+const code = await runCertcache(program, argv, runtime)
 process.exitCode = exitCode ?? code

@@ -1,26 +1,26 @@
-/** How certcache is doing: judged in one place, for /health, /status, `certcache status` and its exit code. */
+/** Judges the state of certcache in one place: for /health, /status, `certcache status` and its exit code. */
 import { z } from 'zod'
 import type { HeldProxy, ProxyEngine, RenewalStatus, SourceStatus } from './proxy-engine.ts'
-import { errorInWords, secondsUntil } from './words.ts'
+import { formatDuration, secondsUntil } from './duration.ts'
 
 type EngineStatus = ReturnType<ProxyEngine['status']>
 type Lifetime = Pick<HeldProxy, 'obtainedAt' | 'notAfter'>
 
-/** What may be wrong, the worst first. */
+/** The condition and the problems, the worst first. */
 export interface Judgement {
   readonly condition: 'ok' | 'warning' | 'critical'
   /** One sentence each; empty when all is well. */
   readonly reasons: readonly string[]
 }
 
-/** Renewal that ends within this time is a warning, where somebody must do something before. */
+/** If renewal ends within this time and needs a new token, that is a warning. */
 const RENEWAL_ENDS_SOON_SECONDS = 5 * 86_400
 
 /**
- * Seconds of life that a proxy must have left. A third of its life where that is less than what is configured: a proxy of
- * 12 hours cannot have 12 hours left.
+ * Returns the remaining lifetime, in seconds, below which a warning is given: the configured one, but at most a third of the
+ * proxy's lifetime, because a proxy of 12 hours never has 12 hours left.
  */
-export function enoughSeconds(
+export function requiredLifetimeSeconds(
   { obtainedAt, notAfter }: Lifetime,
   warnBelowSeconds: number,
 ): number {
@@ -28,8 +28,8 @@ export function enoughSeconds(
   return Math.max(0, Math.min(warnBelowSeconds, Math.floor(lifeSeconds / 3)))
 }
 
-/** Whether workers get proxies that last: what /health says. Undefined when they do, else why not. */
-export function unhealthy(
+/** Returns why workers do not get proxies that are valid for long enough; undefined if they do. Used by /health. */
+export function findHealthProblem(
   proxies: readonly RenewalStatus[],
   { now, warnBelowSeconds }: { readonly now: Date; readonly warnBelowSeconds: number },
 ): string | undefined {
@@ -43,7 +43,7 @@ export function unhealthy(
   return problems.length === 0 ? undefined : problems.join(' ')
 }
 
-/** Judges all: 0, 1 and 2 of Nagios. */
+/** Returns the overall condition and its reasons, for the Nagios states OK, WARNING and CRITICAL. */
 export function judge(
   { proxies, source }: EngineStatus,
   at: { readonly now: Date; readonly warnBelowSeconds: number },
@@ -58,7 +58,7 @@ export function judge(
     }
     const low = status.proxy && lowReason(status.name, status.proxy, at)
     if (low !== undefined) warnings.push(low)
-    // The end of renewal is reported once, below.
+    // The end of renewal is reported only once, below.
     if (status.lastError && status.lastError.message !== source.ended)
       warnings.push(`Renewal of ${status.name} fails: ${sentence(status.lastError.message)}`)
   }
@@ -71,7 +71,7 @@ export function judge(
 function missingReason({ name, proxy, lastError, renewing }: RenewalStatus, now: Date) {
   if (proxy && proxy.notAfter > now) return undefined
   if (lastError) return `There is no valid proxy ${name}: ${sentence(lastError.message)}`
-  if (renewing) return `There is no valid proxy ${name} yet; it is being obtained.`
+  if (renewing) return `There is no valid proxy ${name} yet; it is being requested.`
   return `There is no valid proxy ${name}.`
 }
 
@@ -80,38 +80,38 @@ function lowReason(
   proxy: Lifetime,
   { now, warnBelowSeconds }: { readonly now: Date; readonly warnBelowSeconds: number },
 ): string | undefined {
-  const left = secondsUntil(proxy.notAfter, now)
-  const enough = enoughSeconds(proxy, warnBelowSeconds)
-  return left >= enough
+  const secondsLeft = secondsUntil(proxy.notAfter, now)
+  const requiredSeconds = requiredLifetimeSeconds(proxy, warnBelowSeconds)
+  return secondsLeft >= requiredSeconds
     ? undefined
-    : `The proxy ${name} ends in ${errorInWords(left)}; ${errorInWords(enough)} should be left.`
+    : `The proxy ${name} expires in ${formatDuration(secondsLeft)}; at least ${formatDuration(requiredSeconds)} should be left.`
 }
 
 function renewalEnd({ kind, ended, renewsUntil, advice }: SourceStatus, now: Date) {
-  if (ended !== undefined) return `Renewal is over: ${sentence(ended)}`
-  // A token ends all the time; that somebody else renews it is the way of this source.
+  if (ended !== undefined) return `Renewal has ended: ${sentence(ended)}`
+  // A bare token always expires soon, and with this source the operator replaces it regularly.
   if (renewsUntil === undefined || kind === 'token') return undefined
-  const left = secondsUntil(renewsUntil, now)
-  return left < RENEWAL_ENDS_SOON_SECONDS
-    ? `Renewal ends in ${errorInWords(left)}: ${sentence(advice)}`
+  const secondsLeft = secondsUntil(renewsUntil, now)
+  return secondsLeft < RENEWAL_ENDS_SOON_SECONDS
+    ? `Renewal ends in ${formatDuration(secondsLeft)}: ${sentence(advice)}`
     : undefined
 }
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
 
-const when = z.iso.datetime().nullable()
+const dateTime = z.iso.datetime().nullable()
 
-/** What /status answers and `certcache status --json` prints. Times are ISO 8601; nothing in it is secret. */
+/** The answer of /status and the output of `certcache status --json`. Times are ISO 8601. It holds no secrets. */
 export const statusReport = z.object({
   condition: z.enum(['ok', 'warning', 'critical']),
   reasons: z.array(z.string()),
   version: z.string(),
-  started_at: when,
+  started_at: dateTime,
   access: z.object({ mode: z.string(), warning: z.string().optional() }).nullable(),
   source: z.object({
     kind: z.enum(['delegation', 'refresh', 'token', 'none']),
     delegation_id: z.string().nullable(),
-    renews_until: when,
+    renews_until: dateTime,
     advice: z.string(),
     ended: z.string().nullable(),
   }),
@@ -120,12 +120,12 @@ export const statusReport = z.object({
       name: z.string(),
       subject: z.string().nullable(),
       identity: z.string().nullable(),
-      obtained_at: when,
-      not_after: when,
+      obtained_at: dateTime,
+      not_after: dateTime,
       seconds_left: z.number(),
       renewing: z.boolean(),
-      next_attempt_at: when,
-      last_success_at: when,
+      next_attempt_at: dateTime,
+      last_success_at: dateTime,
       last_error: z
         .object({
           at: z.string(),
@@ -145,18 +145,18 @@ export interface ReportParts {
   readonly now: Date
   readonly warnBelowSeconds: number
   readonly version: string
-  /** Of the running instance; undefined when there is none. */
+  /** About the running certcache; undefined when none runs. */
   readonly running:
     { readonly startedAt: Date; readonly access: NonNullable<StatusReport['access']> } | undefined
 }
 
-/** Puts the report together. */
 export function reportStatus(parts: ReportParts): StatusReport {
   const { status, now, running, version } = parts
   const { source } = status
+  const { condition, reasons } = judge(status, parts)
   return {
-    ...judge(status, parts),
-    reasons: [...judge(status, parts).reasons],
+    condition,
+    reasons: [...reasons],
     version,
     started_at: iso(running?.startedAt),
     access: running?.access ?? null,
@@ -167,7 +167,7 @@ export function reportStatus(parts: ReportParts): StatusReport {
       advice: source.advice,
       ended: source.ended ?? null,
     },
-    proxies: status.proxies.map((one) => reportProxy(one, now)),
+    proxies: status.proxies.map((proxy) => reportProxy(proxy, now)),
   }
 }
 

@@ -122,7 +122,7 @@ const cases: readonly Case[] = [
       repairs.push(() => void (provider().user('alice').suspended = false))
     },
     refresh: [3, /account at the identity provider is disabled, suspended or gone/],
-    status: [1, /^WARNING: Renewal is over: /],
+    status: [1, /^WARNING: Renewal has ended: /],
     serve: [200, PEM],
   },
   {
@@ -137,7 +137,7 @@ const cases: readonly Case[] = [
       3,
       /the delegation is over \(taken back by its owner\): a new access token is needed/,
     ],
-    status: [1, /^WARNING: Renewal is over: /],
+    status: [1, /^WARNING: Renewal has ended: /],
     serve: [200, PEM],
   },
   {
@@ -149,12 +149,12 @@ const cases: readonly Case[] = [
     },
     refresh: [3, /renewal secret/],
     status: [2, /^CRITICAL: There is no valid proxy gwms_proxy/],
-    serve: [503, /^There is no valid proxy now: .*renewal secret.*\.\n$/],
+    serve: [503, /^No valid proxy is available: .*renewal secret.*\.\n$/],
   },
   {
     name: 'others can reach the state',
     happens: ({ directory }) => chmodSync(join(directory, 'state'), 0o755),
-    refresh: [2, /state can be reached by others than its owner \(mode 0755\)\n.*chmod 700/],
+    refresh: [2, /state can be accessed by other users than its owner \(mode 0755\)\n.*chmod 700/],
     status: [3, /^UNKNOWN: .*\(mode 0755\)/],
     serve: 2,
   },
@@ -218,7 +218,7 @@ const cases: readonly Case[] = [
       const state = stateOnItsOwnDisk(day)
       execFileSync('mount', ['-o', 'remount,ro', state])
     },
-    refresh: [2, /sealed cannot be written \(EROFS\)\n.*the new one is valid for/],
+    refresh: [2, /sealed cannot be written \(EROFS\)\n.*the new proxy is valid for/],
     status: [1, /^WARNING: .*state cannot be written \(EROFS\)/],
     serve: [200, PEM],
   },
@@ -227,7 +227,7 @@ const cases: readonly Case[] = [
     asRoot: true,
     renews: true,
     happens: (day) => fill(stateOnItsOwnDisk(day)),
-    refresh: [2, /sealed cannot be written \(ENOSPC\)\n.*the new one is valid for/],
+    refresh: [2, /sealed cannot be written \(ENOSPC\)\n.*the new proxy is valid for/],
     status: [1, /^WARNING: .*state cannot be written \(ENOSPC\)/],
     serve: [200, PEM],
   },
@@ -238,7 +238,7 @@ const cases: readonly Case[] = [
     asks: { headers: { Host: 'evil.example.org' } },
     refresh: [0, /^$/],
     status: [0, /^OK: /],
-    serve: [403, /^This certcache answers this machine only/],
+    serve: [403, /^This certcache serves this machine only/],
   },
   {
     name: 'a worker from an address that is not allowed',
@@ -246,7 +246,7 @@ const cases: readonly Case[] = [
     happens: (day) => void (day.settings['access'] = { allow: ['10.0.0.0/8'] }),
     refresh: [0, /^$/],
     status: [0, /^OK: /],
-    serve: [403, /^Your address is not one that may fetch proxies here/],
+    serve: [403, /^Your address is not allowed to fetch proxies here/],
   },
   {
     name: 'a worker with a wrong secret',
@@ -256,7 +256,7 @@ const cases: readonly Case[] = [
     asks: bearer(`${SECRET}0`),
     refresh: [0, /^$/],
     status: [0, /^OK: /],
-    serve: [401, /^That is not the secret of this certcache/],
+    serve: [401, /^The secret is wrong/],
   },
   {
     name: 'a worker with no secret',
@@ -265,7 +265,7 @@ const cases: readonly Case[] = [
       void (day.settings['access'] = { secret_file: secretFile(day, SECRET, 0o600) }),
     refresh: [0, /^$/],
     status: [0, /^OK: /],
-    serve: [401, /^The secret of this certcache is wanted/],
+    serve: [401, /^The secret of this certcache is required/],
   },
   {
     name: 'others can read the secret of the workers',
@@ -339,7 +339,7 @@ const cases: readonly Case[] = [
     },
     refresh: [2, /secret can be used by others.*\(mode 0644\)\n.*chmod 600/],
     status: [2, /^CRITICAL: There is no valid proxy gwms_proxy: .*\(mode 0644\)/],
-    serve: [503, /^There is no valid proxy now: .*\(mode 0644\).*\.\n$/],
+    serve: [503, /^No valid proxy is available: .*\(mode 0644\).*\.\n$/],
   },
   {
     name: 'the provider is away',
@@ -347,7 +347,7 @@ const cases: readonly Case[] = [
       await provider().goDown()
       repairs.push(async () => provider().comeUp())
     },
-    refresh: [4, /not renewed; the old one is valid for .*\n.*cannot be reached/],
+    refresh: [4, /not renewed; the old proxy is valid for .*\n.*cannot be reached/],
     status: [1, /^WARNING: Renewal of gwms_proxy fails: .*cannot be reached/],
     serve: [200, PEM],
   },
@@ -357,14 +357,14 @@ const cases: readonly Case[] = [
       provider().faults.set('/token', { kind: 'hang' })
       repairs.push(() => provider().faults.clear())
     },
-    refresh: [4, /not renewed; the old one is valid for .*\n.*cannot be reached/],
+    refresh: [4, /not renewed; the old proxy is valid for .*\n.*cannot be reached/],
     status: [1, /^WARNING: Renewal of gwms_proxy fails: .*cannot be reached/],
     serve: [200, PEM],
   },
   {
     name: 'the service is away',
     happens: (day) => void (day.settings['service'] = { url: 'http://127.0.0.1:9' }),
-    refresh: [4, /not renewed; the old one is valid for .*\n.*http:\/\/127\.0\.0\.1:9/],
+    refresh: [4, /not renewed; the old proxy is valid for .*\n.*http:\/\/127\.0\.0\.1:9/],
     status: [1, /^WARNING: Renewal of gwms_proxy fails: .*127\.0\.0\.1:9/],
     serve: [200, PEM],
   },
@@ -377,7 +377,7 @@ const cases: readonly Case[] = [
     },
     refresh: [4, /http:\/\/127\.0\.0\.1:9/],
     status: [2, /^CRITICAL: There is no valid proxy gwms_proxy/],
-    serve: [503, /^There is no valid proxy now: .*127\.0\.0\.1:9.*\.\n$/],
+    serve: [503, /^No valid proxy is available: .*127\.0\.0\.1:9.*\.\n$/],
   },
 ]
 

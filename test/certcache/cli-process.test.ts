@@ -117,7 +117,7 @@ done; chmod 600 gwms_proxy`,
     expect(await second.ended).toBe(0)
 
     const afterwards = await certcache(['status', '--state', path('served')], {})
-    expect(afterwards.out).toContain(`told by      : the state in ${path('served')}\n`)
+    expect(afterwards.out).toContain(`reported by  : the state in ${path('served')}\n`)
     expect(afterwards.code).toBe(0)
   })
 
@@ -126,7 +126,7 @@ done; chmod 600 gwms_proxy`,
     const asked = await fetch(`${started.url}/get_proxy`)
     expect(asked.status).toBe(503)
     expect(Number(asked.headers.get('retry-after'))).toBeGreaterThan(0)
-    expect(await asked.text()).toMatch(/^There is no valid proxy now: .*token.*\n$/)
+    expect(await asked.text()).toMatch(/^No valid proxy is available: .*token.*\n$/)
     expect((await fetch(`${started.url}/health`)).status).toBe(503)
     const status = await certcache(['status', '--url', started.url], {})
     expect(status.code).toBe(2)
@@ -237,7 +237,7 @@ describe('certcache login', () => {
     const login = startProgram(main(), ['login'], { cwd: world.directory, env })
     running.push(login)
     const [, uri = ''] = await login.says(/^Open {3}(\S+)$/m)
-    const [, code = ''] = await login.says(/^and type {3}(\S+)$/m)
+    const [, code = ''] = await login.says(/^and enter {3}(\S+)$/m)
     await answerDevice({ verificationUri: uri, userCode: code, username: 'alice' })
     expect(await login.ended).toBe(0)
     expect(login.stdout()).toContain('Logged in.')
@@ -264,7 +264,9 @@ describe('certcache login', () => {
     const [, url = ''] = await login.says(/^Open in a browser on this machine {3}(\S+)$/m)
     const go = browser()
     const page = await go(url)
-    expect((await go(page.url, { username: 'alice' })).text).toMatch(/^certcache has the answer/)
+    expect((await go(page.url, { username: 'alice' })).text).toMatch(
+      /^certcache has received the answer/,
+    )
     expect(await login.ended).toBe(0)
     expect(login.stdout()).toContain('Logged in.')
     expect(login.stderr()).toBe('')

@@ -54,7 +54,7 @@ describe('serve', () => {
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     const lines = logged()
     expect(lines.map(({ level }) => level)).toEqual(['info', 'info', 'info'])
-    expect(lines[0]?.['msg']).toBe(`listening on ${url}; workers ask for /get_proxy/gwms_proxy`)
+    expect(lines[0]?.['msg']).toBe(`listening on ${url}; workers fetch /get_proxy/gwms_proxy`)
     expect(lines[1]).toMatchObject({
       event: 'certcache.keeps',
       proxy: 'gwms_proxy',
@@ -133,13 +133,13 @@ describe('serve', () => {
     { words: ['--no-such'], says: "unknown option '--no-such'" },
     {
       environment: { CERTCACHE_LISTEN__HOST: '0.0.0.0' },
-      says: 'for whoever reaches this address',
+      says: 'everybody who can reach this address',
     },
     { environment: { CACHE_MANAGER: 'ZOOKEEPER' }, says: 'PostgreSQL' },
     {
       environment: { CERTCACHE_PROXIES__B__SERVICE: 'x' },
       words: ['--out', 'f'],
-      says: '--out is for the one proxy',
+      says: '--out: can only be used with the single proxy',
     },
   ])('$words $environment end it with 2', async ({ words = [], environment = {}, says }) => {
     const run = startCertcache(['serve', ...words], {
@@ -206,8 +206,8 @@ describe('refresh', () => {
   })
 
   test.for([
-    { renewed: false, says: 'nothing to do, another certcache of this state keeps it fresh' },
-    { renewed: true, says: 'renewed by another certcache of this state' },
+    { renewed: false, says: 'nothing to do, another certcache with this state renews it' },
+    { renewed: true, says: 'renewed by another certcache with this state' },
   ])('beside one that holds the lock: $says', async ({ renewed, says }) => {
     const engine = warmEngine()
     engine.renewIfDue = async () => ({ renewed, proxy, elsewhere: true })
@@ -234,7 +234,7 @@ describe('refresh', () => {
     const { code, notes } = await runToItsEnd(['refresh', '--proxy', 'c'], { engine })
     expect(code).toBe(5)
     expect(notes).toBe(
-      'certcache: there is no proxy c in the settings\n  what to do: Name one of: a, b.\n',
+      'certcache: the settings have no proxy c\n  what to do: Name one of: a, b.\n',
     )
   })
 
@@ -254,7 +254,7 @@ describe('refresh', () => {
       code,
       out: '',
       notes:
-        'gwms_proxy: not renewed; the old one is valid for 3 days 23 hours\n' +
+        'gwms_proxy: not renewed; the old proxy is valid for 3 days 23 hours\n' +
         'certcache: why it failed\n  what to do: what helps\n',
     })
     expect(engine.closed).toBe(true)
@@ -303,7 +303,7 @@ attempts     : 1 succeeded, 0 failed
 
 renewal by   : delegation d-1
 note         : It renews until its refresh token ends.
-told by      : certcache at ${url}, running for 0 seconds
+reported by  : certcache at ${url}, running for 0 seconds
 `,
     })
   })
@@ -327,14 +327,15 @@ told by      : certcache at ${url}, running for 0 seconds
       name: 'little life is left',
       left: 3600,
       code: 1,
-      first: /^WARNING: The proxy gwms_proxy ends in 1 hour; 12 hours should be left\.\n/,
+      first:
+        /^WARNING: The proxy gwms_proxy expires in 1 hour; at least 12 hours should be left\.\n/,
     },
     {
       name: 'renewal is over',
       source: { ended: 'the delegation was revoked' },
       code: 1,
       first:
-        /^WARNING: Renewal is over: the delegation was revoked\.\n[^]*\nover since +: the delegation was revoked\n/,
+        /^WARNING: Renewal has ended: the delegation was revoked\.\n[^]*\nended +: the delegation was revoked\n/,
     },
     {
       name: 'renewal ends in 4 days',
@@ -367,7 +368,7 @@ told by      : certcache at ${url}, running for 0 seconds
       drop: true,
       renewal: { renewing: true },
       code: 2,
-      first: /^CRITICAL: [^]*yet; it is being obtained\.\n[^]*next attempt +: under way now/,
+      first: /^CRITICAL: [^]*yet; it is being requested\.\n[^]*next attempt +: in progress/,
     },
   ])('$name: $code', async ({ renewal = {}, source, left, drop, code, first }) => {
     const engine = warmEngine()
@@ -407,7 +408,7 @@ told by      : certcache at ${url}, running for 0 seconds
     const refused = await runToItsEnd(bySocket)
     expect(refused.code).toBe(3)
     expect(refused.out).toMatch(
-      /^UNKNOWN: .* does not let us in: The secret of this certcache is wanted/,
+      /^UNKNOWN: .* denies access: The secret of this certcache is required/,
     )
     expect(refused.notes).toContain('--secret-file')
     expect((await runToItsEnd([...bySocket, '--secret-file', path('s.secret')])).code).toBe(0)
@@ -417,7 +418,7 @@ told by      : certcache at ${url}, running for 0 seconds
     const other = await serve()
     writeFileSync(path('p.yaml'), `listen: { port: ${new URL(other.url).port} }\n`)
     const byPort = await runToItsEnd(['status', '--config', path('p.yaml')])
-    expect(byPort.out).toContain(`told by      : certcache at ${other.url}`)
+    expect(byPort.out).toContain(`reported by  : certcache at ${other.url}`)
   })
 
   test('with none running, from the state directory', async () => {
@@ -428,7 +429,7 @@ told by      : certcache at ${url}, running for 0 seconds
     const run = startCertcache(['status'], { engine: warmEngine(), environment, now })
     expect(await run.ended).toBe(0)
     expect(run.out()).toContain(
-      `told by      : the state in ${path('state')}; a certcache at http://127.0.0.1:9 does not answer\n`,
+      `reported by  : the state in ${path('state')}; a certcache at http://127.0.0.1:9 does not answer\n`,
     )
     expect(run.opened[0]?.parts).toMatchObject({ background: false, readOnly: true })
     // A directory that is named is read, whoever answers.
@@ -436,7 +437,7 @@ told by      : certcache at ${url}, running for 0 seconds
       engine: warmEngine(),
       now,
     })
-    expect(named.out).toContain(`told by      : the state in ${path('state')}\n`)
+    expect(named.out).toContain(`reported by  : the state in ${path('state')}\n`)
   })
 
   test.for(['none', 'empty'])('nothing there at all: 3 (%s)', async (name) => {
@@ -444,24 +445,22 @@ told by      : certcache at ${url}, running for 0 seconds
     const environment = { CERTCACHE_LISTEN__PORT: '9', CERTCACHE_STATE__DIRECTORY: path(name) }
     const run = await runToItsEnd(['status'], { environment })
     expect(run.code).toBe(3)
-    expect(run.out).toBe(
-      `UNKNOWN: no certcache runs here, and there is no state in ${path(name)}\n`,
-    )
+    expect(run.out).toBe(`UNKNOWN: no certcache is running, and ${path(name)} holds no state\n`)
   })
 
   test.for([
     {
       words: ['--url', 'http://127.0.0.1:9'],
-      says: 'http://127.0.0.1:9 does not answer: nothing listens there',
+      says: 'http://127.0.0.1:9 does not answer: no program listens there',
     },
     {
       words: ['--socket', '/nonexistent/s'],
-      says: '/nonexistent/s does not answer: there is no such socket',
+      says: '/nonexistent/s does not answer: the socket does not exist',
     },
-    { words: ['--url', 'ftp://x'], says: 'not http or https' },
+    { words: ['--url', 'ftp://x'], says: '--url: must be an http or https URL' },
     {
       words: ['--url', 'http://secret-in-url@tts.example.org'],
-      says: 'http://tts.example.org is plain http',
+      says: 'cross the network to http://tts.example.org unencrypted',
     },
     { words: ['--secret-file', '/nonexistent'], says: '/nonexistent' },
     { words: ['--config', '/nonexistent'], says: '/nonexistent' },
@@ -488,7 +487,7 @@ told by      : certcache at ${url}, running for 0 seconds
     const run = await runToItsEnd(['status', '--url', `http://127.0.0.1:${port}`])
     server.close()
     expect(run.code).toBe(3)
-    expect(run.out).toContain(`is not a certcache (HTTP ${code})`)
+    expect(run.out).toContain(`does not answer like a certcache (HTTP ${code})`)
   })
 })
 
@@ -556,10 +555,10 @@ describe('login', () => {
       code: 0,
       notes: '',
       out: `Open   https://iam.example.org/device
-and type   ABCD-EFGH
+and enter   ABCD-EFGH
 or open   https://iam.example.org/device?user_code=ABCD-EFGH
-Waiting for 10 minutes; Ctrl-C gives up.
-Logged in. certcache renews by itself from now on; see \`certcache status\`.
+Waiting for 10 minutes; Ctrl-C cancels.
+Logged in. certcache renews the proxies from now on; see \`certcache status\`.
 `,
     })
     expect(asked).toEqual([
@@ -592,7 +591,11 @@ Logged in. certcache renews by itself from now on; see \`certcache status\`.
       says: 'the login was denied',
     },
     { result: new TtsError('provider_unavailable', 'it is down'), code: 4, says: 'it is down' },
-    { result: { ...granted, refreshToken: undefined }, code: 3, says: 'no refresh token' },
+    {
+      result: { ...granted, refreshToken: undefined },
+      code: 3,
+      says: 'did not grant a refresh token',
+    },
   ])('$says: $code, and nothing is kept', async ({ result, code, says }) => {
     const { options, deposited } = parts(result)
     const run = await runToItsEnd(['login'], options)

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
-import { openState, type StatePlace } from '../../src/certcache/state/open-state.ts'
+import { openState, type StateLocation } from '../../src/certcache/state/open-state.ts'
 import { delegating, logIn } from '../api/delegation-support.ts'
 import { type PostgresCluster, startPostgres } from '../support/postgres.ts'
 import { isFull } from '../support/full.ts'
@@ -68,7 +68,7 @@ describe.for(['files', 'PostgreSQL'] as const)('the lock in %s', (kind) => {
     const key = join(await temporaryDirectory(), 'key')
     await writeFile(key, randomBytes(32).toString('base64'), { mode: 0o600 })
     const url = kind === 'files' ? {} : { url: await postgres.createDatabase() }
-    const place: StatePlace = { directory, key_file: key, cluster: 'c', ...url }
+    const place: StateLocation = { directory, key_file: key, cluster: 'c', ...url }
     const first = run('test/certcache/lock-entry.ts', JSON.stringify(place))
     await eventually(() => first.lines()[0] === 'held')
     const store = await openState(place, uid)

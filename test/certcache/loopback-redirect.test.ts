@@ -27,11 +27,7 @@ test('takes the return of this login, and nothing else', async () => {
   ] as const
   for (const [path, options] of wrong) {
     const { status, text } = await ask(origin, path, options)
-    expect([path.slice(0, 60), status, text]).toEqual([
-      path.slice(0, 60),
-      404,
-      'Nothing is waited for here.\n',
-    ])
+    expect([path.slice(0, 60), status, text]).toEqual([path.slice(0, 60), 404, 'Not found.\n'])
   }
   const answer = await ask(origin, `/callback?state=${state}&code=right`)
   expect(answer.status).toBe(200)

@@ -300,7 +300,7 @@ async function suspended(parts: {
   const late = await cache.ask('/get_proxy')
   expect(late.status).toBe(200)
   expect(late.body.equals(pem)).toBe(true)
-  expect(late.headers['tts-warning']).toBe('renewal is late: this proxy has little life left')
+  expect(late.headers['tts-warning']).toBe('renewal is late: this proxy expires soon')
   await live(MINUTE - 1000)
   expect((await cache.ask('/get_proxy')).status).toBe(200)
 
@@ -308,7 +308,7 @@ async function suspended(parts: {
   await time.settled(cache.engine)
   const over = await cache.ask('/get_proxy')
   expect(over.status).toBe(503)
-  expect(over.text).toMatch(/^There is no valid proxy now: .*(suspended|disabled|not active)/i)
+  expect(over.text).toMatch(/^No valid proxy is available: .*(suspended|disabled|not active)/i)
   expect(Number(over.headers['retry-after'])).toBeGreaterThan(0)
   expect(over.text).not.toContain('PRIVATE KEY')
   expect((await cache.ask('/health')).status).toBe(503)

@@ -195,7 +195,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
     const { code, err } = await started.ended
     expect(code).toBe(0)
     expect(err).toMatch(
-      /^get-proxy: 503: There is no valid proxy now: the identity provider does not answer\.; next try in [12] s\n/,
+      /^get-proxy: 503: No valid proxy is available: the identity provider does not answer\.; next try in [12] s\n/,
     )
     expect(written()).toBe(proxy.pem.toString())
   })
@@ -217,9 +217,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
     }>([
       {
         name: 'never a proxy',
-        listener: () => answers(503, 'There is no valid proxy now: the token has ended.\n'),
+        listener: () => answers(503, 'No valid proxy is available: the token has expired.\n'),
         code: 4,
-        says: 'given up after 0 seconds; 503: There is no valid proxy now: the token has ended.',
+        says: 'given up after 0 seconds; 503: No valid proxy is available: the token has expired.',
         plainly: true,
       },
       {
@@ -236,9 +236,9 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       },
       {
         name: 'a refusal',
-        listener: () => answers(401, 'That is not the secret of this certcache.\n'),
+        listener: () => answers(401, 'The secret is wrong.\n'),
         code: 3,
-        says: 'refused (401): That is not the secret of this certcache.',
+        says: 'refused (401): The secret is wrong.',
       },
       {
         name: 'another refusal, that plays with the terminal',

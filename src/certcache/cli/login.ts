@@ -1,37 +1,39 @@
-/** `certcache login`: a person agrees, with a code on any device or in a browser here, once; from then on nobody has to. */
+/** `certcache login`: a user logs in once, with a device code or a browser on this machine; certcache renews from then on. */
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import { TtsError } from '../../base/errors.ts'
 import type { Granted } from '../../grants/grant.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
-import { errorInWords, secondsUntil } from '../words.ts'
+import { formatDuration, secondsUntil } from '../duration.ts'
 import { listenForRedirect } from './loopback-redirect.ts'
 import { type LoginSource, type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 export function loginCommand(runtime: CliRuntime): Command {
   return new Command('login')
-    .description('get the right to renew by a login in a browser, where no token is at hand')
-    .option('--browser', 'by a browser on this machine, in place of a code for any device')
+    .description(
+      'log in with a browser to obtain a refresh token, if there is no access token to start with',
+    )
+    .option('--browser', 'use a browser on this machine instead of a device code')
     .option(
       '--redirect-port <PORT>',
-      'port of 127.0.0.1 that the browser comes back to; else a free one',
+      'port of 127.0.0.1 for the redirect of the browser (default: a free port)',
       port,
       0,
     )
-    .option('--state <DIRECTORY>', 'where the state is kept; else state.directory')
+    .option('--state <DIRECTORY>', 'directory of the state (default: state.directory)')
     .addHelpText(
       'after',
       `
-Prints a URL and a code, and waits until somebody has opened the one and typed the other, on any device. The refresh
-token then lies encrypted in the state, where a running certcache finds it within seconds. Needs a client of our own at
-the identity provider: source.issuer and source.client_id (IAM_CLIENT_ID), and mostly source.client_secret_file.
+Prints a URL and a code. Open the URL on any device and enter the code. The refresh token is then stored encrypted in
+the state, where a running certcache finds it within seconds. This needs a client at the identity provider:
+source.issuer and source.client_id (IAM_CLIENT_ID), and for most providers source.client_secret_file.
 
-With --browser it prints a URL for a browser on this machine, and waits for its return: for providers that give our client
-no device code. The client needs the redirect URI http://127.0.0.1/callback, or http://127.0.0.1:PORT/callback with
---redirect-port PORT where the provider compares ports too (IAM). From elsewhere: ssh -L PORT:127.0.0.1:PORT.
+Use --browser if the provider does not allow device codes for the client: it prints a URL for a browser on this machine
+and waits for the redirect. Register the redirect URI http://127.0.0.1/callback, or, if the provider compares ports
+(IAM), http://127.0.0.1:PORT/callback with --redirect-port PORT. From another machine: ssh -L PORT:127.0.0.1:PORT.
 
-Exit codes: 0 logged in, 2 settings are missing, 3 refused, too late, or without the right to renew, 4 try again later.
+Exit codes: 0 logged in, 2 settings are missing, 3 refused, timed out, or no refresh token granted, 4 try again later.
 
 Examples:
   certcache login
@@ -47,12 +49,12 @@ interface LoginOptions extends SettingsOptions {
   readonly redirectPort: number
 }
 
-/** For whoever signs a policy on the way. */
+/** Long enough to read and accept a policy of the provider during the login. */
 const BROWSER_SECONDS = 600
 
 function port(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
-  throw new InvalidArgumentError('must be a port')
+  throw new InvalidArgumentError('must be a port number')
 }
 
 async function login(runtime: CliRuntime, options: LoginOptions): Promise<void> {
@@ -60,38 +62,43 @@ async function login(runtime: CliRuntime, options: LoginOptions): Promise<void> 
   const source = loginSource(settings)
   const stop = new AbortController()
   runtime.onStop(() => stop.abort())
-  const asking = { runtime, settings, source, signal: stop.signal }
+  const request = { runtime, settings, source, signal: stop.signal }
   const granted = options.browser
-    ? await byBrowser(asking, options.redirectPort)
-    : await byDevice(asking)
-  await keep(runtime, settings, { source, granted })
-  runtime.out('Logged in. certcache renews by itself from now on; see `certcache status`.\n')
+    ? await loginByBrowser(request, options.redirectPort)
+    : await loginByDevice(request)
+  await storeLogin(runtime, settings, { source, granted })
+  runtime.out('Logged in. certcache renews the proxies from now on; see `certcache status`.\n')
 }
 
-interface Asking {
+interface LoginRequest {
   readonly runtime: CliRuntime
   readonly settings: LoadedCertcacheSettings
   readonly source: LoginSource
   readonly signal: AbortSignal
 }
 
-async function byDevice({ runtime, settings, source, signal }: Asking): Promise<Granted> {
+async function loginByDevice({
+  runtime,
+  settings,
+  source,
+  signal,
+}: LoginRequest): Promise<Granted> {
   const client = runtime.grantClient(source)
   const { audience, scopes } = settings.source
   const device = await client.startDevice({ audience, scopes, signal })
-  const within = errorInWords(secondsUntil(device.expiresAt, runtime.clock.now()))
+  const within = formatDuration(secondsUntil(device.expiresAt, runtime.clock.now()))
   runtime.out(
-    `Open   ${device.verificationUri}\nand type   ${device.userCode}\n` +
+    `Open   ${device.verificationUri}\nand enter   ${device.userCode}\n` +
       (device.verificationUriComplete === undefined
         ? ''
         : `or open   ${device.verificationUriComplete}\n`) +
-      `Waiting for ${within}; Ctrl-C gives up.\n`,
+      `Waiting for ${within}; Ctrl-C cancels.\n`,
   )
   return device.wait(signal)
 }
 
-async function byBrowser(
-  { runtime, settings, source, signal }: Asking,
+async function loginByBrowser(
+  { runtime, settings, source, signal }: LoginRequest,
   redirectPort: number,
 ): Promise<Granted> {
   const redirect = await listenForRedirect(redirectPort)
@@ -99,19 +106,19 @@ async function byBrowser(
     const { redirectUri } = redirect
     const { audience, scopes } = settings.source
     const request = { audience, scopes, signal, redirectUri }
-    const begun = await runtime.startCodeLogin(source, request)
+    const codeLogin = await runtime.startCodeLogin(source, request)
     runtime.out(
-      `Open in a browser on this machine   ${begun.url}\n` +
-        `Waiting for ${errorInWords(BROWSER_SECONDS)} at ${redirectUri}; Ctrl-C gives up.\n`,
+      `Open in a browser on this machine   ${codeLogin.url}\n` +
+        `Waiting for ${formatDuration(BROWSER_SECONDS)} at ${redirectUri}; Ctrl-C cancels.\n`,
     )
     const end = AbortSignal.any([signal, AbortSignal.timeout(BROWSER_SECONDS * 1000)])
-    const returned = await redirect.wait(begun.state, end).catch(() => {
-      throw new TtsError('grant_refused', 'nobody came back from the login in the browser', {
+    const redirectedTo = await redirect.wait(codeLogin.state, end).catch(() => {
+      throw new TtsError('grant_refused', 'the browser login timed out or was cancelled', {
         check: 'login_expired',
-        remedy: `Start the login again. The redirect URI ${redirectUri} must be registered at the provider.`,
+        remedy: `Start again. Register the redirect URI ${redirectUri} at the provider if it is not known there.`,
       })
     })
-    return await begun.complete(returned, signal)
+    return await codeLogin.complete(redirectedTo, signal)
   } finally {
     await redirect.close()
   }
@@ -121,23 +128,27 @@ function loginSource({ source }: LoadedCertcacheSettings): LoginSource {
   const { issuer, client_id, client_secret, timeout_seconds } = source
   if (issuer !== undefined && client_id !== undefined)
     return { issuer, client_id, client_secret, timeout_seconds }
-  throw new TtsError('configuration', 'login needs our own client at the identity provider', {
-    remedy:
-      'Set source.issuer and source.client_id (or PROXY_IAM_ENDPOINT and IAM_CLIENT_ID). `certcache serve` needs neither when it has a token.',
-  })
+  throw new TtsError(
+    'configuration',
+    'source.issuer and source.client_id: must be set for a login',
+    {
+      remedy:
+        'Set both (or PROXY_IAM_ENDPOINT and IAM_CLIENT_ID) to a client at the identity provider. With an access token, `certcache serve` needs neither.',
+    },
+  )
 }
 
-/** Whoever renews takes it over from there; a renewal under way is not disturbed. */
-async function keep(
+/** Leaves the login in the state, where the renewing certcache picks it up after a renewal in progress. */
+async function storeLogin(
   runtime: CliRuntime,
   { state }: LoadedCertcacheSettings,
   { source, granted }: { readonly source: LoginSource; readonly granted: Granted },
 ): Promise<void> {
   if (granted.refreshToken === undefined)
-    throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
+    throw new TtsError('grant_refused', 'the identity provider did not grant a refresh token', {
       check: 'offline_access_refused',
       remedy:
-        'Allow the scope offline_access for this client at the provider, and keep it in source.scopes.',
+        'Allow the scope offline_access for this client at the provider, and include it in source.scopes.',
     })
   const store = await runtime.openState(state, runtime.uid)
   try {

@@ -1,4 +1,4 @@
-/** Where a browser comes back to after a login: an address of this machine, for one return (RFC 8252 section 7.3). */
+/** Receives the redirect of a browser login on this machine, once (RFC 8252 section 7.3). */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { TtsError } from '../../base/errors.ts'
@@ -6,7 +6,7 @@ import { TtsError } from '../../base/errors.ts'
 export interface LoopbackRedirect {
   readonly redirectUri: string
   /**
-   * The URL that the browser came back to with this state; whatever else comes is answered and forgotten.
+   * Returns the URL of the redirect with this state. Other requests get 404.
    *
    * @throws the reason of the signal
    */
@@ -18,21 +18,21 @@ const PATH = '/callback'
 const MAX_URL = 8192
 
 /**
- * Listens on 127.0.0.1.
+ * Starts to listen on 127.0.0.1.
  *
- * @param port 0 takes a free one
+ * @param port 0 picks a free port
  * @throws {TtsError} `configuration` when the port is taken
  */
 export async function listenForRedirect(port: number): Promise<LoopbackRedirect> {
-  let heard: { readonly state: string; readonly take: (url: URL) => void } | undefined
+  let expected: { readonly state: string; readonly resolve: (url: URL) => void } | undefined
   let redirectUri = ''
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    const url = returnedUrl(request, redirectUri)
-    // Without the state of this login it may be any page of the web that tries its luck.
-    const isOurs = heard !== undefined && url?.searchParams.get('state') === heard.state
+    const url = redirectedUrl(request, redirectUri)
+    // Any web page can send a request here. Only the redirect of this login knows the state.
+    const isOurs = expected !== undefined && url?.searchParams.get('state') === expected.state
     const text = isOurs
-      ? 'certcache has the answer, and says on its terminal how it went. This window can be closed.\n'
-      : 'Nothing is waited for here.\n'
+      ? 'certcache has received the answer and shows the result on its terminal. You can close this window.\n'
+      : 'Not found.\n'
     response
       .writeHead(isOurs ? 200 : 404, {
         'content-type': 'text/plain; charset=utf-8',
@@ -41,7 +41,7 @@ export async function listenForRedirect(port: number): Promise<LoopbackRedirect>
         connection: 'close',
       })
       .end(text)
-    if (url && isOurs) heard?.take(url)
+    if (url && isOurs) expected?.resolve(url)
   }
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, answer)
   server.maxConnections = 20
@@ -54,10 +54,10 @@ export async function listenForRedirect(port: number): Promise<LoopbackRedirect>
     redirectUri,
     wait: async (state, signal) =>
       new Promise<URL>((resolve, reject) => {
-        const give = (): void => reject(signal.reason as Error)
-        if (signal.aborted) give()
-        signal.addEventListener('abort', give, { once: true })
-        heard = { state, take: resolve }
+        const abort = (): void => reject(signal.reason as Error)
+        if (signal.aborted) abort()
+        signal.addEventListener('abort', abort, { once: true })
+        expected = { state, resolve }
       }),
     close: async () =>
       new Promise<void>((resolve) => {
@@ -67,22 +67,23 @@ export async function listenForRedirect(port: number): Promise<LoopbackRedirect>
   }
 }
 
-function returnedUrl(request: IncomingMessage, redirectUri: string): URL | undefined {
+/** Returns the URL of a request for the redirect URI; undefined for any other request. */
+function redirectedUrl(request: IncomingMessage, redirectUri: string): URL | undefined {
   const { method, headers, url = '' } = request
-  const wanted = new URL(redirectUri)
-  if (method !== 'GET' || headers.host !== wanted.host || url.length > MAX_URL) return undefined
-  if (!URL.canParse(url, wanted.href)) return undefined
-  const returned = new URL(url, wanted)
-  return returned.origin === wanted.origin && returned.pathname === PATH ? returned : undefined
+  const base = new URL(redirectUri)
+  if (method !== 'GET' || headers.host !== base.host || url.length > MAX_URL) return undefined
+  if (!URL.canParse(url, base.href)) return undefined
+  const requested = new URL(url, base)
+  return requested.origin === base.origin && requested.pathname === PATH ? requested : undefined
 }
 
 function cannotListen(port: number, cause: NodeJS.ErrnoException): TtsError {
   return new TtsError(
     'configuration',
-    `the browser cannot come back: port ${port} of 127.0.0.1 cannot be used (${cause.code ?? 'error'})`,
+    `cannot listen on port ${port} of 127.0.0.1 for the redirect of the browser (${cause.code ?? 'error'})`,
     {
       remedy:
-        'Name another port with --redirect-port; its redirect URI must be registered at the provider.',
+        'Choose another port with --redirect-port. The redirect URI with it must be registered at the provider.',
       cause,
     },
   )

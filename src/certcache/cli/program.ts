@@ -1,4 +1,4 @@
-/** The command line of certcache as one tree of commands. */
+/** The command tree of certcache. */
 import type { EventEmitter } from 'node:events'
 import { Command, CommanderError } from 'commander'
 import { exitCodeOf, exitCodes } from '../../cli/exit-codes.ts'
@@ -10,18 +10,16 @@ import { certcacheServeCommand } from './serve.ts'
 import { nagiosCodes, statusCommand } from './status.ts'
 import type { CliRuntime } from './runtime.ts'
 
-/** The program; `version` is that of the package. */
+/** Creates the command tree. `version` is that of the package. */
 export function createCertcacheProgram(runtime: CliRuntime, version: string): Command {
   const program = new Command('certcache')
-    .description(
-      'turns an access token into proxies that stay fresh, for workers that nobody attends to',
-    )
+    .description('turns an access token into proxies and renews them, for unattended workers')
     .version(version)
     .option(
       '-c, --config <FILE>',
-      'settings; else CERTCACHE_CONFIG, ./certcache.yaml, /etc/certcache/certcache.yaml, else defaults',
+      'settings file (default: CERTCACHE_CONFIG, ./certcache.yaml, /etc/certcache/certcache.yaml)',
     )
-    .showHelpAfterError('(run it with --help to see what it takes)')
+    .showHelpAfterError('(run it with --help to see the options)')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => runtime.out(text),
@@ -36,21 +34,21 @@ export function createCertcacheProgram(runtime: CliRuntime, version: string): Co
     'after',
     `
 Examples:
-  certcache serve --url https://tts.example.org          start, with the token of BEARER_TOKEN or /tmp/bt_u$ID
-  curl http://127.0.0.1:8081/get_proxy                   what a worker does
-  certcache status                                       is all well, and until when?
+  certcache serve --url https://tts.example.org          start with the token in BEARER_TOKEN or /tmp/bt_u$ID
+  curl http://127.0.0.1:8081/get_proxy                   fetch the proxy, as a worker does
+  certcache status                                       show the status and until when renewal works
 
-Every key of the settings can be set by the environment too: CERTCACHE_LISTEN__PORT=9000 sets listen.port. The names of
-the old DODAS cache (IAM_TOKEN, IAM_CLIENT_ID, PROXY_AUDIENCE, …) work as they did.
+The environment can set every key of the settings: CERTCACHE_LISTEN__PORT=9000 sets listen.port. The variables of the
+old DODAS cache (IAM_TOKEN, IAM_CLIENT_ID, PROXY_AUDIENCE, …) still work.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused, 4 something cannot be reached (try again), 5 no such
-thing. \`certcache status\` has those of Nagios plugins instead.`,
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused, 4 a server cannot be reached (try again), 5 not
+found. \`certcache status\` uses the exit codes of Nagios plugins instead.`,
   )
   inherit(program)
   return program
 }
 
-/** Settings of the root that commander does not hand down to commands made on their own. */
+/** Applies settings of the root that commander does not pass on to separately created commands. */
 function inherit(command: Command): void {
   command.exitOverride()
   for (const child of command.commands) {
@@ -62,7 +60,7 @@ function inherit(command: Command): void {
 }
 
 /**
- * Runs the command line and answers its exit code. Errors become one sentence and one remedy.
+ * Runs the command line and returns its exit code. Errors are printed as one sentence and one remedy.
  */
 export async function runCertcache(
   program: Command,
@@ -73,7 +71,7 @@ export async function runCertcache(
     await program.parseAsync(argv, { from: 'user' })
     return exitCodes.done
   } catch (error) {
-    // Nagios takes every code of `status` for a state, a mistyped option's too.
+    // Nagios interprets every exit code of `status`, even that of a mistyped option.
     const usage = argv.includes('status') ? nagiosCodes.unknown : exitCodes.usage
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : usage
     const known = error instanceof TtsError

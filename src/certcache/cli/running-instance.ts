@@ -1,4 +1,4 @@
-/** Asking a running certcache for its status. */
+/** Asks a running certcache for its status. */
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
@@ -18,9 +18,9 @@ export interface StatusOptions extends SettingsOptions {
   readonly json?: boolean
 }
 
-/** Where a certcache answers, and what it wants to be shown. */
+/** The address of a running certcache, and its secret. */
 export interface InstanceTarget {
-  /** For people: a URL without what is secret, or a path. */
+  /** For messages: a URL without its secret, or a path. */
   readonly shown: string
   readonly secure: boolean
   readonly connection: RequestOptions
@@ -31,59 +31,52 @@ const TIMEOUT_MS = 10_000
 const MAX_BYTES = 1024 * 1024
 
 /**
- * The target that is named on the command line or in the environment; undefined when none is, and then with settings the
- * one that they describe.
+ * Returns the target named on the command line or in the environment; undefined if none is named.
  *
  * @throws {TtsError} `invalid_request`, `configuration`, `not_found`
  */
-export function targetFrom(
+export async function targetFromOptions(
   runtime: CliRuntime,
   options: StatusOptions,
-): Promise<InstanceTarget> | undefined
-export function targetFrom(
-  runtime: CliRuntime,
-  options: StatusOptions,
-  settings: LoadedCertcacheSettings,
-): Promise<InstanceTarget>
-export function targetFrom(
-  runtime: CliRuntime,
-  options: StatusOptions,
-  settings?: LoadedCertcacheSettings,
-): Promise<InstanceTarget> | undefined {
+): Promise<InstanceTarget | undefined> {
   const { environment } = runtime
   const url =
     options.url ?? (options.socket === undefined ? environment['CERTCACHE_URL'] : undefined)
-  if (url) return namedByUrl(url, runtime, options)
-  if (options.socket !== undefined) return bySocket(options.socket, runtime, options)
-  return settings && describedBy(settings, runtime, options)
+  if (url) return targetFromUrl(url, runtime, options)
+  return options.socket === undefined
+    ? undefined
+    : targetFromSocket(options.socket, runtime, options)
 }
 
-async function bySocket(
+async function targetFromSocket(
   path: string,
   runtime: CliRuntime,
   options: StatusOptions,
 ): Promise<InstanceTarget> {
   const socketPath = resolve(runtime.currentDirectory, path)
-  const secret = await secretFor(runtime, options)
+  const secret = await readSecretOption(runtime, options)
   return { shown: socketPath, secure: false, connection: { socketPath }, secret }
 }
 
-async function namedByUrl(
+async function targetFromUrl(
   text: string,
   runtime: CliRuntime,
   options: StatusOptions,
 ): Promise<InstanceTarget> {
   if (!URL.canParse(text) || !/^https?:/.test(text))
-    throw new TtsError('invalid_request', 'the URL of the running certcache is not http or https')
+    throw new TtsError(
+      'invalid_request',
+      '--url: must be an http or https URL of the running certcache',
+    )
   const { protocol, hostname, port, username, password, origin } = new URL(text)
   const inUrl = decodeURIComponent(password || username) || undefined
-  const secret = (await secretFor(runtime, options)) ?? inUrl
+  const secret = (await readSecretOption(runtime, options)) ?? inUrl
   const host = hostname.replace(/^\[|\]$/g, '')
   const secure = protocol === 'https:'
   if (secret !== undefined && !secure && !isLoopback(host))
     throw new TtsError(
       'invalid_request',
-      `${origin} is plain http: the secret would cross the network in clear`,
+      `--url: must be an https URL, because the secret would cross the network to ${origin} unencrypted`,
     )
   const ca = options.cacert === undefined ? {} : { ca: readAuthorities(options.cacert, runtime) }
   return {
@@ -94,13 +87,13 @@ async function namedByUrl(
   }
 }
 
-/** The certcache of these settings on this machine. Its certificate is known: no CA has to vouch for it. */
-async function describedBy(
-  { listen, access }: LoadedCertcacheSettings,
+/** Returns the certcache of these settings on this machine. Its certificate file is known, so no CA is needed. */
+export async function targetFromSettings(
   runtime: CliRuntime,
   options: StatusOptions,
+  { listen, access }: LoadedCertcacheSettings,
 ): Promise<InstanceTarget> {
-  const secret = (await secretFor(runtime, options)) ?? access.secret
+  const secret = (await readSecretOption(runtime, options)) ?? access.secret
   if (listen.socket !== undefined)
     return {
       shown: listen.socket,
@@ -112,24 +105,23 @@ async function describedBy(
   const { port, tls_certificate_file: file } = listen
   const secure = file !== undefined
   const shown = `${secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
-  const pinned = file === undefined ? {} : pin(file)
+  const pinned = file === undefined ? {} : pinCertificate(file)
   return { shown, secure, connection: { host, port, ...pinned }, secret }
 }
 
-function pin(file: string): RequestOptions {
+/** Accepts only the certificate in the file, from whatever host. */
+function pinCertificate(file: string): RequestOptions {
   const ca = readFile(file)
   const own = new X509Certificate(ca)
   return {
     ca,
     allowPartialTrustChain: true,
     checkServerIdentity: (_host, { raw }) =>
-      own.raw.equals(raw)
-        ? undefined
-        : new Error('another certificate than the one in the settings'),
+      own.raw.equals(raw) ? undefined : new Error('the certificate is not the one in the settings'),
   }
 }
 
-async function secretFor(
+async function readSecretOption(
   { environment, currentDirectory }: CliRuntime,
   { secretFile }: StatusOptions,
 ): Promise<string | undefined> {
@@ -144,26 +136,26 @@ function readFile(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new TtsError('not_found', `the file ${path} cannot be read`, { cause })
+    throw new TtsError('not_found', `${path} cannot be read`, { cause })
   }
 }
 
 /**
- * Asks for the status.
+ * Fetches the status.
  *
- * @throws {TtsError} `provider_unavailable` (nothing answers), `access_denied`, `internal` (what answers is no certcache)
+ * @throws {TtsError} `provider_unavailable` (no answer), `access_denied`, `internal` (the answer is not from a certcache)
  */
 export async function askRunning(target: InstanceTarget): Promise<StatusReport> {
   const { status, text } = await get(target)
   if (status === 401 || status === 403)
-    throw new TtsError('access_denied', `${target.shown} does not let us in: ${oneLine(text)}`, {
-      remedy: 'Name the file of the secret with --secret-file FILE.',
+    throw new TtsError('access_denied', `${target.shown} denies access: ${oneLine(text)}`, {
+      remedy: 'Name the file with its secret: --secret-file FILE.',
     })
   const parsed = statusReport.safeParse(status === 200 ? parseJson(text) : undefined)
   if (parsed.success) return parsed.data
   throw new TtsError(
     'internal',
-    `what answers at ${target.shown} is not a certcache (HTTP ${status})`,
+    `${target.shown} does not answer like a certcache (HTTP ${status})`,
   )
 }
 
@@ -176,7 +168,9 @@ function get({
   return new Promise((fulfil, reject) => {
     const fail = (cause: Error): void =>
       reject(
-        new TtsError('provider_unavailable', `${shown} does not answer: ${why(cause)}`, { cause }),
+        new TtsError('provider_unavailable', `${shown} does not answer: ${describeCause(cause)}`, {
+          cause,
+        }),
       )
     const request = (secure ? httpsRequest : httpRequest)(
       {
@@ -207,9 +201,11 @@ function get({
   })
 }
 
-function why(cause: Error): string {
+function describeCause(cause: Error): string {
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message
-  return { ECONNREFUSED: 'nothing listens there', ENOENT: 'there is no such socket' }[code] ?? code
+  return (
+    { ECONNREFUSED: 'no program listens there', ENOENT: 'the socket does not exist' }[code] ?? code
+  )
 }
 
 const oneLine = (text: string): string =>

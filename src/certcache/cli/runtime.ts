@@ -1,4 +1,4 @@
-/** What the commands of certcache have around them, handed in so that tests can hand in another. */
+/** The runtime of the commands, as a parameter for tests. */
 import { resolve } from 'node:path'
 import type { DestinationStream } from 'pino'
 import type { Environment } from '../../config/settings-tree.ts'
@@ -28,21 +28,21 @@ export interface CliRuntime extends Terminal {
     source: LoginSource,
     request: Parameters<typeof startCodeLogin>[1],
   ) => Promise<CodeLogin>
-  readonly onStop: (heard: (signal: StopSignal) => void) => void
-  readonly onReload: (heard: () => void) => void
-  /** Ends the program where it stands. */
+  readonly onStop: (listener: (signal: StopSignal) => void) => void
+  readonly onReload: (listener: () => void) => void
+  /** Exits immediately. */
   readonly endNow: (code: number) => void
-  /** Standard output when left out. */
+  /** Default: standard output. */
   readonly logDestination?: DestinationStream
 }
 
-/** A provider and our client there. */
+/** The identity provider and our client there. */
 export type LoginSource = Pick<SourceSettings, 'client_secret' | 'timeout_seconds'> & {
   readonly issuer: string
   readonly client_id: string
 }
 
-/** Options that stand for keys of the settings. */
+/** Command line options that set keys of the settings. */
 export interface SettingsOptions {
   readonly config?: string
   readonly url?: string
@@ -52,7 +52,7 @@ export interface SettingsOptions {
   readonly port?: string
 }
 
-/** Loads the settings; what stands on the command line wins over environment and file. */
+/** Loads the settings. The command line overrides environment and file. */
 export async function settingsFor(
   { environment, uid, currentDirectory }: CliRuntime,
   options: SettingsOptions,
@@ -60,22 +60,25 @@ export async function settingsFor(
   const path = (text: string | undefined): string | undefined =>
     text === undefined ? undefined : resolve(currentDirectory, text)
   const out = path(options.out)
-  const given: Environment = {
+  const overrides: Environment = {
     CERTCACHE_SERVICE__URL: options.url,
     CERTCACHE_SOURCE__TOKEN_FILE: path(options.tokenFile),
     CERTCACHE_STATE__DIRECTORY: path(options.state),
     CERTCACHE_LISTEN__PORT: options.port,
     CERTCACHE_PROXIES__GWMS_PROXY__OUTPUTS: out && JSON.stringify([{ path: out }]),
   }
-  const set = Object.entries(given).filter(([, value]) => value !== undefined)
+  const present = Object.entries(overrides).filter(([, value]) => value !== undefined)
   const loaded = await loadSettings(path(options.config), {
-    environment: { ...environment, ...Object.fromEntries(set) },
+    environment: { ...environment, ...Object.fromEntries(present) },
     uid,
   })
   if (out !== undefined && Object.keys(loaded.settings.proxies).join() !== 'gwms_proxy')
-    throw new TtsError('invalid_request', '--out is for the one proxy gwms_proxy', {
-      remedy:
-        'Write the output files into proxies.NAME.outputs: the settings define several proxies.',
-    })
+    throw new TtsError(
+      'invalid_request',
+      '--out: can only be used with the single proxy gwms_proxy',
+      {
+        remedy: 'Set proxies.NAME.outputs in the settings, which name other proxies.',
+      },
+    )
   return loaded
 }

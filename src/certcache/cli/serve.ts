@@ -1,4 +1,4 @@
-/** `certcache serve`: keeps proxies fresh and gives them to workers, until SIGTERM. */
+/** `certcache serve`: renews proxies and serves them to workers, until SIGTERM. */
 import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createLog } from '../../base/log.ts'
@@ -6,30 +6,32 @@ import type { RunningEngine } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
 import { judge } from '../status.ts'
-import { errorInWords, secondsUntil } from '../words.ts'
+import { formatDuration, secondsUntil } from '../duration.ts'
 import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
-/** How long requests and connections may take to end. */
+/** Time limit for open requests and connections at shutdown. */
 const CLOSE_MS = 10_000
 
 export function certcacheServeCommand(runtime: CliRuntime, version: string): Command {
   return new Command('serve')
-    .description('keep proxies fresh, as files and for workers over HTTP')
-    .option('--url <URL>', 'the Token Translation Service; else service.url of the settings')
+    .description(
+      'renew proxies in the background; write them to files and serve them to workers over HTTP',
+    )
+    .option('--url <URL>', 'URL of the Token Translation Service (default: service.url)')
     .option(
       '--token-file <FILE>',
-      'file with the access token to start from; else BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID',
+      'file with the access token to start with (default: BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID)',
     )
-    .option('--port <PORT>', 'port to listen on; else listen.port, else 8081')
-    .option('-o, --out <FILE>', 'where the proxy goes; else gwms_proxy in the state directory')
-    .option('--state <DIRECTORY>', 'where the state is kept; else state.directory')
+    .option('--port <PORT>', 'port to listen on (default: listen.port)')
+    .option('-o, --out <FILE>', 'file for the proxy (default: gwms_proxy in the state directory)')
+    .option('--state <DIRECTORY>', 'directory of the state (default: state.directory)')
     .addHelpText(
       'after',
       `
-With nothing but an access token it gets the right to renew from the service, keeps gwms_proxy fresh in its state
-directory, and answers  curl http://127.0.0.1:8081/get_proxy  on this machine. A restart needs no new token.
+An access token is enough to start: the service then renews, and certcache writes gwms_proxy into its state directory
+and answers  curl http://127.0.0.1:8081/get_proxy  on this machine. A restart needs no new token.
 
-SIGHUP reads settings, secrets and TLS files again. SIGTERM finishes what was begun; a second one ends at once.
+SIGHUP reloads settings, secrets and TLS files. SIGTERM completes open work and exits; a second one exits immediately.
 
 Examples:
   certcache serve --url https://tts.example.org
@@ -52,8 +54,8 @@ async function serve(
     ...(runtime.logDestination ? { destination: runtime.logDestination } : {}),
   })
   for (const note of loaded.notes) log.warn({ event: 'settings.note' }, note)
-  // From the first moment: the first process of a container does not hear SIGTERM at all without a handler.
-  const askedToStop = whenAskedToStop(runtime)
+  // Before anything else: without a handler the kernel does not deliver SIGTERM to the first process of a container.
+  const stopRequested = waitForStop(runtime)
   const engine = await runtime.openEngine(loaded.settings, {
     log,
     clock: runtime.clock,
@@ -73,11 +75,11 @@ async function serve(
     throw error
   })
   const running = { engine, server, log }
-  tell(running, loaded, runtime.clock.now())
-  const endReloads = reloadOnSignal(runtime, options, running)
-  await askedToStop
-  log.info({ event: 'certcache.stopping' }, 'finishing what was begun')
-  await endReloads()
+  logStart(running, loaded, runtime.clock.now())
+  const stopReloading = reloadOnSignal(runtime, options, running)
+  await stopRequested
+  log.info({ event: 'certcache.stopping' }, 'shutting down; completing open work')
+  await stopReloading()
   await server.close(CLOSE_MS)
   await engine.close()
   log.info({ event: 'certcache.stopped' }, 'stopped')
@@ -89,8 +91,8 @@ interface RunningParts {
   readonly log: Logger
 }
 
-/** The first lines of the log: where it listens, what it keeps, until when. */
-function tell(
+/** Logs the address, the proxies and until when they are valid. */
+function logStart(
   { engine, server, log }: RunningParts,
   { settings, path }: LoadedSettings,
   now: Date,
@@ -98,7 +100,7 @@ function tell(
   const { url } = server
   log.info(
     { event: 'certcache.started', url, access: settings.access.mode, settings: path },
-    `listening on ${url}; workers ask for ${engine.names.map((name) => `/get_proxy/${name}`).join(', ')}`,
+    `listening on ${url}; workers fetch ${engine.names.map((name) => `/get_proxy/${name}`).join(', ')}`,
   )
   const status = engine.status()
   for (const { name, proxy } of status.proxies) {
@@ -109,8 +111,8 @@ function tell(
       notAfter: proxy?.notAfter,
       files: settings.proxies[name]?.outputs?.map((output) => output.path),
     }
-    const left = proxy && errorInWords(secondsUntil(proxy.notAfter, now))
-    log.info(fields, left ? `${name} is valid for ${left}` : `${name} is not there yet`)
+    const left = proxy && formatDuration(secondsUntil(proxy.notAfter, now))
+    log.info(fields, left ? `${name} is valid for ${left}` : `no proxy ${name} yet`)
   }
   const { kind, renewsUntil, advice } = status.source
   log.info({ event: 'certcache.source', kind, renewsUntil }, advice)
@@ -120,19 +122,23 @@ function tell(
     for (const reason of reasons) log.warn({ event: 'certcache.warning' }, reason)
 }
 
-/** The first signal asks, the second ends the program at once. */
-function whenAskedToStop({ onStop, endNow }: CliRuntime): Promise<void> {
+/** Settles at the first signal. The second one ends the program immediately. */
+function waitForStop({ onStop, endNow }: CliRuntime): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false
+    let isStopping = false
     onStop(() => {
-      if (asked) endNow(1)
-      asked = true
+      if (isStopping) endNow(1)
+      isStopping = true
       resolve()
     })
   })
 }
 
-/** SIGHUP: one reload after the other. The answer waits for the one under way and lets no further one begin. */
+/**
+ * Reloads at each SIGHUP, one reload after the other.
+ *
+ * @returns a function that prevents further reloads and waits for the present one
+ */
 function reloadOnSignal(
   runtime: CliRuntime,
   options: SettingsOptions,
@@ -158,15 +164,15 @@ async function reload(
     const { settings, notes } = await settingsFor(runtime, options)
     for (const note of notes) log.warn({ event: 'settings.note' }, note)
     log.level = settings.log_level
-    const waiting = server.reload(settings)
+    const restartNeeded = server.reload(settings)
     await engine.reload(settings)
-    if (waiting.length > 0) {
-      const text = `listen and access stay as they are until a restart, for these changed: ${waiting.join(', ')}`
-      log.warn({ event: 'settings.restart-needed', keys: waiting }, text)
+    if (restartNeeded.length > 0) {
+      const message = `listen and access are unchanged until a restart, because these keys need one: ${restartNeeded.join(', ')}`
+      log.warn({ event: 'settings.restart-needed', keys: restartNeeded }, message)
     }
-    log.info({ event: 'settings.reloaded' }, 'the settings were read again')
+    log.info({ event: 'settings.reloaded' }, 'reloaded the settings')
   } catch (error) {
     const fields = { event: 'settings.reload-failed', err: error }
-    log.error(fields, 'the settings cannot be used; the old ones stay in use')
+    log.error(fields, 'cannot use the new settings; the old ones stay in use')
   }
 }

@@ -1,4 +1,4 @@
-/** `certcache status`: how it is doing, for people, for scripts, for Nagios. */
+/** `certcache status`: shows the status to people, scripts and Nagios. */
 import { readdir } from 'node:fs/promises'
 import { Command } from 'commander'
 import { TtsError, type TtsErrorCode } from '../../base/errors.ts'
@@ -6,12 +6,13 @@ import { createLog } from '../../base/log.ts'
 import { redactText } from '../../base/redact.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { reportStatus, type StatusReport } from '../status.ts'
-import { errorInWords } from '../words.ts'
+import { formatDuration } from '../duration.ts'
 import {
   askRunning,
   type StatusOptions,
   type InstanceTarget,
-  targetFrom,
+  targetFromOptions,
+  targetFromSettings,
 } from './running-instance.ts'
 import { settingsFor, type CliRuntime } from './runtime.ts'
 
@@ -20,21 +21,30 @@ export const nagiosCodes = { ok: 0, warning: 1, critical: 2, unknown: 3 } as con
 
 export function statusCommand(runtime: CliRuntime, version: string): Command {
   return new Command('status')
-    .description('say how it is doing: of the running certcache, else from the state directory')
-    .option('--url <URL>', 'the running certcache; else CERTCACHE_URL, else what the settings say')
+    .description('show the status of the running certcache, or read it from the state directory')
+    .option(
+      '--url <URL>',
+      'URL of the running certcache (default: CERTCACHE_URL, then the address in the settings)',
+    )
     .option('--socket <FILE>', 'Unix socket of the running certcache')
-    .option('--secret-file <FILE>', 'file with its secret; else CERTCACHE_SECRET_FILE, settings')
-    .option('--cacert <FILE>', "CAs, in PEM, that the running certcache's TLS certificate is from")
-    .option('--state <DIRECTORY>', 'read the state in this directory, and ask no running certcache')
-    .option('--json', 'for scripts: what /status answers')
+    .option(
+      '--secret-file <FILE>',
+      'file with its secret (default: CERTCACHE_SECRET_FILE, then access.secret_file)',
+    )
+    .option('--cacert <FILE>', 'PEM file of the CAs that may issue its TLS certificate')
+    .option(
+      '--state <DIRECTORY>',
+      'read the state in this directory instead of asking a running certcache',
+    )
+    .option('--json', 'print the JSON of /status, for scripts')
     .addHelpText(
       'after',
       `
-The first line says it all. The exit code is that of a Nagios plugin:
-  0 OK        workers get proxies that last
-  1 WARNING   renewal fails, or ends within 5 days, or little life is left; workers still get proxies
+The first line is the summary. The exit code is that of a Nagios plugin:
+  0 OK        all proxies are valid for long enough
+  1 WARNING   renewal fails, or ends within 5 days, or a proxy expires soon; workers still get proxies
   2 CRITICAL  there is no valid proxy
-  3 UNKNOWN   it cannot be told
+  3 UNKNOWN   the status cannot be determined
 
 Examples:
   certcache status
@@ -66,9 +76,9 @@ async function printStatus(
   }
 }
 
-interface Found {
+interface StatusResult {
   readonly report: StatusReport
-  /** Where it was read, for people. */
+  /** Where the report is from, for people. */
   readonly from: string
 }
 
@@ -76,21 +86,21 @@ async function findReport(
   runtime: CliRuntime,
   options: StatusOptions,
   version: string,
-): Promise<Found> {
-  const named = await targetFrom(runtime, options)
-  if (named) return { report: await askRunning(named), from: `certcache at ${named.shown}` }
+): Promise<StatusResult> {
+  const target = await targetFromOptions(runtime, options)
+  if (target) return { report: await askRunning(target), from: `certcache at ${target.shown}` }
   const { url: _, ...own } = options
   const { settings } = await settingsFor(runtime, own)
-  // A directory that is named is what is asked about, whoever answers at the usual port.
+  // With --state the question is about that directory, even if a certcache answers at the default address.
   if (options.state !== undefined) {
     const report = await readReport({ runtime, settings, version })
     return { report, from: `the state in ${settings.state.directory}` }
   }
-  const target = await targetFrom(runtime, options, settings)
-  return askOrRead({ runtime, settings, version }, target)
+  const configured = await targetFromSettings(runtime, options, settings)
+  return askOrRead({ runtime, settings, version }, configured)
 }
 
-/** The running one knows most; where none answers, the state directory tells what is left. */
+/** Asks the running certcache. If it does not answer, reads the state, which holds less. */
 async function askOrRead(
   parts: {
     readonly runtime: CliRuntime
@@ -98,23 +108,23 @@ async function askOrRead(
     readonly version: string
   },
   target: InstanceTarget,
-): Promise<Found> {
+): Promise<StatusResult> {
   try {
     return { report: await askRunning(target), from: `certcache at ${target.shown}` }
   } catch (error) {
-    const said = error instanceof TtsError ? unanswered[error.code] : undefined
-    if (said === undefined) throw error
+    const reason = error instanceof TtsError ? unansweredReasons[error.code] : undefined
+    if (reason === undefined) throw error
     const { url, directory } = parts.settings.state
-    const place = url === undefined ? directory : 'PostgreSQL'
-    const from = `the state in ${place}; a certcache at ${target.shown} ${said}`
+    const location = url === undefined ? directory : 'PostgreSQL'
+    const from = `the state in ${location}; a certcache at ${target.shown} ${reason}`
     return { report: await readReport(parts), from }
   }
 }
 
-/** Why the state is read in place of the answer; anything else that answers there is an error. */
-const unanswered: Partial<Record<TtsErrorCode, string>> = {
+/** The errors after which the state is read instead. Any other error is reported. */
+const unansweredReasons: Partial<Record<TtsErrorCode, string>> = {
   provider_unavailable: 'does not answer',
-  access_denied: 'does not let us in',
+  access_denied: 'denies access',
 }
 
 async function readReport({
@@ -126,7 +136,7 @@ async function readReport({
   if (state.url === undefined && !(await holdsState(state.directory)))
     throw new TtsError(
       'not_found',
-      `no certcache runs here, and there is no state in ${state.directory}`,
+      `no certcache is running, and ${state.directory} holds no state`,
       {
         remedy: 'Start one with `certcache serve`, or name its state with --state or --config.',
       },
@@ -148,7 +158,7 @@ async function readReport({
   }
 }
 
-/** A directory that cannot be read is reported when it is opened. */
+/** True also for a directory that cannot be read: opening it then reports why. */
 async function holdsState(directory: string): Promise<boolean> {
   return readdir(directory).then(
     (names) => names.some((name) => name.endsWith('.sealed')),
@@ -156,7 +166,7 @@ async function holdsState(directory: string): Promise<boolean> {
   )
 }
 
-/** One screen. What is wrong stands first, then what to do, then the facts. */
+/** Formats the report for people: first the problems, then what to do, then the facts. */
 export function formatStatus(report: StatusReport, from: string, now: Date): string {
   const lines = [headline(report, now)]
   for (const reason of report.reasons.slice(1)) lines.push(`  also: ${reason}`)
@@ -170,10 +180,10 @@ export function formatStatus(report: StatusReport, from: string, now: Date): str
   lines.push(
     fact('renewal by', kind === 'none' ? 'nothing yet' : id === null ? kind : `${kind} ${id}`),
     ...(end === null ? [] : [fact('renews until', moment(end, now))]),
-    fact(ended === null ? 'note' : 'over since', ended ?? advice),
-    fact('told by', from + runningFor(report, now)),
+    fact(ended === null ? 'note' : 'ended', ended ?? advice),
+    fact('reported by', from + runningFor(report, now)),
   )
-  if (report.access?.warning !== undefined) lines.push(fact('beware', report.access.warning))
+  if (report.access?.warning !== undefined) lines.push(fact('warning', report.access.warning))
   return `${lines.join('\n')}\n`
 }
 
@@ -192,12 +202,12 @@ function proxyLines(proxy: StatusReport['proxies'][number], now: Date): readonly
   return [
     fact('proxy', proxy.name),
     ...(proxy.subject === null ? [] : [fact('subject', proxy.subject)]),
-    fact('valid until', end === null ? 'there is none' : moment(end, now)),
+    fact('valid until', end === null ? 'no valid proxy' : moment(end, now)),
     ...(proxy.last_success_at === null
       ? []
       : [fact('obtained', moment(proxy.last_success_at, now))]),
     ...(proxy.renewing
-      ? [fact('next attempt', 'under way now')]
+      ? [fact('next attempt', 'in progress')]
       : next === null
         ? []
         : [fact('next attempt', moment(next, now))]),
@@ -210,16 +220,17 @@ function proxyLines(proxy: StatusReport['proxies'][number], now: Date): readonly
 const fact = (label: string, value: string): string => `${label.padEnd(12)} : ${value}`
 
 const left = (end: string, now: Date): string =>
-  errorInWords((Date.parse(end) - now.getTime()) / 1000)
+  formatDuration((Date.parse(end) - now.getTime()) / 1000)
 
 /** `2026-11-27 09:20 UTC, in 3 days 20 hours` */
 function moment(text: string, now: Date): string {
   const seconds = (Date.parse(text) - now.getTime()) / 1000
-  const distance = seconds >= 0 ? `in ${errorInWords(seconds)}` : `${errorInWords(-seconds)} ago`
+  const distance =
+    seconds >= 0 ? `in ${formatDuration(seconds)}` : `${formatDuration(-seconds)} ago`
   return `${text.slice(0, 16).replace('T', ' ')} UTC, ${distance}`
 }
 
 function runningFor({ started_at: start }: StatusReport, now: Date): string {
   if (start === null) return ''
-  return `, running for ${errorInWords((now.getTime() - Date.parse(start)) / 1000)}`
+  return `, running for ${formatDuration((now.getTime() - Date.parse(start)) / 1000)}`
 }

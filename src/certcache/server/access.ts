@@ -1,4 +1,4 @@
-/** Who is let in. A proxy file is a private key: it goes to this machine, or to who may have it, and to nobody else. */
+/** The access rules. A proxy file holds a private key, so it goes only to this machine or to authorised clients. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
@@ -10,7 +10,7 @@ import { isLoopback, type accessSettings } from '../settings/listen-settings.ts'
 
 export type AccessSettings = Readonly<z.output<typeof accessSettings>>
 
-/** Why a request is refused. A bounded set: the reasons are labels of a metric. */
+/** Why a request is refused. The set is fixed, because the reasons are labels of a metric. */
 export const refusalReasons = [
   'foreign_host',
   'address_not_allowed',
@@ -23,43 +23,43 @@ export type RefusalReason = (typeof refusalReasons)[number]
 export interface Refusal {
   readonly status: 401 | 403
   readonly reason: RefusalReason
-  /** One sentence for the client; says nothing of what would have been right. */
+  /** One sentence for the client. It does not reveal what would have been correct. */
   readonly message: string
 }
 
 /**
- * The rules, in two steps. What is configured holds, in every mode: first where a request comes from (`allow`, and in mode
- * `local` the Host header), then who sends it (the secret or a client certificate; either, when both are configured).
+ * The rules, in two steps. Every configured rule applies, in every mode. First the origin of the request: `allow`, and in mode
+ * `local` the Host header. Then the caller: the secret or a client certificate; if both are configured, either is enough.
  */
 export interface AccessRules {
-  /** For every path. */
+  /** Applies to every path. */
   refuseOrigin(request: IncomingMessage): Refusal | undefined
-  /** For paths that show a private key or a name. */
+  /** Applies to paths that show a private key or a name. */
   refuseCaller(request: IncomingMessage): Refusal | undefined
 }
 
 /**
- * Makes the rules.
+ * Creates the rules.
  *
- * @param bySocket requests come through a Unix socket: its permissions say who connects, and no browser can
+ * @param isUnixSocket requests come through a Unix socket: its permissions decide who connects, and no browser can
  * @throws {TtsError} `configuration`
  */
-export function createAccessRules(settings: AccessSettings, bySocket: boolean): AccessRules {
+export function createAccessRules(settings: AccessSettings, isUnixSocket: boolean): AccessRules {
   const allowed = allowList(settings.allow)
   const secret = settings.secret === undefined ? undefined : digest(checkedSecret(settings.secret))
-  const byCertificate = settings.client_ca_file !== undefined
-  const checksHost = settings.mode === 'local' && !bySocket
+  const acceptsCertificate = settings.client_ca_file !== undefined
+  const checksHost = settings.mode === 'local' && !isUnixSocket
   return {
     refuseOrigin: (request) => {
-      if (checksHost && !namesLoopback(request.headers.host ?? '')) return foreignHost
-      if (allowed && !bySocket && !allowed(request.socket.remoteAddress ?? ''))
+      if (checksHost && !isLoopbackHostHeader(request.headers.host ?? '')) return foreignHost
+      if (allowed && !isUnixSocket && !allowed(request.socket.remoteAddress ?? ''))
         return addressNotAllowed
       return undefined
     },
     refuseCaller: (request) => {
-      if (byCertificate && (request.socket as TLSSocket).authorized) return undefined
+      if (acceptsCertificate && (request.socket as TLSSocket).authorized) return undefined
       if (secret) return refuseSecret(request.headers.authorization, secret)
-      return byCertificate ? noCertificate : undefined
+      return acceptsCertificate ? noCertificate : undefined
     },
   }
 }
@@ -68,60 +68,59 @@ const foreignHost: Refusal = {
   status: 403,
   reason: 'foreign_host',
   message:
-    'This certcache answers this machine only: ask it as localhost or 127.0.0.1, not by another name.',
+    'This certcache serves this machine only. Use localhost or 127.0.0.1 in the URL, not another host name.',
 }
 const addressNotAllowed: Refusal = {
   status: 403,
   reason: 'address_not_allowed',
-  message: 'Your address is not one that may fetch proxies here (access.allow).',
+  message: 'Your address is not allowed to fetch proxies here (access.allow).',
 }
 const noCertificate: Refusal = {
   status: 403,
   reason: 'client_certificate',
-  message:
-    'A TLS client certificate of a CA that is trusted here is required (access.client_ca_file).',
+  message: 'A TLS client certificate of a trusted CA is required (access.client_ca_file).',
 }
 const secretMissing: Refusal = {
   status: 401,
   reason: 'secret_missing',
   message:
-    'The secret of this certcache is wanted, as bearer token or as password (access.secret_file).',
+    'The secret of this certcache is required, as bearer token or as password (access.secret_file).',
 }
 const secretWrong: Refusal = {
   status: 401,
   reason: 'secret_wrong',
-  message: 'That is not the secret of this certcache.',
+  message: 'The secret is wrong.',
 }
 
-/** Blanks and control characters do not pass headers, and a short secret can be guessed. */
+/** Blanks and control characters cannot be sent in headers, and a short secret can be guessed. */
 function checkedSecret(secret: string): string {
   if (/^[\x21-\x7e]{16,1024}$/.test(secret)) return secret
   throw new TtsError(
     'configuration',
     'access.secret: must be 16 to 1024 printable characters without blanks',
-    { remedy: 'Make one with `openssl rand -hex 24`.' },
+    { remedy: 'Generate one: openssl rand -hex 24' },
   )
 }
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
-/** Of digests, so that neither content nor length shows in the time. */
+/** Compares digests in constant time, so that the timing reveals neither content nor length. */
 const isSecret = (candidate: string, secret: Buffer): boolean =>
   timingSafeEqual(digest(candidate), secret)
 
 function refuseSecret(header: string | undefined, secret: Buffer): Refusal | undefined {
-  const candidates = secretsIn(header)
+  const candidates = findSecrets(header)
   if (candidates === undefined) return secretMissing
-  // All are compared, whichever fits.
-  const fits = candidates.map((candidate) => isSecret(candidate, secret))
-  return fits.includes(true) ? undefined : secretWrong
+  // Compare all candidates, so that the timing does not reveal which one matches.
+  const matches = candidates.map((candidate) => isSecret(candidate, secret))
+  return matches.includes(true) ? undefined : secretWrong
 }
 
 /**
- * What may be the secret: the bearer token (RFC 6750 section 2.1), or password or user of Basic (RFC 7617 section 2), as
- * `curl http://SECRET@host` sends it.
+ * Returns the parts of the Authorization header that may be the secret: the bearer token (RFC 6750 section 2.1), or the
+ * password or user of Basic authentication (RFC 7617 section 2), as `curl http://SECRET@host` sends it.
  */
-function secretsIn(header: string | undefined): readonly string[] | undefined {
+function findSecrets(header: string | undefined): readonly string[] | undefined {
   const [, scheme = '', value = ''] = /^(\w+) +(\S+) *$/.exec(header ?? '') ?? []
   switch (scheme.toLowerCase()) {
     case 'bearer':
@@ -137,10 +136,10 @@ function secretsIn(header: string | undefined): readonly string[] | undefined {
 }
 
 /**
- * Whether a Host header names this machine's loopback. A page of a browser can be made to resolve its own name to
- * 127.0.0.1 (DNS rebinding); the header then still has that name.
+ * Tells whether a Host header names the loopback interface. An attacker's web page can make its own name resolve to 127.0.0.1
+ * (DNS rebinding), but the browser still sends that name in the header.
  */
-export function namesLoopback(host: string): boolean {
+export function isLoopbackHostHeader(host: string): boolean {
   const [, bracketed, plain] = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::\d{1,5})?$/i.exec(host) ?? []
   return isLoopback((bracketed ?? plain ?? '').toLowerCase())
 }
@@ -157,7 +156,7 @@ function allowList(networks: readonly string[]): ((address: string) => boolean) 
   }
 }
 
-/** Names of networks that settings may use. */
+/** Network names that the settings may use. */
 const namedNetworks: Readonly<Record<string, readonly string[]>> = {
   loopback: ['127.0.0.0/8', '::1'],
   linklocal: ['169.254.0.0/16', 'fe80::/10'],
@@ -171,7 +170,7 @@ function addNetwork(list: BlockList, network: string): void {
   if (bits === 0) {
     throw new TtsError(
       'configuration',
-      `access.allow: ${network} is everybody; leave it out, or name the networks of your workers`,
+      `access.allow: ${network} allows every address; remove it, or name the networks of your workers`,
     )
   }
   try {

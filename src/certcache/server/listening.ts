@@ -1,4 +1,4 @@
-/** Listening of certcache: loopback, network with TLS, or a Unix socket; bounded, and with a stop that finishes what was begun. */
+/** Listens on loopback, on the network with TLS, or on a Unix socket; with limits, and a shutdown that completes open requests. */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
@@ -19,29 +19,29 @@ export type ListenSettings = Readonly<z.output<typeof listenSettings>>
 
 export interface ListenParts {
   readonly listen: ListenSettings
-  /** CAs of client certificates; with them every client is asked for one. */
+  /** CAs of client certificates. If set, every client is asked for a certificate. */
   readonly clientCaFile: string | undefined
   readonly log: Log
-  /** How often the TLS files are looked at. Default 10,000. */
-  readonly tlsLookIntervalMs?: number
+  /** How often the TLS files are checked for changes. Default 10,000. */
+  readonly tlsPollMs?: number
 }
 
 export interface ListeningServer {
   /** Where it listens: `http://127.0.0.1:8081`, or `unix:/run/certcache/socket`. */
   readonly url: string
-  /** Connections that are open. */
+  /** Returns the number of open connections. */
   connections(): Promise<number>
   /**
-   * Takes other TLS files, or the same that were replaced.
+   * Reads other TLS files, or new versions of the same ones.
    *
-   * @throws {TtsError} `configuration`; the old ones then stay in use
+   * @throws {TtsError} `configuration`; the old files then stay in use
    */
   reloadTls(files: TlsFiles): void
-  /** Whether a connection is from before `reloadTls`: what its client showed was judged by other CAs. */
+  /** Whether a connection is older than the last `reloadTls`, so its client certificate was verified against the old CAs. */
   isOutdated(socket: Socket): boolean
   /**
-   * Takes no new connection and waits until all requests are answered, or `timeoutMs` are over. Who answers meanwhile must
-   * end the connection with the answer.
+   * Accepts no new connection and waits until all requests are answered, at most `timeoutMs`. Responses sent meanwhile must end
+   * their connections.
    */
   close(timeoutMs: number): Promise<void>
 }
@@ -53,17 +53,17 @@ export interface TlsFiles {
 }
 
 const BACKLOG = 4096
-const TLS_LOOK_INTERVAL_MS = 10_000
-/** A client with its headers; a proxy sent by mistake as a header does not fit. */
+const TLS_POLL_MS = 10_000
+/** Enough for usual headers. A proxy file sent as a header by mistake does not fit. */
 const MAX_HEADER_BYTES = 16 * 1024
-/** At more, those without a request are closed, so that the descriptors of the process are not used up. */
+/** Above this, connections without a request are closed, so that the process does not run out of file descriptors. */
 export const MAX_CONNECTIONS = 4096
 const SHARE_OF_ONE_ADDRESS = 1 / 4
 
 /**
  * Starts to listen.
  *
- * @throws {TtsError} `configuration` when the place cannot be had or the TLS files cannot be used
+ * @throws {TtsError} `configuration` when the address is not available or the TLS files cannot be used
  */
 export async function startListening(
   app: RequestListener,
@@ -84,9 +84,9 @@ export async function startListening(
     ? createTlsServer({ ...settings, ...readTls(files), handshakeTimeout: 10_000 }, app)
     : createServer(settings, app)
   const open = trackResponses(server)
-  // No body is taken, so nobody is told to go on and send one.
+  // No 100 Continue: request bodies are refused.
   server.on('checkContinue', (request, response) => void server.emit('request', request, response))
-  setBounds(server)
+  setLimits(server)
   if (listen.socket === undefined) await bind(server, listen)
   else await bindSocket(server, listen.socket, listen.socket_mode)
   const tls = files && isTls(server) ? watchTls(server, files, parts) : undefined
@@ -103,7 +103,7 @@ export async function startListening(
   }
 }
 
-/** The TLS files of the settings; undefined when it is plain HTTP. */
+/** Returns the TLS files of the settings; undefined for plain HTTP. */
 export function tlsFilesOf(
   { tls_certificate_file: certificateFile, tls_key_file: keyFile }: ListenSettings,
   clientCaFile: string | undefined,
@@ -113,8 +113,8 @@ export function tlsFilesOf(
     : { certificateFile, keyFile, clientCaFile }
 }
 
-/** Clients that send or read slowly, or hold a connection without use, are closed. */
-function setBounds(server: Server | TlsServer): void {
+/** Sets the limits: closes connections that are slow or idle, and limits their number. */
+function setLimits(server: Server | TlsServer): void {
   server.headersTimeout = 10_000
   server.requestTimeout = 15_000
   server.keepAliveTimeout = 65_000
@@ -124,7 +124,7 @@ function setBounds(server: Server | TlsServer): void {
   limitConnections(server, {
     total: MAX_CONNECTIONS,
     perAddress: partOf(MAX_CONNECTIONS, SHARE_OF_ONE_ADDRESS),
-    // A Unix socket has no address, and its clients are those of this machine whom its mode lets in.
+    // Clients of a Unix socket have no address. They are exempt: the mode of the socket decides who they are.
     isTrustedProxy: (address) => address === '',
     onClosed: () => undefined,
   })
@@ -135,48 +135,48 @@ async function bind(server: Server | TlsServer, { host, port }: ListenSettings):
 }
 
 async function bindSocket(server: Server, path: string, mode = '0600'): Promise<void> {
-  const place = await prepareSocket(path)
-  // Node removes the socket by this path when it stops listening.
-  server.once('close', () => void place.close())
+  const prepared = await prepareSocket(path)
+  // Closed last: Node removes the socket by this path when it stops listening.
+  server.once('close', () => void prepared.close())
   try {
     await withUmask(0o777 & ~Number.parseInt(mode, 8), async () =>
-      listenOn(server, { path: place.path, backlog: BACKLOG }, path),
+      listenOn(server, { path: prepared.path, backlog: BACKLOG }, path),
     )
   } catch (error) {
-    await place.close()
+    await prepared.close()
     throw error
   }
 }
 
-/** The socket has its mode from its first moment: a chmod afterwards could hit what somebody else put in its place. */
+/** Creates the socket with its final mode. A chmod afterwards could change a file that another user put there. */
 async function withUmask<Result>(mask: number, work: () => Promise<Result>): Promise<Result> {
   const before = process.umask(mask)
-  // Node binds before listen() returns, and with that before `work` waits for anything.
-  const done = work()
+  // Node binds synchronously within listen(), so the umask can be restored before the promise settles.
+  const result = work()
   process.umask(before)
-  return done
+  return result
 }
 
 async function listenOn(
   server: Server | TlsServer,
-  where: { host: string; port: number; backlog: number } | { path: string; backlog: number },
-  words: string,
+  address: { host: string; port: number; backlog: number } | { path: string; backlog: number },
+  shown: string,
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const code = cause.code ?? cause.message
       const remedy =
         code === 'EADDRINUSE'
-          ? 'Another program listens there already: see `certcache status`, or choose another listen.port.'
+          ? 'Choose another listen.port, or stop the program that listens there (`certcache status` shows a running certcache).'
           : undefined
       reject(
-        new TtsError('configuration', `cannot listen on ${words}: ${code}`, {
+        new TtsError('configuration', `cannot listen on ${shown}: ${code}`, {
           cause,
           ...(remedy === undefined ? {} : { remedy }),
         }),
       )
     })
-    server.listen(where, resolve)
+    server.listen(address, resolve)
   })
 }
 
@@ -200,11 +200,11 @@ function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
     }
     if (context.ca?.includes('-----BEGIN CERTIFICATE-----') === false)
       throw Object.assign(new Error('no certificate'), { code: 'no CA in PEM' })
-    // Throws when they do not belong together, before a server is made of them.
+    // Throws if certificate and key do not match, before the server uses them.
     createSecureContext(context)
-    // Who has no certificate is answered with words, by the access rules, not with a broken handshake.
-    const asked = { requestCert: true, rejectUnauthorized: false }
-    return clientCaFile === undefined ? context : { ...context, ...asked }
+    // A client without a certificate gets an HTTP error from the access rules instead of a failed handshake.
+    const clientAuthentication = { requestCert: true, rejectUnauthorized: false }
+    return clientCaFile === undefined ? context : { ...context, ...clientAuthentication }
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
     throw new TtsError(
@@ -215,26 +215,26 @@ function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
   }
 }
 
-/** Polls, since certificates are often replaced by changing a symbolic link far above them, which no watcher sees. */
+/** Polls the TLS files, because certificates are often replaced by a changed symbolic link in a parent directory, which file watchers miss. */
 function watchTls(
   server: TlsServer,
   first: TlsFiles,
-  { log, tlsLookIntervalMs = TLS_LOOK_INTERVAL_MS }: ListenParts,
+  { log, tlsPollMs = TLS_POLL_MS }: ListenParts,
 ) {
   let files = first
   const sockets = openSockets(server)
   const outdated = new WeakSet<Socket>()
-  const take = (next: TlsFiles): void => {
+  const apply = (next: TlsFiles): void => {
     server.setSecureContext(readTls(next))
     for (const socket of sockets) outdated.add(socket)
     server.closeIdleConnections()
   }
   const onChange = (): void => {
     try {
-      take(files)
-      log.info({ event: 'tls.reloaded' }, 'the TLS certificate was read again')
+      apply(files)
+      log.info({ event: 'tls.reloaded' }, 'reloaded the TLS certificate')
     } catch (error) {
-      // Half-replaced files: the old certificate goes on until the next change.
+      // The files may be half replaced. The old certificate stays in use until the next change.
       const fields = { event: 'tls.reload-failed', err: error }
       log.error(fields, 'the new TLS files cannot be used; the old ones stay in use')
     }
@@ -243,7 +243,7 @@ function watchTls(
     [files.certificateFile, files.keyFile, files.clientCaFile].filter((path) => path !== undefined)
   const watch = (): void => {
     for (const path of paths())
-      watchFile(path, { interval: tlsLookIntervalMs, persistent: false }, onChange)
+      watchFile(path, { interval: tlsPollMs, persistent: false }, onChange)
   }
   const end = (): void => {
     for (const path of paths()) unwatchFile(path, onChange)
@@ -253,7 +253,7 @@ function watchTls(
     outdated,
     end,
     change: (changed: TlsFiles): void => {
-      take(changed)
+      apply(changed)
       end()
       files = changed
       watch()

@@ -1,14 +1,14 @@
-/** The metrics of certcache. Labels are of bounded sets: names of the settings, paths that exist, statuses. */
+/** The metrics of certcache. Label values come from fixed sets: proxy names of the settings, known paths, statuses. */
 import { Counter, Gauge, Registry } from 'prom-client'
 import { type RefusalReason, refusalReasons } from './access.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
-import { secondsUntil } from '../words.ts'
+import { secondsUntil } from '../duration.ts'
 
-/** What requests are counted under. */
+/** The `path` labels of the request counter. */
 export type CountedPath =
   '/get_proxy' | '/cgi-bin/get_proxy' | '/health' | '/metrics' | '/status' | 'other'
 
-/** Counts of what the server did; plain numbers, since they are raised with every request. */
+/** The request counters of the server. Plain numbers, because each request increments them. */
 export interface Tally {
   request(path: CountedPath, status: number): void
   refusal(reason: RefusalReason): void
@@ -16,7 +16,6 @@ export interface Tally {
   readonly refusals: ReadonlyMap<RefusalReason, number>
 }
 
-/** An empty tally. */
 export function createTally(): Tally {
   const requests = new Map<string, number>()
   const refusals = new Map<RefusalReason, number>(refusalReasons.map((reason) => [reason, 0]))
@@ -37,7 +36,7 @@ export interface CertcacheMetricsParts {
   readonly engine: Pick<ProxyEngine, 'status'>
   readonly tally: Tally
   readonly now: () => Date
-  /** End of the EEC below a proxy, as far as one is in hand. */
+  /** notAfter of the EEC of a proxy; undefined if there is no proxy. */
   readonly endEntityNotAfter: (name: string) => Date | undefined
   readonly waiting: () => number
   readonly connections: () => Promise<number>
@@ -56,10 +55,10 @@ interface Series {
   readonly read: () => readonly Sample[] | Promise<readonly Sample[]>
 }
 
-/** A registry that reads everything when it is asked. */
+/** Returns a registry that reads all values when it is scraped. */
 export function createCertcacheMetrics(parts: CertcacheMetricsParts): Registry {
   const registry = new Registry()
-  const series = [...proxySeries(parts), ...sourceSeries(parts), ...doorSeries(parts)]
+  const series = [...proxySeries(parts), ...sourceSeries(parts), ...serverSeries(parts)]
   for (const one of series) register(registry, one)
   return registry
 }
@@ -94,48 +93,48 @@ function proxySeries({ engine, now, endEntityNotAfter }: CertcacheMetricsParts):
       return value === undefined ? [] : [{ labels: { proxy: status.name }, value }]
     })
   const gauge = { type: 'gauge', labels: ['proxy'] } as const
-  const left = (date: Date | undefined): number =>
+  const remainingSeconds = (date: Date | undefined): number =>
     date ? Math.max(0, secondsUntil(date, now())) : 0
   return [
     {
       ...gauge,
       name: 'certcache_proxy_remaining_seconds',
-      help: 'Life that the proxy in hand has left, by the earliest end of all its certificates; 0 when there is none.',
-      read: () => each(({ proxy }) => left(proxy?.notAfter)),
+      help: 'Remaining lifetime of the proxy, by the earliest notAfter in its chain; 0 without a valid proxy.',
+      read: () => each(({ proxy }) => remainingSeconds(proxy?.notAfter)),
     },
     {
       ...gauge,
       name: 'certcache_end_entity_remaining_seconds',
-      help: 'Life that the end-entity certificate below the proxy has left.',
+      help: 'Remaining lifetime of the end-entity certificate that issued the proxy.',
       read: () =>
         each(({ name }) => {
           const end = endEntityNotAfter(name)
-          return end && left(end)
+          return end && remainingSeconds(end)
         }),
     },
     {
       ...gauge,
       name: 'certcache_last_success_timestamp_seconds',
-      help: 'When the proxy was last renewed, in seconds since 1970.',
+      help: 'Time of the last successful renewal, in seconds since 1970.',
       read: () => each(({ lastSuccessAt }) => lastSuccessAt && lastSuccessAt.getTime() / 1000),
     },
     {
       ...gauge,
       name: 'certcache_next_attempt_timestamp_seconds',
-      help: 'When the next renewal is due, in seconds since 1970.',
+      help: 'Time of the next renewal attempt, in seconds since 1970.',
       read: () => each(({ nextAttemptAt }) => nextAttemptAt && nextAttemptAt.getTime() / 1000),
     },
     {
       ...gauge,
       name: 'certcache_renewal_failing',
-      help: '1 when the newest attempt to renew the proxy failed.',
+      help: '1 when the newest renewal attempt failed.',
       read: () => each(({ lastError }) => (lastError ? 1 : 0)),
     },
     {
       type: 'counter',
       labels: ['proxy', 'result'],
       name: 'certcache_renewals_total',
-      help: 'Attempts to renew, by result.',
+      help: 'Renewal attempts, by result.',
       read: () =>
         engine.status().proxies.flatMap(({ name: proxy, attempts }) => [
           { labels: { proxy, result: 'succeeded' }, value: attempts.succeeded },
@@ -151,7 +150,7 @@ function sourceSeries({ engine, now, version }: CertcacheMetricsParts): readonly
     {
       ...gauge,
       name: 'certcache_delegation_remaining_seconds',
-      help: 'Time for which renewal goes on by itself, as far as can be told.',
+      help: 'Remaining time during which renewal works without a new token, if known.',
       read: () => {
         const until = engine.status().source.renewsUntil
         return until ? [{ labels: {}, value: Math.max(0, secondsUntil(until, now())) }] : []
@@ -160,26 +159,26 @@ function sourceSeries({ engine, now, version }: CertcacheMetricsParts): readonly
     {
       ...gauge,
       name: 'certcache_renewal_ended',
-      help: '1 when renewal is over for good and somebody must bring a new token.',
+      help: '1 when renewal has ended and a new token is needed.',
       read: () => [{ labels: {}, value: engine.status().source.ended === undefined ? 0 : 1 }],
     },
     {
       type: 'gauge',
       labels: ['kind', 'version'],
       name: 'certcache_info',
-      help: 'Where the right to renew comes from, and the version of certcache.',
+      help: 'Kind of source that certcache renews with, and its version.',
       read: () => [{ labels: { kind: engine.status().source.kind, version }, value: 1 }],
     },
   ]
 }
 
-function doorSeries({ tally, waiting, connections }: CertcacheMetricsParts): readonly Series[] {
+function serverSeries({ tally, waiting, connections }: CertcacheMetricsParts): readonly Series[] {
   return [
     {
       type: 'counter',
       labels: ['path', 'status'],
       name: 'certcache_http_requests_total',
-      help: 'Requests that were answered, by path and status.',
+      help: 'Answered requests, by path and status.',
       read: () =>
         [...tally.requests].map(([key, value]) => {
           const [path = '', status = ''] = key.split(' ')
@@ -190,21 +189,21 @@ function doorSeries({ tally, waiting, connections }: CertcacheMetricsParts): rea
       type: 'counter',
       labels: ['reason'],
       name: 'certcache_refused_total',
-      help: 'Requests that were not let in, by reason.',
+      help: 'Requests refused by the access rules, by reason.',
       read: () => [...tally.refusals].map(([reason, value]) => ({ labels: { reason }, value })),
     },
     {
       type: 'gauge',
       labels: [],
       name: 'certcache_waiting_requests',
-      help: 'Requests that wait for a first proxy.',
+      help: 'Requests that wait for the first proxy.',
       read: () => [{ labels: {}, value: waiting() }],
     },
     {
       type: 'gauge',
       labels: [],
       name: 'certcache_connections',
-      help: 'Connections that are open.',
+      help: 'Open connections.',
       read: async () => [{ labels: {}, value: await connections() }],
     },
   ]

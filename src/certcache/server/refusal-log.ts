@@ -1,11 +1,11 @@
-/** Logs of refused requests, bounded: a client that asks again and again does not fill the disk. */
+/** Logs refused requests at a limited rate, so that a client that retries in a loop does not fill the disk. */
 import type { Log } from '../../base/log.ts'
 import type { Refusal } from './access.ts'
 
 const WINDOW_MS = 60_000
 const LINES_PER_WINDOW = 20
 
-/** Logs at most 20 refusals a minute; the next minute's first line counts the rest. */
+/** Logs at most 20 refusals a minute. The first line of the next minute says how many were not logged. */
 export function createRefusalLog(
   log: Log,
   now: () => Date,
@@ -15,7 +15,7 @@ export function createRefusalLog(
   let unlogged = 0
   return ({ reason, status, message }, { path, address }) => {
     const nowMs = now().getTime()
-    // Also when the clock was set back.
+    // The second condition covers a clock that was set back.
     if (nowMs >= windowEndsMs || nowMs < windowEndsMs - WINDOW_MS) {
       windowEndsMs = nowMs + WINDOW_MS
       lines = 0

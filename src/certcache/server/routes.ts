@@ -1,10 +1,10 @@
-/** The paths of certcache, the old cache's among them. */
+/** The paths of certcache, including those of the old cache. */
 import type { CountedPath } from './metrics.ts'
 
-/** Where a request goes. */
+/** The route of a request. */
 export interface Route {
   readonly path: CountedPath
-  /** The proxy that is named; undefined where none is. */
+  /** The name of the requested proxy; undefined if the request names none. */
   readonly name: string | undefined
 }
 
@@ -13,15 +13,15 @@ const exact = new Map<string, Route>(known.map((path) => [path, { path, name: un
 const other: Route = { path: 'other', name: undefined }
 
 /**
- * Finds the route of a request target. `/get_proxy/NAME` and `?name=NAME` name a proxy. Doubled slashes count as one:
- * `$PROXY_CACHE/cgi-bin/get_proxy` has one when the variable ends in a slash.
+ * Finds the route of a request target. `/get_proxy/NAME` and `?name=NAME` name a proxy. Double slashes count as one: scripts of
+ * the old cache write `$PROXY_CACHE/cgi-bin/get_proxy`, and the variable may end in a slash.
  */
 export function routeOf(target: string): Route {
-  const found = exact.get(target)
-  if (found) return found
+  const direct = exact.get(target)
+  if (direct) return direct
   const question = target.indexOf('?')
-  const written = question < 0 ? target : target.slice(0, question)
-  const path = written.replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1')
+  const rawPath = question < 0 ? target : target.slice(0, question)
+  const path = rawPath.replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1')
   const name =
     question < 0
       ? undefined

@@ -1,18 +1,18 @@
-/** Proxies as they are served: looked at once, with the answer prepared, so that a request costs next to nothing. */
+/** Prepares the response for each proxy once, so that a request costs almost nothing. */
 import { keyBelongsTo, parseProxyFile } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
 import type { Log } from '../../base/log.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
-import { enoughSeconds } from '../status.ts'
+import { requiredLifetimeSeconds } from '../status.ts'
 
-/** The answer to `GET /get_proxy`. */
+/** The prepared response to `GET /get_proxy`. */
 export interface ServedProxy {
   readonly held: HeldProxy
-  /** Name, value, name, value, as `writeHead` takes them fastest. */
+  /** Alternating names and values: the fastest form for `writeHead`. */
   readonly headers: readonly string[]
-  /** The same with a warning, for when little life is left. */
+  /** The same with a warning, for a proxy with little remaining lifetime. */
   readonly warningHeaders: readonly string[]
-  /** The file; as text of one byte each, which node sends in one piece with the headers. */
+  /** The file as latin1 text, which Node sends in one piece with the headers. */
   readonly body: string
   readonly notAfterMs: number
   readonly warnFromMs: number
@@ -20,7 +20,7 @@ export interface ServedProxy {
 }
 
 export interface ResponseCache {
-  /** The proxy of this name; undefined unless it is whole and valid at this time. */
+  /** Returns the response for this proxy; undefined if there is no complete, valid proxy. */
   current(name: string, nowMs: number): ServedProxy | undefined
 }
 
@@ -31,7 +31,7 @@ export interface ResponseCacheOptions {
   readonly log: Log
 }
 
-/** Keeps one prepared answer for each name. */
+/** Caches one prepared response for each name. */
 export function createResponseCache(parts: ResponseCacheOptions): ResponseCache {
   const prepared = new Map<string, { pem: Buffer; served: ServedProxy | undefined }>()
   return {
@@ -48,17 +48,17 @@ export function createResponseCache(parts: ResponseCacheOptions): ResponseCache 
   }
 }
 
-/** The last look before a file leaves; undefined when it is not a whole proxy with its key. */
+/** Checks the file a last time. Returns undefined if it is not a complete proxy with its key. */
 function prepare(held: HeldProxy, parts: ResponseCacheOptions): ServedProxy | undefined {
   const now = parts.now()
-  const found = examine(held.pem, now)
-  if (typeof found === 'string') {
-    const fields = { event: 'proxy.not-served', proxy: held.name, why: found }
-    parts.log.error(fields, 'what is in hand is not a whole proxy and is not served')
+  const facts = examine(held.pem, now)
+  if (typeof facts === 'string') {
+    const fields = { event: 'proxy.not-served', proxy: held.name, why: facts }
+    parts.log.error(fields, 'the proxy is incomplete and is not served')
     return undefined
   }
-  const notAfter = new Date(Math.min(found.notAfter.getTime(), held.notAfter.getTime()))
-  const enough = enoughSeconds({ ...held, notAfter }, parts.warnBelowSeconds())
+  const notAfter = new Date(Math.min(facts.notAfter.getTime(), held.notAfter.getTime()))
+  const requiredSeconds = requiredLifetimeSeconds({ ...held, notAfter }, parts.warnBelowSeconds())
   const headers = Object.entries({
     'Content-Type': 'application/octet-stream',
     'Content-Length': String(held.pem.length),
@@ -66,18 +66,19 @@ function prepare(held: HeldProxy, parts: ResponseCacheOptions): ServedProxy | un
     'X-Content-Type-Options': 'nosniff',
     'TTS-Not-After': notAfter.toISOString(),
   }).flat()
-  const warning = 'renewal is late: this proxy has little life left'
+  const warning = 'renewal is late: this proxy expires soon'
   return {
     held,
     headers,
     warningHeaders: [...headers, 'TTS-Warning', warning],
     body: held.pem.toString('latin1'),
     notAfterMs: notAfter.getTime(),
-    warnFromMs: notAfter.getTime() - enough * 1000,
-    endEntityNotAfter: found.endEntityNotAfter,
+    warnFromMs: notAfter.getTime() - requiredSeconds * 1000,
+    endEntityNotAfter: facts.endEntityNotAfter,
   }
 }
 
+/** Returns the facts of a complete proxy file, or what is wrong with it. */
 function examine(
   pem: Buffer,
   now: Date,
@@ -85,9 +86,9 @@ function examine(
   try {
     const file = parseProxyFile(pem.toString('latin1'))
     const [proxy] = file.certificates
-    if (file.certificates.length < 2 || proxy === undefined) return 'the EEC is not in it'
-    if (!file.privateKey) return 'its private key is not in it'
-    if (!keyBelongsTo(file.privateKey, proxy)) return 'the private key in it is another one'
+    if (file.certificates.length < 2 || proxy === undefined) return 'the EEC is missing'
+    if (!file.privateKey) return 'the private key is missing'
+    if (!keyBelongsTo(file.privateKey, proxy)) return 'the private key does not match the proxy'
     const { notAfter, certificates } = describeProxy(file, { now, path: '' })
     const endEntity = certificates.find(({ kind }) => kind === 'end entity')
     return { notAfter, endEntityNotAfter: endEntity?.notAfter }

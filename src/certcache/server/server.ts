@@ -1,10 +1,10 @@
-/** The HTTP server of certcache: proxies for workers, and how it is doing. On node:http itself, for speed. */
+/** The HTTP server of certcache: proxies for workers, status, health and metrics. Uses node:http directly, for speed. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TtsError } from '../../base/errors.ts'
 import { plainAddress } from '../../limits/address-key.ts'
 import type { Log } from '../../base/log.ts'
 import { type AccessRules, createAccessRules, type Refusal } from './access.ts'
-import { serverProblems } from '../settings/listen-settings.ts'
+import { restartKeys, serverProblems } from '../settings/listen-settings.ts'
 import {
   type ListeningServer,
   type ListenSettings,
@@ -17,7 +17,7 @@ import { createRefusalLog } from './refusal-log.ts'
 import { type Route, routeOf } from './routes.ts'
 import { createResponseCache, type ServedProxy } from './served-proxy.ts'
 import type { CertcacheSettings } from '../settings/settings.ts'
-import { reportStatus, unhealthy } from '../status.ts'
+import { findHealthProblem, reportStatus } from '../status.ts'
 import { createWaiters } from './waiters.ts'
 
 export type ServerSettings = Pick<CertcacheSettings, 'access'> & {
@@ -30,28 +30,28 @@ export interface ServerOptions {
   readonly settings: ServerSettings
   readonly log: Log
   readonly now: () => Date
-  /** Of the package, for /status and /metrics. */
+  /** Version of the package, for /status and /metrics. */
   readonly version: string
   /** How long a request waits for the first proxy. Default 30,000. */
   readonly waitMs?: number
   /** How many requests may wait. Default 10,000. */
   readonly waitingLimit?: number
-  /** How often the TLS files are looked at. Default 10,000. */
-  readonly tlsLookIntervalMs?: number
+  /** How often the TLS files are checked for changes. Default 10,000. */
+  readonly tlsPollMs?: number
 }
 
-/** A server that listens. */
+/** A running server. */
 export interface CertcacheServer {
   /** Where it listens: `http://127.0.0.1:8081`, or `unix:` and a path. */
   readonly url: string
   /**
-   * Takes another secret, allow-list, client CA, or TLS files.
+   * Applies a changed secret, allow-list, client CA, or TLS files.
    *
-   * @returns keys that changed and are only taken at a restart; then nothing was taken
+   * @returns the changed keys that need a restart; if there are any, nothing is applied
    * @throws {TtsError} `configuration`; the old settings then stay in use
    */
   reload(settings: ServerSettings): readonly string[]
-  /** Lets nobody in any more, answers who is in, and ends after `timeoutMs` at the latest. */
+  /** Stops accepting connections, answers open requests, and ends after `timeoutMs` at the latest. */
   close(timeoutMs: number): Promise<void>
 }
 
@@ -71,12 +71,12 @@ const WAITING_LIMIT = 10_000
 const TEXT = 'text/plain; charset=utf-8'
 const CHALLENGES = ['Bearer realm="certcache"', 'Basic realm="certcache"']
 const OPEN_WARNING =
-  'Anyone who reaches this port gets a private key and can act as its owner (access.mode anyone_who_reaches_the_port).'
+  'Anyone who can reach this port can fetch a private key and act as its owner (access.mode anyone_who_reaches_the_port).'
 
 /**
- * Starts to listen.
+ * Starts the server.
  *
- * @throws {TtsError} `configuration` when the private key of a proxy would go where it must not, or nothing can listen there
+ * @throws {TtsError} `configuration` when the settings would expose private keys, or the address is not available
  */
 export async function startServer(parts: ServerOptions): Promise<CertcacheServer> {
   const server = new WorkerServer(parts)
@@ -101,7 +101,7 @@ class WorkerServer implements CertcacheServer {
     const { engine, now, log, settings, version } = parts
     this.#parts = parts
     this.#settings = settings
-    this.#rules = rulesOf(settings)
+    this.#rules = createRules(settings)
     this.#startedAt = now()
     this.#logRefusal = createRefusalLog(log, now)
     const warnBelowSeconds = (): number => this.#settings.renewal.warn_below_seconds
@@ -124,12 +124,12 @@ class WorkerServer implements CertcacheServer {
   }
 
   async open(): Promise<void> {
-    const { settings, log, tlsLookIntervalMs } = this.#parts
+    const { settings, log, tlsPollMs } = this.#parts
     this.#listening = await startListening((request, response) => this.#handle(request, response), {
       listen: settings.listen,
       clientCaFile: settings.access.client_ca_file,
       log,
-      ...(tlsLookIntervalMs === undefined ? {} : { tlsLookIntervalMs }),
+      ...(tlsPollMs === undefined ? {} : { tlsPollMs }),
     })
     if (settings.access.mode === 'anyone_who_reaches_the_port')
       log.warn({ event: 'access.open', url: this.url }, OPEN_WARNING)
@@ -138,7 +138,7 @@ class WorkerServer implements CertcacheServer {
   reload(settings: ServerSettings): readonly string[] {
     const changed = restartKeys(this.#settings, settings)
     if (changed.length > 0) return changed
-    const rules = rulesOf(settings)
+    const rules = createRules(settings)
     const files = tlsFilesOf(settings.listen, settings.access.client_ca_file)
     if (files) this.#listening?.reloadTls(files)
     this.#rules = rules
@@ -148,7 +148,7 @@ class WorkerServer implements CertcacheServer {
 
   async close(timeoutMs: number): Promise<void> {
     this.#stopping = true
-    // Requests that wait for a first proxy are answered before the connections are cut.
+    // Answer the requests that wait for a first proxy before the connections are closed.
     this.#waiters.close(timeoutMs / 2)
     await this.#listening?.close(timeoutMs)
   }
@@ -159,32 +159,33 @@ class WorkerServer implements CertcacheServer {
     const refusal = this.#rules.refuseOrigin(request)
     if (refusal) return this.#refuse(exchange, refusal)
     if (path === 'other')
-      return this.#send(exchange, say(404, 'There is nothing here. Proxies are at /get_proxy.'))
+      return this.#send(exchange, plainText(404, 'Not found. Proxies are at /get_proxy.'))
     if (request.method !== 'GET' && request.method !== 'HEAD')
-      return this.#send(exchange, notAllowed)
-    if (hasBody(request)) return this.#send(exchange, say(413, 'No body is taken here.'))
-    if (path === '/health') return this.#health(exchange)
+      return this.#send(exchange, methodNotAllowed)
+    if (hasBody(request))
+      return this.#send(exchange, plainText(413, 'A request body is not allowed.'))
+    if (path === '/health') return this.#sendHealth(exchange)
     if (path === '/metrics') return void this.#sendMetrics(exchange)
-    const stranger = this.#rules.refuseCaller(request)
-    if (stranger) return this.#refuse(exchange, stranger)
-    return path === '/status' ? this.#status(exchange) : this.#proxy(exchange)
+    const callerRefusal = this.#rules.refuseCaller(request)
+    if (callerRefusal) return this.#refuse(exchange, callerRefusal)
+    return path === '/status' ? this.#sendStatus(exchange) : this.#serveProxy(exchange)
   }
 
-  #proxy(exchange: Exchange): void {
+  #serveProxy(exchange: Exchange): void {
     const { engine } = this.#parts
     const name = exchange.route.name ?? engine.names[0] ?? ''
     if (!engine.names.includes(name)) {
       const names = engine.names.join(', ')
-      return this.#send(exchange, say(404, `There is no proxy of this name. There are: ${names}.`))
+      return this.#send(exchange, plainText(404, `No proxy has this name. Available: ${names}.`))
     }
     const served = this.#current(name)
-    if (served) return this.#give(exchange, served)
+    if (served) return this.#sendProxy(exchange, served)
     const { response } = exchange
     const leave = this.#waiters.wait(name, (end) => {
       response.off('close', leave)
       const arrived = end instanceof TtsError ? undefined : this.#current(name)
-      if (arrived) return this.#give(exchange, arrived)
-      return this.#unavailable(exchange, end instanceof TtsError ? end : undefined)
+      if (arrived) return this.#sendProxy(exchange, arrived)
+      return this.#sendUnavailable(exchange, end instanceof TtsError ? end : undefined)
     })
     response.once('close', leave)
   }
@@ -193,50 +194,42 @@ class WorkerServer implements CertcacheServer {
     return this.#responses.current(name, this.#parts.now().getTime())
   }
 
-  #give({ request, response, route }: Exchange, served: ServedProxy): void {
-    const low = this.#parts.now().getTime() >= served.warnFromMs
+  #sendProxy({ request, response, route }: Exchange, served: ServedProxy): void {
+    const isLow = this.#parts.now().getTime() >= served.warnFromMs
     this.#tally.request(route.path, 200)
-    if (this.#lastOf(request)) response.shouldKeepAlive = false
-    response.writeHead(200, (low ? served.warningHeaders : served.headers) as string[])
+    if (this.#mustClose(request)) response.shouldKeepAlive = false
+    response.writeHead(200, (isLow ? served.warningHeaders : served.headers) as string[])
     if (request.method === 'HEAD') response.end()
     else response.end(served.body, 'latin1')
   }
 
-  #unavailable(exchange: Exchange, error: TtsError | undefined): void {
+  #sendUnavailable(exchange: Exchange, error: TtsError | undefined): void {
     const wait = Math.min(Math.max(Math.ceil(error?.retryAfterSeconds ?? 5), 1), 300)
-    const why = error?.message ?? 'what is in hand is not a whole proxy'
-    const headers = { 'Retry-After': String(wait) }
-    this.#send(
-      exchange,
-      say(503, `There is no valid proxy now: ${why.replace(/\.$/, '')}.`, headers),
-    )
+    const reason = error?.message ?? 'the proxy is incomplete'
+    const text = `No valid proxy is available: ${reason.replace(/\.$/, '')}.`
+    this.#send(exchange, plainText(503, text, { 'Retry-After': String(wait) }))
   }
 
-  #health(exchange: Exchange): void {
+  #sendHealth(exchange: Exchange): void {
     const { engine, now } = this.#parts
     const warnBelowSeconds = this.#settings.renewal.warn_below_seconds
-    const problem = unhealthy(engine.status().proxies, { now: now(), warnBelowSeconds })
-    this.#send(
-      exchange,
-      problem === undefined ? healthy : say(503, problem, { 'Retry-After': '30' }),
-    )
+    const problem = findHealthProblem(engine.status().proxies, { now: now(), warnBelowSeconds })
+    const failure = problem && plainText(503, problem, { 'Retry-After': '30' })
+    this.#send(exchange, failure || healthy)
   }
 
   async #sendMetrics(exchange: Exchange): Promise<void> {
     try {
       const text = await this.#metrics.metrics()
-      this.#send(exchange, {
-        status: 200,
-        headers: { 'Content-Type': this.#metrics.contentType },
-        text,
-      })
+      const headers = { 'Content-Type': this.#metrics.contentType }
+      this.#send(exchange, { status: 200, headers, text })
     } catch (error) {
-      this.#parts.log.error({ event: 'metrics.failed', err: error }, 'metrics cannot be read')
-      this.#send(exchange, say(500, 'The metrics cannot be read; the log says why.'))
+      this.#parts.log.error({ event: 'metrics.failed', err: error }, 'cannot collect the metrics')
+      this.#send(exchange, plainText(500, 'The metrics cannot be collected. See the log.'))
     }
   }
 
-  #status(exchange: Exchange): void {
+  #sendStatus(exchange: Exchange): void {
     const { engine, now, version } = this.#parts
     const { access, renewal } = this.#settings
     const { mode } = access
@@ -250,10 +243,9 @@ class WorkerServer implements CertcacheServer {
         access: mode === 'anyone_who_reaches_the_port' ? { mode, warning: OPEN_WARNING } : { mode },
       },
     })
-    const headers = { 'Content-Type': 'application/json' }
     this.#send(exchange, {
       status: 200,
-      headers,
+      headers: { 'Content-Type': 'application/json' },
       text: `${JSON.stringify(report, undefined, 2)}\n`,
     })
   }
@@ -264,18 +256,18 @@ class WorkerServer implements CertcacheServer {
     const address = plainAddress(request.socket.remoteAddress ?? '')
     this.#logRefusal(refusal, { path: route.path, address })
     const challenge = refusal.status === 401 ? { 'WWW-Authenticate': CHALLENGES } : {}
-    this.#send(exchange, say(refusal.status, refusal.message, challenge))
+    this.#send(exchange, plainText(refusal.status, refusal.message, challenge))
   }
 
-  /** Whether the connection ends with this answer. */
-  #lastOf({ socket }: IncomingMessage): boolean {
+  /** Whether the connection must end with this response. */
+  #mustClose({ socket }: IncomingMessage): boolean {
     return this.#stopping || (this.#listening?.isOutdated(socket) ?? false)
   }
 
   #send({ request, response, route }: Exchange, { status, headers, text }: Answer): void {
     this.#tally.request(route.path, status)
-    // A body that nobody reads would be read to its end by node, however long it is.
-    if (this.#lastOf(request) || hasBody(request)) response.shouldKeepAlive = false
+    // On a kept-alive connection Node would read the unwanted body to its end, however long it is.
+    if (this.#mustClose(request) || hasBody(request)) response.shouldKeepAlive = false
     response.writeHead(status, {
       'Cache-Control': 'no-store',
       'X-Content-Type-Options': 'nosniff',
@@ -286,15 +278,14 @@ class WorkerServer implements CertcacheServer {
   }
 }
 
-/** An answer of one plain sentence. */
-function say(status: number, sentence: string, headers: Answer['headers'] = {}): Answer {
+function plainText(status: number, sentence: string, headers: Answer['headers'] = {}): Answer {
   return { status, headers: { 'Content-Type': TEXT, ...headers }, text: `${sentence}\n` }
 }
 
-const notAllowed = say(405, 'Only GET and HEAD are taken here.', { Allow: 'GET, HEAD' })
+const methodNotAllowed = plainText(405, 'Only GET and HEAD are allowed.', { Allow: 'GET, HEAD' })
 const healthy: Answer = { status: 200, headers: { 'Content-Type': TEXT }, text: 'OK' }
 
-function rulesOf({ listen, access }: ServerSettings): AccessRules {
+function createRules({ listen, access }: ServerSettings): AccessRules {
   const problems = serverProblems(listen, access).map(
     ({ path, message }) => `${path.join('.')}: ${message}`,
   )
@@ -304,21 +295,4 @@ function rulesOf({ listen, access }: ServerSettings): AccessRules {
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
-}
-
-/** What a running server cannot change. */
-function restartKeys(old: ServerSettings, changed: ServerSettings): readonly string[] {
-  const facts = ({ listen, access }: ServerSettings): Readonly<Record<string, unknown>> => ({
-    'listen.host': listen.host,
-    'listen.port': listen.port,
-    'listen.socket': listen.socket,
-    'listen.socket_mode': listen.socket_mode,
-    'listen.tls_key_file': listen.tls_key_file !== undefined,
-    'access.mode': access.mode,
-    'access.client_ca_file': access.client_ca_file !== undefined,
-  })
-  const before = facts(old)
-  return Object.entries(facts(changed)).flatMap(([key, value]) =>
-    before[key] === value ? [] : [key],
-  )
 }

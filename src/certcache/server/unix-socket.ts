@@ -1,34 +1,34 @@
-/** The place of a Unix socket: its directory held open, so that what is removed, bound and asked is in this very one. */
+/** Prepares the path of a Unix socket. Its directory stays open, so that checks, removal and bind use the same directory. */
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname } from 'node:path'
 import { TtsError } from '../../base/errors.ts'
 import { openDirectory } from '../../files/directory.ts'
 
-export interface SocketPlace {
-  /** To bind to, until `close`. */
+export interface SocketPath {
+  /** The path to bind to, valid until `close`. */
   readonly path: string
   close(): Promise<void>
 }
 
 /**
- * Removes the socket that a killed certcache left; one that somebody answers on, or another file, stays.
+ * Removes the socket of a certcache that was killed. A socket on which a program answers, or another file, stays.
  *
- * @throws {TtsError} `configuration` when the place cannot be had
+ * @throws {TtsError} `configuration` when the path cannot be used
  */
-export async function prepareSocket(path: string): Promise<SocketPlace> {
+export async function prepareSocket(path: string): Promise<SocketPath> {
   const directory = await openDirectory(dirname(path)).catch((cause: unknown) => {
     if (cause instanceof TtsError) throw cause
     throw cannotListen(path, (cause as NodeJS.ErrnoException).code ?? 'unknown error', cause)
   })
   try {
     const at = directory.entry(basename(path))
-    const found = await lstat(at).catch(() => undefined)
-    if (found && !found.isSocket())
-      throw new TtsError('configuration', `listen.socket: ${path} is there, and is not a socket`)
-    if (found && (await isAnswered(at))) throw cannotListen(path, 'another program listens there')
-    if (found) await unlink(at)
-    // Who is not root has no more than their own rights, and tools show the socket by its name.
+    const stats = await lstat(at).catch(() => undefined)
+    if (stats && !stats.isSocket())
+      throw new TtsError('configuration', `listen.socket: ${path} exists and is not a socket`)
+    if (stats && (await isInUse(at))) throw cannotListen(path, 'another program listens there')
+    if (stats) await unlink(at)
+    // Only root must be protected from a replaced directory. For other users the plain path is better: tools show it.
     const isRoot = process.geteuid?.() === 0
     return { path: isRoot ? at : path, close: async () => directory.close() }
   } catch (error) {
@@ -39,16 +39,16 @@ export async function prepareSocket(path: string): Promise<SocketPlace> {
   }
 }
 
-function cannotListen(path: string, why: string, cause?: unknown): TtsError {
-  return new TtsError('configuration', `cannot listen on ${path}: ${why}`, { cause })
+function cannotListen(path: string, reason: string, cause?: unknown): TtsError {
+  return new TtsError('configuration', `cannot listen on ${path}: ${reason}`, { cause })
 }
 
-function isAnswered(path: string): Promise<boolean> {
+function isInUse(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path, timeout: 1000 })
-    const end = (answered: boolean) => (): void => {
+    const end = (isUsed: boolean) => (): void => {
       socket.destroy()
-      resolve(answered)
+      resolve(isUsed)
     }
     socket.once('connect', end(true)).once('timeout', end(true)).once('error', end(false))
   })

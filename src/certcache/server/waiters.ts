@@ -1,23 +1,28 @@
-/** Where requests wait for the first proxy: bounded in number and time, and all of one name wait for the same renewal. */
+/** The requests that wait for the first proxy. Their number and time are bounded, and requests for one name share a renewal. */
 import { TtsError } from '../../base/errors.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
+import { firstProxyPending, shuttingDown } from '../renewal/refusals.ts'
 
 export interface WaitersOptions {
   readonly engine: Pick<ProxyEngine, 'obtain'>
   /** Longest wait of one request. */
   readonly waitMs: number
-  /** How many requests may wait, of all names together. */
+  /** How many requests may wait, all names together. */
   readonly limit: number
 }
 
-/** What a wait ended with: the engine has a proxy now, or why it has none. */
+/** The result of a wait: the proxy, or the error that explains why there is none. */
 export type WaitEnd = HeldProxy | TtsError
 
 export interface Waiters {
   readonly waiting: number
-  /** Calls back once, never at once. The answer ends the wait before its time, without a call: the client has gone. */
+  /**
+   * Waits for a proxy and calls `onEnd` once, never synchronously.
+   *
+   * @returns a function that cancels the wait without a call of `onEnd`, for a client that has disconnected
+   */
   wait(name: string, onEnd: (end: WaitEnd) => void): () => void
-  /** Requests that still wait after this time get 503; later ones get it at once. */
+  /** Refuses new requests immediately, and those that still wait after this time. */
   close(afterMs: number): void
 }
 
@@ -25,20 +30,20 @@ export interface Waiters {
 interface Group {
   readonly name: string
   readonly waiters: Set<(end: WaitEnd) => void>
-  readonly nobodyWaits: AbortController
+  /** Aborted when the last request of the group is gone. */
+  readonly abandoned: AbortController
 }
 
 const RETRY_AFTER_SECONDS = 5
 
-/** A bounded set of waiting requests. */
 export function createWaiters(parts: WaitersOptions): Waiters {
   const groups = new Map<string, Group>()
   let waiting = 0
   let closed = false
 
-  const groupOf = (name: string): Group => {
-    const there = groups.get(name)
-    if (there) return there
+  const findOrOpenGroup = (name: string): Group => {
+    const known = groups.get(name)
+    if (known) return known
     const group = openGroup(parts.engine, name, () => forget(group))
     groups.set(name, group)
     return group
@@ -49,36 +54,36 @@ export function createWaiters(parts: WaitersOptions): Waiters {
 
   const wait = (name: string, onEnd: (end: WaitEnd) => void): (() => void) => {
     if (closed || waiting >= parts.limit) {
-      setImmediate(onEnd, closed ? stopping() : tooMany())
+      setImmediate(onEnd, closed ? shuttingDown() : tooManyWaiting())
       return () => undefined
     }
-    const group = groupOf(name)
+    const group = findOrOpenGroup(name)
     waiting += 1
     const leave = (): void => {
       if (!group.waiters.delete(end)) return
       waiting -= 1
       clearTimeout(timer)
       if (group.waiters.size > 0) return
-      // The renewal itself goes on: it is the engine's.
+      // The renewal itself continues: it belongs to the engine.
       forget(group)
-      group.nobodyWaits.abort()
+      group.abandoned.abort()
     }
     const end = (result: WaitEnd): void => {
       leave()
       onEnd(result)
     }
-    const timer = setTimeout(() => end(tooLong()), parts.waitMs)
+    const timer = setTimeout(() => end(firstProxyPending()), parts.waitMs)
     group.waiters.add(end)
     return leave
   }
 
   const close = (afterMs: number): void => {
     closed = true
-    const tellAll = (): void => {
-      for (const { waiters } of groups.values()) for (const end of waiters) end(stopping())
+    const refuseAll = (): void => {
+      for (const { waiters } of groups.values()) for (const end of waiters) end(shuttingDown())
     }
-    if (afterMs > 0) setTimeout(tellAll, afterMs).unref()
-    else tellAll()
+    if (afterMs > 0) setTimeout(refuseAll, afterMs).unref()
+    else refuseAll()
   }
 
   return {
@@ -90,29 +95,21 @@ export function createWaiters(parts: WaitersOptions): Waiters {
   }
 }
 
-/** Asks the engine once for all who will wait. */
+/** Asks the engine once for all requests of the group. */
 function openGroup(engine: WaitersOptions['engine'], name: string, onSettled: () => void): Group {
-  const group: Group = { name, waiters: new Set(), nobodyWaits: new AbortController() }
+  const group: Group = { name, waiters: new Set(), abandoned: new AbortController() }
   const settle = (result: WaitEnd): void => {
     onSettled()
     for (const end of group.waiters) end(result)
   }
-  engine.obtain(name, group.nobodyWaits.signal).then(settle, (cause: unknown) => {
-    const unknown = 'something failed inside certcache'
+  engine.obtain(name, group.abandoned.signal).then(settle, (cause: unknown) => {
+    const unknown = 'certcache failed internally'
     settle(cause instanceof TtsError ? cause : new TtsError('internal', unknown, { cause }))
   })
   return group
 }
 
-const tooLong = (): TtsError =>
-  new TtsError('overloaded', 'the first proxy is still being obtained', {
-    retryAfterSeconds: RETRY_AFTER_SECONDS,
-  })
-const tooMany = (): TtsError =>
-  new TtsError('overloaded', 'too many requests wait for the first proxy already', {
-    retryAfterSeconds: RETRY_AFTER_SECONDS,
-  })
-const stopping = (): TtsError =>
-  new TtsError('shutting_down', 'this certcache is stopping', {
+const tooManyWaiting = (): TtsError =>
+  new TtsError('overloaded', 'too many requests are waiting for the first proxy', {
     retryAfterSeconds: RETRY_AFTER_SECONDS,
   })

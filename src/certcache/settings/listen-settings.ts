@@ -1,4 +1,4 @@
-/** Settings of certcache's HTTP server: where it listens, and who is let in to a private key. */
+/** The settings of certcache's HTTP server: where it listens, and who may fetch private keys. */
 import { z } from 'zod'
 import { isNetwork } from '../../config/value-checks.ts'
 
@@ -12,18 +12,20 @@ export const listenSettings = z
       .min(0)
       .max(65535)
       .default(8081)
-      .describe('Port to listen on; 0 takes a free one.'),
+      .describe('Port to listen on; 0 picks a free one.'),
     socket: file
       .optional()
-      .describe('Path of a Unix socket to listen on, in place of address and port.'),
+      .describe('Path of a Unix socket to listen on instead of address and port.'),
     socket_mode: z
       .enum(['0600', '0660'])
       .default('0600')
-      .describe('Who may use the socket, in quotes: its owner, or its group too.'),
+      .describe('Permission bits of the socket, in quotes: for its owner, or for its group too.'),
     tls_certificate_file: file
       .optional()
-      .describe('Certificate and chain in PEM. With it and `tls_key_file` certcache speaks HTTPS.'),
-    tls_key_file: file.optional().describe('Private key of the certificate in PEM.'),
+      .describe(
+        'PEM file of certificate and chain. With this and `tls_key_file`, certcache uses HTTPS.',
+      ),
+    tls_key_file: file.optional().describe('PEM file of the private key of the certificate.'),
   })
   .superRefine((listen, context) => {
     if ((listen.tls_certificate_file === undefined) === (listen.tls_key_file === undefined)) return
@@ -39,14 +41,14 @@ export const accessSettings = z.strictObject({
     .enum(['local', 'restricted', 'anyone_who_reaches_the_port'])
     .default('local')
     .describe(
-      'Who may fetch a proxy with its private key. `local`: programs of this machine, on loopback or a Unix socket. `restricted`: over the network with TLS, for whom `allow`, `secret` and `client_ca_file` let in. `anyone_who_reaches_the_port`: what the old cache did; whoever reaches the port can act as the owner of the proxy.',
+      'Who may fetch a proxy with its private key. `local`: programs on this machine, over loopback or a Unix socket. `restricted`: clients on the network that `allow`, `secret` and `client_ca_file` permit, over TLS. `anyone_who_reaches_the_port`: everybody, as in the old cache; anyone who can reach the port can act as the owner of the proxy.',
     ),
   secret: z
     .string()
     .min(16, 'must have at least 16 characters')
     .optional()
-    .describe('Secret that clients send as bearer token or password. Better given as a file.'),
-  secret_file: file.optional().describe('File with the secret that clients send.'),
+    .describe('Secret that clients send as bearer token or password. Prefer `secret_file`.'),
+  secret_file: file.optional().describe('File with the secret.'),
   allow: z
     .array(
       z
@@ -56,52 +58,74 @@ export const accessSettings = z.strictObject({
     .max(100)
     .default([])
     .describe(
-      'Addresses or networks (CIDR) that may connect at all. Enough alone; with a secret or client CAs one of these is required as well.',
+      'Client addresses or networks (CIDR) that are allowed. It can be the only restriction. If a secret or client CAs are set too, clients need one of these as well.',
     ),
   client_ca_file: file
     .optional()
-    .describe('CAs in PEM: who shows a TLS client certificate of theirs is let in.'),
+    .describe('PEM file of CAs: clients with a TLS certificate of these CAs are allowed.'),
 })
 
 type Listen = Readonly<z.output<typeof listenSettings>>
 type Access = Readonly<z.output<typeof accessSettings>>
 
-/** What listening and access together must not be: a private key that crosses a network in clear, or for everybody. */
+interface ServerKeys {
+  readonly listen: Listen
+  readonly access: Access
+}
+
+/** Returns the problems of `listen` and `access` together: private keys must not cross a network unencrypted or be open to all. */
 export function serverProblems(
   listen: Listen,
   access: Access,
 ): readonly { readonly path: readonly string[]; readonly message: string }[] {
   const { mode } = access
   const problems = []
-  const guarded =
+  const isRestricted =
     access.secret !== undefined ||
     access.secret_file !== undefined ||
     access.client_ca_file !== undefined ||
     access.allow.length > 0
   const hasTls = listen.tls_key_file !== undefined
-  const stays = listen.socket !== undefined || isLoopback(listen.host)
-  if (mode === 'local' && !stays) {
+  const isLocal = listen.socket !== undefined || isLoopback(listen.host)
+  if (mode === 'local' && !isLocal) {
     const message =
-      'the private keys of proxies would be for whoever reaches this address; set access.mode to restricted, with a secret, client certificates or an allow-list'
+      'would expose private keys to everybody who can reach this address; set access.mode to restricted, with a secret, client certificates or an allow-list'
     problems.push({ path: ['listen', 'host'], message })
   }
-  if (mode === 'restricted' && !guarded) {
-    const message = 'restricted wants one of secret_file, client_ca_file, allow'
+  if (mode === 'restricted' && !isRestricted) {
+    const message = 'needs one of secret_file, client_ca_file, allow when it is restricted'
     problems.push({ path: ['access', 'mode'], message })
   }
-  if (mode === 'restricted' && !stays && !hasTls) {
+  if (mode === 'restricted' && !isLocal && !hasTls) {
     const message =
-      'private keys and the secret would cross the network in clear; set tls_certificate_file and tls_key_file'
+      'must be set with tls_certificate_file; otherwise private keys and the secret would cross the network unencrypted'
     problems.push({ path: ['listen', 'tls_key_file'], message })
   }
   if (access.client_ca_file !== undefined && !hasTls) {
-    const message = 'client certificates are shown in TLS only; set listen.tls_key_file'
+    const message = 'needs TLS; set listen.tls_certificate_file and listen.tls_key_file'
     problems.push({ path: ['access', 'client_ca_file'], message })
   }
   return problems
 }
 
-/** Whether an address is one of this machine alone. */
+/** Returns the changed keys that a running server cannot apply without a restart. */
+export function restartKeys(old: ServerKeys, changed: ServerKeys): readonly string[] {
+  const fixedKeys = ({ listen, access }: ServerKeys): Readonly<Record<string, unknown>> => ({
+    'listen.host': listen.host,
+    'listen.port': listen.port,
+    'listen.socket': listen.socket,
+    'listen.socket_mode': listen.socket_mode,
+    'listen.tls_key_file': listen.tls_key_file !== undefined,
+    'access.mode': access.mode,
+    'access.client_ca_file': access.client_ca_file !== undefined,
+  })
+  const before = fixedKeys(old)
+  return Object.entries(fixedKeys(changed)).flatMap(([key, value]) =>
+    before[key] === value ? [] : [key],
+  )
+}
+
+/** Tells whether only this machine can reach the address. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host)
 }

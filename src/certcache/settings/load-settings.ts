@@ -1,4 +1,4 @@
-/** File, CERTCACHE_… and DODAS names of the environment -> schema -> frozen settings, with absolute paths and secrets read. */
+/** Loads the settings: file and environment, checked by the schema, with absolute paths and secrets read from their files. */
 import { existsSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -17,23 +17,23 @@ import { refuseSharedSecret } from '../../files/private-file.ts'
 import { applyOldNames } from './environment.ts'
 import { type CertcacheSettings, certcacheSchema } from './settings.ts'
 
-/** Settings and where they came from. */
+/** The settings and their origin. */
 export interface LoadedSettings {
   readonly settings: LoadedCertcacheSettings
-  /** The file that was read, or undefined when there was none. */
+  /** The settings file; undefined if there is none. */
   readonly path: string | undefined
-  /** Environment names that set a key, old ones too. */
+  /** Environment variables that set a key, including old ones. */
   readonly overrides: readonly string[]
-  /** For the log and for people: what was given and is not used. */
+  /** Messages about ignored variables. */
   readonly notes: readonly string[]
 }
 
-/** The settings once loaded: the state directory is known, paths are absolute, every proxy has its outputs. */
+/** Loaded settings: the state directory is set, paths are absolute, and every proxy has its outputs. */
 export type LoadedCertcacheSettings = CertcacheSettings & {
   readonly state: { readonly directory: string; readonly key_file: string }
 }
 
-/** Who loads settings. */
+/** The environment and user of the process. */
 export interface SettingsRuntime {
   readonly environment: Environment
   /** Numeric id of the user. */
@@ -42,26 +42,28 @@ export interface SettingsRuntime {
 
 const PREFIX = 'CERTCACHE_'
 const defaultPaths = ['certcache.yaml', '/etc/certcache/certcache.yaml']
-/** Names with our prefix that are no keys: of the command line, of hooks, of the scripts for workers. */
+/** Variables with our prefix that are not keys: for the command line, hooks, and the scripts for workers. */
 const otherNames =
   /^CERTCACHE_(CONFIG|URL|SECRET|SECRET_FILE|PROXY_(NAME|FILE)|NOT_AFTER|(TEST|DEMO|WORKER)_.*)$/
-/** What Kubernetes puts into the environment when a Service is called `certcache`. */
+/** Variables that Kubernetes sets if a Service is named `certcache`. */
 const linkNames = /^CERTCACHE_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)$/
 
 /**
  * Loads the settings.
  *
- * @param path file named by the caller; undefined: CERTCACHE_CONFIG, ./certcache.yaml, /etc/certcache/certcache.yaml, or none
- * @throws {TtsError} `configuration`, listing every problem
+ * @param path settings file; undefined: CERTCACHE_CONFIG, ./certcache.yaml, /etc/certcache/certcache.yaml, or none
+ * @throws {TtsError} `configuration`; the message lists every problem
  */
 export async function loadSettings(
   path: string | undefined,
   { environment, uid }: SettingsRuntime,
 ): Promise<LoadedSettings> {
-  const found =
-    path ?? environment['CERTCACHE_CONFIG'] ?? defaultPaths.find((place) => existsSync(place))
-  const tree = found === undefined ? {} : readYaml(found)
-  if (found !== undefined) refuseSharedSecrets(found, tree)
+  const file =
+    path ??
+    environment['CERTCACHE_CONFIG'] ??
+    defaultPaths.find((candidate) => existsSync(candidate))
+  const tree = file === undefined ? {} : readYaml(file)
+  if (file !== undefined) refuseSharedSecrets(file, tree)
   const overrides = Object.keys(environment)
     .filter((name) => name.startsWith(PREFIX) && !otherNames.test(name) && !linkNames.test(name))
     .filter((name) => environment[name] !== undefined && environment[name] !== '')
@@ -71,20 +73,20 @@ export async function loadSettings(
   if (old.problems.length > 0)
     throw new TtsError(
       'configuration',
-      `the environment is not usable:\n${old.problems.map((line) => `  ${line}`).join('\n')}`,
+      `the environment is invalid:\n${old.problems.map((line) => `  ${line}`).join('\n')}`,
     )
   const result = certcacheSchema.safeParse(tree)
   if (!result.success) {
     const reference = 'docs/certcache-configuration.md'
-    throw configurationError(result.error, { path: found, prefix: PREFIX, input: tree, reference })
+    throw configurationError(result.error, { path: file, prefix: PREFIX, input: tree, reference })
   }
-  const base = found === undefined ? process.cwd() : dirname(resolve(found))
+  const base = file === undefined ? process.cwd() : dirname(resolve(file))
   const settings = await withSecrets(withPaths(result.data, base, { environment, uid }))
   const names = [...overrides, ...old.used]
-  return { settings: deepFreeze(settings), path: found, overrides: names, notes: old.notes }
+  return { settings: deepFreeze(settings), path: file, overrides: names, notes: old.notes }
 }
 
-/** Keys that are secrets, wherever a file may hold them in clear. */
+/** Keys with a secret value. */
 const secretKeys = [
   ['source', 'token'],
   ['source', 'client_secret'],
@@ -94,16 +96,16 @@ const secretKeys = [
   ['state', 'url'],
 ] as const
 
-/** A file with secrets in it must be private. */
+/** Refuses a settings file with secrets that other users can read. */
 function refuseSharedSecrets(path: string, tree: Tree): void {
-  const inside = secretKeys.filter(([section, key]) => {
-    const found = tree[section]
-    return isTree(found) && found[key] !== undefined
+  const hasSecret = secretKeys.some(([section, key]) => {
+    const values = tree[section]
+    return isTree(values) && values[key] !== undefined
   })
-  if (inside.length > 0) refuseSharedSecret(path, statSync(path))
+  if (hasSecret) refuseSharedSecret(path, statSync(path))
 }
 
-/** Makes paths absolute: those of the file stand beside it. */
+/** Makes paths absolute; `base` is the directory of the settings file. Adds the default outputs. */
 function withPaths(
   settings: CertcacheSettings,
   base: string,
@@ -111,11 +113,12 @@ function withPaths(
 ): LoadedCertcacheSettings {
   const { service, source, state, proxies, listen, access } = settings
   const directory = resolve(base, state.directory ?? defaultDirectory(runtime))
-  // Without a directory of its own a certcache that keeps its state elsewhere writes nothing unasked.
-  const writes = state.directory !== undefined || (state.url ?? state.url_file) === undefined
-  const named = Object.entries(proxies).map(([name, proxy]) => {
-    const fallback = writes ? [defaultOutput(join(directory, name))] : []
-    const outputs = (proxy.outputs ?? fallback).map((output) => ({
+  // With the state in a database and no configured directory, files are written only where the settings say so.
+  const hasDefaultOutput =
+    state.directory !== undefined || (state.url ?? state.url_file) === undefined
+  const entries = Object.entries(proxies).map(([name, proxy]) => {
+    const defaults = hasDefaultOutput ? [defaultOutput(join(directory, name))] : []
+    const outputs = (proxy.outputs ?? defaults).map((output) => ({
       ...output,
       path: resolve(base, output.path),
     }))
@@ -135,7 +138,7 @@ function withPaths(
       directory,
       key_file: resolve(base, state.key_file ?? join(directory, 'state.key')),
     },
-    proxies: Object.fromEntries(named),
+    proxies: Object.fromEntries(entries),
     listen: absolute(base, listen, ['socket', 'tls_certificate_file', 'tls_key_file']),
     access: absolute(base, access, ['secret_file', 'client_ca_file']),
   }
@@ -162,11 +165,11 @@ function defaultDirectory({ environment, uid }: SettingsRuntime): string {
   return join(environment['XDG_STATE_HOME'] || join(home, '.local/state'), 'certcache')
 }
 
-/** Reads secrets from their files; `token_file` stays a path, it is read each time. */
+/** Reads secrets from their files. `token_file` stays a path, because it is read again each time. */
 async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCertcacheSettings> {
   const { source, state, access } = settings
-  const read = async (key: string, own: string | undefined, path: string | undefined) =>
-    own ?? (path === undefined ? undefined : await readSecret(key, path))
+  const read = async (key: string, value: string | undefined, path: string | undefined) =>
+    value ?? (path === undefined ? undefined : await readSecret(key, path))
   const [client, refresh, renewal, secret, url] = await Promise.all([
     read('source.client_secret_file', source.client_secret, source.client_secret_file),
     read('source.refresh_token_file', source.refresh_token, source.refresh_token_file),
@@ -177,10 +180,13 @@ async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCer
   if (url !== undefined && !/^postgres(ql)?:\/\//.test(url))
     throw new TtsError(
       'configuration',
-      'state.url_file: the file holds no connection string; it must be postgres://… or postgresql://…',
+      'state.url_file: the file must hold a connection string that begins with postgres:// or postgresql://',
     )
   if (secret !== undefined && secret.length < 16)
-    throw new TtsError('configuration', 'access.secret_file: must have at least 16 characters')
+    throw new TtsError(
+      'configuration',
+      'access.secret_file: the secret must have at least 16 characters',
+    )
   return {
     ...settings,
     source: {
@@ -190,6 +196,6 @@ async function withSecrets(settings: LoadedCertcacheSettings): Promise<LoadedCer
       renewal_secret: renewal,
     },
     state: { ...state, url },
-    access: { ...access, secret: secret },
+    access: { ...access, secret },
   }
 }

@@ -1,4 +1,4 @@
-/** Settings of the proxies that are kept: what each is, and where it is written. */
+/** The settings of the proxies: their parameters and output files. */
 import { z } from 'zod'
 
 const file = z.string().min(1).max(4096)
@@ -8,24 +8,26 @@ const account = z
 
 const outputSettings = z.strictObject({
   path: file.describe(
-    'Where the proxy goes. With `split` a directory, in which usercert.pem and userkey.pem change together.',
+    'Path of the proxy file. With `split`: a directory, in which usercert.pem and userkey.pem change together.',
   ),
-  owner: account.describe('User that the file is given to, by name or number; needs root.'),
-  group: account.describe('Group that the file is given to, by name or number.'),
+  owner: account.describe('Owner of the file, a user name or numeric id. Needs root.'),
+  group: account.describe('Group of the file, a name or numeric id.'),
   mode: z
     .string({ error: 'must be an octal mode in quotes, such as "0600"' })
     .regex(/^0?[46][04]0$/, 'must be one of "0600", "0400", "0640", "0440"')
     .default('0600')
-    .describe('Permission bits, octal, in quotes. The file holds a private key.'),
+    .describe('Permission bits of the file, octal, in quotes. The file holds a private key.'),
   format: z
     .enum(['pem', 'split'])
     .default('pem')
-    .describe('`pem`: one file as grid tools read it. `split`: certificates and key apart.'),
+    .describe(
+      '`pem`: one file, as grid tools read it. `split`: certificates and key in two files.',
+    ),
   follow_symlink: z
     .boolean()
     .default(false)
     .describe(
-      'Write to what a symbolic link at `path` names; else such a path is refused. As root only a link that nobody else can change.',
+      'Whether to write to the target of a symbolic link at `path`. If false, a symbolic link is refused. Root follows only links that no other user can change.',
     ),
 })
 
@@ -34,33 +36,37 @@ const proxySettings = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/)
     .default('proxy')
-    .describe('Id of the service that is asked for the proxy.'),
+    .describe(
+      'Id of the service that issues the proxy: `services.<id>` at the Token Translation Service.',
+    ),
   type: z
     .enum(['impersonation', 'limited', 'independent'])
     .default('impersonation')
-    .describe('Kind of proxy.'),
+    .describe('Type of the proxy.'),
   lifetime_seconds: z
     .int()
     .min(60)
     .max(34_560_000)
     .optional()
-    .describe('Life of the proxy. Default: what the service gives.'),
+    .describe('Lifetime of the proxy. Default: the default of the service.'),
   path_length: z
     .int()
     .min(0)
     .max(100)
     .optional()
-    .describe('How many further proxies may be delegated from it. Default: no limit.'),
+    .describe(
+      'Path length constraint: how many further proxies may be issued below it. Default: no limit.',
+    ),
   key_type: z
     .enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
     .default('rsa-2048')
-    .describe('Kind of its key. XRootD and Globus refuse EC ones.'),
+    .describe('Type of the key. XRootD and Globus refuse EC keys.'),
   outputs: z
     .array(outputSettings)
     .max(16)
     .optional()
     .describe(
-      'Files that the proxy is written to. Default: one, DIRECTORY/NAME in the state directory; none when the state is in PostgreSQL and no directory is set.',
+      'Files that the proxy is written to. Default: one file, DIRECTORY/NAME in the state directory. If the state is in PostgreSQL and state.directory is not set: none.',
     ),
   hook: z
     .array(z.string().max(4096))
@@ -68,14 +74,14 @@ const proxySettings = z.strictObject({
     .max(64)
     .optional()
     .describe(
-      'Command and arguments, run without a shell after each renewal; it finds CERTCACHE_PROXY_NAME, CERTCACHE_PROXY_FILE and CERTCACHE_NOT_AFTER in its environment. What it starts is ended with it.',
+      'Command and arguments, run without a shell after each renewal. Its environment has CERTCACHE_PROXY_NAME, CERTCACHE_PROXY_FILE and CERTCACHE_NOT_AFTER. Processes that it starts are killed when it ends.',
     ),
 })
 
-const NAME_FORM = 'must be names made of letters, digits, dots, underscores, hyphens'
+const NAME_FORM = 'must have names of letters, digits, dots, underscores and hyphens'
 const proxyName = z.string().regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/)
 
-const MOST_PROXIES = 32
+const MAX_PROXIES = 32
 
 /** All proxies by name, in order. */
 export const proxiesSettings = z
@@ -83,8 +89,8 @@ export const proxiesSettings = z
     error: ({ code }) => (code === 'invalid_key' ? NAME_FORM : undefined),
   })
   .refine(
-    (proxies) => Object.keys(proxies).length >= 1 && Object.keys(proxies).length <= MOST_PROXIES,
-    { message: `must be 1 to ${MOST_PROXIES} proxies` },
+    (proxies) => Object.keys(proxies).length >= 1 && Object.keys(proxies).length <= MAX_PROXIES,
+    { message: `must have 1 to ${MAX_PROXIES} proxies` },
   )
 
 export type ProxySettings = z.output<typeof proxySettings>

@@ -1,14 +1,15 @@
-/** docs/certcache-configuration.md, made from the schema. */
+/** Generates docs/certcache-configuration.md from the schema. */
 import { referenceOf } from '../../config/reference.ts'
 import { certcacheSchema } from './settings.ts'
 
 const HEAD = `# Configuration of certcache
 
-Made from the schema by \`npm run docs\`; do not edit. What it is for stands in [certcache](certcache.md).
+Generated from the schema by \`npm run docs\`; do not edit. [certcache](certcache.md) explains the program.
 
-One YAML file: \`--config FILE\`, else \`CERTCACHE_CONFIG\`, else \`./certcache.yaml\`, else \`/etc/certcache/certcache.yaml\`; with
-none of them everything has its default. Every key can be set by \`CERTCACHE_\` and the key in capitals, levels parted by two
-underscores, and the names of DODAS's ttscache set the keys that took their place.
+The settings are one YAML file: \`--config FILE\`, or \`CERTCACHE_CONFIG\`, \`./certcache.yaml\`, \`/etc/certcache/certcache.yaml\`,
+whichever is found first. Without a file every key has its default. An environment variable can set each key: \`CERTCACHE_\`
+and the key in capitals, with two underscores between the levels. The variables of DODAS's ttscache set the keys that
+replaced them.
 
 \`\`\`yaml
 service:
@@ -22,7 +23,7 @@ proxies:
 \`\`\`
 `
 
-/** The whole document. */
+/** Returns the document in Markdown. */
 export function certcacheReference(): string {
   return referenceOf(HEAD, certcacheSchema)
 }

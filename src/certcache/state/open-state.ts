@@ -1,11 +1,11 @@
-/** Opens the state that the settings name: the same for certcache and `certcache login`. */
+/** Opens the state that the settings name, for all commands. */
 import { openFileState } from './file-state.ts'
 import { openPostgresState } from './postgres-state.ts'
 import { loadStateKey } from './state-key.ts'
 import type { StateStore } from './state-store.ts'
 
-/** Where the state is; `url` is secret. */
-export interface StatePlace {
+/** Location of the state. `url` is secret: it may hold a password. */
+export interface StateLocation {
   readonly directory: string
   readonly key_file: string
   readonly cluster: string
@@ -13,15 +13,18 @@ export interface StatePlace {
 }
 
 /**
- * @param mayCreate false where the state is only looked at: none is made
+ * Opens the state.
+ *
+ * @param uid numeric id of the user who must own a state directory
+ * @param mayCreate whether to create a missing state
  * @throws {TtsError} `configuration` when the key or the directory cannot be used
  */
 export async function openState(
-  place: StatePlace,
+  location: StateLocation,
   uid: number,
   mayCreate = true,
 ): Promise<StateStore> {
-  const { directory, key_file: keyFile, cluster, url } = place
+  const { directory, key_file: keyFile, cluster, url } = location
   if (url === undefined) return openFileState({ directory, keyFile, cluster, uid, mayCreate })
   return openPostgresState({ url, cluster, key: await loadStateKey(keyFile, false) })
 }

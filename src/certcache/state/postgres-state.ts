@@ -1,6 +1,6 @@
 /**
- * The state in PostgreSQL, for several certcaches of one cluster. A lock is a session advisory lock on a connection of
- * its own, and what its holder writes goes over that connection: who has lost the lock can write no more.
+ * The state in PostgreSQL, for several certcaches of one cluster. Each lock is a session advisory lock on a connection of its
+ * own, and its holder writes over that connection. So a certcache that has lost the lock cannot write.
  */
 import { createHash } from 'node:crypto'
 import pg from 'pg'
@@ -8,19 +8,18 @@ import { TtsError } from '../../base/errors.ts'
 import { openRecord, sealRecord } from './state-key.ts'
 import type { LockName, RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
 
-/** How the database is reached. */
 export interface PostgresStateOptions extends StateOptions {
   readonly url: string
-  /** Deadline of each question. Default 5000. */
+  /** Deadline of each query. Default 5000. */
   readonly timeoutMs?: number
 }
 
 const DEFAULT_TIMEOUT_MS = 5000
 const END_TIMEOUT_MS = 1000
-/** SQLSTATE of two that create the same table at once: one of them fails. */
-const ALREADY_THERE = new Set(['23505', '42P07', '42710'])
+/** SQLSTATEs when two clients create the same table at the same time: one of them fails. */
+const ALREADY_EXISTS = new Set(['23505', '42P07', '42710'])
 
-/** Answers the state; nothing is connected yet, so that a certcache starts while the database is away. */
+/** Returns the store without connecting, so that a certcache can start while the database is down. */
 export function openPostgresState(options: PostgresStateOptions): StateStore {
   let shared: Promise<pg.Client> | undefined
   const forget = (): void => {
@@ -43,12 +42,12 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
         throw error
       })
     })
-  const ask = async (sql: string, values: readonly unknown[]): Promise<unknown[]> =>
+  const runQuery = async (sql: string, values: readonly unknown[]): Promise<unknown[]> =>
     onShared((client) => query(client, sql, values))
   const { cluster } = options
   return {
     read: async (record) => {
-      const [row] = await ask(
+      const [row] = await runQuery(
         'select sealed from certcache_state where cluster = $1 and record = $2',
         [cluster, record],
       )
@@ -57,7 +56,7 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
         : openRecord(options, record, (row as { sealed: Buffer }).sealed)
     },
     version: async (record) => {
-      const [row] = await ask(
+      const [row] = await runQuery(
         'select version::text as version from certcache_state where cluster = $1 and record = $2',
         [cluster, record],
       )
@@ -65,7 +64,7 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
     },
     deposit: async (content, record = 'incoming') =>
       onShared((client) => writeRecord(client, options, { record, content })),
-    tryLock: async (name) => lock(options, name),
+    tryLock: async (name) => tryLock(options, name),
     close: async () => {
       const client = await shared?.catch(() => undefined)
       if (client !== undefined) await endSoon(client)
@@ -73,15 +72,18 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
   }
 }
 
-async function lock(options: PostgresStateOptions, name: LockName): Promise<StateLock | undefined> {
+async function tryLock(
+  options: PostgresStateOptions,
+  name: LockName,
+): Promise<StateLock | undefined> {
   const lost = new AbortController()
   const client = await connect(options, () => lost.abort())
   const end = async (): Promise<void> => endSoon(client)
   try {
-    const [row] = await query(client, 'select pg_try_advisory_lock($1::bigint) as got', [
+    const [row] = await query(client, 'select pg_try_advisory_lock($1::bigint) as acquired', [
       lockKey(options.cluster, name),
     ])
-    if (!(row as { got: boolean }).got) {
+    if (!(row as { acquired: boolean }).acquired) {
       await end()
       return undefined
     }
@@ -90,11 +92,11 @@ async function lock(options: PostgresStateOptions, name: LockName): Promise<Stat
     throw error
   }
   const inTurn = createTurns()
-  const held = async <Answer>(work: () => Promise<Answer>): Promise<Answer> =>
+  const whileHeld = async <Answer>(work: () => Promise<Answer>): Promise<Answer> =>
     inTurn(async () => {
-      if (lost.signal.aborted) throw unavailable(new Error('the lock is lost'))
+      if (lost.signal.aborted) throw unavailable(new Error('the lock was lost'))
       return work().catch((error: unknown) => {
-        // Whatever state the connection is in: without it there is no lock, and others may go on.
+        // The connection may be in any state. Closing it releases the lock, so that another certcache can continue.
         lost.abort()
         void end()
         throw error
@@ -102,20 +104,21 @@ async function lock(options: PostgresStateOptions, name: LockName): Promise<Stat
     })
   return {
     lost: lost.signal,
-    write: async (record, content) => held(() => writeRecord(client, options, { record, content })),
+    write: async (record, content) =>
+      whileHeld(() => writeRecord(client, options, { record, content })),
     remove: async (record) =>
-      held(async () => {
+      whileHeld(async () => {
         await query(client, 'delete from certcache_state where cluster = $1 and record = $2', [
           options.cluster,
           record,
         ])
       }),
-    check: async () => void (await held(() => query(client, 'select 1', []))),
+    check: async () => void (await whileHeld(() => query(client, 'select 1', []))),
     release: end,
   }
 }
 
-/** One question on a connection at a time. */
+/** Runs the queries of a connection one after the other. */
 function createTurns() {
   let last: Promise<unknown> = Promise.resolve()
   return async <Answer>(work: () => Promise<Answer>): Promise<Answer> => {
@@ -125,16 +128,16 @@ function createTurns() {
   }
 }
 
-interface Written {
+interface RecordContent {
   readonly record: RecordName
   readonly content: Uint8Array
 }
 
-/** Versions are random, so that one that was removed and made again is not taken for the old one. */
+/** Versions are random: a record that was deleted and created again must not look unchanged. */
 async function writeRecord(
   client: pg.Client,
   options: PostgresStateOptions,
-  { record, content }: Written,
+  { record, content }: RecordContent,
 ): Promise<void> {
   await query(
     client,
@@ -147,12 +150,13 @@ async function writeRecord(
 async function connect(options: PostgresStateOptions, onEnd: () => void): Promise<pg.Client> {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
   const client = newClient(options.url, timeoutMs)
-  // Both come, or one: a connection that breaks while idle is an event, and without a listener the end of the process.
+  // A connection that breaks while idle emits `error`, `end` or both. Without a listener, `error` would end the process.
   client.on('error', onEnd)
   client.on('end', onEnd)
   try {
     await client.connect()
-    // Else a machine that vanished keeps its lock for hours; and a commit that can be lost is none.
+    // Without keepalives a machine that vanished would hold its lock for hours. Without synchronous_commit a crash of the
+    // database could lose a commit.
     await client.query(
       'set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set synchronous_commit = on',
     )
@@ -164,13 +168,13 @@ async function connect(options: PostgresStateOptions, onEnd: () => void): Promis
   }
 }
 
-/** A server that is not there any more does not say goodbye either. */
+/** Waits a limited time for the end of the connection: a server that is gone does not answer. */
 async function endSoon(client: pg.Client): Promise<void> {
   let timer: NodeJS.Timeout | undefined
-  const enough = new Promise<void>((resolve) => {
+  const timeout = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, END_TIMEOUT_MS)
   })
-  await Promise.race([client.end().catch(() => undefined), enough])
+  await Promise.race([client.end().catch(() => undefined), timeout])
   clearTimeout(timer)
 }
 
@@ -185,14 +189,16 @@ function newClient(url: string, timeoutMs: number): pg.Client {
       application_name: 'certcache',
     })
   } catch {
-    // No cause: the library's message may repeat the connection string, which may hold a password.
-    throw new TtsError('configuration', 'state.url is no connection string of PostgreSQL')
+    // Without a cause: the message of the library may repeat the connection string, which may hold a password.
+    throw new TtsError('configuration', 'state.url must be a PostgreSQL connection string')
   }
 }
 
 async function createTable(client: pg.Client): Promise<void> {
-  const { rows } = await client.query("select to_regclass('certcache_state') is not null as there")
-  if ((rows as { there: boolean }[])[0]?.there === true) return
+  const { rows } = await client.query(
+    "select to_regclass('certcache_state') is not null as table_exists",
+  )
+  if ((rows as { table_exists: boolean }[])[0]?.table_exists === true) return
   await client
     .query(
       `create table if not exists certcache_state (
@@ -200,7 +206,7 @@ async function createTable(client: pg.Client): Promise<void> {
          written_at timestamptz not null default now(), primary key (cluster, record))`,
     )
     .catch((error: unknown) => {
-      if (!(error instanceof pg.DatabaseError) || !ALREADY_THERE.has(error.code ?? '')) throw error
+      if (!(error instanceof pg.DatabaseError) || !ALREADY_EXISTS.has(error.code ?? '')) throw error
     })
 }
 
@@ -216,17 +222,18 @@ async function query(
   }
 }
 
-/** 64 bits, as PostgreSQL wants. */
+/** Returns the 64-bit key of an advisory lock. */
 function lockKey(cluster: string, name: LockName): string {
   const digest = createHash('sha256').update(`certcache lock\0${cluster}\0${name}`).digest()
   return digest.readBigInt64BE(0).toString()
 }
 
 function unavailable(cause: unknown): TtsError {
-  return new TtsError('store_unavailable', 'the database of the state cannot be used now', {
+  return new TtsError('store_unavailable', 'the database of the state is unavailable', {
     check: 'state_database',
     retryAfterSeconds: 5,
-    remedy: 'Check state.url, and that PostgreSQL runs and lets this user create and write tables.',
+    remedy:
+      'Check state.url, that PostgreSQL runs, and that this user may create and write tables.',
     cause,
   })
 }

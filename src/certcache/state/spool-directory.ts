@@ -1,18 +1,18 @@
-/** Where answers of the identity provider wait until they stand in the state: on this machine, also for a state in a database. */
+/** Finds the directory of the refresh spool. It is on this machine even when the state is in a database. */
 import { lstat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeDirectory } from '../../files/directory.ts'
-import type { StatePlace } from './open-state.ts'
+import type { StateLocation } from './open-state.ts'
 
 /**
- * The spool in the state directory. With a state in a database that directory need not be there nor be writable (a container
- * with a read-only root): then the first that works of the directory for temporary files and of memory.
+ * Returns the spool directory: inside the state directory, or, if the state is in a database and that directory cannot be used
+ * (a container with a read-only root), the first usable directory below `bases`.
  *
- * @param bases tried in this order after the state directory
+ * @param bases tried in this order after the state directory; default: the directory for temporary files, then memory
  */
 export async function spoolDirectory(
-  { directory, url, cluster }: Pick<StatePlace, 'directory' | 'url' | 'cluster'>,
+  { directory, url, cluster }: Pick<StateLocation, 'directory' | 'url' | 'cluster'>,
   uid: number,
   bases: readonly string[] = [tmpdir(), '/dev/shm'],
 ): Promise<string> {
@@ -20,16 +20,16 @@ export async function spoolDirectory(
   if (url === undefined) return first
   const others = bases.map((base) => join(base, `certcache-${cluster}-${uid}`))
   for (const path of [first, ...others]) if (await isPrivate(path, uid)) return path
-  // Its error says what is wrong.
+  // The attempt to use it reports what is wrong.
   return first
 }
 
-/** Anybody may have made something of this name in a shared directory. */
+/** Another user may have created this name in a shared directory, so owner and mode are checked. */
 async function isPrivate(path: string, uid: number): Promise<boolean> {
   try {
     await makeDirectory(path, 0o700)
-    const found = await lstat(path)
-    return found.isDirectory() && found.uid === uid && (found.mode & 0o077) === 0
+    const stats = await lstat(path)
+    return stats.isDirectory() && stats.uid === uid && (stats.mode & 0o077) === 0
   } catch {
     return false
   }

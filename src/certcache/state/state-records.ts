@@ -1,4 +1,4 @@
-/** What stands in the records of the state, and how it is written and read: JSON, checked when it is read. */
+/** The content of the state's records: their schemas, reading and writing. Records are JSON and are checked when read. */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { TtsError } from '../../base/errors.ts'
@@ -6,7 +6,7 @@ import type { RecordName, StateLock, StateStore } from './state-store.ts'
 
 const time = z.coerce.date()
 const ended = z.strictObject({ at: time, reason: z.string() }).optional()
-/** Digests of start tokens and refresh tokens that were used already, the newest last. */
+/** Digests of the start tokens and refresh tokens that were used before, the newest last. */
 const used = z.array(z.string()).default([])
 
 const proxiesRecord = z.strictObject({
@@ -15,7 +15,7 @@ const proxiesRecord = z.strictObject({
     z.strictObject({
       pem: z.string(),
       obtained_at: time,
-      /** What was asked for: when the settings ask for something else now, it is renewed at once. */
+      /** Parameters of the request. If the settings differ from them, the proxy is renewed immediately. */
       asked: z.string(),
     }),
   ),
@@ -27,7 +27,7 @@ const delegationRecord = z.strictObject({
   made_at: time,
   renews_until: time.optional(),
   advice: z.string().optional(),
-  /** Why it is over; absent while it is not. */
+  /** When and why it ended; absent while it is active. */
   ended,
   used,
 })
@@ -46,13 +46,13 @@ const heldRefreshToken = z.strictObject({
 })
 
 const ownTokenRecord = z.strictObject({
-  /** Whose refresh token it is: shown by another client, IAM deletes it. */
+  /** The client that the refresh token belongs to. IAM deletes a refresh token that another client presents. */
   issuer: z.string(),
   client_id: z.string(),
   held: heldRefreshToken,
-  /** The newest access token: used by the next start too, while it lives. */
+  /** The newest access token. A restarted certcache uses it until it expires. */
   access: z.strictObject({ token: z.string(), expires_at: time }).optional(),
-  /** Id of the login that it came from. */
+  /** Id of the login that brought the refresh token. */
   login: z.string().optional(),
   ended,
   used,
@@ -68,12 +68,12 @@ const incomingRecord = z.strictObject({
   access: z.strictObject({ token: z.string(), expires_at: time }).optional(),
 })
 
-/** How the newest attempts went, of whoever renewed last. */
+/** The results of the newest attempts, written by the certcache that renewed last. */
 const outcomeRecord = z.strictObject({
   proxies: z.record(
     z.string(),
     z.strictObject({
-      /** Where it was written to: `certcache status` may know other settings than `certcache refresh` did. */
+      /** The output files: the settings of `certcache status` may differ from those of the certcache that wrote them. */
       outputs: z.array(
         z.object({
           path: z.string(),
@@ -84,7 +84,7 @@ const outcomeRecord = z.strictObject({
           group: z.union([z.string(), z.number()]).optional(),
         }),
       ),
-      /** Of the newest attempt, or of its files; absent when it went well. */
+      /** The error of the newest attempt or of its files; absent after a success. */
       last_error: z
         .strictObject({
           at: time,
@@ -96,7 +96,7 @@ const outcomeRecord = z.strictObject({
         .optional(),
     }),
   ),
-  /** Id of the newest request that was seen to. */
+  /** Id of the newest request that was answered. */
   answered: z.string().optional(),
 })
 
@@ -104,7 +104,7 @@ const renewalRequestRecord = z.strictObject({
   id: z.string(),
   at: time,
   name: z.string(),
-  /** Until when it shall be good; absent: whatever the policy of the one who renews says. */
+  /** Until when the proxy must be valid; absent: the policy of the renewing certcache decides. */
   valid_until: time.optional(),
 })
 
@@ -125,7 +125,7 @@ export type DelegationRecord = StateContent<'delegation'>
 /**
  * Reads a record.
  *
- * @throws {TtsError} what the store throws; `configuration` when it is of another version of certcache
+ * @throws {TtsError} what the store throws; `configuration` when another version of certcache wrote it
  */
 export async function readState<Name extends RecordName>(
   store: StateStore,
@@ -135,13 +135,13 @@ export async function readState<Name extends RecordName>(
   if (content === undefined) return undefined
   const parsed = schemas[name].safeParse(parseJson(content))
   if (parsed.success) return parsed.data as StateContent<Name>
-  throw new TtsError('configuration', `the state (record ${name}) is not understood`, {
+  throw new TtsError('configuration', `the state (record ${name}) has an unknown format`, {
     check: 'state_form',
-    remedy: 'Run the version of certcache that wrote the state, or remove the state.',
+    remedy: 'Run the version of certcache that wrote it, or delete the state.',
   })
 }
 
-/** Writes a record; durable when fulfilled. */
+/** Writes a record. It is durable when the promise is fulfilled. */
 export async function writeState<Name extends RecordName>(
   lock: Pick<StateLock, 'write'>,
   name: Name,
@@ -150,7 +150,6 @@ export async function writeState<Name extends RecordName>(
   await lock.write(name, encodeState(name, content))
 }
 
-/** A record as bytes. */
 export function encodeState<Name extends RecordName>(_: Name, content: StateContent<Name>): Buffer {
   return Buffer.from(JSON.stringify(content))
 }
@@ -165,12 +164,12 @@ function parseJson(content: Buffer): unknown {
 
 const MOST_DIGESTS = 20
 
-/** What a token is remembered by once it was used. */
+/** Returns the digest by which a used token is recognised. */
 export function digestOf(token: string): string {
   return createHash('sha256').update(`certcache used token\0${token}`).digest('base64url')
 }
 
-/** The list with one more, bounded. */
+/** Returns the list with one more digest; the oldest are dropped. */
 export function withDigest(list: readonly string[], digest: string | undefined): string[] {
   if (digest === undefined) return [...list]
   return [...list.filter((known) => known !== digest), digest].slice(-MOST_DIGESTS)

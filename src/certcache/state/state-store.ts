@@ -1,55 +1,55 @@
 /**
- * Where certcache keeps what must outlive it: a few records for each cluster, encrypted, and two locks. Who holds a lock
- * alone writes; everybody reads.
+ * The store of the state that survives a restart: a few encrypted records and two locks for each cluster. Everybody reads; only
+ * the holder of a lock writes.
  */
 
 /**
- * `proxies`: the newest ones. `delegation`: one in the service. `custody`: our own refresh token (a name that lies on disks). `incoming`: a login that
- * waits for whoever renews to take it over. `outcome`: how the newest attempts went. `renewal-request`: what a `certcache refresh` asks
- * of whoever renews.
+ * `proxies`: the newest proxies. `delegation`: our delegation in the service. `custody`: our own refresh token (the name is kept
+ * because it is on disks). `incoming`: a login that waits for the renewing certcache. `outcome`: the results of the newest
+ * attempts. `renewal-request`: a request of `certcache refresh` to the renewing certcache.
  */
-export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | Deposited
+export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | DepositedRecord
 
-/** Records that are left for whoever renews. */
-export type Deposited = 'incoming' | 'renewal-request'
+/** Records that are left for the renewing certcache. */
+export type DepositedRecord = 'incoming' | 'renewal-request'
 
-/** `renewer`: who obtains proxies, held as long as it runs. `refresh-token`: who uses it, held for one use. */
+/** `renewer`: held by the renewing certcache while it runs. `refresh-token`: held for one use of the refresh token. */
 export type LockName = 'renewer' | 'refresh-token'
 
 /** The records and locks of one cluster. */
 export interface StateStore {
   /**
-   * The content of a record; undefined when there is none.
+   * Reads a record; undefined when there is none.
    *
-   * @throws {TtsError} `configuration` (others can read it, it cannot be decrypted), `store_unavailable`
+   * @throws {TtsError} `configuration` (other users can read it, or it cannot be decrypted), `store_unavailable`
    */
   read(record: RecordName): Promise<Buffer | undefined>
-  /** Something that changes with every write of the record, cheap to ask for. @throws {TtsError} `store_unavailable` */
+  /** Returns a value that changes with every write of the record. Cheap. @throws {TtsError} `store_unavailable` */
   version(record: RecordName): Promise<string | undefined>
   /**
-   * Writes a record for which no lock is needed, `incoming` when none is named.
+   * Writes a record that needs no lock. Default `incoming`.
    *
    * @throws {TtsError} `configuration`, `store_unavailable`
    */
-  deposit(content: Uint8Array, record?: Deposited): Promise<void>
-  /** The lock, or undefined when another certcache holds it. @throws {TtsError} `configuration`, `store_unavailable` */
+  deposit(content: Uint8Array, record?: DepositedRecord): Promise<void>
+  /** Returns the lock, or undefined while another certcache holds it. @throws {TtsError} `configuration`, `store_unavailable` */
   tryLock(name: LockName): Promise<StateLock | undefined>
   close(): Promise<void>
 }
 
-/** A lock that is held. It ends with the process, however that ends. */
+/** A held lock. It ends with the process, even when that is killed. */
 export interface StateLock {
-  /** Aborted once the lock is lost, other than by `release`. */
+  /** Aborted when the lock is lost, but not by `release`. */
   readonly lost: AbortSignal
-  /** Durable when fulfilled; the old content stays when not. @throws {TtsError} `configuration`, `store_unavailable` */
+  /** Writes a record. It is durable when the promise is fulfilled; otherwise the old content stays. @throws {TtsError} `configuration`, `store_unavailable` */
   write(record: RecordName, content: Uint8Array): Promise<void>
   remove(record: RecordName): Promise<void>
-  /** Finds out whether the lock is still held. @throws {TtsError} `store_unavailable` when it is not */
+  /** Checks that the lock is still held. @throws {TtsError} `store_unavailable` when it is not */
   check(): Promise<void>
   release(): Promise<void>
 }
 
-/** What a store is opened with. */
+/** The options of a store. */
 export interface StateOptions {
   readonly cluster: string
   /** 32 bytes. */

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   type AccessSettings,
   createAccessRules,
-  namesLoopback,
+  isLoopbackHostHeader,
 } from '../../../src/certcache/server/access.ts'
 import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import type { ServerOptions } from '../../../src/certcache/server/server.ts'
@@ -106,14 +106,14 @@ describe('local: the Host header', () => {
     { host: 'localhost:8081:8081', lets: false },
     { host: 'localhost, evil.example.org', lets: false },
   ])('$host: $lets', async ({ host, lets }) => {
-    expect(namesLoopback(host)).toBe(lets)
+    expect(isLoopbackHostHeader(host)).toBe(lets)
     // A client of node puts one in.
     if (host === '') return
     const server = await start({})
     for (const each of ['/get_proxy', '/cgi-bin/get_proxy', '/status', '/health', '/metrics']) {
       const { status, text } = await server.ask(each, { headers: { Host: host } })
       expect([each, status]).toEqual([each, lets ? 200 : 403])
-      if (!lets) expect(text).toContain('answers this machine only')
+      if (!lets) expect(text).toContain('serves this machine only')
     }
     if (!lets) expect((await server.ask('/other', { headers: { Host: host } })).status).toBe(403)
   })
@@ -122,7 +122,9 @@ describe('local: the Host header', () => {
     fc.assert(
       fc.property(fc.string(), (host) => {
         const name = host.replace(/:\d{1,5}$/, '').toLowerCase()
-        expect(namesLoopback(host)).toBe(/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(name))
+        expect(isLoopbackHostHeader(host)).toBe(
+          /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(name),
+        )
       }),
     )
   })
@@ -160,12 +162,12 @@ describe('what is configured together', () => {
     {
       listen: { host: network, tls: true },
       access: { mode: 'restricted', allow: ['0.0.0.0/0'] },
-      says: 'access.allow: 0.0.0.0/0 is everybody',
+      says: 'access.allow: 0.0.0.0/0 allows every address',
     },
     {
       listen: { host: network, tls: true },
       access: { mode: 'restricted', allow: ['10.0.0.0/8', '::/0'] },
-      says: 'access.allow: ::/0 is everybody',
+      says: 'access.allow: ::/0 allows every address',
     },
     {
       listen: { host: network, tls: true },
@@ -240,7 +242,7 @@ describe('restricted by a secret', () => {
       expect(told.headers['www-authenticate']).toBe(
         'Bearer realm="certcache", Basic realm="certcache"',
       )
-      expect(told.text).toMatch(/^(The|That is not the) secret of this certcache.*\.\n$/)
+      expect(told.text).toMatch(/^The secret (of this certcache is required|is wrong).*\.\n$/)
       noSecrets([told.text])
     }
     for (const each of ['/health', '/metrics'])
@@ -437,7 +439,7 @@ describe('TLS', () => {
     const listen = { tls_certificate_file: path('now.pem'), tls_key_file: path('now.key') }
     const server = await start(
       { listen, access: { mode: 'restricted', secret: SECRET } },
-      { tlsLookIntervalMs: 20 },
+      { tlsPollMs: 20 },
     )
     const health = async (authority: string) =>
       ask(server.url, '/health', { tls: { ca: read(authority) } }).then(
@@ -505,7 +507,9 @@ describe('reload', () => {
     const broken = { tls_certificate_file: path('none.pem'), tls_key_file: path('server.key') }
     const other = SECRET.replace('made', 'next')
     expect(() => server.reload(restricted({ secret: other }, broken))).toThrow('none.pem')
-    expect(() => server.reload(restricted({ secret: other, allow: ['::/0'] }))).toThrow('everybody')
+    expect(() => server.reload(restricted({ secret: other, allow: ['::/0'] }))).toThrow(
+      'every address',
+    )
     expect(await asks(server, SECRET)).toBe(200)
     expect(await asks(server, other)).toBe(401)
   })
@@ -527,7 +531,7 @@ describe('anyone_who_reaches_the_port', () => {
     const report = JSON.parse((await ask(url, '/status')).text) as { access: object }
     expect(report.access).toEqual({
       mode: 'anyone_who_reaches_the_port',
-      warning: expect.stringContaining('Anyone who reaches this port') as string,
+      warning: expect.stringContaining('Anyone who can reach this port') as string,
     })
   })
 })

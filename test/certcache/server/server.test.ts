@@ -108,7 +108,7 @@ describe('a proxy', () => {
     for (const path of ['/get_proxy/other', '/get_proxy?name=other', '/get_proxy?name=']) {
       const { status, text } = await server.ask(path)
       expect([path, status]).toEqual([path, 404])
-      expect(text).toBe('There is no proxy of this name. There are: gwms_proxy, limited.\n')
+      expect(text).toBe('No proxy has this name. Available: gwms_proxy, limited.\n')
     }
   })
 
@@ -153,7 +153,7 @@ describe('never 200 with anything but a whole valid proxy', () => {
     const told = await server.ask('/get_proxy')
     expect(told.status).toBe(503)
     expect(told.headers['retry-after']).toMatch(/^\d+$/)
-    expect(told.text).toBe('There is no valid proxy now: what is in hand is not a whole proxy.\n')
+    expect(told.text).toBe('No valid proxy is available: the proxy is incomplete.\n')
     expect(server.logged.join('')).toContain('proxy.not-served')
     expect(server.logged.join('')).not.toContain('BEGIN')
   })
@@ -175,7 +175,7 @@ describe('while the first proxy is being obtained', () => {
     expect({ status, retry: headers['retry-after'], text }).toEqual({
       status: 503,
       retry: '5',
-      text: 'There is no valid proxy now: the first proxy is still being obtained.\n',
+      text: 'No valid proxy is available: the first proxy is still being requested.\n',
     })
     // Who waited alone has gone, so nobody waits any more.
     expect(engine.obtained).toEqual({ count: 1, aborted: 1 })
@@ -191,7 +191,7 @@ describe('while the first proxy is being obtained', () => {
     const refused = await server.ask('/get_proxy')
     expect({ status: refused.status, text: refused.text }).toEqual({
       status: 503,
-      text: 'There is no valid proxy now: too many requests wait for the first proxy already.\n',
+      text: 'No valid proxy is available: too many requests are waiting for the first proxy.\n',
     })
     engine.put(proxy)
     for (const { status } of await Promise.all(waiting)) expect(status).toBe(200)
@@ -216,7 +216,7 @@ describe('while the first proxy is being obtained', () => {
       retry: '1',
       says: 'busy',
     },
-    { error: new Error('secret inside'), retry: '5', says: 'something failed inside certcache' },
+    { error: new Error('secret inside'), retry: '5', says: 'certcache failed internally' },
   ])('$error: 503 and why', async ({ error, retry, says }) => {
     const { engine, server } = await start()
     const waiting = server.ask('/get_proxy')
@@ -226,7 +226,7 @@ describe('while the first proxy is being obtained', () => {
       expect(told.status).toBe(503)
       expect(told.headers['content-type']).toBe('text/plain; charset=utf-8')
       expect(told.headers['retry-after']).toBe(retry)
-      expect(told.text).toBe(`There is no valid proxy now: ${says}.\n`)
+      expect(told.text).toBe(`No valid proxy is available: ${says}.\n`)
     }
   })
 
@@ -317,7 +317,7 @@ describe('/health', () => {
       name: 'a second less',
       left: 43_199,
       status: 503,
-      says: /^The proxy gwms_proxy ends in 11 hours 59 minutes; 12 hours should be left\.\n$/,
+      says: /^The proxy gwms_proxy expires in 11 hours 59 minutes; at least 12 hours should be left\.\n$/,
     },
     { name: 'ended', left: 0, status: 503, says: /^There is no valid proxy gwms_proxy\.\n$/ },
   ])('$name: $status', async ({ left, status, says }) => {
@@ -346,7 +346,7 @@ describe('/health', () => {
     const { engine, server } = await start()
     engine.renewal = { renewing: true }
     expect((await server.ask('/health')).text).toBe(
-      'There is no valid proxy gwms_proxy yet; it is being obtained.\n',
+      'There is no valid proxy gwms_proxy yet; it is being requested.\n',
     )
     const lastError = {
       at: new Date(),
@@ -587,7 +587,7 @@ describe('stop', () => {
     const { status, text } = await waiting
     expect({ status, text }).toEqual({
       status: 503,
-      text: 'There is no valid proxy now: this certcache is stopping.\n',
+      text: 'No valid proxy is available: this certcache is shutting down.\n',
     })
     await closed
   })

@@ -103,7 +103,7 @@ describe('names of the old cache', () => {
     const { settings, notes, overrides } = await load(file, { [name]: value })
     expect(settings).toMatchObject(file)
     expect(overrides).toEqual([])
-    expect(notes).toEqual([expect.stringMatching(`^${name} is not used: .* win`)])
+    expect(notes).toEqual([expect.stringMatching(`^${name} is ignored: .* (is|are) set`)])
     expect(notes.join()).not.toContain('old')
   })
 
@@ -111,9 +111,7 @@ describe('names of the old cache', () => {
     const environment = { PROXY_AUDIENCE: 'old', CERTCACHE_SOURCE__AUDIENCE: 'new' }
     const { settings, notes } = await load({}, environment)
     expect(settings.source.audience).toBe('new')
-    expect(notes).toEqual([
-      'PROXY_AUDIENCE is not used: source.audience is set, to something else, and wins',
-    ])
+    expect(notes).toEqual(['PROXY_AUDIENCE is ignored: source.audience is set to another value'])
   })
 
   test('the same in both is nothing to speak of', async () => {
@@ -127,10 +125,10 @@ describe('names of the old cache', () => {
   })
 
   const unused: readonly (readonly [Environment, RegExp])[] = [
-    [{ PROXY_LOCK_FILE_AGE: '20' }, /no lock file/],
-    [{ ZOOKEEPER_HOST_LIST: 'zk:2181' }, /PostgreSQL by state.url/],
-    [{ MARATHON_USER: 'u' }, /PostgreSQL by state.url/],
-    [{ MARATHON_PASSWD: 'p' }, /take it away/],
+    [{ PROXY_LOCK_FILE_AGE: '20' }, /locks do not expire/],
+    [{ ZOOKEEPER_HOST_LIST: 'zk:2181' }, /use PostgreSQL \(state.url_file\)/],
+    [{ MARATHON_USER: 'u' }, /use PostgreSQL \(state.url_file\)/],
+    [{ MARATHON_PASSWD: 'p' }, /remove the password/],
   ]
   test.for(unused)('%o is answered', async ([environment, wanted]) => {
     const { notes } = await load({}, environment)
@@ -166,7 +164,7 @@ const problems: readonly (readonly [string, object, Environment, RegExp])[] = [
     'half a delegation',
     { source: { delegation_id: 'x' } },
     {},
-    /renewal_secret_file must both be set/,
+    /together with renewal_secret_file/,
   ],
   ['PostgreSQL without key', { state: { url: 'postgres://h/d' } }, {}, /state.key_file: /],
   ['an octal number', { proxies: { a: { outputs: [{ path: 'p', mode: 600 }] } } }, {}, /in quotes/],
@@ -190,7 +188,7 @@ const problems: readonly (readonly [string, object, Environment, RegExp])[] = [
     'a secret in clear over a network',
     { listen: { host: '0.0.0.0' }, access: { mode: 'restricted', secret: 's'.repeat(16) } },
     {},
-    /cross the network in clear/,
+    /cross the network unencrypted/,
   ],
   ['a short secret', { access: { mode: 'restricted', secret: 'short' } }, {}, /16 characters/],
 ]

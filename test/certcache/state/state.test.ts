@@ -147,7 +147,7 @@ describe('files', () => {
     [
       'a directory that others can reach',
       async ({ directory }) => chmod(directory, 0o755),
-      /can be reached by others than its owner \(mode 0755\)/,
+      /can be accessed by other users than its owner \(mode 0755\)/,
       /chmod 700/,
     ],
     [
@@ -159,8 +159,8 @@ describe('files', () => {
     [
       'no key, and a state',
       async ({ key_file: path }) => rm(path),
-      /the key of the state, .*, is missing/,
-      /Restore the key/,
+      /the key .* is missing/,
+      /Restore it/,
     ],
     [
       'a key that is none',
@@ -175,7 +175,7 @@ describe('files', () => {
         await mkdir(`${directory}-real`, { mode: 0o700 })
         await symlink(`${directory}-real`, directory)
       },
-      /is no directory/,
+      /must be a directory/,
       /Name the directory itself/,
     ],
     [
@@ -184,7 +184,7 @@ describe('files', () => {
         await rm(directory, { recursive: true })
         await writeFile(directory, '')
       },
-      /cannot be kept in/,
+      /the state in .* cannot be used/,
       /state.directory/,
     ],
   ]

@@ -1,4 +1,4 @@
-/** Times in words, for people. */
+/** Durations for people. */
 
 const units: readonly (readonly [string, number])[] = [
   ['day', 86_400],
@@ -7,8 +7,8 @@ const units: readonly (readonly [string, number])[] = [
   ['second', 1],
 ]
 
-/** A length of time by its two largest units: `3 days 4 hours`, `12 minutes`. */
-export function errorInWords(seconds: number): string {
+/** Formats a duration with its two largest units: `3 days 4 hours`, `12 minutes`. */
+export function formatDuration(seconds: number): string {
   const parts: string[] = []
   let left = Math.max(0, Math.round(seconds))
   for (const [name, size] of units) {
@@ -20,7 +20,7 @@ export function errorInWords(seconds: number): string {
   return parts.join(' ') || '0 seconds'
 }
 
-/** Seconds from now on; negative when it is past. */
+/** Returns the seconds from `now` to `date`; negative if it is past. */
 export function secondsUntil(date: Date, now: Date): number {
   return Math.round((date.getTime() - now.getTime()) / 1000)
 }
