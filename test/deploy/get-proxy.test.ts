@@ -219,7 +219,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
         name: 'never a proxy',
         listener: () => answers(503, 'No valid proxy is available: the token has expired.\n'),
         code: 4,
-        says: 'given up after 0 seconds; 503: No valid proxy is available: the token has expired.',
+        says: 'gave up after 0 seconds; 503: No valid proxy is available: the token has expired.',
         plainly: true,
       },
       {
@@ -256,27 +256,27 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
         name: 'garbage with 200',
         listener: () => answers(200, '<html>login</html>'),
         code: 6,
-        says: 'not a whole proxy file',
+        says: 'not a complete proxy file',
         plainly: true,
       },
       {
         name: 'nothing with 200',
         listener: () => answers(200, ''),
         code: 6,
-        says: 'not a whole proxy file',
+        says: 'not a complete proxy file',
       },
       {
         name: 'half a file with 200',
         listener: () => answers(200, half()),
         code: 6,
-        says: 'not a whole proxy file',
+        says: 'not a complete proxy file',
         plainly: true,
       },
       {
         name: 'a file whose last byte is missing',
         listener: () => answers(200, proxy.pem.subarray(0, -2)),
         code: 6,
-        says: 'not a whole proxy file',
+        says: 'not a complete proxy file',
       },
       {
         name: 'a connection that is cut in the middle',
@@ -292,7 +292,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
         name: 'a file without the key',
         listener: () => answers(200, lines('-----BEGIN PRIVATE', 'PRIVATE KEY-----')()),
         code: 6,
-        says: 'not a whole proxy file',
+        says: 'not a complete proxy file',
         plainly: true,
       },
       {
@@ -317,7 +317,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
         listener: () => answers(200, proxy.pem),
         env: { CERTCACHE_WORKER_VALID: '345600' },
         code: 6,
-        says: 'certificate 1 in it cannot be read or ends within 345600 seconds',
+        says: 'certificate 1 cannot be read or expires within 345600 seconds',
       },
     ])('$name: $code', async ({ listener, env = {}, code, says, plainly }) => {
       const url = await server(listener())
@@ -374,10 +374,10 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       for (const [body, says] of [
         [
           certificate + ecKey.toString() + above.join(''),
-          'the private key in it belongs to another certificate',
+          'the private key does not match the certificate',
         ],
-        [forged(certificate) + key + above.join(''), 'do not belong together'],
-        [certificate + key + blocks(other).slice(2).join(''), 'do not belong together'],
+        [forged(certificate) + key + above.join(''), 'the certificates are not a chain'],
+        [certificate + key + blocks(other).slice(2).join(''), 'the certificates are not a chain'],
       ] as const) {
         fresh()
         const run = await get(await server(answers(200, body)))
@@ -423,7 +423,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       {
         name: 'a directory that is not there',
         make: () => rmSync(path('out'), { recursive: true }),
-        says: 'nothing can be written in',
+        says: 'cannot be written',
       },
     ])('$name: 1, and nothing is asked', async ({ make, says }) => {
       fresh()
@@ -595,15 +595,18 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
   })
 
   test.for<{ env: Env; says: string }>([
-    { env: { CERTCACHE_URL: '' }, says: 'CERTCACHE_URL is not set' },
-    { env: { CERTCACHE_URL: 'ftp://localhost' }, says: 'CERTCACHE_URL is none of' },
-    { env: { CERTCACHE_URL: 'localhost:8081' }, says: 'CERTCACHE_URL is none of' },
-    { env: { CERTCACHE_URL: 'unix:relative' }, says: 'CERTCACHE_URL is none of' },
+    { env: { CERTCACHE_URL: '' }, says: 'CERTCACHE_URL must be set' },
+    { env: { CERTCACHE_URL: 'ftp://localhost' }, says: 'CERTCACHE_URL must begin with' },
+    { env: { CERTCACHE_URL: 'localhost:8081' }, says: 'CERTCACHE_URL must begin with' },
+    { env: { CERTCACHE_URL: 'unix:relative' }, says: 'CERTCACHE_URL must begin with' },
     { env: { CERTCACHE_URL: 'http://localhost"\noutput = x' }, says: 'quotes' },
-    { env: { CERTCACHE_WORKER_WAIT: 'soon' }, says: 'CERTCACHE_WORKER_WAIT is not a number' },
-    { env: { CERTCACHE_WORKER_VALID: '-1' }, says: 'CERTCACHE_WORKER_VALID is not a number' },
-    { env: { CERTCACHE_WORKER_NAME: 'a/b' }, says: 'is not the name of a proxy' },
-    { env: { CERTCACHE_SECRET_FILE: '/nonexistent' }, says: 'the secret file cannot be read' },
+    { env: { CERTCACHE_WORKER_WAIT: 'soon' }, says: 'CERTCACHE_WORKER_WAIT must be a number' },
+    { env: { CERTCACHE_WORKER_VALID: '-1' }, says: 'CERTCACHE_WORKER_VALID must be a number' },
+    { env: { CERTCACHE_WORKER_NAME: 'a/b' }, says: 'must be the name of a proxy' },
+    {
+      env: { CERTCACHE_SECRET_FILE: '/nonexistent' },
+      says: 'CERTCACHE_SECRET_FILE: /nonexistent cannot be read',
+    },
   ])('$env: 2', async ({ env, says }) => {
     fresh()
     const run = await get('http://127.0.0.1:9', env)
@@ -643,7 +646,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       const run = await get('', {}, ['--help'])
       expect(run.code).toBe(0)
       expect(run.out).toMatch(
-        /^get-proxy\.sh: fetches[^]*CERTCACHE_WORKER_WAIT[^]*6 what it answered/,
+        /^get-proxy\.sh: fetches[^]*CERTCACHE_WORKER_WAIT[^]*6 the last answer/,
       )
     })
   })
