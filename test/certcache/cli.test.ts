@@ -457,7 +457,7 @@ reported by  : certcache at ${url}, running for 0 seconds
       words: ['--socket', '/nonexistent/s'],
       says: '/nonexistent/s does not answer: the socket does not exist',
     },
-    { words: ['--url', 'ftp://x'], says: '--url: must be an http or https URL' },
+    { words: ['--url', 'ftp://x'], says: '--url or CERTCACHE_URL: must be an http or https URL' },
     {
       words: ['--url', 'http://secret-in-url@tts.example.org'],
       says: 'cross the network to http://tts.example.org unencrypted',

@@ -64,10 +64,7 @@ async function targetFromUrl(
   options: StatusOptions,
 ): Promise<InstanceTarget> {
   if (!URL.canParse(text) || !/^https?:/.test(text))
-    throw new TtsError(
-      'invalid_request',
-      '--url: must be an http or https URL of the running certcache',
-    )
+    throw new TtsError('invalid_request', '--url or CERTCACHE_URL: must be an http or https URL')
   const { protocol, hostname, port, username, password, origin } = new URL(text)
   const inUrl = decodeURIComponent(password || username) || undefined
   const secret = (await readSecretOption(runtime, options)) ?? inUrl
@@ -76,7 +73,7 @@ async function targetFromUrl(
   if (secret !== undefined && !secure && !isLoopback(host))
     throw new TtsError(
       'invalid_request',
-      `--url: must be an https URL, because the secret would cross the network to ${origin} unencrypted`,
+      `--url or CERTCACHE_URL: must be an https URL, because the secret would cross the network to ${origin} unencrypted`,
     )
   const ca = options.cacert === undefined ? {} : { ca: readAuthorities(options.cacert, runtime) }
   return {
@@ -109,7 +106,7 @@ export async function targetFromSettings(
   return { shown, secure, connection: { host, port, ...pinned }, secret }
 }
 
-/** Accepts only the certificate in the file, from whatever host. */
+/** Accepts only the certificate in the file, whatever host name it is for. */
 function pinCertificate(file: string): RequestOptions {
   const ca = readFile(file)
   const own = new X509Certificate(ca)

@@ -55,7 +55,7 @@ function execute(
 ): Promise<HookOutcome> {
   const [file = '', ...args] = run.command
   return new Promise((resolve) => {
-    // It runs in a session of its own, so signals to certcache's terminal or process group do not reach it.
+    // The hook runs in its own session, so signals to certcache's terminal or process group do not reach it.
     const tree = startProcessTree({
       file,
       args,

@@ -51,7 +51,7 @@ export function checkStoredProxy(
   const [proxy, ...chain] = file.certificates
   if (proxy === undefined || chain.length === 0) refuse('it is not a proxy followed by its EEC')
   if (file.privateKey === undefined || !keyBelongsTo(file.privateKey, proxy))
-    refuse('it was issued for another key')
+    refuse('its private key is missing or does not match its certificate')
   const facts = describeProxy(file, { now: expected.now, path: '' })
   if (facts.notAfter.getTime() <= expected.now.getTime())
     refuse(`it expired at ${facts.notAfter.toISOString()}`)

@@ -1,4 +1,4 @@
-/** Elects the renewing certcache of a cluster: it holds the lock. The others serve the proxies that it writes into the state. */
+/** Decides which certcache of a cluster renews: the one that holds the lock. The others serve the proxies from the state. */
 import type { Log } from '../../base/log.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 

@@ -1,4 +1,4 @@
-/** Hands logins to the renewing certcache: `certcache login` leaves one in the state, and the holder of the lock picks it up. */
+/** Picks up logins: `certcache login` leaves one in the state, and the certcache that holds the lock accepts it. */
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Sources } from '../sources/sources.ts'

@@ -13,7 +13,10 @@ export type Outcome = Outcomes['proxies'][string]
 /** A repeated failure is written again only after this time. */
 const REPEAT_MS = 600_000
 
-/** Reads and writes the outcomes. `write` skips unchanged outcomes and never rejects: a failure here must not hide the failure that it reports. */
+/**
+ * Reads and writes the outcomes. `write` skips unchanged outcomes. It never rejects, because it must not hide the failure
+ * that it records.
+ */
 export function createOutcomes(store: StateStore, log: Log) {
   let written: Outcomes | undefined
   return {

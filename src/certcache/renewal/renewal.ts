@@ -1,4 +1,4 @@
-/** Decides when a proxy is renewed: a pure function of the time, the present proxy, and the failures since the newest success. */
+/** Decides when a proxy is renewed: a pure function of the time, the present proxy and the newest failures. */
 
 /** The rules, from section `renewal` of the settings. */
 export interface RenewalPolicy {
@@ -38,7 +38,7 @@ const LAST_ATTEMPT_MS = 60_000
 /** A longer Retry-After is shortened to this. */
 const MAX_RETRY_AFTER_MS = 3_600_000
 
-/** Decides whether to renew now, or when. No wait lasts beyond the end of the present proxy if an attempt is possible before. */
+/** Decides whether to renew now, or when. A wait never outlasts the present proxy if an attempt is possible before its end. */
 export function decide(
   now: Date,
   policy: RenewalPolicy,

@@ -98,7 +98,7 @@ function checkedSecret(secret: string): string {
   throw new TtsError(
     'configuration',
     'access.secret: must be 16 to 1024 printable characters without blanks',
-    { remedy: 'Generate one: openssl rand -hex 24' },
+    { remedy: 'Generate one with `openssl rand -hex 24`.' },
   )
 }
 

@@ -1,4 +1,4 @@
-/** Listens on loopback, on the network with TLS, or on a Unix socket; with limits, and a shutdown that completes open requests. */
+/** Listens on loopback, the network with TLS, or a Unix socket. Limits connections, and completes open requests at shutdown. */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
@@ -215,7 +215,10 @@ function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
   }
 }
 
-/** Polls the TLS files, because certificates are often replaced by a changed symbolic link in a parent directory, which file watchers miss. */
+/**
+ * Polls the TLS files, because certificates are often replaced by changing a symbolic link in a parent directory, which file
+ * watchers miss.
+ */
 function watchTls(
   server: TlsServer,
   first: TlsFiles,

@@ -1,6 +1,6 @@
 /**
- * The environment variables of the old DODAS ttscache. Each sets its present key, or a message says what to use instead. Keys of
- * the settings file and CERTCACHE_… variables override them.
+ * The environment variables of the old DODAS ttscache. Each sets its present key, or a message says what to use instead. The
+ * settings file and CERTCACHE_… variables override them.
  */
 import { join } from 'node:path'
 import { type Environment, isTree, setByName, type Tree } from '../../config/settings-tree.ts'
@@ -123,7 +123,7 @@ function checkCacheManager(
   else problems.push('CACHE_MANAGER: must be MEMORY, or unset')
 }
 
-/** Returns the URL of the service of an endpoint: `https://tts.example.org` for `https://tts.example.org/api/v2/iam/credential`. */
+/** Returns `https://tts.example.org` for the endpoint `https://tts.example.org/api/v2/iam/credential`. */
 function serviceUrlOf(value: string): string | undefined {
   if (!URL.canParse(value)) return undefined
   const { origin, pathname } = new URL(value)

@@ -73,7 +73,7 @@ interface ServerKeys {
   readonly access: Access
 }
 
-/** Returns the problems of `listen` and `access` together: private keys must not cross a network unencrypted or be open to all. */
+/** Checks `listen` and `access` together: private keys must not cross a network unencrypted, or be available to everybody. */
 export function serverProblems(
   listen: Listen,
   access: Access,

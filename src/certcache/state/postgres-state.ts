@@ -190,7 +190,7 @@ function newClient(url: string, timeoutMs: number): pg.Client {
     })
   } catch {
     // Without a cause: the message of the library may repeat the connection string, which may hold a password.
-    throw new TtsError('configuration', 'state.url must be a PostgreSQL connection string')
+    throw new TtsError('configuration', 'state.url: must be a PostgreSQL connection string')
   }
 }
 

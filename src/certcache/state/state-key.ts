@@ -39,7 +39,7 @@ function parseKey(path: string, content: Buffer): Buffer {
     `state.key_file: ${path} does not hold a key of 32 bytes in base64`,
     {
       check: 'state_key',
-      remedy: 'Put 32 random bytes in base64 into it: head -c 32 /dev/urandom | base64',
+      remedy: 'Write 32 random bytes in base64 into it: `head -c 32 /dev/urandom | base64`.',
     },
   )
 }
@@ -48,7 +48,7 @@ function missingKey(path: string, cause: TtsError): TtsError {
   return new TtsError('configuration', `state.key_file: the key ${path} is missing`, {
     check: 'state_key',
     remedy:
-      'Restore it. If it is lost, delete the state (the .sealed files, or the rows of the cluster) and supply a new token. With PostgreSQL, create one key for all certcaches: head -c 32 /dev/urandom | base64',
+      'Restore it. If it is lost, delete the state (the .sealed files, or the rows of the cluster) and supply a new token. With PostgreSQL, create one key for all certcaches: `head -c 32 /dev/urandom | base64`.',
     cause,
   })
 }

@@ -4,9 +4,9 @@
  */
 
 /**
- * `proxies`: the newest proxies. `delegation`: our delegation in the service. `custody`: our own refresh token (the name is kept
- * because it is on disks). `incoming`: a login that waits for the renewing certcache. `outcome`: the results of the newest
- * attempts. `renewal-request`: a request of `certcache refresh` to the renewing certcache.
+ * `proxies`: the newest proxies. `delegation`: our delegation in the service. `custody`: our own refresh token (the name must
+ * stay, because existing states use it). `incoming`: a login that waits for the renewing certcache. `outcome`: the results of
+ * the newest attempts. `renewal-request`: a request of `certcache refresh` to the renewing certcache.
  */
 export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | DepositedRecord
 
@@ -32,7 +32,11 @@ export interface StateStore {
    * @throws {TtsError} `configuration`, `store_unavailable`
    */
   deposit(content: Uint8Array, record?: DepositedRecord): Promise<void>
-  /** Returns the lock, or undefined while another certcache holds it. @throws {TtsError} `configuration`, `store_unavailable` */
+  /**
+   * Acquires the lock; undefined while another certcache holds it.
+   *
+   * @throws {TtsError} `configuration`, `store_unavailable`
+   */
   tryLock(name: LockName): Promise<StateLock | undefined>
   close(): Promise<void>
 }
@@ -41,7 +45,11 @@ export interface StateStore {
 export interface StateLock {
   /** Aborted when the lock is lost, but not by `release`. */
   readonly lost: AbortSignal
-  /** Writes a record. It is durable when the promise is fulfilled; otherwise the old content stays. @throws {TtsError} `configuration`, `store_unavailable` */
+  /**
+   * Writes a record. It is durable when the promise is fulfilled; otherwise the old content stays.
+   *
+   * @throws {TtsError} `configuration`, `store_unavailable`
+   */
   write(record: RecordName, content: Uint8Array): Promise<void>
   remove(record: RecordName): Promise<void>
   /** Checks that the lock is still held. @throws {TtsError} `store_unavailable` when it is not */

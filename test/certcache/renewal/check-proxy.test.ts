@@ -86,7 +86,7 @@ const refused: readonly (readonly [string, () => string, object, RegExp])[] = [
     /followed by its EEC/,
   ],
   ['an EEC alone', () => made.endEntity, {}, /followed by its EEC/],
-  ['an EEC twice', () => made.endEntity + made.endEntity, {}, /it was issued for another key/],
+  ['an EEC twice', () => made.endEntity + made.endEntity, {}, /does not match its certificate/],
   ['an EEC that did not sign it', () => made.stranger, {}, /chain is not valid/],
   ["somebody else's EEC", () => made.unrelated, {}, /chain is not valid/],
   ['another kind', () => made.limited, {}, /its type must be impersonation/],
@@ -116,5 +116,5 @@ test.for(refused)('%s is not taken', async ([, pem, changes, message]) => {
 
 test('a proxy for another key is not taken', async () => {
   const another = await sharedKey('ec-p256', 'another')
-  expect(() => checkNewProxy(made.pem, another, wanted)).toThrow(/it was issued for another key/)
+  expect(() => checkNewProxy(made.pem, another, wanted)).toThrow(/does not match its certificate/)
 })

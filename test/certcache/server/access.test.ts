@@ -136,13 +136,13 @@ describe('what is configured together', () => {
     { listen: {}, access: {}, starts: true },
     { listen: { host: '::1' }, access: {}, starts: true },
     { listen: { host: 'localhost' }, access: {}, starts: true },
-    { listen: { host: network }, access: {}, says: 'would be for whoever reaches this address' },
-    { listen: { host: '::' }, access: {}, says: 'would be for whoever reaches this address' },
-    { listen: { host: '192.0.2.1' }, access: {}, says: 'would be for whoever reaches' },
+    { listen: { host: network }, access: {}, says: 'everybody who can reach this address' },
+    { listen: { host: '::' }, access: {}, says: 'everybody who can reach this address' },
+    { listen: { host: '192.0.2.1' }, access: {}, says: 'everybody who can reach' },
     {
       listen: { host: network },
       access: { mode: 'restricted', secret: SECRET },
-      says: 'in clear',
+      says: 'unencrypted',
     },
     {
       listen: { host: network, tls: true },
@@ -174,7 +174,7 @@ describe('what is configured together', () => {
       access: { mode: 'restricted', secret: 'with blanks in between it' },
       says: 'without blanks',
     },
-    { listen: {}, access: { client_ca_file: '/ca.pem' }, says: 'in TLS only' },
+    { listen: {}, access: { client_ca_file: '/ca.pem' }, says: 'needs TLS' },
     { listen: { host: network }, access: { mode: 'anyone_who_reaches_the_port' }, starts: true },
   ])('$listen $access', async ({ listen, access, starts, says }) => {
     const { tls, ...rest } = listen
