@@ -62,13 +62,17 @@ export interface ProxyEngine {
    * Renews the proxy if it is due, or, with `validForSeconds`, if it is valid for less than that. If another certcache holds the
    * lock, asks that one.
    *
-   * @returns `elsewhere`: whether another certcache renews this proxy
+   * @returns `hasOtherRenewer`: whether another certcache renews this proxy
    * @throws {TtsError} the error of the renewal
    */
   renewIfDue(
     request: { readonly name: string | undefined; readonly validForSeconds: number | undefined },
     signal: AbortSignal,
-  ): Promise<{ readonly renewed: boolean; readonly proxy: HeldProxy; readonly elsewhere?: boolean }>
+  ): Promise<{
+    readonly renewed: boolean
+    readonly proxy: HeldProxy
+    readonly hasOtherRenewer?: boolean
+  }>
   status(): { readonly proxies: readonly RenewalStatus[]; readonly source: SourceStatus }
   /** Ends the loop and completes writes in progress. */
   close(): Promise<void>

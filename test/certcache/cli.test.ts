@@ -210,7 +210,7 @@ describe('refresh', () => {
     { renewed: true, says: 'renewed by another certcache with this state' },
   ])('beside one that holds the lock: $says', async ({ renewed, says }) => {
     const engine = warmEngine()
-    engine.renewIfDue = async () => ({ renewed, proxy, elsewhere: true })
+    engine.renewIfDue = async () => ({ renewed, proxy, hasOtherRenewer: true })
     const run = await runToItsEnd(['refresh', '--valid', '12h'], { engine, now })
     expect(run).toMatchObject({
       code: 0,

@@ -85,10 +85,10 @@ async function renewAll(
     const before = engine.current(name)
     try {
       const request = { name, validForSeconds: options.valid }
-      const { renewed, proxy, elsewhere = false } = await engine.renewIfDue(request, signal)
+      const { renewed, proxy, hasOtherRenewer = false } = await engine.renewIfDue(request, signal)
       const left = formatDuration(secondsUntil(proxy.notAfter, runtime.clock.now()))
       if (!options.quiet)
-        runtime.out(`${name}: ${describeResult(renewed, elsewhere)}, valid for ${left}\n`)
+        runtime.out(`${name}: ${describeResult(renewed, hasOtherRenewer)}, valid for ${left}\n`)
     } catch (error) {
       failures.push(error)
       const held = engine.current(name)
@@ -108,8 +108,8 @@ async function renewAll(
   if (failures.length > 0) throw failures[0]
 }
 
-function describeResult(renewed: boolean, elsewhere: boolean): string {
-  if (elsewhere)
+function describeResult(renewed: boolean, hasOtherRenewer: boolean): string {
+  if (hasOtherRenewer)
     return renewed
       ? 'renewed by another certcache with this state'
       : 'nothing to do, another certcache with this state renews it'

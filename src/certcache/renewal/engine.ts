@@ -129,7 +129,7 @@ export class Engine implements ProxyEngine {
         const held = proxy.current()
         if (held !== undefined && !proxy.isDue(this.#settings.policy, validForSeconds)) {
           await this.#persisted(proxy)
-          return { renewed: false, proxy: held, elsewhere: !mayRenew }
+          return { renewed: false, proxy: held, hasOtherRenewer: !mayRenew }
         }
         if (!mayRenew && this.#stateError !== undefined) throw this.#stateError
         const renewed = mayRenew
@@ -137,7 +137,7 @@ export class Engine implements ProxyEngine {
           : await askRenewer(askParts, { proxy, validForSeconds }, signal)
         if (renewed === undefined) continue
         await this.#persisted(proxy)
-        return { renewed: true, proxy: renewed, elsewhere: !mayRenew }
+        return { renewed: true, proxy: renewed, hasOtherRenewer: !mayRenew }
       }
     } finally {
       await this.#writeOutcomes()

@@ -8,8 +8,8 @@ export interface Route {
   readonly name: string | undefined
 }
 
-const known = ['/get_proxy', '/cgi-bin/get_proxy', '/health', '/metrics', '/status'] as const
-const exact = new Map<string, Route>(known.map((path) => [path, { path, name: undefined }]))
+const knownPaths = ['/get_proxy', '/cgi-bin/get_proxy', '/health', '/metrics', '/status'] as const
+const exact = new Map<string, Route>(knownPaths.map((path) => [path, { path, name: undefined }]))
 const other: Route = { path: 'other', name: undefined }
 
 /**

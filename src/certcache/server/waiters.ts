@@ -34,8 +34,6 @@ interface Group {
   readonly abandoned: AbortController
 }
 
-const RETRY_AFTER_SECONDS = 5
-
 export function createWaiters(parts: WaitersOptions): Waiters {
   const groups = new Map<string, Group>()
   let waiting = 0
@@ -111,5 +109,5 @@ function openGroup(engine: WaitersOptions['engine'], name: string, onSettled: ()
 
 const tooManyWaiting = (): TtsError =>
   new TtsError('overloaded', 'too many requests are waiting for the first proxy', {
-    retryAfterSeconds: RETRY_AFTER_SECONDS,
+    retryAfterSeconds: 5,
   })

@@ -115,10 +115,11 @@ function checkCacheManager(
   if (!value || value === 'MEMORY') return
   const advice =
     'for several certcaches of a cluster use PostgreSQL (set state.url_file and state.key_file); for a single one remove CACHE_MANAGER, because the state directory survives restarts'
-  const known = ['ZOOKEEPER', 'MARATHON'].includes(value)
+  const isOldStorage = ['ZOOKEEPER', 'MARATHON'].includes(value)
   const hasUrl = ['state.url', 'state.url_file'].some((key) => valueAt(tree, key) !== undefined)
-  if (known && hasUrl) notes.push(`CACHE_MANAGER=${value} is ignored: the state is in PostgreSQL`)
-  else if (known)
+  if (isOldStorage && hasUrl)
+    notes.push(`CACHE_MANAGER=${value} is ignored: the state is in PostgreSQL`)
+  else if (isOldStorage)
     problems.push(`CACHE_MANAGER=${value}: this storage is not supported any more; ${advice}`)
   else problems.push('CACHE_MANAGER: must be MEMORY, or unset')
 }

@@ -149,9 +149,9 @@ class OwnRefreshToken {
       const access = await this.#start(start)
       if (access !== undefined) return access
     }
-    const known = this.#record?.access
-    if (known !== undefined && this.#isUsable(known.token, known.expires_at))
-      return { token: known.token, expiresAt: known.expires_at }
+    const stored = this.#record?.access
+    if (stored !== undefined && this.#isUsable(stored.token, stored.expires_at))
+      return { token: stored.token, expiresAt: stored.expires_at }
     return this.#refresh()
   }
 

@@ -90,10 +90,10 @@ class OwnClientSource implements RefreshSource {
 
   async obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy> {
     const { service } = this.#parts
-    const known = this.#known(undefined)
+    const cached = this.#cachedToken(undefined)
     // Do not ask the provider for a token while the service cannot be reached.
-    if (known === undefined) await service.checkReachable(signal)
-    const access = known ?? (await this.#accessToken(undefined))
+    if (cached === undefined) await service.checkReachable(signal)
+    const access = cached ?? (await this.#accessToken(undefined))
     try {
       const proxy = await service.requestProxy(request, { bearer: access.token }, signal)
       this.#newTokenRefused = false
@@ -141,17 +141,17 @@ class OwnClientSource implements RefreshSource {
 
   /** Returns the access token in memory while it is fresh, otherwise a new one. Concurrent callers share it. */
   async #accessToken(refused: string | undefined): Promise<AccessToken> {
-    const known = this.#known(refused)
-    if (known !== undefined) return known
+    const cached = this.#cachedToken(refused)
+    if (cached !== undefined) return cached
     return this.#refresh.run(async () => this.#run({ start: await this.#start(), refused }))
   }
 
-  #known(refused: string | undefined): AccessToken | undefined {
+  #cachedToken(refused: string | undefined): AccessToken | undefined {
     // After renewal has ended the token in memory is not used any more, even if a clock set back makes it look fresh.
-    const known = this.#record?.ended === undefined ? this.#access : undefined
-    if (known === undefined || digestOf(known.token) === refused) return undefined
-    const leftMs = known.expiresAt.getTime() - this.#parts.now().getTime()
-    return leftMs > FRESH_FOR_SECONDS * 1000 ? known : undefined
+    const cached = this.#record?.ended === undefined ? this.#access : undefined
+    if (cached === undefined || digestOf(cached.token) === refused) return undefined
+    const leftMs = cached.expiresAt.getTime() - this.#parts.now().getTime()
+    return leftMs > FRESH_FOR_SECONDS * 1000 ? cached : undefined
   }
 
   async #run(options: Pick<AccessTokenRequest, 'start' | 'refused'>): Promise<AccessToken> {

@@ -92,7 +92,7 @@ async function askService(
     certificateAuthorities: await authorities(options.caFile),
     timeoutMs: options.timeoutMs,
   }).catch(replaceRemedy)
-  watchClock(response, options)
+  warnAboutClock(response, options)
   return response
 }
 
@@ -185,10 +185,10 @@ function replaceRemedy(error: unknown): never {
   })
 }
 
-function watchClock({ headers }: ClientResponse, { now, log }: ServiceClientOptions): void {
-  const theirs = parseDate(headers['date'])
-  if (theirs === undefined) return
-  const aheadSeconds = Math.round((now().getTime() - theirs.getTime()) / 1000)
+function warnAboutClock({ headers }: ClientResponse, { now, log }: ServiceClientOptions): void {
+  const serviceTime = parseDate(headers['date'])
+  if (serviceTime === undefined) return
+  const aheadSeconds = Math.round((now().getTime() - serviceTime.getTime()) / 1000)
   if (Math.abs(aheadSeconds) * 1000 > CLOCK_TOLERANCE_MS)
     log.warn(
       { event: 'clock.differs', ahead_seconds: aheadSeconds },

@@ -162,7 +162,7 @@ function parseJson(content: Buffer): unknown {
   }
 }
 
-const MOST_DIGESTS = 20
+const MAX_DIGESTS = 20
 
 /** Returns the digest by which a used token is recognised. */
 export function digestOf(token: string): string {
@@ -172,5 +172,5 @@ export function digestOf(token: string): string {
 /** Returns the list with one more digest; the oldest are dropped. */
 export function withDigest(list: readonly string[], digest: string | undefined): string[] {
   if (digest === undefined) return [...list]
-  return [...list.filter((known) => known !== digest), digest].slice(-MOST_DIGESTS)
+  return [...list.filter((known) => known !== digest), digest].slice(-MAX_DIGESTS)
 }

@@ -63,7 +63,7 @@ describe('beside a running certcache', () => {
     await written(directory)
     const { engine: other } = await once()
     const result = await other.renewIfDue(request(3600), soon())
-    expect(result).toMatchObject({ renewed: false, elsewhere: true })
+    expect(result).toMatchObject({ renewed: false, hasOtherRenewer: true })
     expect(result.proxy.pem).toEqual(held.pem)
     expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 1, failed: 0 })
   })
@@ -86,7 +86,7 @@ describe('beside a running certcache', () => {
             clock,
           })
     const result = await other.renewIfDue(asked, soon())
-    expect(result).toMatchObject({ renewed: true, elsewhere: true })
+    expect(result).toMatchObject({ renewed: true, hasOtherRenewer: true })
     expect(result.proxy.pem.equals(held.pem)).toBe(false)
     expect(engine.current()?.pem).toEqual(result.proxy.pem)
     expect(engine.status().proxies[0]?.attempts).toEqual({ succeeded: 2, failed: 0 })

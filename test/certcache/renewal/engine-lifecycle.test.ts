@@ -317,7 +317,9 @@ describe('refresh, one shot', () => {
         return result
       }),
     )
-    expect(results.filter(({ renewed, elsewhere }) => renewed && !elsewhere)).toHaveLength(1)
+    expect(
+      results.filter(({ renewed, hasOtherRenewer }) => renewed && !hasOtherRenewer),
+    ).toHaveLength(1)
     expect(new Set(results.map(({ proxy }) => proxy.pem.toString())).size).toBe(1)
     expect(service().provider.faults.count('/token')).toBe(2)
   })
