@@ -430,6 +430,28 @@ describe('failures', () => {
     const again = await startEngine(settings, { background: false })
     expect(again.engine.current()?.pem).toEqual(proxy.pem)
   })
+
+  test('a state that is older than the file is written again', async () => {
+    const directory = await temporaryDirectory()
+    const source = { token: await logIn(service()) }
+    const proxies = (outputs: unknown) => ({ gwms_proxy: { key_type: 'ec-p256', outputs } })
+    const sections = { service: toService(), source, proxies: proxies([{ path: 'gwms_proxy' }]) }
+    const settings = await settingsIn(directory, sections)
+    const record = join(settings.state.directory, 'default.proxies.sealed')
+    const first = await startEngine(settings, { background: false })
+    await first.engine.renewIfDue(due, soon())
+    const old = await readFile(record)
+    const { proxy } = await first.engine.renewIfDue(always, soon())
+    await first.engine.close()
+    await writeFile(record, old)
+
+    const second = await startEngine(settings, { background: false })
+    await second.engine.renewIfDue(due, soon())
+    await second.engine.close()
+    const withoutFile = await settingsIn(directory, { ...sections, proxies: proxies([]) })
+    const third = await startEngine(withoutFile, { background: false })
+    expect(third.engine.current()?.pem).toEqual(proxy.pem)
+  })
 })
 
 describe('hooks', () => {
