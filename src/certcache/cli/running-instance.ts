@@ -1,9 +1,9 @@
 /** Asks a running certcache for its status. */
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest, type RequestOptions } from 'node:https'
+import type { RequestOptions } from 'node:https'
 import { resolve } from 'node:path'
+import { sendHttp } from '../../client/http-request.ts'
 import { readSecret } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
 import { isLoopback } from '../settings/listen-settings.ts'
@@ -28,7 +28,6 @@ export interface InstanceTarget {
 }
 
 const TIMEOUT_MS = 10_000
-const MAX_BYTES = 1024 * 1024
 
 /**
  * Returns the target named on the command line or in the environment; undefined if none is named.
@@ -143,12 +142,12 @@ function readFile(path: string): string {
  * @throws {TtsError} `provider_unavailable` (no answer), `access_denied`, `internal` (the answer is not from a certcache)
  */
 export async function askRunning(target: InstanceTarget): Promise<StatusReport> {
-  const { status, text } = await get(target)
+  const { status, body } = await get(target)
   if (status === 401 || status === 403)
-    throw new TtsError('access_denied', `${target.shown} denies access: ${oneLine(text)}`, {
+    throw new TtsError('access_denied', `${target.shown} denies access: ${oneLine(body)}`, {
       remedy: 'Name the file with its secret: --secret-file FILE.',
     })
-  const parsed = statusReport.safeParse(status === 200 ? parseJson(text) : undefined)
+  const parsed = statusReport.safeParse(status === 200 ? parseJson(body) : undefined)
   if (parsed.success) return parsed.data
   throw new TtsError(
     'internal',
@@ -156,46 +155,20 @@ export async function askRunning(target: InstanceTarget): Promise<StatusReport> 
   )
 }
 
-function get({
+async function get({
   secure,
   connection,
   secret,
   shown,
-}: InstanceTarget): Promise<{ status: number; text: string }> {
-  return new Promise((fulfil, reject) => {
-    const fail = (cause: Error): void =>
-      reject(
-        new TtsError('provider_unavailable', `${shown} does not answer: ${describeCause(cause)}`, {
-          cause,
-        }),
-      )
-    const request = (secure ? httpsRequest : httpRequest)(
-      {
-        ...connection,
-        path: '/status',
-        headers: secret === undefined ? {} : { authorization: `Bearer ${secret}` },
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      },
-      (response) => {
-        const chunks: Buffer[] = []
-        let bytes = 0
-        response.on('data', (chunk: Buffer) => {
-          bytes += chunk.length
-          if (bytes > MAX_BYTES) response.destroy(new Error('the answer is too long'))
-          else chunks.push(chunk)
-        })
-        response.on('error', fail)
-        response.on('end', () =>
-          fulfil({
-            status: response.statusCode ?? 0,
-            text: Buffer.concat(chunks).toString('utf8'),
-          }),
-        )
-      },
-    )
-    request.on('error', fail)
-    request.end()
-  })
+}: InstanceTarget): Promise<{ readonly status: number; readonly body: string }> {
+  const headers = secret === undefined ? {} : { authorization: `Bearer ${secret}` }
+  const signal = AbortSignal.timeout(TIMEOUT_MS)
+  try {
+    return await sendHttp({ ...connection, secure, path: '/status', headers, signal })
+  } catch (cause) {
+    const message = `${shown} does not answer: ${describeCause(cause as Error)}`
+    throw new TtsError('provider_unavailable', message, { cause })
+  }
 }
 
 function describeCause(cause: Error): string {

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import pg from 'pg'
+import { createMutex, withinTime } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { openRecord, sealRecord } from './state-key.ts'
 import type { LockName, RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
@@ -32,9 +33,9 @@ export function openPostgresState(options: PostgresStateOptions): StateStore {
     })
     return shared
   }
-  const inTurn = createTurns()
+  const mutex = createMutex()
   const onShared = async <Answer>(work: (client: pg.Client) => Promise<Answer>): Promise<Answer> =>
-    inTurn(async () => {
+    mutex.run(async () => {
       const client = await connected()
       return work(client).catch((error: unknown) => {
         forget()
@@ -91,9 +92,9 @@ async function tryLock(
     await end()
     throw error
   }
-  const inTurn = createTurns()
+  const mutex = createMutex()
   const whileHeld = async <Answer>(work: () => Promise<Answer>): Promise<Answer> =>
-    inTurn(async () => {
+    mutex.run(async () => {
       if (lost.signal.aborted) throw unavailable(new Error('the lock was lost'))
       return work().catch((error: unknown) => {
         // The connection may be in any state. Closing it releases the lock, so that another certcache can continue.
@@ -115,16 +116,6 @@ async function tryLock(
       }),
     check: async () => void (await whileHeld(() => query(client, 'select 1', []))),
     release: end,
-  }
-}
-
-/** Runs the queries of a connection one after the other. */
-function createTurns() {
-  let last: Promise<unknown> = Promise.resolve()
-  return async <Answer>(work: () => Promise<Answer>): Promise<Answer> => {
-    const turn = last.then(work)
-    last = turn.catch(() => undefined)
-    return turn
   }
 }
 
@@ -170,12 +161,10 @@ async function connect(options: PostgresStateOptions, onEnd: () => void): Promis
 
 /** Waits a limited time for the end of the connection: a server that is gone does not answer. */
 async function endSoon(client: pg.Client): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, END_TIMEOUT_MS)
-  })
-  await Promise.race([client.end().catch(() => undefined), timeout])
-  clearTimeout(timer)
+  const end = client.end().catch(() => undefined)
+  await withinTime(end, END_TIMEOUT_MS, () => new Error('not closed in time')).catch(
+    () => undefined,
+  )
 }
 
 function newClient(url: string, timeoutMs: number): pg.Client {

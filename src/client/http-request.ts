@@ -1,0 +1,44 @@
+/**
+ * One HTTP request whose answer is bounded. By `node:http`, because `fetch` reaches no Unix socket and accepts no pinned
+ * certificate, and because loading undici for that costs a command 80 ms.
+ */
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest, type RequestOptions } from 'node:https'
+
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: string
+}
+
+const MAX_RESPONSE_BYTES = 1024 * 1024
+
+/**
+ * Sends the request and reads the whole answer, 1 MiB at most.
+ *
+ * @param options where to connect, and `signal`, which is the deadline
+ * @throws the error of the system or of the signal
+ */
+export function sendHttp(
+  { secure, ...options }: RequestOptions & { readonly secure: boolean },
+  body?: string,
+): Promise<HttpResponse> {
+  return new Promise((resolve, reject) => {
+    const request = (secure ? httpsRequest : httpRequest)(options, (response) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes > MAX_RESPONSE_BYTES) response.destroy(new Error('the answer is too long'))
+        else chunks.push(chunk)
+      })
+      response.on('error', reject)
+      response.on('end', () => {
+        const { statusCode: status = 0, headers } = response
+        resolve({ status, headers, body: Buffer.concat(chunks).toString('utf8') })
+      })
+    })
+    request.on('error', reject)
+    request.end(body)
+  })
+}
