@@ -1,5 +1,5 @@
 /**
- * CHANGELOG.md as text: finds the notes of a section, and turns `## Unreleased` into the section of a version.
+ * Edits the text of CHANGELOG.md: finds the notes of a section, and turns `## Unreleased` into the section of a version.
  *
  * @see https://keepachangelog.com
  */
@@ -9,7 +9,7 @@ const UNRELEASED = 'Unreleased'
 interface Section {
   /** Offset of the heading. */
   readonly start: number
-  /** Offset behind the heading's line. */
+  /** Offset after the line of the heading. */
   readonly bodyStart: number
   readonly end: number
 }
@@ -25,17 +25,17 @@ function sectionOf(changelog: string, name: string): Section | undefined {
 }
 
 /**
- * The notes of a version, without its heading.
+ * Returns the notes of a version, without its heading.
  *
  * @param name a version, or `Unreleased`
- * @throws {Error} when there is no such section, or nothing but headings and blank lines in it
+ * @throws {Error} if there is no such section, or it has only headings and blank lines
  */
 export function notesOf(changelog: string, name: string = UNRELEASED): string {
   const section = sectionOf(changelog, name)
   if (section === undefined) throw new Error(`CHANGELOG.md has no section "## ${name}"`)
   const notes = changelog.slice(section.bodyStart, section.end).trim()
   if (notes.split('\n').every((line) => line.trim() === '' || line.startsWith('#')))
-    throw new Error(`the section "## ${name}" of CHANGELOG.md is empty: write what changed first`)
+    throw new Error(`the section "## ${name}" of CHANGELOG.md is empty: describe the changes first`)
   return notes
 }
 
@@ -43,7 +43,7 @@ export function notesOf(changelog: string, name: string = UNRELEASED): string {
  * Moves the notes under `## Unreleased` into the section of a version, and leaves an empty `## Unreleased` above it.
  *
  * @param date of the release, as `2026-11-27`
- * @throws {Error} when there are no notes, or when the version has a section already
+ * @throws {Error} if there are no notes, or the version has a section already
  */
 export function closeUnreleased(
   changelog: string,

@@ -1,6 +1,6 @@
 /**
- * `npm run release -- patch|minor|major [--skip-ci]`: checks the working tree, runs `.ci/run`, lets `npm version` make the
- * commit and the tag, and prints the notes. It pushes and publishes nothing.
+ * `npm run release -- patch|minor|major [--skip-ci]`: checks the working tree, runs `.ci/run`, creates commit and tag with
+ * `npm version`, and prints the notes. It pushes and publishes nothing.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ function git(...args: readonly string[]): string {
   return execFileSync('git', args, { encoding: 'utf8' }).trim()
 }
 
-/** @throws {Error} when the command fails; what it printed says why */
+/** Runs a command and shows its output. @throws {Error} if the command fails */
 function run(command: string, args: readonly string[] = []): void {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit' })
   if (error !== undefined) throw error
@@ -25,11 +25,11 @@ function requireReleasable(): void {
   const branch = git('branch', '--show-current')
   if (branch !== 'main')
     throw new Error(
-      `releases are made on main, and this is ${branch || 'no branch'}: check out main`,
+      `releases need the branch main, but this is ${branch || 'not a branch'}: check out main`,
     )
   if (git('status', '--porcelain') !== '')
     throw new Error('the working tree has changes: commit or stash them first')
-  // Before the minutes that CI takes.
+  // Checked before CI, which takes minutes.
   notesOf(readFileSync('CHANGELOG.md', 'utf8'))
 }
 
@@ -40,14 +40,14 @@ function release(args: readonly string[]): void {
   if (!['patch', 'minor', 'major'].includes(kind) || others.length > 0) throw new Error(USAGE)
   requireReleasable()
   if (!skipsCi) {
-    if (!existsSync(CI)) throw new Error(`there is no ${CI}: add it, or release with --skip-ci`)
+    if (!existsSync(CI)) throw new Error(`${CI} does not exist: add it, or release with --skip-ci`)
     run(CI)
   }
   run('npm', ['version', kind, '--message', 'chore(release): %s'])
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
   const notes = notesOf(readFileSync('CHANGELOG.md', 'utf8'), version)
   process.stdout.write(
-    `\n${version}\n\n${notes}\n\nNothing is pushed yet. Look at the commit (git show), then:\n\n  git push --follow-tags\n`,
+    `\n${version}\n\n${notes}\n\nNothing is pushed yet. Review the commit (git show), then:\n\n  git push --follow-tags\n`,
   )
 }
 

@@ -1,9 +1,9 @@
 /**
- * `npm test`: installs the Debian packages that tests with real grid tools need where it may, names them loudly where it
- * may not, runs the tests, and prints how many were skipped, and on the last line how many passed and failed.
+ * `npm test`: installs the Debian packages for tests with real grid tools, or prints which ones are missing if it must not install them.
+ * Then it runs the tests, prints the number of skipped tests, and on the last line the numbers of passed and failed ones.
  *
- * Arguments go on to vitest: `npm test -- test/ca/name.test.ts`.
- * TTS_TEST_NO_INSTALL=1 installs nothing; TTS_TEST_REQUIRE_TOOLS=1 makes a missing tool a failure; TTS_TEST_COUNTS names a
+ * Arguments are passed to vitest: `npm test -- test/ca/name.test.ts`.
+ * TTS_TEST_NO_INSTALL=1 installs nothing. TTS_TEST_REQUIRE_TOOLS=1 makes a missing tool a failure. TTS_TEST_COUNTS is the path of a
  * file for the counts.
  */
 import { spawnSync } from 'node:child_process'
@@ -21,7 +21,7 @@ const isInstalled = (name) =>
   spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' })
     .stdout === 'installed'
 
-function loud(lines) {
+function printBanner(lines) {
   const rule = '='.repeat(78)
   process.stderr.write(`\n${rule}\n${lines.join('\n')}\n${rule}\n\n`)
 }
@@ -29,14 +29,14 @@ function loud(lines) {
 function installMissing() {
   const missing = packages.filter((name) => !isInstalled(name))
   if (missing.length === 0) return
-  const may =
+  const mayInstall =
     process.getuid?.() === 0 &&
     existsSync('/usr/bin/apt-get') &&
     process.env.TTS_TEST_NO_INSTALL !== '1'
-  if (!may) {
-    loud([
+  if (!mayInstall) {
+    printBanner([
       'Tests with real grid tools and PostgreSQL will be SKIPPED: these Debian packages are',
-      `missing and may not be installed from here: ${missing.join(' ')}`,
+      `missing, and this script must not install them: ${missing.join(' ')}`,
       `Install them as root:  apt-get install --no-install-recommends ${missing.join(' ')}`,
     ])
     return
@@ -53,7 +53,9 @@ function installMissing() {
     options,
   )
   if (status !== 0)
-    loud([`apt-get could not install ${missing.join(' ')}; tests that need them are skipped.`])
+    printBanner([
+      `apt-get could not install ${missing.join(' ')}; tests that need them are skipped.`,
+    ])
 }
 
 function runTests(argv) {
@@ -77,7 +79,7 @@ function runTests(argv) {
   return { status: status ?? 1, counts }
 }
 
-/** The files that took longest, in seconds of their own: where time is to be saved. */
+/** Prints the slowest test files, with their time in seconds. */
 function printSlowest(testResults, count = 10) {
   const slowest = testResults
     .map(({ name, startTime, endTime }) => ({
@@ -94,11 +96,12 @@ function printSlowest(testResults, count = 10) {
 installMissing()
 const { status, counts } = runTests(process.argv.slice(2))
 const passed = counts?.numPassedTests ?? 0
-// A suite that could not even be loaded has no failed tests of its own, and is a failure all the same.
+// A test file that cannot be loaded has no failed tests, but is a failure too.
 const failed = counts ? Math.max(counts.numFailedTests, status === 0 ? 0 : 1) : 1
 const skipped = counts ? counts.numPendingTests + counts.numTodoTests : 0
 if (counts) printSlowest(counts.testResults)
-if (skipped > 0) loud([`${skipped} tests were SKIPPED; their names above say what they miss.`])
+if (skipped > 0)
+  printBanner([`${skipped} tests were SKIPPED; their names above say what is missing.`])
 if (process.env.TTS_TEST_COUNTS)
   writeFileSync(process.env.TTS_TEST_COUNTS, JSON.stringify({ passed, failed, skipped }))
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`)

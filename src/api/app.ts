@@ -1,4 +1,4 @@
-/** createApp(deps): the HTTP shell. Order matters: headers, context and bounds, routes, and the problem writer last. */
+/** Builds the Express application. The order matters: headers, context and limits, routes, and the error handler last. */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import type { Logger } from 'pino'
@@ -39,21 +39,21 @@ export interface AppDependencies {
   readonly trustAnchors: TrustAnchors
   readonly limits: LimitsSettings
   readonly watts: WattsSettings
-  /** Undefined: there is no web page, and so no session whose cookie the WaTTS API takes. */
+  /** Undefined: there are no web pages, and the WaTTS API accepts no session cookie. */
   readonly web?: WebOptions | undefined
-  /** URL under which clients reach the service, where it is configured. */
+  /** URL under which clients reach the service; undefined when not configured. */
   readonly publicUrl: string | undefined
   readonly trustedProxies: readonly string[]
   readonly stopping: () => boolean
 }
 
-/** The application, ready to be listened with or to be called by tests. */
+/** Returns the application with all paths. */
 export function createApp(dependencies: AppDependencies): Express {
   const { limits, issuing } = dependencies
   const app = createShell(dependencies)
   const web = webOf(dependencies)
   const paths = web === undefined ? methodsByPath : [...methodsByPath, ...webMethods]
-  app.use(methodsOffered(paths))
+  app.use(answerOptions(paths))
   const bounds = {
     maxBodyBytes: limits.body_bytes,
     requestTimeoutMs: limits.request_timeout_seconds * 1000,
@@ -71,8 +71,8 @@ export function createApp(dependencies: AppDependencies): Express {
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
     response.type('application/json').send(openApi)
   })
-  app.use(nothingHere(paths))
-  app.use(problems(dependencies))
+  app.use(refuseUnknown(paths))
+  app.use(handleErrors(dependencies))
   return app
 }
 
@@ -87,20 +87,20 @@ function webOf(dependencies: AppDependencies): Web | undefined {
   })
 }
 
-/** What may be served without TLS on any address: the CA's public files, and the probes. No path of it takes a token. */
+/** Returns the application for the listener without TLS: the public files of the CA, and the probes. None of its paths reads a token. */
 export function createPublicApp(dependencies: AppDependencies): Express {
   const app = createShell(dependencies)
-  app.use(methodsOffered(publicMethods))
+  app.use(answerOptions(publicMethods))
   addPublicRoutes(app, dependencies)
-  app.use(nothingHere(publicMethods))
-  app.use(problems(dependencies))
+  app.use(refuseUnknown(publicMethods))
+  app.use(handleErrors(dependencies))
   return app
 }
 
-/** Probes that may come at once, as seconds of their rate. */
+/** Burst of the probes, in seconds of their rate. */
 const PROBE_BURST_SECONDS = 10
 
-/** What comes before all routes: security headers, and each request's context and bounds. */
+/** Creates an application with everything that comes before the routes: security headers, and the context and limits of each request. */
 function createShell(dependencies: AppDependencies): Express {
   const { log, metrics, inFlight, limits, stopping, trustedProxies } = dependencies
   const app = express()
@@ -108,7 +108,7 @@ function createShell(dependencies: AppDependencies): Express {
   app.disable('etag')
   app.set('query parser', 'simple')
   if (trustedProxies.length > 0) app.set('trust proxy', [...trustedProxies])
-  // First of all: refusals for want of a place carry these headers too.
+  // Comes first, so that refusals by the limits also have these headers.
   app.use(helmet())
   app.use(
     requestContext({
@@ -133,7 +133,7 @@ function createShell(dependencies: AppDependencies): Express {
   return app
 }
 
-/** Before all middleware that looks at Express's own routes: WaTTS's paths have an order of checks of their own. */
+/** Adds the paths of WaTTS. One handler serves them all, because their checks have an order of their own. */
 function addWattsRoutes(app: Express, dependencies: AppDependencies, web: Web | undefined): void {
   const { limits, watts } = dependencies
   app.use(
@@ -163,7 +163,7 @@ function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
   )
 }
 
-/** Paths that exist, with the methods that they take: a wrong method is told apart from a wrong path. */
+/** All paths with their methods, so that a wrong method gets another error than a wrong path. */
 const publicMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/(ca(\/.*)?|problems\/?|problems\/[^/]+\/?|healthz|readyz|metrics)$/, 'GET, HEAD'],
 ]
@@ -179,9 +179,9 @@ const methodsByPath: typeof publicMethods = [
   [/^\/openapi\.json$/, 'GET, HEAD'],
 ]
 
-/** OPTIONS is answered alike on all paths, and here: Express answers it on some of them only. */
-function methodsOffered(paths: typeof methodsByPath): RequestHandler {
-  return function methodsOffered(request, response, next) {
+/** Answers OPTIONS on all paths in the same way; Express would answer it on only some of them. */
+function answerOptions(paths: typeof methodsByPath): RequestHandler {
+  return function answerOptions(request, response, next) {
     const methods =
       request.method === 'OPTIONS'
         ? paths.find(([path]) => path.test(request.path))?.[1]
@@ -191,26 +191,23 @@ function methodsOffered(paths: typeof methodsByPath): RequestHandler {
   }
 }
 
-function nothingHere(paths: typeof methodsByPath): RequestHandler {
-  return function nothingHere(request, response) {
+function refuseUnknown(paths: typeof methodsByPath): RequestHandler {
+  return function refuseUnknown(request, response) {
     const methods = paths.find(([path]) => path.test(request.path))?.[1]
     if (methods !== undefined && !methods.split(', ').includes(request.method)) {
       response.setHeader('Allow', methods)
-      throw new TtsError('method_not_allowed', `this path takes ${methods}`)
+      throw new TtsError('method_not_allowed', `this path supports only ${methods}`)
     }
-    throw new TtsError(
-      'not_found',
-      'there is nothing at this path; /openapi.json lists what there is',
-    )
+    throw new TtsError('not_found', 'this path does not exist; /openapi.json lists all paths')
   }
 }
 
-function problems({
+function handleErrors({
   metrics,
   publicUrl,
 }: Pick<AppDependencies, 'metrics' | 'publicUrl'>): ErrorRequestHandler {
   // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
-  return function problems(error: unknown, request, response, next) {
+  return function handleErrors(error: unknown, request, response, next) {
     const failure = toTtsError(error)
     metrics.refused(failure.code, failure.check)
     response.locals['refusal'] = { code: failure.code, check: failure.check }

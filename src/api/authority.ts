@@ -1,4 +1,4 @@
-/** /ca: what relying parties need of the CA. Public, no token wanted. */
+/** /ca: the public files of the CA that relying parties need. No token is required. */
 import { Router, type RequestHandler } from 'express'
 import { toPem } from '../../ca/pem.ts'
 import type { CrlRecord } from '../domain/records.ts'
@@ -27,12 +27,12 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   get('/chain.pem', fixed(PEM, certificates.join('')))
   get('/crl.pem', async (_request, response) => {
     const crl = crlPem(await crls.published())
-    // As texts have it, which Express leaves away for bytes.
+    // Express adds the charset to strings but not to buffers.
     sendTagged(response.type(`${PEM}; charset=utf-8`), crl)
   })
   get('/crl.der', async (_request, response) => {
     const crl = crlDer(await crls.published())
-    // RFC 5280 section 4.2.1.13: at the distribution point stands the DER form, as application/pkix-crl (RFC 2585).
+    // RFC 5280 section 4.2.1.13: a distribution point serves the CRL in DER, as application/pkix-crl (RFC 2585).
     sendTagged(response.type('application/pkix-crl'), crl)
   })
   get('/trust-anchors.tar.gz', async (_request, response) => {

@@ -1,6 +1,6 @@
 /**
- * The parameters of a credential request, from whatever a client finds easy to send: nothing, JSON, a form, or a
- * bare CSR. Parameters may also stand in the query.
+ * Reads the parameters of a credential request. The body may be empty, JSON, a form, or a bare CSR, whichever is easiest for the client;
+ * parameters may also be in the query.
  */
 import type { Request, Response } from 'express'
 import { toPem } from '../../ca/pem.ts'
@@ -10,12 +10,12 @@ import { type BodyBounds, hasBody, readBody } from '../http/request-body.ts'
 import { contextOf } from './request.ts'
 
 /**
- * The body of a request as bytes, whatever its content type. To be called once it is known who asks: until then nothing of a
- * body is read.
+ * Returns the body of a request as bytes, whatever its content type. Call it only after the caller is authenticated: until then the
+ * service must not read a body.
  *
  * @throws {TtsError} as `readBody`
  */
-export async function bodyOf(
+export async function readRequestBody(
   request: Request,
   response: Response,
   maxBytes: number,
@@ -23,7 +23,7 @@ export async function bodyOf(
   const { admitted, bodyTimeoutMs: timeoutMs } = contextOf(response)
   const waiting: BodyBounds['waiting'] = (giveUp) => admitted.waiting(giveUp)
   const body = await readBody(request, response, { maxBytes, timeoutMs, waiting })
-  // `requestContext` sets it for the case that the body is not read.
+  // `requestContext` set the header in case the body would not be read.
   if (hasBody(request)) response.removeHeader('Connection')
   return body
 }
@@ -40,7 +40,7 @@ export function requestParameters(request: Request, body: Buffer): Record<string
     if (Object.hasOwn(fromBody, key)) {
       throw new TtsError(
         'invalid_request',
-        `${shownKey(key)} is given twice, in the URL and in the body`,
+        `${displayKey(key)} is given twice, in the URL and in the body`,
       )
     }
   }
@@ -54,7 +54,7 @@ function queryParameters(request: Request): Record<string, unknown> {
 
 function bodyParameters(request: Request, body: Buffer): Record<string, unknown> {
   if (body.length === 0) return {}
-  // A CSR is known by its first bytes: `curl --data-binary @csr.pem` calls it a form.
+  // A CSR is recognised by its first bytes, because `curl --data-binary @csr.pem` sends the content type of a form.
   if (body[0] === 0x30) return { csr: toPem('CERTIFICATE REQUEST', body) }
   const type = (request.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
   const text = body.toString('utf8')
@@ -77,8 +77,8 @@ function jsonParameters(text: string): Record<string, unknown> {
   return parsed as Record<string, unknown>
 }
 
-/** Names like ours are repeated in messages; anything else may be a token in the wrong place. */
-function shownKey(key: string): string {
+/** Messages repeat only names that look like a parameter name: any other text may be a misplaced token. */
+function displayKey(key: string): string {
   return /^[a-z_]{1,32}$/.test(key) ? key : 'a parameter'
 }
 
@@ -86,7 +86,7 @@ function formParameters(text: string): Record<string, unknown> {
   const parameters = new Map<string, string>()
   for (const [key, value] of new URLSearchParams(text)) {
     if (parameters.has(key))
-      throw new TtsError('invalid_request', `${shownKey(key)} is given twice`)
+      throw new TtsError('invalid_request', `${displayKey(key)} is given twice`)
     parameters.set(key, value)
   }
   return Object.fromEntries(parameters)

@@ -1,8 +1,8 @@
-/** No request waits longer than its deadline, whatever it waits for. */
+/** Ends every request at its deadline. */
 import type { ServerResponse } from 'node:http'
 import { TtsError } from '../base/errors.ts'
 
-/** Ends when the client goes away, or after this time. */
+/** Returns a signal that aborts when the client disconnects, or after `timeoutMs` milliseconds. */
 export function requestSignal(response: ServerResponse, timeoutMs: number): AbortSignal {
   const controller = new AbortController()
   const timer = setTimeout(
@@ -16,33 +16,33 @@ export function requestSignal(response: ServerResponse, timeoutMs: number): Abor
   return controller.signal
 }
 
-/** What waits for a provider heeds the signal itself and tells better what was missing: it goes first. */
+/** Requests to a provider observe the signal themselves. Their error is more precise, so they get time to report it. */
 const GRACE_MS = 250
 
 /**
- * The work's outcome, unless the signal ends first: then what is still done comes to nobody, and is on record all the same.
+ * Returns the result of the work, unless the signal aborts first. In that case the work goes on, and its result is recorded but not sent.
  *
  * @throws {TtsError} `overloaded`, check `deadline`
  */
 export async function withinSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined
-    const abandon = (): void => {
+    const startGracePeriod = (): void => {
       timer = setTimeout(() => reject(tooLate()), GRACE_MS)
     }
-    if (signal.aborted) abandon()
-    signal.addEventListener('abort', abandon, { once: true })
+    if (signal.aborted) startGracePeriod()
+    signal.addEventListener('abort', startGracePeriod, { once: true })
     work.then(resolve, reject).finally(() => {
-      signal.removeEventListener('abort', abandon)
+      signal.removeEventListener('abort', startGracePeriod)
       clearTimeout(timer)
     })
   })
 }
 
 function tooLate(): TtsError {
-  return new TtsError('overloaded', 'the request could not be answered in time', {
+  return new TtsError('overloaded', 'the service could not answer the request in time', {
     check: 'deadline',
-    remedy: 'Raise limits.request_timeout_seconds if requests need more time.',
+    remedy: 'Raise limits.request_timeout_seconds, or find out why the service is slow.',
     retryAfterSeconds: 5,
   })
 }

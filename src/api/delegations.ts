@@ -1,4 +1,4 @@
-/** /v1/delegations: made with a token, used with a renewal secret, seen and taken back with either. */
+/** /v1/delegations: creation needs an access token, renewal the renewal secret; reading and revoking accept either. */
 import { Router, type Request, type RequestHandler, type Response } from 'express'
 import {
   delegationFor,
@@ -14,21 +14,21 @@ import { type RenewalDependencies, renewByDelegation } from '../domain/delegatio
 import type { Origin } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
-import { bodyOf, requestParameters } from './body.ts'
+import { readRequestBody, requestParameters } from './body.ts'
 import { requestSignal, withinSignal } from './deadline.ts'
 import { addressKey } from '../limits/address-key.ts'
-import { askedFor, nativeServices, sendCredential, wantsJson } from './native.ts'
+import { readCredentialRequest, nativeServices, sendCredential, wantsJson } from './native.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 
 export interface DelegationRoutesDependencies {
   readonly delegations: RenewalDependencies
   readonly metrics: Metrics
   readonly maxBodyBytes: number
-  /** Deadline of a request that waits for no token exchange and no refresh. */
+  /** Deadline of a request that does not wait for the provider, in milliseconds. */
   readonly requestTimeoutMs: number
 }
 
-/** Lines of the ledger that are shown. */
+/** Number of events that an answer shows. */
 const MAX_EVENTS = 100
 const MAX_LABEL = 100
 
@@ -51,26 +51,26 @@ function make(dependencies: DelegationRoutesDependencies): RequestHandler {
   return async function make(request, response) {
     const token = bearerToken(request)
     const { log } = contextOf(response)
-    const signal = patientSignal(dependencies, response)
+    const signal = providerSignal(dependencies, response)
     const read = async (): Promise<string | undefined> =>
-      readLabel(requestParameters(request, await bodyOf(request, response, maxBodyBytes)))
-    const asked = { token, readLabel: read, origin: originOf(response), signal, log }
-    const made = await withinSignal(makeDelegation(delegations, asked), signal)
+      readLabel(requestParameters(request, await readRequestBody(request, response, maxBodyBytes)))
+    const creation = { token, readLabel: read, origin: originOf(response), signal, log }
+    const created = await withinSignal(makeDelegation(delegations, creation), signal)
     response.setHeader('Cache-Control', 'no-store')
-    const { id, ...rest } = presentDelegation(made.delegation, delegations)
-    response.status(201).json({ id, renewal_secret: made.renewalSecret, ...rest })
+    const { id, ...rest } = presentDelegation(created.delegation, delegations)
+    response.status(201).json({ id, renewal_secret: created.renewalSecret, ...rest })
   }
 }
 
 function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
   const { delegations, metrics, maxBodyBytes } = dependencies
   return async function renew(request, response) {
-    const signal = patientSignal(dependencies, response)
+    const signal = providerSignal(dependencies, response)
     const caller = { ...callerOf(request, response), signal }
     const asJson = wantsJson(request)
     const read = async () => {
-      const body = await bodyOf(request, response, maxBodyBytes)
-      return askedFor(delegations.issuing, { request, body, path: 'proxies' })
+      const body = await readRequestBody(request, response, maxBodyBytes)
+      return readCredentialRequest(delegations.issuing, { request, body, path: 'proxies' })
     }
     const wanted = { serviceId: nativeServices.proxies, read, log: contextOf(response).log }
     const id = secretId(request)
@@ -86,10 +86,10 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
 
 function list(delegations: DelegationDependencies): RequestHandler {
   return async function list(request, response) {
-    const found = await listOwnDelegations(delegations, callerOf(request, response))
+    const own = await listOwnDelegations(delegations, callerOf(request, response))
     response.setHeader('Cache-Control', 'no-store')
     response.json({
-      delegations: found.map((delegation) => presentDelegation(delegation, delegations)),
+      delegations: own.map((delegation) => presentDelegation(delegation, delegations)),
     })
   }
 }
@@ -137,13 +137,13 @@ function callerOf(request: Request, response: Response): DelegationCaller {
   }
 }
 
-/** The interface goes on record with what came by it. */
+/** Records of these requests name the interface "delegation". */
 function originOf(response: Response): Origin {
   return { ...contextOf(response).origin, interface: 'delegation' }
 }
 
-/** The deadline of the provider is longer than that of requests that wait for nobody. */
-function patientSignal(
+/** These requests wait for the provider, so its timeout is added to the deadline. */
+function providerSignal(
   { delegations, requestTimeoutMs }: DelegationRoutesDependencies,
   response: Response,
 ): AbortSignal {
@@ -154,23 +154,23 @@ function patientSignal(
 /** @throws {TtsError} `invalid_request` */
 function readLabel({ label, ...rest }: Record<string, unknown>): string | undefined {
   if (Object.keys(rest).length > 0)
-    throw new TtsError('invalid_request', 'a delegation takes one parameter, label')
+    throw new TtsError('invalid_request', 'a delegation has only one parameter: label')
   if (label === undefined) return undefined
   if (typeof label === 'string' && label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
   throw new TtsError(
     'invalid_request',
-    `label: must be a string of at most ${MAX_LABEL} characters`,
+    `label: must be a string of at most ${MAX_LABEL} printable characters`,
   )
 }
 
-/** Ids are UUIDs; whatever else stands there is looked up as an id that nothing has. */
+/** Returns the id in the path. Ids are UUIDs: any other text becomes an id that no delegation has, so that both get the same answer. */
 function secretId(request: Request): string {
   const { id } = request.params
   const isId = typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
   return isId ? id : '00000000-0000-0000-0000-000000000000'
 }
 
-/** A delegation as JSON, for its owner and for the operator. */
+/** Returns a delegation as JSON, for its owner and for the operator. */
 export function presentDelegation(
   delegation: Delegation,
   { bounds, now }: Pick<DelegationDependencies, 'bounds' | 'now'>,
@@ -193,7 +193,7 @@ export function presentDelegation(
   }
 }
 
-/** A line of the ledger as JSON. */
+/** Returns an event of a delegation as JSON. */
 export function presentEvent(line: DelegationEvent): object {
   return {
     at: line.at.toISOString(),

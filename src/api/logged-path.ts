@@ -1,6 +1,6 @@
-/** What the log says of a path: never a part of it that a client chose, since that may be a token in the wrong place. */
+/** The form of a path that is safe to log. It has no text that the client chose, because that may be a misplaced token. */
 
-/** First segments of paths that exist. */
+/** First segments of the existing paths. */
 const KNOWN_SEGMENTS: ReadonlySet<string> = new Set([
   'api',
   'assets',
@@ -22,9 +22,9 @@ const KNOWN_SEGMENTS: ReadonlySet<string> = new Set([
 ])
 
 /**
- * @param route the pattern of the route that answered, or `other`
- * @param target path and query as they came
- * @returns the pattern; for a path of no route its first segment, where that is one of ours
+ * @param route pattern of the route that answered, or `other`
+ * @param target path and query of the request
+ * @returns the pattern; for an unknown path, only its first segment, if that is a known one
  */
 export function loggedPath(route: string, target: string): string {
   if (route !== 'other') return route

@@ -1,9 +1,10 @@
-/** The native paths: POST /v1/proxies, POST /v1/certificates, /v1/credentials. Thin: parse, call the domain, answer. */
+/** The native API: POST /v1/proxies, POST /v1/certificates, /v1/credentials. It only parses, calls the domain and answers. */
 import { Router, type Request, type RequestHandler, type Response } from 'express'
 import {
   type CredentialsDependencies,
   identityOfToken,
   listOwnCredentials,
+  noCredential,
   readReason,
   revokeCredential,
   showOwnCredential,
@@ -19,7 +20,7 @@ import {
 import type { CredentialView } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
-import { bodyOf, requestParameters } from './body.ts'
+import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 
@@ -30,7 +31,7 @@ export interface NativeDependencies {
   readonly maxBodyBytes: number
 }
 
-/** Ids of the services that the native paths ask for; another one of the same plugin by `?service=`. */
+/** Default services of the native paths; `?service=` selects another service with the same plugin. */
 export const nativeServices = { proxies: 'proxy', certificates: 'x509' } as const
 
 const PEM = 'application/x-pem-file'
@@ -55,20 +56,24 @@ function issueAt(
     const asJson = wantsJson(request)
     const { log, origin, signal } = contextOf(response)
     const read = async (): Promise<AskedFor> =>
-      askedFor(issuing, { request, body: await bodyOf(request, response, maxBodyBytes), path })
-    const asked = { token, serviceId: nativeServices[path], read, origin, signal, log }
-    const credential = requireCertificate(await withinSignal(issue(issuing, asked), signal))
+      readCredentialRequest(issuing, {
+        request,
+        body: await readRequestBody(request, response, maxBodyBytes),
+        path,
+      })
+    const application = { token, serviceId: nativeServices[path], read, origin, signal, log }
+    const credential = requireCertificate(await withinSignal(issue(issuing, application), signal))
     metrics.credentialIssued(credential.serviceId)
     sendCredential(response, credential, { asJson })
   }
 }
 
 /**
- * What is asked of which service, from body and query.
+ * Reads the requested service and its parameters from body and query.
  *
  * @throws {TtsError} `invalid_request`, `unsupported_media_type`
  */
-export function askedFor(
+export function readCredentialRequest(
   issuing: Pick<IssueDependencies, 'services'>,
   {
     request,
@@ -83,29 +88,29 @@ export function askedFor(
   const { service = nativeServices[path], ...parameters } = requestParameters(request, body)
   if (typeof service !== 'string') throw new TtsError('invalid_request', 'service must be a string')
   requirePlugin(issuing, service, path)
-  // Without a CSR there would be a key to hand over, for which PEM of one certificate has no room: an empty one is refused, in
-  // its turn, after those who may not ask at all.
-  const wanted = path === 'certificates' ? { csr: '', ...parameters } : parameters
-  return { serviceId: service, parameters: wanted }
+  // The answer has no room for a private key, so /v1/certificates needs a CSR. An empty CSR is added when there is none: it is refused
+  // later, after the check whether the caller is authorised.
+  const complete = path === 'certificates' ? { csr: '', ...parameters } : parameters
+  return { serviceId: service, parameters: complete }
 }
 
-/** `?service=` may name another service of the same kind, not one of another. */
+/** `?service=` must name a service with the same plugin as the default service of the path. */
 function requirePlugin(
   issuing: Pick<IssueDependencies, 'services'>,
   service: string,
   path: keyof typeof nativeServices,
 ): void {
-  const wanted = issuing.services.get(nativeServices[path])?.plugin.id
-  const found = issuing.services.get(service)?.plugin.id
-  if (found && found !== wanted) {
+  const required = issuing.services.get(nativeServices[path])?.plugin.id
+  const plugin = issuing.services.get(service)?.plugin.id
+  if (plugin && plugin !== required) {
     throw new TtsError(
       'invalid_request',
-      `service: the service ${service} is not one for /v1/${path}`,
+      `service: /v1/${path} does not offer the service ${service}`,
     )
   }
 }
 
-/** Whether the answer shall be JSON and not PEM. @throws {TtsError} `not_acceptable` */
+/** Returns whether the client wants JSON instead of PEM. @throws {TtsError} `not_acceptable` */
 export function wantsJson(request: Request): boolean {
   const type = request.accepts([PEM, 'application/json', 'text/plain', 'application/octet-stream'])
   if (type === false) {
@@ -117,7 +122,7 @@ export function wantsJson(request: Request): boolean {
   return type === 'application/json'
 }
 
-/** Answers with a credential, as PEM or JSON. */
+/** Sends a credential, as PEM or as JSON. */
 export function sendCredential(
   response: Response,
   credential: IssuedCertificate,
@@ -131,7 +136,7 @@ export function sendCredential(
   if (credential.warnings.length > 0)
     response.setHeader('TTS-Warning', credential.warnings.join('; '))
   if (!asJson) {
-    // As one text with the head: `send` would make a buffer of it, and two writes.
+    // `end` with a string writes headers and body in one write; `send` would copy the body to a buffer and write twice.
     response.setHeader('Content-Type', `${PEM}; charset=utf-8`)
     response.setHeader('Content-Length', Buffer.byteLength(entry.value))
     response.end(entry.value)
@@ -183,10 +188,9 @@ function revoke({ credentials }: NativeDependencies): RequestHandler {
     const id = readId(request.params['id'])
     const reason = readReason(request.query['reason'])
     const identity = await identityOfToken(credentials, caller)
-    if (!identity)
-      throw new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
-    const asked = { id, identity, reason, origin, signal, log }
-    const revocation = await revokeCredential(credentials, asked)
+    if (!identity) throw noCredential()
+    const order = { id, identity, reason, origin, signal, log }
+    const revocation = await revokeCredential(credentials, order)
     response.setHeader('Cache-Control', 'no-store')
     response.json({
       id,
@@ -212,13 +216,13 @@ function readActive(active: unknown): boolean {
   throw new TtsError('invalid_request', 'active: must be true or false')
 }
 
-/** Ids are UUIDs; anything else names nothing. */
+/** Ids are UUIDs, so no credential has any other text as its id. */
 function readId(id: unknown): string {
   if (typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return id
-  throw new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
+  throw noCredential()
 }
 
-/** A credential as JSON, for its owner and for the operator. */
+/** Returns a credential as JSON, for its owner and for the operator. */
 export function presentCredential(view: CredentialView): object {
   return {
     id: view.id,

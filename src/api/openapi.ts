@@ -1,4 +1,4 @@
-/** /openapi.json, made from the same schemas that check the requests. */
+/** Builds /openapi.json from the schemas that also check the requests. */
 import { z } from 'zod'
 import type { Service } from '../domain/issuing/service.ts'
 import { nativeServices } from './native.ts'
@@ -16,7 +16,7 @@ const idParameter = {
   schema: { type: 'string', format: 'uuid' },
 }
 
-/** The description of all native paths (OpenAPI 3.1). */
+/** Returns the OpenAPI 3.1 description of all public paths. */
 export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
   return {
     openapi: '3.1.0',
@@ -28,14 +28,10 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
     },
     paths: {
       '/v1/proxies': {
-        post: issuing(
-          services,
-          'proxies',
-          'A proxy: proxy, key (unless a CSR was sent), EEC and chain as one file',
-        ),
+        post: issuing(services, 'proxies', 'Issues a proxy: one file, with the EEC and chain'),
       },
       '/v1/certificates': {
-        post: issuing(services, 'certificates', 'An end-entity certificate for the key of the CSR'),
+        post: issuing(services, 'certificates', 'Issues a certificate for the key of the CSR'),
       },
       ...successorPath(services),
       ...delegationPaths(services),
@@ -47,7 +43,7 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
       '/readyz': {
         get: {
           ...open('Ready', 'application/json'),
-          responses: { 200: described('ready'), 503: described('not ready, and why') },
+          responses: { 200: described('Ready'), 503: described('Not ready, with the reason') },
         },
       },
       '/metrics': { get: open('Metrics for Prometheus', 'text/plain') },
@@ -58,18 +54,18 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
         bearer: {
           type: 'http',
           scheme: 'bearer',
-          description: 'Access token of a trusted provider',
+          description: 'Access token from a trusted provider',
         },
         renewalSecret: {
           type: 'http',
           scheme: 'bearer',
           description: 'Renewal secret of a delegation',
         },
-        proxy: { type: 'mutualTLS', description: 'A proxy of this service that is still valid' },
+        proxy: { type: 'mutualTLS', description: 'A valid proxy that this service issued' },
       },
       responses: {
         Problem: {
-          description: 'What was wrong and what to do, as RFC 9457 problem details',
+          description: 'The error, and what to do about it, as RFC 9457 problem details',
           content: { 'application/problem+json': { schema: problemSchema } },
         },
       },
@@ -78,12 +74,12 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
 }
 
 function problemPaths(): Json {
-  const get = open('What the problem types mean: HTML, or Markdown', 'text/markdown')
+  const get = open('The list of problem types, as Markdown or HTML', 'text/markdown')
   const code = { name: 'code', in: 'path', required: true, schema: { type: 'string' } }
   return {
     '/problems': { get },
     '/problems/{code}': {
-      get: { ...open('What one of them means', 'text/markdown'), parameters: [code] },
+      get: { ...open('Explains one problem type', 'text/markdown'), parameters: [code] },
     },
   }
 }
@@ -92,11 +88,15 @@ const problemSchema = {
   type: 'object',
   required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
   properties: {
-    type: { type: 'string', format: 'uri-reference', description: '/problems/ and the code' },
+    type: {
+      type: 'string',
+      format: 'uri-reference',
+      description: '/problems/ and the code',
+    },
     title: { type: 'string' },
     status: { type: 'integer' },
     detail: { type: 'string' },
-    code: { type: 'string', description: 'Stable; decide on this' },
+    code: { type: 'string', description: 'Stable error code, for programs' },
     check: { type: 'string', description: 'The check that failed' },
     request_id: { type: 'string', description: 'Id of the request in the log' },
   },
@@ -142,8 +142,8 @@ function issuing(
   }
 }
 
-/** The request of a delegation's renewal or a successor is that of `POST /v1/proxies`, shown by something else. */
-function renewing(
+/** Renewals and successors have the request of `POST /v1/proxies` with another kind of authentication. */
+function renewalOperation(
   services: ReadonlyMap<string, Service>,
   summary: string,
   changes: { readonly security: readonly Json[]; readonly parameters: readonly Json[] },
@@ -153,9 +153,9 @@ function renewing(
 
 function successorPath(services: ReadonlyMap<string, Service>): Json {
   const summary =
-    'The successor of a proxy of ours that is still valid, when the operator allows it. Shown as TLS client certificate, or by a request that its key signs: csr, proxy (PEM chain without key), at (time), signature (base64, SHA-256 over "tts successor v1", at and the hex SHA-256 of the DER of the CSR, parted by line feeds)'
+    'Issues the successor of a valid proxy from this service, if the operator allows it. Present the proxy as TLS client certificate, or sign the request with its key: csr, proxy (PEM chain without key), at (time), signature (base64, SHA-256 over "tts successor v1", at and the hex SHA-256 of the DER of the CSR, separated by line feeds)'
   const how = { security: [{ proxy: [] }, {}], parameters: [] }
-  return { '/v1/proxies/successor': { post: renewing(services, summary, how) } }
+  return { '/v1/proxies/successor': { post: renewalOperation(services, summary, how) } }
 }
 
 function delegationPaths(services: ReadonlyMap<string, Service>): Json {
@@ -170,13 +170,13 @@ function delegationPaths(services: ReadonlyMap<string, Service>): Json {
     schema: { type: 'string', default: nativeServices.proxies },
   }
   const renewal =
-    'A proxy for who has the renewal secret; the provider is asked first. TTS-Renews-Until tells the forecast'
-  const label = { type: 'string', maxLength: 100, description: 'What you call it' }
-  const made = 'Makes a delegation: the right to renew proxies with no person present'
+    'Issues a proxy to the holder of the renewal secret, once the provider has confirmed. TTS-Renews-Until says how long renewals will work'
+  const label = { type: 'string', maxLength: 100, description: 'Your name for the delegation' }
+  const create = 'Creates a delegation: the right to renew proxies without a person present'
   return {
     '/v1/delegations': {
       post: {
-        summary: made,
+        summary: create,
         security: bearer,
         requestBody: {
           required: false,
@@ -184,7 +184,7 @@ function delegationPaths(services: ReadonlyMap<string, Service>): Json {
             'application/json': { schema: { type: 'object', properties: { label } } },
           },
         },
-        ...answers(`${made}: id, and the renewal secret, which is shown this once`, 201),
+        ...answers('The delegation with its renewal secret, which is shown only once', 201),
       },
       get: {
         summary: 'Your delegations, newest first',
@@ -194,20 +194,20 @@ function delegationPaths(services: ReadonlyMap<string, Service>): Json {
     },
     '/v1/delegations/{id}': {
       get: {
-        summary: 'One delegation with its ledger and its forecast',
+        summary: 'One delegation with its events and its forecast',
         security: either,
         parameters: [idParameter],
         ...answers('The delegation', 200),
       },
       delete: {
-        summary: 'Takes a delegation back, here and at the provider',
+        summary: 'Revokes a delegation, here and at the provider',
         security: either,
         parameters: [idParameter],
-        ...answers('The delegation as it is now', 200),
+        ...answers('The delegation after the revocation', 200),
       },
     },
     '/v1/delegations/{id}/proxies': {
-      post: renewing(services, renewal, {
+      post: renewalOperation(services, renewal, {
         security: [{ renewalSecret: [] }],
         parameters: [idParameter, service],
       }),
@@ -233,25 +233,25 @@ function credentialPaths(): Json {
         {
           name: 'after',
           in: 'query',
-          description: 'Id of the last credential of the page before',
+          description: 'Id of the last credential on the previous page',
           schema: { type: 'string', format: 'uuid' },
         },
         {
           name: 'active',
           in: 'query',
-          description: 'true: only living ones',
+          description: 'true: only credentials that are neither expired nor revoked',
           schema: { type: 'string', enum: ['true', 'false'] },
         },
       ]),
     },
     '/v1/credentials/{id}': {
       get: secured('One of your credentials', [idParameter]),
-      delete: secured('Revokes the EEC under the credential, and so everything that stands on it', [
+      delete: secured('Revokes the EEC of the credential, and with it all its proxies', [
         idParameter,
         {
           name: 'reason',
           in: 'query',
-          description: 'Reason as in RFC 5280 section 5.3.1',
+          description: 'Revocation reason of RFC 5280 section 5.3.1',
           schema: { type: 'string' },
         },
       ]),
@@ -260,16 +260,16 @@ function credentialPaths(): Json {
 }
 
 const sshFiles = [
-  ['ssh/ca.pub', 'text/plain', 'The line of the SSH CA, for TrustedUserCAKeys of hosts'],
-  ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates'],
+  ['ssh/ca.pub', 'text/plain', 'The public key of the SSH CA, for TrustedUserCAKeys on hosts'],
+  ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates (KRL)'],
 ] as const
 
 function authorityPaths(services: ReadonlyMap<string, Service>): Json {
   const signsSsh = [...services.values()].some(({ plugin }) => plugin.id === 'ssh-certificate')
   const files: readonly (readonly [string, string, string])[] = [
-    ['ca.pem', 'application/x-pem-file', "The CA's certificate"],
-    ['ca.der', 'application/pkix-cert', 'The same in DER'],
-    ['chain.pem', 'application/x-pem-file', 'The certificate and those above it, root last'],
+    ['ca.pem', 'application/x-pem-file', 'The CA certificate'],
+    ['ca.der', 'application/pkix-cert', 'The CA certificate in DER'],
+    ['chain.pem', 'application/x-pem-file', 'The CA certificate and its chain, root last'],
     ['crl.pem', 'application/x-pem-file', 'The CRL'],
     ['crl.der', 'application/pkix-crl', 'The CRL in DER'],
     [
@@ -280,7 +280,7 @@ function authorityPaths(services: ReadonlyMap<string, Service>): Json {
     ...(signsSsh ? sshFiles : []),
   ]
   return {
-    '/ca/': { get: open('The names of the files below', 'application/json') },
+    '/ca/': { get: open('The names of the files under /ca/', 'application/json') },
     ...Object.fromEntries(
       files.map(([name, type, summary]) => [`/ca/${name}`, { get: open(summary, type) }]),
     ),

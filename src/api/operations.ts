@@ -1,4 +1,4 @@
-/** /healthz, /readyz, /metrics: for those who watch the service. */
+/** /healthz, /readyz and /metrics, for monitoring. */
 import { Router } from 'express'
 import type { Store } from '../domain/store.ts'
 import type { RequestsInFlight } from '../http/requests-in-flight.ts'
@@ -14,28 +14,28 @@ export interface OperationsDependencies {
   readonly metrics: Metrics
 }
 
-/** However often somebody asks, the work behind an answer is done once in this time. */
-const REMEMBERED_MS = 250
+/** Answers are cached for this time, so that frequent probes cannot load the database. */
+const CACHE_MS = 250
 
 export function operationsRoutes(dependencies: OperationsDependencies): Router {
   const { store, metrics } = dependencies
   const router = Router()
   const probe = routeName('probe')
-  const records = rememberedFor(REMEMBERED_MS, () =>
+  const databaseStatus = cacheResult(CACHE_MS, () =>
     store.ping().then(
       () => 'ok',
       () => 'the database cannot be reached or written',
     ),
   )
-  const exposition = rememberedFor(REMEMBERED_MS, () => metrics.registry.metrics())
+  const exposition = cacheResult(CACHE_MS, () => metrics.registry.metrics())
 
-  // Alive means that this process answers; nothing outside of it counts, or a database outage would restart all replicas.
+  // Alive means that this process answers. If the database counted, its outage would restart all replicas.
   router.get('/healthz', probe, (_request, response) => {
     response.setHeader('Cache-Control', 'no-store').json({ status: 'ok' })
   })
 
   router.get('/readyz', probe, async (_request, response) => {
-    const readiness = readinessOf(dependencies, await records())
+    const readiness = readinessOf(dependencies, await databaseStatus())
     response
       .status(readiness.ready ? 200 : 503)
       .setHeader('Cache-Control', 'no-store')
@@ -57,7 +57,7 @@ interface Readiness {
 
 function readinessOf(
   { providers, stopping, inFlight }: OperationsDependencies,
-  records: string,
+  databaseStatus: string,
 ): Readiness {
   const states = providers().map(({ id, ready, usingCached, lastError }) => ({
     id,
@@ -65,22 +65,22 @@ function readinessOf(
     using_cached: usingCached,
     ...(lastError === undefined ? {} : { problem: lastError }),
   }))
-  // One provider down is no reason to take the service away from the users of the others.
-  const someProvider = states.length === 0 || states.some((state) => state.ready)
-  const ready = !stopping() && records === 'ok' && someProvider && !inFlight.isFull
+  // An outage of one provider must not affect users of the others.
+  const isSomeProviderReady = states.length === 0 || states.some((state) => state.ready)
+  const ready = !stopping() && databaseStatus === 'ok' && isSomeProviderReady && !inFlight.isFull
   return {
     ready,
     stopping: stopping(),
-    // Everybody is refused until requests are answered: a load balancer should send people elsewhere meanwhile.
+    // A full instance refuses all new requests, so a load balancer should use another one.
     saturated: inFlight.isFull,
     requests_in_flight: inFlight.count,
-    store: records,
+    store: databaseStatus,
     providers: states,
   }
 }
 
-/** Answers what `work` gave at most `ms` milliseconds ago; callers at the same time share one run. */
-function rememberedFor<Result>(ms: number, work: () => Promise<Result>): () => Promise<Result> {
+/** Returns a function that runs `work` at most once in `ms` milliseconds; concurrent callers share one run. */
+function cacheResult<Result>(ms: number, work: () => Promise<Result>): () => Promise<Result> {
   let run: { readonly atMs: number; readonly result: Promise<Result> } | undefined
   return () => {
     if (run === undefined || performance.now() - run.atMs >= ms)

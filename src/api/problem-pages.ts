@@ -1,4 +1,4 @@
-/** /problems: what each problem type of RFC 9457 means. Public, the same for everybody. */
+/** /problems: public pages that explain each problem type (RFC 9457 section 3.1.1). */
 import { Router, type Request, type Response } from 'express'
 import { TtsError } from '../base/errors.ts'
 import { errorCodes, type ErrorDescription, problemsUrl } from './error-codes.ts'
@@ -9,7 +9,7 @@ interface Page {
   readonly markdown: string
 }
 
-/** @param publicUrl where clients reach the service, for links that hold under a path too */
+/** @param publicUrl URL under which clients reach the service; links start with it, because it may have a path */
 export function problemRoutes(publicUrl: string | undefined): Router {
   const router = Router()
   const base = problemsUrl(publicUrl)
@@ -26,7 +26,7 @@ export function problemRoutes(publicUrl: string | undefined): Router {
   return router
 }
 
-/** HTML for browsers, Markdown for everybody else. */
+/** Browsers get HTML, all other clients Markdown. */
 function send(request: Request, response: Response, { html, markdown }: Page): void {
   const wantsHtml = request.accepts(['text/markdown', 'text/html']) === 'text/html'
   response.vary('Accept')
@@ -37,8 +37,8 @@ function send(request: Request, response: Response, { html, markdown }: Page): v
 function problemPage(code: string, description: ErrorDescription): Page {
   const { status, title, meaning, mayRetry, action } = description
   const retry = mayRetry
-    ? 'The same request may succeed later: repeat it after a pause that grows.'
-    : 'Repeating the same request does not help.'
+    ? 'The same request may succeed later: retry with a growing delay.'
+    : 'Do not retry the same request: it will fail again.'
   return page(`${title} (${code})`, [
     `HTTP status ${status}, code \`${code}\`.`,
     meaning,
@@ -56,22 +56,22 @@ function indexPage(base: string): Page {
   )
   return {
     markdown: `# ${heading}\n\n${links.join('\n')}\n`,
-    html: documentOf(heading, [`<ul>\n${items.join('\n')}\n</ul>`]),
+    html: htmlDocument(heading, [`<ul>\n${items.join('\n')}\n</ul>`]),
   }
 }
 
-/** The texts are all from the table of errors, which has no characters that HTML must escape. */
+/** Needs no HTML escaping: all texts come from the table of error codes, which has no special characters. */
 function page(heading: string, paragraphs: readonly string[]): Page {
   return {
     markdown: [`# ${heading}`, ...paragraphs].join('\n\n') + '\n',
-    html: documentOf(
+    html: htmlDocument(
       heading,
       paragraphs.map((text) => `<p>${text.replace(/`([^`]*)`/g, '<code>$1</code>')}</p>`),
     ),
   }
 }
 
-function documentOf(heading: string, content: readonly string[]): string {
+function htmlDocument(heading: string, content: readonly string[]): string {
   return `<!doctype html>
 <html lang="en">
 <head>

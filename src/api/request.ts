@@ -1,4 +1,4 @@
-/** What every request gets: an id, a logger, a deadline, admission within the limits; and its bearer token. */
+/** Gives every request an id, a logger, a deadline and admission within the limits; and reads its bearer token. */
 import { randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
@@ -20,7 +20,7 @@ export interface RequestContext {
   /** Ends at the request's deadline, or when the client goes away. */
   readonly signal: AbortSignal
   readonly admitted: AdmittedRequest
-  /** How long the client may take to send its body, from when it is asked for. */
+  /** Time that the client has to send its body, from the moment the service starts to read it. */
   readonly bodyTimeoutMs: number
 }
 
@@ -38,14 +38,14 @@ export interface RequestOptions {
   readonly stopping: () => boolean
 }
 
-/** The context that `requestContext` gave this request. */
+/** Returns the context that `requestContext` created for this request. */
 export function contextOf(response: Response): RequestContext {
   return response.locals['context'] as RequestContext
 }
 
 const MAX_TOKEN_LENGTH = 16 * 1024
 
-/** Middleware: context, access log, metrics, and the limits on how many requests are taken. */
+/** Returns the middleware that adds context, access log and metrics, and enforces the limits on the number of requests. */
 export function requestContext(options: RequestOptions): RequestHandler {
   return function requestContext(request, response, next) {
     const started = performance.now()
@@ -59,7 +59,7 @@ export function requestContext(options: RequestOptions): RequestHandler {
       admitted: () => admitted,
     })
     response.setHeader('X-Request-Id', id)
-    // A client that keeps its connection would hold up the shutdown; and a body that nobody reads would be read to its end.
+    // An open connection would delay the shutdown. And Node would read an unread body to its end, to reuse the connection.
     if (options.stopping() || hasBody(request)) response.setHeader('Connection', 'close')
     response.once('close', () => {
       admitted.release()
@@ -67,7 +67,7 @@ export function requestContext(options: RequestOptions): RequestHandler {
       finish(request, response, { options, log, address: origin.address, seconds })
     })
     admitted = admit(options, { address: origin.address, path: request.path })
-    giveUpUnreadAnswer(response, admitted)
+    dropUnreadAnswer(response, admitted)
     requireUsable(request)
     next()
   }
@@ -76,34 +76,34 @@ export function requestContext(options: RequestOptions): RequestHandler {
 /** @throws {TtsError} `invalid_request`, `expectation_failed` */
 function requireUsable(request: Request): void {
   if (hasMalformedTarget(request)) {
-    throw new TtsError('invalid_request', 'the target of the request is not a URL', {
+    throw new TtsError('invalid_request', 'the request target is not a valid URL', {
       check: 'target',
     })
   }
   const { expect } = request.headers
   if (expect === undefined || expect.toLowerCase() === '100-continue') return
-  throw new TtsError('expectation_failed', 'the only expectation that is known is 100-continue', {
+  throw new TtsError('expectation_failed', 'the header Expect must be 100-continue or absent', {
     check: 'expect',
   })
 }
 
-/** Of probes, and of requests that are refused at once. */
+/** For probes, and for requests that are refused before admission. */
 const notAdmitted: AdmittedRequest = { waiting: () => () => undefined, release: () => undefined }
 
-/** A client that does not read its answer holds what the request held. */
-function giveUpUnreadAnswer(response: Response, admitted: AdmittedRequest): void {
+/** Drops a client that does not read its answer: until it does, the request keeps its place in the limits. */
+function dropUnreadAnswer(response: Response, admitted: AdmittedRequest): void {
   response.once('prefinish', () => {
-    // All of it is with the kernel already.
+    // The kernel has the whole answer.
     if (response.writableLength === 0) return
     response.socket?.setTimeout(UNREAD_ANSWER_MS)
     admitted.waiting(() => response.destroy())
   })
 }
 
-/** How long a client may take nothing of its answer. */
+/** Time that a client may read nothing of its answer. */
 const UNREAD_ANSWER_MS = 30_000
 
-/** X-Forwarded-For of a trusted proxy may hold anything that its client sent; only an address goes on record. */
+/** X-Forwarded-For of a trusted proxy may contain any text that its client sent. Only a valid address is recorded. */
 function clientAddress({ ip }: Request): string {
   return ip !== undefined && isIP(ip) !== 0 ? ip : 'unknown'
 }
@@ -116,39 +116,33 @@ function admit(
   { address, path }: { readonly address: string; readonly path: string },
 ): AdmittedRequest {
   const key = addressKey(address)
-  // Probes must be answered when the service is busy, else it is restarted for being busy. They have a rate of their own.
+  // A busy service must still answer probes, otherwise it would be restarted. Probes have a separate rate limit.
   if (PROBES.includes(path)) {
-    requireRate(
-      options.probes.take(key),
-      'Raise limits.probes_per_second_per_address if probes come more often.',
-    )
+    requireRate(options.probes.take(key), 'probes_per_second_per_address')
     return notAdmitted
   }
   if (options.stopping())
     throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
-  requireRate(
-    options.addresses.take(key),
-    'Raise limits.requests_per_second_per_address if one address may send more requests.',
-  )
+  requireRate(options.addresses.take(key), 'requests_per_second_per_address')
   return options.inFlight.admit(key)
 }
 
-function requireRate(retryAfterSeconds: number, remedy: string): void {
+function requireRate(retryAfterSeconds: number, limit: string): void {
   if (retryAfterSeconds <= 0) return
   throw new TtsError('limit_reached', 'too many requests from your address', {
     check: 'address_rate',
-    remedy,
+    remedy: `Raise limits.${limit} if this client is legitimate.`,
     retryAfterSeconds,
   })
 }
 
-/** An id given by a proxy in front is kept when it is harmless, so that one id goes through all logs. */
+/** Keeps the request id of a proxy in front of the service if its characters are safe, so that all logs share one id. */
 function requestId(request: Request): string {
-  const given = request.get('x-request-id')
-  return given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : randomUUID()
+  const header = request.get('x-request-id')
+  return header !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(header) ? header : randomUUID()
 }
 
-/** The signal costs a timer, which only requests that wait for somebody need: made at first use. */
+/** Creates the signal at first use: it costs a timer, which only requests that wait for another system need. */
 function lazyContext(
   fixed: Omit<RequestContext, 'signal' | 'admitted'>,
   response: Response,
@@ -162,16 +156,16 @@ function lazyContext(
     },
     get signal() {
       if (controller === undefined) {
-        const made = new AbortController()
+        const created = new AbortController()
         const timer = setTimeout(
-          () => made.abort(new DOMException('the deadline has passed', 'TimeoutError')),
+          () => created.abort(new DOMException('the deadline has passed', 'TimeoutError')),
           timeoutMs,
         )
         response.once('close', () => {
           clearTimeout(timer)
-          if (!response.writableFinished) made.abort()
+          if (!response.writableFinished) created.abort()
         })
-        controller = made
+        controller = created
       }
       return controller.signal
     },
@@ -181,14 +175,14 @@ function lazyContext(
 function finish(
   request: Request,
   response: Response,
-  done: {
+  result: {
     readonly options: RequestOptions
     readonly log: Logger
     readonly address: string
     readonly seconds: number
   },
 ): void {
-  const { options, log, address, seconds } = done
+  const { options, log, address, seconds } = result
   const route = typeof response.locals['route'] === 'string' ? response.locals['route'] : 'other'
   const status = response.writableFinished ? response.statusCode : 499
   options.metrics.requestDone({ route, method: knownMethod(request.method), status, seconds })
@@ -198,7 +192,7 @@ function finish(
     method: knownMethod(request.method),
     path: loggedPath(route, request.originalUrl),
     status,
-    // Why it was refused, also where the audit trail has only a sample.
+    // The reason of every refusal; the audit trail may have only a sample of them.
     ...(response.locals['refusal'] as object | undefined),
   }
   log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address }, 'request')
@@ -211,8 +205,8 @@ function knownMethod(method: string): string {
 }
 
 /**
- * The bearer token of a request: exactly one, in the Authorization header (RFC 6750 section 2.1). Tokens in the query
- * or a form are not taken: they end up in logs.
+ * Returns the bearer token of a request: exactly one, in the Authorization header (RFC 6750 section 2.1). Tokens in the query
+ * or in a form are refused, because they end up in logs.
  *
  * @throws {TtsError} `missing_token`, `invalid_request`, `invalid_token`
  */
@@ -238,24 +232,24 @@ export function bearerToken(request: Request): string {
       check: 'authorization',
     })
   }
-  // Sizes are bounded before anything looks inside (Fulcio's CVE-2025-66506).
+  // The size is checked before anything parses the token (see CVE-2025-66506 of Fulcio).
   if (header.length > MAX_TOKEN_LENGTH) {
     throw new TtsError(
       'invalid_token',
-      `the Authorization header is over ${MAX_TOKEN_LENGTH} characters`,
+      `the Authorization header is longer than ${MAX_TOKEN_LENGTH} characters`,
       { check: 'size' },
     )
   }
   const [, scheme = '', token = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? []
   if (scheme.toLowerCase() !== 'bearer' || token === '') {
-    throw new TtsError('missing_token', 'the Authorization header is not "Bearer TOKEN"', {
+    throw new TtsError('missing_token', 'the Authorization header must be "Bearer TOKEN"', {
       check: 'authorization',
     })
   }
   return token
 }
 
-/** Names the route for metrics and logs: a fixed text, never a part of the path. */
+/** Returns middleware that names the route for metrics and logs: a fixed text, never a part of the requested path. */
 export function routeName(name: string): RequestHandler {
   return function routeName(_request: Request, response: Response, next: NextFunction) {
     response.locals['route'] = name

@@ -1,4 +1,4 @@
-/** What hosts need that trust our SSH certificates: the CA's line, and the list of revoked ones. */
+/** The files for hosts that trust the SSH certificates of this service: the public key of the CA, and the list of revoked certificates. */
 import { Router, type RequestHandler } from 'express'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'
@@ -14,25 +14,25 @@ export interface SshAuthorityDependencies extends KrlDependencies {
   readonly sshAuthority: SshAuthority
 }
 
-/** The list is not signed, so that this is not for the plain listener. */
+/** Returns the routes below /ca/ssh. They must not be served without TLS, because the list is not signed. */
 export function sshAuthorityRoutes(dependencies: SshAuthorityDependencies): Router {
   const router = Router()
-  router.get('/ca.pub', routeName('/ca/ssh/ca.pub'), line(dependencies))
-  router.get('/krl', routeName('/ca/ssh/krl'), krl(dependencies))
+  router.get('/ca.pub', routeName('/ca/ssh/ca.pub'), sendPublicKey(dependencies))
+  router.get('/krl', routeName('/ca/ssh/krl'), sendKrl(dependencies))
   return router
 }
 
-function line({ sshAuthority }: SshAuthorityDependencies): RequestHandler {
+function sendPublicKey({ sshAuthority }: SshAuthorityDependencies): RequestHandler {
   const text = formatSshPublicKey(sshAuthority.publicKey, SSH_AUTHORITY_COMMENT)
-  return function line(_request, response) {
+  return function sendPublicKey(_request, response) {
     response.type('text/plain').send(text)
   }
 }
 
-function krl(dependencies: SshAuthorityDependencies): RequestHandler {
+function sendKrl(dependencies: SshAuthorityDependencies): RequestHandler {
   const currentKrl = createKrlSource(dependencies)
   const tagged = taggedOnce((list: Buffer) => list)
-  return async function krl(_request, response) {
+  return async function sendKrl(_request, response) {
     const list = tagged(await currentKrl())
     sendTagged(response.type('application/octet-stream'), list)
   }

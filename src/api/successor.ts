@@ -1,4 +1,4 @@
-/** POST /v1/proxies/successor: a still valid proxy of ours gets the next one, when the operator allows it. */
+/** POST /v1/proxies/successor: the holder of a valid proxy from this service gets a new one, if the operator allows it. */
 import { createHash } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
 import { Router, type Request, type RequestHandler } from 'express'
@@ -10,7 +10,7 @@ import { issue, type IssueDependencies, requireCertificate } from '../domain/iss
 import { type PresentedProxy, switchedOff } from '../domain/possession/possession.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
-import { bodyOf, requestParameters } from './body.ts'
+import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { sendCredential, wantsJson } from './native.ts'
 import { contextOf, routeName } from './request.ts'
@@ -31,56 +31,56 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
   return async function succeed(request, response) {
     if (issuing.possession === undefined) throw switchedOff()
     const asJson = wantsJson(request)
-    // The body holds the evidence itself, so that it must be read first.
-    const body = await bodyOf(request, response, maxBodyBytes)
-    const { proxy: above, at, signature, ...parameters } = requestParameters(request, body)
-    const shown = shownByTls(request)
-    const chain = above === undefined ? [] : readChain(above)
+    // The body must be read before the caller is known, because it has the proof of possession.
+    const body = await readRequestBody(request, response, maxBodyBytes)
+    const { proxy: proxyPem, at, signature, ...parameters } = requestParameters(request, body)
+    const tlsCertificates = readTlsCertificates(request)
+    const chain = proxyPem === undefined ? [] : readChain(proxyPem)
     const proxy: PresentedProxy =
-      shown.length > 0
-        ? // The chain may stand in the body too: a resumed TLS session remembers the first certificate only.
-          { certificates: [...shown, ...chain], shownBy: 'tls' }
+      tlsCertificates.length > 0
+        ? // The chain may also be in the body, because a resumed TLS session has only the first certificate.
+          { certificates: [...tlsCertificates, ...chain], shownBy: 'tls' }
         : { certificates: chain, shownBy: readProof({ at, signature, csr: parameters['csr'] }) }
     const { log, origin: from, signal } = contextOf(response)
     const origin = { ...from, interface: 'possession' }
     const read = () => ({ serviceId: undefined, parameters })
-    const asked = { proxy, serviceId: undefined, read, origin, signal, log }
-    const credential = requireCertificate(await withinSignal(issue(issuing, asked), signal))
+    const application = { proxy, serviceId: undefined, read, origin, signal, log }
+    const credential = requireCertificate(await withinSignal(issue(issuing, application), signal))
     metrics.credentialIssued(credential.serviceId)
     sendCredential(response, credential, { asJson })
   }
 }
 
-/** What the client showed in the TLS handshake, the first certificate with proof that its key is there. */
-function shownByTls({ socket }: Request): readonly Buffer[] {
+/** Returns the client certificates of the TLS handshake. The handshake proves that the client has the key of the first one. */
+function readTlsCertificates({ socket }: Request): readonly Buffer[] {
   if (!(socket instanceof TLSSocket)) return []
-  const shown: Buffer[] = []
+  const certificates: Buffer[] = []
   let next = socket.getPeerX509Certificate()
-  // The last one of a chain may name itself as its issuer. One more than is taken is enough to refuse a chain.
-  while (next !== undefined && shown.length <= MAX_CHAIN_LENGTH) {
+  // A root certificate is its own issuer. One certificate above the limit is enough for the chain to be refused later.
+  while (next !== undefined && certificates.length <= MAX_CHAIN_LENGTH) {
     const { raw } = next
-    if (shown.some((der) => der.equals(raw))) break
-    shown.push(raw)
+    if (certificates.some((der) => der.equals(raw))) break
+    certificates.push(raw)
     next = next.issuerCertificate
   }
-  return shown
+  return certificates
 }
 
 /** @throws {TtsError} `invalid_request` */
 function readChain(text: unknown): readonly Buffer[] {
-  if (typeof text !== 'string') throw new TtsError('invalid_request', PROXY_WANTED)
+  if (typeof text !== 'string') throw new TtsError('invalid_request', PROXY_MESSAGE)
   try {
     const blocks = readPem(text, 'proxy', MAX_PROXY_FILE_LENGTH)
     if (blocks.some(({ label }) => label !== 'CERTIFICATE'))
-      throw new TtsError('invalid_request', PROXY_WANTED)
+      throw new TtsError('invalid_request', PROXY_MESSAGE)
     return blocks.map(({ der }) => der)
   } catch (error) {
-    if (error instanceof CaError) throw new TtsError('invalid_request', PROXY_WANTED)
+    if (error instanceof CaError) throw new TtsError('invalid_request', PROXY_MESSAGE)
     throw error
   }
 }
 
-const PROXY_WANTED = 'proxy: must be the certificates of the proxy file in PEM, without its key'
+const PROXY_MESSAGE = 'proxy: must be the certificates of the proxy file in PEM, without its key'
 
 /** @throws {TtsError} `missing_token`, `invalid_request` */
 function readProof(fields: {
@@ -92,24 +92,24 @@ function readProof(fields: {
   if (at === undefined && signature === undefined) {
     throw new TtsError(
       'missing_token',
-      'show the proxy as TLS client certificate, or sign the request with its key (csr, proxy, at, signature)',
+      'present the proxy as TLS client certificate, or sign the request with its key (csr, proxy, at, signature)',
       { check: 'possession' },
     )
   }
   if (typeof at !== 'string' || typeof signature !== 'string' || typeof csr !== 'string') {
     throw new TtsError(
       'invalid_request',
-      'a signed request has csr, proxy, at and signature, all of them texts',
+      'a signed request needs csr, proxy, at and signature, all of them strings',
     )
   }
   return {
     at,
     signature: Buffer.from(signature, 'base64'),
-    csrDigest: createHash('sha256').update(derOf(csr)).digest('hex'),
+    csrDigest: createHash('sha256').update(decodeCsr(csr)).digest('hex'),
   }
 }
 
-function derOf(csr: string): Buffer {
+function decodeCsr(csr: string): Buffer {
   try {
     const [block] = readPem(csr, 'CSR', MAX_PROXY_FILE_LENGTH)
     if (block !== undefined) return block.der

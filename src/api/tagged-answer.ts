@@ -1,16 +1,16 @@
-/** Large answers that stay the same for all who ask, with an entity tag, so that who has one gets no second copy. */
+/** Answers that are the same for all clients, with an entity tag, so that a client does not download an unchanged file again. */
 import { createHash } from 'node:crypto'
 import type { Response } from 'express'
 
-/** Bytes with the tag by which caches ask whether they still are the newest (RFC 9110 section 8.8.3). */
+/** Bytes with their entity tag, by which a cache checks whether its copy is current (RFC 9110 section 8.8.3). */
 export interface TaggedBytes {
   readonly bytes: Buffer
   readonly etag: string
 }
 
 /**
- * Bytes with their tag, and again the same ones as long as the value they are made of is the same object. The tag is a digest, so that
- * all replicas give the same one, also after a restart.
+ * Returns a function that computes bytes and tag, and reuses them while its argument is the same object. The tag is a digest, so it is the
+ * same on all replicas and after a restart.
  */
 export function taggedOnce<Value extends object>(
   bytesOf: (value: Value) => Buffer,
@@ -27,8 +27,8 @@ function tag(bytes: Buffer): TaggedBytes {
 }
 
 /**
- * Answers with the bytes, or with 304 to who has them. No Last-Modified: it counts in seconds, and who got the first of two lists of
- * one second would take it for the newest until a third is made.
+ * Sends the bytes, or 304 to a client that has them already. It sends no Last-Modified, because that counts in seconds: of two lists made in
+ * the same second, a client with the first would not get the second.
  */
 export function sendTagged(response: Response, { bytes, etag }: TaggedBytes): void {
   response.setHeader('Cache-Control', 'no-cache')

@@ -1,4 +1,4 @@
-/** `tts authz explain`: which rule of a service lets somebody in or keeps them out, and why. */
+/** `tts authz explain`: shows which rule of a service allows or refuses a user, and why. */
 import { readFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { LoadedConfiguration } from '../config/load.ts'
@@ -10,7 +10,7 @@ import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
-import { neededChanges, ruleWords, type RuleWords, shownClaim } from './rule-words.ts'
+import { neededChanges, describeRule, type RuleDescription, displayClaim } from './rule-words.ts'
 import {
   loadedConfigurationFor,
   type OperatorOptions,
@@ -28,7 +28,7 @@ interface ExplainOptions extends OperatorOptions {
 
 type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
 
-/** What the command answers; printed as it is with `--json`. */
+/** The result of the command; `--json` prints exactly this. */
 interface Explanation {
   readonly service: string
   readonly provider: string
@@ -38,31 +38,34 @@ interface Explanation {
   readonly verdict: string
   readonly remedy: string | undefined
   readonly changes: readonly string[]
-  readonly rules: readonly RuleWords[]
+  readonly rules: readonly RuleDescription[]
 }
 
 const MAX_CLAIMS_BYTES = 1024 * 1024
 
 export function authzCommand(terminal: Terminal): Command {
   const explain = new Command('explain')
-    .description('which rule lets a user use a service, or keeps them from it, and why')
-    .requiredOption('--service <ID>', 'the service that is asked for')
-    .option('--token-file <FILE>', 'the access token; else by bearer token discovery')
-    .option('--claims <FILE>', 'claims as a JSON object in this file, in place of a token')
-    .option('--provider <ID>', 'with --claims: the provider that they would be of')
-    .option('--wait <SECONDS>', 'how long the provider may take', waitSeconds, 10)
+    .description('show which rule allows or refuses a user at a service, and why')
+    .requiredOption('--service <ID>', 'the requested service')
+    .option(
+      '--token-file <FILE>',
+      'file with the access token (default: found by bearer token discovery)',
+    )
+    .option('--claims <FILE>', 'file with claims as a JSON object, instead of a token')
+    .option('--provider <ID>', 'with --claims: the provider of the claims')
+    .option('--wait <SECONDS>', 'time limit for the provider, in seconds', waitSeconds, 10)
     .addHelpText(
       'after',
       `
-Claims are shown: run it where nobody looks over your shoulder.
-Exit codes: 0 the user may use the service, 2 wrong usage, 3 not, or the token is refused, 5 no such service or file.
+The output shows claims: make sure that nobody else can see your screen.
+Exit codes: 0 the user may use the service, 2 wrong usage, 3 the user or the token is refused, 5 no such service or file.
 
 Examples:
   BEARER_TOKEN=eyJ… tts authz explain --service proxy
-  tts authz explain --service proxy --claims claims.json --provider iam   # before anybody has such a token`,
+  tts authz explain --service proxy --claims claims.json --provider iam   # test rules without a token`,
     )
     .action((_options, self: Command) => explainRules(terminal, self.optsWithGlobals()))
-  return new Command('authz').description('the rules of who may use what').addCommand(explain)
+  return new Command('authz').description('examine the authorisation rules').addCommand(explain)
 }
 
 async function explainRules(terminal: Terminal, options: ExplainOptions): Promise<void> {
@@ -72,7 +75,7 @@ async function explainRules(terminal: Terminal, options: ExplainOptions): Promis
     options.claims === undefined
       ? await subjectOfToken(loaded, terminal, options)
       : await subjectOfFile(loaded, options.claims, options)
-  // The service's own decision, with all that it looked at.
+  // The same decision as in the running service, with its trace.
   const decision = authorise(service.authz, subject)
   const explanation = explanationOf(decision, subject, { options, enabled: service.enabled })
   terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : asText(explanation))
@@ -83,8 +86,8 @@ function serviceOf({ configuration }: LoadedConfiguration, id: string) {
   const { services } = configuration
   const service = Object.hasOwn(services, id) ? services[id] : undefined
   if (service !== undefined) return service
-  throw new TtsError('not_found', `there is no service ${shownClaim(id)}`, {
-    remedy: `Name one of: ${Object.keys(services).join(', ')}.`,
+  throw new TtsError('not_found', `there is no service ${displayClaim(id)}`, {
+    remedy: `Use one of the configured services: ${Object.keys(services).join(', ')}.`,
   })
 }
 
@@ -94,7 +97,10 @@ async function subjectOfToken(
   { tokenFile, provider, wait }: ExplainOptions,
 ): Promise<Subject> {
   if (provider !== undefined)
-    throw new TtsError('invalid_request', '--provider goes with --claims; a token names its own')
+    throw new TtsError(
+      'invalid_request',
+      '--provider needs --claims; a token names its own provider',
+    )
   const token =
     tokenFile === undefined
       ? (await discoverBearerToken(terminal)).token
@@ -116,12 +122,15 @@ async function subjectOfFile(
   { provider, tokenFile }: ExplainOptions,
 ): Promise<Subject> {
   if (tokenFile !== undefined || provider === undefined)
-    throw new TtsError('invalid_request', '--claims goes with --provider, and without a token')
-  // Users of a relying service are of the provider rsp-ID, which has no token to look at.
+    throw new TtsError(
+      'invalid_request',
+      '--claims needs --provider, and must not be combined with a token',
+    )
+  // Users of a relying service belong to the provider rsp-ID, which is not in the configuration.
   if (!provider.startsWith('rsp-') && !Object.hasOwn(configuration.providers, provider)) {
     const known = Object.keys(configuration.providers).join(', ') || 'none'
-    throw new TtsError('invalid_request', `there is no provider ${shownClaim(provider)}`, {
-      remedy: `Name one of: ${known}.`,
+    throw new TtsError('invalid_request', `there is no provider ${displayClaim(provider)}`, {
+      remedy: `Use one of the configured providers: ${known}.`,
     })
   }
   return { providerId: provider, claims: await readClaims(path) }
@@ -145,29 +154,33 @@ function parseJson(text: string): unknown {
   }
 }
 
-interface Asked {
+interface ExplainedRequest {
   readonly options: ExplainOptions
   readonly enabled: boolean
 }
 
-function explanationOf(decision: Authorisation, subject: Subject, asked: Asked): Explanation {
-  const { service, claims } = asked.options
+function explanationOf(
+  decision: Authorisation,
+  subject: Subject,
+  request: ExplainedRequest,
+): Explanation {
+  const { service, claims } = request.options
   const { sub, name, preferred_username: username } = subject.claims
-  const disabled = `services.${service}.enabled is false, so nobody may use it`
+  const disabled = `the service is disabled (services.${service}.enabled is false)`
   const changes = neededChanges(decision, service)
   return {
     service,
     provider: subject.providerId,
     subject: [sub, username ?? name]
       .filter((value) => value !== undefined)
-      .map(shownClaim)
+      .map(displayClaim)
       .join(' '),
     verified: claims === undefined,
-    allowed: decision.allowed && asked.enabled,
-    verdict: decision.allowed && !asked.enabled ? disabled : decision.reason,
+    allowed: decision.allowed && request.enabled,
+    verdict: decision.allowed && !request.enabled ? disabled : decision.reason,
     remedy: decision.remedy,
-    changes: asked.enabled ? changes : [`services.${service}.enabled must be true`, ...changes],
-    rules: decision.trace.map(ruleWords),
+    changes: request.enabled ? changes : [`services.${service}.enabled must be true`, ...changes],
+    rules: decision.trace.map(describeRule),
   }
 }
 
@@ -189,14 +202,14 @@ function asText(explanation: Explanation): string {
     ...rules.flatMap(ruleLines),
     ...(rules.length === 0 ? ['no rules', ''] : []),
     `${allowed ? 'ALLOWED' : 'REFUSED'}: ${verdict}`,
-    ...(changes.length === 0 ? [] : ['what would have to change:']),
+    ...(changes.length === 0 ? [] : ['necessary changes:']),
     ...changes.map((change) => `  - ${change}`),
     ...(remedy === undefined ? [] : [`  -> ${remedy}`]),
   ]
   return `${lines.join('\n')}\n`
 }
 
-function ruleLines({ rule, provider, outcome, why, conditions }: RuleWords): string[] {
+function ruleLines({ rule, provider, outcome, why, conditions }: RuleDescription): string[] {
   const head = `${marks[outcome]}  ${rule} (provider ${provider}): ${why}`
   const body = conditions.flatMap((condition) => [
     `         ${marks[condition.outcome]}  ${condition.claim} ${condition.wanted}`,

@@ -1,4 +1,4 @@
-/** `tts ca …`: make the CA, show it, give its trust anchors to relying parties, put it under an outside root. */
+/** `tts ca …`: creates and shows the CA, exports its trust anchors, and puts it under an external root. */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
@@ -37,22 +37,22 @@ const kinds = keyKinds.filter((kind) => kind !== 'rsa-2048')
 
 export function caCommand(terminal: Terminal): Command {
   const command = new Command('ca').description(
-    'the certification authority: make it, show it, hand out its trust anchors',
+    'manage the certification authority: create, show, export trust anchors',
   )
 
   command
     .command('init')
     .description(
-      'make a new self-signed CA in the data directory (`tts serve` does it by itself when there is none)',
+      'create a self-signed CA in the data directory (`tts serve` does this if there is none)',
     )
     .option('--subject <DN>', 'name of the CA, for example /DC=org/DC=example/CN=Example TTS CA')
-    .addOption(new Option('--key-kind <KIND>', 'kind of its key').choices(kinds))
-    .option('--lifetime-days <DAYS>', 'life of its certificate', wholeNumberOption)
+    .addOption(new Option('--key-kind <KIND>', 'key type').choices(kinds))
+    .option('--lifetime-days <DAYS>', 'lifetime of the CA certificate in days', wholeNumberOption)
     .action((_options, self: Command) => init(terminal, self.optsWithGlobals()))
 
   command
     .command('show')
-    .description('what the CA is, how long it lives, and when its CRL must be renewed')
+    .description('show the CA, its expiry, and the next update of its CRL')
     .action((_options, self: Command) =>
       withCore(terminal, self.optsWithGlobals(), (core) =>
         show(terminal, core, self.optsWithGlobals()),
@@ -63,7 +63,7 @@ export function caCommand(terminal: Terminal): Command {
     .command('export')
     .argument('<directory>', 'for example /etc/grid-security/certificates')
     .description(
-      'write the trust anchors that relying parties need: certificate, CRL, signing_policy, namespaces, info',
+      'write the trust anchors for relying parties: certificate, CRL, signing_policy, namespaces, info',
     )
     .action((directory: string, _options, self: Command) =>
       withCore(terminal, self.optsWithGlobals(), (core) => exportTo(terminal, core, directory)),
@@ -71,8 +71,8 @@ export function caCommand(terminal: Terminal): Command {
 
   command
     .command('crl')
-    .description('print the CRL (a new one is made when it is due)')
-    .option('--der', 'in DER and not in PEM')
+    .description('print the CRL (and renew it first if that is due)')
+    .option('--der', 'print DER instead of PEM')
     .action((options: { der?: boolean }, self: Command) =>
       withCore(terminal, self.optsWithGlobals(), async (core) => {
         const { der } = await core.crls.current()
@@ -80,7 +80,7 @@ export function caCommand(terminal: Terminal): Command {
       }),
     )
 
-  addLifeCommands(command, terminal)
+  addCertificateCommands(command, terminal)
   return command.addHelpText(
     'after',
     `
@@ -88,24 +88,24 @@ Examples:
   tts ca show
   tts ca export /etc/grid-security/certificates
   tts ca init --subject '/DC=org/DC=example/CN=Example TTS CA'
-  tts ca csr > ca.csr      # have it signed, then:
+  tts ca csr > ca.csr      # let the root CA sign it, then:
   tts ca install ca-and-chain.pem`,
   )
 }
 
-/** The commands about the CA's own certificate: under an outside root, and renewed. */
-function addLifeCommands(command: Command, terminal: Terminal): void {
+/** Adds the commands that replace the CA certificate. */
+function addCertificateCommands(command: Command, terminal: Terminal): void {
   command
     .command('csr')
-    .description('make a key and a request for an intermediate CA, to be signed by an outside root')
+    .description('create a key and a CSR for an intermediate CA, to be signed by an external root')
     .option('--subject <DN>', 'name of the CA')
-    .addOption(new Option('--key-kind <KIND>', 'kind of its key').choices(kinds))
+    .addOption(new Option('--key-kind <KIND>', 'key type').choices(kinds))
     .action((_options, self: Command) => request(terminal, self.optsWithGlobals()))
 
   command
     .command('install')
-    .argument('<file>', 'PEM file: our certificate, then those above it, the root last')
-    .description('install the certificate that the outside root returned')
+    .argument('<file>', 'PEM file with the certificate of this CA, then its issuers, the root last')
+    .description('install the certificate that the external root signed')
     .action((file: string, _options, self: Command) =>
       install(terminal, self.optsWithGlobals(), file),
     )
@@ -113,9 +113,9 @@ function addLifeCommands(command: Command, terminal: Terminal): void {
   command
     .command('renew')
     .description(
-      'a new certificate for the same key and name of a self-signed CA; everything issued stays valid',
+      'renew the certificate of a self-signed CA with the same key and name; all issued certificates stay valid',
     )
-    .option('--lifetime-days <DAYS>', 'life of the new certificate', wholeNumberOption)
+    .option('--lifetime-days <DAYS>', 'lifetime of the new certificate in days', wholeNumberOption)
     .action((_options, self: Command) => renew(terminal, self.optsWithGlobals()))
 }
 
@@ -143,7 +143,7 @@ async function init(terminal: Terminal, options: MakeOptions): Promise<void> {
   })
   const { directory } = authorityPaths(loaded.dataDirectory)
   terminal.note(
-    `The CA ${formatSlashDn(authority.certificate.subject)} is in ${directory}. Back this directory up: it cannot be made again.`,
+    `The CA ${formatSlashDn(authority.certificate.subject)} is in ${directory}. Back up this directory: nobody can recreate its key.`,
   )
 }
 
@@ -152,17 +152,17 @@ async function request(terminal: Terminal, options: MakeOptions): Promise<void> 
   const { ca } = loaded.configuration
   terminal.out(
     await requestAuthorityFiles(filesOptions(loaded), {
-      subject: options.subject ?? (await presentSubject(loaded)) ?? ca.subject,
+      subject: options.subject ?? (await currentSubject(loaded)) ?? ca.subject,
       keyKind: options.keyKind ?? ca.key_kind,
     }),
   )
   terminal.note(
-    'Have the request signed as a CA (basicConstraints CA:TRUE, keyUsage keyCertSign and cRLSign), then run `tts ca install FILE`.',
+    'Let the root sign the CSR as a CA (basicConstraints CA:TRUE, keyUsage keyCertSign and cRLSign), then run `tts ca install FILE`.',
   )
 }
 
-/** A CA keeps its name under another root: what was issued names it as the issuer. */
-async function presentSubject(loaded: LoadedConfiguration): Promise<string | undefined> {
+/** Returns the name of the existing CA. It must stay the same under another root, because all issued certificates name it as issuer. */
+async function currentSubject(loaded: LoadedConfiguration): Promise<string | undefined> {
   if (!authorityExists(loaded.dataDirectory)) return undefined
   const { certificate } = await openAuthorityFiles(filesOptions(loaded))
   return formatSlashDn(certificate.subject)
@@ -186,14 +186,14 @@ async function renew(terminal: Terminal, options: MakeOptions): Promise<void> {
     now: terminal.now(),
   })
   terminal.note(
-    `Renewed: ${describe(authority)}. Restart \`tts serve\`, and give the new trust anchors to the sites before the old certificate ends.`,
+    `Renewed: ${describe(authority)}. Restart \`tts serve\`, and distribute the new trust anchors before the old certificate expires.`,
   )
 }
 
 function describe({ certificate, chain }: Authority): string {
-  const under = chain.at(-1)
+  const root = chain.at(-1)
   const ends = certificate.validity.notAfter.toISOString()
-  return `${formatSlashDn(certificate.subject)}${under ? ` under ${formatSlashDn(under.subject)}` : ''}, valid until ${ends}`
+  return `${formatSlashDn(certificate.subject)}${root ? ` under ${formatSlashDn(root.subject)}` : ''}, valid until ${ends}`
 }
 
 async function show(
@@ -249,10 +249,13 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
     throw new TtsError(
       'configuration',
       `the trust anchors cannot be written to ${directory}: ${cause.code ?? 'error'}`,
-      { cause, remedy: 'Name a directory that you may write to, or run this as its owner.' },
+      {
+        cause,
+        remedy: 'Choose a directory that you can write to, or run this command as its owner.',
+      },
     )
   })
   terminal.note(
-    `Wrote ${files.length} files to ${directory}. Relying parties find them there, or with X509_CERT_DIR=${directory}.`,
+    `Wrote ${files.length} files to ${directory}. If this is not the default directory, set X509_CERT_DIR=${directory}.`,
   )
 }

@@ -1,4 +1,4 @@
-/** `tts check`: is everything as it must be? Configuration, CA, records, providers, and on demand one token. */
+/** `tts check`: checks configuration, CA, database, providers, and optionally one token. */
 import { Command } from 'commander'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { assembleService, type Core, openCore, type AssembledService } from '../service/compose.ts'
@@ -37,16 +37,14 @@ const DAY_MS = 86_400_000
 
 export function checkCommand(terminal: Terminal): Command {
   return new Command('check')
-    .description(
-      'configuration, CA, records and providers; with a token also what becomes of that token',
-    )
+    .description('check configuration, CA, database and providers, and optionally an access token')
     .option('--token', 'examine the access token found by bearer token discovery (BEARER_TOKEN, …)')
     .option('--token-file <FILE>', 'examine the access token in this file')
-    .option('--wait <SECONDS>', 'how long providers may take', waitSeconds, 10)
+    .option('--wait <SECONDS>', 'time limit for the providers, in seconds', waitSeconds, 10)
     .addHelpText(
       'after',
       `
-Exit codes: 0 all is well (warnings are possible), 1 something is wrong, 2 the configuration cannot be used.
+Exit codes: 0 all checks passed (there may be warnings), 1 a check failed, 2 the configuration cannot be used.
 
 Examples:
   tts check
@@ -65,14 +63,14 @@ async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
       check: 'ca',
       state: 'failed',
       detail: `there is no CA in ${loaded.dataDirectory} yet`,
-      remedy: 'Run `tts ca init`, or `tts serve`, which makes one.',
+      remedy: 'Run `tts ca init`, or `tts serve`, which creates one.',
     })
   }
   terminal.out(options.json ? `${JSON.stringify(checks, null, 2)}\n` : checks.map(line).join(''))
   if (checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
 }
 
-/** CA and records that cannot be opened are what this command is asked about, and no reason to end it. */
+/** A CA or database that cannot be opened is a result of this command, not a reason to abort it. */
 async function openedChecks(
   loaded: LoadedConfiguration,
   terminal: Terminal,
@@ -93,14 +91,14 @@ async function openedChecks(
     return [failure('services', error)]
   }
   try {
-    const found = await serviceChecks(service, terminal, options)
-    return [...found, ...isolationChecks(loaded.configuration.services)]
+    const results = await serviceChecks(service, terminal, options)
+    return [...results, ...isolationChecks(loaded.configuration.services)]
   } finally {
     await service.close()
   }
 }
 
-/** An error of ours as a line of the result. */
+/** Turns a TtsError into a failed check. */
 function failure(check: string, error: unknown): Check {
   if (!(error instanceof TtsError)) throw error
   const { message, remedy } = error
@@ -113,7 +111,7 @@ function line({ check: name, state, detail, remedy }: Check): string {
 }
 
 function configurationCheck(path: string | undefined, overrides: readonly string[]): Check {
-  const from = path ?? 'defaults, no file was found'
+  const from = path ?? 'defaults, because no file was found'
   const names = overrides.length === 0 ? '' : `, and ${overrides.join(', ')}`
   return { check: 'configuration', state: 'ok', detail: `${from}${names}` }
 }
@@ -146,7 +144,7 @@ function authorityCheck({ authority, now }: AssembledService): Check {
     check: 'ca',
     state,
     detail,
-    remedy: 'Run `tts ca renew`, then give the new trust anchors to the sites.',
+    remedy: 'Run `tts ca renew`, then distribute the new trust anchors.',
   }
 }
 
@@ -168,12 +166,12 @@ async function recordsCheck({ store }: AssembledService): Promise<Check> {
     await store.ping()
     return { check: 'records', state: 'ok', detail: `${store.kind}, readable and writable` }
   } catch (error) {
-    const why = error instanceof TtsError ? error.message : 'failed'
+    const detail = error instanceof TtsError ? error.message : 'failed'
     return {
       check: 'records',
       state: 'failed',
-      detail: why,
-      remedy: 'Check store.path or store.url, the free disk space and the database server.',
+      detail,
+      remedy: 'Check store.path or store.url, free disk space, and the database server.',
     }
   }
 }
@@ -184,8 +182,8 @@ async function providerChecks({ verifier }: AssembledService, waitMs: number): P
       {
         check: 'providers',
         state: 'warning',
-        detail: 'none is configured: every token is refused',
-        remedy: 'Add one under `providers`.',
+        detail: 'no provider is configured, so every token is refused',
+        remedy: 'Add a provider under `providers`.',
       },
     ]
   }
@@ -195,40 +193,40 @@ async function providerChecks({ verifier }: AssembledService, waitMs: number): P
   while (!settled() && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50))
   return verifier.status().map(({ id, issuer, ready, lastError }): Check => {
     const detail = ready
-      ? `${issuer} is discovered and its keys are here`
+      ? `discovery and keys of ${issuer} are available`
       : `${issuer}: ${lastError ?? 'no answer in time'}`
     return {
       check: `provider ${id}`,
       state: ready ? 'ok' : 'failed',
       detail,
-      remedy: `Try to open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration from this machine.`,
+      remedy: `Open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration on this host.`,
     }
   })
 }
 
-/** Where nothing keeps ID tokens out but their audience. */
+/** Warns where only the audience distinguishes access tokens from ID tokens. */
 function evidenceChecks({ verifier }: AssembledService): Check[] {
   return verifier.providers
     .filter(({ settings }) => settings.access_token_evidence === 'none')
     .map(({ id, settings }) => ({
       check: `provider ${id} tokens`,
       state: 'warning',
-      detail: `access_token_evidence is none: ID tokens for ${settings.audiences.join(', ') || 'anybody'} get credentials too`,
-      remedy: `Keep clients that show their ID tokens to others out of providers.${id}.audiences, or set access_token_evidence to claims that only access tokens have.`,
+      detail: `access_token_evidence is none, so ID tokens for ${settings.audiences.join(', ') || 'any audience'} are accepted too`,
+      remedy: `Remove from providers.${id}.audiences every client that shows its ID tokens to others, or list claims that only its access tokens have.`,
     }))
 }
 
-/** Whether the keys of sites that send their users here can be had. */
+/** Checks that the keys of the relying services can be loaded. */
 async function relyingChecks({ relying }: AssembledService): Promise<Check[]> {
   const checks = [...relying.sites.values()].map(async ({ id, settings, keys }): Promise<Check> => {
     const check = `relying service ${id}`
     try {
       await keys.refresh()
-      return { check, state: 'ok', detail: `${settings.base_url}, its keys are here` }
+      return { check, state: 'ok', detail: `${settings.base_url}, keys loaded` }
     } catch (error) {
       return {
         ...failure(check, error),
-        detail: `its keys cannot be had: ${settings.keys_location}`,
+        detail: `its keys cannot be loaded from ${settings.keys_location}`,
       }
     }
   })
@@ -245,7 +243,7 @@ function ruleChecks({ issuing }: AssembledService): Check[] {
       detail: open
         ? `${service.plugin.id}, ${service.authz.allow.length} allow and ${service.authz.forbid.length} forbid rule(s)`
         : service.enabled
-          ? 'no allow rule: nobody may use it'
+          ? 'there is no allow rule, so every user is refused'
           : (problem?.reason ?? 'disabled'),
       remedy:
         problem?.remedy ??
@@ -285,7 +283,7 @@ async function tokenChecks(
       ? authorise(authz, verified)
       : { allowed: false, reason: 'disabled', remedy: `Set services.${id}.enabled to true.` }),
   }))
-  // Another service may be for other people; a token that none takes is what somebody asks about.
+  // A service may be meant for other users, so one refusal is only a warning. A token that every service refuses is a failure.
   const refused = answers.some(({ allowed }) => allowed) ? 'warning' : 'failed'
   const rules = answers.map(({ id, allowed, reason, remedy }): Check => ({
     check: `token for service ${id}`,
@@ -296,7 +294,7 @@ async function tokenChecks(
   return [...checks, ...rules]
 }
 
-/** What goes wrong is in the result; a log beside it would say it twice. */
+/** Returns a silent log, because the result already reports every failure. */
 function silentLog(terminal: Terminal) {
   const log = quietLog(terminal)
   log.level = 'silent'

@@ -1,4 +1,4 @@
-/** `tts credential …` and `tts audit`: what was issued and refused; revoking. For the operator, on the records themselves. */
+/** `tts credential …` and `tts audit`: lists, shows and revokes credentials, and shows the audit trail, directly in the database. */
 import { Command, Option } from 'commander'
 import { revocationReasons } from '../../ca/crl.ts'
 import { presentCredential } from '../api/native.ts'
@@ -25,31 +25,29 @@ interface ListOptions extends OperatorOptions {
 }
 
 export function credentialCommand(terminal: Terminal): Command {
-  const command = new Command('credential').description('what was issued: list, show, revoke')
+  const command = new Command('credential').description('list, show and revoke credentials')
 
   command
     .command('list')
-    .description('the newest credentials')
-    .option('--service <ID>', 'only those of this service')
-    .option('--active', 'only those that live and are not revoked')
-    .option('--limit <N>', 'at most so many (1 to 1000)', pageSize, 50)
+    .description('list the newest credentials')
+    .option('--service <ID>', 'only credentials of this service')
+    .option('--active', 'only credentials that are neither expired nor revoked')
+    .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
     .option('--after <ID>', 'continue after this credential')
     .action((_options, self: Command) => list(terminal, self.optsWithGlobals()))
 
   command
     .command('show')
     .argument('<id>', 'id of the credential, from `tts credential list`')
-    .description('everything on record about one credential')
+    .description('show everything that is recorded about a credential')
     .action((id: string, _options, self: Command) => show(terminal, self.optsWithGlobals(), id))
 
   command
     .command('revoke')
     .argument('<id>', 'id of the credential')
-    .description(
-      'put the EEC under a credential on the CRL; everything that stands on that EEC dies with it',
-    )
+    .description('revoke the EEC of a credential, and with it every proxy that the EEC signed')
     .addOption(
-      new Option('--reason <REASON>', 'reason on the CRL')
+      new Option('--reason <REASON>', 'reason in the CRL')
         .choices(Object.keys(revocationReasons))
         .default('unspecified'),
     )
@@ -69,14 +67,14 @@ Examples:
 
 export function auditCommand(terminal: Terminal): Command {
   return new Command('audit')
-    .description('the newest decisions on record: issued, refused, revoked')
+    .description('show the newest audit records: issued, refused, revoked')
     .option('--refused', 'only refusals')
-    .option('--limit <N>', 'at most so many (1 to 1000)', pageSize, 50)
+    .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
     .addHelpText(
       'after',
       `
 Examples:
-  tts audit --refused            # who was turned away, and by which check
+  tts audit --refused            # who was refused, and by which check
   tts audit --json --limit 1000`,
     )
     .action((_options, self: Command) => audit(terminal, self.optsWithGlobals()))
@@ -101,18 +99,18 @@ async function list(terminal: Terminal, options: ListOptions): Promise<void> {
       return
     }
     for (const credential of credentials) terminal.out(line(credential, now()))
-    if (credentials.length === 0) terminal.note('No credential is on record.')
+    if (credentials.length === 0) terminal.note('There are no credentials.')
   })
 }
 
 function line(credential: CredentialView, now: Date): string {
-  const state = credential.revokedAt ? 'revoked' : lifeOf(credential, now)
+  const state = credential.revokedAt ? 'revoked' : remainingLife(credential, now)
   const when = credential.issuedAt.toISOString().slice(0, 19)
   return `${credential.id}  ${when}Z  ${credential.serviceId.padEnd(8)}  ${state.padEnd(24)}  ${credential.identity.subject}\n`
 }
 
-/** What is left of its life; plugins need not say when a credential ends. */
-function lifeOf({ notAfter }: CredentialView, now: Date): string {
+/** Returns the time left. A plugin need not say when its credential expires. */
+function remainingLife({ notAfter }: CredentialView, now: Date): string {
   return notAfter === undefined ? 'until revoked' : timeLeft(notAfter, now)
 }
 
@@ -135,11 +133,11 @@ function describe(credential: CredentialView, now: Date): string {
     ['issuer of the token', identity.issuer],
     ['sub', JSON.stringify(identity.sub)],
     ['client', credential.clientId ?? 'unknown'],
-    ['asked for from', `${origin.address} (${origin.interface}, request ${origin.requestId})`],
+    ['requested from', `${origin.address} (${origin.interface}, request ${origin.requestId})`],
     ['issued', credential.issuedAt.toISOString()],
     [
       'valid until',
-      `${credential.notAfter?.toISOString() ?? ''}  (${lifeOf(credential, now)})`.trim(),
+      `${credential.notAfter?.toISOString() ?? ''}  (${remainingLife(credential, now)})`.trim(),
     ],
     [
       'revoked',
@@ -149,13 +147,13 @@ function describe(credential: CredentialView, now: Date): string {
     ],
     ...(credential.endEntitySerial === undefined
       ? []
-      : [['stands on EEC', credential.endEntitySerial] as const]),
+      : [['EEC', credential.endEntitySerial] as const]),
     ...(credential.sshSerial === undefined
       ? []
       : [['SSH certificate', `serial ${credential.sshSerial}`] as const]),
     ...(credential.pluginState === undefined || credential.sshSerial !== undefined
       ? []
-      : [['state of the plugin', JSON.stringify(credential.pluginState)] as const]),
+      : [['plugin state', JSON.stringify(credential.pluginState)] as const]),
     ...credential.certificates.map(
       (certificate) =>
         [certificate.kind, `serial ${certificate.serial}, ${certificate.keyKind}`] as const,
@@ -171,7 +169,7 @@ async function revoke(
   await withCore(terminal, options, async (core) => {
     const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
     const revocation = await revokeCredential(
-      // The running service has its own memory of held keys; its records refuse the revoked EEC at the next use.
+      // Only the running service has stored EEC keys in memory. The database makes it refuse the revoked EEC at the next use.
       {
         ...core,
         endEntities: { forget: () => undefined },
@@ -187,11 +185,11 @@ async function revoke(
         dropOrphan: core.loaded.configuration.watts.allow_dropping_credentials,
       },
     )
-    await tellRevocation(terminal, core, { json: options.json === true, revocation })
+    await reportRevocation(terminal, core, { json: options.json === true, revocation })
   })
 }
 
-/** The service by whose plugin the credential is taken back, opened for this alone. */
+/** Creates only the service whose plugin revokes the credential. */
 async function serviceOf(
   { store, loaded, log }: Core,
   id: string,
@@ -205,7 +203,7 @@ async function serviceOf(
   })
 }
 
-async function tellRevocation(
+async function reportRevocation(
   terminal: Terminal,
   { crls }: Core,
   { json, revocation }: { readonly json: boolean; readonly revocation: Revocation },
@@ -219,13 +217,13 @@ async function tellRevocation(
     return
   }
   if (crl === undefined || endEntitySerial === undefined) {
-    terminal.note(newlyRevoked ? 'Revoked.' : 'It had been revoked before.')
+    terminal.note(newlyRevoked ? 'Revoked.' : 'The credential was already revoked.')
     return
   }
   terminal.note(
     newlyRevoked
-      ? `Revoked: EEC ${endEntitySerial} is on CRL number ${crl.number}; ${affectedCredentialIds.length} credential(s) died with it. Sites take the new CRL when fetch-crl runs next.`
-      : `It had been revoked before; EEC ${endEntitySerial} is on CRL number ${crl.number}.`,
+      ? `Revoked: EEC ${endEntitySerial} is on CRL number ${crl.number}; ${affectedCredentialIds.length} credential(s) are revoked with it. Sites get the new CRL when fetch-crl runs next.`
+      : `The credential was already revoked; EEC ${endEntitySerial} is on CRL number ${crl.number}.`,
   )
 }
 
@@ -240,7 +238,7 @@ async function audit(
     })
     if (options.json) terminal.out(`${JSON.stringify(records, null, 2)}\n`)
     else for (const record of records) terminal.out(auditLine(record))
-    if (records.length === 0) terminal.note('Nothing is on record.')
+    if (records.length === 0) terminal.note('There are no audit records.')
   })
 }
 

@@ -1,4 +1,4 @@
-/** `tts delegation …`: who can renew, until when, and taking it back. For the operator, on the records themselves. */
+/** `tts delegation …`: lists, shows and revokes delegations directly in the database. */
 import { Command, InvalidArgumentError } from 'commander'
 import { presentDelegation, presentEvent } from '../api/delegations.ts'
 import type { Core } from '../service/compose.ts'
@@ -32,27 +32,27 @@ interface ListOptions extends OperatorOptions {
 
 export function delegationCommand(terminal: Terminal): Command {
   const command = new Command('delegation').description(
-    'who renews with no person present: list, show, revoke',
+    'list, show and revoke delegations, which renew proxies without the user',
   )
 
   command
     .command('list')
-    .description('the newest delegations')
-    .option('--state <STATE>', `only those that are ${delegationStates.join(', ')}`, readState)
-    .option('--limit <N>', 'at most so many (1 to 1000)', pageSize, 50)
+    .description('list the newest delegations')
+    .option('--state <STATE>', `only in this state: ${delegationStates.join(', ')}`, readState)
+    .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
     .option('--after <ID>', 'continue after this delegation')
     .action((_options, self: Command) => list(terminal, self.optsWithGlobals()))
 
   command
     .command('show')
     .argument('<id>', 'id of the delegation, from `tts delegation list`')
-    .description('everything on record about one delegation: its forecast and its ledger')
+    .description('show everything that is recorded about a delegation, with forecast and events')
     .action((id: string, _options, self: Command) => show(terminal, self.optsWithGlobals(), id))
 
   command
     .command('revoke')
     .argument('<id>', 'id of the delegation')
-    .description('end a delegation, here and at the provider; proxies that it brought stay valid')
+    .description('revoke a delegation, here and at the provider; its proxies stay valid')
     .action((id: string, _options, self: Command) => revoke(terminal, self.optsWithGlobals(), id))
 
   return command.addHelpText(
@@ -79,12 +79,14 @@ async function list(terminal: Terminal, options: ListOptions): Promise<void> {
       ...(options.after === undefined ? {} : { after: options.after }),
     })
     if (options.json) {
-      const shown = delegations.map((delegation) => presentDelegation(delegation, around(core)))
-      terminal.out(`${JSON.stringify(shown, null, 2)}\n`)
+      const presented = delegations.map((delegation) =>
+        presentDelegation(delegation, presentation(core)),
+      )
+      terminal.out(`${JSON.stringify(presented, null, 2)}\n`)
       return
     }
     for (const delegation of delegations) terminal.out(line(delegation, core.now()))
-    if (delegations.length === 0) terminal.note('No delegation is on record.')
+    if (delegations.length === 0) terminal.note('There are no delegations.')
   })
 }
 
@@ -101,21 +103,21 @@ async function show(terminal: Terminal, options: OperatorOptions, id: string): P
     const delegation = await requireDelegation(core, id)
     const events = await core.store.delegations.events(id, 100)
     if (options.json) {
-      const shown = {
-        ...presentDelegation(delegation, around(core)),
+      const presented = {
+        ...presentDelegation(delegation, presentation(core)),
         events: events.map(presentEvent),
       }
-      terminal.out(`${JSON.stringify(shown, null, 2)}\n`)
+      terminal.out(`${JSON.stringify(presented, null, 2)}\n`)
       return
     }
     terminal.out(describe(core, delegation))
-    terminal.out(events.map(ledgerLine).join(''))
+    terminal.out(events.map(eventLine).join(''))
   })
 }
 
 function describe(core: Core, delegation: Delegation): string {
   const { identity, origin, state } = delegation
-  const { bounds, now } = around(core)
+  const { bounds, now } = presentation(core)
   return facts([
     ['id', delegation.id],
     ['state', state],
@@ -125,19 +127,19 @@ function describe(core: Core, delegation: Delegation): string {
     ['sub', JSON.stringify(identity.sub)],
     ['provider', delegation.providerId],
     ['client of the token', delegation.clientId ?? 'unknown'],
-    ['made', `${delegation.createdAt.toISOString()} from ${origin.address}`],
+    ['created', `${delegation.createdAt.toISOString()} from ${origin.address}`],
     ['last used', delegation.lastUsedAt?.toISOString() ?? 'never'],
     state === 'active'
       ? [
           'renews until',
           `${delegation.renewsUntil.toISOString()}  (${timeLeft(delegation.renewsUntil, now())})`,
         ]
-      : ['over since', delegation.endedAt?.toISOString() ?? 'unknown'],
+      : ['ended', delegation.endedAt?.toISOString() ?? 'unknown'],
     ['what to do', adviceFor(delegation, bounds, now())],
   ])
 }
 
-function ledgerLine({ at, event, outcome, origin, detail }: DelegationEvent): string {
+function eventLine({ at, event, outcome, origin, detail }: DelegationEvent): string {
   const what = outcome === 'refused' ? 'refused' : event
   return `  ${at.toISOString()}  ${what.padEnd(8)}  ${origin.address} (${origin.interface})${detail === undefined ? '' : `  ${detail}`}\n`
 }
@@ -175,11 +177,11 @@ async function revoke(terminal: Terminal, options: OperatorOptions, id: string):
 }
 
 function outcome(newlyRevoked: boolean, providerTold: boolean): string {
-  if (!newlyRevoked) return 'It was over before; nothing was changed.'
+  if (!newlyRevoked) return 'The delegation had already ended; nothing was changed.'
   const provider = providerTold
-    ? 'the provider was told, too'
-    : 'the provider could not be told; the refresh token, which is forgotten here, ends there by itself'
-  return `Revoked: nothing is renewed with it any more; ${provider}. Proxies that it brought end by themselves, or with \`tts credential revoke\`.`
+    ? 'The provider was notified too.'
+    : 'The provider could not be notified; the refresh token is deleted here, and expires at the provider by itself.'
+  return `Revoked: the delegation can no longer renew proxies. ${provider} Its proxies stay valid until they expire; revoke them with \`tts credential revoke\`.`
 }
 
 async function requireDelegation({ store }: Core, id: string): Promise<Delegation> {
@@ -188,6 +190,6 @@ async function requireDelegation({ store }: Core, id: string): Promise<Delegatio
   throw new TtsError('not_found', `there is no delegation ${id}; see \`tts delegation list\``)
 }
 
-function around(core: Core) {
+function presentation(core: Core) {
   return { bounds: delegationBounds(core.loaded.configuration), now: core.now }
 }

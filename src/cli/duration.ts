@@ -1,37 +1,37 @@
-/** Numbers and times on the command line. */
+/** Parsers for numbers and durations on the command line. */
 import { TtsError } from '../base/errors.ts'
 
 /** @throws {TtsError} `invalid_request` */
 export function wholeNumberOption(text: string): number {
   if (!/^\d{1,9}$/.test(text))
-    throw new TtsError('invalid_request', `"${text}" is not a whole number`)
+    throw new TtsError('invalid_request', `"${text}" must be a whole number`)
   return Number(text)
 }
 
 /**
- * How many lines are wanted, 1 to 1000.
+ * Parses the number of lines to print, 1 to 1000.
  *
  * @throws {TtsError} `invalid_request`
  */
 export function pageSize(text: string): number {
   const size = wholeNumberOption(text)
   if (size >= 1 && size <= 1000) return size
-  throw new TtsError('invalid_request', `"${text}" is no number from 1 to 1000`)
+  throw new TtsError('invalid_request', `"${text}" must be a number from 1 to 1000`)
 }
 
 /**
- * Seconds that something may take, 1 to 3600.
+ * Parses a time limit in seconds, 1 to 3600.
  *
  * @throws {TtsError} `invalid_request`
  */
 export function waitSeconds(text: string): number {
   const seconds = wholeNumberOption(text)
   if (seconds >= 1 && seconds <= 3600) return seconds
-  throw new TtsError('invalid_request', `"${text}" is not a time to wait; write 1 to 3600 seconds`)
+  throw new TtsError('invalid_request', `"${text}" must be a number of seconds from 1 to 3600`)
 }
 
 /**
- * Seconds from `3600`, `45m`, `12h`, `4d`, or `96:00` as grid-proxy-init's -valid takes it.
+ * Parses a duration and returns seconds: `3600`, `45m`, `12h`, `4d`, or `96:00` (hours and minutes, as in grid-proxy-init -valid).
  *
  * @throws {TtsError} `invalid_request`
  */
@@ -42,7 +42,7 @@ export function duration(text: string): number {
   if (count === undefined)
     throw new TtsError(
       'invalid_request',
-      `"${text}" is not a time; write 3600, 45m, 12h, 4d or 96:00`,
+      `"${text}" must be a duration, for example 3600, 45m, 12h, 4d or 96:00`,
     )
   return Number(count) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit] ?? 1)
 }

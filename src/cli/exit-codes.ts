@@ -1,20 +1,20 @@
-/** Exit codes of the command line: documented in docs/command-line.md, and stable. */
+/** Exit codes of the command line. They are stable, and documented in docs/command-line.md. */
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'
 
 export const exitCodes = {
-  /** All went well. */
+  /** Success. */
   done: 0,
-  /** It failed, or what was asked about is not well: a check failed, a proxy has ended. */
+  /** The command failed, a check failed, or a proxy has expired. */
   failed: 1,
-  /** Wrong usage, or a configuration that cannot be used. */
+  /** Wrong usage, or an invalid configuration. */
   usage: 2,
-  /** The token is missing, refused, or does not allow this. */
+  /** The token is missing, refused, or does not allow the action. */
   refused: 3,
-  /** Something that is needed cannot be reached or is busy; try again later. */
+  /** The service, a provider or the database is unreachable or busy; try again later. */
   unavailable: 4,
-  /** There is no such credential or file. */
+  /** The object or file does not exist. */
   notFound: 5,
-  /** `tts proxy info --explain`: some relying party would refuse the proxy. */
+  /** `tts proxy info --explain`: a relying party would refuse the proxy. */
   wouldBeRefused: 6,
 } as const
 
@@ -36,7 +36,7 @@ const byCode: Partial<Record<TtsErrorCode, number>> = {
   not_found: exitCodes.notFound,
 }
 
-/** The exit code that an error ends the program with. */
+/** Returns the exit code for an error. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof TtsError ? (byCode[error.code] ?? exitCodes.failed) : exitCodes.failed
 }

@@ -1,4 +1,4 @@
-/** `tts import-watts`: the configuration of a WaTTS becomes one of ours. */
+/** `tts import-watts`: converts the configuration of a WaTTS. */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -20,19 +20,19 @@ const MAX_BYTES = 1024 * 1024
 
 export function importWattsCommand(terminal: Terminal): Command {
   return new Command('import-watts')
-    .description('make a configuration from that of a WaTTS, and say what became of every setting')
-    .argument('<file>', 'watts.conf')
-    .option('-o, --out <FILE>', 'the configuration to write', 'tts.yaml')
+    .description('convert the configuration of a WaTTS, and report what happened to each setting')
+    .argument('<file>', 'path of watts.conf')
+    .option('-o, --out <FILE>', 'configuration file to write', 'tts.yaml')
     .option(
       '--secrets-dir <DIR>',
-      'where files with client secrets go; else beside the configuration',
+      'directory for files with client secrets (default: that of the configuration)',
     )
-    .option('--force', 'write over files that are there')
+    .option('--force', 'overwrite existing files')
     .addHelpText(
       'after',
       `
-Exit codes: 0 all settings have their place, 1 written, but something is to be fixed first (or a file is there already),
-2 not a watts.conf, 5 no such file.
+Exit codes: 0 all settings are converted, 1 the result has problems to fix, or a file exists already, 2 not a watts.conf,
+5 no such file.
 
 Examples:
   tts import-watts /etc/watts/watts.conf --out /etc/tts/tts.yaml
@@ -46,20 +46,20 @@ Examples:
 async function importFile(terminal: Terminal, file: string, options: ImportOptions): Promise<void> {
   const text = await readConf(file)
   const directory = resolve(options.secretsDir ?? dirname(options.out))
-  const beside = options.secretsDir === undefined
+  const isSameDirectory = options.secretsDir === undefined
   const imported = importWatts(text, ({ fileName }) =>
-    beside ? fileName : join(directory, fileName),
+    isSameDirectory ? fileName : join(directory, fileName),
   )
   if (!imported.findings.some(({ line, fate }) => line !== undefined && fate !== 'problem'))
-    throw new TtsError('invalid_request', `${file} holds no setting of a watts.conf`)
+    throw new TtsError('invalid_request', `${file} contains no setting of a watts.conf`)
   const secrets = imported.secrets.map(({ fileName, value }) => ({
     path: join(directory, fileName),
     text: `${value}\n`,
   }))
   const files = [...secrets, { path: resolve(options.out), text: asYaml(imported) }]
   if (options.force !== true) refuseExisting(files.map(({ path }) => path))
-  if (!beside) await mkdir(directory, { recursive: true, mode: 0o700 })
-  // The configuration comes last: when it is there, all that it names is.
+  if (!isSameDirectory) await mkdir(directory, { recursive: true, mode: 0o700 })
+  // The configuration is written last: when it exists, all files that it names exist too.
   const write = options.force === true ? writePrivateFile : createPrivateFile
   for (const { path, text } of files) await write(path, text)
   const paths = files.map(({ path }) => path)
@@ -72,31 +72,32 @@ async function readConf(file: string): Promise<string> {
     const code = cause.code === 'ENOENT' ? 'not_found' : 'invalid_request'
     throw new TtsError(code, `${file} cannot be read: ${cause.code ?? 'failed'}`, { cause })
   })
-  if (bytes.length > MAX_BYTES) throw new TtsError('invalid_request', `${file} is over 1 MiB long`)
-  // WaTTS read Latin-1 and UTF-8 alike; what is no UTF-8 is shown as such in the report.
+  if (bytes.length > MAX_BYTES)
+    throw new TtsError('invalid_request', `${file} is larger than 1 MiB`)
+  // WaTTS read both Latin-1 and UTF-8. The report shows which text is not UTF-8.
   return bytes.toString('utf8')
 }
 
 function refuseExisting(paths: readonly string[]): void {
-  const there = paths.filter((path) => existsSync(path))
-  if (there.length === 0) return
-  throw new TtsError('conflict', `${there.join(', ')} exists already`, {
-    remedy: 'Name another place with --out and --secrets-dir, or overwrite it with --force.',
+  const existing = paths.filter((path) => existsSync(path))
+  if (existing.length === 0) return
+  throw new TtsError('conflict', `${existing.join(', ')} exists already`, {
+    remedy: 'Choose other paths with --out and --secrets-dir, or overwrite the files with --force.',
   })
 }
 
-/** No values: some of them are secrets. */
+/** Contains no values of settings, because some are secrets. */
 function asJson({ findings }: ImportedWatts, written: readonly string[]): string {
   return `${JSON.stringify({ written, findings }, null, 2)}\n`
 }
 
 function asText({ findings }: ImportedWatts, written: readonly string[]): string {
-  const count = (wanted: string): number => findings.filter(({ fate }) => fate === wanted).length
+  const count = (name: string): number => findings.filter(({ fate }) => fate === name).length
   const lines = [
     ...reportLines(findings),
-    `${count('carried')} carried over, ${count('changed')} with a difference, ${count('dropped')} not, ${count('problem')} to fix`,
-    `written, readable by you alone: ${written.join(', ')}`,
-    'next: look through the file, then `tts check --config FILE`',
+    `${count('carried')} converted, ${count('changed')} converted with a difference, ${count('dropped')} dropped, ${count('problem')} to fix`,
+    `written, readable only by you: ${written.join(', ')}`,
+    'next: review the file, then run `tts check --config FILE`',
   ]
   return `${lines.join('\n')}\n`
 }

@@ -1,13 +1,13 @@
-/** What `tts check` says of programs that could do to the service what they like. */
+/** The warnings of `tts check` about executables that are not isolated from the service. */
 import { exposure } from '../../plugins/executable/isolation.ts'
 import type { ServiceSettings } from '../config/service-schema.ts'
 
-/** A warning for each service whose program is not kept apart from the service. */
+/** Returns a warning for each service whose executable could read or change the service's files or processes. */
 export function isolationChecks(services: Readonly<Record<string, ServiceSettings>>) {
   return Object.entries(services).flatMap(([id, { executable }]) => {
     const detail = executable && exposure(executable)
     if (detail === undefined) return []
-    const remedy = `set services.${id}.executable.sandbox: bubblewrap; where the service runs as root, also user`
+    const remedy = `Set services.${id}.executable.sandbox to bubblewrap. If the service runs as root, also set executable.user.`
     return [{ check: `program of ${id}`, state: 'warning' as const, detail, remedy }]
   })
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Entry of `tts`. Only when Node is known to run it is the program loaded. */
+/** Entry point of `tts`. It loads the program only after the check of the Node version. */
 import { requireNode } from '../base/required-node.ts'
 
 requireNode('tts')

@@ -1,4 +1,4 @@
-/** `tts master-key rotate`: a new key encrypts what is kept at rest. */
+/** `tts master-key rotate`: creates a new master key and encrypts the stored private keys with it. */
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { TtsError } from '../base/errors.ts'
@@ -12,11 +12,11 @@ import {
 
 export function masterKeyCommand(terminal: Terminal): Command {
   const command = new Command('master-key').description(
-    'the key that encrypts private keys in the records',
+    'manage the key that encrypts private keys in the database',
   )
   command
     .command('rotate')
-    .description('put a new master key first in its file and encrypt all held keys under it')
+    .description('add a new master key to its file and re-encrypt all stored keys with it')
     .addHelpText(
       'after',
       `
@@ -33,9 +33,10 @@ async function rotate(terminal: Terminal, options: OperatorOptions): Promise<voi
   if (value !== undefined && file === undefined) {
     throw new TtsError(
       'configuration',
-      'the master keys are given as a value (master_key), which cannot be rewritten here',
+      'the master keys are a value in the configuration (master_key), which this command cannot change',
       {
-        remedy: 'Put a line id:base64 of 32 random bytes first in that value, then restart.',
+        remedy:
+          'Add a first line to master_key, in the form id:BASE64 with 32 random bytes, then restart `tts serve`.',
       },
     )
   }
@@ -46,6 +47,6 @@ async function rotate(terminal: Terminal, options: OperatorOptions): Promise<voi
   const id = await rotateMasterKeys(path)
   const count = await withCore(terminal, options, ({ store }) => store.reencryptKeys())
   terminal.note(
-    `Master key ${id} is current; ${count} key(s) were encrypted anew. Restart \`tts serve\`; older lines of ${path} may then go.`,
+    `Master key ${id} is now in use; ${count} key(s) were encrypted again. Restart \`tts serve\`. After that you may remove the older lines of ${path}.`,
   )
 }

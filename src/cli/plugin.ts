@@ -1,4 +1,4 @@
-/** `tts plugin test`: an executable held against the WaTTS plugin protocol. */
+/** `tts plugin test`: tests an executable against the WaTTS plugin protocol. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
@@ -25,7 +25,7 @@ interface TestOptions {
   readonly json?: boolean
 }
 
-/** Whom tests ask for. */
+/** The user of the test requests. */
 const TEST_CALLER: PluginCaller = {
   issuer: 'https://iam.example.org/',
   sub: 'tts-plugin-test',
@@ -36,29 +36,34 @@ const TEST_CALLER: PluginCaller = {
 
 export function pluginCommand(terminal: Terminal): Command {
   const command = new Command('plugin').description(
-    'executables that speak the WaTTS plugin protocol',
+    'test executables that implement the WaTTS plugin protocol',
   )
   command
     .command('test')
-    .argument('<file>', 'the program')
-    .description('does a program keep to the plugin protocol? Runs it as the service would')
+    .argument('<file>', 'path of the program')
+    .description(
+      'run a program as the service would, and check that it follows the plugin protocol',
+    )
     .option(
       '--conf <SETTING>',
-      'a value of conf_params, written name=value; as often as there are values',
+      'a value of conf_params as name=value; repeat it for more values',
       (text: string, before: readonly string[]) => [...before, text],
       [],
     )
-    .option('--request', 'ask for a credential too, which the program then really makes')
-    .option('--params <JSON>', 'parameters of the request, a JSON object; with --request')
+    .option('--request', 'also request a credential, which the program really creates')
+    .option('--params <JSON>', 'parameters of the request as a JSON object; needs --request')
     .option('--revoke <STATE>', 'revoke the credential with this state')
-    .option('--wait <SECONDS>', 'how long each run may take', waitSeconds, 30)
-    .option('--user <USER>', 'run it as this user, as the setting executable.user; needs root')
-    .option('--sandbox', 'run it with bubblewrap, as the setting sandbox: bubblewrap')
+    .option('--wait <SECONDS>', 'time limit for each run, in seconds', waitSeconds, 30)
+    .option(
+      '--user <USER>',
+      'run the program as this user, like the setting executable.user; needs root',
+    )
+    .option('--sandbox', 'run the program with bubblewrap, like the setting sandbox: bubblewrap')
     .addHelpText(
       'after',
       `
-The person is ${TEST_CALLER.sub} of ${TEST_CALLER.issuer}; there is no access token.
-Exit codes: 0 all is well (warnings are possible), 1 something is wrong, 2 wrong usage, 5 no such file.
+The user is ${TEST_CALLER.sub} of ${TEST_CALLER.issuer}; there is no access token.
+Exit codes: 0 all checks passed (there may be warnings), 1 a check failed, 2 wrong usage, 5 no such file.
 
 Examples:
   tts plugin test ./myplugin.py
@@ -74,9 +79,11 @@ Examples:
 async function pluginTest(terminal: Terminal, file: string, options: TestOptions): Promise<void> {
   const path = resolve(file)
   if (!existsSync(path))
-    throw new TtsError('not_found', `there is no file ${path}`, { remedy: 'Name the program.' })
+    throw new TtsError('not_found', `there is no file ${path}`, {
+      remedy: 'Give the path of the program.',
+    })
   if (options.params !== undefined && options.request !== true)
-    throw new TtsError('invalid_request', '--params goes with --request')
+    throw new TtsError('invalid_request', '--params needs --request')
   const examined = await examineExecutable({
     settings: settingsOf(path, options),
     caller: TEST_CALLER,
@@ -89,7 +96,7 @@ async function pluginTest(terminal: Terminal, file: string, options: TestOptions
   if (examined.checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
 }
 
-/** What a service that runs as root would not do unasked. */
+/** Warns about a test as root: a service that runs as root would refuse this configuration. */
 function userChecks({ user }: TestOptions): readonly PluginCheck[] {
   if (process.geteuid?.() !== 0 || user !== undefined) return []
   return [
@@ -98,7 +105,7 @@ function userChecks({ user }: TestOptions): readonly PluginCheck[] {
       state: 'warning',
       detail: 'the program ran as root',
       remedy:
-        'Try it with --user and the user of the service or of executable.user. A service that runs as root refuses to start without that setting.',
+        'Use --user with the user of the service or of executable.user. A service that runs as root refuses to start without executable.user.',
     },
   ]
 }
@@ -107,7 +114,7 @@ function settingsOf(path: string, { conf, wait, user, sandbox }: TestOptions): E
   const pairs = conf.map((text) => {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
     if (name === undefined || value === undefined)
-      throw new TtsError('invalid_request', `--conf ${text}: write name=value`)
+      throw new TtsError('invalid_request', `--conf ${text}: must have the form name=value`)
     return [name, value] as const
   })
   const settings = executableSettings.safeParse({
@@ -129,7 +136,7 @@ function parametersOf(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new TtsError('invalid_request', '--params is not JSON')
+    throw new TtsError('invalid_request', '--params must be JSON')
   }
 }
 

@@ -1,4 +1,4 @@
-/** The command line as one tree of commands. */
+/** The tree of commands of `tts`. */
 import type { EventEmitter } from 'node:events'
 import { Command, CommanderError } from 'commander'
 import { CaError } from '../../ca/errors.ts'
@@ -19,26 +19,26 @@ import { serveCommand } from './serve.ts'
 import { sshCaCommand } from './ssh.ts'
 import { type Terminal, withCore } from './terminal.ts'
 
-/** The program; `version` is that of the package. */
+/** Returns the command line program. @param version version of the package */
 export function createProgram(terminal: Terminal, version: string): Command {
   const program = new Command('tts')
     .description(
-      'Token Translation Service: access tokens in, X.509 credentials for grid middleware out',
+      'Token Translation Service: turns access tokens into X.509 credentials for grid middleware',
     )
     .version(version)
     .option(
       '-c, --config <FILE>',
-      'configuration; else TTS_CONFIG, ./tts.yaml, /etc/tts/tts.yaml, else defaults',
+      'configuration file (default: TTS_CONFIG, ./tts.yaml, /etc/tts/tts.yaml, or built-in defaults)',
     )
-    .option('--json', 'for scripts, where a command has results')
-    .showHelpAfterError('(run it with --help to see what it takes)')
+    .option('--json', 'print results as JSON, for scripts')
+    .showHelpAfterError('(run the command with --help to see its options)')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.note(text.trimEnd()),
     })
   const proxy = new Command('proxy')
-    .description('proxy files: make one from a token, look at one')
+    .description('create a proxy file from a token, or examine one')
     .addCommand(proxyInitCommand(terminal))
     .addCommand(proxyInfoCommand(terminal))
     .addHelpText(
@@ -69,30 +69,30 @@ Examples:
   program.addHelpText(
     'after',
     `
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 token missing or refused,
-4 something cannot be reached (try again), 5 not found, 6 a relying party would refuse the proxy.
+Exit codes: 0 success, 1 failed, 2 wrong usage or configuration, 3 token missing or refused,
+4 service unreachable or busy (try again), 5 not found, 6 a relying party would refuse the proxy.
 
-A first look:  npm run demo
-For a person:  tts proxy init --url https://tts.example.org && tts proxy info --explain`,
+Try it out:    npm run demo
+As a user:     tts proxy init --url https://tts.example.org && tts proxy info --explain`,
   )
-  inherit(program)
+  inheritSettings(program)
   return program
 }
 
-/** Settings of the root that commander does not hand down to commands made on their own. */
-function inherit(command: Command): void {
+/** Copies the settings of the root to all subcommands, which commander does only for commands that it creates itself. */
+function inheritSettings(command: Command): void {
   command.exitOverride()
   for (const child of command.commands) {
     child.copyInheritedSettings(command)
-    // A command without examples of its own says where there are some.
+    // A command without examples refers to those of its parent.
     if ((child as unknown as EventEmitter).listenerCount('afterHelp') === 0)
       child.addHelpText('after', `\nExamples: tts ${command.name()} --help`)
-    inherit(child)
+    inheritSettings(child)
   }
 }
 
 /**
- * Runs the command line and answers its exit code. Errors become one sentence and one remedy.
+ * Runs the command line and returns its exit code. It prints an error as one message and one remedy.
  */
 export async function runProgram(
   program: Command,
@@ -105,9 +105,9 @@ export async function runProgram(
   } catch (error) {
     if (error instanceof CommanderError)
       return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
-    const known = error instanceof TtsError || error instanceof CaError
+    const isExpected = error instanceof TtsError || error instanceof CaError
     const message = error instanceof Error ? redactText(error.message) : 'unknown error'
-    terminal.note(`tts: ${known ? '' : 'unexpected: '}${message}`)
+    terminal.note(`tts: ${isExpected ? '' : 'unexpected error: '}${message}`)
     const remedy = error instanceof TtsError ? error.remedy : undefined
     if (remedy !== undefined) terminal.note(`  what to do: ${remedy}`)
     return exitCodeOf(error)

@@ -1,4 +1,4 @@
-/** `tts proxy info`: what grid-proxy-info prints, with no Globus installed; and the doctor, `--explain`. */
+/** `tts proxy info`: prints the output of grid-proxy-info without Globus; `--explain` diagnoses the proxy. */
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
@@ -25,27 +25,24 @@ interface InfoOptions {
 
 export function proxyInfoCommand(terminal: Terminal): Command {
   return new Command('info')
-    .argument('[file]', 'the proxy file; else X509_USER_PROXY, else /tmp/x509up_u$ID')
+    .argument('[file]', 'the proxy file (default: X509_USER_PROXY, or /tmp/x509up_u$ID)')
     .description(
-      'what a proxy file holds: subject, issuer, identity, type, strength, path, time left',
+      'show the content of a proxy file: subject, issuer, identity, type, strength, path, time left',
     )
-    .option(
-      '--explain',
-      'the doctor: which relying party would refuse this proxy, why, and what to do',
-    )
+    .option('--explain', 'show which relying parties would refuse the proxy, why, and what to do')
     .option(
       '--trust-anchors <DIR>',
-      'directory of trust anchors that the doctor looks at; else X509_CERT_DIR, ~/.globus/certificates, /etc/grid-security/certificates',
+      'trust anchor directory for --explain (default: X509_CERT_DIR, ~/.globus/certificates, /etc/grid-security/certificates)',
     )
     .option(
       '--valid <TIME>',
-      'exit 1 unless the proxy lives at least so long, for example 12h',
+      'exit with code 1 unless the proxy is valid at least this long, for example 12h',
       duration,
     )
     .addHelpText(
       'after',
       `
-Exit codes: 0 fine, 1 the proxy has ended or ends before --valid, 5 no such file,
+Exit codes: 0 success, 1 the proxy has expired or expires within --valid, 5 no such file,
 6 (with --explain) a relying party would refuse it.
 
 Examples:
@@ -68,15 +65,18 @@ interface ReadFile {
 async function info(terminal: Terminal, path: string, options: InfoOptions): Promise<void> {
   const file = await readProxy(path)
   const now = terminal.now()
-  const about = describeProxy(file.proxyFile, { now, path })
+  const description = describeProxy(file.proxyFile, { now, path })
   const findings = options.explain ? await explain(terminal, file, options) : undefined
   if (options.json) {
-    terminal.out(`${JSON.stringify({ ...about, ...(findings ? { findings } : {}) }, null, 2)}\n`)
+    terminal.out(
+      `${JSON.stringify({ ...description, ...(findings ? { findings } : {}) }, null, 2)}\n`,
+    )
   } else {
-    terminal.out(formatProxyInfo(about))
+    terminal.out(formatProxyInfo(description))
     if (findings) terminal.out(`\n${formatFindings(findings)}`)
   }
-  if (about.timeLeftSeconds < Math.max(options.valid ?? 0, 1)) terminal.exitWith(exitCodes.failed)
+  if (description.timeLeftSeconds < Math.max(options.valid ?? 0, 1))
+    terminal.exitWith(exitCodes.failed)
   else if (findings?.some(({ severity }) => severity === 'refuses'))
     terminal.exitWith(exitCodes.wouldBeRefused)
 }
@@ -89,7 +89,7 @@ async function explain(
   const directory = options.trustAnchors ?? defaultTrustAnchors(terminal)
   if (directory === undefined) {
     terminal.note(
-      'No trust anchors were looked at: none were named, and there are none in the usual places.',
+      'Trust anchors were not examined: none were given, and the default directories do not exist.',
     )
   }
   const { mode, ownerUid, text } = file
@@ -104,13 +104,12 @@ async function explain(
 }
 
 function defaultTrustAnchors(terminal: Terminal): string | undefined {
-  const named = terminal.environment['X509_CERT_DIR']
-  const places = [
-    named,
+  const directories = [
+    terminal.environment['X509_CERT_DIR'],
     join(homedir(), '.globus', 'certificates'),
     '/etc/grid-security/certificates',
   ]
-  return places.find((place) => place !== undefined && place !== '' && existsSync(place))
+  return directories.find((path) => path !== undefined && path !== '' && existsSync(path))
 }
 
 async function readDirectory(directory: string) {
@@ -127,17 +126,17 @@ async function readProxy(path: string): Promise<ReadFile> {
         `the proxy file ${path} cannot be read: ${cause.code ?? 'error'}`,
         {
           cause,
-          remedy: 'Make one with `tts proxy init`, or name its file.',
+          remedy: 'Create a proxy with `tts proxy init`, or give the path of its file.',
         },
       )
     },
   )
   try {
-    const found = await file.stat()
-    const { mode, uid, size } = found
-    if (!found.isFile()) throw new TtsError('invalid_request', `${path} is not a plain file`)
+    const stats = await file.stat()
+    const { mode, uid, size } = stats
+    if (!stats.isFile()) throw new TtsError('invalid_request', `${path} is not a regular file`)
     if (size > MAX_PROXY_FILE_LENGTH)
-      throw new TtsError('invalid_request', `${path} is too long to be a proxy file`)
+      throw new TtsError('invalid_request', `${path} is too large to be a proxy file`)
     const text = await file.readFile('latin1')
     return { proxyFile: parse(text, path), text, mode: mode & 0o7777, ownerUid: uid }
   } finally {

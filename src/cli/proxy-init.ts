@@ -1,4 +1,4 @@
-/** `tts proxy init`: token in, proxy file out; the key is made here and never travels. */
+/** `tts proxy init`: gets a proxy for a token. The private key is generated here and never leaves this host. */
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
@@ -30,34 +30,43 @@ interface InitOptions {
 export function proxyInitCommand(terminal: Terminal): Command {
   return new Command('init')
     .description(
-      'translate an access token into a proxy file (what grid-proxy-init is for certificates)',
+      'create a proxy file from an access token (like grid-proxy-init from a certificate)',
     )
-    .option('--url <URL>', 'the service; else TTS_URL, else http://127.0.0.1:8080')
+    .option('--url <URL>', 'URL of the service (default: TTS_URL, or http://127.0.0.1:8080)')
     .option(
       '--token-file <FILE>',
-      'file with the access token; else BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID',
+      'file with the access token (default: BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID)',
     )
-    .option('-o, --out <FILE>', 'where the proxy goes; else X509_USER_PROXY, else /tmp/x509up_u$ID')
+    .option(
+      '-o, --out <FILE>',
+      'proxy file to write (default: X509_USER_PROXY, or /tmp/x509up_u$ID)',
+    )
     .option(
       '-l, --lifetime <TIME>',
-      'life of the proxy: seconds, or 45m, 12h, 4d, 96:00; else what the service gives',
+      'lifetime of the proxy: seconds, or 45m, 12h, 4d, 96:00 (default: that of the service)',
       duration,
     )
     .addOption(
-      new Option('--type <TYPE>', 'kind of proxy')
+      new Option('--type <TYPE>', 'type of the proxy')
         .choices(['impersonation', 'limited', 'independent'])
         .default('impersonation'),
     )
-    .option('--path-length <N>', 'how many further proxies may be delegated from it; else no limit')
+    .option(
+      '--path-length <N>',
+      'maximum number of proxies delegated from it in a chain (default: no limit)',
+    )
     .addOption(
-      new Option('--key-type <KIND>', 'kind of its key; XRootD and Globus refuse EC ones')
+      new Option('--key-type <KIND>', 'type of the key; XRootD and Globus refuse EC keys')
         .choices(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
         .default('rsa-2048'),
     )
-    .option('--service <ID>', 'another service than `proxy`')
-    .option('--cacert <FILE>', "CAs that the service's own TLS certificate may be from, in PEM")
-    .option('--timeout <SECONDS>', 'how long the service may take', waitSeconds, 60)
-    .option('-q, --quiet', 'print nothing when it works')
+    .option('--service <ID>', 'id of the service, if not `proxy`')
+    .option(
+      '--cacert <FILE>',
+      "PEM file with the CA certificates for the service's TLS certificate",
+    )
+    .option('--timeout <SECONDS>', 'time limit for the service, in seconds', waitSeconds, 60)
+    .option('-q, --quiet', 'print nothing on success')
     .addHelpText(
       'after',
       `
@@ -69,7 +78,7 @@ Examples:
 }
 
 async function init(terminal: Terminal, options: InitOptions): Promise<void> {
-  // What may be wrong here comes before the key, which takes a moment to make.
+  // Checks the options first, because generating the key takes a moment.
   const url = requestUrl(terminal, options)
   const certificateAuthorities =
     options.cacert === undefined ? undefined : await readAuthorities(options.cacert)
@@ -94,10 +103,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
   if (response.status !== 200) throw serviceRefusal(response)
   const [proxy, ...chain] = parseProxyFile(response.body).certificates
   if (!proxy || chain.length === 0 || !keyBelongsTo(privateKey, proxy)) {
-    throw new TtsError(
-      'internal',
-      'the service answered with something that is not a proxy for our key',
-    )
+    throw new TtsError('internal', 'the service did not return a proxy for the key of the request')
   }
   const path = options.out ?? proxyPath(terminal)
   const text = formatProxyFile(
@@ -115,7 +121,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
   }
 }
 
-/** PEM text with at least one certificate, the first of which can be read. */
+/** Reads a PEM file, and checks that its first certificate can be parsed. */
 async function readAuthorities(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new TtsError('not_found', `the file ${path} cannot be read: ${cause.code ?? 'error'}`, {
@@ -126,7 +132,7 @@ async function readAuthorities(path: string): Promise<string> {
     void new X509Certificate(text)
     return text
   } catch (cause) {
-    throw new TtsError('invalid_request', `${path} holds no certificate in PEM`, { cause })
+    throw new TtsError('invalid_request', `${path} contains no PEM certificate`, { cause })
   }
 }
 

@@ -1,10 +1,10 @@
-/** Runs `tts`: hands the outside world in and sets the exit code. */
+/** Runs `tts` with the real environment, and sets the exit code. */
 import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { createProgram, runProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
 
-// Nothing that this program writes is for others, unless a file is given its mode on purpose.
+// Files are private by default; a file that others may read gets its mode explicitly.
 process.umask(0o077)
 
 let exitCode: number | undefined
@@ -24,7 +24,7 @@ const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: 
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    // `tts credential list | head`: the reader has gone, which is no error.
+    // In `tts credential list | head` the reader closes the pipe early, which is not an error.
     process.exit(error.code === 'EPIPE' ? 0 : 1)
   })
 }

@@ -10,9 +10,9 @@ export function serveCommand(terminal: Terminal): Command {
     .addHelpText(
       'after',
       `
-With no configuration at all it listens on http://127.0.0.1:8080, keeps its records in SQLite and makes a new CA, all
-below $XDG_DATA_HOME/tts or ~/.local/share/tts; it then trusts no provider, so that it refuses every token.
-SIGTERM finishes the requests under way and stops; a second one stops at once.
+Without configuration the service listens on http://127.0.0.1:8080 and creates a SQLite database and a new CA, both
+in $XDG_DATA_HOME/tts or ~/.local/share/tts. It then trusts no provider and refuses every token.
+On SIGTERM it finishes the current requests and stops; a second SIGTERM stops it immediately.
 
 Examples:
   tts serve --config /etc/tts/tts.yaml
@@ -25,21 +25,20 @@ Examples:
 async function run(terminal: Terminal, options: OperatorOptions): Promise<void> {
   const loaded = await loadedConfigurationFor(terminal, options)
   const log = createLog({ level: loaded.configuration.log.level, name: 'tts' })
-  // From the first moment: a new CA takes seconds to make, and the first process of a container does not hear SIGTERM
-  // at all without a handler.
-  const askedToStop = whenAskedToStop()
+  // The handlers are set first: creating a CA takes seconds, and the first process of a container ignores SIGTERM without a handler.
+  const stopSignal = waitForStopSignal()
   const running = await serve(loaded, log, { environment: terminal.environment })
-  await askedToStop
+  await stopSignal
   await running.stop()
 }
 
-/** The first signal asks, the second ends the program at once. */
-function whenAskedToStop(): Promise<void> {
+/** Resolves at the first signal. A second signal ends the program immediately. */
+function waitForStopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false
+    let isStopping = false
     const stop = (): void => {
-      if (asked) process.exit(1)
-      asked = true
+      if (isStopping) process.exit(1)
+      isStopping = true
       resolve()
     }
     process.on('SIGTERM', stop)

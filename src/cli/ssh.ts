@@ -1,4 +1,4 @@
-/** `tts ssh-ca`: the key by which SSH certificates are signed, and what hosts need of it. */
+/** `tts ssh-ca`: manages the key that signs SSH certificates, and prints the files for hosts. */
 import { randomBytes } from 'node:crypto'
 import { Command, Option } from 'commander'
 import {
@@ -18,27 +18,25 @@ import {
 } from '../files/ssh-authority-files.ts'
 import { loadedConfigurationFor, facts, type OperatorOptions, type Terminal } from './terminal.ts'
 
-/** Serial numbers of the revoked SSH certificates that have not ended, from the records. */
+/** Returns the serial numbers of revoked SSH certificates that have not expired. */
 export type RevokedSshSerials = (options: OperatorOptions) => Promise<readonly bigint[]>
 
 export function sshCaCommand(terminal: Terminal, revokedSerials: RevokedSshSerials): Command {
   const command = new Command('ssh-ca').description(
-    'the CA of SSH certificates: make it, show the line that hosts trust, print its revocation list',
+    'manage the CA of SSH certificates: create, show its public key, print its revocation list',
   )
 
   command
     .command('init')
-    .description('make the key of a new SSH CA in the data directory')
+    .description('create a new SSH CA in the data directory')
     .addOption(
-      new Option('--key-kind <KIND>', 'kind of the key')
-        .choices(sshAuthorityKeyKinds)
-        .default('ed25519'),
+      new Option('--key-kind <KIND>', 'key type').choices(sshAuthorityKeyKinds).default('ed25519'),
     )
     .action((_options, self: Command) => init(terminal, self.optsWithGlobals()))
 
   command
     .command('show')
-    .description('the key, and the line for TrustedUserCAKeys')
+    .description('show the public key, with the line for TrustedUserCAKeys')
     .action((_options, self: Command) => show(terminal, self.optsWithGlobals()))
 
   command
@@ -70,9 +68,9 @@ async function init(
   const loaded = await loadedConfigurationFor(terminal, options)
   const authority = await initSshAuthorityFiles(filesOptions(loaded), options.keyKind)
   const { directory } = sshAuthorityPaths(loaded.dataDirectory)
-  terminal.out(lineOf(authority))
+  terminal.out(publicKeyLine(authority))
   terminal.note(
-    `The SSH CA is in ${directory}. Back this directory up: it cannot be made again. The line above goes into TrustedUserCAKeys of hosts.`,
+    `The SSH CA is in ${directory}. Back up this directory: nobody can recreate its key. Add the line above to the TrustedUserCAKeys file of your hosts.`,
   )
 }
 
@@ -80,18 +78,18 @@ async function show(terminal: Terminal, options: OperatorOptions): Promise<void>
   const authority = await openSshAuthorityFiles(
     filesOptions(await loadedConfigurationFor(terminal, options)),
   )
-  const about = {
+  const description = {
     key: authority.publicKey.kind,
     fingerprint: sshFingerprint(authority.publicKey),
-    trusted_user_ca_keys: lineOf(authority).trimEnd(),
+    trusted_user_ca_keys: publicKeyLine(authority).trimEnd(),
   }
   terminal.out(
     options.json
-      ? `${JSON.stringify(about, null, 2)}\n`
+      ? `${JSON.stringify(description, null, 2)}\n`
       : facts([
-          ['key', about.key],
-          ['fingerprint', about.fingerprint],
-          ['TrustedUserCAKeys', about.trusted_user_ca_keys],
+          ['key', description.key],
+          ['fingerprint', description.fingerprint],
+          ['TrustedUserCAKeys', description.trusted_user_ca_keys],
         ]),
   )
 }
@@ -117,6 +115,6 @@ async function krl(
   )
 }
 
-function lineOf(authority: SshAuthority): string {
+function publicKeyLine(authority: SshAuthority): string {
   return formatSshPublicKey(authority.publicKey, SSH_AUTHORITY_COMMENT)
 }

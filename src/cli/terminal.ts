@@ -1,4 +1,4 @@
-/** What a command has around it: the outside world, handed in, so that tests can hand in another. */
+/** The environment of a command, passed in so that tests can replace it. */
 import type { Logger } from 'pino'
 import { type Environment, type LoadedConfiguration, loadConfiguration } from '../config/load.ts'
 import { type Core, openCore } from '../service/compose.ts'
@@ -10,21 +10,21 @@ export interface Terminal {
   readonly environment: Environment
   readonly uid: number
   readonly now: () => Date
-  /** Results, for people or (`--json`) for scripts; bytes for `--der`. */
+  /** Prints results, for users or (`--json`) for scripts; bytes for `--der`. */
   out(result: string | Uint8Array): void
-  /** Messages about the work. */
+  /** Prints messages to standard error. */
   note(text: string): void
-  /** Ends the program with this code when the command is over. */
+  /** Sets the exit code of the program. */
   exitWith(code: number): void
 }
 
-/** Options that every command of the operator takes. */
+/** Options of every operator command. */
 export interface OperatorOptions {
   readonly config?: string
   readonly json?: boolean
 }
 
-/** Reads the configuration for an operator's command. */
+/** Reads the configuration for an operator command. */
 export async function loadedConfigurationFor(
   terminal: Terminal,
   options: OperatorOptions,
@@ -32,7 +32,7 @@ export async function loadedConfigurationFor(
   return loadConfiguration(options.config, terminal.environment)
 }
 
-/** A log for commands: only what went wrong, as text on the side. */
+/** Returns a log for commands: it prints only warnings and errors, as text on standard error. */
 export function quietLog(terminal: Terminal): Logger {
   return createLog({
     level: 'warn',
@@ -50,7 +50,7 @@ function messageOf(line: string): string {
   return `${level}: ${msg}${err ? ` (${err.message})` : ''}`
 }
 
-/** Opens CA and records for one command and closes them after it. */
+/** Opens CA and database for one command, and closes them after it. */
 export async function withCore<T>(
   terminal: Terminal,
   options: OperatorOptions,
@@ -59,7 +59,8 @@ export async function withCore<T>(
   const loaded = await loadedConfigurationFor(terminal, options)
   if (!authorityExists(loaded.dataDirectory)) {
     throw new TtsError('configuration', `there is no CA in ${loaded.dataDirectory} yet`, {
-      remedy: 'Name the right configuration with --config FILE, or make a CA with `tts ca init`.',
+      remedy:
+        'Select the right configuration with --config FILE, or create a CA with `tts ca init`.',
     })
   }
   const core = await openCore(
@@ -74,14 +75,14 @@ export async function withCore<T>(
   }
 }
 
-/** A time that is left, in words: `3 days 4 hours`, `12 minutes`, `ended 2 hours ago`. */
+/** Formats the time left: `3 days 4 hours left`, `12 minutes left`, `ended 2 hours ago`. */
 export function timeLeft(until: Date, now: Date): string {
   const seconds = Math.round((until.getTime() - now.getTime()) / 1000)
-  const words = inWords(Math.abs(seconds))
+  const words = formatDuration(Math.abs(seconds))
   return seconds >= 0 ? `${words} left` : `ended ${words} ago`
 }
 
-function inWords(seconds: number): string {
+function formatDuration(seconds: number): string {
   const units: readonly (readonly [string, number])[] = [
     ['day', 86_400],
     ['hour', 3600],
@@ -99,13 +100,13 @@ function inWords(seconds: number): string {
   return parts.join(' ') || '0 seconds'
 }
 
-/** Text lines of `label : value`, the labels of one width. */
+/** Formats lines of `label : value` with aligned labels. */
 export function facts(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([label]) => label.length))
   return rows.map(([label, value]) => `${label.padEnd(width)} : ${value}\n`).join('')
 }
 
-/** Where grid tools look for a proxy. */
+/** Returns the path where grid tools look for a proxy. */
 export function proxyPath(terminal: Terminal): string {
   return terminal.environment['X509_USER_PROXY'] || `/tmp/x509up_u${terminal.uid}`
 }

@@ -1,4 +1,4 @@
-/** One HTTP request to the service: with a deadline, a bounded answer, and the server's certificate always checked. */
+/** Sends HTTP requests to the service, with a deadline and a size limit for the answer. It always verifies the server certificate. */
 import { readJson } from '../../plugins/json.ts'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -9,10 +9,10 @@ export interface ClientRequest {
   readonly method: 'GET' | 'POST' | 'DELETE'
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
-  /** PEM of CAs that are trusted for the server, in place of the system's. */
+  /** CA certificates in PEM that replace those of the system. */
   readonly certificateAuthorities: string | undefined
   readonly timeoutMs: number
-  /** Ends the request before its time. */
+  /** Aborts the request before the deadline. */
   readonly signal?: AbortSignal
 }
 
@@ -25,7 +25,7 @@ export interface ClientResponse {
 const MAX_RESPONSE_BYTES = 1024 * 1024
 
 /**
- * A token goes over TLS, or does not leave this machine.
+ * Checks that a token is sent over TLS or only to a loopback address.
  *
  * @throws {TtsError} `invalid_request`
  */
@@ -34,13 +34,13 @@ export function requireSafeToken(url: URL): void {
     return
   throw new TtsError(
     'invalid_request',
-    `${url.origin} is plain http: the token would cross the network in clear; use https`,
+    `${url.origin} is plain http, so the token would cross the network unencrypted: use https`,
   )
 }
 
-/** @throws {TtsError} `provider_unavailable` when the service cannot be reached in time */
-export async function send(wanted: ClientRequest): Promise<ClientResponse> {
-  const { url, method, headers, body, certificateAuthorities, timeoutMs, signal } = wanted
+/** Sends a request. @throws {TtsError} `provider_unavailable` (the service cannot be reached in time) */
+export async function send(clientRequest: ClientRequest): Promise<ClientResponse> {
+  const { url, method, headers, body, certificateAuthorities, timeoutMs, signal } = clientRequest
   requireSafeToken(url)
   const secure = url.protocol === 'https:'
   const options = {
@@ -59,7 +59,7 @@ export async function send(wanted: ClientRequest): Promise<ClientResponse> {
       let bytes = 0
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length
-        if (bytes > MAX_RESPONSE_BYTES) response.destroy(new Error('the answer is too long'))
+        if (bytes > MAX_RESPONSE_BYTES) response.destroy(new Error('the answer is too large'))
         else chunks.push(chunk)
       })
       response.on('error', fail)
@@ -76,18 +76,18 @@ export async function send(wanted: ClientRequest): Promise<ClientResponse> {
   })
 }
 
-const untrusted = 'its certificate is not from a CA that is trusted here'
+const untrusted = 'its certificate is not from a trusted CA'
 
-/** What codes of connections and of TLS mean. */
+/** Messages for error codes of connections and TLS. */
 const reasons: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
+  ECONNREFUSED: 'it refuses connections',
   ECONNRESET: 'it closed the connection',
-  ENOTFOUND: 'there is no such host',
-  EAI_AGAIN: 'the name of the host cannot be looked up now',
+  ENOTFOUND: 'the host does not exist',
+  EAI_AGAIN: 'the host name cannot be resolved at the moment',
   TimeoutError: 'it did not answer in time',
   ABORT_ERR: 'it did not answer in time',
-  EPROTO: 'it does not speak TLS there',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS there',
+  EPROTO: 'it does not use TLS on this port',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not use TLS on this port',
   SELF_SIGNED_CERT_IN_CHAIN: untrusted,
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
@@ -100,16 +100,20 @@ const reasons: Readonly<Record<string, string>> = {
 function unreachable(url: URL, cause: Error): TtsError {
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.name
   const why = reasons[code] ?? code
-  return new TtsError('provider_unavailable', `the service ${url.origin} cannot be used: ${why}`, {
-    cause,
-    remedy:
-      why === untrusted
-        ? 'Name the CA of the server with --cacert FILE.'
-        : 'Check --url (or TTS_URL), and that `tts serve` runs there.',
-  })
+  return new TtsError(
+    'provider_unavailable',
+    `the service ${url.origin} is not available: ${why}`,
+    {
+      cause,
+      remedy:
+        why === untrusted
+          ? 'Give the CA certificate of the server with --cacert FILE.'
+          : 'Check --url (or TTS_URL), and that `tts serve` is running there.',
+    },
+  )
 }
 
-/** The service's refusal as the error that it was there. */
+/** Converts a refusal of the service to a TtsError. */
 export function serviceRefusal(response: ClientResponse): TtsError {
   const problem = readProblem(response.body)
   const code = typeof problem['code'] === 'string' ? problem['code'] : ''
@@ -126,7 +130,7 @@ export function serviceRefusal(response: ClientResponse): TtsError {
   })
 }
 
-/** Seconds only: ours sends no date (RFC 9110 section 10.2.3). */
+/** Accepts only seconds, because the service sends no dates (RFC 9110 section 10.2.3). */
 function retryAfterOf({ headers }: ClientResponse): number | undefined {
   const after = headers['retry-after']
   return typeof after === 'string' && /^\d{1,6}$/.test(after) ? Number(after) : undefined
@@ -135,14 +139,14 @@ function retryAfterOf({ headers }: ClientResponse): number | undefined {
 function remedyFor(response: ClientResponse): string | undefined {
   const { status } = response
   if (status === 401)
-    return 'get a new token that is meant for this service; its operator sees more with `tts check --token`'
+    return 'Get a new token for this service. Its operator can examine the token with `tts check --token`.'
   if (status === 403)
-    return "ask the service's operator, whom `tts check --token` tells which rule it was"
+    return 'Ask the operator of the service, who can find the deciding rule with `tts check --token`.'
   if (status < 500 && status !== 429) return undefined
   const seconds = retryAfterOf(response)
   return seconds !== undefined
-    ? `try again in ${seconds} seconds`
-    : 'try again later; the operator finds the request in the log'
+    ? `Try again in ${seconds} seconds.`
+    : 'Try again later. The operator can find the request in the log.'
 }
 
 function readProblem(body: string): Record<string, unknown> {
@@ -158,7 +162,7 @@ function codeFor(code: string, status: number): TtsErrorCode {
     [403, 'access_denied'],
     [404, 'not_found'],
     [429, 'limit_reached'],
-    // Of a proxy in front, when the service does not answer it.
+    // From a reverse proxy, when the service does not answer it.
     [502, 'overloaded'],
     [503, 'overloaded'],
     [504, 'overloaded'],

@@ -1,30 +1,26 @@
-/** Settings of delegations: what each provider lets us renew with, and the bounds that we set ourselves. */
+/** Settings of delegations: the renewal at each provider, and the limits of this service. */
 import { z } from 'zod'
 
 const days = (least: number, most: number) => z.number().min(least).max(most)
 const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks')
 
-/** `providers.<id>.delegation`: with it the service makes delegations for users of the provider. */
+/** `providers.<id>.delegation`: enables delegations for users of the provider. */
 export const providerDelegationSettings = z.strictObject({
   client_id: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "Our client for token exchange and refresh. Default: the provider's `client_id`. It must not be the client that users log in with.",
+      "OAuth client of this service for token exchange and refresh. Default: the provider's `client_id`. It must not be the client with which users log in.",
     ),
-  client_secret: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Secret of that client. Better given as a file.'),
+  client_secret: z.string().min(1).optional().describe('Secret of that client. Prefer the file.'),
   client_secret_file: z.string().min(1).optional().describe('File with the secret of that client.'),
   scopes: z
     .array(scope)
     .min(1)
     .default(['openid', 'profile', 'offline_access'])
     .describe(
-      'Scopes asked for at token exchange. Without offline_access there is no refresh token; the others must be enough for the rules of the services.',
+      'Scopes to request at token exchange. Without offline_access there is no refresh token. The other scopes must satisfy the rules of the services.',
     ),
   audience: z
     .string()
@@ -32,12 +28,12 @@ export const providerDelegationSettings = z.strictObject({
     .max(1024)
     .optional()
     .describe(
-      'Audience asked for at token exchange and refresh. Default: the first of `audiences`, so that the tokens are accepted here.',
+      'Audience to request at token exchange and refresh. Default: the first of `audiences`, so that this service accepts the tokens.',
     ),
   refresh_token_lifetime_days: days(0.01, 3650)
     .default(30)
     .describe(
-      'Life of refresh tokens at the provider, for the forecast of the end: few providers tell it.',
+      'Lifetime of refresh tokens at the provider, in days. Used to forecast the end of a delegation, because few providers report it.',
     ),
   timeout_seconds: z
     .number()
@@ -45,27 +41,25 @@ export const providerDelegationSettings = z.strictObject({
     .max(300)
     .default(45)
     .describe(
-      'Deadline of a token exchange or refresh. INDIGO IAM takes up to 20 seconds under load, and with an answer that is not waited for a rotated refresh token is lost.',
+      'Time limit for a token exchange or refresh, in seconds. INDIGO IAM takes up to 20 seconds under load; if the service gives up too early, a rotated refresh token is lost.',
     ),
 })
 
-/** Each argument is one word of the command: no shell reads it. */
+/** A list of arguments, because no shell parses the command. */
 const command = z.array(z.string().min(1).max(4096)).min(1).max(64)
 
 const noticeSettings = z.strictObject({
-  days_before: days(0.01, 365)
-    .default(5)
-    .describe('How long before the forecast end the notice is given.'),
+  days_before: days(0.01, 365).default(5).describe('Days between the notice and the expected end.'),
   command: command
     .optional()
     .describe(
-      'Command that is run, as a list of words, without a shell; the facts come as JSON on its standard input.',
+      'Command to run, as a list of arguments, without a shell. It gets the notice as JSON on standard input.',
     ),
   webhook_url: z
     .string()
-    .refine(isWebhook, { message: 'must be an https URL (http only for this machine)' })
+    .refine(isWebhook, { message: 'must be an https URL (http only for loopback addresses)' })
     .optional()
-    .describe('URL that the facts are posted to as JSON. Secret when the URL itself is.'),
+    .describe('URL to which the notice is posted as JSON. It is treated as a secret.'),
   webhook_url_file: z.string().min(1).optional().describe('File with that URL.'),
 })
 
@@ -76,14 +70,14 @@ export const delegationsSettings = z.strictObject({
     .min(1)
     .max(10_000)
     .default(20)
-    .describe('Active delegations that one identity may have.'),
+    .describe('Maximum number of active delegations of one identity.'),
   maximum_days: days(0.01, 3650)
     .default(365)
-    .describe('Longest life of a delegation, however long the provider would renew.'),
+    .describe('Maximum lifetime of a delegation, even if the provider would renew longer.'),
   notice: noticeSettings
     .prefault({})
     .describe(
-      'Who is notified, once, before a delegation ends. With neither command nor URL: nobody.',
+      'Notice before a delegation ends, sent once. Without command and URL there is no notice.',
     ),
   renewal_by_possession: z
     .strictObject({
@@ -91,17 +85,19 @@ export const delegationsSettings = z.strictObject({
         .boolean()
         .default(false)
         .describe(
-          'Let the holder of a proxy of ours have its successor without a token. The provider is not asked: a suspended account is not noticed.',
+          'Give the holder of a valid proxy from this service a new one without a token. The provider is not contacted, so a suspended account goes unnoticed.',
         ),
       maximum_days: days(0.01, 365)
         .default(30)
-        .describe('How long after the token such proxies may live, all successors included.'),
+        .describe(
+          'Maximum time from the original token to the expiry of the last successor, in days.',
+        ),
     })
     .prefault({})
-    .describe('Renewal by a proxy that is still valid.'),
+    .describe('Renewal with a valid proxy instead of a token.'),
 })
 
-/** A URL of its own may be secret and have a query, unlike a provider's. */
+/** Returns whether a URL is acceptable for the webhook. Unlike the URL of a provider it may have a query. */
 export function isWebhook(text: string): boolean {
   if (!URL.canParse(text)) return false
   const { protocol, hostname, username, password } = new URL(text)

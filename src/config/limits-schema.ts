@@ -4,7 +4,7 @@ const seconds = (least: number, most: number) => z.number().int().min(least).max
 
 const share = z.number().min(0.001).max(1)
 
-/** Bounds on what callers may do (configuration section `limits`). */
+/** Limits for callers (configuration section `limits`). */
 export const limitsSettings = z.strictObject({
   requests_per_second_per_address: z
     .number()
@@ -17,7 +17,7 @@ export const limitsSettings = z.strictObject({
     .min(1)
     .max(1e6)
     .default(500)
-    .describe('Requests that may come at once from one address.'),
+    .describe('Burst of requests from one address.'),
   credentials_per_second_per_identity: z
     .number()
     .min(0.01)
@@ -29,14 +29,14 @@ export const limitsSettings = z.strictObject({
     .min(1)
     .max(1e6)
     .default(200)
-    .describe('Credential requests that may come at once for one identity.'),
+    .describe('Burst of credential requests of one identity.'),
   revocations_per_hour_per_identity: z
     .int()
     .min(1)
     .max(1e6)
     .default(60)
     .describe(
-      'How many credentials an identity may revoke in an hour, in all ways; as many may be revoked at once. Each revoked EEC stays on the CRL, which all relying parties fetch, until it ends. The command line is not bound by this.',
+      'Maximum number of credentials that an identity may revoke in an hour, over all interfaces; this is also the burst. Each revoked EEC stays on the CRL, which all relying parties fetch, until it expires. The command line has no such limit.',
     ),
   probes_per_second_per_address: z
     .number()
@@ -50,7 +50,7 @@ export const limitsSettings = z.strictObject({
     .max(1e6)
     .default(10)
     .describe(
-      'Rate at which tokens that are no JWT, and are not remembered, are looked up at the providers, per client address. Ten times as many may come at once.',
+      'Rate of lookups of opaque tokens at the providers, per client address; cached tokens do not count. The burst is ten times this rate.',
     ),
   requests_in_flight: z
     .int()
@@ -58,7 +58,7 @@ export const limitsSettings = z.strictObject({
     .max(100_000)
     .default(1000)
     .describe(
-      'Requests worked on at once. When there is no room for a new one, a request that waits for its own client is given up first; else the new one is refused with 503.',
+      'Maximum number of concurrent requests. At the limit, a request that waits for its own client is dropped in favour of a new one; if there is none, the new one is refused with 503.',
     ),
   connections: z
     .int()
@@ -66,17 +66,17 @@ export const limitsSettings = z.strictObject({
     .max(1_000_000)
     .default(10_000)
     .describe(
-      'Connections open at once. When there is no room for a new one, one without a request is closed.',
+      'Maximum number of open connections. At the limit, a connection without a request is closed in favour of a new one.',
     ),
   address_share: share
     .default(0.25)
     .describe(
-      'Part of each pool (connections, requests worked on, checks of possession) that one client address may use at once (IPv6: per /64). Reverse proxies of `listen.trusted_proxies` are not bounded by it, their clients are.',
+      'Share of each pool (connections, concurrent requests, checks of possession) that one client address may use (IPv6: per /64). It applies to the clients of reverse proxies in `listen.trusted_proxies`, not to these proxies.',
     ),
   identity_share: share
     .default(0.125)
     .describe(
-      'Part of each pool (requests worked on, waiting for keys, waiting for plugins) that one identity may use at once, whatever its addresses are.',
+      'Share of each pool (concurrent requests, queue for keys, queue for plugins) that one identity may use, from all its addresses together.',
     ),
   recorded_refusals_per_minute: z
     .int()
@@ -84,26 +84,33 @@ export const limitsSettings = z.strictObject({
     .max(1e6)
     .default(1)
     .describe(
-      'Refusals of the same kind, from the same address and without a verified token, that go into the audit trail each minute. The others are counted in the metrics and in the next line.',
+      'Maximum number of audit records per minute for refusals of the same kind, from the same address and without a verified token. Further refusals are counted in the metrics and in the next record.',
     ),
   body_timeout_seconds: seconds(1, 300)
     .default(10)
-    .describe('How long a client may take to send the body of a request.'),
-  request_timeout_seconds: seconds(1, 300).default(30).describe('Deadline of one request.'),
-  body_bytes: z.int().min(1024).max(1_048_576).default(65_536).describe('Largest request body.'),
+    .describe('Time limit for a client to send the body of a request, in seconds.'),
+  request_timeout_seconds: seconds(1, 300)
+    .default(30)
+    .describe('Time limit for a request, in seconds.'),
+  body_bytes: z
+    .int()
+    .min(1024)
+    .max(1_048_576)
+    .default(65_536)
+    .describe('Maximum size of a request body.'),
   shutdown_seconds: seconds(1, 300)
     .default(20)
-    .describe('How long requests under way may take to finish after SIGTERM.'),
+    .describe('Time limit for running requests to finish after SIGTERM, in seconds.'),
   key_pool_size: z
     .int()
     .min(0)
     .max(1000)
     .default(16)
-    .describe('RSA-2048 keys kept ready for requests without a CSR.'),
+    .describe('Number of RSA-2048 keys generated in advance for requests without a CSR.'),
   key_queue: z
     .int()
     .min(1)
     .max(10_000)
     .default(64)
-    .describe('Requests that may wait for a key; what comes beyond is refused with 503.'),
+    .describe('Maximum number of requests that wait for a key; further requests get 503.'),
 })

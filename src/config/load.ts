@@ -1,6 +1,6 @@
 /**
- * File + environment -> schema -> frozen configuration, once, at start. Every problem is listed with its key, what was
- * found and what was wanted.
+ * Loads the configuration at start: file and environment, checked by the schema, then frozen. The error lists every problem with its key,
+ * the value found and the requirement.
  */
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -19,22 +19,22 @@ import {
 
 export type { Environment } from './settings-tree.ts'
 
-/** A configuration and where it came from. */
+/** A configuration and its sources. */
 export interface LoadedConfiguration {
   readonly configuration: Configuration
-  /** The file that was read, or undefined when there was none. */
+  /** Path of the file; undefined when there was none. */
   readonly path: string | undefined
-  /** Environment names that set a key. */
+  /** Environment variables that set a key. */
   readonly overrides: readonly string[]
-  /** Absolute directory of everything that is kept. */
+  /** Absolute path of the data directory. */
   readonly dataDirectory: string
 }
 
-/** Places where a configuration is looked for when none is named. */
+/** Default paths of the configuration file. */
 const defaultPaths = ['tts.yaml', '/etc/tts/tts.yaml']
-/** Environment names with our prefix that are not keys of the configuration. */
+/** Environment variables with our prefix that are not configuration keys. */
 const otherNames = /^TTS_(CONFIG|TEST_.*|URL|DEMO_.*)$/
-/** What Kubernetes puts into the environment when a Service is called `tts`. */
+/** Environment variables that Kubernetes sets when a Service is called `tts`. */
 const linkNames = /^TTS_(SERVICE_(HOST|PORT.*)|PORT_\d+_(TCP|UDP).*)$/
 const isLink = (name: string, value: string): boolean =>
   linkNames.test(name) || (name === 'TTS_PORT' && /^(tcp|udp):\/\//.test(value))
@@ -42,37 +42,37 @@ const isLink = (name: string, value: string): boolean =>
 /**
  * Loads the configuration.
  *
- * @param path file named by the caller; undefined: TTS_CONFIG, ./tts.yaml, /etc/tts/tts.yaml, or none at all
+ * @param path file from the command line; undefined: TTS_CONFIG, ./tts.yaml, /etc/tts/tts.yaml, or no file
  * @throws {TtsError} `configuration`, listing every problem
  */
 export async function loadConfiguration(
   path: string | undefined,
   environment: Environment,
 ): Promise<LoadedConfiguration> {
-  const found =
+  const file =
     path ?? environment['TTS_CONFIG'] ?? defaultPaths.find((candidate) => existsSync(candidate))
-  const fromFile = found === undefined ? {} : readYaml(found)
+  const settings = file === undefined ? {} : readYaml(file)
   const overrides = Object.keys(environment)
     .filter((name) => name.startsWith('TTS_') && !otherNames.test(name))
     .filter((name) => environment[name] !== undefined && environment[name] !== '')
     .filter((name) => !isLink(name, environment[name] ?? ''))
     .sort()
   for (const name of overrides)
-    setByName(fromFile, name.slice('TTS_'.length), environment[name] ?? '')
-  const result = configurationSchema.safeParse(fromFile)
+    setByName(settings, name.slice('TTS_'.length), environment[name] ?? '')
+  const result = configurationSchema.safeParse(settings)
   if (!result.success) {
     const reference = 'docs/configuration.md'
     throw configurationError(result.error, {
-      path: found,
+      path: file,
       prefix: 'TTS_',
-      input: fromFile,
+      input: settings,
       reference,
     })
   }
-  const base = found === undefined ? process.cwd() : dirname(resolve(found))
+  const base = file === undefined ? process.cwd() : dirname(resolve(file))
   const configuration = await resolveSecrets(result.data, base)
   const dataDirectory = resolve(base, configuration.data_dir ?? defaultDataDirectory(environment))
-  return { configuration: deepFreeze(configuration), path: found, overrides, dataDirectory }
+  return { configuration: deepFreeze(configuration), path: file, overrides, dataDirectory }
 }
 
 function defaultDataDirectory(environment: Environment): string {
@@ -84,7 +84,7 @@ interface ClientSecret {
   readonly client_secret_file?: string | undefined
 }
 
-/** Reads every `…_file` that stands for a secret. */
+/** Reads all `…_file` settings that contain a secret. */
 async function resolveSecrets(configuration: Configuration, base: string): Promise<Configuration> {
   const read = async (key: string, path: string | undefined): Promise<string | undefined> =>
     path === undefined ? undefined : readSecret(key, resolve(base, path))
@@ -94,15 +94,16 @@ async function resolveSecrets(configuration: Configuration, base: string): Promi
     Object.entries(configuration.providers).map(async ([id, provider]) => {
       const secret = await secretOf(`providers.${id}`, provider)
       const { delegation } = provider
-      const ours = delegation && (await secretOf(`providers.${id}.delegation`, delegation))
-      const read = {
+      const delegationSecret =
+        delegation && (await secretOf(`providers.${id}.delegation`, delegation))
+      const resolved = {
         ...provider,
         ...(secret === undefined ? {} : { client_secret: secret }),
-        ...(delegation === undefined || ours === undefined
+        ...(delegation === undefined || delegationSecret === undefined
           ? {}
-          : { delegation: { ...delegation, client_secret: ours } }),
+          : { delegation: { ...delegation, client_secret: delegationSecret } }),
       }
-      return [id, read] as const
+      return [id, resolved] as const
     }),
   )
   const passphrase =
@@ -115,7 +116,7 @@ async function resolveSecrets(configuration: Configuration, base: string): Promi
   if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
     throw new TtsError(
       'configuration',
-      'store.url_file: the file holds no connection string; it must be postgres://… or postgresql://…',
+      'store.url_file: the file must contain a connection string, postgres://… or postgresql://…',
     )
   }
   const { notice } = configuration.delegations
@@ -125,7 +126,7 @@ async function resolveSecrets(configuration: Configuration, base: string): Promi
   if (webhook !== undefined && !isWebhook(webhook)) {
     throw new TtsError(
       'configuration',
-      'delegations.notice.webhook_url_file: the file holds no https URL (http only for this machine)',
+      'delegations.notice.webhook_url_file: the file must contain an https URL (http only for loopback addresses)',
     )
   }
   return {

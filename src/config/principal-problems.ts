@@ -1,28 +1,28 @@
-/** SSH services whose account names two providers could give to two people. */
+/** Finds SSH services where two providers could give the same account name to two people. */
 import type { ServiceSettings } from './service-schema.ts'
 
 type Service = Pick<ServiceSettings, 'plugin' | 'enabled' | 'settings' | 'authz'>
 
 /**
- * The services of the plugin `ssh-certificate` that take account names from more than one provider: each gives names as it
- * likes, so that the `alice` of one would log in as the `alice` of another.
+ * Returns a problem for each service of the plugin `ssh-certificate` that takes account names from more than one provider. Providers choose
+ * names independently, so `alice` of one provider would log in as `alice` of another.
  *
- * @param providers ids of all providers, those of relying services (`rsp-…`) among them
+ * @param providers ids of all providers, including those of relying services (`rsp-…`)
  */
 export function principalProblems(
   services: Readonly<Record<string, Service>>,
   providers: readonly string[],
 ): readonly { readonly path: readonly string[]; readonly message: string }[] {
   return Object.entries(services).flatMap(([id, service]) => {
-    const believed = believedProviders(service, providers)
-    if (believed.length < 2) return []
-    const message = `needs the issuer whose account names are believed, because users of ${believed.join(', ')} may use this service, and two of them with the same name would get certificates for one account; or principal_template, or allow rules for one provider alone`
+    const trusted = trustedProviders(service, providers)
+    if (trusted.length < 2) return []
+    const message = `must be set, because users of ${trusted.join(', ')} may use this service, and two users with the same name would get certificates for the same account; set it to the issuer whose account names are trusted, or set principal_template, or allow only one provider`
     return [{ path: [id, 'settings', 'principal_issuer'], message }]
   })
 }
 
-/** Those whose word on account names counts: what the allow rules let in, where no setting says otherwise. */
-function believedProviders(service: Service, providers: readonly string[]): readonly string[] {
+/** Returns the providers whose account names are trusted: all that the allow rules name, unless a setting restricts them. */
+function trustedProviders(service: Service, providers: readonly string[]): readonly string[] {
   const { plugin, enabled, settings, authz } = service
   const isSettled =
     settings?.principal_issuer !== undefined || settings?.principal_template !== undefined

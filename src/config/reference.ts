@@ -1,4 +1,4 @@
-/** The configuration references, as Markdown, made from the schemas: what a key means stands in one place. */
+/** Generates the configuration references in Markdown from the schemas, so that each key is described in one place only. */
 import { z } from 'zod'
 import { configurationSchema } from './schema.ts'
 
@@ -25,13 +25,14 @@ interface Row {
 
 const HEAD = `# Configuration
 
-Made from the schema by \`npm run docs\`; do not edit.
+Generated from the schema by \`npm run docs\`; do not edit.
 
-One YAML file: \`--config FILE\`, else \`TTS_CONFIG\`, else \`./tts.yaml\`, else \`/etc/tts/tts.yaml\`; with none of them
-everything has its default. Unknown keys stop the start, and so does anything else that is wrong: all problems are listed
-with the key, what was found and what was wanted.
+The configuration is one YAML file, the first of these: \`--config FILE\`, \`TTS_CONFIG\`, \`./tts.yaml\`, \`/etc/tts/tts.yaml\`. Without
+a file every key has its default. The service does not start with an unknown key or a wrong value: it lists all problems with the key, the
+value found and the requirement.
 
-**Environment.** Every key can be set by \`TTS_\` and the key in capitals, levels parted by two underscores; values are YAML:
+**Environment.** An environment variable can set any key: \`TTS_\` and the key in capitals, with two underscores between levels. Values are
+YAML:
 
 \`\`\`sh
 TTS_LISTEN__PORT=8443
@@ -39,20 +40,20 @@ TTS_PROVIDERS__IAM__AUDIENCES='[https://tts.example.org]'
 TTS_SERVICES__PROXY__AUTHZ__ALLOW='[{provider: iam, claims: {groups: {contains: cms}}}]'
 \`\`\`
 
-**Secrets** are better given as files: \`client_secret_file\`, \`passphrase_file\`, \`url_file\`, \`master_key_file\`. Such a file
-must be readable by its owner alone. Relative paths are taken from the directory of the configuration file.
+**Secrets** should be in files: \`client_secret_file\`, \`passphrase_file\`, \`url_file\`, \`master_key_file\`. Only the owner may be able to
+read such a file. Relative paths start at the directory of the configuration file.
 
-**Rules.** Somebody may use a service when one of its \`allow\` rules is true and none of its \`forbid\` rules. A rule names a
-provider (or \`any\`) and conditions on claims, all of which must hold. A claim that is missing makes an allow rule false and
-a forbid rule **true**. \`contains\` on a claim that is one text looks for a whole word between spaces, in allow and in forbid rules
-alike: a forbid rule that has to find a part of a text, or an entry between commas, needs \`contains_substring\` or \`regexp\`.
+**Rules.** A user may use a service if one of its \`allow\` rules is true and none of its \`forbid\` rules is. A rule names a provider (or
+\`any\`) and conditions on claims; it is true if all of them are. A missing claim makes an allow rule false and a forbid rule **true**.
+If a claim is a text, \`contains\` looks for a whole word between spaces, in allow and forbid rules. To find a part of a text, or an entry
+between commas, a forbid rule needs \`contains_substring\` or \`regexp\`.
 
-**Regular expressions.** \`regexp\` takes JavaScript's syntax with the flag \`u\`: \`^\` and \`$\` are the ends of the value, \`.\` is anything
-but a line end, \`\\d\`, \`\\w\` and \`\\b\` are about ASCII, letter case counts. They are matched in time linear in the value, so that no
-expression can hold up the service. What that excludes stops the start: lookahead, lookbehind, backreferences, flags such as
-\`(?i:…)\` (write \`[Aa]\`), \`\\B\`, halves of surrogate pairs, more than 512 characters, a repetition over 1000 times, and expressions that
-make more than 1500 steps once \`{n,m}\` is written out. A claim of more than 1024 characters is not matched: the rule counts as
-one that cannot be evaluated, and nobody is let in.
+**Regular expressions.** \`regexp\` has the syntax of JavaScript with the flag \`u\`: \`^\` and \`$\` are the ends of the value, \`.\` matches
+anything but a line end, \`\\d\`, \`\\w\` and \`\\b\` match ASCII only, and letter case matters. Matching takes time linear in the length of the
+value, so that no expression can block the service. Therefore the service does not start with lookahead, lookbehind, backreferences, flags
+such as \`(?i:…)\` (write \`[Aa]\`), \`\\B\`, halves of surrogate pairs, more than 512 characters, a repetition over 1000 times, or an expression
+of more than 1500 steps after \`{n,m}\` is expanded. A claim of more than 1024 characters is not matched: the rule cannot be evaluated, and
+the user is refused.
 
 An example:
 
@@ -83,12 +84,12 @@ services:
 \`\`\`
 `
 
-/** docs/configuration.md. */
+/** Returns the content of docs/configuration.md. */
 export function configurationReference(): string {
   return referenceOf(HEAD, configurationSchema)
 }
 
-/** A document: what stands above, and a table for each section of the settings. */
+/** Returns a document with the given head and a table for each section of the settings. */
 export function referenceOf(head: string, settings: z.ZodType): string {
   const schema = z.toJSONSchema(settings, { io: 'input', unrepresentable: 'any' }) as JsonSchema
   const sections = Object.entries(schema.properties ?? {})
@@ -113,8 +114,8 @@ function rowsOf(key: string, schema: JsonSchema): Row[] {
       fallback: defaultOf(schema),
       description: schema.description ?? '',
     }
-    const inside = schema.items?.properties ? rowsOf(`${key}[]`, schema.items) : []
-    return [row, ...inside]
+    const nested = schema.items?.properties ? rowsOf(`${key}[]`, schema.items) : []
+    return [row, ...nested]
   }
   return Object.entries(properties).flatMap(([name, value]) => rowsOf(`${key}.${name}`, value))
 }
@@ -138,5 +139,5 @@ function table(rows: readonly Row[]): string {
     const cells = [`\`${key}\``, type, fallback, description]
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
   })
-  return ['| key | type | default | what it is |', '| --- | --- | --- | --- |', ...lines].join('\n')
+  return ['| key | type | default | meaning |', '| --- | --- | --- | --- |', ...lines].join('\n')
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { regexpProblem } from '../regexp/linear-regexp.ts'
 
-/** The operations of authorisation rules: those of WaTTS, whose `contains` is `contains_substring` here. */
+/** The operations of authorisation rules, as in WaTTS. But `contains` of WaTTS is `contains_substring` here. */
 export const RULE_OPERATIONS = [
   'contains',
   'contains_substring',
@@ -21,12 +21,12 @@ const condition = z
     contains: text
       .optional()
       .describe(
-        'The claim is a list with exactly this element, or a text of words between spaces, like `scope`, with exactly this word. A part of a word does not count, and commas part no words.',
+        'True if the claim is a list with exactly this element, or a text with exactly this word between spaces, like `scope`. A part of a word does not match, and commas do not separate words.',
       ),
     contains_substring: text
       .optional()
       .describe(
-        'The `contains` of WaTTS: the claim is a list with exactly this element, or a text with this anywhere in it. `compute` holds for `nocompute.create` too: in an allow rule rather use `contains`, or `regexp` with anchors.',
+        'The `contains` of WaTTS. True if the claim is a list with exactly this element, or a text with this anywhere in it. `compute` also matches `nocompute.create`: in an allow rule prefer `contains`, or `regexp` with anchors.',
       ),
     is_member_of: z
       .union([
@@ -34,11 +34,11 @@ const condition = z
         text.transform((list) => list.split(',').map((entry) => entry.trim())),
       ])
       .optional()
-      .describe('The claim is one of these: a list, or one string with commas.'),
+      .describe('True if the claim is one of these values: a list, or a string with commas.'),
     equals: z
       .union([z.string(), z.number(), z.boolean()])
       .optional()
-      .describe('The claim is exactly this.'),
+      .describe('True if the claim is exactly this value.'),
     regexp: z
       .string()
       .min(1)
@@ -48,12 +48,14 @@ const condition = z
       })
       .optional()
       .describe(
-        'The claim matches this regular expression somewhere: anchor it with ^ and $. See **Regular expressions** above.',
+        'True if this regular expression matches anywhere in the claim: anchor it with ^ and $. See **Regular expressions** above.',
       ),
     any: z
       .boolean()
       .optional()
-      .describe('true: whatever the claim is, as long as it is there. false: the opposite.'),
+      .describe(
+        '`true`: any value of the claim matches, but it must exist. `false`: no value matches.',
+      ),
   })
   .refine((operations) => Object.values(operations).some((value) => value !== undefined), {
     message: `must be one of ${RULE_OPERATIONS.join(', ')}`,
@@ -70,7 +72,8 @@ const claims = z
       context.addIssue({
         code: 'custom',
         path: ['sub', operation],
-        message: 'would let in everybody whose sub has this as a part; use equals or is_member_of',
+        message:
+          'must not be used for sub, because it would match every sub with this part; use equals or is_member_of',
       })
     }
   })
@@ -78,22 +81,22 @@ const claims = z
 const rule = z.strictObject({
   provider: z.string().min(1).max(64).describe('Id of a provider, or `any`.'),
   claims: claims.describe(
-    'Conditions by claim; all of them must hold. A claim in an object is named by its path: `realm_access.roles`.',
+    'Conditions by claim; all of them must be true. A claim inside an object is named by its path: `realm_access.roles`.',
   ),
 })
 
-/** Who may use a service: some allow rule must be true, and no forbid rule. */
+/** The rules of a service: at least one allow rule must be true, and no forbid rule. */
 export const rulesSettings = z.strictObject({
   allow: z
     .array(rule)
     .max(100)
     .default([])
-    .describe('One of these must be true. Without any, nobody may use the service.'),
+    .describe('At least one of these must be true. Without allow rules, every user is refused.'),
   forbid: z
     .array(rule)
     .max(100)
     .default([])
-    .describe('None of these may be true. A claim that is missing makes a forbid rule true.'),
+    .describe('None of these may be true. A missing claim makes a forbid rule true.'),
 })
 
 /** The rules of one service. */
@@ -109,10 +112,10 @@ export interface UnknownProvider {
   readonly provider: string
 }
 
-/** Users that a relying service (RSP) sends are of the provider `rsp-` and its id, as in WaTTS. */
+/** Users sent by a relying service (RSP) belong to the provider `rsp-` and its id, as in WaTTS. */
 const relyingServiceName = /^rsp-[A-Za-z0-9_-]{1,60}$/
 
-/** The rules whose provider is not among `known`: none of them could ever hold, so they must stop the start. */
+/** Returns the rules whose provider is not in `known`. They could never be true, so they are a configuration error. */
 export function unknownRuleProviders(
   rules: RulesSettings,
   known: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * The configuration: every key, its default and what it means. The reference in docs/ is made from this file.
- * Keys are snake_case and reach the code as they are.
+ * The configuration schema: every key with its default and meaning. docs/configuration.md is generated from it.
+ * Keys are snake_case, also in the code.
  */
 import { z } from 'zod'
 import { keyKinds } from '../../ca/key.ts'
@@ -37,13 +37,13 @@ const listenSettings = z
       .min(0)
       .max(65535)
       .default(8080)
-      .describe('Port to listen on; 0 takes a free one.'),
+      .describe('Port to listen on; 0 selects a free one.'),
     tls_certificate_file: file
       .optional()
       .describe(
-        'Certificate and chain in PEM. With it and `tls_key_file` the service speaks HTTPS; the files are read again when they change.',
+        'Certificate and chain in PEM. With this and `tls_key_file` the service uses HTTPS; it reads the files again when they change.',
       ),
-    tls_key_file: file.optional().describe('Private key of the certificate in PEM.'),
+    tls_key_file: file.optional().describe('File with the private key of the certificate in PEM.'),
     trusted_proxies: z
       .array(
         z
@@ -52,7 +52,7 @@ const listenSettings = z
       )
       .default([])
       .describe(
-        'Addresses or networks (CIDR) of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Plain HTTP on other than loopback is served only when this is set.',
+        'Addresses or networks (CIDR) of reverse proxies whose headers X-Forwarded-For and X-Forwarded-Proto are trusted. Without TLS, the service listens on addresses other than loopback only if this is set.',
       ),
     plain: z
       .strictObject({
@@ -61,7 +61,7 @@ const listenSettings = z
       })
       .optional()
       .describe(
-        'A second listener, plain HTTP on any address, for what is public: /ca (CRLs are fetched over http), /problems, /healthz, /readyz, /metrics. It takes no tokens.',
+        'A second listener with plain HTTP on any address, only for public paths: /ca (CRLs are fetched over http), /problems, /healthz, /readyz, /metrics. It accepts no tokens.',
       ),
     public_url: z
       .url()
@@ -71,7 +71,7 @@ const listenSettings = z
       })
       .optional()
       .describe(
-        'URL under which clients reach the service, for links in answers and in certificates. With a path, as in https://www.example.org/tts, the reverse proxy takes that path off what it passes on. Default: made from host and port.',
+        'URL under which clients reach the service, for links in answers and certificates. If it has a path, as in https://www.example.org/tts, the reverse proxy must remove that path before it forwards a request. Default: derived from host and port.',
       ),
   })
   .superRefine((listen, context) => {
@@ -88,7 +88,7 @@ const listenSettings = z
         code: 'custom',
         path: ['host'],
         message:
-          'tokens and private keys would cross the network in clear; set tls_certificate_file and tls_key_file, or name the reverse proxy in trusted_proxies, or listen on 127.0.0.1',
+          'tokens and private keys would cross the network unencrypted; set tls_certificate_file and tls_key_file, or add the reverse proxy to trusted_proxies, or listen on 127.0.0.1',
       })
     }
   })
@@ -101,7 +101,7 @@ const authorityKeys = z.strictObject({
         'must be a name such as /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA, of letters, digits, blanks and . , : @ ( ) _ -',
     })
     .default('/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA')
-    .describe('Name of the CA as slash-DN, when `tts serve` or `tts ca init` makes one.'),
+    .describe('Name for a new CA as slash-DN, when `tts serve` or `tts ca init` creates one.'),
   end_entity_base: z
     .string()
     .refine(isUserBase, {
@@ -110,134 +110,134 @@ const authorityKeys = z.strictObject({
     })
     .optional()
     .describe(
-      'Name under which all users stand, as slash-DN. Default: the name of the CA without its last part.',
+      'Prefix of the names of all users, as slash-DN. Default: the name of the CA without its last part.',
     ),
   key_kind: z
     .enum(keyKinds)
     .exclude(['rsa-2048'])
     .default('rsa-4096')
-    .describe('Kind of the CA key when it is made. RSA is what Globus, MyProxy and XRootD need.'),
+    .describe('Type of the key of a new CA. Globus, MyProxy and XRootD need RSA.'),
   lifetime_days: z
     .int()
     .min(30)
     .max(7300)
     .default(3650)
-    .describe('Life of a self-signed CA certificate.'),
+    .describe('Lifetime of a self-signed CA certificate, in days.'),
   alias: z
     .string()
     .regex(
       trustAnchorAliasPattern,
-      'must consist of letters and digits, and inside also dots, underscores, hyphens',
+      'must begin and end with a letter or digit; dots, underscores and hyphens are allowed between',
     )
     .default('tts-ca')
-    .describe('Name of the files in the trust-anchor directory.'),
+    .describe('Base name of the files in the trust-anchor directory.'),
   passphrase: z
     .string()
     .min(1)
     .optional()
     .describe(
-      'Passphrase of the CA key. Better given as a file. Default: one made at random, in DATA_DIR/ca/passphrase.',
+      'Passphrase of the CA key. Prefer the file. Default: a random one in DATA_DIR/ca/passphrase.',
     ),
   passphrase_file: file.optional().describe('File with the passphrase of the CA key.'),
   end_entity_key_kind: z
     .enum(['rsa-2048', 'rsa-3072', 'ec-p256'])
     .default('rsa-2048')
     .describe(
-      'Kind of the keys that sign proxies. ec-p256 makes a proxy several times cheaper; Globus code then cannot delegate it further.',
+      'Type of the keys that sign proxies. With ec-p256 a proxy costs several times less, but Globus code cannot delegate it further.',
     ),
   end_entity_lifetime_seconds: seconds(3600, 34_560_000)
     .default(950_400)
     .describe(
-      'Life of the EECs that the service holds, 11 days by default. A proxy never lives longer than its EEC.',
+      'Lifetime of the EECs whose keys the service stores, in seconds; 11 days by default. A proxy never outlives its EEC.',
     ),
   policy_oids: z
     .array(z.string().refine(isObjectIdentifier, { message: 'must be a dotted object identifier' }))
     .max(16)
     .default([])
-    .describe('Certificate policies to claim in EECs. IGTF ones only when accredited.'),
+    .describe('Certificate policies to assert in EECs. Use IGTF policies only if accredited.'),
   crl_url: z
     .url({ protocol: /^http$/ })
     .optional()
     .describe(
-      'http URL of the DER CRL, written into EECs and trust anchors. Default: made from public_url when that is http, else left out.',
+      'http URL of the CRL in DER, written into EECs and trust anchors. Default: derived from public_url if that is http, otherwise omitted.',
     ),
   crl_lifetime_seconds: seconds(86_400, 34_560_000)
     .default(2_592_000)
     .describe(
-      'From thisUpdate to nextUpdate of a CRL, 30 days by default. An outdated CRL is an outage: relying parties then refuse everything.',
+      'Time from thisUpdate to nextUpdate of a CRL, in seconds; 30 days by default. An expired CRL is an outage: relying parties then refuse all certificates.',
     ),
   crl_refresh_seconds: seconds(60, 2_592_000)
     .default(86_400)
-    .describe('Age at which a new CRL is made though nothing was revoked.'),
+    .describe('Age at which a new CRL is issued even without a revocation, in seconds.'),
   subject_alternative_name: z
     .boolean()
     .default(true)
-    .describe('Write issuer and sub as URI into subjectAltName of EECs.'),
+    .describe('Write issuer and sub as a URI into subjectAltName of EECs.'),
 })
 
 const authoritySettings = authorityKeys.superRefine((ca, context) => {
   const complain = (key: string, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message })
   const { subject, end_entity_base: base, crl_lifetime_seconds: crlLifetime } = ca
-  // With less between them than relying parties take to fetch one, they would meet outdated CRLs.
+  // Relying parties need time to fetch a new CRL before the old one expires.
   if (ca.crl_refresh_seconds * 2 > crlLifetime)
     complain('crl_refresh_seconds', `must be at most half of crl_lifetime_seconds, ${crlLifetime}`)
   if (base !== undefined && standsUnder(base, subject))
-    complain('end_entity_base', "must be a name that does not begin with the CA's own, `subject`")
+    complain('end_entity_base', 'must not begin with the name of the CA (`subject`)')
   if (base === undefined && hasOnePart(subject))
     complain(
       'end_entity_base',
-      'needs the name under which users stand, since `subject` has one part only',
+      'must be set, because `subject` has only one part and gives no default',
     )
 })
 
-/** All of the configuration. */
+/** The whole configuration. */
 export const configurationSchema = z
   .strictObject({
     data_dir: file
       .optional()
       .describe(
-        'Directory of everything that is kept: CA, master key, SQLite database. Default: $XDG_DATA_HOME/tts, else ~/.local/share/tts.',
+        'Directory for CA, master key and SQLite database. Default: $XDG_DATA_HOME/tts, or ~/.local/share/tts.',
       ),
-    listen: listenSettings.prefault({}).describe('Where the service listens.'),
+    listen: listenSettings.prefault({}).describe('Listeners of the service.'),
     ca: authoritySettings.prefault({}).describe('The certification authority.'),
     providers: providersSettings
       .prefault({})
-      .describe('Trusted OpenID providers by id. Without one every token is refused.'),
+      .describe('Trusted OpenID providers by id. Without providers every token is refused.'),
     services: servicesSettings
       .prefault({})
       .describe(
-        'What credentials can be asked for, by id. Nobody may use a service until an allow rule lets them in.',
+        'Services that issue credentials, by id. Every user is refused until an allow rule is true.',
       ),
     delegations: delegationsSettings
       .prefault({})
       .describe(
-        'Renewal with no person present. A provider gives delegations when it has a `delegation` section.',
+        'Renewal without the user. Users of a provider may create delegations if the provider has a section `delegation`.',
       ),
     relying_services: relyingServicesSettings
       .prefault({})
       .describe(
-        'Sites that send their users here with a signed request, by id (RSP of WaTTS). Their users are of the provider `rsp-` and the id in rules.',
+        'Sites that send their users here with a signed request, by id (RSP of WaTTS). In rules, their users belong to the provider `rsp-` and the id.',
       ),
-    watts: wattsSettings.prefault({}).describe('The REST API that WaTTS had, under /api.'),
-    web: webSettings.prefault({}).describe('The web page.'),
-    store: storeSettings.prefault({}).describe('Where records are kept.'),
-    limits: limitsSettings.prefault({}).describe('Bounds on what callers may do.'),
+    watts: wattsSettings.prefault({}).describe('The REST API of WaTTS, under /api.'),
+    web: webSettings.prefault({}).describe('The web pages.'),
+    store: storeSettings.prefault({}).describe('The database.'),
+    limits: limitsSettings.prefault({}).describe('Limits for callers.'),
     log: z
       .strictObject({
         level: z
           .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])
           .default('info')
-          .describe('Least level that is logged.'),
+          .describe('Minimum level of log messages.'),
       })
       .prefault({})
-      .describe('The log, JSON lines on standard output.'),
+      .describe('The log: JSON lines on standard output.'),
     master_key: z
       .string()
       .min(1)
       .optional()
       .describe(
-        'Master keys that encrypt keys at rest, lines of id:base64, the first one current. Better left out: DATA_DIR/master-keys is made at random.',
+        'Master keys that encrypt stored private keys, lines of id:base64; the first one is in use. Prefer the default: a random key in DATA_DIR/master-keys.',
       ),
     master_key_file: file.optional().describe('File with the master keys.'),
   })
@@ -247,12 +247,12 @@ export const configurationSchema = z
       context.addIssue({
         code: 'custom',
         path: ['providers', id, 'alias'],
-        message: 'must be an alias (or an id) that begins and ends with a letter or a digit',
+        message: 'must begin and end with a letter or a digit (the default is the id)',
       })
     }
     const aliases = Object.entries(configuration.providers).map(([id, one]) => aliasOf(id, one))
-    const around = { aliases, webEnabled: configuration.web.enabled }
-    for (const { path, message } of relyingProblems(configuration.relying_services, around))
+    const related = { aliases, webEnabled: configuration.web.enabled }
+    for (const { path, message } of relyingProblems(configuration.relying_services, related))
       context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
     const known = [
       ...Object.keys(configuration.providers),
@@ -260,11 +260,11 @@ export const configurationSchema = z
     ]
     for (const { path, message } of principalProblems(configuration.services, known))
       context.addIssue({ code: 'custom', path: ['services', ...path], message })
-    const ruled: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
+    const ruleSets: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))
-    ruled.push({ place: ['web', 'operators'], rules: configuration.web.operators })
-    for (const { place, rules } of ruled) {
+    ruleSets.push({ place: ['web', 'operators'], rules: configuration.web.operators })
+    for (const { place, rules } of ruleSets) {
       for (const { path, provider } of unknownRuleProviders(
         rules,
         Object.keys(configuration.providers),
@@ -272,12 +272,12 @@ export const configurationSchema = z
         context.addIssue({
           code: 'custom',
           path: [...place, ...path],
-          message: `must be the id of a configured provider, or any; there is no provider ${provider}`,
+          message: `must be the id of a configured provider, or any; ${provider} is not configured`,
         })
       }
     }
   })
 
-/** A checked configuration, defaults filled in. */
+/** A valid configuration with all defaults. */
 export type Configuration = z.output<typeof configurationSchema>
 export type LimitsSettings = Configuration['limits']

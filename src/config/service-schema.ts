@@ -13,46 +13,48 @@ const authzSettings = rulesSettings.extend({
     .string()
     .max(1000)
     .optional()
-    .describe('What people read who may not use the service, for example whom to ask.'),
+    .describe('Text for users who may not use the service, for example whom to ask.'),
   hide: z
     .boolean()
     .default(false)
-    .describe('True: who may not use the service does not see it in lists.'),
+    .describe('True: lists do not show the service to users who may not use it.'),
 })
 
 const serviceKeys = z.strictObject({
-  plugin: z.enum(pluginIds).describe('The plugin that makes the credential.'),
+  plugin: z.enum(pluginIds).describe('The plugin that creates the credentials.'),
   enabled: z.boolean().default(true).describe('False: every request is refused.'),
   description: z
     .string()
     .max(1000)
     .optional()
-    .describe("What people read about it. Default: the plugin's own words."),
+    .describe('Description for users. Default: that of the plugin.'),
   default_lifetime_seconds: z
     .int()
     .min(60)
     .max(34_560_000)
     .optional()
     .describe(
-      'Life of a credential when the caller asks for none. Default: proxies 96 hours, EECs 11 days.',
+      'Lifetime of a credential if the caller requests none, in seconds. Default: proxies 96 hours, EECs 11 days.',
     ),
   maximum_lifetime_seconds: z
     .int()
     .min(60)
     .max(34_560_000)
     .optional()
-    .describe('Longest life that a caller may ask for. Default: proxies 168 hours, EECs 11 days.'),
+    .describe(
+      'Maximum lifetime that a caller may request, in seconds. Default: proxies 168 hours, EECs 11 days.',
+    ),
   priority: z
     .int()
     .min(0)
     .max(999_999_999)
     .optional()
-    .describe('Place in lists, the lowest first. Without one: after those that have one.'),
+    .describe('Position in lists, lowest first. Services without a priority come last.'),
   credential_limit: z
     .union([z.int().min(0).max(999_999_999), z.literal('infinite')])
     .default(10_000)
     .describe(
-      'How many credentials of the service one identity may have at once, or `infinite`. Those that ended, were revoked or deleted do not count. The default is more than a user needs who gets a new proxy each minute for a week-long run of jobs, and keeps one identity from filling the records.',
+      'Maximum number of valid credentials of the service for one identity, or `infinite`. Expired, revoked and deleted ones do not count. The default is enough for a new proxy each minute during a run of jobs that takes a week, and prevents one identity from filling the database.',
     ),
   revoke_on_delete: z
     .union([
@@ -61,18 +63,18 @@ const serviceKeys = z.strictObject({
     ])
     .optional()
     .describe(
-      'What DELETE of the WaTTS API does, whose clients delete what they just picked up. `at_once`: revokes. `never`: only takes it off the list. `after_seconds`: takes it off the list, and revokes when it is at least so old. Default: `{after_seconds: 60}` for X.509 certificates and proxies, `at_once` for all else. DELETE /v1/credentials always revokes.',
+      'Effect of DELETE in the WaTTS API, whose clients delete credentials that they have just picked up. `at_once`: revokes the credential. `never`: only removes it from the list. `after_seconds`: removes it from the list, and revokes it if it is at least that old. Default: `{after_seconds: 60}` for X.509 certificates and proxies, `at_once` for all others. DELETE /v1/credentials always revokes.',
     ),
   executable: executableSettings
     .optional()
-    .describe('The program that makes the credentials, for the plugin `executable`.'),
+    .describe('The program that creates the credentials, for the plugin `executable`.'),
   settings: sshCertificateSettings.optional().describe('Settings of the plugin `ssh-certificate`.'),
   authz: authzSettings
     .prefault({})
-    .describe('Who may use the service. With no allow rule: nobody.'),
+    .describe('Rules about who may use the service. Without allow rules, every user is refused.'),
 })
 
-/** One service: what a credential can be asked for, and by whom. */
+/** Settings of a service: its plugin, its limits, and who may use it. */
 export const serviceSettings = serviceKeys.superRefine((service, context) => {
   const complain = (key: string, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message })
@@ -82,16 +84,16 @@ export const serviceSettings = serviceKeys.superRefine((service, context) => {
       'executable',
       plugin === 'executable'
         ? 'needs the section `executable`, with at least `command`'
-        : 'goes with the plugin executable',
+        : 'must be used only with the plugin executable',
     )
   }
   if (plugin !== 'ssh-certificate' && settings !== undefined)
-    complain('settings', 'goes with the plugin ssh-certificate')
+    complain('settings', 'must be used only with the plugin ssh-certificate')
 })
 
 export type ServiceSettings = z.output<typeof serviceSettings>
 
-/** The services that the native paths ask for; there even when the configuration names none, for nobody to use. */
+/** The default services of the native paths. They exist even if the configuration does not name them, but then nobody may use them. */
 const builtIn = { proxy: { plugin: 'x509-proxy' }, x509: { plugin: 'x509-certificate' } } as const
 
 /** All services by id. */
@@ -104,11 +106,11 @@ export const servicesSettings = z.preprocess(
 )
 
 function withBuiltIn(value: object): object {
-  const given = value as Record<string, unknown>
+  const services = value as Record<string, unknown>
   const defaults = Object.entries(builtIn).map(([id, service]) => {
-    const own = given[id]
+    const own = services[id]
     const merged = typeof own === 'object' && own !== null ? { ...service, ...own } : own
     return [id, merged ?? service] as const
   })
-  return { ...given, ...Object.fromEntries(defaults) }
+  return { ...services, ...Object.fromEntries(defaults) }
 }

@@ -1,4 +1,4 @@
-/** What every program of ours does with its settings before and after the schema: files, names of the environment, errors, secrets. */
+/** The parts of loading a configuration that all our programs share: files, environment variables, errors, secrets. */
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import type { z } from 'zod'
@@ -6,13 +6,13 @@ import { TtsError } from '../base/errors.ts'
 import { readPrivateFile } from '../files/private-file.ts'
 import { redactText } from '../base/redact.ts'
 
-/** The environment as it is handed in; only the command line's entry reads `process.env`. */
+/** The environment variables. They are passed in: only the entry point of the command line reads `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 const MAX_FILE_BYTES = 1024 * 1024
 const MAX_SECRET_BYTES = 64 * 1024
 
-/** Settings as they were read, before any schema has seen them. */
+/** Settings before the check by the schema. */
 export type Tree = Record<string, unknown>
 
 /**
@@ -24,36 +24,35 @@ export function readYaml(path: string): Tree {
   let parsed: unknown
   try {
     const text = readFileSync(path, 'utf8')
-    if (text.length > MAX_FILE_BYTES) throw new TtsError('configuration', 'it is over 1 MiB long')
+    if (text.length > MAX_FILE_BYTES) throw new TtsError('configuration', 'it is larger than 1 MiB')
     parsed = parseYaml(text, { maxAliasCount: 100, logLevel: 'error' }) ?? {}
   } catch (error) {
-    // No cause: the parser's message quotes the lines around, which may hold a secret.
+    // No cause, because the parser's message quotes lines of the file, which may contain a secret.
     throw new TtsError(
       'configuration',
-      `the configuration file ${path} cannot be read: ${whyUnreadable(error)}`,
+      `the configuration file ${path} cannot be read: ${describeReadError(error)}`,
     )
   }
-  if (!isTree(parsed))
-    throw new TtsError('configuration', `${path}: must be a mapping of keys at the top`)
+  if (!isTree(parsed)) throw new TtsError('configuration', `${path}: must be a YAML mapping`)
   return parsed
 }
 
-function whyUnreadable(error: unknown): string {
+function describeReadError(error: unknown): string {
   if (error instanceof TtsError) return error.message
   if (error instanceof YAMLParseError) {
-    const [place] = error.linePos ?? []
-    const where = place === undefined ? '' : ` at line ${place.line}, column ${place.col}`
+    const [start] = error.linePos ?? []
+    const where = start === undefined ? '' : ` at line ${start.line}, column ${start.col}`
     return `it is not valid YAML (${error.code})${where}`
   }
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' ? code : 'it is not valid YAML (anchors or aliases)'
 }
 
-/** Whether a value is a mapping. */
+/** Returns whether a value is a mapping. */
 export const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** `LISTEN__PORT` with `8443` sets `listen.port`: two underscores part the levels, letter case does not count, values are YAML. */
+/** Sets a key by the name of an environment variable: `LISTEN__PORT` sets `listen.port`. Letter case does not matter, and values are YAML. */
 export function setByName(tree: Tree, name: string, value: string): void {
   const keys = name.toLowerCase().split('__')
   const last = keys.pop() ?? ''
@@ -86,70 +85,70 @@ function yamlScalar(value: string): unknown {
   }
 }
 
-/** Values that are taken as they are: YAML would make numbers and lists of some secrets. */
+/** Keys whose value is not parsed as YAML, which would turn some secrets into numbers or lists. */
 const isPlainText = (key: string): boolean =>
   /(secret|passphrase|master_key|url|_file|token|client_id|delegation_id|audience)$/.test(key)
 
-/** Keys whose value is not shown; the URL of a database may hold a password. */
+/** Keys whose value is never shown. The URL of a database may contain a password. */
 const isSecret = (path: readonly PropertyKey[]): boolean =>
   path.some((part) => /(secret|passphrase|master_key|token)$/.test(String(part))) ||
   ['store.url', 'state.url', 'delegations.notice.webhook_url'].includes(path.join('.'))
 
-/** Where settings came from, for messages about them. */
+/** Source of the settings, for error messages. */
 export interface SettingsOrigin {
-  /** The file; undefined when there was none. */
+  /** Path of the file; undefined when there was none. */
   readonly path: string | undefined
-  /** `TTS_`: what names of the environment begin with. */
+  /** Prefix of the environment variables, for example `TTS_`. */
   readonly prefix: string
   readonly input: Tree
   /** The document that lists all keys. */
   readonly reference: string
 }
 
-/** The error that lists everything that a schema refused. */
+/** Returns an error that lists all problems found by a schema. */
 export function configurationError(error: z.ZodError, from: SettingsOrigin): TtsError {
   const where =
     from.path === undefined
       ? 'the environment'
-      : `${from.path} (and ${from.prefix}… of the environment)`
-  const lines = error.issues.map((issue) => `  ${problem(issue, from)}`)
+      : `${from.path} (and ${from.prefix}… in the environment)`
+  const lines = error.issues.map((issue) => `  ${describeIssue(issue, from)}`)
   return new TtsError(
     'configuration',
-    `the configuration is not usable; in ${where}:\n${lines.join('\n')}`,
+    `the configuration is invalid; problems in ${where}:\n${lines.join('\n')}`,
   )
 }
 
-/** One problem: key, what was found (unless it is a secret), what was wanted. */
-function problem(issue: z.core.$ZodIssue, { input, reference }: SettingsOrigin): string {
+/** Describes a describeIssue: the key, the value found (unless it is secret), and the requirement. */
+function describeIssue(issue: z.core.$ZodIssue, { input, reference }: SettingsOrigin): string {
   const key = issue.path.map(String).join('.') || '(top)'
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.map((name) =>
-      /^[\w.-]{1,64}$/.test(name) ? name : '(a name that no key has)',
+      /^[\w.-]{1,64}$/.test(name) ? name : '(an invalid name)',
     )
-    return `${key === '(top)' ? '' : `${key}.`}${keys.join(', ')}: no such key; ${reference} lists them all`
+    return `${key === '(top)' ? '' : `${key}.`}${keys.join(', ')}: unknown key; ${reference} lists all keys`
   }
-  const found = issue.path.reduce<unknown>(
-    (place, part) =>
-      isTree(place) || Array.isArray(place) ? (place as Tree)[String(part)] : undefined,
+  const value = issue.path.reduce<unknown>(
+    (node, part) =>
+      isTree(node) || Array.isArray(node) ? (node as Tree)[String(part)] : undefined,
     input,
   )
-  const shown = found !== undefined && isSecret(issue.path) ? 'a value' : shownValue(found)
-  return `${key}: found ${shown}; ${issue.message}`
+  const displayed = value !== undefined && isSecret(issue.path) ? 'a value' : displayValue(value)
+  return `${key}: found ${displayed}; ${issue.message}`
 }
 
-/** Lists and mappings are not shown: a secret may stand in them under another key. */
-function shownValue(found: unknown): string {
-  if (found === undefined) return 'nothing'
-  if (Array.isArray(found)) return 'a list'
-  if (isTree(found)) return 'a mapping'
-  const text = typeof found === 'string' ? redactText(found) : found
+/** Formats a value for a message. Lists and mappings are not shown, because they may contain a secret under another key. */
+function displayValue(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  if (isTree(value)) return 'a mapping'
+  const text = typeof value === 'string' ? redactText(value) : value
   return (JSON.stringify(text) ?? 'a value').slice(0, 80)
 }
 
 /**
  * Reads a secret from its file.
  *
- * @throws {TtsError} `configuration` naming the key
+ * @throws {TtsError} `configuration`; the message names the key
  */
 export async function readSecret(key: string, path: string): Promise<string> {
   const bytes = await readPrivateFile(path, {
@@ -169,7 +168,7 @@ export async function readSecret(key: string, path: string): Promise<string> {
   return text
 }
 
-/** Freezes a value and all that is in it. */
+/** Freezes a value and all values inside it. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {
     for (const child of Object.values(value)) deepFreeze(child)

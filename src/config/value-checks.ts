@@ -1,16 +1,16 @@
-/** Checks of single values that would otherwise fail at the first request instead of at the start. */
+/** Checks of single values, so that errors appear at start and not at the first request. */
 import { isIP } from 'node:net'
 import { checkAuthorityName } from '../../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { oidBytes } from '../../ca/oid.ts'
 
-/** Whether a CA may have this slash-DN. */
+/** Returns whether a CA may have this slash-DN. */
 export function isAuthorityName(text: string): boolean {
   return succeeds(() => checkAuthorityName(parseSlashDn(text)))
 }
 
-/** Whether users may stand under this slash-DN: not empty, and one that signing_policy files can say. */
+/** Returns whether this slash-DN may be the prefix of user names: not empty, and possible in signing_policy files. */
 export function isUserBase(text: string): boolean {
   const name = readSlashDn(text)
   return (
@@ -21,23 +21,23 @@ export function isUserBase(text: string): boolean {
   )
 }
 
-/** Whether a name stands below another, or is it; false for what is no slash-DN. */
+/** Returns whether a name begins with another or equals it; false for text that is not a slash-DN. */
 export function standsUnder(text: string, above: string): boolean {
   const [name, prefix] = [readSlashDn(text), readSlashDn(above)]
   return name !== undefined && prefix !== undefined && startsWithName(name, prefix)
 }
 
-/** Whether a slash-DN has one part only, so that nothing is left when its last part is taken away. */
+/** Returns whether a slash-DN has only one part, so that it is empty without its last part. */
 export function hasOnePart(text: string): boolean {
   return readSlashDn(text)?.length === 1
 }
 
-/** Whether a text is a dotted object identifier that can be encoded. */
+/** Returns whether a text is a dotted object identifier that can be encoded. */
 export function isObjectIdentifier(text: string): boolean {
   return succeeds(() => oidBytes(text))
 }
 
-/** An address, a network in CIDR form, or a name that Express knows for some networks. */
+/** Returns whether a text is an address, a network in CIDR form, or a network name of Express. */
 export function isNetwork(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
   const [address = '', prefix, ...rest] = text.split('/')
@@ -63,10 +63,10 @@ function succeeds(check: () => unknown): boolean {
   }
 }
 
-/** Host, perhaps a port, and a path of letters that mean themselves in links, cookies and redirect URIs. */
+/** Host, optional port, and a path of characters that need no escaping in links, cookies and redirect URIs. */
 const SITE_URL = /^https?:\/\/[^/?#%\\@\s]+(\/[\w~-][\w.~-]*)*\/?$/i
 
-/** Whether people and programs can be sent there, and a path of ours put behind it. */
+/** Returns whether a URL can be the public URL, to which paths of this service are appended. */
 export function isSiteUrl(text: string): boolean {
   return SITE_URL.test(text) && URL.canParse(text)
 }

@@ -8,13 +8,13 @@ export const wattsSettings = z.strictObject({
     .max(600)
     .default(10)
     .describe(
-      'How long a credential waits, encrypted, to be picked up at the address that the request was redirected to.',
+      'Time that a credential is stored, encrypted, until the client picks it up at the redirect URL, in seconds.',
     ),
   allow_dropping_credentials: z
     .boolean()
     .default(false)
     .describe(
-      'True: credentials of a plugin whose service is no more configured can be deleted, which the plugin is not told. X.509 and SSH certificates can be deleted in any case: revoking them needs no plugin.',
+      'True: users may delete credentials of a plugin whose service is no longer configured; the plugin is not notified. X.509 and SSH certificates can always be deleted, because their revocation needs no plugin.',
     ),
 })
 

@@ -1,59 +1,59 @@
 import { z } from 'zod'
 import { rulesSettings } from './rules-schema.ts'
 
-/** Settings of the web page (configuration section `web`). */
+/** Settings of the web pages (configuration section `web`). */
 export const webSettings = z.strictObject({
-  enabled: z.boolean().default(true).describe('False: there is no web page and no login.'),
+  enabled: z.boolean().default(true).describe('False: there are no web pages and no login.'),
   title: z
     .string()
     .min(1)
     .max(80)
     .default('Token Translation Service')
-    .describe('What the page calls this service.'),
+    .describe('Name of this service on the pages.'),
   contact: z
     .string()
     .min(1)
     .max(200)
     .optional()
-    .describe('Whom people can ask: shown at the foot of each page and beside refusals.'),
+    .describe('Contact for users, shown in the footer of each page and with refusals.'),
   session_idle_seconds: z
     .int()
     .min(60)
     .max(86_400)
     .default(900)
-    .describe('A session ends when nothing was asked in it for this long.'),
+    .describe('A session ends after this time without a request, in seconds.'),
   session_maximum_seconds: z
     .int()
     .min(60)
     .max(86_400)
     .default(1800)
     .describe(
-      'A session ends after this in any case, and no later than its access token unless the provider gave a refresh token.',
+      'Maximum lifetime of a session, in seconds. Without a refresh token, a session also ends when its access token expires.',
     ),
   sessions_per_identity: z
     .int()
     .min(1)
     .max(1000)
     .default(10)
-    .describe('Sessions that one identity may have; one more ends the oldest.'),
+    .describe('Maximum number of sessions of one identity; a further session ends the oldest.'),
   operators: rulesSettings
     .prefault({})
     .describe(
-      'Who sees the page of what was issued and refused last: rules like those of services. With no allow rule: nobody.',
+      'Rules about who may see the page with the latest audit records, like those of services. Without allow rules, nobody may.',
     ),
 })
 
-/** Checked settings of the web page. */
+/** Valid settings of the web pages. */
 export type WebSettings = z.output<typeof webSettings>
 
-/** How people log in at a provider with a browser (`providers.<id>.login`). */
+/** Settings of browser login at a provider (`providers.<id>.login`). */
 export const providerLoginSettings = z.strictObject({
   enabled: z
     .boolean()
     .default(true)
-    .describe('False: nobody logs in with a browser at this provider; its tokens are taken.'),
+    .describe('False: no browser login with this provider; its tokens are still accepted.'),
   scopes: z
     .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks'))
     .default(['openid', 'profile'])
-    .describe('Scopes asked for at login; openid is asked for in any case.'),
+    .describe('Scopes to request at login; openid is always requested.'),
 })

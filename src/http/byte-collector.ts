@@ -1,4 +1,4 @@
-/** Bytes that arrive piece by piece, copied into one buffer: a thousand pieces of one byte cost a thousand bytes. */
+/** Collects bytes in one buffer as they arrive, so that a thousand pieces of one byte cost only a thousand bytes. */
 
 export interface ByteCollector {
   readonly length: number

@@ -1,6 +1,6 @@
 /**
- * Connections: bounded in all and for each address. When there is no room, one without a request is closed: the oldest of the
- * address that has the most.
+ * Limits the number of connections, in total and per address. At a limit, a connection without a request is closed: the oldest one
+ * of the address with the most connections.
  */
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
@@ -14,16 +14,16 @@ export type ClosingReason = 'address' | 'total' | 'shut_out' | 'pipelined'
 export interface ConnectionLimits {
   readonly total: number
   readonly perAddress: number
-  /** Reverse proxies carry the requests of many: their share is not bounded. */
+  /** The limit per address does not apply to reverse proxies, because they carry the requests of many clients. */
   readonly isTrustedProxy: (address: string) => boolean
-  /** Told about each connection that was closed by a limit. */
+  /** Called for each connection that a limit closed. */
   readonly onClosed: (reason: ClosingReason) => void
 }
 
 export interface LimitedConnections {
   /**
-   * Closes a connection that costs far more than it is worth, and those of the same address that have no request; takes no new
-   * ones from there for a few seconds. Of a reverse proxy only the connection itself.
+   * Closes an abusive connection and all idle connections of the same address, and refuses new ones from there for a few seconds.
+   * For a reverse proxy it closes only the connection itself.
    */
   shutOut(socket: Socket): void
 }
@@ -31,7 +31,7 @@ export interface LimitedConnections {
 const SHUT_OUT_MS = 5000
 const MAX_SHUT_OUT = 10_000
 
-/** Applies the limits to a server, from now on. */
+/** Applies the limits to all future connections of a server. */
 export function limitConnections(
   server: HttpServer | HttpsServer,
   limits: ConnectionLimits,
@@ -39,7 +39,7 @@ export function limitConnections(
   const register = createRegister()
   const shutOut = new LRUCache<string, true>({ max: MAX_SHUT_OUT, ttl: SHUT_OUT_MS })
 
-  /** Why there is no room for one more from this address; undefined: there is. */
+  /** Returns why a new connection from this address must be refused; undefined if it is accepted. */
   const refusalOf = (address: string): ClosingReason | undefined => {
     const key = addressKey(address)
     if (shutOut.has(key)) return 'shut_out'
@@ -88,18 +88,18 @@ interface Register {
   readonly size: number
   count(key: string): number
   add(socket: Socket, key: string): void
-  /** A request begins on a connection; answers what ends it. */
+  /** Notes the start of a request on a connection, and returns the function that notes its end. */
   requestOn(socket: Socket): () => void
-  /** Closes the oldest connection of an address that has no request. False: there is none. */
+  /** Closes the oldest connection of an address without a request. Returns false if there is none. */
   closeIdle(key: string): boolean
-  /** The same, of the address with the most connections that has one. */
+  /** Does the same for the address with the most connections, among those that have an idle one. */
   closeIdleOfLargest(): boolean
 }
 
 function createRegister(): Register {
-  /** By remote end: the socket of a TLS session is another object than the connection's. */
+  /** Keyed by remote end, because the socket of a TLS session is not the socket of the connection. */
   const connections = new Map<RemoteEnd, Connection>()
-  /** Per address, in the order in which they came. */
+  /** Connections of each address, oldest first. */
   const byAddress = new Map<string, Set<Connection>>()
 
   const forget = (connection: Connection): void => {
@@ -125,8 +125,8 @@ function createRegister(): Register {
     add(socket, key) {
       const connection = { socket, end: remoteEnd(socket), key, requests: 0 }
       connections.set(connection.end, connection)
-      const own = byAddress.get(key) ?? new Set()
-      byAddress.set(key, own.add(connection))
+      const ofAddress = byAddress.get(key) ?? new Set()
+      byAddress.set(key, ofAddress.add(connection))
       socket.once('close', () => forget(connection))
     },
     requestOn(socket) {
@@ -145,7 +145,7 @@ function createRegister(): Register {
   }
 }
 
-/** What a connection is known by: address and port of its client, or itself by a Unix socket, whose clients have neither. */
+/** Identifies a connection: address and port of its client, or the socket itself for a Unix socket, whose clients have neither. */
 type RemoteEnd = string | Socket
 
 function remoteEnd(socket: Socket): RemoteEnd {

@@ -1,6 +1,6 @@
 /**
- * Node closes a connection as soon as its last answer is written. When the client is still sending, the kernel then resets the
- * connection, and the client may lose the answer that says why. Here what still comes is read and thrown away for a moment.
+ * Node closes a connection as soon as its last answer is written. If the client is still sending, the kernel then resets the
+ * connection, and the client may lose the answer with the reason. This module reads and discards further data for a short time instead.
  */
 import type { IncomingMessage, Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
@@ -8,11 +8,11 @@ import type { Socket } from 'node:net'
 
 const LINGER_MS = 2000
 
-/** Applies this to all connections of a server, from now on. */
+/** Applies this to all future connections of a server. */
 export function closeLingering(server: HttpServer | HttpsServer): void {
   server.on('request', (request: IncomingMessage) => {
     const { socket } = request
-    // Node's server calls this method to close a connection after its last answer.
+    // Node calls this method to close a connection after its last answer.
     socket.destroySoon = () => {
       if (request.complete) Object.getPrototypeOf(socket).destroySoon.call(socket)
       else linger(socket)
@@ -21,7 +21,7 @@ export function closeLingering(server: HttpServer | HttpsServer): void {
 }
 
 function linger(socket: Socket): void {
-  // Past the HTTP parser: a body in chunks of one byte costs it a thousand times what the bytes cost.
+  // Bypasses the HTTP parser, for which a body in chunks of one byte costs a thousand times more than the bytes alone.
   socket.removeAllListeners('data')
   socket.on('data', () => undefined)
   const timer = setTimeout(() => socket.destroy(), LINGER_MS)

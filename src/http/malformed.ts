@@ -1,10 +1,10 @@
-/** Messages that are no HTTP, or come too slowly: answered in our own shape, since no request exists that a route could answer. */
+/** Answers messages that are not valid HTTP or arrive too slowly. No route can do that, because there is no request object. */
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import { Socket } from 'node:net'
 import type { OpenResponses } from './open-responses.ts'
 
-/** Statuses by the code of Node's parser; all else is 400. */
+/** HTTP status by error code of Node's parser; any other code is 400. */
 const statuses: Readonly<Record<string, readonly [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Content Too Large'],
@@ -14,12 +14,14 @@ const statuses: Readonly<Record<string, readonly [number, string]>> = {
 export interface MalformedOptions {
   /** Called with the parser's code and the client's address. */
   readonly onMalformed?: ((code: string, address: string) => void) | undefined
-  /** Where the problem types are (RFC 9457 section 3.1.1). */
+  /** URL of the problem types (RFC 9457 section 3.1.1). */
   readonly problemsUrl: string
 }
 
 /**
- * @param open of each connection, since nothing may stand inside an answer that has begun, or before one that is due
+ * Answers malformed messages on all connections of a server.
+ *
+ * @param open unfinished responses of each connection: this answer must not be inside a response that has started, or before one that is due
  */
 export function answerMalformed(
   server: HttpServer | HttpsServer,
@@ -44,7 +46,7 @@ function answerTo(code: string, problemsUrl: string): string {
     type: `${problemsUrl}/invalid_request`,
     title,
     status,
-    detail: 'the message is not HTTP as it is understood here, is too large, or came too slowly',
+    detail: 'the message is not valid HTTP/1.1, is too large, or arrived too slowly',
     code: 'invalid_request',
     check: 'http',
   })

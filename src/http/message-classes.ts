@@ -1,13 +1,12 @@
 /**
- * The classes of requests and responses that the server makes, because a few bytes can cost Node far more than they are worth, and
- * all that comes with one read of a socket is parsed before anybody can close the connection:
+ * The classes of requests and responses that the server creates. They exist because a few bytes can cost Node a lot, and Node parses
+ * everything from one read of a socket before the connection can be closed:
  *
- * - 64 KiB of requests of 30 bytes are two thousand requests and responses. Here the connection ends at the first one too many.
- * - 64 KiB of chunks of one byte are ten thousand objects. Here what arrives of a body while nobody reads it is one buffer.
+ * - 64 KiB of requests of 30 bytes are two thousand requests and responses. These classes end the connection at the first one too many.
+ * - 64 KiB of chunks of one byte are ten thousand objects. These classes collect a body that is not read yet in one buffer.
  *
- * And Express changes the prototypes of both classes for each request, after which V8 looks every property up the slow way: a
- * fifth of the time that a request needs of the event loop. Here they are the right ones already, and setting them again costs
- * nothing.
+ * In addition, Express changes the prototypes of both objects for each request, after which V8 uses its slow property lookup: a fifth
+ * of the event loop time of a request. These classes already have the prototypes of Express, so setting them again costs nothing.
  */
 import {
   IncomingMessage,
@@ -19,21 +18,21 @@ import type { Socket } from 'node:net'
 import type { Express } from 'express'
 import { type ByteCollector, createByteCollector } from './byte-collector.ts'
 
-/** So many chunks that nobody reads are no accident: the parser spends a thousand times on them what the bytes are worth. */
+/** More unread chunks than this are an attack: parsing them costs a thousand times more than the bytes alone. */
 const MAX_HELD_CHUNKS = 4096
-/** Requests on one connection that are not answered: clients that send them ahead at all have a few. */
+/** Maximum number of unanswered requests on a connection. Clients that use pipelining have only a few. */
 export const MAX_OPEN_REQUESTS = 16
 
 export interface MessageBounds {
-  /** How many requests of a connection are not answered. */
+  /** Returns the number of unanswered requests on a connection. */
   readonly openRequests: (socket: Socket) => number
-  /** Told about a connection that has too many, and ends. */
+  /** Called when a connection is closed because it has too many. */
   readonly onRequestFlood: () => void
-  /** Told about a request whose body comes in thousands of tiny chunks. */
+  /** Called for a request whose body consists of thousands of tiny chunks. */
   readonly onChunkFlood: (request: IncomingMessage) => void
 }
 
-/** What `createServer` makes its messages of, for an Express application or another listener. */
+/** Returns the message classes for `createServer`, for an Express application or another listener. */
 export function messageClassesOf(
   listener: RequestListener | Express,
   bounds: MessageBounds,
@@ -51,10 +50,10 @@ export function messageClassesOf(
       socket.destroy()
     }
 
-    /** Called by the HTTP parser for each chunk, and with null at the end. False makes it stop reading from the socket. */
+    /** The HTTP parser calls this for each chunk, and with null at the end. The result false makes it stop reading from the socket. */
     override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-      const isWanted = this.readableFlowing === true || this.listenerCount('readable') > 0
-      if (chunk instanceof Uint8Array && !isWanted) {
+      const isBeingRead = this.readableFlowing === true || this.listenerCount('readable') > 0
+      if (chunk instanceof Uint8Array && !isBeingRead) {
         this.#heldChunks += 1
         if (this.#heldChunks === MAX_HELD_CHUNKS) bounds.onChunkFlood(this)
         if (this.#heldChunks >= MAX_HELD_CHUNKS) return false
@@ -69,7 +68,7 @@ export function messageClassesOf(
       return super.push(chunk, encoding)
     }
 
-    /** Called by the stream when somebody wants to read. */
+    /** The stream calls this when a consumer starts to read. */
     override _read(size: number): void {
       const held = this.#held
       this.#held = undefined
@@ -89,8 +88,8 @@ export function messageClassesOf(
 }
 
 /**
- * Makes Node take a request for the beginning of another protocol, behind which it parses nothing. There is no other way to stop
- * it within what it has read already, not even the end of the connection.
+ * Makes Node treat a request as a protocol upgrade, after which it parses nothing more. Nothing else stops the parser inside data that was
+ * already read, not even closing the connection.
  */
 function stopParsing(request: IncomingMessage): void {
   Object.defineProperty(request, 'upgrade', { get: () => true, set() {} })

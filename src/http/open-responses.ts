@@ -1,23 +1,23 @@
 /**
- * The responses that are not finished, by connection. A client may send requests ahead of their answers (RFC 9112 section 9.3.2);
- * only one response at a time then has the connection. When that ends, not every release of Node tells the other ones, and
- * whatever waits for their end would wait for ever: a request's place among those in flight, its line in the log. Here all
- * of them are told, once.
+ * Tracks the unfinished responses of each connection. A client may pipeline requests (RFC 9112 section 9.3.2), but only one response at a
+ * time has the connection. When the connection ends, not every release of Node emits `close` on the other responses. Code that waits for
+ * it would wait forever, and the request would keep its place among those in flight and get no log line. This module emits `close` once on
+ * each of them.
  */
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 
 export interface OpenResponses {
-  /** Of all connections. */
+  /** Responses of all connections. */
   readonly all: ReadonlySet<ServerResponse>
-  /** Of one connection, in the order of their requests. */
+  /** Responses of one connection, in the order of their requests. */
   of(socket: Socket): ReadonlySet<ServerResponse>
 }
 
 const none: ReadonlySet<ServerResponse> = new Set()
 
-/** Follows all connections of a server, from now on. */
+/** Tracks all future connections of a server. */
 export function trackResponses(server: HttpServer | HttpsServer): OpenResponses {
   const all = new Set<ServerResponse>()
   const bySocket = new WeakMap<Socket, Set<ServerResponse>>()
@@ -25,7 +25,7 @@ export function trackResponses(server: HttpServer | HttpsServer): OpenResponses 
   const begin = (socket: Socket): Set<ServerResponse> => {
     const responses = new Set<ServerResponse>()
     bySocket.set(socket, responses)
-    // After Node has told the one that has the connection, which must not be told twice.
+    // Runs after Node has closed the response that has the connection, because it must not get the event twice.
     socket.once('close', () => setImmediate(() => responses.forEach(close)))
     return responses
   }
@@ -42,7 +42,7 @@ export function trackResponses(server: HttpServer | HttpsServer): OpenResponses 
   return { all, of: (socket) => bySocket.get(socket) ?? none }
 }
 
-/** What is still written goes nowhere. */
+/** Discards everything that is still written to the response. */
 function close(response: ServerResponse): void {
   response.destroy()
   response.emit('close')

@@ -1,33 +1,34 @@
-/** Reads the body of a request, bounded in bytes, pieces and time. Nothing reads a body before this is called. */
+/** Reads the body of a request, with limits on bytes, pieces and time. No other code reads a body. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TtsError } from '../base/errors.ts'
 import { createByteCollector } from './byte-collector.ts'
 
 export interface BodyBounds {
   readonly maxBytes: number
-  /** From now until the whole body must be there. */
+  /** Time until the whole body must have arrived, in milliseconds. */
   readonly timeoutMs: number
   /**
-   * Told that we wait for the client, and how to give up on it when others need the room. Returns what ends that.
+   * Called when the service starts to wait for the client, with a function that drops the request when others need its place. Returns the
+   * function that ends the wait.
    */
   readonly waiting?: (giveUp: (error: TtsError) => void) => () => void
 }
 
-/** Clients send a few large pieces. A body in tiny ones costs far more time than its bytes are worth. */
+/** Clients normally send a few large pieces. A body in tiny pieces costs far more time than its bytes. */
 const FREE_PIECES = 256
 const LEAST_BYTES_PER_PIECE = 256
 
-/** Whether a request says that it has a body (RFC 9112 section 6.3). */
+/** Returns whether a request declares a body (RFC 9112 section 6.3). */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 /**
- * The body as one buffer; empty when there is none. A client that sent `Expect: 100-continue` is told to go on now
+ * Reads the body as one buffer; empty when there is none. It sends 100 Continue to a client that sent `Expect: 100-continue`
  * (RFC 9110 section 10.1.1).
  *
  * @throws {TtsError} `payload_too_large`, `unsupported_media_type` (compressed), `request_timeout`, `invalid_request`
- *   (too many tiny pieces, or the connection ended), or what `waiting` gives up with
+ *   (too many tiny pieces, or the connection ended), or the error passed to `giveUp`
  */
 export async function readBody(
   request: IncomingMessage,
@@ -36,10 +37,10 @@ export async function readBody(
 ): Promise<Buffer> {
   const { headers } = request
   if ((headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity')
-    throw new TtsError('unsupported_media_type', 'send the body without content encoding')
+    throw new TtsError('unsupported_media_type', 'the body must have no content encoding')
   if (Number(headers['content-length'] ?? 0) > bounds.maxBytes) throw tooLarge(bounds)
   if (!hasBody(request)) return Buffer.alloc(0)
-  // The client left while it was found out who asks: no event will tell it any more.
+  // The client disconnected during authentication: there will be no further event.
   if (request.destroyed) throw cutOff()
   if (headers.expect !== undefined) response.writeContinue()
   return collect(request, bounds)
@@ -58,7 +59,7 @@ async function collect(request: IncomingMessage, bounds: BodyBounds): Promise<Bu
       outcome()
     }
     const fail = (error: TtsError): void => {
-      // What still comes is not read; the answer ends the connection.
+      // The rest is not read, and the connection is closed after the answer.
       request.pause()
       settle(() => reject(error))
     }
@@ -79,10 +80,10 @@ async function collect(request: IncomingMessage, bounds: BodyBounds): Promise<Bu
 function tooLarge({ maxBytes }: BodyBounds): TtsError {
   return new TtsError(
     'payload_too_large',
-    `the body is too large: at most ${maxBytes} bytes are taken`,
+    `the body is too large: at most ${maxBytes} bytes are accepted`,
     {
       check: 'body_bytes',
-      remedy: 'Raise limits.body_bytes if bodies may be larger.',
+      remedy: 'Raise limits.body_bytes if the request is legitimate.',
     },
   )
 }
@@ -90,7 +91,7 @@ function tooLarge({ maxBytes }: BodyBounds): TtsError {
 function tooManyPieces(): TtsError {
   return new TtsError(
     'invalid_request',
-    'the body comes in too many small pieces: send it at once, with Content-Length',
+    'the body arrived in too many small pieces: send it in one piece, with Content-Length',
     { check: 'body_pieces' },
   )
 }
@@ -99,7 +100,10 @@ function tooSlow({ timeoutMs }: BodyBounds): TtsError {
   return new TtsError(
     'request_timeout',
     `the body did not arrive within ${timeoutMs / 1000} seconds`,
-    { check: 'body_time', remedy: 'Raise limits.body_timeout_seconds if clients are slow.' },
+    {
+      check: 'body_time',
+      remedy: 'Raise limits.body_timeout_seconds if the client is legitimate.',
+    },
   )
 }
 

@@ -1,16 +1,16 @@
-/** The target of a request (RFC 9112 section 3.2) in the one form that the routes know. */
+/** Normalises the target of a request (RFC 9112 section 3.2) to the form that the routes expect. */
 import type { IncomingMessage } from 'node:http'
 
 const malformed = new WeakSet<IncomingMessage>()
 
-/** Whether the target could not be understood; the request then has the path `/`, and must be refused. */
+/** Returns whether the target was malformed. Such a request has the path `/`, and must be refused. */
 export function hasMalformedTarget(request: IncomingMessage): boolean {
   return malformed.has(request)
 }
 
 /**
- * Makes an absolute target (`http://host/path`, which a server must take) an ordinary one. Express gives up on what cannot be
- * parsed before any middleware of ours runs, so that such a request would have no headers, limits or log line of ours.
+ * Converts a target in absolute form (`http://host/path`), which a server must accept, to a path. Express refuses a target that it cannot
+ * parse before our middleware runs, so that such a request would get none of our headers, limits and log lines; this prevents that.
  */
 export function normaliseTarget(request: IncomingMessage): void {
   const { url = '/' } = request

@@ -1,10 +1,10 @@
 /**
- * Requests are handed to the application a few in each turn of the event loop, of each client in turn: a thousand that come at
- * once from one address would else all be begun before the one of another address is even read.
+ * Passes only a few requests to the application in each turn of the event loop, and serves clients in rotation. Otherwise a thousand
+ * simultaneous requests of one address would all start before the request of another address is even read.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 
-/** Measured with 1,200 requests at once: p99 of another address x 4 with 2, x 9 with 8, x 17 with 16 or without turns. */
+/** Measured with 1,200 simultaneous requests: p99 of another address x 4 with 2, x 9 with 8, x 17 with 16 or without turns. */
 const REQUESTS_A_TURN = 2
 
 interface Waiting {
@@ -13,16 +13,16 @@ interface Waiting {
 }
 
 /**
- * A listener that hands each request to `app` when its turn comes; never in the turn of the event loop in which it was read, so
- * that a flood of chunks behind its headers is seen before anything is done.
+ * Returns a listener that passes each request to `app` in its turn. This is never the turn of the event loop that read the request, so that
+ * a flood of chunks after its headers is detected first.
  *
- * @param clientOf what the client of a request is known by
+ * @param clientOf returns the identifier of a request's client
  */
 export function handInTurns(
   app: RequestListener,
   clientOf: (request: IncomingMessage) => string,
 ): RequestListener {
-  /** Of each client that waits; the one whose turn is next comes first. */
+  /** Queue of each waiting client; the client whose turn is next comes first. */
   const queues = new Map<string, Set<Waiting>>()
   let isScheduled = false
 
@@ -44,7 +44,7 @@ export function handInTurns(
     for (let handed = 0; handed < REQUESTS_A_TURN; handed += 1) {
       const next = takeNext()
       if (next === undefined) return
-      // Before the request is handed over, whose failure must not stop the others.
+      // Scheduled first, because a failure of this request must not stop the others.
       if (queues.size > 0) schedule()
       app(next.request, next.response)
     }

@@ -1,24 +1,24 @@
 /**
- * Requests that are being worked on: bounded in all and for each address. When there is no room, a request that waits for its
- * own client, because the body does not come or the answer is not read, is given up first.
+ * Limits the number of concurrent requests, in total and per address. At a limit, the first request to be dropped is one that waits for
+ * its own client, because the body does not arrive or the answer is not read.
  */
 import { TtsError } from '../base/errors.ts'
 
 export interface RequestsInFlight {
   readonly count: number
-  /** Whether a request from an address that has none yet would be refused. */
+  /** Whether a request from an address without requests would be refused. */
   readonly isFull: boolean
   /**
-   * @param address what one client is known by, see `addressKey`
+   * @param address identifier of a client, see `addressKey`
    * @throws {TtsError} `limit_reached`, check `address_in_flight`; `overloaded`, check `in_flight`
    */
   admit(address: string): AdmittedRequest
 }
 
 export interface AdmittedRequest {
-  /** From now on it waits for its client, and may be given up. Returns what ends that. */
+  /** Notes that the request waits for its client and may be dropped. Returns the function that ends the wait. */
   waiting(giveUp: (error: TtsError) => void): () => void
-  /** Safe to call twice. */
+  /** Frees the place of the request. May be called twice. */
   release(): void
 }
 
@@ -34,12 +34,12 @@ interface Entry {
   wait: { readonly sinceMs: number; readonly giveUp: (error: TtsError) => void } | undefined
 }
 
-/** A client that has sent nothing for less than this is not slow. */
+/** A client counts as slow after this time without data. */
 const PATIENCE_MS = 1000
 
 export function createRequestsInFlight(limits: InFlightLimits): RequestsInFlight {
   const { total, perAddress, nowMs } = limits
-  /** In the order in which they came. */
+  /** Requests of each address, oldest first. */
   const byAddress = new Map<string, Set<Entry>>()
   let count = 0
 
@@ -50,22 +50,22 @@ export function createRequestsInFlight(limits: InFlightLimits): RequestsInFlight
     if (own.size === 0) byAddress.delete(entry.address)
   }
 
-  /** Gives up the oldest request of these that waits for its client. False: there is none. */
-  const giveUpOne = (entries: Iterable<Entry>): boolean => {
+  /** Drops the oldest request that waits for its client. Returns false if there is none. */
+  const dropOne = (entries: Iterable<Entry>): boolean => {
     for (const entry of entries) {
       const { wait } = entry
       if (wait === undefined || nowMs() - wait.sinceMs < PATIENCE_MS) continue
       remove(entry)
-      wait.giveUp(givenUp())
+      wait.giveUp(slowClient())
       return true
     }
     return false
   }
 
-  /** The address with the most requests pays first. */
+  /** Drops a request of the address with the most requests first. */
   const makeRoom = (): boolean => {
     const largestFirst = [...byAddress.values()].sort((a, b) => b.size - a.size)
-    return largestFirst.some((entries) => giveUpOne(entries))
+    return largestFirst.some((entries) => dropOne(entries))
   }
 
   return {
@@ -78,7 +78,7 @@ export function createRequestsInFlight(limits: InFlightLimits): RequestsInFlight
     admit(address) {
       const own = byAddress.get(address) ?? new Set<Entry>()
       const hasShare = own.size < perAddress || perAddress >= total
-      if (!hasShare && !giveUpOne(own)) throw addressHasTooMany(perAddress)
+      if (!hasShare && !dropOne(own)) throw addressHasTooMany(perAddress)
       if (count >= total && !makeRoom()) throw full()
       const entry: Entry = { address, wait: undefined }
       byAddress.set(address, own.add(entry))
@@ -100,27 +100,28 @@ export function createRequestsInFlight(limits: InFlightLimits): RequestsInFlight
 function addressHasTooMany(perAddress: number): TtsError {
   return new TtsError(
     'limit_reached',
-    `${perAddress} requests from your address are being worked on, the most that one address may have`,
+    `your address has ${perAddress} requests in progress, which is the maximum`,
     {
       check: 'address_in_flight',
-      remedy: 'Raise limits.address_share, or name your reverse proxy in listen.trusted_proxies.',
+      remedy:
+        'Raise limits.address_share. If the address is a reverse proxy, add it to listen.trusted_proxies.',
       retryAfterSeconds: 1,
     },
   )
 }
 
 function full(): TtsError {
-  return new TtsError('overloaded', 'too many requests are being worked on', {
+  return new TtsError('overloaded', 'too many requests are in progress', {
     check: 'in_flight',
-    remedy: 'Raise limits.requests_in_flight if the machine can handle more requests.',
+    remedy: 'Raise limits.requests_in_flight, or add replicas.',
     retryAfterSeconds: 1,
   })
 }
 
-function givenUp(): TtsError {
+function slowClient(): TtsError {
   return new TtsError(
     'overloaded',
-    'the request waited for its client too long while others needed the room: send it again, at once',
+    'the client was too slow while the service was full: send the whole request again, faster',
     { check: 'slow_client', retryAfterSeconds: 1 },
   )
 }

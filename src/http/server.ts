@@ -1,4 +1,4 @@
-/** Listening: HTTP or HTTPS, certificates that are read again when they change, and a stop that finishes what was begun. */
+/** Listens on HTTP or HTTPS, reloads changed certificates, and finishes the current requests when it stops. */
 import { readFileSync, watchFile, unwatchFile } from 'node:fs'
 import {
   createServer,
@@ -26,24 +26,24 @@ export interface ListenOptions {
   readonly host: string
   readonly port: number
   readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined
-  /** Ask clients for a certificate, require none and judge none: whoever reads it judges it. Default false. */
+  /** Request a client certificate, but neither require nor verify one: the code that reads it must verify it. Default false. */
   readonly askClientCertificate?: boolean
   readonly requestTimeoutMs: number
   /** Default: no limit. */
   readonly connections?: ConnectionLimits
-  /** Told about each message that is no HTTP, by the parser's code. Default: nobody is. */
+  /** Called for each message that is not HTTP, with the parser's error code. */
   readonly onMalformed?: (code: string, address: string) => void
-  /** Where the problem types are (RFC 9457 section 3.1.1). Default: `/problems` of this server. */
+  /** URL of the problem types (RFC 9457 section 3.1.1). Default: `/problems` of this server. */
   readonly problemsUrl?: string
   readonly log: Log
-  /** How often the TLS files are looked at. Default 10,000. */
+  /** Interval between checks of the TLS files. Default 10,000. */
   readonly tlsLookIntervalMs?: number
 }
 
 export interface Listening {
-  /** Where it listens, for example `http://127.0.0.1:8080`. */
+  /** URL of the listener, for example `http://127.0.0.1:8080`. */
   readonly url: string
-  /** Takes no new connection and waits until all requests are answered, or `timeoutMs` are over. */
+  /** Stops accepting connections and waits until all requests are answered, at most `timeoutMs` milliseconds. */
   close(timeoutMs: number): Promise<void>
 }
 
@@ -54,37 +54,37 @@ const unlimited: ConnectionLimits = {
   onClosed: () => undefined,
 }
 
-const TLS_LOOK_INTERVAL_MS = 10_000
-/** Room for a token of 16 KiB, which is refused with its reason, and the other headers; node answers 431 beyond. */
+const TLS_CHECK_INTERVAL_MS = 10_000
+/** Enough for a token of 16 KiB, which gets a proper refusal, and the other headers. Node answers longer headers with 431. */
 const MAX_HEADER_BYTES = 32 * 1024
-/** How often Node looks for clients that send their headers or requests too slowly. */
-const SLOW_LOOK_INTERVAL_MS = 2000
+/** Interval at which Node checks for clients that send headers or requests too slowly. */
+const SLOW_CLIENT_CHECK_INTERVAL_MS = 2000
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
 /**
  * Starts to listen.
  *
- * @throws {TtsError} `configuration` when the address cannot be had or the TLS files cannot be used
+ * @throws {TtsError} `configuration` (the address is not available, or the TLS files cannot be used)
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
   const { tls, host, port, requestTimeoutMs, connections: limits = unlimited } = options
   const { problemsUrl = '/problems' } = options
   const settings = {
     maxHeaderSize: MAX_HEADER_BYTES,
-    connectionsCheckingInterval: SLOW_LOOK_INTERVAL_MS,
+    connectionsCheckingInterval: SLOW_CLIENT_CHECK_INTERVAL_MS,
     ...messageClassesOf(app, {
       openRequests: (socket) => open.of(socket).size,
       onRequestFlood: () => limits.onClosed('pipelined'),
       onChunkFlood: ({ socket }) => connections.shutOut(socket),
     }),
   }
-  const asking = options.askClientCertificate
+  const clientCertificate = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
     : {}
   const server = tls
     ? createTlsServer({
         ...settings,
-        ...asking,
+        ...clientCertificate,
         ...readTls(tls),
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       })
@@ -125,13 +125,13 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   }
 }
 
-/** Requests with an Expect header too: who reads the body tells the client to go on, and nobody else does. */
+/** Passes requests to the application, also those with an Expect header: only the code that reads the body sends 100 Continue. */
 function handRequestsTo(
   app: RequestListener,
   server: Server | TlsServer,
   { isTrustedProxy }: ConnectionLimits,
 ): void {
-  // A reverse proxy is not one client: each of its connections is for another one.
+  // A reverse proxy is not one client: each of its connections counts as one.
   const clientOf = ({ socket: { remoteAddress = '', remotePort } }: IncomingMessage): string =>
     isTrustedProxy(remoteAddress) ? `${remoteAddress} ${remotePort}` : addressKey(remoteAddress)
   const listener = handInTurns(app, clientOf)
@@ -155,7 +155,7 @@ function readTls({ certificateFile, keyFile }: NonNullable<ListenOptions['tls']>
   try {
     const read = { cert: readFileSync(certificateFile), key: readFileSync(keyFile) }
     const context = { ...read, minVersion: 'TLSv1.2' as const }
-    // Throws when they do not belong together, before a server is made of them.
+    // Throws if certificate and key do not match, before a server uses them.
     createSecureContext(context)
     return context
   } catch (cause) {
@@ -164,21 +164,21 @@ function readTls({ certificateFile, keyFile }: NonNullable<ListenOptions['tls']>
   }
 }
 
-/** Polls, since certificates are often replaced by changing a symbolic link far above them, which no watcher sees. */
+/** Polls the files, because certificates are often replaced by changing a symbolic link to a parent directory, which a watcher misses. */
 function watchTls(
   server: TlsServer,
   files: NonNullable<ListenOptions['tls']>,
-  { log, tlsLookIntervalMs = TLS_LOOK_INTERVAL_MS }: ListenOptions,
+  { log, tlsLookIntervalMs = TLS_CHECK_INTERVAL_MS }: ListenOptions,
 ): () => void {
   const reload = (): void => {
     try {
       server.setSecureContext(readTls(files))
-      log.info({ event: 'tls.reloaded' }, 'the TLS certificate was read again')
+      log.info({ event: 'tls.reloaded' }, 'reloaded the TLS certificate')
     } catch (error) {
-      // Half-replaced files: the old certificate goes on until the next change.
+      // The files may be only partly replaced: the old certificate stays in use until the next change.
       log.error(
         { event: 'tls.reload-failed', err: error },
-        'the new TLS files cannot be used; the old ones stay in use',
+        'the new TLS files cannot be used; the old certificate stays in use',
       )
     }
   }

@@ -1,4 +1,4 @@
-/** The lines of a watts.conf: `key = value`, as WaTTS's own reader (cuttlefish) took them. */
+/** Parses the lines of a watts.conf, `key = value`, like the parser of WaTTS (cuttlefish). */
 
 /** One setting. */
 export interface ConfSetting {
@@ -8,25 +8,25 @@ export interface ConfSetting {
   /** The key's parts, escaped dots resolved. */
   readonly words: readonly string[]
   readonly value: string
-  /** True: a # without a blank before it ended the value, as it did in WaTTS. */
+  /** True if a # without a space before it ended the value, as in WaTTS. */
   readonly cut: boolean
 }
 
-/** A line that says nothing that WaTTS would have understood. */
+/** A line that WaTTS would not have understood. */
 export interface ConfProblem {
   readonly line: number
   readonly problem: string
-  /** The line, which holds no setting that could be read; it may hold a secret. */
+  /** The line itself. It may contain a secret. */
   readonly content: string
 }
 
-/** What a file says, in its order. */
+/** The content of a file, in its order. */
 export interface ConfLines {
   readonly settings: readonly ConfSetting[]
   readonly problems: readonly ConfProblem[]
 }
 
-/** Reads all lines; none is passed over in silence. Never throws. */
+/** Parses all lines, and reports every line that it cannot parse. Never throws. */
 export function parseConf(text: string): ConfLines {
   const settings: ConfSetting[] = []
   const problems: ConfProblem[] = []
@@ -41,33 +41,33 @@ export function parseConf(text: string): ConfLines {
   return { settings, problems }
 }
 
-/** A key's parts, made into a key again. */
+/** Joins the parts of a key. */
 export function formatKey(words: readonly string[]): string {
   return words.map((word) => word.replaceAll('.', '\\.')).join('.')
 }
 
 const isBlankOrComment = (content: string): boolean => /^[ \t]*(#|$)/.test(content)
 
-/** A setting, undefined for nothing at all, or what is wrong. */
+/** Returns a setting, undefined for a blank line or comment, or a description of the problem. */
 function parseLine(content: string): Omit<ConfSetting, 'line'> | string | undefined {
   if (isBlankOrComment(content)) return undefined
   const equals = content.indexOf('=')
   if (equals < 0)
     return /^[ \t]*include[ \t]/.test(content)
-      ? 'include is not followed: put the lines of that file here'
-      : 'no = in the line'
+      ? 'include is not supported: copy the lines of that file here'
+      : 'the line has no ='
   const key = trimBlanks(content.slice(0, equals))
   const words = splitKey(key)
   if (words === undefined)
-    return 'the key is not made of words of letters, digits, _ and - with dots between'
+    return 'the key must consist of words of letters, digits, _ and -, separated by dots'
   const rest = content.slice(equals + 1)
-  // No quotes, no escapes: a # begins a comment wherever it stands.
+  // There are no quotes and no escapes: a # starts a comment anywhere.
   const hash = rest.indexOf('#')
   const value = trimBlanks(hash < 0 ? rest : rest.slice(0, hash))
   if (value === '') return `${formatKey(words)} has no value`
   if (value.startsWith('$(<'))
-    return `${formatKey(words)} is said to be in a file: put the value here`
-  if (hasControl(value)) return `${formatKey(words)} has a value with control characters`
+    return `${formatKey(words)} refers to a file: write its content as the value`
+  if (hasControl(value)) return `the value of ${formatKey(words)} contains control characters`
   return {
     key: formatKey(words),
     words,
@@ -85,7 +85,7 @@ function splitKey(key: string): readonly string[] | undefined {
 const hasControl = (value: string): boolean =>
   /[\p{Cc}\p{Zl}\p{Zp}]/u.test(value.replaceAll('\t', ' '))
 
-/** Blanks and tabs only, in linear time. */
+/** Removes spaces and tabs at both ends, in linear time. */
 function trimBlanks(text: string): string {
   let from = 0
   let to = text.length

@@ -1,11 +1,11 @@
-/** Where a WaTTS plugin runs, in our words. */
+/** Converts the connection of a WaTTS plugin. */
 import { isAbsolute } from 'node:path'
 import type { Tree } from '../config/settings-tree.ts'
 import type { Reading } from './reading.ts'
 
 const remoteKeys = ['user', 'host', 'port', 'ssh_dir', 'password', 'ssh_key_pass'] as const
 
-/** The connection of the service `id`, `ours` here; undefined: on this machine. */
+/** Converts the connection of the service `id`, called `ours` here; undefined if the plugin runs on this host. */
 export function importConnection(reading: Reading, id: string, ours: string): Tree | undefined {
   const key = (name: string): string => `service.${id}.connection.${name}`
   const to = (name: string): string => `services.${ours}.executable.connection.${name}`
@@ -16,7 +16,7 @@ export function importConnection(reading: Reading, id: string, ours: string): Tr
   if (type !== 'ssh') {
     for (const name of remoteKeys) {
       const unused = reading.find(key(name))
-      if (unused !== undefined) reading.dropped(unused, 'of no effect without connection.type ssh')
+      if (unused !== undefined) reading.dropped(unused, 'has no effect without connection.type ssh')
     }
     return undefined
   }
@@ -40,24 +40,24 @@ interface Naming {
   readonly to: (name: string) => string
 }
 
-/** WaTTS looked into one directory for key and known hosts; we are told both files. */
+/** Converts the directory where WaTTS looked for key and known hosts to two file settings. */
 function importKeyFiles(reading: Reading, key: string, { service, to }: Naming): Tree {
-  const given = reading.text(key, to('identity_file'))
+  const path = reading.text(key, to('identity_file'))
   const setting = reading.find(key)
-  const usable = given !== undefined && isAbsolute(given) && !/["$\\]/.test(given)
-  const directory = usable ? given.replace(/\/+$/, '') : `/etc/tts/ssh/${service}`
-  const words = 'a private key without a passphrase, and the unhashed or hashed key of the host'
+  const usable = path !== undefined && isAbsolute(path) && !/["$\\]/.test(path)
+  const directory = usable ? path.replace(/\/+$/, '') : `/etc/tts/ssh/${service}`
+  const content = 'a private key without a passphrase, and the key of the host, hashed or not'
   if (setting !== undefined && usable)
     reading.changed(
       setting,
       to('identity_file'),
-      `and known_hosts_file: ${words}; look whether they are called so`,
+      `and known_hosts_file: ${content}; check that the files have these names`,
     )
   else
     reading.remark(
       'problem',
       key,
-      `WaTTS looked into the .ssh directory of its user: put both files into ${directory} (${words})`,
+      `WaTTS used the .ssh directory of its user: put both files into ${directory} (${content})`,
     )
   return { identity_file: `${directory}/id_rsa`, known_hosts_file: `${directory}/known_hosts` }
 }

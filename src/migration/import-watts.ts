@@ -1,4 +1,4 @@
-/** A watts.conf becomes a configuration of ours, with a report of what became of every line. */
+/** Converts a watts.conf to a configuration of this service, with a report about every line. */
 import { stringify } from 'yaml'
 import { configurationError, isTree, type Tree } from '../config/settings-tree.ts'
 import { configurationSchema } from '../config/schema.ts'
@@ -9,7 +9,7 @@ import { importRelyingServices } from './relying-services.ts'
 import { importServer } from './server.ts'
 import { importServices } from './services.ts'
 
-/** What came of a watts.conf. */
+/** The result of a conversion. */
 export interface ImportedWatts {
   readonly configuration: Tree
   readonly secrets: readonly ImportedSecret[]
@@ -17,9 +17,9 @@ export interface ImportedWatts {
 }
 
 /**
- * Carries over a watts.conf.
+ * Converts a watts.conf.
  *
- * @param secretFile where the secret of a provider will be, as its configuration shall name it
+ * @param secretFile returns the path of a provider's secret file, for the configuration
  */
 export function importWatts(
   text: string,
@@ -29,7 +29,7 @@ export function importWatts(
   const { listen, log, publicUrl } = importServer(reading)
   const { providers, secrets, ids } = importProviders(reading, publicUrl)
   const relying = importRelyingServices(reading)
-  // Also those that were off: nobody comes from them, so rules about them may stay.
+  // Includes disabled relying services: nobody comes from them, so rules about them can stay.
   const relyingServices = reading.ids('rsp')
   const services = importServices(reading, { providers: ids, relyingServices })
   nameSecretFiles(providers, secrets, secretFile)
@@ -40,7 +40,7 @@ export function importWatts(
     ...(relying !== undefined && { relying_services: relying }),
     ...(log !== undefined && { log }),
   }
-  remarkWhatDoesNotLoad(reading, configuration)
+  reportSchemaProblems(reading, configuration)
   return { configuration, secrets, findings: reading.findings() }
 }
 
@@ -55,8 +55,8 @@ function nameSecretFiles(
   }
 }
 
-/** The result is held against the schema at once, so that the first start tells nothing new. */
-function remarkWhatDoesNotLoad(reading: Reading, configuration: Tree): void {
+/** Checks the result against the schema, so that the first start reveals no further problems. */
+function reportSchemaProblems(reading: Reading, configuration: Tree): void {
   const result = configurationSchema.safeParse(configuration)
   if (result.success) return
   const { message } = configurationError(result.error, origin(configuration))
@@ -74,46 +74,46 @@ const origin = (input: Tree) => ({
 })
 
 const headings: Readonly<Record<Exclude<Fate, 'carried'>, string>> = {
-  problem: 'TO FIX before this does what WaTTS did:',
-  changed: 'Carried over with a difference:',
-  dropped: 'Not carried over:',
+  problem: 'TO FIX before the service does the same as WaTTS:',
+  changed: 'Converted with a difference:',
+  dropped: 'Not converted:',
 }
 
-/** The report in lines, without the settings that were simply carried over. */
+/** Returns the lines of the report, without settings that were converted unchanged. */
 export function reportLines(findings: readonly MigrationFinding[]): readonly string[] {
   return (Object.keys(headings) as (keyof typeof headings)[]).flatMap((fate) => {
-    const alike = new Map<string, MigrationFinding[]>()
+    const groups = new Map<string, MigrationFinding[]>()
     for (const finding of findings.filter((each) => each.fate === fate)) {
-      const what = `${finding.to ?? ''} ${finding.note ?? ''}`
-      alike.set(what, [...(alike.get(what) ?? []), finding])
+      const group = `${finding.to ?? ''} ${finding.note ?? ''}`
+      groups.set(group, [...(groups.get(group) ?? []), finding])
     }
-    const lines = [...alike.values()].map(findingLine)
+    const lines = [...groups.values()].map(findingLine)
     return lines.length === 0 ? [] : [headings[fate], ...lines, '']
   })
 }
 
-/** Lines of which the same is to be said are told together. */
-function findingLine(alike: readonly MigrationFinding[]): string {
-  const numbers = alike.flatMap(({ line }) => (line === undefined ? [] : [line])).join(', ')
+/** Returns one line for all findings with the same text. */
+function findingLine(group: readonly MigrationFinding[]): string {
+  const numbers = group.flatMap(({ line }) => (line === undefined ? [] : [line])).join(', ')
   const place = numbers === '' ? '' : `line ${numbers}: `
-  const { to, note } = alike[0] ?? {}
+  const { to, note } = group[0] ?? {}
   const target = to === undefined ? '' : ` -> ${to}`
-  const keys = [...new Set(alike.map(({ key }) => key))].join(', ')
+  const keys = [...new Set(group.map(({ key }) => key))].join(', ')
   return `  ${place}${keys}${target}${note === undefined ? '' : `: ${note}`}`
 }
 
-/** The configuration file: the report as comments, then the settings. */
+/** Returns the content of the configuration file: the report as comments, then the settings. */
 export function asYaml({ configuration, findings }: ImportedWatts): string {
   const carried = findings.filter(({ fate }) => fate === 'carried').length
   const head = [
-    `Written by \`tts import-watts\`; ${carried} settings were carried over as they were.`,
+    `Written by \`tts import-watts\`; ${carried} settings were converted unchanged.`,
     '',
     ...reportLines(findings),
   ]
   return `${comment(head)}\n${stringify(configuration, { lineWidth: 0 })}`
 }
 
-/** Nothing of the old file may end a comment: whatever parts lines is taken out. */
+/** Formats lines as comments. It removes line separators, so that text from the old file cannot end a comment. */
 function comment(lines: readonly string[]): string {
   return lines
     .map((line) => `# ${line.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, ' ')}`.trimEnd() + '\n')

@@ -1,8 +1,8 @@
-/** OpenID providers of a watts.conf as providers of ours. */
+/** Converts the OpenID providers of a watts.conf. */
 import type { Tree } from '../config/settings-tree.ts'
 import type { Reading } from './reading.ts'
 
-/** A secret that goes into a file of its own. */
+/** A secret that is written to a separate file. */
 export interface ImportedSecret {
   readonly provider: string
   /** Name of the file, without a directory. */
@@ -10,22 +10,22 @@ export interface ImportedSecret {
   readonly value: string
 }
 
-/** Providers in our words. */
+/** The converted providers. */
 export interface ImportedProviders {
   readonly providers: Tree
   readonly secrets: readonly ImportedSecret[]
-  /** WaTTS's id of each provider to ours. */
+  /** Maps the id of each provider in WaTTS to its id here. */
   readonly ids: ReadonlyMap<string, string>
 }
 
 const discoverySuffix = /\/\.well-known\/openid-configuration\/?$/
 
-/** Carries over the providers; `publicUrl` is an audience that clients may ask for. */
+/** Converts the providers; `publicUrl` becomes an audience that clients can request. */
 export function importProviders(reading: Reading, publicUrl: string): ImportedProviders {
   const ids = new Map<string, string>()
   const providers = new Map<string, Tree>()
   const secrets: ImportedSecret[] = []
-  const everyones = settingsOfAll(reading)
+  const shared = sharedSettings(reading)
   for (const id of reading.ids('openid')) {
     const ours = ourId(id, reading)
     if (ours === undefined) continue
@@ -33,23 +33,23 @@ export function importProviders(reading: Reading, publicUrl: string): ImportedPr
       reading.remark(
         'problem',
         `openid.${id}`,
-        `its id would be ${ours}, which another provider has`,
+        `its id would be ${ours}, which another provider has already`,
       )
       continue
     }
     ids.set(id, ours)
     const { settings, secret } = importProvider(reading, id, { ours, publicUrl })
-    providers.set(ours, { ...settings, ...everyones })
+    providers.set(ours, { ...settings, ...shared })
     if (secret !== undefined) secrets.push(secret)
   }
   if (providers.size > 0) remarkAudiences(reading)
   return { providers: Object.fromEntries(providers), secrets, ids }
 }
 
-/** Ours: 1 to 21 letters, digits, dots and hyphens, because they stand in subject names. */
+/** Returns the id here: 1 to 21 letters, digits, dots and hyphens, because the id is part of subject names. */
 function ourId(id: string, reading: Reading): string | undefined {
   if (id === 'any' || id.startsWith('rsp')) {
-    reading.remark('problem', `openid.${id}`, 'WaTTS takes no provider of this name')
+    reading.remark('problem', `openid.${id}`, 'WaTTS does not accept this provider name')
     return undefined
   }
   const ours = id
@@ -64,7 +64,7 @@ function ourId(id: string, reading: Reading): string | undefined {
     reading.remark(
       'changed',
       `openid.${id}`,
-      `its id is now ${ours} (1 to 21 letters, digits, dots, hyphens): clients that name it by id must say so, or name the issuer`,
+      `its id is now ${ours} (1 to 21 letters, digits, dots, hyphens): clients that use the id must use the new one, or the issuer`,
     )
   return ours
 }
@@ -73,7 +73,7 @@ function remarkAudiences(reading: Reading): void {
   reading.remark(
     'changed',
     'openid',
-    'WaTTS took tokens for any audience. Here: those for public_url or the client, and those that name none (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients ask for the audience). ID tokens are for the client too, and are refused: a token must show that it is an access token. Where those of your provider do not, `tts check --token` says so: see access_token_evidence',
+    'WaTTS accepted tokens for any audience. This service accepts tokens for public_url or the client, and tokens without audience (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients request the audience). ID tokens, which also are for the client, are refused: a token must show that it is an access token. If those of your provider do not, `tts check --token` reports it: see access_token_evidence',
   )
 }
 
@@ -97,16 +97,16 @@ function importProvider(reading: Reading, id: string, { ours, publicUrl }: Place
     accept_missing_audience: true,
     ...(clientId !== undefined && { client_id: clientId }),
     ...(secret !== undefined && { client_secret_file: secret.fileName }),
-    // WaTTS asked the provider about every token.
+    // WaTTS introspected every token.
     ...(clientId !== undefined && secret !== undefined && { introspect: 'opaque' }),
     userinfo: 'always',
     ...importLogin(reading, key, to),
   }
-  for (const [name, found] of Object.entries({
+  for (const [name, value] of Object.entries({
     client_id: clientId,
     config_endpoint: settings['issuer'],
   }))
-    if (found === undefined) reading.remark('problem', key(name), 'is missing')
+    if (value === undefined) reading.remark('problem', key(name), 'is missing')
   return { settings, secret }
 }
 
@@ -117,7 +117,7 @@ function importIssuer(reading: Reading, key: string, to: string): string | undef
   if (!discoverySuffix.test(url)) {
     reading.problem(
       setting,
-      'must be an address that ends in /.well-known/openid-configuration; put the issuer (claim iss of tokens) into providers.ID.issuer',
+      'must be a URL that ends in /.well-known/openid-configuration; set providers.ID.issuer to the issuer (claim iss of tokens)',
     )
     return undefined
   }
@@ -138,20 +138,23 @@ function importLogin(reading: Reading, key: Naming, to: Naming): Tree {
   return Object.keys(login).length === 0 ? {} : { login }
 }
 
-/** What WaTTS said once for all providers. */
-function settingsOfAll(reading: Reading): Tree {
-  const cached = bounded(reading, 'oidc.cache_duration', {
+/** Converts the settings that WaTTS had for all providers together. */
+function sharedSettings(reading: Reading): Tree {
+  const cached = boundedSeconds(reading, 'oidc.cache_duration', {
     name: 'introspection_cache_seconds',
     most: 300,
   })
-  const timeout = bounded(reading, 'oidc.request_timeout', { name: 'timeout_seconds', most: 60 })
+  const timeout = boundedSeconds(reading, 'oidc.request_timeout', {
+    name: 'timeout_seconds',
+    most: 60,
+  })
   return {
     ...(cached !== undefined && { introspection_cache_seconds: cached }),
     ...(timeout !== undefined && { timeout_seconds: Math.max(timeout, 1) }),
   }
 }
 
-function bounded(
+function boundedSeconds(
   reading: Reading,
   key: string,
   ours: { name: string; most: number },
@@ -164,6 +167,6 @@ function bounded(
   }
   const value = reading.integer(key, to, { least: 0, most: 999_999_999 })
   if (setting !== undefined && value !== undefined && value > ours.most)
-    reading.changed(setting, to, `${ours.most} seconds, the most that is allowed`)
+    reading.changed(setting, to, `${ours.most} seconds, which is the maximum`)
   return value === undefined ? undefined : Math.min(value, ours.most)
 }

@@ -1,21 +1,21 @@
-/** The settings of a watts.conf, each with what became of it: nothing is left without an answer. */
+/** The settings of a watts.conf with the result of each conversion, so that the report covers every line. */
 import type { ConfLines, ConfSetting } from './conf-lines.ts'
 import { durationMs } from './values.ts'
 import { findWattsKey } from './watts-keys.ts'
 
 /**
- * carried: the same under our key. changed: carried, with a difference that the note tells. dropped: not carried, the note tells why.
- * problem: somebody has to fix it before the result is what WaTTS did.
+ * carried: converted unchanged. changed: converted with a difference, which the note describes. dropped: not converted, and the note says
+ * why. problem: must be fixed before the service does the same as WaTTS.
  */
 export type Fate = 'carried' | 'changed' | 'dropped' | 'problem'
 
-/** What became of one line. */
+/** The result for one line. */
 export interface MigrationFinding {
-  /** Undefined: of no one line. */
+  /** Undefined if the finding is not about a single line. */
   readonly line: number | undefined
   readonly key: string
   readonly fate: Fate
-  /** Our key. */
+  /** The key in the new configuration. */
   readonly to: string | undefined
   readonly note: string | undefined
 }
@@ -25,18 +25,18 @@ interface Bounds {
   readonly most: number
 }
 
-/** How the value of a setting is read. */
-interface Kind<T> {
+/** A type of value: its parser, and its description for messages. */
+interface ValueType<T> {
   readonly parse: (value: string) => T | undefined
-  readonly wanted: string
+  readonly expected: string
 }
 
-/** Takes settings by key, and keeps account of them. */
+/** Gives access to settings by key, and records the result of each. */
 export class Reading {
   readonly #settings = new Map<string, ConfSetting>()
   readonly #findings = new Map<ConfSetting, MigrationFinding>()
   readonly #others: MigrationFinding[] = []
-  /** True: a line that could not be read looks like a forbid rule, of whatever service. */
+  /** True if a line that could not be parsed looks like a forbid rule of any service. */
   readonly lostForbidRule: boolean
 
   constructor(lines: ConfLines) {
@@ -46,19 +46,19 @@ export class Reading {
     )
     for (const setting of lines.settings) {
       const earlier = this.#settings.get(setting.key)
-      // As in WaTTS: what is said last counts.
+      // As in WaTTS, the last line with the same key counts.
       if (earlier !== undefined)
-        this.dropped(earlier, `said again in line ${setting.line}, which counts`)
+        this.dropped(earlier, `line ${setting.line} sets the same key and counts`)
       this.#settings.set(setting.key, setting)
     }
   }
 
-  /** The setting under this key. */
+  /** Returns the setting with this key. */
   find(key: string): ConfSetting | undefined {
     return this.#settings.get(key)
   }
 
-  /** All settings whose key begins with these words. */
+  /** Returns all settings whose key begins with these words. */
   under(...words: readonly string[]): readonly ConfSetting[] {
     return [...this.#settings.values()].filter(
       (setting) =>
@@ -66,7 +66,7 @@ export class Reading {
     )
   }
 
-  /** What stands behind the first word, in order of appearance: the ids of providers, services, relying services. */
+  /** Returns the second words of all keys with this first word, in order of appearance: the ids of providers, services, relying services. */
   ids(first: string): readonly string[] {
     return [...new Set(this.under(first).map(({ words }) => words[1] ?? ''))]
   }
@@ -87,13 +87,13 @@ export class Reading {
     this.#conclude(setting, 'problem', { note })
   }
 
-  /** A problem, or a remark, that no one line has. */
+  /** Records a problem or remark that is not about a single line. */
   remark(fate: 'problem' | 'changed', key: string, note: string): void {
     this.#others.push({ line: undefined, key, fate, to: undefined, note })
   }
 
   text(key: string, to: string): string | undefined {
-    return this.#take(key, to, { parse: (value) => value, wanted: 'a value' })
+    return this.#take(key, to, { parse: (value) => value, expected: 'a value' })
   }
 
   boolean(key: string, to: string): boolean | undefined {
@@ -101,7 +101,7 @@ export class Reading {
       ['true', true],
       ['false', false],
     ])
-    return this.#take(key, to, { parse: (value) => known.get(value), wanted: 'true or false' })
+    return this.#take(key, to, { parse: (value) => known.get(value), expected: 'true or false' })
   }
 
   integer(key: string, to: string, { least, most }: Bounds): number | undefined {
@@ -109,16 +109,16 @@ export class Reading {
       /^\d{1,9}$/.test(value) && Number(value) >= least && Number(value) <= most
         ? Number(value)
         : undefined
-    return this.#take(key, to, { parse, wanted: `a whole number from ${least} to ${most}` })
+    return this.#take(key, to, { parse, expected: `a whole number from ${least} to ${most}` })
   }
 
-  /** In milliseconds. */
+  /** Returns milliseconds. */
   duration(key: string, to: string): number | undefined {
-    const wanted = 'a duration such as 30s, 15m or 500ms'
-    return this.#take(key, to, { parse: durationMs, wanted })
+    const expected = 'a duration such as 30s, 15m or 500ms'
+    return this.#take(key, to, { parse: durationMs, expected })
   }
 
-  /** What became of everything, in order of lines; first what is of no line. */
+  /** Returns all findings in the order of lines; findings without a line come first. */
   findings(): readonly MigrationFinding[] {
     for (const setting of this.#settings.values()) {
       if (!this.#findings.has(setting)) this.#byDefault(setting)
@@ -128,16 +128,16 @@ export class Reading {
     return all.sort((one, other) => (one.line ?? 0) - (other.line ?? 0))
   }
 
-  #take<T>(key: string, to: string, { parse, wanted }: Kind<T>): T | undefined {
+  #take<T>(key: string, to: string, { parse, expected }: ValueType<T>): T | undefined {
     const setting = this.find(key)
     if (setting === undefined) return undefined
     const value = parse(setting.value)
-    if (value === undefined) this.problem(setting, `must be ${wanted}`)
+    if (value === undefined) this.problem(setting, `must be ${expected}`)
     else this.carried(setting, to)
     return value
   }
 
-  /** A problem stays one, whatever is said of the setting later. */
+  /** Records a result. A later result does not replace a problem. */
   #conclude(
     setting: ConfSetting,
     fate: Fate,
@@ -154,16 +154,16 @@ export class Reading {
   #byDefault(setting: ConfSetting): void {
     const known = findWattsKey(setting.words)
     if (known === undefined)
-      this.problem(setting, 'no key of WaTTS, which would not have started with it')
+      this.problem(setting, 'unknown key: WaTTS would not have started with it')
     else if (known.note === undefined)
-      this.dropped(setting, 'of no effect beside the other settings')
+      this.dropped(setting, 'has no effect in combination with the other settings')
     else this.dropped(setting, known.note)
   }
 
   #noteCut(setting: ConfSetting): void {
     const before = this.#findings.get(setting)
     if (before === undefined) return
-    const cut = 'WaTTS read the value up to the # only, and so was it read here'
+    const cut = 'the value ends at the #, as in WaTTS'
     const note = before.note === undefined ? cut : `${before.note}; ${cut}`
     const fate = before.fate === 'carried' ? 'changed' : before.fate
     this.#findings.set(setting, { ...before, fate, note })

@@ -1,14 +1,14 @@
-/** Relying services (RSP) of a watts.conf in our words. */
+/** Converts the relying services (RSP) of a watts.conf. */
 import type { Tree } from '../config/settings-tree.ts'
 import type { Reading } from './reading.ts'
 
-/** Carries over the relying services by id; undefined where there are none, or they were off. */
+/** Converts the relying services by id; undefined if there are none, or if they were disabled. */
 export function importRelyingServices(reading: Reading): Tree | undefined {
   const enabled = reading.boolean('enable_rsp', 'relying_services') ?? false
   const ids = reading.ids('rsp')
   if (!enabled) {
     for (const setting of reading.under('rsp'))
-      reading.dropped(setting, 'enable_rsp is not true, so WaTTS did not use it')
+      reading.dropped(setting, 'not used by WaTTS, because enable_rsp is not true')
     return undefined
   }
   const services = ids.map((id) => [id, importOne(reading, id)] as const)

@@ -1,19 +1,19 @@
-/** Authorisation rules of one WaTTS service as rules of ours. Never lets in anybody whom WaTTS kept out. */
+/** Converts the authorisation rules of a WaTTS service. The result must never allow a user whom WaTTS refused. */
 import type { RuleOperation } from '../config/rules-schema.ts'
 import type { Tree } from '../config/settings-tree.ts'
 import type { ConfSetting } from './conf-lines.ts'
 import { regexpFromPcre } from './pcre.ts'
 import type { Reading } from './reading.ts'
 
-/** Rules of one service in our words. */
+/** The converted rules of a service. */
 export interface ImportedRules {
   readonly allow: readonly Tree[]
   readonly forbid: readonly Tree[]
-  /** True: a forbid rule could not be carried over, so that the service must stay closed. */
+  /** True if a forbid rule could not be converted: the service must then stay disabled. */
   readonly mustStayClosed: boolean
 }
 
-/** Ids in rules: of providers, as they are called now, and of relying services (`rsp-…`). */
+/** Ids that rules may use: new ids of providers by their old ones, and ids of relying services (`rsp-…`). */
 export interface RuleProviders {
   readonly providers: ReadonlyMap<string, string>
   readonly relyingServices: readonly string[]
@@ -27,30 +27,30 @@ interface WattsRule {
   readonly operation: string
 }
 
-/** Carries over the rules of the service `id`. */
+/** Converts the rules of the service `id`. */
 export function importRules(reading: Reading, id: string, known: RuleProviders): ImportedRules {
   const lists = (['allow', 'forbid'] as const).map((list) => {
     const settings = reading.under('service', id, 'authz', list)
-    const found = settings.flatMap(ruleOf).sort((one, other) => one.number - other.number)
-    const rules = found.map((rule) => importRule(rule, list, { reading, known, service: id }))
-    return { list, rules, lost: found.length < settings.length }
+    const parsed = settings.flatMap(parseRule).sort((one, other) => one.number - other.number)
+    const rules = parsed.map((rule) => importRule(rule, list, { reading, known, service: id }))
+    return { list, rules, lost: parsed.length < settings.length }
   })
-  const of = (wanted: string): readonly (Tree | undefined)[] =>
-    lists.find(({ list }) => list === wanted)?.rules ?? []
-  const carried = (wanted: string): readonly Tree[] =>
-    of(wanted).filter((rule) => rule !== undefined)
+  const rulesOf = (name: string): readonly (Tree | undefined)[] =>
+    lists.find(({ list }) => list === name)?.rules ?? []
+  const carried = (name: string): readonly Tree[] =>
+    rulesOf(name).filter((rule) => rule !== undefined)
   return {
     allow: carried('allow'),
     forbid: carried('forbid'),
     mustStayClosed:
       reading.lostForbidRule ||
       lists.some(({ list, lost }) => list === 'forbid' && lost) ||
-      of('forbid').some((rule) => rule === undefined),
+      rulesOf('forbid').some((rule) => rule === undefined),
   }
 }
 
-/** `service.ID.authz.allow.[N.]PROVIDER.CLAIM.OPERATION`; anything else is no rule, and is told as an unknown key. */
-function ruleOf(setting: ConfSetting): WattsRule[] {
+/** Parses `service.ID.authz.allow.[N.]PROVIDER.CLAIM.OPERATION`. Any other key is not a rule, and is reported as unknown. */
+function parseRule(setting: ConfSetting): WattsRule[] {
   const rest = setting.words.slice(4)
   const numbered = rest.length === 4 && /^\d{1,9}$/.test(rest[0] ?? '')
   const [provider, claim, operation, ...more] = numbered ? rest.slice(1) : rest
@@ -79,9 +79,9 @@ function importRule(
   if (typeof condition === 'string') {
     const effect =
       list === 'allow'
-        ? 'nobody is let in by it'
-        : 'so the service is disabled until it is written anew'
-    reading.problem(setting, `${condition}; the rule is left out: ${effect}`)
+        ? 'it allows nobody'
+        : 'the service is disabled until you write the rule again'
+    reading.problem(setting, `${condition}; the rule is omitted: ${effect}`)
     return undefined
   }
   if (condition.note === undefined) reading.carried(setting, to)
@@ -95,10 +95,10 @@ function providerOf(id: string, { providers, relyingServices }: RuleProviders): 
   return id.startsWith('rsp-') && relyingServices.includes(id.slice(4)) ? id : providers.get(id)
 }
 
-/** The value in our words, or why it cannot be carried over. */
+/** The converted value. */
 interface Condition {
   readonly value: unknown
-  /** Where the operation has another name here. */
+  /** Set if the operation has another name here. */
   readonly operation?: RuleOperation
   readonly note?: string
 }
@@ -109,7 +109,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
   switch (operation) {
     case 'contains':
       return claim === 'sub'
-        ? 'contains on sub is not allowed: it holds for everybody whose sub has this as a part (use equals or is_member_of)'
+        ? 'contains on sub is not allowed, because it matches every sub with this part (use equals or is_member_of)'
         : { value, operation: 'contains_substring', note: CONTAINS_NOTE }
     case 'is_member_of':
       return memberList(value)
@@ -117,7 +117,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
       return /^(true|false|[\d.]+)$/.test(value)
         ? {
             value,
-            note: 'compared as text, as in WaTTS: a claim that is a number or a boolean never equals it',
+            note: 'compared as text, as in WaTTS: it never equals a claim that is a number or a boolean',
           }
         : { value }
     case 'regexp':
@@ -125,7 +125,7 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
     case 'any':
       return value === 'true' || value === 'false'
         ? { value: value === 'true' }
-        : { value: false, note: 'anything but true was false in WaTTS' }
+        : { value: false, note: 'in WaTTS, any value other than true was false' }
     default:
       return operation satisfies never
   }
@@ -133,23 +133,23 @@ function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condi
 
 function memberList(value: string): Condition | string {
   const members = value.split(',')
-  const kept = members.filter((member) => member !== '')
-  if (kept.length === 0) return 'its list is empty'
-  return kept.some((member) => member.trim() !== member)
-    ? { value: kept, note: 'blanks beside the commas belong to the members, as in WaTTS' }
-    : { value: kept }
+  const nonEmpty = members.filter((member) => member !== '')
+  if (nonEmpty.length === 0) return 'its list is empty'
+  return nonEmpty.some((member) => member.trim() !== member)
+    ? { value: nonEmpty, note: 'spaces next to the commas belong to the members, as in WaTTS' }
+    : { value: nonEmpty }
 }
 
 function regexp(value: string): Condition | string {
   const carried = regexpFromPcre(value)
-  if ('problem' in carried) return `the regexp cannot be carried over: ${carried.problem}`
+  if ('problem' in carried) return `the regexp cannot be converted: ${carried.problem}`
   return carried.source === value
     ? { value }
-    : { value: carried.source, note: `written for JavaScript: ${carried.source}` }
+    : { value: carried.source, note: `rewritten for JavaScript: ${carried.source}` }
 }
 
 const CONTAINS_NOTE =
-  'written as contains_substring, which decides as WaTTS did: where the claim is a text, any part of it counts, also inside a word. Write contains where a whole element or word is meant'
+  'converted to contains_substring, which decides like WaTTS: in a text claim it matches any part, also inside a word. Use contains to match only a whole element or word'
 
 const WATTS_OPERATIONS = ['contains', 'is_member_of', 'equals', 'regexp', 'any'] as const
 

@@ -1,9 +1,9 @@
-/** What a watts.conf says of the server itself: where it listens, under which name, with which certificate. */
+/** Converts the settings of the server itself: listener, name and certificate. */
 import { isAbsolute } from 'node:path'
 import type { Tree } from '../config/settings-tree.ts'
 import type { Reading } from './reading.ts'
 
-/** Settings of the server in our words. */
+/** The converted settings of the server. */
 export interface ImportedServer {
   readonly listen: Tree
   readonly log: Tree | undefined
@@ -11,7 +11,7 @@ export interface ImportedServer {
 }
 
 const anyPort = { least: 1, most: 65_535 }
-/** WaTTS's own defaults. */
+/** The defaults of WaTTS. */
 const defaults = {
   hostname: 'localhost',
   port: 8080,
@@ -19,7 +19,7 @@ const defaults = {
   key: '/etc/watts/watts.key',
 }
 
-/** Carries over the server's settings. */
+/** Converts the settings of the server. */
 export function importServer(reading: Reading): ImportedServer {
   const tls = reading.boolean('ssl', 'listen.public_url') ?? true
   const ipv6 = reading.boolean('enable_ipv6', 'listen.host') ?? false
@@ -27,7 +27,7 @@ export function importServer(reading: Reading): ImportedServer {
   const port = importPort(reading, tls)
   const listenPort = importListenPort(reading) ?? port
   const publicUrl = publicUrlOf({ tls, hostname, port, path: importPath(reading) })
-  // Without TLS, WaTTS served this machine and Tor only; so do we.
+  // Without TLS, WaTTS listened only on loopback and for Tor; so does this service.
   const everywhere = ipv6 ? '::' : '0.0.0.0'
   const listen: Tree = {
     host: tls ? everywhere : '127.0.0.1',
@@ -39,7 +39,7 @@ export function importServer(reading: Reading): ImportedServer {
   if (name !== undefined && !tls && hostname !== 'localhost' && !hostname.endsWith('.onion'))
     reading.problem(
       name,
-      'WaTTS took only localhost and .onion without ssl; set listen for TLS or a reverse proxy',
+      'without ssl, WaTTS accepted only localhost and .onion; configure TLS or a reverse proxy in listen',
     )
   const debug = reading.boolean('debug_mode', 'log.level') ?? false
   return { listen, log: debug ? { level: 'debug' } : undefined, publicUrl }
@@ -68,7 +68,7 @@ function importPath(reading: Reading): string {
   reading.changed(
     setting,
     'listen.public_url',
-    'the service answers at / only: let a reverse proxy take this path away, and name it in listen.trusted_proxies',
+    'the service answers only at /: let a reverse proxy remove this path, and add the proxy to listen.trusted_proxies',
   )
   return `/${path.replace(/^\/+/, '').replace(/\/+$/, '')}`
 }
@@ -91,12 +91,12 @@ function importCertificate(reading: Reading, tls: boolean): Tree {
   for (const name of ['cert_file', 'key_file']) {
     const setting = reading.find(name)
     if (setting === undefined) continue
-    if (!tls) reading.dropped(setting, 'ssl is false, so WaTTS did not use it')
+    if (!tls) reading.dropped(setting, 'not used by WaTTS, because ssl is false')
     else if (!isAbsolute(setting.value))
       reading.changed(
         setting,
         `listen.tls_${name === 'key_file' ? 'key' : 'certificate'}_file`,
-        'a relative path: write the whole one',
+        'this path is relative: write an absolute one',
       )
   }
   const chain = reading.find('cachain_file')
@@ -104,13 +104,13 @@ function importCertificate(reading: Reading, tls: boolean): Tree {
   if (chain !== undefined)
     reading.problem(
       chain,
-      'there is one file for both here: write certificate and chain (cat CERT_FILE CACHAIN_FILE) into one and name it in listen.tls_certificate_file',
+      'certificate and chain must be in one file: combine them (cat CERT_FILE CACHAIN_FILE), and set listen.tls_certificate_file to it',
     )
   if (certificate === undefined || key === undefined)
     reading.remark(
       'changed',
       'cert_file, key_file',
-      `not said for both: WaTTS then took ${defaults.certificate} and ${defaults.key}; look whether they are there`,
+      `not both are set, so WaTTS used the defaults ${defaults.certificate} and ${defaults.key}; check that the files exist`,
     )
   return {
     tls_certificate_file: certificate ?? defaults.certificate,

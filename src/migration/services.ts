@@ -1,4 +1,4 @@
-/** Services of a watts.conf as services of ours, each an executable plugin. */
+/** Converts the services of a watts.conf, each to a service with the plugin `executable`. */
 import { isAbsolute } from 'node:path'
 import type { Tree } from '../config/settings-tree.ts'
 import { importConnection } from './connection.ts'
@@ -6,21 +6,25 @@ import type { Reading } from './reading.ts'
 import { importRules, type RuleProviders } from './rules.ts'
 import { splitCommand } from './values.ts'
 
-/** Carries over all services. */
+/** Converts all services. */
 export function importServices(reading: Reading, known: RuleProviders): Tree {
   const insecure = importInsecure(reading)
   const services = new Map<string, Tree>()
   for (const id of reading.ids('service')) {
     const ours = ourId(id)
     if (!/^[a-z0-9]/.test(ours) || services.has(ours)) {
-      reading.remark('problem', `service.${id}`, `its id would be ${ours}, which is taken or none`)
+      reading.remark(
+        'problem',
+        `service.${id}`,
+        `its id would be "${ours}", which is invalid or already used`,
+      )
       continue
     }
     if (ours !== id)
       reading.remark(
         'changed',
         `service.${id}`,
-        `its id is now ${ours} (lower-case letters, digits, _ and -): clients must ask for that`,
+        `its id is now ${ours} (lower-case letters, digits, _ and -): clients must use the new id`,
       )
     services.set(ours, importService({ reading, id, ours, known, insecure }))
   }
@@ -44,16 +48,16 @@ function importInsecure(reading: Reading): boolean {
     reading.changed(
       setting,
       'services.ID.executable.allow_insecure_plugins',
-      'set for every service: take it away where the plugin reads standard input',
+      'set for every service: remove it from services whose plugin reads standard input',
     )
   return insecure ?? false
 }
 
 interface ServiceContext {
   readonly reading: Reading
-  /** In WaTTS. */
+  /** Id in WaTTS. */
   readonly id: string
-  /** Here. */
+  /** Id here. */
   readonly ours: string
   readonly known: RuleProviders
   readonly insecure: boolean
@@ -94,14 +98,14 @@ function importPriority(reading: Reading, key: string, to: string): number | und
   const setting = reading.find(key)
   if (setting?.value !== 'undefined')
     return reading.integer(key, to, { least: 0, most: 999_999_999 })
-  reading.dropped(setting, 'undefined: listed after those with a number, which is so without it')
+  reading.dropped(setting, 'undefined is the default: the service comes after those with a number')
   return undefined
 }
 
-/** Where the operator is asked to put a script. */
+/** Returns the path where the operator should put a script. */
 const placeholder = (service: string): string => `/etc/tts/plugins/${service}`
 
-/** The command as words; undefined when there is none that runs without a shell. */
+/** Returns the command as a list of arguments; undefined if it needs a shell. */
 function importCommand({ reading, id, ours }: ServiceContext): readonly string[] | undefined {
   const to = `services.${ours}.executable.command`
   const line = reading.text(`service.${id}.cmd`, to)
@@ -117,27 +121,27 @@ function importCommand({ reading, id, ours }: ServiceContext): readonly string[]
         : 'the path of the program is relative'
   if (why === undefined && 'words' in command) {
     const builtIn = builtIns.find(([name]) => name.test(command.words.join(' ')))?.[1]
-    if (builtIn !== undefined) reading.changed(setting, to, `runs as it did; ${builtIn}`)
+    if (builtIn !== undefined) reading.changed(setting, to, `runs as in WaTTS; ${builtIn}`)
     return command.words
   }
   reading.problem(
     setting,
-    `${why}, and there is none: put the line into a script with #!/bin/sh and exec, name its whole path in ${to} and set enabled: true`,
+    `${why}, which is not supported: put the line into a script with #!/bin/sh and exec, set ${to} to its absolute path, and set enabled: true`,
   )
   return undefined
 }
 
-/** What plugins that many sites run are called, and what we have in their place. */
+/** Names of common plugins, and the built-in plugins that can replace them. */
 const builtIns: readonly (readonly [RegExp, string])[] = [
-  [/info(_plugin|\.py)\b|plugin_info/, 'the built-in plugin `info` shows the same'],
+  [/info(_plugin|\.py)\b|plugin_info/, 'the built-in plugin `info` returns the same'],
   [
     /x509|(^|[/_-])ca(\.py|_plugin)?( |$)|plugin_ca/i,
-    "the built-in plugin `x509-certificate` hands out the same entries with today's keys and hashes, from our CA",
+    'the built-in plugin `x509-certificate` returns the same entries with modern keys and hashes, from the CA of this service',
   ],
-  [/ssh/i, 'the built-in plugin `ssh-certificate` needs no account of its own on each host'],
+  [/ssh/i, 'the built-in plugin `ssh-certificate` needs no account for the service on each host'],
 ]
 
-/** How the plugin is run: everything of `executable` but the command. */
+/** Converts everything of `executable` except the command. */
 function importRunning(context: ServiceContext): Tree {
   const { reading, id, ours, insecure } = context
   const key = (name: string): string => `service.${id}.${name}`
@@ -185,14 +189,14 @@ function importTimeout(reading: Reading, key: string, to: string): number | unde
   const setting = reading.find(key)
   if (setting === undefined) return undefined
   if (setting.value === 'infinity') {
-    reading.changed(setting, to, 'every run has a deadline: 3600 seconds, the longest')
+    reading.changed(setting, to, 'every run has a time limit: 3600 seconds, which is the maximum')
     return 3600
   }
   const milliseconds = reading.duration(key, to)
   if (milliseconds === undefined) return undefined
   const seconds = Math.min(Math.max(milliseconds / 1000, 0.1), 3600)
   if (seconds * 1000 !== milliseconds)
-    reading.changed(setting, to, `${seconds} seconds; 0.1 to 3600 are allowed`)
+    reading.changed(setting, to, `${seconds} seconds; the limits are 0.1 and 3600`)
   return seconds
 }
 
@@ -204,7 +208,7 @@ function importParameters({ reading, id, ours }: ServiceContext): Tree {
     if (!/^[a-z0-9_]{1,100}$/.test(name)) {
       reading.problem(
         setting,
-        'no plugin can declare such a parameter: lower-case letters, digits and _',
+        'a plugin cannot declare this parameter: names consist of lower-case letters, digits and _',
       )
       return []
     }
@@ -212,7 +216,7 @@ function importParameters({ reading, id, ours }: ServiceContext): Tree {
       reading.changed(
         setting,
         `${to}.${name}`,
-        'looks like a secret, and stands in the configuration: keep that at mode 0600',
+        'looks like a secret: keep the configuration file at mode 0600',
       )
     else reading.carried(setting, `${to}.${name}`)
     return [[name, setting.value]]

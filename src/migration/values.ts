@@ -1,4 +1,4 @@
-/** Values of a watts.conf in units of ours. */
+/** Parses values of a watts.conf. */
 
 const millisecondsIn: Readonly<Record<string, number>> = {
   f: 1_209_600_000,
@@ -10,7 +10,7 @@ const millisecondsIn: Readonly<Record<string, number>> = {
   ms: 1,
 }
 
-/** `15m`, `1h30m`, `.5s`, `500ms` in milliseconds; undefined for anything else. A minute is `m`, also written `min` here. */
+/** Parses durations such as `15m`, `1h30m`, `.5s` and `500ms`, and returns milliseconds; undefined for other text. `min` is accepted for `m`. */
 export function durationMs(text: string): number | undefined {
   const lower = text.toLowerCase().replaceAll('min', 'm')
   if (lower.length > 100 || !/^(?:(?:\d+\.\d+|\.\d+|\d+)(?:ms|[fwdhms]))+$/.test(lower))
@@ -23,13 +23,13 @@ export function durationMs(text: string): number | undefined {
   return Number.isSafeInteger(whole) ? whole : undefined
 }
 
-/** A command line as words, or why it cannot be one without a shell. */
+/** A command line as words, or the reason why it needs a shell. */
 export type CommandWords = { readonly words: readonly string[] } | { readonly needsShell: string }
 
-/** What a shell would act upon outside of quotes, and what to call it. */
-const shellSigns: readonly (readonly [RegExp, string])[] = [
+/** Characters that a shell interprets outside quotes, with their names. */
+const shellSyntax: readonly (readonly [RegExp, string])[] = [
   [/[|]/, 'a pipe'],
-  [/[$`]/, 'a variable or a command in its place'],
+  [/[$`]/, 'a variable or command substitution'],
   [/[;&]/, 'several commands'],
   [/[<>]/, 'a redirection'],
   [/[*?[\]]/, 'a pattern of file names'],
@@ -38,23 +38,23 @@ const shellSigns: readonly (readonly [RegExp, string])[] = [
 ]
 
 /**
- * Splits a command line as a shell would as long as it holds plain and quoted words only: nothing is expanded, and what would
- * need a shell is refused by name.
+ * Splits a command line like a shell, if it has only plain and quoted words. It expands nothing, and reports the name of any syntax that
+ * needs a shell.
  */
 export function splitCommand(line: string): CommandWords {
   const words: string[] = []
   let word: string | undefined
-  // One token each: a quoted part, an escaped character, a blank, or a run of anything else.
+  // Each token is a quoted part, an escaped character, a blank, or a run of other characters.
   const token = /'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|\\([\s\S])|([ \t]+)|([^ \t'"\\]+)|([\s\S])/gy
   for (const [, single, double, escaped, blank, plain, stray] of line.matchAll(token)) {
-    if (stray !== undefined) return { needsShell: 'a quote that is not closed' }
+    if (stray !== undefined) return { needsShell: 'an unclosed quote' }
     if (blank !== undefined) {
       if (word !== undefined) words.push(word)
       word = undefined
       continue
     }
-    const trouble = plain === undefined ? signOf(double, /[$`]/) : signOf(plain)
-    if (trouble !== undefined) return { needsShell: trouble }
+    const syntax = plain === undefined ? findShellSyntax(double, /[$`]/) : findShellSyntax(plain)
+    if (syntax !== undefined) return { needsShell: syntax }
     word = `${word ?? ''}${single ?? unescaped(double) ?? escaped ?? plain ?? ''}`
   }
   if (word !== undefined) words.push(word)
@@ -64,14 +64,14 @@ export function splitCommand(line: string): CommandWords {
   return { words }
 }
 
-function signOf(text: string | undefined, only?: RegExp): string | undefined {
+function findShellSyntax(text: string | undefined, only?: RegExp): string | undefined {
   if (text === undefined) return undefined
-  const found = shellSigns.find(([sign]) =>
+  const found = shellSyntax.find(([sign]) =>
     sign.test(only === undefined ? text : text.replace(/[^$`]/g, '')),
   )
   return found?.[1]
 }
 
-/** Inside double quotes a backslash is one, but before these. */
+/** Inside double quotes, a backslash escapes only these characters. */
 const unescaped = (text: string | undefined): string | undefined =>
   text?.replace(/\\(["\\$`])/g, '$1')

@@ -1,15 +1,15 @@
-/** Every key of WaTTS's schema (its last version, and those of earlier ones), and what becomes of it. */
+/** Every key in the schema of WaTTS (latest and earlier versions), and its conversion. */
 
-/** What becomes of one key; `$id` and the like stand for any word, `$n` for a number. */
+/** The conversion of a key. `$id` and similar words match any word, `$n` a number. */
 export interface WattsKey {
   readonly key: string
-  /** Our key that takes the value, as it is or changed; undefined: it is not carried over. */
+  /** Key in the new configuration; undefined if the setting is not converted. */
   readonly becomes?: string
-  /** Why not, what to use instead, or what is different. */
+  /** The reason, the replacement, or the difference. */
   readonly note?: string
 }
 
-/** The one that `key` is; undefined for no key of WaTTS. */
+/** Returns the conversion of a key; undefined if WaTTS does not have it. */
 export function findWattsKey(words: readonly string[]): WattsKey | undefined {
   return wattsKeys.find(({ key }) => {
     const pattern = key.split('.')
@@ -23,21 +23,24 @@ export function findWattsKey(words: readonly string[]): WattsKey | undefined {
 const fits = (part: string, word: string): boolean =>
   part === '$n' ? /^\d+$/.test(word) : part.startsWith('$') || part === word
 
-const erlang = 'of the Erlang machine; nothing like it is needed'
+const erlang = 'a setting of the Erlang runtime; no replacement is needed'
 const records =
-  'the records of WaTTS are not read: credentials issued there are revoked there; ours are in data_dir, or in PostgreSQL with store.url'
+  'the database of WaTTS is not read: revoke its credentials there; this service stores its data in data_dir, or in PostgreSQL with store.url'
 const mail =
-  'no mail is sent: errors are in the log with their remedy, and counted under /metrics for alerts'
+  'this service sends no mail: the log has errors with their remedy, and /metrics counts them for alerts'
 const rate =
-  'what comes too fast is refused at once, for each address by itself: limits.requests_per_second_per_address, limits.requests_in_flight'
+  'requests above the limits are refused immediately, for each address separately: limits.requests_per_second_per_address, limits.requests_in_flight'
 const relyingRate =
-  'each relying service has a rate of its own, over which it is refused at once: relying_services.ID.requests_per_second'
-const ownKeys = 'keys and secrets of the service are made at random and kept in data_dir'
-const docs = 'the pages of WaTTS are not served; put a link into the description of a service'
-const login = 'always on: the login is bound to the browser by state, nonce, PKCE and its cookie'
-const session = 'sessions of the web page have bounds of their own'
+  'each relying service has a separate rate, above which it is refused immediately: relying_services.ID.requests_per_second'
+const ownKeys = 'keys and secrets of the service are random and stored in data_dir'
+const docs =
+  'the documentation pages of WaTTS do not exist; put a link into the description of a service'
+const login = 'always on: state, nonce, PKCE and a cookie bind the login to the browser'
+const session =
+  'web sessions have separate limits: web.session_idle_seconds, web.session_maximum_seconds'
 const environment = 'ignored by WaTTS too; plugins read standard input'
-const renamed = (to: string): string => `an early name of ${to}: write that, and run this again`
+const renamed = (to: string): string =>
+  `an old name of ${to}: use the new name, and run this command again`
 const sshKey = 'executable.connection.identity_file names a private key without a passphrase'
 
 const serverKeys: readonly WattsKey[] = [
@@ -49,27 +52,30 @@ const serverKeys: readonly WattsKey[] = [
   {
     key: 'main_path',
     becomes: 'listen.public_url',
-    note: 'the path is for a reverse proxy to take away',
+    note: 'a reverse proxy must remove the path',
   },
   { key: 'cert_file', becomes: 'listen.tls_certificate_file' },
   { key: 'key_file', becomes: 'listen.tls_key_file' },
   {
     key: 'cachain_file',
-    note: 'listen.tls_certificate_file holds certificate and chain in one: cat both into one file and name that',
+    note: 'listen.tls_certificate_file must contain certificate and chain: combine both files',
   },
-  { key: 'dh_file', note: 'no finite-field Diffie-Hellman is offered, elliptic curves only' },
+  {
+    key: 'dh_file',
+    note: 'the service offers only elliptic curves, no finite-field Diffie-Hellman',
+  },
   {
     key: 'redirection.enable',
-    note: 'http is not redirected; a reverse proxy can, and listen.plain serves CRLs, health and metrics over http',
+    note: 'the service does not redirect http; a reverse proxy can. listen.plain serves CRLs, health and metrics over http',
   },
   { key: 'redirection.listen_port', note: 'see redirection.enable' },
-  { key: 'web_acceptors', note: 'connections are accepted by the event loop' },
+  { key: 'web_acceptors', note: 'the event loop accepts connections' },
   { key: 'web_parallel_conns', note: rate },
   { key: 'web_connection_rate', note: rate },
   { key: 'web_queue_max_wait', note: rate },
   { key: 'rsp_connection_rate', note: relyingRate },
   { key: 'rsp_queue_max_wait', note: relyingRate },
-  { key: 'web_background_image', note: 'the web page has a look of its own' },
+  { key: 'web_background_image', note: 'the web pages have their own design' },
   { key: 'allow_insecure_plugins', becomes: 'services.ID.executable.allow_insecure_plugins' },
   { key: 'session_timeout', note: session },
   { key: 'session_max_duration', note: session },
@@ -82,15 +88,15 @@ const serverKeys: readonly WattsKey[] = [
   { key: 'jwt_key_bits', note: ownKeys },
   {
     key: 'allow_dropping_credentials',
-    note: 'watts.allow_dropping_credentials says the same of credentials that are issued here',
+    note: 'watts.allow_dropping_credentials does the same for credentials that this service issued',
   },
   { key: 'privacy_doc', note: docs },
   { key: 'enable_user_doc', note: docs },
   { key: 'enable_code_doc', note: docs },
-  { key: 'enable_rsp', note: 'relying services are there when they are configured' },
+  { key: 'enable_rsp', note: 'relying services are enabled when they are configured' },
   {
     key: 'max_provider_wait',
-    note: 'providers are discovered in the background; the start waits for none',
+    note: 'providers are discovered in the background; the start does not wait for them',
   },
   { key: 'admin_mail', note: mail },
   ...[
@@ -118,27 +124,27 @@ const serverKeys: readonly WattsKey[] = [
     note: erlang,
   })),
   { key: 'watts.start_time', note: erlang },
-  { key: 'watts_config_dir', note: 'where WaTTS kept its own configuration' },
+  { key: 'watts_config_dir', note: 'the directory of the configuration of WaTTS' },
 ]
 
 const oidcKeys: readonly WattsKey[] = [
   {
     key: 'oidc.cacertfile',
-    note: 'the CAs that Node knows are trusted; for others start the service with NODE_EXTRA_CA_CERTS=FILE',
+    note: 'the service trusts the CAs of Node; for others, start it with NODE_EXTRA_CA_CERTS=FILE',
   },
-  { key: 'oidc.cert_depth', note: 'chains are verified whatever their length' },
+  { key: 'oidc.cert_depth', note: 'certificate chains of any length are verified' },
   { key: 'oidc.cache_duration', becomes: 'providers.ID.introspection_cache_seconds' },
-  { key: 'oidc.cache_clean', note: 'the cache keeps itself clean' },
+  { key: 'oidc.cache_clean', note: 'the cache removes old entries by itself' },
   { key: 'oidc.request_timeout', becomes: 'providers.ID.timeout_seconds' },
   {
     key: 'oidc.retrieve_userinfo',
-    note: 'providers.ID.userinfo is `always`, as it was for tokens over REST',
+    note: 'providers.ID.userinfo is set to `always`, as in WaTTS for tokens over REST',
   },
   { key: 'oidc.use_cookie', note: login },
   { key: 'oidc.check_user_agent', note: login },
   { key: 'oidc.check_peer_ip', note: login },
   { key: 'oidc.add_cookies', note: login },
-  { key: 'oidc.support_none_algorithm', note: 'unsigned tokens are refused always' },
+  { key: 'oidc.support_none_algorithm', note: 'unsigned tokens are always refused' },
 ]
 
 const providerKeys: readonly WattsKey[] = [
@@ -147,12 +153,12 @@ const providerKeys: readonly WattsKey[] = [
   { key: 'openid.$id.client_secret', becomes: 'providers.ID.client_secret_file' },
   {
     key: 'openid.$id.client_secret_key',
-    note: 'there is no password daemon: put the secret into a file of mode 0600 and name it in providers.ID.client_secret_file',
+    note: 'there is no password daemon: put the secret into a file of mode 0600, and set providers.ID.client_secret_file to it',
   },
   { key: 'openid.$id.config_endpoint', becomes: 'providers.ID.issuer' },
   { key: 'openid.$id.request_scopes', becomes: 'providers.ID.login.scopes' },
   { key: 'openid.$id.disable_login', becomes: 'providers.ID.login.enabled' },
-  { key: 'openid.$id.idphint', note: 'nothing is added to the address of the login' },
+  { key: 'openid.$id.idphint', note: 'the login URL has no such parameter' },
 ]
 
 const rspKeys: readonly WattsKey[] = [
@@ -175,7 +181,7 @@ const serviceKeys: readonly WattsKey[] = [
   { key: 'service.$id.pass_access_token', becomes: 'services.ID.executable.pass_access_token' },
   { key: 'service.$id.connection.type', becomes: 'services.ID.executable.connection.type' },
   { key: 'service.$id.connection.user', becomes: 'services.ID.executable.connection.user' },
-  { key: 'service.$id.connection.password', note: `no passwords for ssh: ${sshKey}` },
+  { key: 'service.$id.connection.password', note: `ssh passwords are not supported: ${sshKey}` },
   { key: 'service.$id.connection.host', becomes: 'services.ID.executable.connection.host' },
   { key: 'service.$id.connection.port', becomes: 'services.ID.executable.connection.port' },
   {
@@ -184,7 +190,7 @@ const serviceKeys: readonly WattsKey[] = [
   },
   {
     key: 'service.$id.connection.ssh_key_pass',
-    note: `no passphrases for ssh: ${sshKey} (ssh-keygen -p takes it off)`,
+    note: `ssh passphrases are not supported: ${sshKey} (ssh-keygen -p removes the passphrase)`,
   },
   { key: 'service.$id.plugin.$key', becomes: 'services.ID.executable.conf_params' },
   { key: 'service.$id.mail_on_error_to', note: mail },
@@ -198,7 +204,7 @@ const serviceKeys: readonly WattsKey[] = [
     key: 'service.$id.authz.forbid.$provider.$oidckey.$operation',
     becomes: 'services.ID.authz.forbid',
   },
-  // As some write them: with a number, in the order of which they are then tried.
+  // Some configurations number the rules; WaTTS then tries them in that order.
   {
     key: 'service.$id.authz.allow.$n.$provider.$oidckey.$operation',
     becomes: 'services.ID.authz.allow',
@@ -209,7 +215,7 @@ const serviceKeys: readonly WattsKey[] = [
   },
 ]
 
-/** Keys of earlier versions, or that the handbook alone knows. */
+/** Keys of earlier versions, and keys that only the manual of WaTTS has. */
 const formerKeys: readonly WattsKey[] = [
   { key: 'ca_cert_file', note: renamed('cachain_file') },
   { key: 'enable_docs', note: docs },

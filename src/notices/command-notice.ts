@@ -1,4 +1,4 @@
-/** A notice by a command of the operator's: no shell, a clean environment, a deadline; the facts on its standard input. */
+/** Sends a notice by running the operator's command: without a shell, with a clean environment and a deadline. */
 import { PROGRAM_PATH, startProcessTree } from '../../plugins/process/process-tree.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Notifier } from '../domain/delegations/watch.ts'
@@ -6,21 +6,22 @@ import type { Notifier } from '../domain/delegations/watch.ts'
 const DEFAULT_TIMEOUT_MS = 30_000
 
 /**
- * Runs the command for each notice. All that it started is ended with it.
+ * Returns a notifier that runs the command for each notice, with the notice as JSON on standard input. All processes that the command
+ * started end with it.
  *
  * @param command the program and its arguments
- * @param timeoutMs default 30,000; then the command and what it started are killed
+ * @param timeoutMs time after which the command and its processes are killed; default 30,000
  */
 export function commandNotifier(
   command: readonly string[],
   timeoutMs: number = DEFAULT_TIMEOUT_MS,
 ): Notifier {
-  return async (facts) => run(command, `${JSON.stringify(facts)}\n`, timeoutMs)
+  return async (notice) => run(command, `${JSON.stringify(notice)}\n`, timeoutMs)
 }
 
 async function run(command: readonly string[], input: string, timeoutMs: number): Promise<void> {
   const [file = '', ...args] = command
-  // What it prints is not read: nothing of it may end in our log, and no pipe can be filled.
+  // The output is discarded: it must not get into the log, and a full pipe must not block the command.
   const tree = startProcessTree({
     file,
     args,
@@ -42,7 +43,7 @@ async function run(command: readonly string[], input: string, timeoutMs: number)
         else if (code === 0) resolve()
         else reject(failure(`ended with ${code === null ? String(signal) : `code ${code}`}`))
       })
-      // A command that does not read its input is no failure.
+      // A command that does not read its input is not an error.
       child.stdin?.on('error', () => undefined)
       child.stdin?.end(input)
     })
@@ -53,7 +54,7 @@ async function run(command: readonly string[], input: string, timeoutMs: number)
 }
 
 function failure(how: string, cause?: unknown): TtsError {
-  return new TtsError('internal', `the command that tells of a delegation's end ${how}`, {
+  return new TtsError('internal', `the command for notices of delegations ${how}`, {
     check: 'notice_command',
     remedy: 'Check delegations.notice.command.',
     cause,

@@ -1,17 +1,17 @@
-/** A notice by webhook: the facts are posted as JSON. */
+/** Sends a notice by webhook. */
 import { TtsError } from '../base/errors.ts'
 import type { Notifier } from '../domain/delegations/watch.ts'
 
 const DEFAULT_TIMEOUT_MS = 15_000
 
 /**
- * Posts each notice. The URL may be secret: no error names it.
+ * Returns a notifier that posts each notice as JSON. Errors do not contain the URL, because it may be secret.
  *
  * @param timeoutMs default 15,000
  */
 export function webhookNotifier(url: string, timeoutMs: number = DEFAULT_TIMEOUT_MS): Notifier {
-  return async (facts) => {
-    const status = await post(url, JSON.stringify(facts), timeoutMs)
+  return async (notice) => {
+    const status = await post(url, JSON.stringify(notice), timeoutMs)
     if (status < 200 || status > 299) throw failure(`answered HTTP ${status}`)
   }
 }
@@ -36,7 +36,7 @@ async function post(url: string, body: string, timeoutMs: number): Promise<numbe
 }
 
 function failure(how: string): TtsError {
-  return new TtsError('internal', `the webhook that tells of a delegation's end ${how}`, {
+  return new TtsError('internal', `the webhook for notices of delegations ${how}`, {
     check: 'notice_webhook',
     remedy: 'Check delegations.notice.webhook_url.',
   })

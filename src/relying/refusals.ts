@@ -1,8 +1,8 @@
-/** Why a signed request is refused, in words for whoever was sent. */
+/** The refusals of a signed request, with messages for the user whom the site sent. */
 import { errors } from 'jose'
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'
 
-/** The checks that a signed request can fail, as they are named on the page, in the log and on the audit trail. */
+/** The checks that a signed request can fail. Page, log and audit trail use these names. */
 export type RelyingCheck =
   | 'size'
   | 'format'
@@ -25,7 +25,7 @@ export type RelyingCheck =
   | 'session'
   | 'authorisation'
 
-/** A refusal; the message is for the person who was sent. */
+/** Returns a refusal; the message is for the user. */
 export function siteRefusal(
   check: RelyingCheck,
   message: string,
@@ -35,43 +35,45 @@ export function siteRefusal(
   return new TtsError(code, message, { check, ...rest })
 }
 
-/** Refused for its form: 400 and not 403. */
+/** Returns a refusal of a malformed request: 400 instead of 403. */
 export function malformedSiteRequest(check: RelyingCheck, message: string): TtsError {
   return siteRefusal(check, message, { code: 'invalid_request' })
 }
 
-/** Renames the errors of jose. */
+/** Converts the errors of jose. */
 export function siteRefusalFromJose(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   if (error instanceof errors.JWTExpired) {
     return siteRefusal(
       'expired',
-      `the signed request has expired (claim ${error.claim === 'iat' ? 'iat' : 'exp'}): go back to the site and begin again`,
-      { remedy: 'Compare the clocks, or raise relying_services.<id>.maximum_token_age_seconds.' },
+      `the signed request has expired (claim ${error.claim === 'iat' ? 'iat' : 'exp'}): go back to the site and start again`,
+      {
+        remedy: 'Check relying_services.<id>.maximum_token_age_seconds, and compare the clocks.',
+      },
     )
   }
   if (error instanceof errors.JWTClaimValidationFailed) return fromClaim(error)
   if (error instanceof errors.JOSEAlgNotAllowed) return wrongAlgorithm()
   if (error instanceof errors.JWSSignatureVerificationFailed)
-    return siteRefusal('signature', 'the signature of the signed request is wrong')
+    return siteRefusal('signature', 'the signed request has an invalid signature')
   if (
     error instanceof errors.JWKSNoMatchingKey ||
     error instanceof errors.JWKSMultipleMatchingKeys
   ) {
     return siteRefusal(
       'key',
-      'the signed request is signed by a key that the site does not publish',
+      'the signed request is signed with a key that the site does not publish',
       {
         remedy:
-          'Publish an RSA key with the `kid` of the request at relying_services.<id>.keys_location.',
+          'Check that relying_services.<id>.keys_location has an RSA key with the `kid` of the request.',
       },
     )
   }
-  // A TypeError is jose's word for a key that is not strong enough or not for this algorithm.
+  // jose throws a TypeError for a key that is too short or for another algorithm.
   if (error instanceof TypeError)
     return siteRefusal(
       'key',
-      'the key of the site is not one for RS256: RSA of 2048 bits or more',
+      'the key of the site cannot be used for RS256: it must be an RSA key of at least 2048 bits',
       {
         cause: error,
       },
@@ -79,32 +81,32 @@ export function siteRefusalFromJose(error: unknown): TtsError {
   return noRequest()
 }
 
-/** It is not even a JWT. */
+/** Returns the refusal of text that is not a JWT. */
 export function noRequest(): TtsError {
-  return malformedSiteRequest('format', 'what came in the address is not a signed request (JWT)')
+  return malformedSiteRequest('format', 'the address contains no signed request (JWT)')
 }
 
-/** The one algorithm is RS256. */
+/** Returns the refusal of any algorithm other than RS256. */
 export function wrongAlgorithm(): TtsError {
   return siteRefusal(
     'algorithm',
-    'the signed request is signed by an algorithm that is not accepted here (header alg, wanted RS256)',
+    'the signed request uses an algorithm that is not accepted (header alg must be RS256)',
   )
 }
 
 function fromClaim({ claim, reason }: errors.JWTClaimValidationFailed): TtsError {
   if (reason === 'check_failed' && (claim === 'iat' || claim === 'nbf')) {
     return siteRefusal('not_yet_valid', `the signed request is not valid yet (claim ${claim})`, {
-      remedy: 'Compare the clocks of the site and of this machine (clock_leeway_seconds).',
+      remedy: 'Compare the clocks of the site and of this host (clock_leeway_seconds).',
     })
   }
   return badClaim(claim)
 }
 
-/** A claim that is missing, or of a form that is not taken. */
+/** Returns the refusal of a missing or malformed claim. */
 export function badClaim(claim: string): TtsError {
   return malformedSiteRequest(
     'claims',
-    `the signed request has no claim ${claim}, or not in the form it must have`,
+    `the claim ${claim} of the signed request is missing or malformed`,
   )
 }

@@ -1,4 +1,4 @@
-/** The relying services of the configuration: sites that send their users here with a signed request. */
+/** The configured relying services: sites that send their users here with a signed request. */
 import { relyingProviderId, type RelyingServiceSettings } from '../config/relying-schema.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
 import type { Store } from '../domain/store.ts'
@@ -14,18 +14,18 @@ import { isRefererOf } from './site-urls.ts'
 export interface RelyingServices {
   readonly sites: ReadonlyMap<string, RelyingSite>
   /**
-   * Verifies a signed request, and that the browser comes from the site.
+   * Verifies a signed request, and checks that the browser comes from the site.
    *
-   * @param around.referer header of the browser
-   * @param around.audience public URL of this service
+   * @param context.referer Referer header of the browser
+   * @param context.audience public URL of this service
    * @throws {TtsError} as `verifySignedRequest`
    */
   verify(
     text: string,
-    around: { readonly referer: string | undefined; readonly audience: string },
+    context: { readonly referer: string | undefined; readonly audience: string },
   ): Promise<VerifiedRequest>
   /**
-   * Uses a request up, over all replicas and restarts.
+   * Marks a request as used, for all replicas and across restarts.
    *
    * @throws {TtsError} `overloaded`, check `rate`; `conflict`, check `replay`
    */
@@ -33,7 +33,7 @@ export interface RelyingServices {
   close(): void
 }
 
-/** A request that passed every check, with the places to return to. */
+/** A request that passed every check, with the URLs to return to. */
 export interface VerifiedRequest extends Omit<SignedRequest, 'successUrl' | 'failedUrl'> {
   readonly successUrl: string
   readonly failedUrl: string
@@ -41,13 +41,13 @@ export interface VerifiedRequest extends Omit<SignedRequest, 'successUrl' | 'fai
 
 export function createRelyingServices(
   settings: Readonly<Record<string, RelyingServiceSettings>>,
-  around: {
+  dependencies: {
     readonly store: Pick<Store, 'claimProof'>
     readonly now: () => Date
     readonly fetch?: Fetch
   },
 ): RelyingServices {
-  const { store, now, fetch = globalThis.fetch } = around
+  const { store, now, fetch = globalThis.fetch } = dependencies
   const sites = new Map(
     Object.entries(settings).map(([id, own]) => {
       const keys = createSiteKeys({ id, settings: own, now, fetch })
@@ -74,11 +74,11 @@ export function createRelyingServices(
       if (!(await store.claimProof(digest, endsAt))) {
         throw siteRefusal(
           'replay',
-          'the signed request was used already, and is good for once: go back to the site and begin again',
+          'the signed request was already used: go back to the site and start again',
           { code: 'conflict' },
         )
       }
-      // Only a request that is new counts: else whoever has seen one could use up the rate of its site by repeating it.
+      // Only a new request counts. Otherwise an attacker could exhaust the rate of a site by repeating a request.
       limiter?.take('')
     },
     close: () => {
@@ -88,42 +88,46 @@ export function createRelyingServices(
 }
 
 function tooMany(id: string, retryAfterSeconds: number): TtsError {
-  return new TtsError('overloaded', 'too many users of the site come at once: try again soon', {
-    check: 'rate',
-    retryAfterSeconds,
-    remedy: `Raise relying_services.${id}.requests_per_second and burst if the site may send more users.`,
-  })
+  return new TtsError(
+    'overloaded',
+    'too many users of the site arrived at the same time: try again soon',
+    {
+      check: 'rate',
+      retryAfterSeconds,
+      remedy: `Raise relying_services.${id}.requests_per_second or burst.`,
+    },
+  )
 }
 
-/** A page of another site can lead here with a request that was made for somebody else; it cannot say that it is the site. */
+/** Checks the Referer: the page of another site could link here with a request made for another user, but it cannot forge the Referer. */
 function requireReferer({ id, settings }: RelyingSite, referer: string | undefined): void {
   const { base_url: base, require_referer: isRequired } = settings
   if (referer === undefined) {
     if (!isRequired) return
     throw siteRefusal(
       'referer',
-      'your browser does not tell that it comes from the site (header Referer): follow the link on the site',
+      'your browser did not report the site that you come from (header Referer): follow the link on the site',
       {
-        remedy: `Set relying_services.${id}.require_referer to false if browsers may come without a Referer.`,
+        remedy: `If the site forbids the header, set relying_services.${id}.require_referer to false.`,
       },
     )
   }
   if (isRefererOf(referer, base)) return
   throw siteRefusal(
     'referer',
-    'you were sent here by another site than the one that signed the request (header Referer)',
+    'you come from another site than the one that signed the request (header Referer)',
     { remedy: `Check relying_services.${id}.base_url.` },
   )
 }
 
-/** As in WaTTS: without `failed_url` the other one, without both where the browser came from. */
+/** Adds the URLs to return to, as WaTTS did: `failed_url` defaults to `success_url`, which defaults to the Referer. */
 function withReturnUrls(request: SignedRequest, referer: string | undefined): VerifiedRequest {
-  const home = referer ?? request.site.settings.base_url
-  const successUrl = request.successUrl ?? home
+  const fallback = referer ?? request.site.settings.base_url
+  const successUrl = request.successUrl ?? fallback
   return { ...request, successUrl, failedUrl: request.failedUrl ?? successUrl }
 }
 
-/** A user of a relying service as rules, plugins and records know them. The word of the site is all there is: `sub` and nothing more. */
+/** Returns a user of a relying service for rules, plugins and records. The only claim is `sub`, because the site states nothing else. */
 export function relyingUserOf(
   { siteId, sub }: Pick<RelyingRequest, 'siteId' | 'sub'>,
   expiresAt: Date,

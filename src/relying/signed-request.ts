@@ -1,4 +1,4 @@
-/** The signed request by which a relying service sends a user: a JWT of WaTTS's type, verified. */
+/** Verifies the signed request with which a relying service sends a user: a JWT as in WaTTS. */
 import { createHash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose'
 import type { RelyingServiceSettings } from '../config/relying-schema.ts'
@@ -16,50 +16,50 @@ import { urlUnder } from './site-urls.ts'
 
 const ALGORITHM = 'RS256'
 const TYPE = 'watts-rsp'
-/** Of the JWT; Node takes 16 KiB for all headers and the address together. */
+/** Maximum length of the JWT; Node accepts 16 KiB for all headers and the request target together. */
 const MAX_REQUEST_LENGTH = 8 * 1024
 const MAX_SUB_LENGTH = 1024
-/** At most this many keys are tried for a request that names none. */
+/** Maximum number of keys tried for a request without `kid`. */
 const MAX_KEYS_TRIED = 8
 
-/** A relying service of the configuration, with its keys. */
+/** A configured relying service, with its keys. */
 export interface RelyingSite {
   readonly id: string
   readonly settings: RelyingServiceSettings
   readonly keys: SiteKeys
 }
 
-/** What a site asks, signature and claims checked. */
+/** The request of a site, after the check of signature and claims. */
 export interface SignedRequest {
   readonly site: RelyingSite
-  /** The user, as the site calls them. */
+  /** The site's identifier of the user. */
   readonly sub: string
   readonly serviceId: string
   readonly parameters: Readonly<Record<string, unknown>>
-  /** Id of the provider where the user is to log in first. */
+  /** Id of the provider where the user must log in first. */
   readonly provider: string | undefined
   readonly successUrl: string | undefined
   readonly failedUrl: string | undefined
-  /** By which it is known again; the same for every way to write the same request. */
+  /** Identifies the request, to detect replays. It is the same for every encoding of the same request. */
   readonly digest: string
-  /** From when on it would be refused for its age. */
+  /** Time after which the request is too old. */
   readonly endsAt: Date
 }
 
 /**
  * Verifies a signed request.
  *
- * @param around.audience public URL of this service
- * @throws {TtsError} `access_denied`, `invalid_request`, with a `RelyingCheck`; `provider_unavailable` when the keys cannot be had
+ * @param context.audience public URL of this service
+ * @throws {TtsError} `access_denied`, `invalid_request`, with a `RelyingCheck`; `provider_unavailable` (the keys cannot be loaded)
  */
 export async function verifySignedRequest(
   text: string,
   sites: ReadonlyMap<string, RelyingSite>,
-  around: { readonly now: Date; readonly audience: string },
+  context: { readonly now: Date; readonly audience: string },
 ): Promise<SignedRequest> {
   const site = siteOf(text, sites)
-  const claims = await verifiedClaims(text, site, around.now)
-  checkAudience(claims, site.settings, around.audience)
+  const claims = await verifyClaims(text, site, context.now)
+  checkAudience(claims, site.settings, context.audience)
   const { sub, exp, iat, watts_service: serviceId, watts_params: parameters = {} } = claims
   if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUB_LENGTH) throw badClaim('sub')
   if (typeof exp !== 'number' || typeof iat !== 'number') throw badClaim('exp')
@@ -80,25 +80,25 @@ export async function verifySignedRequest(
   }
 }
 
-/** The site that claims to have signed it: good for finding its keys and for nothing else. */
+/** Returns the site named in the decodeUnverified claim `iss`. Use it only to find the keys. */
 function siteOf(text: string, sites: ReadonlyMap<string, RelyingSite>): RelyingSite {
   if (text.length > MAX_REQUEST_LENGTH)
     throw malformedSiteRequest(
       'size',
-      `the signed request is over ${MAX_REQUEST_LENGTH} characters long`,
+      `the signed request is longer than ${MAX_REQUEST_LENGTH} characters`,
     )
-  const { alg, typ, iss } = unverified(text)
+  const { alg, typ, iss } = decodeUnverified(text)
   if (alg !== ALGORITHM) throw wrongAlgorithm()
   if (typ !== TYPE)
-    throw siteRefusal('type', `the signed request is of another type (header typ, wanted ${TYPE})`)
+    throw siteRefusal('type', `the signed request has the wrong type (header typ must be ${TYPE})`)
   const site = typeof iss === 'string' ? sites.get(iss) : undefined
   if (site !== undefined) return site
-  throw siteRefusal('issuer', 'no site of this name may send its users here (claim iss)', {
-    remedy: 'Add the site under relying_services: `iss` must be its id there.',
+  throw siteRefusal('issuer', 'the site is not configured here (claim iss)', {
+    remedy: 'Check that `iss` is the id of one of the relying_services.',
   })
 }
 
-function unverified(text: string): { alg?: unknown; typ?: unknown; iss?: unknown } {
+function decodeUnverified(text: string): { alg?: unknown; typ?: unknown; iss?: unknown } {
   try {
     const { alg, typ } = decodeProtectedHeader(text)
     return { alg, typ, iss: decodeJwt(text).iss }
@@ -107,7 +107,7 @@ function unverified(text: string): { alg?: unknown; typ?: unknown; iss?: unknown
   }
 }
 
-async function verifiedClaims(text: string, site: RelyingSite, now: Date): Promise<JWTPayload> {
+async function verifyClaims(text: string, site: RelyingSite, now: Date): Promise<JWTPayload> {
   const { maximum_token_age_seconds: maxTokenAge, clock_leeway_seconds: leeway } = site.settings
   const options = {
     algorithms: [ALGORITHM],
@@ -121,7 +121,7 @@ async function verifiedClaims(text: string, site: RelyingSite, now: Date): Promi
     return (await jwtVerify(text, site.keys.getKey, options)).payload
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw siteRefusalFromJose(error)
-    // A request without `kid` may fit several keys; each is tried.
+    // Several keys may match a request without `kid`: try each of them.
     let tried = 0
     for await (const key of error) {
       tried += 1
@@ -137,7 +137,7 @@ async function verifiedClaims(text: string, site: RelyingSite, now: Date): Promi
   }
 }
 
-/** RFC 7519 section 4.1.3: what is meant for others is refused. WaTTS's sites name no audience. */
+/** Refuses a request for another audience (RFC 7519 section 4.1.3). Sites of WaTTS name no audience. */
 function checkAudience(
   claims: JWTPayload,
   { audiences }: RelyingServiceSettings,
@@ -148,7 +148,7 @@ function checkAudience(
   const bare = publicUrl.replace(/\/$/, '')
   const accepted = audiences.length === 0 ? [bare, `${bare}/`] : audiences
   if (named.some((audience) => accepted.includes(audience))) return
-  throw siteRefusal('audience', 'the signed request is meant for another service (claim aud)', {
+  throw siteRefusal('audience', 'the signed request is for another service (claim aud)', {
     remedy: 'Check relying_services.<id>.audiences.',
   })
 }
@@ -171,12 +171,12 @@ function returnUrl(
   if (url !== undefined) return url.href
   throw siteRefusal(
     'return_url',
-    `the address to send you back to does not lie under that of the site (claim ${name})`,
+    `the URL to send you back to is not under the base URL of the site (claim ${name})`,
     { remedy: 'Check relying_services.<id>.base_url.' },
   )
 }
 
-/** Of header and payload, which the signature covers letter by letter; base64url of a signature can be written in several ways. */
+/** Returns the digest of header and payload. It omits the signature, which has several valid base64url encodings. */
 function digestOf(text: string): string {
   const signed = text.slice(0, text.lastIndexOf('.'))
   return createHash('sha256').update(`tts relying request v1\0${signed}`).digest('hex')

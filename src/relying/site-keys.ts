@@ -1,4 +1,4 @@
-/** The public keys of a relying service: fetched by https or read from a file, within bounds, and looked at again in time. */
+/** Loads the public keys of a relying service by https or from a file, and reloads them regularly. */
 import { open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { errors, type JWTVerifyGetKey } from 'jose'
@@ -9,19 +9,19 @@ import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
 import { providerFault } from '../tokens/refusals.ts'
 
 export interface SiteKeys {
-  /** Finds the key of a request for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check `keys`. */
+  /** Finds the key of a request, for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check `keys`. */
   readonly getKey: JWTVerifyGetKey
-  /** Fetches them now. @throws {TtsError} `provider_unavailable`, check `keys` */
+  /** Loads the keys now. @throws {TtsError} `provider_unavailable`, check `keys` */
   refresh(): Promise<void>
   close(): void
 }
 
 const MAX_KEYS_BYTES = 256 * 1024
-/** As WaTTS did. */
+/** The interval of WaTTS. */
 const REREAD_SECONDS = 900
-/** While the site does not answer, keys are used up to this age. */
+/** Maximum age of keys that are used while the site does not answer. */
 const MAXIMUM_AGE_SECONDS = 14_400
-/** Requests that name an unknown key make it look again, no more often than this. */
+/** Minimum interval between reloads because of an unknown key. */
 const COOLDOWN_SECONDS = 30
 
 /** @param site.id of the relying service, for errors */
@@ -55,7 +55,7 @@ export function createSiteKeys(site: {
   return {
     getKey: async (header, token) => {
       try {
-        // A key that the site took back must not sign once more only because nobody came for hours.
+        // Reload first, so that a key which the site has removed is not accepted after hours without requests.
         if (keys.usable() && isOld()) await keys.refresh().catch(() => undefined)
         return await keys.getKey(header, token)
       } catch (error) {
@@ -70,7 +70,7 @@ export function createSiteKeys(site: {
   }
 }
 
-/** A file, as if it were fetched. */
+/** Reads a file, and returns it like a fetched response. */
 async function readKeys(url: string): Promise<Response> {
   const file = await open(fileURLToPath(url), 'r').catch((error: unknown) => {
     throw providerFault(`the file with its keys cannot be opened (${codeOf(error)})`)
@@ -92,11 +92,11 @@ function unavailable(id: string, error: unknown): TtsError {
   const why = error instanceof TtsError && error.cause instanceof Error ? error.cause.message : ''
   return new TtsError(
     'provider_unavailable',
-    'the keys of the site that sent you cannot be had at the moment: try again in a while',
+    'the keys of the site that sent you are not available at the moment: try again later',
     {
       check: 'keys',
       retryAfterSeconds: 5,
-      remedy: `Check relying_services.${id}.keys_location: ${why}`,
+      remedy: `Check relying_services.${id}.keys_location: ${why}.`,
       cause: error,
     },
   )

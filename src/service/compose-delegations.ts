@@ -1,4 +1,4 @@
-/** Delegations, put together over the other parts; see compose.ts. */
+/** Assembles the delegation parts of the service; see compose.ts. */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { unlessAborted } from '../base/async.ts'
@@ -26,23 +26,23 @@ import type { ProviderClient } from '../tokens/discovery.ts'
 import type { Provider } from '../tokens/providers.ts'
 import type { TokenVerifier } from '../tokens/verify-token.ts'
 
-/** What the requests about delegations work with, and the background work on them. */
+/** Dependencies of delegation requests, and the background tasks. */
 export interface Delegations extends RenewalDependencies {
-  /** Starts to look after them in the background; answers a function that ends it. */
+  /** Starts the background tasks, and returns a function that stops them. */
   watch(): () => Promise<void>
-  /** Finishes the refreshes that were begun: their answers may hold the only copy of a refresh token. */
+  /** Finishes running refreshes, because an answer may contain the only copy of a refresh token. */
   close(): Promise<void>
 }
 
-/** Some at once, then one every ten seconds; one every two seconds; one a minute. */
+/** After the burst: one every ten seconds; one every two seconds; one a minute. */
 const RATES = {
   wrongSecrets: { perSecond: 0.1, burst: 20 },
   refreshes: { perSecond: 0.5, burst: 60 },
   notedRefusals: { perSecond: 1 / 60, burst: 30 },
 }
 
-/** What is there before: see `Core`. */
-interface Beginnings {
+/** The needed parts of `Core`. */
+interface DelegationCore {
   readonly loaded: { readonly configuration: Configuration; readonly dataDirectory: string }
   readonly environment?: Environment | undefined
   readonly refreshIn?: 'process' | 'here' | undefined
@@ -51,7 +51,7 @@ interface Beginnings {
 }
 
 export function assembleDelegations(
-  { loaded, environment = {}, refreshIn, now, log }: Beginnings,
+  { loaded, environment = {}, refreshIn, now, log }: DelegationCore,
   { verifier, issuing }: { readonly verifier: TokenVerifier; readonly issuing: IssueDependencies },
 ): Delegations {
   const { configuration } = loaded
@@ -101,11 +101,11 @@ type DelegationSettings = NonNullable<ProviderSettings['delegation']>
 
 interface DelegationProviderParts {
   readonly now: () => Date
-  /** Undefined where nothing is refreshed. */
+  /** Undefined if the caller refreshes no tokens. */
   readonly helper?: RefreshHelper
 }
 
-/** What is not finished by then is finished by its helper, and stored by the next service. */
+/** Waits for running refreshes. After the timeout, the helper finishes the rest, and the next start of the service stores the answers. */
 async function settle(
   refresher: DelegationRefresher,
   { limits, providers }: Configuration,
@@ -118,21 +118,21 @@ async function settle(
   await unlessAborted(refresher.settle(), AbortSignal.timeout(seconds * 1000)).catch(() =>
     log.warn(
       { event: 'delegation.refresh-left' },
-      'a refresh is still under way: its answer goes into the refresh spool, and the next start records it',
+      'a refresh is still running: its answer goes to the refresh spool, and the next start records it',
     ),
   )
 }
 
-/** Our client at each provider that gives delegations. */
+/** Returns the clients for all providers with delegations. */
 export function delegationProviders(
   providers: readonly Provider[],
   parts: DelegationProviderParts,
 ): ReadonlyMap<string, DelegationProvider> {
-  const made = providers.flatMap((provider) => {
+  const clients = providers.flatMap((provider) => {
     const { delegation } = provider.settings
     return delegation === undefined ? [] : [delegationProvider(provider, delegation, parts)]
   })
-  return new Map(made.map((provider) => [provider.id, provider]))
+  return new Map(clients.map((provider) => [provider.id, provider]))
 }
 
 function delegationProvider(
@@ -158,7 +158,7 @@ function delegationProvider(
   }
 }
 
-/** Our client for delegations: one of the section's own, or the provider's. */
+/** Returns the OAuth client for delegations: that of the section `delegation`, or that of the provider. */
 function delegationClientOf(
   settings: ProviderSettings,
   delegation: DelegationSettings,
@@ -167,7 +167,7 @@ function delegationClientOf(
   return { clientId: own.client_id ?? '', clientSecret: own.client_secret }
 }
 
-/** The bounds of delegations' lives. */
+/** Returns the limits on the lifetime of delegations. */
 export function delegationBounds({ delegations, providers }: Configuration): DelegationBounds {
   return {
     maximumDays: delegations.maximum_days,
@@ -182,7 +182,7 @@ function notifierOf({ delegations }: Configuration): Notifier | undefined {
     ...(url === undefined ? [] : [webhookNotifier(url)]),
   ]
   if (notifiers.length === 0) return undefined
-  return async (facts) => {
-    await Promise.all(notifiers.map(async (notify) => notify(facts)))
+  return async (notice) => {
+    await Promise.all(notifiers.map(async (notify) => notify(notice)))
   }
 }

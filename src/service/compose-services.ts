@@ -1,4 +1,4 @@
-/** The services with their plugins, and the SSH CA where one of them needs it; see compose.ts. */
+/** Creates the services with their plugins, and the SSH CA if a service needs it; see compose.ts. */
 import { randomBytes } from 'node:crypto'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { isolationProblem } from '../../plugins/executable/isolation.ts'
@@ -15,14 +15,14 @@ import type { Log } from '../base/log.ts'
 
 export interface OpenedServices {
   readonly services: ReadonlyMap<string, Service>
-  /** There when a service hands out SSH certificates. */
+  /** Undefined if no service issues SSH certificates. */
   readonly sshAuthority: SshAuthority | undefined
 }
 
 /**
- * Opens all plugins; executables are asked what they take.
+ * Opens all plugins. It runs each executable to get its parameters.
  *
- * @param options.makeAuthority make an SSH CA when one is needed and there is none
+ * @param options.makeAuthority create an SSH CA if one is needed and there is none
  * @throws {TtsError} `configuration`
  */
 export async function openServices(
@@ -30,10 +30,10 @@ export async function openServices(
   options: { readonly makeAuthority: boolean },
 ): Promise<OpenedServices> {
   const { services: settings, ca } = loaded.configuration
-  refuseUnfitUsers(settings)
+  checkExecutableUsers(settings)
   const usesSsh = Object.values(settings).some(({ plugin }) => plugin === 'ssh-certificate')
   const sshAuthority = usesSsh
-    ? await openOrMake(loaded, { log, mayMake: options.makeAuthority })
+    ? await openOrCreate(loaded, { log, mayCreate: options.makeAuthority })
     : undefined
   const services = await createServices(settings, {
     endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
@@ -42,8 +42,8 @@ export async function openServices(
   return { services, sshAuthority }
 }
 
-/** Before anything runs: a program that would run as root by oversight costs the start, not only its service. */
-function refuseUnfitUsers(services: Readonly<Record<string, ServiceSettings>>): void {
+/** Refuses to start if an executable would run as root by mistake. This is checked before any program runs. */
+function checkExecutableUsers(services: Readonly<Record<string, ServiceSettings>>): void {
   for (const [id, { executable }] of Object.entries(services)) {
     const problem = executable && isolationProblem(executable)
     if (problem)
@@ -55,13 +55,13 @@ function refuseUnfitUsers(services: Readonly<Record<string, ServiceSettings>>): 
   }
 }
 
-async function openOrMake(
+async function openOrCreate(
   { configuration, dataDirectory }: LoadedConfiguration,
-  { log, mayMake }: { readonly log: Log; readonly mayMake: boolean },
+  { log, mayCreate }: { readonly log: Log; readonly mayCreate: boolean },
 ): Promise<SshAuthority> {
   const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-  if (sshAuthorityExists(dataDirectory) || !mayMake) return openSshAuthorityFiles(options)
+  if (sshAuthorityExists(dataDirectory) || !mayCreate) return openSshAuthorityFiles(options)
   const authority = await initSshAuthorityFiles(options, 'ed25519')
-  log.info({ event: 'ssh-ca.made', keyKind: authority.publicKey.kind }, 'a new SSH CA was made')
+  log.info({ event: 'ssh-ca.made', keyKind: authority.publicKey.kind }, 'created a new SSH CA')
   return authority
 }

@@ -1,4 +1,4 @@
-/** Composition root: the one place where store, CA, clock, verifier and the rest are made and put together. */
+/** Composition root: the only module that creates store, CA, clock, verifier and the other parts, and connects them. */
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
@@ -43,29 +43,29 @@ import { loadMasterKeys, parseMasterKeys } from '../store/encryption/master-keys
 import { openStore } from '../store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from '../tokens/verify-token.ts'
 
-/** A signing thread signs faster than an event loop can ask, but for the largest RSA keys. */
+/** One signing thread is faster than the event loop can submit work, except with the largest RSA keys. */
 const MAX_SIGNING_THREADS = 4
 
-/** Opaque tokens that may come at once, as seconds of their rate. */
+/** Burst of opaque tokens, in seconds of their rate. */
 const OPAQUE_BURST_SECONDS = 10
 
-/** What the program cannot make itself. */
+/** Parts that the caller provides. */
 export interface Runtime {
   readonly log: Log
   readonly now: () => Date
-  /** Of which the names that a process of ours may need are handed down to it. */
+  /** Child processes get only the variables that they need. */
   readonly environment?: Environment | undefined
-  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  /** Where refresh requests run, see `createRefreshHelper`. Default `process`. */
   readonly refreshIn?: 'process' | 'here' | undefined
 }
 
-/** The parts that both the service and the operator's commands work with. */
+/** The parts that both the service and the operator commands use. */
 export interface Core extends Runtime {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
   readonly store: Store
   readonly crls: CrlPublisher
-  /** Name under which all users stand. */
+  /** Prefix of the names of all users. */
   readonly endEntityBase: DistinguishedName
   readonly crlUrl: string | undefined
   readonly close: () => Promise<void>
@@ -85,9 +85,9 @@ export interface AssembledService extends Core {
 }
 
 /**
- * Opens CA and records.
+ * Opens CA and database.
  *
- * @param options.makeAuthority make a CA when there is none
+ * @param options.makeAuthority create a CA if there is none
  * @throws {TtsError} `configuration`, `store_unavailable`
  */
 export async function openCore(
@@ -98,7 +98,7 @@ export async function openCore(
   const { configuration, dataDirectory } = loaded
   const { log, now } = runtime
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
-  const authority = await openOrMakeAuthority(loaded, runtime, options.makeAuthority)
+  const authority = await openOrCreateAuthority(loaded, runtime, options.makeAuthority)
   const masterKeys =
     configuration.master_key === undefined
       ? await loadMasterKeys(join(dataDirectory, 'master-keys'))
@@ -129,13 +129,13 @@ export async function openCore(
   }
 }
 
-async function openOrMakeAuthority(
+async function openOrCreateAuthority(
   { configuration, dataDirectory }: LoadedConfiguration,
   { log, now }: Runtime,
-  mayMake: boolean,
+  mayCreate: boolean,
 ): Promise<Authority> {
   const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-  if (authorityExists(dataDirectory) || !mayMake) return openAuthorityFiles(options)
+  if (authorityExists(dataDirectory) || !mayCreate) return openAuthorityFiles(options)
   const { subject, key_kind: keyKind, lifetime_days: lifetimeDays } = configuration.ca
   const authority = await initAuthorityFiles(options, {
     subject,
@@ -145,14 +145,14 @@ async function openOrMakeAuthority(
   })
   log.info(
     { event: 'ca.made', subject, keyKind, directory: join(dataDirectory, 'ca') },
-    'a new CA was made',
+    'created a new CA',
   )
   return authority
 }
 
 /**
- * The name above all users. The configuration was checked by itself; here it meets the CA that is really there, which may have
- * another name than the configuration says.
+ * Returns the prefix of the names of all users. The schema has checked it against the configured CA name; this checks it against the real
+ * CA, which may have another name.
  *
  * @throws {TtsError} `configuration`
  */
@@ -163,11 +163,11 @@ function endEntityBaseOf(
   const { subject } = authority.certificate
   const configured = configuration.ca.end_entity_base
   const base = configured === undefined ? subject.slice(0, -1) : parseSlashDn(configured)
-  // XRootD takes an EEC whose name begins with the CA's whole name for a proxy of the CA.
+  // XRootD treats an EEC whose name begins with the whole name of the CA as a proxy of the CA.
   if (base.length > 0 && !startsWithName(base, subject)) return base
   throw new TtsError(
     'configuration',
-    `ca.end_entity_base: found ${configured ?? 'nothing'} with the CA ${formatSlashDn(subject)}; must be a name under which all users stand and that does not begin with the CA's own`,
+    `ca.end_entity_base: found ${configured ?? 'nothing'} with the CA ${formatSlashDn(subject)}; must be a name that is not empty and does not begin with the name of the CA`,
   )
 }
 
@@ -179,9 +179,9 @@ function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {
 }
 
 /**
- * Puts the running service together over an opened core.
+ * Assembles the running service from an opened core.
  *
- * @param options.makeAuthority make an SSH CA when a service needs one and there is none
+ * @param options.makeAuthority create an SSH CA if a service needs one and there is none
  * @throws {TtsError} `configuration`
  */
 export async function assembleService(
@@ -200,7 +200,7 @@ export async function assembleService(
     idle: () => inFlight.count === 0,
   })
   const signingPool = createSigningPool({ log, threads: signingThreads() })
-  const making = {
+  const issuance = {
     authority,
     keyPool,
     signingPool,
@@ -211,13 +211,13 @@ export async function assembleService(
     sshAuthority,
   }
   const endEntities = createEndEntityCache({
-    ...making,
+    ...issuance,
     store,
     keyKind: ca.end_entity_key_kind,
     lifetimeSeconds: ca.end_entity_lifetime_seconds,
   })
   const issuing: IssueDependencies = {
-    ...making,
+    ...issuance,
     endEntities,
     store,
     verifier,
@@ -231,10 +231,10 @@ export async function assembleService(
   }
   const delegations = assembleDelegations(core, { verifier, issuing })
   const relying = createRelyingServices(core.loaded.configuration.relying_services, { store, now })
-  describe(core, issuing)
+  logAssembly(core, issuing)
   // In reverse order of construction.
   const close = async (): Promise<void> => {
-    // First: what a provider still answers must find client and store open.
+    // Delegations close first, because pending answers of providers need client and store.
     await delegations.close()
     keyPool.close()
     relying.close()
@@ -247,7 +247,7 @@ export async function assembleService(
   return { ...core, ...parts, ...limiting, delegations, relying, close }
 }
 
-/** One core is left to the event loop. */
+/** Leaves one CPU core to the event loop. */
 function signingThreads(): number {
   return Math.max(1, Math.min(MAX_SIGNING_THREADS, availableParallelism() - 1))
 }
@@ -301,7 +301,10 @@ function identityLimiterOf({ loaded }: Core): IdentityLimiter {
   return createIdentityLimiter(limiter)
 }
 
-function describe({ loaded, authority, store, log }: Core, { services }: IssueDependencies): void {
+function logAssembly(
+  { loaded, authority, store, log }: Core,
+  { services }: IssueDependencies,
+): void {
   const facts = {
     ca: formatSlashDn(authority.certificate.subject),
     caEnds: authority.certificate.validity.notAfter,

@@ -1,4 +1,4 @@
-/** What Prometheus is told. Labels are of bounded sets: never an identity, a subject, an address or a token. */
+/** The metrics for Prometheus. Label values must come from small fixed sets, never from an identity, subject, address or token. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type DelegationCensus, delegationStates } from '../domain/delegations/records.ts'
 import type { ClosingReason } from '../http/connections.ts'
@@ -24,7 +24,7 @@ export interface Metrics {
   }): void
   credentialIssued(service: string): void
   refused(code: string, check: string | undefined): void
-  /** A connection was closed: for want of room, of its address or of all; or its address sent bodies in thousands of chunks. */
+  /** Counts a connection that a limit closed. */
   connectionClosed(reason: ClosingReason): void
 }
 
@@ -40,19 +40,19 @@ export function createMetrics(sources: MetricsSources): Metrics {
   })
   const issued = new Counter({
     name: 'tts_credentials_issued_total',
-    help: 'Credentials that were issued.',
+    help: 'Issued credentials.',
     labelNames: ['service'],
     registers,
   })
   const refusals = new Counter({
     name: 'tts_refused_total',
-    help: 'Requests that were refused, by error code and the check that failed.',
+    help: 'Refused requests, by error code and failed check.',
     labelNames: ['code', 'check'],
     registers,
   })
   const closed = new Counter({
     name: 'tts_connections_closed_total',
-    help: 'Connections closed by a limit: of their address, of all, or because the address sent bodies in thousands of tiny chunks.',
+    help: 'Connections closed by a limit: per address, in total, or because of pipelined requests or tiny body chunks.',
     labelNames: ['reason'],
     registers,
   })
@@ -94,23 +94,23 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
       },
     })
   }
-  gauge('tts_ca_certificate_remaining_seconds', "Life that the CA's certificate has left.", () =>
+  gauge('tts_ca_certificate_remaining_seconds', 'Time until the CA certificate expires.', () =>
     secondsUntil(sources.authorityNotAfter),
   )
   gauge(
     'tts_crl_remaining_seconds',
-    'Time until nextUpdate of the newest CRL; relying parties refuse everything once it is over.',
+    'Time until nextUpdate of the newest CRL; after it, relying parties refuse all certificates.',
     async () => {
       const nextUpdate = await sources.crlNextUpdate().catch(() => undefined)
       return nextUpdate && secondsUntil(nextUpdate)
     },
   )
-  gauge('tts_http_requests_in_flight', 'Requests being worked on.', sources.requestsInFlight)
-  gauge('tts_key_pool_ready', 'Keys made ahead.', () => sources.keyPool().ready)
+  gauge('tts_http_requests_in_flight', 'Requests in progress.', sources.requestsInFlight)
+  gauge('tts_key_pool_ready', 'Keys generated in advance.', () => sources.keyPool().ready)
   gauge('tts_key_pool_waiting', 'Requests that wait for a key.', () => sources.keyPool().waiting)
   new Gauge({
     name: 'tts_provider_ready',
-    help: '1 when tokens of the provider can be verified.',
+    help: '1 if tokens of the provider can be verified, otherwise 0.',
     labelNames: ['provider'],
     registers,
     collect() {
@@ -119,7 +119,7 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
   })
 }
 
-/** Read at each collection: a value of which nothing is left is taken away, not left standing. */
+/** The gauges are read at each collection. A value that is no longer known is removed, so that the old one does not stay. */
 function registerDelegationGauges({ delegations, now }: MetricsSources, registry: Registry): void {
   const registers = [registry]
   new Gauge({
@@ -137,7 +137,7 @@ function registerDelegationGauges({ delegations, now }: MetricsSources, registry
   })
   new Gauge({
     name: 'tts_delegation_first_end_seconds',
-    help: 'Time until the first of the active delegations ends, by their forecasts.',
+    help: 'Time until the first active delegation is expected to end.',
     registers,
     async collect() {
       const census = await delegations().catch(() => undefined)

@@ -1,8 +1,8 @@
-/** Secrets of our own that are sent as bearer credentials, known by how they begin. Whoever finds a leaked one knows it by this too. */
+/** Prefixes of our own secrets that are sent as bearer credentials. They also identify a leaked secret. */
 
 export const RENEWAL_SECRET_PREFIX = 'tts_renew_'
 
-/** Whether a bearer credential is a secret of ours, and so no token of a provider: it must be shown to nobody else. */
+/** Returns whether a bearer credential is our own secret and not a token of a provider. Such a secret must never be sent to a third party. */
 export function isOwnSecret(text: string): boolean {
   return text.startsWith(RENEWAL_SECRET_PREFIX)
 }

@@ -1,4 +1,4 @@
-/** `tts serve`: puts the service together, listens, watches over the CRL and the records, and stops in order. */
+/** `tts serve`: assembles the service, listens, renews the CRL, prunes the database, and stops in order. */
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from '../api/app.ts'
@@ -17,20 +17,20 @@ import type { WebOptions } from '../web/site.ts'
 /** The running service. */
 export interface Running {
   readonly url: string
-  /** The plain listener, when there is one. */
+  /** URL of the plain listener, if there is one. */
   readonly plainUrl: string | undefined
   readonly service: AssembledService
-  /** Finishes what was begun and closes everything; safe to call twice. */
+  /** Finishes the current requests and closes everything. May be called twice. */
   stop(): Promise<void>
 }
 
 const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 
-/** What a service lives in; the real time and an empty environment by default. */
+/** The environment of a service; by default the real time and no environment variables. */
 export interface ServeRuntime {
   readonly now?: (() => Date) | undefined
   readonly environment?: Environment | undefined
-  /** Who makes refresh requests, see `createRefreshHelper`. Default `process`. */
+  /** Where refresh requests run, see `createRefreshHelper`. Default `process`. */
   readonly refreshIn?: 'process' | 'here' | undefined
 }
 
@@ -51,8 +51,8 @@ export async function serve(
   try {
     const service = await assembleService(core)
     close = service.close
-    // A CRL is there before the first certificate is: relying parties that fetch it early find one. An older one will do while
-    // no new one can be made: a service that does not start can revoke nothing either.
+    // There must be a CRL before the first certificate, for relying parties that fetch it early. If no new CRL can be issued, an older one
+    // is enough: a service that does not start could not revoke anything either.
     await core.crls.published()
     const metrics = metricsOf(service)
     let publicUrl = configuration.listen.public_url ?? 'http://127.0.0.1'
@@ -63,21 +63,21 @@ export async function serve(
     })
     const listening = await listen(createApp(dependencies), {
       ...listenOptions(loaded, log),
-      ...wireLimits(loaded, { log, metrics }),
+      ...connectionOptions(loaded, { log, metrics }),
     })
     publicUrl = configuration.listen.public_url ?? listening.url
-    // Else it would go on listening, without records behind it, when the second address cannot be had.
+    // If the second listener fails, the first one must not stay open without a database.
     close = async () => {
       await listening.close(0)
       await service.close()
     }
-    const plain = await listenPlainly(dependencies, loaded, { log, metrics })
+    const plain = await listenPlain(dependencies, loaded, { log, metrics })
     const ends = [core.crls.watch(), watchRecords(service), service.delegations.watch()]
     log.info({ event: 'service.started', url: listening.url, plainUrl: plain?.url }, 'listening')
     let stopped: Promise<void> | undefined
     const stop = async (): Promise<void> => {
       stopping = true
-      log.info({ event: 'service.stopping' }, 'finishing what was begun')
+      log.info({ event: 'service.stopping' }, 'finishing the current requests')
       const ended = ends.map(async (end) => end())
       const timeoutMs = configuration.limits.shutdown_seconds * 1000
       await Promise.all([listening.close(timeoutMs), plain?.close(timeoutMs), ...ended])
@@ -94,12 +94,12 @@ export async function serve(
 function appDependencies(
   service: AssembledService,
   metrics: Metrics,
-  about: Pick<AppDependencies, 'log' | 'stopping' | 'web'>,
+  options: Pick<AppDependencies, 'log' | 'stopping' | 'web'>,
 ): AppDependencies {
   const { authority, crls, crlUrl, endEntityBase, issuing, inFlight, delegations } = service
   const { ca, limits, watts, listen } = service.loaded.configuration
   return {
-    ...about,
+    ...options,
     metrics,
     inFlight,
     issuing,
@@ -140,8 +140,8 @@ function metricsOf(service: AssembledService): Metrics {
   })
 }
 
-/** The second listener: plain HTTP, for what is public. */
-async function listenPlainly(
+/** Starts the second listener: plain HTTP, for public paths only. */
+async function listenPlain(
   dependencies: AppDependencies,
   loaded: LoadedConfiguration,
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
@@ -152,15 +152,15 @@ async function listenPlainly(
   const requestTimeoutMs = configuration.limits.request_timeout_seconds * 1000
   return listen(createPublicApp(dependencies), {
     ...plain,
-    ...wireLimits(loaded, { log, metrics }),
+    ...connectionOptions(loaded, { log, metrics }),
     tls: undefined,
     requestTimeoutMs,
     log,
   })
 }
 
-/** Limits on what comes before a request is known. */
-function wireLimits(
+/** Returns the limits that apply before a request is parsed. */
+function connectionOptions(
   { configuration }: LoadedConfiguration,
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
 ): Pick<ListenOptions, 'connections' | 'onMalformed' | 'problemsUrl'> {
@@ -179,7 +179,7 @@ function wireLimits(
       const sample = isSample(`${addressKey(address)} ${code}`)
       if (sample === undefined) return
       const fields = { event: 'http.malformed', code, address, ...sample }
-      log.info(fields, 'a message was not HTTP as it is understood here')
+      log.info(fields, 'received a message that is not valid HTTP')
     },
   }
 }
@@ -201,16 +201,13 @@ function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger
   }
 }
 
-/** Removes keys of EECs that ended and audit lines that are old enough, now and then. */
+/** Regularly removes the keys of expired EECs and old audit records. */
 function watchRecords(service: AssembledService): () => void {
   const days = service.loaded.configuration.store.audit_retention_days
   const prune = (): void => {
     const at = service.now()
     service.store.prune(at, new Date(at.getTime() - days * 86_400_000)).catch((error: unknown) => {
-      service.log.error(
-        { event: 'records.prune-failed', err: error },
-        'old records could not be removed',
-      )
+      service.log.error({ event: 'records.prune-failed', err: error }, 'cannot remove old records')
     })
   }
   prune()

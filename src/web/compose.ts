@@ -1,10 +1,10 @@
-/** The web page, put together over the parts of the service; and its sessions, as the WaTTS API takes them. */
+/** Creates the web pages from the parts of the service, and adapts their sessions to the WaTTS API. */
 import type { WattsSession, WattsSessions } from '../api/watts/caller.ts'
 import { createLoginClient } from './login/client.ts'
-import { isFromElsewhere } from './sessions/security.ts'
-import { claimByApi, wantLogin } from './relying/run.ts'
+import { isCrossSite } from './sessions/security.ts'
+import { claimByApi, requireAdditionalLogin } from './relying/run.ts'
 import {
-  asRelying,
+  toRelyingSession,
   createRelyingSessions,
   type RelyingSession,
   tokensOf,
@@ -23,13 +23,13 @@ export function createWeb(site: Site): Web {
   }
 }
 
-/** A page of another site must not act by the cookie of a user. */
+/** Returns the web sessions for the WaTTS API. Requests from pages of other sites are ignored: they must not act with a user's cookie. */
 export function wattsSessionsOf(web: Web): WattsSessions {
   const { sessions, relyingSessions } = web
   return {
     sessionOf: async (request) => {
-      if (isFromElsewhere(request)) return undefined
-      const visit = asRelying(await relyingSessions.sessionOf(request))
+      if (isCrossSite(request)) return undefined
+      const visit = toRelyingSession(await relyingSessions.sessionOf(request))
       if (visit !== undefined) return relyingSession(web, visit)
       const session = await sessions.sessionOf(request)
       if (session === undefined) return undefined
@@ -39,7 +39,7 @@ export function wattsSessionsOf(web: Web): WattsSessions {
       return { token: session.token, evidence, displayName, accessToken: login.accessToken }
     },
     end: async (request, response) => {
-      if (isFromElsewhere(request)) return
+      if (isCrossSite(request)) return
       await relyingSessions.end(request, response)
       await sessions.end(request, response)
     },
@@ -53,10 +53,10 @@ export function wattsSessionsOf(web: Web): WattsSessions {
   }
 }
 
-/** While a visit from a relying service lasts, it wins: the API shows what WaTTS showed a page of its own then. */
+/** Returns a visit from a relying service as a WaTTS session. It replaces the user's own session while it lasts, as in WaTTS. */
 function relyingSession(web: Web, visit: RelyingSession): WattsSession {
-  const { asked, stored, token } = visit
-  const { serviceId: service, parameters: params, successUrl, failedUrl } = asked
+  const { siteRequest, stored, token } = visit
+  const { serviceId: service, parameters: params, successUrl, failedUrl } = siteRequest
   return {
     token,
     evidence: { relyingUser: token, additionalTokens: tokensOf(stored) },
@@ -68,9 +68,9 @@ function relyingSession(web: Web, visit: RelyingSession): WattsSession {
         rsp_success: successUrl,
         rsp_error: failedUrl,
       },
-      claim: (wanted) => claimByApi(web, visit, wanted),
+      claim: (request) => claimByApi(web, visit, request),
       loginPath: async (provider) => {
-        await wantLogin(web, visit, provider)
+        await requireAdditionalLogin(web, visit, provider)
         return ownPath(web, '/rsp/login')
       },
     },

@@ -1,9 +1,10 @@
-/** The web page: which address shows what. */
+/** The routes of the web pages. */
 import { type RequestHandler, Router } from 'express'
+import { routeName } from '../api/request.ts'
 import { assetRoutes } from './html/assets.ts'
 import { showAudit } from './pages/audit-page.ts'
 import { confirmRevocation, revokeOwn, showCredentials } from './pages/credentials-pages.ts'
-import { confirmEnd, endOwn, makeOwn, showDelegations } from './pages/delegations-pages.ts'
+import { confirmEnd, endOwn, createOwn, showDelegations } from './pages/delegations-pages.ts'
 import { errorPages } from './pages/error-page.ts'
 import { logOut, showLogin, startLogin } from './login/pages.ts'
 import { RELYING_PATH } from './login/state.ts'
@@ -13,9 +14,9 @@ import { pageHeaders } from './sessions/security.ts'
 import { submitRequest, showService, showServices } from './pages/services-pages.ts'
 import { isLoopbackUrl, ownPath } from './site.ts'
 import { showStart } from './pages/start-page.ts'
-import { named, personalPage, postedForm, publicPage, type Web } from './view.ts'
+import { personalPage, postedForm, publicPage, type Web } from './view.ts'
 
-/** Addresses of pages and the methods that they take; `/` is one for browsers alone. */
+/** Paths of the pages with their methods; `/` is a page only for browsers. */
 export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/$/, 'GET, HEAD'],
   [/^\/(login(\/(start|callback))?|services|credentials|audit)\/?$/, 'GET, HEAD'],
@@ -23,46 +24,49 @@ export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/(services\/[^/]+|delegations)\/?$/, 'GET, HEAD, POST'],
   [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
   [/^\/(logout|download|rsp\/download)\/?$/, 'POST'],
-  // No HEAD: a signed request is good for once.
+  // No HEAD, because a signed request can be used only once.
   [/^\/rsp\/request\/?$/i, 'GET, POST'],
   [/^\/rsp\/[^/]+\/?$/i, 'GET'],
 ]
 
-/** Cookies and the way back from a provider are of one host name: `localhost` and `127.0.0.1` are two. */
-function oneHostName(web: Web): RequestHandler {
-  return function oneHostName(request, response, next) {
-    const wanted = web.publicUrl()
-    const origin = `${wanted.protocol}//${request.get('host') ?? ''}`
-    const found = URL.canParse(origin) ? new URL(origin) : wanted
-    const isOther = found.hostname !== wanted.hostname && found.port === wanted.port
+/**
+ * Redirects to the host name of the public URL: cookies and the redirect URI work under one host name only, and `localhost` and
+ * `127.0.0.1` are two.
+ */
+function redirectToPublicHost(web: Web): RequestHandler {
+  return function redirectToPublicHost(request, response, next) {
+    const publicUrl = web.publicUrl()
+    const origin = `${publicUrl.protocol}//${request.get('host') ?? ''}`
+    const requestUrl = URL.canParse(origin) ? new URL(origin) : publicUrl
+    const isOther = requestUrl.hostname !== publicUrl.hostname && requestUrl.port === publicUrl.port
     const isPage = webMethods.some(([path]) => path.test(request.path))
     if (
       isOther &&
       isPage &&
-      isLoopbackUrl(found.hostname) &&
-      isLoopbackUrl(wanted.hostname) &&
+      isLoopbackUrl(requestUrl.hostname) &&
+      isLoopbackUrl(publicUrl.hostname) &&
       request.method === 'GET'
     )
-      response.redirect(307, `${wanted.origin}${ownPath(web, request.originalUrl)}`)
+      response.redirect(307, `${publicUrl.origin}${ownPath(web, request.originalUrl)}`)
     else next()
   }
 }
 
-/** A credential that is downloaded comes from its page and goes back to it; plugins may print a MiB. */
+/** The form of a download contains the credential itself, in Base64, and a plugin may print 1 MiB. */
 const MAX_DOWNLOAD_BYTES = 2 * 1024 * 1024
 
 export function webRoutes(web: Web): Router {
   const router = Router()
   const get = (path: string, handler: ReturnType<typeof publicPage>): void => {
-    router.get(path, named(path), pageHeaders, handler)
+    router.get(path, routeName(path), pageHeaders, handler)
   }
   const post = (path: string, handler: RequestHandler): void => {
-    router.post(path, named(path), pageHeaders, handler)
+    router.post(path, routeName(path), pageHeaders, handler)
   }
   router.use(assetRoutes())
-  router.use(oneHostName(web))
+  router.use(redirectToPublicHost(web))
   router.get('/', (request, _response, next) => {
-    // Clients of the API that ask for anything find what they always found here.
+    // API clients accept any type and must keep getting the answer of the API at this path.
     if (request.accepts(['application/json', 'text/html']) === 'text/html') next()
     else next('router')
   })
@@ -79,7 +83,7 @@ export function webRoutes(web: Web): Router {
   get('/credentials/:id/revoke', personalPage(web, confirmRevocation))
   post('/credentials/:id/revoke', postedForm(web, revokeOwn))
   get('/delegations', personalPage(web, showDelegations))
-  post('/delegations', postedForm(web, makeOwn))
+  post('/delegations', postedForm(web, createOwn))
   get('/delegations/:id/revoke', personalPage(web, confirmEnd))
   post('/delegations/:id/revoke', postedForm(web, endOwn))
   get('/audit', personalPage(web, showAudit))
@@ -88,20 +92,20 @@ export function webRoutes(web: Web): Router {
   return router
 }
 
-/** Users whom relying services send, with sessions of their own. */
+/** Adds the routes for users sent by relying services, who have separate sessions. */
 function addRelyingRoutes(router: Router, web: Web): void {
   const visits = { ...web, sessions: web.relyingSessions }
   const get = (path: string, show: Parameters<typeof publicPage>[1]): void => {
     const onlyGet: RequestHandler = (request, _response, next) =>
       next(request.method === 'GET' ? undefined : 'router')
-    router.get(path, onlyGet, named(path), pageHeaders, publicPage(visits, show))
+    router.get(path, onlyGet, routeName(path), pageHeaders, publicPage(visits, show))
   }
   get(RELYING_PATH, showRequest)
   get('/rsp/login', logInForSite)
-  router.post(RELYING_PATH, named(RELYING_PATH), pageHeaders, postedForm(visits, runRequest))
+  router.post(RELYING_PATH, routeName(RELYING_PATH), pageHeaders, postedForm(visits, runRequest))
   router.post(
     '/rsp/download',
-    named('/rsp/download'),
+    routeName('/rsp/download'),
     pageHeaders,
     postedForm(visits, download, MAX_DOWNLOAD_BYTES),
   )

@@ -1,4 +1,4 @@
-/** What all pages of one service have in common. */
+/** What all pages share: settings, public URL, and the parts of the service. */
 import type { WebSettings } from '../config/web-schema.ts'
 import type { CredentialsDependencies } from '../domain/revocation/credentials.ts'
 import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
@@ -6,12 +6,12 @@ import type { IssueDependencies } from '../domain/issuing/issue.ts'
 import type { Metrics } from '../service/metrics.ts'
 import type { RelyingServices } from '../relying/relying-services.ts'
 
-/** What the program gives the page. */
+/** Options from the composition root. */
 export interface WebOptions {
   readonly settings: WebSettings
-  /** URL under which people reach the service; known once it listens. */
+  /** URL under which users reach the service; known once the service listens. */
   readonly publicUrl: () => URL
-  /** Sites that send their users here. */
+  /** Relying services, which send their users here. */
   readonly relying: RelyingServices
 }
 
@@ -21,16 +21,16 @@ export interface Site extends WebOptions {
   readonly delegations: RenewalDependencies
   readonly metrics: Metrics
   readonly now: () => Date
-  /** Largest form, in bytes. */
+  /** Maximum size of a form, in bytes. */
   readonly maxBodyBytes: number
 }
 
-/** Whether a host name means this very machine. */
+/** Returns whether a host name is a loopback name or address. */
 export function isLoopbackUrl(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-/** The path that the service stands under behind a reverse proxy, without a slash at its end; mostly nothing. */
+/** Returns the path of the public URL without a trailing slash. It is empty unless a reverse proxy serves the pages under a path. */
 export function basePath(site: Pick<Site, 'publicUrl'>): string {
   return site
     .publicUrl()
@@ -38,12 +38,12 @@ export function basePath(site: Pick<Site, 'publicUrl'>): string {
     .replace(/\/$/, '')
 }
 
-/** A path of ours as a browser has to ask for it. */
+/** Returns a path of this service as browsers must request it. */
 export function ownPath(site: Pick<Site, 'publicUrl'>, path: string): string {
   return `${basePath(site)}${path}`
 }
 
-/** An absolute URL of a path of ours. */
+/** Returns the absolute URL of a path of this service. */
 export function absoluteUrl(site: Pick<Site, 'publicUrl'>, path: string): string {
   return new URL(ownPath(site, path), site.publicUrl()).href
 }

@@ -1,24 +1,24 @@
-/** What a page is made with: the site, who is looking, and the request. */
+/** The context of a page: site, session and request; and the handlers that check the session first. */
 import type { Request, RequestHandler, Response } from 'express'
-import { bodyOf } from '../api/body.ts'
-import { contextOf, routeName } from '../api/request.ts'
+import { readRequestBody } from '../api/body.ts'
+import { contextOf } from '../api/request.ts'
 import { authorise } from '../domain/issuing/authorise.ts'
 import type { Origin } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { LoginClient } from './login/client.ts'
-import { isFromElsewhere, requireFormToken, requireSameOrigin } from './sessions/security.ts'
+import { isCrossSite, requireFormToken, requireSameOrigin } from './sessions/security.ts'
 import type { Sessions, WebSession } from './sessions/sessions.ts'
 import { ownPath, type Site } from './site.ts'
 
 /** The parts that all pages share. */
 export interface Web extends Site {
   readonly sessions: Sessions
-  /** Of users whom relying services sent; beside those of who logged in here, which they leave alone. */
+  /** Sessions of users sent by relying services. They do not affect the sessions of users who logged in here. */
   readonly relyingSessions: Sessions
   readonly client: LoginClient
 }
 
-/** One request for a page, from somebody who may be logged in. */
+/** A request for a page, by a user who may be logged in. */
 export interface Visit {
   readonly web: Web
   readonly request: Request
@@ -26,17 +26,17 @@ export interface Visit {
   readonly session: WebSession | undefined
 }
 
-/** One request from somebody who is. */
+/** A request by a user who is logged in. */
 export interface PersonalVisit extends Visit {
   readonly session: WebSession
 }
 
-/** A form that was sent, its token checked. */
+/** A submitted form, after the check of its token. */
 export interface PostedVisit extends PersonalVisit {
   readonly form: Readonly<Record<string, string>>
 }
 
-/** A page that anybody may see. */
+/** Returns the handler of a page that needs no login. */
 export function publicPage(web: Web, show: (visit: Visit) => Promise<void> | void): RequestHandler {
   return async function publicPage(request, response) {
     const session = await web.sessions.sessionOf(request)
@@ -44,7 +44,7 @@ export function publicPage(web: Web, show: (visit: Visit) => Promise<void> | voi
   }
 }
 
-/** A page for who is logged in; others are sent to log in first. */
+/** Returns the handler of a page that needs a login. Other users are redirected to the login page. */
 export function personalPage(
   web: Web,
   show: (visit: PersonalVisit) => Promise<void> | void,
@@ -60,7 +60,7 @@ export function personalPage(
   }
 }
 
-/** Reads and checks a form of somebody who is logged in, before anything is done. */
+/** Returns the handler of a form: it checks session, origin and form token before it acts. */
 export function postedForm(
   web: Web,
   act: (visit: PostedVisit) => Promise<void> | void,
@@ -75,14 +75,17 @@ export function postedForm(
       })
     }
     if (!request.is('application/x-www-form-urlencoded'))
-      throw new TtsError('unsupported_media_type', 'this takes the form of a page of ours')
-    const form = formFields((await bodyOf(request, response, maxBytes)).toString('utf8'))
+      throw new TtsError(
+        'unsupported_media_type',
+        'this path accepts only forms from the pages of this service',
+      )
+    const form = formFields((await readRequestBody(request, response, maxBytes)).toString('utf8'))
     requireFormToken(session.id, form['form_token'])
     await act({ web, request, response, session, form })
   }
 }
 
-/** @throws {TtsError} `invalid_request` for a field that is given twice */
+/** @throws {TtsError} `invalid_request` (a field is given twice) */
 function formFields(body: string): Readonly<Record<string, string>> {
   const fields = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(body)) {
@@ -93,19 +96,17 @@ function formFields(body: string): Readonly<Record<string, string>> {
   return Object.fromEntries(fields)
 }
 
-/** The interface goes on record with what came by it. */
+/** Returns the origin for records of requests by web page. */
 export function originOf({ response }: Pick<Visit, 'response'>): Origin {
   return { ...contextOf(response).origin, interface: 'web' }
 }
 
-/** Whether somebody sees the operator's page. */
+/** Returns whether a user may see the operator's page. */
 export function isOperator(web: Web, session: WebSession | undefined): boolean {
   return session !== undefined && authorise(web.settings.operators, session.token).allowed
 }
 
-/** A link of another site must not do what a button of ours does. */
+/** Returns whether a request comes from a page of this service, not by a link from another site. */
 export function isOwnLink(request: Request): boolean {
-  return !isFromElsewhere(request)
+  return !isCrossSite(request)
 }
-
-export const named = (path: string): RequestHandler => routeName(path)

@@ -60,7 +60,9 @@ describe('sendProblem', () => {
       })
       // Of a failure of ours the caller learns that it happened, and no more.
       expect(body['detail']).toBe(
-        status === 500 ? 'The failure is in the log under the request id.' : 'what was wrong',
+        status === 500
+          ? 'The service failed. Its log has the cause under the request id.'
+          : 'what was wrong',
       )
       expect(body['check']).toBe(status === 500 ? undefined : 'a-check')
     },

@@ -188,7 +188,7 @@ describe('certcache refresh', () => {
       name: 'a key that is not there',
       env: { CERTCACHE_STAT__URL: 'x' },
       code: 2,
-      says: 'no such key',
+      says: 'unknown key',
     },
     {
       name: 'an old cache manager',

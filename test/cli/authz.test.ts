@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { shownClaim } from '../../src/cli/rule-words.ts'
+import { displayClaim } from '../../src/cli/rule-words.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 import { runTts, type TtsRun, type TtsRunOptions } from '../support/terminal.ts'
 
@@ -46,7 +46,7 @@ describe('with a token', () => {
     const token = service.token('alice')
     const run = await explain(['--service', 'proxy'], { environment: { BEARER_TOKEN: token } })
     expect(run).toMatchObject({ code: 0, notes: '' })
-    expect(run.out).toMatch(/^true {3}allow rule 0 \(provider iam\): all its conditions hold$/m)
+    expect(run.out).toMatch(/^true {3}allow rule 0 \(provider iam\): all its conditions are true$/m)
     expect(run.out).toMatch(/^false {2}allow rule 1 \(provider iam\): /m)
     expect(run.out).toMatch(/^ALLOWED: allow rule 0 lets the user in$/m)
     expect(run.out).not.toContain('would have to change')
@@ -57,10 +57,10 @@ describe('with a token', () => {
     const environment = { BEARER_TOKEN: service.token('alice', { groups: ['guests'] }) }
     const { code, out } = await explain(['--service', 'proxy'], { environment })
     expect(code).toBe(3)
-    expect(out).toContain('groups contains "cms"\n                found ["guests"]: does not hold')
+    expect(out).toContain('groups contains "cms"\n                found ["guests"]: does not match')
     expect(out).toMatch(/^REFUSED: the token has no claim email/m)
     expect(out).toContain(
-      '  - allow rule 0 would let the user in if groups contains "cms" (now ["guests"])\n',
+      '  - allow rule 0 would allow the user if groups contains "cms" (now ["guests"])\n',
     )
     expect(out).toContain(' and email matches /@example\\\\.org$/ (now missing)\n')
   })
@@ -72,8 +72,8 @@ describe('with a token', () => {
     expect(out).toMatch(
       /^true {3}forbid rule 0 \(provider any\): a claim is missing, which makes a forbid rule true$/m,
     )
-    expect(out).toContain('found no such claim: no such claim: makes a forbid rule true')
-    expect(out).toContain('  - forbid rule 0 holds as long as there is no claim banned\n')
+    expect(out).toContain('found no such claim: a missing claim makes a forbid rule true')
+    expect(out).toContain('  - forbid rule 0 matches as long as the claim banned is missing\n')
     expect(out).not.toContain('would let the user in')
   })
 
@@ -119,7 +119,7 @@ describe('with claims from a file', () => {
     const { code, out } = await explain([...words, '--provider', 'rsp-portal'])
     expect(code).toBe(3)
     expect(out).toContain(
-      'an allow rule for this provider (or any) is needed in services.proxy.authz.allow',
+      'services.proxy.authz.allow needs a rule for this provider or for any provider',
     )
   })
 
@@ -133,7 +133,7 @@ describe('with claims from a file', () => {
       allowed: false,
       verdict: 'a rule of this service cannot be evaluated on the claim groups of the token',
       changes: [
-        'allow rule 0 could be evaluated, were it not for groups contains "cms" (now 7, the claim is not text)',
+        'allow rule 0 cannot be evaluated because of groups contains "cms" (now 7, the claim is not text)',
         expect.stringContaining('allow rule 1'),
       ],
       rules: [
@@ -166,7 +166,7 @@ describe('with claims from a file', () => {
     const path = claimsFile({ groups: ['cms'] })
     const { code, out } = await explain([...words, path], { environment })
     expect(code).toBe(3)
-    expect(out).toContain('REFUSED: services.proxy.enabled is false')
+    expect(out).toContain('REFUSED: the service is disabled')
   })
 
   test.for([
@@ -189,13 +189,13 @@ describe('with claims from a file', () => {
       name: 'claims and a token',
       words: ['--service', 'proxy', '--provider', 'iam', '--claims', 'x', '--token-file', 'y'],
       code: 2,
-      says: 'without a token',
+      says: 'must not be combined with a token',
     },
     {
       name: 'an unknown provider',
       words: ['--service', 'proxy', '--provider', 'else', '--claims', 'x'],
       code: 2,
-      says: 'Name one of: iam',
+      says: 'providers: iam',
     },
     {
       name: 'no such file',
@@ -224,5 +224,5 @@ test.for([
   { value: 'y'.repeat(117), shown: `"${'y'.repeat(117)}"` },
   { value: 'y'.repeat(119), shown: `"${'y'.repeat(118)}…` },
 ])('$value is shown as $shown', ({ value, shown }) => {
-  expect(shownClaim(value)).toBe(shown)
+  expect(displayClaim(value)).toBe(shown)
 })

@@ -43,7 +43,7 @@ describe('init', () => {
     const { code, out, notes } = await ca(['init'])
     expect({ code, out }).toEqual({ code: 0, out: '' })
     expect(notes).toContain(`/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA is in ${path('data/ca')}`)
-    expect(notes).toContain('Back this directory up')
+    expect(notes).toContain('Back up this directory')
     expect(mode('data/ca')).toBe('700')
     expect(mode('data/ca/ca-key.pem')).toBe('600')
     expect(mode('data/ca/passphrase')).toBe('600')
@@ -73,7 +73,7 @@ describe('init', () => {
   test.for([
     { words: ['--subject', 'CN=no slashes'], says: 'slash' },
     { words: ['--key-kind', 'rsa-2048'], says: 'Allowed choices are' },
-    { words: ['--lifetime-days', 'many'], says: 'is not a whole number' },
+    { words: ['--lifetime-days', 'many'], says: 'must be a whole number' },
     { words: ['--lifetime-days', '0'], says: '' },
     { words: ['--lifetime-days', '99999'], says: '2049' },
   ])('$words is refused and leaves no certificate', async ({ words, says }) => {

@@ -38,7 +38,7 @@ describe('without a token', () => {
       'ok       service x509',
     ])
     expect(lines[0]).toContain(config())
-    expect(lines[4]).toContain('is discovered and its keys are here')
+    expect(lines[4]).toContain('are available')
   })
 
   test('and for scripts', async () => {
@@ -58,7 +58,7 @@ describe('without a token', () => {
     const { code, out } = await check([], { environment })
     expect(code).toBe(0)
     expect(out).toMatch(
-      /^warning {2}provider iam tokens: access_token_evidence is none: ID tokens for https:\/\/tts\.example\.org get credentials too\n {9}-> Keep clients .* out of providers\.iam\.audiences/m,
+      /^warning {2}provider iam tokens: access_token_evidence is none, so ID tokens for https:\/\/tts\.example\.org are accepted too\n {9}-> Remove from providers\.iam\.audiences every client/m,
     )
     const claims = { TTS_PROVIDERS__IAM__ACCESS_TOKEN_EVIDENCE: '{tid: default}' }
     expect((await check([], { environment: claims })).out).not.toContain('access_token_evidence')
@@ -70,9 +70,7 @@ describe('without a token', () => {
       const { code, out } = await check()
       expect(code).toBe(1)
       expect(out).toMatch(/^FAILED {3}provider iam: http:\/\/127\.0\.0\.1:\d+\/: \S/m)
-      expect(out).toMatch(
-        /^ {9}-> Try to open http:\S+\/\.well-known\/openid-configuration from this/m,
-      )
+      expect(out).toMatch(/^ {9}-> Open http:\S+\/\.well-known\/openid-configuration on this host/m)
       expect(out).toMatch(/^ok {7}records/m)
     } finally {
       await service().provider.comeUp()
@@ -93,8 +91,10 @@ relying_services:
     await runTts(['-c', path, 'ca', 'init'])
     const { code, out } = await runTts(['-c', path, 'check'])
     expect(code).toBe(1)
-    expect(out).toMatch(/^ok {7}relying service portal: http:\S+, its keys are here$/m)
-    expect(out).toMatch(/^FAILED {3}relying service gone: its keys cannot be had: file:\S+\.gone$/m)
+    expect(out).toMatch(/^ok {7}relying service portal: http:\S+, keys loaded$/m)
+    expect(out).toMatch(
+      /^FAILED {3}relying service gone: its keys cannot be loaded from file:\S+\.gone$/m,
+    )
     expect(out).toMatch(/^ {9}-> Check relying_services\.gone\.keys_location: .*ENOENT/m)
   })
 
@@ -120,8 +120,12 @@ relying_services:
     await runTts(['-c', path, 'ca', 'init'])
     const { code, out } = await runTts(['-c', path, 'check'])
     expect(code).toBe(0)
-    expect(out).toContain('warning  providers: none is configured: every token is refused')
-    expect(out).toContain('warning  service proxy: no allow rule: nobody may use it')
+    expect(out).toContain(
+      'warning  providers: no provider is configured, so every token is refused',
+    )
+    expect(out).toContain(
+      'warning  service proxy: there is no allow rule, so every user is refused',
+    )
     expect(out).toContain('-> Add a rule to services.proxy.authz.allow')
   })
 
@@ -142,7 +146,7 @@ relying_services:
     const { code, out, notes } = await runTts(['-c', path, 'check'])
     expect({ code, out }).toEqual({ code: 2, out: '' })
     expect(notes).toContain('listen.port: found "high"')
-    expect(notes).toContain('limit: no such key')
+    expect(notes).toContain('limit: unknown key')
     const none = await runTts(['-c', join(directory, 'none.yaml'), 'check'])
     expect(none.code).toBe(2)
     expect(none.notes).toContain('none.yaml cannot be read: ENOENT')

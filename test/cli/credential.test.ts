@@ -59,7 +59,7 @@ describe('list and show', () => {
     expect(await tts(['credential', 'list'])).toMatchObject({
       code: 0,
       out: '',
-      notes: 'No credential is on record.\n',
+      notes: 'There are no credentials.\n',
     })
     expect(await tts(['credential', 'list', '--json'])).toMatchObject({ code: 0, out: '[]\n' })
   })
@@ -95,8 +95,8 @@ describe('list and show', () => {
     const { out } = await tts(['credential', 'show', id])
     expect(out).toContain(`id                  : ${id}\n`)
     expect(out).toContain('sub                 : "shown"\n')
-    expect(out).toMatch(/^asked for from {6}: 127\.0\.0\.1 \(native, request \S+\)$/m)
-    expect(out).toContain(`stands on EEC       : ${serial}\n`)
+    expect(out).toMatch(/^requested from {6}: 127\.0\.0\.1 \(native, request \S+\)$/m)
+    expect(out).toContain(`EEC                 : ${serial}\n`)
     expect(out).toMatch(/^revoked {13}: no$/m)
     expect(out).not.toContain('PRIVATE KEY')
     expect(await json(['credential', 'show', id])).toMatchObject({
@@ -111,8 +111,8 @@ describe('list and show', () => {
     { words: ['show', 'nothing'], code: 5, says: 'there is no credential nothing' },
     { words: ['revoke', 'nothing'], code: 5, says: 'there is no credential of this id' },
     { words: ['show'], code: 2, says: "missing required argument 'id'" },
-    { words: ['list', '--limit', '0'], code: 2, says: '"0" is no number from 1 to 1000' },
-    { words: ['list', '--limit', '1001'], code: 2, says: 'is no number from 1 to 1000' },
+    { words: ['list', '--limit', '0'], code: 2, says: '"0" must be a number from 1 to 1000' },
+    { words: ['list', '--limit', '1001'], code: 2, says: 'must be a number from 1 to 1000' },
     { words: ['list', '--after', 'nothing'], code: 2, says: 'after names no credential' },
     { words: ['revoke', 'x', '--reason', 'boredom'], code: 2, says: 'Allowed choices are' },
   ])('$words ends with $code', async ({ words, code, says }) => {
@@ -131,7 +131,7 @@ describe('revoke, while the service runs', () => {
     const { code, notes } = await tts(words)
     expect(code).toBe(0)
     expect(notes).toContain(`EEC ${first.end_entity_serial} is on CRL number`)
-    expect(notes).toContain('2 credential(s) died with it')
+    expect(notes).toContain('2 credential(s) are revoked with it')
     expect(await servedCrl()).toContain(first.end_entity_serial)
 
     const next = await issue('revoked')
@@ -154,7 +154,7 @@ describe('revoke, while the service runs', () => {
     expect(await json(words)).toMatchObject(facts)
     const again = await tts(words)
     expect(again.code).toBe(0)
-    expect(again.notes).toContain('It had been revoked before')
+    expect(again.notes).toContain('The credential was already revoked')
   })
 })
 
@@ -183,7 +183,7 @@ describe('audit', () => {
     expect((await runTts([...config, 'ca', 'init'])).code).toBe(0)
     expect(await runTts([...config, 'audit'])).toMatchObject({
       code: 0,
-      notes: 'Nothing is on record.\n',
+      notes: 'There are no audit records.\n',
     })
   })
 })
@@ -199,7 +199,9 @@ describe('master-key rotate', () => {
     const ids = idsOf()
     expect(ids).toHaveLength(2)
     expect(ids[1]).toBe(before)
-    expect(notes).toMatch(new RegExp(`^Master key ${ids[0]} is current; [1-9]\\d* key\\(s\\) were`))
+    expect(notes).toMatch(
+      new RegExp(`^Master key ${ids[0]} is now in use; [1-9]\\d* key\\(s\\) were`),
+    )
     expect(notes).not.toContain(readFileSync(file, 'utf8').split(/[:\n]/)[1])
     // Older lines may go now.
     writeFileSync(file, `${readFileSync(file, 'utf8').split('\n')[0]}\n`, { mode: 0o600 })

@@ -12,7 +12,7 @@ test('nothing is on record at first', async () => {
   expect(await tts(['delegation', 'list'])).toMatchObject({
     code: 0,
     out: '',
-    notes: 'No delegation is on record.\n',
+    notes: 'There are no delegations.\n',
   })
 })
 
@@ -49,7 +49,7 @@ test('revoke ends it for the running service, and tells the provider', async () 
   faults.resetCounts()
   const run = await tts(['delegation', 'revoke', made.id])
   expect(run.code, run.notes).toBe(0)
-  expect(run.notes).toContain('the provider was told')
+  expect(run.notes).toContain('The provider was notified')
   expect(faults.count('/revoke')).toBe(1)
   expect((await renew(service(), made)).status).toBe(410)
   const again = await tts(['--json', 'delegation', 'revoke', made.id])
@@ -69,7 +69,7 @@ test('with the provider down it is revoked all the same', async () => {
   try {
     const run = await tts(['delegation', 'revoke', made.id])
     expect(run.code, run.notes).toBe(0)
-    expect(run.notes).toContain('could not be told')
+    expect(run.notes).toContain('could not be notified')
   } finally {
     provider.faults.clear()
   }

@@ -38,8 +38,8 @@ test('writes the configuration and its secrets for the operator alone, and says 
   expect({ code, notes }).toEqual({ code: 0, notes: '' })
   expect(readdirSync(directory).sort()).toEqual(['client-secret-iam', 'tts.yaml', 'watts.conf'])
   expect([mode('tts.yaml'), mode('client-secret-iam')]).toEqual(['600', '600'])
-  expect(out).toContain('Not carried over:\n  line 5: nodename: ')
-  expect(out).toMatch(/^4 carried over, 1 with a difference, 1 not, 0 to fix$/m)
+  expect(out).toContain('Not converted:\n  line 5: nodename: ')
+  expect(out).toMatch(/^4 converted, 1 converted with a difference, 1 dropped, 0 to fix$/m)
   expect(out).toContain(at('tts.yaml'))
   expect(out + readFileSync(at('tts.yaml'), 'utf8')).not.toContain('THE-SECRET')
   const { configuration } = await loadConfiguration(at('tts.yaml'), {})
@@ -59,7 +59,7 @@ test('with something to fix it ends with 1, written all the same', async () => {
   const { code, out } = await importText(`${small}sll = true\nnonsense\n`)
   expect(code).toBe(1)
   expect(out).toMatch(
-    /^TO FIX .*\n {2}line 6: sll: no key of WaTTS.*\n {2}line 7: \(line\): no = in the line$/m,
+    /^TO FIX .*\n {2}line 6: sll: unknown key: WaTTS.*\n {2}line 7: \(line\): the line has no =$/m,
   )
   expect(readFileSync(at('tts.yaml'), 'utf8')).toMatch(/^# {3}line 6: sll: /m)
 })

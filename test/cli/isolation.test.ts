@@ -19,7 +19,7 @@ describe('tts check', () => {
     const { out } = await runTts(['check', '--config', join(service().directory, 'tts.yaml')])
     expect(out).toMatch(/^warning {2}program of guest: the program runs as .*the CA key/m)
     expect(out).toContain(
-      '-> set services.guest.executable.sandbox: bubblewrap; where the service runs as root, also user\n',
+      '-> Set services.guest.executable.sandbox to bubblewrap. If the service runs as root, also set executable.user.\n',
     )
   })
 })
@@ -49,9 +49,7 @@ describe(`tts serve${isRoot ? ' as root' : ' as a user'}`, () => {
 describe.skipIf(!isRoot)(`tts plugin test${isRoot ? '' : ' (as root only)'}`, () => {
   test('as root it warns; with --user it runs as that user', async () => {
     const asRoot = await runTts(['plugin', 'test', fixture('argument-only.sh')])
-    expect(asRoot.out).toMatch(
-      /^warning {2}user: the program ran as root\n {9}-> Try it with --user/,
-    )
+    expect(asRoot.out).toMatch(/^warning {2}user: the program ran as root\n {9}-> Use --user/)
     const asUser = await runTts(['plugin', 'test', '/bin/true', '--user', 'no-such-user-here'])
     expect(asUser.out).not.toContain('warning  user')
     expect(asUser.out).toContain('there is no user no-such-user-here on this machine')

@@ -62,7 +62,7 @@ describe('of a program', () => {
     )
     const { out } = await tts('credential', 'show', id)
     expect(out).toMatch(/^valid until +: \(until revoked\)$/m)
-    expect(out).toMatch(/^state of the plugin +: "[0-9a-f]{16}"$/m)
+    expect(out).toMatch(/^plugin state +: "[0-9a-f]{16}"$/m)
     expect(out).not.toContain('EEC')
   })
 

@@ -165,9 +165,9 @@ describe('a program that errs', () => {
 
 test.for([
   { words: [join(directory, 'none')], code: 5, note: /there is no file/ },
-  { words: [example, '--params', '{}'], code: 2, note: /goes with --request/ },
-  { words: [example, '--request', '--params', '{'], code: 2, note: /is not JSON/ },
-  { words: [example, '--conf', 'novalue'], code: 2, note: /write name=value/ },
+  { words: [example, '--params', '{}'], code: 2, note: /needs --request/ },
+  { words: [example, '--request', '--params', '{'], code: 2, note: /must be JSON/ },
+  { words: [example, '--conf', 'novalue'], code: 2, note: /must have the form name=value/ },
   { words: [example, '--conf', 'A-b=c'], code: 2, note: /conf_params\.A-b/ },
   { words: [], code: 2, note: /missing required argument 'file'/ },
 ])('$words ends with $code', async ({ words, code, note }) => {

@@ -67,7 +67,7 @@ describe('help', () => {
     const { code, out, notes } = await runTts([...words, '--help'])
     expect({ code, notes }).toEqual({ code: 0, notes: '' })
     expect(out).toContain(`Usage: tts ${words.join(' ')}`.trimEnd())
-    expect(out).toMatch(/Examples?:|A first look:/)
+    expect(out).toMatch(/Examples?:|Try it out:/)
     for (const { long } of command.options) expect(out).toContain(long)
     // The options that all commands take are told too.
     for (const option of ['--config <FILE>', '--json']) expect(out).toContain(option)

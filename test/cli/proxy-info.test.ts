@@ -60,7 +60,7 @@ describe('the facts', () => {
     const { code, notes } = await info([], { uid: stranger })
     expect(code).toBe(5)
     expect(notes).toContain(`the proxy file /tmp/x509up_u${stranger} cannot be read: ENOENT`)
-    expect(notes).toContain('what to do: Make one with `tts proxy init`')
+    expect(notes).toContain('what to do: Create a proxy with `tts proxy init`')
   })
 
   test.for([{ words: ['--json', 'proxy', 'info'] }, { words: ['proxy', 'info', '--json'] }])(
@@ -95,10 +95,10 @@ describe('the facts', () => {
 
   test.for([
     { title: 'is not there', name: 'none', code: 5, says: 'cannot be read: ENOENT' },
-    { title: 'is a directory', name: 'folder', code: 2, says: 'is not a plain file' },
+    { title: 'is a directory', name: 'folder', code: 2, says: 'is not a regular file' },
     { title: 'is empty', name: 'empty', code: 2, says: 'is not a proxy file' },
     { title: 'is something else', name: 'else', code: 2, says: 'is not a proxy file' },
-    { title: 'is too long', name: 'long', code: 2, says: 'too long to be a proxy file' },
+    { title: 'is too long', name: 'long', code: 2, says: 'too large to be a proxy file' },
   ])('a file that $title ends it with $code', async ({ name, code, says }) => {
     mkdirSync(path('folder'), { recursive: true })
     writeFileSync(path('empty'), '')
@@ -112,7 +112,7 @@ describe('the facts', () => {
   test('a time that is none is wrong usage', async () => {
     const { code, notes } = await info(['--valid', 'long', path('proxy')])
     expect(code).toBe(2)
-    expect(notes).toContain('"long" is not a time')
+    expect(notes).toContain('"long" must be a duration')
   })
 })
 

@@ -193,7 +193,7 @@ describe('what is asked', () => {
     async (time) => {
       const { code, notes } = await withToken([`--lifetime=${time}`])
       expect(code).toBe(2)
-      expect(notes).toContain('is not a time; write 3600, 45m, 12h, 4d or 96:00')
+      expect(notes).toContain('must be a duration, for example 3600, 45m, 12h, 4d or 96:00')
       expect(existsSync(path('proxy'))).toBe(false)
     },
   )
@@ -233,11 +233,11 @@ describe('what is asked', () => {
     { words: ['--type', 'full'], says: 'Allowed choices are impersonation, limited, independent' },
     { words: ['--key-type', 'rsa-1024'], says: 'Allowed choices are rsa-2048' },
     { words: ['--path-length', 'two'], says: 'path_length' },
-    { words: ['--timeout', 'soon'], says: '"soon" is not a whole number' },
-    { words: ['--timeout', '0'], says: 'write 1 to 3600 seconds' },
+    { words: ['--timeout', 'soon'], says: '"soon" must be a whole number' },
+    { words: ['--timeout', '0'], says: 'must be a number of seconds from 1 to 3600' },
     { words: ['--url', 'tts.example.org'], says: 'is not an http or https URL' },
     { words: ['--url', 'ftp://tts.example.org'], says: 'is not an http or https URL' },
-    { words: ['--url', 'http://tts.example.org'], says: 'plain http: the token would cross' },
+    { words: ['--url', 'http://tts.example.org'], says: 'plain http, so the token would cross' },
     { words: ['--no-such-option'], says: 'unknown option' },
     { words: ['a-word'], says: 'too many arguments' },
   ])('$words is wrong usage', async ({ words, says }) => {
@@ -280,7 +280,7 @@ describe('refusals', () => {
   test('a service that is down ends it with 4', async () => {
     const { code, notes } = await withToken(['--url', `http://127.0.0.1:${await freePort()}`])
     expect(code).toBe(4)
-    expect(notes).toContain('nothing listens there')
+    expect(notes).toContain('it refuses connections')
     expect(notes).toContain('what to do: Check --url (or TTS_URL)')
   })
 })
@@ -320,8 +320,10 @@ describe('over TLS', () => {
 
     const untrusted = await withToken(['--url', url], token())
     expect(untrusted.code).toBe(4)
-    expect(untrusted.notes).toContain('its certificate is not from a CA that is trusted here')
-    expect(untrusted.notes).toContain('what to do: Name the CA of the server with --cacert FILE.')
+    expect(untrusted.notes).toContain('its certificate is not from a trusted CA')
+    expect(untrusted.notes).toContain(
+      'what to do: Give the CA certificate of the server with --cacert FILE.',
+    )
 
     const port = new URL(url).port
     const named = ['--url', `https://localhost:${port}`, '--cacert', file('tls.pem')]
@@ -336,7 +338,12 @@ describe('over TLS', () => {
 
   test.for([
     { title: 'is not there', content: undefined, code: 5, says: 'cannot be read: ENOENT' },
-    { title: 'holds no certificate', content: 'nothing', code: 2, says: 'holds no certificate' },
+    {
+      title: 'contains no PEM certificate',
+      content: 'nothing',
+      code: 2,
+      says: 'contains no PEM certificate',
+    },
   ])('a --cacert that $title', async ({ content, code, says }) => {
     if (content !== undefined) put('cacert', content)
     const run = await withToken(['--url', 'https://127.0.0.1:1', '--cacert', path('cacert')])

@@ -93,7 +93,7 @@ describe('tts serve', () => {
 
   test.for([
     { env: { TTS_LISTEN__PORT: 'eighty' }, names: 'listen.port: found "eighty"' },
-    { env: { TTS_LISTN__PORT: '1' }, names: 'listn: no such key' },
+    { env: { TTS_LISTN__PORT: '1' }, names: 'listn: unknown key' },
     { env: { TTS_LISTEN__HOST: '0.0.0.0' }, names: 'listen' },
     { env: { TTS_CONFIG: '/nonexistent/tts.yaml' }, names: '/nonexistent/tts.yaml' },
     { env: { TTS_CA__SUBJECT: 'TTS' }, names: 'ca.subject' },

@@ -39,7 +39,7 @@ async function sshCa(words: readonly string[], revoked: readonly bigint[] = []) 
 test('init makes the CA, prints its line and says to back it up', async () => {
   const { out, notes } = await sshCa(['init'])
   expect(readSshPublicKeyLine(out).kind).toBe('ed25519')
-  expect(notes).toContain(`${join(directory, 'data', 'ssh-ca')}. Back this directory up`)
+  expect(notes).toContain(`${join(directory, 'data', 'ssh-ca')}. Back up this directory`)
   await expect(sshCa(['init'])).rejects.toThrow(expect.objectContaining({ code: 'conflict' }))
 })
 

@@ -71,7 +71,7 @@ test('an answer without end is cut off', async () => {
 
 test('nothing listens', async () => {
   const error = await failure(ask(new URL(`http://127.0.0.1:${await freePort()}/`)))
-  expect(error.message).toContain('nothing listens there')
+  expect(error.message).toContain('it refuses connections')
   expect(exitCodeOf(error)).toBe(4)
 })
 
@@ -81,7 +81,7 @@ test('https to a port that does not speak TLS', async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   const { message } = await failure(ask(new URL(`https://127.0.0.1:${port}/`)))
-  expect(message).toMatch(/it does not speak TLS there|it closed the connection/)
+  expect(message).toMatch(/it does not use TLS on this port|it closed the connection/)
 })
 
 const answer = (status: number, body: object | string, headers = {}) => ({
@@ -115,7 +115,7 @@ test.for([
 
 test('says when to try again', () => {
   const busy = serviceRefusal(answer(503, {}, { 'retry-after': '7' }))
-  expect(busy.remedy).toBe('try again in 7 seconds')
+  expect(busy.remedy).toBe('Try again in 7 seconds.')
   expect(serviceRefusal(answer(429, {}, { 'retry-after': 'soon' })).remedy).toContain('later')
 })
 

@@ -98,7 +98,7 @@ describe('what is refused at the start', () => {
       'a secret without client',
       { ...own, delegation: { client_secret: 'very-secret' } },
       {},
-      'client_id beside',
+      'client_id in addition',
     ],
     ['no scope', { ...own, delegation: { scopes: [] } }, {}, 'scopes'],
     [

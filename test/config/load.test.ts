@@ -83,13 +83,13 @@ describe('no file at all', () => {
 describe('what is wrong is named: key, found, wanted', () => {
   // prettier-ignore
   test.for([
-    { name: 'unknown key', yaml: 'lisen: {}', says: 'lisen: no such key; docs/configuration.md lists them all' },
-    { name: 'unknown key below', yaml: 'listen: {prot: 1}', says: 'listen.prot: no such key; docs/configuration.md lists them all' },
+    { name: 'unknown key', yaml: 'lisen: {}', says: 'lisen: unknown key; docs/configuration.md lists all keys' },
+    { name: 'unknown key below', yaml: 'listen: {prot: 1}', says: 'listen.prot: unknown key; docs/configuration.md lists all keys' },
     { name: 'port of a text', yaml: 'listen: {port: http}', says: /^listen\.port: found "http"; .*number/ },
     { name: 'port too large', yaml: 'listen: {port: 70000}', says: /^listen\.port: found 70000; .*65535/ },
     { name: 'section of another type', yaml: 'listen: [1]', says: /^listen: found a list; / },
     { name: 'section of a text', yaml: 'limits: none', says: /^limits: found "none"; / },
-    { name: 'plain HTTP on all addresses', yaml: 'listen: {host: 0.0.0.0}', says: /^listen\.host: found "0\.0\.0\.0"; tokens and private keys would cross the network in clear/ },
+    { name: 'plain HTTP on all addresses', yaml: 'listen: {host: 0.0.0.0}', says: /^listen\.host: found "0\.0\.0\.0"; tokens and private keys would cross the network unencrypted/ },
     { name: 'plain HTTP on IPv6', yaml: 'listen: {host: "::"}', says: /^listen\.host: found "::"; tokens and private keys/ },
     { name: 'plain HTTP on a name', yaml: 'listen: {host: tts.example.org}', says: /^listen\.host: / },
     { name: 'half of TLS', yaml: 'listen: {tls_certificate_file: a.pem}', says: /^listen\.tls_key_file: found nothing; .* must both be set, or neither$/ },
@@ -99,20 +99,20 @@ describe('what is wrong is named: key, found, wanted', () => {
     { name: 'provider with a query', yaml: 'providers: {iam: {issuer: "https://iam.example.org/?a=b", audiences: [a]}}', says: /^providers\.iam\.issuer: / },
     { name: 'provider without audience', yaml: 'providers: {iam: {issuer: "https://iam.example.org/"}}', says: /^providers\.iam\.audiences: found nothing; needs at least one audience/ },
     { name: 'symmetric algorithm', yaml: iam('    algorithms: [HS256]'), says: /^providers\.iam\.algorithms\.0: found "HS256"; / },
-    { name: 'alias that ends in a hyphen', yaml: iam('    alias: iam-'), says: /^providers\.iam\.alias: found "iam-"; must be .*begins and ends/ },
-    { name: 'id that begins with a dot', yaml: 'providers: {.x: {issuer: "https://iam.example.org/", audiences: [a]}}', says: /^providers\.\.x\.alias: found nothing; must be .*begins and ends/ },
+    { name: 'alias that ends in a hyphen', yaml: iam('    alias: iam-'), says: /^providers\.iam\.alias: found "iam-"; must begin and end/ },
+    { name: 'id that begins with a dot', yaml: 'providers: {.x: {issuer: "https://iam.example.org/", audiences: [a]}}', says: /^providers\.\.x\.alias: found nothing; must begin and end/ },
     { name: 'introspection without client', yaml: iam('    introspect: always'), says: /^providers\.iam\.introspect: found "always"; needs client_id/ },
     { name: 'unknown plugin', yaml: 'services: {a: {plugin: x}}', says: /^services\.a\.plugin: found "x"; / },
     { name: 'service id in capitals', yaml: 'services: {Proxy: {plugin: x509-proxy}}', says: /^services\.Proxy: / },
-    { name: 'rule of an unknown provider', yaml: 'services: {proxy: {authz: {allow: [{provider: iam, claims: {groups: {contains: cms}}}]}}}', says: /^services\.proxy\.authz\.allow\.0\.provider: found "iam"; .*no provider iam/ },
+    { name: 'rule of an unknown provider', yaml: 'services: {proxy: {authz: {allow: [{provider: iam, claims: {groups: {contains: cms}}}]}}}', says: /^services\.proxy\.authz\.allow\.0\.provider: found "iam"; .*iam is not configured/ },
     { name: 'rule without claims', yaml: 'services: {proxy: {authz: {allow: [{provider: any, claims: {}}]}}}', says: /^services\.proxy\.authz\.allow\.0\.claims: / },
     { name: 'rule with a broken expression', yaml: 'services: {proxy: {authz: {allow: [{provider: any, claims: {sub: {regexp: "("}}}]}}}', says: /regexp: found "\("; must be a regular expression of JavaScript with the flag u: Unterminated group/ },
     { name: 'rule with a lookahead', yaml: 'services: {proxy: {authz: {forbid: [{provider: any, claims: {sub: {regexp: "(?!a)b"}}}]}}}', says: /^services\.proxy\.authz\.forbid\.0\.claims\.sub\.regexp: found "\(\?!a\)b"; the lookahead \(\?!…\) is not supported; split the condition/ },
     { name: 'rule with a huge expression', yaml: 'services: {proxy: {authz: {allow: [{provider: any, claims: {sub: {regexp: "(.{1,1000}){1,1000}"}}}]}}}', says: /^services\.proxy\.authz\.allow\.0\.claims\.sub\.regexp: found .* is too large once its repetitions are written out; use smaller counts/ },
     { name: 'CA name that is none', yaml: 'ca: {subject: TTS}', says: /^ca\.subject: found "TTS"; must be a name such as/ },
     { name: 'CA name that policy files cannot say', yaml: `ca: {subject: "/O=O'Hara/CN=CA"}`, says: /^ca\.subject: / },
-    { name: 'CA name of one part', yaml: 'ca: {subject: /CN=TTS-CA}', says: /^ca\.end_entity_base: found nothing; needs the name under which users stand/ },
-    { name: 'users under the CA', yaml: 'ca: {end_entity_base: /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA/OU=x}', says: /^ca\.end_entity_base: .*does not begin with the CA's own/ },
+    { name: 'CA name of one part', yaml: 'ca: {subject: /CN=TTS-CA}', says: /^ca\.end_entity_base: found nothing; must be set, because `subject` has only one part/ },
+    { name: 'users under the CA', yaml: 'ca: {end_entity_base: /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA/OU=x}', says: /^ca\.end_entity_base: .*must not begin with the name of the CA/ },
     { name: 'CA alias that ends in a dot', yaml: 'ca: {alias: tts.}', says: /^ca\.alias: found "tts\."/ },
     { name: 'CA key of RSA-2048', yaml: 'ca: {key_kind: rsa-2048}', says: /^ca\.key_kind: found "rsa-2048"; / },
     { name: 'OID that is none', yaml: 'ca: {policy_oids: ["1.2.03"]}', says: /^ca\.policy_oids\.0: found "1\.2\.03"; / },
@@ -181,9 +181,9 @@ describe('YAML', () => {
         .join('\n')}`,
       says: /not valid YAML/,
     },
-    { name: 'a list at the top', yaml: '- hunter2', says: /must be a mapping of keys at the top/ },
-    { name: 'a text at the top', yaml: 'hunter2', says: /must be a mapping of keys at the top/ },
-    { name: 'over 1 MiB', yaml: `# ${'x'.repeat(1_100_000)}`, says: /over 1 MiB/ },
+    { name: 'a list at the top', yaml: '- hunter2', says: /must be a YAML mapping/ },
+    { name: 'a text at the top', yaml: 'hunter2', says: /must be a YAML mapping/ },
+    { name: 'larger than 1 MiB', yaml: `# ${'x'.repeat(1_100_000)}`, says: /larger than 1 MiB/ },
   ])('$name', async ({ yaml, says }) => {
     const error = await load(yaml).catch((failure: unknown) => failure)
     expect(error).toBeInstanceOf(TtsError)
@@ -194,7 +194,7 @@ describe('YAML', () => {
 
   test('__proto__ pollutes nothing and is no key', async () => {
     expect(await problems('__proto__: {polluted: 1}')).toEqual([
-      '__proto__: no such key; docs/configuration.md lists them all',
+      '__proto__: unknown key; docs/configuration.md lists all keys',
     ])
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
   })
@@ -304,7 +304,7 @@ describe('the environment', () => {
     })
     expect(configuration.listen.port).toBe(8080)
     expect(await problems('', { TTS_PORT: '8443' })).toEqual([
-      'port: no such key; docs/configuration.md lists them all',
+      'port: unknown key; docs/configuration.md lists all keys',
     ])
   })
 })

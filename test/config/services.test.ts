@@ -16,8 +16,8 @@ describe('what is refused', () => {
   // prettier-ignore
   test.for([
     { name: 'executable without its section', given: service({ plugin: 'executable' }), says: /^services\.s\.executable: needs the section/ },
-    { name: 'the section for another plugin', given: service({ plugin: 'info', executable: command }), says: /^services\.s\.executable: goes with the plugin executable/ },
-    { name: 'settings for another plugin', given: service({ plugin: 'info', settings: {} }), says: /^services\.s\.settings: goes with the plugin ssh-certificate/ },
+    { name: 'the section for another plugin', given: service({ plugin: 'info', executable: command }), says: /^services\.s\.executable: must be used only with the plugin executable/ },
+    { name: 'settings for another plugin', given: service({ plugin: 'info', settings: {} }), says: /^services\.s\.settings: must be used only with the plugin ssh-certificate/ },
     { name: 'a shell line', given: service({ plugin: 'executable', executable: { command: 'cat | sh' } }), says: /^services\.s\.executable\.command: / },
     { name: 'a negative limit', given: service({ plugin: 'info', credential_limit: -1 }), says: /^services\.s\.credential_limit: / },
     { name: 'another word than infinite', given: service({ plugin: 'info', credential_limit: 'none' }), says: /^services\.s\.credential_limit: / },
@@ -44,7 +44,7 @@ describe('account names of more than one provider', () => {
     },
   })
   const says =
-    /^services\.s\.settings\.principal_issuer: needs the issuer .* users of iam, other may .* principal_template, or allow rules for one provider/
+    /^services\.s\.settings\.principal_issuer: must be set, because users of iam, other may .* principal_template, or allow only one provider/
   const relying = (given: object) => ({ ...given, relying_services: { portal } })
 
   // prettier-ignore

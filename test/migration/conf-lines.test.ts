@@ -39,7 +39,7 @@ describe('settings', () => {
 
 test.for([
   { line: 'no sign', says: 'no =' },
-  { line: 'include other.conf', says: 'include is not followed' },
+  { line: 'include other.conf', says: 'include is not supported' },
   { line: 'a =', says: 'a has no value' },
   { line: 'a = # b', says: 'a has no value' },
   { line: '= b', says: 'the key' },
@@ -48,7 +48,7 @@ test.for([
   { line: 'a b = c', says: 'the key' },
   { line: 'ä = c', says: 'the key' },
   { line: 'a\\b = c', says: 'the key' },
-  { line: 'a = $(<secret)', says: 'in a file' },
+  { line: 'a = $(<secret)', says: 'refers to a file' },
   { line: 'a = b\u001b[2J', says: 'control' },
   { line: 'a = b\u2028c', says: 'control' },
 ])('$line is a problem', ({ line, says }) => {

@@ -255,7 +255,7 @@ describe('the server', () => {
       expect.objectContaining({
         line: 1,
         fate: 'dropped',
-        note: 'said again in line 3, which counts',
+        note: 'line 3 sets the same key and counts',
       }),
       expect.objectContaining({ line: 3, fate: 'carried' }),
     ])
@@ -268,7 +268,10 @@ describe('the server', () => {
 
   test('a value that a # cut short is told', () => {
     const [finding] = findingOf('openid.iam.client_secret = abc#def', 'openid.iam.client_secret')
-    expect(finding).toMatchObject({ fate: 'changed', note: expect.stringContaining('up to the #') })
+    expect(finding).toMatchObject({
+      fate: 'changed',
+      note: expect.stringContaining('ends at the #'),
+    })
   })
 })
 

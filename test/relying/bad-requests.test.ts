@@ -66,17 +66,17 @@ interface Row {
 const sound = async (): Promise<string> => signed(site)
 const parts = async (): Promise<string[]> => (await sound()).split('.')
 const elsewhere = (name: string): string =>
-  `The address to send you back to does not lie under that of the site (claim ${name}).`
+  `The URL to send you back to is not under the base URL of the site (claim ${name}).`
 const noClaim = (name: string): string =>
-  `The signed request has no claim ${name}, or not in the form it must have.`
+  `The claim ${name} of the signed request is missing or malformed.`
 const foreignReferer =
-  'You were sent here by another site than the one that signed the request (header Referer).'
+  'You come from another site than the one that signed the request (header Referer).'
 const noReferer =
-  'Your browser does not tell that it comes from the site (header Referer): follow the link on the site.'
+  'Your browser did not report the site that you come from (header Referer): follow the link on the site.'
 const wrongAlgorithm =
-  'The signed request is signed by an algorithm that is not accepted here (header alg, wanted RS256).'
-const notSigned = 'What came in the address is not a signed request (JWT).'
-const embedded = 'The site has to lead here by a link, and not by a part of its page.'
+  'The signed request uses an algorithm that is not accepted (header alg must be RS256).'
+const notSigned = 'The address contains no signed request (JWT).'
+const embedded = 'The site must use a link to send you here, not embed this page in its own.'
 
 const rows: readonly Row[] = [
   { name: 'no JWT', text: () => 'nonsense', status: 400, check: 'format', says: notSigned },
@@ -92,7 +92,7 @@ const rows: readonly Row[] = [
     request: { claims: { sub: 'x'.repeat(7000) } },
     status: 400,
     check: 'size',
-    says: 'The signed request is over 8192 characters long.',
+    says: 'The signed request is longer than 8192 characters.',
   },
   {
     name: 'alg none',
@@ -129,21 +129,21 @@ const rows: readonly Row[] = [
     request: { header: { typ } },
     status: 403,
     check: 'type',
-    says: 'The signed request is of another type (header typ, wanted watts-rsp).',
+    says: 'The signed request has the wrong type (header typ must be watts-rsp).',
   })),
   ...['nobody', '__proto__', undefined, 7].map((iss) => ({
     name: `iss ${String(iss)}`,
     request: { claims: { iss } },
     status: 403,
     check: 'issuer',
-    says: 'No site of this name may send its users here (claim iss).',
+    says: 'The site is not configured here (claim iss).',
   })),
   {
     name: "a key of the right name that is not the site's",
     request: { key: stranger },
     status: 403,
     check: 'signature',
-    says: 'The signature of the signed request is wrong.',
+    says: 'The signed request has an invalid signature.',
   },
   {
     name: 'a changed claim',
@@ -154,14 +154,14 @@ const rows: readonly Row[] = [
     },
     status: 403,
     check: 'signature',
-    says: 'The signature of the signed request is wrong.',
+    says: 'The signed request has an invalid signature.',
   },
   {
     name: 'an unknown key',
     request: { key: unknown },
     status: 403,
     check: 'key',
-    says: 'The signed request is signed by a key that the site does not publish.',
+    says: 'The signed request is signed with a key that the site does not publish.',
   },
   {
     name: 'a critical extension',
@@ -172,21 +172,21 @@ const rows: readonly Row[] = [
     },
     status: 403,
     check: 'signature',
-    says: 'The signature of the signed request is wrong.',
+    says: 'The signed request has an invalid signature.',
   },
   {
     name: 'expired',
     request: { claims: { iat: now() - 100, exp: now() - 40 } },
     status: 403,
     check: 'expired',
-    says: 'The signed request has expired (claim exp): go back to the site and begin again.',
+    says: 'The signed request has expired (claim exp): go back to the site and start again.',
   },
   {
     name: 'older than is taken, with an exp of next year',
     request: { claims: { iat: now() - 340, exp: now() + 31_000_000 } },
     status: 403,
     check: 'expired',
-    says: 'The signed request has expired (claim iat): go back to the site and begin again.',
+    says: 'The signed request has expired (claim iat): go back to the site and start again.',
   },
   {
     name: 'iat in the future',
@@ -234,14 +234,14 @@ const rows: readonly Row[] = [
     request: { claims: { aud: 'https://elsewhere.example.org' } },
     status: 403,
     check: 'audience',
-    says: 'The signed request is meant for another service (claim aud).',
+    says: 'The signed request is for another service (claim aud).',
   },
   {
     name: 'no audience where one is wanted',
     request: { claims: { iss: 'strict' } },
     status: 403,
     check: 'audience',
-    says: 'The signed request is meant for another service (claim aud).',
+    says: 'The signed request is for another service (claim aud).',
   },
   ...['success_url', 'failed_url'].flatMap((claim) =>
     [
@@ -321,7 +321,7 @@ const rows: readonly Row[] = [
     request: { claims: { watts_service: 'nothing' } },
     status: 404,
     check: 'service',
-    says: 'The site asks for a service that there is not.',
+    says: 'The site requests a service that does not exist.',
     back: true,
   },
   {
@@ -345,7 +345,7 @@ const rows: readonly Row[] = [
     request: { claims: { iss: 'login', watts_provider: 'nowhere' } },
     status: 400,
     check: 'provider',
-    says: 'Nobody can log in at the provider that the site names.',
+    says: 'This service does not offer login with the provider that the site names.',
     back: true,
   },
 ]
@@ -388,7 +388,7 @@ describe('a signed request is refused', () => {
       const answer = await new SiteUser(other, site).arrive(jwt)
       expect([answer.status, ...refusalOf(answer)]).toEqual([
         403,
-        'The key of the site is not one for RS256: RSA of 2048 bits or more.',
+        'The key of the site cannot be used for RS256: it must be an RSA key of at least 2048 bits.',
         'key',
       ])
     } finally {

@@ -120,7 +120,7 @@ describe('without login, with pages', () => {
     const again = await siteUser.ask('/rsp/request', { form })
     expect([again.status, ...refusalOf(again)]).toEqual([
       409,
-      'What the site asked for was done already: go back to the site and begin again.',
+      'The request of the site was already used: go back to the site and start again.',
       'replay',
     ])
   })
@@ -170,7 +170,7 @@ describe('without login, with pages', () => {
     const answer = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect([answer.status, ...refusalOf(answer)]).toEqual([
       403,
-      'The service wants a login that cannot be made here.',
+      'The service requires a login that is not possible here.',
       'login',
     ])
   })
@@ -212,7 +212,7 @@ describe('a request is good for once', () => {
     expect((await visit().arrive(jwt)).status).toBe(302)
     const said = [
       409,
-      'The signed request was used already, and is good for once: go back to the site and begin again.',
+      'The signed request was already used: go back to the site and start again.',
       'replay',
     ]
     const again = await visit().arrive(jwt)
@@ -269,7 +269,7 @@ describe('a request is good for once', () => {
     const answer = await visit().arrive(jwt)
     expect([answer.status, ...refusalOf(answer), answer.headers.get('retry-after')]).toEqual([
       503,
-      'Too many users of the site come at once: try again soon.',
+      'Too many users of the site arrived at the same time: try again soon.',
       'rate',
       '100',
     ])
@@ -382,7 +382,7 @@ describe('with login', () => {
     const answer = await fresh.ask('/rsp/request', { form: { form_token: token } })
     expect([answer.status, ...refusalOf(answer)]).toEqual([
       403,
-      'The site wants you to log in first.',
+      'Log in first: the site requires it.',
       'login',
     ])
     expect((await siteUser.ask('/rsp/request', { form })).status).toBe(200)
@@ -436,7 +436,7 @@ describe('with login', () => {
     const answer = await siteUser.ask('/rsp/request', { form: fieldsOf(page.text, '/rsp/request') })
     expect([answer.status, ...refusalOf(answer)]).toEqual([
       403,
-      'The service wants a login that cannot be made here.',
+      'The service requires a login that is not possible here.',
       'login',
     ])
     expect((await audit())[0]).toMatchObject({ outcome: 'refused', check: 'login', sub: 'u-1' })

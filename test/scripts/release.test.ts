@@ -140,7 +140,7 @@ describe('npm run release', () => {
     { name: 'a version by number', args: ['1.2.3'], says: 'usage:' },
     { name: 'two kinds', args: ['minor', 'patch'], says: 'usage:' },
     { name: 'another branch', prepare: () => git('switch', '-qc', 'topic'), says: 'is topic' },
-    { name: 'no branch', prepare: () => git('switch', '-q', '--detach'), says: 'is no branch' },
+    { name: 'no branch', prepare: () => git('switch', '-q', '--detach'), says: 'is not a branch' },
     { name: 'changed files', prepare: () => writeFileSync(path('x'), ''), says: 'has changes' },
     { name: 'no notes', unreleased: '', says: 'is empty' },
     { name: 'a CI that fails', ci: 'exit 1', says: 'nothing was released' },

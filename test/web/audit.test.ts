@@ -74,7 +74,7 @@ describe('who sees it', () => {
       const strip = ({ text }: Answer): string =>
         text.replaceAll(/<code>[0-9a-f-]{36}<\/code>/g, '')
       expect(linesOf(page)).toEqual([])
-      expect(strip(page)).not.toContain('Issued and refused last')
+      expect(strip(page)).not.toContain('Latest requests')
       expect(page.headers.get('cache-control')).toBe('no-store')
     }
   })
@@ -119,7 +119,7 @@ describe('what it shows', () => {
   test('nothing, when there is nothing', async () => {
     const page = await alice.ask('/audit')
     expect(linesOf(page)).toEqual([])
-    expect(page.text).toContain('Nothing is on record.')
+    expect(page.text).toContain('There are no records.')
   })
 
   const breaking = `</dd></li><script>alert(1)</script><img src=x onerror=alert(1)>"'\`\u202egnp.exe`
@@ -176,7 +176,7 @@ describe('what it shows', () => {
     expect(text).toContain('credential.refused refused')
     expect(text).toContain(`Who ${sub} of `)
     expect(text).toContain('From 127.0.0.1 (native)')
-    expect(text).toContain('Why no rule of this service lets this user in')
+    expect(text).toContain('Reason no rule of this service lets this user in')
     expect(text).toContain(`Request ${answer.headers.get('x-request-id') ?? 'none'}`)
     // Nothing of the token itself.
     expect(text).not.toMatch(/eyJ/)
@@ -216,7 +216,7 @@ describeWithTools('in Chromium', chromiumPackages, () => {
       await page.getByRole('link', { name: 'Log in with Demo IAM' }).click()
       await page.getByRole('button', { name: 'Alice Example' }).click()
       await page.getByRole('link', { name: 'Audit' }).click()
-      await page.getByRole('heading', { name: 'Issued and refused last' }).waitFor()
+      await page.getByRole('heading', { name: 'Latest requests' }).waitFor()
       expect(await page.getByRole('listitem').filter({ hasText: 'a reason' }).count()).toBe(1)
       expect(await seriousFindings(page)).toEqual([])
       const overhang = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'

@@ -57,7 +57,7 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
 
   /** Takes a proxy, and answers where its file is. */
   async function takeProxy(page: Page, file: string): Promise<string> {
-    await page.getByRole('link', { name: 'Request a credential of proxy' }).click()
+    await page.getByRole('link', { name: 'Request a credential from proxy' }).click()
     await page.getByRole('button', { name: 'Request' }).click()
     await page.getByText('This page is shown only once').waitFor()
     const downloading = page.waitForEvent('download')
@@ -85,7 +85,7 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
       .click()
     await page.getByRole('heading', { name: 'Revoke this credential?' }).waitFor()
     await page.getByRole('button', { name: 'Revoke', exact: true }).click()
-    await page.getByText('Nothing that was issued to you is valid now').waitFor()
+    await page.getByText('You have no valid credential').waitFor()
   }
 
   test.for([true, false])(
@@ -139,7 +139,7 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
       await page.keyboard.press('Enter')
       await page.keyboard.press('Tab')
       expect(await page.evaluate('document.activeElement.getAttribute("aria-label")')).toBe(
-        'Request a credential of proxy',
+        'Request a credential from proxy',
       )
       await page.keyboard.press('Enter')
       await page.getByLabel('Lifetime in hours').press('Enter')

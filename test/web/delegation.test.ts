@@ -139,7 +139,7 @@ test('a login that a plugin asks for is made beside the first, and then the requ
   const [, link = ''] = /href="(\/login\/start[^"]*add=1)"/.exec(wanted.text) ?? []
   const form = await alice.follow(link.replaceAll('&#38;', '&'), 'bob')
   expect(form.path).toBe('/services/linked')
-  expect(form.text).toContain('Also logged in at')
+  expect(form.text).toContain('You are also logged in at')
   // Still alice, in the same session.
   expect(alice.cookie('tts_session')).toBe(before)
   expect(form.text).toContain('Alice Example')
@@ -158,5 +158,5 @@ test('such a login belongs to the session that began it', async () => {
   alice.setCookie('tts_login', state)
   const refused = await alice.follow(url, 'alice')
   expect(refused.status).toBe(403)
-  expect(refused.text).toContain('Your session has ended meanwhile')
+  expect(refused.text).toContain('Your session ended during the login')
 })

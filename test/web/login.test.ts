@@ -51,7 +51,7 @@ describe('a login', () => {
     await victim.ask('/login/start?provider=iam')
     const refused = await victim.ask(url.href)
     expect([refused.status, victim.cookie('tts_session')]).toEqual([403, undefined])
-    expect(refused.text).toContain('belongs to no login that was begun here')
+    expect(refused.text).toContain('his browser started no such login')
   })
 
   test('is done once', async () => {
@@ -64,7 +64,7 @@ describe('a login', () => {
     // With the cookie put back, it is the provider that knows the code was used.
     browser.setCookie('tts_login', state)
     const again = await browser.ask(url.href)
-    expect([again.status, again.text.includes('opened twice')]).toEqual([403, true])
+    expect([again.status, again.text.includes('loaded twice')]).toEqual([403, true])
   })
 
   test.for(['providerId', 'returnPath', 'startedAtMs', 'secret'])(
@@ -88,11 +88,11 @@ describe('a login', () => {
   )
 
   test.for([
-    ['access_denied', 'you did not agree there'],
+    ['access_denied', 'you cancelled the login'],
     ['temporarily_unavailable', 'try again later'],
-    ['invalid_scope', 'does not grant what this service asks for'],
-    ['something_new', 'it says something_new'],
-    ['<b>x</b>', 'it says an error'],
+    ['invalid_scope', 'does not grant the scopes that this service requests'],
+    ['something_new', 'it reports something_new'],
+    ['<b>x</b>', 'it reports an error'],
   ] as const)('the provider answers %s', async ([error, words]) => {
     const browser = new Browser(service())
     const { headers } = await browser.ask('/login/start?provider=iam')
@@ -129,7 +129,7 @@ describe('a login', () => {
     const form = { form_token: token, form_id: 'A'.repeat(22) }
     const refused = await bob.ask('/services/proxy', { form })
     expect(refused.status).toBe(403)
-    expect(refused.text).toContain('Nothing was issued')
+    expect(refused.text).toContain('No credential was issued')
   })
 
   test('leaves no token in the log, the audit trail or the database', async () => {

@@ -35,5 +35,5 @@ test('from the first page to a proxy file, and its revocation', async () => {
   const done = await browser.ask(action, { form: fieldsOf(confirm.text, action) })
   expect([done.status, done.headers.get('location')]).toEqual([303, '/credentials?done=revoked'])
   const after = await browser.ask('/credentials?done=revoked')
-  expect(after.text).toContain('Nothing that was issued to you is valid now')
+  expect(after.text).toContain('You have no valid credential')
 })

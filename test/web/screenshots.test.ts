@@ -117,7 +117,7 @@ describeWithTools('pictures', chromiumPackages, () => {
   async function makeDelegation(page: Page): Promise<void> {
     await page.goto(`${SITE}/delegations`)
     await page.getByLabel('Name').fill('pilot factory at Bari')
-    await page.getByRole('button', { name: 'Make a delegation' }).click()
+    await page.getByRole('button', { name: 'Create a delegation' }).click()
     await page.getByText('Renewal secret', { exact: true }).first().waitFor()
   }
 

@@ -1,8 +1,8 @@
-/** How WaTTS answered: JSON that is not to be cached, and errors of one shape. */
+/** Answers in the format of WaTTS: JSON that must not be cached, and errors of one shape. */
 import type { Response } from 'express'
 import { TtsError, type TtsErrorCode } from '../../base/errors.ts'
 
-/** Texts that WaTTS's clients know. */
+/** Texts of WaTTS, word for word, because its clients know them. */
 export const wattsMessages = {
   badRequest: 'Bad request, please check all parameter',
   notAllowed: 'you are not allowed to use this service',
@@ -13,12 +13,12 @@ export const wattsMessages = {
   notFound: 'Sorry, the requested data was not found',
 } as const
 
-/** The error for a request that makes no sense. */
+/** Returns the error of WaTTS for a malformed request. */
 export function badRequest(): TtsError {
   return new TtsError('invalid_request', wattsMessages.badRequest, { check: 'request' })
 }
 
-/** Answers with JSON. `cacheControl`: what holds secrets is not even to be kept by the client. */
+/** Sends JSON. Answers with secrets need a `cacheControl` with `no-store`. */
 export function sendJson(
   response: Response,
   body: object,
@@ -31,16 +31,16 @@ export function sendJson(
     .end(JSON.stringify(body))
 }
 
-/** Where one of our errors stands among WaTTS's answers. */
+/** An error in the terms of WaTTS. */
 interface WattsError {
   readonly status: number
   readonly message: string
 }
 
-/** What is refused with 503 says when to come again, also when the cause did not tell. */
+/** Retry-After of a 503 whose error names no time. */
 const RETRY_AFTER_SECONDS = 5
 
-/** Writes an error: status and text of WaTTS where it had one, and never anything of a cause. */
+/** Sends an error with the status and text of WaTTS where it had one, never with its cause. */
 export function sendWattsError(response: Response, error: TtsError): void {
   const { status, message } = wattsErrorOf(error)
   if (status === 401) response.setHeader('www-authenticate', 'authorization')
@@ -76,10 +76,10 @@ const statuses = {
   internal: 500,
 } as const satisfies Record<TtsErrorCode, number>
 
-/** Status and text of an error on the paths of WaTTS. */
+/** Returns status and text of an error on the paths of WaTTS. */
 export function wattsErrorOf({ code, check, message }: TtsError): WattsError {
   const status = statuses[code]
-  // Nobody may use a service that is not there; whether it is, is not told.
+  // An unknown service gets the same answer as a forbidden one, so that callers cannot find out which services exist.
   if (check === 'authorisation' || (code === 'not_found' && check === 'service'))
     return { status: 400, message: wattsMessages.notAllowed }
   if (code === 'limit_reached' && check === 'credential_limit') return { status: 400, message }

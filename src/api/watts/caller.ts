@@ -1,4 +1,4 @@
-/** Who asks on the paths of WaTTS: by a session of the web page, whose cookie wins, or by a bearer token. */
+/** Identifies the caller on the paths of WaTTS: by the session cookie of the web pages if there is one, otherwise by a bearer token. */
 import type { Request, Response } from 'express'
 import type { Evidence } from '../../domain/issuing/callers.ts'
 import { TtsError } from '../../base/errors.ts'
@@ -6,20 +6,20 @@ import type { VerifiedToken } from '../../tokens/verified-token.ts'
 import type { TokenVerifier } from '../../tokens/verify-token.ts'
 import { bearerToken, contextOf } from '../request.ts'
 
-/** A session of the web page, as far as the API needs to know it. */
+/** The part of a web session that the API uses. */
 export interface WattsSession {
-  /** What the verifier says at this moment of whoever is logged in. */
+  /** Result of the token verifier for the logged-in user, at this moment. */
   readonly token: VerifiedToken
-  /** What `issue` is shown for them. */
+  /** Evidence of the user for `issue`. */
   readonly evidence: Evidence
   readonly displayName: string
-  /** Undefined for users whom a relying service sent. */
+  /** Undefined for users sent by a relying service. */
   readonly accessToken: string | undefined
-  /** Only of users whom a relying service sent. */
+  /** Only for users sent by a relying service. */
   readonly relying?: RelyingVisit
 }
 
-/** What a relying service asks for its user, once. */
+/** The one request that a relying service makes for its user. */
 export interface RelyingVisit {
   /** For `GET info`. */
   readonly info: {
@@ -27,26 +27,26 @@ export interface RelyingVisit {
     readonly rsp_success: string
     readonly rsp_error: string
   }
-  /** @throws {TtsError} `access_denied` for another request than that of the site; `conflict` the second time */
-  claim(wanted: {
+  /** @throws {TtsError} `access_denied` if the request differs from that of the relying service; `conflict` the second time */
+  claim(request: {
     readonly serviceId: string
     readonly params: Readonly<Record<string, unknown>>
   }): Promise<void>
-  /** Where a browser goes for a login that the plugin wants. @throws {TtsError} `access_denied`, check `login` */
+  /** Returns the path where the browser logs in when the plugin requires it. @throws {TtsError} `access_denied`, check `login` */
   loginPath(providerId: string): Promise<string>
 }
 
-/** The sessions of the web page; this is how a cookie stands in for a bearer token. */
+/** The sessions of the web pages, whose cookie replaces a bearer token. */
 export interface WattsSessions {
-  /** The session of a request; undefined for who is not logged in. */
+  /** Returns the session of a request; undefined if the user is not logged in. */
   sessionOf(request: Request): Promise<WattsSession | undefined>
-  /** Ends the session and takes the cookie back. */
+  /** Ends the session and deletes its cookie. */
   end(request: Request, response: Response): Promise<void>
-  /** Where a browser goes to log in at a provider. */
+  /** Returns the path where a browser logs in at a provider. */
   loginPath(providerId: string | undefined): string
 }
 
-/** Who asks. */
+/** The identified caller. */
 export interface WattsCaller {
   readonly token: VerifiedToken
   readonly evidence: Evidence
@@ -54,9 +54,9 @@ export interface WattsCaller {
 }
 
 /**
- * Who asks, known by cookie or token, and of the provider that the path names.
+ * Identifies the caller by cookie or token, and checks that the provider is the one in the path.
  *
- * @param provider id of that provider; undefined: any
+ * @param provider id of the provider in the path; undefined accepts any
  * @throws {TtsError} `missing_token`, `invalid_token`, `insufficient_scope`, `provider_unavailable`
  */
 export async function callerOf(
@@ -81,7 +81,7 @@ export async function callerOf(
 
 function requireProvider(token: VerifiedToken, provider: string | undefined): void {
   if (provider === undefined || token.providerId === provider) return
-  throw new TtsError('invalid_token', 'the token is not from the provider that the path names', {
+  throw new TtsError('invalid_token', 'the token is not from the provider in the path', {
     check: 'issuer',
   })
 }

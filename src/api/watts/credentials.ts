@@ -1,4 +1,4 @@
-/** Credentials on the paths of WaTTS: asked for, picked up, deleted. */
+/** Credentials on the paths of WaTTS: request, pick up, delete. */
 import type { Request, Response } from 'express'
 import { fitsSomeSet } from '../../../plugins/parameters.ts'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
@@ -17,51 +17,51 @@ import type { Place } from './place.ts'
 import type { WaitingAnswer } from './pickups.ts'
 import type { WattsDependencies, WattsVisit } from './visit.ts'
 
-/** What a POST asks for. */
-export interface WantedCredential {
+/** The body of `POST credential`. */
+export interface WattsCredentialRequest {
   readonly serviceId: string
   readonly params: Readonly<Record<string, unknown>>
 }
 
-/** `POST credential`: 303 to the address where the answer is picked up. */
+/** Handles `POST credential`. Answers with 303 and the URL where the client picks up the result. */
 export async function requestCredential(
   dependencies: WattsDependencies,
   { response, request, place }: WattsVisit,
-  { caller, wanted }: { readonly caller: WattsCaller; readonly wanted: WantedCredential },
+  { caller, wanted }: { readonly caller: WattsCaller; readonly wanted: WattsCredentialRequest },
 ): Promise<void> {
   const { issuing, metrics, pickups } = dependencies
   const { log } = contextOf(response)
-  const signal = patientSignal(dependencies, response, wanted.serviceId)
+  const signal = pluginSignal(dependencies, response, wanted.serviceId)
   const { serviceId, params: parameters } = wanted
   const origin = originOf(response, caller)
   const read = () => ({ serviceId, parameters })
-  const asked = { ...caller.evidence, serviceId, read, origin, signal, log }
-  // A relying service asked for one thing, and for nothing else.
+  const application = { ...caller.evidence, serviceId, read, origin, signal, log }
+  // A user sent by a relying service may make only the request of that service.
   await caller.session?.relying?.claim(wanted).catch(async (error: unknown) => {
-    throw await recordEarlyRefusal(issuing, asked, error)
+    throw await recordEarlyRefusal(issuing, application, error)
   })
   const canLogIn = caller.session !== undefined
-  const answer = await withinSignal(issue(issuing, { ...asked, canLogIn }), signal).catch(
+  const answer = await withinSignal(issue(issuing, { ...application, canLogIn }), signal).catch(
     (error: unknown) => {
-      throw aboutParameters(dependencies, wanted, error)
+      throw translateParameterError(dependencies, wanted, error)
     },
   )
   if (answer.kind === 'credential') metrics.credentialIssued(serviceId)
   const waiting = await waitingAnswer(dependencies, caller, answer)
   const id = await pickups.keep(caller.token, waiting)
-  // Lower case on the wire: ttscache looks for the line by these letters.
+  // The header name must be lower case on the wire: ttscache searches for `location`.
   response
     .status(303)
-    .setHeader('location', pickupAddress(dependencies, { request, place, caller, id }))
+    .setHeader('location', pickupUrl(dependencies, { request, place, caller, id }))
     .setHeader('Cache-Control', 'no-cache')
     .setHeader('Content-Type', 'application/json')
     .end()
 }
 
-/** Keys that fit no set have a text of their own; what is wrong with a value is told as it is. */
-function aboutParameters(
+/** WaTTS has a fixed text for keys that match no parameter set. Errors about a value stay as they are. */
+function translateParameterError(
   { issuing }: WattsDependencies,
-  { serviceId, params }: WantedCredential,
+  { serviceId, params }: WattsCredentialRequest,
   error: unknown,
 ): unknown {
   if (!(error instanceof TtsError) || error.check !== 'parameters') return error
@@ -84,26 +84,26 @@ async function waitingAnswer(
   return { kind: 'login', provider, url, msg }
 }
 
-/** Absolute, and on the host that was asked: clients send the token there again. */
-function pickupAddress(
+/** Returns an absolute URL on the host of the request, because clients send their token to it. */
+function pickupUrl(
   { publicUrl }: WattsDependencies,
-  about: {
+  pickup: {
     readonly request: Request
     readonly place: Place
     readonly caller: WattsCaller
     readonly id: string
   },
 ): string {
-  const { request, place, caller, id } = about
+  const { request, place, caller, id } = pickup
   const path =
     place.version === 1
       ? `/api/v1/credential_data/${id}`
       : `/api/v2/${caller.token.providerId}/credential_data/${id}`
-  return `${publicUrl?.replace(/\/$/, '') ?? askedUrl(request)}${path}`
+  return `${publicUrl?.replace(/\/$/, '') ?? requestBaseUrl(request)}${path}`
 }
 
-/** Who asks under a name that is none gets the address that they reached. */
-function askedUrl(request: Request): string {
+/** Returns the base URL of the request, with the local address if the header Host is not a valid host name. */
+function requestBaseUrl(request: Request): string {
   const host = request.get('host') ?? ''
   if (/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$|^\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?$/.test(host))
     return `${request.protocol}://${host}`
@@ -112,7 +112,7 @@ function askedUrl(request: Request): string {
   return `${request.protocol}://${address}:${localPort}`
 }
 
-/** `GET credential_data/<id>`. */
+/** Handles `GET credential_data/<id>`. */
 export async function pickUpCredential(
   { pickups }: WattsDependencies,
   { response, place }: WattsVisit,
@@ -128,17 +128,17 @@ function presentAnswer(answer: WaitingAnswer, version: 1 | 2): object {
     return { result: 'oidc_login', oidc_login: { provider, url, msg } }
   }
   const { id, entries } = answer
-  const shown = entries.map(presentEntry)
+  const presented = entries.map(presentEntry)
   return version === 1
-    ? [{ name: 'id', type: 'text', value: id }, ...shown]
-    : { result: 'ok', credential: { id, entries: shown } }
+    ? [{ name: 'id', type: 'text', value: id }, ...presented]
+    : { result: 'ok', credential: { id, entries: presented } }
 }
 
 function presentEntry({ saveAs, ...entry }: CredentialEntry): object {
   return { ...entry, ...(saveAs === undefined ? {} : { save_as: saveAs }) }
 }
 
-/** `DELETE credential/<id>`. */
+/** Handles `DELETE credential/<id>`. */
 export async function removeCredential(
   dependencies: WattsDependencies,
   { response, place }: WattsVisit,
@@ -150,14 +150,14 @@ export async function removeCredential(
   if (identity === undefined) throw noCredential()
   const id = place.id ?? ''
   const serviceId = (await issuing.store.findCredential(id, identity.id))?.serviceId ?? ''
-  const signal = patientSignal(dependencies, response, serviceId)
+  const signal = pluginSignal(dependencies, response, serviceId)
   const { address } = originOf(response, caller)
   const identified = await identifyCaller(issuing, caller.evidence, { signal, address })
-  const asked = {
+  const application = {
     id,
     identity,
-    caller: (of: string) => {
-      const service = issuing.services.get(of)
+    caller: (id: string) => {
+      const service = issuing.services.get(id)
       return identified.forPlugin(service ?? { passesAccessToken: false })
     },
     origin: originOf(response, caller),
@@ -165,18 +165,18 @@ export async function removeCredential(
     log,
     dropOrphan: settings.allow_dropping_credentials,
   }
-  await withinSignal(deleteCredential(credentials, asked), signal).catch((error: unknown) => {
-    throw aboutPlugin(error)
+  await withinSignal(deleteCredential(credentials, application), signal).catch((error: unknown) => {
+    throw translatePluginError(error)
   })
   sendJson(response, { result: 'ok' })
 }
 
-/** A plugin that does not take its credential back, for whatever reason, is answered with 500 and its words. */
-function aboutPlugin(error: unknown): unknown {
+/** If the plugin did not revoke its credential, WaTTS answers 500 with the message of the plugin, whatever the reason. */
+function translatePluginError(error: unknown): unknown {
   if (!(error instanceof TtsError)) return error
-  const isPlugins =
+  const isFromPlugin =
     error.code === 'plugin_failed' || (error.code === 'access_denied' && error.check === 'refused')
-  return isPlugins
+  return isFromPlugin
     ? new TtsError('plugin_failed', error.message, { check: 'revocation', cause: error })
     : error
 }
@@ -186,8 +186,8 @@ function originOf(response: Response, { session, token }: WattsCaller): Origin {
   return { ...contextOf(response).origin, interface: name }
 }
 
-/** The plugin's time may be longer than that of other requests. */
-function patientSignal(
+/** The deadline includes the time that the plugin may take. */
+function pluginSignal(
   { issuing, requestTimeoutMs }: WattsDependencies,
   response: Response,
   serviceId: string,

@@ -1,4 +1,4 @@
-/** What WaTTS listed: providers, services, credentials. */
+/** The lists of WaTTS: providers, services, credentials. */
 import { authorise } from '../../domain/issuing/authorise.ts'
 import type { CredentialView } from '../../domain/records.ts'
 import type { Store } from '../../domain/store.ts'
@@ -6,7 +6,7 @@ import type { Service } from '../../domain/issuing/service.ts'
 import type { Provider } from '../../tokens/providers.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
-/** `GET oidcp`: version 1 tells only those that are ready. */
+/** Answers `GET oidcp`; version 1 lists only providers that are ready. */
 export function listProviders(providers: readonly Provider[], version: 1 | 2): object {
   const shown = providers
     .filter(({ settings }) => settings.login.enabled)
@@ -28,7 +28,7 @@ interface Listing {
   readonly now: () => Date
 }
 
-/** `GET service`: what there is, what the caller may use, and how much of it is left. */
+/** Answers `GET service`: the services, which of them the caller may use, and how many credentials the caller has. */
 export async function listServices(
   { store, services, now }: Listing,
   token: VerifiedToken,
@@ -51,7 +51,7 @@ export async function listServices(
   return { service_list: list }
 }
 
-/** Users whom a relying service sent have one request, and nothing to look at. */
+/** A user sent by a relying service makes one request and sees no lists. */
 function isRelying({ providerId }: VerifiedToken): boolean {
   return providerId.startsWith('rsp-')
 }
@@ -84,7 +84,7 @@ function presentService(
 
 const MAX_LISTED = 1000
 
-/** `GET credential`: what the caller has that lives. */
+/** Answers `GET credential`: the credentials of the caller that are neither expired nor revoked. */
 export async function sendCredentials(
   { store, now }: Pick<Listing, 'store' | 'now'>,
   token: VerifiedToken,
@@ -118,7 +118,7 @@ function presentCredential({ id, issuedAt, origin, serviceId }: CredentialView):
   }
 }
 
-/** WaTTS's names of the interfaces; all others are REST interfaces too. */
+/** WaTTS's names of the interfaces. Any other interface is a "REST interface". */
 const interfaceNames: Readonly<Record<string, string>> = {
   web: 'Web App',
   rsp: 'RSP interface',

@@ -1,18 +1,18 @@
-/** The WaTTS paths for /openapi.json: version 2, with the issuer in the path. */
+/** The WaTTS paths in /openapi.json: version 2, with the issuer in the path. */
 type Json = Record<string, unknown>
 
 const issuer = {
   name: 'issuer',
   in: 'path',
   required: true,
-  description: 'Id of the provider, or its issuer URL, URL-encoded',
+  description: 'Id of the provider, or its issuer URL in percent-encoding',
   schema: { type: 'string' },
 }
 const id = { name: 'id', in: 'path', required: true, schema: { type: 'string' } }
 const bearer = [{ bearer: [] }]
 
 const failure = {
-  description: 'What was wrong',
+  description: 'The error',
   content: {
     'application/json': {
       schema: {
@@ -24,7 +24,7 @@ const failure = {
   },
 }
 
-const wanted = {
+const credentialRequest = {
   required: true,
   content: {
     'application/json': {
@@ -37,25 +37,26 @@ const wanted = {
   },
 }
 
-/** All paths of version 2. */
+/** Returns all paths of version 2. */
 export function wattsPaths(): Json {
   const place = '/api/v2/{issuer}'
   return {
     '/api/v2/oidcp': { get: operation('The providers', {}) },
-    '/api/v2/info': { get: operation('About this service and whoever is logged in', {}) },
-    '/api/v2/logout': { get: operation('Ends the session of the web page', {}) },
+    '/api/v2/info': { get: operation('About this service and the logged-in user', {}) },
+    '/api/v2/logout': { get: operation('Ends the web session', {}) },
     [`${place}/access_token`]: {
-      get: secured('The access token of whoever is logged in at the web page'),
+      get: secured('The access token of the user who is logged in on the web pages'),
     },
     [`${place}/service`]: { get: secured('The services, and which of them you may use') },
     [`${place}/credential`]: {
-      get: secured('What you have that lives'),
+      get: secured('Your credentials that are neither expired nor revoked'),
       post: {
-        ...secured('Asks for a credential'),
-        requestBody: wanted,
+        ...secured('Requests a credential'),
+        requestBody: credentialRequest,
         responses: {
           303: {
-            description: 'location: where the answer is picked up, once, with the same token',
+            description:
+              'The header location has the URL of the result, which can be picked up once, with the same token',
             headers: { location: { schema: { type: 'string', format: 'uri' } } },
           },
           default: failure,
@@ -64,12 +65,12 @@ export function wattsPaths(): Json {
     },
     [`${place}/credential/{id}`]: {
       delete: secured(
-        'Takes a credential off the list, and revokes it as the service is set up',
+        'Removes a credential from the list, and revokes it if the service is configured so',
         id,
       ),
     },
     [`${place}/credential_data/{id}`]: {
-      get: secured('The entries of a credential, to the first who asks with its token', id),
+      get: secured('The entries of a credential, once, for the token that requested it', id),
     },
   }
 }

@@ -1,4 +1,4 @@
-/** The address at which an answer is picked up, once, by who asked for it. */
+/** Stores results until the caller who requested them picks them up, once. */
 import { createHash } from 'node:crypto'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import type { Pickup } from '../../domain/records.ts'
@@ -6,7 +6,7 @@ import type { Store } from '../../domain/store.ts'
 import { TtsError } from '../../base/errors.ts'
 import { wattsMessages } from './answers.ts'
 
-/** What waits. */
+/** A stored result. */
 export type WaitingAnswer =
   | {
       readonly kind: 'credential'
@@ -23,13 +23,13 @@ export type WaitingAnswer =
 type Owner = { readonly issuer: string; readonly sub: string }
 
 export interface PickupDesk {
-  /** Keeps an answer; answers the id of its address. */
+  /** Stores a result and returns the id in its URL. */
   keep(owner: Owner, answer: WaitingAnswer): Promise<string>
-  /** @throws {TtsError} `not_found` for all but the first who asks in time, and for everybody else than the owner */
+  /** Removes and returns a result. @throws {TtsError} `not_found` (not the owner, too late, or picked up before) */
   take(owner: Owner, id: string): Promise<WaitingAnswer>
 }
 
-/** 128 bits, 22 characters: nobody guesses one in its few seconds, or finds one without them. */
+/** 128 bits, 22 characters: nobody can guess an id, neither in its lifetime of seconds nor in a longer one. */
 const ID_BYTES = 16
 
 export function createPickupDesk(dependencies: {
@@ -43,18 +43,18 @@ export function createPickupDesk(dependencies: {
     async keep(owner, answer) {
       const id = randomBytes(ID_BYTES).toString('base64url')
       const expiresAt = new Date(now().getTime() + timeoutSeconds * 1000)
-      await store.pickups.keep(pickupOf(owner, id), JSON.stringify(answer), expiresAt)
+      await store.pickups.keep(pickupKey(owner, id), JSON.stringify(answer), expiresAt)
       return id
     },
     async take(owner, id) {
-      const content = await store.pickups.take(pickupOf(owner, id), now())
+      const content = await store.pickups.take(pickupKey(owner, id), now())
       if (content !== undefined) return JSON.parse(content) as WaitingAnswer
       throw new TtsError('not_found', wattsMessages.notFound, { check: 'pickup' })
     },
   }
 }
 
-function pickupOf({ issuer, sub }: Owner, id: string): Pickup {
+function pickupKey({ issuer, sub }: Owner, id: string): Pickup {
   return { idDigest: digest(id), ownerDigest: digest(JSON.stringify([issuer, sub])) }
 }
 

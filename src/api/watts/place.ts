@@ -1,10 +1,10 @@
-/** The paths of WaTTS: which version, whose users, what is asked for. */
+/** Parses the paths of WaTTS: version, issuer, resource type and id. */
 import type { Request } from 'express'
 import { withoutTrailingSlash } from '../../config/provider-schema.ts'
 import { TtsError } from '../../base/errors.ts'
 import { badRequest, wattsMessages } from './answers.ts'
 
-/** What can be asked for. */
+/** Resource types in the path. */
 export const resourceTypes = [
   'oidcp',
   'info',
@@ -16,23 +16,23 @@ export const resourceTypes = [
 ] as const
 export type ResourceType = (typeof resourceTypes)[number]
 
-/** A path that was read. */
+/** A parsed path. */
 export interface Place {
   readonly version: 1 | 2
   readonly type: ResourceType
-  /** What the path or the header says of the issuer: an id, or an URL; undefined: nothing. */
+  /** Issuer in the path or the header: an id or a URL; undefined if there is none. */
   readonly issuer: string | undefined
   readonly id: string | undefined
 }
 
-/** By which clients of version 1 name the issuer. */
+/** Header in which clients of version 1 name the issuer. */
 const ISSUER_HEADER = 'x-openid-connect-issuer'
 const MAX_SEGMENT = 2048
 
 /**
- * Reads the path below `/api`.
+ * Parses the path below `/api`.
  *
- * @throws {TtsError} `not_found` for no path of WaTTS
+ * @throws {TtsError} `not_found` (not a path of WaTTS)
  */
 export function readPlace(request: Request): Place & { readonly versionWord: string } {
   const [versionWord = '', ...segments] = pathSegments(request.path)
@@ -45,7 +45,7 @@ export function readPlace(request: Request): Place & { readonly versionWord: str
 }
 
 /**
- * What only makes sense after the method does: version, and the header of version 1.
+ * Checks the version and the header of version 1. WaTTS checked them after the method, so this comes second.
  *
  * @throws {TtsError} `invalid_request`
  */
@@ -55,7 +55,7 @@ export function checkPlace(
 ): void {
   if (!/^[vV][12]$/.test(versionWord)) throw badRequest()
   if (request.get(ISSUER_HEADER) === undefined) return
-  // With the header the issuer is not in the path: /api/v1/<type>[/<id>].
+  // With the header, the path must not name an issuer: /api/v1/<type>[/<id>].
   if (version !== 1 || pathSegments(request.path).length > 3) throw badRequest()
 }
 
@@ -78,7 +78,7 @@ function segmentsOf(
   }
 }
 
-/** Headers of some clients are encoded as their paths are. */
+/** Some clients percent-encode the header as they do the path. */
 function issuerOf(header: string | undefined): string | undefined {
   return header === undefined || header.includes('://') ? header : decoded(header)
 }
@@ -104,22 +104,22 @@ function isType(word: string): word is ResourceType {
 }
 
 /**
- * The id of the provider that a path names, by its id or by its issuer's URL.
+ * Returns the id of the provider in a path, which names it by id or by issuer URL.
  *
- * @throws {TtsError} `invalid_request` for one that is not known
+ * @throws {TtsError} `invalid_request` (unknown provider)
  */
-export function providerNamed(
-  named: string | undefined,
+export function resolveProvider(
+  name: string | undefined,
   providers: readonly { readonly id: string; readonly settings: { readonly issuer: string } }[],
 ): string | undefined {
-  if (named === undefined) return undefined
-  // Users of relying services; a session says whether there is one.
-  if (/^rsp-[A-Za-z0-9_-]{1,60}$/.test(named)) return named
-  const found = named.includes('://')
+  if (name === undefined) return undefined
+  // The pseudo provider of a relying service. The session shows whether it exists.
+  if (/^rsp-[A-Za-z0-9_-]{1,60}$/.test(name)) return name
+  const provider = name.includes('://')
     ? providers.find(
-        ({ settings }) => withoutTrailingSlash(settings.issuer) === withoutTrailingSlash(named),
+        ({ settings }) => withoutTrailingSlash(settings.issuer) === withoutTrailingSlash(name),
       )
-    : providers.find(({ id }) => id === named)
-  if (found === undefined) throw badRequest()
-  return found.id
+    : providers.find(({ id }) => id === name)
+  if (provider === undefined) throw badRequest()
+  return provider.id
 }

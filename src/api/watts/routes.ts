@@ -1,6 +1,6 @@
 /**
- * The REST API that WaTTS had, versions 1 and 2, under `/api`. One handler, since its clients lean on the order of checks:
- * method, sense, who asks, what they accept, and only then what is there.
+ * The REST API of WaTTS, versions 1 and 2, under `/api`. One handler serves it, because clients rely on the order of the checks:
+ * method, syntax, caller, `Accept`, and only then whether the object exists.
  */
 import { Router, type Request, type RequestHandler } from 'express'
 import { WATTS_VERSION } from '../../../plugins/executable/input.ts'
@@ -8,18 +8,18 @@ import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
 import { TtsError } from '../../base/errors.ts'
 import { readJson } from '../../../plugins/json.ts'
 import { hasBody } from '../../http/request-body.ts'
-import { bodyOf } from '../body.ts'
+import { readRequestBody } from '../body.ts'
 import { contextOf } from '../request.ts'
 import { badRequest, sendJson, wattsMessages } from './answers.ts'
 import { callerOf, type WattsCaller } from './caller.ts'
 import {
-  type WantedCredential,
+  type WattsCredentialRequest,
   pickUpCredential,
   removeCredential,
   requestCredential,
 } from './credentials.ts'
 import { sendCredentials, listProviders, listServices } from './lists.ts'
-import { checkPlace, type Place, providerNamed, readPlace, type ResourceType } from './place.ts'
+import { checkPlace, type Place, resolveProvider, readPlace, type ResourceType } from './place.ts'
 import { createPickupDesk } from './pickups.ts'
 import type { WattsDependencies, WattsVisit } from './visit.ts'
 
@@ -27,12 +27,12 @@ export type WattsRoutesDependencies = Omit<WattsDependencies, 'pickups'> & {
   readonly maxBodyBytes: number
 }
 
-export function wattsRoutes(given: WattsRoutesDependencies): Router {
-  const { issuing, settings } = given
+export function wattsRoutes(options: WattsRoutesDependencies): Router {
+  const { issuing, settings } = options
   const timeoutSeconds = settings.credential_timeout_seconds
-  const dependencies = { ...given, pickups: createPickupDesk({ ...issuing, timeoutSeconds }) }
+  const dependencies = { ...options, pickups: createPickupDesk({ ...issuing, timeoutSeconds }) }
   const router = Router()
-  router.use(answer(dependencies, given.maxBodyBytes))
+  router.use(answer(dependencies, options.maxBodyBytes))
   return router
 }
 
@@ -46,17 +46,17 @@ function answer(dependencies: WattsDependencies, maxBodyBytes: number): RequestH
     checkMethod(request, place)
     checkPlace(request, place)
     if (request.method === 'GET' && hasBody(request)) throw badRequest()
-    const provider = providerNamed(place.issuer, verifier.providers)
-    if (await answerOpenly(dependencies, visit)) return
+    const provider = resolveProvider(place.issuer, verifier.providers)
+    if (await answerPublic(dependencies, visit)) return
     const caller = await callerOf({ verifier, sessions }, request, { response, provider }).catch(
       async (error: unknown) => {
-        throw request.method === 'POST' ? await refusedCaller(dependencies, visit, error) : error
+        throw request.method === 'POST' ? await recordRefusal(dependencies, visit, error) : error
       },
     )
-    // WaTTS looked at the body first. Here nothing of it is read before it is known who asks.
+    // WaTTS read the body first. This service does not read it before the caller is authenticated.
     const wanted =
       request.method === 'POST'
-        ? readWanted(await bodyOf(request, response, maxBodyBytes))
+        ? readCredentialRequest(await readRequestBody(request, response, maxBodyBytes))
         : undefined
     if (request.accepts('application/json') === false)
       throw new TtsError('not_acceptable', 'the answer is application/json')
@@ -64,18 +64,18 @@ function answer(dependencies: WattsDependencies, maxBodyBytes: number): RequestH
   }
 }
 
-/** Who asks for a credential and is not known is refused on record, as on every interface. */
-async function refusedCaller(
+/** Records the refusal of an unauthenticated request for a credential, as on every interface. */
+async function recordRefusal(
   { issuing }: WattsDependencies,
   { response }: WattsVisit,
   error: unknown,
 ): Promise<TtsError> {
   const { log, origin } = contextOf(response)
-  const asked = { serviceId: undefined, origin: { ...origin, interface: 'watts' }, log }
-  return recordEarlyRefusal(issuing, asked, error)
+  const refused = { serviceId: undefined, origin: { ...origin, interface: 'watts' }, log }
+  return recordEarlyRefusal(issuing, refused, error)
 }
 
-/** Methods by type: first those of the list, then those of one thing in it. */
+/** Methods of each resource type: `all` for the list, `one` for an object in it. */
 const methods: Readonly<Record<ResourceType, { readonly all: string; readonly one: string }>> = {
   oidcp: { all: 'GET', one: '' },
   info: { all: 'GET', one: '' },
@@ -86,21 +86,21 @@ const methods: Readonly<Record<ResourceType, { readonly all: string; readonly on
   access_token: { all: 'GET', one: '' },
 }
 
-/** HEAD is not among them: of a one-time answer it would take the content away, and show nothing. */
+/** HEAD is not supported: it would use up a result that can be picked up only once, without showing it. */
 function checkMethod(request: Request, { type, id }: Place): void {
   const offered = id === undefined ? methods[type].all : methods[type].one
-  if (offered === '') throw nothingThere()
+  if (offered === '') throw notFound()
   if (offered.split(', ').includes(request.method)) return
   request.res?.setHeader('Allow', offered)
-  throw new TtsError('method_not_allowed', `this path takes ${offered}`)
+  throw new TtsError('method_not_allowed', `this path supports only ${offered}`)
 }
 
-function nothingThere(): TtsError {
+function notFound(): TtsError {
   return new TtsError('not_found', wattsMessages.notFound, { check: 'path' })
 }
 
-/** What a POST asks for. @throws {TtsError} `invalid_request` */
-function readWanted(body: Buffer): WantedCredential {
+/** Parses the body of a POST. @throws {TtsError} `invalid_request` */
+function readCredentialRequest(body: Buffer): WattsCredentialRequest {
   const read = readJson(body.toString('utf8'))
   const wanted = 'value' in read ? read.value : undefined
   if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) throw badRequest()
@@ -111,8 +111,8 @@ function readWanted(body: Buffer): WantedCredential {
   return { serviceId, params: params as Record<string, unknown> }
 }
 
-/** What everybody may ask. */
-async function answerOpenly(
+/** Answers requests that need no authentication. Returns false if the request is not one of those. */
+async function answerPublic(
   { issuing, sessions }: WattsDependencies,
   { request, response, place }: WattsVisit,
 ): Promise<boolean> {
@@ -127,7 +127,7 @@ async function answerOpenly(
     case 'info': {
       const session = await sessions?.sessionOf(request)
       sendJson(response, {
-        // Of WaTTS, as its plugins are told.
+        // The version of WaTTS that this API is compatible with; plugins get the same one.
         version: WATTS_VERSION,
         redirect_path: sessions?.loginPath(undefined) ?? '',
         error: '',
@@ -151,7 +151,7 @@ async function answerCaller(
   {
     caller,
     wanted,
-  }: { readonly caller: WattsCaller; readonly wanted: WantedCredential | undefined },
+  }: { readonly caller: WattsCaller; readonly wanted: WattsCredentialRequest | undefined },
 ): Promise<void> {
   const { issuing } = dependencies
   const { request, response, place } = visit
@@ -174,7 +174,7 @@ async function answerCaller(
       else sendJson(response, await sendCredentials(issuing, token, place.version))
       return
     default:
-      throw nothingThere()
+      throw notFound()
   }
 }
 
@@ -183,10 +183,10 @@ function requireJson(request: Request): void {
   throw new TtsError('unsupported_media_type', 'send application/json')
 }
 
-/** A bearer has its token already; to those who are logged in it is handed over. */
+/** Shows the access token of a web session. A caller with a bearer token has it already. */
 function accessTokenOf({ session, token }: WattsCaller): object {
   if (session?.accessToken === undefined) {
-    throw new TtsError('invalid_token', 'the access token is shown to who is logged in', {
+    throw new TtsError('invalid_token', 'log in on the web pages to see the access token', {
       check: 'session',
     })
   }

@@ -1,4 +1,4 @@
-/** What the handlers of the WaTTS paths work with. */
+/** Types that the handlers of the WaTTS paths share. */
 import type { Request, Response } from 'express'
 import type { WattsSettings } from '../../config/watts-schema.ts'
 import type { CredentialsDependencies } from '../../domain/revocation/credentials.ts'
@@ -14,9 +14,9 @@ export interface WattsDependencies {
   readonly metrics: Metrics
   readonly settings: WattsSettings
   readonly pickups: PickupDesk
-  /** Undefined: no web page, and so no sessions. */
+  /** Undefined: there are no web pages, and therefore no sessions. */
   readonly sessions: WattsSessions | undefined
-  /** URL under which clients reach the service; undefined: the one that they asked. */
+  /** URL under which clients reach the service; undefined: the URL of the request is used. */
   readonly publicUrl: string | undefined
   readonly requestTimeoutMs: number
 }

@@ -1,4 +1,4 @@
-/** Style sheet, script and picture, each under the digest of what it holds. */
+/** Style sheet, script and icon. The path of each contains the digest of its content. */
 import { createHash } from 'node:crypto'
 import { Router } from 'express'
 import { routeName } from '../../api/request.ts'
@@ -13,7 +13,7 @@ interface Asset {
 
 const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1f5fa8"/><path d="M7 12h15m-5-5 5 5-5 5M25 21H10m5-5-5 5 5 5" fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"/></svg>`
 
-/** What pages refer to. */
+/** The assets that pages link to. */
 export const assets = {
   style: asset('style', 'css', { type: 'text/css', content: styleSheet }),
   script: asset('copy', 'js', { type: 'text/javascript', content: copyScript }),
@@ -33,7 +33,7 @@ export function assetRoutes(): Router {
   const router = Router()
   for (const { path, type, content } of Object.values(assets)) {
     router.get(path, routeName('/assets'), (_request, response) => {
-      // Its name changes with what it holds.
+      // The path changes with the content.
       response.setHeader('Cache-Control', 'public, max-age=31536000, immutable')
       response.removeHeader('Vary')
       response.type(type).send(content)

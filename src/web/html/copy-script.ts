@@ -1,4 +1,4 @@
-/** The one script of the page: buttons that copy. Without it everything else works. */
+/** The only script of the pages, for the copy buttons. Everything else works without scripts. */
 export const copyScript = `'use strict'
 for (const button of document.querySelectorAll('button[data-copy]')) {
   const source = document.getElementById(button.dataset.copy)

@@ -1,6 +1,6 @@
-/** HTML by tagged templates: whatever is put in is escaped, unless it is HTML that was made here. */
+/** HTML by tagged templates: every value is escaped unless it is `Html`. */
 
-/** A piece of HTML. Made by `html` alone. */
+/** A fragment of HTML. Only `html` creates it. */
 export class Html {
   readonly text: string
   constructor(text: string) {
@@ -8,10 +8,10 @@ export class Html {
   }
 }
 
-/** What may stand in a template; `undefined` and `false` are nothing. */
+/** Values allowed in a template; `undefined` and `false` render nothing. */
 export type Content = Html | string | number | undefined | false | readonly Content[]
 
-/** A piece of HTML. Values stand in text or between the quotes of an attribute, nowhere else. */
+/** Returns a fragment of HTML. Values may occur only in text or inside a quoted attribute. */
 export function html(strings: TemplateStringsArray, ...values: readonly Content[]): Html {
   const [first = '', ...rest] = strings
   return new Html(first + rest.map((text, index) => render(values[index]) + text).join(''))
@@ -25,19 +25,19 @@ function render(value: Content): string {
   return value.map(render).join('')
 }
 
-/** Characters of HTML; and those that are not seen but change how others are: what is shown must be what is there. */
+/** HTML special characters, and invisible characters that change how others are displayed: the page must show the real text. */
 const SPECIAL =
   // oxlint-disable-next-line no-control-regex -- these are the ones that must not get through
   /[&<>"'`\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g
 
-/** Text for HTML and for quoted attributes. */
+/** Escapes text for HTML and for quoted attributes. */
 export function escapeHtml(text: string): string {
   return text.replace(SPECIAL, (character) =>
     '&<>"\'`'.includes(character) ? `&#${character.charCodeAt(0)};` : '\ufffd',
   )
 }
 
-/** A text area; the parser drops a newline that stands first, so there is always one. */
+/** Returns a text area. It begins with a newline, because the HTML parser drops the first newline. */
 export function textArea(attributes: Html, value: string): Html {
   return html`<textarea ${attributes}>${'\n'}${value}</textarea>`
 }

@@ -1,4 +1,4 @@
-/** The frame of every page: head, navigation, what the page is about, and its foot. */
+/** The layout of every page: head, navigation, content and footer. */
 import { assets } from './assets.ts'
 import { type Content, html, type Html } from './html.ts'
 import { formToken } from '../sessions/security.ts'
@@ -11,7 +11,7 @@ export interface Page {
   readonly title: string
   readonly content: Content
   readonly status?: number
-  /** The entry of the navigation that the page belongs to. */
+  /** Path of the navigation entry that the page belongs to. */
   readonly place?: string
 }
 
@@ -48,7 +48,7 @@ function document({ web, session }: Omit<Visit, 'request'>, page: Page): Html {
           <h1>${page.title}</h1>
           ${page.content}
         </main>
-        ${foot(web, session)}
+        ${footer(web, session)}
       </body>
     </html> `
 }
@@ -79,24 +79,24 @@ function navigation(web: Web, session: WebSession, place: string | undefined): H
     </form>`
 }
 
-function foot(web: Web, session: WebSession | undefined): Html {
+function footer(web: Web, session: WebSession | undefined): Html {
   const { contact } = web.settings
   return html`<footer>
-    ${session && html`<p>This session ends at ${instant(session.stored.endsAt)} at the latest, and after ${Math.round(web.settings.session_idle_seconds / 60)} minutes without use.</p>`}
+    ${session && html`<p>Your session ends at ${instant(session.stored.endsAt)}, or after ${Math.round(web.settings.session_idle_seconds / 60)} minutes without use.</p>`}
     ${contact !== undefined && html`<p>Questions: ${contactLink(contact)}</p>`}
     <p>
       <a href="${ownPath(web, '/ca/trust-anchors.tar.gz')}">Trust anchors for sites</a> ·
-      <a href="${ownPath(web, '/openapi.json')}">The API</a>
+      <a href="${ownPath(web, '/openapi.json')}">API description</a>
     </p>
   </footer>`
 }
 
-/** The hidden field by which a form is known to come from this session. */
+/** Returns the hidden field with the form token, which proves that a form comes from this session. */
 export function tokenField(session: WebSession): Html {
   return html`<input type="hidden" name="form_token" value="${formToken(session.id)}" />`
 }
 
-/** Sends the browser to a page of ours. */
+/** Redirects the browser to a page of this service. */
 export function goTo({ web, response }: Pick<Visit, 'web' | 'response'>, path: string): void {
   response.redirect(303, ownPath(web, path))
 }

@@ -1,4 +1,4 @@
-/** The one style sheet. Colours by name, light and dark; sizes in rem; nothing is laid out by position. */
+/** The style sheet. Colours are variables, for light and dark mode; sizes are in rem; the layout uses no absolute positions. */
 export const styleSheet = `:root {
   color-scheme: light dark;
   --ground: #f7f8fa; --paper: #ffffff; --ink: #16202c; --soft: #4a5766; --line: #cfd6de; --code: #eef2f6;

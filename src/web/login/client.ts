@@ -1,4 +1,4 @@
-/** Our client at the providers where people log in: authorization code with PKCE, and refresh. */
+/** The OpenID Connect client for logins: authorization code with PKCE, refresh and revocation. */
 import * as oidc from 'openid-client'
 import { withinSignal } from '../../api/deadline.ts'
 import type { SessionLogin } from '../../domain/session-records.ts'
@@ -11,7 +11,7 @@ import type { VerifiedToken } from '../../tokens/verified-token.ts'
 import type { TokenVerifier } from '../../tokens/verify-token.ts'
 import { loginError } from './errors.ts'
 
-/** What binds a login to the browser that began it. */
+/** Values that bind a login to the browser that started it. */
 export interface LoginChecks {
   readonly state: string
   readonly nonce: string
@@ -26,38 +26,38 @@ export interface CompletedLogin {
 }
 
 export interface LoginClient {
-  /** Ids of the providers where people can log in, with what they are called. */
+  /** Ids and display names of the providers that offer login. */
   readonly providers: readonly { readonly id: string; readonly description: string }[]
   /**
-   * The URL at the provider that the browser is sent to.
+   * Returns the authorization URL of the provider, where the browser is sent.
    *
    * @throws {TtsError} `not_found`, `provider_unavailable`
    */
   start(providerId: string, checks: LoginChecks, redirectUri: string): Promise<URL>
   /**
-   * Completes a login by the URL that the browser came back to.
+   * Completes a login from the URL to which the provider sent the browser back.
    *
-   * @throws {TtsError} `access_denied` with the provider's reason in words; what the verifier throws
+   * @throws {TtsError} `access_denied` with the reason of the provider; the errors of the verifier
    */
   complete(providerId: string, checks: LoginChecks, returned: URL): Promise<CompletedLogin>
-  /** A new access token by the refresh token; undefined when the provider gives none any more. */
+  /** Gets a new access token with the refresh token; undefined when the provider refuses. */
   refresh(login: SessionLogin): Promise<SessionLogin | undefined>
   /**
-   * Tells the provider that the refresh token is used no more (RFC 7009 section 2.1), where there is one and the provider can be
-   * told. Waits a few seconds at most.
+   * Revokes the refresh token at the provider (RFC 7009 section 2.1), if there is a refresh token and the provider has a revocation
+   * endpoint. Waits a few seconds at most.
    *
    * @throws {TtsError} `provider_unavailable`, `access_denied`
    */
   revoke(login: SessionLogin): Promise<void>
 }
 
-/** People wait for it, and IAM takes up to 20 s under load. */
+/** The user waits for it, but IAM takes up to 20 s under load. */
 const LOGIN_TIMEOUT_MS = 30_000
 const MAX_BODY_BYTES = 256 * 1024
-/** They wait for this too, and it is nothing to them. */
+/** The user waits for this too, without any benefit. */
 const REVOCATION_TIMEOUT_MS = 4000
 
-/** Logins are by the same client that introspects, at the providers that have one. */
+/** Creates the login client. It uses the OAuth client of each provider that is also used for introspection. */
 export function createLoginClient(verifier: TokenVerifier, now: () => Date): LoginClient {
   const providers = verifier.providers.filter(
     ({ settings }) => settings.client_id !== undefined && settings.login.enabled,
@@ -65,7 +65,7 @@ export function createLoginClient(verifier: TokenVerifier, now: () => Date): Log
   const providerOf = (id: string): Provider => {
     const provider = providers.find((one) => one.id === id)
     if (provider !== undefined) return provider
-    throw new TtsError('not_found', 'nobody can log in with a browser at this provider', {
+    throw new TtsError('not_found', 'this service does not offer login with this provider', {
       check: 'provider',
     })
   }
@@ -78,7 +78,7 @@ export function createLoginClient(verifier: TokenVerifier, now: () => Date): Log
     complete: async (id, checks, returned) => {
       const provider = providerOf(id)
       const { answer, idToken } = await exchangeCode(provider, checks, returned)
-      // From here on it is a bearer token like any other.
+      // The verifier checks it like any other bearer token.
       const token = await verifier.verify(answer.access_token)
       requireSamePerson(provider, idToken, token)
       const login = loginOf(provider.id, token, answer)
@@ -88,13 +88,13 @@ export function createLoginClient(verifier: TokenVerifier, now: () => Date): Log
       const { refreshToken } = login
       if (refreshToken === undefined) return undefined
       const provider = providerOf(login.providerId)
-      const answer = await refreshed(provider, refreshToken)
+      const answer = await requestRefresh(provider, refreshToken)
       if (answer === undefined) return undefined
       const token = await verifier.verify(answer.access_token)
-      const isSame = token.issuer === login.issuer && token.sub === login.sub
+      const isSamePerson = token.issuer === login.issuer && token.sub === login.sub
       const fresh = loginOf(provider.id, token, answer)
-      const useless = fresh.expiresAtMs <= now().getTime()
-      return isSame && !useless
+      const isExpired = fresh.expiresAtMs <= now().getTime()
+      return isSamePerson && !isExpired
         ? { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken }
         : undefined
     },
@@ -121,12 +121,12 @@ async function startLogin(
     nonce,
     code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
-    // IAM gives tokens without audience unless one is asked for by this parameter.
+    // Without this parameter IAM issues tokens without audience.
     ...(audience !== undefined && { audience }),
   })
 }
 
-interface Exchanged {
+interface TokenExchange {
   readonly answer: oidc.TokenEndpointResponse
   readonly idToken: oidc.IDToken
 }
@@ -135,10 +135,10 @@ async function exchangeCode(
   provider: Provider,
   { state, nonce, verifier }: LoginChecks,
   returned: URL,
-): Promise<Exchanged> {
+): Promise<TokenExchange> {
   try {
     const configuration = await boundedConfiguration(provider)
-    // The signature of the ID token too, though the provider itself handed it over.
+    // Also checks the signature of the ID token, although it comes directly from the provider.
     oidc.enableNonRepudiationChecks(configuration)
     const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier }
     const answer = await oidc.authorizationCodeGrant(configuration, returned, {
@@ -153,7 +153,7 @@ async function exchangeCode(
   }
 }
 
-async function refreshed(
+async function requestRefresh(
   provider: Provider,
   refreshToken: string,
 ): Promise<oidc.TokenEndpointResponse | undefined> {
@@ -180,7 +180,7 @@ async function revokeToken(provider: Provider, refreshToken: string): Promise<vo
     await oidc.tokenRevocation(configuration, refreshToken, { token_type_hint: 'refresh_token' })
   }
   try {
-    // Discovery, where it is not done yet, has a deadline of its own.
+    // Discovery, if it is still needed, has its own deadline.
     await withinSignal(work(), deadline)
   } catch (error) {
     throw loginError(error, provider.id)
@@ -194,7 +194,7 @@ async function boundedConfiguration(
   const limited = createLimitedFetch(fetch, {
     timeoutMs,
     maxBodyBytes: MAX_BODY_BYTES,
-    // A code is good for once.
+    // An authorization code can be used only once.
     sendAgain: false,
   })
   return configurationWith(await provider.configuration(), limited.fetch)
@@ -204,11 +204,8 @@ function requireSamePerson(provider: Provider, idToken: oidc.IDToken, token: Ver
   if (token.providerId === provider.id && idToken.sub === token.sub) return
   throw new TtsError(
     'access_denied',
-    'the identity provider gave an access token that speaks of somebody else than its ID token',
-    {
-      check: 'subject',
-      remedy: `Report this fault to the administrator of the provider ${provider.id}.`,
-    },
+    'the access token and the ID token from the identity provider name different users',
+    { check: 'subject', remedy: `The provider ${provider.id} is faulty: tell its administrator.` },
   )
 }
 
@@ -229,7 +226,7 @@ function loginOf(
 
 const MAX_NAME = 80
 
-/** For the page alone: nothing is decided by it. */
+/** Returns a name to display. No decision may depend on it. */
 function displayNameOf(idToken: oidc.IDToken, token: VerifiedToken): string {
   const candidates = ['name', 'preferred_username', 'email'].flatMap((claim) => [
     token.claims[claim],

@@ -1,4 +1,4 @@
-/** Logging in and out. */
+/** Login and logout. */
 import { createHash } from 'node:crypto'
 import { TtsError } from '../../base/errors.ts'
 import { clearCookie, mayUseCookies, readCookie, setCookie } from '../sessions/cookies.ts'
@@ -21,7 +21,7 @@ import type { WebSession } from '../sessions/sessions.ts'
 
 const AFTER_LOGIN = '/services'
 
-/** The choice of a provider. */
+/** Shows the choice of providers. */
 export function showLogin(visit: Visit): void {
   const { request, session, web } = visit
   const returnPath = safeReturnPath(request.query['return'])
@@ -32,23 +32,23 @@ export function showLogin(visit: Visit): void {
   sendPage(visit, {
     title: 'Log in',
     content: html`<p>
-        Your provider tells this service who you are and which groups you are in; your password
-        stays there.
+        Your provider tells this service who you are and which groups you belong to. This service
+        never sees your password.
       </p>
       ${loginChoice(web, returnPath)}`,
   })
 }
 
-/** Sends the browser to the provider. */
+/** Redirects the browser to the provider that the user chose. */
 export async function startLogin(visit: Visit): Promise<void> {
   const { request, session } = visit
   const { provider: providerId } = request.query
-  // Else any site could log its users in here unasked: there they see the choice first.
+  // A link from another site must not start a login unasked: the user sees the choice of providers first.
   if (!isOwnLink(request) || typeof providerId !== 'string') {
     goTo(visit, '/login')
     return
   }
-  // `add`: a login that a plugin asked for, beside the one that the session began with.
+  // `add`: an additional login that a plugin requires; it does not replace the login of the session.
   const isAdditional = request.query['add'] === '1' && session !== undefined
   await beginLogin(visit, {
     providerId,
@@ -57,14 +57,14 @@ export async function startLogin(visit: Visit): Promise<void> {
   })
 }
 
-/** Sends the browser to a provider; what comes back is for this browser, and for the session when one is named. */
+/** Redirects the browser to a provider. The login will be valid only in this browser, and only for the given session if there is one. */
 export async function beginLogin(
   { web, response }: Visit,
-  wanted: Pick<LoginState, 'providerId' | 'returnPath' | 'sessionDigest'>,
+  target: Pick<LoginState, 'providerId' | 'returnPath' | 'sessionDigest'>,
 ): Promise<void> {
   requireCookies(web)
   const secret = web.issuing.randomBytes(32).toString('base64url')
-  const login: LoginState = { ...wanted, secret, startedAtMs: web.now().getTime() }
+  const login: LoginState = { ...target, secret, startedAtMs: web.now().getTime() }
   const url = await web.client.start(login.providerId, checksOf(login), redirectUri(web))
   setCookie(web, response, {
     name: 'login',
@@ -74,20 +74,20 @@ export async function beginLogin(
   response.redirect(303, url.href)
 }
 
-/** @throws {TtsError} `access_denied`, check `login_state`, unless the browser comes back from a login that it began */
-export function loginUnderWay({ web, request }: Visit): LoginState {
+/** Returns the login that this browser started. @throws {TtsError} `access_denied`, check `login_state` (there is none, or another) */
+export function pendingLogin({ web, request }: Visit): LoginState {
   requireCookies(web)
   const login = readLoginState(readCookie(web, request, 'login'), web.now())
   requireState(login, request.query['state'])
   return login
 }
 
-/** Where the provider sends the browser back to. */
+/** Completes a login when the provider sends the browser back. */
 export async function finishLogin(visit: Visit, login: LoginState): Promise<void> {
   const { web, request, response, session } = visit
-  // Once is enough, whatever comes of it.
+  // A login can be completed only once, whether it succeeds or fails.
   clearCookie(web, response, 'login')
-  // The path and query as they came, under our own address: never one that a header of the request names.
+  // Only the query of the request is used. Host and path come from the configuration, never from a header of the request.
   const returned = new URL(redirectUri(web))
   returned.search = new URL(request.originalUrl, 'http://query').search
   const completed = await web.client.complete(login.providerId, checksOf(login), returned)
@@ -113,7 +113,7 @@ async function addLogin(
   { digest, completed }: { readonly digest: string; readonly completed: CompletedLogin },
 ): Promise<void> {
   if (session === undefined || loginDigest(session) !== digest) {
-    throw new TtsError('access_denied', 'your session has ended meanwhile: log in again', {
+    throw new TtsError('access_denied', 'your session ended during the login: log in again', {
       check: 'session',
     })
   }
@@ -137,7 +137,7 @@ function redirectUri(web: Web): string {
   return absoluteUrl(web, '/login/callback')
 }
 
-/** What a login remembers of the session that it is for. */
+/** Returns the digest by which a login names its session. */
 export function loginDigest({ stored }: WebSession): string {
   return createHash('sha256').update(stored.idDigest).digest('base64url')
 }
@@ -145,8 +145,12 @@ export function loginDigest({ stored }: WebSession): string {
 /** @throws {TtsError} `access_denied`, check `transport` */
 function requireCookies(web: Web): void {
   if (mayUseCookies(web)) return
-  throw new TtsError('access_denied', 'nobody can log in here: this page is not reached by https', {
-    check: 'transport',
-    remedy: 'Set listen.public_url to an https URL.',
-  })
+  throw new TtsError(
+    'access_denied',
+    'login is not possible because this page is not served over https',
+    {
+      check: 'transport',
+      remedy: 'Set listen.public_url to an https URL.',
+    },
+  )
 }

@@ -1,7 +1,7 @@
 /**
- * A login under way is known by one cookie: a random secret and what the login is for. State, nonce and PKCE verifier are
- * made of the secret, and the state also of all the rest: what comes back with that state belongs to this browser and to
- * this very login (RFC 9700 section 4.7), and nothing has to be kept here.
+ * The state of a pending login is in one cookie: a random secret and the purpose of the login. State, nonce and PKCE verifier are
+ * derived from the secret, the state also from the rest of the cookie. An answer with that state therefore belongs to this browser
+ * and to this login (RFC 9700 section 4.7), and the service stores nothing.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { TtsError } from '../../base/errors.ts'
@@ -10,25 +10,25 @@ import type { LoginChecks } from './client.ts'
 export interface LoginState {
   readonly secret: string
   readonly providerId: string
-  /** Where the person is led afterwards: a path of `safeReturnPath`, or RELYING_PATH. */
+  /** Path where the user goes after the login: a path that `safeReturnPath` accepts, or RELYING_PATH. */
   readonly returnPath: string
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number
-  /** Digest of the session that an additional login is for; undefined for a login that begins a session. */
+  /** Digest of the session for which an additional login is made; undefined for a login that starts a session. */
   readonly sessionDigest: string | undefined
 }
 
-/** How long somebody may take to log in at the provider. */
+/** Time that a user has to log in at the provider, in seconds. */
 export const LOGIN_SECONDS = 900
 
-/** As the value of a cookie. */
+/** Returns the value of the cookie. */
 export function formatLoginState(login: LoginState): string {
   const { secret, providerId, returnPath, startedAtMs, sessionDigest = '' } = login
   const path = Buffer.from(returnPath).toString('base64url')
   return [secret, providerId.replaceAll('.', '~'), path, startedAtMs, sessionDigest].join('.')
 }
 
-/** @throws {TtsError} `access_denied`, check `login_state`, when there is none, or it is too old */
+/** Parses the cookie. @throws {TtsError} `access_denied`, check `login_state` (missing, malformed or too old) */
 export function readLoginState(cookie: string | undefined, now: Date): LoginState {
   const [secret = '', provider = '', path = '', started = '', session = ''] =
     cookie?.split('.') ?? []
@@ -46,7 +46,7 @@ export function readLoginState(cookie: string | undefined, now: Date): LoginStat
   }
 }
 
-/** State, nonce and PKCE verifier (RFC 7636 section 4.1) of a login. */
+/** Returns state, nonce and PKCE verifier (RFC 7636 section 4.1) of a login. */
 export function checksOf(login: LoginState): LoginChecks {
   const derive = (label: string): string =>
     createHmac('sha256', login.secret).update(label).digest('base64url')
@@ -57,32 +57,32 @@ export function checksOf(login: LoginState): LoginChecks {
   }
 }
 
-/** @throws {TtsError} `access_denied`, check `login_state`, unless the answer is for this very login */
-export function requireState(login: LoginState, given: unknown): void {
-  const wanted = Buffer.from(checksOf(login).state)
-  const found = Buffer.from(typeof given === 'string' ? given : '')
-  if (found.length !== wanted.length || !timingSafeEqual(found, wanted)) throw noLogin()
+/** Checks that the state in an answer is that of the login. @throws {TtsError} `access_denied`, check `login_state` */
+export function requireState(login: LoginState, state: unknown): void {
+  const expected = Buffer.from(checksOf(login).state)
+  const received = Buffer.from(typeof state === 'string' ? state : '')
+  if (received.length !== expected.length || !timingSafeEqual(received, expected)) throw noLogin()
 }
 
 function noLogin(): TtsError {
   return new TtsError(
     'access_denied',
-    'this answer belongs to no login that was begun here in the last minutes with this browser: log in again',
+    'this browser started no such login here in the last minutes: log in again',
     { check: 'login_state' },
   )
 }
 
-/** The pages that a login may lead to. Everything else, however it is written, leads to none. */
+/** The pages that may follow a login. Any other path is ignored, in whatever spelling. */
 const RETURN_PATH = /^\/(?:services(?:\/[a-z0-9][a-z0-9_-]{0,31})?|credentials|delegations|audit)$/
 
-/** Where users of relying services are led after a login: a path that no address of a login can name. */
+/** Path where users of relying services go after a login. The parameter `return` cannot name it. */
 export const RELYING_PATH = '/rsp/request'
 
 function ownReturnPath(path: string): string | undefined {
   return path === RELYING_PATH ? path : safeReturnPath(path)
 }
 
-/** The path when it is that of a page of ours, letter by letter. */
+/** Returns the path if it is exactly the path of a page of this service; otherwise undefined. */
 export function safeReturnPath(path: unknown): string | undefined {
   return typeof path === 'string' && RETURN_PATH.test(path) ? path : undefined
 }

@@ -1,4 +1,4 @@
-/** For the operator: what was issued and refused last. */
+/** The operator's page: the latest audit records. */
 import type { AuditRecord } from '../../domain/records.ts'
 import { TtsError } from '../../base/errors.ts'
 import { html, type Html } from '../html/html.ts'
@@ -13,9 +13,9 @@ type Outcome = (typeof outcomes)[number]
 
 export async function showAudit(visit: PersonalVisit): Promise<void> {
   const { web, request } = visit
-  // To others it is not there.
+  // Other users must not learn that this page exists.
   if (!isOperator(web, visit.session))
-    throw new TtsError('not_found', 'there is nothing at this address', { check: 'operator' })
+    throw new TtsError('not_found', 'this page does not exist', { check: 'operator' })
   const outcome = readOutcome(request.query['outcome'])
   const filter = { limit: SHOWN, ...(outcome === undefined ? {} : { outcome }) }
   const lines = await web.issuing.store.listAudit(filter)
@@ -26,35 +26,35 @@ export async function showAudit(visit: PersonalVisit): Promise<void> {
       >
     </li>`
   sendPage(visit, {
-    title: 'Issued and refused last',
+    title: 'Latest requests',
     place: '/audit',
-    content: html`<nav aria-label="Which lines">
+    content: html`<nav aria-label="Filter">
         <ul>
           ${link('', 'All', outcome === undefined)}${link('?outcome=allowed', 'Allowed', outcome === 'allowed')}${link('?outcome=refused', 'Refused', outcome === 'refused')}
         </ul>
       </nav>
-      ${lines.length === 0 && html`<p>Nothing is on record.</p>`}
+      ${lines.length === 0 && html`<p>There are no records.</p>`}
       <ol class="log">
         ${lines.map((line) => html`<li class="card">${lineOf(line)}</li>`)}
       </ol>
       <p class="hint">
-        The newest ${SHOWN} at most. On the machine of the service, <code>tts audit</code> goes
-        further back.
+        This page shows the newest ${SHOWN} records. On the host of the service,
+        <code>tts audit</code> shows older ones.
       </p>`,
   })
 }
 
-function readOutcome(given: unknown): Outcome | undefined {
-  return outcomes.find((one) => one === given)
+function readOutcome(text: unknown): Outcome | undefined {
+  return outcomes.find((one) => one === text)
 }
 
 function lineOf(line: AuditRecord): Html {
   const { outcome, event, at, issuer, sub, serviceId, origin, code, check, detail } = line
   const facts = [
-    ['Who', sub === undefined ? undefined : `${sub} of ${issuer ?? 'nobody known'}`],
+    ['Who', sub === undefined ? undefined : `${sub} of ${issuer ?? 'an unknown issuer'}`],
     ['Service', serviceId],
     ['From', `${origin.address} (${origin.interface})`],
-    [outcome === 'refused' ? 'Why' : 'Detail', detail],
+    [outcome === 'refused' ? 'Reason' : 'Detail', detail],
     ['Code', code === undefined ? undefined : [code, check].filter(Boolean).join(', check ')],
     ['Credential', line.credentialId],
     ['Request', origin.requestId],

@@ -1,4 +1,4 @@
-/** Why somebody may use a service or may not, in words for that person. */
+/** Explains to a user why a service is available or not. */
 import {
   type Authorisation,
   authorise,
@@ -12,13 +12,13 @@ import { contactLink } from './words.ts'
 
 export interface Availability {
   readonly usable: boolean
-  /** One sentence; undefined when it is usable. */
+  /** One clause without a full stop; undefined when the service is usable. */
   readonly reason: string | undefined
-  /** What the rules looked at. */
+  /** The unmet conditions of the rules. */
   readonly details: readonly string[]
 }
 
-/** Whether a service can be used with this token. */
+/** Returns whether a user can use a service with this token. */
 export function availabilityOf(service: Service, token: VerifiedToken): Availability {
   const decision = authorise(service.authz, token)
   if (!decision.allowed)
@@ -31,7 +31,7 @@ export function availabilityOf(service: Service, token: VerifiedToken): Availabi
   return { usable: true, reason: undefined, details: [] }
 }
 
-/** Claims that tell what somebody belongs to. Of all others the wanted value may be somebody's name or address. */
+/** Claims about membership, whose required value may be shown. The required value of any other claim may be a person's name or address. */
 const SHOWN_CLAIMS: ReadonlySet<string> = new Set([
   'groups',
   'wlcg.groups',
@@ -60,23 +60,23 @@ function unmetRule(rule: RuleTrace): string {
 
 function unmetCondition(condition: ConditionTrace): string {
   const { claim, found } = condition
-  const own = found === undefined ? 'your token has no such claim' : `yours: ${shown(found)}`
-  return `${claim} ${SHOWN_CLAIMS.has(claim) ? requirement(condition) : 'must have a certain value'} (${own})`
+  const own = found === undefined ? 'your token does not have it' : `yours: ${displayValue(found)}`
+  return `${claim} ${SHOWN_CLAIMS.has(claim) ? requirement(condition) : 'must have a value that is not shown'} (${own})`
 }
 
 function requirement({ operation, wanted }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
     case 'contains_substring':
-      return `must contain ${shown(wanted)}`
+      return `must contain ${displayValue(wanted)}`
     case 'is_member_of':
-      return `must be one of ${shown(wanted)}`
+      return `must be one of ${displayValue(wanted)}`
     case 'equals':
-      return `must be ${shown(wanted)}`
+      return `must be ${displayValue(wanted)}`
     case 'regexp':
-      return `must match ${shown(wanted)}`
+      return `must match ${displayValue(wanted)}`
     case 'any':
-      return 'must be there'
+      return 'must exist'
     default:
       return operation satisfies never
   }
@@ -84,7 +84,7 @@ function requirement({ operation, wanted }: ConditionTrace): string {
 
 const MAX_VALUE = 160
 
-function shown(value: unknown): string {
+function displayValue(value: unknown): string {
   const parts: readonly unknown[] = Array.isArray(value) ? value : [value]
   const text = parts
     .map((part) => (typeof part === 'string' ? part : JSON.stringify(part)))
@@ -93,20 +93,20 @@ function shown(value: unknown): string {
   return text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE)}…` : text
 }
 
-/** Why a service is not to be had. */
-export function whyNot(
+/** Renders the reason why a service is not available. */
+export function renderUnavailable(
   { reason, details }: Availability,
   tooltip: string | undefined,
   contact: string | undefined,
 ): Html {
-  return html`<p>Not available to you: <bdi>${reason}</bdi>.</p>
+  return html`<p>You cannot use this service: <bdi>${reason}</bdi>.</p>
     ${
       details.length > 0 &&
-      html`<p>It lets in people of whom their provider says one of these:</p>
+      html`<p>Your token must meet one of these conditions:</p>
         <ul>
           ${details.map((text) => html`<li><bdi>${text}</bdi></li>`)}
         </ul>`
     }
     ${tooltip !== undefined && html`<p><bdi>${tooltip}</bdi></p>`}
-    ${contact !== undefined && html`<p>You can ask: ${contactLink(contact)}</p>`}`
+    ${contact !== undefined && html`<p>Questions: ${contactLink(contact)}</p>`}`
 }

@@ -1,4 +1,4 @@
-/** What was issued to somebody, and taking it back. */
+/** The pages for a user's credentials: list and revocation. */
 import { contextOf } from '../../api/request.ts'
 import { noCredential, revokeCredential } from '../../domain/revocation/credentials.ts'
 import type { CredentialView, Identity } from '../../domain/records.ts'
@@ -11,10 +11,10 @@ import { instant, timeLeftInWords } from './words.ts'
 const PLACE = '/credentials'
 const SHOWN = 100
 
-/** What a page of ours says of what was just done: one of these, and nothing that stands in an address. */
+/** Notices after an action. The address selects one of them; its own text is never shown. */
 const notices: Readonly<Record<string, string>> = {
-  revoked: 'Revoked. What relying parties fetch next says so too.',
-  gone: 'It had been revoked before.',
+  revoked: 'Revoked. Relying parties learn of it with the next revocation list that they fetch.',
+  gone: 'The credential was already revoked.',
 }
 
 export async function showCredentials(visit: PersonalVisit): Promise<void> {
@@ -38,16 +38,16 @@ export async function showCredentials(visit: PersonalVisit): Promise<void> {
     title: 'Issued to you',
     place: PLACE,
     content: html`${notice !== undefined && html`<div class="box good" role="status"><p>${notice}</p></div>`}
-    ${active.length === 0 && html`<p>Nothing that was issued to you is valid now. <a href="${ownPath(web, '/services')}">Request a credential</a></p>`}
+    ${active.length === 0 && html`<p>You have no valid credential. <a href="${ownPath(web, '/services')}">Request a credential</a></p>`}
     ${active.map((view) => credentialCard(web, view))}
     ${
       ended.length > 0 &&
       html`<details>
-        <summary>Ended or revoked (${ended.length})</summary>
+        <summary>Expired or revoked (${ended.length})</summary>
         ${ended.map((view) => credentialCard(web, view))}
       </details>`
     }
-    ${views.length === SHOWN && html`<p class="hint">The newest ${SHOWN} are shown; the API lists all.</p>`}`,
+    ${views.length === SHOWN && html`<p class="hint">This page shows the newest ${SHOWN} credentials; the API lists all.</p>`}`,
   })
 }
 
@@ -80,7 +80,7 @@ function facts(view: CredentialView): Html {
     <dd>${instant(issuedAt)}</dd>
     ${
       notAfter !== undefined &&
-      html`<dt>Ends</dt>
+      html`<dt>Valid until</dt>
         <dd>${instant(notAfter)}</dd>`
     }
     ${
@@ -88,16 +88,16 @@ function facts(view: CredentialView): Html {
       html`<dt>Revoked</dt>
         <dd>${instant(revokedAt)}</dd>`
     }
-    <dt>Asked for from</dt>
+    <dt>Requested from</dt>
     <dd><bdi>${origin.address}</bdi> (${origin.interface})</dd>
     <dt>Name</dt>
     <dd class="mono"><bdi>${view.identity.subject}</bdi></dd>
     ${
       endEntitySerial !== undefined &&
-      html`<dt>Certificate</dt>
+      html`<dt>Certificate serial</dt>
         <dd class="mono">${endEntitySerial}</dd>`
     }
-    <dt>Number</dt>
+    <dt>Id</dt>
     <dd class="mono">${id}</dd>
   </dl>`
 }
@@ -119,10 +119,10 @@ export async function confirmRevocation(visit: PersonalVisit): Promise<void> {
     content: html`<article class="card">${facts(view)}</article>
       <div class="box note">
         <p>
-          This cannot be undone. Relying parties refuse it as soon as they fetch the next revocation
-          list.
+          This cannot be undone. Relying parties refuse the credential as soon as they fetch the
+          next revocation list.
         </p>
-        ${others.length > 0 && html`<p>It stands on a certificate that ${others.length} other valid ${others.length === 1 ? 'credential of yours stands' : 'credentials of yours stand'} on: they are revoked with it.</p>`}
+        ${others.length > 0 && html`<p>${others.length} other valid ${others.length === 1 ? 'credential of yours depends' : 'credentials of yours depend'} on the same certificate and will be revoked too.</p>`}
       </div>
       <form method="post" action="${ownPath(web, `/credentials/${view.id}/revoke`)}" class="row">
         ${tokenField(session)} <button class="danger">Revoke</button
@@ -154,7 +154,7 @@ export async function revokeOwn(visit: PostedVisit): Promise<void> {
   goTo(visit, `/credentials?done=${revocation.newlyRevoked ? 'revoked' : 'gone'}`)
 }
 
-/** The identity of who is logged in; undefined when they never asked for anything here. */
+/** Returns the identity of the logged-in user; undefined if the user has never requested a credential. */
 export async function sessionIdentity({
   web,
   session,
@@ -165,13 +165,13 @@ export async function sessionIdentity({
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** An id of ours in the address; undefined for anything else. */
+/** Returns the id in the address; undefined if it is malformed. */
 export function idOf({ request }: PersonalVisit): string | undefined {
   const { id } = request.params
   return typeof id === 'string' && ID.test(id) ? id : undefined
 }
 
-/** @throws {TtsError} `not_found`, also when it is somebody else's */
+/** @throws {TtsError} `not_found` (also for another user's credential) */
 async function ownCredential(visit: PersonalVisit): Promise<CredentialView> {
   const id = idOf(visit)
   const identity = await sessionIdentity(visit)

@@ -1,4 +1,4 @@
-/** Delegations: seen, made and taken back. */
+/** The pages for a user's delegations: list, creation and revocation. */
 import { requestSignal, withinSignal } from '../../api/deadline.ts'
 import { contextOf } from '../../api/request.ts'
 import { revokeDelegation } from '../../domain/delegations/access.ts'
@@ -21,39 +21,39 @@ export async function showDelegations(visit: PersonalVisit): Promise<void> {
   await showAll(visit, { label: '', problem: undefined })
 }
 
-interface Filled {
+interface FilledForm {
   readonly label: string
   readonly problem: TtsError | undefined
 }
 
-async function showAll(visit: PersonalVisit, filled: Filled): Promise<void> {
+async function showAll(visit: PersonalVisit, filled: FilledForm): Promise<void> {
   const { web, request } = visit
   const identity = await sessionIdentity(visit)
-  const found =
+  const delegations =
     identity === undefined
       ? []
       : await web.issuing.store.delegations.list({ identityId: identity.id, limit: SHOWN })
-  const active = found.filter(({ state }) => state === 'active')
-  const over = found.filter(({ state }) => state !== 'active')
+  const active = delegations.filter(({ state }) => state === 'active')
+  const ended = delegations.filter(({ state }) => state !== 'active')
   sendPage(visit, {
     title: 'Delegations',
     place: PLACE,
     status: filled.problem === undefined ? 200 : 400,
     content: html`<p>
-        A delegation lets a program of yours, such as certcache, renew proxies for you while you are
+        A delegation lets a program, such as certcache, renew proxies in your name while you are
         away.
       </p>
-      ${request.query['done'] === 'revoked' && html`<div class="box good" role="status"><p>Revoked. Nothing is renewed with it any more.</p></div>`}
+      ${request.query['done'] === 'revoked' && html`<div class="box good" role="status"><p>Revoked. This delegation can no longer renew proxies.</p></div>`}
       ${active.length === 0 && html`<p>You have no active delegation.</p>`}
       ${active.map((delegation) => delegationCard(web, delegation))}
       ${
-        over.length > 0 &&
+        ended.length > 0 &&
         html`<details>
-          <summary>Ended or revoked (${over.length})</summary>
-          ${over.map((one) => delegationCard(web, one))}
+          <summary>Ended or revoked (${ended.length})</summary>
+          ${ended.map((one) => delegationCard(web, one))}
         </details>`
       }
-      ${makingForm(visit, filled)}`,
+      ${creationForm(visit, filled)}`,
   })
 }
 
@@ -86,9 +86,9 @@ function delegationCard(web: Web, delegation: Delegation): Html {
 function facts(delegation: Delegation): Html {
   const { state, endedAt, endReason, lastUsedAt, origin } = delegation
   return html`<dl class="facts">
-    <dt>Made</dt>
+    <dt>Created</dt>
     <dd>${instant(delegation.createdAt)} from <bdi>${origin.address}</bdi></dd>
-    <dt>Used last</dt>
+    <dt>Last used</dt>
     <dd>${lastUsedAt === undefined ? 'never' : instant(lastUsedAt)}</dd>
     ${
       state === 'active' &&
@@ -97,35 +97,35 @@ function facts(delegation: Delegation): Html {
     }
     ${
       endedAt !== undefined &&
-      html`<dt>Over since</dt>
+      html`<dt>Ended</dt>
         <dd>${instant(endedAt)}</dd>`
     }
     ${
       endReason !== undefined &&
-      html`<dt>Why</dt>
+      html`<dt>Reason</dt>
         <dd><bdi>${endReason}</bdi></dd>`
     }
-    <dt>Number</dt>
+    <dt>Id</dt>
     <dd class="mono">${delegation.id}</dd>
   </dl>`
 }
 
-function makingForm({ web, session }: PersonalVisit, { label, problem }: Filled): Html {
+function creationForm({ web, session }: PersonalVisit, { label, problem }: FilledForm): Html {
   if (!web.delegations.providers.has(session.token.providerId)) {
     return html`<div class="box note">
       <p>
-        No delegation can be made here for users of <bdi>${session.token.providerId}</bdi>: its
-        operator has not set that up.
+        Users of <bdi>${session.token.providerId}</bdi> cannot create delegations, because the
+        operator of this service has not configured that.
       </p>
     </div>`
   }
-  return html`<h2>Make a delegation</h2>
+  return html`<h2>Create a delegation</h2>
     <form class="card" method="post" action="${ownPath(web, '/delegations')}">
       ${tokenField(session)}
       <div class="field">
         <label for="label">Name <span class="hint">(optional)</span></label>
         <p class="hint" id="label-hint">
-          By which you know it again, for example the machine that it is for.
+          To help you recognise the delegation, for example the name of the host that will use it.
         </p>
         ${problem !== undefined && html`<p class="error" id="label-error" role="alert"><bdi>${problem.message}</bdi></p>`}
         <input
@@ -139,24 +139,24 @@ function makingForm({ web, session }: PersonalVisit, { label, problem }: Filled)
           ${problem !== undefined && html` aria-invalid="true"`}
         />
       </div>
-      <p><button>Make a delegation</button></p>
+      <p><button>Create a delegation</button></p>
     </form>`
 }
 
-/** Makes one with the session's token; its secret is shown this once. */
-export async function makeOwn(visit: PostedVisit): Promise<void> {
+/** Creates a delegation with the token of the session. The page shows its renewal secret only once. */
+export async function createOwn(visit: PostedVisit): Promise<void> {
   const { web, session, form, response } = visit
   const label = (form['label'] ?? '').trim()
   try {
-    const asked = {
+    const creation = {
       token: session.stored.content.login.accessToken,
       readLabel: () => readLabel(label),
       origin: originOf(visit),
       log: contextOf(response).log,
     }
-    const signal = patientSignal(visit)
-    const work = makeDelegation(web.delegations, { ...asked, signal })
-    showMade(visit, await withinSignal(work, signal))
+    const signal = providerSignal(visit)
+    const work = makeDelegation(web.delegations, { ...creation, signal })
+    showCreated(visit, await withinSignal(work, signal))
   } catch (error) {
     if (!(error instanceof TtsError) || error.code === 'internal') throw error
     await showAll(visit, { label, problem: error })
@@ -167,40 +167,43 @@ export async function makeOwn(visit: PostedVisit): Promise<void> {
 function readLabel(label: string): string | undefined {
   if (label === '') return undefined
   if (label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
-  throw new TtsError('invalid_request', `must be a string of at most ${MAX_LABEL} characters`)
+  throw new TtsError(
+    'invalid_request',
+    `must be a string of at most ${MAX_LABEL} printable characters`,
+  )
 }
 
-/** A token exchange may take longer than other requests, and should not be given up half-way. */
-function patientSignal({ web, session, response }: PostedVisit): AbortSignal {
+/** A token exchange may take longer than other requests, and should not be abandoned halfway. */
+function providerSignal({ web, session, response }: PostedVisit): AbortSignal {
   const timeoutMs = web.delegations.providers.get(session.token.providerId)?.timeoutMs ?? 0
-  return requestSignal(response, timeoutMs + PATIENCE_MS)
+  return requestSignal(response, timeoutMs + MARGIN_MS)
 }
 
-const PATIENCE_MS = 10_000
+const MARGIN_MS = 10_000
 
-function showMade(visit: PostedVisit, { delegation, renewalSecret }: MadeDelegation): void {
+function showCreated(visit: PostedVisit, { delegation, renewalSecret }: MadeDelegation): void {
   const { id } = delegation
   const renew = `(umask 077; curl -sSf -X POST -H "Authorization: Bearer $RENEWAL_SECRET" \\
   ${absoluteUrl(visit.web, `/v1/delegations/${id}/proxies`)} -o gwms_proxy)`
   sendPage(visit, {
-    title: 'Delegation made',
+    title: 'Delegation created',
     place: PLACE,
     status: 201,
     content: html`<div class="box good" role="status">
         <p>
-          It renews proxies until ${instant(delegation.renewsUntil)}. The renewal secret is shown
-          only once.
+          This delegation can renew proxies until ${instant(delegation.renewsUntil)}. This page
+          shows the renewal secret only once.
         </p>
       </div>
       <article class="card">
         <h2>Renewal secret</h2>
         <p class="hint">
-          Who has it can get proxies in your name until the delegation is revoked. Keep it in a file
-          that only its program can read.
+          Anyone who has the secret can get proxies in your name until the delegation is revoked.
+          Keep it in a file that only the program can read.
         </p>
         ${textArea(html`id="secret" readonly rows="2" spellcheck="false" aria-label="Renewal secret"`, renewalSecret)}
         <p><button type="button" class="quiet" data-copy="secret" hidden>Copy</button></p>
-        <h3>A proxy with it</h3>
+        <h3>Get a proxy with the secret</h3>
         <pre><code>${renew}</code></pre>
       </article>
       <p><a href="${ownPath(visit.web, '/delegations')}">Your delegations</a></p>`,
@@ -219,8 +222,8 @@ export async function confirmEnd(visit: PersonalVisit): Promise<void> {
       </article>
       <div class="box note">
         <p>
-          Programs that renew with it get no proxies any more. Proxies that were issued live on
-          until they end; revoke them under “Issued to you”.
+          Programs that use this delegation will get no more proxies. Proxies that it already issued
+          stay valid until they expire; revoke them under “Issued to you”.
         </p>
       </div>
       <form
@@ -244,14 +247,14 @@ export async function endOwn(visit: PostedVisit): Promise<void> {
   goTo(visit, '/delegations?done=revoked')
 }
 
-/** @throws {TtsError} `not_found`, also when it is somebody else's */
+/** @throws {TtsError} `not_found` (also for another user's delegation) */
 async function ownDelegation(visit: PersonalVisit): Promise<Delegation> {
   const id = idOf(visit)
   const identity = await sessionIdentity(visit)
-  const found =
+  const delegation =
     id === undefined || identity === undefined
       ? undefined
       : await visit.web.issuing.store.delegations.find(id, identity.id)
-  if (found !== undefined) return found
+  if (delegation !== undefined) return delegation
   throw new TtsError('not_found', 'there is no delegation of this id', { check: 'delegation' })
 }

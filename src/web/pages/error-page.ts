@@ -1,4 +1,4 @@
-/** Errors of the pages, as a page. */
+/** The error page. */
 import type { ErrorRequestHandler, Request, Response } from 'express'
 import { answerTo, toTtsError } from '../../api/problem.ts'
 import { contextOf } from '../../api/request.ts'
@@ -9,7 +9,7 @@ import { ownPath } from '../site.ts'
 import type { Web } from '../view.ts'
 import { sentence } from './words.ts'
 
-/** The writer of errors for what happens in the pages. */
+/** Returns the error handler of the pages. */
 export function errorPages(web: Web): ErrorRequestHandler {
   // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
   return async function errorPages(error: unknown, request, response, next) {
@@ -35,20 +35,22 @@ export function errorPages(web: Web): ErrorRequestHandler {
         content: html`<div class="box bad" role="alert">
             <p>
               <bdi
-                >${isHidden ? 'The failure is in the log of the service.' : sentence(message)}</bdi
+                >${isHidden ? 'The service failed. Its log has the cause.' : sentence(message)}</bdi
               >
             </p>
           </div>
           <p>
             ${session === undefined ? html`<a class="button" href="${ownPath(web, '/login')}">Log in</a>` : html`<a class="button" href="${ownPath(web, '/services')}">Go to the services</a>`}
           </p>
-          <p class="hint">If you ask about it, name this request: <code>${id}</code></p>`,
+          <p class="hint">
+            If you report this problem, include the request id: <code>${id}</code>
+          </p>`,
       },
     )
   }
 }
 
-/** The page of an error must not fail for what the error was. */
+/** Returns the session, or undefined if the lookup fails: the error page must not fail with the error that it reports. */
 async function sessionIfAny(
   web: Web,
   request: Request,

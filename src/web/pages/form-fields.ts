@@ -1,4 +1,4 @@
-/** The parameters of a service as fields of a form, and what came back in them. */
+/** Renders the parameters of a service as form fields, and parses the submitted values. */
 import { z } from 'zod'
 import type { ParameterSets, RequestParameter } from '../../../plugins/plugin.ts'
 import type { Service } from '../../domain/issuing/service.ts'
@@ -6,17 +6,17 @@ import type { TtsError } from '../../base/errors.ts'
 import { html, type Html, textArea } from '../html/html.ts'
 import { sentence } from './words.ts'
 
-/** Prefix of parameters among the fields of a form. */
+/** Prefix of the fields that hold parameters. */
 const PREFIX = 'p_'
 const HOUR_SECONDS = 3600
 
 interface Field extends RequestParameter {
-  /** Asked for in hours, though it is seconds. */
+  /** The form field is in hours, although the parameter is in seconds. */
   readonly inHours: boolean
   readonly choices: readonly string[]
-  /** What is taken when nothing is said, for people. */
+  /** Description of the default value. */
   readonly fallback: string | undefined
-  /** The longest lifetime, in hours. */
+  /** Maximum lifetime, in hours. */
   readonly most: number | undefined
 }
 
@@ -25,10 +25,10 @@ interface PropertySchema {
   readonly default?: unknown
 }
 
-/** Alternative lists of fields; a request keeps to one of them. */
+/** Alternative lists of fields; a request uses one of them. */
 export type FieldSets = readonly (readonly Field[])[]
 
-/** The fields of a service. */
+/** Returns the form fields of a service. */
 export function fieldSetsOf(service: Service): FieldSets {
   const properties = propertiesOf(service)
   const sets: ParameterSets = service.plugin.parameterSets
@@ -51,7 +51,7 @@ function fieldOf(service: Service, parameter: RequestParameter, schema: Property
     ...parameter,
     name: inHours ? 'Lifetime in hours' : parameter.name,
     description: inHours
-      ? `How long it shall live${most === undefined ? '' : `, at most ${most} hours`}.`
+      ? `Lifetime of the credential${most === undefined ? '' : `, at most ${most} hours`}.`
       : parameter.description,
     inHours,
     choices: (schema.enum ?? []).filter((value) => typeof value === 'string'),
@@ -64,42 +64,42 @@ function hours(seconds: number): number {
   return Math.round((seconds / HOUR_SECONDS) * 100) / 100
 }
 
-/** What was sent in a form, or what a form begins with. */
+/** Submitted or initial values of a form. */
 export type FieldValues = Readonly<Record<string, string>>
 
-/** The values of the parameters' fields. */
+/** Returns the values of the parameter fields. */
 export function valuesOf(form: Readonly<Record<string, string>>): FieldValues {
   const fields = Object.entries(form).filter(([name]) => name.startsWith(PREFIX))
   return Object.fromEntries(fields.map(([name, value]) => [name.slice(PREFIX.length), value]))
 }
 
-/** The parameters of a request: fields that were left empty are left out, hours become seconds. */
+/** Converts form values to parameters: it drops empty fields and converts hours to seconds. */
 export function parametersOfForm(sets: FieldSets, values: FieldValues): Record<string, unknown> {
   const inHours = new Set(sets.flat().flatMap((field) => (field.inHours ? [field.key] : [])))
-  const given = Object.entries(values).filter(([, value]) => value.trim() !== '')
+  const filled = Object.entries(values).filter(([, value]) => value.trim() !== '')
   return Object.fromEntries(
-    given.map(([key, value]) => [key, inHours.has(key) ? secondsOf(value) : withLineFeeds(value)]),
+    filled.map(([key, value]) => [key, inHours.has(key) ? secondsOf(value) : withLineFeeds(value)]),
   )
 }
 
-/** What is no number goes on as it is: the plugin says what it wants. */
+/** Returns text that is not a number unchanged, so that the plugin reports the error. */
 function secondsOf(text: string): number | string {
   const number = Number(text.trim().replace(',', '.'))
   return Number.isFinite(number) ? Math.round(number * HOUR_SECONDS) : text
 }
 
-/** Browsers send the lines of a text area with CR LF. */
+/** Replaces the CR LF that browsers send at the end of each line of a text area. */
 function withLineFeeds(text: string): string {
   return text.replaceAll('\r\n', '\n')
 }
 
-/** A refusal, parted into what belongs to a field and what does not. */
+/** The problems of a refusal, separated into those of a field and all others. */
 export interface PlacedProblems {
   readonly byField: ReadonlyMap<string, string>
   readonly others: readonly string[]
 }
 
-/** Puts the problems of a refusal beside the fields that they speak of. */
+/** Assigns the problems of a refusal to the fields that they name. */
 export function placeProblems(sets: FieldSets, refusal: TtsError | undefined): PlacedProblems {
   const byField = new Map<string, string>()
   const others: string[] = []
@@ -109,31 +109,31 @@ export function placeProblems(sets: FieldSets, refusal: TtsError | undefined): P
     const own = key === '' && refusal?.code === 'invalid_csr' ? 'csr' : key
     const field = fields.get(own)
     if (field === undefined) others.push(problem)
-    else byField.set(own, sentence(field.inHours ? lifetimeWanted(field) : text || problem))
+    else byField.set(own, sentence(field.inHours ? lifetimeProblem(field) : text || problem))
   }
   return { byField, others }
 }
 
-function lifetimeWanted({ most }: Field): string {
-  return `must be hours as a number${most === undefined ? '' : `, at most ${most}`}, and at least a minute`
+function lifetimeProblem({ most }: Field): string {
+  return `must be a number of hours${most === undefined ? '' : `, at most ${most}`}, and at least one minute`
 }
 
-/** The fields of one set. Those that may stay empty, but for the lifetime, are folded away until one is used. */
+/** Renders the fields of one set. Optional fields other than the lifetime are collapsed until one of them has a value or an error. */
 export function renderFields(
   fields: readonly Field[],
-  about: {
+  context: {
     readonly idPrefix: string
     readonly values: FieldValues
     readonly problems: PlacedProblems
   },
 ): Html {
-  const { values, problems } = about
+  const { values, problems } = context
   const isFirst = (field: Field): boolean => field.mandatory || field.inHours
   const more = fields.filter((field) => !isFirst(field))
   const isUsed = more.some(
     ({ key }) => (values[key] ?? '').trim() !== '' || problems.byField.has(key),
   )
-  const render = (field: Field): Html => renderField(field, about)
+  const render = (field: Field): Html => renderField(field, context)
   return html`${fields.filter(isFirst).map(render)}${
     more.length > 0 &&
     html`<details${isUsed && html` open`}><summary>More options</summary>${more.map(render)}</details>`
@@ -157,7 +157,7 @@ function renderField(
       ><bdi>${name}</bdi>${!mandatory && html` <span class="hint">(optional)</span>`}</label
     >
     <p class="hint" id="${id}-hint">
-      ${description.replaceAll('`', '')}${fallback !== undefined && html` Left empty: ${fallback}.`}
+      ${description.replaceAll('`', '')}${fallback !== undefined && html` Default: ${fallback}.`}
     </p>
     ${problem !== undefined && html`<p class="error" id="${id}-error">${problem}</p>`}
     ${control(field, attributes, values[key] ?? '')}
@@ -170,7 +170,7 @@ function control(field: Field, attributes: Html, value: string): Html {
       (choice) => html`<option${choice === value && html` selected`}>${choice}</option>`,
     )
     return html`<select ${attributes}>
-      ${!field.mandatory && html`<option value="">${field.fallback === undefined ? 'as usual' : `as usual (${field.fallback})`}</option>`}${options}
+      ${!field.mandatory && html`<option value="">${field.fallback === undefined ? 'default' : `default (${field.fallback})`}</option>`}${options}
     </select>`
   }
   if (field.type === 'textarea')

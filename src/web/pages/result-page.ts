@@ -1,4 +1,4 @@
-/** What a request brought: shown this once. What the service made is not kept here, so a download brings it along. */
+/** The page with a new credential, shown only once. The service does not store the credential, so the download form contains it. */
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import type { IssuedCredential } from '../../domain/issuing/issue.ts'
 import { TtsError } from '../../base/errors.ts'
@@ -8,19 +8,19 @@ import { ownPath } from '../site.ts'
 import type { PersonalVisit, PostedVisit } from '../view.ts'
 import { instant, timeLeftInWords } from './words.ts'
 
-/** Entries that are hidden until they are asked for: somebody may look over the shoulder. */
+/** Entries that stay hidden until the user opens them, because somebody else may see the screen. */
 const SECRET_NAME = /private|secret|passphrase|password/i
 
 export function showResult(visit: PostedVisit, credential: IssuedCredential): void {
   sendPage(visit, {
-    title: `Your credential of ${credential.serviceId}`,
+    title: `Your credential from ${credential.serviceId}`,
     place: '/services',
     content: html`${resultContent(visit, credential)}
-      <p><a href="${ownPath(visit.web, '/credentials')}">What was issued to you</a></p>`,
+      <p><a href="${ownPath(visit.web, '/credentials')}">Your credentials</a></p>`,
   })
 }
 
-/** What the page of a result says of it. @param downloadPath takes the downloads of this session */
+/** Renders a new credential. @param downloadPath path that accepts the download forms of this session */
 export function resultContent(
   visit: PersonalVisit,
   credential: IssuedCredential,
@@ -39,13 +39,13 @@ export function resultContent(
         </div>`,
     )}
     <dl class="facts">
-      <dt>Ends</dt>
+      <dt>Valid until</dt>
       <dd>
-        ${notAfter === undefined ? 'when it is revoked, as far as is known here' : html`${instant(notAfter)} (${timeLeftInWords(notAfter, now)})`}
+        ${notAfter === undefined ? 'it is revoked; this service knows of no other end' : html`${instant(notAfter)} (${timeLeftInWords(notAfter, now)})`}
       </dd>
       <dt>Name</dt>
       <dd class="mono"><bdi>${identity.subject}</bdi></dd>
-      <dt>Number</dt>
+      <dt>Id</dt>
       <dd class="mono">${id}</dd>
     </dl>
     ${entries.map((entry, index) => entryCard(entry, `entry-${index}`, { action, token: tokenField(visit.session) }))}`
@@ -58,7 +58,7 @@ function entryCard(
 ): Html {
   const { name, type, value } = entry
   const isSecret = SECRET_NAME.test(name) || value.includes('PRIVATE KEY-----')
-  const shown =
+  const rendered =
     type === 'text'
       ? html`<pre id="${id}"><code>${value}</code></pre>`
       : textArea(
@@ -80,19 +80,19 @@ function entryCard(
             <summary>
               Show <span class="unseen"><bdi>${name}</bdi></span>
             </summary>
-            <p class="hint">Secret: who has this can act as you.</p>
-            ${shown}
+            <p class="hint">Secret: anyone who has this can act as you.</p>
+            ${rendered}
           </details>`
-        : shown
+        : rendered
     }
   </article>`
 }
 
-/** Browsers save files for all to read, and grid tools refuse keys that others can read. */
+/** Browsers save files readable for everybody, but grid tools refuse keys that others can read. */
 function afterDownload({ name, saveAs, value }: CredentialEntry): Html {
   const file = fileNameOf(saveAs ?? name)
   const isProxyFile = /BEGIN CERTIFICATE-[^]*PRIVATE KEY-/.test(value)
-  return html`<p class="hint">After the download, where you saved it:</p>
+  return html`<p class="hint">After the download, run this in the directory of the file:</p>
     <pre><code>chmod 600 ${file}${isProxyFile && `\nexport X509_USER_PROXY="$PWD/${file}"`}</code></pre>`
 }
 
@@ -100,10 +100,10 @@ function rowsOf({ rows, value }: CredentialEntry): number {
   return Math.max(2, Math.min(rows ?? value.split('\n').length, 14))
 }
 
-/** By POST: neither the value nor a way to it gets into an address, a history or a cache. */
+/** The form uses POST, so that neither the value nor a link to it gets into an address, a history or a cache. */
 function downloadForm(action: string, token: Html, entry: CredentialEntry): Html {
   const file = fileNameOf(entry.saveAs ?? entry.name)
-  // Base64, since browsers change the line ends of what a form holds.
+  // Base64, because browsers change the line ends of form values.
   return html`<form method="post" action="${action}">
     ${token}
     <input type="hidden" name="file" value="${file}" />
@@ -114,7 +114,7 @@ function downloadForm(action: string, token: Html, entry: CredentialEntry): Html
 
 const MAX_FILE_NAME = 80
 
-/** A name that is one file in one directory, everywhere. */
+/** Returns a file name that is safe on every system and has no directory part. */
 export function fileNameOf(name: string): string {
   const plain = name
     .normalize('NFKD')
@@ -124,11 +124,11 @@ export function fileNameOf(name: string): string {
   return plain === '' ? 'credential' : plain
 }
 
-/** Gives back as a file what its own page held. */
+/** Returns the content of the submitted form as a file. */
 export function download({ form, response }: PostedVisit): void {
   const { content = '', file = '' } = form
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(content))
-    throw new TtsError('invalid_request', 'this is not what the page held')
+    throw new TtsError('invalid_request', 'content: must be Base64')
   response.setHeader('Content-Disposition', `attachment; filename="${fileNameOf(file)}"`)
   response.type('application/octet-stream').send(Buffer.from(content, 'base64'))
 }

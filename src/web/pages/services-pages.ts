@@ -1,11 +1,11 @@
-/** The services: which there are, why one is not available, and asking one for a credential. */
+/** The pages for services: list, availability, and the request form. */
 import { createHash } from 'node:crypto'
 import { withinSignal } from '../../api/deadline.ts'
 import { contextOf } from '../../api/request.ts'
 import { issue, type LoginWanted } from '../../domain/issuing/issue.ts'
 import type { Service } from '../../domain/issuing/service.ts'
 import { TtsError } from '../../base/errors.ts'
-import { availabilityOf, whyNot } from './availability.ts'
+import { availabilityOf, renderUnavailable } from './availability.ts'
 import {
   type FieldValues,
   fieldSetsOf,
@@ -22,7 +22,7 @@ import { originOf, type PersonalVisit, type PostedVisit } from '../view.ts'
 
 const PLACE = '/services'
 
-/** Those that somebody sees, in the operator's order. */
+/** Returns the services that a user may see, in the operator's order. */
 export function visibleServices({ web, session }: PersonalVisit): readonly Service[] {
   return [...web.issuing.services.values()]
     .filter((service) => !service.authz.hide || availabilityOf(service, session.token).usable)
@@ -42,12 +42,12 @@ export function showServices(visit: PersonalVisit): void {
         Logged in as <bdi>${visit.session.stored.content.displayName}</bdi> with
         <bdi>${providerNameOf(visit)}</bdi>.
       </p>
-      ${services.length === 0 && html`<div class="box note"><p>There is no service for you here.</p></div>`}
+      ${services.length === 0 && html`<div class="box note"><p>No service is available to you.</p></div>`}
       ${services.map((service) => serviceCard(visit, service))}`,
   })
 }
 
-/** As the button said by which they logged in. */
+/** Returns the provider's name as on the login button. */
 function providerNameOf({ web, session }: PersonalVisit): string {
   const { providerId } = session.token
   return web.client.providers.find(({ id }) => id === providerId)?.description ?? providerId
@@ -71,11 +71,11 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
             <a
               class="button"
               href="${ownPath(web, `/services/${service.id}`)}"
-              aria-label="Request a credential of ${service.id}"
+              aria-label="Request a credential from ${service.id}"
               >Request</a
             >
           </p>`
-        : whyNot(availability, service.authz.tooltip, web.settings.contact)
+        : renderUnavailable(availability, service.authz.tooltip, web.settings.contact)
     }
   </section>`
 }
@@ -87,12 +87,12 @@ export function showService(visit: PersonalVisit): void {
   showForm(visit, service, { values, refusal: undefined })
 }
 
-interface Filled {
+interface FilledForm {
   readonly values: FieldValues
   readonly refusal: TtsError | undefined
 }
 
-function showForm(visit: PersonalVisit, service: Service, { values, refusal }: Filled): void {
+function showForm(visit: PersonalVisit, service: Service, { values, refusal }: FilledForm): void {
   const { web, session } = visit
   const availability = availabilityOf(service, session.token)
   const sets = fieldSetsOf(service)
@@ -105,7 +105,7 @@ function showForm(visit: PersonalVisit, service: Service, { values, refusal }: F
       method="post"
       action="${ownPath(web, `/services/${service.id}`)}"
     >
-      ${sets.length > 1 && html`<h2>Way ${index + 1}</h2>`} ${tokenField(session)}<input
+      ${sets.length > 1 && html`<h2>Option ${index + 1}</h2>`} ${tokenField(session)}<input
         type="hidden"
         name="form_id"
         value="${formId}"
@@ -120,26 +120,26 @@ function showForm(visit: PersonalVisit, service: Service, { values, refusal }: F
     place: PLACE,
     status: refusal === undefined ? 200 : statusOf(refusal),
     content: html`<p><bdi>${service.description}</bdi></p>
-      ${refusal !== undefined && html`<div class="box bad" role="alert">${[...problems.others, ...summary].map((text) => html`<p>Nothing was issued: <bdi>${text}</bdi>.</p>`)}</div>`}
+      ${refusal !== undefined && html`<div class="box bad" role="alert">${[...problems.others, ...summary].map((text) => html`<p>No credential was issued: <bdi>${text}</bdi>.</p>`)}</div>`}
       ${logins(visit)}
-      ${availability.usable ? forms : html`<div class="box note">${whyNot(availability, service.authz.tooltip, web.settings.contact)}</div>`}
+      ${availability.usable ? forms : html`<div class="box note">${renderUnavailable(availability, service.authz.tooltip, web.settings.contact)}</div>`}
       <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
   })
 }
 
-/** Logins at other providers that a plugin asked for and that were made. */
+/** Lists the additional logins that a plugin required. */
 function logins({ session }: PersonalVisit): Html | undefined {
   const { additionalLogins } = session.stored.content
   if (additionalLogins.length === 0) return undefined
   const names = additionalLogins.map(({ providerId }) => providerId).join(', ')
   return html`<div class="box good">
-    <p>Also logged in at <bdi>${names}</bdi>. The request can be made now.</p>
+    <p>You are also logged in at <bdi>${names}</bdi>. You can send the request now.</p>
   </div>`
 }
 
 const FORM_LIFE_MS = 24 * 3600 * 1000
 
-/** Asks a service for a credential, as every other request does. */
+/** Requests a credential from a service; the checks are the same as on every other interface. */
 export async function submitRequest(visit: PostedVisit): Promise<void> {
   const { web, session, form, response } = visit
   const service = serviceOf(visit)
@@ -148,7 +148,7 @@ export async function submitRequest(visit: PostedVisit): Promise<void> {
   const { log, signal } = contextOf(response)
   const { login, additionalLogins } = session.stored.content
   try {
-    const asked = {
+    const application = {
       token: login.accessToken,
       additionalTokens: additionalLogins.map(({ accessToken }) => accessToken),
       serviceId: service.id,
@@ -160,23 +160,26 @@ export async function submitRequest(visit: PostedVisit): Promise<void> {
       signal,
       log,
     }
-    const answer = await withinSignal(issue(web.issuing, { ...asked, canLogIn: true }), signal)
+    const answer = await withinSignal(
+      issue(web.issuing, { ...application, canLogIn: true }),
+      signal,
+    )
     if (answer.kind === 'login') {
-      await keepPending(visit, { serviceId: service.id, parameters: values })
-      showLoginWanted(visit, service, answer)
+      await savePending(visit, { serviceId: service.id, parameters: values })
+      showAdditionalLogin(visit, service, answer)
       return
     }
     web.metrics.credentialIssued(service.id)
     showResult(visit, answer)
   } catch (error) {
-    if (!(error instanceof TtsError) || !isAboutRequest(error)) throw error
+    if (!(error instanceof TtsError) || !isCorrectable(error)) throw error
     web.metrics.refused(error.code, error.check)
     showForm(visit, service, { values, refusal: error })
   }
 }
 
-/** Refusals after which the same form can be corrected and sent again. */
-function isAboutRequest({ code }: TtsError): boolean {
+/** Returns whether the user can correct the same form and send it again. */
+function isCorrectable({ code }: TtsError): boolean {
   return [
     'invalid_request',
     'invalid_csr',
@@ -200,7 +203,7 @@ function statusOf({ code }: TtsError): number {
 }
 
 /**
- * A page that is loaded again sends its form again: it must not get a second credential in silence.
+ * Refuses a form that was already sent. A browser that reloads the page sends the form again, and must not silently get a second credential.
  *
  * @throws {TtsError} `conflict`, check `form_used`
  */
@@ -213,47 +216,47 @@ async function requireFirstUse({ web, session, form }: PostedVisit): Promise<voi
   if (/^[\w-]{22}$/.test(formId) && (await web.issuing.store.claimProof(digest, until))) return
   throw new TtsError(
     'conflict',
-    'this form was sent before, and what came of it is shown only once: open the service again for another request',
+    'this form was already sent, and its result is shown only once: open the service again to send a new request',
     { check: 'form_used' },
   )
 }
 
-async function keepPending(
+async function savePending(
   { web, session }: PostedVisit,
   pending: { readonly serviceId: string; readonly parameters: FieldValues },
 ): Promise<void> {
   await web.sessions.change(session, { ...session.stored.content, pending })
 }
 
-function showLoginWanted(visit: PostedVisit, service: Service, wanted: LoginWanted): void {
+function showAdditionalLogin(visit: PostedVisit, service: Service, wanted: LoginWanted): void {
   const { client } = visit.web
   const provider = client.providers.find(({ id }) => id === wanted.provider)
   const query = `provider=${encodeURIComponent(wanted.provider)}&return=${encodeURIComponent(`/services/${service.id}`)}&add=1`
   sendPage(visit, {
-    title: 'One more login',
+    title: 'Another login is required',
     place: PLACE,
     content: html`<div class="box note">
-        <p>The service ${service.id} asks for a login at another provider first.</p>
+        <p>The service ${service.id} requires that you also log in at another provider.</p>
         <p><bdi>${wanted.message}</bdi></p>
       </div>
       ${
         provider === undefined
           ? html`<p>
-              Nobody can log in at that provider (<bdi>${wanted.provider}</bdi>) here: its operator
-              has to set it up.
+              Login with that provider (<bdi>${wanted.provider}</bdi>) is not configured. Ask the
+              operator of this service.
             </p>`
           : html`<p>
                 <a class="button" href="${ownPath(visit.web, `/login/start?${query}`)}"
-                  >Log in with <bdi>${provider.description}</bdi> too</a
+                  >Also log in with <bdi>${provider.description}</bdi></a
                 >
               </p>
-              <p>After that you come back to the form, filled in as you sent it.</p>`
+              <p>After that you return to the form, which still has your values.</p>`
       }
       <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
   })
 }
 
-/** @throws {TtsError} `not_found`, also for a service that this person does not see */
+/** @throws {TtsError} `not_found` (also for a service that this user may not see) */
 function serviceOf(visit: PersonalVisit): Service {
   const { id } = visit.request.params
   const service = visibleServices(visit).find((one) => one.id === id)

@@ -1,4 +1,4 @@
-/** The first page: what this is, how to log in, and how to do the same from a terminal. */
+/** The start page: what this service does, how to log in, and the same from a terminal. */
 import { html, type Html } from '../html/html.ts'
 import { sendPage } from '../html/layout.ts'
 import { mayUseCookies } from '../sessions/cookies.ts'
@@ -10,9 +10,9 @@ export function showStart(visit: Visit): void {
   sendPage(visit, {
     title: 'From your login to a grid credential',
     content: html` <p class="lead">
-        Grid software such as HTCondor, XRootD and gfal asks for X.509 proxy certificates; you have
-        a login at your identity provider. This service turns the one into the other: log in, and
-        take a proxy, a certificate or another credential with you.
+        Grid software such as HTCondor, XRootD and gfal needs X.509 proxy certificates, but you have
+        a login at an identity provider. Log in here to get a proxy, a certificate or another
+        credential.
       </p>
       ${session === undefined ? loginChoice(web, undefined) : html`<p><a class="button" href="${ownPath(web, '/services')}">Go to the services</a></p>`}
       ${terminal(web)}
@@ -25,13 +25,13 @@ export function showStart(visit: Visit): void {
   })
 }
 
-/** A link for each provider; why there is none, when there is none. */
+/** Renders a login link for each provider, or the reason why there is none. */
 export function loginChoice(web: Web, returnPath: string | undefined): Html {
   if (!mayUseCookies(web)) {
     return html`<div class="box note">
       <p>
-        Nobody can log in here with a browser: this page is not reached by https. Its operator can
-        change that (<code>listen.public_url</code>).
+        Login is not possible because this page is not served over https. The operator can change
+        that (<code>listen.public_url</code>).
       </p>
     </div>`
   }
@@ -39,8 +39,8 @@ export function loginChoice(web: Web, returnPath: string | undefined): Html {
   if (providers.length === 0) {
     return html`<div class="box note">
       <p>
-        No identity provider is set up for login with a browser here. With an access token the
-        service can be used from a terminal.
+        No identity provider is configured for login with a browser. You can use this service from a
+        terminal with an access token.
       </p>
     </div>`
   }
@@ -58,9 +58,9 @@ function terminal(web: Web): Html {
   ${absoluteUrl(web, '/v1/proxies')} -o gwms_proxy)`
   const tts = `tts proxy init --url ${absoluteUrl(web, '/')}`
   return html`<h2>The same from a terminal</h2>
-    <p>With an access token of your provider, for example from <code>oidc-token</code>:</p>
+    <p>With an access token from your provider, for example from <code>oidc-token</code>:</p>
     <pre id="curl"><code>${curl}</code></pre>
     <p><button class="quiet" data-copy="curl" hidden>Copy the command</button></p>
-    <p>Or with a key that never leaves your machine:</p>
+    <p>Or with a key that never leaves your computer:</p>
     <pre><code>${tts}</code></pre>`
 }

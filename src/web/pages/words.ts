@@ -1,4 +1,4 @@
-/** Times and other facts in words, for pages. */
+/** Formats times and other values for pages. */
 import { html, type Html } from '../html/html.ts'
 
 const units = [
@@ -7,7 +7,7 @@ const units = [
   ['minute', 60],
 ] as const
 
-/** A length of time by its two largest units: `2 days 3 hours`. */
+/** Formats a duration in its two largest units: `2 days 3 hours`. */
 export function durationInWords(seconds: number): string {
   const parts = units.flatMap(([name, size], index) => {
     const before = units[index - 1]?.[1]
@@ -18,19 +18,19 @@ export function durationInWords(seconds: number): string {
   return parts.length === 0 ? 'less than a minute' : parts.slice(0, 2).join(' ')
 }
 
-/** What is left until a moment. */
+/** Formats the time left until `end`. */
 export function timeLeftInWords(end: Date, now: Date): string {
   const seconds = Math.floor((end.getTime() - now.getTime()) / 1000)
   return seconds > 0 ? `${durationInWords(seconds)} left` : 'ended'
 }
 
-/** A moment, in UTC. */
+/** Renders a point in time, in UTC. */
 export function instant(at: Date): Html {
   const iso = at.toISOString()
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`
 }
 
-/** Whom to ask: a link where the operator gave an address, else the operator's words. */
+/** Renders the contact: a link if it is an e-mail address or URL, otherwise as text. */
 export function contactLink(contact: string): Html {
   const href = /^[\w.+-]+@[\w-]+(\.[\w-]+)+$/.test(contact)
     ? `mailto:${contact}`
@@ -41,7 +41,7 @@ export function contactLink(contact: string): Html {
   return href === undefined ? name : html`<a href="${href}">${name}</a>`
 }
 
-/** A message as a sentence of its own. */
+/** Turns a message into a sentence. */
 export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`
 }

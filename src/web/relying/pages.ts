@@ -1,4 +1,4 @@
-/** Users whom a relying service sent: they arrive, log in where that is wanted, agree, and go back. */
+/** Handles users sent by a relying service: they arrive, log in if required, agree, and return. */
 import type { Request } from 'express'
 import { requireAuthorised } from '../../domain/issuing/authorise.ts'
 import type { RelyingRequest } from '../../domain/session-records.ts'
@@ -6,17 +6,17 @@ import { TtsError } from '../../base/errors.ts'
 import { badClaim, siteRefusal } from '../../relying/refusals.ts'
 import { relyingUserOf, type VerifiedRequest } from '../../relying/relying-services.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
-import { beginLogin, loginDigest, finishLogin, loginUnderWay } from '../login/pages.ts'
+import { beginLogin, loginDigest, finishLogin, pendingLogin } from '../login/pages.ts'
 import { RELYING_PATH } from '../login/state.ts'
-import { recordRelyingRefusal, runAtOnce, runVisit, showsPage } from './run.ts'
-import { asRelying, missingLogin, type RelyingSession, visitContent } from './sessions.ts'
+import { recordRelyingRefusal, runWithoutSession, runVisit, showsPage } from './run.ts'
+import { toRelyingSession, missingLogin, type RelyingSession, visitContent } from './sessions.ts'
 import { showConsent, showMissingLogin, showRefusal, showVisitResult } from './views.ts'
 import { ownPath } from '../site.ts'
 import type { PostedVisit, Visit } from '../view.ts'
 
 const LOGIN_PATH = '/rsp/login'
 
-/** `GET /rsp/<signed request>`. */
+/** Handles `GET /rsp/<signed request>`. */
 export async function arrive(visit: Visit): Promise<void> {
   const { web, request } = visit
   let verified: VerifiedRequest
@@ -27,43 +27,43 @@ export async function arrive(visit: Visit): Promise<void> {
       audience: web.publicUrl().href,
     })
   } catch (error) {
-    // Nothing of a request that is not verified is used: no address of it, and no name.
+    // Nothing from an unverified request may be used, neither its URLs nor its names.
     showRefusal(visit, await recordRelyingRefusal(visit, error, { serviceId: '', user: undefined }))
     return
   }
-  await takeIn(visit, verified)
+  await beginVisit(visit, verified)
 }
 
-/** A verified request: used up, and begun. */
-async function takeIn(visit: Visit, verified: VerifiedRequest): Promise<void> {
+/** Marks a verified request as used, and starts the visit. */
+async function beginVisit(visit: Visit, verified: VerifiedRequest): Promise<void> {
   const { web, request, response } = visit
   const { site, sub, serviceId, parameters, successUrl, failedUrl } = verified
   const user = relyingUserOf({ siteId: site.id, sub }, verified.endsAt)
-  const asked = { siteId: site.id, sub, serviceId, parameters, successUrl, failedUrl }
-  let wanted: RelyingRequest = { ...asked, loginAt: undefined }
+  const fields = { siteId: site.id, sub, serviceId, parameters, successUrl, failedUrl }
+  let siteRequest: RelyingRequest = { ...fields, loginAt: undefined }
   try {
     await web.relying.claim(verified)
-    wanted = { ...asked, loginAt: requireLogin(visit, verified) }
+    siteRequest = { ...fields, loginAt: requireLogin(visit, verified) }
     requireService(visit, serviceId, user)
-    if (wanted.loginAt !== undefined || showsPage(web, wanted))
-      await web.relyingSessions.begin(request, response, visitContent(wanted))
+    if (siteRequest.loginAt !== undefined || showsPage(web, siteRequest))
+      await web.relyingSessions.begin(request, response, visitContent(siteRequest))
   } catch (error) {
-    refuse(visit, wanted, await recordRelyingRefusal(visit, error, { serviceId, user }))
+    refuse(visit, siteRequest, await recordRelyingRefusal(visit, error, { serviceId, user }))
     return
   }
-  if (wanted.loginAt !== undefined) response.redirect(302, ownPath(web, LOGIN_PATH))
-  else if (showsPage(web, wanted)) response.redirect(302, ownPath(web, RELYING_PATH))
+  if (siteRequest.loginAt !== undefined) response.redirect(302, ownPath(web, LOGIN_PATH))
+  else if (showsPage(web, siteRequest)) response.redirect(302, ownPath(web, RELYING_PATH))
   else {
     try {
-      await runAtOnce(visit, wanted, user)
+      await runWithoutSession(visit, siteRequest, user)
       response.redirect(302, successUrl)
     } catch (error) {
-      refuse(visit, wanted, error)
+      refuse(visit, siteRequest, error)
     }
   }
 }
 
-/** Pictures, frames and what browsers fetch in advance act for nobody. */
+/** Refuses images, frames and prefetches: the user did not intend those requests. */
 function requireNavigation(request: Request): void {
   const destination = request.get('sec-fetch-dest')
   const purpose = `${request.get('sec-purpose') ?? ''} ${request.get('purpose') ?? ''}`
@@ -71,35 +71,39 @@ function requireNavigation(request: Request): void {
     return
   throw siteRefusal(
     'navigation',
-    'the site has to lead here by a link, and not by a part of its page',
+    'the site must use a link to send you here, not embed this page in its own',
   )
 }
 
-/** Where the user is to log in first. */
+/** Returns the provider where the user must log in first; undefined if the site requires no login. */
 function requireLogin({ web }: Visit, { site, provider }: VerifiedRequest): string | undefined {
   if (!site.settings.perform_login) return undefined
   if (provider === undefined) throw badClaim('watts_provider')
   if (web.client.providers.some(({ id }) => id === provider)) return provider
-  throw siteRefusal('provider', 'nobody can log in at the provider that the site names', {
-    code: 'invalid_request',
-    remedy:
-      'Set providers.<id>.client_id: `watts_provider` must be the id of a provider with browser login.',
-  })
+  throw siteRefusal(
+    'provider',
+    'this service does not offer login with the provider that the site names',
+    {
+      code: 'invalid_request',
+      remedy:
+        'Check that `watts_provider` in the request is the id of a provider with login (providers.<id>.client_id).',
+    },
+  )
 }
 
-/** Before anybody is asked to log in for nothing; the check is made again when it is issued. */
+/** Checks the service before the login, so that no user logs in in vain. Issuance repeats the check. */
 function requireService({ web }: Visit, serviceId: string, user: VerifiedToken): void {
   const service = web.issuing.services.get(serviceId)
   if (service === undefined)
-    throw new TtsError('not_found', 'the site asks for a service that there is not', {
+    throw new TtsError('not_found', 'the site requests a service that does not exist', {
       check: 'service',
     })
   requireAuthorised(service, user)
 }
 
-/** `GET /rsp/login`: to the provider where a login is missing. */
+/** Handles `GET /rsp/login`: redirects to the provider where a login is missing. */
 export async function logInForSite(visit: Visit): Promise<void> {
-  const session = visitOf(visit)
+  const session = requireVisit(visit)
   const providerId = missingLogin(session)
   if (providerId === undefined) visit.response.redirect(302, ownPath(visit.web, RELYING_PATH))
   else {
@@ -108,42 +112,42 @@ export async function logInForSite(visit: Visit): Promise<void> {
   }
 }
 
-/** `GET /login/callback`, of all logins. */
+/** Handles `GET /login/callback`, for all logins. */
 export async function finishAnyLogin(visit: Visit): Promise<void> {
-  const login = loginUnderWay(visit)
+  const login = pendingLogin(visit)
   if (login.returnPath !== RELYING_PATH) {
     await finishLogin(visit, login)
     return
   }
   const { web, request } = visit
-  const session = asRelying(await web.relyingSessions.sessionOf(request))
+  const session = toRelyingSession(await web.relyingSessions.sessionOf(request))
   try {
     const web = { ...visit.web, sessions: visit.web.relyingSessions }
     await finishLogin({ ...visit, web, session }, login)
   } catch (error) {
     if (session === undefined) throw error
-    const { asked, token: user } = session
+    const { siteRequest, token: user } = session
     await web.relyingSessions.end(request, visit.response)
-    const about = { serviceId: asked.serviceId, user }
-    refuse(visit, asked, await recordRelyingRefusal(visit, error, about))
+    const refused = { serviceId: siteRequest.serviceId, user }
+    refuse(visit, siteRequest, await recordRelyingRefusal(visit, error, refused))
   }
 }
 
-/** `GET /rsp/request`: what is asked; without pages of ours it is done. */
+/** Handles `GET /rsp/request`: shows the request, or runs it if the site uses no pages of this service. */
 export async function showRequest(visit: Visit): Promise<void> {
-  const session = visitOf(visit)
+  const session = requireVisit(visit)
   const { web, response } = visit
-  const isShown = showsPage(web, session.asked)
+  const isShown = showsPage(web, session.siteRequest)
   if (missingLogin(session) !== undefined) {
     if (isShown) showMissingLogin(visit, session)
     else response.redirect(302, ownPath(web, LOGIN_PATH))
   } else if (isShown) showConsent(visit, session)
-  else await runUnseen(visit, session)
+  else await runWithoutPage(visit, session)
 }
 
-async function runUnseen(visit: Visit, session: RelyingSession): Promise<void> {
+async function runWithoutPage(visit: Visit, session: RelyingSession): Promise<void> {
   const { web, request, response } = visit
-  const { asked } = session
+  const { siteRequest } = session
   try {
     const answer = await runVisit(visit, session)
     if (answer.kind === 'login') {
@@ -151,44 +155,44 @@ async function runUnseen(visit: Visit, session: RelyingSession): Promise<void> {
       return
     }
     await web.relyingSessions.end(request, response)
-    response.redirect(302, asked.successUrl)
+    response.redirect(302, siteRequest.successUrl)
   } catch (error) {
     await web.relyingSessions.end(request, response)
-    refuse(visit, asked, error)
+    refuse(visit, siteRequest, error)
   }
 }
 
-/** `POST /rsp/request`: the user agreed. */
+/** Handles `POST /rsp/request`: the user agreed. */
 export async function runRequest(visit: PostedVisit): Promise<void> {
-  const session = visitOf(visit)
+  const session = requireVisit(visit)
   try {
     const answer = await runVisit(visit, session)
     if (answer.kind === 'login') {
-      const asked = { ...session.asked, loginAt: answer.provider }
-      showMissingLogin(visit, { ...session, asked }, answer.message)
+      const siteRequest = { ...session.siteRequest, loginAt: answer.provider }
+      showMissingLogin(visit, { ...session, siteRequest }, answer.message)
     } else showVisitResult(visit, session, answer)
   } catch (error) {
-    refuse(visit, session.asked, error)
+    refuse(visit, session.siteRequest, error)
   }
 }
 
 /** @throws {TtsError} `access_denied`, check `session` */
-function visitOf({ session }: Visit): RelyingSession {
-  const visit = asRelying(session)
+function requireVisit({ session }: Visit): RelyingSession {
+  const visit = toRelyingSession(session)
   if (visit !== undefined) return visit
-  throw siteRefusal('session', 'this visit has ended: go back to the site and begin again')
+  throw siteRefusal('session', 'this visit has ended: go back to the site and start again')
 }
 
-/** A siteRefusal that is on record, of a request that was verified: told by a page of ours, or by the site. */
-function refuse(visit: Visit, asked: RelyingRequest, error: unknown): void {
+/** Reports a recorded refusal of a verified request: on a page of this service, or by a redirect to the site. */
+function refuse(visit: Visit, siteRequest: RelyingRequest, error: unknown): void {
   if (!(error instanceof TtsError)) throw error
   const { web, response } = visit
-  // Of what is only too early or too late the site can tell its users nothing.
-  const isOurs = ['replay', 'rate'].includes(error.check ?? '') || error.code === 'overloaded'
-  if (showsPage(web, asked) || isOurs) {
-    showRefusal(visit, error, asked)
+  // The site cannot explain replays, rate limits and overload to its users.
+  const needsPage = ['replay', 'rate'].includes(error.check ?? '') || error.code === 'overloaded'
+  if (showsPage(web, siteRequest) || needsPage) {
+    showRefusal(visit, error, siteRequest)
     return
   }
   web.metrics.refused(error.code, error.check)
-  response.redirect(302, asked.failedUrl)
+  response.redirect(302, siteRequest.failedUrl)
 }

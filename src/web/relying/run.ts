@@ -1,4 +1,4 @@
-/** The one request of a user whom a relying service sent, made as every other request is. */
+/** Runs the one request of a user sent by a relying service, with the same checks as on every interface. */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { withinSignal } from '../../api/deadline.ts'
@@ -15,20 +15,20 @@ import type { VerifiedToken } from '../../tokens/verified-token.ts'
 import { missingLogin, type RelyingSession, tokensOf } from './sessions.ts'
 import type { Visit, Web } from '../view.ts'
 
-/** The interface goes on record with what came by it. */
+/** Returns the origin for records of requests by a relying service. */
 export function relyingOrigin({ response }: Pick<Visit, 'response'>): Origin {
   return { ...contextOf(response).origin, interface: 'rsp' }
 }
 
-/** Makes the request of a site whose users need no login, and have no session. */
-export async function runAtOnce(
+/** Runs the request of a site whose users need no login and have no session. */
+export async function runWithoutSession(
   visit: Visit,
-  asked: RelyingRequest,
+  siteRequest: RelyingRequest,
   relyingUser: VerifiedToken,
 ): Promise<IssuedCredential> {
   const { web, response } = visit
   const { log, signal } = contextOf(response)
-  const { serviceId, parameters } = asked
+  const { serviceId, parameters } = siteRequest
   const origin = relyingOrigin(visit)
   const read = () => ({ serviceId, parameters })
   const request = { relyingUser, serviceId, read, origin, signal, log }
@@ -37,67 +37,68 @@ export async function runAtOnce(
   return answer
 }
 
-/** What came of a visit's request: a credential, or the provider where its plugin wants one login more. */
+/** Result of a visit's request: a credential, or the provider where the plugin requires an additional login. */
 export type VisitAnswer =
   IssuedCredential | { readonly kind: 'login'; readonly provider: string; readonly message: string }
 
 /**
- * Makes the request of a visit.
+ * Runs the request of a visit.
  *
- * @throws {TtsError} as `issue`; `conflict`, check `replay`; `access_denied`, check `login`. All are on record
+ * @throws {TtsError} as `issue`; `conflict`, check `replay`; `access_denied`, check `login`. All of them are recorded
  */
 export async function runVisit(visit: Visit, session: RelyingSession): Promise<VisitAnswer> {
   const { web, response } = visit
-  const { asked } = session
-  const recorded = async (error: unknown): Promise<never> => {
+  const { siteRequest } = session
+  const recordAndThrow = async (error: unknown): Promise<never> => {
     throw await recordRelyingRefusal(visit, error, {
-      serviceId: asked.serviceId,
+      serviceId: siteRequest.serviceId,
       user: session.token,
     })
   }
-  await claimRun(web, session).catch(recorded)
+  await claimRun(web, session).catch(recordAndThrow)
   const { log, signal } = contextOf(response)
   const request = {
     relyingUser: session.token,
     additionalTokens: tokensOf(session.stored),
-    serviceId: asked.serviceId,
-    read: () => asked,
+    serviceId: siteRequest.serviceId,
+    read: () => siteRequest,
     origin: relyingOrigin(visit),
     signal,
     log,
   }
   const answer = await withinSignal(issue(web.issuing, { ...request, canLogIn: true }), signal)
-  if (answer.kind === 'login') await wantLogin(web, session, answer.provider).catch(recorded)
-  else web.metrics.credentialIssued(asked.serviceId)
+  if (answer.kind === 'login')
+    await requireAdditionalLogin(web, session, answer.provider).catch(recordAndThrow)
+  else web.metrics.credentialIssued(siteRequest.serviceId)
   return answer
 }
 
-/** @throws {TtsError} `access_denied`, check `login`, where nobody can log in, or when that login was made already */
-export async function wantLogin(
+/** Requires an additional login. @throws {TtsError} `access_denied`, check `login` (not possible here, or made already) */
+export async function requireAdditionalLogin(
   web: Web,
   { stored, ...session }: RelyingSession,
   provider: string,
 ): Promise<void> {
   const { content } = stored
-  const isThere = content.additionalLogins.some(({ providerId }) => providerId === provider)
+  const isDone = content.additionalLogins.some(({ providerId }) => providerId === provider)
   const isPossible = web.client.providers.some(({ id }) => id === provider)
-  if (isThere || !isPossible || !performsLogin(web, session.asked)) {
-    throw siteRefusal('login', 'the service wants a login that cannot be made here', {
-      remedy: `Check providers.${isPossible ? provider : '<id>'}.client_id and relying_services.${session.asked.siteId}.perform_login.`,
+  if (isDone || !isPossible || !performsLogin(web, session.siteRequest)) {
+    throw siteRefusal('login', 'the service requires a login that is not possible here', {
+      remedy: `Check providers.${isPossible ? provider : '<id>'}.client_id and relying_services.${session.siteRequest.siteId}.perform_login.`,
     })
   }
-  const relying = { ...session.asked, loginAt: provider }
+  const relying = { ...session.siteRequest, loginAt: provider }
   await web.relyingSessions.change({ stored, ...session }, { ...content, relying })
 }
 
 /**
- * One request for one signed request, whoever makes it, page or API; one more after each login that the plugin wants.
+ * Allows one run for each signed request, by page or by API, and one more after each additional login.
  *
- * @throws {TtsError} `conflict`, check `replay`; `access_denied`, check `login`, while a login is missing
+ * @throws {TtsError} `conflict`, check `replay`; `access_denied`, check `login` (a login is missing)
  */
 async function claimRun(web: Web, session: RelyingSession): Promise<void> {
   if (missingLogin(session) !== undefined)
-    throw siteRefusal('login', 'the site wants you to log in first')
+    throw siteRefusal('login', 'log in first: the site requires it')
   const { idDigest, endsAt, content } = session.stored
   const digest = createHash('sha256')
     .update(`tts relying run v1\0${idDigest}\0${content.additionalLogins.length}`)
@@ -105,52 +106,53 @@ async function claimRun(web: Web, session: RelyingSession): Promise<void> {
   if (await web.issuing.store.claimProof(digest, endsAt)) return
   throw siteRefusal(
     'replay',
-    'what the site asked for was done already: go back to the site and begin again',
+    'the request of the site was already used: go back to the site and start again',
     { code: 'conflict' },
   )
 }
 
 /**
- * The same for the WaTTS API, by which a page of the operator's own may make the request.
+ * Claims the run of a request that comes by the WaTTS API, for example from the operator's own pages.
  *
- * @throws {TtsError} `access_denied`, check `authorisation`, for anything but what the site asked for
+ * @throws {TtsError} `access_denied`, check `authorisation` (not the request of the site)
  */
 export async function claimByApi(
   web: Web,
   session: RelyingSession,
-  wanted: { readonly serviceId: string; readonly params: Readonly<Record<string, unknown>> },
+  request: { readonly serviceId: string; readonly params: Readonly<Record<string, unknown>> },
 ): Promise<void> {
-  const { asked } = session
+  const { siteRequest } = session
   const isSame =
-    wanted.serviceId === asked.serviceId && isDeepStrictEqual(wanted.params, asked.parameters)
-  if (!isSame || !showsPage(web, asked)) {
+    request.serviceId === siteRequest.serviceId &&
+    isDeepStrictEqual(request.params, siteRequest.parameters)
+  if (!isSame || !showsPage(web, siteRequest)) {
     throw siteRefusal('authorisation', 'you are not allowed to use this service', {
-      remedy: 'Request the service and the parameters that the relying service asked for.',
+      remedy: 'Request the service and the parameters that the relying service requested.',
     })
   }
   await claimRun(web, session)
 }
 
-/** Whether the site's users log in here. */
+/** Returns whether users of the site may log in here. */
 export function performsLogin({ relying }: Web, { siteId }: RelyingRequest): boolean {
   return relying.sites.get(siteId)?.settings.perform_login ?? false
 }
 
-/** Whether the site's users see pages of ours. */
+/** Returns whether users of the site see pages of this service. */
 export function showsPage({ relying }: Web, { siteId }: RelyingRequest): boolean {
   return relying.sites.get(siteId)?.settings.show_ui ?? true
 }
 
-/** Puts on record what is refused before anything is issued. */
+/** Records a refusal that happens before issuance. */
 export async function recordRelyingRefusal(
   visit: Visit,
   error: unknown,
-  about: { readonly serviceId: string; readonly user: VerifiedToken | undefined },
+  refused: { readonly serviceId: string; readonly user: VerifiedToken | undefined },
 ): Promise<TtsError> {
   const { issuing } = visit.web
   const { log, signal, origin } = contextOf(visit.response)
   const failure = issueError(error)
-  const { serviceId, user } = about
+  const { serviceId, user } = refused
   const caller =
     user === undefined
       ? undefined

@@ -1,6 +1,6 @@
 /**
- * Visits of users whom a relying service sent: short sessions with a cookie of their own, so that no site can end or replace
- * the session of somebody who is logged in here.
+ * Visits of users sent by a relying service: short sessions with a separate cookie, so that no site can end or replace the session
+ * of a user who is logged in here.
  */
 import { createHash } from 'node:crypto'
 import { contextOf } from '../../api/request.ts'
@@ -14,26 +14,26 @@ import type { Sessions, WebSession } from '../sessions/sessions.ts'
 import type { Site } from '../site.ts'
 
 const ID_BYTES = 32
-/** Time for one login more than the first, and for looking at the result. */
+/** Time for two logins and for reading the result, in seconds. */
 const VISIT_SECONDS = 2 * LOGIN_SECONDS
 
-/** A visit, with what the site asks for. */
+/** A visit with the request of the site. */
 export interface RelyingSession extends WebSession {
-  readonly asked: RelyingRequest
+  readonly siteRequest: RelyingRequest
 }
 
-/** The sessions of such visits; their `token` is the word of the site, and there is no access token. */
+/** Creates the sessions of visits. Their `token` rests on the statement of the site; there is no access token. */
 export function createRelyingSessions(site: Site, client: LoginClient): Sessions {
   const { now, issuing, settings } = site
   const records = issuing.store.sessions
   const find = async (id: string): Promise<WebSession | undefined> => {
     const times = { now: now(), usedAfter: new Date(0) }
     const stored = await records.find(digestOf(id), times)
-    const asked = stored?.content.relying
-    if (stored === undefined || asked === undefined) return undefined
-    // A site that is configured no more sends nobody.
-    if (!site.relying.sites.has(asked.siteId)) return undefined
-    return { id, stored, token: relyingUserOf(asked, stored.endsAt) }
+    const siteRequest = stored?.content.relying
+    if (stored === undefined || siteRequest === undefined) return undefined
+    // A visit ends when its site is removed from the configuration.
+    if (!site.relying.sites.has(siteRequest.siteId)) return undefined
+    return { id, stored, token: relyingUserOf(siteRequest, stored.endsAt) }
   }
   return {
     sessionOf: async (request) => {
@@ -63,39 +63,41 @@ export function createRelyingSessions(site: Site, client: LoginClient): Sessions
   }
 }
 
-/** Of another kind than those of logins: no cookie of the one is good for the other. */
+/** The digest differs from that of login sessions, so that neither cookie is valid in place of the other. */
 function digestOf(id: string): string {
   return createHash('sha256').update(`tts relying session v1\0${id}`).digest('hex')
 }
 
-/** What a new visit holds. */
-export function visitContent(asked: RelyingRequest): SessionContent {
-  const { providerId, issuer, sub } = relyingUserOf(asked, new Date(0))
-  const nobody = { accessToken: '', expiresAtMs: 0, refreshToken: undefined }
+/** Returns the content of a new visit. */
+export function visitContent(siteRequest: RelyingRequest): SessionContent {
+  const { providerId, issuer, sub } = relyingUserOf(siteRequest, new Date(0))
+  const noTokens = { accessToken: '', expiresAtMs: 0, refreshToken: undefined }
   return {
-    login: { providerId, issuer, sub, ...nobody },
+    login: { providerId, issuer, sub, ...noTokens },
     displayName: sub,
     additionalLogins: [],
     pending: undefined,
-    relying: asked,
+    relying: siteRequest,
   }
 }
 
-/** The visit with what the site asks for; undefined for other sessions. */
-export function asRelying(session: WebSession | undefined): RelyingSession | undefined {
-  const asked = session?.stored.content.relying
-  return session === undefined || asked === undefined ? undefined : { ...session, asked }
+/** Returns the session as a visit; undefined if it is not one. */
+export function toRelyingSession(session: WebSession | undefined): RelyingSession | undefined {
+  const siteRequest = session?.stored.content.relying
+  return session === undefined || siteRequest === undefined
+    ? undefined
+    : { ...session, siteRequest }
 }
 
-/** Id of the provider where the user still has to log in. */
-export function missingLogin({ stored, asked }: RelyingSession): string | undefined {
+/** Returns the id of the provider where the user must still log in. */
+export function missingLogin({ stored, siteRequest }: RelyingSession): string | undefined {
   const isDone = stored.content.additionalLogins.some(
-    ({ providerId }) => providerId === asked.loginAt,
+    ({ providerId }) => providerId === siteRequest.loginAt,
   )
-  return isDone ? undefined : asked.loginAt
+  return isDone ? undefined : siteRequest.loginAt
 }
 
-/** Access tokens of the logins that were made. */
+/** Returns the access tokens of the completed logins. */
 export function tokensOf({ content }: StoredSession): readonly string[] {
   return content.additionalLogins.map(({ accessToken }) => accessToken)
 }

@@ -1,4 +1,4 @@
-/** The pages that users of relying services see. */
+/** The pages for users sent by relying services. */
 import { answerTo } from '../../api/problem.ts'
 import { contextOf } from '../../api/request.ts'
 import type { IssuedCredential } from '../../domain/issuing/issue.ts'
@@ -13,47 +13,47 @@ import { ownPath } from '../site.ts'
 import type { PersonalVisit, PostedVisit, Visit } from '../view.ts'
 import { sentence } from '../pages/words.ts'
 
-/** What the site's users know it by. */
+/** Returns the name that the users of the site know. */
 function siteName({ web }: Visit, { siteId }: RelyingRequest): string {
   return web.relying.sites.get(siteId)?.settings.description ?? siteId
 }
 
-/** Without the navigation of those who are logged in: a visit is for one request. */
+/** Sends a page without navigation, because a visit is for one request only. */
 function sendVisitPage({ web, response }: Visit, page: Page): void {
   sendPage({ web, response, session: undefined }, page)
 }
 
-function backLink(visit: Visit, asked: RelyingRequest, url: string): Html {
+function backLink(visit: Visit, siteRequest: RelyingRequest, url: string): Html {
   return html`<a class="button quiet" href="${url}"
-    >Back to <bdi>${siteName(visit, asked)}</bdi></a
+    >Back to <bdi>${siteName(visit, siteRequest)}</bdi></a
   >`
 }
 
-/** What is asked, for whom and by whom; done only when the user agrees. */
+/** Asks the user to agree to the request of the site. Nothing is issued without it. */
 export function showConsent(visit: Visit, session: RelyingSession): void {
-  const { asked, stored } = session
+  const { siteRequest, stored } = session
   const { web } = visit
-  const service = web.issuing.services.get(asked.serviceId)
+  const service = web.issuing.services.get(siteRequest.serviceId)
   const logins = stored.content.additionalLogins
-  const site = siteName(visit, asked)
+  const site = siteName(visit, siteRequest)
   sendVisitPage(visit, {
-    title: `Request: ${asked.serviceId}`,
+    title: `Request: ${siteRequest.serviceId}`,
     content: html`<p>
-        <bdi>${site}</bdi> sent you here for a credential. Is this you, and what you want?
+        <bdi>${site}</bdi> requests a credential for you. Continue only if all of this is correct.
       </p>
       <dl class="facts">
-        <dt>Asked by</dt>
-        <dd><bdi>${site}</bdi> (<bdi>${new URL(asked.successUrl).origin}</bdi>)</dd>
+        <dt>Requested by</dt>
+        <dd><bdi>${site}</bdi> (<bdi>${new URL(siteRequest.successUrl).origin}</bdi>)</dd>
         <dt>For its user</dt>
-        <dd class="mono"><bdi>${asked.sub}</bdi></dd>
+        <dd class="mono"><bdi>${siteRequest.sub}</bdi></dd>
         <dt>Service</dt>
         <dd>
-          <bdi>${asked.serviceId}</bdi>${service && html`: <bdi>${service.description}</bdi>`}
+          <bdi>${siteRequest.serviceId}</bdi>${service && html`: <bdi>${service.description}</bdi>`}
         </dd>
-        ${Object.entries(asked.parameters).map(
+        ${Object.entries(siteRequest.parameters).map(
           ([name, value]) =>
             html`<dt><bdi>${name}</bdi></dt>
-              <dd class="mono"><bdi>${shown(value)}</bdi></dd>`,
+              <dd class="mono"><bdi>${displayValue(value)}</bdi></dd>`,
         )}
         ${logins.map(
           ({ providerId, sub }) =>
@@ -62,72 +62,77 @@ export function showConsent(visit: Visit, session: RelyingSession): void {
         )}
       </dl>
       <form method="post" action="${ownPath(web, RELYING_PATH)}" class="row">
-        ${tokenField(session)} <button>Continue</button> ${backLink(visit, asked, asked.failedUrl)}
+        ${tokenField(session)}
+        <button>Continue</button> ${backLink(visit, siteRequest, siteRequest.failedUrl)}
       </form>`,
   })
 }
 
 const MAX_SHOWN = 500
 
-function shown(value: unknown): string {
+function displayValue(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }
 
-/** A login is wanted first, by the site or by the plugin, which then says why. */
-export function showMissingLogin(visit: Visit, { asked }: RelyingSession, message?: string): void {
+/** Asks the user to log in, because the site or the plugin requires it. A plugin gives the reason as `message`. */
+export function showMissingLogin(
+  visit: Visit,
+  { siteRequest }: RelyingSession,
+  message?: string,
+): void {
   const { web } = visit
-  const provider = web.client.providers.find(({ id }) => id === asked.loginAt)
+  const provider = web.client.providers.find(({ id }) => id === siteRequest.loginAt)
   sendVisitPage(visit, {
     title: 'Log in',
     content: html`<div class="box note">
-        <p>For what <bdi>${siteName(visit, asked)}</bdi> asks for you, log in first.</p>
+        <p>Log in first: the request of <bdi>${siteName(visit, siteRequest)}</bdi> requires it.</p>
         ${message !== undefined && html`<p><bdi>${message}</bdi></p>`}
       </div>
       <p class="row">
         <a class="button" href="${ownPath(web, '/rsp/login')}"
-          >Log in with <bdi>${provider?.description ?? asked.loginAt}</bdi></a
+          >Log in with <bdi>${provider?.description ?? siteRequest.loginAt}</bdi></a
         >
-        ${backLink(visit, asked, asked.failedUrl)}
+        ${backLink(visit, siteRequest, siteRequest.failedUrl)}
       </p>`,
   })
 }
 
-/** The credential, and the way back. */
+/** Shows the credential and the link back to the site. */
 export function showVisitResult(
   visit: PostedVisit,
   session: RelyingSession,
   credential: IssuedCredential,
 ): void {
-  const { asked } = session
+  const { siteRequest } = session
   const own: PersonalVisit = { ...visit, session }
   sendVisitPage(visit, {
-    title: `Your credential of ${asked.serviceId}`,
-    content: html`<p>${backLink(visit, asked, asked.successUrl)}</p>
+    title: `Your credential from ${siteRequest.serviceId}`,
+    content: html`<p>${backLink(visit, siteRequest, siteRequest.successUrl)}</p>
       ${resultContent(own, credential, '/rsp/download')}
-      <p>${backLink(visit, asked, asked.successUrl)}</p>`,
+      <p>${backLink(visit, siteRequest, siteRequest.successUrl)}</p>`,
   })
 }
 
-/** What was wrong, by name. The way back is shown only of a request that was verified. */
-export function showRefusal(visit: Visit, error: TtsError, asked?: RelyingRequest): void {
+/** Shows a refusal. The page links back to the site only if the request was verified. */
+export function showRefusal(visit: Visit, error: TtsError, siteRequest?: RelyingRequest): void {
   const { web, response } = visit
   const { code, check, message } = error
   web.metrics.refused(code, check)
   const { status, isHidden, retryAfterSeconds } = answerTo(error)
   if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds))
   sendVisitPage(visit, {
-    title: 'This request is refused',
+    title: 'Request refused',
     status: status === 401 ? 403 : status,
     content: html`<div class="box bad" role="alert">
         <p>
-          <bdi>${isHidden ? 'The failure is in the log of the service.' : sentence(message)}</bdi>
+          <bdi>${isHidden ? 'The service failed. Its log has the cause.' : sentence(message)}</bdi>
         </p>
         ${check !== undefined && !isHidden && html`<p>Check: <code>${check}</code></p>`}
       </div>
-      ${asked && html`<p>${backLink(visit, asked, asked.failedUrl)}</p>`}
+      ${siteRequest && html`<p>${backLink(visit, siteRequest, siteRequest.failedUrl)}</p>`}
       <p class="hint">
-        If you ask about it, name this request: <code>${contextOf(response).id}</code>
+        If you report this problem, include the request id: <code>${contextOf(response).id}</code>
       </p>`,
   })
 }

@@ -1,17 +1,17 @@
-/** The end of a session: it is off the records at once, and the providers are told that its refresh tokens are over. */
+/** Ends sessions: deletes the record first, then revokes the refresh tokens at the providers. */
 import type { SessionLogin } from '../../domain/session-records.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { LoginClient } from '../login/client.ts'
 import type { Site } from '../site.ts'
 
-/** What an end is made with. */
+/** Dependencies of `endSession`. */
 export interface EndingDependencies {
   readonly site: Pick<Site, 'issuing' | 'now'>
   readonly client: Pick<LoginClient, 'revoke'>
 }
 
-/** Ends a session of this digest on record. Its tokens are forgotten here whatever the providers say. */
+/** Ends the session with this digest. Its tokens are deleted here even if a provider does not revoke them. */
 export async function endSession(
   { site, client }: EndingDependencies,
   idDigest: string,
@@ -26,7 +26,7 @@ export async function endSession(
   await Promise.all([login, ...additionalLogins].map((one) => revokeQuietly(client, one, log)))
 }
 
-/** Whoever logs out is logged out, whatever the provider does. */
+/** Revokes a refresh token. A failure is only logged, because the user is logged out either way. */
 async function revokeQuietly(
   client: Pick<LoginClient, 'revoke'>,
   login: SessionLogin,
@@ -38,7 +38,7 @@ async function revokeQuietly(
     const remedy = error instanceof TtsError ? error.remedy : undefined
     log.warn(
       { event: 'session.revocation-failed', provider: login.providerId, remedy, err: error },
-      'a refresh token was forgotten here, but may be good at its provider until it ends',
+      'a refresh token was deleted here but not revoked at its provider',
     )
   }
 }

@@ -1,4 +1,4 @@
-/** Sessions: begun by a login, known by a cookie, kept in the records, ended by time or by logging out. */
+/** Web sessions: started by a login, identified by a cookie, stored in the database, ended by timeout or logout. */
 import { createHash } from 'node:crypto'
 import type { Request, Response } from 'express'
 import type { SessionContent, SessionLogin, StoredSession } from '../../domain/session-records.ts'
@@ -10,32 +10,32 @@ import { endSession } from './ending.ts'
 import type { LoginClient } from '../login/client.ts'
 import type { Site } from '../site.ts'
 
-/** Somebody who is logged in. */
+/** The session of a logged-in user. */
 export interface WebSession {
-  /** The value of the cookie. Secret. */
+  /** Value of the cookie. Secret. */
   readonly id: string
   readonly stored: StoredSession
-  /** What the verifier says of the access token at this moment; the one thing that decisions rest on. */
+  /** Result of the token verifier for the access token, at this moment. All decisions use only this. */
   readonly token: VerifiedToken
 }
 
 export interface Sessions {
-  /** The session of a request; undefined for who is not logged in. */
+  /** Returns the session of a request; undefined if the user is not logged in. */
   sessionOf(request: Request): Promise<WebSession | undefined>
-  /** Begins a session under a new id; one that the browser had before ends. */
+  /** Starts a session with a new id, and ends the previous session of the browser. */
   begin(request: Request, response: Response, content: SessionContent): Promise<void>
-  /** Replaces what a session holds. */
+  /** Replaces the content of a session. */
   change(session: WebSession, content: SessionContent): Promise<void>
   end(request: Request, response: Response): Promise<void>
 }
 
 const ID_BYTES = 32
-/** A use is noted no more often than this. */
-const NOTED_EVERY_MS = 30_000
-/** A token that ends so soon is replaced first. */
+/** Minimum interval between two updates of the time of last use. */
+const USE_RECORD_INTERVAL_MS = 30_000
+/** A token is refreshed when it expires within this time. */
 const REFRESH_BEFORE_MS = 60_000
 
-/** @param client replaces access tokens that end before their session */
+/** @param client refreshes access tokens that expire before their session */
 export function createSessions(site: Site, client: LoginClient): Sessions {
   const { now, settings, issuing } = site
   const records = issuing.store.sessions
@@ -48,12 +48,12 @@ export function createSessions(site: Site, client: LoginClient): Sessions {
     const stored = await records.find(digestOf(id), times)
     if (stored === undefined) return undefined
     const current = await withFreshToken(site, client, stored)
-    const token = current && (await verified(site, current))
+    const token = current && (await verifyLogin(site, current))
     if (current === undefined || token === undefined) {
       await records.end(stored.idDigest)
       return undefined
     }
-    if (at.getTime() - stored.lastUsedAt.getTime() >= NOTED_EVERY_MS)
+    if (at.getTime() - stored.lastUsedAt.getTime() >= USE_RECORD_INTERVAL_MS)
       await records.used(stored.idDigest, at)
     return { id, stored: current, token }
   }
@@ -98,15 +98,15 @@ function digestOf(id: string): string {
   return createHash('sha256').update(id).digest('hex')
 }
 
-/** A session outlives its access token only where the token can be replaced. */
+/** A session outlives its access token only if there is a refresh token. */
 function endOf(login: SessionLogin, maximumMs: number): Date {
   return new Date(
     login.refreshToken === undefined ? Math.min(login.expiresAtMs, maximumMs) : maximumMs,
   )
 }
 
-/** Undefined when the provider takes the token no more: then nobody is logged in. */
-async function verified(site: Site, session: StoredSession): Promise<VerifiedToken | undefined> {
+/** Returns undefined when the provider no longer accepts the token: the user is then logged out. */
+async function verifyLogin(site: Site, session: StoredSession): Promise<VerifiedToken | undefined> {
   const { login } = session.content
   try {
     const token = await site.issuing.verifier.verify(login.accessToken)
@@ -118,7 +118,7 @@ async function verified(site: Site, session: StoredSession): Promise<VerifiedTok
   }
 }
 
-/** How long one request waits for another that replaces the same token: two would use its refresh token twice. */
+/** Time that a request waits for another one that refreshes the same token. Both together would use the refresh token twice. */
 const REFRESH_WAIT_MS = 30_000
 
 async function withFreshToken(
@@ -132,18 +132,18 @@ async function withFreshToken(
     content.login.expiresAtMs - site.now().getTime() <= REFRESH_BEFORE_MS
   if (!isDue(session)) return session
   const { idDigest } = session
-  const inTurn = async (): Promise<StoredSession | undefined> => {
+  const refresh = async (): Promise<StoredSession | undefined> => {
     const times = { now: site.now(), usedAfter: new Date(0) }
     const current = await store.sessions.find(idDigest, times)
     if (current === undefined || !isDue(current)) return current
     const login = await client.refresh(current.content.login)
     if (login === undefined) return undefined
     const content = { ...current.content, login }
-    const isKept = await store.sessions.replace(idDigest, { content, endsAt: current.endsAt })
-    if (isKept) return { ...current, content }
-    // Somebody logged out meanwhile: this token is not to live on with nobody knowing it.
+    const isReplaced = await store.sessions.replace(idDigest, { content, endsAt: current.endsAt })
+    if (isReplaced) return { ...current, content }
+    // The user logged out meanwhile. The new token must not stay valid when no session knows it.
     await client.revoke(login).catch(() => undefined)
     return undefined
   }
-  return store.exclusively(`web session ${idDigest}`, inTurn, REFRESH_WAIT_MS)
+  return store.exclusively(`web session ${idDigest}`, refresh, REFRESH_WAIT_MS)
 }

@@ -101,9 +101,11 @@ describe('1. paths and versions', () => {
     expect(answer.status, answer.text).toBe(status)
   })
 
-  test('the token is one of the provider that the path names', async () => {
+  test('the token is from the provider in the path', async () => {
     const answer = await get(service(), '/api/v2/other/service')
-    expect(errorText(answer, 401)).toMatch(/^invalid token has been received: .*the path names/)
+    expect(errorText(answer, 401)).toMatch(
+      /^invalid token has been received: .*provider in the path/,
+    )
   })
 })
 

@@ -152,8 +152,8 @@ describe('names of the old cache', () => {
 })
 
 const problems: readonly (readonly [string, object, Environment, RegExp])[] = [
-  ['an unknown key', { sauce: {} }, {}, /sauce: no such key/],
-  ['an unknown name', {}, { CERTCACHE_LISTEN_PORT: '1' }, /listen_port: no such key/],
+  ['an unknown key', { sauce: {} }, {}, /sauce: unknown key/],
+  ['an unknown name', {}, { CERTCACHE_LISTEN_PORT: '1' }, /listen_port: unknown key/],
   ['a bad expiration time', {}, { PROXY_LOCAL_CACHE_EXPIRATION_TIME: '3d' }, /number of seconds/],
   ['an endpoint that is none', {}, { PROXY_CREDENTIAL_ENDPOINT: 'https://x/y' }, /a URL such as/],
   ['an unknown manager', {}, { CACHE_MANAGER: 'REDIS' }, /must be MEMORY/],
