@@ -1,6 +1,6 @@
 /**
- * How many workers a second the warm cache serves, beside nginx with the same bytes as a file: measured in turn by the
- * same load generator, because the ratio travels and the absolute figures do not.
+ * Measures how many workers per second the warm cache serves, compared with nginx serving the same bytes from a file. One load generator
+ * measures both in turn, because the ratio is comparable between machines, but the absolute numbers are not.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
@@ -28,13 +28,13 @@ const NGINX = '/usr/sbin/nginx'
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
-function loud(text: string): void {
+function printBanner(text: string): void {
   const rule = '='.repeat(78)
   process.stderr.write(`\n${rule}\n${text}\n${rule}\n\n`)
 }
 
-/** nginx from Debian's package, installed where that may be. */
-function haveNginx(): boolean {
+/** Checks for nginx, and installs the Debian package if possible. */
+function ensureNginx(): boolean {
   if (existsSync(NGINX)) return true
   if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
     say('Installing for the comparison: nginx-light')
@@ -46,7 +46,7 @@ function haveNginx(): boolean {
     spawnSync('apt-get', words, { ...options, stdio: [...options.stdio] })
   }
   if (existsSync(NGINX)) return true
-  loud(
+  printBanner(
     'NO COMPARISON: nginx is missing. As root: apt-get install --no-install-recommends nginx-light',
   )
   return false
@@ -64,7 +64,7 @@ async function startNginx(directory: string): Promise<Server> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${path('temp')}/${name};`)
     .join('\n  ')
-  // As many processes as certcache has, its answers from memory, connections kept, no log.
+  // Like certcache: one process, answers from memory, persistent connections, no log.
   await writeFile(
     path('nginx.conf'),
     `daemon off;
@@ -87,7 +87,7 @@ http {
   )
   const words = ['-p', directory, '-c', path('nginx.conf'), '-e', path('error.log')]
   const child = spawn(NGINX, words, { stdio: ['ignore', 'ignore', 'inherit'] })
-  await listening(port, child)
+  await waitForPort(port, child)
   return { port, child }
 }
 
@@ -107,7 +107,7 @@ async function startCertcache(directory: string, serviceUrl: string): Promise<Se
   const program = fileURLToPath(new URL('../dist/src/certcache/main.js', import.meta.url))
   const words = [program, 'serve', '--config', path]
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit'] })
-  await listening(port, child)
+  await waitForPort(port, child)
   return { port, child }
 }
 
@@ -119,7 +119,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-async function listening(port: number, child: ChildProcess): Promise<void> {
+async function waitForPort(port: number, child: ChildProcess): Promise<void> {
   for (let looks = 0; looks < 200 && child.exitCode === null; looks += 1) {
     const socket = connect(port, '127.0.0.1')
     const open = await new Promise<boolean>((resolve) => {
@@ -130,7 +130,7 @@ async function listening(port: number, child: ChildProcess): Promise<void> {
     await delay(50)
   }
   child.kill('SIGKILL')
-  throw new Error(`nothing listens on port ${port}`)
+  throw new Error(`no process listens on port ${port}`)
 }
 
 async function end({ child }: Server): Promise<void> {
@@ -140,7 +140,7 @@ async function end({ child }: Server): Promise<void> {
   await ended
 }
 
-/** Starts all that certcache needs for its first proxy; `use` gets it once the cache is warm. */
+/** Starts certcache and everything that it needs for its first proxy, and calls `use` when the cache is warm. */
 async function withWarmCache(
   directory: string,
   use: (certcache: Server) => Promise<void>,
@@ -185,7 +185,7 @@ const ask = async ({ port }: Server, durationMs: number): Promise<LoadResult> =>
   return load({ ...target, connections: CONNECTIONS, durationMs })
 }
 
-/** Prints one line, and answers requests a second. */
+/** Prints one line, and returns the number of requests per second. */
 function report(name: string, results: readonly LoadResult[], reference?: number): number {
   const sum = (of: (result: LoadResult) => number): number =>
     results.reduce((total, result) => total + of(result), 0)
@@ -202,13 +202,13 @@ function report(name: string, results: readonly LoadResult[], reference?: number
 }
 
 async function measure(directory: string, certcache: Server): Promise<void> {
-  const nginx = haveNginx() ? await startNginx(directory) : undefined
+  const nginx = ensureNginx() ? await startNginx(directory) : undefined
   try {
     const { length } = await readFile(join(directory, 'root/get_proxy'))
     say(
       `${availableParallelism()} cores, Node ${process.version}; server and load generator share them; ${CONNECTIONS} connections, ${length} bytes, ${SECONDS} s each\n`,
     )
-    // Until the code is warm; not counted.
+    // Warms up the code; the result is not counted.
     await ask(certcache, 2000)
     const results = { certcache: [] as LoadResult[], nginx: [] as LoadResult[] }
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -219,7 +219,7 @@ async function measure(directory: string, certcache: Server): Promise<void> {
     say(`${'GET /get_proxy'.padEnd(22)}${heads.map((head) => head.padStart(10)).join('')}`)
     const reference = nginx && report('nginx, one worker', results.nginx)
     report('certcache, warm', results.certcache, reference)
-    if (nginx) say(`\nratio: of nginx's; the first target is ${TARGET}.`)
+    if (nginx) say(`\nratio: compared with nginx; the first target is ${TARGET}.`)
   } finally {
     if (nginx) await end(nginx)
   }

@@ -1,30 +1,30 @@
-/** A load generator that costs little, because it shares the machine with what it measures: prepared requests on raw sockets. */
+/** A load generator with prepared requests on raw sockets. It needs little CPU, because it runs on the same host as the measured service. */
 import { connect, type Socket } from 'node:net'
 
 export interface LoadOptions {
   readonly host: string
   readonly port: number
-  /** Whole HTTP/1.1 requests, taken in turn. */
+  /** Complete HTTP/1.1 requests, sent in turn. */
   readonly requests: readonly Buffer[]
   readonly connections: number
   readonly durationMs: number
-  /** Ends after so many requests, if that comes first. */
+  /** Maximum number of requests. */
   readonly count?: number
-  /** Takes every whole answer. */
+  /** Called with every complete answer. */
   readonly onAnswer?: (answer: string) => void
 }
 
 export interface LoadResult {
   readonly succeeded: number
   readonly failed: number
-  /** First failed answer's head, to say why. */
+  /** Start of the first failed answer. */
   readonly firstFailure: string | undefined
   readonly seconds: number
-  /** Milliseconds, of the answers that succeeded. */
+  /** Latencies of the successful answers, in milliseconds. */
   readonly latencies: readonly number[]
 }
 
-/** Sends requests on each connection one after another for the time given; every answer must be whole and a 200. */
+/** Sends requests on all connections, one after another, for the given time. An answer succeeds if it is complete and has status 200. */
 export async function load(options: LoadOptions): Promise<LoadResult> {
   const latencies: number[] = []
   const tally = { failed: 0, firstFailure: undefined as string | undefined, next: 0 }
@@ -39,10 +39,10 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
           const request = options.requests[tally.next % options.requests.length]
           tally.next += 1
           if (request === undefined) return
-          const begun = performance.now()
+          const sentAt = performance.now()
           const answer = await connection.ask(request)
           options.onAnswer?.(answer)
-          if (answer.startsWith('HTTP/1.1 200')) latencies.push(performance.now() - begun)
+          if (answer.startsWith('HTTP/1.1 200')) latencies.push(performance.now() - sentAt)
           else {
             tally.failed += 1
             tally.firstFailure ??= answer.slice(0, 2000)
@@ -58,17 +58,17 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   return { succeeded: latencies.length, failed, firstFailure, seconds, latencies }
 }
 
-/** Longest answer that is taken. */
+/** Maximum size of an answer. */
 const MAX_ANSWER_BYTES = 64 * 1024
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 class Connection {
   readonly #socket: Socket
-  /** What came of the answer so far; a socket that reads into one buffer costs half of one that makes streams of buffers. */
+  /** The answer so far. A socket that reads into one buffer needs half the CPU time of one that emits buffers. */
   readonly #received = Buffer.allocUnsafe(MAX_ANSWER_BYTES)
   #length = 0
-  /** Whole length of the answer, once its head is there. */
-  #wanted = Infinity
+  /** Length of the whole answer, known once its head has arrived. */
+  #expectedLength = Infinity
   #answered: ((answer: string) => void) | undefined
   #broken: ((error: Error) => void) | undefined
 
@@ -114,11 +114,11 @@ class Connection {
     }
     this.#received.set(chunk, this.#length)
     this.#length += chunk.length
-    if (this.#wanted === Infinity) this.#wanted = this.#wholeLength()
-    if (this.#length < this.#wanted) return
+    if (this.#expectedLength === Infinity) this.#expectedLength = this.#wholeLength()
+    if (this.#length < this.#expectedLength) return
     const answer = this.#received.toString('latin1', 0, this.#length)
     this.#length = 0
-    this.#wanted = Infinity
+    this.#expectedLength = Infinity
     this.#answered?.(answer)
   }
 

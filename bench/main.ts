@@ -1,6 +1,6 @@
 /**
- * How many proxies a second, against what this machine could sign at all. Everything is measured in one run, because
- * the ratios travel and the absolute figures do not.
+ * Measures how many proxies per second the service issues, compared with the raw signature rate of this host. One run measures everything,
+ * because the ratios are comparable between machines, but the absolute numbers are not.
  */
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -17,14 +17,14 @@ import { load, type LoadOptions, type LoadResult } from './load.ts'
 
 const AUDIENCE = 'https://tts.bench'
 const IDENTITIES = 20
-/** Enough that threads need not wait for each other's commits. */
+/** Enough connections to keep all threads busy while others wait for commits. */
 const CONNECTIONS = 64
 const SECONDS = Number(process.argv[2] ?? 8)
 const RAW_SECONDS = 1.5
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
-/** RSA-2048 signatures a second by node:crypto's thread pool, as fast as it goes. */
+/** Measures the maximum number of RSA-2048 signatures per second in the thread pool of node:crypto. */
 async function rawSignaturesPerSecond(seconds: number): Promise<number> {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const data = Buffer.alloc(800, 7)
@@ -42,7 +42,7 @@ async function rawSignaturesPerSecond(seconds: number): Promise<number> {
   return count / ((performance.now() - started) / 1000)
 }
 
-/** RSA-2048 key pairs a second, both cores. */
+/** Measures the number of RSA-2048 key pairs per second on all cores. */
 async function rawKeysPerSecond(seconds: number): Promise<number> {
   const started = performance.now()
   let count = 0
@@ -77,7 +77,7 @@ async function startService(
       providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE] } },
       services: { proxy: { authz: { allow } } },
       limits: {
-        // Keys made ahead would be made while the machine's own rate is measured.
+        // A key pool would generate keys during the measurement of the raw rate.
         key_pool_size: 0,
         requests_per_second_per_address: 1e6,
         burst_per_address: 1e6,
@@ -88,18 +88,18 @@ async function startService(
   )
   const program = fileURLToPath(new URL('../dist/src/cli/main.js', import.meta.url))
   const logFile = join(directory, `${endEntityKeyKind}.log`)
-  // To a file, as a service manager would: reading a pipe here would cost what is measured.
+  // The log goes to a file, as with a service manager: reading a pipe here would distort the measurement.
   const log = openSync(logFile, 'w')
   const child = spawn(process.execPath, [program, 'serve', '--config', path], {
     stdio: ['ignore', log, 'inherit'],
   })
   closeSync(log)
-  const port = await startedPort(logFile, child)
+  const port = await readPort(logFile, child)
   return { port, child }
 }
 
-/** The port that the service says it listens on. */
-async function startedPort(logFile: string, child: ChildProcess): Promise<number> {
+/** Returns the port that the service reports in its log. */
+async function readPort(logFile: string, child: ChildProcess): Promise<number> {
   for (let waited = 0; waited < 600 && child.exitCode === null; waited += 1) {
     const line = readFileSync(logFile, 'utf8')
       .split('\n')
@@ -138,11 +138,11 @@ function tokens(provider: IdentityProvider): readonly string[] {
 
 interface CpuSeconds {
   readonly all: number
-  /** Of the thread that runs JavaScript. */
+  /** CPU seconds of the JavaScript thread. */
   readonly main: number
 }
 
-/** CPU seconds that a process has used so far (Linux; elsewhere unknown). */
+/** Returns the CPU seconds that a process has used (NaN on systems other than Linux). */
 function cpuSeconds(pid: number): CpuSeconds {
   return { all: cpuOf(`/proc/${pid}/stat`), main: cpuOf(`/proc/${pid}/task/${pid}/stat`) }
 }
@@ -156,10 +156,10 @@ function cpuOf(path: string): number {
   }
 }
 
-/** What one scenario gave, all rounds together. */
+/** The result of a scenario, for all rounds together. */
 interface Outcome {
   readonly results: readonly LoadResult[]
-  /** The machine's own rate, measured before each round and after the last. */
+  /** Raw rate of the host, measured before each round and after the last. */
   readonly raw: readonly number[]
   readonly cpu: CpuSeconds
 }
@@ -224,9 +224,9 @@ async function main(): Promise<void> {
       }
     }
     say(`
-raw: RSA-2048 signatures a second by node:crypto on all cores (with a CSR), or RSA-2048 key pairs (keys made by the
-service), measured in turn with the service: the machine's speed may change from one second to the next.
-CPU: of the service for one proxy, all threads; main: of the thread that runs JavaScript.`)
+raw: RSA-2048 signatures per second by node:crypto on all cores (with a CSR), or RSA-2048 key pairs (key by the service),
+measured in turn with the service, because the speed of the host may change from one second to the next.
+CPU: CPU time of the service per proxy, all threads; main: only the JavaScript thread.`)
   } finally {
     await provider.close()
     await rm(directory, { recursive: true, force: true })
@@ -237,29 +237,29 @@ const ROUNDS = 4
 
 async function measure(
   service: Service,
-  about: {
+  scenario: {
     readonly kind: string
     readonly csrs: readonly string[]
     readonly bearers: readonly string[]
   },
 ): Promise<void> {
-  const { kind, csrs, bearers } = about
+  const { kind, csrs, bearers } = scenario
   const target = { host: '127.0.0.1', port: service.port }
   const withCsr = bearers.flatMap((token) =>
     csrs.map((csr) => requestBytes(service.port, token, csr)),
   )
-  // First the EECs are made and the code gets warm; this is not counted.
+  // Creates the EECs and warms up the code; the result is not counted.
   await load({ ...target, requests: withCsr, connections: CONNECTIONS, durationMs: 8000 })
   const durationMs = (SECONDS * 1000) / ROUNDS
   const csrLoad = { ...target, requests: withCsr, connections: CONNECTIONS, durationMs }
-  report(`with a CSR, EEC key ${kind}`, await rounds(service, csrLoad, rawSignaturesPerSecond))
+  report(`with a CSR, EEC key ${kind}`, await runRounds(service, csrLoad, rawSignaturesPerSecond))
   const bare = bearers.map((token) => requestBytes(service.port, token, ''))
   const keyLoad = { ...target, requests: bare, connections: 8, durationMs }
-  report(`key by the service, EEC key ${kind}`, await rounds(service, keyLoad, rawKeysPerSecond))
+  report(`key by the service, EEC key ${kind}`, await runRounds(service, keyLoad, rawKeysPerSecond))
 }
 
-/** The machine's own rate and the service's, in turn. */
-async function rounds(
+/** Measures the raw rate and the rate of the service in turn. */
+async function runRounds(
   { child }: Service,
   options: LoadOptions,
   rawRate: (seconds: number) => Promise<number>,

@@ -1,4 +1,4 @@
-/** certcache as part of the demo: shown a token once, then renewing without it while one watches. */
+/** The part of the demo with certcache: it uses a token once, and then renews a proxy without the token. */
 import { X509Certificate } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,27 +11,28 @@ import type { HeldProxy } from '../src/certcache/proxy-engine.ts'
 import { createLog } from '../src/base/log.ts'
 import type { IdentityProvider } from './identity-provider/server.ts'
 
-/** The shortest life that there is: with `RENEW_BELOW` a proxy is renewed when it is 3 seconds old. */
+/** The shortest possible lifetime. With `RENEW_BELOW`, a proxy is renewed when it is 3 seconds old. */
 const LIFETIME_SECONDS = 60
 const RENEW_BELOW = 0.95
-/** For one proxy, and for a renewal to be seen. */
-const PATIENCE_MS = 30_000
-const LOOK_MS = 100
+/** Time limit for a proxy and for its renewal. */
+const TIMEOUT_MS = 30_000
+const POLL_INTERVAL_MS = 100
 
-/** What `keepFresh` is handed. */
+/** Parameters of `keepFresh`. */
 export interface KeepFreshParts {
-  /** The demo's; `token` lies in it, `fresh_proxy` will. */
+  /** Directory of the demo. It contains `token`, and will contain `fresh_proxy`. */
   readonly directory: string
   readonly serviceUrl: string
   readonly provider: IdentityProvider
-  /** Takes a line for people. */
+  /** Prints a line. */
   readonly say: (text: string) => void
 }
 
 /**
- * Has certcache make a delegation with the token, and ends it; the next one has no token, and its first renewal is told.
+ * Starts a certcache that creates a delegation with the token, and stops it. Then starts a second one without the token, and prints its
+ * first renewal.
  *
- * @throws {Error} when no renewal is seen within 30 seconds
+ * @throws {Error} if there is no renewal within 30 seconds
  */
 export async function keepFresh(parts: KeepFreshParts): Promise<void> {
   const { directory, serviceUrl, provider, say } = parts
@@ -40,19 +41,19 @@ export async function keepFresh(parts: KeepFreshParts): Promise<void> {
   const first = await withCertcache(
     settingsPath,
     { CERTCACHE_SOURCE__TOKEN_FILE: join(directory, 'token') },
-    async (engine) => engine.obtain(undefined, AbortSignal.timeout(PATIENCE_MS)),
+    async (engine) => engine.obtain(undefined, AbortSignal.timeout(TIMEOUT_MS)),
   )
-  say(`   shown the token once: ${shown(first)}`)
+  say(`   with the token    : ${describeProxy(first)}`)
   provider.faults.resetCounts()
   await withCertcache(settingsPath, {}, async (engine) => {
-    const second = await renewalOf(first, engine)
-    const asked = provider.faults.count('/token')
-    say(`   renewed without it  : ${shown(second)}`)
+    const second = await waitForRenewal(first, engine)
+    const requests = provider.faults.count('/token')
+    say(`   without the token : ${describeProxy(second)}`)
     say(
-      `   who asked whom      : certcache the service, by its renewal secret; the service the provider, by a refresh token (${asked} request)`,
+      `   requests          : certcache to the service, with its renewal secret; the service to the provider, with a refresh token (${requests} request)`,
     )
   })
-  say(`   path                : ${join(directory, 'fresh_proxy')}`)
+  say(`   path              : ${join(directory, 'fresh_proxy')}`)
 }
 
 function settings(directory: string, serviceUrl: string): object {
@@ -66,7 +67,7 @@ function settings(directory: string, serviceUrl: string): object {
   }
 }
 
-/** Runs certcache as its program does, less HTTP; what it obtained is on the disk when this settles. */
+/** Runs certcache like its program, but without HTTP. Its files are complete when the promise settles. */
 async function withCertcache<Result>(
   path: string,
   environment: Readonly<Record<string, string>>,
@@ -91,18 +92,18 @@ async function withCertcache<Result>(
   }
 }
 
-/** The proxy that comes after this one. */
-async function renewalOf(before: HeldProxy, engine: RunningEngine): Promise<HeldProxy> {
-  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += LOOK_MS) {
-    const held = engine.current()
-    if (held !== undefined && !held.pem.equals(before.pem)) return held
-    await delay(LOOK_MS)
+/** Waits for the successor of a proxy. */
+async function waitForRenewal(before: HeldProxy, engine: RunningEngine): Promise<HeldProxy> {
+  for (let waitedMs = 0; waitedMs < TIMEOUT_MS; waitedMs += POLL_INTERVAL_MS) {
+    const proxy = engine.current()
+    if (proxy !== undefined && !proxy.pem.equals(before.pem)) return proxy
+    await delay(POLL_INTERVAL_MS)
   }
-  throw new Error(`no renewal was seen in ${PATIENCE_MS / 1000} seconds`)
+  throw new Error(`the proxy was not renewed within ${TIMEOUT_MS / 1000} seconds`)
 }
 
-/** What tells one proxy from the next: serial number, remaining life and end. */
-function shown({ pem, notAfter }: HeldProxy): string {
+/** Describes a proxy: serial number, time left and end. */
+function describeProxy({ pem, notAfter }: HeldProxy): string {
   const seconds = Math.floor((notAfter.getTime() - Date.now()) / 1000)
   const { serialNumber } = new X509Certificate(pem)
   return `serial ${serialNumber}, timeleft ${formatTimeLeft(seconds)}, ends ${notAfter.toISOString().replace('.000', '')}`

@@ -1,6 +1,6 @@
 /**
- * The whole job in one command: an identity provider, a person who logs in there, the service, a token translated into
- * a proxy file, the trust anchors that a site would install, and certcache, which keeps another proxy fresh.
+ * Shows the whole process in one command: an identity provider, a user who logs in, the service, a token translated into a proxy
+ * file, the trust anchors for a site, and certcache, which renews another proxy.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,17 +18,17 @@ import { keepFresh } from './keep-fresh.ts'
 import { obtainAccessToken } from './user-agent.ts'
 
 const AUDIENCE = 'https://tts.demo'
-/** Access tokens of the demo live an hour; the file with the token is renewed before. */
+/** Access tokens of the demo are valid for an hour; the file with the token is renewed before. */
 const TOKEN_RENEWAL_MS = 45 * 60 * 1000
 
 const HELP = `Usage: npm run demo [-- --once] [-- --dir DIR]
 
-Starts an identity provider and the service on this machine, gets an access token in a real login, translates it into
-a proxy file, lets certcache renew one, and goes on until Ctrl-C.
+Starts an identity provider and the service on this host, gets an access token with a real login, translates it into a
+proxy file, lets certcache renew another one, and runs until Ctrl-C.
 
-  --once     do it once and exit
-  --dir DIR  keep everything in DIR: gwms_proxy, fresh_proxy, token, trust-anchors/, data/, certcache/
-             (else a new directory, removed at the end)
+  --once     run once and exit
+  --dir DIR  write all files to DIR: gwms_proxy, fresh_proxy, token, trust-anchors/, data/, certcache/
+             (default: a new directory, removed at the end)
 `
 
 interface Demo {
@@ -41,16 +41,16 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 async function main(): Promise<void> {
   process.umask(0o077)
-  const wanted = readArguments()
-  if (wanted === undefined || wanted.help) {
-    ;(wanted ? process.stdout : process.stderr).write(HELP)
-    process.exitCode = wanted ? 0 : 2
+  const options = readArguments()
+  if (options === undefined || options.help) {
+    ;(options ? process.stdout : process.stderr).write(HELP)
+    process.exitCode = options ? 0 : 2
     return
   }
-  // From the first moment, so that an impatient Ctrl-C leaves nothing behind either.
-  const interrupted = whenInterrupted()
+  // The handlers are set first, so that an early Ctrl-C leaves nothing behind.
+  const interrupted = waitForInterrupt()
   const directory =
-    wanted.dir === undefined ? await mkdtemp(join(tmpdir(), 'tts-demo-')) : resolve(wanted.dir)
+    options.dir === undefined ? await mkdtemp(join(tmpdir(), 'tts-demo-')) : resolve(options.dir)
   await mkdir(directory, { recursive: true })
   const provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
   let running: Running | undefined
@@ -59,8 +59,8 @@ async function main(): Promise<void> {
     const demo = { directory, provider, running }
     await translate(demo)
     await renew(demo)
-    if (!wanted.once) {
-      showWhatToTry(demo)
+    if (!options.once) {
+      printExamples(demo)
       const timer = setInterval(() => void renewToken(demo).catch(warn), TOKEN_RENEWAL_MS)
       await interrupted
       clearInterval(timer)
@@ -68,18 +68,18 @@ async function main(): Promise<void> {
   } finally {
     await running?.stop()
     await provider.close()
-    if (wanted.dir === undefined) await rm(directory, { recursive: true, force: true })
+    if (options.dir === undefined) await rm(directory, { recursive: true, force: true })
   }
 }
 
 function readArguments() {
   try {
-    const options = {
+    const accepted = {
       once: { type: 'boolean' },
       dir: { type: 'string' },
       help: { type: 'boolean' },
     } as const
-    return parseArgs({ options }).values
+    return parseArgs({ options: accepted }).values
   } catch (error) {
     warn(error)
     return undefined
@@ -91,10 +91,10 @@ function warn(error: unknown): void {
 }
 
 async function start(directory: string, provider: IdentityProvider): Promise<Running> {
-  say('1. An identity provider starts: a development stand-in for INDIGO IAM.')
+  say('1. Start an identity provider: a development replacement for INDIGO IAM.')
   say(`   ${provider.issuer}\n`)
   say(
-    '2. The service starts, with a new internal CA (an RSA-4096 key, which takes a moment) and SQLite.',
+    '2. Start the service, with a new CA (generating its RSA-4096 key takes a moment) and SQLite.',
   )
   const path = join(directory, 'tts.yaml')
   await writeFile(path, stringify(configuration(directory, provider)))
@@ -116,7 +116,7 @@ function configuration(directory: string, provider: IdentityProvider): object {
         alias: 'indigo-iam-test',
         description: 'Demo IAM',
         audiences: [AUDIENCE],
-        // certcache shows its token once: the service exchanges it, and renews from then on.
+        // certcache sends its token once. The service exchanges it and uses the result for all renewals.
         client_id: clientId,
         client_secret: clientSecret,
         delegation: {},
@@ -129,12 +129,12 @@ function configuration(directory: string, provider: IdentityProvider): object {
 async function translate(demo: Demo): Promise<void> {
   const { directory, running } = demo
   say(
-    '3. Alice logs in at the provider (authorization code flow with PKCE) and gets an access token.',
+    '3. Log in at the provider as Alice (authorization code flow with PKCE) to get an access token.',
   )
   await renewToken(demo)
   say(`   ${join(directory, 'token')}\n`)
   say(
-    '4. Token in, proxy out: `tts proxy init` makes a key, sends a CSR with the token, and writes the proxy file.\n',
+    '4. Get a proxy: `tts proxy init` generates a key, sends a CSR with the token, and writes the proxy file.\n',
   )
   const proxy = join(directory, 'gwms_proxy')
   await tts([
@@ -147,13 +147,13 @@ async function translate(demo: Demo): Promise<void> {
     '--out',
     proxy,
   ])
-  say('\n5. What a site installs, so that it accepts this proxy:')
+  say('\n5. Export the trust anchors, which a site installs to accept this proxy:')
   const anchors = join(directory, 'trust-anchors')
   await tts(['--config', join(directory, 'tts.yaml'), 'ca', 'export', anchors])
 }
 
 async function renew({ directory, provider, running }: Demo): Promise<void> {
-  say('\n6. certcache keeps a proxy fresh: one that lives a minute, so that a renewal is seen.\n')
+  say('\n6. Keep a proxy fresh with certcache: it is valid for one minute, to show a renewal.\n')
   await keepFresh({ directory, provider, serviceUrl: running.url, say })
 }
 
@@ -167,7 +167,7 @@ async function renewToken({ directory, provider }: Demo): Promise<void> {
   await writePrivateFile(join(directory, 'token'), `${token}\n`)
 }
 
-/** Runs the command line as a user would, but in this process. */
+/** Runs the command line like a user, but in this process. */
 async function tts(words: readonly string[]): Promise<void> {
   const terminal: Terminal = {
     environment: {},
@@ -183,44 +183,44 @@ async function tts(words: readonly string[]): Promise<void> {
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '   ')
 
-function showWhatToTry({ directory, running }: Demo): void {
+function printExamples({ directory, running }: Demo): void {
   const { url } = running
   const file = (name: string): string => shellWord(join(directory, name))
   const token = `"Authorization: Bearer $(cat ${file('token')})"`
   say(`
-All of it runs until Ctrl-C. Open ${url}/ in a browser and log in as alice, or as bob, who may not and is told why.
+Everything runs until Ctrl-C. Open ${url}/ in a browser and log in as alice, or as bob, who is refused with a reason.
 
 Or try, in another terminal:
 
-  # what a worker does: one request, the service makes the key
+  # get a proxy as a worker does: one request, and the service generates the key
   (umask 077; curl -sSf -X POST -H ${token} ${url}/v1/proxies -o /tmp/my_proxy)
 
-  # the same with a key that never leaves this machine
+  # the same with a key that never leaves this host
   openssl req -new -newkey rsa:2048 -nodes -keyout /tmp/my_key -subj / -out /tmp/my_csr
   curl -sSf --data-binary @/tmp/my_csr -H ${token} '${url}/v1/proxies?lifetime_seconds=43200'
 
-  # what was issued; revoke one with -X DELETE ${url}/v1/credentials/ID
+  # list your credentials; revoke one with -X DELETE ${url}/v1/credentials/ID
   curl -sSf -H ${token} ${url}/v1/credentials
 
-  # renew the proxy of certcache again: no token, it has its delegation
+  # renew the proxy of certcache again: it needs no token, because it has a delegation
   npm run -s certcache -- refresh --valid 1h --config ${file('certcache.yaml')}
 
-  # would every relying party take the proxy?
+  # check that every relying party would accept the proxy
   npm run -s tts -- proxy info --explain --trust-anchors ${file('trust-anchors')} ${file('gwms_proxy')}
 
-  # what a relying party says (needs openssl)
+  # verify the proxy like a relying party (needs openssl)
   openssl verify -allow_proxy_certs -CApath ${file('trust-anchors')} -untrusted ${file('gwms_proxy')} ${file('gwms_proxy')}
 
   # the CA, its CRL, the trust anchors as one archive; readiness; metrics
   curl -s ${url}/ca/ ${url}/readyz ${url}/metrics`)
 }
 
-/** The path as one word of a shell, quoted only where it must be. */
+/** Returns a path as one shell word, quoted only if necessary. */
 function shellWord(path: string): string {
   return /^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
 
-async function whenInterrupted(): Promise<void> {
+async function waitForInterrupt(): Promise<void> {
   await new Promise<void>((resolvePromise) => {
     process.once('SIGINT', () => resolvePromise())
     process.once('SIGTERM', () => resolvePromise())

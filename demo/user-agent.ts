@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client'
 
-/** A login to be done as a person with a browser would do it. */
+/** A login like that of a user with a browser. */
 export interface LoginRequest {
   readonly issuer: string
   readonly clientId: string
@@ -9,17 +9,17 @@ export interface LoginRequest {
   readonly username: string
   /** Blank-separated scopes. Default `openid profile email`. */
   readonly scope?: string
-  /** Audience to ask for, as IAM's parameter `audience`. */
+  /** Audience to request with IAM's parameter `audience`. */
   readonly audience?: string
-  /** Default `http://127.0.0.1/callback`. Nothing listens there: the agent reads the redirect itself. */
+  /** Default `http://127.0.0.1/callback`. No server is needed there, because the agent reads the redirect itself. */
   readonly redirectUri?: string
-  /** For the whole login, in milliseconds. Default 10,000. */
+  /** Time limit for the whole login, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number
 }
 
 /**
- * Gets tokens by the authorization code flow with PKCE (RFC 7636), openid-client being the application and a scripted
- * browser the user agent, which follows redirects, keeps cookies and posts the login form.
+ * Gets tokens by the authorization code flow with PKCE (RFC 7636). openid-client is the application. The user agent is a scripted
+ * browser that follows redirects, keeps cookies and submits the login form.
  */
 export async function obtainAccessToken(
   request: LoginRequest,
@@ -53,7 +53,7 @@ async function discover(request: LoginRequest): Promise<oidc.Configuration> {
   })
 }
 
-/** At most this many pages and redirects in one login. */
+/** Maximum number of pages and redirects in a login. */
 const MAX_STEPS = 15
 
 interface Cookie {
@@ -61,7 +61,7 @@ interface Cookie {
   readonly path: string
 }
 
-/** As little of a browser as a login needs: redirects, cookies, one form. */
+/** A minimal browser for logins: redirects, cookies, one form. */
 class Browser {
   readonly #cookies = new Map<string, Cookie>()
   readonly #signal: AbortSignal
@@ -70,7 +70,7 @@ class Browser {
     this.#signal = signal
   }
 
-  /** Answers the redirect back to the application. Throws Error when the login does not get there. */
+  /** Returns the redirect back to the application. Throws Error if the login does not reach it. */
   async logIn(start: URL, redirectUri: string, username: string): Promise<URL> {
     let url = start
     let form: URLSearchParams | undefined
@@ -81,14 +81,14 @@ class Browser {
       if (location !== null) {
         url = new URL(location, url)
         if (url.href.startsWith(redirectUri)) return url
-        if (url.origin !== start.origin) throw new Error('the login leads to another host')
+        if (url.origin !== start.origin) throw new Error('the login redirects to another host')
       } else if (response.ok && (await response.text()).includes('<form method="post"')) {
         form = new URLSearchParams({ username })
       } else {
         throw new Error(`the login page answered ${response.status}`)
       }
     }
-    throw new Error('the login does not come to an end')
+    throw new Error('the login needs too many steps')
   }
 
   async #request(url: URL, form: URLSearchParams | undefined): Promise<Response> {

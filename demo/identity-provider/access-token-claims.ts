@@ -1,31 +1,34 @@
 import type { TokenSettings } from './options.ts'
 import { entitlements, wlcgGroups, type DemoUser } from './users.ts'
 
-/** The audience that stands for anybody (WLCG Common JWT Profiles). */
+/** The audience for any service (WLCG Common JWT Profiles). */
 export const WLCG_ANY_AUDIENCE = 'https://wlcg.cern.ch/jwt/v1/any'
 
-/** Facts about a token that is being issued. */
+/** The data of a token that is being issued. */
 export interface TokenFacts {
   readonly issuer: string
   readonly jti: string
   readonly clientId: string
-  /** Undefined for a token of a client alone. */
+  /** Undefined for a token of a client without a user. */
   readonly user: DemoUser | undefined
   readonly scopes: ReadonlySet<string>
   readonly audiences: readonly string[]
-  /** Who acts for the user after a token exchange (RFC 8693 section 4.1). */
+  /** Actor after a token exchange (RFC 8693 section 4.1). */
   readonly act: Readonly<Record<string, unknown>> | undefined
   /** Seconds since the epoch. */
   readonly issuedAt: number
   readonly expiresAt: number
 }
 
-/** Audiences of a token: those asked for, else what the profile gives by default. */
-export function audiencesOf(settings: TokenSettings, asked: readonly string[]): readonly string[] {
-  return asked.length === 0 && settings.profile === 'wlcg' ? [WLCG_ANY_AUDIENCE] : asked
+/** Returns the audiences of a token: the requested ones, or the default of the profile. */
+export function audiencesOf(
+  settings: TokenSettings,
+  requested: readonly string[],
+): readonly string[] {
+  return requested.length === 0 && settings.profile === 'wlcg' ? [WLCG_ANY_AUDIENCE] : requested
 }
 
-/** The claims that IAM's profiles put into an access token. */
+/** Returns the claims of an access token in a profile of IAM. */
 export function accessTokenClaims(
   settings: TokenSettings,
   facts: TokenFacts,
@@ -53,7 +56,7 @@ export function accessTokenClaims(
   }
 }
 
-/** Groups in the words of the profile. */
+/** Returns the group claims of the profile. */
 export function groupClaims(
   settings: TokenSettings,
   user: DemoUser,

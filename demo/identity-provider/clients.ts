@@ -5,7 +5,7 @@ import type { ClientMetadata } from 'oidc-provider'
 export const TOKEN_EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
-/** Scopes that the provider knows. */
+/** Scopes of the provider. */
 export const SCOPES = [
   'openid',
   'profile',
@@ -20,7 +20,7 @@ export const SCOPES = [
   'tts',
 ]
 
-/** A confidential client and its secret, which was made when the provider started. */
+/** A confidential client and its secret, which is generated at start. */
 export interface ClientCredential {
   readonly clientId: string
   readonly clientSecret: string
@@ -32,19 +32,19 @@ export interface DemoClients {
   readonly cli: { readonly clientId: string; readonly redirectUri: string }
   /** Confidential: introspection, token exchange, code and refresh. */
   readonly tts: ClientCredential
-  /** Confidential: certcache with a client of its own: token exchange, device code, refresh. */
+  /** Confidential: a separate client for certcache: token exchange, device code, refresh. */
   readonly certcache: ClientCredential
-  /** Confidential: a robot with no user (client credentials). */
+  /** Confidential: a robot without a user (client credentials). */
   readonly worker: ClientCredential
-  /** Clients for which an administrator has switched token exchange on. */
+  /** Clients for which an administrator has enabled token exchange. */
   readonly exchangeAllowed: ReadonlySet<string>
   readonly metadata: ClientMetadata[]
 }
 
 /**
- * Clients with new secrets.
+ * Creates the clients with new secrets.
  *
- * @param redirectUris further ones of the client `tts`
+ * @param redirectUris additional redirect URIs of the client `tts`
  */
 export function createClients(redirectUris: readonly string[] = []): DemoClients {
   const cli = { clientId: 'demo-cli', redirectUri: 'http://127.0.0.1/callback' }

@@ -6,7 +6,7 @@ import { createMemoryAdapter } from './memory-adapter.ts'
 import { requestedAudiences, type ProviderState } from './state.ts'
 import { userInfoClaims } from './users.ts'
 
-/** The configuration that makes oidc-provider look like an INDIGO IAM. */
+/** Returns the configuration that makes oidc-provider behave like an INDIGO IAM. */
 export function configurationOf(state: ProviderState): Configuration {
   return {
     adapter: createMemoryAdapter(),
@@ -48,7 +48,7 @@ export function configurationOf(state: ProviderState): Configuration {
       introspection: {
         enabled: true,
         allowedPolicy: (_ctx, client, token) =>
-          client.clientAuthMethod !== 'none' && mayStillBeUsed(state, accountOf(token)),
+          client.clientAuthMethod !== 'none' && isActiveUser(state, accountOf(token)),
       },
     },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
@@ -68,15 +68,15 @@ function lifetimes(state: ProviderState): Configuration['ttl'] {
     RefreshToken: () => state.tokens.refreshLifetimeSeconds,
     DeviceCode: 600,
     IdToken: 600,
-    // Longer than any refresh token lives by rotation.
+    // Longer than any chain of rotated refresh tokens.
     Grant: 10 * 365 * 24 * 3600,
     Interaction: 600,
     Session: 3600,
   }
 }
 
-/** A suspended user's tokens are as good as revoked; a token of a client alone has no user. */
-function mayStillBeUsed(state: ProviderState, sub: string | undefined): boolean {
+/** Returns whether a token is active: those of a suspended user are not. A token of a client has no user. */
+function isActiveUser(state: ProviderState, sub: string | undefined): boolean {
   if (sub === undefined) return true
   const user = state.users.bySub(sub)
   return user !== undefined && user.suspended !== true
@@ -92,7 +92,7 @@ function findAccount(state: ProviderState, sub: string) {
   return { accountId: sub, claims: () => userInfoClaims(user) }
 }
 
-/** Consent is given by itself: a new grant for every authorization request, over all that it asks for. */
+/** Gives consent automatically: a new grant for every authorization request, with everything that it requests. */
 async function grantEverything(state: ProviderState, ctx: KoaContextWithOIDC) {
   const { provider, client, session, params } = ctx.oidc
   const grant = new provider.Grant({ clientId: client?.clientId, accountId: session?.accountId })

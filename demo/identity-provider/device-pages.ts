@@ -1,7 +1,7 @@
 import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { ProviderState } from './state.ts'
 
-/** The three pages of the device flow (RFC 8628 section 3.3). `form` comes from oidc-provider and has no button. */
+/** The three pages of the device flow (RFC 8628 section 3.3). The `form` of oidc-provider has no button. */
 export const devicePages = {
   userCodeInputSource: (ctx: KoaContextWithOIDC, form: string): void =>
     page(
@@ -18,7 +18,7 @@ export const devicePages = {
     page(ctx, '<p>Success: go back to your device.</p>'),
 }
 
-/** Tells devices how often they may ask (RFC 8628 section 3.2), which oidc-provider does not. */
+/** Adds `interval` to device authorization answers (RFC 8628 section 3.2), which oidc-provider does not. */
 export function installDeviceInterval(provider: Provider, state: ProviderState): void {
   provider.use(async (ctx: KoaContextWithOIDC, next) => {
     await next()

@@ -2,27 +2,27 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /** Ways in which an endpoint can misbehave. */
 export type Fault =
-  | { readonly kind: 'reset' } // the connection is cut at once
-  | { readonly kind: 'hang' } // no answer ever
+  | { readonly kind: 'reset' } // the connection is closed immediately
+  | { readonly kind: 'hang' } // there is no answer
   | { readonly kind: 'status'; readonly status: number } // an error with an empty JSON object
-  | { readonly kind: 'malformed' } // 200 and half a JSON text
+  | { readonly kind: 'malformed' } // 200 with incomplete JSON
   | CannedAnswer
-  | { readonly kind: 'huge' } // 200 and 4 MiB of JSON
+  | { readonly kind: 'huge' } // 200 with 4 MiB of JSON
   | { readonly kind: 'redirect'; readonly location: string }
-  | { readonly kind: 'slow'; readonly delayMs: number } // the right answer, late
-  | { readonly kind: 'lost-reply' } // the work is done, the answer is lost
+  | { readonly kind: 'slow'; readonly delayMs: number } // the right answer, delayed
+  | { readonly kind: 'lost-reply' } // the request is processed, but the answer is lost
 
-/** This very answer. */
+/** A fixed answer. */
 export interface CannedAnswer {
   readonly kind: 'body'
-  /** Sent as JSON; a string is sent as it is. */
+  /** Sent as JSON; a string is sent unchanged. */
   readonly body: unknown
   /** Default 200. */
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** What stands in front of the provider: counts requests by path and makes chosen paths fail. */
+/** Runs before the provider: counts requests by path, and makes selected paths fail. */
 export class Faults {
   readonly #faults = new Map<string, Fault>()
   readonly #counts = new Map<string, number>()
@@ -47,7 +47,7 @@ export class Faults {
     this.#counts.clear()
   }
 
-  /** Counts the request; answers true when a fault has dealt with it. */
+  /** Counts the request. Returns true if a fault has answered it. */
   async intercept(
     path: string,
     request: IncomingMessage,

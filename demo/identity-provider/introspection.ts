@@ -2,7 +2,7 @@ import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import { groupClaims } from './access-token-claims.ts'
 import { tokenIssuer, type ProviderState } from './state.ts'
 
-/** What oidc-provider answers for an active token. */
+/** The answer of oidc-provider for an active token. */
 interface StandardAnswer {
   readonly active: boolean
   readonly sub?: string
@@ -14,7 +14,7 @@ interface StandardAnswer {
   readonly token_type?: string
 }
 
-/** Turns the provider's introspection answers (RFC 7662) into the shape that IAM gives them. */
+/** Converts introspection answers (RFC 7662) to the format of IAM. */
 export function installIntrospectionShape(provider: Provider, state: ProviderState): void {
   provider.use(async (ctx: KoaContextWithOIDC, next) => {
     await next()
@@ -33,17 +33,17 @@ function shape(state: ProviderState, answer: StandardAnswer, id: string): Record
   const user = state.users.bySub(answer.sub)
   const scopes = new Set(answer.scope?.split(' '))
   const audiences = state.tokenAudiences.get(id) ?? []
-  const newer = state.tokens.introspection === 'iam-2026'
-  const type = newer ? 'ACCESS_TOKEN' : 'Bearer'
+  const isNewFormat = state.tokens.introspection === 'iam-2026'
+  const type = isNewFormat ? 'ACCESS_TOKEN' : 'Bearer'
   return {
     active: true,
-    iss: newer ? tokenIssuer(state) : state.issuer,
+    iss: isNewFormat ? tokenIssuer(state) : state.issuer,
     sub: user?.sub ?? answer.client_id,
     client_id: answer.client_id,
     scope: answer.scope,
     exp: answer.exp,
-    ...(audiences.length > 0 && { aud: newer ? audiences : audiences.join(' ') }),
-    ...(newer
+    ...(audiences.length > 0 && { aud: isNewFormat ? audiences : audiences.join(' ') }),
+    ...(isNewFormat
       ? { iat: answer.iat, nbf: answer.iat, username: user?.username }
       : { expires_at: expiresAt(answer.exp), user_id: user?.username }),
     ...(answer.token_type !== undefined && { token_type: type }),

@@ -3,12 +3,12 @@ import type { Provider } from 'oidc-provider'
 import type { ProviderState } from './state.ts'
 import type { DemoUser } from './users.ts'
 
-/** More than enough for one form field. */
+/** More than one form field needs. */
 const MAX_FORM_BYTES = 4096
 
 /**
- * The login page at `/interaction/<uid>`: GET shows the demo's users, POST logs one in without a password. Consent is
- * given by itself.
+ * The login page at `/interaction/<uid>`: GET shows the users of the demo, POST logs one in without a password. Consent is given
+ * automatically.
  */
 export async function loginPage(
   provider: Provider,
@@ -23,7 +23,7 @@ export async function loginPage(
     } else if (request.method === 'POST') {
       const username = new URLSearchParams(await readForm(request)).get('username') ?? ''
       const user = state.users.byUsername(username)
-      if (user.deleted === true) throw new Error('there is no such user')
+      if (user.deleted === true) throw new Error('this user does not exist')
       await provider.interactionFinished(request, response, { login: { accountId: user.sub } })
     } else {
       page(response, 200, form(state.users.list()))
@@ -39,7 +39,7 @@ function form(users: readonly DemoUser[]): string {
       `<p><button name="username" value="${escape(user.username)}">${escape(user.name)}</button>
        groups: ${escape(user.groups.join(', ') || 'none')}</p>`,
   )
-  return `<h1>Demo identity provider</h1><p>For development only: no password is asked.</p>
+  return `<h1>Demo identity provider</h1><p>For development only: there are no passwords.</p>
 <form method="post">${rows.join('\n')}</form>`
 }
 

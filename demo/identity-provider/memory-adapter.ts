@@ -5,12 +5,11 @@ interface Stored {
   readonly endsAt: number
 }
 
-/** At most this many records of one kind; the oldest give way. */
+/** Maximum number of records of one kind; the oldest are removed. */
 const MAX_RECORDS = 20_000
 
 /**
- * What a provider stores, in memory and apart from any other provider in the process (the adapter that comes with
- * oidc-provider shares one store among all of them).
+ * Creates an in-memory store for one provider. The adapter of oidc-provider would share one store among all providers in the process.
  */
 export function createMemoryAdapter(): (model: string) => Adapter {
   const models = new Map<string, Map<string, Stored>>()

@@ -1,19 +1,19 @@
 import { createHmac, randomUUID, sign, type KeyObject } from 'node:crypto'
 import type { SigningKey } from './signing-keys.ts'
 
-/** A token to be made by hand; everything has a sound default, so that a test states only what is wrong. */
+/** A token made for a test. Every part has a valid default, so that a test names only the invalid part. */
 export interface MintRequest {
   /** Claims that replace or add to the defaults; `undefined` removes one. */
   readonly claims?: Readonly<Record<string, unknown>>
   /** Header members that replace or add to the defaults; `undefined` removes one. */
   readonly header?: Readonly<Record<string, unknown>>
-  /** The key that signs. Default: the provider's. */
+  /** Signing key. Default: that of the provider. */
   readonly key?: SigningKey
-  /** How the bytes are signed. Default `RS256`; the header's `alg` follows unless given. */
+  /** Signature method. Default `RS256`. It also sets `alg` in the header, unless `header` does. */
   readonly signature?: 'RS256' | 'RS512' | 'PS256' | 'none' | 'HS256-public-key' | 'empty'
 }
 
-/** Defaults that `mintToken` starts from. */
+/** Default values of `mintToken`. */
 export interface MintDefaults {
   readonly issuer: string
   readonly sub: string
@@ -21,7 +21,7 @@ export interface MintDefaults {
   readonly key: SigningKey
 }
 
-/** Any token at all, signed as asked. */
+/** Returns any token, valid or not. */
 export function mintToken(defaults: MintDefaults, request: MintRequest = {}): string {
   const key = request.key ?? defaults.key
   const signature = request.signature ?? 'RS256'

@@ -4,13 +4,13 @@ import type { DemoUser } from './users.ts'
 export type TokenProfile = 'iam' | 'wlcg' | 'kc' | 'aarc'
 
 /**
- * How tokens look. The object is live: a test may change a field between two requests, as an administrator of an IAM
- * would change its settings.
+ * The format of tokens. The object is live: a test may change a field between two requests, like an administrator who changes the
+ * settings of an IAM.
  */
 export interface TokenSettings {
-  /** Which claims an access token carries. Default `iam`: neither scope nor groups. */
+  /** Claims of access tokens. Default `iam`: neither scope nor groups. */
   profile: TokenProfile
-  /** Default `jwt`; `opaque` tokens mean nothing without introspection. */
+  /** Default `jwt`; `opaque` tokens need introspection. */
   format: 'jwt' | 'opaque'
   /** IAM_ACCESS_TOKEN_INCLUDE_SCOPE. Default false. */
   includeScope: boolean
@@ -18,33 +18,33 @@ export interface TokenSettings {
   includeNbf: boolean
   /** IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO: names, email and groups. Default false. */
   includeAuthnInfo: boolean
-  /** Form of `aud` in JWTs. Default `string` for one audience; `array` always makes a list. */
+  /** Form of `aud` in JWTs. Default `string` if there is one audience; `array` is always a list. */
   audienceForm: 'string' | 'array'
   /** Whether `iss` in tokens ends in the slash that the discovery document has. Default true. */
   issuerSlash: boolean
   /** Header `typ` of access tokens; undefined leaves it out. Default `JWT`, as IAM. */
   typ: string | undefined
-  /** Life of access tokens in seconds. Default 3600. */
+  /** Lifetime of access tokens in seconds. Default 3600. */
   lifetimeSeconds: number
-  /** Life of refresh tokens in seconds. Default 2,592,000 (30 days). */
+  /** Lifetime of refresh tokens in seconds. Default 2,592,000 (30 days). */
   refreshLifetimeSeconds: number
   /** IAM's client setting "reuse refresh token" turned off. Default true: every refresh gives a new one. */
   rotateRefreshTokens: boolean
-  /** How long a rotated refresh token is still taken. Default 0: not at all, as IAM; the WLCG profile advises a day. */
+  /** Time that a rotated refresh token stays valid. Default 0, as in IAM; the WLCG profile recommends one day. */
   rotationGraceSeconds: number
   /** Whether a refresh that does not rotate repeats the refresh token in its answer. Default true. */
   repeatRefreshToken: boolean
-  /** What offline_access gets at token exchange: a refresh token (default), a refusal (Keycloak), or nothing. */
+  /** Result of offline_access at token exchange: a refresh token (default), a refusal (Keycloak), or nothing. */
   offlineAccessByExchange: 'given' | 'refused' | 'ignored'
-  /** `interval` of the device flow in seconds. Default undefined: not told, which means 5. */
+  /** `interval` of the device flow in seconds. Default undefined: the answer has none, which means 5. */
   deviceIntervalSeconds: number | undefined
-  /** Shape of introspection answers: that of IAM 1.12 (default) or the newer one with arrays. */
+  /** Format of introspection answers: that of IAM 1.12 (default) or the newer one with arrays. */
   introspection: 'iam-1.12' | 'iam-2026'
 }
 
-/** What `startIdentityProvider` takes; everything has a default. */
+/** Options of `startIdentityProvider`. */
 export interface IdentityProviderOptions {
-  /** Port on 127.0.0.1. Default 0: one that is free. */
+  /** Port on 127.0.0.1. Default 0: any free port. */
   readonly port?: number
   /** Users of the provider. Default `demoUsers`. */
   readonly users?: readonly DemoUser[]
@@ -54,7 +54,7 @@ export interface IdentityProviderOptions {
   readonly redirectUris?: readonly string[]
 }
 
-/** Token settings of an IAM as it comes out of the box, changed by `changes`. */
+/** Returns the default token settings of an IAM, with `changes`. */
 export function tokenSettings(changes: Partial<TokenSettings> = {}): TokenSettings {
   return {
     profile: 'iam',

@@ -3,8 +3,8 @@ import { oauthError, type Refusal } from './oauth-error.ts'
 import type { ProviderState } from './state.ts'
 import { refusalByStanding } from './users.ts'
 
-/** What stays the same when a refresh token is replaced. */
-const KEPT = [
+/** Properties that a new refresh token inherits. */
+const INHERITED = [
   'accountId',
   'acr',
   'amr',
@@ -20,8 +20,8 @@ const KEPT = [
 ] as const
 
 /**
- * Refresh (RFC 6749 section 6) by the rules of INDIGO IAM, in place of oidc-provider's: a token that another client shows is
- * deleted; a rotated one is gone at once, or after the grace period, and takes nothing else with it.
+ * Replaces the refresh grant of oidc-provider (RFC 6749 section 6) by one with the rules of INDIGO IAM: a token presented by another client
+ * is deleted; a rotated one ends immediately or after the grace period, without an effect on other tokens.
  */
 export function installRefreshRules(provider: Provider, state: ProviderState): void {
   provider.registerGrantType(
@@ -40,27 +40,27 @@ async function refresh(
 ): Promise<Record<string, unknown>> {
   const { client, params } = ctx.oidc
   const value = params['refresh_token']
-  const shown = typeof value === 'string' ? value : ''
-  const token = await provider.RefreshToken.find(shown)
+  const presented = typeof value === 'string' ? value : ''
+  const token = await provider.RefreshToken.find(presented)
   if (token === undefined) throw refusal('invalid_grant', 'refresh token not found or expired')
   if (token.clientId !== client.clientId) {
     await token.destroy()
     throw refusal('invalid_grant', 'client does not own the presented refresh token')
   }
-  if (rotatedAway(token, state)) throw refusal('invalid_grant', 'refresh token already used')
+  if (isRotated(token, state)) throw refusal('invalid_grant', 'refresh token already used')
   const user = state.users.bySub(token.accountId)
   if (user === undefined) throw refusal('invalid_grant', 'refresh token not found or expired')
   const standing = refusalByStanding(user)
   if (standing !== undefined) throw oauthError(standing)
-  const scope = narrowed(token, params.scope)
-  const next = await replaced(token, { provider, state, ctx })
-  const accessToken = new provider.AccessToken({ ...kept(token), client, scope })
+  const scope = narrowScope(token, params.scope)
+  const next = await nextRefreshToken(token, { provider, state, ctx })
+  const accessToken = new provider.AccessToken({ ...inheritedProperties(token), client, scope })
   return {
     access_token: await accessToken.save(),
     token_type: 'Bearer',
     expires_in: accessToken.expiration,
     scope,
-    ...(next !== shown || state.tokens.repeatRefreshToken ? { refresh_token: next } : {}),
+    ...(next !== presented || state.tokens.repeatRefreshToken ? { refresh_token: next } : {}),
   }
 }
 
@@ -69,16 +69,16 @@ function refusal(error: string, description: string): Error {
 }
 
 /** `consumed` is in seconds since the epoch. */
-function rotatedAway(token: RefreshToken, state: ProviderState): boolean {
+function isRotated(token: RefreshToken, state: ProviderState): boolean {
   if (token.consumed === undefined) return false
   const usedAt = Number(token.consumed) * 1000
   return Date.now() >= usedAt + state.tokens.rotationGraceSeconds * 1000
 }
 
-/** RFC 6749 section 6: never more than was granted. */
-function narrowed(token: RefreshToken, asked: string | undefined): string {
-  if (asked === undefined || asked === '') return token.scope ?? ''
-  if (asked.split(' ').every((scope) => token.scopes.has(scope))) return asked
+/** Returns the requested scope, which must not exceed the granted one (RFC 6749 section 6). */
+function narrowScope(token: RefreshToken, requested: string | undefined): string {
+  if (requested === undefined || requested === '') return token.scope ?? ''
+  if (requested.split(' ').every((scope) => token.scopes.has(scope))) return requested
   throw refusal('invalid_scope', 'up-scoping is not allowed')
 }
 
@@ -88,17 +88,23 @@ interface Parts {
   readonly ctx: TokenEndpointGrantContext
 }
 
-/** The token for the next time: the same, or a new one with a whole life before it. */
-async function replaced(token: RefreshToken, { provider, state, ctx }: Parts): Promise<string> {
+/** Returns the refresh token for the next time: the same one, or a new one with a full lifetime. */
+async function nextRefreshToken(
+  token: RefreshToken,
+  { provider, state, ctx }: Parts,
+): Promise<string> {
   if (!state.tokens.rotateRefreshTokens) return token.jti
   if (state.tokens.rotationGraceSeconds > 0) await token.consume()
   else await token.destroy()
-  return new provider.RefreshToken({ ...kept(token), client: ctx.oidc.client }).save()
+  return new provider.RefreshToken({
+    ...inheritedProperties(token),
+    client: ctx.oidc.client,
+  }).save()
 }
 
-function kept(token: RefreshToken) {
-  const known = token as unknown as Readonly<Record<string, unknown>>
-  const entries = KEPT.map((name) => [name, known[name]] as const)
+function inheritedProperties(token: RefreshToken) {
+  const properties = token as unknown as Readonly<Record<string, unknown>>
+  const entries = INHERITED.map((name) => [name, properties[name]] as const)
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as {
     accountId: string
     grantId: string

@@ -17,21 +17,21 @@ import { installTokenExchange } from './token-exchange/handler.ts'
 import { installTokenFormat } from './token-format.ts'
 import { demoUsers, Users, type DemoUser } from './users.ts'
 
-/** A running demo provider and the handles that tests pull. */
+/** A running demo provider, with controls for tests. */
 export interface IdentityProvider {
-  /** Issuer as the discovery document has it, with a trailing slash. */
+  /** Issuer as in the discovery document, with a trailing slash. */
   readonly issuer: string
   readonly port: number
   readonly clients: DemoClients
-  /** Live settings of tokens: change a field, and the next token has it. */
+  /** Live settings of tokens: a change applies to the next token. */
   readonly tokens: TokenSettings
   readonly keys: SigningKeys
   readonly faults: Faults
-  /** A user by name; `suspended`, `aupSigned` and `deleted` may be changed. Throws Error for an unknown name. */
+  /** A user by name; `suspended`, `aupSigned` and `deleted` may change. Throws Error for an unknown name. */
   user(username: string): DemoUser
-  /** Any token at all, signed as asked. The defaults give a sound one for alice, without audience. */
+  /** Returns any token, valid or not. The default is a valid one for alice, without audience. */
   mint(request?: MintRequest): string
-  /** Stops listening, as if the machine were off; the port is kept for `comeUp`. */
+  /** Stops listening, as if the host were off; `comeUp` uses the same port. */
   goDown(): Promise<void>
   comeUp(): Promise<void>
   close(): Promise<void>
@@ -95,15 +95,15 @@ function createAnswer(state: ProviderState): Answer {
     } else if (path.startsWith('/interaction/')) {
       await loginPage(provider, state, { request, response })
     } else {
-      if (path === '/authorize') askConsentForOfflineAccess(request)
+      if (path === '/authorize') addConsentForOfflineAccess(request)
       const withToken = path === '/introspect' || path === '/revoke'
       await callback(withToken ? await withTokenId(request, state) : request, response)
     }
   }
 }
 
-/** OpenID Connect Core section 11 drops `offline_access` without `prompt=consent`; IAM does not ask for that. */
-function askConsentForOfflineAccess(request: IncomingMessage): void {
+/** OpenID Connect Core section 11 ignores `offline_access` without `prompt=consent`, but IAM does not require it. */
+function addConsentForOfflineAccess(request: IncomingMessage): void {
   const url = new URL(request.url ?? '/', 'http://host')
   const scopes = url.searchParams.get('scope')?.split(' ') ?? []
   if (!scopes.includes('offline_access') || url.searchParams.has('prompt')) return

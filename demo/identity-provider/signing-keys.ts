@@ -11,14 +11,14 @@ export interface SigningKey {
   readonly publicKey: KeyObject
 }
 
-/** A new RSA-2048 key for access tokens. */
+/** Generates an RSA-2048 key for access tokens. */
 export async function newRsaKey(): Promise<SigningKey> {
   return { kid: randomUUID(), ...(await generate('rsa', { modulusLength: 2048 })) }
 }
 
 /**
- * The keys of one provider. Access tokens are signed with RSA keys that can be rotated; ID tokens by an EC key that
- * stays, because oidc-provider takes its keys at construction.
+ * The keys of a provider. Access tokens are signed with RSA keys that can be rotated. ID tokens are signed with an EC key that never
+ * changes, because oidc-provider gets its keys at construction.
  */
 export class SigningKeys {
   #current: SigningKey

@@ -3,35 +3,35 @@ import type { TokenSettings } from './options.ts'
 import type { SigningKeys } from './signing-keys.ts'
 import type { Users } from './users.ts'
 
-/** What is remembered of a grant beyond what oidc-provider keeps, by grant id. */
+/** Details of a grant that oidc-provider does not store. */
 export interface GrantDetails {
-  /** Audiences asked for at the authorization or token exchange request. */
+  /** Audiences of the authorization or token exchange request. */
   readonly audiences: readonly string[]
   /** RFC 8693 section 4.1. */
   readonly act?: Readonly<Record<string, unknown>>
 }
 
-/** Everything that the parts of one running provider share. */
+/** The shared state of a running provider. */
 export interface ProviderState {
-  /** With trailing slash, as IAM's discovery document has it. */
+  /** With trailing slash, as in the discovery document of IAM. */
   readonly issuer: string
   readonly clients: DemoClients
   readonly users: Users
   readonly keys: SigningKeys
   readonly tokens: TokenSettings
   readonly grants: Map<string, GrantDetails>
-  /** Access token value → id in the provider's store. */
+  /** Id in the store of the provider, by access token value. */
   readonly tokenIds: Map<string, string>
-  /** Id of an access token → the audiences it was issued for, which a refresh may have changed. */
+  /** Audiences by id of an access token; a refresh may have changed those of the grant. */
   readonly tokenAudiences: Map<string, readonly string[]>
 }
 
-/** The issuer as tokens name it. */
+/** Returns the issuer in tokens. */
 export function tokenIssuer(state: ProviderState): string {
   return state.tokens.issuerSlash ? state.issuer : state.issuer.replace(/\/$/, '')
 }
 
-/** The audiences that a request names: `resource` first, then `audience` and `aud`, each a blank-separated list. */
+/** Returns the audiences in a request: `resource`, otherwise `audience`, otherwise `aud`, each a space-separated list. */
 export function requestedAudiences(parameters: Readonly<Record<string, unknown>>): string[] {
   for (const name of ['resource', 'audience', 'aud']) {
     const value = parameters[name]

@@ -7,7 +7,7 @@ import { requestedAudiences, tokenIssuer, type ProviderState } from './state.ts'
 
 const signAsync = promisify(sign)
 
-/** The payload that oidc-provider keeps of an access token, as far as it matters here. */
+/** The used part of the payload that oidc-provider stores for an access token. */
 interface StoredToken {
   readonly jti: string
   readonly iat: number
@@ -23,16 +23,16 @@ interface ValueAndPayload {
   readonly payload: StoredToken
 }
 
-/** The parts of oidc-provider's token classes that we replace; its types leave them out. */
+/** The replaced methods of oidc-provider's token classes, which are not in its types. */
 interface TokenClass {
   readonly prototype: { getValueAndPayload: (this: unknown) => Promise<ValueAndPayload> }
   find: (this: unknown, value: string, options?: object) => Promise<unknown>
 }
 
 /**
- * Makes access tokens JWTs in IAM's shapes that stay in the provider's store all the same, as in IAM. To oidc-provider a
- * JWT access token is bound to a resource (RFC 8707), cannot be looked up and is refused at UserInfo; so the tokens stay
- * "opaque" to it, and only their value on the wire is replaced, both ways.
+ * Makes access tokens JWTs in the formats of IAM that are also in the store of the provider, as in IAM. In oidc-provider, a JWT access token
+ * is bound to a resource (RFC 8707), is not in the store and is refused at UserInfo. Therefore the tokens stay "opaque" in oidc-provider, and
+ * only their value on the wire is replaced, in both directions.
  */
 export function installTokenFormat(provider: ProviderType, state: ProviderState): void {
   for (const model of [provider.AccessToken, provider.ClientCredentials]) {
@@ -54,11 +54,11 @@ export function installTokenFormat(provider: ProviderType, state: ProviderState)
   }
 }
 
-/** Audiences for a new token: of the request at hand, else those that its grant was made with. */
+/** Returns the audiences of a new token: those of the current request, or those of its grant. */
 function audiencesAtIssue(state: ProviderState, grantId: string | undefined): readonly string[] {
-  const asked = requestedAudiences(Provider.ctx?.oidc?.body ?? {})
+  const requested = requestedAudiences(Provider.ctx?.oidc?.body ?? {})
   const granted = grantId === undefined ? [] : (state.grants.get(grantId)?.audiences ?? [])
-  return audiencesOf(state.tokens, asked.length > 0 ? asked : granted)
+  return audiencesOf(state.tokens, requested.length > 0 ? requested : granted)
 }
 
 async function signAccessToken(state: ProviderState, token: StoredToken): Promise<string> {

@@ -1,8 +1,8 @@
 import type { Refusal } from './oauth-error.ts'
 
-/** A user of the demo provider. `suspended`, `aupSigned` and `deleted` may be changed while it runs. */
+/** A user of the demo provider. `suspended`, `aupSigned` and `deleted` may change while it runs. */
 export interface DemoUser {
-  /** UUID, as IAM gives them. */
+  /** UUID, as in IAM. */
   readonly sub: string
   readonly username: string
   readonly name: string
@@ -12,11 +12,11 @@ export interface DemoUser {
   suspended?: boolean
   /** Whether the acceptable use policy is signed. Default true. */
   aupSigned?: boolean
-  /** As if there had never been such a user. */
+  /** The provider behaves as if the user had never existed. */
   deleted?: boolean
 }
 
-/** The two users of the demo: `alice` is in group `cms`, `bob` is in no group that any example lets in. */
+/** The two users of the demo: `alice` is in group `cms`, `bob` is in no group that an example allows. */
 export const demoUsers: readonly DemoUser[] = [
   {
     sub: '9e499e0e-ce25-485b-9353-d19726fd287a',
@@ -51,7 +51,7 @@ export class Users {
     return user?.deleted === true ? undefined : user
   }
 
-  /** Finds a deleted one too. Throws Error for an unknown name. */
+  /** Returns a user, also a deleted one. Throws Error for an unknown name. */
   byUsername(username: string): DemoUser {
     const users = [...this.#bySub.values()]
     const user = users.find((candidate) => candidate.username === username)
@@ -60,7 +60,7 @@ export class Users {
   }
 }
 
-/** Why a user gets no token, in IAM's words. */
+/** Returns why a user gets no token, in the words of IAM. */
 export function refusalByStanding(user: DemoUser): Refusal | undefined {
   const refusal = { status: 400, error: 'invalid_grant' }
   if (user.suspended === true) {
@@ -73,7 +73,7 @@ export function refusalByStanding(user: DemoUser): Refusal | undefined {
   return undefined
 }
 
-/** The user's claims at UserInfo; oidc-provider cuts them down to those of the token's scopes. */
+/** Returns all UserInfo claims of a user; oidc-provider removes those that the scopes of the token do not include. */
 export function userInfoClaims(user: DemoUser): { sub: string; [claim: string]: unknown } {
   return {
     sub: user.sub,
@@ -88,12 +88,12 @@ export function userInfoClaims(user: DemoUser): { sub: string; [claim: string]: 
   }
 }
 
-/** Groups in the WLCG profile's form, with leading slash. */
+/** Returns groups in the form of the WLCG profile, with a leading slash. */
 export function wlcgGroups(user: DemoUser): string[] {
   return user.groups.map((group) => `/${group}`)
 }
 
-/** Groups as URNs of AARC-G069. */
+/** Returns groups as URNs of AARC-G069. */
 export function entitlements(user: DemoUser): string[] {
   return user.groups.map(
     (group) => `urn:example:demo:group:${group.replaceAll('/', ':')}#127.0.0.1`,

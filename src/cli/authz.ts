@@ -86,7 +86,7 @@ function serviceOf({ configuration }: LoadedConfiguration, id: string) {
   const { services } = configuration
   const service = Object.hasOwn(services, id) ? services[id] : undefined
   if (service !== undefined) return service
-  throw new TtsError('not_found', `there is no service ${displayClaim(id)}`, {
+  throw new TtsError('not_found', `the service ${displayClaim(id)} does not exist`, {
     remedy: `Use one of the configured services: ${Object.keys(services).join(', ')}.`,
   })
 }
@@ -129,9 +129,13 @@ async function subjectOfFile(
   // Users of a relying service belong to the provider rsp-ID, which is not in the configuration.
   if (!provider.startsWith('rsp-') && !Object.hasOwn(configuration.providers, provider)) {
     const known = Object.keys(configuration.providers).join(', ') || 'none'
-    throw new TtsError('invalid_request', `there is no provider ${displayClaim(provider)}`, {
-      remedy: `Use one of the configured providers: ${known}.`,
-    })
+    throw new TtsError(
+      'invalid_request',
+      `the provider ${displayClaim(provider)} is not configured`,
+      {
+        remedy: `Use one of the configured providers: ${known}.`,
+      },
+    )
   }
   return { providerId: provider, claims: await readClaims(path) }
 }

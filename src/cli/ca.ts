@@ -204,7 +204,7 @@ async function show(
   const { certificate } = authority
   const crl = await crls.current()
   const now = terminal.now()
-  const about = {
+  const summary = {
     subject: formatSlashDn(certificate.subject),
     issuer: formatSlashDn(certificate.issuer),
     users_under: formatSlashDn(endEntityBase),
@@ -218,22 +218,22 @@ async function show(
     crl_url: crlUrl ?? null,
   }
   if (options.json) {
-    terminal.out(`${JSON.stringify(about, null, 2)}\n`)
+    terminal.out(`${JSON.stringify(summary, null, 2)}\n`)
     return
   }
   terminal.out(
     facts([
-      ['subject', about.subject],
-      ['issuer', about.issuer],
-      ['users under', about.users_under],
-      ['serial', about.serial],
-      ['key', about.key],
-      ['SHA-256', about.fingerprint_sha256],
-      ['valid from', about.not_before],
-      ['valid until', `${about.not_after}  (${timeLeft(certificate.validity.notAfter, now)})`],
+      ['subject', summary.subject],
+      ['issuer', summary.issuer],
+      ['users under', summary.users_under],
+      ['serial', summary.serial],
+      ['key', summary.key],
+      ['SHA-256', summary.fingerprint_sha256],
+      ['valid from', summary.not_before],
+      ['valid until', `${summary.not_after}  (${timeLeft(certificate.validity.notAfter, now)})`],
       [
         'CRL',
-        `number ${crl.number}, next update ${about.crl_next_update}  (${timeLeft(crl.nextUpdate, now)})`,
+        `number ${crl.number}, next update ${summary.crl_next_update}  (${timeLeft(crl.nextUpdate, now)})`,
       ],
       ['CRL URL', crlUrl ?? 'none (set listen.public_url or ca.crl_url)'],
     ]),

@@ -118,7 +118,10 @@ async function show(terminal: Terminal, options: OperatorOptions, id: string): P
   await withCore(terminal, options, async ({ store, now }) => {
     const credential = await store.findCredential(id)
     if (!credential)
-      throw new TtsError('not_found', `there is no credential ${id}; see \`tts credential list\``)
+      throw new TtsError(
+        'not_found',
+        `the credential ${id} does not exist; see \`tts credential list\``,
+      )
     if (options.json) terminal.out(`${JSON.stringify(presentCredential(credential), null, 2)}\n`)
     else terminal.out(describe(credential, now()))
   })

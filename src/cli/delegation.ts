@@ -187,7 +187,10 @@ function outcome(newlyRevoked: boolean, providerTold: boolean): string {
 async function requireDelegation({ store }: Core, id: string): Promise<Delegation> {
   const delegation = await store.delegations.find(id)
   if (delegation !== undefined) return delegation
-  throw new TtsError('not_found', `there is no delegation ${id}; see \`tts delegation list\``)
+  throw new TtsError(
+    'not_found',
+    `the delegation ${id} does not exist; see \`tts delegation list\``,
+  )
 }
 
 function presentation(core: Core) {

@@ -79,7 +79,7 @@ Examples:
 async function pluginTest(terminal: Terminal, file: string, options: TestOptions): Promise<void> {
   const path = resolve(file)
   if (!existsSync(path))
-    throw new TtsError('not_found', `there is no file ${path}`, {
+    throw new TtsError('not_found', `the file ${path} does not exist`, {
       remedy: 'Give the path of the program.',
     })
   if (options.params !== undefined && options.request !== true)
@@ -91,8 +91,8 @@ async function pluginTest(terminal: Terminal, file: string, options: TestOptions
     state: options.revoke,
     signal: new AbortController().signal,
   })
-  const shown = { ...examined, checks: [...userChecks(options), ...examined.checks] }
-  terminal.out(options.json ? `${JSON.stringify(shown, null, 2)}\n` : report(shown))
+  const result = { ...examined, checks: [...userChecks(options), ...examined.checks] }
+  terminal.out(options.json ? `${JSON.stringify(result, null, 2)}\n` : report(result))
   if (examined.checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
 }
 
@@ -141,10 +141,10 @@ function parametersOf(text: string): unknown {
 }
 
 function report({ checks, answers }: PluginExamination): string {
-  const shown = Object.entries(answers).map(
+  const answerTexts = Object.entries(answers).map(
     ([action, answer]) => `\nanswer to ${action}:\n${JSON.stringify(answer, null, 2)}\n`,
   )
-  return [...checks.map(line), ...shown].join('')
+  return [...checks.map(line), ...answerTexts].join('')
 }
 
 function line({ check, state, detail, remedy }: PluginCheck): string {

@@ -112,9 +112,9 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     server.listen({ host, port, backlog: 4096 }, resolve)
   })
   const address = server.address() as AddressInfo
-  const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  const urlHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
   return {
-    url: `${tls ? 'https' : 'http'}://${shown}:${address.port}`,
+    url: `${tls ? 'https' : 'http'}://${urlHost}:${address.port}`,
     close: async (timeoutMs) => {
       unwatch?.()
       for (const response of open.all) {

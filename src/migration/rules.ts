@@ -75,7 +75,7 @@ function importRule(
   const to = `services.${service}.authz.${list}`
   const provider = providerOf(rule.provider, known)
   const condition =
-    provider === undefined ? `there is no provider ${rule.provider}` : conditionOf(rule)
+    provider === undefined ? `the provider ${rule.provider} is not configured` : conditionOf(rule)
   if (typeof condition === 'string') {
     const effect =
       list === 'allow'
@@ -105,7 +105,7 @@ interface Condition {
 
 function conditionOf({ setting: { value }, claim, operation }: WattsRule): Condition | string {
   if (claim.length > 256 || value.length > 1024) return 'it is too long'
-  if (!isOperation(operation)) return `there is no operation ${operation}`
+  if (!isOperation(operation)) return `the operation ${operation} does not exist`
   switch (operation) {
     case 'contains':
       return claim === 'sub'

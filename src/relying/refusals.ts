@@ -29,9 +29,13 @@ export type RelyingCheck =
 export function siteRefusal(
   check: RelyingCheck,
   message: string,
-  more: { readonly code?: TtsErrorCode; readonly remedy?: string; readonly cause?: unknown } = {},
+  details: {
+    readonly code?: TtsErrorCode
+    readonly remedy?: string
+    readonly cause?: unknown
+  } = {},
 ): TtsError {
-  const { code = 'access_denied', ...rest } = more
+  const { code = 'access_denied', ...rest } = details
   return new TtsError(code, message, { check, ...rest })
 }
 

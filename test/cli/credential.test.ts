@@ -108,7 +108,7 @@ describe('list and show', () => {
   })
 
   test.for([
-    { words: ['show', 'nothing'], code: 5, says: 'there is no credential nothing' },
+    { words: ['show', 'nothing'], code: 5, says: 'the credential nothing does not exist' },
     { words: ['revoke', 'nothing'], code: 5, says: 'there is no credential of this id' },
     { words: ['show'], code: 2, says: "missing required argument 'id'" },
     { words: ['list', '--limit', '0'], code: 2, says: '"0" must be a number from 1 to 1000' },

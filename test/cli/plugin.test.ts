@@ -164,7 +164,7 @@ describe('a program that errs', () => {
 })
 
 test.for([
-  { words: [join(directory, 'none')], code: 5, note: /there is no file/ },
+  { words: [join(directory, 'none')], code: 5, note: /the file .* does not exist/ },
   { words: [example, '--params', '{}'], code: 2, note: /needs --request/ },
   { words: [example, '--request', '--params', '{'], code: 2, note: /must be JSON/ },
   { words: [example, '--conf', 'novalue'], code: 2, note: /must have the form name=value/ },

@@ -69,12 +69,12 @@ describe('once', () => {
     const { code, out, err } = await runToEnd(demo(), ['--once', '--dir', path('renewed')])
     expect({ code, err }).toEqual({ code: 0, err: '' })
     const shown = String.raw`serial ([0-9A-F]+), timeleft 0:0[01]:\d\d, ends (\S+Z)`
-    const [, serial, end] = new RegExp(`shown the token once: ${shown}\n`).exec(out) ?? []
-    const [, nextSerial, nextEnd] = new RegExp(`renewed without it {2}: ${shown}\n`).exec(out) ?? []
+    const [, serial, end] = new RegExp(`with the token {4}: ${shown}\n`).exec(out) ?? []
+    const [, nextSerial, nextEnd] = new RegExp(`without the token : ${shown}\n`).exec(out) ?? []
     expect(serial).not.toBe(nextSerial)
     const laterMs = Date.parse(nextEnd ?? '') - Date.parse(end ?? '')
     expect(laterMs).toBeGreaterThanOrEqual(2000)
-    expect(out).toMatch(/^ {3}who asked whom {6}: .*by a refresh token \(1 request\)$/m)
+    expect(out).toMatch(/^ {3}requests {10}: .*with a refresh token \(1 request\)$/m)
 
     expect(modeOf('renewed/fresh_proxy')).toBe('600')
     const fresh = readFileSync(path('renewed/fresh_proxy'), 'utf8')
@@ -124,7 +124,7 @@ describeWithTools('until Ctrl-C', ['curl', 'openssl'], () => {
     expect((await ourProgram('tts')).stdout).toContain('relying parties known here would accept it')
 
     const url = /(http:\/\/127\.0\.0\.1:\d+)\/ca\//.exec(running.stdout())?.[1] ?? ''
-    const issuer = /1\. An identity provider[^\n]*\n +(\S+)/.exec(running.stdout())?.[1] ?? ''
+    const issuer = /1\. Start an identity provider[^\n]*\n +(\S+)/.exec(running.stdout())?.[1] ?? ''
     running.child.kill('SIGINT')
     expect(await running.ended).toBe(0)
     expect(running.stderr()).toBe('')
@@ -136,7 +136,7 @@ describeWithTools('until Ctrl-C', ['curl', 'openssl'], () => {
     const TMPDIR = mkdtempSync(path('tmp-'))
     const running = startProgram(demo(), [], { env: { TMPDIR } })
     started.push(running)
-    await running.says(/1\. An identity provider starts/)
+    await running.says(/1\. Start an identity provider/)
     running.child.kill('SIGINT')
     expect(await running.ended).toBe(0)
     expect(running.stdout()).toContain(`path     : ${TMPDIR}/tts-demo-`)

@@ -417,13 +417,13 @@ describe('rules', () => {
   const enabled = (text: string): unknown => at(whole(text), 'services/s/enabled')
 
   test.for([
-    { line: 'allow.nobody.sub.any = true', why: 'no provider nobody' },
-    { line: 'allow.iam.sub.starts_with = a', why: 'no operation' },
-    { line: 'allow.iam.groups.contains_substring = a', why: 'no operation' },
+    { line: 'allow.nobody.sub.any = true', why: 'provider nobody is not configured' },
+    { line: 'allow.iam.sub.starts_with = a', why: 'does not exist' },
+    { line: 'allow.iam.groups.contains_substring = a', why: 'does not exist' },
     { line: 'allow.iam.sub.contains = a', why: 'contains on sub' },
     { line: 'allow.iam.mail.regexp = (?i)a', why: 'regexp' },
     { line: 'allow.iam.sub.is_member_of = ,', why: 'empty' },
-    { line: 'allow.rsp-gone.sub.any = true', why: 'no provider' },
+    { line: 'allow.rsp-gone.sub.any = true', why: 'is not configured' },
   ])('$line: left out, and $why is told; as forbid it closes the service', ({ line, why }) => {
     const [key = ''] = line.split(' ')
     const text = rule(line)

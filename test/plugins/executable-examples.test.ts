@@ -187,7 +187,7 @@ describe('signed-url.ts', () => {
         'refused',
       )
     expect((await refusalOf(plugin.revoke(caller, '../../x', soon()))).message).toBe(
-      'there is no such link',
+      'this link does not exist',
     )
   })
 })

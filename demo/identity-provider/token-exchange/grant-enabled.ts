@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** The grant has to be switched on for the client, by an administrator. */
+/** An administrator must have enabled the grant for the client. */
 export const grantEnabled: ExchangeRule = ({ state, client }) =>
   state.clients.exchangeAllowed.has(client.clientId)
     ? undefined

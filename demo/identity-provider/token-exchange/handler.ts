@@ -13,7 +13,7 @@ import { scopesAllowed } from './scopes-allowed.ts'
 import { subjectTokenStored } from './subject-token-stored.ts'
 import { userInGoodStanding } from './user-in-good-standing.ts'
 
-/** IAM's rules, in the order in which it holds them against a request. */
+/** The rules of IAM, in its order. */
 const rules: readonly ExchangeRule[] = [
   grantEnabled,
   noActor,
@@ -39,7 +39,7 @@ const PARAMETERS = [
   'want_composite',
 ]
 
-/** Adds token exchange (RFC 8693) by the rules of INDIGO IAM. */
+/** Adds token exchange (RFC 8693) with the rules of INDIGO IAM. */
 export function installTokenExchange(provider: Provider, state: ProviderState): void {
   provider.registerGrantType(
     TOKEN_EXCHANGE_GRANT,
@@ -61,13 +61,13 @@ async function exchangeRequest(
 ): Promise<ExchangeRequest> {
   const { params, client, provider } = ctx.oidc
   const value = params['subject_token']
-  const found = typeof value === 'string' ? await provider.AccessToken.find(value) : undefined
+  const token = typeof value === 'string' ? await provider.AccessToken.find(value) : undefined
   return {
     state,
     client,
     parameters: params,
     scopes: new Set(params.scope?.split(' ').filter(Boolean)),
-    subject: found === undefined ? undefined : subjectToken(state, found),
+    subject: token === undefined ? undefined : subjectToken(state, token),
     allowedScopes: () => new Set(SCOPES),
   }
 }

@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** IAM knows no actor tokens and no `want_composite`. */
+/** IAM supports neither actor tokens nor `want_composite`. */
 export const noActor: ExchangeRule = ({ parameters }) => {
   const named = ['actor_token', 'want_composite'].find((name) => parameters[name] !== undefined)
   if (named === undefined) return undefined

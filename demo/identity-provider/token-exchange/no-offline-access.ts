@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** Keycloak gives no offline access by exchange. */
+/** Keycloak refuses offline access by token exchange. */
 export const noOfflineAccess: ExchangeRule = ({ state, scopes }) => {
   if (state.tokens.offlineAccessByExchange !== 'refused') return undefined
   if (!scopes.has('offline_access')) return undefined

@@ -3,7 +3,7 @@ import type { Refusal } from '../oauth-error.ts'
 import type { ProviderState } from '../state.ts'
 import type { DemoUser } from '../users.ts'
 
-/** The subject token as the provider has stored it. */
+/** The stored subject token. */
 export interface SubjectToken {
   readonly clientId: string
   readonly user: DemoUser | undefined
@@ -11,7 +11,7 @@ export interface SubjectToken {
   readonly act: Readonly<Record<string, unknown>> | undefined
 }
 
-/** A token exchange request (RFC 8693 section 2.1) with everything that the rules look at. */
+/** A token exchange request (RFC 8693 section 2.1) with the data for the rules. */
 export interface ExchangeRequest {
   readonly state: ProviderState
   readonly client: Client
@@ -19,9 +19,9 @@ export interface ExchangeRequest {
   readonly scopes: ReadonlySet<string>
   /** Undefined when the token is unknown, expired, revoked or foreign. */
   readonly subject: SubjectToken | undefined
-  /** Scopes that a client may ask for. */
+  /** Returns the scopes that a client may request. */
   readonly allowedScopes: (clientId: string) => ReadonlySet<string>
 }
 
-/** One rule of IAM about token exchange: answers the reason to refuse, or undefined. */
+/** A rule of IAM about token exchange: returns the refusal, or undefined. */
 export type ExchangeRule = (request: ExchangeRequest) => Refusal | undefined

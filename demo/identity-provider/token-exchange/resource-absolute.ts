@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** `resource` is an absolute URL without query or fragment (RFC 8693 section 2.1, and stricter in IAM). */
+/** `resource` must be an absolute URL without query or fragment (RFC 8693 section 2.1; IAM is stricter). */
 export const resourceAbsolute: ExchangeRule = ({ parameters }) => {
   const { resource } = parameters
   if (resource === undefined) return undefined

@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** IAM demands `scope`, which RFC 8693 leaves optional. */
+/** IAM requires `scope`, which is optional in RFC 8693. */
 export const scopeRequired: ExchangeRule = ({ scopes }) =>
   scopes.size > 0
     ? undefined

@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** Each scope must be allowed to the subject token's client and to ours. */
+/** The subject token's client and the requesting client must both be allowed to have each scope. */
 export const scopesAllowed: ExchangeRule = ({ scopes, subject, client, allowedScopes }) => {
   const ours = allowedScopes(client.clientId)
   const theirs = allowedScopes(subject?.clientId ?? client.clientId)

@@ -1,6 +1,6 @@
 import type { ExchangeRule } from './request.ts'
 
-/** The subject token must be one that this provider issued and still stores. */
+/** The subject token must be in the store of this provider. */
 export const subjectTokenStored: ExchangeRule = ({ subject }) =>
   subject === undefined
     ? {

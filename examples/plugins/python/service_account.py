@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A password for a service, kept as a salted hash in a password file. Python 3.6 or later, nothing else needed."""
+"""Creates a password for a service, and stores its salted hash in a password file. Needs only Python 3.6 or later."""
 import base64
 import hashlib
 import json
@@ -12,30 +12,30 @@ def parameter(_):
     return {
         "result": "ok",
         "version": "1.0",
-        # What the operator sets in the configuration of the service, under conf_params.
+        # Settings of the operator, in the configuration of the service under conf_params.
         "conf_params": [
             {"name": "password_file", "type": "string", "default": "/var/lib/myservice/passwords.json"},
         ],
-        # Alternative sets of what callers send. One set here; callers may leave `label` out.
+        # Alternative sets of parameters from the caller. Here there is one set, and `label` is optional.
         "request_params": [[
             {"key": "label", "name": "Label", "description": "what the password is for", "type": "textarea", "mandatory": False},
         ]],
         "developer_email": "me@example.org",
-        # Requests come on standard input, where no process list shows them.
+        # Requests come on standard input, so that they are not visible in the process list.
         "features": {"stdin": True},
     }
 
 
-def request(asked):
-    label = asked["params"].get("label", "")
+def request(call):
+    label = call["params"].get("label", "")
     if not isinstance(label, str) or len(label) > 100:
         return refuse("the label must be a string of up to 100 characters")
-    person = asked["user_info"]
+    person = call["user_info"]
     account = secrets.token_hex(8)
     password = secrets.token_urlsafe(18)
     salt = secrets.token_bytes(16)
     digest = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 100000)
-    path = asked["conf_params"]["password_file"]
+    path = call["conf_params"]["password_file"]
     accounts = load(path)
     accounts[account] = {
         "issuer": person["iss"], "sub": person["sub"], "label": label, "salt": salt.hex(), "hash": digest.hex(),
@@ -47,16 +47,16 @@ def request(asked):
             {"name": "Username", "type": "text", "value": account},
             {"name": "Password", "type": "text", "value": password},
         ],
-        # By this the credential is revoked one day: another one for each.
+        # Identifies the credential when it is revoked; must be unique.
         "state": account,
     }
 
 
-def revoke(asked):
-    path = asked["conf_params"]["password_file"]
+def revoke(call):
+    path = call["conf_params"]["password_file"]
     accounts = load(path)
-    # To revoke what is gone already is no error.
-    if accounts.pop(asked["cred_state"], None) is not None:
+    # Revoking an account that does not exist any more is not an error.
+    if accounts.pop(call["cred_state"], None) is not None:
         store(path, accounts)
     return {"result": "ok"}
 
@@ -70,7 +70,7 @@ def load(path):
 
 
 def store(path, accounts):
-    """Whole or not at all, and private. Only one of us runs at a time: that is the default of parallel_runner."""
+    """Replaces the file atomically, with mode 0600. Only one process runs at a time: the default of parallel_runner."""
     with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(accounts, file)
         file.flush()
@@ -79,17 +79,17 @@ def store(path, accounts):
 
 
 def refuse(words, log=None):
-    """`user_msg` is for the person who asked, `log_msg` for the operator."""
+    """`user_msg` is for the user, `log_msg` for the operator."""
     return {"result": "error", "user_msg": words, "log_msg": log or words}
 
 
 def main():
     # `parameter` comes as an argument, everything else on standard input.
     text = sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read()
-    asked = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    call = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     actions = {"parameter": parameter, "request": request, "revoke": revoke}
     try:
-        answer = actions[asked["action"]](asked)
+        answer = actions[call["action"]](call)
     except OSError as error:
         answer = refuse("the service cannot be reached", "%s: %s" % (error.filename, error.strerror))
     print(json.dumps(answer))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the caller's public SSH key into an authorized_keys file, and takes it out again. POSIX sh and jq.
+# Adds the caller's public SSH key to an authorized_keys file, and removes it again. Needs POSIX sh and jq.
 set -eu
 
 answer_parameter() {
@@ -16,13 +16,13 @@ answer_parameter() {
 END
 }
 
-# Two texts: for the person who asked, and for the log.
+# Arguments: the message for the user, and the message for the log.
 refuse() {
   jq -n --arg user "$1" --arg log "${2:-$1}" '{result: "error", user_msg: $user, log_msg: $log}'
   exit 0
 }
 
-# A field of the request. Never paste one into a command line: "$variables" in quotes are safe.
+# Prints a field of the request. Use fields only as quoted "$variables", never as part of a command line.
 field() {
   printf '%s' "$request" | jq -r "$1 // empty"
 }
@@ -34,10 +34,10 @@ answer_request() {
   [ "$(printf '%s\n' "$key" | wc -l)" -eq 1 ] || refuse 'the public key must be one line'
   state=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
   keys_file=$(field .conf_params.keys_file)
-  # The comment says whose it is; the state is at its end.
+  # The comment identifies the key; it ends with the state.
   blob=$(printf '%s' "$key" | cut -d' ' -f1,2)
   printf 'restrict,pty %s tts-%s\n' "$blob" "$state" >> "$keys_file" ||
-    refuse 'the machine takes no keys now' "cannot write $keys_file"
+    refuse 'the host accepts no keys at the moment' "cannot write $keys_file"
   jq -n --arg state "$state" '{
     result: "ok",
     credential: [{name: "Login", type: "text", value: "ssh guest@ui.example.org"}],
@@ -48,20 +48,20 @@ answer_request() {
 answer_revoke() {
   state=$(field .cred_state)
   keys_file=$(field .conf_params.keys_file)
-  printf '%s' "$state" | grep -Eqx '[0-9a-f]{16}' || refuse 'there is no such key' "state $state"
+  printf '%s' "$state" | grep -Eqx '[0-9a-f]{16}' || refuse 'this key does not exist' "state $state"
   if [ -e "$keys_file" ]; then
-    # The old file's rights stay with the file.
-    kept=$(mktemp)
-    grep -v " tts-$state\$" "$keys_file" > "$kept" || true
-    cat "$kept" > "$keys_file"
-    rm -f "$kept"
+    # Overwrites the file instead of replacing it, to keep its owner and mode.
+    remaining=$(mktemp)
+    grep -v " tts-$state\$" "$keys_file" > "$remaining" || true
+    cat "$remaining" > "$keys_file"
+    rm -f "$remaining"
   fi
   echo '{"result": "ok"}'
 }
 
-# Requests come on standard input, `parameter` as an argument; from watts-plugin-tester everything does.
+# Requests come on standard input, but `parameter` comes as an argument; watts-plugin-tester sends everything as an argument.
 if [ $# -gt 0 ]; then text=$1; else text=$(cat); fi
-# base64url without padding, to base64 with it.
+# Converts base64url without padding to base64 with padding.
 text=$(printf '%s' "$text" | tr '_-' '/+')
 while [ $((${#text} % 4)) -ne 0 ]; do text=$text=; done
 request=$(printf '%s' "$text" | base64 -d)
@@ -69,5 +69,5 @@ case $(field .action) in
 parameter) answer_parameter ;;
 request) answer_request ;;
 revoke) answer_revoke ;;
-*) refuse 'the plugin had an error' 'unknown action' ;;
+*) refuse 'the plugin failed' 'unknown action' ;;
 esac

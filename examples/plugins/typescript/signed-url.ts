@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
- * A signed link to a download, for as long as the operator says. Node 24 runs this file as it is.
+ * Creates a signed download link, valid for a time that the operator sets. Node 24 runs this file directly.
  */
 import { createHmac, randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-interface Asked {
+interface PluginCall {
   readonly action: string
   readonly cred_state: string
   readonly conf_params: {
@@ -24,7 +24,7 @@ interface Asked {
   }
 }
 
-/** For whoever asked (`user_msg`) and for the operator's log (`log_msg`). */
+/** A refusal whose message is for the user (`user_msg`) and for the log (`log_msg`). */
 class Refusal extends Error {}
 
 function parameter(): object {
@@ -42,7 +42,7 @@ function parameter(): object {
         {
           key: 'path',
           name: 'Path',
-          description: 'of the file, such as /data/run42.root',
+          description: 'path of the file, such as /data/run42.root',
           type: 'textarea',
           mandatory: true,
         },
@@ -52,7 +52,7 @@ function parameter(): object {
   }
 }
 
-function request({ conf_params: settings, params, user_info: person }: Asked): object {
+function request({ conf_params: settings, params, user_info: person }: PluginCall): object {
   const { path } = params
   if (typeof path !== 'string' || !/^(\/[\w.-]+)+$/.test(path) || path.includes('/..'))
     throw new Refusal(
@@ -83,9 +83,9 @@ function request({ conf_params: settings, params, user_info: person }: Asked): o
   }
 }
 
-/** The download server looks there. */
-function revoke({ conf_params: settings, cred_state: id }: Asked): object {
-  if (!/^[0-9a-f-]{36}$/.test(id)) throw new Refusal('there is no such link')
+/** Creates a marker file, which the download server checks. */
+function revoke({ conf_params: settings, cred_state: id }: PluginCall): object {
+  if (!/^[0-9a-f-]{36}$/.test(id)) throw new Refusal('this link does not exist')
   mkdirSync(settings.revoked, { recursive: true })
   writeFileSync(join(settings.revoked, id), '')
   return { result: 'ok' }
@@ -93,12 +93,12 @@ function revoke({ conf_params: settings, cred_state: id }: Asked): object {
 
 async function answer(): Promise<object> {
   // `parameter` comes as an argument, everything else on standard input.
-  const given = process.argv[2] ?? (await text(process.stdin))
-  const asked = JSON.parse(Buffer.from(given, 'base64url').toString()) as Asked
-  const actions: Record<string, (asked: Asked) => object> = { parameter, request, revoke }
-  const act = actions[asked.action]
+  const input = process.argv[2] ?? (await text(process.stdin))
+  const call = JSON.parse(Buffer.from(input, 'base64url').toString()) as PluginCall
+  const actions: Record<string, (call: PluginCall) => object> = { parameter, request, revoke }
+  const act = actions[call.action]
   if (act === undefined) throw new Error('unknown action')
-  return act(asked)
+  return act(call)
 }
 
 try {

@@ -27,23 +27,26 @@ export interface WattsCredentialRequest {
 export async function requestCredential(
   dependencies: WattsDependencies,
   { response, request, place }: WattsVisit,
-  { caller, wanted }: { readonly caller: WattsCaller; readonly wanted: WattsCredentialRequest },
+  {
+    caller,
+    credentialRequest,
+  }: { readonly caller: WattsCaller; readonly credentialRequest: WattsCredentialRequest },
 ): Promise<void> {
   const { issuing, metrics, pickups } = dependencies
   const { log } = contextOf(response)
-  const signal = pluginSignal(dependencies, response, wanted.serviceId)
-  const { serviceId, params: parameters } = wanted
+  const signal = pluginSignal(dependencies, response, credentialRequest.serviceId)
+  const { serviceId, params: parameters } = credentialRequest
   const origin = originOf(response, caller)
   const read = () => ({ serviceId, parameters })
   const application = { ...caller.evidence, serviceId, read, origin, signal, log }
   // A user sent by a relying service may make only the request of that service.
-  await caller.session?.relying?.claim(wanted).catch(async (error: unknown) => {
+  await caller.session?.relying?.claim(credentialRequest).catch(async (error: unknown) => {
     throw await recordEarlyRefusal(issuing, application, error)
   })
   const canLogIn = caller.session !== undefined
   const answer = await withinSignal(issue(issuing, { ...application, canLogIn }), signal).catch(
     (error: unknown) => {
-      throw translateParameterError(dependencies, wanted, error)
+      throw translateParameterError(dependencies, credentialRequest, error)
     },
   )
   if (answer.kind === 'credential') metrics.credentialIssued(serviceId)

@@ -29,7 +29,7 @@ export interface PickupDesk {
   take(owner: Owner, id: string): Promise<WaitingAnswer>
 }
 
-/** 128 bits, 22 characters: nobody can guess an id, neither in its lifetime of seconds nor in a longer one. */
+/** 128 bits, 22 characters: an attacker cannot guess an id, least of all within its lifetime of a few seconds. */
 const ID_BYTES = 16
 
 export function createPickupDesk(dependencies: {

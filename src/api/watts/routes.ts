@@ -54,13 +54,13 @@ function answer(dependencies: WattsDependencies, maxBodyBytes: number): RequestH
       },
     )
     // WaTTS read the body first. This service does not read it before the caller is authenticated.
-    const wanted =
+    const credentialRequest =
       request.method === 'POST'
         ? readCredentialRequest(await readRequestBody(request, response, maxBodyBytes))
         : undefined
     if (request.accepts('application/json') === false)
       throw new TtsError('not_acceptable', 'the answer is application/json')
-    await answerCaller(dependencies, visit, { caller, wanted })
+    await answerCaller(dependencies, visit, { caller, credentialRequest })
   }
 }
 
@@ -101,10 +101,10 @@ function notFound(): TtsError {
 
 /** Parses the body of a POST. @throws {TtsError} `invalid_request` */
 function readCredentialRequest(body: Buffer): WattsCredentialRequest {
-  const read = readJson(body.toString('utf8'))
-  const wanted = 'value' in read ? read.value : undefined
-  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) throw badRequest()
-  const { service_id: serviceId, params = {} } = wanted as Record<string, unknown>
+  const json = readJson(body.toString('utf8'))
+  const fields = 'value' in json ? json.value : undefined
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) throw badRequest()
+  const { service_id: serviceId, params = {} } = fields as Record<string, unknown>
   if (typeof serviceId !== 'string' || typeof params !== 'object' || params === null)
     throw badRequest()
   if (Array.isArray(params)) throw badRequest()
@@ -150,8 +150,11 @@ async function answerCaller(
   visit: WattsVisit,
   {
     caller,
-    wanted,
-  }: { readonly caller: WattsCaller; readonly wanted: WattsCredentialRequest | undefined },
+    credentialRequest,
+  }: {
+    readonly caller: WattsCaller
+    readonly credentialRequest: WattsCredentialRequest | undefined
+  },
 ): Promise<void> {
   const { issuing } = dependencies
   const { request, response, place } = visit
@@ -167,9 +170,9 @@ async function answerCaller(
       await pickUpCredential(dependencies, visit, caller)
       return
     case 'credential':
-      if (wanted !== undefined) {
+      if (credentialRequest !== undefined) {
         requireJson(request)
-        await requestCredential(dependencies, visit, { caller, wanted })
+        await requestCredential(dependencies, visit, { caller, credentialRequest })
       } else if (place.id !== undefined) await removeCredential(dependencies, visit, caller)
       else sendJson(response, await sendCredentials(issuing, token, place.version))
       return

@@ -228,21 +228,21 @@ async function savePending(
   await web.sessions.change(session, { ...session.stored.content, pending })
 }
 
-function showAdditionalLogin(visit: PostedVisit, service: Service, wanted: LoginWanted): void {
+function showAdditionalLogin(visit: PostedVisit, service: Service, login: LoginWanted): void {
   const { client } = visit.web
-  const provider = client.providers.find(({ id }) => id === wanted.provider)
-  const query = `provider=${encodeURIComponent(wanted.provider)}&return=${encodeURIComponent(`/services/${service.id}`)}&add=1`
+  const provider = client.providers.find(({ id }) => id === login.provider)
+  const query = `provider=${encodeURIComponent(login.provider)}&return=${encodeURIComponent(`/services/${service.id}`)}&add=1`
   sendPage(visit, {
     title: 'Another login is required',
     place: PLACE,
     content: html`<div class="box note">
         <p>The service ${service.id} requires that you also log in at another provider.</p>
-        <p><bdi>${wanted.message}</bdi></p>
+        <p><bdi>${login.message}</bdi></p>
       </div>
       ${
         provider === undefined
           ? html`<p>
-              Login with that provider (<bdi>${wanted.provider}</bdi>) is not configured. Ask the
+              Login with that provider (<bdi>${login.provider}</bdi>) is not configured. Ask the
               operator of this service.
             </p>`
           : html`<p>
