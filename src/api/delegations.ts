@@ -114,7 +114,7 @@ function revoke(delegations: DelegationDependencies): RequestHandler {
     const { newlyRevoked, providerTold } = await revokeDelegation(
       { ...delegations, store: delegations.issuing.store },
       delegation,
-      { origin: caller.origin, reason: 'taken back by its owner' },
+      { origin: caller.origin, reason: 'revoked by its owner' },
     )
     const { store } = delegations.issuing
     const after = (await store.delegations.find(delegation.id)) ?? delegation

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 const days = (least: number, most: number) => z.number().min(least).max(most)
-const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks')
+const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without spaces')
 
 /** `providers.<id>.delegation`: enables delegations for users of the provider. */
 export const providerDelegationSettings = z.strictObject({

@@ -85,7 +85,7 @@ export const providerSettings = z
         'Refuse tokens with a longer lifetime than this (exp - iat), in seconds. Default: no limit.',
       ),
     required_scopes: z
-      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks'))
+      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without spaces'))
       .default([])
       .describe('Scopes that every token must have.'),
     client_id: z

@@ -98,7 +98,7 @@ const authorityKeys = z.strictObject({
     .string()
     .refine(isAuthorityName, {
       message:
-        'must be a name such as /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA, of letters, digits, blanks and . , : @ ( ) _ -',
+        'must be a name such as /C=EU/O=INDIGO/OU=TTS/CN=TTS-CA, of letters, digits, spaces and . , : @ ( ) _ -',
     })
     .default('/C=EU/O=INDIGO/OU=TTS/CN=TTS-CA')
     .describe('Name for a new CA as slash-DN, when `tts serve` or `tts ca init` creates one.'),

@@ -53,7 +53,7 @@ export const providerLoginSettings = z.strictObject({
     .default(true)
     .describe('False: no browser login with this provider; its tokens are still accepted.'),
   scopes: z
-    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without blanks'))
+    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without spaces'))
     .default(['openid', 'profile'])
     .describe('Scopes to request at login; openid is always requested.'),
 })

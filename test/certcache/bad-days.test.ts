@@ -133,10 +133,7 @@ const cases: readonly Case[] = [
       const answer = await fetch(url, { method: 'DELETE', headers: { authorization } })
       expect(answer.ok).toBe(true)
     },
-    refresh: [
-      3,
-      /the delegation is over \(taken back by its owner\): a new access token is needed/,
-    ],
+    refresh: [3, /the delegation is over \(revoked by its owner\): a new access token is needed/],
     status: [1, /^WARNING: Renewal has ended: /],
     serve: [200, PEM],
   },

@@ -25,7 +25,7 @@ export function availabilityOf(service: Service, token: VerifiedToken): Availabi
     return { usable: false, reason: decision.reason, details: detailsOf(decision) }
   if (!service.enabled) {
     const problem = service.plugin.problem?.reason
-    const reason = `the service is switched off${problem === undefined ? '' : `: ${problem}`}`
+    const reason = `the service is disabled${problem === undefined ? '' : `: ${problem}`}`
     return { usable: false, reason, details: [] }
   }
   return { usable: true, reason: undefined, details: [] }

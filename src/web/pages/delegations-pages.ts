@@ -242,7 +242,7 @@ export async function endOwn(visit: PostedVisit): Promise<void> {
   const delegation = await ownDelegation(visit)
   await revokeDelegation({ ...web.delegations, store: web.issuing.store }, delegation, {
     origin: originOf(visit),
-    reason: 'taken back by its owner',
+    reason: 'revoked by its owner',
   })
   goTo(visit, '/delegations?done=revoked')
 }
