@@ -1,8 +1,8 @@
 /** Sends HTTP requests to the service, with a deadline and a size limit for the answer. It always verifies the server certificate. */
 import { readJson } from '../../plugins/json.ts'
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import { urlToHttpOptions } from 'node:url'
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'
+import { type HttpResponse, sendHttp } from './http-request.ts'
 
 export interface ClientRequest {
   readonly url: URL
@@ -15,14 +15,6 @@ export interface ClientRequest {
   /** Aborts the request before the deadline. */
   readonly signal?: AbortSignal
 }
-
-export interface ClientResponse {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  readonly body: string
-}
-
-const MAX_RESPONSE_BYTES = 1024 * 1024
 
 /**
  * Checks that a token is sent over TLS or only to a loopback address.
@@ -39,40 +31,20 @@ export function requireSafeToken(url: URL): void {
 }
 
 /** Sends a request. @throws {TtsError} `provider_unavailable` (the service cannot be reached in time) */
-export async function send(clientRequest: ClientRequest): Promise<ClientResponse> {
+export async function send(clientRequest: ClientRequest): Promise<HttpResponse> {
   const { url, method, headers, body, certificateAuthorities, timeoutMs, signal } = clientRequest
   requireSafeToken(url)
-  const secure = url.protocol === 'https:'
+  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
   const options = {
+    ...urlToHttpOptions(url),
+    secure: url.protocol === 'https:',
     method,
-    headers:
-      body === undefined
-        ? headers
-        : { ...headers, 'content-length': String(Buffer.byteLength(body)) },
+    headers: { ...headers, ...length },
     signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
-    ...(secure && certificateAuthorities !== undefined ? { ca: certificateAuthorities } : {}),
+    ...(certificateAuthorities === undefined ? {} : { ca: certificateAuthorities }),
   }
-  return new Promise((resolve, reject) => {
-    const fail = (cause: Error): void => reject(unreachable(url, cause))
-    const request = (secure ? httpsRequest : httpRequest)(url, options, (response) => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes > MAX_RESPONSE_BYTES) response.destroy(new Error('the answer is too large'))
-        else chunks.push(chunk)
-      })
-      response.on('error', fail)
-      response.on('end', () => {
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: Buffer.concat(chunks).toString('utf8'),
-        })
-      })
-    })
-    request.on('error', fail)
-    request.end(body)
+  return sendHttp(options, body).catch((error: unknown) => {
+    throw unreachable(url, error as Error)
   })
 }
 
@@ -114,7 +86,7 @@ function unreachable(url: URL, cause: Error): TtsError {
 }
 
 /** Converts a refusal of the service to a TtsError. */
-export function serviceRefusal(response: ClientResponse): TtsError {
+export function serviceRefusal(response: HttpResponse): TtsError {
   const problem = readProblem(response.body)
   const code = typeof problem['code'] === 'string' ? problem['code'] : ''
   const detail =
@@ -131,12 +103,12 @@ export function serviceRefusal(response: ClientResponse): TtsError {
 }
 
 /** Accepts only seconds, because the service sends no dates (RFC 9110 section 10.2.3). */
-function retryAfterOf({ headers }: ClientResponse): number | undefined {
+function retryAfterOf({ headers }: HttpResponse): number | undefined {
   const after = headers['retry-after']
   return typeof after === 'string' && /^\d{1,6}$/.test(after) ? Number(after) : undefined
 }
 
-function remedyFor(response: ClientResponse): string | undefined {
+function remedyFor(response: HttpResponse): string | undefined {
   const { status } = response
   if (status === 401)
     return 'Get a new token for this service. Its operator can examine the token with `tts check --token`.'

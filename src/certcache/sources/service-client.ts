@@ -2,7 +2,8 @@
 import { readJson } from '../../../plugins/json.ts'
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { type ClientResponse, serviceRefusal, send } from '../../client/http-client.ts'
+import { serviceRefusal, send } from '../../client/http-client.ts'
+import type { HttpResponse } from '../../client/http-request.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
@@ -84,7 +85,7 @@ interface ServiceRequest {
 async function askService(
   options: ServiceClientOptions,
   { path, ...request }: ServiceRequest,
-): Promise<ClientResponse> {
+): Promise<HttpResponse> {
   const base = options.url.endsWith('/') ? options.url : `${options.url}/`
   const response = await send({
     ...request,
@@ -98,8 +99,7 @@ async function askService(
 
 /** Creates the client. The CA file is read for each request, because it may have been replaced. */
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
-  const ask = async (request: ServiceRequest): Promise<ClientResponse> =>
-    askService(options, request)
+  const ask = async (request: ServiceRequest): Promise<HttpResponse> => askService(options, request)
   return {
     requestProxy: async (request, { bearer, delegationId }, signal) => {
       const path =
@@ -185,7 +185,7 @@ function replaceRemedy(error: unknown): never {
   })
 }
 
-function warnAboutClock({ headers }: ClientResponse, { now, log }: ServiceClientOptions): void {
+function warnAboutClock({ headers }: HttpResponse, { now, log }: ServiceClientOptions): void {
   const serviceTime = parseDate(headers['date'])
   if (serviceTime === undefined) return
   const aheadSeconds = Math.round((now().getTime() - serviceTime.getTime()) / 1000)
