@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
-import { createProgram, runProgram } from '../src/cli/program.ts'
+import { runCommandLine } from '../src/cli/command-line.ts'
+import { createProgram } from '../src/cli/program.ts'
 import type { Terminal } from '../src/cli/terminal.ts'
 import { loadConfiguration } from '../src/config/load.ts'
 import { writePrivateFile } from '../src/files/private-file.ts'
@@ -177,7 +178,7 @@ async function tts(words: readonly string[]): Promise<void> {
     note: (text) => void process.stdout.write(indent(`${text}\n`)),
     exitWith: () => undefined,
   }
-  const code = await runProgram(createProgram(terminal, 'demo'), words, terminal)
+  const code = await runCommandLine(createProgram(terminal, 'demo'), words, (line) => terminal.note(line))
   if (code !== 0) throw new Error(`tts ${words.join(' ')} ended with exit code ${code}`)
 }
 

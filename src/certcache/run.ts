@@ -1,7 +1,6 @@
 /** Runs `certcache`: provides the real runtime and sets the exit code. */
-import { readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
+import { prepareProcess } from '../cli/command-line.ts'
 import { rememberedConfiguration } from '../grants/discovery.ts'
 import { startCodeLogin } from '../grants/code-login.ts'
 import { createGrantClient } from '../grants/grant-client.ts'
@@ -9,9 +8,6 @@ import { createCertcacheProgram, runCertcache } from './cli/program.ts'
 import type { LoginSource, CliRuntime } from './cli/runtime.ts'
 import { openEngine } from './compose.ts'
 import { openState } from './state/open-state.ts'
-
-// Files are private unless their mode is set explicitly.
-process.umask(0o077)
 
 const now = (): Date => new Date()
 let exitCode: number | undefined
@@ -56,16 +52,7 @@ function clientOptions({ issuer, client_id, client_secret, timeout_seconds }: Lo
   return { configuration, providerId: provider.providerId, timeoutMs, now }
 }
 
-const packageFile = findPackageJSON('..', import.meta.url) ?? ''
-const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
-
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    // `certcache status | head` closes the pipe early, which is not an error.
-    process.exit(error.code === 'EPIPE' ? 0 : 1)
-  })
-}
 const argv = process.argv.slice(2)
-const program = createCertcacheProgram(runtime, version)
+const program = createCertcacheProgram(runtime, prepareProcess())
 const code = await runCertcache(program, argv, runtime)
 process.exitCode = exitCode ?? code

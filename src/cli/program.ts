@@ -1,15 +1,11 @@
 /** The tree of commands of `tts`. */
-import type { EventEmitter } from 'node:events'
-import { Command, CommanderError } from 'commander'
-import { CaError } from '../../ca/errors.ts'
-import { TtsError } from '../base/errors.ts'
-import { redactText } from '../base/redact.ts'
+import { Command } from 'commander'
 import { authzCommand } from './authz.ts'
 import { caCommand } from './ca.ts'
 import { checkCommand } from './check.ts'
+import { inheritSettings } from './command-line.ts'
 import { auditCommand, credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'
-import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import { importWattsCommand } from './import-watts.ts'
 import { masterKeyCommand } from './master-key.ts'
 import { pluginCommand } from './plugin.ts'
@@ -77,39 +73,4 @@ As a user:     tts proxy init --url https://tts.example.org && tts proxy info --
   )
   inheritSettings(program)
   return program
-}
-
-/** Copies the settings of the root to all subcommands, which commander does only for commands that it creates itself. */
-function inheritSettings(command: Command): void {
-  command.exitOverride()
-  for (const child of command.commands) {
-    child.copyInheritedSettings(command)
-    // A command without examples refers to those of its parent.
-    if ((child as unknown as EventEmitter).listenerCount('afterHelp') === 0)
-      child.addHelpText('after', `\nExamples: tts ${command.name()} --help`)
-    inheritSettings(child)
-  }
-}
-
-/**
- * Runs the command line and returns its exit code. It prints an error as one message and one remedy.
- */
-export async function runProgram(
-  program: Command,
-  argv: readonly string[],
-  terminal: Terminal,
-): Promise<number> {
-  try {
-    await program.parseAsync(argv, { from: 'user' })
-    return exitCodes.done
-  } catch (error) {
-    if (error instanceof CommanderError)
-      return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
-    const isExpected = error instanceof TtsError || error instanceof CaError
-    const message = error instanceof Error ? redactText(error.message) : 'unknown error'
-    terminal.note(`tts: ${isExpected ? '' : 'unexpected error: '}${message}`)
-    const remedy = error instanceof TtsError ? error.remedy : undefined
-    if (remedy !== undefined) terminal.note(`  what to do: ${remedy}`)
-    return exitCodeOf(error)
-  }
 }

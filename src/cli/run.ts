@@ -1,11 +1,7 @@
 /** Runs `tts` with the real environment, and sets the exit code. */
-import { readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
-import { createProgram, runProgram } from './program.ts'
+import { prepareProcess, runCommandLine } from './command-line.ts'
+import { createProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
-
-// Files are private by default; a file that others may read gets its mode explicitly.
-process.umask(0o077)
 
 let exitCode: number | undefined
 const terminal: Terminal = {
@@ -19,14 +15,6 @@ const terminal: Terminal = {
   },
 }
 
-const packageFile = findPackageJSON('..', import.meta.url) ?? ''
-const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
-
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    // In `tts credential list | head` the reader closes the pipe early, which is not an error.
-    process.exit(error.code === 'EPIPE' ? 0 : 1)
-  })
-}
-const code = await runProgram(createProgram(terminal, version), process.argv.slice(2), terminal)
+const program = createProgram(terminal, prepareProcess())
+const code = await runCommandLine(program, process.argv.slice(2), (line) => terminal.note(line))
 process.exitCode = exitCode ?? code

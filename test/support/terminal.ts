@@ -1,5 +1,6 @@
 /** The command line in this process: a terminal that keeps what it is told, and one run of `tts` on it. */
-import { createProgram, runProgram } from '../../src/cli/program.ts'
+import { runCommandLine } from '../../src/cli/command-line.ts'
+import { createProgram } from '../../src/cli/program.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 
 export interface TtsRunOptions {
@@ -40,7 +41,7 @@ export async function runTts(
     },
     ...runtime,
   }
-  const code = await runProgram(createProgram(terminal, '0.0.0-test'), words, terminal)
+  const code = await runCommandLine(createProgram(terminal, '0.0.0-test'), words, terminal.note)
   const bytes = Buffer.concat(results)
   return { code: exitCode ?? code, out: bytes.toString(), bytes, notes }
 }

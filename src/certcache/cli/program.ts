@@ -1,9 +1,7 @@
 /** The command tree of certcache. */
-import type { EventEmitter } from 'node:events'
-import { Command, CommanderError } from 'commander'
-import { exitCodeOf, exitCodes } from '../../cli/exit-codes.ts'
-import { TtsError } from '../../base/errors.ts'
-import { redactText } from '../../base/redact.ts'
+import { Command } from 'commander'
+import { inheritSettings, runCommandLine } from '../../cli/command-line.ts'
+import { exitCodes } from '../../cli/exit-codes.ts'
 import { loginCommand } from './login.ts'
 import { refreshCommand } from './refresh.ts'
 import { certcacheServeCommand } from './serve.ts'
@@ -44,40 +42,17 @@ old DODAS cache (IAM_TOKEN, IAM_CLIENT_ID, PROXY_AUDIENCE, …) still work.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused, 4 a server cannot be reached (try again), 5 not
 found. \`certcache status\` uses the exit codes of Nagios plugins instead.`,
   )
-  inherit(program)
+  inheritSettings(program)
   return program
 }
 
-/** Applies settings of the root that commander does not pass on to separately created commands. */
-function inherit(command: Command): void {
-  command.exitOverride()
-  for (const child of command.commands) {
-    child.copyInheritedSettings(command)
-    if ((child as unknown as EventEmitter).listenerCount('afterHelp') === 0)
-      child.addHelpText('after', `\nExamples: certcache ${command.name()} --help`)
-    inherit(child)
-  }
-}
-
-/**
- * Runs the command line and returns its exit code. Errors are printed as one sentence and one remedy.
- */
+/** Runs the command line and returns its exit code; `status` ends with those of Nagios plugins. */
 export async function runCertcache(
   program: Command,
   argv: readonly string[],
   runtime: CliRuntime,
 ): Promise<number> {
-  try {
-    await program.parseAsync(argv, { from: 'user' })
-    return exitCodes.done
-  } catch (error) {
-    // Nagios interprets every exit code of `status`, even that of a mistyped option.
-    const usage = argv.includes('status') ? nagiosCodes.unknown : exitCodes.usage
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : usage
-    const known = error instanceof TtsError
-    const message = error instanceof Error ? redactText(error.message) : 'unknown error'
-    runtime.note(`certcache: ${known ? '' : 'unexpected: '}${message}`)
-    if (known && error.remedy !== undefined) runtime.note(`  what to do: ${error.remedy}`)
-    return argv.includes('status') ? nagiosCodes.unknown : exitCodeOf(error)
-  }
+  const code = await runCommandLine(program, argv, (line) => runtime.note(line))
+  // Nagios interprets every exit code of `status`, even that of a mistyped option.
+  return code !== exitCodes.done && argv.includes('status') ? nagiosCodes.unknown : code
 }
