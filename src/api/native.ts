@@ -4,7 +4,7 @@ import {
   type CredentialsDependencies,
   identityOfToken,
   listOwnCredentials,
-  noCredential,
+  credentialNotFound,
   readReason,
   revokeCredential,
   showOwnCredential,
@@ -188,7 +188,7 @@ function revoke({ credentials }: NativeDependencies): RequestHandler {
     const id = readId(request.params['id'])
     const reason = readReason(request.query['reason'])
     const identity = await identityOfToken(credentials, caller)
-    if (!identity) throw noCredential()
+    if (!identity) throw credentialNotFound()
     const order = { id, identity, reason, origin, signal, log }
     const revocation = await revokeCredential(credentials, order)
     response.setHeader('Cache-Control', 'no-store')
@@ -219,7 +219,7 @@ function readActive(active: unknown): boolean {
 /** Ids are UUIDs, so no credential has any other text as its id. */
 function readId(id: unknown): string {
   if (typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return id
-  throw noCredential()
+  throw credentialNotFound()
 }
 
 /** Returns a credential as JSON, for its owner and for the operator. */

@@ -7,7 +7,7 @@ import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
 import { issue, type IssueDependencies, requireCertificate } from '../domain/issuing/issue.ts'
-import { type PresentedProxy, switchedOff } from '../domain/possession/possession.ts'
+import { type PresentedProxy, renewalDisabled } from '../domain/possession/possession.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
@@ -29,7 +29,7 @@ export function successorRoutes(dependencies: SuccessorDependencies): Router {
 
 function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): RequestHandler {
   return async function succeed(request, response) {
-    if (issuing.possession === undefined) throw switchedOff()
+    if (issuing.possession === undefined) throw renewalDisabled()
     const asJson = wantsJson(request)
     // The body must be read before the caller is known, because it has the proof of possession.
     const body = await readRequestBody(request, response, maxBodyBytes)
@@ -39,8 +39,8 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     const proxy: PresentedProxy =
       tlsCertificates.length > 0
         ? // The chain may also be in the body, because a resumed TLS session has only the first certificate.
-          { certificates: [...tlsCertificates, ...chain], shownBy: 'tls' }
-        : { certificates: chain, shownBy: readProof({ at, signature, csr: parameters['csr'] }) }
+          { certificates: [...tlsCertificates, ...chain], proof: 'tls' }
+        : { certificates: chain, proof: readProof({ at, signature, csr: parameters['csr'] }) }
     const { log, origin: from, signal } = contextOf(response)
     const origin = { ...from, interface: 'possession' }
     const read = () => ({ serviceId: undefined, parameters })
@@ -87,7 +87,7 @@ function readProof(fields: {
   readonly at: unknown
   readonly signature: unknown
   readonly csr: unknown
-}): Exclude<PresentedProxy['shownBy'], 'tls'> {
+}): Exclude<PresentedProxy['proof'], 'tls'> {
   const { at, signature, csr } = fields
   if (at === undefined && signature === undefined) {
     throw new TtsError(

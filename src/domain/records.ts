@@ -1,22 +1,19 @@
-/**
- * What the service keeps on record, and the questions it asks of its store. The domain owns these types; `src/store`
- * implements them on SQLite and PostgreSQL.
- */
+/** The records of the service. `src/store` implements their storage on SQLite and PostgreSQL. */
 import type { RevocationReason } from '../../ca/crl-entries.ts'
 
-/** How the caller reached us; kept with everything that is issued or refused. */
+/** How a request reached the service; stored with everything that is issued or refused. */
 export interface Origin {
   /** Id of the request in the log. */
   readonly requestId: string
-  /** Address of the client as far as it can be believed, or `local` for the command line. */
+  /** Address of the client (from trusted proxies only), or `local` for the command line. */
   readonly address: string
   /** The interface: `native`, `watts`, `cli`, … */
   readonly interface: string
 }
 
-/** (issuer, sub): who a token speaks for, and the subject name that it was given for ever. */
+/** A user, identified by (issuer, sub), and the subject name that belongs to it for ever. */
 export interface Identity {
-  /** UUID of our own. */
+  /** UUID. */
   readonly id: string
   readonly issuer: string
   readonly sub: string
@@ -25,27 +22,27 @@ export interface Identity {
   readonly createdAt: Date
 }
 
-/** A subject name that an identity may be given, in the two forms that the store needs. */
+/** A candidate for an identity's subject name. */
 export interface SubjectCandidate {
   /** Slash-DN. */
   readonly subject: string
   /**
-   * The name as RFC 5280 section 7.1 compares it (letter case and runs of blanks do not count). Uniqueness is
-   * kept over this form, so that no relying party can take two identities for one.
+   * The name in the form that RFC 5280 section 7.1 compares (letter case and runs of spaces are ignored). This form must be
+   * unique, so that no relying party can mistake one identity for another.
    */
   readonly comparable: string
 }
 
 export type CertificateKind = 'eec' | 'proxy'
 
-/** One certificate that was issued. */
+/** An issued certificate. */
 export interface CertificateRecord {
   /** Serial number, lower-case hex of the DER content octets (even length). */
   readonly serial: string
   readonly kind: CertificateKind
   /** Slash-DN. */
   readonly subject: string
-  /** Serial of the EEC that signed this proxy; undefined for an EEC, which the CA signed. */
+  /** Serial number of the EEC that signed this proxy; undefined for an EEC. */
   readonly issuerSerial: string | undefined
   readonly notBefore: Date
   readonly notAfter: Date
@@ -55,15 +52,15 @@ export interface CertificateRecord {
   readonly keyKind: string
 }
 
-/** An EEC whose key the service holds, so that it can sign proxies for the identity. */
+/** An EEC whose private key the service holds to sign proxies for the identity. */
 export interface HeldEndEntity {
   readonly certificate: CertificateRecord
   readonly certificateDer: Buffer
-  /** PKCS#8 DER of the key. In the database only encrypted under the master key. */
+  /** PKCS#8 DER of the key; encrypted under the master key in the database. */
   readonly privateKeyDer: Buffer
 }
 
-/** What was handed out: one answer to one request. */
+/** A credential: the answer to one request. */
 export interface CredentialRecord {
   /** UUID. */
   readonly id: string
@@ -71,27 +68,27 @@ export interface CredentialRecord {
   readonly serviceId: string
   /** The certificates that were made for this credential. */
   readonly certificates: readonly CertificateRecord[]
-  /** Serial of the EEC under which the credential stands and by whose revocation it dies; undefined: it holds no X.509 certificate. */
+  /** Serial number of the EEC whose revocation invalidates the credential; undefined when it holds no X.509 certificate. */
   readonly endEntitySerial: string | undefined
   /** Serial number of an SSH certificate, decimal. */
   readonly sshSerial: string | undefined
-  /** By what the plugin revokes it. One of a state for each identity and service, until it is revoked. */
+  /** The plugin's handle for revoking it. Unique per identity and service among credentials that are not revoked. */
   readonly pluginState: string | undefined
   readonly issuedAt: Date
-  /** When the credential ends by itself; undefined where the plugin did not say. */
+  /** When the credential expires; undefined when the plugin did not say. */
   readonly notAfter: Date | undefined
-  /** The OAuth client that the token was issued to, when the token says so. */
+  /** The OAuth client that the token was issued to, if the token names it. */
   readonly clientId: string | undefined
   readonly origin: Origin
-  /** The delegation that it was renewed by. */
+  /** The delegation by which it was renewed. */
   readonly delegationId: string | undefined
-  /** The credential by whose possession it was renewed. */
+  /** The credential whose holder renewed it by proof of possession. */
   readonly renewedFrom: string | undefined
-  /** When the first credential of a chain of renewals by possession was issued; undefined: this is the first. */
+  /** When the first credential in a chain of renewals by possession was issued; undefined for the first itself. */
   readonly firstIssuedAt: Date | undefined
 }
 
-/** A credential as it is listed. */
+/** A credential as shown in lists. */
 export interface CredentialView {
   readonly id: string
   readonly serviceId: string
@@ -107,13 +104,13 @@ export interface CredentialView {
   readonly delegationId: string | undefined
   readonly renewedFrom: string | undefined
   readonly firstIssuedAt: Date | undefined
-  /** When its owner took it off the list. */
+  /** When its owner removed it from the list. */
   readonly forgottenAt: Date | undefined
   readonly revokedAt: Date | undefined
   readonly revocationReason: RevocationReason | undefined
 }
 
-/** One line of the audit trail: a decision, refusals too. Never a token, a key or a claim set. */
+/** One line of the audit trail: a decision, including refusals. Never holds a token, a key or a claim set. */
 export interface AuditRecord {
   readonly at: Date
   /** Stable event name: `credential.issued`, `credential.refused`, `credential.revoked`, `end-entity.issued`, `crl.issued`, … */
@@ -124,7 +121,7 @@ export interface AuditRecord {
   readonly sub: string | undefined
   readonly serviceId: string | undefined
   readonly credentialId: string | undefined
-  /** Error code and the check that failed, for a refusal. */
+  /** Error code of a refusal; `check` names the check that failed. */
   readonly code: string | undefined
   readonly check: string | undefined
   /** A short sentence, or undefined. */
@@ -139,7 +136,7 @@ export interface RevokedCertificate {
   readonly notAfter: Date
 }
 
-/** A page of the revocations: those at `from` or later, or the next ones behind `after`. */
+/** Selects a page of revocations: those at `from` or later, or those that follow `after`. */
 export interface RevocationPage {
   readonly from: Date
   readonly after: Pick<RevokedCertificate, 'revokedAt' | 'serial'> | undefined
@@ -152,16 +149,16 @@ export interface CrlRecord {
   readonly thisUpdate: Date
   readonly nextUpdate: Date
   readonly der: Buffer
-  /** How many revocations this CRL takes account of, of all that were ever recorded; tells whether it is still complete. */
+  /** How many of all recorded revocations this CRL takes into account; a larger total means that it is outdated. */
   readonly revocations: number
 }
 
 export interface CredentialFilter {
   readonly identityId?: string
   readonly serviceId?: string
-  /** Only credentials that still live at this moment and are not revoked. */
+  /** Only credentials that are neither expired at this time nor revoked. */
   readonly activeAt?: Date
-  /** Without those that their owner took off the list. */
+  /** Excludes those that their owner removed from the list. */
   readonly listed?: true
   /** At most this many, newest first. Default 100, at most 1000. */
   readonly limit?: number
@@ -171,7 +168,7 @@ export interface CredentialFilter {
 
 export interface RevocationRequest {
   readonly credentialId: string
-  /** When given, the credential must belong to this identity, else it is "not found" (never "not yours"). */
+  /** If set, a credential of another identity is reported as "not found" (never as "not yours"). */
   readonly identityId?: string
   readonly reason: RevocationReason
   readonly at: Date
@@ -181,23 +178,23 @@ export interface RevocationRequest {
 export interface Revocation {
   readonly credentialId: string
   readonly endEntitySerial: string | undefined
-  /** All credentials that died with the EEC, this one included. */
+  /** All credentials that are invalid now because of the EEC, including this one. */
   readonly affectedCredentialIds: readonly string[]
-  /** False when it had been revoked before: revocation is idempotent and keeps its first time and reason. */
+  /** False when it was revoked before: revocation is idempotent and keeps the first time and reason. */
   readonly newlyRevoked: boolean
 }
 
-/** An answer that waits to be picked up, once, by who asked for it. */
+/** An answer that its requester may fetch once. */
 export interface Pickup {
-  /** SHA-256 of the id in its address, hex. */
+  /** SHA-256 of the id in its URL, hex. */
   readonly idDigest: string
-  /** SHA-256 over issuer and sub of who may have it, hex. */
+  /** SHA-256 over issuer and sub of its owner, hex. */
   readonly ownerDigest: string
 }
 
-/** Answers that wait to be picked up, encrypted, for any replica to hand over. */
+/** Stores answers to be fetched, encrypted; any replica can deliver them. */
 export interface PickupRecords {
   keep(pickup: Pickup, content: string, expiresAt: Date): Promise<void>
-  /** The content for the first who asks; undefined for anybody after, for somebody else, and when it is too late. */
+  /** Returns the content once; undefined when it was fetched before, has expired, or belongs to another owner. */
   take(pickup: Pickup, now: Date): Promise<string | undefined>
 }

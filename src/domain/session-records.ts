@@ -1,6 +1,6 @@
-/** What is on record about sessions of the web page, and the questions that are asked about them. */
+/** The records of web sessions, and the interface of their store. */
 
-/** One login: who it was, and the access token by which that is shown again at each request. */
+/** One login: the user, and the access token that is verified again at each request. */
 export interface SessionLogin {
   readonly providerId: string
   readonly issuer: string
@@ -11,37 +11,37 @@ export interface SessionLogin {
   readonly refreshToken: string | undefined
 }
 
-/** What a relying service asks for one of its users, checked and good for once. */
+/** A relying service's verified request for one of its users. It can be used once. */
 export interface RelyingRequest {
   /** Id of the relying service. */
   readonly siteId: string
   readonly sub: string
   readonly serviceId: string
   readonly parameters: Readonly<Record<string, unknown>>
-  /** Id of the provider where the user logs in next, unless that is done; undefined: nowhere. */
+  /** Id of the provider where the user must still log in; undefined: no login is needed. */
   readonly loginAt: string | undefined
   readonly successUrl: string
   readonly failedUrl: string
 }
 
-/** What a session holds; in the database only encrypted under the master key. */
+/** The content of a session; encrypted under the master key in the database. */
 export interface SessionContent {
   readonly login: SessionLogin
-  /** What the person is called, for the page alone. */
+  /** The user's name, for display only. */
   readonly displayName: string
-  /** Logins at other providers that plugins asked for. */
+  /** Logins at other providers that plugins required. */
   readonly additionalLogins: readonly SessionLogin[]
   /** A request that waits for such a login. */
   readonly pending:
     | { readonly serviceId: string; readonly parameters: Readonly<Record<string, string>> }
     | undefined
-  /** Only where a relying service sent the user: then `login` names the site's user and has no token. */
+  /** Set when a relying service sent the user: then `login` names the site's user and has no token. */
   readonly relying?: RelyingRequest
 }
 
-/** A session on record. */
+/** A stored session. */
 export interface StoredSession {
-  /** SHA-256 of the session's id, hex: whoever reads the database cannot take the session over. */
+  /** SHA-256 of the session's id, hex: a reader of the database cannot take over the session. */
   readonly idDigest: string
   readonly createdAt: Date
   readonly lastUsedAt: Date
@@ -50,18 +50,18 @@ export interface StoredSession {
   readonly content: SessionContent
 }
 
-/** The records of sessions; promises settle as those of `Store` do. */
+/** The store of sessions. Promises settle like those of `Store`. */
 export interface SessionRecords {
-  /** Records a session; the oldest of the identity end when there are more than `maximum`. */
+  /** Stores a session and ends the oldest of the identity if there are more than `maximum`. */
   create(session: Omit<StoredSession, 'lastUsedAt'>, maximum: number): Promise<void>
-  /** A session that has not ended at `now` and was used after `usedAfter`; undefined also for one that cannot be decrypted. */
+  /** Finds a session that has not ended at `now` and was used after `usedAfter`; undefined also if it cannot be decrypted. */
   find(
     idDigest: string,
     times: { readonly now: Date; readonly usedAfter: Date },
   ): Promise<StoredSession | undefined>
-  /** Notes that it was used. */
+  /** Records that it was used. */
   used(idDigest: string, at: Date): Promise<void>
-  /** Replaces what it holds; false when it is no more. */
+  /** Replaces its content; false when it no longer exists. */
   replace(
     idDigest: string,
     change: { readonly content: SessionContent; readonly endsAt: Date },

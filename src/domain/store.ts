@@ -1,4 +1,4 @@
-/** The questions that the domain asks of its store; `src/store` implements them on SQLite and PostgreSQL. */
+/** The interface of the store; `src/store` implements it on SQLite and PostgreSQL. */
 import type { DelegationRecords } from './delegations/records.ts'
 import type {
   AuditRecord,
@@ -18,8 +18,9 @@ import type {
 import type { SessionRecords } from './session-records.ts'
 
 /**
- * The records. Every promise settles within the store's deadline; a database that does not answer gives
- * TtsError `store_unavailable`, a full queue TtsError `overloaded`.
+ * The records. Every promise settles within the store's deadline.
+ *
+ * @throws {TtsError} `store_unavailable` (the database does not answer in time), `overloaded` (the queue is full)
  */
 export interface Store {
   readonly kind: 'sqlite' | 'postgresql'
@@ -32,8 +33,10 @@ export interface Store {
     readonly sub: string
   }): Promise<Identity | undefined>
   /**
-   * The identity's record; made with the first candidate name that no other identity was ever given. Safe when
-   * called at once by several processes: all get the same record. Throws `conflict` when no candidate is free.
+   * Returns the identity's record, or makes it with the first candidate name that never belonged to another identity.
+   * Concurrent calls, also from several processes, get the same record.
+   *
+   * @throws {TtsError} `conflict` (every candidate belongs to another identity)
    */
   ensureIdentity(
     key: { readonly issuer: string; readonly sub: string },
@@ -41,22 +44,24 @@ export interface Store {
     now: Date,
   ): Promise<Identity>
 
-  /** The held EEC of the identity that lives longest and is neither revoked nor ended at `now`. */
+  /** Of the identity's stored EECs that are valid at `now` and not revoked, the one that expires last. */
   findHeldEndEntity(
     identityId: string,
     now: Date,
     keyKind: string,
   ): Promise<HeldEndEntity | undefined>
-  /** Records an EEC together with its encrypted key and an audit line; durable when the promise is fulfilled. */
+  /** Stores an EEC with its encrypted key and an audit line; durable when the promise is fulfilled. */
   recordEndEntity(identityId: string, endEntity: HeldEndEntity, audit: AuditRecord): Promise<void>
 
   /**
-   * Records a credential, its certificates and its audit line; durable when the promise is fulfilled (group
-   * commit). Throws `conflict` with check `end_entity_revoked` when the EEC was revoked meanwhile, with `duplicate_record` when
-   * the identity has a credential of this service and plugin state: nothing of it is recorded then.
+   * Stores a credential, its certificates and its audit line; durable when the promise is fulfilled (group commit). When it
+   * throws, nothing is stored.
+   *
+   * @throws {TtsError} `conflict`, check `end_entity_revoked` (the EEC was revoked meanwhile)
+   * @throws {TtsError} `conflict`, check `duplicate_record` (the identity has a credential of this service and plugin state)
    */
   recordCredential(credential: CredentialRecord, audit: AuditRecord): Promise<void>
-  /** Records a decision that issued nothing. */
+  /** Stores an audit line without a credential. */
   recordAudit(audit: AuditRecord): Promise<void>
 
   listCredentials(filter: CredentialFilter): Promise<readonly CredentialView[]>
@@ -68,61 +73,63 @@ export interface Store {
     readonly outcome?: 'allowed' | 'refused'
   }): Promise<readonly AuditRecord[]>
 
-  /** The credential of a plugin's state that is not revoked. */
+  /** The credential with this plugin state that is not revoked. */
   findCredentialByState(key: {
     readonly identityId: string
     readonly serviceId: string
     readonly state: string
   }): Promise<CredentialView | undefined>
-  /** How many listed credentials of the identity live at this moment, by service. */
+  /** Number of listed credentials of the identity that are valid at `activeAt`, by service. */
   countCredentials(identityId: string, activeAt: Date): Promise<ReadonlyMap<string, number>>
   /** The same for one service. */
   countServiceCredentials(
     key: { readonly identityId: string; readonly serviceId: string },
     activeAt: Date,
   ): Promise<number>
-  /** Takes a credential off its owner's list; it lives on. False when it is not there. */
+  /** Removes a credential from its owner's list without revoking it. False when it is not on the list. */
   forgetCredential(id: string, identityId: string, at: Date): Promise<boolean>
-  /** Serial numbers of the revoked SSH certificates that have not ended. */
+  /** Serial numbers of revoked SSH certificates that have not expired. */
   revokedSshSerials(now: Date): Promise<readonly bigint[]>
-  /** How many were ever revoked: another number means that a new KRL is due. */
+  /** Number of SSH certificates ever revoked; when it changes, a new KRL is due. */
   countRevokedSsh(): Promise<number>
   /**
-   * Runs `work` while no other process does for this name.
+   * Runs `work` while holding the lock of this name, across all processes.
    *
-   * @throws TtsError `overloaded` with check `busy` when it takes longer than `waitMs` until it is its turn
+   * @param waitMs longest wait for the lock, in milliseconds
+   * @throws {TtsError} `overloaded`, check `busy` (the lock was not free in time)
    */
   exclusively<Answer>(name: string, work: () => Promise<Answer>, waitMs: number): Promise<Answer>
 
   /**
-   * Revokes what is under a credential: its EEC, and so everything that stands on it; else the credential itself. Throws
-   * `not_found`.
+   * Revokes the EEC of a credential and so every proxy under it. A credential without an EEC is itself revoked.
+   *
+   * @throws {TtsError} `not_found`
    */
   revoke(request: RevocationRequest): Promise<Revocation>
 
-  /** How many revocations this store has recorded since it was opened; those of other processes do not count. */
+  /** Number of revocations that this process has stored since the store was opened. */
   revokedHere(): number
 
-  /** Undefined when there is none, or it is not whole, which a database that was restored in part may hold. */
+  /** Undefined when there is none or its row is incomplete, as after a partial restore of the database. */
   latestCrl(): Promise<CrlRecord | undefined>
-  /** How many revocations are on record: larger than `CrlRecord.revocations` means that a new CRL is due. */
+  /** Number of stored revocations; a new CRL is due when it is larger than `CrlRecord.revocations`. */
   countRevocations(): Promise<number>
   /** 0 when there is no CRL. */
   latestCrlNumber(): Promise<number>
-  /** Revocations in the order of their dates and serial numbers, also of certificates that have ended. */
+  /** Revocations ordered by date and serial number, including those of expired certificates. */
   listRevocations(page: RevocationPage): Promise<readonly RevokedCertificate[]>
-  /** Stores a CRL when its number is the one after the newest; false when another one has taken that number. */
+  /** Stores a CRL if its number follows the newest; false when another CRL has that number already. */
   addCrl(crl: CrlRecord): Promise<boolean>
 
   readonly delegations: DelegationRecords
   /** Sessions of the web page. */
   readonly sessions: SessionRecords
   readonly pickups: PickupRecords
-  /** Notes that a proof of possession was used; false when it had been. Remembered until `expiresAt` at least. */
+  /** Records that a proof of possession was used; false when it was used before. Remembered at least until `expiresAt`. */
   claimProof(digest: string, expiresAt: Date): Promise<boolean>
 
-  /** Removes the keys of EECs that have ended, and audit lines older than `auditBefore`. Certificates stay on record. */
+  /** Deletes the keys of expired EECs, and audit lines older than `auditBefore`. Certificate records stay. */
   prune(now: Date, auditBefore: Date): Promise<void>
-  /** Encrypts every held key and refresh token anew under the current master key; answers how many were. */
+  /** Encrypts every stored key and refresh token again under the current master key; returns how many. */
   reencryptKeys(): Promise<number>
 }

@@ -75,7 +75,7 @@ export const badTokenRows: readonly BadTokenRow[] = [
   { name: 'logout token', token: (w) => mint(w, { header: { typ: 'logout+jwt' } }), check: 'type', says: 'this is not an access token but a logout token or another security event (header typ)' },
   { name: 'bound to a key', token: claims({ cnf: { jkt: 'x' } }), check: 'type', says: 'the token is bound to a key (cnf) and cannot be used as a bearer token' },
   // sound, and not let in
-  { name: 'not in the group', token: (w) => w.service.token('bob'), status: 403, code: 'access_denied', check: 'authorisation', says: 'no rule of this service lets this user in (claims looked at: groups)' },
-  { name: 'tells no groups', token: claims({ groups: undefined }), status: 403, code: 'access_denied', check: 'authorisation', says: 'the token has no claim groups, by which this service decides whom to let in' },
+  { name: 'not in the group', token: (w) => w.service.token('bob'), status: 403, code: 'access_denied', check: 'authorisation', says: 'no rule of this service allows this user (claims checked: groups)' },
+  { name: 'tells no groups', token: claims({ groups: undefined }), status: 403, code: 'access_denied', check: 'authorisation', says: 'the token has no claim groups, which the allow rules of this service need' },
   { name: 'groups of a number', token: claims({ groups: 7 }), status: 403, code: 'access_denied', check: 'authorisation', says: 'a rule of this service cannot be evaluated on the claim groups of the token' },
 ]

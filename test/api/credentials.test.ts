@@ -11,11 +11,11 @@ import { AUDIENCE, useTestService } from '../support/service.ts'
 import { ask, problemOf, proxyJson, quick, rawRequest, soundCsr } from './support.ts'
 
 const service = useTestService(quick)
-const noCredential = {
+const credentialNotFound = {
   status: 404,
   code: 'not_found',
   check: 'credential',
-  detail: 'there is no credential of this id',
+  detail: 'no credential has this id',
 }
 
 /** A token of a user of one's own, so that tests do not meet. */
@@ -126,7 +126,7 @@ describe('list and show', () => {
       ['GET', service().token('bob')],
     ] as const) {
       const response = await ask(service(), `/v1/credentials/${id}`, { method, token })
-      expect(await problemOf(response)).toMatchObject(noCredential)
+      expect(await problemOf(response)).toMatchObject(credentialNotFound)
     }
     expect((await list(other)).map((one) => one.id)).not.toContain(id)
     const paged = await ask(service(), `/v1/credentials?after=${id}`, {

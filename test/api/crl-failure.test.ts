@@ -40,7 +40,7 @@ test('the old CRL is served while no new one can be made', async () => {
   execute(`create trigger no_crl before insert on crls begin select raise(abort, 'full'); end`)
   const refused = await revoke(service.url)
   expect(refused).toMatchObject({ status: 503 })
-  expect(refused.text).toContain('is revoked and will be on the next CRL')
+  expect(refused.text).toContain('is revoked, but the CRL with the revocation')
   expect((await crlOf(service.url)).number).toBe(before.number)
   await service.running.stop()
 

@@ -57,7 +57,7 @@ const rows: readonly Row[] = [
   { name: 'trailing bytes, PEM', csr: () => asPem(builtCsr({ trailing: Buffer.alloc(4) })), check: 'malformed', says: /CSR/ },
   { name: 'two requests, PEM', csr: async () => `${await soundCsr()}${asPem(builtCsr())}`, check: 'malformed', says: /exactly one/ },
   { name: 'two requests, DER', csr: () => Buffer.concat([builtCsr(), builtCsr()]), check: 'malformed', says: /CSR/ },
-  { name: 'a private key instead', csr: notACsr, code: 'invalid_request', check: 'private_key', says: /take it for stolen/ },
+  { name: 'a private key instead', csr: notACsr, code: 'invalid_request', check: 'private_key', says: /treat it as stolen/ },
   { name: 'a certificate instead', csr: () => derCertificate(), check: 'malformed', says: /CSR|public key/ },
   { name: 'fourth part', csr: () => builtCsr({ more: [nullValue()] }), check: 'malformed', says: /unexpected parts/ },
   { name: 'version 1', csr: () => builtCsr({ version: 1 }), check: 'malformed', says: /version/ },
@@ -244,7 +244,7 @@ describe('a private key that somebody sends', () => {
       const response = await ask(service(), path, { headers, body: body(await soundCsr()) })
       const problem = await problemOf(response)
       expect(problem).toMatchObject({ status: 400, code: 'invalid_request', check: 'private_key' })
-      expect(problem.detail).toMatch(/take it for stolen, make a new key/)
+      expect(problem.detail).toMatch(/treat it as stolen, make a new key/)
       expect(await everythingSaid(service())).not.toContain(
         Buffer.from('not a real key').toString('base64'),
       )

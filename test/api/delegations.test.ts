@@ -154,7 +154,7 @@ describe('renewing', () => {
     }
     const { last_used_at: used, advice } = await show(service(), made)
     expect(Date.parse(used ?? '')).toBeGreaterThan(Date.now() - 60_000)
-    expect(advice).toContain('every renewal moves that on')
+    expect(advice).toContain('Every renewal extends this')
     expect(await eventsOf(service(), made)).toEqual([
       'used',
       'rotated',

@@ -48,7 +48,7 @@ describe('with a token', () => {
     expect(run).toMatchObject({ code: 0, notes: '' })
     expect(run.out).toMatch(/^true {3}allow rule 0 \(provider iam\): all its conditions are true$/m)
     expect(run.out).toMatch(/^false {2}allow rule 1 \(provider iam\): /m)
-    expect(run.out).toMatch(/^ALLOWED: allow rule 0 lets the user in$/m)
+    expect(run.out).toMatch(/^ALLOWED: allow rule 0 allows the user$/m)
     expect(run.out).not.toContain('would have to change')
     expect(run.out).not.toContain(token)
   })
@@ -133,14 +133,14 @@ describe('with claims from a file', () => {
       allowed: false,
       verdict: 'a rule of this service cannot be evaluated on the claim groups of the token',
       changes: [
-        'allow rule 0 cannot be evaluated because of groups contains "cms" (now 7, the claim is not text)',
+        'allow rule 0 cannot be evaluated because of groups contains "cms" (now 7, the claim is not a string)',
         expect.stringContaining('allow rule 1'),
       ],
       rules: [
         {
           rule: 'allow rule 0',
           outcome: 'error',
-          conditions: [{ claim: 'groups', found: '7', why: 'the claim is not text' }],
+          conditions: [{ claim: 'groups', found: '7', why: 'the claim is not a string' }],
         },
         {
           rule: 'allow rule 1',

@@ -167,7 +167,7 @@ describe('with a token', () => {
     expect(code).toBe(0)
     for (const name of ['format', 'issuer', 'signature', 'expired', 'audience', 'user', 'scope'])
       expect(out).toMatch(new RegExp(`^ok {7}token ${name}: `, 'm'))
-    expect(out).toMatch(/^ok {7}token for service proxy: allow rule 0 lets the user in$/m)
+    expect(out).toMatch(/^ok {7}token for service proxy: allow rule 0 allows the user$/m)
     expect(out).not.toContain('FAILED')
     expect(out).not.toContain(token)
   })

@@ -109,7 +109,7 @@ describe('list and show', () => {
 
   test.for([
     { words: ['show', 'nothing'], code: 5, says: 'the credential nothing does not exist' },
-    { words: ['revoke', 'nothing'], code: 5, says: 'there is no credential of this id' },
+    { words: ['revoke', 'nothing'], code: 5, says: 'no credential has this id' },
     { words: ['show'], code: 2, says: "missing required argument 'id'" },
     { words: ['list', '--limit', '0'], code: 2, says: '"0" must be a number from 1 to 1000' },
     { words: ['list', '--limit', '1001'], code: 2, says: 'must be a number from 1 to 1000' },
@@ -171,7 +171,7 @@ describe('audit', () => {
     expect(all).toMatch(/ {2}\S*revoked {2}local {2}/)
     const only = (await tts(['audit', '--refused'])).out
     expect(only).toContain('"guest"')
-    expect(only).toContain('access_denied, authorisation, no rule of this service lets')
+    expect(only).toContain('access_denied, authorisation, no rule of this service allows')
     expect(only).not.toContain('credential.issued')
     expect(all + only).not.toContain(token)
     expect(await json<readonly unknown[]>(['audit', '--limit', '3'])).toHaveLength(3)

@@ -29,7 +29,7 @@ test('list and show tell whose it is, until when, and what happened', async () =
   const show = await tts(['delegation', 'show', made.id])
   expect(show.code).toBe(0)
   expect(show.out).toContain(`subject             : ${made.identity}`)
-  expect(show.out).toMatch(/what to do +: It renews by itself until .* every renewal moves that on/)
+  expect(show.out).toMatch(/what to do +: It renews by itself until .* Every renewal extends this/)
   expect(show.out).toMatch(/^ {2}\S+Z {2}used {6}127\.0\.0\.1 \(delegation\) {2}credential /m)
   expect(show.out).toMatch(/^ {2}\S+Z {2}made /m)
   expect(show.out).not.toContain(made.renewal_secret)

@@ -250,7 +250,7 @@ describe('what is asked', () => {
     expect((await withToken(['--service', 'proxy'])).code).toBe(0)
     const unknown = await withToken(['--service', 'nothing'])
     expect(unknown.code).toBe(5)
-    expect(unknown.notes).toContain('there is no service of this name')
+    expect(unknown.notes).toContain('no service has this name')
     expect((await withToken(['--service', 'x509'])).code).toBe(2)
   })
 })
@@ -266,7 +266,7 @@ describe('refusals', () => {
     {
       title: 'not in the group',
       claims: { groups: ['guests'] },
-      says: 'no rule of this service lets this user in',
+      says: 'no rule of this service allows this user',
     },
   ])('a token that is $title ends it with 3', async ({ claims, says }) => {
     const token = service().token('alice', claims)

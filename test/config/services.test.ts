@@ -119,7 +119,7 @@ describe('what a service is', () => {
     await expect(create({ plugin: 'info', default_lifetime_seconds: 60 })).rejects.toMatchObject({
       code: 'configuration',
       message:
-        'services.s.default_lifetime_seconds: goes with certificates, and the plugin info makes none',
+        'services.s.default_lifetime_seconds: must not be set, because the plugin info does not make certificates',
     })
     expect(
       (await create({ plugin: 'ssh-certificate', maximum_lifetime_seconds: 3600 })).lifetimes,

@@ -329,7 +329,7 @@ const rows: readonly Row[] = [
     request: { claims: { watts_service: 'closed' } },
     status: 403,
     check: 'authorisation',
-    says: 'No rule of this service lets in users of the provider rsp-portal.',
+    says: 'No rule of this service allows users of the provider rsp-portal.',
     back: true,
   },
   {

@@ -176,7 +176,7 @@ describe('what it shows', () => {
     expect(text).toContain('credential.refused refused')
     expect(text).toContain(`Who ${sub} of `)
     expect(text).toContain('From 127.0.0.1 (native)')
-    expect(text).toContain('Reason no rule of this service lets this user in')
+    expect(text).toContain('Reason no rule of this service allows this user')
     expect(text).toContain(`Request ${answer.headers.get('x-request-id') ?? 'none'}`)
     // Nothing of the token itself.
     expect(text).not.toMatch(/eyJ/)

@@ -4,7 +4,7 @@ import { fitsSomeSet } from '../../../plugins/parameters.ts'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { identifyCaller } from '../../domain/issuing/callers.ts'
 import { deleteCredential } from '../../domain/revocation/credential-deletion.ts'
-import { noCredential } from '../../domain/revocation/credentials.ts'
+import { credentialNotFound } from '../../domain/revocation/credentials.ts'
 import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
 import { type IssuedCredential, issue, type LoginWanted } from '../../domain/issuing/issue.ts'
 import type { Origin } from '../../domain/records.ts'
@@ -150,7 +150,7 @@ export async function removeCredential(
   const { issuing, credentials, settings } = dependencies
   const { log } = contextOf(response)
   const identity = await issuing.store.findIdentity(caller.token)
-  if (identity === undefined) throw noCredential()
+  if (identity === undefined) throw credentialNotFound()
   const id = place.id ?? ''
   const serviceId = (await issuing.store.findCredential(id, identity.id))?.serviceId ?? ''
   const signal = pluginSignal(dependencies, response, serviceId)

@@ -1,4 +1,7 @@
-/** Who may see, use and take back a delegation: its identity with a token, whoever has its renewal secret, the operator. */
+/**
+ * Access to a delegation: to see, use or revoke it, a caller shows a token of its identity or its renewal secret. The operator
+ * needs neither.
+ */
 import { TtsError } from '../../base/errors.ts'
 import { lastDay } from './forecast.ts'
 import { ledgerEntry } from './ledger.ts'
@@ -12,15 +15,16 @@ import type { Store } from '../store.ts'
 export interface DelegationCaller {
   readonly bearer: string
   readonly origin: Origin
-  /** What the rate of wrong secrets is counted by. */
+  /** Key under which wrong secrets are counted. */
   readonly addressKey: string
   readonly signal: AbortSignal
 }
 
 /**
- * The delegation whose renewal secret this is.
+ * Returns the delegation that the renewal secret belongs to.
  *
- * @throws {TtsError} `invalid_token`, check `renewal_secret`, alike for a wrong secret and a wrong id; `limit_reached`
+ * @throws {TtsError} `invalid_token`, check `renewal_secret` (wrong secret or wrong id: the answers do not differ)
+ * @throws {TtsError} `limit_reached`, check `renewal_secret_rate` (too many wrong secrets from the address)
  */
 export async function delegationOfSecret(
   dependencies: DelegationDependencies,
@@ -40,7 +44,7 @@ export async function delegationOfSecret(
   }
   const refusal = new TtsError(
     'invalid_token',
-    'there is no delegation of this id with this renewal secret',
+    'no delegation has this id and this renewal secret',
     { check: 'renewal_secret' },
   )
   if (delegation !== undefined) {
@@ -50,7 +54,7 @@ export async function delegationOfSecret(
   throw refusal
 }
 
-/** A refusal goes on the ledger, unless too many came already; into the log it goes always. */
+/** Logs a refusal, and writes it to the delegation's ledger while the rate of such lines permits. */
 export async function noteRefusal(
   { issuing, rates, now, log }: DelegationDependencies,
   refused: { readonly delegation: Delegation; readonly origin: Origin; readonly refusal: TtsError },
@@ -66,16 +70,16 @@ export async function noteRefusal(
   } catch (error) {
     log.error(
       { event: 'ledger.failed', delegation: id, err: error },
-      'a refusal could not be noted',
+      'could not write a refusal to the ledger',
     )
   }
 }
 
 /**
- * A delegation for who shows its renewal secret or a token of its identity.
+ * Returns a delegation to a caller with its renewal secret or a token of its identity.
  *
- * @throws {TtsError} `not_found` for a token, also when it is somebody else's; what `delegationOfSecret` throws; what the
- *   verifier throws
+ * @throws {TtsError} `not_found` (token only: no such delegation, or another identity owns it)
+ * @throws {TtsError} what `delegationOfSecret` and the token verifier throw
  */
 export async function delegationFor(
   dependencies: DelegationDependencies,
@@ -86,11 +90,11 @@ export async function delegationFor(
   const identity = await identityOfCaller(dependencies, caller)
   const delegation =
     identity && (await dependencies.issuing.store.delegations.find(id, identity.id))
-  if (delegation === undefined) throw noDelegation()
+  if (delegation === undefined) throw delegationNotFound()
   return delegation
 }
 
-/** The delegations of a token's identity, newest first. @throws {TtsError} what the verifier throws */
+/** Returns up to 1000 delegations of the token's identity, newest first. @throws {TtsError} what the token verifier throws */
 export async function listOwnDelegations(
   dependencies: DelegationDependencies,
   caller: DelegationCaller,
@@ -110,11 +114,11 @@ async function identityOfCaller(
   return issuing.store.findIdentity({ issuer, sub })
 }
 
-/** What became of a revocation. */
+/** The result of a revocation. */
 export interface DelegationRevocation {
-  /** False when it was over before. */
+  /** False when the delegation had ended before. */
   readonly newlyRevoked: boolean
-  /** Whether the provider was told that the refresh token is no longer needed. */
+  /** Whether the refresh token was revoked at the provider. */
   readonly providerTold: boolean
 }
 
@@ -125,7 +129,12 @@ export interface RevocationDependencies extends Pick<
   readonly store: Store
 }
 
-/** Takes a delegation back. Nothing is renewed with it from this moment on; a refresh under way gives its token back. */
+/**
+ * Revokes a delegation and tries to revoke its refresh token at the provider. No renewal succeeds from this moment on; a refresh
+ * that is under way revokes the token that it gets.
+ *
+ * @throws {TtsError} `store_unavailable`
+ */
 export async function revokeDelegation(
   { store, providers, now, log }: RevocationDependencies,
   delegation: Delegation,
@@ -146,7 +155,7 @@ export async function revokeDelegation(
   }
 }
 
-/** @throws {TtsError} `delegation_ended` for one that is over */
+/** @throws {TtsError} `delegation_ended` unless the delegation is active and younger than `bounds.maximumDays` */
 export function requireActive(dependencies: DelegationDependencies, delegation: Delegation): void {
   const { state, endReason } = delegation
   if (state === 'active') {
@@ -170,6 +179,6 @@ export function requireActive(dependencies: DelegationDependencies, delegation: 
   )
 }
 
-function noDelegation(): TtsError {
-  return new TtsError('not_found', 'there is no delegation of this id', { check: 'delegation' })
+function delegationNotFound(): TtsError {
+  return new TtsError('not_found', 'no delegation has this id', { check: 'delegation' })
 }

@@ -1,18 +1,18 @@
-/** Until when a delegation renews by itself, and what must be done before. */
+/** Forecasts how long a delegation can be renewed, and says what its owner must do before that. */
 import { type HeldRefreshToken, renewableUntil } from '../../grants/refresh-token.ts'
 import type { Delegation } from './records.ts'
 
 export const DAY_MS = 86_400_000
 
-/** What bounds the lives of delegations. */
+/** Limits on the life of delegations. */
 export interface DelegationBounds {
   /** Longest life of a delegation, in days. */
   readonly maximumDays: number
-  /** Life of the provider's refresh tokens, in days; undefined for a provider that makes no delegations (any more). */
+  /** Life of the provider's refresh tokens, in days; undefined when no delegations are configured for the provider. */
   readonly lifetimeDays: (providerId: string) => number | undefined
 }
 
-/** The end that no renewal moves. */
+/** Returns when the delegation ends in any case, however often it is renewed. */
 export function lastDay(
   { createdAt }: Pick<Delegation, 'createdAt'>,
   { maximumDays }: Pick<DelegationBounds, 'maximumDays'>,
@@ -20,7 +20,7 @@ export function lastDay(
   return new Date(createdAt.getTime() + maximumDays * DAY_MS)
 }
 
-/** The forecast: what the refresh token gives, within the longest life of a delegation. */
+/** Returns the forecast end: that of the refresh token, but no later than `lastDay`. */
 export function renewsUntil(
   held: HeldRefreshToken,
   delegation: Pick<Delegation, 'createdAt' | 'providerId'>,
@@ -32,7 +32,7 @@ export function renewsUntil(
   return byProvider < last ? byProvider : last
 }
 
-/** One sentence: until when, and what must be done before. */
+/** Returns one sentence for people: how long the delegation can be renewed, and what to do before. */
 export function adviceFor(
   delegation: Pick<
     Delegation,
@@ -45,21 +45,21 @@ export function adviceFor(
   const again = 'make a new delegation with a new access token'
   if (state !== 'active') {
     const since = endedAt === undefined ? '' : ` since ${shown(endedAt)}`
-    return `Renewal is over${since} (${endReason ?? state}); to go on, ${again}.`
+    return `Renewal is over${since} (${endReason ?? state}); to continue, ${again}.`
   }
   const until = shown(delegation.renewsUntil)
   if (delegation.renewsUntil <= now)
-    return `By the forecast its end has passed (${until}), and it may fail at any time: ${again} now.`
+    return `Its forecast end has passed (${until}), so that renewal may fail at any time: ${again} now.`
   const last = lastDay(delegation, bounds)
   if (delegation.renewsUntil >= last)
     return `It renews by itself until ${until}, the longest that this service allows; before that, ${again}.`
   const lifetimeDays = bounds.lifetimeDays(delegation.providerId)
   if (rotates === true && lifetimeDays !== undefined)
-    return `It renews by itself until ${until}, and every renewal moves that on, at most to ${shown(last)}: nothing is to be done while it is used at least every ${lifetimeDays} days.`
+    return `It renews by itself until ${until}. Every renewal extends this, at most to ${shown(last)}: you need to do nothing while it is used at least every ${lifetimeDays} days.`
   return `It renews by itself until ${until}, when the provider's refresh token ends; before that, ${again}.`
 }
 
-/** A time for people, to the minute. */
+/** Formats a time for people, to the minute, in UTC. */
 export function shown(date: Date): string {
   return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }

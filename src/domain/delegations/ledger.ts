@@ -1,9 +1,9 @@
-/** Lines of a delegation's ledger, and of the audit trail beside it. */
+/** Makes the lines of a delegation's ledger and the matching lines of the audit trail. */
 import type { TtsError } from '../../base/errors.ts'
 import type { DelegationEventName, LedgerEntry } from './records.ts'
 import type { Identity, Origin } from '../records.ts'
 
-/** What happened. */
+/** An event of a delegation. */
 export interface Happening {
   readonly event: DelegationEventName
   readonly at: Date
@@ -16,10 +16,10 @@ export interface Happening {
 
 const MAX_DETAIL = 500
 
-/** Events that the audit trail has in its own words (`credential.issued`), or that decide nothing. */
+/** Events that the audit trail records under another name (`credential.issued`), or that are not decisions. */
 const onlyInLedger: readonly DelegationEventName[] = ['rotated', 'used', 'notice']
 
-/** The lines for what happened. */
+/** Returns the ledger line of an event and, where it is a decision, its audit line. */
 export function ledgerEntry(happening: Happening): LedgerEntry {
   const { event, at, origin, identity, refusal } = happening
   const outcome = event === 'refused' ? ('refused' as const) : ('allowed' as const)

@@ -1,4 +1,4 @@
-/** A delegation is made: an access token is exchanged for a refresh token of our own client, and that is put on record. */
+/** Makes a delegation: exchanges an access token for a refresh token of our own client and stores that. */
 import { randomUUID } from 'node:crypto'
 import { TtsError } from '../../base/errors.ts'
 import { heldRefreshToken } from '../../grants/refresh-token.ts'
@@ -21,29 +21,34 @@ import { sampleOf } from '../issuing/issue-audit.ts'
 import type { Origin } from '../records.ts'
 import type { Service } from '../issuing/service.ts'
 
-/** Who wants a delegation, and from where. */
+/** A request for a delegation. */
 export interface DelegationRequest {
-  /** The bearer token as it came, unverified. */
+  /** The bearer token, not yet verified. */
   readonly token: string
-  /** Reads what the owner calls it; called once the caller is known. */
+  /** Reads the owner's label for the delegation; called after the token was verified. */
   readonly readLabel: () => string | undefined | Promise<string | undefined>
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
 }
 
-/** What is answered; the secret is shown this once. */
+/** A new delegation with its renewal secret, which is shown only once. */
 export interface MadeDelegation {
   readonly delegation: Delegation
   readonly renewalSecret: string
 }
 
 /**
- * Makes a delegation. When it answers, the refresh token is on record, encrypted; when it throws, none is left anywhere, as
- * far as the provider lets us.
+ * Makes a delegation. When the promise is fulfilled, the encrypted refresh token is in the database. When it is rejected, nothing
+ * is stored, and a refresh token that was obtained is revoked if the provider permits that.
  *
- * @throws {TtsError} what the verifier throws; `access_denied` for who may use no service; `not_found`, check
- *   `delegations`, where the provider has none; `grant_refused`; `conflict` for who has too many; `provider_unavailable`; `store_unavailable`
+ * @throws {TtsError} what the token verifier throws
+ * @throws {TtsError} `access_denied` (the caller may not use any service)
+ * @throws {TtsError} `not_found`, check `delegations` (not configured for the provider)
+ * @throws {TtsError} `grant_refused` (the provider refuses the exchange, or its token is not usable here)
+ * @throws {TtsError} `conflict`, check `delegations_per_identity`; `limit_reached`; `overloaded`
+ * @throws {TtsError} `provider_unavailable`, `store_unavailable`
+ * @see RFC 8693 section 2.1
  */
 export async function makeDelegation(
   dependencies: DelegationDependencies,
@@ -52,13 +57,13 @@ export async function makeDelegation(
   let caller: VerifiedToken | undefined
   let leave: (() => void) | undefined
   try {
-    // 1. Who is it, and may they use anything here at all?
+    // 1. Verify the token and check that its owner may use some service.
     const { signal, origin } = request
     caller = await dependencies.verifier.verify(request.token, { signal, address: origin.address })
     leave = dependencies.issuing.identityShare.enter(caller)
     return await exchange(dependencies, request, caller)
   } catch (error) {
-    throw await noted(dependencies, { request, caller, error })
+    throw await recordRefusal(dependencies, { request, caller, error })
   } finally {
     leave?.()
   }
@@ -74,15 +79,15 @@ async function exchange(
   dependencies.issuing.limiter.check(caller)
   const label = await request.readLabel()
 
-  // 2. The provider gives our own client a refresh token. It is not stopped half-way, only by the client's own deadline:
-  // that token would be nobody's.
+  // 2. Exchange the token. Only the client's own deadline stops the exchange: if the caller could abort it, a refresh token
+  // might be issued that nobody holds and nobody can revoke.
   const granted = await provider.client.exchange({
     subjectToken: request.token,
     audience: provider.audience,
     scopes: provider.scopes,
     signal: new AbortController().signal,
   })
-  return keepGranted(dependencies, { request, caller, provider, granted, label })
+  return storeGranted(dependencies, { request, caller, provider, granted, label })
 }
 
 interface Exchanged {
@@ -93,17 +98,17 @@ interface Exchanged {
   readonly label: string | undefined
 }
 
-async function keepGranted(
+async function storeGranted(
   dependencies: DelegationDependencies,
   exchanged: Exchanged,
 ): Promise<MadeDelegation> {
   const { provider, granted, request } = exchanged
   try {
-    // 3. Will it do? It must speak for the same identity and be let in, or every renewal would be refused.
-    await requireUseful(dependencies, exchanged)
-    // The caller has gone: nobody would ever know the secret.
-    if (request.signal.aborted) throw gone()
-    // 4. On record before it is answered.
+    // 3. Check the new token: it must be of the same identity and allowed to use a service. Otherwise every renewal would fail.
+    await requireUsableToken(dependencies, exchanged)
+    // Without a caller nobody would ever learn the secret.
+    if (request.signal.aborted) throw cancelledRequest()
+    // 4. Store before answering.
     return await record(dependencies, exchanged)
   } catch (error) {
     await revokeAtProvider(provider, [granted.refreshToken], request.log)
@@ -111,7 +116,7 @@ async function keepGranted(
   }
 }
 
-async function requireUseful(
+async function requireUsableToken(
   { verifier, issuing }: DelegationDependencies,
   { caller, granted, provider, request }: Exchanged,
 ): Promise<void> {
@@ -187,12 +192,12 @@ function requireDelegationProvider(
   if (provider !== undefined) return provider
   throw new TtsError(
     'not_found',
-    `this service makes no delegations for users of the identity provider ${id}`,
+    `delegations are not available for users of the identity provider ${id}`,
     { check: 'delegations', remedy: `Check providers.${id}.delegation.` },
   )
 }
 
-/** @throws {TtsError} `access_denied`, check `authorisation`, for who may use no service */
+/** @throws {TtsError} `access_denied`, check `authorisation` (the token's owner may not use any service) */
 function requireSomeService(services: ReadonlyMap<string, Service>, token: VerifiedToken): void {
   const enabled = [...services.values()].filter((service) => service.enabled)
   const verdicts = enabled.map((service) => authorise(service.authz, token))
@@ -200,13 +205,13 @@ function requireSomeService(services: ReadonlyMap<string, Service>, token: Verif
   const remedy = verdicts[0]?.remedy
   throw new TtsError(
     'access_denied',
-    `you may use no service here, so that there is nothing to delegate: ${verdicts[0]?.reason ?? 'no service is enabled'}`,
+    `you may not use any service here, so there is nothing to delegate: ${verdicts[0]?.reason ?? 'no service is enabled'}`,
     { check: 'authorisation', ...(remedy === undefined ? {} : { remedy }) },
   )
 }
 
-function gone(): TtsError {
-  return new TtsError('overloaded', 'the request was given up before it was answered', {
+function cancelledRequest(): TtsError {
+  return new TtsError('overloaded', 'the request was cancelled before it was answered', {
     check: 'deadline',
     retryAfterSeconds: 5,
   })
@@ -218,8 +223,8 @@ interface Refused {
   readonly error: unknown
 }
 
-/** A refusal goes on record and into the log, as those of credentials do. */
-async function noted(
+/** Logs and records a refusal, like those of credentials, and returns its error. */
+async function recordRefusal(
   { issuing, now }: DelegationDependencies,
   { request, caller, error }: Refused,
 ): Promise<unknown> {
@@ -245,7 +250,7 @@ async function noted(
       detail: error.message.slice(0, 500),
     })
   } catch (failure) {
-    log.error({ event: 'audit.failed', err: failure }, 'a refusal could not be put on record')
+    log.error({ event: 'audit.failed', err: failure }, 'could not record a refusal')
   }
   return error
 }

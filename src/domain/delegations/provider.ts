@@ -1,4 +1,4 @@
-/** What delegations are made with: for each provider our client there, and the bounds of this service. */
+/** The dependencies of delegations: our client at each provider, and the limits of this service. */
 import { TtsError } from '../../base/errors.ts'
 import type { GrantClient } from '../../grants/grant.ts'
 import type { Log } from '../../base/log.ts'
@@ -7,24 +7,24 @@ import type { DelegationBounds } from './forecast.ts'
 import type { IssueDependencies } from '../issuing/issue.ts'
 import type { RateLimiter } from '../../limits/rate-limiter.ts'
 
-/** A provider whose users can have delegations. */
+/** A provider for whose users delegations are configured. */
 export interface DelegationProvider {
   readonly id: string
   readonly client: GrantClient
   readonly scopes: readonly string[]
-  /** Audience asked for, so that the tokens are accepted here. */
+  /** The audience to request, so that this service accepts the tokens. */
   readonly audience: string | undefined
   /** Deadline of a token exchange or refresh. */
   readonly timeoutMs: number
 }
 
-/** Bounds on what one address or one delegation may cause. */
+/** Rate limits per address and per delegation. */
 export interface DelegationRates {
-  /** Wrong secrets by address. A right one always passes: 256 random bits are guessed by nobody. */
+  /** Wrong secrets per address. A right one always passes: 256 random bits cannot be guessed. */
   readonly wrongSecrets: RateLimiter
-  /** Refreshes at the provider by delegation. */
+  /** Refreshes at the provider per delegation. */
   readonly refreshes: RateLimiter
-  /** Refusals that go on a delegation's ledger: who asks in a loop shall not fill it. */
+  /** Refusals written to a delegation's ledger: a client in a loop must not fill it. */
   readonly notedRefusals: RateLimiter
 }
 
@@ -40,19 +40,23 @@ export interface DelegationDependencies {
   readonly log: Log
 }
 
-/** How long the provider is waited for when a refresh token is given back: revocation is a courtesy, and nobody waits long for it. */
+/** Short, because a caller waits and revocation at the provider is best effort. */
 const REVOCATION_TIMEOUT_MS = 10_000
 
-/** Tells the provider that refresh tokens are no longer needed, as far as it lets us; answers whether it was told. */
+/**
+ * Tries to revoke refresh tokens at the provider and returns whether all were revoked. Logs failures.
+ *
+ * @see RFC 7009 section 2.1
+ */
 export async function revokeAtProvider(
   provider: DelegationProvider | undefined,
   refreshTokens: readonly (string | undefined)[],
   log: Log,
 ): Promise<boolean> {
   if (provider === undefined) return false
-  const given = refreshTokens.filter((token) => token !== undefined)
+  const tokens = refreshTokens.filter((token) => token !== undefined)
   const outcomes = await Promise.allSettled(
-    given.map(async (refreshToken) =>
+    tokens.map(async (refreshToken) =>
       provider.client.revoke({ refreshToken, signal: AbortSignal.timeout(REVOCATION_TIMEOUT_MS) }),
     ),
   )
@@ -60,12 +64,16 @@ export async function revokeAtProvider(
   if (failed === undefined) return true
   log.warn(
     { event: 'delegation.token-not-revoked', provider: provider.id, err: failed.reason as unknown },
-    'a refresh token that is forgotten here could not be revoked at the provider; it ends there by itself',
+    'could not revoke a deleted refresh token at the provider; it stays valid there until it expires',
   )
   return false
 }
 
-/** @throws {TtsError} `provider_unavailable` when the provider of a delegation is not configured for them any more */
+/**
+ * Returns the provider of a delegation.
+ *
+ * @throws {TtsError} `provider_unavailable`, check `delegations` (no longer configured)
+ */
 export function requireProvider(
   { providers }: Pick<DelegationDependencies, 'providers'>,
   id: string,
@@ -74,16 +82,16 @@ export function requireProvider(
   if (provider !== undefined) return provider
   throw new TtsError(
     'provider_unavailable',
-    `this service renews no delegations of the identity provider ${id} at present`,
+    `delegations of the identity provider ${id} cannot be renewed at present`,
     { check: 'delegations', remedy: `Check providers.${id}.delegation.` },
   )
 }
 
-/** What our own client got is refused here: the operator must fix it; the caller showed nothing wrong. */
+/** Returns the error for a token that our own client got and this service refuses: a fault of the set-up, not of the caller. */
 export function refusedHere(providerId: string, cause: TtsError): TtsError {
   return new TtsError(
     'grant_refused',
-    `the identity provider gives a token that cannot be used here: ${cause.message}`,
+    `the identity provider gave a token that cannot be used here: ${cause.message}`,
     {
       check: 'exchanged_token',
       remedy: `Check providers.${providerId}.delegation: with its scopes and audience, the tokens of our client must meet what this service requires.${cause.remedy === undefined ? '' : ` ${cause.remedy}`}`,

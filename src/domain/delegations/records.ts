@@ -1,8 +1,8 @@
-/** What is on record about delegations, and the questions that the domain asks of its store about them. */
+/** The records of delegations, and the interface of their store. */
 import type { HeldRefreshToken } from '../../grants/refresh-token.ts'
 import type { AuditRecord, Identity, Origin } from '../records.ts'
 
-/** `ended`: the provider renews no more, or the bound of its life has come; `revoked`: somebody wanted it so. */
+/** `ended`: the provider refuses to renew it, or it reached its maximum age; `revoked`: its owner or the operator ended it. */
 export type DelegationState = 'active' | 'ended' | 'revoked'
 
 export const delegationStates: readonly DelegationState[] = ['active', 'ended', 'revoked']
@@ -11,7 +11,7 @@ export const delegationStates: readonly DelegationState[] = ['active', 'ended', 
 export type DelegationEventName =
   'made' | 'rotated' | 'used' | 'refused' | 'revoked' | 'ended' | 'notice'
 
-/** One line of a delegation's ledger: what happened, by whom and from where. Never a token or a secret. */
+/** One line of a delegation's ledger. Never holds a token or a secret. */
 export interface DelegationEvent {
   readonly at: Date
   readonly event: DelegationEventName
@@ -20,45 +20,45 @@ export interface DelegationEvent {
   readonly detail: string | undefined
 }
 
-/** A line for the ledger and, where it is a decision, one for the audit trail; both become durable or none. */
+/** A line for the ledger and, for a decision, one for the audit trail. Both are stored in one transaction. */
 export interface LedgerEntry {
   readonly event: DelegationEvent
   readonly audit: AuditRecord | undefined
 }
 
-/** The right to renew proxies for an identity with no person present. */
+/** The right to renew proxies for an identity while its user is absent. */
 export interface Delegation {
   /** UUID. */
   readonly id: string
   readonly identity: Identity
   readonly providerId: string
-  /** What its maker calls it. */
+  /** The label that its owner gave it. */
   readonly label: string | undefined
   readonly state: DelegationState
   /** SHA-256 of the renewal secret, lower-case hex. */
   readonly secretHash: string
-  /** The OAuth client whose token it was made from. */
+  /** The OAuth client that the user's token was issued to. */
   readonly clientId: string | undefined
   readonly createdAt: Date
   readonly lastUsedAt: Date | undefined
-  /** Until when it renews by itself, as far as can be told. */
+  /** Forecast end of renewal. */
   readonly renewsUntil: Date
-  /** Whether each renewal was seen to bring a new refresh token, and so a later end; undefined: never renewed yet. */
+  /** Whether renewals bring a new refresh token and so a later end; undefined before the first renewal. */
   readonly rotates: boolean | undefined
   readonly endedAt: Date | undefined
-  /** Why it is over, one sentence. */
+  /** Why it ended, one sentence. */
   readonly endReason: string | undefined
-  /** Where it was made from. */
+  /** The request that made it. */
   readonly origin: Origin
 }
 
-/** A delegation as it is made. */
+/** A delegation to be stored. */
 export type NewDelegation = Omit<
   Delegation,
   'identity' | 'state' | 'lastUsedAt' | 'rotates' | 'endedAt' | 'endReason'
 > & { readonly identityId: string; readonly held: HeldRefreshToken }
 
-/** What is asked of a list of delegations. */
+/** Selects delegations. */
 export interface DelegationFilter {
   readonly identityId?: string
   readonly state?: DelegationState
@@ -68,18 +68,18 @@ export interface DelegationFilter {
   readonly after?: string
 }
 
-/** The refresh token of one delegation, while nobody else works with it. */
+/** The refresh token of one delegation, while this process holds its lock. */
 export interface LockedRefreshToken {
-  /** Undefined when the delegation is not active: nothing is held of it any more. */
+  /** Undefined when the delegation is not active: its refresh token was deleted. */
   load(): Promise<HeldRefreshToken | undefined>
   /**
-   * Durable when fulfilled. False when the delegation is active no more: nothing was kept.
+   * Stores the refresh token; durable when fulfilled. False when the delegation is no longer active: nothing was stored.
    *
    * @throws {TtsError} `store_unavailable`
    */
   save(
     held: HeldRefreshToken,
-    about: { readonly renewsUntil: Date; readonly entry?: LedgerEntry },
+    update: { readonly renewsUntil: Date; readonly entry?: LedgerEntry },
   ): Promise<boolean>
 }
 
@@ -89,36 +89,36 @@ export interface DelegationEnd {
   readonly at: Date
   readonly reason: string
   readonly entry: LedgerEntry
-  /** Only while this is the refresh token that is held: another process may have been given a newer one. */
+  /** Ends it only while this is the stored refresh token: another process may have got a newer one. */
   readonly onlyIfCurrent?: string
 }
 
-/** How many delegations there are, and when the first of the active ones ends. */
+/** Number of delegations by state, and when the first active one ends. */
 export interface DelegationCensus {
   readonly counts: Readonly<Record<DelegationState, number>>
-  /** Of those that have not passed it yet. */
+  /** Earliest forecast end that is not past yet. */
   readonly firstEnd: Date | undefined
 }
 
-/** The records of delegations; promises settle as those of `Store` do. */
+/** The store of delegations. Promises settle like those of `Store`. */
 export interface DelegationRecords {
   /**
-   * Records a delegation with its refresh token, encrypted, and its first line.
+   * Stores a delegation with its encrypted refresh token and its first ledger line.
    *
-   * @throws {TtsError} `conflict`, check `delegations_per_identity`, when the identity has `maximum` active ones
+   * @throws {TtsError} `conflict`, check `delegations_per_identity` (the identity already has `maximum` active ones)
    */
   create(delegation: NewDelegation, entry: LedgerEntry, maximum: number): Promise<void>
-  /** With `identityId` only if it is that identity's. */
+  /** With `identityId`, finds only delegations of that identity. */
   find(id: string, identityId?: string): Promise<Delegation | undefined>
   list(filter: DelegationFilter): Promise<readonly Delegation[]>
-  /** The newest lines of its ledger, newest first. */
+  /** The latest lines of its ledger, newest first. */
   events(id: string, limit: number): Promise<readonly DelegationEvent[]>
   addEvent(id: string, entry: LedgerEntry): Promise<void>
-  /** Notes that it was used. */
+  /** Records that it was used now. */
   used(id: string, entry: LedgerEntry): Promise<void>
   /**
-   * Ends it and forgets its refresh token; answers what was held (undefined: it could not be read), for the provider to
-   * be told, or undefined when nothing was ended.
+   * Ends it and deletes its refresh token. Returns the deleted token so that it can be revoked at the provider (`held` is
+   * undefined when it could not be decrypted); returns undefined when nothing was ended.
    *
    * @throws {TtsError} `store_unavailable`
    */
@@ -127,10 +127,10 @@ export interface DelegationRecords {
     end: DelegationEnd,
   ): Promise<{ readonly held: HeldRefreshToken | undefined } | undefined>
   /**
-   * Runs `work` while no other process or task works with the delegation's refresh token.
+   * Runs `work` while holding the lock on the delegation's refresh token.
    *
-   * @param waitMs how long others are waited for
-   * @throws {TtsError} `overloaded`, check `delegation_busy`
+   * @param waitMs longest wait for the lock, in milliseconds
+   * @throws {TtsError} `overloaded`, check `delegation_busy` (the lock was not free in time)
    */
   withRefreshToken<Answer>(
     id: string,
@@ -138,18 +138,18 @@ export interface DelegationRecords {
     waitMs: number,
   ): Promise<Answer>
   census(now: Date): Promise<DelegationCensus>
-  /** Active ones made before `madeBefore`, or whose forecast end was before `endedBefore`. */
+  /** Active delegations made before `madeBefore`, or with a forecast end before `endedBefore`. */
   overdue(bounds: {
     readonly madeBefore: Date
     readonly endedBefore: Date
   }): Promise<readonly Delegation[]>
-  /** Active ones that end between `now` and `before` and of whose end nobody was told, and is being told. */
+  /** Active delegations that end between `now` and `before` and whose notice is neither sent nor claimed. */
   dueForNotice(now: Date, before: Date): Promise<readonly Delegation[]>
-  /** Claims the notice of this end for one process until `until`; false when another one has it or it was given. */
+  /** Claims the expiry notice for this process until `until`; false when it is sent or another process has claimed it. */
   claimNotice(
     delegation: Delegation,
     claim: { readonly now: Date; readonly until: Date },
   ): Promise<boolean>
-  /** Notes that the notice of this end was given. */
+  /** Records that the expiry notice was sent. */
   noticeGiven(delegation: Delegation, entry: LedgerEntry): Promise<void>
 }

@@ -1,7 +1,7 @@
 /**
- * Fresh access tokens of delegations. One refresh at a time for each, over all replicas, and whoever waits for it: a refresh
- * that was begun is finished and stored, also when its caller has gone, because the answer may hold the only copy of the
- * next refresh token.
+ * Gets fresh access tokens for delegations. Each delegation has at most one refresh at a time over all replicas. A refresh that
+ * was started is finished and stored even if its caller disconnects, because the answer may hold the only copy of the next
+ * refresh token.
  */
 import { TtsError } from '../../base/errors.ts'
 import {
@@ -25,27 +25,30 @@ import type { RateLimiter } from '../../limits/rate-limiter.ts'
 import type { Origin } from '../records.ts'
 import { createSharedRefreshes } from './shared-refreshes.ts'
 
-/** A fresh access token, and until when there will be more. */
+/** A fresh access token and the forecast end of renewal. */
 export interface Refreshed {
-  /** A secret. */
+  /** Secret. */
   readonly accessToken: string
   readonly renewsUntil: Date
 }
 
 export interface DelegationRefresher {
   /**
-   * Refreshes at the provider, or waits for the refresh that is under way.
+   * Refreshes at the provider, or joins the refresh that is under way.
    *
-   * @throws {TtsError} `delegation_ended`, `grant_refused`, `provider_unavailable`, `store_unavailable`, `overloaded`
+   * @throws {TtsError} `delegation_ended` (revoked, too old, or refused by the provider for good)
+   * @throws {TtsError} `grant_refused` (refused, but a later attempt may succeed), `provider_unavailable`
+   * @throws {TtsError} `limit_reached`, check `delegation_rate`; `overloaded`, check `delegation_busy`; `store_unavailable`
+   * @see RFC 6749 section 6
    */
   refresh(delegation: Delegation, origin: Origin): Promise<Refreshed>
-  /** Stores new refresh tokens that lie in the spool: the store did not take them, or their process was killed. */
+  /** Stores the refresh tokens in the spool: they are there after the database refused them or a process was killed. */
   recover(): Promise<void>
-  /** Waits for what is under way, each within its own deadline. */
+  /** Waits for the refreshes under way, each of which has its own deadline. */
   settle(): Promise<void>
 }
 
-/** What refreshes are made with. */
+/** What a refresher needs. */
 export interface RefresherDependencies extends Pick<
   DelegationDependencies,
   'providers' | 'bounds' | 'now' | 'log'
@@ -53,21 +56,21 @@ export interface RefresherDependencies extends Pick<
   readonly records: Pick<DelegationRecords, 'withRefreshToken' | 'end' | 'find'>
   /** How often each delegation may be refreshed. */
   readonly rate: RateLimiter
-  /** Keeps the answers of providers until they are stored. */
+  /** Holds the providers' answers until they are stored. */
   readonly helper: Pick<RefreshHelper, 'owners' | 'forget'>
 }
 
-/** Beyond its deadline a refresh stores what it got; others wait a little longer than that. */
+/** Time for storing the answer after the provider's deadline; waiters for the lock wait this much longer. */
 export const STORING_MS = 15_000
 
-/** Refreshes in this process. */
+/** Creates the refresher of this process. */
 export function createDelegationRefresher(
   dependencies: RefresherDependencies,
 ): DelegationRefresher {
   const { records, rate, helper, log } = dependencies
   const refreshes = createSharedRefreshes<Refreshed>(rate)
 
-  /** Works with the refresh token of one delegation while nobody else does. */
+  /** Runs `work` while holding the lock on the delegation's refresh token. */
   async function withToken<Answer>(
     { delegation, origin }: { readonly delegation: Delegation; readonly origin: Origin },
     work: (token: DelegationToken) => Promise<Answer>,
@@ -88,12 +91,12 @@ export function createDelegationRefresher(
       const isActive = delegation?.state === 'active'
       if (isActive)
         await withToken({ delegation, origin: delegation.origin }, async (token) => token.recover())
-      // Nobody will ask for it any more.
+      // The delegation ended: its refresh token is of no use.
       else await helper.forget(id)
     } catch (error) {
       log.error(
         { event: 'delegation.unsaved', delegation: id, err: error },
-        'a new refresh token lies in the refresh spool only: the records do not take it',
+        'could not store a new refresh token: its only copy is in the refresh spool',
       )
     }
   }
@@ -110,7 +113,7 @@ export function createDelegationRefresher(
   }
 }
 
-/** The refresh token of one delegation, as `refreshHeld` sees it: each save also tells the forecast and the ledger. */
+/** The refresh token of one delegation as the store of `refreshHeld`; each save also updates forecast and ledger. */
 class DelegationToken implements RefreshTokenStore {
   readonly #dependencies: RefresherDependencies
   readonly #delegation: Delegation
@@ -122,7 +125,7 @@ class DelegationToken implements RefreshTokenStore {
 
   constructor(
     dependencies: RefresherDependencies,
-    about: {
+    token: {
       readonly delegation: Delegation
       readonly provider: DelegationProvider
       readonly locked: LockedRefreshToken
@@ -130,10 +133,10 @@ class DelegationToken implements RefreshTokenStore {
     },
   ) {
     this.#dependencies = dependencies
-    this.#delegation = about.delegation
-    this.#provider = about.provider
-    this.#locked = about.locked
-    this.#origin = about.origin
+    this.#delegation = token.delegation
+    this.#provider = token.provider
+    this.#locked = token.locked
+    this.#origin = token.origin
   }
 
   async refresh(): Promise<Refreshed> {
@@ -157,7 +160,7 @@ class DelegationToken implements RefreshTokenStore {
       owner: this.#delegation.id,
       audience: this.#provider.audience,
       now: this.#dependencies.now,
-      // Its own deadline, and never that of whoever happens to ask.
+      // The refresh has its own deadline: a caller that gives up must not abort it.
       signal: new AbortController().signal,
     }
   }
@@ -169,14 +172,14 @@ class DelegationToken implements RefreshTokenStore {
   }
 
   async save(held: HeldRefreshToken): Promise<void> {
-    const after = this.#stored?.current
-    const rotated = after !== undefined && held.current !== after
-    const kept = await this.#locked.save(held, {
+    const before = this.#stored?.current
+    const rotated = before !== undefined && held.current !== before
+    const stored = await this.#locked.save(held, {
       renewsUntil: this.#forecast(held),
       ...(rotated ? { entry: this.#rotation() } : {}),
     })
-    if (!kept) {
-      // Before the refresh: it need not be. After it: what we were given goes back.
+    if (!stored) {
+      // The delegation was revoked meanwhile. Before the request: do not send it. After it: revoke the token that we got.
       if (held.attemptBegunAt !== undefined) throw takenBack()
       this.#over = true
       if (rotated) await revokeAtProvider(this.#provider, [held.current], this.#dependencies.log)
@@ -197,7 +200,7 @@ class DelegationToken implements RefreshTokenStore {
     return ledgerEntry({ event: 'rotated', at, origin: this.#origin, identity, detail })
   }
 
-  /** The end is put on record; what another process did meanwhile is not the caller's fault. */
+  /** Records the end of the delegation, and turns a conflict with another process into an error that invites a retry. */
   async #judge(error: unknown): Promise<unknown> {
     if (!(error instanceof TtsError)) return error
     if (error.code === 'conflict') {
@@ -232,10 +235,10 @@ class DelegationToken implements RefreshTokenStore {
   }
 }
 
-/** The check of a delegation that was over before it could be refreshed. */
+/** Check of the error for a delegation that ended before it could be refreshed. */
 export const TAKEN_BACK = 'not_active'
 
-/** The error of a delegation that is active no more. */
+/** Returns the error for a delegation that is no longer active. */
 export function takenBack(): TtsError {
   return new TtsError('delegation_ended', 'the delegation is over', { check: TAKEN_BACK })
 }

@@ -1,4 +1,7 @@
-/** A proxy for who has a renewal secret: the provider is asked first, always, so that a suspended account gets none. */
+/**
+ * Issues proxies to holders of a renewal secret. Every renewal refreshes at the provider first, so that a suspended account gets
+ * no proxy.
+ */
 import { TtsError } from '../../base/errors.ts'
 import { delegationOfSecret, noteRefusal, requireActive, type DelegationCaller } from './access.ts'
 import { lastDay } from './forecast.ts'
@@ -18,24 +21,28 @@ export interface RenewalDependencies extends DelegationDependencies {
   readonly refresher: DelegationRefresher
 }
 
-/** What is asked of the service. `read` is called once the secret was found right, and before the provider is asked. */
-export type Wanted = Pick<CredentialRequest, 'read' | 'log'> & { readonly serviceId: string }
+/** The requested credential. `read` is called after the secret was checked and before the refresh at the provider. */
+export type RequestedCredential = Pick<CredentialRequest, 'read' | 'log'> & {
+  readonly serviceId: string
+}
 
 export interface Renewal {
   readonly credential: IssuedCertificate
-  /** Until when there will be more. */
+  /** Forecast end of renewal. */
   readonly renewsUntil: Date
 }
 
 /**
- * Renews: secret, refresh at the provider, and then the way of every credential.
+ * Checks the renewal secret, refreshes at the provider and issues a proxy with the fresh access token.
  *
- * @throws {TtsError} `invalid_token`, check `renewal_secret`; `delegation_ended`; `grant_refused`; what `issue` throws
+ * @throws {TtsError} `invalid_token`, check `renewal_secret` (wrong secret or id); `limit_reached`
+ * @throws {TtsError} `delegation_ended` (revoked, too old, or refused by the provider for good)
+ * @throws {TtsError} `grant_refused`, `provider_unavailable`; what `issue` throws
  */
 export async function renewByDelegation(
   dependencies: RenewalDependencies,
   id: string,
-  request: { readonly caller: DelegationCaller; readonly wanted: Wanted },
+  request: { readonly caller: DelegationCaller; readonly wanted: RequestedCredential },
 ): Promise<Renewal> {
   const { caller, wanted } = request
   const { origin, signal } = caller
@@ -65,14 +72,14 @@ export async function renewByDelegation(
   }
 }
 
-/** A 401 would tell the caller that the renewal secret is wrong, which it is not. */
+/** A 401 would wrongly tell the caller that the renewal secret is wrong. */
 function aboutProvider(error: unknown, providerId: string): unknown {
   const isAboutToken =
     error instanceof TtsError && ['invalid_token', 'insufficient_scope'].includes(error.code)
   return isAboutToken ? refusedHere(providerId, error) : error
 }
 
-/** Who waits may give up; the refresh goes on, and what it brings is stored. */
+/** The caller may stop waiting; the refresh continues, and its refresh token is stored. */
 async function freshToken(
   dependencies: RenewalDependencies,
   delegation: Delegation,
@@ -92,11 +99,10 @@ async function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): P
   return new Promise<Value>((resolve, reject) => {
     const give = (): void =>
       reject(
-        new TtsError(
-          'provider_unavailable',
-          'the identity provider did not answer in time; what it answers yet is kept',
-          { check: 'provider', retryAfterSeconds: 5 },
-        ),
+        new TtsError('provider_unavailable', 'the identity provider did not answer in time', {
+          check: 'provider',
+          retryAfterSeconds: 5,
+        }),
       )
     if (signal.aborted) give()
     signal.addEventListener('abort', give, { once: true })
@@ -104,7 +110,7 @@ async function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): P
   })
 }
 
-/** The bound of its life has come: from now on it is over, whatever the provider would say. */
+/** Ends a delegation that has reached its maximum age, whether or not the provider would still renew it. */
 async function endIfTooOld(
   dependencies: RenewalDependencies,
   delegation: Delegation,
@@ -134,7 +140,10 @@ async function noteUse(dependencies: RenewalDependencies, use: Use): Promise<voi
   try {
     await issuing.store.delegations.used(id, entry)
   } catch (error) {
-    // The credential is on record, and names its delegation; its holder need not go without it.
-    log.error({ event: 'ledger.failed', delegation: id, err: error }, 'a use could not be noted')
+    // Not fatal: the record of the credential names its delegation.
+    log.error(
+      { event: 'ledger.failed', delegation: id, err: error },
+      'could not write a use to the ledger',
+    )
   }
 }

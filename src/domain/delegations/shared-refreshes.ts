@@ -1,15 +1,15 @@
-/** One refresh at a time for each delegation: who comes while it is under way gets its answer. */
+/** Runs one refresh at a time for each delegation; callers that come meanwhile get the same answer. */
 import { TtsError } from '../../base/errors.ts'
 import type { RateLimiter } from '../../limits/rate-limiter.ts'
 
 /** The refreshes under way in this process. */
 export interface SharedRefreshes<Answer> {
   /**
-   * Answers what the refresh under way answers, or that of a new one.
+   * Returns the answer of the refresh under way, or starts one.
    *
-   * @throws {TtsError} `limit_reached`, check `delegation_rate`; what `fly` throws
+   * @throws {TtsError} `limit_reached`, check `delegation_rate`; what `refresh` throws
    */
-  join(delegationId: string, fly: () => Promise<Answer>): Promise<Answer>
+  join(delegationId: string, refresh: () => Promise<Answer>): Promise<Answer>
   has(delegationId: string): boolean
   /** Fulfilled once all have settled. */
   settled(): Promise<void>
@@ -19,14 +19,14 @@ export interface SharedRefreshes<Answer> {
 export function createSharedRefreshes<Answer>(rate: RateLimiter): SharedRefreshes<Answer> {
   const refreshes = new Map<string, Promise<Answer>>()
   return {
-    join(id, fly) {
+    join(id, refresh) {
       const underWay = refreshes.get(id)
       if (underWay !== undefined) return underWay
       const retryAfterSeconds = rate.take(id)
       if (retryAfterSeconds > 0) return Promise.reject(tooOften(retryAfterSeconds))
-      const refresh = fly().finally(() => refreshes.delete(id))
-      refreshes.set(id, refresh)
-      return refresh
+      const started = refresh().finally(() => refreshes.delete(id))
+      refreshes.set(id, started)
+      return started
     },
     has: (id) => refreshes.has(id),
     settled: async () => {
@@ -36,7 +36,7 @@ export function createSharedRefreshes<Answer>(rate: RateLimiter): SharedRefreshe
 }
 
 function tooOften(retryAfterSeconds: number): TtsError {
-  return new TtsError('limit_reached', 'this delegation was renewed too often just now', {
+  return new TtsError('limit_reached', 'this delegation was renewed too often', {
     check: 'delegation_rate',
     retryAfterSeconds,
   })

@@ -1,4 +1,4 @@
-/** Looks after delegations in the background: tells people before one ends, and ends those that are past their time. */
+/** Background work on delegations: sends expiry notices and ends overdue delegations. */
 import { createSingleFlight } from '../../base/async.ts'
 import type { Log } from '../../base/log.ts'
 import { adviceFor, DAY_MS, lastDay } from './forecast.ts'
@@ -8,7 +8,7 @@ import type { Delegation } from './records.ts'
 import type { DelegationRefresher } from './refresh.ts'
 import type { Origin } from '../records.ts'
 
-/** What a notice says of a delegation that ends soon; keys as they stand in JSON. Nothing secret. */
+/** The content of an expiry notice, with the keys of its JSON. Holds no secrets. */
 export interface NoticeFacts {
   readonly event: 'delegation.ending'
   readonly id: string
@@ -23,33 +23,33 @@ export interface NoticeFacts {
   readonly advice: string
 }
 
-/** A way to tell somebody. Settles within a deadline of its own; rejects when it could not. */
+/** Sends a notice. Settles within its own deadline; rejects when the notice could not be sent. */
 export type Notifier = (facts: NoticeFacts) => Promise<void>
 
 export interface WatchDependencies extends DelegationDependencies {
   readonly refresher: Pick<DelegationRefresher, 'recover'>
-  /** Undefined: nobody is notified. */
+  /** Undefined: no notices are sent. */
   readonly notifier: Notifier | undefined
-  /** How long before the end, in days. */
+  /** How many days before the forecast end the notice is sent. */
   readonly noticeDays: number
 }
 
-/** A failed notice is given again after this; it also covers the longest that a notifier takes. */
+/** A logFailedNotice notice is sent again after this time, which is longer than a notifier may take. */
 const CLAIM_MS = 10 * 60_000
-/** Unused for so long after its forecast end, a delegation is dead: no refresh token would have lived. */
+/** A delegation that stays unused for this long after its forecast end is ended: its refresh token has expired. */
 const GRACE_DAYS = 30
 const LOOK_INTERVAL_MS = 60_000
 
 const origin: Origin = { requestId: 'watch', address: 'local', interface: 'watch' }
 
-/** One look: what is due now is done. */
+/** Does once everything that is due: recovers tokens, ends overdue delegations, sends notices. */
 export async function lookAfterDelegations(dependencies: WatchDependencies): Promise<void> {
   await dependencies.refresher.recover()
   await endOverdue(dependencies)
-  if (dependencies.notifier !== undefined) await giveNotices(dependencies, dependencies.notifier)
+  if (dependencies.notifier !== undefined) await sendNotices(dependencies, dependencies.notifier)
 }
 
-/** Looks every minute. Answers a function that ends this and waits for the look under way. */
+/** Calls `lookAfterDelegations` every minute. Returns a function that stops this and waits for the run under way. */
 export function watchDelegations(dependencies: WatchDependencies): () => Promise<void> {
   const looking = createSingleFlight<void>()
   const look = (): void =>
@@ -57,7 +57,7 @@ export function watchDelegations(dependencies: WatchDependencies): () => Promise
       lookAfterDelegations(dependencies).catch((error: unknown) => {
         dependencies.log.error(
           { event: 'delegations.watch-failed', err: error },
-          'the background work on delegations failed; it runs again in a minute',
+          'the background work on delegations logFailedNotice; it runs again in one minute',
         )
       }),
     )
@@ -92,19 +92,19 @@ async function endOverdue(dependencies: WatchDependencies): Promise<void> {
   }
 }
 
-async function giveNotices(dependencies: WatchDependencies, notifier: Notifier): Promise<void> {
+async function sendNotices(dependencies: WatchDependencies, notifier: Notifier): Promise<void> {
   const { issuing, now, noticeDays } = dependencies
   const at = now()
   const before = new Date(at.getTime() + noticeDays * DAY_MS)
   for (const delegation of await issuing.store.delegations.dueForNotice(at, before)) {
     const until = new Date(at.getTime() + CLAIM_MS)
-    // Of several replicas one claims it; when it fails or dies, the claim ends and another tries.
+    // One of several replicas claims the notice. If it fails or dies, the claim expires and another one tries.
     if (await issuing.store.delegations.claimNotice(delegation, { now: at, until }))
-      await giveNotice(dependencies, notifier, delegation)
+      await sendNotice(dependencies, notifier, delegation)
   }
 }
 
-async function giveNotice(
+async function sendNotice(
   { issuing, bounds, now, log }: WatchDependencies,
   notifier: Notifier,
   delegation: Delegation,
@@ -126,18 +126,18 @@ async function giveNotice(
       advice: adviceFor(delegation, bounds, at),
     })
   } catch (error) {
-    failed(log, id, error)
+    logFailedNotice(log, id, error)
     return
   }
-  const detail = `told that it ends on ${renewsUntil.toISOString()}`
+  const detail = `notice sent: it ends on ${renewsUntil.toISOString()}`
   const entry = ledgerEntry({ event: 'notice', at, origin, identity, detail })
   await issuing.store.delegations.noticeGiven(delegation, entry)
-  log.info({ event: 'delegation.notice', delegation: id, renewsUntil }, 'notice given')
+  log.info({ event: 'delegation.notice', delegation: id, renewsUntil }, 'expiry notice sent')
 }
 
-function failed(log: Log, id: string, error: unknown): void {
+function logFailedNotice(log: Log, id: string, error: unknown): void {
   log.error(
     { event: 'delegation.notice-failed', delegation: id, err: error },
-    'the notice that a delegation ends could not be given; it is tried again in ten minutes',
+    'could not send an expiry notice; trying again in ten minutes',
   )
 }

@@ -9,20 +9,20 @@ import { matchesRegexp } from '../../regexp/linear-regexp.ts'
 import { hasWord } from '../../tokens/claim-values.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
-/** What became of one condition of a rule. Holds the value of a claim: for the operator's own terminal, never for a log. */
+/** The result of one condition of a rule. Holds the value of a claim, so it may go to the operator's terminal but never to a log. */
 export interface ConditionTrace {
   readonly claim: string
   readonly operation: RuleOperation
-  /** What the rule asks for, as configured. */
+  /** The configured value that the rule compares with. */
   readonly wanted: unknown
-  /** The value of the claim; undefined when there is none. */
+  /** The value of the claim; undefined when the claim is missing. */
   readonly found: unknown
   readonly outcome: 'true' | 'false' | 'missing' | 'error'
-  /** Why it could not be evaluated, with the outcome `error`. */
+  /** Why the condition could not be evaluated (outcome `error`). */
   readonly problem?: string
 }
 
-/** What became of one rule. */
+/** The result of one rule. */
 export interface RuleTrace {
   readonly list: 'allow' | 'forbid'
   readonly index: number
@@ -31,14 +31,14 @@ export interface RuleTrace {
   readonly conditions: readonly ConditionTrace[]
 }
 
-/** Whether somebody may use a service, and why. */
+/** Whether a user may use a service, and why. */
 export interface Authorisation {
   readonly allowed: boolean
-  /** Index, in its list, of the rule that decided; undefined when none did. */
+  /** Index of the deciding rule in its list; undefined when no rule decided. */
   readonly rule: number | undefined
-  /** For the caller: names claims of the configuration, never their values. */
+  /** For the caller. Names claims from the configuration, never their values. */
   readonly reason: string
-  /** For the operator, when not allowed. */
+  /** For the operator, when access is refused. */
   readonly remedy: string | undefined
   readonly trace: readonly RuleTrace[]
 }
@@ -46,8 +46,8 @@ export interface Authorisation {
 type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
 
 /**
- * Decides by WaTTS's rules: allowed is who makes some allow rule true and no forbid rule. A claim that is missing makes an
- * allow rule false and a forbid rule true; a rule that cannot be evaluated lets nobody in.
+ * Evaluates the rules like WaTTS. A user is allowed when at least one allow rule is true and no forbid rule is. A missing claim
+ * makes an allow rule false and a forbid rule true. A rule that cannot be evaluated refuses everybody.
  */
 export function authorise(rules: RulesSettings, token: Subject): Authorisation {
   const allow = rules.allow.map((rule, index) => evaluate({ list: 'allow', index, rule }, token))
@@ -59,13 +59,13 @@ export function authorise(rules: RulesSettings, token: Subject): Authorisation {
   if (forbidden !== undefined) return { ...refusedByRule(forbidden), trace }
   const allowing = allow.find(({ outcome }) => outcome === 'true')
   if (allowing !== undefined) {
-    const reason = `allow rule ${allowing.index} lets the user in`
+    const reason = `allow rule ${allowing.index} allows the user`
     return { allowed: true, rule: allowing.index, reason, remedy: undefined, trace }
   }
   return { ...refusedByDefault(allow, token.providerId), trace }
 }
 
-/** @throws TtsError `access_denied`, check `authorisation`, unless the service's rules let the token in */
+/** @throws {TtsError} `access_denied`, check `authorisation` (the rules of the service refuse the token) */
 export function requireAuthorised(
   service: { readonly authz: RulesSettings },
   token: Subject,
@@ -93,10 +93,10 @@ function evaluate({ list, index, rule }: PlacedRule, token: Subject): RuleTrace 
   const conditions = Object.entries(rule.claims).flatMap(([claim, condition]) =>
     evaluateCondition(claim, condition, token.claims),
   )
-  const has = (outcome: ConditionTrace['outcome']): boolean =>
+  const hasOutcome = (outcome: ConditionTrace['outcome']): boolean =>
     conditions.some((condition) => condition.outcome === outcome)
-  if (has('error')) return { ...place, outcome: 'error', conditions }
-  const holds = has('missing') ? list === 'forbid' : !has('false')
+  if (hasOutcome('error')) return { ...place, outcome: 'error', conditions }
+  const holds = hasOutcome('missing') ? list === 'forbid' : !hasOutcome('false')
   return { ...place, outcome: holds ? 'true' : 'false', conditions }
 }
 
@@ -155,11 +155,11 @@ function perform(operation: RuleOperation, condition: ConditionSettings, value: 
 }
 
 function asString(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError('the claim is not text')
+  if (typeof value !== 'string') throw new TypeError('the claim is not a string')
   return value
 }
 
-/** A claim by its name (`wlcg.groups`), else by its path (`realm_access.roles`); own properties only. */
+/** Returns a claim by its name (`wlcg.groups`) or, failing that, by its path (`realm_access.roles`); own properties only. */
 export function findClaim(claims: VerifiedToken['claims'], name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name] ?? undefined
   let value: unknown = claims
@@ -191,8 +191,8 @@ function refusedByRule({ index, conditions }: RuleTrace): Refusal {
     rule: index,
     reason:
       missing === undefined
-        ? 'a rule of this service forbids its use to this user'
-        : `the token has no claim ${missing.claim}, by which this service decides whom to refuse`,
+        ? 'a rule of this service forbids this user'
+        : `the token has no claim ${missing.claim}, which a forbid rule of this service needs`,
     remedy:
       missing === undefined
         ? `Change forbid rule ${index}, which is true for this user, if the user should have access.`
@@ -204,26 +204,26 @@ function refusedByDefault(allow: readonly RuleTrace[], providerId: string): Refu
   const tried = allow.filter(({ outcome }) => outcome !== 'other_provider')
   const conditions = tried.flatMap((rule) => rule.conditions)
   const missing = conditions.find(({ outcome }) => outcome === 'missing')?.claim
-  const looked = [...new Set(conditions.map(({ claim }) => claim))].join(', ')
+  const checked = [...new Set(conditions.map(({ claim }) => claim))].join(', ')
   const base = { allowed: false, rule: undefined }
   if (tried.length === 0) {
     return {
       ...base,
-      reason: `no rule of this service lets in users of the provider ${providerId}`,
+      reason: `no rule of this service allows users of the provider ${providerId}`,
       remedy: `Add an allow rule for the provider ${providerId} (or any).`,
     }
   }
   if (missing !== undefined) {
     return {
       ...base,
-      reason: `the token has no claim ${missing}, by which this service decides whom to let in`,
+      reason: `the token has no claim ${missing}, which the allow rules of this service need`,
       remedy: howToGet(missing),
     }
   }
   return {
     ...base,
-    reason: `no rule of this service lets this user in (claims looked at: ${looked})`,
-    remedy: `Change the allow rules, or the user's values of ${looked} at the provider.`,
+    reason: `no rule of this service allows this user (claims checked: ${checked})`,
+    remedy: `Change the allow rules, or the user's values of ${checked} at the provider.`,
   }
 }
 

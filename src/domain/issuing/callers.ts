@@ -1,4 +1,4 @@
-/** Who asks for a credential, and by what: a bearer token, the possession of a proxy of ours, or the word of a relying service. */
+/** Identifies callers: by a bearer token, by possession of a proxy that this service issued, or by a relying service's request. */
 import type { AdditionalLogin, PluginCaller, IssuingContext } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
@@ -10,72 +10,74 @@ import {
   type PossessionVerifier,
   type Predecessor,
   type PresentedProxy,
-  switchedOff,
+  renewalDisabled,
   withinPredecessor,
 } from '../possession/possession.ts'
 import type { CredentialRecord, Identity } from '../records.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
 
-/** What shows who asks. */
+/** The evidence by which a caller is identified. */
 export type Evidence =
   | {
-      /** The bearer token as it came, unverified. */
+      /** The bearer token, not yet verified. */
       readonly token: string
-      /** The delegation that got the token, which must speak for the delegation's identity. */
+      /** The delegation that obtained the token; the token must be of the delegation's identity. */
       readonly delegation?: Delegation
-      /** Tokens of the same person's logins at other providers, unverified; for plugins that asked for them. */
+      /** Tokens of the same user's logins at other providers, not yet verified; for plugins that required them. */
       readonly additionalTokens?: readonly string[]
     }
   | { readonly proxy: PresentedProxy }
-  /** Whom a relying service sent with a signed request; checked before. */
+  /** A user sent by a relying service with a signed request that was already verified. */
   | {
       readonly relyingUser: VerifiedToken
-      /** Tokens of the user's logins at providers, unverified. */
+      /** Tokens of the user's logins at providers, not yet verified. */
       readonly additionalTokens?: readonly string[]
     }
 
-/** Who asks, once that is shown. Made by `identifyCaller` alone. */
+/** An identified caller. Only `identifyCaller` makes one. */
 export interface Caller {
   /** (issuer, sub). */
   readonly key: { readonly issuer: string; readonly sub: string }
-  /** The OAuth client that the token was issued to; of the first token, when proxies stand between. */
+  /** The OAuth client that the token was issued to; in a chain of renewals by possession, that of the first token. */
   readonly clientId: string | undefined
-  /** The service of the proxy that is shown; undefined for callers with a token, who name one. */
+  /** The service of the presented proxy; undefined for callers with a token, whose request names the service. */
   readonly serviceId: string | undefined
-  /** By what the credential is renewed, for its record. */
+  /** What the credential is renewed from, for its record. */
   readonly ancestry: Pick<CredentialRecord, 'delegationId' | 'renewedFrom' | 'firstIssuedAt'>
-  /** @throws {TtsError} `access_denied` unless they may use this service */
+  /** @throws {TtsError} `access_denied` (the caller may not use this service) */
   requireMayUse(service: Service): void
-  /** The name that this identity has for ever. */
+  /** Returns the caller's identity with its permanent subject name. */
   identity(subjects: Subjects): Promise<Identity>
-  /** What is asked of the plugin; a successor is like its predecessor where nothing is asked. */
+  /** Returns the parameters for the plugin; a successor inherits those that the request leaves out. */
   parameters(asked: unknown): unknown
-  /** The tools that the plugin gets: within what the predecessor had, where there is one. */
+  /** Returns the issuing context for the plugin; that of a successor is limited by its predecessor. */
   tools(
     context: IssuingContext,
-    around: { readonly service: Service; readonly now: () => Date },
+    limits: { readonly service: Service; readonly now: () => Date },
   ): IssuingContext
-  /** Who asks, as the plugin of a service is told: access tokens only where its settings pass them on. */
+  /** Returns the caller as the plugin sees it: with access tokens only if the service is configured to pass them. */
   forPlugin(service: Pick<Service, 'passesAccessToken'>): PluginCaller
 }
 
 export interface CallerDependencies {
   readonly verifier: TokenVerifier
-  /** Undefined: renewal by possession is switched off. */
+  /** Undefined when renewal by possession is disabled. */
   readonly possession: PossessionVerifier | undefined
 }
 
-/** Where a request comes from, and until when somebody waits for its answer. */
+/** The client's address, and a signal that aborts when the client no longer waits. */
 export interface From {
   readonly signal: AbortSignal
   readonly address: string
 }
 
 /**
- * Who is it?
+ * Verifies the evidence and returns the caller.
  *
- * @throws {TtsError} `invalid_token`, `insufficient_scope`, `provider_unavailable`; `access_denied` for possession
+ * @throws {TtsError} `invalid_token`, `insufficient_scope`, `provider_unavailable` (token)
+ * @throws {TtsError} `access_denied` (proof of possession, or a delegation's token of another identity)
+ * @see RFC 6750 section 3.1
  */
 export async function identifyCaller(
   { verifier, possession }: CallerDependencies,
@@ -83,7 +85,7 @@ export async function identifyCaller(
   from: From,
 ): Promise<Caller> {
   if ('proxy' in evidence) {
-    if (possession === undefined) throw switchedOff()
+    if (possession === undefined) throw renewalDisabled()
     return callerByPossession(await possession.verify(evidence.proxy))
   }
   const additionalLoginsOf = ({ additionalTokens = [] }: typeof evidence) =>
@@ -110,14 +112,14 @@ async function additionalLogin(
 
 interface TokenCaller {
   readonly token: VerifiedToken
-  /** The token's text; absent for users of a relying service. */
+  /** The text of the token; absent for users of a relying service. */
   readonly accessToken?: string
   readonly additionalLogins: readonly AdditionalLogin[]
   readonly delegationId?: string | undefined
 }
 
-function callerByToken(shown: TokenCaller): Caller {
-  const { token, accessToken, additionalLogins, delegationId } = shown
+function callerByToken(tokenCaller: TokenCaller): Caller {
+  const { token, accessToken, additionalLogins, delegationId } = tokenCaller
   const { issuer, sub, clientId, claims } = token
   return {
     key: { issuer, sub },
@@ -140,7 +142,7 @@ function callerByToken(shown: TokenCaller): Caller {
   }
 }
 
-/** No claims are known any more: the service must be the one whose rules let the first token in. */
+/** There are no claims to check, so the service must be the one whose rules allowed the first token. */
 function callerByPossession(predecessor: Predecessor): Caller {
   const { identity, clientId, serviceId, delegationId, credentialId, firstIssuedAt } = predecessor
   const { issuer, sub } = identity
@@ -151,21 +153,25 @@ function callerByPossession(predecessor: Predecessor): Caller {
     ancestry: { delegationId, renewedFrom: credentialId, firstIssuedAt },
     requireMayUse: (service) => {
       if (service.id === serviceId) return
-      throw new TtsError('access_denied', 'a successor comes from the service of the proxy', {
-        check: 'service',
-      })
+      throw new TtsError(
+        'access_denied',
+        'a proxy can only be renewed by the service that issued it',
+        {
+          check: 'service',
+        },
+      )
     },
     identity: async () => identity,
     parameters: (asked) => ({
       ...inheritedParameters(predecessor),
       ...(asked as object | undefined),
     }),
-    tools: (context, around) => withinPredecessor(context, predecessor, around),
+    tools: (context, limits) => withinPredecessor(context, predecessor, limits),
     forPlugin: () => ({ issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }),
   }
 }
 
-/** @throws {TtsError} `access_denied`, check `delegation_identity`, when a token speaks for somebody else */
+/** @throws {TtsError} `access_denied`, check `delegation_identity` (the token is of another identity) */
 export function requireSameIdentity(
   token: Pick<VerifiedToken, 'issuer' | 'sub'>,
   identity: Pick<Identity, 'issuer' | 'sub'>,

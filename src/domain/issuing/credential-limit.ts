@@ -1,4 +1,4 @@
-/** How many credentials of a service one identity may have at once. */
+/** Limits how many valid credentials of a service one identity may have. */
 import { LRUCache } from 'lru-cache'
 import { TtsError } from '../../base/errors.ts'
 import type { Identity } from '../records.ts'
@@ -7,22 +7,22 @@ import type { Service } from './service.ts'
 
 /** Longest wait for another request of the same identity for the same service. */
 const LIMIT_WAIT_MS = 30_000
-/** How long a count is remembered. */
+/** How long a count is cached. */
 const REMEMBERED_MS = 5000
 const MAX_REMEMBERED = 20_000
 /**
- * As long as so many places are free, a request is neither counted nor made to wait for others: more than all replicas issue for
- * one identity while a count is remembered. Limits that are not larger than this are kept exactly all the time.
+ * With more free places than this, a request relies on the cached count and takes no lock. The number is larger than what all
+ * replicas can issue for one identity while a count is cached. Limits up to this size are always enforced exactly.
  */
 const LEAST_FREE = 500
 
-/** What is remembered of an identity's credentials of a service. */
+/** Cached numbers of valid credentials. */
 export interface CredentialCounts {
-  /** As it was counted less than five seconds ago, and what was begun in this process since then. */
+  /** Returns a count that is at most five seconds old, plus the requests that this process has started since. */
   get(key: CountKey): Promise<number>
-  /** One more was begun. */
+  /** Counts a request that was started. */
   add(key: CountKey): void
-  /** As it is now. */
+  /** Counts in the database. */
   exact(key: CountKey): Promise<number>
 }
 
@@ -65,10 +65,10 @@ export function createCredentialCounts({
 }
 
 /**
- * Does the work when there is a place left. Two requests at once must not both find the last one free: near the limit they are
- * looked at one after the other, over all replicas.
+ * Runs `work` if the identity is below the service's credential limit. Near the limit a lock over all replicas serialises the
+ * requests, so that two of them cannot both take the last place.
  *
- * @throws {TtsError} `limit_reached`, check `credential_limit`
+ * @throws {TtsError} `limit_reached`, check `credential_limit`; `overloaded`, check `busy`; what `work` throws
  */
 export async function withinCredentialLimit<Answer>(
   {

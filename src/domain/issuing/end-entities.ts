@@ -1,6 +1,6 @@
 /**
- * The EECs that the service holds for identities, so that it can sign their proxies: one key per identity, made once,
- * kept encrypted in the store for the life of the EEC and decrypted in memory while it is in use.
+ * The EECs that the service holds to sign proxies. Each identity has one key, stored encrypted for the life of the EEC and
+ * decrypted in memory while it is used.
  */
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -32,15 +32,19 @@ export interface EndEntityDependencies {
 }
 
 export interface EndEntityCache {
-  /** The identity's EEC that lives at least `lifetimeSeconds` from now (or as long as the CA allows), made when there is none. */
+  /**
+   * Returns the identity's EEC that is valid for at least `lifetimeSeconds` (or until the CA ends); makes one if necessary.
+   *
+   * @throws {TtsError} `store_unavailable`, `overloaded`, `limit_reached`
+   */
   hold(identity: Identity, lifetimeSeconds: number, origin: Origin): Promise<CachedEndEntity>
-  /** The same when it is in memory, else undefined. */
+  /** The same if it is in memory, otherwise undefined. */
   remembered(identity: Identity, lifetimeSeconds: number): CachedEndEntity | undefined
-  /** Forgets what is in memory for the identity, after a revocation. */
+  /** Drops the identity's EEC from memory, after a revocation. */
   forget(identityId: string): void
 }
 
-/** Identities whose key is kept in memory at once; each takes a few KiB. */
+/** Number of identities whose keys are in memory; each takes a few KiB. */
 const MAX_IN_MEMORY = 10_000
 
 export function createEndEntityCache(dependencies: EndEntityDependencies): EndEntityCache {
@@ -48,11 +52,13 @@ export function createEndEntityCache(dependencies: EndEntityDependencies): EndEn
   const inMemory = new LRUCache<string, CachedEndEntity>({ max: MAX_IN_MEMORY })
   const underWay = new Map<string, Promise<CachedEndEntity>>()
 
-  /** An EEC for less than the whole life is taken only when the CA's own end leaves no more. */
+  /** Whether the EEC is valid long enough. A shorter life is accepted only when the CA itself ends earlier. */
   const lastsFor = (endEntity: CachedEndEntity, lifetimeSeconds: number): boolean => {
     const { notAfter } = endEntity.certificate.validity
-    const wanted = now().getTime() + lifetimeSeconds * 1000
-    return notAfter.getTime() >= Math.min(wanted, authority.certificate.validity.notAfter.getTime())
+    const requiredMs = now().getTime() + lifetimeSeconds * 1000
+    return (
+      notAfter.getTime() >= Math.min(requiredMs, authority.certificate.validity.notAfter.getTime())
+    )
   }
 
   async function findOrMake(
@@ -97,7 +103,7 @@ export function createEndEntityCache(dependencies: EndEntityDependencies): EndEn
   }
 }
 
-/** An EEC of a former CA signs nothing any more: its proxies would not verify. A renewed CA of the same key still counts. */
+/** An EEC of a previous CA must not sign: its proxies would not verify. A CA renewed with the same key is the same CA here. */
 function issuedBy(endEntity: CachedEndEntity, { certificate }: Authority): boolean {
   const held = endEntity.certificate
   return sameName(held.issuer, certificate.subject) && verifyIssued(held, certificate)
@@ -121,7 +127,7 @@ async function makeEndEntity(
   { identity, origin }: { readonly identity: Identity; readonly origin: Origin },
 ): Promise<CachedEndEntity> {
   const { store, authority, keyPool, now, randomBytes, profile } = dependencies
-  // Kept for all later requests of the identity, so that it is made also when this one is given up.
+  // Not the request's signal: the EEC serves all later requests of the identity, even if this one is cancelled.
   const { signal } = new AbortController()
   const claimant = { identityId: identity.id, signal }
   const privateKey = await keyPool.take(dependencies.keyKind, claimant)

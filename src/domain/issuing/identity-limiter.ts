@@ -1,9 +1,9 @@
-/** How many credentials an identity may ask for. */
+/** Limits the rate at which an identity may request credentials. */
 import { TtsError } from '../../base/errors.ts'
 import type { RateLimiter } from '../../limits/rate-limiter.ts'
 
 export interface IdentityLimiter {
-  /** @throws {TtsError} `limit_reached` */
+  /** @throws {TtsError} `limit_reached`, check `identity_rate` */
   check(identity: { readonly issuer: string; readonly sub: string }): void
 }
 
@@ -14,7 +14,7 @@ export function createIdentityLimiter(limiter: RateLimiter): IdentityLimiter {
       if (retryAfterSeconds > 0) {
         throw new TtsError(
           'limit_reached',
-          'too many credentials were asked for with this identity',
+          'too many credentials were requested by this identity',
           {
             check: 'identity_rate',
             remedy:

@@ -1,4 +1,4 @@
-/** How much of the service one identity may use at once, whatever its addresses are. */
+/** Limits how many requests of one identity run at the same time, over all its addresses. */
 import { TtsError } from '../../base/errors.ts'
 import { createShares } from '../../limits/shares.ts'
 
@@ -9,14 +9,14 @@ export interface IdentityKey {
 
 export interface IdentityShare {
   /**
-   * Takes a part of the identity's share. Answers what gives it back.
+   * Counts a request as running. Returns a function to call when it has ended.
    *
    * @throws {TtsError} `limit_reached`, check `identity_in_flight`
    */
   enter(identity: IdentityKey): () => void
 }
 
-/** @param limit requests of one identity that may be worked on at once */
+/** @param limit requests of one identity that may run at the same time */
 export function createIdentityShare(limit: number): IdentityShare {
   const shares = createShares({ total: Infinity, perKey: limit })
   return {
@@ -25,7 +25,7 @@ export function createIdentityShare(limit: number): IdentityShare {
       if (typeof entered === 'function') return entered
       throw new TtsError(
         'limit_reached',
-        `${limit} requests of this identity are being worked on, the most that one identity may have`,
+        `${limit} requests of this identity are already running, the most that one identity may have`,
         {
           check: 'identity_in_flight',
           remedy: 'Raise limits.identity_share if one identity may use more of the service.',

@@ -1,4 +1,4 @@
-/** What the audit trail says of requests for credentials. */
+/** Audit lines and log lines of credential requests. */
 import type { TtsError } from '../../base/errors.ts'
 import { addressKey } from '../../limits/address-key.ts'
 import type { Log } from '../../base/log.ts'
@@ -9,7 +9,7 @@ import { issueError } from './issue-errors.ts'
 import type { AuditRecord, Origin } from '../records.ts'
 import type { Store } from '../store.ts'
 
-/** What of a request goes on record. */
+/** The recorded part of a request. */
 export interface RecordedRequest {
   readonly serviceId: string | undefined
   readonly origin: Origin
@@ -18,13 +18,13 @@ export interface RecordedRequest {
 
 interface AuditDependencies {
   readonly store: Pick<Store, 'recordAudit'>
-  /** Decides which of the refusals that anybody can cause go on record. */
+  /** Samples the refusals that an unverified client can cause without limit. */
   readonly sampleRefusal: Sampler
   readonly services: ReadonlyMap<string, unknown>
   readonly now: () => Date
 }
 
-/** Puts on record what an interface refuses before it asks for a credential; answers the refusal. */
+/** Records a refusal that an interface made before it called `issue`, and returns its error. */
 export async function recordEarlyRefusal(
   dependencies: AuditDependencies,
   request: RecordedRequest,
@@ -35,7 +35,7 @@ export async function recordEarlyRefusal(
   return refusal
 }
 
-/** The service that is asked for; by possession that of the proxy which is shown. */
+/** Returns the id of the requested service; for renewal by possession, that of the presented proxy. */
 export function serviceIdOf(request: RecordedRequest, caller: Caller | undefined): string {
   return request.serviceId ?? caller?.serviceId ?? ''
 }
@@ -47,8 +47,8 @@ interface Refused {
 }
 
 /**
- * Writes a refusal to log and audit trail. Of those that anybody can cause as often as they like only samples: one address alone
- * could else write a gigabyte a day.
+ * Writes a refusal to log and audit trail. Refusals that anybody can cause at will are sampled: otherwise one address could write
+ * a gigabyte a day.
  */
 export async function recordRefusal(
   dependencies: AuditDependencies,
@@ -76,7 +76,7 @@ export async function recordRefusal(
     at: dependencies.now(),
     credentialId: undefined,
   })
-  const more = suppressed === 0 ? '' : ` (and ${suppressed} more like it before)`
+  const more = suppressed === 0 ? '' : ` (and ${suppressed} similar ones before)`
   try {
     await dependencies.store.recordAudit({
       ...line,
@@ -86,17 +86,17 @@ export async function recordRefusal(
       detail: `${refusal.message.slice(0, 450)}${more}`,
     })
   } catch (error) {
-    // The caller must learn of the refusal, not of the database's trouble; the log has both.
-    request.log.error({ event: 'audit.failed', err: error }, 'a refusal could not be put on record')
+    // Not thrown: the caller must get the refusal, not a database error. The log has both.
+    request.log.error({ event: 'audit.failed', err: error }, 'could not record a refusal')
   }
 }
 
-/** All refusals of a verified caller are recorded, but those for coming too often. */
+/** Returns whether to record a refusal: all of a verified caller, except that `limit_reached` is sampled. */
 export function sampleOf(
   { sampleRefusal }: Pick<AuditDependencies, 'sampleRefusal'>,
   refused: {
     readonly address: string
-    /** Undefined: nobody is verified. */
+    /** Undefined: the caller is not verified. */
     readonly identity: IdentityKey | undefined
     readonly refusal: TtsError
   },
@@ -108,12 +108,12 @@ export function sampleOf(
   return sampleRefusal(`${JSON.stringify([identity.issuer, identity.sub])} ${kind}`)
 }
 
-/** The service's id when there is one; what else a caller may have written there stays out of log and records. */
+/** Returns the id of an existing service only: any other text from the caller must not reach log and records. */
 function serviceName({ services }: AuditDependencies, serviceId: string): string {
   return services.has(serviceId) ? serviceId : '(unknown)'
 }
 
-/** A line about a request, with nothing refused. */
+/** Returns an audit line for a request, without the fields of a refusal. */
 export function auditLine(
   { request, caller }: { readonly request: RecordedRequest; readonly caller: Caller | undefined },
   line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,

@@ -1,32 +1,32 @@
-/** Errors of the library and of plugins become ours here, and only here. */
+/** Turns errors of `ca/` and of plugins into `TtsError`s. No other file does. */
 import { CaError } from '../../../ca/errors.ts'
 import { PluginError } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 
-/** What a plugin threw, in our words; its message is for the caller. */
+/** Returns the `TtsError` for a plugin's error, with the plugin's message for the caller. */
 export function pluginError(error: PluginError): TtsError {
   const { code, message, retryAfterSeconds } = error
-  const about = {
+  const options = {
     check: code,
     cause: error,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   }
   switch (code) {
     case 'invalid_parameters':
-      return new TtsError('invalid_request', message, about)
+      return new TtsError('invalid_request', message, options)
     case 'refused':
-      return new TtsError('access_denied', message, about)
+      return new TtsError('access_denied', message, options)
     case 'overloaded':
-      return new TtsError('overloaded', message, about)
+      return new TtsError('overloaded', message, options)
     case 'failed':
     case 'timeout':
-      return new TtsError('plugin_failed', message, about)
+      return new TtsError('plugin_failed', message, options)
     default:
       return code satisfies never
   }
 }
 
-/** The error of a request for a credential, whatever was thrown. */
+/** Returns the `TtsError` for anything that was thrown while a credential was made; `internal` for unknown errors. */
 export function issueError(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   if (error instanceof PluginError) return pluginError(error)

@@ -1,13 +1,13 @@
-/** What a caller asks of a plugin, checked by the plugin's schema. */
+/** Checks the caller's parameters against the plugin's schema. */
 import type { z } from 'zod'
 import { containsPrivateKey } from '../../../ca/pem.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Service } from './service.ts'
 
 /**
- * The parameters as the plugin takes them.
+ * Returns the parameters as parsed by the plugin's schema.
  *
- * @throws {TtsError} `invalid_request`, check `parameters`; nothing of what was sent is repeated
+ * @throws {TtsError} `invalid_request`, check `parameters` or `private_key`; its message never repeats the input
  */
 export function readParameters(service: Service, parameters: unknown): unknown {
   requireNoPrivateKey(parameters)
@@ -16,7 +16,7 @@ export function readParameters(service: Service, parameters: unknown): unknown {
   throw new TtsError('invalid_request', parameterProblems(result.error), { check: 'parameters' })
 }
 
-/** Whoever sends us their key has shown it to every proxy on the way. They must know, and nothing is made of it. */
+/** A private key that was sent has been exposed to every proxy on the way, so the request is refused and the caller warned. */
 function requireNoPrivateKey(parameters: unknown): void {
   const values = typeof parameters === 'object' && parameters !== null ? parameters : {}
   const isKey = (value: unknown): boolean =>
@@ -27,7 +27,7 @@ function requireNoPrivateKey(parameters: unknown): void {
   if (!Object.values(values).some(isKey)) return
   throw new TtsError(
     'invalid_request',
-    'the request contains a private key, which must never be sent to anybody: take it for stolen, make a new key, and send the CSR or the public key alone',
+    'the request contains a private key, which must never be sent to anybody: treat it as stolen, make a new key, and send only the CSR or the public key',
     { check: 'private_key' },
   )
 }
@@ -36,21 +36,21 @@ function parameterProblems(error: z.ZodError): string {
   return error.issues.slice(0, 5).map(parameterProblem).join('; ')
 }
 
-/** One problem. What the caller sent is not repeated: a token in the wrong place would end in the log and the audit trail. */
+/** Describes one problem. Does not repeat the input: a token in the wrong place would end up in log and audit trail. */
 function parameterProblem(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys') {
     const known = issue.keys.filter((key) => /^[a-z_]{1,32}$/.test(key))
     return known.length > 0
-      ? `there is no parameter ${known.slice(0, 5).join(', ')}`
-      : 'a parameter is not known; /openapi.json lists them'
+      ? `unknown parameter: ${known.slice(0, 5).join(', ')}`
+      : 'unknown parameter; see /openapi.json for the list'
   }
   const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
   return `${where}${issue.code === 'invalid_union' ? unionProblem(issue) : issue.message}`
 }
 
-/** Of the alternatives that a value could have been, what the one says that has its type. */
+/** Returns the problem of the first alternative that has the value's type. */
 function unionProblem(issue: z.core.$ZodIssueInvalidUnion): string {
   const problems = issue.errors.flat()
-  const telling = problems.find(({ code }) => code !== 'invalid_type') ?? problems[0]
-  return telling?.message ?? issue.message
+  const best = problems.find(({ code }) => code !== 'invalid_type') ?? problems[0]
+  return best?.message ?? issue.message
 }

@@ -1,5 +1,5 @@
 /**
- * THE path: token in, credential out. The one function that decides that a certificate may be issued; every interface
+ * The issuance path: token in, credential out. `issue` is the only function that decides to issue a credential. Every interface
  * (native HTTP, WaTTS, delegations, command line) calls it.
  */
 import { randomUUID } from 'node:crypto'
@@ -34,39 +34,39 @@ export interface IssueDependencies extends IssuingDependencies, CallerDependenci
   readonly store: Store
 }
 
-/** What is asked for. */
+/** What the caller requests. */
 export interface AskedFor {
-  /** Undefined by possession: the service of the proxy that is shown. */
+  /** Undefined for renewal by possession: the service of the presented proxy is used. */
   readonly serviceId: string | undefined
-  /** What the caller asks of the plugin, unchecked. */
+  /** Parameters for the plugin, not yet checked. */
   readonly parameters: unknown
 }
 
-/** Who asks for what, and from where. */
+/** A request for a credential. */
 export type CredentialRequest = Evidence & {
-  /** The service, as far as it is known before `read`; for the record of a refusal. */
+  /** The service if it is known before `read`; recorded with a refusal. */
   readonly serviceId: string | undefined
-  /** Reads what is asked for. Called once the caller is known: until then nothing of a body is read. */
+  /** Reads the request's body. Called only after the caller is identified, so that strangers cannot make us read bodies. */
   readonly read: () => AskedFor | Promise<AskedFor>
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
 }
 
-/** A request of a person who may be sent to a login at another provider; where not, a service that wants one refuses. */
+/** A request that may be answered with a login at another provider. Without `canLogIn` such an answer becomes a refusal. */
 export type InteractiveRequest = CredentialRequest & { readonly canLogIn: boolean }
 
-/** What is answered. */
+/** An issued credential. */
 export interface IssuedCredential {
   readonly kind: 'credential'
   readonly id: string
   readonly identity: Identity
   readonly serviceId: string
   readonly entries: readonly CredentialEntry[]
-  /** When it ends by itself; undefined where the plugin does not say. */
+  /** When the credential expires; undefined when the plugin does not say. */
   readonly notAfter: Date | undefined
   readonly warnings: readonly string[]
-  /** Serial number of the EEC, by whose revocation the credential dies; undefined: it holds no X.509 certificate. */
+  /** Serial number of the EEC whose revocation invalidates the credential; undefined when it holds no X.509 certificate. */
   readonly endEntitySerial: string | undefined
 }
 
@@ -76,20 +76,23 @@ export interface IssuedCertificate extends IssuedCredential {
   readonly endEntitySerial: string
 }
 
-/** The plugin wants a login at another provider first; then the request is to be made again. */
+/** The plugin requires a login at another provider, after which the request must be repeated. */
 export interface LoginWanted {
   readonly kind: 'login'
-  /** Id of the provider, as the plugin says. */
+  /** Id of the provider that the plugin named. */
   readonly provider: string
   readonly message: string
 }
 
 /**
- * Decides on a request and issues what it asks for. When it answers with a credential, the record is durable; when it
- * throws, the refusal is on record and nothing was issued.
+ * Decides on a request and issues the credential. When the promise is fulfilled with a credential, its record is durable. When it
+ * is rejected, nothing was issued and the refusal is recorded (refusals of unverified callers are sampled).
  *
- * @throws {TtsError} `invalid_token`, `insufficient_scope`, `access_denied`, `invalid_request`, `invalid_csr`,
- *   `limit_reached`, `not_found` (no such service), `plugin_failed`, `provider_unavailable`, `store_unavailable`, `overloaded`
+ * @throws {TtsError} `invalid_token`, `insufficient_scope`, `provider_unavailable` (the token cannot be verified)
+ * @throws {TtsError} `not_found`, check `service`; `access_denied` (rules, disabled service, plugin, or a required login)
+ * @throws {TtsError} `invalid_request`, `invalid_csr`, `payload_too_large` (parameters)
+ * @throws {TtsError} `limit_reached`, `overloaded` (rates, credential limit, queues)
+ * @throws {TtsError} `plugin_failed`, `store_unavailable`, `shutting_down`, `internal`
  */
 export async function issue(
   dependencies: IssueDependencies,
@@ -107,28 +110,28 @@ export async function issue(
   let request = given
   let leave: (() => void) | undefined
   try {
-    // 1. Who is it? Everything that follows rests on what the verifier returned, on nothing else of token or proxy.
+    // 1. Identify the caller. All later steps use only what the verifier returned, never the raw token or proxy.
     const { signal, origin } = request
     caller = await identifyCaller(dependencies, request, { signal, address: origin.address })
     leave = dependencies.identityShare.enter(caller.key)
 
-    // 2. What do they ask for? Read only now: the bytes of strangers cost us nothing.
+    // 2. Read the request. Only now: strangers must not make us read bodies.
     const asked = await request.read()
     request = { ...request, serviceId: asked.serviceId }
 
-    // 3. May they use this service? Default deny.
+    // 3. Check that the caller may use the service. The default is to refuse.
     const service = requireService(dependencies.services, serviceIdOf(request, caller))
     caller.requireMayUse(service)
     requireEnabled(service)
     dependencies.limiter.check(caller.key)
 
-    // 4. Are the parameters in order? Checked before any key is made or any name is given.
+    // 4. Check the parameters, before a key is made or a name is assigned.
     const parameters = readParameters(service, caller.parameters(asked.parameters))
 
-    // 5. The name that this identity has for ever.
+    // 5. Get the identity with its permanent subject name; the first request assigns the name.
     const identity = await caller.identity(dependencies.subjects)
 
-    // 6. The plugin makes the credential, with tools that keep to the service's limits. 7. It is put on record.
+    // 6. The plugin makes the credential, with tools that enforce the service's limits. 7. Record it before answering.
     const grant = { request, caller, service, parameters, identity }
     const answer = await withinCredentialLimit(dependencies, grant, () =>
       makeAndRecord(dependencies, grant),
@@ -144,7 +147,7 @@ export async function issue(
   }
 }
 
-/** What was issued where only certificates and proxies are asked for. @throws {TtsError} `internal` */
+/** Narrows a credential to one with an X.509 certificate. @throws {TtsError} `internal` (it has none) */
 export function requireCertificate(answer: IssuedCredential): IssuedCertificate {
   const { notAfter, endEntitySerial } = answer
   if (notAfter !== undefined && endEntitySerial !== undefined)
@@ -152,7 +155,7 @@ export function requireCertificate(answer: IssuedCredential): IssuedCertificate 
   throw new TtsError('internal', 'the plugin made no certificate')
 }
 
-/** The error of a request that needs a login, where there can be none. WaTTS's clients compare these words. */
+/** Returns the error for a required login that cannot be made here. Clients of WaTTS compare its message, so it must not change. */
 function loginWanted(): TtsError {
   return new TtsError('access_denied', 'login is required, please use the web interface', {
     check: 'login',
@@ -190,7 +193,7 @@ async function makeAndRecord(
     const id = await recordCredential(dependencies, grant, { context, notAfter, state })
     return { ...issued, kind: 'credential', id }
   } catch (error) {
-    // The EEC in memory was revoked meanwhile, perhaps by another process: once more under a new one.
+    // The cached EEC was revoked meanwhile, perhaps by another process: retry once with a new EEC.
     if (!mayRetry || !(error instanceof TtsError) || error.check !== 'end_entity_revoked')
       throw error
     dependencies.endEntities.forget(identity.id)
@@ -198,14 +201,14 @@ async function makeAndRecord(
   }
 }
 
-/** What was made, and by which tools. */
+/** What the plugin made, and the issuing context that it used. */
 interface Made {
   readonly context: BoundIssuingContext
   readonly notAfter: Date | undefined
   readonly state: string | undefined
 }
 
-/** Puts a credential on record; answers its id, or that of the one which the plugin means again. */
+/** Records a credential. Returns its id, or that of the existing credential if the plugin returned its state again. */
 async function recordCredential(
   dependencies: IssueDependencies,
   grant: Grant,
@@ -236,7 +239,7 @@ async function recordCredential(
   } catch (error) {
     const isDouble = error instanceof TtsError && error.check === 'duplicate_record'
     if (!isDouble || pluginState === undefined) throw error
-    const same = await sameAgain(dependencies, grant, pluginState)
+    const same = await existingCredentialId(dependencies, grant, pluginState)
     const again = { ...line, event: 'credential.given-again', credentialId: same }
     await dependencies.store.recordAudit(auditLine(grant, again))
     return same
@@ -256,8 +259,8 @@ async function recordCredential(
   return id
 }
 
-/** The id of the credential that has this state already, where the service allows that. */
-async function sameAgain(
+/** Returns the id of the credential that already has this state, if the service allows that. */
+async function existingCredentialId(
   { store }: IssueDependencies,
   { identity, service }: Grant,
   state: string,
@@ -277,8 +280,7 @@ async function sameAgain(
 
 function requireService(services: ReadonlyMap<string, Service>, id: string): Service {
   const service = services.get(id)
-  if (!service)
-    throw new TtsError('not_found', 'there is no service of this name', { check: 'service' })
+  if (!service) throw new TtsError('not_found', 'no service has this name', { check: 'service' })
   return service
 }
 

@@ -1,6 +1,6 @@
 /**
- * The tools that a plugin is handed: bound to one identity and one service, they keep to the service's lifetimes and
- * note every certificate that is made, for the record that is written before anything leaves.
+ * The issuing context of a plugin. It is bound to one identity and one service, enforces the service's lifetimes, and collects
+ * the certificates that it makes, which are recorded before anything is answered.
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { fingerprint } from '../../../ca/certificate.ts'
@@ -47,20 +47,20 @@ export interface IssuingDependencies {
   readonly randomBytes: (size: number) => Buffer
   readonly profile: EndEntityProfile
   readonly withSubjectUri: boolean
-  /** There when some service hands out SSH certificates. */
+  /** Set when some service issues SSH certificates. */
   readonly sshAuthority: SshAuthority | undefined
 }
 
-/** An issuing context, and what was made with it. */
+/** An issuing context and the certificates made with it. */
 export interface BoundIssuingContext extends IssuingContext {
   readonly made: readonly CertificateRecord[]
-  /** Serial of the EEC under which everything stands that was made; undefined while nothing was. */
+  /** Serial number of the EEC whose revocation invalidates what was made; undefined before anything is made. */
   readonly endEntitySerial: string | undefined
-  /** Serial number of the SSH certificate that was made, decimal. */
+  /** Serial number of the SSH certificate, decimal; undefined before it is made. */
   readonly sshSerial: string | undefined
 }
 
-/** For whom and for what an issuing context is. */
+/** What an issuing context is bound to. */
 export interface IssuingGrant {
   readonly identity: Identity
   readonly service: Service
@@ -82,7 +82,7 @@ export function createIssuingContext(
   const above = intermediates(authority)
 
   return {
-    // First of all: what V8 spreads after getters, it adds one by one the slow way.
+    // Spread first: V8 adds properties that are spread after getters one by one, which is slow.
     ...fixedTools(dependencies, grant),
     made,
     get endEntitySerial() {
@@ -120,7 +120,7 @@ export function createIssuingContext(
       const der = await issueEndEntity(authority, endEntityRequest(dependencies, identity, wanted))
       endEntitySerial = serial.toString('hex')
       made.push({
-        ...about(der, serial, publicKey),
+        ...certificateFacts(der, serial, publicKey),
         kind: 'eec',
         subject: identity.subject,
         issuerSerial: undefined,
@@ -149,7 +149,7 @@ function fixedTools(
 }
 
 interface SshTools extends Pick<IssuingContext, 'sshCertificate'> {
-  /** The certificate that was made; one for each credential. */
+  /** The SSH certificate, once it is made; there is one for each credential. */
   readonly made: MadeSshCertificate | undefined
 }
 
@@ -164,7 +164,7 @@ function sshTools(
     },
     async sshCertificate({ lifetimeSeconds, ...request }) {
       if (sshAuthority === undefined || made !== undefined)
-        throw new TtsError('internal', 'no SSH certificate can be made here')
+        throw new TtsError('internal', 'an SSH certificate cannot be made here')
       const seconds = checkedLifetime(service, lifetimeSeconds)
       const wanted = { ...request, lifetimeSeconds: seconds, now: now(), randomBytes }
       const { line, serial, notAfter } = await issueSshUserCertificate(sshAuthority, wanted)
@@ -184,7 +184,7 @@ function endEntityRequest(
   return { ...wanted, subject, profile, ...(withSubjectUri ? subjectUri(identity) : {}) }
 }
 
-/** RFC 3820 section 3.4: the name of the EEC, and a CN of the proxy's own. */
+/** RFC 3820 section 3.4: a proxy's subject is that of the EEC with one more CN. */
 function proxyFacts(
   identity: Identity,
   serial: Buffer,
@@ -193,29 +193,35 @@ function proxyFacts(
   return { serial: serial.toString('hex'), kind: 'proxy', subject }
 }
 
-/** The chain of the file: intermediates, never the root, which relying parties must have from elsewhere. DER. */
+/** Returns the chain for a proxy file, DER: without the root, which relying parties must get elsewhere. */
 function intermediates({ certificate, chain }: Authority): readonly Buffer[] {
   if (chain.length === 0) return []
   return [certificate, ...chain.slice(0, -1)].map(({ der }) => der)
 }
 
-/** The identity's EEC. Before a new one is made the CSR is looked at: no key is made for a bad one. */
+/** Returns the identity's EEC. Checks the CSR before it makes a new EEC, so that a bad CSR does not cost a key. */
 async function holdEndEntity(
   { endEntities }: IssuingDependencies,
   { identity, origin }: IssuingGrant,
-  wanted: { readonly subjectKey: SubjectKey; readonly seconds: number },
+  request: { readonly subjectKey: SubjectKey; readonly seconds: number },
 ): Promise<CachedEndEntity> {
-  const { subjectKey, seconds } = wanted
+  const { subjectKey, seconds } = request
   const remembered = endEntities.remembered(identity, seconds)
   if (remembered) return remembered
   if ('csr' in subjectKey) await readCsr(Buffer.from(subjectKey.csr, 'latin1'))
   return endEntities.hold(identity, seconds, origin)
 }
 
-/** The lifetime asked for, within the service's bounds; too long is refused, so that nobody counts on days that are not there. */
+/**
+ * Returns the requested lifetime or the default, in seconds. One that is too long is refused, not shortened: the caller must not
+ * rely on a life that the credential does not have.
+ */
 function checkedLifetime(service: Service, lifetimeSeconds: number | undefined): number {
   if (service.lifetimes === undefined)
-    throw new TtsError('internal', `the plugin of the service ${service.id} makes no certificates`)
+    throw new TtsError(
+      'internal',
+      `the plugin of the service ${service.id} does not make certificates`,
+    )
   const { defaultSeconds, maximumSeconds } = service.lifetimes
   if (lifetimeSeconds !== undefined && lifetimeSeconds > maximumSeconds) {
     throw new TtsError(
@@ -230,8 +236,8 @@ function checkedLifetime(service: Service, lifetimeSeconds: number | undefined):
   return lifetimeSeconds ?? defaultSeconds
 }
 
-/** The part of a record that follows from the certificate as it was made, with no need to read it again. */
-function about(
+/** Returns the parts of a record that are known without parsing the certificate again. */
+function certificateFacts(
   der: Buffer,
   serial: Buffer,
   publicKey: PublicKey,

@@ -1,42 +1,42 @@
 /**
- * Private keys for requests that bring none. An RSA key costs a core a tenth of a second and more, so that keys are made
- * ahead while there is time. Waiting callers are bounded, each identity has a share, and the rest are refused at once.
+ * Makes private keys for requests without a key. An RSA key takes a core a tenth of a second or more, so keys are made in advance
+ * while the service is idle. The queue is bounded in total and per identity; requests beyond that are refused immediately.
  */
 import type { KeyObject } from 'node:crypto'
 import { generatePrivateKey, type KeyKind } from '../../../ca/key.ts'
 import { createFairQueue, QueueFullError } from '../../../plugins/fair-queue.ts'
 import { TtsError } from '../../base/errors.ts'
 
-/** For whom a key is made. */
+/** The caller that a key is made for. */
 export interface KeyClaimant {
   readonly identityId: string
-  /** Ends when nobody waits for the key any more. */
+  /** Aborts when the caller no longer waits for the key. */
   readonly signal: AbortSignal
 }
 
 export interface KeyPool {
   /**
-   * A private key that nobody else gets.
+   * Returns a private key that no other caller gets.
    *
-   * @throws {TtsError} `overloaded` when too many callers wait already, or the signal has ended; `limit_reached`, check
-   *   `identity_keys`, when too many of this identity do; `shutting_down`
+   * @throws {TtsError} `overloaded`, check `key_queue` (the queue is full) or `deadline` (the signal was aborted)
+   * @throws {TtsError} `limit_reached`, check `identity_keys` (too many requests of this identity wait); `shutting_down`
    */
   take(kind: KeyKind, claimant: KeyClaimant): Promise<KeyObject>
-  /** Keys ready and callers waiting, for the metrics. */
+  /** Number of ready keys and waiting callers, for the metrics. */
   readonly state: { readonly ready: number; readonly waiting: number }
   close(): void
 }
 
-/** How often the pool looks whether there is time to make keys ahead. */
+/** How often the pool checks whether the service is idle, to make keys in advance. */
 const LOOK_INTERVAL_MS = 250
-/** Keys made at once: more would take the cores from signing. One identity has one at a time, so that others get their turn. */
+/** Keys made in parallel; more would slow down signing. Each identity has at most one of them, so that others get their turn. */
 const AT_ONCE = 2
 
 /**
- * @param options.size RSA-2048 keys kept ready
- * @param options.queue callers that may wait
- * @param options.queuePerIdentity callers of one identity that may wait
- * @param options.idle false while requests are under way: keys are made ahead only when nobody waits for the cores
+ * @param options.size number of RSA-2048 keys kept ready
+ * @param options.queue number of callers that may wait
+ * @param options.queuePerIdentity number of callers of one identity that may wait
+ * @param options.idle whether no request is running; keys are made in advance only then
  */
 export function createKeyPool(options: {
   readonly size: number
@@ -58,12 +58,12 @@ export function createKeyPool(options: {
     try {
       const key = await queue.run(identityId, signal, () => generatePrivateKey(kind))
       if (!signal.aborted) return key
-      // Nobody waits for it any more; somebody else will.
+      // The caller has gone: keep the key for another one.
       if (kind === 'rsa-2048' && ready.length < options.size && !closed) ready.push(key)
     } catch (error) {
       if (!signal.aborted) throw error instanceof QueueFullError ? tooMany(error) : error
     }
-    throw abandoned()
+    throw cancelledRequest()
   }
 
   async function refill(): Promise<void> {
@@ -73,7 +73,7 @@ export function createKeyPool(options: {
     if (!closed) ready.push(key)
     await refill()
   }
-  // A key that could not be made is tried again at the next look.
+  // A failure is ignored: the next interval tries again.
   const look = (): void => void refill().catch(() => undefined)
   const timer = setInterval(look, LOOK_INTERVAL_MS)
   timer.unref()
@@ -118,8 +118,8 @@ function tooMany({ code }: QueueFullError): TtsError {
       })
 }
 
-function abandoned(): TtsError {
-  return new TtsError('overloaded', 'the request was given up before its key was made', {
+function cancelledRequest(): TtsError {
+  return new TtsError('overloaded', 'the request was cancelled before its key was made', {
     check: 'deadline',
     retryAfterSeconds: 5,
   })

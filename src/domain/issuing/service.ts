@@ -1,4 +1,4 @@
-/** A service as the configuration made it: the plugin, its bounds, and the rules of who may use it. */
+/** The configured services: plugin, limits and authorisation rules. */
 import type { Plugin } from '../../../plugins/plugin.ts'
 import { openPlugin } from '../../../plugins/registry.ts'
 import { x509Proxy } from '../../../plugins/x509-proxy/index.ts'
@@ -9,37 +9,39 @@ import type { Log } from '../../base/log.ts'
 export interface Service {
   readonly id: string
   readonly plugin: Plugin
-  /** False when it is switched off, and when its plugin cannot be used. */
+  /** False when the service is disabled or its plugin cannot be used. */
   readonly enabled: boolean
   readonly description: string
-  /** Undefined for plugins that make no certificates. */
+  /** Undefined for plugins that do not make certificates. */
   readonly lifetimes:
     { readonly defaultSeconds: number; readonly maximumSeconds: number } | undefined
   readonly authz: ServiceSettings['authz']
-  /** Place in lists, the lowest first; undefined ones last. */
+  /** Sort key in lists, lowest first; undefined sorts last. */
   readonly priority: number | undefined
-  /** How many credentials an identity may have at once; Infinity for no limit. */
+  /** How many valid credentials an identity may have; Infinity means no limit. */
   readonly credentialLimit: number
   readonly deletion: Deletion
   /** Whether the plugin gets the caller's access token. */
   readonly passesAccessToken: boolean
-  /** Whether the plugin may answer with the state of a credential that is there. */
+  /** Whether the plugin may return the state of an existing credential. */
   readonly allowsSameState: boolean
 }
 
-/** What DELETE of the WaTTS API does: revoke what is at least so old (Infinity: never), and forget the rest. */
+/** What DELETE of the WaTTS API does. */
 export interface Deletion {
+  /** Credentials of this age or older are revoked (Infinity: never); younger ones are only removed from the list. */
   readonly revokesAfterSeconds: number
 }
 
-/** Long enough for clients that delete what they have just picked up, and short enough to be no surprise. */
+/** Long enough for clients that delete a credential right after they fetched it, and short enough not to surprise users. */
 const DELETION_GRACE_SECONDS = 60
 
 /**
- * The services of a configuration by id. A plugin that cannot be used disables its service, and no more.
+ * Creates the configured services, by id. A plugin that cannot be used disables only its own service.
  *
- * @param host.endEntityLifetimeSeconds life of the EECs under which proxies stand
- * @throws {TtsError} `configuration` when a default lifetime is over its maximum, or a proxy's over its EEC's
+ * @param host.endEntityLifetimeSeconds lifetime of the EECs that sign proxies
+ * @throws {TtsError} `configuration` (a default lifetime exceeds its maximum, a proxy could outlive its EEC, or lifetimes are
+ *   set for a plugin without certificates)
  */
 export async function createServices(
   settings: Readonly<Record<string, ServiceSettings>>,
@@ -64,7 +66,7 @@ function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number):
     return
   throw new TtsError(
     'configuration',
-    `services.${service.id}.maximum_lifetime_seconds: found ${maximumSeconds}; must be at least a day less than ca.end_entity_lifetime_seconds, ${endEntityLifetimeSeconds}, because no proxy outlives its EEC`,
+    `services.${service.id}.maximum_lifetime_seconds: found ${maximumSeconds}; must be at least a day less than ca.end_entity_lifetime_seconds, ${endEntityLifetimeSeconds}, because a proxy cannot outlive its EEC`,
   )
 }
 
@@ -96,17 +98,19 @@ async function createService(
 }
 
 function lifetimesOf(id: string, settings: ServiceSettings, plugin: Plugin): Service['lifetimes'] {
-  const { default_lifetime_seconds: wanted, maximum_lifetime_seconds: most } = settings
+  const { default_lifetime_seconds: defaultSetting, maximum_lifetime_seconds: maximumSetting } =
+    settings
   if (plugin.lifetimes === undefined) {
-    if (wanted === undefined && most === undefined) return undefined
-    const key = wanted === undefined ? 'maximum_lifetime_seconds' : 'default_lifetime_seconds'
+    if (defaultSetting === undefined && maximumSetting === undefined) return undefined
+    const key =
+      defaultSetting === undefined ? 'maximum_lifetime_seconds' : 'default_lifetime_seconds'
     throw new TtsError(
       'configuration',
-      `services.${id}.${key}: goes with certificates, and the plugin ${plugin.id} makes none`,
+      `services.${id}.${key}: must not be set, because the plugin ${plugin.id} does not make certificates`,
     )
   }
-  const maximumSeconds = most ?? plugin.lifetimes.maximumSeconds
-  const defaultSeconds = wanted ?? Math.min(plugin.lifetimes.defaultSeconds, maximumSeconds)
+  const maximumSeconds = maximumSetting ?? plugin.lifetimes.maximumSeconds
+  const defaultSeconds = defaultSetting ?? Math.min(plugin.lifetimes.defaultSeconds, maximumSeconds)
   if (defaultSeconds > maximumSeconds) {
     throw new TtsError(
       'configuration',
@@ -123,7 +127,7 @@ function deletionOf({ revoke_on_delete: configured }: ServiceSettings, plugin: P
   return { revokesAfterSeconds: plugin.id.startsWith('x509-') ? DELETION_GRACE_SECONDS : 0 }
 }
 
-/** Plugins name an event; it stands in the log as ours do. */
+/** Plugins log an event name; it becomes the `event` field, and the message in words. */
 function eventLog(log: Log) {
   const write =
     (level: 'info' | 'warn' | 'error') =>

@@ -1,15 +1,15 @@
-/** The list of revoked SSH certificates: made once, and again when one more was revoked. */
+/** The KRL of revoked SSH certificates. It is made again only when another certificate was revoked. */
 import type { SshAuthority } from '../../../ca/ssh/authority.ts'
 import { createKrl, krlVersionAt } from '../../../ca/ssh/krl.ts'
 import type { Log } from '../../base/log.ts'
 import type { Store } from '../store.ts'
 
-/** Comment of the SSH CA's line in the files of hosts. */
+/** Comment of the SSH CA's public key in the files of hosts. */
 export const SSH_AUTHORITY_COMMENT = 'tts-ssh-ca'
 
-/** A revocation by another process is on the list that is served at most so much later; one by this process at once. */
+/** A revocation by another process appears in the KRL after at most this time; one by this process immediately. */
 const REMEMBERED_MS = 1000
-/** Age at which the list is made anew though nothing was revoked: certificates that have ended leave it then. */
+/** Age at which the KRL is made again even without a new revocation, to drop expired certificates. */
 const LASTS_MS = 3600 * 1000
 
 export interface KrlDependencies {
@@ -21,17 +21,15 @@ export interface KrlDependencies {
 
 interface MadeKrl {
   readonly krl: Buffer
-  /** How many SSH certificates had ever been revoked. */
+  /** Number of SSH certificates ever revoked when it was made. */
   readonly revoked: number
   readonly atMs: number
 }
 
 /**
- * Answers a function that gives the KRL, in binary; the same object until there is another one. However many ask, the database is
- * asked once a second whether something was revoked, and the list is made only then. While no new one can be made, the old one is
- * given.
- *
- * Its promise fails with `TtsError` `store_unavailable` when there is no old one.
+ * Returns a function that returns the KRL in binary, the same object until a new one is made. The database is asked at most once a
+ * second whether there was a revocation. While a new KRL cannot be made, the old one is served; without an old one the promise is
+ * rejected with `TtsError` `store_unavailable`.
  */
 export function createKrlSource(dependencies: KrlDependencies): () => Promise<Buffer> {
   const { store, log } = dependencies
@@ -42,20 +40,20 @@ export function createKrlSource(dependencies: KrlDependencies): () => Promise<Bu
 
   async function look(): Promise<Buffer> {
     try {
-      // Counted before listed: what is revoked in between is on this list, and asks for another one all the same.
+      // Count before listing: a revocation in between is in this list, and the higher count then only causes one more KRL.
       const revoked = await store.countRevokedSsh()
       const atMs = performance.now()
       if (made !== undefined && made.revoked === revoked && atMs - made.atMs < LASTS_MS)
         return made.krl
       const krl = await currentKrl(dependencies)
-      // One that was begun later may have been quicker.
+      // A run that started later may have finished first.
       if (made === undefined || revoked >= made.revoked) made = { krl, revoked, atMs }
       return made.krl
     } catch (error) {
       if (made === undefined) throw error
       log.error(
         { event: 'krl.failed', err: error },
-        'no new KRL could be made; the old one is served',
+        'could not make a new KRL; serving the old one',
       )
       return made.krl
     }
@@ -66,12 +64,12 @@ export function createKrlSource(dependencies: KrlDependencies): () => Promise<Bu
     const isFresh =
       looked?.revokedHere === revokedHere && performance.now() - looked.atMs < REMEMBERED_MS
     if (looked !== undefined && isFresh) return looked.krl
-    const asked = { atMs: performance.now(), revokedHere, krl: look() }
-    looked = asked
-    asked.krl.catch(() => {
-      if (looked === asked) looked = undefined
+    const request = { atMs: performance.now(), revokedHere, krl: look() }
+    looked = request
+    request.krl.catch(() => {
+      if (looked === request) looked = undefined
     })
-    return asked.krl
+    return request.krl
   }
 }
 

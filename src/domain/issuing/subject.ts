@@ -1,4 +1,4 @@
-/** Identity -> subject name: asked of the store, which gives each name once and for ever. */
+/** Maps users to subject names. The store assigns each name once, for ever. */
 import { LRUCache } from 'lru-cache'
 import type { DistinguishedName } from '../../../ca/name.ts'
 import { formatSlashDn } from '../../../ca/name-text.ts'
@@ -10,21 +10,21 @@ import type { Store } from '../store.ts'
 export interface SubjectDependencies {
   readonly store: Store
   readonly now: () => Date
-  /** Name under which all users stand. */
+  /** Common prefix of all users' names. */
   readonly base: DistinguishedName
-  /** What stands behind the @, by provider id. */
+  /** The part after the @ of a name, by provider id. */
   readonly aliases: ReadonlyMap<string, string>
 }
 
 export interface Subjects {
-  /** The identity that a token speaks for, its name given at the first request. */
+  /** Returns the identity of a token's user; its first request assigns the name. @throws {TtsError} `conflict`, `store_unavailable` */
   identify(token: VerifiedToken): Promise<Identity>
 }
 
 const MAX_IN_MEMORY = 50_000
 
 export function createSubjects({ store, now, base, aliases }: SubjectDependencies): Subjects {
-  // An identity's record never changes, so that remembering it is safe.
+  // Safe to cache: an identity's record never changes.
   const inMemory = new LRUCache<string, Identity>({ max: MAX_IN_MEMORY })
   return {
     async identify({ issuer, sub, providerId }) {
@@ -46,7 +46,7 @@ export function createSubjects({ store, now, base, aliases }: SubjectDependencie
 /** Longest URI that is written into a certificate. */
 const MAX_URI_LENGTH = 1024
 
-/** subjectAltName: issuer and sub as one URI, the sub percent-encoded; left out where it cannot be one. */
+/** Returns the URI for subjectAltName, issuer and percent-encoded sub; empty when they do not form a URI of at most 1024 bytes. */
 export function subjectUri(identity: { readonly issuer: string; readonly sub: string }): {
   subjectUri?: string
 } {

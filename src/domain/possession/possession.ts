@@ -1,6 +1,6 @@
 /**
- * Renewal by possession: who holds a proxy of ours that is still valid may have its successor, when the operator allows it.
- * Claims cannot be asked again; so a successor has no more rights than its predecessor, and the whole chain a bounded life.
+ * Renewal by possession: the holder of a valid proxy that this service issued gets a successor, if the operator allows it. Because
+ * claims cannot be checked again, a successor has no more rights than its predecessor, and the life of the whole chain is limited.
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { type Certificate, fingerprint, readCertificate } from '../../../ca/certificate.ts'
@@ -18,15 +18,15 @@ import type { CredentialView, Identity } from '../records.ts'
 import type { Store } from '../store.ts'
 import type { Service } from '../issuing/service.ts'
 
-/** A proxy that somebody shows, and how they show that its key is theirs. Unchecked. */
+/** A presented proxy with its proof of possession, not yet verified. */
 export interface PresentedProxy {
-  /** The proxy first, then what stands above it; DER. */
+  /** The proxy, followed by the certificates above it; DER. */
   readonly certificates: readonly Buffer[]
-  /** `tls`: the TLS handshake was made with the key of the first certificate. */
-  readonly shownBy: 'tls' | PossessionRequest
+  /** `tls`: the client authenticated the TLS handshake with the key of the first certificate. */
+  readonly proof: 'tls' | PossessionRequest
 }
 
-/** The proxy that was shown, checked: all that its successor may be follows from it. */
+/** A verified proxy. It limits what its successor may be. */
 export interface Predecessor {
   readonly credentialId: string
   readonly serviceId: string
@@ -35,16 +35,19 @@ export interface Predecessor {
   readonly delegationId: string | undefined
   readonly type: ProxyType
   readonly pathLength: number | undefined
-  /** When the first of these proxies was issued, for a token. */
+  /** When the first proxy of the chain was issued, for a token. */
   readonly firstIssuedAt: Date
-  /** No successor lives longer. */
+  /** Latest end of any successor. */
   readonly lastMoment: Date
 }
 
 export interface PossessionVerifier {
   /**
-   * @throws {TtsError} `invalid_token` for what is no proxy of ours, or not shown to be the caller's; `access_denied` when it
-   * gets no successor
+   * Verifies a presented proxy.
+   *
+   * @throws {TtsError} `invalid_token` (not a valid proxy of this service, or the proof of possession fails)
+   * @throws {TtsError} `access_denied` (the proxy may not have a successor); `store_unavailable`
+   * @see RFC 3820 section 4
    */
   verify(presented: PresentedProxy): Promise<Predecessor>
 }
@@ -53,47 +56,47 @@ export interface PossessionDependencies {
   readonly store: Store
   readonly authority: Authority
   readonly now: () => Date
-  /** How long after the token proxies may live, all successors included. */
+  /** How many days after the token the last successor must end. */
   readonly maximumDays: number
 }
 
-/** Cheap checks first: whoever shows no proxy of ours costs one look into the records, and no signature. */
+/** Creates the verifier. Its cheap checks come first: a foreign certificate costs one database query and no signature check. */
 export function createPossessionVerifier(dependencies: PossessionDependencies): PossessionVerifier {
   return {
-    async verify({ certificates, shownBy }) {
+    async verify({ certificates, proof }) {
       if (certificates.length > MAX_CHAIN_LENGTH)
         throw refused('proxy_chain', 'the chain is too long')
       const [leaf, ...above] = certificates
       const proxy = readProxy(dependencies, leaf)
-      const credential = await requireOnRecord(dependencies, proxy)
+      const credential = await requireIssuedHere(dependencies, proxy)
       await requireDelegation(dependencies, credential)
       requireValidChain(dependencies, proxy, above)
-      if (shownBy !== 'tls') await requireSignedNow(dependencies, proxy, shownBy)
+      if (proof !== 'tls') await requireSignedNow(dependencies, proxy, proof)
       return predecessorOf(dependencies, proxy, credential)
     },
   }
 }
 
-/** The first certificate that was shown, a proxy within its life by its own words. */
+/** Reads the first certificate: a proxy whose validity period, not yet verified, includes now. */
 function readProxy({ now }: PossessionDependencies, der: Buffer | undefined): Certificate {
-  if (der === undefined) throw refused('proxy_chain', 'no certificate was shown')
+  if (der === undefined) throw refused('proxy_chain', 'no certificate was presented')
   const proxy = read(der)
   if (certificateFacts(proxy).proxyCertInfo === undefined)
-    throw refused('proxy_chain', 'the certificate is no proxy')
+    throw refused('proxy_chain', 'the certificate is not a proxy')
   const { notBefore, notAfter } = proxy.validity
   if (now() < notBefore || now() > notAfter)
-    throw refused('proxy_chain', 'the proxy is not valid: it has expired, or has not begun')
+    throw refused('proxy_chain', 'the proxy has expired or is not valid yet')
   return proxy
 }
 
-/** Our CA vouches for it. At most as many certificates as a file of ours has: each may cost a signature. */
+/** Validates the chain up to our CA. Its length is limited to that of our own files, because each certificate costs a signature check. */
 function requireValidChain(
   { authority, now }: PossessionDependencies,
   proxy: Certificate,
   above: readonly Buffer[],
 ): void {
   const anchors = [authority.certificate, ...authority.chain]
-  const others = withoutDoubles([proxy.der, ...above]).slice(1)
+  const others = withoutDuplicates([proxy.der, ...above]).slice(1)
   if (others.length > anchors.length + 1) throw refused('proxy_chain', 'the chain is too long')
   const certificates = [proxy, ...others.map((der) => read(der))]
   const verdict = validateChain({ certificates, anchors, now: now(), allowProxies: true })
@@ -102,8 +105,8 @@ function requireValidChain(
     throw refused('proxy_chain', `the proxy is not valid: ${problem.message}`)
 }
 
-/** On a resumed connection the proxy stands in both handshake and body. */
-function withoutDoubles(ders: readonly Buffer[]): readonly Buffer[] {
+/** On a resumed connection the proxy comes twice, in the handshake and in the body. */
+function withoutDuplicates(ders: readonly Buffer[]): readonly Buffer[] {
   return ders.filter((der, index) => ders.findIndex((other) => other.equals(der)) === index)
 }
 
@@ -116,8 +119,8 @@ function read(der: Buffer): Certificate {
   }
 }
 
-/** The very proxy that we issued, and not one that was made below it. */
-async function requireOnRecord(
+/** Requires a proxy that this service issued, not one that its holder made below it. */
+async function requireIssuedHere(
   { store }: PossessionDependencies,
   proxy: Certificate,
 ): Promise<CredentialView> {
@@ -128,12 +131,12 @@ async function requireOnRecord(
     certificate?.kind !== 'proxy' ||
     certificate.fingerprint !== fingerprint(proxy.der)
   )
-    throw refused('proxy_record', 'the proxy is not one that this service issued')
+    throw refused('proxy_record', 'the proxy was not issued by this service')
   if (credential.revokedAt !== undefined) throw refused('revoked', 'the proxy is revoked')
   return credential
 }
 
-/** Who takes a delegation back means the proxies that it brought, too. */
+/** Ending a delegation also ends renewal of the proxies that it issued. */
 async function requireDelegation(
   { store }: PossessionDependencies,
   { delegationId }: CredentialView,
@@ -141,7 +144,7 @@ async function requireDelegation(
   if (delegationId === undefined) return
   const delegation = await store.delegations.find(delegationId)
   if (delegation?.state === 'active') return
-  throw denied('delegation', 'the delegation that brought this proxy is over')
+  throw denied('delegation', 'the delegation that this proxy comes from has ended')
 }
 
 function predecessorOf(
@@ -152,14 +155,14 @@ function predecessorOf(
   const { proxyCertInfo } = certificateFacts(proxy)
   const type = proxyCertInfo?.type
   if (type === undefined || type === 'other')
-    throw refused('proxy_chain', 'the kind of proxy is not known')
+    throw refused('proxy_chain', 'the type of the proxy is not supported')
   const firstIssuedAt = credential.firstIssuedAt ?? credential.issuedAt
   const lastMoment = new Date(firstIssuedAt.getTime() + maximumDays * DAY_MS)
   if (lastMoment.getTime() - now().getTime() < LEAST_LIFE_MS) {
     throw denied(
       'possession_life',
-      `proxies can be renewed by possession for ${maximumDays} days after the token; that is over: start again with a new access token`,
-      'delegations.renewal_by_possession.maximum_days',
+      `proxies can be renewed by possession for ${maximumDays} days after the token, which have passed: start again with a new access token`,
+      'Raise delegations.renewal_by_possession.maximum_days if renewal may last longer.',
     )
   }
   return {
@@ -175,53 +178,58 @@ function predecessorOf(
   }
 }
 
-/** Shorter lives are given to nobody. */
+/** A shorter life is not issued. */
 const LEAST_LIFE_MS = 60_000
 
-/** A successor is like its predecessor where the caller asks for nothing else. */
+/** Returns the parameters that a successor inherits unless the request sets them. */
 export function inheritedParameters({ type, pathLength }: Predecessor): Record<string, unknown> {
   return { proxy_type: type, ...(pathLength === undefined ? {} : { path_length: pathLength }) }
 }
 
-/** An issuing context that makes nothing with more rights or a longer life than the predecessor allows. */
+/**
+ * Limits an issuing context to the rights and the life of the predecessor.
+ *
+ * @throws {TtsError} `access_denied`, check `service` (not a proxy service); the context's `proxy` throws `access_denied`, check
+ *   `proxy_type` or `path_length`
+ */
 export function withinPredecessor(
   context: IssuingContext,
   predecessor: Predecessor,
   { service, now }: { readonly service: Service; readonly now: () => Date },
 ): IssuingContext {
-  if (service.plugin.id !== x509Proxy.id) throw denied('service', 'only proxies have successors')
+  if (service.plugin.id !== x509Proxy.id)
+    throw denied('service', 'only proxies can be renewed by possession')
   return {
     ...context,
-    endEntity: () => Promise.reject(denied('service', 'only proxies have successors')),
-    sshCertificate: () => Promise.reject(denied('service', 'only proxies have successors')),
+    endEntity: () => Promise.reject(denied('service', 'only proxies can be renewed by possession')),
+    sshCertificate: () =>
+      Promise.reject(denied('service', 'only proxies can be renewed by possession')),
     proxy: (request) => {
       requireNoMoreRights(predecessor, request)
       const leftSeconds = Math.floor((predecessor.lastMoment.getTime() - now().getTime()) / 1000)
-      const wanted = request.lifetimeSeconds ?? service.lifetimes?.defaultSeconds ?? leftSeconds
-      return context.proxy({ ...request, lifetimeSeconds: Math.min(wanted, leftSeconds) })
+      const requestedSeconds =
+        request.lifetimeSeconds ?? service.lifetimes?.defaultSeconds ?? leftSeconds
+      return context.proxy({ ...request, lifetimeSeconds: Math.min(requestedSeconds, leftSeconds) })
     },
   }
 }
 
 function requireNoMoreRights(
   predecessor: Predecessor,
-  wanted: { readonly type: ProxyType; readonly pathLength: number | undefined },
+  request: { readonly type: ProxyType; readonly pathLength: number | undefined },
 ): void {
-  // RFC 3820 section 3.8: an impersonation proxy holds all rights; of what holds fewer, nothing else can come.
-  if (predecessor.type !== 'impersonation' && wanted.type !== predecessor.type) {
-    throw denied(
-      'proxy_type',
-      `the successor of a proxy of type ${predecessor.type} is of that type`,
-    )
+  // RFC 3820 section 3.8: only an impersonation proxy has all rights. Any other type must not become a different type.
+  if (predecessor.type !== 'impersonation' && request.type !== predecessor.type) {
+    throw denied('proxy_type', `proxy_type: must be ${predecessor.type}, the type of the proxy`)
   }
-  const { pathLength: had } = predecessor
-  if (had !== undefined && (wanted.pathLength === undefined || wanted.pathLength > had))
-    throw denied('path_length', `the successor's path length is at most that of the proxy, ${had}`)
+  const { pathLength: maximum } = predecessor
+  if (maximum !== undefined && (request.pathLength === undefined || request.pathLength > maximum))
+    throw denied('path_length', `path_length: must be at most that of the proxy, ${maximum}`)
 }
 
-/** The error of who asks for a successor where there are none. */
-export function switchedOff(): TtsError {
-  return new TtsError('not_found', 'this service renews no proxies by possession', {
+/** Returns the error for a renewal by possession while that is disabled. */
+export function renewalDisabled(): TtsError {
+  return new TtsError('not_found', 'renewal by possession is not available at this service', {
     check: 'renewal_by_possession',
     remedy: 'Set delegations.renewal_by_possession.enabled to true.',
   })

@@ -1,11 +1,15 @@
-/** What DELETE of the WaTTS API means, whose clients delete what they have just picked up. */
+/** DELETE of the WaTTS API. Its clients delete a credential right after they fetched it, so not every DELETE revokes. */
 import type { PluginCaller } from '../../../plugins/plugin.ts'
-import { noCredential, revokeCredential, type CredentialsDependencies } from './credentials.ts'
+import {
+  credentialNotFound,
+  revokeCredential,
+  type CredentialsDependencies,
+} from './credentials.ts'
 import type { CredentialView, Identity, Origin } from '../records.ts'
 import type { Log } from '../../base/log.ts'
 
-/** Who deletes what. */
-export interface DeletionAsked {
+/** A request to delete a credential. */
+export interface DeletionRequest {
   readonly id: string
   readonly identity: Identity
   readonly caller: (serviceId: string) => PluginCaller
@@ -16,30 +20,30 @@ export interface DeletionAsked {
 }
 
 /**
- * Takes a credential off its owner's list, and revokes it where the service's settings say so.
+ * Removes a credential from its owner's list, and revokes it if the service's settings say so.
  *
- * @throws {TtsError} `not_found`, also when it is somebody else's, revoked or deleted; as `revokeCredential`
+ * @throws {TtsError} `not_found` (missing, of another identity, revoked or deleted); what `revokeCredential` throws
  */
 export async function deleteCredential(
   dependencies: Omit<CredentialsDependencies, 'verifier'>,
-  asked: DeletionAsked,
+  deletion: DeletionRequest,
 ): Promise<void> {
-  const { id, identity, origin, signal, log, dropOrphan } = asked
+  const { id, identity, origin, signal, log, dropOrphan } = deletion
   const credential = await dependencies.store.findCredential(id, identity.id)
-  const gone = credential?.revokedAt ?? credential?.forgottenAt
-  if (credential === undefined || gone !== undefined) throw noCredential()
-  if (!shallBeRevoked(dependencies, credential)) {
-    await forget(dependencies, asked, credential)
+  const endedAt = credential?.revokedAt ?? credential?.forgottenAt
+  if (credential === undefined || endedAt !== undefined) throw credentialNotFound()
+  if (!mustBeRevoked(dependencies, credential)) {
+    await forget(dependencies, deletion, credential)
     return
   }
-  const caller = asked.caller(credential.serviceId)
+  const caller = deletion.caller(credential.serviceId)
   const reason = 'unspecified'
   const request = { id, identity, caller, reason, origin, signal, log, dropOrphan } as const
   await revokeCredential(dependencies, request)
 }
 
-/** Revoking what has ended would do no more than take the living down with it that stand on the same EEC. */
-function shallBeRevoked(
+/** An expired credential is not revoked: that would only invalidate valid credentials under the same EEC. */
+function mustBeRevoked(
   { services, now }: Pick<CredentialsDependencies, 'services' | 'now'>,
   { serviceId, issuedAt, notAfter }: CredentialView,
 ): boolean {
@@ -51,11 +55,11 @@ function shallBeRevoked(
 
 async function forget(
   { store, now }: Pick<CredentialsDependencies, 'store' | 'now'>,
-  { id, identity, origin, log }: DeletionAsked,
+  { id, identity, origin, log }: DeletionRequest,
   { serviceId }: CredentialView,
 ): Promise<void> {
   const at = now()
-  if (!(await store.forgetCredential(id, identity.id, at))) throw noCredential()
+  if (!(await store.forgetCredential(id, identity.id, at))) throw credentialNotFound()
   const { issuer, sub } = identity
   await store.recordAudit({
     at,
@@ -70,5 +74,5 @@ async function forget(
     check: undefined,
     detail: undefined,
   })
-  log.info({ event: 'credential.forgotten', credential: id }, 'credential off the list')
+  log.info({ event: 'credential.forgotten', credential: id }, 'credential removed from the list')
 }

@@ -1,4 +1,4 @@
-/** What was issued: listed, shown and revoked, by its owner (with a token) or by the operator (on the command line). */
+/** Lists, shows and revokes credentials, for their owner (by token) or the operator (on the command line). */
 import { revocationReasons } from '../../../ca/crl.ts'
 import type { PluginCaller } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
@@ -21,16 +21,16 @@ export interface CredentialsDependencies {
   readonly crls: Pick<CrlPublisher, 'current'>
   readonly services: ReadonlyMap<string, Pick<Service, 'plugin' | 'deletion'>>
   readonly now: () => Date
-  /** How often one identity may revoke; absent for the operator's own commands. */
+  /** Rate of revocations per identity; absent for the operator's commands. */
   readonly revocationRate?: Pick<RateLimiter, 'take'>
 }
 
-/** A token as it came, unverified, and where from. */
+/** A token that is not yet verified, and the address that sent it. */
 export interface TokenCaller extends From {
   readonly token: string
 }
 
-/** The identity that a token speaks for, or undefined when it never asked for anything here. */
+/** Returns the identity of a token's user; undefined when it has no record here. @throws {TtsError} what the token verifier throws */
 export async function identityOfToken(
   { verifier, store }: CredentialsDependencies,
   { token, ...from }: TokenCaller,
@@ -39,7 +39,11 @@ export async function identityOfToken(
   return store.findIdentity({ issuer, sub })
 }
 
-/** The credentials of the token's identity, newest first. */
+/**
+ * Returns the credentials of the token's identity, newest first.
+ *
+ * @throws {TtsError} `invalid_request` (`after` is not a credential of this identity); what the token verifier throws
+ */
 export async function listOwnCredentials(
   dependencies: CredentialsDependencies,
   caller: TokenCaller,
@@ -48,16 +52,16 @@ export async function listOwnCredentials(
   const identity = await identityOfToken(dependencies, caller)
   if (!identity) return []
   const { after } = filter
-  // Somebody else's credential is no place to go on from; that there is one is not told either.
+  // A foreign credential must not be usable as a cursor, nor may the answer reveal that it exists.
   if (after !== undefined && !(await dependencies.store.findCredential(after, identity.id)))
-    throw new TtsError('invalid_request', 'after: there is no credential of this id')
+    throw new TtsError('invalid_request', 'after: no credential has this id')
   return dependencies.store.listCredentials({ ...filter, identityId: identity.id })
 }
 
 /**
- * One credential of the token's identity.
+ * Returns one credential of the token's identity.
  *
- * @throws {TtsError} `not_found`, also when it is somebody else's
+ * @throws {TtsError} `not_found` (missing or of another identity); what the token verifier throws
  */
 export async function showOwnCredential(
   dependencies: CredentialsDependencies,
@@ -66,45 +70,47 @@ export async function showOwnCredential(
 ): Promise<CredentialView> {
   const identity = await identityOfToken(dependencies, caller)
   const credential = identity && (await dependencies.store.findCredential(id, identity.id))
-  if (!credential) throw noCredential()
+  if (!credential) throw credentialNotFound()
   return credential
 }
 
-/** Who asks for a revocation, of what and why. */
-export interface RevocationAsked {
+/** A request to revoke a credential. */
+export interface CredentialRevocation {
   readonly id: string
-  /** Undefined: the operator, who may revoke any. */
+  /** The owner; undefined for the operator, who may revoke any credential. */
   readonly identity: Identity | undefined
-  /** Who asks, as plugins that know identities are told; undefined: what is on record of the credential's owner. */
+  /** The caller as shown to plugins; undefined: the recorded owner of the credential. */
   readonly caller?: PluginCaller
   readonly reason: RevocationReason
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
-  /** Drop the record of a plugin's credential whose service is no more configured. */
+  /** Mark a plugin's credential as revoked even if its service is no longer configured. */
   readonly dropOrphan?: boolean
 }
 
 /**
- * Revokes a credential. X.509: its EEC goes on the CRL, and with it dies everything that stands on that EEC; the new CRL is
- * made before this answers. SSH: it is on the next KRL. Of a plugin: the plugin takes it back, and when that fails the
- * record stays.
+ * Revokes a credential. X.509: revokes its EEC and so every proxy under it, and makes a new CRL before it returns. SSH: the next
+ * KRL lists the certificate. Other credentials: the plugin revokes them; if it fails, the record stays as it was.
  *
- * @throws {TtsError} `not_found`, also when it is somebody else's; `conflict`, check `service_gone`; `plugin_failed`,
- *   `access_denied` (the plugin refuses), `overloaded`, `store_unavailable`; `limit_reached`, check `revocation_rate`
+ * @throws {TtsError} `not_found` (missing or of another identity)
+ * @throws {TtsError} `limit_reached`, check `revocation_rate`; `overloaded`, check `busy`
+ * @throws {TtsError} `conflict`, check `service_gone` (the service is not configured any more)
+ * @throws {TtsError} `plugin_failed`, `access_denied` (the plugin failed or refused)
+ * @throws {TtsError} `store_unavailable` (also when the revocation is stored but the new CRL could not be made)
  */
 export async function revokeCredential(
   dependencies: Omit<CredentialsDependencies, 'verifier'>,
-  asked: RevocationAsked,
+  request: CredentialRevocation,
 ): Promise<Revocation> {
   const { store, endEntities, crls } = dependencies
-  const { id, identity, reason, log } = asked
+  const { id, identity, reason, log } = request
   const credential = await store.findCredential(id, identity?.id)
-  if (!credential) throw noCredential()
+  if (!credential) throw credentialNotFound()
   if (identity && credential.revokedAt === undefined) takeRevocation(dependencies, identity)
   const revocation = needsPlugin(credential)
-    ? await revokeByPlugin(dependencies, asked)
-    : await record(dependencies, asked)
+    ? await revokeByPlugin(dependencies, request)
+    : await record(dependencies, request)
   const { endEntitySerial } = revocation
   log.info(
     { event: 'credential.revoked', credential: id, serial: endEntitySerial, reason },
@@ -115,10 +121,10 @@ export async function revokeCredential(
   try {
     await crls.current()
   } catch (error) {
-    // The revocation is on record, so that the next CRL carries it; the caller should know that it is not out yet.
+    // The revocation is stored, so the next CRL will contain it. The caller must know that it is not published yet.
     throw new TtsError(
       'store_unavailable',
-      'the credential is revoked and will be on the next CRL, which could not be made yet; nothing more needs to be done',
+      'the credential is revoked, but the CRL with the revocation could not be made yet; no further request is needed',
       {
         cause: error,
         retryAfterSeconds: 10,
@@ -134,7 +140,7 @@ function takeRevocation(
 ): void {
   const retryAfterSeconds = revocationRate?.take(id) ?? 0
   if (retryAfterSeconds === 0) return
-  throw new TtsError('limit_reached', 'too many credentials were revoked with this identity', {
+  throw new TtsError('limit_reached', 'too many revocations by this identity', {
     check: 'revocation_rate',
     remedy: 'Raise limits.revocations_per_hour_per_identity if identities may revoke more often.',
     retryAfterSeconds,
@@ -143,7 +149,7 @@ function takeRevocation(
 
 async function record(
   { store, now }: Pick<CredentialsDependencies, 'store' | 'now'>,
-  { id, identity, reason, origin }: RevocationAsked,
+  { id, identity, reason, origin }: CredentialRevocation,
 ): Promise<Revocation> {
   return store.revoke({
     credentialId: id,
@@ -154,7 +160,7 @@ async function record(
   })
 }
 
-/** Certificates are revoked by what is on record; all else only its plugin can take back. */
+/** The service itself can revoke certificates; only the plugin can revoke other credentials. */
 function needsPlugin({ endEntitySerial, sshSerial, pluginState }: CredentialView): boolean {
   return endEntitySerial === undefined && sshSerial === undefined && pluginState !== undefined
 }
@@ -163,35 +169,35 @@ const REVOCATION_WAIT_MS = 30_000
 
 async function revokeByPlugin(
   dependencies: Omit<CredentialsDependencies, 'verifier'>,
-  asked: RevocationAsked,
+  request: CredentialRevocation,
 ): Promise<Revocation> {
   const { store, services } = dependencies
   const inTurn = async (): Promise<Revocation> => {
-    // Looked at again: somebody else's revocation may just have ended, and a plugin takes a credential back once.
-    const credential = await store.findCredential(asked.id, asked.identity?.id)
-    if (!credential) throw noCredential()
+    // Read again under the lock: another request may just have revoked it, and the plugin must be called only once.
+    const credential = await store.findCredential(request.id, request.identity?.id)
+    if (!credential) throw credentialNotFound()
     const { revokedAt, serviceId, identity, pluginState } = credential
     const plugin = services.get(serviceId)?.plugin
     if (revokedAt === undefined) {
-      if (plugin?.revoke === undefined) requireDroppable(asked)
+      if (plugin?.revoke === undefined) requireDroppable(request)
       else {
-        const { signal } = asked
-        const caller = asked.caller ?? ownerOf(identity)
+        const { signal } = request
+        const caller = request.caller ?? ownerOf(identity)
         await plugin.revoke({ caller, signal }, pluginState ?? '').catch((error: unknown) => {
-          throw revocationError(asked, error)
+          throw revocationError(request, error)
         })
       }
     }
-    return record(dependencies, asked)
+    return record(dependencies, request)
   }
-  return store.exclusively(`credential ${asked.id}`, inTurn, REVOCATION_WAIT_MS)
+  return store.exclusively(`credential ${request.id}`, inTurn, REVOCATION_WAIT_MS)
 }
 
-function requireDroppable({ dropOrphan }: RevocationAsked): void {
+function requireDroppable({ dropOrphan }: CredentialRevocation): void {
   if (dropOrphan === true) return
   throw new TtsError(
     'conflict',
-    'the service of this credential is not there any more, so that its plugin cannot take it back',
+    'the service of this credential is no longer configured, so its plugin cannot revoke it',
     {
       check: 'service_gone',
       remedy:
@@ -204,16 +210,21 @@ function ownerOf({ issuer, sub }: Identity): PluginCaller {
   return { issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }
 }
 
-function revocationError({ log, id }: RevocationAsked, error: unknown): TtsError {
+function revocationError({ log, id }: CredentialRevocation, error: unknown): TtsError {
   const failure = issueError(error)
   log.error(
     { event: 'credential.revocation-failed', credential: id, err: error, check: failure.check },
-    'a plugin did not take a credential back',
+    'a plugin failed to revoke a credential',
   )
   return failure
 }
 
-/** @throws {TtsError} `invalid_request` for a reason that no CRL of ours says */
+/**
+ * Reads a revocation reason; `unspecified` by default.
+ *
+ * @throws {TtsError} `invalid_request` (not a reason that our CRLs use)
+ * @see RFC 5280 section 5.3.1
+ */
 export function readReason(reason: unknown): RevocationReason {
   if (reason === undefined) return 'unspecified'
   if (typeof reason === 'string' && Object.hasOwn(revocationReasons, reason))
@@ -224,7 +235,7 @@ export function readReason(reason: unknown): RevocationReason {
   )
 }
 
-/** The error for a credential that is not there, or is somebody else's. */
-export function noCredential(): TtsError {
-  return new TtsError('not_found', 'there is no credential of this id', { check: 'credential' })
+/** Returns the error for a credential that does not exist or belongs to another identity. */
+export function credentialNotFound(): TtsError {
+  return new TtsError('not_found', 'no credential has this id', { check: 'credential' })
 }

@@ -1,6 +1,6 @@
 /**
- * The CRL: always one that carries every revocation on record and is far from its nextUpdate, since an outdated CRL
- * makes relying parties refuse every credential of the CA.
+ * Publishes the CRL. It must contain every stored revocation and be renewed long before its nextUpdate: with an outdated CRL,
+ * relying parties refuse every credential of the CA.
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { createCrl } from '../../../ca/crl.ts'
@@ -22,35 +22,39 @@ export interface CrlDependencies {
   readonly now: () => Date
   readonly log: Log
   readonly settings: {
-    /** From thisUpdate to nextUpdate. */
+    /** Time from thisUpdate to nextUpdate. */
     readonly lifetimeSeconds: number
-    /** Age at which a new CRL is made though nothing was revoked. */
+    /** Age at which a new CRL is made even without a new revocation. */
     readonly refreshSeconds: number
   }
 }
 
 export interface CrlPublisher {
-  /** The newest CRL; made first when there is none, when a revocation is missing from it, or when it is due. */
+  /**
+   * Returns a CRL that contains every stored revocation, and makes it if necessary.
+   *
+   * @throws {TtsError} `store_unavailable`; `overloaded`, check `crl`; `internal`, check `crl_build`
+   */
   current(): Promise<CrlRecord>
   /**
-   * The CRL for relying parties: the newest one there is. When another one is due it is made meanwhile, and waited for only when
-   * the newest one is of no use any more. What the database says is remembered for a second.
+   * Returns the CRL for relying parties: the newest stored one. If a new one is due, it is made in the background; the call waits
+   * for it only when the stored CRL is outside its validity. The answer of the database is cached for one second.
    *
-   * @throws {TtsError} when there is none, and none can be made
+   * @throws {TtsError} as `current` (there is no CRL, and none can be made)
    */
   published(): Promise<CrlRecord>
-  /** Looks every minute whether a new one is due. Answers a function that ends this. */
+  /** Makes a new CRL when it is due; checks every minute. Returns a function that stops this. */
   watch(): () => void
 }
 
 const WATCH_INTERVAL_MS = 60_000
 const REMEMBERED_MS = 1000
-/** After a failure relying parties get the old CRL for so long, before another one is tried for them. */
+/** After a failure `published` serves the old CRL for this long before it tries again to make one. */
 const PAUSE_AFTER_FAILURE_MS = 5000
-/** Other replicas make CRLs too; each try that is lost to one of them is another look at what they made. */
+/** Other replicas make CRLs, too; each lost race is followed by another look at their CRL. */
 const MAX_TRIES = 20
 
-/** The CRLs of one authority. */
+/** Creates the publisher of the authority's CRLs. */
 export function createCrlPublisher(dependencies: CrlDependencies): CrlPublisher {
   const { now, log } = dependencies
   let looked: { readonly atMs: number; readonly crl: Promise<CrlRecord> } | undefined
@@ -59,12 +63,12 @@ export function createCrlPublisher(dependencies: CrlDependencies): CrlPublisher 
     looked = { atMs: performance.now(), crl: Promise.resolve(crl) }
   })
 
-  const failed = (error: unknown): void => {
+  const noteFailure = (error: unknown): void => {
     failedAtMs = performance.now()
     if (error instanceof TtsError && error.code === 'shutting_down') return
     log.error(
       { event: 'crl.failed', err: error },
-      'no new CRL could be made; the old one is served until its end',
+      'could not make a new CRL; serving the old one until its nextUpdate',
     )
   }
 
@@ -74,7 +78,7 @@ export function createCrlPublisher(dependencies: CrlDependencies): CrlPublisher 
     if (!due || performance.now() - failedAtMs < PAUSE_AFTER_FAILURE_MS) return crl
     const at = now()
     const made = current().catch((error: unknown) => {
-      failed(error)
+      noteFailure(error)
       return crl
     })
     return crl.thisUpdate <= at && at < crl.nextUpdate ? crl : made
@@ -85,43 +89,43 @@ export function createCrlPublisher(dependencies: CrlDependencies): CrlPublisher 
     published() {
       if (looked !== undefined && performance.now() - looked.atMs < REMEMBERED_MS) return looked.crl
       const crl = newest()
-      const asked = { atMs: performance.now(), crl }
-      looked = asked
+      const request = { atMs: performance.now(), crl }
+      looked = request
       crl.catch(() => {
-        if (looked === asked) looked = undefined
+        if (looked === request) looked = undefined
       })
       return crl
     },
     watch() {
-      const timer = setInterval(() => void current().catch(failed), WATCH_INTERVAL_MS)
+      const timer = setInterval(() => void current().catch(noteFailure), WATCH_INTERVAL_MS)
       timer.unref()
       return () => clearInterval(timer)
     },
   }
 }
 
-/** @param onKnown gets each CRL that was found or made complete */
+/** @param onKnown called with each CRL that is found or made and contains every revocation */
 function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecord) => void) {
   const { store, now, log, settings } = dependencies
   const next = createCrlMaker(dependencies)
   let latest: CrlRecord | undefined
-  /** One run at a time, shared by all who ask meanwhile. */
+  /** One run at a time, shared by all callers. */
   const making = createSingleFlight<CrlRecord | undefined>()
 
   const isDue = (crl: CrlRecord, revocations: number): boolean =>
     crl.revocations < revocations ||
-    // Made while the clock was ahead: relying parties refuse a CRL that has not begun.
+    // Made while the clock was ahead: relying parties refuse a CRL whose thisUpdate is in the future.
     crl.thisUpdate > now() ||
     now().getTime() - crl.thisUpdate.getTime() >=
       (settings.refreshSeconds + BACKDATE_SECONDS) * 1000
 
-  /** The newest CRL in the database and whether another one is due. The CRL itself, many megabytes, is read once. */
+  /** Returns the newest stored CRL and whether a new one is due. The CRL itself, of many megabytes, is read only once. */
   async function look(): Promise<{ readonly crl: CrlRecord | undefined; readonly due: boolean }> {
     const number = await store.latestCrlNumber()
     if (number !== (latest?.number ?? 0)) {
       latest = await store.latestCrl()
       if (latest === undefined)
-        log.error({ event: 'crl.incomplete', number }, 'a CRL in the database is not whole')
+        log.error({ event: 'crl.incomplete', number }, 'the CRL in the database is incomplete')
     }
     const crl = latest
     return { crl, due: crl === undefined || isDue(crl, await store.countRevocations()) }
@@ -143,12 +147,12 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
         onKnown(crl)
         return crl
       }
-      // A run that began before we looked may miss the newest revocation: look again after it.
+      // A run that started before our look may miss the newest revocation: look again after it.
       const isOurs = making.current === undefined
       const made = await making.run(make)
       if (isOurs && made !== undefined) return made
     }
-    throw new TtsError('overloaded', 'other processes made CRLs all the time; try again', {
+    throw new TtsError('overloaded', 'other processes keep making CRLs; try again', {
       check: 'crl',
       retryAfterSeconds: 5,
     })
@@ -157,12 +161,13 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
   return { look, current }
 }
 
-/** Answers a function that makes and stores the next CRL; undefined when another process stored one meanwhile. */
+/** Returns a function that makes and stores the next CRL; it returns undefined when another process was first. */
 function createCrlMaker({ store, authority, now, settings }: CrlDependencies) {
   const list = createRevocationList(store)
   return async (): Promise<CrlRecord | undefined> => {
     const at = now()
-    // Before the entries are read: RFC 5280 section 5.2.3, a CRL of a higher number carries what was revoked before.
+    // Read the number before the entries: a CRL with a higher number must contain all earlier revocations (RFC 5280 section
+    // 5.2.3).
     const number = (await store.latestCrlNumber()) + 1
     const keepAfter = new Date(at.getTime() - settings.refreshSeconds * 1000)
     const { entries, revocations } = await list.read({ keepAfter, now: at })
@@ -171,7 +176,7 @@ function createCrlMaker({ store, authority, now, settings }: CrlDependencies) {
     const times = { thisUpdate, nextUpdate }
     const request = { number, ...times, entries: [], encodedEntries: entries }
     const der = await createCrl(authority, request).catch((cause: unknown) => {
-      throw new TtsError('internal', 'the CRL could not be made', { check: 'crl_build', cause })
+      throw new TtsError('internal', 'the CRL cannot be made', { check: 'crl_build', cause })
     })
     const crl = { number, ...times, der, revocations }
     return (await store.addCrl(crl)) ? crl : undefined

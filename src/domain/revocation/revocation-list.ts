@@ -1,6 +1,6 @@
 /**
- * The entries of the CRL, read from the database in pages and kept encoded between CRLs, so that one more revocation costs
- * what it costs and not what all the others did. Between pages the event loop goes on.
+ * Reads the CRL's entries from the database in pages and keeps them encoded between CRLs, so that the cost of a new CRL depends on
+ * the new revocations only. Between pages the event loop can run.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { encodeCrlEntries } from '../../../ca/crl.ts'
@@ -9,30 +9,31 @@ import type { Store } from '../store.ts'
 
 export interface RevocationList {
   /**
-   * The entries of all revocations that were on record when this was called, but for certificates that ended before `keepAfter`.
+   * Returns the entries of all revocations stored before the call, except those of certificates that expired before `keepAfter`.
    *
-   * @param times.keepAfter RFC 5280 section 3.3: an entry stays until it was on one CRL made after the certificate's end
+   * @param times.keepAfter an entry must stay until one CRL after the certificate's expiry contained it (RFC 5280 section 3.3)
+   * @throws {TtsError} `store_unavailable`
    */
   read(times: { readonly keepAfter: Date; readonly now: Date }): Promise<EncodedRevocations>
 }
 
 export interface EncodedRevocations {
-  /** DER of the entries, one behind the other. */
+  /** Concatenated DER of the entries. */
   readonly entries: readonly Buffer[]
-  /** How many revocations were read, also those of certificates that have ended. Never more than `entries` stands for. */
+  /** Number of revocations read, including those of expired certificates. Never more than `entries` takes into account. */
   readonly revocations: number
 }
 
-/** A page costs some ten milliseconds at most. */
+/** A page takes about ten milliseconds at most. */
 const PAGE = 1000
-/** Revocations may be committed out of the order of their dates: by clocks that differ, and while others wait. */
+/** Revocations may be committed out of order: clocks differ, and transactions wait for each other. */
 const OVERLAP_MS = 10 * 60_000
 
 const minuteOf = (time: number): number => Math.floor(time / 60_000)
 
 interface Page {
   readonly der: Buffer
-  /** Per entry: where it ends in `der`, and when its certificate ends. */
+  /** For each entry: its end in `der`; `notAfter` holds its certificate's expiry. */
   readonly ends: readonly number[]
   readonly notAfter: readonly number[]
   readonly earliest: number
@@ -42,8 +43,8 @@ interface Known {
   pages: Page[]
   revocations: number
   /**
-   * Serial numbers of what was revoked at `recentFrom` or later: they are seen again in the next overlap. By minute, so that
-   * any number of them is forgotten at once.
+   * Serial numbers revoked at `recentFrom` or later, which the next overlap returns again. Grouped by minute, so that old ones
+   * are dropped in few steps.
    */
   recent: Map<number, Set<string>>
   recentFrom: number
@@ -65,7 +66,7 @@ export function createRevocationList(
         limit: PAGE,
       })
       add(state, rows)
-      // A date in the future, by a clock that was ahead, must not hide what comes before it.
+      // A date in the future, from a clock that was ahead, must not hide later revocations with earlier dates.
       forgetBefore(state, Math.min(state.latest, now.getTime()) - OVERLAP_MS)
       after = rows.at(-1)
       if (rows.length < PAGE) break
@@ -82,9 +83,9 @@ export function createRevocationList(
   return {
     async read({ keepAfter, now }) {
       const at = keepAfter.getTime()
-      // Counted before listed: what is committed in between may be listed, and is not asked for.
+      // Count before listing: a revocation committed in between may be listed but is not required.
       const count = await store.countRevocations()
-      // After a clock that was ahead, entries that were dropped are wanted again.
+      // If the clock was ahead and was set back, dropped entries are needed again.
       if (known.revocations === 0 || at < known.keepAfter) await readAll(at, now)
       else {
         known.keepAfter = at
@@ -95,10 +96,10 @@ export function createRevocationList(
           throw error
         }
       }
-      // Committed with a date from before the overlap: everything is read again.
+      // A revocation was committed with a date before the overlap: read everything again.
       if (known.revocations < count) await readAll(at, now)
       known.pages = known.pages
-        .map((page) => withoutEnded(page, at))
+        .map((page) => withoutExpired(page, at))
         .filter(({ ends }) => ends.length > 0)
       const { pages, revocations } = known
       return { entries: pages.map(({ der }) => der), revocations }
@@ -115,7 +116,7 @@ const nothingKnown = (keepAfter: number): Known => ({
   keepAfter,
 })
 
-/** Takes up what is new among the rows. */
+/** Adds the rows that are not known yet. */
 function add(known: Known, rows: readonly RevokedCertificate[]): void {
   const fresh = rows.filter(
     ({ serial, revokedAt }) =>
@@ -130,7 +131,7 @@ function add(known: Known, rows: readonly RevokedCertificate[]): void {
   known.revocations += fresh.length
   const listed = fresh.filter(({ notAfter }) => notAfter.getTime() > known.keepAfter)
   if (listed.length > 0) known.pages.push(pageOf(encodeCrlEntries(listed), listed.map(endOf)))
-  // Small pages of single revocations are put together, so that their number stays small.
+  // Merge small pages, so that their number stays small.
   const [before, last] = known.pages.slice(-2)
   if (before && last && before.ends.length + last.ends.length <= PAGE)
     known.pages.splice(
@@ -152,13 +153,13 @@ function pageOf(parts: readonly Buffer[], notAfter: readonly number[]): Page {
 const partsOf = ({ der, ends }: Page): Buffer[] =>
   ends.map((end, index) => der.subarray(ends[index - 1] ?? 0, end))
 
-function withoutEnded(page: Page, keepAfter: number): Page {
+function withoutExpired(page: Page, keepAfter: number): Page {
   if (page.earliest > keepAfter) return page
   const stays = (_: unknown, index: number): boolean => (page.notAfter[index] ?? 0) > keepAfter
   return pageOf(partsOf(page).filter(stays), page.notAfter.filter(stays))
 }
 
-/** Never earlier than before: a revocation that was forgotten would be counted twice. */
+/** Never moves back: a revocation that was dropped here would be counted twice. */
 function forgetBefore(known: Known, time: number): void {
   known.recentFrom = Math.max(known.recentFrom, time)
   for (const minute of known.recent.keys())

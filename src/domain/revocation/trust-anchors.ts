@@ -1,4 +1,4 @@
-/** The trust anchors that relying parties install, made anew whenever the CRL changed. */
+/** The trust anchors that relying parties install; made again whenever the CRL changes. */
 import type { Authority } from '../../../ca/authority.ts'
 import type { DistinguishedName } from '../../../ca/name.ts'
 import { type TrustAnchorFile, trustAnchorFiles } from '../../../ca/trust-anchors.ts'
@@ -8,16 +8,16 @@ import type { CrlPublisher } from './crl-publisher.ts'
 export interface TrustAnchors {
   readonly authority: Authority
   readonly crls: Pick<CrlPublisher, 'current' | 'published'>
-  /** The files of the directory, with a CRL that carries every revocation. */
+  /** Returns the files, with a CRL that contains every revocation. @throws {TtsError} as `CrlPublisher.current` */
   files(): Promise<readonly TrustAnchorFile[]>
-  /** The same as one .tar.gz, with the CRL that is published. */
+  /** Returns the files as one .tar.gz, with the published CRL. @throws {TtsError} as `CrlPublisher.published` */
   archive(): Promise<Buffer>
 }
 
 export interface TrustAnchorOptions {
   readonly authority: Authority
   readonly crls: Pick<CrlPublisher, 'current' | 'published'>
-  /** Name of the files. */
+  /** Base name of the files. */
   readonly alias: string
   readonly crlUrl: string | undefined
   readonly userNamespace: DistinguishedName
@@ -26,12 +26,12 @@ export interface TrustAnchorOptions {
 export function createTrustAnchors({
   authority,
   crls,
-  ...about
+  ...names
 }: TrustAnchorOptions): TrustAnchors {
   const certificates = [authority.certificate, ...authority.chain]
   let packed: { readonly number: number; readonly archive: Promise<Buffer> } | undefined
   const filesWith = (crl: Buffer): readonly TrustAnchorFile[] =>
-    trustAnchorFiles({ certificates, crls: [crl], ...about })
+    trustAnchorFiles({ certificates, crls: [crl], ...names })
   return {
     authority,
     crls,

@@ -1,6 +1,6 @@
 /** The pages for a user's credentials: list and revocation. */
 import { contextOf } from '../../api/request.ts'
-import { noCredential, revokeCredential } from '../../domain/revocation/credentials.ts'
+import { credentialNotFound, revokeCredential } from '../../domain/revocation/credentials.ts'
 import type { CredentialView, Identity } from '../../domain/records.ts'
 import { html, type Html } from '../html/html.ts'
 import { goTo, sendPage, tokenField } from '../html/layout.ts'
@@ -179,6 +179,6 @@ async function ownCredential(visit: PersonalVisit): Promise<CredentialView> {
     id === undefined || identity === undefined
       ? undefined
       : await visit.web.issuing.store.findCredential(id, identity.id)
-  if (view === undefined) throw noCredential()
+  if (view === undefined) throw credentialNotFound()
   return view
 }

@@ -256,5 +256,5 @@ async function ownDelegation(visit: PersonalVisit): Promise<Delegation> {
       ? undefined
       : await visit.web.issuing.store.delegations.find(id, identity.id)
   if (delegation !== undefined) return delegation
-  throw new TtsError('not_found', 'there is no delegation of this id', { check: 'delegation' })
+  throw new TtsError('not_found', 'no delegation has this id', { check: 'delegation' })
 }

@@ -261,5 +261,5 @@ function serviceOf(visit: PersonalVisit): Service {
   const { id } = visit.request.params
   const service = visibleServices(visit).find((one) => one.id === id)
   if (service !== undefined) return service
-  throw new TtsError('not_found', 'there is no service of this name', { check: 'service' })
+  throw new TtsError('not_found', 'no service has this name', { check: 'service' })
 }

@@ -111,7 +111,7 @@ describe('a credential whose service is gone', () => {
     const at = (running: Running) => ({ ...service(), url: running.url })
     try {
       expect(errorText(await remove(at(strict), guest.id), 409)).toMatch(
-        /^the service of this credential is not there any more/,
+        /^the service of this credential is no longer configured/,
       )
       expect((await remove(at(strict), mine.id)).status).toBe(200)
       expect((await strict.service.store.findCredential(mine.id))?.revokedAt).toBeInstanceOf(Date)

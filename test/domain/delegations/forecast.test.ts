@@ -48,7 +48,7 @@ describe('the advice', () => {
     [
       'an end that moves',
       { rotates: true },
-      'It renews by itself until 2026-12-23 12:00 UTC, and every renewal moves that on, at most to 2027-11-23 12:00 UTC: nothing is to be done while it is used at least every 30 days.',
+      'It renews by itself until 2026-12-23 12:00 UTC. Every renewal extends this, at most to 2027-11-23 12:00 UTC: you need to do nothing while it is used at least every 30 days.',
     ],
     [
       'the bound',
@@ -58,17 +58,17 @@ describe('the advice', () => {
     [
       'past its forecast',
       { renewsUntil: day(-1) },
-      'By the forecast its end has passed (2026-11-22 12:00 UTC), and it may fail at any time: make a new delegation with a new access token now.',
+      'Its forecast end has passed (2026-11-22 12:00 UTC), so that renewal may fail at any time: make a new delegation with a new access token now.',
     ],
     [
       'ended',
       { state: 'ended', endedAt: day(-2), endReason: 'the account is disabled' },
-      'Renewal is over since 2026-11-21 12:00 UTC (the account is disabled); to go on, make a new delegation with a new access token.',
+      'Renewal is over since 2026-11-21 12:00 UTC (the account is disabled); to continue, make a new delegation with a new access token.',
     ],
     [
       'revoked',
       { state: 'revoked', endedAt: day(-2), endReason: 'taken back by its owner' },
-      'Renewal is over since 2026-11-21 12:00 UTC (taken back by its owner); to go on, make a new delegation with a new access token.',
+      'Renewal is over since 2026-11-21 12:00 UTC (taken back by its owner); to continue, make a new delegation with a new access token.',
     ],
   ] as const)('%s', ([, changes, advice]) => {
     expect(adviceFor({ ...delegation, ...changes }, bounds, start)).toBe(advice)

@@ -186,8 +186,8 @@ describe('the operations of WaTTS', () => {
 })
 
 test.for([
-  { condition: { contains: 'a' }, value: 7, problem: 'the claim is not text' },
-  { condition: { regexp: 'a' }, value: ['zz'], problem: 'the claim is not text' },
+  { condition: { contains: 'a' }, value: 7, problem: 'the claim is not a string' },
+  { condition: { regexp: 'a' }, value: ['zz'], problem: 'the claim is not a string' },
   {
     condition: { regexp: 'a' },
     value: 'a'.repeat(2000),

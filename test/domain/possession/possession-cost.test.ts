@@ -22,7 +22,7 @@ test('a chain of twenty certificates of somebody else: nothing is verified', asy
     foreign.proxy.der,
     ...Array.from({ length: 18 }, () => foreign.endEntity.der),
   ]
-  await expect(verifier.verify({ certificates, shownBy: 'tls' })).rejects.toMatchObject({
+  await expect(verifier.verify({ certificates, proof: 'tls' })).rejects.toMatchObject({
     code: 'invalid_token',
     check: 'proxy_record',
   })
