@@ -1,14 +1,14 @@
 /**
- * So much work at once, so many that wait, and the rest refused at once; with a share of both for each key (an identity, an
- * address). Of those that wait, the first one of the key that has the least under way goes next.
+ * A queue with limits on running and waiting jobs, in total and per key (an identity or an address). Jobs beyond the limits are
+ * refused immediately. The next job to start is the first one of the key that has the fewest running jobs.
  */
 
 export interface FairQueue {
   /**
-   * Does the work when its turn comes. Whoever leaves while waiting leaves the queue.
+   * Runs `work` as soon as the limits permit. If the signal is aborted before that, the job leaves the queue.
    *
-   * @throws {QueueFullError} at once
-   * @throws the signal's reason, while waiting
+   * @throws {QueueFullError} `key_full` or `queue_full`, without waiting
+   * @throws the signal's reason, if it is aborted before the work starts; what `work` throws
    */
   run<Result>(key: string, signal: AbortSignal, work: () => Promise<Result>): Promise<Result>
   readonly running: number
@@ -16,20 +16,22 @@ export interface FairQueue {
 }
 
 export interface FairQueueLimits {
-  /** Pieces of work at once, of all keys and of one. */
+  /** How many jobs may run at the same time, in total and per key. */
   readonly parallel: number
   readonly parallelPerKey: number
-  /** How many may wait, of all keys and of one. */
+  /** How many jobs may wait, in total and per key. */
   readonly waiting: number
   readonly waitingPerKey: number
 }
 
-/** Nothing more can wait: of one key, or of all. */
+/** The queue is full: for one key (`key_full`) or in total (`queue_full`). */
 export class QueueFullError extends Error {
   readonly code: 'key_full' | 'queue_full'
 
   constructor(code: 'key_full' | 'queue_full') {
-    super(code === 'key_full' ? 'too much of one caller is waiting' : 'too much is waiting')
+    super(
+      code === 'key_full' ? 'too many jobs of one caller are waiting' : 'too many jobs are waiting',
+    )
     this.name = 'QueueFullError'
     this.code = code
   }
@@ -41,7 +43,7 @@ interface Waiter {
 }
 
 export function createFairQueue(limits: FairQueueLimits): FairQueue {
-  /** In the order in which they came. */
+  /** In order of arrival. */
   const waiters = new Set<Waiter>()
   const running = createCounts()
   const waiting = createCounts()
@@ -83,7 +85,7 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   return {
     async run(key, signal, work) {
       signal.throwIfAborted()
-      // Nobody who waits is passed: only one whose key has its share under way may wait while there is room.
+      // This overtakes nobody: while there is room, only jobs whose key is at its own limit are waiting.
       if (mayStart(key)) running.add(key)
       else if (waiting.of(key) >= limits.waitingPerKey) throw new QueueFullError('key_full')
       else if (waiting.total >= limits.waiting) throw new QueueFullError('queue_full')

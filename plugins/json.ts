@@ -1,15 +1,15 @@
 /**
- * JSON from outside. Deep nesting is refused before it is parsed: it fits into a few kilobytes, and whatever walks the value by
- * recursion (a schema, `JSON.stringify`) would run out of stack.
+ * Reads JSON from outside. Deep nesting is refused before parsing: a few kilobytes suffice to exhaust the stack of any code that
+ * walks the value recursively (a schema, `JSON.stringify`).
  */
 
-/** Deeper than anything that is asked or answered here. */
+/** Deeper than any legitimate request or answer. */
 export const MAX_JSON_DEPTH = 32
 
-/** A value, or what is wrong with the text: words for a caller, with nothing of the text in them, which may hold secrets. */
+/** A value, or the problem with the text, for the caller. The problem never quotes the text, which may hold secrets. */
 export type ReadJson = { readonly value: unknown } | { readonly problem: string }
 
-/** Reads a JSON text. Never throws. */
+/** Parses a JSON text. Never throws. */
 export function readJson(text: string): ReadJson {
   if (!isShallowJson(text)) return { problem: `is nested more than ${MAX_JSON_DEPTH} levels deep` }
   try {
@@ -19,7 +19,7 @@ export function readJson(text: string): ReadJson {
   }
 }
 
-/** Whether a text is nested no deeper than is taken. Counts brackets outside of strings; of what is no JSON it may say anything. */
+/** Whether a text is nested at most `MAX_JSON_DEPTH` deep. Counts brackets outside strings; meaningless if the text is not JSON. */
 export function isShallowJson(text: string): boolean {
   let depth = 0
   for (let index = 0; index < text.length; index += 1) {
@@ -41,7 +41,7 @@ function endOfString(text: string, start: number): number {
   return text.length
 }
 
-/** Whether a value that was parsed elsewhere is nested no deeper than is taken here. Does not recurse. */
+/** Whether a parsed value is nested at most `MAX_JSON_DEPTH` deep. Does not recurse. */
 export function isShallowValue(value: unknown): boolean {
   let containers = [value].filter(isContainer)
   for (let depth = 0; depth < MAX_JSON_DEPTH && containers.length > 0; depth += 1)

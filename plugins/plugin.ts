@@ -1,7 +1,7 @@
 /**
- * What a plugin is: it turns the request of an identity for a service into a credential. Plugins see neither HTTP nor
- * tokens nor the CA's key; certificates are made only by the issuing context that they are handed, which keeps to the
- * limits of the grant and puts everything on record.
+ * The plugin interface. A plugin turns an identity's request to a service into a credential. It never sees HTTP or the CA's key,
+ * and an access token only if the service passes it on. Certificates are made only by the issuing context, which enforces the
+ * service's limits and collects each certificate for the record.
  */
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
@@ -10,23 +10,23 @@ import type { PublicKey } from '../ca/public-key.ts'
 import type { ProxyType } from '../ca/extensions.ts'
 import type { SshUserCertificate, SshUserRequest } from '../ca/ssh/user-certificate.ts'
 
-/** Why a plugin gave no credential; decide on this, never on the text. */
+/** Why a plugin did not return a credential. Decide on the code, never on the message. */
 export type PluginErrorCode =
-  | 'invalid_parameters' // what the caller asked is not what the plugin takes
-  | 'refused' // the plugin says no, in its own words
-  | 'failed' // the fault is the plugin's: its answer is of no use, or there is none
-  | 'overloaded' // too many wait for the plugin
+  | 'invalid_parameters' // the caller's parameters are not valid for the plugin
+  | 'refused' // the plugin refuses; `message` is its explanation
+  | 'failed' // the plugin failed, or its answer is unusable
+  | 'overloaded' // too many requests are waiting for the plugin
   | 'timeout' // the plugin did not answer in time
 
-/** What an error of a plugin carries besides its code. */
+/** Further properties of a plugin's error. */
 export interface PluginErrorOptions {
-  /** What went wrong in truth, for the log. Never shown to the caller. */
+  /** The underlying error, for the log. Never shown to the caller. */
   readonly cause?: unknown
   /** Seconds after which the caller may try again. */
   readonly retryAfterSeconds?: number
 }
 
-/** Why a plugin refuses a request; `message` is for the caller. */
+/** The error of a plugin. `message` is for the caller and must not hold secrets. */
 export class PluginError extends Error {
   readonly code: PluginErrorCode
   readonly retryAfterSeconds: number | undefined
@@ -39,7 +39,7 @@ export class PluginError extends Error {
   }
 }
 
-/** Another login of the same person, which a plugin asked for. */
+/** Another login of the same user, which a plugin required. */
 export interface AdditionalLogin {
   readonly providerId: string
   readonly issuer: string
@@ -48,63 +48,64 @@ export interface AdditionalLogin {
   readonly accessToken: string | undefined
 }
 
-/** Who asks, as plugins that know identities are told. */
+/** The caller as shown to plugins. */
 export interface PluginCaller {
+  /** Verified issuer and subject. */
   readonly issuer: string
   readonly sub: string
-  /** Claims of token, introspection and UserInfo. */
+  /** Claims from token, introspection and UserInfo; empty for renewal by possession. */
   readonly claims: Readonly<Record<string, unknown>>
-  /** Only where the service's settings pass it on. */
+  /** Secret. Set only if the service's settings pass it on. */
   readonly accessToken: string | undefined
   readonly additionalLogins: readonly AdditionalLogin[]
 }
 
-/** An answer: a credential, or a login to ask for at another provider, after which the request is made again. */
+/** The answer of a plugin: a credential, or a login at another provider that must precede a repeated request. */
 export type PluginAnswer =
   | {
       readonly kind: 'credential'
       readonly entries: readonly CredentialEntry[]
-      /** When it ends by itself; undefined where the plugin does not say. */
+      /** When the credential expires; undefined when the plugin does not say. */
       readonly notAfter: Date | undefined
-      /** What the caller should know though nothing failed, one sentence each. */
+      /** Hints for the caller, one sentence each. */
       readonly warnings: readonly string[]
-      /** By which it is revoked later. */
+      /** Passed to `revoke` to revoke the credential; undefined for certificates, which the service revokes itself. */
       readonly state: string | undefined
     }
   | { readonly kind: 'login'; readonly provider: string; readonly message: string }
 
-/** One thing to hand over, as WaTTS names them. */
+/** One named value of a credential; names and types are those of WaTTS. */
 export interface CredentialEntry {
   readonly name: string
   readonly type: 'text' | 'textarea' | 'textfile'
   readonly value: string
-  /** File name to save the value under. */
+  /** Suggested file name. */
   readonly saveAs?: string
-  /** Size in which a page may show the value, in lines and characters. */
+  /** Suggested size of a text field, in lines (`rows`) and characters (`cols`). */
   readonly rows?: number
   readonly cols?: number
 }
 
-/** What a plugin of certificates made. */
+/** The answer of a plugin that makes certificates. */
 export interface Credential {
   readonly entries: readonly CredentialEntry[]
-  /** When it ends by itself. */
+  /** When the credential expires. */
   readonly notAfter: Date
-  /** What the caller should know though nothing failed, one sentence each. */
+  /** Hints for the caller, one sentence each. */
   readonly warnings: readonly string[]
 }
 
 /** A certificate made by the issuing context. */
 export interface MadeCertificate {
   readonly der: Buffer
-  /** Kind of its key, for example `rsa-2048`. */
+  /** Kind of its public key, for example `rsa-2048`. */
   readonly keyKind: string
-  /** Certificates above it in file order, without the root; DER. */
+  /** DER of the certificates above it, issuer first, without the root. */
   readonly chain: readonly Buffer[]
   readonly notAfter: Date
 }
 
-/** Whose key a proxy is for: a public key that passed the policy, or that of a CSR in PEM, which is verified with it. */
+/** The key that a proxy is issued for: a public key that passed the key policy, or a CSR in PEM, which will be verified. */
 export type SubjectKey = PublicKey | { readonly csr: string }
 
 /** An SSH certificate made by the issuing context. */
@@ -112,37 +113,66 @@ export interface MadeSshCertificate extends Pick<
   SshUserCertificate,
   'line' | 'serial' | 'notAfter'
 > {
-  /** The CA's line of a TrustedUserCAKeys file. */
+  /** The SSH CA's public key as a line of a TrustedUserCAKeys file. */
   readonly authorityLine: string
 }
 
-/** For whom a plugin revokes, and how long it may take. */
+/** The context of a revocation. */
 export interface RevocationTools {
   readonly caller: PluginCaller
+  /** Aborts when the caller no longer waits or the deadline has passed. */
   readonly signal: AbortSignal
 }
 
-/** The tools that a plugin works with, bound to one identity and one grant. */
+/** What a plugin makes certificates and keys with. Bound to one identity and one request. */
 export interface IssuingContext extends RevocationTools {
-  /** Of the credential that is being made. */
+  /** Id of the credential that is being made; UUID. */
   readonly credentialId: string
-  /** The CA's certificate and those above it, root last; DER. */
+  /** DER of the CA's certificate and of those above it, root last. */
   readonly authorityChain: readonly Buffer[]
+  /** Returns `size` cryptographically secure random bytes. */
   randomBytes(size: number): Buffer
-  /** Signs within the limits of the grant, and notes it for the record. `lifetimeSeconds` undefined: the service's default. */
+  /**
+   * Issues an SSH user certificate; at most one for each credential.
+   *
+   * @param request.lifetimeSeconds undefined: the service's default
+   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `internal` (there is no SSH CA, or
+   *   a certificate was made already)
+   * @throws {CaError} `bad_request`, `weak_key`
+   */
   sshCertificate(
     request: Omit<SshUserRequest, 'now' | 'randomBytes' | 'lifetimeSeconds'> & {
       readonly lifetimeSeconds: number | undefined
     },
   ): Promise<MadeSshCertificate>
-  /** A new private key; RSA ones come from a pool. */
+  /**
+   * Returns a new private key; RSA keys come from a pool.
+   *
+   * @throws {TtsError} `overloaded`, `limit_reached` (too many requests wait for a key); `shutting_down`
+   */
   privateKey(kind: KeyKind): Promise<KeyObject>
-  /** An EEC for the public key. `lifetimeSeconds` undefined: the service's default. */
+  /**
+   * Issues an EEC with the identity's subject name.
+   *
+   * @param request.lifetimeSeconds undefined: the service's default. The EEC never outlives the CA.
+   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum)
+   * @throws {CaError} `weak_key`, `bad_lifetime`
+   * @see RFC 5280 section 4.1
+   */
   endEntity(request: {
     readonly publicKey: PublicKey
     readonly lifetimeSeconds: number | undefined
   }): Promise<MadeCertificate>
-  /** A proxy under the EEC whose key the service holds for the identity. */
+  /**
+   * Issues a proxy, signed with the identity's EEC, whose key the service holds.
+   *
+   * @param request.pathLength how many further proxies may follow; undefined: no limit
+   * @param request.lifetimeSeconds undefined: the service's default. The proxy never outlives the EEC.
+   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `overloaded`, `limit_reached`,
+   *   `store_unavailable`
+   * @throws {CaError} `malformed`, `bad_signature`, `weak_key` (the CSR), `bad_request`
+   * @see RFC 3820 section 3
+   */
   proxy(request: {
     readonly subjectKey: SubjectKey
     readonly type: ProxyType
@@ -151,7 +181,7 @@ export interface IssuingContext extends RevocationTools {
   }): Promise<MadeCertificate>
 }
 
-/** One parameter of requests, as lists and pages show it. */
+/** A request parameter, as described in lists and pages. */
 export interface RequestParameter {
   readonly key: string
   readonly name: string
@@ -160,40 +190,44 @@ export interface RequestParameter {
   readonly mandatory: boolean
 }
 
-/** Alternatives: a request keeps to one of them. */
+/** Alternative sets of parameters; a request must use the keys of one set. */
 export type ParameterSets = readonly (readonly RequestParameter[])[]
 
 /** Why a plugin cannot be used. */
 export interface PluginProblem {
   readonly reason: string
-  /** What the operator can do. */
+  /** What the operator can do; a full sentence. */
   readonly remedy: string | undefined
 }
 
-/** A plugin, built in or an executable, with the settings of the service that it is of. */
+/** A plugin with the settings of one service; built in or an executable. */
 export interface Plugin<Schema extends z.ZodType = z.ZodType> {
-  /** The name by which services refer to it. */
+  /** The name that services refer to. */
   readonly id: string
   readonly description: string
-  /** Default of the service's `lifetime_seconds` settings; undefined where the plugin makes no certificates. */
+  /** Defaults of the service's lifetime settings; undefined for plugins that do not make certificates. */
   readonly lifetimes?: { readonly defaultSeconds: number; readonly maximumSeconds: number }
-  /** Longest that one request may take, in seconds; undefined: no longer than any other request. */
+  /** Longest time that one request may take, in seconds; undefined: the general request timeout. */
   readonly patienceSeconds?: number
-  /** What callers may ask; unknown keys are refused. */
+  /** Schema of the request parameters. Must refuse unknown keys. */
   readonly parameters: Schema
-  /** The same as a list for people. */
+  /** The same parameters as a list for people. */
   readonly parameterSets: ParameterSets
+  /** Set when the plugin cannot be used; its service is then disabled. */
   readonly problem?: PluginProblem
   /**
-   * @throws {PluginError}
-   * @throws the reason of the issuing context's signal
+   * Makes the credential.
+   *
+   * @param parameters as parsed by the schema `parameters`
+   * @throws {PluginError} `invalid_parameters`, `refused`, `failed`, `overloaded`, `timeout`
+   * @throws the errors of the issuing context; the reason of its signal
    */
   request(context: IssuingContext, parameters: z.output<Schema>): Promise<PluginAnswer>
-  /** Takes back the credential of a state; undefined where nothing but the record has to be changed. @throws as `request` */
+  /** Revokes the credential with this state. Undefined when changing the record is enough. @throws as `request` */
   revoke?(tools: RevocationTools, state: string): Promise<void>
 }
 
-/** A plugin as it is written: the list of parameters follows from the schema, and certificates need no state. */
+/** A built-in plugin as written in its file: without the parameter list, and with a shorter answer for certificates. */
 export type PluginDefinition<Schema extends z.ZodType> = Omit<
   Plugin<Schema>,
   'parameterSets' | 'request'
@@ -204,7 +238,7 @@ export type PluginDefinition<Schema extends z.ZodType> = Omit<
   ): Promise<PluginAnswer | (Credential & { readonly kind?: undefined })>
 }
 
-/** Makes a built-in plugin out of what is particular to it. */
+/** Completes a built-in plugin: derives the parameter list from the schema, and the full answer from a `Credential`. */
 export function definePlugin<Schema extends z.ZodType>(
   definition: PluginDefinition<Schema>,
 ): Plugin<Schema> {
@@ -212,8 +246,10 @@ export function definePlugin<Schema extends z.ZodType>(
     ...definition,
     parameterSets: parameterSetsOf(definition.parameters),
     async request(context, parameters) {
-      const made = await definition.request(context, parameters)
-      return made.kind === undefined ? { ...made, kind: 'credential', state: undefined } : made
+      const answer = await definition.request(context, parameters)
+      return answer.kind === undefined
+        ? { ...answer, kind: 'credential', state: undefined }
+        : answer
     },
   }
 }
@@ -223,10 +259,10 @@ interface ObjectSchema {
   readonly required?: readonly string[]
 }
 
-/** Keys whose values are long or have several lines. */
+/** Parameters with long or multi-line values. */
 const LONG_VALUES: readonly string[] = ['csr', 'public_key']
 
-/** One set: what the schema takes. */
+/** Returns the one set of parameters that the schema accepts. */
 function parameterSetsOf(schema: z.ZodType): ParameterSets {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, {
     io: 'input',

@@ -1,4 +1,4 @@
-/** The plugins by id. Adding one: write its folder, add its line here. */
+/** The plugins by id. To add one, write its folder and add a line here. */
 import type { z } from 'zod'
 import { startExecutable } from './executable/index.ts'
 import type { PluginLog } from './executable/runner.ts'
@@ -10,7 +10,7 @@ import { type SshCertificateSettings, sshCertificateSettings } from './ssh-certi
 import { x509Certificate } from './x509-certificate/index.ts'
 import { x509Proxy } from './x509-proxy/index.ts'
 
-/** What a service says to its plugin. */
+/** A service's settings for its plugin. */
 export interface PluginSettings {
   /** Id of the service. */
   readonly service: string
@@ -18,31 +18,32 @@ export interface PluginSettings {
   readonly settings?: SshCertificateSettings | undefined
 }
 
-type Opening = (settings: PluginSettings, host: { readonly log: PluginLog }) => Promise<Plugin>
+type PluginOpener = (settings: PluginSettings, host: { readonly log: PluginLog }) => Promise<Plugin>
 
 const opened = async <Schema extends z.ZodType>(plugin: Plugin<Schema>): Promise<Plugin> => plugin
 
-const openings = {
+const openers = {
   'x509-proxy': () => opened(x509Proxy),
   'x509-certificate': () => opened(x509Certificate),
   'ssh-certificate': ({ settings }) =>
     opened(sshCertificatePlugin(settings ?? sshCertificateSettings.parse({}))),
   info: () => opened(info),
   executable: ({ service, executable }, host) => {
-    if (executable === undefined) throw new TypeError('checked with the configuration')
+    if (executable === undefined)
+      throw new TypeError('the configuration check requires `executable`')
     return startExecutable(service, executable, host)
   },
-} satisfies Record<string, Opening>
+} satisfies Record<string, PluginOpener>
 
-export type PluginId = keyof typeof openings
-export const pluginIds = Object.keys(openings) as [PluginId, ...PluginId[]]
+export type PluginId = keyof typeof openers
+export const pluginIds = Object.keys(openers) as [PluginId, ...PluginId[]]
 
-/** The plugin of one service. */
+/** Opens the plugin of one service. An executable that cannot be used is opened, too, and says so in `problem`. */
 export function openPlugin(
   id: PluginId,
   settings: PluginSettings,
   host: { readonly log: PluginLog },
 ): Promise<Plugin> {
-  const opening: Opening = openings[id]
-  return opening(settings, host)
+  const openById: PluginOpener = openers[id]
+  return openById(settings, host)
 }

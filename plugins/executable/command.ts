@@ -1,11 +1,11 @@
-/** From the settings to the words that are run: on this machine, or by ssh on another. No shell of ours sees them. */
+/** Turns the settings into a command, run on this machine or by ssh on another. No local shell interprets it. */
 import { constants } from 'node:fs'
 import { access, open, stat } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { PROGRAM_PATH } from '../process/process-tree.ts'
 import type { ExecutableSettings } from './settings.ts'
 
-/** A program that cannot be run; `message` and `remedy` are for the operator. */
+/** The error for a program that cannot be run. `message` and `remedy` are for the operator. */
 export class CommandError extends Error {
   readonly remedy: string
 
@@ -23,10 +23,10 @@ export interface ProgramCommand {
 }
 
 /**
- * The command for one run.
+ * Returns the command for one run.
  *
  * @param argument the request, for programs that do not read it from standard input
- * @throws {CommandError}
+ * @throws {CommandError} the program is missing or cannot be run
  */
 export async function programCommand(
   { command, connection }: Pick<ExecutableSettings, 'command' | 'connection'>,
@@ -42,49 +42,52 @@ export async function programCommand(
   return { file: await findProgram('ssh'), args: sshArguments(connection, words) }
 }
 
-/** Path of a program. @throws {CommandError} when there is none */
+/** Finds a program on `PROGRAM_PATH`; an absolute path is returned unchecked. @throws {CommandError} not found */
 export async function findProgram(name: string): Promise<string> {
   if (isAbsolute(name)) return name
   for (const directory of PROGRAM_PATH.split(':')) {
     const path = join(directory, name)
-    const there = await access(path, constants.X_OK).then(
+    const exists = await access(path, constants.X_OK).then(
       () => true,
       () => false,
     )
-    if (there) return path
+    if (exists) return path
   }
-  throw new CommandError(`there is no program ${name} on ${PROGRAM_PATH}`, 'install it')
+  throw new CommandError(`the program ${name} is not on the path ${PROGRAM_PATH}`, 'Install it.')
 }
 
 /**
- * Refuses what cannot run before anything is started, with words that help. A file with neither `#!` nor the marks of a
- * binary would be handed to /bin/sh by the C library.
+ * Refuses a file that cannot run, with a helpful message, before anything is started. Without this the C library would pass a file
+ * that has neither `#!` nor the signature of a binary to /bin/sh.
  */
 async function checkRunnable(file: string): Promise<void> {
   const found = await stat(file).catch(() => undefined)
   if (!found?.isFile())
-    throw new CommandError(`there is no program ${file}`, 'fix `command`, or put the program there')
+    throw new CommandError(
+      `the program ${file} does not exist`,
+      'Correct `command`, or install the program.',
+    )
   if (!(await succeeds(access(file, constants.X_OK))))
-    throw new CommandError(`${file} is not executable`, `chmod a+rx ${file}`)
+    throw new CommandError(`${file} is not executable`, `Run chmod a+rx ${file}.`)
   const start = await readStart(file)
-  // A program that may be run and not read is a binary, or the kernel refuses it.
+  // Not readable but executable: a binary, or the kernel will refuse it.
   if (start === undefined) return
   if (start.startsWith('#!')) return checkInterpreter(file, start)
   const isBinary = /^(\x7fELF|\xcf\xfa\xed\xfe|\xca\xfe\xba\xbe)/.test(start)
   if (!isBinary)
     throw new CommandError(
       `${file} is neither a binary nor a script that names its interpreter`,
-      'begin it with a line such as #!/usr/bin/env python3',
+      'Begin it with a line such as #!/usr/bin/env python3.',
     )
 }
 
 async function checkInterpreter(file: string, start: string): Promise<void> {
   const [line = ''] = start.slice(2).split('\n', 1)
   if (line.endsWith('\r'))
-    throw new CommandError(`${file} has the line ends of Windows`, `sed -i 's/\\r$//' ${file}`)
+    throw new CommandError(`${file} has Windows line endings`, `Run sed -i 's/\\r$//' ${file}.`)
   const [interpreter = ''] = line.trim().split(/\s/, 1)
   if (!(await succeeds(access(interpreter, constants.X_OK))))
-    throw new CommandError(`the interpreter ${interpreter} of ${file} is missing`, 'install it')
+    throw new CommandError(`the interpreter ${interpreter} of ${file} is missing`, 'Install it.')
 }
 
 async function readStart(path: string): Promise<string | undefined> {
@@ -105,7 +108,7 @@ async function succeeds(work: Promise<unknown>): Promise<boolean> {
   )
 }
 
-/** Nothing of a user's own ssh configuration, agent or keys is used, and nobody is asked anything. */
+/** Returns arguments that make ssh ignore the user's own configuration, agent and keys, and never prompt. */
 function sshArguments(
   connection: ExecutableSettings['connection'],
   words: readonly string[],
@@ -147,12 +150,12 @@ function sshArguments(
   ]
 }
 
-/** ssh reads `%` and `~` in file names as more than characters, and parts words at blanks. */
+/** Quotes a file name for ssh, which expands `%` and splits words at spaces. */
 function sshPath(path = ''): string {
   return `"${path.replaceAll('%', '%%')}"`
 }
 
-/** sshd hands the command to the user's login shell: each word is quoted for it. */
+/** Quotes a word for the remote login shell, to which sshd passes the command. */
 export function quoteForShell(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 }

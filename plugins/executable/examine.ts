@@ -1,4 +1,4 @@
-/** An executable held against the protocol, check by check, for whoever writes or installs one. */
+/** Tests an executable against the protocol, check by check, for those who write or install one. */
 import { type ParameterSets, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError, programCommand } from './command.ts'
 import { encodeInput, encodeParameterInput, type PluginAction } from './input.ts'
@@ -21,7 +21,7 @@ export interface PluginCheck {
   readonly remedy?: string
 }
 
-/** All checks, and what the program returned for each action that was run. */
+/** All checks, and the program's answer to each action that was run. */
 export interface PluginExamination {
   readonly checks: readonly PluginCheck[]
   readonly answers: Readonly<Record<string, unknown>>
@@ -30,14 +30,14 @@ export interface PluginExamination {
 export interface ExaminationOrder {
   readonly settings: ExecutableSettings
   readonly caller: PluginCaller
-  /** Parameters of a request to run; undefined: none is run. */
+  /** Parameters of a request; undefined: no request is run. */
   readonly params: unknown
-  /** Of a credential to revoke; undefined: none is. */
+  /** State of a credential to revoke; undefined: no revocation is run. */
   readonly state: string | undefined
   readonly signal: AbortSignal
 }
 
-/** What is found out on the way. */
+/** The results so far. */
 interface Findings {
   readonly order: ExaminationOrder
   readonly checks: PluginCheck[]
@@ -47,7 +47,7 @@ interface Findings {
 const SHAPES = 'See "The answers" in docs/plugins.md.'
 const silent: PluginLog = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
-/** Runs `parameter`, and what the order asks for besides. */
+/** Runs the action `parameter`, then a request and a revocation if the order asks for them. Never throws for a faulty program. */
 export async function examineExecutable(order: ExaminationOrder): Promise<PluginExamination> {
   const findings: Findings = { order, checks: [], answers: {} }
   const { checks, answers } = findings
@@ -101,7 +101,7 @@ async function examineParameter(findings: Findings): Promise<Known> {
     checks.push({
       check: 'conf_params',
       state: 'warning',
-      detail: `${name} is not one that the program declares`,
+      detail: `${name} is not declared by the program`,
       remedy: 'Check the spelling.',
     })
   const sets = must('request_params', () => readParameterSets(declared.requestParams))
@@ -121,9 +121,9 @@ async function examineRequest(findings: Findings, known: Known): Promise<void> {
     () => checkRequestParams(known.sets, order.params),
     'Give the keys of one set of request_params, including all mandatory ones: --params JSON.',
   )
-  const asked = { ...inputOf(order, known), params, credState: undefined }
+  const input = { ...inputOf(order, known), params, credState: undefined }
   const answer = await run(findings, 'request', {
-    input: encodeInput('request', asked),
+    input: encodeInput('request', input),
     by: known.by,
   })
   const read = must('request answer', () => readRequestAnswer(answer))
@@ -137,18 +137,15 @@ async function examineRequest(findings: Findings, known: Known): Promise<void> {
   for (const detail of problems)
     checks.push({ check: 'request answer', state: 'failed', detail, remedy: SHAPES })
   checks.push(
-    ok(
-      'state',
-      `${JSON.stringify(state)}: must be another one at the next request of the same person`,
-    ),
+    ok('state', `${JSON.stringify(state)}: must differ at the next request of the same user`),
   )
 }
 
 async function examineRevoke(findings: Findings, known: Known): Promise<void> {
   const { order } = findings
-  const asked = { ...inputOf(order, known), params: {}, credState: order.state }
+  const input = { ...inputOf(order, known), params: {}, credState: order.state }
   const answer = await run(findings, 'revoke', {
-    input: encodeInput('revoke', asked),
+    input: encodeInput('revoke', input),
     by: known.by,
   })
   must('revoke answer', () => readRevokeAnswer(answer))
@@ -177,7 +174,7 @@ async function run(
   return outcome.answer
 }
 
-/** What is read without harm may still be nested too deep to be written. */
+/** A value that could be parsed may still be nested too deep to be serialised. */
 function isShowable(answer: object): boolean {
   try {
     return JSON.stringify(answer, null, 2).length > 0
@@ -191,12 +188,12 @@ function warningsOf(action: string, { end, stderr }: RunOutcome): PluginCheck[] 
   const warnings: { readonly detail: string; readonly remedy: string }[] = []
   if (exitCode !== 0)
     warnings.push({
-      detail: exitSignal === null ? `it ended with ${exitCode}` : `it was ended by ${exitSignal}`,
+      detail: exitSignal === null ? `it exited with ${exitCode}` : `it was killed by ${exitSignal}`,
       remedy: 'Exit with 0 once the answer is printed, also when it is an error.',
     })
   if (leftChildren)
     warnings.push({
-      detail: 'it left a process behind, which was ended',
+      detail: 'it left a process behind, which was killed',
       remedy: 'Wait for every process that the program starts.',
     })
   if (stderr !== '')
@@ -208,7 +205,7 @@ function warningsOf(action: string, { end, stderr }: RunOutcome): PluginCheck[] 
   return warnings.map((warning) => ({ check: `${action} run`, state: 'warning', ...warning }))
 }
 
-/** A check that did not hold, after which nothing more can be said. */
+/** A failed check, after which no further check is possible. */
 class CheckFailed extends Error {
   readonly check: string
   readonly remedy: string | undefined
@@ -233,24 +230,24 @@ function failure({ check, cause, remedy }: CheckFailed): PluginCheck {
   if (cause instanceof CommandError)
     return { check, state: 'failed', detail: cause.message, remedy: cause.remedy }
   if (cause instanceof AnswerError)
-    return { check, state: 'failed', detail: tellOutput(cause), remedy: remedy ?? SHAPES }
+    return { check, state: 'failed', detail: describeOutput(cause), remedy: remedy ?? SHAPES }
   if (!(cause instanceof PluginError)) throw cause
   if (cause.code === 'refused')
     return {
       check,
       state: 'failed',
-      detail: `the program refuses, and callers read: ${cause.message}`,
+      detail: `the program refuses the request; message for callers: ${cause.message}`,
       remedy:
         cause.cause instanceof Error
           ? `The program says for the log: ${cause.cause.message}`
           : 'Find out why the program refuses.',
     }
-  // What went wrong in truth is the cause; the message is for callers.
+  // The cause is the actual problem; the message is for callers.
   if (cause.cause instanceof Error) return failure(new CheckFailed(check, cause.cause, remedy))
   return { check, state: 'failed', detail: cause.message, remedy: remedy ?? SHAPES }
 }
 
-function tellOutput({ message, output }: AnswerError): string {
+function describeOutput({ message, output }: AnswerError): string {
   const printed = oneLine((output ?? Buffer.alloc(0)).subarray(0, 300).toString('utf8'))
   return printed === '' ? message : `${message}; it printed: ${printed}`
 }

@@ -1,4 +1,4 @@
-/** An executable that speaks the WaTTS plugin protocol, as a plugin of ours. */
+/** Runs an executable that speaks the WaTTS plugin protocol as a plugin of this service. */
 import { createFairQueue, type FairQueue, QueueFullError } from '../fair-queue.ts'
 import { type ParameterSets, type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError } from './command.ts'
@@ -23,7 +23,7 @@ import {
 import { hideSecrets, type PluginLog, type Run, type RunOutcome, runPlugin } from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
 
-/** Whether a plugin can be used, and what it takes. */
+/** Whether the plugin can be used, and the parameters that it declares. */
 export type ExecutableStatus =
   | {
       readonly state: 'ready'
@@ -39,17 +39,17 @@ export type ExecutableStatus =
 export interface ExecutablePlugin {
   readonly id: string
   /**
-   * Asks the program what it takes; not without this, and again after a change of the program. A plugin whose program errs is
-   * disabled, which is no error of this.
+   * Asks the program for its parameters. Must be called before any request, and again after a change of the program. A program that
+   * fails disables the plugin; this is not reported as an error here.
    *
    * @throws the signal's reason
    */
   start(signal: AbortSignal): Promise<ExecutableStatus>
   readonly status: ExecutableStatus
-  /** @throws {PluginError} `invalid_parameters` when the keys fit none of the sets */
+  /** @throws {PluginError} `invalid_parameters` (the keys do not match any of the parameter sets) */
   checkParameters(params: unknown): Readonly<Record<string, unknown>>
   /**
-   * @throws {PluginError} every code but `invalid_parameters`, which is `checkParameters`' to find
+   * @throws {PluginError} `refused`, `failed`, `overloaded`, `timeout`
    * @throws the signal's reason
    */
   request(
@@ -59,11 +59,11 @@ export interface ExecutablePlugin {
   ): Promise<PluginAnswer>
   /** @throws as `request` */
   revoke(caller: PluginCaller, state: string, signal: AbortSignal): Promise<void>
-  /** For metrics: runs under way and requests that wait. */
+  /** Number of running and waiting requests, for the metrics. */
   readonly load: Pick<FairQueue, 'running' | 'waiting'>
 }
 
-/** @param id the service's, for the log */
+/** @param id id of the service, for the log */
 export function createExecutablePlugin(
   id: string,
   settings: ExecutableSettings,
@@ -71,22 +71,26 @@ export function createExecutablePlugin(
 ): ExecutablePlugin {
   const runner = { id, settings, log }
   const queue = createRunQueue(settings)
-  let status: ExecutableStatus = disabled('it was not started yet')
+  let status: ExecutableStatus = disabled('it has not been started yet')
 
-  /** One request to the program, in its turn; `answer` without anything that must not be shown. */
+  /** Queues and runs one request; returns the answer with secrets removed. */
   const ask = async (
     action: 'request' | 'revoke',
-    asked: Asked,
+    request: ProgramRequest,
     signal: AbortSignal,
   ): Promise<RunOutcome['answer']> => {
     if (status.state === 'disabled')
       throw new PluginError('failed', userMessages.hadError, { cause: new Error(status.reason) })
     const { by, confParams } = status
     const passAccessToken = settings.pass_access_token && by === 'stdin'
-    const input = encodeInput(action, { ...asked, confParams: confParams.values, passAccessToken })
-    const secrets = secretsOf(asked.caller, confParams)
+    const input = encodeInput(action, {
+      ...request,
+      confParams: confParams.values,
+      passAccessToken,
+    })
+    const secrets = secretsOf(request.caller, confParams)
     const run: Run = { action, input, by, secrets, signal }
-    const { issuer, sub } = asked.caller
+    const { issuer, sub } = request.caller
     const inTurn = queue.run(JSON.stringify([issuer, sub]), signal, () => runPlugin(runner, run))
     const { answer } = await inTurn.catch((error: unknown) => {
       throw error instanceof QueueFullError ? overloaded(settings) : error
@@ -112,17 +116,17 @@ export function createExecutablePlugin(
       const answer = await ask('request', { caller, params, credState: undefined }, signal)
       return toPluginAnswer(
         runner,
-        understand(runner, 'request', () => readRequestAnswer(answer)),
+        parseAnswer(runner, 'request', () => readRequestAnswer(answer)),
       )
     },
     async revoke(caller, state, signal) {
       const answer = await ask('revoke', { caller, params: {}, credState: state }, signal)
-      understand(runner, 'revoke', () => readRevokeAnswer(answer))
+      parseAnswer(runner, 'revoke', () => readRevokeAnswer(answer))
     },
   }
 }
 
-/** One user can neither run all places nor wait in all of them. */
+/** One user can occupy neither all runs nor the whole queue. */
 function createRunQueue({
   parallel_runner: runner,
   maximum_waiting: waiting,
@@ -144,7 +148,7 @@ function overloaded({ timeout_seconds: timeout }: ExecutableSettings): PluginErr
   return new PluginError('overloaded', userMessages.overloaded, { retryAfterSeconds })
 }
 
-interface Asked {
+interface ProgramRequest {
   readonly caller: PluginCaller
   readonly params: Readonly<Record<string, unknown>>
   readonly credState: string | undefined
@@ -156,7 +160,7 @@ interface Host {
   readonly log: PluginLog
 }
 
-/** What a program says of itself, and whether our settings let it be used. */
+/** Runs the action `parameter` and decides whether the settings permit the program. */
 async function readStatus(runner: Host, signal: AbortSignal): Promise<ExecutableStatus> {
   const { settings } = runner
   try {
@@ -178,12 +182,12 @@ async function readStatus(runner: Host, signal: AbortSignal): Promise<Executable
     const cause = error instanceof PluginError ? error.cause : error
     if (cause instanceof CommandError) return disabled(cause.message, cause.remedy)
     if (cause instanceof AnswerError)
-      return disabled(cause.message, 'run `tts plugin test` on the program')
+      return disabled(cause.message, 'Run `tts plugin test` on the program.')
     throw error
   }
 }
 
-/** Every user of a machine can read the arguments of its programs. */
+/** Refuses requests by argument unless they are allowed: every user of the machine can read the arguments of a program. */
 function refusedInput(
   { stdin }: ParameterAnswer,
   settings: ExecutableSettings,
@@ -191,13 +195,13 @@ function refusedInput(
   if (stdin) return undefined
   if (settings.pass_access_token)
     return disabled(
-      'it takes requests as an argument, and an access token is never passed by argument',
-      'let the program read standard input and say so (features.stdin), or set pass_access_token: false',
+      'it reads requests from its argument, and an access token is never passed as an argument',
+      'Let the program read standard input and declare that (features.stdin), or set pass_access_token: false.',
     )
   if (settings.allow_insecure_plugins) return undefined
   return disabled(
-    'it takes requests as an argument, which other users of the machine can read',
-    'let the program read standard input and say so (features.stdin), or set allow_insecure_plugins: true',
+    'it reads requests from its argument, which other users of the machine can see',
+    'Let the program read standard input and declare that (features.stdin), or set allow_insecure_plugins: true.',
   )
 }
 
@@ -225,8 +229,8 @@ function logStatus({ id, settings, log }: Host, status: ExecutableStatus): void 
     )
 }
 
-/** Reads an answer; what is wrong with it goes to the log, and its caller hears that something was. */
-function understand<Answer>({ id, log }: Host, action: string, read: () => Answer): Answer {
+/** Parses an answer. Logs what is wrong with it; the caller gets only a general message. */
+function parseAnswer<Answer>({ id, log }: Host, action: string, read: () => Answer): Answer {
   try {
     return read()
   } catch (error) {
@@ -250,7 +254,7 @@ function toPluginAnswer({ id, log }: Host, answer: RequestAnswer): PluginAnswer 
     problems.length === 0
       ? []
       : [`${problems.length} of the plugin's entries could not be read, contact the administrator`]
-  // The protocol has no word for an end.
+  // The protocol has no field for an expiry.
   return { kind: 'credential', entries, notAfter: undefined, warnings, state }
 }
 
@@ -266,7 +270,7 @@ function secretsOf(caller: PluginCaller, { values }: ConfParams): readonly strin
   return [...tokens, ...configured].filter((secret) => secret !== '')
 }
 
-/** The plugin's words are for callers and logs. */
+/** Removes secrets from the plugin's messages, which go to callers and logs. */
 function withoutSecrets(
   answer: RunOutcome['answer'],
   secrets: readonly string[],

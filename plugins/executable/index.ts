@@ -6,13 +6,13 @@ import { createExecutablePlugin, type ExecutablePlugin } from './executable-plug
 import type { PluginLog } from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
 
-/** How long the start waits for a program to say what it takes. */
+/** How long the start waits for a program to declare its parameters. */
 const START_MS = 30_000
 
 type Parameters = Readonly<Record<string, unknown>>
 
 /**
- * Starts the program's plugin; one that cannot be used says so in `problem`.
+ * Starts the plugin of a service. A plugin that cannot be used has the reason in `problem`.
  *
  * @param service id of the service, for the log
  */
@@ -32,14 +32,14 @@ export async function startExecutable(
 function asPlugin(executable: ExecutablePlugin, settings: ExecutableSettings): Plugin {
   const { status } = executable
   const parameterSets = status.state === 'ready' ? status.parameterSets : []
-  // The words that clients of WaTTS compare.
+  // Clients of WaTTS compare this message, so it must not change.
   const error = 'invalid parameter have been passed'
   const plugin: Plugin<z.ZodType<Parameters>> = {
     id: 'executable',
-    description: 'A credential that a program of this site makes',
-    // As long again: others may be in the queue before.
+    description: 'Credential made by a program of this site',
+    // Twice the timeout of a run, because other requests may be ahead in the queue.
     patienceSeconds: 2 * settings.timeout_seconds,
-    parameters: z.custom<Parameters>((given) => isObjectOf(given, parameterSets), { error }),
+    parameters: z.custom<Parameters>((value) => hasKeysOfSomeSet(value, parameterSets), { error }),
     parameterSets,
     ...(status.state === 'disabled'
       ? { problem: { reason: status.reason, remedy: status.remedy } }
@@ -50,8 +50,8 @@ function asPlugin(executable: ExecutablePlugin, settings: ExecutableSettings): P
   return plugin
 }
 
-/** Keys only are checked: values may be any JSON and reach the program as they are. */
-function isObjectOf(given: unknown, sets: Plugin['parameterSets']): boolean {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return false
-  return fitsSomeSet(sets, Object.keys(given))
+/** Checks the keys only: values may be any JSON and reach the program unchanged. */
+function hasKeysOfSomeSet(value: unknown, sets: Plugin['parameterSets']): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return fitsSomeSet(sets, Object.keys(value))
 }

@@ -1,40 +1,40 @@
-/** What a WaTTS plugin receives: a JSON object, as base64url without padding. */
+/** Encodes the input of a WaTTS plugin: a JSON object as base64url without padding. */
 import type { PluginCaller } from '../plugin.ts'
 
-/** The three things that a plugin can be asked to do. */
+/** The actions of a plugin. */
 export type PluginAction = 'parameter' | 'request' | 'revoke'
 
-/** The version of the protocol; watts-plugin-tester knows this one. */
+/** The version of the protocol that watts-plugin-tester supports. */
 export const WATTS_VERSION = '1.0.0'
 
-/** Claims about a token rather than about its person; WaTTS keeps them to itself. */
+/** Claims about the token, not about its user. WaTTS does not pass them to plugins either. */
 const TOKEN_CLAIMS: ReadonlySet<string> = new Set(
   'aud exp nbf iat jti azp kid auth_time at_hash c_hash'.split(' '),
 )
 
-/** What a run is for. */
+/** The input of a request or a revocation. */
 export interface PluginInput {
   readonly caller: PluginCaller
   readonly confParams: Readonly<Record<string, boolean | string>>
   readonly params: Readonly<Record<string, unknown>>
-  /** Of the credential to revoke. */
+  /** State of the credential to revoke. */
   readonly credState: string | undefined
-  /** Whether access tokens are in it. */
+  /** Whether to include access tokens. */
   readonly passAccessToken: boolean
 }
 
-/** The input of `parameter`, base64url. */
+/** Returns the input of `parameter`, base64url. */
 export function encodeParameterInput(): string {
   return encode({ watts_version: WATTS_VERSION, action: 'parameter', cred_state: 'undefined' })
 }
 
-/** The input of `request` and `revoke`, base64url. */
+/** Returns the input of `request` or `revoke`, base64url. */
 export function encodeInput(action: 'request' | 'revoke', input: PluginInput): string {
   const { caller, confParams, params, credState, passAccessToken } = input
   return encode({
     watts_version: WATTS_VERSION,
     action,
-    // WaTTS writes the word where there is none, and plugins may look for it.
+    // WaTTS sends this word when there is no state, and plugins may check for it.
     cred_state: credState ?? 'undefined',
     conf_params: confParams,
     params,
@@ -48,7 +48,7 @@ export function encodeInput(action: 'request' | 'revoke', input: PluginInput): s
   })
 }
 
-/** The id by which WaTTS plugins know a person. */
+/** Returns the user id of the WaTTS protocol. */
 export function wattsUserId({ issuer, sub }: Pick<PluginCaller, 'issuer' | 'sub'>): string {
   return encode({ issuer, subject: sub })
 }
@@ -61,14 +61,14 @@ function accessToken(token: string | undefined, pass: boolean): { access_token?:
   return pass && token !== undefined ? { access_token: token } : {}
 }
 
-function userInfo(person: Pick<PluginCaller, 'issuer' | 'sub' | 'claims'>): object {
-  const claims = Object.entries(person.claims).filter(([name]) => !TOKEN_CLAIMS.has(name))
-  // Issuer and subject are what was verified, whatever stands in UserInfo.
+function userInfo(user: Pick<PluginCaller, 'issuer' | 'sub' | 'claims'>): object {
+  const claims = Object.entries(user.claims).filter(([name]) => !TOKEN_CLAIMS.has(name))
+  // The verified issuer and subject override those in UserInfo.
   return {
     ...Object.fromEntries(claims),
-    ...scopes(person.claims['scope']),
-    iss: person.issuer,
-    sub: person.sub,
+    ...scopes(user.claims['scope']),
+    iss: user.issuer,
+    sub: user.sub,
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a program can reach of the service: with `user` it runs as another user of the machine, with `sandbox` it sees only
- * what the settings name. Where neither can be had, the program is not run.
+ * Isolates a program from the service: with `user` it runs as another user of the machine, with `sandbox` it sees only the files
+ * that the settings name. If the configured isolation is not possible, the program is not run.
  */
 import { type Account, findAccount, setprivArguments } from './account.ts'
 import { CommandError, findProgram, type ProgramCommand } from './command.ts'
@@ -12,26 +12,26 @@ type IsolationSettings = Pick<
   'connection' | 'user' | 'allow_root' | 'sandbox' | 'readable_paths' | 'writable_paths'
 >
 
-/** How a program is kept apart. */
+/** How to run a program isolated. */
 export interface Isolation {
-  /** Undefined: it runs as the service's own user. */
+  /** The program's user; undefined: the user of the service. */
   readonly account: Account | undefined
-  /** Program and arguments that run what follows them as that user. */
+  /** Command prefix that runs a command as that user. */
   readonly asUser: readonly string[] | undefined
-  /** The command to start, for a run in this directory. */
+  /** Returns the isolated command for a run in this directory. */
   wrap(command: ProgramCommand, directory: string): Promise<ProgramCommand>
 }
 
-/** A setting that does not fit the user whom the service runs as. */
+/** A setting that is not possible for the user who runs the service. */
 export interface IsolationProblem {
-  /** Below `executable`. */
+  /** Name of the setting under `executable`. */
   readonly key: 'user'
   readonly message: string
   readonly remedy: string
 }
 
 /**
- * Whether the settings fit: root's programs need a user of their own, and only root can give them one.
+ * Returns the problem of the settings, if any: a service that runs as root must name a user, and no other service can.
  *
  * @param isRoot whether the service runs as root
  */
@@ -39,7 +39,7 @@ export function isolationProblem(
   { connection, user, allow_root: allowRoot }: IsolationSettings,
   isRoot: boolean = process.geteuid?.() === 0,
 ): IsolationProblem | undefined {
-  // What runs here is the ssh client alone.
+  // Only the ssh client runs on this machine.
   if (connection.type === 'ssh') return undefined
   if (isRoot && user === undefined && !allowRoot)
     return {
@@ -51,25 +51,25 @@ export function isolationProblem(
   if (!isRoot && user !== undefined)
     return {
       key: 'user',
-      message: 'needs a service that runs as root: no other user can run programs as somebody else',
+      message: 'needs a service that runs as root: only root can run programs as another user',
       remedy: 'Remove it and set sandbox: bubblewrap, or run the service as root.',
     }
   return undefined
 }
 
-/** What the program could do to the service, in words for the log; undefined when it is kept apart. */
+/** Describes for the log what the program can do to the service; undefined when it is isolated. */
 export function exposure(settings: IsolationSettings): string | undefined {
   const { connection, user, sandbox } = settings
   if (connection.type === 'ssh' || user !== undefined || sandbox !== 'none') return undefined
   return process.geteuid?.() === 0
-    ? 'the program runs as root: it can read and change everything on this machine, the CA key included'
-    : 'the program runs as the user of the service: it can read all that the service can, the CA key and the master keys included'
+    ? 'the program runs as root: it can read and change everything on this machine, including the CA key'
+    : 'the program runs as the user of the service: it can read everything that the service can read, including the CA key and the master keys'
 }
 
 /**
- * Finds out how to keep a program apart.
+ * Prepares the configured isolation.
  *
- * @throws {CommandError} when the settings do not fit, or a user or tool is missing
+ * @throws {CommandError} the settings are not possible here, or a user or tool is missing
  */
 export async function openIsolation(settings: IsolationSettings): Promise<Isolation> {
   if (settings.connection.type === 'ssh')

@@ -1,17 +1,17 @@
-/** The parameters that a plugin declares: those of the configuration with their values, those of requests with their check. */
+/** Resolves and checks the parameters that a plugin declares, for its configuration and for requests. */
 import { fitsSomeSet } from '../parameters.ts'
 import { type ParameterSets, PluginError, type RequestParameter } from '../plugin.ts'
 import { AnswerError, type DeclaredConfParam, type DeclaredRequestParam } from './protocol.ts'
 
 const KEY = /^[a-z0-9_]{1,100}$/
 
-/** Values of the declared parameters; what is configured and not declared is named in `unknown`. */
+/** Values of the declared parameters; `unknown` names configured parameters that are not declared. */
 export interface ConfParams {
   readonly values: Readonly<Record<string, boolean | string>>
   readonly unknown: readonly string[]
 }
 
-/** @throws {AnswerError} naming the parameter, for declarations and values that do not fit */
+/** Returns the values of all declared parameters. @throws {AnswerError} naming the parameter that is declared or set wrongly */
 export function resolveConfParams(
   declared: readonly DeclaredConfParam[],
   configured: Readonly<Record<string, boolean | string | number>>,
@@ -20,17 +20,17 @@ export function resolveConfParams(
   for (const { name, type, default: fallback } of declared) {
     if (!KEY.test(name) || values.has(name))
       throw new AnswerError(
-        'a name in conf_params is not of lower-case letters, digits and _, or is there twice',
+        'conf_params: a name is repeated, or does not consist of lower-case letters, digits and _',
       )
     if (type !== 'boolean' && type !== 'string')
-      throw new AnswerError(`conf_params ${name}: the type is neither boolean nor string`)
+      throw new AnswerError(`conf_params ${name}: the type must be boolean or string`)
     const own = Object.hasOwn(configured, name)
     const value = convert(own ? configured[name] : fallback, type)
     if (value === undefined)
       throw new AnswerError(
         own
-          ? `conf_params.${name} of the configuration is no ${type}`
-          : `conf_params ${name}: the default is no ${type}`,
+          ? `conf_params.${name} of the configuration must be a ${type}`
+          : `conf_params ${name}: the default must be a ${type}`,
       )
     values.set(name, value)
   }
@@ -43,14 +43,15 @@ function convert(value: unknown, type: 'boolean' | 'string'): boolean | string |
     if ([true, 'True', 'true', 1].some((each) => each === value)) return true
     return [false, 'False', 'false', 0].some((each) => each === value) ? false : undefined
   }
-  // YAML reads 0640 and yes as it likes: whoever wants a text gets one.
+  // YAML reads values such as 0640 and yes as numbers and booleans, so they are accepted as strings.
   return ['string', 'number', 'boolean'].includes(typeof value) ? String(value) : undefined
 }
 
 /**
- * The sets as the old server listed them: each from its last parameter to its first. None declared is one empty set.
+ * Returns the parameter sets in WaTTS's order: each from its last parameter to its first. Without a declaration there is one empty
+ * set.
  *
- * @throws {AnswerError} naming the parameter
+ * @throws {AnswerError} naming the parameter that is declared wrongly
  */
 export function readParameterSets(
   declared: readonly (readonly DeclaredRequestParam[])[],
@@ -58,7 +59,7 @@ export function readParameterSets(
   if (declared.length === 0) return [[]]
   return declared.map((set) => {
     const keys = new Set(set.map(({ key }) => key))
-    if (keys.size !== set.length) throw new AnswerError('request_params: a key is there twice')
+    if (keys.size !== set.length) throw new AnswerError('request_params: a key is repeated')
     return set.map(readRequestParam).reverse()
   })
 }
@@ -66,18 +67,18 @@ export function readParameterSets(
 function readRequestParam(declared: DeclaredRequestParam): RequestParameter {
   const { key, name, description, type, mandatory = false } = declared
   if (!KEY.test(key))
-    throw new AnswerError('request_params: a key is not of lower-case letters, digits and _')
+    throw new AnswerError('request_params: a key must consist of lower-case letters, digits and _')
   if (type !== 'textarea' && type !== 'text')
-    throw new AnswerError(`request_params ${key}: the type is not textarea`)
-  const wanted = convert(mandatory, 'boolean')
-  if (wanted === undefined)
-    throw new AnswerError(`request_params ${key}: mandatory is neither true nor false`)
-  return { key, name, description, type, mandatory: wanted === true }
+    throw new AnswerError(`request_params ${key}: the type must be text or textarea`)
+  const isMandatory = convert(mandatory, 'boolean')
+  if (isMandatory === undefined)
+    throw new AnswerError(`request_params ${key}: mandatory must be true or false`)
+  return { key, name, description, type, mandatory: isMandatory === true }
 }
 
 /**
- * Checks keys only, as WaTTS does: all mandatory ones of one set, and nothing outside that set. Values reach the plugin as
- * they are.
+ * Checks the keys only, like WaTTS: they must include all mandatory ones of one set and none outside that set. Values reach the
+ * plugin unchanged.
  *
  * @throws {PluginError} `invalid_parameters`
  */
@@ -91,6 +92,6 @@ export function checkRequestParams(
 }
 
 function invalid(): PluginError {
-  // The very words, mistake included, that clients of WaTTS compare.
+  // Clients of WaTTS compare this message, so its mistake must stay.
   return new PluginError('invalid_parameters', 'invalid parameter have been passed')
 }

@@ -1,6 +1,5 @@
 /**
- * One process with all that it starts: bounded in time and output, and ended whole. What it does is no promise of ours;
- * that it ends is.
+ * Runs a process with limits on time and output, and makes sure that it ends together with every process that it started.
  */
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
@@ -8,33 +7,33 @@ import { type ProcessTree, startProcessTree } from '../process/process-tree.ts'
 import type { ProgramCommand } from './command.ts'
 import type { ProgramStreams } from './streams.ts'
 
-/** Why a process was ended by us. */
+/** Why we stopped a process. */
 export type StopCause = 'timeout' | 'flood' | 'aborted'
 
 /** How a process ended. */
 export interface ProcessEnd {
-  /** What it wrote, up to the bound. */
+  /** Standard output, up to `maximumOutputBytes`. */
   readonly stdout: Buffer
-  /** The last of what it wrote, as bytes. */
+  /** The last `keptErrorBytes` of standard error. */
   readonly stderr: Buffer
-  /** Whether more had been written to standard error before. */
+  /** Whether earlier parts of standard error were dropped. */
   readonly stderrCut: boolean
   readonly exitCode: number | null
   readonly exitSignal: NodeJS.Signals | null
-  /** Undefined: it ended by itself. */
+  /** Undefined when it ended by itself. */
   readonly stopped: StopCause | undefined
-  /** Whether it left processes behind that held its output open or had left its process group; they were ended. */
+  /** Whether it left processes behind that kept its output open or had left its process group; they were killed. */
   readonly leftChildren: boolean
 }
 
 export interface ProcessLimits {
   readonly timeoutMs: number
   readonly maximumOutputBytes: number
-  /** How much of standard error is kept. */
+  /** How many bytes of standard error are kept. */
   readonly keptErrorBytes: number
-  /** Between SIGTERM and SIGKILL, and until what cannot be killed is given up. */
+  /** Time between SIGTERM and SIGKILL, and from then until we stop waiting for a process that cannot be killed. */
   readonly graceMs: number
-  /** How long output may stay open after the program has ended. */
+  /** How long the output may stay open after the program has ended. */
   readonly drainMs: number
 }
 
@@ -42,7 +41,7 @@ export interface ProcessStart extends ProgramCommand {
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
   readonly streams: ProgramStreams
-  /** Written to standard input, where that is no file that holds it. */
+  /** Written to standard input if that is a pipe and not already a file with the input. */
   readonly input: string | undefined
   readonly signal: AbortSignal
   /** See `ProcessTreeStart`. */
@@ -50,9 +49,9 @@ export interface ProcessStart extends ProgramCommand {
 }
 
 /**
- * Runs a program to its end, or to ours.
+ * Runs a program until it ends, or until a limit or the signal stops it.
  *
- * @throws the system's error when it cannot be started
+ * @throws the system's error if it cannot be started
  */
 export async function runProcess(start: ProcessStart, limits: ProcessLimits): Promise<ProcessEnd> {
   const { streams, signal } = start
@@ -72,7 +71,7 @@ export async function runProcess(start: ProcessStart, limits: ProcessLimits): Pr
     const holdsOutput = !(await settlesWithin(drained, limits.drainMs))
     if (holdsOutput) stopper.endGroup()
     await Promise.race([drained, stopper.givenUp])
-    // Also those that closed their output and stayed, and those that left the group.
+    // Finds also processes that closed their output, and those that left the group.
     const leftChildren = (await tree.end()) || holdsOutput
     const { exitCode, signalCode: exitSignal } = child
     const stopped = stopper.cause()
@@ -99,11 +98,11 @@ function startTree({ streams, ...start }: ProcessStart): ProcessTree {
 }
 
 interface Stopper {
-  /** Ends the group for this reason; the first one stays. */
+  /** Stops the process group. The cause of the first call is kept. */
   stop(this: void, cause: StopCause): void
   endGroup(): void
   cause(): StopCause | undefined
-  /** Settles when what cannot be killed (it waits for a device, or has left its group) is waited for no longer. */
+  /** Settles when we stop waiting for a process that cannot be killed (it waits for a device, or has left its group). */
   readonly givenUp: Promise<void>
   finish(): void
 }
@@ -150,7 +149,7 @@ async function settlesWithin(work: Promise<unknown>, ms: number): Promise<boolea
   return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
 }
 
-/** A program that does not read its input, or not all of it, is in its right. */
+/** Writes the input. A program may ignore it, so errors are ignored. */
 function feed({ stdin }: ChildProcess, input: string | undefined): void {
   stdin?.on('error', () => undefined)
   stdin?.end(input ?? '')
@@ -193,7 +192,7 @@ function collectTail(
   return () => ({ stderr: kept, stderrCut: length > kept.length })
 }
 
-/** Nothing more is read: until the program heeds its end it may write as fast as it can. */
+/** Stops reading: until it has ended, the program may go on writing. */
 function overflow(stream: Readable, stop: (cause: StopCause) => void): void {
   stop('flood')
   stream.destroy()

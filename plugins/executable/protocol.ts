@@ -1,11 +1,11 @@
 /**
- * What WaTTS plugins answer. An answer is data from outside: strict in what matters, and fields that are not known are
- * let be, because plugins of today were written for several versions of the old server.
+ * Parses the answers of WaTTS plugins. The fields that are used are checked strictly. Unknown fields are ignored, because existing
+ * plugins were written for several versions of WaTTS.
  */
 import { z } from 'zod'
 import { type CredentialEntry, PluginError } from '../plugin.ts'
 
-/** What callers are told; clients of WaTTS know these words. */
+/** Messages for callers. Clients of WaTTS know them, so they must not change. */
 export const userMessages = {
   badResult: 'the plugin returned a bad result, please contact the administrator',
   hadError: 'the plugin had an error, please contact the administrator',
@@ -13,10 +13,10 @@ export const userMessages = {
   overloaded: 'too many requests wait for the plugin, please try again later',
 } as const
 
-/** What is wrong with an answer: `problem` says where, for the log and for who writes the plugin. */
+/** The error for an invalid answer. Its message says what is wrong, for the log and the author of the plugin. */
 export class AnswerError extends Error {
   readonly userMessage: string
-  /** What the program printed, where that is no answer at all. For who writes the plugin, never for a log. */
+  /** The program's output if it is not an answer at all. For the author of the plugin, never for a log. */
   readonly output: Buffer | undefined
 
   constructor(problem: string, userMessage: string = userMessages.badResult, output?: Buffer) {
@@ -27,14 +27,14 @@ export class AnswerError extends Error {
   }
 }
 
-/** A parameter that the plugin takes from the configuration, as it is declared. */
+/** A declared configuration parameter. */
 export interface DeclaredConfParam {
   readonly name: string
   readonly type: string
   readonly default: unknown
 }
 
-/** A parameter of requests, as it is declared. */
+/** A declared request parameter. */
 export interface DeclaredRequestParam {
   readonly key: string
   readonly name: string
@@ -58,7 +58,7 @@ export type RequestAnswer =
       readonly kind: 'credential'
       readonly entries: readonly CredentialEntry[]
       readonly state: string
-      /** What was left out of the answer, a sentence each. */
+      /** Why entries were left out, one sentence each. */
       readonly problems: readonly string[]
     }
   | { readonly kind: 'login'; readonly provider: string; readonly message: string }
@@ -90,16 +90,19 @@ const parameterAnswer = z.object({
     .default({ stdin: false }),
 })
 
-/** Kept for revocation, in a database: what comes back must be what went in. */
+/** The state is stored for revocation, so the database must be able to return it unchanged. */
 const state = z
   .string()
   .max(16_384)
-  .refine((text) => text.isWellFormed() && !text.includes('\0'), 'has no text that can be kept')
+  .refine(
+    (text) => text.isWellFormed() && !text.includes('\0'),
+    'must be text that a database can store',
+  )
 
 const credentialAnswer = z.object({ credential: z.array(z.unknown()).max(1000), state })
 
 const loginAnswer = z.object({
-  provider: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/, 'is no id of a provider'),
+  provider: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/, 'must be the id of a provider'),
   msg: z.string(),
 })
 
@@ -109,9 +112,9 @@ const errorAnswer = z.object({
 })
 
 /**
- * The whole output as one JSON object.
+ * Parses the whole output as one JSON object with the key `result`.
  *
- * @throws {AnswerError}
+ * @throws {AnswerError} with the raw output's problem
  */
 export function parseOutput(output: Buffer): Readonly<Record<string, unknown>> {
   if (output.length === 0) throw new AnswerError('it printed nothing', userMessages.hadError)
@@ -119,23 +122,23 @@ export function parseOutput(output: Buffer): Readonly<Record<string, unknown>> {
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(output))
   } catch (error) {
-    const why = error instanceof SyntaxError ? 'is not one JSON object' : 'is not UTF-8'
-    throw new AnswerError(`its output ${why}`, userMessages.hadError)
+    const reason = error instanceof SyntaxError ? 'is not one JSON object' : 'is not UTF-8'
+    throw new AnswerError(`its output ${reason}`, userMessages.hadError)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new AnswerError('its output is JSON, but no object', userMessages.hadError)
+    throw new AnswerError('its output is JSON but not an object', userMessages.hadError)
   const answer = value as Record<string, unknown>
   if (!Object.hasOwn(answer, 'result'))
     throw new AnswerError('its answer has no `result`', userMessages.hadError)
   return answer
 }
 
-/** @throws {AnswerError} also where the plugin says that it had an error */
+/** Parses the answer to `parameter`. @throws {AnswerError} invalid, or the plugin reports an error */
 export function readParameterAnswer(answer: Readonly<Record<string, unknown>>): ParameterAnswer {
   if (answer['result'] === 'error') {
     const { log_msg, user_msg } = answer
-    const told = [log_msg, user_msg].find((text) => typeof text === 'string')
-    throw new AnswerError(`the plugin says: ${oneLine(told ?? 'error')}`)
+    const message = [log_msg, user_msg].find((text) => typeof text === 'string')
+    throw new AnswerError(`the plugin says: ${oneLine(message ?? 'error')}`)
   }
   expectOk(answer)
   const read = parse(parameterAnswer, answer)
@@ -149,8 +152,10 @@ export function readParameterAnswer(answer: Readonly<Record<string, unknown>>): 
 }
 
 /**
- * @throws {AnswerError} for answers of no use
- * @throws {PluginError} `refused`, in the plugin's own words
+ * Parses the answer to `request`.
+ *
+ * @throws {AnswerError} the answer is invalid
+ * @throws {PluginError} `refused`, with the plugin's message
  */
 export function readRequestAnswer(answer: Readonly<Record<string, unknown>>): RequestAnswer {
   if (answer['result'] === 'oidc_login') {
@@ -171,8 +176,10 @@ export function readRequestAnswer(answer: Readonly<Record<string, unknown>>): Re
 }
 
 /**
- * @throws {AnswerError} for answers of no use
- * @throws {PluginError} `refused`, in the plugin's own words
+ * Checks the answer to `revoke`.
+ *
+ * @throws {AnswerError} the answer is invalid
+ * @throws {PluginError} `refused`, with the plugin's message
  */
 export function readRevokeAnswer(answer: Readonly<Record<string, unknown>>): void {
   throwRefusal(answer)
@@ -188,26 +195,26 @@ function throwRefusal(answer: Readonly<Record<string, unknown>>): void {
 }
 
 function expectOk(answer: Readonly<Record<string, unknown>>): void {
-  if (answer['result'] !== 'ok')
-    throw new AnswerError('`result` is none of those that the action has: ok, error, oidc_login')
+  if (answer['result'] !== 'ok') throw new AnswerError('`result` must be ok, error or oidc_login')
 }
 
 function parse<Output>(schema: z.ZodType<Output>, answer: unknown): Output {
   const parsed = schema.safeParse(answer)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw new AnswerError(`\`${issue?.path.join('.') ?? ''}\`: ${issue?.message ?? 'is wrong'}`)
+  throw new AnswerError(`\`${issue?.path.join('.') ?? ''}\`: ${issue?.message ?? 'is invalid'}`)
 }
 
-/** One entry, or why it cannot be used. */
+/** Returns an entry, or why it cannot be used. */
 function readEntry(entry: unknown): CredentialEntry | string {
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return 'it is no object'
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
+    return 'it is not an object'
   const { name, type, value, save_as, rows, cols } = entry as Record<string, unknown>
   if (type !== 'text' && type !== 'textarea' && type !== 'textfile')
     return type === undefined ? 'it has no type' : 'its type is not text, textarea or textfile'
   if (typeof name !== 'string' || name === '') return 'it has no name'
   const text = readValue(value, type)
-  if (text === undefined) return 'its value is no text'
+  if (text === undefined) return 'its value is not text'
   return {
     name: oneLine(name),
     type,
@@ -218,7 +225,7 @@ function readEntry(entry: unknown): CredentialEntry | string {
   }
 }
 
-/** The pieces of a textfile are joined as they are: each has its own line end. */
+/** The pieces of a textfile are joined unchanged, because each has its own line end. */
 function readValue(value: unknown, type: CredentialEntry['type']): string | undefined {
   if (typeof value === 'string') return value
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
@@ -227,7 +234,7 @@ function readValue(value: unknown, type: CredentialEntry['type']): string | unde
   return pieces.includes(undefined) ? undefined : pieces.join('')
 }
 
-/** Clients save under this name: it must not lead out of their directory. */
+/** Clients save files under this name, so it must not lead out of their directory. */
 function isFileName(name: unknown): name is string {
   return typeof name === 'string' && /^[\w @+=,-][\w. @+=,-]{0,254}$/.test(name)
 }
@@ -236,10 +243,10 @@ function isSize(size: unknown): size is number {
   return typeof size === 'number' && Number.isInteger(size) && size > 0 && size <= 10_000
 }
 
-// oxlint-disable-next-line no-control-regex -- that is what is taken out
+// oxlint-disable-next-line no-control-regex -- these are removed
 const CONTROL = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+/g
 
-/** A text from outside as one line without control characters, of bounded length. */
+/** Returns a text from outside as one line of at most 2000 characters, without control characters. */
 export function oneLine(text: string): string {
   return text.slice(0, 2000).replace(CONTROL, ' ').trim().toWellFormed()
 }

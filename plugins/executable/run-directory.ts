@@ -1,4 +1,4 @@
-/** The empty directory of one run, which belongs to whoever the program runs as. */
+/** The empty directory of one run, owned by the user who runs the program. */
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { mkdtemp, open, readdir, rm, rmdir } from 'node:fs/promises'
@@ -12,18 +12,18 @@ const REMOVE_TIMEOUT_MS = 30_000
 
 export interface RunDirectory {
   readonly path: string
-  /** Gives it to the user of the program. @throws {CommandError} */
+  /** Changes its owner to the program's user. @throws {CommandError} another user replaced it */
   handOver(): Promise<void>
-  /** Removes it with all that is in it. @throws the system's error */
+  /** Removes it with its contents. @throws the system's error */
   remove(): Promise<void>
 }
 
-/** @param parent default: that for temporary files. @throws the system's error */
+/** @param parent default: the directory for temporary files. @throws the system's error */
 export async function makeRunDirectory(
   parent: string | undefined,
   { account, asUser }: Pick<Isolation, 'account' | 'asUser'>,
 ): Promise<RunDirectory> {
-  // 0700 from its first moment.
+  // mkdtemp creates it with mode 0700.
   const path = await mkdtemp(join(parent ?? tmpdir(), 'tts-plugin-'))
   return {
     path,
@@ -34,7 +34,7 @@ export async function makeRunDirectory(
   }
 }
 
-/** By the descriptor, after a look at what it is: the directory above may be one that others can write. */
+/** Uses a descriptor and checks it, because others may be able to write to the directory above. */
 async function giveAway(
   path: string,
   { uid, gid }: { readonly uid: number; readonly gid: number },
@@ -49,7 +49,7 @@ async function giveAway(
     )
       throw new CommandError(
         `${path} was replaced by another user`,
-        'set working_directory to a directory that only root can write',
+        'Set working_directory to a directory that only root can write to.',
       )
     await directory.chown(uid, gid)
   } finally {
@@ -62,8 +62,9 @@ async function removeOwn(path: string): Promise<void> {
 }
 
 /**
- * As the user: in a directory of theirs a process that was left could swap names for links while root removes what they lead to.
- * The directory itself may be where only root can remove it; rmdir(2) removes nothing but an empty one, and follows no link.
+ * Empties the directory as its user: if root did, a remaining process of that user could swap names for links and make root remove
+ * other files. The directory itself may lie where only root can remove it; rmdir(2) is safe because it removes only an empty
+ * directory and does not follow links.
  */
 async function removeAs([file = '', ...args]: readonly string[], path: string): Promise<void> {
   const words = [...args, 'rm', '-rf', '--one-file-system', '--', path]

@@ -1,4 +1,4 @@
-/** One run of a plugin's program: a directory of its own, a clean environment, and a log line about how it ended. */
+/** Runs a plugin's program once, in its own directory with a clean environment, and logs how it ended. */
 import { PluginError } from '../plugin.ts'
 import { PROGRAM_PATH } from '../process/process-tree.ts'
 import { CommandError, programCommand } from './command.ts'
@@ -10,7 +10,7 @@ import { makeRunDirectory, type RunDirectory } from './run-directory.ts'
 import type { ExecutableSettings } from './settings.ts'
 import { openStreams } from './streams.ts'
 
-/** Where runs are logged; a pino logger fits. */
+/** The log of runs; a pino logger has this type. */
 export interface PluginLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
@@ -30,12 +30,12 @@ export interface Run {
   /** base64url of the request. */
   readonly input: string
   readonly by: 'argument' | 'stdin'
-  /** What must not come up in a log, whatever the program prints. */
+  /** Secrets that must not reach a log, even if the program prints them. */
   readonly secrets: readonly string[]
   readonly signal: AbortSignal
 }
 
-/** What a run gave: an object with `result`, and how the program ended. */
+/** The result of a run: an object with `result`, and how the program ended. */
 export interface RunOutcome {
   readonly answer: Readonly<Record<string, unknown>>
   readonly output: Buffer
@@ -51,8 +51,8 @@ const DRAIN_MS = 250
 /**
  * Runs the program once.
  *
- * @throws {PluginError} `failed` or `timeout`; the cause says why
- * @throws the signal's reason when the caller has left
+ * @throws {PluginError} `failed` or `timeout`, with a `CommandError` or `AnswerError` as the cause
+ * @throws the signal's reason, if it is aborted
  */
 export async function runPlugin(runner: Runner, run: Run): Promise<RunOutcome> {
   const { settings } = runner
@@ -68,15 +68,15 @@ export async function runPlugin(runner: Runner, run: Run): Promise<RunOutcome> {
   if (end.stopped === 'timeout')
     throw new PluginError('timeout', userMessages.timedOut, {
       cause: new CommandError(
-        `it was ended after ${settings.timeout_seconds} seconds`,
-        'look why it hangs, or raise timeout_seconds',
+        `it was stopped after ${settings.timeout_seconds} seconds`,
+        'Find out why it hangs, or raise timeout_seconds.',
       ),
     })
   if (end.stopped === 'flood')
     throw failed(
       new CommandError(
-        `it was ended because it wrote more than ${settings.maximum_output_bytes} bytes`,
-        'look what it prints, or raise maximum_output_bytes',
+        `it was stopped because it wrote more than ${settings.maximum_output_bytes} bytes`,
+        'Check what it prints, or raise maximum_output_bytes.',
       ),
     )
   try {
@@ -124,7 +124,7 @@ async function runInDirectory({ settings, log }: Runner, run: Run): Promise<Proc
 
 async function remove(directory: RunDirectory, log: PluginLog): Promise<void> {
   await directory.remove().catch((error: unknown) => {
-    // A program may take away its own rights; its answer is none the worse.
+    // Not fatal: a program may remove its own permissions, and its answer is still good.
     const { code } = error as NodeJS.ErrnoException
     log.warn({ directory: directory.path, reason: code }, 'plugin.directory_left')
   })
@@ -145,16 +145,16 @@ function failed(cause: Error): PluginError {
   return new PluginError('failed', message, { cause })
 }
 
-/** An unusable answer is most often explained by how the program ended. */
+/** Adds how the program ended, which usually explains an unusable answer. */
 function withEnd(error: AnswerError, end: ProcessEnd, stderr: string): AnswerError {
   const how = howEnded(end)
   const last = stderr.trimEnd().split('\n').at(-1) ?? ''
-  const said = last === '' ? '' : `; the last line of its standard error: ${last.slice(0, 300)}`
-  return new AnswerError(`${error.message} (${how}${said})`, error.userMessage, end.stdout)
+  const suffix = last === '' ? '' : `; the last line of its standard error: ${last.slice(0, 300)}`
+  return new AnswerError(`${error.message} (${how}${suffix})`, error.userMessage, end.stdout)
 }
 
 function howEnded({ exitCode, exitSignal }: ProcessEnd): string {
-  return exitSignal === null ? `exit code ${exitCode ?? 'unknown'}` : `ended by ${exitSignal}`
+  return exitSignal === null ? `exit code ${exitCode ?? 'unknown'}` : `killed by ${exitSignal}`
 }
 
 function cannotRun({ id, log }: Runner, { action }: Run, error: unknown): PluginError {
@@ -167,28 +167,28 @@ function cannotRun({ id, log }: Runner, { action }: Run, error: unknown): Plugin
             ? 'the request is too long for an argument'
             : `it cannot be started: ${code ?? 'error'}`,
           code === 'E2BIG'
-            ? 'let the program read standard input (features.stdin)'
-            : 'look at `command`, `working_directory` and the limits of the system',
+            ? 'Let the program read standard input (features.stdin).'
+            : 'Check `command`, `working_directory` and the limits of the system.',
         )
   log.error({ plugin: id, action, reason: cause.message, remedy: cause.remedy }, 'plugin.not_run')
   return failed(cause)
 }
 
-/** Standard error for the log: no control characters, and nothing of the request or its tokens. */
+/** Returns standard error for the log: without control characters, the request and secrets. */
 function readable({ stderr, stderrCut }: ProcessEnd, secrets: readonly string[]): string {
   let text = stderr.toString('utf8')
-  // The word at the cut may be the rest of a secret, and would not be known for one.
+  // The first word may be the rest of a secret, which could not be recognised.
   if (stderrCut) text = `[…]${text.replace(/^\S*/, '')}`
   return (
     hideSecrets(text, secrets)
       .replace(/\r\n?/g, '\n')
-      // oxlint-disable-next-line no-control-regex -- that is what is taken out
+      // oxlint-disable-next-line no-control-regex -- these are removed
       .replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, ' ')
       .trimEnd()
   )
 }
 
-/** The text without these. */
+/** Replaces secrets in a text. */
 export function hideSecrets(text: string, secrets: readonly string[]): string {
   return secrets
     .filter((secret) => secret !== '')
@@ -211,7 +211,7 @@ function logEnd(
     ...(leftChildren ? { leftChildren } : {}),
     ...(stderr === '' ? {} : { stderr }),
   }
-  const sound = stopped === undefined && exitCode === 0 && !leftChildren
-  if (sound) log.info(fields, 'plugin.run')
+  const isSuccess = stopped === undefined && exitCode === 0 && !leftChildren
+  if (isSuccess) log.info(fields, 'plugin.run')
   else log.warn(fields, 'plugin.run')
 }

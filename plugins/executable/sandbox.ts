@@ -1,8 +1,8 @@
-/** The file system and processes that a program in the sandbox sees, as arguments of bubblewrap. */
+/** Arguments of bubblewrap: which files and processes a program in the sandbox sees. */
 import { realpath } from 'node:fs/promises'
 import type { ExecutableSettings } from './settings.ts'
 
-/** What programs need to start, and nothing of a site: no other file of /etc, no home, nothing of /var, /srv, /opt. */
+/** What programs need to start. Nothing specific to the site: no other file of /etc, no home, nothing in /var, /srv, /opt. */
 const SYSTEM_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].concat(
   [
     'alternatives',
@@ -30,12 +30,12 @@ const SYSTEM_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/lib
   ].map((name) => `/etc/${name}`),
 )
 
-/** Empty, and gone with the run. */
+/** Empty at the start of a run, and removed at its end. */
 const PRIVATE_DIRECTORIES = ['/tmp', '/var/tmp']
 
 /**
- * Arguments of bwrap. The PID namespace hides other processes, and all in it die with the program, or with the service. The
- * network is that of the machine.
+ * Returns the arguments of bwrap. The PID namespace hides other processes; its own are killed when the program or the service ends.
+ * The network is that of the machine.
  */
 export async function sandboxArguments(
   {
@@ -52,7 +52,7 @@ export async function sandboxArguments(
     '--unshare-pid',
     '--unshare-ipc',
     '--die-with-parent',
-    // Without this, root would keep all.
+    // Otherwise root would keep all capabilities.
     '--cap-drop',
     'ALL',
     ...bind('--ro-bind-try', SYSTEM_PATHS),

@@ -7,12 +7,12 @@ const absolutePath = z
   .max(4096)
   .refine((path) => isAbsolute(path) && !path.includes('\0'), 'must be an absolute path')
 
-/** One word of a command: it reaches the program as it is. */
+/** One word of a command; it reaches the program unchanged. */
 const word = z
   .string()
   .max(4096)
-  // oxlint-disable-next-line no-control-regex -- that is what is refused
-  .regex(/^[^\x00-\x1f\x7f]*$/, 'must have no control characters')
+  // oxlint-disable-next-line no-control-regex -- these are refused
+  .regex(/^[^\x00-\x1f\x7f]*$/, 'must not contain control characters')
 
 const command = z
   .array(word)
@@ -20,40 +20,44 @@ const command = z
   .max(64)
   .refine(
     ([program = '']) => isAbsolute(program) || /^[\w.+-]+$/.test(program),
-    'must begin with the absolute path of the program, or a name that is on the path /usr/local/bin:/usr/bin:/bin',
+    'must begin with the absolute path of the program, or with its name on the path /usr/local/bin:/usr/bin:/bin',
   )
 
-/** ssh gives these characters a meaning of its own. */
-const sshFile = absolutePath.refine((path) => !/["$\\]/.test(path), 'must have no ", $ or \\')
+/** These characters have a special meaning for ssh. */
+const sshFile = absolutePath.refine((path) => !/["$\\]/.test(path), 'must not contain ", $ or \\')
 
-/** Words that end up on ssh's own command line may not look like its options. */
-const sshWord = (shape: RegExp, wanted: string) => z.string().max(255).regex(shape, wanted)
+/** Words on ssh's command line must not look like options. */
+const sshWord = (pattern: RegExp, message: string) => z.string().max(255).regex(pattern, message)
 
 const connection = z
   .strictObject({
     type: z
       .enum(['local', 'ssh'])
       .default('local')
-      .describe('`local`: on this machine; `ssh`: on another, by the ssh client of the system.'),
+      .describe(
+        '`local`: on this machine; `ssh`: on another one, with the ssh client of this system.',
+      ),
     host: sshWord(/^[A-Za-z0-9:][A-Za-z0-9.:_-]*$/, 'must be a host name or address')
       .optional()
-      .describe('ssh: the machine.'),
-    port: z.int().min(1).max(65_535).default(22).describe('ssh: its port.'),
+      .describe('ssh: host name or address.'),
+    port: z.int().min(1).max(65_535).default(22).describe('ssh: port.'),
     user: sshWord(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, 'must be a user name')
       .optional()
-      .describe('ssh: the user there.'),
+      .describe('ssh: user on that machine.'),
     identity_file: sshFile
       .optional()
-      .describe('ssh: private key, without a passphrase, readable by the service alone.'),
+      .describe(
+        'ssh: file of the private key, without a passphrase, readable only by the service.',
+      ),
     known_hosts_file: sshFile
       .optional()
-      .describe('ssh: the host key must be in this file; unknown hosts are refused.'),
+      .describe('ssh: file that holds the host key; unknown hosts are refused.'),
     connect_timeout_seconds: z
       .int()
       .min(1)
       .max(600)
       .default(10)
-      .describe('ssh: how long the connection may take.'),
+      .describe('ssh: longest time for connecting, in seconds.'),
   })
   .superRefine((settings, context) => {
     if (settings.type !== 'ssh') return
@@ -62,12 +66,12 @@ const connection = z
         context.addIssue({
           code: 'custom',
           path: [key],
-          message: 'is needed for connections by ssh',
+          message: 'must be set for connection.type ssh',
         })
     }
   })
 
-/** A name as Linux has them, or a number; root is no other user. */
+/** A Linux user name or a number, but not root. */
 const userName = z
   .string()
   .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?$/, 'must be a user name or a number')
@@ -76,37 +80,37 @@ const userName = z
 /** Paths that a program in the sandbox sees. */
 const sandboxPaths = z.array(absolutePath.refine((path) => path !== '/', 'must not be /')).max(64)
 
-/** Who a program runs as, and what it sees. */
+/** Settings of a program's user and of its sandbox. */
 const isolation = {
   user: z
     .union([z.int().min(1).max(4_294_967_294), userName])
     .optional()
     .describe(
-      'User, by name or number, who the program runs as, with the groups of that user. Needs a service that runs as root, and is required there unless `allow_root` is true.',
+      'User, by name or number, who runs the program, with all groups of that user. Needs a service that runs as root, and is required there unless `allow_root` is true.',
     ),
   allow_root: z
     .boolean()
     .default(false)
-    .describe('True: the program may run as root, where the service does and no `user` is set.'),
+    .describe('True: the program may run as root if the service does and no `user` is set.'),
   sandbox: z
     .enum(['none', 'bubblewrap'])
     .default('none')
     .describe(
-      '`bubblewrap`: the program sees system programs and libraries, itself, the directory of its run, `readable_paths` and `writable_paths`, and no other process; all that it started ends with it. Needs the package bubblewrap. `none`: it sees what its user may see.',
+      '`bubblewrap`: the program sees only system programs and libraries, itself, the directory of its run, `readable_paths` and `writable_paths`, and no other processes; every process that it started ends with it. Needs the package bubblewrap. `none`: the program sees everything that its user may see.',
     ),
   readable_paths: sandboxPaths
     .default([])
-    .describe('Files and directories that a program in the sandbox can read besides.'),
+    .describe('Further files and directories that a program in the sandbox can read.'),
   writable_paths: sandboxPaths
     .default([])
     .describe(
-      'Files and directories that a program in the sandbox can also write, as far as its user may.',
+      'Further files and directories that a program in the sandbox can read and write, as far as its user may.',
     ),
 }
 
 const executableKeys = z.strictObject({
   command: command.describe(
-    'The program and its arguments, a list. No shell sees it; the request is added as the last argument, or comes on standard input.',
+    'The program and its arguments, as a list. No shell is used. The request is added as the last argument or sent on standard input.',
   ),
   connection: connection.prefault({}).describe('Where the program runs.'),
   timeout_seconds: z
@@ -114,18 +118,20 @@ const executableKeys = z.strictObject({
     .min(0.1)
     .max(3600)
     .default(30)
-    .describe('How long one run may take; then the program is ended, with all that it started.'),
+    .describe(
+      'Longest time of one run, in seconds; then the program is killed, with every process that it started.',
+    ),
   maximum_output_bytes: z
     .int()
     .min(1024)
     .max(67_108_864)
     .default(1_048_576)
-    .describe('Longest output of one run; the program is ended when it writes more.'),
+    .describe('Longest output of one run, in bytes; the program is killed if it writes more.'),
   parallel_runner: z
     .union([z.int().min(1).max(1000), z.literal('infinite')])
     .default(1)
     .describe(
-      'How many runs there may be at once, or `infinite`; one user has at most all but one of them, and 16.',
+      'How many runs may be in progress at the same time, or `infinite`. One user can have at most all but one of them, and at most 16.',
     ),
   maximum_waiting: z
     .int()
@@ -133,14 +139,14 @@ const executableKeys = z.strictObject({
     .max(10_000)
     .default(100)
     .describe(
-      "How many requests may wait for a run, one user's at most an eighth of them; more are refused at once with 503.",
+      'How many requests may wait for a run; at most an eighth of them from one user. Further requests are refused with 503.',
     ),
   conf_params: z
     .record(
       z.string().regex(/^[a-z0-9_]{1,100}$/, 'must consist of lower-case letters, digits and _'),
       z
         .union([z.boolean(), z.string(), z.number()])
-        .describe('The value of one of them, as the program declares it.'),
+        .describe('Value of one parameter, of the declared type.'),
     )
     .default({})
     .describe('Values of the configuration parameters that the program declares.'),
@@ -148,7 +154,7 @@ const executableKeys = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      'True: programs may take the request as an argument, which every user of the machine can read in the process list.',
+      'True: the program may get the request as an argument, which every user of the machine can read in the process list.',
     ),
   pass_access_token: z
     .boolean()
@@ -160,7 +166,7 @@ const executableKeys = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      'True: the program may answer with the state of a credential that the identity has already, and that credential is meant again.',
+      'True: the program may answer with the state of an existing credential of the identity, which then counts as the same credential.',
     ),
   environment: z
     .record(
@@ -169,32 +175,32 @@ const executableKeys = z.strictObject({
         .string()
         .max(4096)
         .regex(/^[^\0]*$/)
-        .describe('The value of one of them.'),
+        .describe('Value of one variable.'),
     )
     .default({})
     .describe(
-      "Variables of the program besides PATH, LANG, HOME and TMPDIR; nothing of the service's own environment is handed down. Not for secrets.",
+      "Environment variables of the program in addition to PATH, LANG, HOME and TMPDIR. The service's own environment is not passed on. Not for secrets.",
     ),
   ...isolation,
   working_directory: absolutePath
     .optional()
     .describe(
-      'Directory in which each run gets an empty directory of its own, removed after it. Default: that for temporary files.',
+      'Directory in which each run gets its own empty directory, which is removed afterwards. Default: the directory for temporary files.',
     ),
 })
 
-/** What a service says of the executable that makes its credentials. */
+/** Settings of the executable of a service. */
 export const executableSettings = executableKeys.superRefine((settings, context) => {
-  const complain = (key: string, message: string): void =>
+  const addProblem = (key: string, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message })
   const { connection, user, sandbox } = settings
   if (connection.type === 'ssh') {
-    if (user !== undefined) complain('user', 'goes with connection.type local: see connection.user')
-    if (sandbox !== 'none') complain('sandbox', 'goes with connection.type local')
+    if (user !== undefined)
+      addProblem('user', 'must not be set with connection.type ssh: see connection.user')
+    if (sandbox !== 'none') addProblem('sandbox', 'must be none with connection.type ssh')
   }
   for (const key of ['readable_paths', 'writable_paths'] as const)
-    if (sandbox === 'none' && settings[key].length > 0)
-      complain(key, 'goes with sandbox: bubblewrap')
+    if (sandbox === 'none' && settings[key].length > 0) addProblem(key, 'needs sandbox: bubblewrap')
 })
 
 export type ExecutableSettings = z.output<typeof executableSettings>

@@ -1,7 +1,7 @@
 /**
- * Standard input, output and error of a program. Node's own are sockets, which cannot be opened again by name:
- * `echo problem > /dev/stderr` and `cat /dev/stdin`, common in shell scripts, would fail. So output and error are true
- * pipes, and the input is a file in memory without a name.
+ * Standard input, output and error of a program. Node would use sockets, which cannot be opened again by name, so
+ * `echo problem > /dev/stderr` and `cat /dev/stdin`, common in shell scripts, would fail. Here output and error are pipes, and the
+ * input is an unlinked file in memory.
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -10,30 +10,30 @@ import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** One program's streams: its ends by number, ours to read. */
+/** The streams of one program: file descriptors for the program, sockets for us. */
 export interface ProgramStreams {
-  /** `pipe`: Node's own, where there is no memory to put a file in; the input is then still to be written. */
+  /** `pipe`: a pipe of Node, used when no file in memory can be made; the input must then still be written. */
   readonly childStdio: readonly [number | 'pipe' | 'ignore', number, number]
   readonly stdout: Socket
   readonly stderr: Socket
-  /** To be called once the program has its ends. */
+  /** Must be called after the program has started. */
   closeChildEnds(): void
   destroy(): void
 }
 
-/** Files here are in memory only: the input may hold a token, which must not come to a disk. */
+/** A file system in memory: the input may hold a token, which must not be written to a disk. */
 const MEMORY_DIRECTORY = '/dev/shm'
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, O_NONBLOCK } = constants
 
 export interface StreamOptions {
-  /** Where the input is put into a file; default `/dev/shm`. */
+  /** Directory of the input file; default `/dev/shm`. */
   readonly memoryDirectory?: string
-  /** Who runs the program, where that is not who calls: only the owner can open its streams again by name. */
+  /** The program's user, if it is another one: only the owner can open the streams again by name. */
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined
 }
 
-/** Opens a program's streams; `directory` is for the names of pipes, which are gone when this returns. */
+/** Opens a program's streams. The pipes have names in `directory` only while this runs. @throws the system's error */
 export async function openStreams(
   directory: string,
   input: string | undefined,
@@ -53,11 +53,11 @@ export async function openStreams(
   try {
     const stdin = input === undefined ? 'ignore' : inputFile(memoryDirectory, input, open)
     const [out, error] = paths.map((path) => {
-      // Open both ways at first: neither end then waits for the other.
-      const both = openSync(path, O_RDWR | O_NONBLOCK)
-      // The program's end blocks, as programs expect.
+      // Opened for reading and writing first, so that opening either end does not block.
+      const pipe = openSync(path, O_RDWR | O_NONBLOCK)
+      // The program's end is blocking, as programs expect.
       const ends = { our: open(path, O_RDONLY | O_NONBLOCK), child: open(path, O_WRONLY) }
-      closeSync(both)
+      closeSync(pipe)
       unlinkSync(path)
       return ends
     }) as [PipeEnds, PipeEnds]
@@ -96,7 +96,7 @@ function programStreams([stdin, out, error]: readonly [
   }
 }
 
-/** A file with this content, readable from its start, that nobody else can find. */
+/** Returns the descriptor of an unlinked file with this content, open at its start. */
 function inputFile(
   directory: string,
   input: string,

@@ -1,18 +1,18 @@
-/** Who you are to this service: for people and clients that want to see what their provider tells. */
+/** The plugin `info`: shows callers what their identity provider says about them. */
 import { z } from 'zod'
 import { type AdditionalLogin, type CredentialEntry, definePlugin } from '../plugin.ts'
 
-/** Most claims that are shown of one login. */
+/** Maximum number of claims shown per login. */
 const MAX_CLAIMS = 200
-/** Longest text of one claim. */
+/** Longer values are cut. */
 const MAX_CLAIM_CHARACTERS = 20_000
-/** Texts up to this length stand in one line. */
+/** Values up to this length are shown in one line. */
 const SHORT_CHARACTERS = 200
 
-/** Shows issuer, subject and claims; makes and keeps nothing. */
+/** Shows issuer, subject and claims. Makes no credential and stores nothing but the record of the request. */
 export const info = definePlugin({
   id: 'info',
-  description: 'Shows what your identity provider tells about you',
+  description: 'Shows what your identity provider says about you',
   parameters: z.strictObject({}),
   request({ caller }) {
     const { issuer, sub, claims, additionalLogins } = caller
@@ -45,8 +45,8 @@ function claimEntries(claims: Readonly<Record<string, unknown>>, prefix = ''): C
 }
 
 function valueOf(value: unknown): string {
-  const told = typeof value === 'string' ? value : JSON.stringify(value, null, 1)
-  return (told ?? '').slice(0, MAX_CLAIM_CHARACTERS)
+  const shown = typeof value === 'string' ? value : JSON.stringify(value, null, 1)
+  return (shown ?? '').slice(0, MAX_CLAIM_CHARACTERS)
 }
 
 function text(name: string, value: string): CredentialEntry {

@@ -1,10 +1,10 @@
 /**
- * A program with all that it starts, to be ended together. The process group is not enough: a program leaves it with setsid(2).
- * So each run gets a variable of its own in its environment, which whatever it starts inherits, and at its end every process
- * that has this variable is killed.
+ * Runs a program so that it can be ended together with all processes that it starts. The process group is not enough, because
+ * setsid(2) leaves it. Each run therefore has a unique environment variable, which its processes inherit; at the end of the run
+ * every process with this variable is killed.
  *
- * This finds daemons, jobs of a shell and forgotten children. It does not find a process that started a program with
- * another environment on purpose: only a PID namespace holds those (the setting `sandbox` of plugins).
+ * This finds daemons, shell jobs and forgotten children. It does not find processes that were started with a different environment
+ * on purpose: only a PID namespace contains those (setting `sandbox` of plugins).
  */
 import { type ChildProcess, execFile, spawn, type StdioOptions } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -12,38 +12,39 @@ import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
-/** The variable that marks what a run starts. */
+/** The variable that marks the processes of a run. */
 export const RUN_VARIABLE = 'TTS_RUN_ID'
-/** Where programs are looked for, and the PATH that they get. */
+/** The path on which programs are searched, also their own PATH. */
 export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export interface ProcessTreeStart {
   readonly file: string
   readonly args: readonly string[]
   readonly cwd: string
-  /** All that the program gets, but for the variable of the run. */
+  /** The whole environment of the program, except the variable of the run. */
   readonly env: Readonly<Record<string, string>>
   readonly stdio: StdioOptions
   /**
-   * Program and arguments by which another user's processes are looked for, where the program runs as one: the kernel shows
-   * environments to their owner, and to root only with CAP_SYS_PTRACE, which containers lack.
+   * Command prefix that runs a command as the program's user, if that is another user. It is needed to find the processes: the
+   * kernel shows an environment to its owner, and to root only with CAP_SYS_PTRACE, which containers lack.
    */
   readonly asUser?: readonly string[] | undefined
 }
 
 export interface ProcessTree {
   readonly child: ChildProcess
-  /** To the process group of the program. */
+  /** Sends a signal to the program's process group. */
   signal(signal: NodeJS.Signals): void
   /**
-   * Kills what is left, in the group and out of it; once, however often it is asked. Settles when nothing is found any more, or after half a second of trying.
+   * Kills all remaining processes, inside and outside the group; further calls return the same promise. Settles when no process is
+   * found any more, or after half a second.
    *
-   * @returns whether something was left outside of the group
+   * @returns whether a process was found outside the group
    */
   end(): Promise<boolean>
 }
 
-/** Between two looks: what was killed takes a moment to be gone. */
+/** Pause between two searches: a killed process needs a moment to disappear. */
 const LOOK_MS = 10
 const MAX_LOOKS = 50
 const LIST_TIMEOUT_MS = 5000
@@ -51,7 +52,7 @@ const LIST_TIMEOUT_MS = 5000
 /**
  * Starts a program, without a shell, in a session and process group of its own.
  *
- * @throws the system's error; others come as the event `error` of the child
+ * @throws the system's error; later errors come as the event `error` of the child
  */
 export function startProcessTree(start: ProcessTreeStart): ProcessTree {
   const { file, args, cwd, stdio, asUser } = start
@@ -90,21 +91,21 @@ async function ownProcesses(mark: string): Promise<readonly number[]> {
   const found: number[] = []
   for (const name of names) {
     if (!/^\d+$/.test(name)) continue
-    // What is not ours cannot be read, and what has ended has no environment any more.
+    // Fails for processes of other users and for those that have ended.
     const environment = await readFile(`/proc/${name}/environ`, 'latin1').catch(() => '')
     if (environment.split('\0').includes(mark)) found.push(Number(name))
   }
   return found
 }
 
-/** The same, looked for as another user. */
+/** The same search, run as another user. */
 async function processesOf(
   [file = '', ...args]: readonly string[],
   mark: string,
 ): Promise<readonly number[]> {
   const script = 'exec grep -lasF -e "$1" /proc/[0-9]*/environ'
   const words = [...args, '/bin/sh', '-c', script, 'sh', mark]
-  // grep ends with an error when it could not read all, or found none; what it lists is what counts.
+  // grep fails when it cannot read some file or finds nothing; only its output matters.
   const { stdout } = await promisify(execFile)(file, words, {
     cwd: '/',
     env: { PATH: PROGRAM_PATH },
@@ -113,10 +114,10 @@ async function processesOf(
   return [...stdout.matchAll(/^\/proc\/(\d+)\/environ$/gm)].map(([, pid]) => Number(pid))
 }
 
-/** The process group; undefined for a process that has ended. */
+/** Returns the process group; undefined for a process that has ended. */
 async function groupOf(pid: number): Promise<number | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
-  // After the name, which may have blanks and brackets: state, parent, group.
+  // The fields after the name, which may contain spaces and brackets, are: state, parent, group.
   const group = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]
   return group === undefined ? undefined : Number(group)
 }
@@ -125,6 +126,6 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // ESRCH: it has ended already, which is what was wanted.
+    // ESRCH: it has already ended.
   }
 }

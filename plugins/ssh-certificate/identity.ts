@@ -1,4 +1,4 @@
-/** From an identity to what the certificate says of it: the principal that sshd lets in, and the key id that it logs. */
+/** Derives from an identity the principal that sshd accepts and the key id that sshd logs. */
 import { createHash } from 'node:crypto'
 import { principalPattern } from '../../ca/ssh/certificate.ts'
 import { type PluginCaller, PluginError } from '../plugin.ts'
@@ -10,27 +10,28 @@ import {
 
 type Identity = Pick<PluginCaller, 'issuer' | 'sub'>
 
-/** Longest value of a claim that is matched. */
+/** A longer claim is refused before it is matched. */
 const MAX_CLAIM_CHARACTERS = 64
-/** Hex digits: 112 bits. */
+/** Number of hex digits: 112 bits. */
 const DIGEST_CHARACTERS = 28
 const MAX_KEY_ID_ISSUER_CHARACTERS = 256
 
 /**
- * Stands for an identity where its sub does not fit. An operator gets the same by
+ * Returns a digest that represents an identity where its sub cannot be used. An operator gets the same by
  * `printf '%s\n%s' "$issuer" "$sub" | sha256sum | cut -c1-28`.
  *
- * @throws {PluginError} `refused` for an issuer with a line end: there would be two identities of one digest
+ * @throws {PluginError} `refused` (the issuer contains a line end: two identities could have the same digest)
  */
 export function identityDigest({ issuer, sub }: Identity): string {
-  if (issuer.includes('\n')) throw new PluginError('refused', 'the issuer of this token is no URL')
+  if (issuer.includes('\n'))
+    throw new PluginError('refused', 'the issuer of this token is not a URL')
   return createHash('sha256').update(`${issuer}\n${sub}`).digest('hex').slice(0, DIGEST_CHARACTERS)
 }
 
 /**
- * The account or role that the identity may log in as.
+ * Returns the account or role that the identity may log in as.
  *
- * @throws {PluginError} `refused`
+ * @throws {PluginError} `refused` (forbidden account, other issuer, or a claim that is missing or does not match the pattern)
  */
 export function principalOf(caller: PluginCaller, settings: SshCertificateSettings): string {
   const { principal_template: template, forbidden_principals: forbidden } = settings
@@ -39,7 +40,10 @@ export function principalOf(caller: PluginCaller, settings: SshCertificateSettin
       ? claimedPrincipal(caller, settings)
       : template.replace('{digest}', identityDigest(caller))
   if (forbidden.some((name) => name.toLowerCase() === principal.toLowerCase())) {
-    throw new PluginError('refused', `nobody gets a certificate for the account ${principal} here`)
+    throw new PluginError(
+      'refused',
+      `certificates for the account ${principal} are not issued here`,
+    )
   }
   return principal
 }
@@ -49,19 +53,19 @@ function claimedPrincipal(caller: PluginCaller, settings: SshCertificateSettings
   if (issuer !== undefined && withoutSlash(issuer) !== withoutSlash(caller.issuer)) {
     throw new PluginError(
       'refused',
-      'account names of your identity provider are not believed here; log in with another one',
+      'account names from your identity provider are not accepted here; log in with another provider',
     )
   }
-  // The claims are data from outside: nothing that an object inherits is a claim.
+  // Claims are data from outside: inherited properties of the object must not count as claims.
   const value = Object.hasOwn(caller.claims, claim) ? caller.claims[claim] : undefined
   if (typeof value !== 'string' || value === '') {
     throw new PluginError(
       'refused',
-      `your identity provider did not tell your account name (the claim ${claim}); ask for the scope that brings it, often profile`,
+      `your identity provider did not send your account name (claim ${claim}); request the scope that includes it, often profile`,
     )
   }
   const pattern = new RegExp(settings.principal_pattern ?? DEFAULT_PRINCIPAL_PATTERN, 'u')
-  // The second pattern holds whatever the first one lets through.
+  // A configured pattern cannot widen what `principalPattern` permits.
   if (
     value.length > MAX_CLAIM_CHARACTERS ||
     !principalPattern.test(value) ||
@@ -69,18 +73,18 @@ function claimedPrincipal(caller: PluginCaller, settings: SshCertificateSettings
   ) {
     throw new PluginError(
       'refused',
-      `what your identity provider tells as your account name (the claim ${claim}) is no account name here`,
+      `your account name at the identity provider (claim ${claim}) is not a valid account name here`,
     )
   }
   return value
 }
 
-/** Issuers are known here without the slash that IAM's end with, and operators write what they see. */
+/** INDIGO IAM's issuers end with a slash, which operators may leave out. */
 function withoutSlash(issuer: string): string {
   return issuer.replace(/\/$/, '')
 }
 
-/** What sshd logs at each login: which credential, and whose. One word of safe characters. */
+/** Returns the key id, which sshd logs at each login: credential and identity, in one word of safe characters. */
 export function keyIdOf(caller: Identity, credentialId: string): string {
   const issuer = safe(caller.issuer).slice(0, MAX_KEY_ID_ISSUER_CHARACTERS)
   return `credential=${safe(credentialId).slice(0, 64)},sub=${identityDigest(caller)},issuer=${issuer}`

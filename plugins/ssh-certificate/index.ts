@@ -1,6 +1,6 @@
 /**
- * An OpenSSH user certificate for the caller's own public key: the private key never leaves the caller. Which account it is
- * good for follows from the identity and the settings, never from the request.
+ * The plugin `ssh-certificate`: an OpenSSH user certificate for the caller's own public key. The private key never leaves the
+ * caller. The account follows from identity and settings, never from the request.
  */
 import { z } from 'zod'
 import { CaError } from '../../ca/errors.ts'
@@ -14,7 +14,7 @@ import { definePlugin, type PluginAnswer, PluginError, type IssuingContext } fro
 import { keyIdOf, principalOf } from './identity.ts'
 import { type SshCertificateSettings, sshCertificateSettings } from './settings.ts'
 
-/** The tools of this plugin; sshd logs the id of the credential. */
+/** The part of the issuing context that this plugin uses. */
 export type SshIssuingContext = Pick<IssuingContext, 'caller' | 'credentialId' | 'sshCertificate'>
 
 const parameters = z.strictObject({
@@ -28,7 +28,7 @@ const parameters = z.strictObject({
   lifetime_seconds: lifetimeSeconds.optional(),
 })
 
-/** OpenSSH user certificates; the state by which one is revoked is its serial number, in decimal. */
+/** Issues OpenSSH user certificates. The `state` by which one is revoked is its serial number, decimal. */
 export const sshCertificate = {
   id: 'ssh-certificate',
   description: 'OpenSSH user certificate for your own SSH key',
@@ -37,16 +37,16 @@ export const sshCertificate = {
   parameters,
   async request(
     context: SshIssuingContext,
-    wanted: z.output<typeof parameters>,
+    request: z.output<typeof parameters>,
     settings: SshCertificateSettings,
   ): Promise<PluginAnswer> {
-    const publicKey = readKey(wanted.public_key)
+    const publicKey = readKey(request.public_key)
     const principal = principalOf(context.caller, settings)
     const made = await context.sshCertificate({
       publicKey,
       principals: [principal],
       keyId: keyIdOf(context.caller, context.credentialId),
-      lifetimeSeconds: wanted.lifetime_seconds,
+      lifetimeSeconds: request.lifetime_seconds,
       extensions: settings.extensions,
       sourceAddresses: settings.source_addresses,
       forceCommand: settings.force_command,
@@ -70,7 +70,7 @@ export const sshCertificate = {
   },
 } as const
 
-/** The plugin with the settings of one service. */
+/** Returns the plugin with the settings of one service. */
 export function sshCertificatePlugin(settings: SshCertificateSettings) {
   const { id, description, lifetimes } = sshCertificate
   return definePlugin({
@@ -78,7 +78,7 @@ export function sshCertificatePlugin(settings: SshCertificateSettings) {
     description,
     lifetimes,
     parameters,
-    request: (context, wanted) => sshCertificate.request(context, wanted, settings),
+    request: (context, request) => sshCertificate.request(context, request, settings),
   })
 }
 
@@ -91,15 +91,14 @@ function readKey(line: string): SshPublicKey {
   }
 }
 
-/** What would else be found out only when a login fails. */
+/** Warnings about restrictions that users would otherwise notice only when a login fails. */
 function warningsFor(publicKey: SshPublicKey, settings: SshCertificateSettings): string[] {
   const { source_addresses: networks, force_command: command } = settings
   const warnings: string[] = []
   if (publicKey.kind.startsWith('sk-'))
-    warnings.push('Servers take keys that are in a security key from OpenSSH 8.2 on')
+    warnings.push('Only servers with OpenSSH 8.2 or later accept keys on a security key')
   if (networks !== undefined)
-    warnings.push(`The certificate is good for logins from these networks: ${networks.join(', ')}`)
-  if (command !== undefined)
-    warnings.push(`Whatever you ask, this certificate runs one command: ${command}`)
+    warnings.push(`The certificate can only be used from these networks: ${networks.join(', ')}`)
+  if (command !== undefined) warnings.push(`The certificate can only run this command: ${command}`)
   return warnings
 }

@@ -1,17 +1,17 @@
-/** Settings of a service that hands out SSH certificates. */
+/** Settings of a service that issues SSH certificates. */
 import { z } from 'zod'
 import { CaError } from '../../ca/errors.ts'
 import { principalPattern, sshExtensions } from '../../ca/ssh/certificate.ts'
 import { checkNetworks } from '../../ca/ssh/source-address.ts'
 
-/** The pattern of account names that useradd takes. */
+/** The account names that useradd accepts. */
 export const DEFAULT_PRINCIPAL_PATTERN = '^[a-z_][a-z0-9_-]{0,31}$'
-/** The claim that is taken for the account when the settings name no other. */
+/** The claim that holds the account name by default. */
 export const DEFAULT_PRINCIPAL_CLAIM = 'preferred_username'
 
 /**
- * Accounts with rights of their own: of the system, of what is often installed, and those that cloud images give all rights.
- * At many providers people choose their `preferred_username`.
+ * Privileged accounts: of the system, of common software, and the administrators of cloud images. They are forbidden by default,
+ * because at many providers users choose their own `preferred_username`.
  */
 export const reservedAccounts: readonly string[] = (
   'root toor admin administrator sudo wheel operator daemon bin sys adm sync shutdown halt games man lp mail news uucp ' +
@@ -20,10 +20,10 @@ export const reservedAccounts: readonly string[] = (
   'fedora opc cloud-user azureuser vagrant core pi arch'
 ).split(' ')
 
-/** Text of printable characters, of which an expression without groups and with few quantifiers is matched quickly. */
+/** A regular expression without groups and with few quantifiers, which cannot backtrack for long. */
 const quickPattern = z.string().max(200).refine(isQuickPattern, {
   error:
-    'must be a regular expression from ^ to $ without groups and alternatives, with at most 4 quantifiers',
+    'must be a regular expression from ^ to $ without groups or alternatives and with at most 4 quantifiers',
 })
 
 function isQuickPattern(source: string): boolean {
@@ -56,7 +56,7 @@ export const sshCertificateSettings = z
       .min(1)
       .max(200)
       .optional()
-      .describe('The claim whose value is the account. Default: preferred_username.'),
+      .describe('The claim whose value is the account name. Default: preferred_username.'),
     principal_pattern: quickPattern
       .optional()
       .describe(
@@ -68,7 +68,7 @@ export const sshCertificateSettings = z
       .max(1000)
       .optional()
       .describe(
-        'The one issuer whose claim is believed. Without it, and without `principal_template`, the allow rules may let in users of one provider alone: each gives names as it likes.',
+        'The only issuer whose claim is trusted. Required, unless `principal_template` is set or the allow rules admit users of a single provider: each provider chooses its account names.',
       ),
     principal_template: z
       .string()
@@ -78,37 +78,37 @@ export const sshCertificateSettings = z
       )
       .optional()
       .describe(
-        'In place of a claim: a principal made of a prefix and `{digest}`, the first 28 hex digits of SHA-256 over issuer, line end, sub.',
+        'Replaces the claim: a principal made of a prefix and `{digest}`, the first 28 hex digits of SHA-256 over issuer, line end, sub.',
       ),
     forbidden_principals: z
       .array(z.string().regex(principalPattern).max(64))
       .max(1000)
       .default([...reservedAccounts])
       .describe(
-        'Names that nobody gets a certificate for, in any letter case. Default: root and the usual accounts of systems and cloud images.',
+        'Account names for which no certificate is issued, in any letter case. Default: root and the usual accounts of systems and cloud images.',
       ),
     extensions: z
       .array(z.enum(sshExtensions))
       .default(['permit-pty'])
-      .describe('What sshd permits besides commands. Default: a terminal.'),
+      .describe('What sshd permits in addition to running commands. Default: a terminal.'),
     source_addresses: z
       .array(z.string())
       .refine(areNetworks, {
-        error: 'must be 1 to 64 networks like 192.0.2.0/24, with no bits set behind the prefix',
+        error: 'must be 1 to 64 networks like 192.0.2.0/24, without bits set after the prefix',
       })
       .optional()
-      .describe('Networks from which the certificate is good. Default: all.'),
+      .describe('Networks from which the certificate can be used. Default: all.'),
     force_command: z
       .string()
       .regex(/^[ -~]{1,1024}$/, 'must be printable characters')
       .optional()
-      .describe('The one command that the certificate runs, whatever the user asks. Default: any.'),
+      .describe('The only command that the certificate can run. Default: any command.'),
   })
   .refine(
     ({ principal_template: template, principal_claim: claim, principal_pattern: pattern }) =>
       template === undefined || (claim === undefined && pattern === undefined),
     {
-      error: 'give principal_template, or principal_claim and principal_pattern, not both',
+      error: 'must not be combined with principal_claim or principal_pattern',
       path: ['principal_template'],
     },
   )

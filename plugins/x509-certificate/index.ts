@@ -1,6 +1,6 @@
 /**
- * An end-entity certificate: for the caller's own key when a CSR comes; else with a key that the service makes, hands over
- * once, encrypted under a passphrase, and forgets.
+ * The plugin `x509-certificate`: an EEC for the caller's own key (by CSR), or with a key that the service makes, returns once,
+ * encrypted under a passphrase, and does not store.
  */
 import { z } from 'zod'
 import { readCsr } from '../../ca/csr.ts'
@@ -20,14 +20,14 @@ const parameters = z.strictObject({
   csr: certificateRequest.optional(),
 })
 
-/** Octets of a passphrase: with 192 random bits it needs no slow derivation, which old formats have not. */
+/** Length before encoding. With 192 random bits a passphrase needs no slow key derivation, which the old key format lacks. */
 const PASSPHRASE_BYTES = 24
 
-/** EECs; with a CSR the answer is the certificate and the intermediates above it. */
+/** Issues EECs. With a CSR the answer is the certificate and the intermediates above it. */
 export const x509Certificate = definePlugin({
   id: 'x509-certificate',
   description: 'X.509 end-entity certificate',
-  // 10^6 s, the bound of short-lived certificates that need no revocation, is a little more than 11 days.
+  // Just below 10^6 s, the longest life of certificates that need no revocation.
   lifetimes: { defaultSeconds: 11 * 86_400, maximumSeconds: 11 * 86_400 },
   parameters,
   request: (context, { csr, lifetime_seconds: seconds }) =>
@@ -46,12 +46,12 @@ async function forRequest(
     entries: [{ name: 'Certificate', type: 'textfile', value, saveAs: 'usercert.pem' }],
     notAfter: certificate.notAfter,
     warnings: publicKey.kind.startsWith('ec')
-      ? ['Globus code cannot sign or delegate proxies under an EC certificate; use RSA-2048 for it']
+      ? ['Globus cannot sign or delegate proxies under an EC certificate; use RSA-2048 for Globus']
       : [],
   }
 }
 
-/** The entries that WaTTS's CA plugin for X.509 handed out, in its order: some clients take them by position. */
+/** The entries of WaTTS's CA plugin for X.509, in its order: some clients read them by position. */
 async function withNewKey(
   context: IssuingContext,
   seconds: number | undefined,

@@ -1,6 +1,6 @@
 /**
- * A ready proxy for grid middleware. With a CSR the private key never leaves the caller; without one the service makes
- * the key, sends it once and forgets it.
+ * The plugin `x509-proxy`: a complete proxy for grid middleware. With a CSR the private key never leaves the caller. Without one
+ * the service makes the key, returns it once and does not store it.
  */
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
@@ -16,74 +16,72 @@ const parameters = z
       .enum(['impersonation', 'limited', 'independent'])
       .default('impersonation')
       .describe(
-        '`impersonation` acts for the person in full, `limited` cannot start jobs, `independent` has no rights of its own.',
+        '`impersonation` has all rights of the user, `limited` cannot start jobs, `independent` has no rights of its own.',
       ),
     path_length: wholeNumber(0, 100)
       .optional()
-      .describe(
-        'How many further proxies may be delegated from this one. Unlimited when left out.',
-      ),
+      .describe('How many further proxies may be delegated from this one. Default: unlimited.'),
     key_type: z
       .enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
       .optional()
       .describe(
-        'Kind of key that the service makes; rsa-2048 when left out. Not together with a CSR.',
+        'Kind of key that the service makes. Default: rsa-2048. Must not be combined with a CSR.',
       ),
     csr: certificateRequest.optional(),
   })
   .refine(({ csr, key_type }) => csr === undefined || key_type === undefined, {
-    message: 'key_type goes with keys that the service makes; with a CSR the key is yours',
+    message: 'must not be combined with csr, which brings its own key',
     path: ['key_type'],
   })
 
-/** RFC 3820 proxies; the file is proxy, key, EEC, chain. */
+/** Issues RFC 3820 proxies. The file holds proxy, key (unless a CSR was sent), EEC and chain, in this order. */
 export const x509Proxy = definePlugin({
   id: 'x509-proxy',
   description: 'RFC 3820 proxy certificate, as a file that grid tools read',
   lifetimes: { defaultSeconds: 96 * 3600, maximumSeconds: 168 * 3600 },
   parameters,
-  async request(context, wanted) {
-    const { subjectKey, privateKey } = await proxyKey(context, wanted)
+  async request(context, request) {
+    const { subjectKey, privateKey } = await proxyKey(context, request)
     const proxy = await context.proxy({
       subjectKey,
-      type: wanted.proxy_type,
-      pathLength: wanted.path_length,
-      lifetimeSeconds: wanted.lifetime_seconds,
+      type: request.proxy_type,
+      pathLength: request.path_length,
+      lifetimeSeconds: request.lifetime_seconds,
     })
     const value = formatProxyFile(proxy.der, privateKey, proxy.chain)
     return {
       entries: [{ name: 'Proxy', type: 'textfile', value, saveAs: 'gwms_proxy' }],
       notAfter: proxy.notAfter,
-      warnings: warningsFor(proxy.keyKind, wanted),
+      warnings: warningsFor(proxy.keyKind, request),
     }
   },
 })
 
 async function proxyKey(
   context: IssuingContext,
-  wanted: z.output<typeof parameters>,
+  request: z.output<typeof parameters>,
 ): Promise<{ subjectKey: SubjectKey; privateKey?: KeyObject }> {
-  if (wanted.csr !== undefined) return { subjectKey: { csr: wanted.csr } }
-  const privateKey = await context.privateKey(wanted.key_type ?? 'rsa-2048')
+  if (request.csr !== undefined) return { subjectKey: { csr: request.csr } }
+  const privateKey = await context.privateKey(request.key_type ?? 'rsa-2048')
   return { subjectKey: createSigner(privateKey).publicKey, privateKey }
 }
 
-/** Combinations that the profile allows and that some relying party is known to refuse. */
-function warningsFor(keyKind: string, wanted: z.output<typeof parameters>): string[] {
+/** Warnings about valid combinations that some relying party is known to refuse. */
+function warningsFor(keyKind: string, request: z.output<typeof parameters>): string[] {
   const warnings: string[] = []
   if (keyKind.startsWith('ec')) {
     warnings.push(
       "XRootD's root:// and Globus refuse proxies with an EC key; use RSA-2048 for them",
     )
   }
-  if (wanted.path_length !== undefined && wanted.path_length < 2) {
+  if (request.path_length !== undefined && request.path_length < 2) {
     warnings.push(
-      'MyProxy and other services that delegate further need a path length of 2 or more',
+      'MyProxy and other services that delegate further need a path_length of 2 or more',
     )
   }
-  if (wanted.proxy_type === 'independent') {
+  if (request.proxy_type === 'independent') {
     warnings.push(
-      'Globus takes the own name of an independent proxy for the identity, so that no grid-mapfile entry fits it',
+      "Globus treats the subject of an independent proxy as the identity, so it does not match the user's grid-mapfile entry",
     )
   }
   return warnings

@@ -1,5 +1,5 @@
 import { TtsError } from '../base/errors.ts'
-import { inWords } from '../tokens/refusals.ts'
+import { describeFailure } from '../tokens/refusals.ts'
 import { matchingCheck } from './refusal-rules.ts'
 import type { ErrorAnswer, GrantCheck, GrantKind } from './refusal-types.ts'
 import { explanations } from './refusal-words.ts'
@@ -37,7 +37,7 @@ export function unavailableBy(
 ): TtsError {
   return new TtsError(
     'provider_unavailable',
-    `the identity provider ${providerId} cannot be reached or does not answer sensibly`,
+    `the identity provider ${providerId} cannot be reached or gives invalid answers`,
     {
       check: more.nothingWasSent === true ? NOTHING_WAS_SENT : 'provider',
       retryAfterSeconds: more.retryAfterSeconds ?? 5,
@@ -56,7 +56,7 @@ const NO_CONNECTION =
 export function failureOf(error: unknown, providerId: string, sent: boolean): TtsError {
   const ours = oursIn(error)
   if (ours !== undefined && (sent || ours.code !== 'provider_unavailable')) return ours
-  return unavailableBy(inWords(error), providerId, {
+  return unavailableBy(describeFailure(error), providerId, {
     nothingWasSent: !sent || NO_CONNECTION.test(deepestCode(error)),
     retryAfterSeconds: ours?.retryAfterSeconds,
   })

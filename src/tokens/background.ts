@@ -1,19 +1,19 @@
-/** How a job is repeated. */
+/** When a job is repeated, and callbacks for its results. */
 export interface BackgroundOptions {
   readonly now: () => Date
-  /** From one success to the next run. */
+  /** Time from a success to the next run. */
   readonly everyMs: number
-  /** First and longest wait after a failure; it doubles in between. */
+  /** First and longest wait after a failure; the wait doubles after each failure. */
   readonly retry: { readonly firstMs: number; readonly longestMs: number }
   readonly onSuccess: () => void
   readonly onFailure: (error: unknown) => void
 }
 
-/** A job that runs now and again, without keeping the process alive. */
+/** A repeated job that does not keep the process alive. */
 export interface BackgroundJob {
   /** The run under way; it never rejects. */
   underWay(): Promise<void> | undefined
-  /** Why the newest run failed; undefined when it did not. */
+  /** Error of the latest run; undefined when it succeeded. */
   failure(): unknown
   /** Milliseconds until the next run. */
   untilNextMs(): number
@@ -21,8 +21,8 @@ export interface BackgroundJob {
 }
 
 /**
- * Runs a job at once and then for ever: after a success in a while, after a failure soon, then less and less soon. Each
- * wait is between half of its length and all of it, so that replicas do not come at the same moment.
+ * Runs a job now, and then repeatedly: at a fixed interval after a success, with increasing waits after failures. Each wait is
+ * shortened by a random part of up to one half, so that replicas do not run at the same moment.
  */
 export function runInBackground(
   job: () => Promise<void>,

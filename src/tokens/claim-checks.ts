@@ -4,28 +4,27 @@ import { audiencesOf, type Claims } from './claim-values.ts'
 import { refusal, type TokenCheck } from './refusals.ts'
 import { kindOfAnswer, kindOfJwt, type TokenVerdict } from './token-kind.ts'
 
-/** The audience that stands for anybody (WLCG Common JWT Profiles). */
+/** The audience that means any service (WLCG Common JWT Profiles). */
 export const WLCG_ANY_AUDIENCE = 'https://wlcg.cern.ch/jwt/v1/any'
 
-/** What the checks of claims look at. */
+/** What the claim checks need besides the claims. */
 export interface ClaimContext {
   readonly settings: ProviderSettings
   readonly now: Date
-  /** `jwt`: claims of a verified JWT. `introspection`: an answer, normalised. */
+  /** `jwt`: claims of a verified JWT. `introspection`: a normalised introspection answer. */
   readonly source: 'jwt' | 'introspection'
   /** Header `typ` of a JWT. */
   readonly headerType?: unknown
 }
 
-/** A check over claims: throws TtsError `invalid_token` when they fail it. */
+/** A check of claims. `run` throws TtsError `invalid_token`. */
 export interface ClaimCheck {
   readonly check: TokenCheck
   readonly run: (claims: Claims, context: ClaimContext) => void
 }
 
 /**
- * The checks that every token passes, JWT or introspected, in the order in which the first failure is told: from what a
- * token is, over whom it is for, to when.
+ * The checks of every token, JWT or introspected. The first failure is the one that is reported, so the order matters.
  */
 export const claimChecks: readonly ClaimCheck[] = [
   { check: 'issuer', run: checkIssuer },
@@ -38,7 +37,7 @@ export const claimChecks: readonly ClaimCheck[] = [
   { check: 'profile_version', run: checkProfileVersion },
 ]
 
-/** Runs all checks; throws TtsError `invalid_token` of the first that fails. */
+/** Runs all claim checks. @throws {TtsError} `invalid_token`, with the name of the first check that fails */
 export function checkClaims(claims: Claims, context: ClaimContext): void {
   for (const { run } of claimChecks) run(claims, context)
 }
@@ -58,8 +57,8 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
 }
 
 /**
- * Only access tokens, by what shows that they are (`kindOfJwt`). ID tokens, refresh and logout tokens are signed by the same
- * keys. A JWT that says nothing of its kind is left to its introspection where that follows.
+ * Accepts only access tokens (see `kindOfJwt`): ID tokens, refresh and logout tokens are signed with the same keys. A JWT of unknown
+ * kind is accepted here if it will also be introspected, which then decides.
  */
 function checkType(claims: Claims, { settings, headerType, source }: ClaimContext): void {
   if (claims['cnf'] !== undefined) {
@@ -86,7 +85,7 @@ const OTHER_KIND_WORDS = {
   other: 'something else',
 } as const
 
-/** @throws TtsError `invalid_token`, check `type`, for everything but an access token */
+/** @throws {TtsError} `invalid_token`, check `type` (anything but an access token) */
 export function requireAccessToken({ kind, sign }: TokenVerdict): void {
   if (kind === 'access') return
   if (kind !== 'unknown') {
@@ -99,8 +98,8 @@ export function requireAccessToken({ kind, sign }: TokenVerdict): void {
   throw refusal(
     'type',
     sign === ''
-      ? 'this is not an access token, as far as can be told: nothing in it says that it is one'
-      : `this is not an access token, as far as can be told: it looks like an ID token (${sign})`,
+      ? 'this does not seem to be an access token: nothing in it says that it is one'
+      : `this does not seem to be an access token: it looks like an ID token (${sign})`,
     'Send the access token, not the ID token. If it is an access token, the provider must put client_id and scope, or the header typ at+jwt, into its access tokens, or answer token_type at introspection (introspect: always here). Otherwise set providers.<id>.access_token_evidence to the claims that mark them.',
   )
 }
@@ -110,7 +109,7 @@ function checkSubject(claims: Claims): void {
   if (typeof sub === 'string' && sub !== '' && sub.length <= 1024) return
   throw refusal(
     'subject',
-    'the token does not say who it speaks for (claim sub)',
+    'the token has no valid subject (claim sub)',
     'Make the provider put `sub` into its access tokens.',
   )
 }
@@ -120,7 +119,7 @@ function checkExpiry(claims: Claims, { settings, now }: ClaimContext): void {
   if (!isDate(exp)) {
     throw refusal(
       'missing_expiry',
-      'the token does not say when it expires (claim exp)',
+      'the token has no valid expiry time (claim exp)',
       'Make the provider set `exp`: tokens that never expire are never accepted.',
     )
   }
@@ -154,12 +153,12 @@ function checkLifetime(claims: Claims, { settings }: ClaimContext): void {
   if (isDate(iat) && isDate(exp) && exp - iat <= longest) return
   throw refusal(
     'lifetime',
-    'the token was issued for longer than is accepted here',
+    'the lifetime of the token is longer than is accepted here',
     'Make the provider issue shorter tokens, or raise maximum_token_lifetime_seconds.',
   )
 }
 
-/** @throws TtsError `invalid_token`, check `audience` */
+/** @throws {TtsError} `invalid_token`, check `audience` (missing or not accepted) @see RFC 7519 section 4.1.3 */
 export function checkAudience(claims: Claims, { settings }: Pick<ClaimContext, 'settings'>): void {
   const audiences = audiencesOf(claims)
   const accepted = acceptedAudiences(settings)
@@ -167,7 +166,7 @@ export function checkAudience(claims: Claims, { settings }: Pick<ClaimContext, '
     if (settings.accept_missing_audience) return
     throw refusal(
       'audience',
-      'the token names no audience; it has to be asked for when the token is requested',
+      'the token has no audience; the client must ask for one when it requests the token',
       `Request an audience: at INDIGO IAM add audience=${accepted[0] ?? '<audience>'} to the authorization or token request. Or set accept_missing_audience, after reading what it means.`,
     )
   }
@@ -189,7 +188,7 @@ function checkProfileVersion(claims: Claims): void {
   }
   throw refusal(
     'profile_version',
-    'the token follows a version of the WLCG profile that is not known here (claim wlcg.ver)',
+    'the token has an unsupported version of the WLCG profile (claim wlcg.ver)',
     'Update this service: it supports only major version 1.',
   )
 }

@@ -1,38 +1,38 @@
-/** How values of claims are read, for tokens and for authorisation rules alike. */
+/** Reads values of claims, for token checks and for authorisation rules. */
 
-/** Claims, from whichever source. */
+/** Claims of a token, an introspection answer or UserInfo. */
 export type Claims = Readonly<Record<string, unknown>>
 
-/** The words of a space-separated text such as `scope` (RFC 6749 section 3.3). */
+/** Splits a space-separated text such as `scope` (RFC 6749 section 3.3). */
 export function wordsOf(text: string): readonly string[] {
   return text.split(' ').filter(Boolean)
 }
 
-/** Whether a value is a list with this element, or a text that has it as a whole word; never a part of a word. */
+/** Whether a value is a list with this element or a text with this whole word. Parts of a word do not count. */
 export function hasWord(value: unknown, word: string): boolean {
   if (Array.isArray(value)) return value.includes(word)
   return typeof value === 'string' && (value === word || wordsOf(value).includes(word))
 }
 
-/** `aud` as a list. A string is one audience, blanks or not (RFC 7519 section 4.1.3). */
+/** Returns `aud` as a list. A string is one audience, even with spaces (RFC 7519 section 4.1.3). */
 export function audiencesOf({ aud }: Claims): readonly string[] {
   if (typeof aud === 'string') return aud === '' ? [] : [aud]
   return Array.isArray(aud) ? aud.filter((entry) => typeof entry === 'string') : []
 }
 
-/** The scopes of a token: `scope` (RFC 9068), or `scp` as Hydra, Okta and Entra call it; a text or a list. */
+/** Returns the scopes of a token: `scope` (RFC 9068), or `scp` of Hydra, Okta and Entra; a text or a list. */
 export function scopesOf(claims: Claims): readonly string[] {
   const scope = claims['scope'] ?? claims['scp']
   if (typeof scope === 'string') return wordsOf(scope)
   return Array.isArray(scope) ? scope.filter((entry) => typeof entry === 'string') : []
 }
 
-/** The OAuth client that a token was issued to: RFC 9068, OpenID Connect, Okta, Entra. */
+/** Returns the OAuth client that a token was issued to: claims of RFC 9068, OpenID Connect, Okta and Entra. */
 export function clientIdOf(claims: Claims): string | undefined {
   return clientIdsOf(claims)[0]
 }
 
-/** Every client that a token names as the one that it was issued to. */
+/** Returns every client that a token names as its recipient. */
 export function clientIdsOf(claims: Claims): readonly string[] {
   return ['client_id', 'azp', 'cid', 'appid']
     .map((name) => claims[name])

@@ -3,24 +3,26 @@ import { isAcceptableUrl, withoutTrailingSlash } from '../config/provider-schema
 import type { Fetch } from './limited-fetch.ts'
 import { providerFault } from './refusals.ts'
 
-/** Our client at a provider. Without a secret it is a public one. */
+/** Our client at a provider; without a secret it is a public client. */
 export interface ProviderClient {
   readonly clientId: string
   readonly clientSecret: string | undefined
 }
 
-/** Where a provider is and who we are there. */
+/** The provider to discover, and our client there. */
 export interface DiscoveryRequest extends ProviderClient {
   readonly issuer: string
-  /** Endpoints that the document has to name. */
+  /** Endpoints that the discovery document must name. */
   readonly required: readonly ('jwks_uri' | 'token_endpoint')[]
   readonly timeoutSeconds: number
   readonly fetch: Fetch
 }
 
 /**
- * OpenID Connect Discovery section 4, with the issuer compared as IAM needs it: one trailing slash makes no difference.
- * @throws Error of openid-client, or a provider fault
+ * Fetches and checks a discovery document. One trailing slash of the issuer is ignored, as INDIGO IAM needs it.
+ *
+ * @throws errors of openid-client, or a provider fault
+ * @see OpenID Connect Discovery 1.0 section 4
  */
 export async function discover(request: DiscoveryRequest): Promise<oidc.Configuration> {
   const url = `${withoutTrailingSlash(request.issuer)}/.well-known/openid-configuration`
@@ -30,21 +32,22 @@ export async function discover(request: DiscoveryRequest): Promise<oidc.Configur
   const configuration = await oidc.discovery(new URL(url), clientId, metadata, authentication, {
     timeout: request.timeoutSeconds,
     [oidc.customFetch]: request.fetch as oidc.CustomFetch,
-    // limited-fetch decides instead: https, or http on this machine.
+    // The limited fetch enforces https, except for this machine.
     execute: [oidc.allowInsecureRequests],
   })
   checkMetadata(request, configuration.serverMetadata())
   return configuration
 }
 
-/** The client's part of a configuration: the secret is kept in it, so that another configuration can be made of it. */
+/** Returns the client metadata of a configuration, with the secret, so that other configurations can be derived from it. */
 export function clientMetadata(clientSecret: string | undefined): Partial<oidc.ClientMetadata> {
   return clientSecret === undefined ? {} : { client_secret: clientSecret }
 }
 
 /**
- * HTTP Basic (RFC 6749 section 2.3.1), or none for a public client. openid-client's own percent-encodes `-` and `_` too,
- * which every UUID has and IAM does not decode; the encoding of HTML forms, which the RFC names, leaves them alone.
+ * Returns the client authentication: HTTP Basic (RFC 6749 section 2.3.1), or none for a public client. The implementation of
+ * openid-client also percent-encodes `-` and `_`, which are in every UUID and which IAM does not decode. The form encoding that the
+ * RFC requires leaves them unchanged.
  */
 export function clientAuthenticationOf(clientSecret: string | undefined): oidc.ClientAuth {
   if (clientSecret === undefined) return oidc.None()
@@ -77,7 +80,7 @@ function checkMetadata(
   for (const name of required) {
     if (metadata[name] !== undefined) continue
     throw providerFault(
-      name === 'jwks_uri' ? 'it publishes no keys (jwks_uri)' : `it has no ${name}`,
+      name === 'jwks_uri' ? 'it does not publish keys (jwks_uri)' : `it has no ${name}`,
     )
   }
   for (const name of ENDPOINTS) {

@@ -16,18 +16,18 @@ import { kindOfJwt } from './token-kind.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
 import { findProvider, type TokenVerifier } from './verify-token.ts'
 
-/** The outcome of one check, in words. */
+/** The result of one check, in words. */
 export interface ExplainedCheck {
   readonly check: string
   readonly ok: boolean
   readonly detail: string
-  /** What to do about it, when it failed. */
+  /** What to do when the check failed. */
   readonly remedy?: string
 }
 
 /**
- * Runs every check on a token, without stopping at the first that fails where a later one still makes sense, and says
- * what came out. Names claims (issuer, audience, groups), never the token. For `tts check`.
+ * Runs the checks of a token for `tts check` and describes their results. Goes on after a failure as long as later checks make
+ * sense. The result holds claims (issuer, audience, groups) but never the token.
  */
 export async function explainToken(
   token: string,
@@ -90,7 +90,7 @@ async function explainSigned(
         const answer = await fetchIntrospection(token, provider)
         known = checkIntrospection(answer, provider, { now, jwt: introspected })
       },
-      'the provider says that the token is active, and nothing that speaks against an access token',
+      'the provider says that the token is active, and not that it is another kind of token',
     )
   }
   await explainRest(token, { provider, known }, report)
@@ -103,7 +103,7 @@ async function explainOpaque(
 ): Promise<void> {
   const asked = providers.filter(({ settings }) => settings.introspect !== 'never')
   if (asked.length === 0) {
-    report.fail('active', 'not a JWT, and no provider has `introspect` switched on', {
+    report.fail('active', 'not a JWT, and `introspect` is not enabled for any provider', {
       remedy: 'Set introspect: opaque for the provider that issues such tokens.',
     })
   }
@@ -115,7 +115,7 @@ async function explainOpaque(
         const answer = await fetchIntrospection(token, provider)
         known = checkIntrospection(answer, provider, { now })
       },
-      `active at provider ${provider.id}, and an access token by its answer`,
+      `active at provider ${provider.id}, which says that it is an access token`,
     )
     if (known !== undefined) {
       await explainRest(token, { provider, known }, report)
@@ -126,13 +126,13 @@ async function explainOpaque(
 
 async function explainRest(
   token: string,
-  found: { readonly provider: Provider; readonly known: KnownClaims },
+  checked: { readonly provider: Provider; readonly known: KnownClaims },
   report: Report,
 ): Promise<void> {
-  const { settings } = found.provider
-  let { known } = found
+  const { settings } = checked.provider
+  let { known } = checked
   const wantsMore = wantsUserInfo(known, settings)
-  // Who is unclear may become clear by UserInfo.
+  // UserInfo may still show whether it is a user.
   const checkSpeaker = wantsMore ? checkUser : requirePerson
   await report.run(
     'user',
@@ -148,29 +148,29 @@ async function explainRest(
     await report.run(
       'userinfo',
       async () => {
-        const told = await fetchUserInfo(token, String(known.claims['sub']), found.provider)
-        known = mergeUserInfo(known, told)
+        const userInfo = await fetchUserInfo(token, String(known.claims['sub']), checked.provider)
+        known = mergeUserInfo(known, userInfo)
         requirePerson(known.sources, settings)
       },
-      () => `UserInfo told: ${Object.keys(known.claims).join(', ')}`,
+      () => `UserInfo returned: ${Object.keys(known.claims).join(', ')}`,
     )
   }
   report.pass('claims', `claims for rules: ${Object.keys(known.claims).sort().join(', ')}`)
 }
 
 const SPEAKER_WORDS = {
-  person: 'speaks for a user',
-  client: 'speaks for a client, which is allowed',
-  unclear: 'does not tell whether it speaks for a user or a client',
+  person: 'is the token of a user',
+  client: 'is the token of a client, which is allowed',
+  unclear: 'does not say whether it is of a user or of a client',
 } as const
 
-/** By what a JWT is known as an access token. Only shown when the check passes. */
+/** Says how a JWT was recognised as an access token; shown only when the check passes. */
 function describeKind({ claims, headerType }: VerifiedJwt, settings: ProviderSettings): string {
   const evidence = settings.access_token_evidence
   const { kind, sign } = kindOfJwt(claims, { headerType, evidence })
   return kind === 'access'
     ? `an access token by its ${sign}`
-    : 'does not say what it is: introspection has to say that it is an access token'
+    : 'does not say which kind of token it is: introspection must say that it is an access token'
 }
 
 function describe(check: string, claims: Claims): string {
@@ -178,7 +178,7 @@ function describe(check: string, claims: Claims): string {
     case 'issuer':
       return `issuer ${show(claims['iss'])}`
     case 'subject':
-      return `speaks for ${show(claims['sub'])}`
+      return `subject ${show(claims['sub'])}`
     case 'expired':
       return `expires ${showDate(claims['exp'])}`
     case 'not_yet_valid':
@@ -186,22 +186,22 @@ function describe(check: string, claims: Claims): string {
     case 'audience':
       return `audience ${audiencesOf(claims).map(show).join(', ') || 'not named'}`
     case 'scope':
-      return `scopes ${scopesOf(claims).map(show).join(' ') || 'not told'}`
+      return `scopes ${scopesOf(claims).map(show).join(' ') || 'missing'}`
     case 'profile_version':
       return `WLCG profile ${show(claims['wlcg.ver'] ?? 'not used')}`
     default:
-      return 'in order'
+      return 'ok'
   }
 }
 
-/** Claims come from outside: printable, and not too long. */
+/** Makes a claim from outside printable and limits its length. */
 function show(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   return (text ?? 'missing').slice(0, 200).replace(/[^\x20-\x7e]/g, '?')
 }
 
 function showDate(value: unknown): string {
-  if (typeof value !== 'number' || Math.abs(value) > 1e11) return 'at no sensible time'
+  if (typeof value !== 'number' || Math.abs(value) > 1e11) return 'at an invalid time'
   return `at ${new Date(value * 1000).toISOString()}`
 }
 
@@ -216,7 +216,7 @@ class Report {
     this.checks.push({ check, ok: false, detail, ...(remedy !== undefined && { remedy }) })
   }
 
-  /** Runs a check; its line comes before those that it adds itself. */
+  /** Runs a check and adds its line before the lines that the check itself adds. */
   async run(
     check: string,
     action: () => unknown,

@@ -4,27 +4,27 @@ import { type Claims, audiencesOf, clientIdsOf, scopesOf } from './claim-values.
 import { refusal } from './refusals.ts'
 
 /**
- * What is known of a token. Merged claims hide what a second source says of a claim that the first one has, so that who
- * speaks is judged by the sources: the JWT, its introspection, UserInfo.
+ * The claims of a token. In the merged claims the first source hides different values of a second one, so whether a token is of a
+ * user or of a client is decided by the sources: the JWT, its introspection, UserInfo.
  */
 export interface KnownClaims {
   readonly claims: Claims
   readonly sources: readonly Claims[]
 }
 
-/** For whom a token speaks; `unclear`: it may be a client that its provider dresses up as a user. */
+/** Whose token it is; `unclear`: perhaps of a client that the provider represents as a user. */
 export type Speaker = 'person' | 'client' | 'unclear'
 
 /**
- * For whom a token speaks. Any source that shows a client decides; and where a provider invents users for its clients,
- * as Keycloak does, one has to show a person.
+ * Returns whose token it is. It is a client's if any source shows a client. For providers that create users for clients, as Keycloak
+ * does, it is a person's only if some source shows a person.
  */
 export function speakerOf(sources: readonly Claims[]): Speaker {
   if (hasClientAsSubject(sources) || sources.some(isOfClient)) return 'client'
   return sources.some(isFromKeycloak) && !sources.some(showsPerson) ? 'unclear' : 'person'
 }
 
-/** IAM, Hydra, Okta and Cognito put the client's id into `sub`; Spring's server tells it by `aud` alone. */
+/** IAM, Hydra, Okta and Cognito put the client's id into `sub`; Spring's server names it only in `aud`. */
 function hasClientAsSubject(sources: readonly Claims[]): boolean {
   const clients = new Set<unknown>(
     sources.flatMap((claims) => [...clientIdsOf(claims), ...audiencesOf(claims)]),
@@ -36,8 +36,8 @@ const SERVICE_ACCOUNT = 'service-account-'
 const NAME_CLAIMS = ['preferred_username', 'username']
 
 /**
- * The grant, told by Auth0 (`gty`), ForgeRock (`grant_type`) and Entra (`idtyp`); or Keycloak's user of a client, by its name
- * or by the notes that ClientCredentialsGrantType alone leaves in a session.
+ * Recognises client credentials by the grant (`gty` of Auth0, `grant_type` of ForgeRock, `idtyp` of Entra), or by Keycloak's user of
+ * a client: its name, or the notes that only ClientCredentialsGrantType leaves in a session.
  */
 function isOfClient(claims: Claims): boolean {
   const { gty, grant_type: grant, idtyp } = claims
@@ -56,15 +56,15 @@ function isByClientCredentials({ jti }: Claims): boolean {
 const isServiceAccount = (value: unknown): boolean =>
   typeof value === 'string' && value.toLowerCase().startsWith(SERVICE_ACCOUNT)
 
-/** Its access tokens, and its answers to introspection, which repeat the token. */
+/** Recognises Keycloak's access tokens, and its introspection answers, which repeat the token. */
 const isFromKeycloak = ({ typ }: Claims): boolean =>
   typeof typ === 'string' && typ.toLowerCase() === 'bearer'
 
 /**
- * A user name that is no service account's, or the time of a login: AuthenticationManager.redirectAfterSuccessfulFlow notes
- * that, which client credentials do not pass. `sid` and `session_state` show nobody: OAuth2GrantTypeBase leaves them out for
- * transient sessions only, and with the client setting "use refresh tokens for client credentials grant" (long the default)
- * a service account's session is none.
+ * Recognises a person by a user name that is not a service account's, or by the time of a login, which
+ * AuthenticationManager.redirectAfterSuccessfulFlow sets and client credentials do not pass. `sid` and `session_state` prove nothing:
+ * OAuth2GrantTypeBase leaves them out only for transient sessions, and with the client setting "use refresh tokens for client
+ * credentials grant" (long the default) the session of a service account is not transient.
  */
 function showsPerson(claims: Claims): boolean {
   return (
@@ -73,45 +73,46 @@ function showsPerson(claims: Claims): boolean {
   )
 }
 
-/** @throws TtsError `invalid_token`, check `user`, for the token of a client alone unless such are allowed. */
+/** @throws {TtsError} `invalid_token`, check `user` (a client's token, and these are not allowed) */
 export function checkUser(sources: readonly Claims[], settings: ProviderSettings): void {
   if (settings.allow_client_tokens || speakerOf(sources) !== 'client') return
   throw refusal(
     'user',
-    'the token speaks for a client and for no user',
+    'the token is of a client, not of a user',
     'Log in as a user (not client_credentials), or set allow_client_tokens.',
   )
 }
 
 /**
- * Once every source was asked.
- * @throws TtsError `invalid_token`, check `user`, unless the token speaks for a person or client tokens are allowed.
+ * The final check, after every source was asked.
+ *
+ * @throws {TtsError} `invalid_token`, check `user` (not certainly a person's token, and client tokens are not allowed)
  */
 export function requirePerson(sources: readonly Claims[], settings: ProviderSettings): void {
   checkUser(sources, settings)
   if (settings.allow_client_tokens || speakerOf(sources) === 'person') return
   throw refusal(
     'user',
-    'the token does not tell whether it speaks for a user or for a client (no preferred_username, no auth_time)',
+    'the token does not say whether it is of a user or of a client (no preferred_username, no auth_time)',
     'Give the client the scope profile at Keycloak, set introspect: always here, which adds the user name, or set allow_client_tokens.',
   )
 }
 
-/** @throws TtsError `insufficient_scope` when a required scope is missing. */
+/** @throws {TtsError} `insufficient_scope`, check `scope` (a required scope is missing) @see RFC 6750 section 3.1 */
 export function checkScopes(claims: Claims, settings: ProviderSettings): void {
   const scopes = scopesOf(claims)
   const missing = settings.required_scopes.filter((scope) => !scopes.includes(scope))
   if (missing.length === 0) return
-  const untold = (claims['scope'] ?? claims['scp']) === undefined
+  const hasNoScopes = (claims['scope'] ?? claims['scp']) === undefined
   throw new TtsError(
     'insufficient_scope',
-    untold
-      ? 'the token does not tell its scopes'
+    hasNoScopes
+      ? 'the token does not name its scopes'
       : `the token lacks a required scope: ${missing.join(' ')}`,
     {
       check: 'scope',
       scope: settings.required_scopes.join(' '),
-      remedy: untold
+      remedy: hasNoScopes
         ? 'Switch on IAM_ACCESS_TOKEN_INCLUDE_SCOPE or use the wlcg profile at INDIGO IAM, or set introspect: always here.'
         : 'Let the client request the scopes in required_scopes, and allow them for it at the provider.',
     },

@@ -9,8 +9,10 @@ import { providerFault, refusal, unavailable } from './refusals.ts'
 import { kindOfIntrospectedJwt } from './token-kind.ts'
 
 /**
- * Asks the provider about a token (RFC 7662 section 2). The answer is raw: see `checkIntrospection`.
- * @throws TtsError `provider_unavailable` for anything but a sensible answer: an error never makes a token good
+ * Asks the provider about a token. The answer is not checked: see `checkIntrospection`.
+ *
+ * @throws {TtsError} `provider_unavailable` (every failure: an error must never make a token valid)
+ * @see RFC 7662 section 2
  */
 export async function fetchIntrospection(token: string, provider: Provider): Promise<Claims> {
   const configuration = await provider.configuration()
@@ -20,13 +22,16 @@ export async function fetchIntrospection(token: string, provider: Provider): Pro
   try {
     return await oidc.tokenIntrospection(configuration, token, { token_type_hint: 'access_token' })
   } catch (error) {
-    throw refusedUs(error, provider) ?? unavailable(provider.id, error)
+    throw clientRefused(error, provider) ?? unavailable(provider.id, error)
   }
 }
 
 /**
- * Checks an introspection answer as strictly as a JWT; `jwt` is the one that was introspected, if it was one.
- * @throws TtsError `invalid_token`
+ * Checks an introspection answer as strictly as a JWT.
+ *
+ * @param context.jwt the introspected token, if it is a JWT
+ * @throws {TtsError} `invalid_token` (not active, another subject, not an access token, or a claim check fails)
+ * @see RFC 7662 section 2.2
  */
 export function checkIntrospection(
   answer: Claims,
@@ -41,30 +46,30 @@ export function checkIntrospection(
     )
   }
   const { active: _active, ...rest } = answer
-  const told = withAudienceList(rest)
+  const introspected = withAudienceList(rest)
   const { jwt, now } = context
   if (jwt === undefined) {
-    const claims = withSubject({ iss: settings.issuer, ...told })
+    const claims = withSubject({ iss: settings.issuer, ...introspected })
     checkClaims(claims, { settings, now, source: 'introspection' })
     return { claims, sources: [claims] }
   }
-  checkSamePerson(jwt.claims, told)
+  checkSameSubject(jwt.claims, introspected)
   const { headerType } = jwt
   const evidence = settings.access_token_evidence
-  requireAccessToken(kindOfIntrospectedJwt(jwt.claims, told, { headerType, evidence }))
-  const claims = { ...told, ...jwt.claims }
-  // A JWT that names no audience may have one all the same.
+  requireAccessToken(kindOfIntrospectedJwt(jwt.claims, introspected, { headerType, evidence }))
+  const claims = { ...introspected, ...jwt.claims }
+  // The answer may name an audience that the JWT does not.
   checkAudience(claims, { settings })
-  return { claims, sources: [jwt.claims, told] }
+  return { claims, sources: [jwt.claims, introspected] }
 }
 
-/** INDIGO IAM 1.12 writes a list of audiences as one text with blanks, in answers to introspection and nowhere else. */
+/** INDIGO IAM 1.12 writes several audiences as one text with spaces, but only in introspection answers. */
 function withAudienceList(answer: Claims): Claims {
   const { aud } = answer
   return typeof aud === 'string' && aud.includes(' ') ? { ...answer, aud: wordsOf(aud) } : answer
 }
 
-/** RFC 7662 has no `sub` for a client alone; then the client is whom the token speaks for. Not where a user is named. */
+/** RFC 7662 has no `sub` for client tokens: the client then becomes the subject, unless the answer names a user. */
 function withSubject(claims: Claims): Claims {
   const clientId = clientIdOf(claims)
   const namesUser = ['username', 'user_id', 'preferred_username'].some(
@@ -75,20 +80,20 @@ function withSubject(claims: Claims): Claims {
     : claims
 }
 
-function checkSamePerson(signed: Claims, told: Claims): void {
-  if (told['sub'] === undefined || told['sub'] === signed['sub']) return
+function checkSameSubject(signed: Claims, introspected: Claims): void {
+  if (introspected['sub'] === undefined || introspected['sub'] === signed['sub']) return
   throw refusal(
     'subject',
-    'the token and its introspection speak of different subjects',
+    'the token and its introspection have different subjects',
     'Report this fault to the administrator of the provider: it answered for another token.',
   )
 }
 
-function refusedUs(error: unknown, { id }: Provider): TtsError | undefined {
+function clientRefused(error: unknown, { id }: Provider): TtsError | undefined {
   const known =
     error instanceof oidc.ResponseBodyError || error instanceof oidc.WWWAuthenticateChallengeError
   if (!known || (error.status !== 401 && error.status !== 403)) return undefined
-  return new TtsError('provider_unavailable', `the identity provider ${id} does not answer us`, {
+  return new TtsError('provider_unavailable', `the identity provider ${id} refuses our client`, {
     check: 'provider',
     retryAfterSeconds: 60,
     remedy: `Check providers.${id}.client_id and client_secret_file, and that the client may introspect: the provider refused our client with HTTP status ${error.status}.`,

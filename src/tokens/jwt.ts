@@ -14,22 +14,22 @@ import type { Claims } from './claim-values.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal } from './refusals.ts'
 
-/** A larger token is refused before anything looks into it. */
+/** A larger token is refused before it is parsed. */
 export const MAX_TOKEN_BYTES = 16 * 1024
 
-/** At most this many keys are tried for a token that names none. */
+/** Number of keys to try for a token without a key id. */
 const MAX_KEYS_TRIED = 8
 
 /** RFC 6750 section 2.1, b64token. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
 
-/** What a JWT says of itself, nothing of it verified. Good for finding the provider and for nothing else. */
+/** The content of a JWT before verification. Use it only to find the provider. */
 export interface UnverifiedJwt {
   readonly header: Readonly<Record<string, unknown>>
   readonly claims: Claims
 }
 
-/** @throws TtsError `invalid_token`, check `size` or `format`. */
+/** Checks the form of a bearer token. @throws {TtsError} `invalid_token`, check `size` or `format` @see RFC 6750 section 2.1 */
 export function checkTokenText(token: string): void {
   if (token.length > MAX_TOKEN_BYTES) {
     throw refusal(
@@ -39,23 +39,23 @@ export function checkTokenText(token: string): void {
     )
   }
   if (isOwnSecret(token)) {
-    // Before any provider is asked about it, who would then know it.
+    // Must come before any provider is asked, which would otherwise learn the secret.
     throw refusal(
       'format',
-      'this is a renewal secret of a delegation, and no access token',
+      'this is the renewal secret of a delegation, not an access token',
       'Use the renewal secret at POST /v1/delegations/{id}/proxies.',
     )
   }
   if (!B64TOKEN.test(token)) {
     throw refusal(
       'format',
-      'the token has characters that no bearer token has (RFC 6750 section 2.1)',
-      'the caller probably sends a quoted, encoded or cut token',
+      'the token has characters that are not allowed in a bearer token (RFC 6750 section 2.1)',
+      'Send the token unchanged: it seems to be quoted, encoded or cut.',
     )
   }
 }
 
-/** Undefined for a token that is no JWT, and so opaque to us. */
+/** Decodes a JWT without verification; undefined for a token that is not a JWT. */
 export function readUnverified(token: string): UnverifiedJwt | undefined {
   if (token.split('.', 4).length !== 3) return undefined
   try {
@@ -65,7 +65,7 @@ export function readUnverified(token: string): UnverifiedJwt | undefined {
   }
 }
 
-/** A JWT whose signature is right. `claimFailure` is what jose found wrong with its claims all the same. */
+/** A JWT with a valid signature. `claimFailure` is jose's error about its claims, if any. */
 export interface SignedJwt {
   readonly header: Readonly<Partial<JWTHeaderParameters>>
   readonly claims: Claims
@@ -79,7 +79,7 @@ export interface VerifiedJwt {
   readonly headerType: unknown
 }
 
-/** @throws TtsError `invalid_token` or `provider_unavailable` */
+/** Verifies signature and claims of a JWT. @throws {TtsError} `invalid_token`, `provider_unavailable` */
 export async function verifyJwt(
   token: string,
   provider: Provider,
@@ -90,21 +90,27 @@ export async function verifyJwt(
     throw refusal(
       'claims',
       'the claims of the token are nested too deeply',
-      `claims may be nested ${MAX_JSON_DEPTH} levels deep; the provider has to shorten them`,
+      `Make the provider send simpler claims: they may be nested ${MAX_JSON_DEPTH} levels deep.`,
     )
   }
   const headerType = header.typ
   checkClaims(claims, { settings: provider.settings, now, source: 'jwt', headerType })
   if (claimFailure !== undefined) {
-    throw refusal('claims', 'a claim of the token is not valid', '`tts check` shows all claims')
+    throw refusal(
+      'claims',
+      'a claim of the token is not valid',
+      'Run `tts check`, which shows all claims.',
+    )
   }
   return { claims, headerType }
 }
 
 /**
- * Verifies the signature by the provider's keys (RFC 7515 section 5.2). Claims are checked by jose too; its verdict is
- * handed on, so that the caller can name the check in our words.
- * @throws TtsError `invalid_token` or `provider_unavailable`
+ * Verifies the signature with the provider's keys. jose checks the claims, too; its result is returned so that the caller can report
+ * the failed check in our own terms.
+ *
+ * @throws {TtsError} `invalid_token`, check `algorithm`, `key`, `signature`, `format` or `critical_header`; `provider_unavailable`
+ * @see RFC 7515 section 5.2
  */
 export async function verifyJwtSignature(
   token: string,
@@ -119,7 +125,7 @@ export async function verifyJwtSignature(
     return { header: protectedHeader, claims: payload, claimFailure: undefined }
   } catch (error) {
     if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
-      // jose looks at claims only after the signature.
+      // jose checks claims only after it has verified the signature.
       return { header: decodeProtectedHeader(token), claims: error.payload, claimFailure: error }
     }
     throw fromJose(error)
@@ -137,7 +143,7 @@ function verifyOptions({ settings }: Provider, now: Date): JWTVerifyOptions {
   }
 }
 
-/** A token without `kid` may fit several keys; each is tried. */
+/** Several keys may match a token without `kid`: tries each of them. */
 async function verifyWithAnyKey(token: string, provider: Provider, options: JWTVerifyOptions) {
   try {
     return await jwtVerify(token, provider.keys.getKey, options)
@@ -157,12 +163,12 @@ async function verifyWithAnyKey(token: string, provider: Provider, options: JWTV
   }
 }
 
-/** We understand no extension that a token could declare critical (RFC 7515 section 4.1.11). */
+/** No critical extension is supported (RFC 7515 section 4.1.11). */
 function refuseCriticalHeader(header: object): void {
   if (!('crit' in header)) return
   throw refusal(
     'critical_header',
-    'the token demands an extension that is not understood here (header crit)',
-    'the provider has to issue plain signed access tokens',
+    'the token requires an unsupported extension (header crit)',
+    'Make the provider issue plain signed access tokens.',
   )
 }

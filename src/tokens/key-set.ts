@@ -3,10 +3,10 @@ import type { ProviderSettings } from '../config/provider-schema.ts'
 import type { Fetch } from './limited-fetch.ts'
 import { providerFault, unavailable } from './refusals.ts'
 
-/** After a failed fetch the next one waits this long, however many tokens ask for it. */
+/** Pause after a failed fetch, however many tokens need the keys. */
 const FAILURE_COOLDOWN_MS = 5_000
 
-/** What a key set needs. */
+/** Options of a key set. */
 export interface KeySetOptions {
   readonly providerId: string
   readonly settings: Pick<
@@ -15,22 +15,24 @@ export interface KeySetOptions {
   >
   readonly fetch: Fetch
   readonly now: () => Date
-  /** Answers `jwks_uri` of the newest discovery document. */
+  /** Returns `jwks_uri` of the newest discovery document. */
   readonly uri: () => string
 }
 
 /** The published keys of one provider, cached. */
 export interface KeySet {
   /**
-   * Finds the key of a token for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable` when no usable
-   * key set could be had.
+   * Finds the key of a token for jose.
+   *
+   * @throws jose's JWKSNoMatchingKey
+   * @throws {TtsError} `provider_unavailable` (no key set, or only one that is too old)
    */
   readonly getKey: JWTVerifyGetKey
-  /** Fetches the key set now, or joins a fetch under way. */
+  /** Fetches the key set now, or joins the fetch under way. @throws {TtsError} `provider_unavailable` */
   refresh(): Promise<void>
-  /** When the keys in use were fetched. */
+  /** When the current keys were fetched. */
   fetchedAt(): Date | undefined
-  /** Whether there are keys young enough to be used. */
+  /** Whether there are keys, and they are not too old to be used. */
   usable(): boolean
 }
 
@@ -40,8 +42,8 @@ interface Cached {
 }
 
 /**
- * A key set (RFC 7517) that follows key rotation and outlives an outage of its provider. An unknown key id makes it look
- * again, but a flood of them makes one request per cooldown.
+ * Creates a cached key set (RFC 7517). It follows key rotation and survives an outage of the provider. An unknown key id causes a new
+ * fetch, but at most one per cooldown.
  */
 export function createKeySet(options: KeySetOptions): KeySet {
   const { settings, now, providerId } = options
@@ -52,7 +54,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   const ageSeconds = (): number =>
     cached === undefined ? Infinity : (now().getTime() - cached.fetchedAtMs) / 1000
   const usable = (): boolean => ageSeconds() <= settings.jwks_maximum_age_seconds
-  /** Looking again would hardly tell anything new. */
+  /** Too young for another fetch to find new keys. */
   const isFresh = (): boolean => ageSeconds() < settings.jwks_cooldown_seconds
 
   async function load(): Promise<void> {
@@ -81,11 +83,11 @@ export function createKeySet(options: KeySetOptions): KeySet {
     if (!usable()) await refresh()
     else if (ageSeconds() > settings.jwks_refresh_seconds) refresh().catch(() => undefined)
     try {
-      return await found(cached)(header, token)
+      return await requireKeys(cached)(header, token)
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey) || isFresh()) throw error
       await refresh()
-      return found(cached)(header, token)
+      return requireKeys(cached)(header, token)
     }
   }
 
@@ -97,7 +99,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   }
 }
 
-function found(cached: Cached | undefined): JWTVerifyGetKey {
+function requireKeys(cached: Cached | undefined): JWTVerifyGetKey {
   if (cached === undefined) throw new errors.JWKSNoMatchingKey()
   return cached.find
 }
@@ -108,6 +110,7 @@ async function fetchKeys(options: KeySetOptions): Promise<JSONWebKeySet> {
   })
   if (response.status !== 200) throw providerFault(`its key set answered HTTP ${response.status}`)
   const body = (await response.json().catch(() => undefined)) as JSONWebKeySet | undefined
-  if (!Array.isArray(body?.keys)) throw providerFault('its key set could not be understood')
+  if (!Array.isArray(body?.keys))
+    throw providerFault('its key set is not valid JSON with a list of keys')
   return body
 }

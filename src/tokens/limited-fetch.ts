@@ -2,27 +2,27 @@ import { isShallowJson } from '../../plugins/json.ts'
 import { isAcceptableUrl } from '../config/provider-schema.ts'
 import { providerFault } from './refusals.ts'
 
-/** `fetch` as our libraries call it. */
+/** The type of `fetch` that our libraries call. */
 export type Fetch = (url: string, options?: RequestInit) => Promise<Response>
 
-/** Bounds of one request to a provider. */
+/** Limits of one request to a provider. */
 export interface FetchLimits {
   readonly timeoutMs: number
   readonly maxBodyBytes: number
-  /** Whether a request whose connection broke is sent once more. Default true; not for what must happen once. */
+  /** Whether to repeat a request once if its connection broke. Default true; must be false for requests that must not be repeated. */
   readonly sendAgain?: boolean
 }
 
-/** A bounded `fetch`, and the end of it. */
+/** A limited `fetch`. */
 export interface LimitedFetch {
   readonly fetch: Fetch
-  /** Ends every request under way. */
+  /** Aborts every request under way. */
   close(): void
 }
 
 /**
- * A `fetch` for providers: https or this machine only, no redirects, a deadline over head and body, a bound on the body.
- * A connection that the provider closed just as we wrote on it is tried once more, unless the request must not be repeated.
+ * Creates a `fetch` for providers: only https (or this machine), no redirects, a deadline for head and body, and a maximum size. A
+ * request is repeated once if the provider closed the connection just when we used it, unless `sendAgain` is false.
  */
 export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): LimitedFetch {
   const { sendAgain = true } = limits
@@ -46,7 +46,7 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
         if (!sendAgain || signal.aborted || !(error instanceof TypeError)) throw error
         return attempt()
       })
-      return await bounded(response, limits.maxBodyBytes)
+      return await readLimited(response, limits.maxBodyBytes)
     } finally {
       clearTimeout(timer)
       open.delete(controller)
@@ -61,7 +61,7 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
   }
 }
 
-async function bounded(response: Response, maxBodyBytes: number): Promise<Response> {
+async function readLimited(response: Response, maxBodyBytes: number): Promise<Response> {
   const chunks: Uint8Array[] = []
   let length = 0
   const body = response.body as AsyncIterable<Uint8Array> | null

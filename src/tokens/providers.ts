@@ -4,44 +4,44 @@ import { runInBackground } from './background.ts'
 import { discover } from './discovery.ts'
 import { createKeySet, type KeySet } from './key-set.ts'
 import { createLimitedFetch, type Fetch } from './limited-fetch.ts'
-import { inWords, unavailable } from './refusals.ts'
+import { describeFailure, unavailable } from './refusals.ts'
 
-/** The part of a logger that is used here; pino's fits. */
+/** The logger; one of pino has this type. */
 export interface TokenLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
 
-/** What providers are made with. */
+/** What providers need. */
 export interface ProviderDependencies {
   readonly now: () => Date
   readonly log: TokenLog
   readonly fetch?: Fetch
-  /** First and longest wait between two attempts of discovery. Default 1,000 and 60,000 ms. */
+  /** First and longest wait between two attempts of discovery, in milliseconds. Default 1,000 and 60,000. */
   readonly retry?: { readonly firstMs: number; readonly longestMs: number }
 }
 
-/** How one provider is doing, for readiness and metrics. */
+/** The status of one provider, for readiness and metrics. */
 export interface ProviderStatus {
   readonly id: string
   readonly issuer: string
-  /** Discovered, and with keys that may be used. */
+  /** True when it is discovered and has usable keys. */
   readonly ready: boolean
-  /** When the discovery document in use was fetched. */
+  /** When the current discovery document was fetched. */
   readonly discoveredAt: Date | undefined
   readonly keysFetchedAt: Date | undefined
-  /** True while an older answer is in use because the newest attempt failed. */
+  /** True while an older discovery document is used because the latest attempt failed. */
   readonly usingCached: boolean
-  /** Why the newest attempt failed, in words; undefined when it did not. */
+  /** Why the latest attempt failed, in words; undefined when it succeeded. */
   readonly lastError: string | undefined
 }
 
-/** One trusted provider: its discovery document, kept fresh in the background, and its keys. */
+/** A trusted provider: its discovery document, refreshed in the background, and its keys. */
 export interface Provider {
   readonly id: string
   readonly settings: ProviderSettings
   readonly keys: KeySet
-  /** openid-client's view of the provider. Throws TtsError `provider_unavailable` until it was discovered once. */
+  /** Returns the configuration for openid-client. @throws {TtsError} `provider_unavailable` (never discovered yet) */
   configuration(): Promise<oidc.Configuration>
   status(): ProviderStatus
   close(): void
@@ -49,7 +49,7 @@ export interface Provider {
 
 /** Discovery documents and key sets are far smaller. */
 const MAX_BODY_BYTES = 256 * 1024
-/** A discovery document is fetched anew after this. */
+/** Age at which the discovery document is fetched again. */
 const REDISCOVERY_MS = 6 * 3600 * 1000
 
 interface Discovered {
@@ -57,7 +57,7 @@ interface Discovered {
   readonly at: Date
 }
 
-/** Starts to discover the provider and answers at once: nothing waits for a provider that is down. */
+/** Creates a provider and starts its discovery in the background, so that nothing waits for a provider that is down. */
 export function createProvider(
   id: string,
   settings: ProviderSettings,
@@ -87,7 +87,7 @@ export function createProvider(
       retry,
       onSuccess: () => log.info({ provider: id }, 'provider.ready'),
       onFailure: (error) =>
-        log.warn({ provider: id, reason: inWords(error) }, 'provider.unavailable'),
+        log.warn({ provider: id, reason: describeFailure(error) }, 'provider.unavailable'),
     },
   )
   return {
@@ -109,7 +109,7 @@ export function createProvider(
         discoveredAt: discovered?.at,
         keysFetchedAt: keys.fetchedAt(),
         usingCached: discovered !== undefined && failure !== undefined,
-        lastError: failure === undefined ? undefined : inWords(failure),
+        lastError: failure === undefined ? undefined : describeFailure(failure),
       }
     },
     close: () => {

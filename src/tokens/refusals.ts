@@ -2,7 +2,7 @@ import { errors as jose } from 'jose'
 import { ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
 import { TtsError } from '../base/errors.ts'
 
-/** The checks that a token can fail, as they are named in answers, logs and the audit trail. */
+/** The checks that a token can fail, by the names used in answers, logs and the audit trail. */
 export type TokenCheck =
   | 'size'
   | 'format'
@@ -25,13 +25,13 @@ export type TokenCheck =
   | 'userinfo'
   | 'user'
 
-/** What the operator can do, and what lay beneath. */
+/** What can be done, and the underlying error. */
 export interface Explanation {
   readonly remedy: string
   readonly cause: unknown
 }
 
-/** A token that is not valid here (RFC 6750 section 3.1, `invalid_token`). */
+/** Returns the error `invalid_token` (RFC 6750 section 3.1) for a failed check. `explanation` is a full sentence, or a remedy with its cause. */
 export function refusal(
   check: TokenCheck,
   message: string,
@@ -41,25 +41,25 @@ export function refusal(
     check,
     ...(typeof explanation === 'string'
       ? { remedy: explanation }
-      : { remedy: explanation.remedy, cause: harmless(explanation.cause) }),
+      : { remedy: explanation.remedy, cause: loggable(explanation.cause) }),
   })
 }
 
-/** The provider could not be asked; the token may be good or bad. */
+/** Returns the error for a provider that could not be asked, so the token may be valid or not. */
 export function unavailable(providerId: string, cause: unknown, retryAfterSeconds = 5): TtsError {
   return new TtsError(
     'provider_unavailable',
-    `the identity provider ${providerId} cannot be reached or does not answer sensibly`,
+    `the identity provider ${providerId} cannot be reached or gives invalid answers`,
     {
       check: 'provider',
       retryAfterSeconds,
-      remedy: `Run \`tts check\` for details of providers.${providerId}: ${inWords(cause)}.`,
-      cause: harmless(cause),
+      remedy: `Run \`tts check\` for details of providers.${providerId}: ${describeFailure(cause)}.`,
+      cause: loggable(cause),
     },
   )
 }
 
-/** Renames an error of jose's signature verification. Claim failures never get here. */
+/** Converts an error of jose's signature verification. Errors about claims never reach it. */
 export function fromJose(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   const code = error instanceof jose.JOSEError ? error.code : undefined
@@ -67,12 +67,12 @@ export function fromJose(error: unknown): TtsError {
     case 'ERR_JOSE_ALG_NOT_ALLOWED':
       return refusal(
         'algorithm',
-        'the token is signed by an algorithm that is not accepted here',
+        'the token is signed with an algorithm that is not accepted here',
         'Check providers.<id>.algorithms, which lists the accepted algorithms.',
       )
     case 'ERR_JWKS_NO_MATCHING_KEY':
     case 'ERR_JWKS_MULTIPLE_MATCHING_KEYS':
-      return refusal('key', 'the token is signed by a key that its issuer does not publish', {
+      return refusal('key', 'the token is signed with a key that its issuer does not publish', {
         remedy:
           'Try again after providers.<id>.jwks_cooldown_seconds: the issuer may have just changed its keys.',
         cause: error,
@@ -91,11 +91,11 @@ export function fromJose(error: unknown): TtsError {
   }
 }
 
-/** Codes of Node.js and OpenSSL for a certificate that does not hold. */
+/** Codes of Node.js and OpenSSL for an untrusted certificate. */
 const NOT_TRUSTED = /^(CERT_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_CERT|UNABLE_TO_|ERR_TLS_CERT)/
 
-/** What went wrong with a provider, in words and with nothing secret in them. */
-export function inWords(error: unknown): string {
+/** Describes a provider's failure in words, without secrets and without a full stop. */
+export function describeFailure(error: unknown): string {
   if (error instanceof TtsError) return (error.remedy ?? error.message).replace(/\.$/, '')
   if (error instanceof ResponseBodyError) {
     return `it answered ${safeWord(error.error)} (HTTP ${error.status})`
@@ -105,27 +105,27 @@ export function inWords(error: unknown): string {
   const code = codeOf(error)
   if (code === 'OAUTH_TIMEOUT') return 'no answer in time'
   if (code === 'ECONNREFUSED') return 'the connection was refused'
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its host name is not known'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its host name cannot be resolved'
   if (code !== undefined && NOT_TRUSTED.test(code)) return 'its TLS certificate is not trusted'
-  if (error instanceof ClientError) return clientErrorInWords(error)
+  if (error instanceof ClientError) return describeClientError(error)
   const cause = error instanceof Error ? error.cause : undefined
-  if (cause !== undefined) return inWords(cause)
+  if (cause !== undefined) return describeFailure(cause)
   return error instanceof Error && error.name === 'ProviderFault'
     ? error.message
     : 'the connection failed'
 }
 
-/** A fault of the provider that we found ourselves; its message is ours and harmless. */
+/** Makes the error for a fault of a provider that our own code found. Its message must not hold secrets. */
 export function providerFault(message: string): Error {
   return Object.assign(new Error(message), { name: 'ProviderFault' })
 }
 
-function clientErrorInWords(error: ClientError): string {
+function describeClientError(error: ClientError): string {
   if (error.cause instanceof Response) return `it answered HTTP ${error.cause.status}`
   const { cause } = error
-  const tellsMore =
+  const hasReason =
     cause instanceof TypeError || (cause instanceof Error && cause.name === 'ProviderFault')
-  return tellsMore ? inWords(cause) : 'its answer could not be understood'
+  return hasReason ? describeFailure(cause) : 'its answer could not be understood'
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -138,13 +138,13 @@ function safeWord(word: string): string {
 }
 
 /**
- * Errors of the libraries carry responses, request headers and claim sets. What goes into our log is name, code and
- * words.
+ * Returns an error that may be logged: only code and words, because the libraries' errors hold responses, request headers and claim
+ * sets.
  */
-function harmless(error: unknown): Error {
+function loggable(error: unknown): Error {
   const code = codeOf(error) ?? (error instanceof Error ? error.name : 'unknown')
-  // What jose finds wrong with a token is told by its code; `inWords` speaks of connections.
-  const words = error instanceof jose.JOSEError ? 'by the signature check' : inWords(error)
-  // Of the stack, which would be that of this function, nobody learns anything.
+  // For jose the code says enough; `describeFailure` describes failed connections.
+  const words = error instanceof jose.JOSEError ? 'by the signature check' : describeFailure(error)
+  // The stack would be that of this function, which is of no use.
   return Object.assign(new Error(`${code}: ${words}`), { stack: undefined })
 }

@@ -5,37 +5,38 @@ import { partOf } from '../limits/part-of.ts'
 import { createShares } from '../limits/shares.ts'
 import type { VerifiedToken } from './verified-token.ts'
 
-/** A verified token and how long it may be remembered. */
+/** A verified token, and how long it may be cached. */
 export interface Remembered {
   readonly token: VerifiedToken
   /** Milliseconds since the epoch. */
   readonly untilMs: number
 }
 
-/** Bounds of the cache. */
+/** Limits of the cache. */
 export interface TokenCacheOptions {
   readonly now: () => Date
   /** Default 10,000. */
   readonly maxTokens?: number
-  /** Verifications that may run at once. Default 1,000. */
+  /** Number of verifications that may run at the same time. Default 1,000. */
   readonly maxInFlight?: number
-  /** The same for one address. Default: an eighth of all. */
+  /** The same for one address. Default: an eighth of the total. */
   readonly maxInFlightPerAddress?: number
 }
 
-/** Verified tokens by SHA-256 digest of the token; and, briefly, tokens of which a provider says that it does not know them. */
+/** Caches verified tokens by the SHA-256 digest of their text, and briefly also tokens that a provider refused. */
 export interface TokenCache {
   /**
-   * The remembered token, or what `verify` makes of it; callers with the same token share one run.
+   * Returns the cached token or runs `verify`; concurrent callers with the same token share one run.
    *
-   * @param address where the token came from; undefined: from ourselves
-   * @throws TtsError `overloaded`, `limit_reached` when too many verifications are under way, of all or of this address
+   * @param address address of the client; undefined for tokens that the service itself obtained
+   * @throws {TtsError} `overloaded`, check `verifications`; `limit_reached`, check `address_verifications` (too many are running)
+   * @throws what `verify` throws
    */
   resolve(text: string, verify: () => Promise<Remembered>, address?: string): Promise<VerifiedToken>
   size(): number
 }
 
-/** Checks at which a provider was asked and refused: to ask again at once would bring the same answer, for the same price. */
+/** Checks that asked a provider. Their refusals are cached, because asking again would cost the same and give the same answer. */
 const ASKED_CHECKS: ReadonlySet<string | undefined> = new Set(['active', 'userinfo'])
 const REFUSAL_MS = 10_000
 const SHARE_OF_ONE_ADDRESS = 1 / 8
@@ -83,13 +84,13 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
   }
 }
 
-/** How many verifications may be under way, of all addresses and of one. */
+/** Limits the number of running verifications, in total and per address. */
 function createVerificationLimit({
   maxInFlight = 1_000,
   maxInFlightPerAddress = partOf(maxInFlight, SHARE_OF_ONE_ADDRESS),
 }: TokenCacheOptions): { readonly enter: (address: string) => () => void } {
   const strangers = createShares({ total: maxInFlight, perKey: maxInFlightPerAddress })
-  // Tokens that we got ourselves, for sessions and delegations, are of no address.
+  // Tokens that the service itself obtained, for sessions and delegations, have no address.
   const own = createShares({ total: maxInFlight, perKey: Infinity })
   return {
     enter(address) {

@@ -1,20 +1,20 @@
 /**
- * What kind of token this is. Providers sign ID tokens, logout tokens and sometimes refresh tokens with the keys of their
- * access tokens, so a token is taken for an access token only when something in it says so.
+ * Determines the kind of a token. Providers sign ID tokens, logout tokens and sometimes refresh tokens with the same keys as access
+ * tokens, so a token counts as an access token only if something in it says so.
  */
 import type { AccessTokenEvidence } from '../config/provider-schema.ts'
 import { type Claims, clientIdsOf, hasWord, scopesOf } from './claim-values.ts'
 
-/** `other`: something else than the four, for example a security event; `unknown`: nothing says what it is. */
+/** `other`: none of the first four, for example a security event; `unknown`: nothing says what it is. */
 export type TokenKind = 'access' | 'id' | 'refresh' | 'logout' | 'other' | 'unknown'
 
-/** What a token is, and by which member of it. `sign` names a claim or header, never its value. */
+/** The kind of a token, and the claim or header that shows it (`sign`: its name, never its value). */
 export interface TokenVerdict {
   readonly kind: TokenKind
   readonly sign: string
 }
 
-/** What is looked at besides the claims. */
+/** What decides besides the claims. */
 export interface KindContext {
   /** Header `typ`. */
   readonly headerType?: unknown
@@ -22,7 +22,7 @@ export interface KindContext {
 }
 
 /**
- * Members by which a token names its own kind, with the words for an access token. `typ`: Keycloak, also in lower case
+ * Members that name a token's kind, with their values for access tokens. `typ`: Keycloak, also in lower case
  * (its client setting "use lower-case bearer type"); `token_use`: Cognito, and introspection by Hydra and Dex;
  * `token_type`: RFC 7662, IAM writes ACCESS_TOKEN; `tokenName`: ForgeRock.
  */
@@ -44,17 +44,17 @@ const OTHER_KINDS: Readonly<Record<string, TokenKind>> = {
   'logout+jwt': 'logout',
 }
 
-/** Hashes of a code and a state: in ID tokens alone (OpenID Connect Core section 3.3.2.11, FAPI 1 part 2). */
+/** Hashes of code and state: only in ID tokens (OpenID Connect Core section 3.3.2.11, FAPI 1 part 2). */
 const ID_TOKEN_HASHES = ['c_hash', 's_hash']
 /** In most ID tokens and in few access tokens (Dex; Keycloak to version 24, which says `typ: Bearer`). */
 const ID_TOKEN_SIGNS = ['nonce', 'at_hash']
-/** What tells of a login: in ID tokens, and in access tokens that say more of themselves (RFC 9068 section 2.2.1). */
+/** Signs of a login: in ID tokens, and in access tokens that have further signs of their own (RFC 9068 section 2.2.1). */
 const LOGIN_SIGNS = ['auth_time', 'sid', 'session_state', 'amr']
 
 /**
- * The kind of a JWT whose signature was verified. What says that it is another kind wins over everything. Then come plain
- * statements (header `at+jwt` of RFC 9068, `typ: Bearer`, `token_use: access`) and what the operator configured; then what
- * only access tokens have, as long as nothing looks like an ID token.
+ * Returns the kind of a JWT whose signature was verified. A statement that it is another kind has precedence over everything. Next
+ * come explicit statements (header `at+jwt` of RFC 9068, `typ: Bearer`, `token_use: access`) and the operator's configuration, and
+ * last the members that only access tokens have, unless something looks like an ID token.
  */
 export function kindOfJwt(claims: Claims, { headerType, evidence }: KindContext): TokenVerdict {
   const header = kindOfHeader(headerType)
@@ -71,8 +71,8 @@ export function kindOfJwt(claims: Claims, { headerType, evidence }: KindContext)
 }
 
 /**
- * The kind of a token by the answer of an introspection (RFC 7662 section 2.2). Refresh tokens are active too, with the
- * same client and scopes, so that `client_id` and `scope` alone say nothing here.
+ * Returns the kind of a token by its introspection answer (RFC 7662 section 2.2). Refresh tokens are active, too, with the same
+ * client and scopes, so `client_id` and `scope` alone prove nothing here.
  */
 export function kindOfAnswer(
   answer: Claims,
@@ -86,8 +86,8 @@ export function kindOfAnswer(
 }
 
 /**
- * The kind of a JWT that was introspected too. The answer can name another kind; and it can say what the JWT does not, unless
- * the JWT looks like an ID token: Dex answers `token_use: access_token` for its ID tokens as well.
+ * Returns the kind of a JWT that was also introspected. The answer can state another kind. It can also make a JWT of unknown kind an
+ * access token, unless the JWT looks like an ID token: Dex answers `token_use: access_token` for ID tokens, too.
  */
 export function kindOfIntrospectedJwt(
   claims: Claims,
@@ -95,11 +95,11 @@ export function kindOfIntrospectedJwt(
   context: KindContext,
 ): TokenVerdict {
   const own = kindOfJwt(claims, context)
-  const told = kindOfAnswer(answer, context)
+  const answered = kindOfAnswer(answer, context)
   if (own.kind !== 'access' && own.kind !== 'unknown') return own
-  if (told.kind !== 'access' && told.kind !== 'unknown') return told
-  const isTold = own.kind === 'unknown' && own.sign === '' && told.kind === 'access'
-  return isTold ? told : own
+  if (answered.kind !== 'access' && answered.kind !== 'unknown') return answered
+  const answerDecides = own.kind === 'unknown' && own.sign === '' && answered.kind === 'access'
+  return answerDecides ? answered : own
 }
 
 function kindOfHeader(headerType: unknown): TokenVerdict | undefined {
@@ -113,7 +113,7 @@ function kindOfHeader(headerType: unknown): TokenVerdict | undefined {
 const otherKindOf = (word: string): TokenKind =>
   (Object.hasOwn(OTHER_KINDS, word) ? OTHER_KINDS[word] : undefined) ?? 'other'
 
-/** What says that it is no access token. A word that is not known counts as one. */
+/** Returns a statement that it is not an access token. An unknown value counts as such a statement. */
 function otherKind(claims: Claims): TokenVerdict | undefined {
   for (const [name, accessWords] of Object.entries(KIND_MEMBERS)) {
     const value = claims[name] ?? undefined
@@ -128,7 +128,7 @@ function otherKind(claims: Claims): TokenVerdict | undefined {
   return hash === undefined ? undefined : { kind: 'id', sign: hash }
 }
 
-/** Called after `otherKind`: what is there is a word for an access token. */
+/** Must be called after `otherKind`, which leaves only values for access tokens. */
 function statedAccess(claims: Claims, names: readonly string[]): TokenVerdict | undefined {
   const name = names.find((each) => isThere(claims, each))
   return name === undefined ? undefined : { kind: 'access', sign: `claim ${name}` }
@@ -138,14 +138,15 @@ function configuredAccess(claims: Claims, evidence: AccessTokenEvidence): TokenV
   if (evidence === 'standard') return undefined
   if (evidence === 'none') return { kind: 'access', sign: 'provider (access_token_evidence: none)' }
   const holds = Object.entries(evidence).every(
-    ([name, wanted]) =>
+    ([name, expected]) =>
       Object.hasOwn(claims, name) &&
-      (claims[name] === wanted || (typeof wanted === 'string' && hasWord(claims[name], wanted))),
+      (claims[name] === expected ||
+        (typeof expected === 'string' && hasWord(claims[name], expected))),
   )
   return holds ? { kind: 'access', sign: 'claims of access_token_evidence' } : undefined
 }
 
-/** What access tokens of many providers have and ID tokens have not. */
+/** Recognises members that access tokens of many providers have and ID tokens do not. */
 function usualAccess(claims: Claims): TokenVerdict | undefined {
   const access = (sign: string): TokenVerdict => ({ kind: 'access', sign })
   if (isThere(claims, 'token_type')) return access('claim token_type')
@@ -157,8 +158,8 @@ function usualAccess(claims: Claims): TokenVerdict | undefined {
   const { ver } = claims
   if (hasScope && typeof ver === 'string' && /^scitokens?:/.test(ver))
     return access('claims ver and scope')
-  // INDIGO IAM out of the box: neither scope nor groups. Its ID tokens have no `client_id`; those of Apereo CAS do, beside
-  // `auth_time`.
+  // INDIGO IAM with default settings sends neither scope nor groups. Its ID tokens have no `client_id`; those of Apereo CAS have it,
+  // but also `auth_time`.
   const isOfLogin = firstOf(claims, LOGIN_SIGNS) !== undefined
   if (!isOfLogin && isText(claims['client_id']) && isText(claims['jti']))
     return access('claims client_id and jti')

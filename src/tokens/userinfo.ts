@@ -5,7 +5,7 @@ import { type KnownClaims, speakerOf } from './identity-checks.ts'
 import type { Provider } from './providers.ts'
 import { providerFault, refusal, unavailable } from './refusals.ts'
 
-/** Claims in which providers tell groups: IAM, WLCG, Keycloak and its kin, EGI Check-in and AARC. */
+/** Claims for groups: of IAM, WLCG, Keycloak and similar, EGI Check-in and AARC. */
 const GROUP_CLAIMS = [
   'groups',
   'wlcg.groups',
@@ -15,7 +15,7 @@ const GROUP_CLAIMS = [
   'entitlements',
 ]
 
-/** Whether UserInfo has to be asked. A client alone has no UserInfo. */
+/** Whether UserInfo must be fetched. Client tokens have no UserInfo. */
 export function wantsUserInfo(
   { claims, sources }: KnownClaims,
   settings: ProviderSettings,
@@ -25,8 +25,11 @@ export function wantsUserInfo(
 }
 
 /**
- * The claims of UserInfo (OpenID Connect Core section 5.3), for the same subject.
- * @throws TtsError `invalid_token` when the provider refuses the token, else `provider_unavailable`
+ * Fetches the claims of UserInfo and checks that they have the same subject.
+ *
+ * @throws {TtsError} `invalid_token`, check `userinfo` (the provider refuses the token) or `subject` (another subject)
+ * @throws {TtsError} `provider_unavailable` (every other failure)
+ * @see OpenID Connect Core 1.0 section 5.3
  */
 export async function fetchUserInfo(
   token: string,
@@ -42,7 +45,7 @@ export async function fetchUserInfo(
     claims = await oidc.fetchUserInfo(configuration, token, oidc.skipSubjectCheck)
   } catch (error) {
     if (isRefusal(error)) {
-      throw refusal('userinfo', 'the provider does not take the token at UserInfo', {
+      throw refusal('userinfo', 'the UserInfo endpoint of the provider refuses the token', {
         remedy:
           'Send a token that has the scope openid (and profile for groups) and is not revoked.',
         cause: error,
@@ -53,12 +56,12 @@ export async function fetchUserInfo(
   if (claims['sub'] === sub) return claims
   throw refusal(
     'subject',
-    'the token and UserInfo speak of different subjects',
+    'the token and UserInfo have different subjects',
     'Report this fault to the administrator of the provider: it mixes users up (OpenID Connect Core section 5.3.2).',
   )
 }
 
-/** Claims about the token itself; UserInfo tells of the user and has no say in these. */
+/** Claims about the token itself, which UserInfo must not set. */
 const TOKEN_CLAIMS = new Set(
   (
     'iss aud exp nbf iat jti scope scp client_id azp cid appid typ token_type token_use tokenName ver ' +
@@ -66,7 +69,7 @@ const TOKEN_CLAIMS = new Set(
   ).split(' '),
 )
 
-/** UserInfo adds what the token does not tell of the user, and never changes what it does. */
+/** Adds the claims of UserInfo that the token does not have. Never changes a claim of the token. */
 export function mergeUserInfo({ claims, sources }: KnownClaims, userInfo: Claims): KnownClaims {
   const added = Object.fromEntries(
     Object.entries(userInfo).filter(([name]) => !TOKEN_CLAIMS.has(name)),

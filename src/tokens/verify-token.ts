@@ -23,11 +23,11 @@ import { createTokenCache, type Remembered } from './token-cache.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
 import type { VerifiedToken } from './verified-token.ts'
 
-/** What the verifier is made with. */
+/** What the verifier needs. */
 export interface TokenVerifierDependencies extends ProviderDependencies {
-  /** Settings by provider id; opaque tokens are tried in this order. */
+  /** Settings by provider id; providers are asked about opaque tokens in this order. */
   readonly providers: Readonly<Record<string, ProviderSettings>>
-  /** Opaque tokens that one address may have looked up: for each, several providers may be asked. Default: 10 a second, 100 at once. */
+  /** Rate of opaque tokens per address, because each may cost requests to several providers. Default: 10 per second, burst 100. */
   readonly opaqueTokens?: { readonly perSecond: number; readonly burst: number }
 }
 
@@ -36,9 +36,11 @@ export interface TokenVerifier {
   /**
    * Verifies a token.
    *
-   * @param caller.signal ends the wait of this caller only
-   * @param caller.address where the token came from, by which questions to providers are limited; undefined: from ourselves
-   * @throws TtsError `invalid_token`, `insufficient_scope`, `provider_unavailable`, `overloaded` or `limit_reached`
+   * @param caller.signal ends the wait of this caller only; the verification continues
+   * @param caller.address address of the client, for rate limits; undefined for tokens that the service itself obtained
+   * @throws {TtsError} `invalid_token` (`check` names the failed check), `insufficient_scope`, `provider_unavailable`, `overloaded`,
+   *   `limit_reached`
+   * @see RFC 6750 section 3.1
    */
   verify(
     token: string,
@@ -47,20 +49,20 @@ export interface TokenVerifier {
       readonly address?: string | undefined
     },
   ): Promise<VerifiedToken>
-  /** How each provider is doing. */
+  /** Returns the status of each provider. */
   status(): readonly ProviderStatus[]
   /** The providers themselves, for `explainToken`. */
   readonly providers: readonly Provider[]
-  /** Stops what runs in the background. */
+  /** Stops all background work. */
   close(): void
 }
 
 const DEFAULT_OPAQUE_RATE = { perSecond: 10, burst: 100 }
 
-/** At most this many providers are asked about one opaque token. */
+/** Number of providers that are asked about one opaque token. */
 const MAX_PROVIDERS_ASKED = 8
 
-/** Starts discovery of all providers in the background and answers at once. */
+/** Creates the verifier and starts the discovery of all providers in the background. */
 export function createTokenVerifier(dependencies: TokenVerifierDependencies): TokenVerifier {
   const { now } = dependencies
   const providers = Object.entries(dependencies.providers).map(([id, settings]) =>
@@ -90,7 +92,7 @@ export function createTokenVerifier(dependencies: TokenVerifierDependencies): To
   }
 }
 
-/** @throws TtsError `limit_reached`, check `introspection_rate` */
+/** @throws {TtsError} `limit_reached`, check `introspection_rate` */
 function requireRate(retryAfterSeconds: number): void {
   if (retryAfterSeconds === 0) return
   throw new TtsError('limit_reached', 'too many opaque tokens from your address', {
@@ -101,7 +103,7 @@ function requireRate(retryAfterSeconds: number): void {
   })
 }
 
-/** The story of a token, from text to verified claims. */
+/** Verifies a token, from its text to the merged claims. */
 async function verifyToken(
   token: string,
   providers: readonly Provider[],
@@ -128,15 +130,15 @@ async function verifySigned(
   return finish(token, { provider, known, introspected: true }, now)
 }
 
-/** An opaque token does not tell its issuer: each provider that introspects is asked, in order. */
+/** An opaque token does not name its issuer, so each provider with introspection is asked, in order. */
 async function verifyOpaque(
   token: string,
   providers: readonly Provider[],
   now: () => Date,
 ): Promise<Remembered> {
-  const asked = providers.filter(({ settings }) => settings.introspect !== 'never')
-  let cannotTell: TtsError | undefined
-  for (const provider of asked.slice(0, MAX_PROVIDERS_ASKED)) {
+  const candidates = providers.filter(({ settings }) => settings.introspect !== 'never')
+  let firstOutage: TtsError | undefined
+  for (const provider of candidates.slice(0, MAX_PROVIDERS_ASKED)) {
     try {
       const answer = await fetchIntrospection(token, provider)
       if (answer['active'] !== true) continue
@@ -144,21 +146,21 @@ async function verifyOpaque(
       return await finish(token, { provider, known, introspected: true }, now)
     } catch (error) {
       if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
-      cannotTell ??= error
+      firstOutage ??= error
     }
   }
-  throw cannotTell ?? unknownOpaque(asked.length)
+  throw firstOutage ?? unknownOpaque(candidates.length)
 }
 
-interface Found {
+interface CheckedToken {
   readonly provider: Provider
   readonly known: KnownClaims
   readonly introspected: boolean
 }
 
-/** What JWTs and opaque tokens have in common: user, scopes, UserInfo. */
-async function finish(token: string, found: Found, now: () => Date): Promise<Remembered> {
-  const { provider, known } = found
+/** The last steps for JWTs and opaque tokens: user, scopes, UserInfo. */
+async function finish(token: string, checked: CheckedToken, now: () => Date): Promise<Remembered> {
+  const { provider, known } = checked
   const { settings } = provider
   checkUser(known.sources, settings)
   checkScopes(known.claims, settings)
@@ -166,11 +168,11 @@ async function finish(token: string, found: Found, now: () => Date): Promise<Rem
   const all = askUserInfo
     ? mergeUserInfo(known, await fetchUserInfo(token, String(known.claims['sub']), provider))
     : known
-  // UserInfo may tell that a "user" is the service account of a client, or that an unclear one is a person.
+  // UserInfo may show that a "user" is the service account of a client, or that an unclear subject is a person.
   requirePerson(all.sources, settings)
   const verified = verifiedToken(provider, all)
   const cacheSeconds =
-    found.introspected || askUserInfo
+    checked.introspected || askUserInfo
       ? Math.min(settings.introspection_cache_seconds, settings.token_cache_seconds)
       : settings.token_cache_seconds
   const untilMs = Math.min(now().getTime() + cacheSeconds * 1000, verified.expiresAt.getTime())
@@ -183,7 +185,7 @@ function verifiedToken(
 ): VerifiedToken {
   return Object.freeze({
     providerId: id,
-    // Without the slash: identities are kept by it, and writing the setting the other way must not make new people.
+    // Without the slash: the issuer identifies users, so adding or removing a slash in the settings must not create new ones.
     issuer: withoutTrailingSlash(settings.issuer),
     sub: String(claims['sub']),
     claims: Object.freeze({ ...claims }),
@@ -195,14 +197,15 @@ function verifiedToken(
 }
 
 /**
- * The provider that an unverified token claims to come from, out of the exact list of those we trust.
- * @throws TtsError `invalid_token`, check `issuer`
+ * Returns the trusted provider that an unverified token names as its issuer.
+ *
+ * @throws {TtsError} `invalid_token`, check `issuer` (not a trusted issuer)
  */
 export function findProvider(token: UnverifiedJwt, providers: readonly Provider[]): Provider {
   const { iss } = token.claims
-  const wanted = typeof iss === 'string' ? withoutTrailingSlash(iss) : undefined
+  const issuer = typeof iss === 'string' ? withoutTrailingSlash(iss) : undefined
   const provider = providers.find(
-    ({ settings }) => withoutTrailingSlash(settings.issuer) === wanted,
+    ({ settings }) => withoutTrailingSlash(settings.issuer) === issuer,
   )
   if (provider !== undefined) return provider
   throw refusal(
@@ -212,21 +215,21 @@ export function findProvider(token: UnverifiedJwt, providers: readonly Provider[
   )
 }
 
-function unknownOpaque(asked: number): TtsError {
-  return asked === 0
+function unknownOpaque(candidates: number): TtsError {
+  return candidates === 0
     ? refusal(
         'format',
-        'the token is not a signed JWT, and no provider is asked about other tokens',
+        'the token is not a signed JWT, and introspection is not configured for any provider',
         'Set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens.',
       )
     : refusal(
         'active',
-        'no provider knows the token as active: unknown, expired or revoked',
+        'the token is not active at any provider: unknown, expired or revoked',
         'Allow our client to introspect at the provider that issued the token.',
       )
 }
 
-/** Waits no longer than the caller does; the verification itself goes on for others who wait for it. */
+/** Stops waiting when the caller's signal is aborted; the verification continues for other callers. */
 async function abandonable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const abandon = (): void =>

@@ -210,7 +210,7 @@ describe('a service that wants a scope', () => {
       says: 'the token lacks a required scope: proxy:generate',
     },
     { name: 'has none', scope: '', says: 'the token lacks a required scope: tts proxy:generate' },
-    { name: 'tells none', scope: undefined, says: 'the token does not tell its scopes' },
+    { name: 'tells none', scope: undefined, says: 'the token does not name its scopes' },
     {
       name: 'has longer ones',
       scope: 'tts.read proxy:generate',

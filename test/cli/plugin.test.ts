@@ -71,7 +71,7 @@ answer to parameter:
   test.for([
     {
       name: 'good-json-bad-exit.sh',
-      line: /warning {2}request run: it ended with 3\n {9}-> Exit with 0/,
+      line: /warning {2}request run: it exited with 3\n {9}-> Exit with 0/,
     },
     {
       name: 'names-of-streams.sh',
@@ -114,7 +114,7 @@ describe('a program that errs', () => {
     {
       name: 'refuses.py',
       check: 'request answer',
-      detail: /callers read: you have no account here/,
+      detail: /message for callers: you have no account here/,
       remedy: /for the log: the plugin says: no such user/,
     },
     {
@@ -126,7 +126,7 @@ describe('a program that errs', () => {
     {
       name: 'hangs.sh',
       check: 'request run',
-      detail: /ended after 2 seconds/,
+      detail: /stopped after 2 seconds/,
       remedy: /timeout_seconds/,
     },
     {
@@ -159,7 +159,7 @@ describe('a program that errs', () => {
   test('a setting that the program does not know', async () => {
     const { code, out } = await pluginTest(example, '--conf', 'colour=red')
     expect(code).toBe(0)
-    expect(out).toContain('warning  conf_params: colour is not one that the program declares')
+    expect(out).toContain('warning  conf_params: colour is not declared by the program')
   })
 })
 

@@ -178,7 +178,7 @@ describe('deadlines and broken connections', () => {
   test.for([
     { code: 'SELF_SIGNED_CERT_IN_CHAIN', words: /TLS certificate is not trusted/ },
     { code: 'CERT_HAS_EXPIRED', words: /TLS certificate is not trusted/ },
-    { code: 'ENOTFOUND', words: /host name is not known/ },
+    { code: 'ENOTFOUND', words: /host name cannot be resolved/ },
   ])('no connection, $code: nothing was sent, and it says why', async ({ code, words }) => {
     const client = clientAt(provider(), {
       fetch: async (url, options) => {

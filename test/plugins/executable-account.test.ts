@@ -16,7 +16,7 @@ test.for(['somebody-in-ldap', 1234])(
   'a directory that is slow does not make %s unknown, nor take its groups',
   async (user) => {
     await expect(findAccount(user)).rejects.toMatchObject({
-      message: `the user ${user} could not be looked up within 10 seconds`,
+      message: `the user ${user} cannot be looked up: no answer within 10 seconds`,
     })
   },
 )

@@ -219,19 +219,19 @@ describe('conf_params', () => {
       name: 'a value of another type',
       declared: [boolean],
       given: { flag: 'yes' },
-      problem: /conf_params.flag of the configuration is no boolean/,
+      problem: /conf_params.flag of the configuration must be a boolean/,
     },
     {
       name: 'a default of another type',
       declared: [{ ...boolean, default: 'maybe' }],
       given: {},
-      problem: /the default is no boolean/,
+      problem: /the default must be a boolean/,
     },
     {
       name: 'an unknown type',
       declared: [{ ...text, type: 'list' }],
       given: {},
-      problem: /neither boolean nor string/,
+      problem: /must be boolean or string/,
     },
     {
       name: 'a bad name',
@@ -239,7 +239,7 @@ describe('conf_params', () => {
       given: {},
       problem: /lower-case/,
     },
-    { name: 'the same name twice', declared: [text, text], given: {}, problem: /twice/ },
+    { name: 'the same name twice', declared: [text, text], given: {}, problem: /is repeated/ },
   ])('$name', ({ declared, given, problem }) => {
     expect(() => resolveConfParams(declared, given)).toThrow(problem)
   })
@@ -318,7 +318,7 @@ describe('request_params', () => {
 
   test.for([
     { name: 'a bad key', set: [param('A')], problem: /lower-case/ },
-    { name: 'the same key twice', set: [param('a'), param('a')], problem: /twice/ },
+    { name: 'the same key twice', set: [param('a'), param('a')], problem: /is repeated/ },
     { name: 'an unknown type', set: [{ ...param('a'), type: 'colour' }], problem: /type/ },
     { name: 'mandatory perhaps', set: [param('a', 'perhaps')], problem: /mandatory/ },
   ])('$name', ({ set, problem }) => {

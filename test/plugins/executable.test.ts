@@ -38,14 +38,14 @@ describe('what costs the caller an error', () => {
     { name: 'prints-half.py', message: hadError, cause: /is not one JSON object \(exit code 0\)/ },
     { name: 'two-objects.sh', message: hadError, cause: /is not one JSON object/ },
     { name: 'chatter.sh', message: hadError, cause: /is not one JSON object/ },
-    { name: 'array.sh', message: hadError, cause: /is JSON, but no object/ },
+    { name: 'array.sh', message: hadError, cause: /is JSON but not an object/ },
     { name: 'latin1.py', message: hadError, cause: /is not UTF-8/ },
     { name: 'silent.sh', message: hadError, cause: /printed nothing \(exit code 0\)/ },
-    { name: 'killed.sh', message: hadError, cause: /printed nothing \(ended by SIGSEGV/ },
+    { name: 'killed.sh', message: hadError, cause: /printed nothing \(killed by SIGSEGV/ },
     { name: 'no-result.sh', message: hadError, cause: /no `result`/ },
-    { name: 'wrong-result.sh', message: badResult, cause: /`result` is none of those/ },
+    { name: 'wrong-result.sh', message: badResult, cause: /`result` must be ok/ },
     { name: 'no-state.sh', message: badResult, cause: /`state`/ },
-    { name: 'nul-state.py', message: badResult, cause: /`state`: has no text/ },
+    { name: 'nul-state.py', message: badResult, cause: /`state`: must be text/ },
     { name: 'error-without-words.sh', message: badResult, cause: /`user_msg`/ },
     { name: 'floods-stdout.py', message: hadError, cause: /wrote more than 65536 bytes/ },
     { name: 'floods-stderr.py', message: hadError, cause: /wrote more than 65536 bytes/ },
@@ -290,13 +290,13 @@ test('nothing stays open or lies about', async () => {
 
 describe('a program that cannot be run is disabled, with the remedy', () => {
   test.for([
-    { name: 'missing', reason: /there is no program \S+\/missing$/, remedy: /command/ },
-    { name: '', reason: /there is no program/, remedy: /command/ },
+    { name: 'missing', reason: /the program \S+\/missing does not exist$/, remedy: /command/ },
+    { name: '', reason: /the program .* does not exist/, remedy: /command/ },
     { name: 'no-interpreter', reason: /names its interpreter/, remedy: /#!/ },
     {
       name: 'missing-interpreter',
       reason: /interpreter \/opt\/no\/such\/interpreter .* missing/,
-      remedy: /install/,
+      remedy: /Install/,
     },
     {
       name: 'parameter-errs.sh',
@@ -305,7 +305,7 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
     },
     {
       name: 'argument-only.sh',
-      reason: /as an argument, which other users/,
+      reason: /from its argument, which other users/,
       remedy: /allow_insecure_plugins/,
     },
   ])('$name', async ({ name, reason, remedy }) => {
@@ -342,7 +342,8 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
     const { plugin } = await startPlugin(directory, 'argument-only.sh', given)
     expect(plugin.status).toMatchObject({
       state: 'disabled',
-      reason: 'it takes requests as an argument, and an access token is never passed by argument',
+      reason:
+        'it reads requests from its argument, and an access token is never passed as an argument',
     })
   })
 

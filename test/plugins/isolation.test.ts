@@ -368,12 +368,15 @@ describe('what the settings may say', () => {
     { given: { user: 'a b' }, says: 'must be a user name or a number' },
     { given: { user: '' }, says: 'must be a user name or a number' },
     { given: { sandbox: 'chroot' }, says: 'sandbox' },
-    { given: { readable_paths: ['/x'] }, says: 'goes with sandbox: bubblewrap' },
-    { given: { writable_paths: ['/x'] }, says: 'goes with sandbox: bubblewrap' },
+    { given: { readable_paths: ['/x'] }, says: 'needs sandbox: bubblewrap' },
+    { given: { writable_paths: ['/x'] }, says: 'needs sandbox: bubblewrap' },
     { given: { sandbox: 'bubblewrap', readable_paths: ['/'] }, says: 'must not be /' },
     { given: { sandbox: 'bubblewrap', writable_paths: ['relative'] }, says: 'absolute path' },
-    { given: { connection: ssh, user: 'x' }, says: 'goes with connection.type local' },
-    { given: { connection: ssh, sandbox: 'bubblewrap' }, says: 'goes with connection.type local' },
+    { given: { connection: ssh, user: 'x' }, says: 'must not be set with connection.type ssh' },
+    {
+      given: { connection: ssh, sandbox: 'bubblewrap' },
+      says: 'must be none with connection.type ssh',
+    },
   ])('refused: $given', ({ given, says }) => {
     const { error } = executableSettings.safeParse({ command: ['/p'], ...given })
     expect(JSON.stringify(error?.issues)).toContain(says)

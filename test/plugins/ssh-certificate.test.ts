@@ -146,26 +146,28 @@ describe('the principal', () => {
     'a;b',
     ...hostileValues.filter((value) => value !== '' && value !== 'proxy'),
   ])('%j is no account name', (preferred_username) => {
-    expect(refused(sshCaller({ preferred_username }))).toMatch(/is no account name here$/)
+    expect(refused(sshCaller({ preferred_username }))).toMatch(/is not a valid account name here$/)
   })
   test.for([undefined, null, '', 7, true, ['alice'], { toString: 'alice' }])(
     'claim %j',
     (value) => {
       expect(refused(sshCaller({ preferred_username: value }))).toMatch(
-        /did not tell your account name/,
+        /did not send your account name/,
       )
     },
   )
   test.for(['root', 'daemon', 'ubuntu', 'nobody', 'postgres'])(
     "%s is nobody's",
     (preferred_username) => {
-      expect(refused(sshCaller({ preferred_username }))).toMatch(/^nobody gets/)
+      expect(refused(sshCaller({ preferred_username }))).toMatch(/^certificates for the account/)
     },
   )
   test('forbidden ones are forbidden in any letter case', () => {
     const given = { principal_pattern: '^[A-Za-z]+$', forbidden_principals: ['Boss'] }
     for (const preferred_username of ['boss', 'BOSS', 'Boss'])
-      expect(refused(sshCaller({ preferred_username }), given)).toMatch(/^nobody gets/)
+      expect(refused(sshCaller({ preferred_username }), given)).toMatch(
+        /^certificates for the account/,
+      )
   })
   test('a wide pattern lets nothing through that sshd could read as more', () => {
     const hostile = fc.oneof(fc.constantFrom(...hostileValues), fc.string({ unit: 'binary' }))
@@ -178,9 +180,9 @@ describe('the principal', () => {
   })
   test('what an object inherits is no claim', () => {
     for (const principal_claim of ['constructor', '__proto__', 'toString'])
-      expect(refused(sshCaller(), { principal_claim })).toMatch(/did not tell/)
+      expect(refused(sshCaller(), { principal_claim })).toMatch(/did not send/)
     const claims = Object.create({ preferred_username: 'alice' }) as Record<string, unknown>
-    expect(refused({ ...sshCaller(), claims })).toMatch(/did not tell/)
+    expect(refused({ ...sshCaller(), claims })).toMatch(/did not send/)
   })
   test('the claim of another issuer is not believed', () => {
     const given = { principal_issuer: 'https://iam.example.org/' }
@@ -194,7 +196,7 @@ describe('the principal', () => {
       'http://iam.example.org',
       'https://IAM.example.org',
     ])
-      expect(refused({ ...sshCaller(), issuer }, given)).toMatch(/not believed/)
+      expect(refused({ ...sshCaller(), issuer }, given)).toMatch(/not accepted/)
   })
   test('by template it is the digest of the identity, whatever the claims say', () => {
     const given = { principal_template: 'tts-{digest}' }
@@ -204,7 +206,7 @@ describe('the principal', () => {
       encoding: 'utf8',
     })
     expect(principalOf(caller, settings(given))).toBe(`tts-${shell.trim()}`)
-    expect(refused({ ...caller, issuer: 'https://a\nb' }, given)).toMatch(/no URL/)
+    expect(refused({ ...caller, issuer: 'https://a\nb' }, given)).toMatch(/not a URL/)
   })
 })
 

@@ -77,7 +77,7 @@ describe('by what it is an access token', () => {
 
   test('introspection says it, or the token is refused there', async () => {
     const left =
-      'ok type: does not say what it is: introspection has to say that it is an access token'
+      'ok type: does not say which kind of token it is: introspection must say that it is an access token'
     const good = await told({}, asking(), { token_type: 'Bearer' })
     expect(good).toContain(left)
     expect(good.filter((line) => line.startsWith('FAILED'))).toEqual([])
@@ -93,10 +93,10 @@ describe('by what it is an access token', () => {
     provider().faults.set('/userinfo', { kind: 'body', body })
     const claims = { typ: 'Bearer', scope: 'openid' }
     const lines = await told(claims, { userinfo: 'always' })
-    expect(lines).toContain('ok user: does not tell whether it speaks for a user or a client')
+    expect(lines).toContain('ok user: does not say whether it is of a user or of a client')
     expect(lines.filter((line) => line.startsWith('FAILED'))).toEqual([])
     const unclear = (await told(claims)).filter((line) => line.startsWith('FAILED'))
-    expect(unclear).toEqual([expect.stringMatching(/^FAILED user: the token does not tell/)])
+    expect(unclear).toEqual([expect.stringMatching(/^FAILED user: the token does not say/)])
   })
 })
 

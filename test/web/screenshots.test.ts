@@ -40,7 +40,7 @@ const { configuration, ...provider } = withLogin({
     claims: {
       plugin: 'info',
       priority: 2,
-      description: 'What your identity provider tells about you',
+      description: 'What your identity provider says about you',
       authz: { allow: [{ provider: 'iam', claims: { sub: { any: true } } }] },
     },
   },

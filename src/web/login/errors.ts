@@ -1,7 +1,7 @@
 /** The errors of a login, with messages for the user. */
 import * as oidc from 'openid-client'
 import { TtsError } from '../../base/errors.ts'
-import { inWords, unavailable } from '../../tokens/refusals.ts'
+import { describeFailure, unavailable } from '../../tokens/refusals.ts'
 
 /** Messages for error codes of RFC 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6. Other codes are shown as they are. */
 const messages: Readonly<Record<string, string>> = {
@@ -50,7 +50,7 @@ const MISMATCHES: ReadonlySet<string> = new Set([
 ])
 
 function tokenRefusal(error: oidc.ResponseBodyError, providerId: string): TtsError {
-  const remedy = `Check providers.${providerId}: ${inWords(error)} at the token endpoint.`
+  const remedy = `Check providers.${providerId}: ${describeFailure(error)} at the token endpoint.`
   if (error.error === 'invalid_grant') {
     return loginRefusal(
       'the login took too long, or its page was loaded twice: log in again',

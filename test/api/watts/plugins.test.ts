@@ -132,7 +132,7 @@ describe('4. what a program that misbehaves costs its caller, and nobody else', 
 
   test.for([
     { name: 'broken', tooltip: /cannot be used: / },
-    { name: 'insecure', tooltip: /cannot be used: it takes requests as an argument/ },
+    { name: 'insecure', tooltip: /cannot be used: it reads requests from its argument/ },
     { name: 'absent', tooltip: /cannot be used: / },
   ])(
     '$name at the start: the service is disabled, with its reason, and no other',

@@ -97,9 +97,9 @@ describe('over HTTP', () => {
     )
     expect(
       errorText(await askFor({ public_key: publicKey }, { preferred_username: 'root' }), 400),
-    ).toMatch(/nobody gets a certificate for the account root/)
+    ).toMatch(/certificates for the account root are not issued/)
     expect(errorText(await askFor({ public_key: publicKey }, {}), 400)).toMatch(
-      /did not tell your account name/,
+      /did not send your account name/,
     )
   })
 
