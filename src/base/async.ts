@@ -1,10 +1,10 @@
-/** Waiting with a limit, one piece of work at a time, shared work, and answers that come back over a channel. */
+/** Limited waits, retries, a mutex, shared work, and answers to numbered questions over a channel. */
 import { setTimeout as delay } from 'node:timers/promises'
 
 /**
- * What the promise settles with, unless the signal ends first; the work itself goes on.
+ * Settles like the promise, unless the signal is aborted first. Does not stop the work behind the promise.
  *
- * @param reason what is thrown then; default: the signal's own reason
+ * @param reason makes the error to throw on abort; default: the signal's reason
  */
 export async function unlessAborted<Value>(
   promise: Promise<Value>,
@@ -24,9 +24,9 @@ export async function unlessAborted<Value>(
 }
 
 /**
- * What the promise settles with, or an error once `milliseconds` have passed; the work itself goes on.
+ * Settles like the promise, or throws after `milliseconds`. Does not stop the work behind the promise.
  *
- * @param late makes the error
+ * @param late makes the error to throw
  */
 export async function withinTime<Value>(
   promise: Promise<Value>,
@@ -43,7 +43,7 @@ export async function withinTime<Value>(
 }
 
 /**
- * Tries again, with pauses that double, until `attempt` gives a value; undefined when the time has passed without one.
+ * Calls `attempt` until it returns a value, with pauses that double. Returns undefined if the time has passed without one.
  *
  * @throws what `attempt` throws
  */
@@ -63,14 +63,14 @@ export async function retryFor<Value>(
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     const value = await attempt()
     if (value !== undefined || performance.now() > end) return value
-    // Between half of the pause and all of it, so that those who wait together do not try together.
+    // Shortened at random by up to one half, so that concurrent callers do not retry at the same moment.
     await delay(pauseMs * (0.5 + Math.random() / 2))
   }
 }
 
-/** Lets one caller at a time work, in the order in which they came. */
+/** Runs one caller's work at a time, in order of arrival. */
 export interface Mutex {
-  /** True while somebody holds the lock or waits for it. */
+  /** Whether a caller holds the lock or waits for it. */
   readonly isBusy: boolean
   /** Waits for the lock; resolves with the function that releases it. */
   lock(): Promise<() => void>
@@ -108,14 +108,14 @@ export function createMutex(): Mutex {
   }
 }
 
-/** Questions that were sent over a channel and wait for their answers, each found by its number. */
+/** Questions sent over a channel, waiting for their answers; each has a number. */
 export interface PendingAnswers<Answer> {
   readonly size: number
-  /** Sends a question under a number of its own and waits for the answer. */
+  /** Sends a question with a new number and waits for its answer. */
   ask(send: (id: number) => void): Promise<Answer>
-  /** Settles the question of this number; does nothing when it is not known. */
+  /** Settles the question with this number; does nothing if the number is unknown. */
   settle(id: number, outcome: Answer | Error): void
-  /** Rejects every question that waits. */
+  /** Rejects every waiting question. */
   rejectAll(error: Error): void
 }
 
@@ -147,9 +147,9 @@ export function createPendingAnswers<Answer>(): PendingAnswers<Answer> {
   }
 }
 
-/** One run at a time: who comes while it is under way gets its outcome. */
+/** Runs work once at a time: callers that come meanwhile share the run and its result. */
 export interface SingleFlight<Value> {
-  /** Undefined when nothing runs. */
+  /** The run in progress; undefined when there is none. */
   readonly current: Promise<Value> | undefined
   run(work: () => Promise<Value>): Promise<Value>
 }

@@ -1,50 +1,50 @@
 /**
- * Every error that the service answers with, by code. No HTTP here: `src/api/error-codes.ts` alone gives a code its
- * status. Decide on `code`, never on message text.
+ * The codes of all errors of the service. Only `src/api/error-codes.ts` maps them to HTTP statuses. Decide on `code`, never on the
+ * message.
  */
 export type TtsErrorCode =
-  | 'invalid_request' // what the caller sent cannot be understood or is out of bounds
+  | 'invalid_request' // the request is malformed or out of bounds
   | 'invalid_csr' // the certificate signing request was refused
   | 'payload_too_large'
   | 'request_timeout' // the body did not arrive in time
-  | 'expectation_failed' // an Expect header that nobody here understands (RFC 9110 section 10.1.1)
+  | 'expectation_failed' // unsupported Expect header (RFC 9110 section 10.1.1)
   | 'unsupported_media_type'
   | 'not_acceptable'
   | 'method_not_allowed'
-  | 'missing_token' // no bearer token at all
-  | 'invalid_token' // a token, but not one that is valid here (RFC 6750 section 3.1)
-  | 'insufficient_scope' // a valid token that lacks a scope (RFC 6750 section 3.1)
-  | 'access_denied' // a valid token whose claims the service's rules do not let in
-  | 'grant_refused' // the OpenID provider refuses a token exchange, refresh or login, and will again
-  | 'delegation_ended' // renewal is over for good: a new token is needed
+  | 'missing_token' // the request has no bearer token
+  | 'invalid_token' // the token is not valid here (RFC 6750 section 3.1)
+  | 'insufficient_scope' // the token is valid but lacks a scope (RFC 6750 section 3.1)
+  | 'access_denied' // the token is valid but the rules of the service refuse its claims
+  | 'grant_refused' // the OpenID provider refuses a token exchange, refresh or login; repeating it does not help
+  | 'delegation_ended' // renewal has ended for good: a new token is needed
   | 'not_found'
   | 'conflict'
   | 'limit_reached' // too many requests
-  | 'provider_unavailable' // the OpenID provider did not answer in time or sensibly
-  | 'plugin_failed' // the plugin of a service gave nothing of use
+  | 'provider_unavailable' // the OpenID provider gave no valid answer in time
+  | 'plugin_failed' // the plugin of a service failed or gave an unusable answer
   | 'store_unavailable' // the database did not answer in time
   | 'overloaded' // a queue is full
   | 'shutting_down'
   | 'configuration' // the operator must fix something; only at start and on the command line
   | 'internal'
 
-/** What an error carries besides its code. */
+/** Further properties of an error. */
 export interface TtsErrorOptions {
-  /** The name of the check that failed, for example `audience`; goes into the answer, the log and the audit trail. */
+  /** Name of the failed check, for example `audience`; shown in the answer, the log and the audit trail. */
   readonly check?: string
-  /** What the operator can do about it (a setting, a switch of the provider); for the log and `tts check` only. */
+  /** What the operator can do, as full sentences; shown only in the log and by commands. */
   readonly remedy?: string
   /** Seconds after which the caller may try again. */
   readonly retryAfterSeconds?: number
-  /** The scopes that were wanted (RFC 6750 section 3, attribute `scope`). */
+  /** The required scopes (RFC 6750 section 3, attribute `scope`). */
   readonly scope?: string
   /** The underlying error, for the log. Never shown to the caller. */
   readonly cause?: unknown
 }
 
 /**
- * An error with two audiences: `message` is for the caller and never carries a token, a key, a claim set or a
- * body; `remedy` and `cause` are for the operator's log.
+ * An error with two audiences. `message` is for the caller and must never hold a token, a key, a claim set or a body. `remedy` and
+ * `cause` are for the operator's log.
  */
 export class TtsError extends Error {
   readonly code: TtsErrorCode

@@ -1,22 +1,22 @@
 /**
- * The log: JSON lines by pino. Errors are written by an allow-list, because errors of libraries carry whole claim sets
- * and request bodies in fields of their own; whatever looks like a token or a key is cut out of texts.
+ * The log: JSON lines by pino. Only an allow-list of an error's fields is written, because errors of libraries hold whole claim sets and
+ * request bodies. Text that looks like a token or a key is redacted.
  */
 import { pino, type DestinationStream, type LogFn, type Logger } from 'pino'
 import { redactText } from './redact.ts'
 
-/** What the code logs with; pino's own logger fits. */
+/** The logger; one of pino has this type. */
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>
 
 export interface LogOptions {
   readonly level: string
   readonly name: string
-  /** Standard output when left out. */
+  /** Default: standard output. */
   readonly destination?: DestinationStream
 }
 
 const REDACTED = '[redacted]'
-/** Fields that hold secrets, wherever they stand. */
+/** Names of fields with secrets, at any depth. */
 const secretFields: ReadonlySet<string> = new Set([
   'token',
   'access_token',
@@ -28,7 +28,7 @@ const secretFields: ReadonlySet<string> = new Set([
   'password',
 ])
 
-/** The logger of one process; `child` gives one per request. */
+/** Creates the logger of a process; its `child` makes one for each request. */
 export function createLog({ level, name, destination }: LogOptions): Logger {
   const options = {
     level,
@@ -40,7 +40,7 @@ export function createLog({ level, name, destination }: LogOptions): Logger {
     },
     serializers: { err: (error: unknown) => serializeError(error) },
     hooks: {
-      // Texts too, and errors that are logged without one: pino then takes the error's own message.
+      // Redacts messages, too, and errors without a message: pino then uses the message of the error.
       logMethod(this: Logger, args: Parameters<LogFn>, method: LogFn) {
         const [first, ...rest] = args as unknown[]
         const fields = first instanceof Error ? { err: first } : first
@@ -51,13 +51,13 @@ export function createLog({ level, name, destination }: LogOptions): Logger {
         Reflect.apply(method, this, clean)
       },
     },
-    // Not by pino's own patterns (`*.token`): they cost more than all else of a line, and look one level deep.
+    // pino's patterns (`*.token`) are not used: they are slow and match at one level only.
     redact: { paths: [...secretFields], censor: REDACTED },
   }
   return destination ? pino(options, destination) : pino(options)
 }
 
-/** Most lines are flat, and stay as they are. */
+/** Redacts nested fields. Most lines are flat and are returned unchanged. */
 function withoutNestedSecrets(fields: Record<string, unknown>): Record<string, unknown> {
   for (const name in fields) {
     if (typeof fields[name] === 'object' && fields[name] !== null)
@@ -66,7 +66,7 @@ function withoutNestedSecrets(fields: Record<string, unknown>): Record<string, u
   return fields
 }
 
-/** Errors, dates and the like have serializers of their own. */
+/** Redacts plain objects and lists only: errors, dates and the like have their own serializers. */
 function withoutSecrets(value: unknown, depth: number): unknown {
   const isList = Array.isArray(value)
   if (!isList && !isPlainObject(value)) return value
@@ -97,7 +97,7 @@ export interface LoggedError {
 
 const MAX_DEPTH = 4
 
-/** Allow-list serializer: name, code, message, stack and cause, nothing else of an error. */
+/** Serialises only name, code, message, stack and cause of an error, with secrets redacted. */
 export function serializeError(error: unknown, depth = 0): LoggedError {
   if (!(error instanceof Error)) return { name: 'NonError', message: describeNonError(error) }
   const code: unknown = 'code' in error ? error.code : undefined
@@ -112,7 +112,7 @@ export function serializeError(error: unknown, depth = 0): LoggedError {
   }
 }
 
-/** Objects may refuse to become a text, or say too much. */
+/** Does not convert objects to text, which may fail or reveal too much. */
 function describeNonError(thrown: unknown): string {
   const isPlain = thrown === null || !['object', 'function'].includes(typeof thrown)
   return isPlain ? redactText(String(thrown)) : `a thrown ${typeof thrown}`

@@ -1,12 +1,12 @@
-/** Cuts out of texts what looks like a secret, before they are logged or told. */
+/** Removes text that looks like a secret before it is logged or shown. */
 
 const MAX_TEXT = 2000
 
-/** JWTs, PEM keys and passwords in URLs, wherever they stand in a text. */
+/** JWTs, PEM keys, passwords in URLs and other secrets, anywhere in a text. */
 const secrets: readonly (readonly [RegExp, string])[] = [
   [/eyJ[\w-]{5,}(\.[\w-]*)+/g, '[token]'],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, '[private key]'],
-  // Up to the last @ of the word: passwords that were not encoded hold @ and / too.
+  // Up to the last @ of the word, because unencoded passwords may contain @ and /.
   [/(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]*):[^\s]*@/gi, '$1:[password]@'],
   [/\btts_renew_[\w-]+/g, '[renewal secret]'],
   [/\bBearer\s+[^\s"']+/gi, 'Bearer [token]'],
@@ -16,7 +16,7 @@ const secrets: readonly (readonly [RegExp, string])[] = [
   ],
 ]
 
-/** The text without what looks like a secret, of bounded length. */
+/** Returns the first 2000 characters of a text with everything that looks like a secret replaced. */
 export function redactText(text: string): string {
   return secrets.reduce(
     (clean, [pattern, mark]) => clean.replace(pattern, mark),

@@ -1,6 +1,6 @@
 /**
  * The CA on disk: `ca/ca.pem` (certificate and chain), `ca/ca-key.pem` (PKCS#8, encrypted), `ca/passphrase` (made at random
- * unless one is configured), `ca/ca.csr` (while an intermediate waits for its certificate).
+ * unless one is configured), `ca/ca.csr` (while an intermediate CA waits for its certificate).
  */
 import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -26,10 +26,10 @@ import { TtsError } from '../base/errors.ts'
 import { makeDirectory } from './directory.ts'
 import { createPrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
 
-/** What making or opening the CA needs. */
+/** Options for making and opening the CA. */
 export interface AuthorityFilesOptions {
   readonly dataDirectory: string
-  /** Configured passphrase; undefined: the one in the file, made when there is none. */
+  /** Configured passphrase; undefined: the one in the file, which is made if missing. */
   readonly passphrase: string | undefined
   readonly randomBytes: (size: number) => Buffer
 }
@@ -44,7 +44,7 @@ export interface NewAuthority {
 
 const MAX_FILE_BYTES = 256 * 1024
 
-/** Paths of the CA's files. */
+/** Returns the paths of the CA's files. */
 export function authorityPaths(dataDirectory: string) {
   const directory = join(dataDirectory, 'ca')
   return {
@@ -56,7 +56,7 @@ export function authorityPaths(dataDirectory: string) {
   }
 }
 
-/** True when there is a CA with its certificate. */
+/** Whether there is a CA certificate. */
 export function authorityExists(dataDirectory: string): boolean {
   return existsSync(authorityPaths(dataDirectory).certificate)
 }
@@ -64,7 +64,7 @@ export function authorityExists(dataDirectory: string): boolean {
 /**
  * Opens the CA.
  *
- * @throws {TtsError} `configuration` naming the file that is wrong and what to do
+ * @throws {TtsError} `configuration`, naming the faulty file
  */
 export async function openAuthorityFiles(options: AuthorityFilesOptions): Promise<Authority> {
   const paths = authorityPaths(options.dataDirectory)
@@ -84,37 +84,37 @@ export async function openAuthorityFiles(options: AuthorityFilesOptions): Promis
 /**
  * Makes a self-signed CA.
  *
- * @throws {TtsError} `conflict` when there is a CA already; `configuration`
+ * @throws {TtsError} `conflict` (there is a CA already); `configuration` (bad name, or files that cannot be written)
  */
 export async function initAuthorityFiles(
   options: AuthorityFilesOptions,
-  wanted: NewAuthority,
+  request: NewAuthority,
 ): Promise<Authority> {
   const paths = authorityPaths(options.dataDirectory)
   return fromFiles(paths.directory, async () => {
-    const subject = parseSlashDn(wanted.subject)
+    const subject = parseSlashDn(request.subject)
     checkAuthorityName(subject)
-    const { privateKey } = await newKey(options, wanted.keyKind)
-    return writeRoot(options, { ...wanted, subject, privateKey })
+    const { privateKey } = await newKey(options, request.keyKind)
+    return writeRoot(options, { ...request, subject, privateKey })
   })
 }
 
 /**
- * Makes a key and a CSR for an intermediate CA and answers the CSR in PEM; asked again it makes the CSR anew for the same key.
+ * Makes a key and a CSR for an intermediate CA and returns the CSR in PEM. Further calls make a CSR for the same key.
  *
- * @throws {TtsError} `conflict` when there is a certificate already; `configuration`
+ * @throws {TtsError} `conflict` (there is a certificate already); `configuration`
  */
 export async function requestAuthorityFiles(
   options: AuthorityFilesOptions,
-  wanted: Pick<NewAuthority, 'subject' | 'keyKind'>,
+  request: Pick<NewAuthority, 'subject' | 'keyKind'>,
 ): Promise<string> {
   const paths = authorityPaths(options.dataDirectory)
   return fromFiles(paths.directory, async () => {
-    const subject = parseSlashDn(wanted.subject)
+    const subject = parseSlashDn(request.subject)
     checkAuthorityName(subject)
     const privateKey = existsSync(paths.privateKey)
       ? decryptPrivateKey(await keyPem(paths.privateKey), await readPassphrase(options))
-      : (await newKey(options, wanted.keyKind)).privateKey
+      : (await newKey(options, request.keyKind)).privateKey
     const csr = await createCsr(subject, createSigner(privateKey))
     await writePrivateFile(paths.request, csr, { mode: 0o644 })
     return csr
@@ -122,9 +122,9 @@ export async function requestAuthorityFiles(
 }
 
 /**
- * Installs the certificate (and the chain above it, root last) that an outside CA returned.
+ * Installs the certificate (with the chain above it, root last) that an outside CA issued.
  *
- * @throws {TtsError} `configuration` when it does not fit our key or the chain is not whole
+ * @throws {TtsError} `configuration` (it is not for our key, or the chain is incomplete)
  */
 export async function installAuthorityFiles(
   options: AuthorityFilesOptions,
@@ -148,21 +148,21 @@ export async function installAuthorityFiles(
 }
 
 /**
- * Renews a self-signed CA: a new certificate for the same key and name, so that everything issued stays valid and relying
- * parties may hold either.
+ * Renews a self-signed CA: makes a new certificate with the same key and name. Everything issued stays valid, and relying parties may
+ * use either certificate.
  *
- * @throws {TtsError} `conflict` for an intermediate, whose root must sign again; `configuration`
+ * @throws {TtsError} `conflict` (an intermediate CA: its root must sign again); `configuration`
  */
 export async function renewAuthorityFiles(
   options: AuthorityFilesOptions,
-  wanted: Pick<NewAuthority, 'lifetimeDays' | 'now'>,
+  request: Pick<NewAuthority, 'lifetimeDays' | 'now'>,
 ): Promise<Authority> {
   const paths = authorityPaths(options.dataDirectory)
   const { certificate, chain } = await openAuthorityFiles(options)
   if (chain.length > 0) {
     throw new TtsError(
       'conflict',
-      'this CA stands under an outside root: make a request with `tts ca csr`, have it signed, and run `tts ca install FILE`',
+      'this CA is signed by an outside root: make a request with `tts ca csr`, have it signed, and run `tts ca install FILE`',
     )
   }
   return fromFiles(paths.directory, async () => {
@@ -170,32 +170,32 @@ export async function renewAuthorityFiles(
       await keyPem(paths.privateKey),
       await readPassphrase(options),
     )
-    return writeRoot(options, { ...wanted, subject: certificate.subject, privateKey })
+    return writeRoot(options, { ...request, subject: certificate.subject, privateKey })
   })
 }
 
 async function writeRoot(
   options: AuthorityFilesOptions,
-  wanted: {
+  request: {
     readonly subject: DistinguishedName
     readonly privateKey: KeyObject
     readonly lifetimeDays: number
     readonly now: Date
   },
 ): Promise<Authority> {
-  const begin = wanted.now.getTime() - BACKDATE_SECONDS * 1000
+  const begin = request.now.getTime() - BACKDATE_SECONDS * 1000
   const der = await createRootCertificate({
-    subject: wanted.subject,
-    privateKey: wanted.privateKey,
+    subject: request.subject,
+    privateKey: request.privateKey,
     validity: {
       notBefore: wholeSeconds(new Date(begin)),
-      notAfter: wholeSeconds(new Date(begin + wanted.lifetimeDays * 86_400_000)),
+      notAfter: wholeSeconds(new Date(begin + request.lifetimeDays * 86_400_000)),
     },
     serial: serialFrom(options.randomBytes, END_ENTITY_SERIAL_BYTES),
   })
   const pem = toPem('CERTIFICATE', der)
   await writePrivateFile(authorityPaths(options.dataDirectory).certificate, pem, { mode: 0o644 })
-  return openAuthority(pem, wanted.privateKey)
+  return openAuthority(pem, request.privateKey)
 }
 
 async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
@@ -208,7 +208,7 @@ async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
   return { privateKey }
 }
 
-/** A CA is never overwritten; what is there already tells what to do. */
+/** Refuses to overwrite a CA, with advice for its state. */
 function refuseExisting(paths: ReturnType<typeof authorityPaths>): void {
   const conflict = (message: string, remedy?: string): TtsError =>
     new TtsError('conflict', message, remedy === undefined ? {} : { remedy })
@@ -250,9 +250,9 @@ async function readPassphrase(options: AuthorityFilesOptions): Promise<string> {
 async function readOrMakePassphrase(options: AuthorityFilesOptions): Promise<string> {
   const { passphrase } = authorityPaths(options.dataDirectory)
   if (options.passphrase !== undefined || existsSync(passphrase)) return readPassphrase(options)
-  const made = options.randomBytes(32).toString('base64url')
-  await createPrivateFile(passphrase, `${made}\n`)
-  return made
+  const text = options.randomBytes(32).toString('base64url')
+  await createPrivateFile(passphrase, `${text}\n`)
+  return text
 }
 
 async function fromFiles<T>(directory: string, work: () => Promise<T>): Promise<T> {

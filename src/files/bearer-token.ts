@@ -1,4 +1,4 @@
-/** WLCG bearer token discovery: where a token lies on a machine. */
+/** WLCG Bearer Token Discovery: finds the user's token on this machine. */
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { TtsError } from '../base/errors.ts'
@@ -10,24 +10,24 @@ export interface FoundToken {
   readonly source: string
 }
 
-/** Who looks for a token. */
+/** The user and the environment for the discovery. */
 export interface TokenRuntime {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Numeric id of the user. */
   readonly uid: number
-  /** Directory of the last place; `/tmp` but in tests. */
+  /** Directory that is searched last. Default `/tmp`; tests use another one. */
   readonly temporaryDirectory?: string
-  /** A file that others can read is an error: for a program that makes much of a token, for long. Default false. */
+  /** Refuse a file that others can read, for programs that use a token for long. Default false. */
   readonly wantsPrivate?: boolean
 }
 
 const MAX_TOKEN_FILE_BYTES = 64 * 1024
 
 /**
- * Finds a bearer token as the WLCG document orders it: BEARER_TOKEN, the file named by BEARER_TOKEN_FILE,
- * $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID. A file that a variable names and that cannot be read is an error, no reason to go on.
+ * Finds a bearer token in the order of the WLCG specification: BEARER_TOKEN, the file named by BEARER_TOKEN_FILE,
+ * $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID. A named file that cannot be read is an error and does not continue the search.
  *
- * @throws {TtsError} `missing_token` naming all places, or the file that cannot be read
+ * @throws {TtsError} `missing_token`, naming all searched places or the unreadable file; `configuration`, check `file_mode`
  */
 export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundToken> {
   const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false } = runtime
@@ -45,7 +45,7 @@ export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundT
   }
   throw new TtsError(
     'missing_token',
-    `no access token was found; looked at BEARER_TOKEN, BEARER_TOKEN_FILE, ${places.join(', ')}`,
+    `no access token found in BEARER_TOKEN, BEARER_TOKEN_FILE, ${places.join(', ')}`,
     {
       remedy:
         'Get one, for example with oidc-token or htgettoken, or name its file with --token-file.',
@@ -54,10 +54,10 @@ export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundT
 }
 
 /**
- * Reads a token from a file, white space around it removed.
+ * Reads a token from a file and trims white space.
  *
- * @throws {TtsError} `missing_token`; `configuration` with check `file_mode` for a plain file that others can read, where
- * that is not wanted
+ * @throws {TtsError} `missing_token` (unreadable, or not exactly one token)
+ * @throws {TtsError} `configuration`, check `file_mode` (others can read the file, and `wantsPrivate` is set)
  */
 export async function readTokenFile(
   path: string,
@@ -65,7 +65,7 @@ export async function readTokenFile(
 ): Promise<string> {
   const file = await open(path, 'r').catch((cause: unknown) => unreadable(path, cause))
   try {
-    // A pipe is no place where others could find it.
+    // Only plain files are checked: others cannot open a pipe.
     const found = await file.stat()
     if (wantsPrivate && found.isFile()) refuseSharedSecret(path, found)
     return await readToken(file, path)
@@ -75,8 +75,8 @@ export async function readTokenFile(
 }
 
 /**
- * Reads a token from a place that nobody named; undefined when there is no file. Anybody can put a file into /tmp: what
- * belongs to somebody else, or is no plain file, is not taken for the user's token.
+ * Reads a token from a default place; undefined when there is no file. Anybody can put a file into /tmp, so a file of another user, or
+ * anything but a plain file, is refused.
  */
 async function readOwnTokenFile(
   path: string,
@@ -91,7 +91,7 @@ async function readOwnTokenFile(
     const found = await file?.stat()
     if (file === undefined || found === undefined) return undefined
     if (!found.isFile() || (found.uid !== uid && found.uid !== 0)) {
-      throw new TtsError('missing_token', `${path} is not a plain file of yours`, {
+      throw new TtsError('missing_token', `${path} is not a plain file that you own`, {
         remedy: 'Remove it, or name the file with your token with --token-file.',
       })
     }
@@ -105,7 +105,7 @@ async function readOwnTokenFile(
 async function readToken(file: FileHandle, path: string): Promise<string> {
   const buffer = Buffer.alloc(MAX_TOKEN_FILE_BYTES + 1)
   let length = 0
-  // A pipe, as of `--token-file <(oidc-token iam)`, gives its content in pieces.
+  // A pipe, as in `--token-file <(oidc-token iam)`, delivers its content in pieces.
   while (length < buffer.length) {
     const { bytesRead } = await file
       .read(buffer, length, buffer.length - length, null)

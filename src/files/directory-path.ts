@@ -1,4 +1,4 @@
-/** How root opens a path without being led elsewhere by another user; see directory.ts. */
+/** Opens a path as root so that other users cannot redirect it; see directory.ts. */
 import { constants } from 'node:fs'
 import { lstat, mkdir, open, readlink, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
@@ -8,22 +8,22 @@ import { TtsError } from '../base/errors.ts'
 /** A directory that was opened for reading. */
 export interface OpenedDirectory {
   readonly file: FileHandle
-  /** True when it was made now. */
+  /** True when this call created it. */
   readonly isNew: boolean
-  /** Path under which its entries are found. */
+  /** Path prefix for its entries. */
   readonly at: string
 }
 
 export const DIRECTORY_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY
-/** Linux: opens a directory for lookups alone, which needs no right to read it. Node does not name it. */
+/** O_PATH of Linux, which Node does not name: opens a directory only for lookups, without the right to read it. */
 const LOOKUP_FLAGS = 0o10000000 | DIRECTORY_FLAGS
-/** As many as the kernel follows. */
+/** The limit of the kernel. */
 const MAX_LINKS = 40
 
-/** The path by which Linux looks things up in an open directory. */
+/** Returns the path by which Linux reaches entries of an open directory. */
 export const descriptorPath = (file: FileHandle): string => `/proc/self/fd/${file.fd}`
 
-/** False where /proc is not mounted, or no Linux's. */
+/** Whether `descriptorPath` works: false if /proc is not mounted or not that of Linux. */
 export async function hasDescriptorPath(file: FileHandle): Promise<boolean> {
   const [direct, looked] = await Promise.all([
     file.stat(),
@@ -33,9 +33,9 @@ export async function hasDescriptorPath(file: FileHandle): Promise<boolean> {
 }
 
 /**
- * Opens a path as root: one directory after the other, through links only where root alone can have made them.
+ * Opens a path as root, one directory after the other. Follows a link only if nobody but root can have made it.
  *
- * @param make permission bits of directories that are made where there are none
+ * @param make permission bits of missing directories, which are then created
  * @throws {TtsError} `configuration` with check `symbolic_link` or `directory`
  * @throws the system's error
  */
@@ -46,21 +46,21 @@ export async function openPathAsRoot(path: string, make?: number): Promise<Opene
   return canLookUp ? walk(path, make) : openTrusted(path, make)
 }
 
-/** True for a directory in which root alone can make, rename and remove entries. */
+/** Whether only root can create, rename and remove entries of the directory. */
 export function isRootsAlone(directory: { readonly uid: number; readonly mode: number }): boolean {
   return directory.uid === 0 && (directory.mode & 0o022) === 0
 }
 
-/** True where nobody else can rename or remove what root makes: in a sticky directory (/tmp) only its owner can. */
+/** Whether no other user can rename or remove root's entries. In a sticky directory (/tmp) only the owner of an entry can. */
 export function isSafeForRoot(directory: { readonly uid: number; readonly mode: number }): boolean {
   return isRootsAlone(directory) || (directory.uid === 0 && (directory.mode & 0o1000) !== 0)
 }
 
-/** For a link that root does not follow, because others than root may have made it or may change it. */
+/** Returns the error for a link that root must not follow because other users may have made it or can change it. */
 export function untrustedLink(path: string, link: string): TtsError {
   return new TtsError(
     'configuration',
-    `${path}: ${link} is a symbolic link that others than root can change; root does not follow it`,
+    `${path}: ${link} is a symbolic link that other users can change; root does not follow it`,
     {
       check: 'symbolic_link',
       remedy: 'Name the target of the link, or run this as the user who owns the link.',
@@ -121,7 +121,7 @@ const componentsOf = (path: string): string[] =>
   path.split('/').filter((name) => name !== '' && name !== '.')
 
 /**
- * Without /proc there are only paths. They are safe for root where nobody else can replace any directory on the way.
+ * Opens a path without /proc. This is safe for root only if no other user can replace a directory on the way.
  */
 async function openTrusted(path: string, make: number | undefined): Promise<OpenedDirectory> {
   for (let at = resolve(path); ; at = dirname(at)) {

@@ -1,11 +1,10 @@
 /**
- * A directory that is held open, and whose entries are reached through its descriptor: what is made, renamed or removed is
- * in this very directory, even when somebody moves it away meanwhile and puts a link in its place. Node has no openat(2);
- * on Linux `/proc/self/fd/<number>/<name>` is looked up in the open directory in the same way.
+ * An open directory whose entries are reached through its descriptor. Files are created, renamed and removed in exactly this directory,
+ * even if somebody moves it away meanwhile and puts a link in its place. Node has no openat(2); on Linux the path
+ * `/proc/self/fd/<number>/<name>` has the same effect.
  *
- * Root opens a path one directory after the other, and follows a symbolic link only out of a directory that root alone
- * can change. So no other user can lead root's files, modes and owners elsewhere. Other users open a path as
- * they always did: the kernel lets them do no more than they may.
+ * Root opens a path one directory after the other, and follows a symbolic link only in a directory that only root can change. So no
+ * other user can redirect root's files, modes and owners. Other users open paths in the usual way: the kernel enforces their rights.
  */
 import { constants } from 'node:fs'
 import { mkdir, open, readdir } from 'node:fs/promises'
@@ -23,30 +22,30 @@ import {
 
 /** An open directory. */
 export interface Directory {
-  /** As it was named: for messages. */
+  /** The path as given, for messages. */
   readonly path: string
-  /** For chmod, chown, stat and sync of the directory itself. */
+  /** Handle for chmod, chown, stat and sync of the directory itself. */
   readonly file: FileHandle
-  /** True when it was made by the call that opened it. */
+  /** True when the call that opened it also created it. */
   readonly isNew: boolean
-  /** True when we are root, and other users can replace what root makes in the directory. */
+  /** True when we are root and other users can replace root's files in the directory. */
   readonly isExposed: boolean
-  /** Path of an entry, for calls that follow no link in the last component. */
+  /** Returns the path of an entry. Use it only with calls that do not follow a link in the last component. */
   entry(name: string): string
   close(): Promise<void>
 }
 
 export interface DirectoryOptions {
-  /** Permission bits of directories that are made where there are none; undefined: none is made. */
+  /** Permission bits of missing directories, which are then created; undefined: they are not created. */
   readonly make?: number
 }
 
 /**
- * Opens a directory; who opens it closes it.
+ * Opens a directory. The caller must close it.
  *
- * @throws {TtsError} `configuration` with check `symbolic_link` for a link that root does not follow, `directory` where
- *   there is no /proc and root would not be safe
- * @throws the system's error when there is none or it cannot be opened
+ * @throws {TtsError} `configuration`, check `symbolic_link` (a link that root must not follow) or `directory` (not safe for root
+ *   without /proc)
+ * @throws the system's error
  */
 export async function openDirectory(
   path: string,
@@ -57,7 +56,7 @@ export async function openDirectory(
   return asDirectory(path, opened, !isSafeForRoot(await opened.file.stat()))
 }
 
-/** Does something in a directory, and closes it. @throws as `openDirectory`, and what the work throws */
+/** Opens a directory, runs `work`, and closes it. @throws as `openDirectory`; what `work` throws */
 export async function withDirectory<Result>(
   path: string,
   work: (directory: Directory) => Promise<Result>,
@@ -71,7 +70,7 @@ export async function withDirectory<Result>(
   }
 }
 
-/** The same for the directory that a file is in. @throws as `withDirectory` */
+/** The same for the directory of a file. @throws as `withDirectory` */
 export async function inDirectoryOf<Result>(
   path: string,
   work: (directory: Directory, name: string) => Promise<Result>,
@@ -79,15 +78,15 @@ export async function inDirectoryOf<Result>(
   return withDirectory(dirname(path), async (directory) => work(directory, basename(path)))
 }
 
-/** Makes a directory, and those above it, where there is none. @throws as `openDirectory` */
+/** Creates a directory and its missing parents. @throws as `openDirectory` */
 export async function makeDirectory(path: string, mode: number): Promise<void> {
   await withDirectory(path, async () => undefined, { make: mode })
 }
 
 /**
- * Makes a directory in an open one and opens it.
+ * Creates a directory in an open one and opens it.
  *
- * @throws {TtsError} `configuration` with check `replaced` when another user put something else in its place
+ * @throws {TtsError} `configuration`, check `replaced` (another user put something else in its place)
  * @throws the system's error
  */
 export async function makeSubdirectory(
@@ -96,23 +95,23 @@ export async function makeSubdirectory(
   mode: number,
 ): Promise<Directory> {
   await mkdir(parent.entry(name), { mode })
-  const made = await openSubdirectory(parent, name)
-  const { uid } = await made.file.stat()
-  // What another user moved to this name is theirs, or a directory of root's that has something in it.
-  if (uid === process.geteuid?.() && (await readdir(made.entry('.'))).length === 0)
-    return { ...made, isNew: true }
-  await made.close()
-  throw replacedError(made.path)
+  const created = await openSubdirectory(parent, name)
+  const { uid } = await created.file.stat()
+  // A directory that another user moved here belongs to that user, or is one of root's with entries.
+  if (uid === process.geteuid?.() && (await readdir(created.entry('.'))).length === 0)
+    return { ...created, isNew: true }
+  await created.close()
+  throw replacedError(created.path)
 }
 
-/** Opens a directory in an open one; a link is not followed. @throws the system's error */
+/** Opens a directory in an open one, without following a link. @throws the system's error */
 export async function openSubdirectory(parent: Directory, name: string): Promise<Directory> {
   const file = await open(parent.entry(name), DIRECTORY_FLAGS | constants.O_NOFOLLOW)
   const at = (await hasDescriptorPath(file)) ? descriptorPath(file) : parent.entry(name)
   return asDirectory(join(parent.path, name), { file, isNew: false, at }, parent.isExposed)
 }
 
-/** For what another user exchanged while it was written. */
+/** Returns the error for a file that another user replaced while it was written. */
 export function replacedError(path: string): TtsError {
   return new TtsError(
     'configuration',

@@ -1,31 +1,31 @@
 /**
- * A lock between processes that no dead one leaves behind: an SQLite file on which an exclusive transaction is open. The
- * lock is the kernel's (fcntl) and goes with the process, kill -9 included.
+ * A lock between processes: an exclusive transaction on an SQLite file. It uses a lock of the kernel (fcntl), which ends with the
+ * process, even after kill -9.
  *
- * Such locks go too when this process closes any descriptor of the file. So the file is opened by SQLite alone.
+ * Such a lock also ends when the process closes any descriptor of the file, so only SQLite may open the file.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { TtsError } from '../base/errors.ts'
 
-/** A file lock that is held. */
+/** A held file lock. */
 export interface FileLock {
   release(): void
 }
 
 export interface FileLockOptions {
-  /** Whether its directory is made where there is none. Default false. */
+  /** Whether to create a missing directory. Default false. */
   readonly makeDirectory?: boolean
-  /** What messages call it, where the path goes through an open directory. Default: the path. */
+  /** Path to show in messages, if `path` goes through an open directory. Default: the path. */
   readonly shownPath?: string
 }
 
 /**
- * The lock, or undefined when somebody holds it. The file is made private when there is none, and is never to be removed while
- * it may be in use.
+ * Takes the lock; returns undefined if another process holds it. Creates a missing file with mode 0600. The file must not be removed
+ * while it may be in use.
  *
- * @throws {TtsError} `configuration` when there can be no lock at this path
+ * @throws {TtsError} `configuration`, check `file_lock` (a lock is not possible at this path)
  */
 export function tryFileLock(path: string, options: FileLockOptions = {}): FileLock | undefined {
   let database: DatabaseSync | undefined
@@ -33,7 +33,7 @@ export function tryFileLock(path: string, options: FileLockOptions = {}): FileLo
     if (options.makeDirectory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     makeFile(path)
     database = new DatabaseSync(path, { timeout: 0 })
-    // Nothing is ever written: a full disk does not keep the lock from being taken.
+    // Nothing is written, so the lock can be taken on a full disk.
     database.exec('pragma journal_mode = memory; begin exclusive')
   } catch (error) {
     database?.close()
@@ -49,7 +49,7 @@ export function tryFileLock(path: string, options: FileLockOptions = {}): FileLo
   return { release: () => held.close() }
 }
 
-/** With `wx` an existing file is not opened. */
+/** Creates the file. `wx` does not open an existing one, which would break its lock on close. */
 function makeFile(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600))

@@ -5,19 +5,19 @@ import { join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
 import { type Directory, inDirectoryOf, replacedError } from './directory.ts'
 
-/** How a private file is written. */
+/** Options for writing a private file. */
 export interface PrivateFileOptions {
-  /** Permission bits of the finished file, default 0o600. While it is written it is 0600 in any case. */
+  /** Permission bits of the finished file; default 0o600. While it is written they are always 0600. */
   readonly mode?: number
-  /** Given to this user and group before it appears under its name; needs root. */
+  /** Owner, set before the file gets its name; needs root. */
   readonly owner?: { readonly uid: number; readonly gid: number }
 }
 
 /**
- * Writes a file that nobody else can read, whole or not at all: readers see the old file or the new one, also after a
- * crash or on a full disk.
+ * Writes a private file atomically: readers see the complete old or new file, even after a crash or on a full disk.
  *
- * @throws TtsError `configuration` when the path is a symbolic link or cannot be written, or when another user replaced it.
+ * @throws {TtsError} `configuration`, check `symbolic_link` (the path is a link), `replaced` (by another user), or none (the path
+ *   cannot be written)
  */
 export async function writePrivateFile(
   path: string,
@@ -27,7 +27,7 @@ export async function writePrivateFile(
   await writeAt(path, { data, options, publish: replace })
 }
 
-/** The same in a directory that is open already. @throws as `writePrivateFile` */
+/** The same in an open directory. @throws as `writePrivateFile` */
 export async function writePrivateFileIn(
   { directory, name }: Place,
   data: string | Uint8Array,
@@ -37,9 +37,9 @@ export async function writePrivateFileIn(
 }
 
 /**
- * Writes a private file that must not exist yet; of several callers at once exactly one succeeds.
+ * Writes a private file that must not exist yet. Of several concurrent callers exactly one succeeds.
  *
- * @throws TtsError `conflict` with check `file_exists` when there is a file; `configuration` when it cannot be written.
+ * @throws {TtsError} `conflict`, check `file_exists`; `configuration` (the path cannot be written)
  */
 export async function createPrivateFile(
   path: string,
@@ -49,18 +49,19 @@ export async function createPrivateFile(
   await writeAt(path, { data, options, publish: create })
 }
 
-/** How a file with a secret is read. */
+/** Options for reading a file with a secret. */
 export interface SecretFileOptions {
   readonly maxBytes: number
-  /** Default `owner`. `root_for_group`: a file that root hands to a group is private enough, see `refuseSharedSecret`. */
+  /** Who may read the file. Default `owner`. `root_for_group`: also the group of a file of root, see `refuseSharedSecret`. */
   readonly readers?: 'owner' | 'root_for_group'
 }
 
 /**
- * Reads a file that holds a secret. Symbolic links are followed (mounted secrets are links).
+ * Reads a file with a secret. Follows symbolic links, because mounted secrets are links.
  *
- * @throws TtsError `not_found` when there is none; `configuration` when group or others can read it, when it is not a
- * plain file or longer than `maxBytes`.
+ * @throws {TtsError} `not_found`
+ * @throws {TtsError} `configuration`, check `file_mode` (group or others can read it), or none (not a plain file, or longer than
+ *   `maxBytes`)
  */
 export async function readPrivateFile(path: string, options: SecretFileOptions): Promise<Buffer> {
   // O_NONBLOCK: opening a FIFO must not hang; it is refused below.
@@ -79,9 +80,9 @@ export async function readPrivateFile(path: string, options: SecretFileOptions):
 }
 
 /**
- * Refuses permission bits by which group or others could read or change a file.
+ * Refuses permission bits that let group or others read or change a file.
  *
- * @throws TtsError `configuration` naming the file, its mode and the command that fixes it.
+ * @throws {TtsError} `configuration`, check `file_mode`, naming the file, its mode and the command that fixes it
  */
 export function refuseSharedMode(path: string, mode: number): void {
   if ((mode & 0o077) === 0) return
@@ -97,12 +98,12 @@ export function refuseSharedMode(path: string, mode: number): void {
 }
 
 /**
- * The same for a secret that an operator hands to a program: a file of root's may also be read by its group, which nobody but
- * root chose. So Kubernetes mounts secrets (defaultMode 0440 with fsGroup), so systemd does (LoadCredential: the group bits
- * are the mask of an ACL that names the one user), and so packages install files (root:certcache 0640). Files of any other
- * owner, files that the group may change, and whatever others can read are refused.
+ * The same for a secret that an operator gives to a program: a file of root may also be readable by its group, which only root can
+ * choose. Kubernetes mounts secrets in this way (defaultMode 0440 with fsGroup), systemd passes credentials so (LoadCredential: the
+ * group bits are the mask of an ACL for the one user), and packages install files so (root:certcache 0640). Refused are all such files
+ * of another owner, files that the group can change, and files that others can read.
  *
- * @throws TtsError `configuration` naming the file, its mode and the command that fixes it.
+ * @throws {TtsError} `configuration`, check `file_mode`, naming the file, its mode and the command that fixes it
  */
 export function refuseSharedSecret(
   path: string,
@@ -113,7 +114,7 @@ export function refuseSharedSecret(
     refuseSharedMode(path, mode)
   } catch (error) {
     if (!(error instanceof TtsError) || uid !== 0 || process.getuid?.() === 0) throw error
-    // 0600 of root's would keep us out.
+    // With mode 0600 a file of root would be unreadable for us.
     throw new TtsError(error.code, error.message, {
       check: 'file_mode',
       remedy: `Run chmod 640 '${path}', with a group that only this program has. For a Kubernetes secret, set defaultMode: 0440 and an fsGroup.`,
@@ -130,7 +131,7 @@ interface Place {
 interface Writing {
   readonly data: string | Uint8Array
   readonly options: PrivateFileOptions
-  /** Gives the finished temporary file its name. */
+  /** Renames or links the finished temporary file to its name. */
   readonly publish: (place: Place, temporary: string) => Promise<void>
 }
 
@@ -139,7 +140,7 @@ async function replace({ directory, name }: Place, temporary: string): Promise<v
   await rename(directory.entry(temporary), directory.entry(name))
 }
 
-/** link(2) fails when the name is taken, so an existing file is never replaced, and the name appears with whole content. */
+/** link(2) fails if the name exists, so it never replaces a file, and the name appears with complete content. */
 async function create({ directory, name }: Place, temporary: string): Promise<void> {
   await link(directory.entry(temporary), directory.entry(name))
   await unlink(directory.entry(temporary))
@@ -172,7 +173,7 @@ async function writeBeside(place: Place, { data, options, publish }: Writing): P
   }
 }
 
-/** The finished file, still open: its number cannot be used again for another one. */
+/** Returns the finished file, still open, so that its inode number cannot be reused for another file. */
 async function writeTemporary(
   temporary: string,
   data: string | Uint8Array,
@@ -183,7 +184,7 @@ async function writeTemporary(
   try {
     await file.writeFile(data)
     if (options.owner !== undefined) await file.chown(options.owner.uid, options.owner.gid)
-    // Always: an unusual umask may have taken the owner's own bits away.
+    // Always set, because an unusual umask may have removed bits of the owner.
     await file.chmod(options.mode ?? 0o600)
     await file.sync()
     return file
@@ -193,7 +194,7 @@ async function writeTemporary(
   }
 }
 
-/** Who can write in the directory can put another file in the place of the temporary one before it has its name. */
+/** Others who can write to the directory could replace the temporary file before it gets its name. */
 async function checkPublished(file: FileHandle, entry: string, path: string): Promise<void> {
   const [written, found] = await Promise.all([file.stat(), lstat(entry).catch(() => undefined)])
   if (found?.ino !== written.ino || found.dev !== written.dev) throw replacedError(path)
@@ -204,7 +205,7 @@ async function refuseSymbolicLink(entry: string, path: string): Promise<void> {
   if (found?.isSymbolicLink() === true) {
     throw new TtsError(
       'configuration',
-      `${path} is a symbolic link; a secret is not written through links`,
+      `${path} is a symbolic link; secrets are not written through links`,
       {
         check: 'symbolic_link',
         remedy: 'Name the file itself, or remove the link.',
@@ -222,13 +223,13 @@ async function checkedStat(
   return found
 }
 
-/** Takes no more memory than the file has bytes: the bound may be far above. */
+/** Uses only as much memory as the file has bytes: the limit may be far higher. */
 async function readBounded(
   file: FileHandle,
   path: string,
   { size, maxBytes }: { readonly size: number; readonly maxBytes: number },
 ): Promise<Buffer> {
-  // One byte more than expected shows a file that grew after it was measured.
+  // One byte more than expected reveals a file that has grown since.
   let buffer = Buffer.alloc(size + 1)
   let length = 0
   for (;;) {
@@ -248,7 +249,7 @@ function fail(error: unknown, path: string, verb: string): never {
   if (error instanceof TtsError) throw error
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'EEXIST') {
-    throw new TtsError('conflict', `${path} exists already`, { check: 'file_exists', cause: error })
+    throw new TtsError('conflict', `${path} already exists`, { check: 'file_exists', cause: error })
   }
   if (code === 'ENOENT' && verb === 'opened') {
     throw new TtsError('not_found', `there is no file ${path}`, { cause: error })

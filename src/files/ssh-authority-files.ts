@@ -1,6 +1,6 @@
 /**
  * The SSH CA on disk: `ssh-ca/ca-key.pem` (PKCS#8, encrypted) and `ssh-ca/passphrase` (made at random unless one is
- * configured). There is no certificate: hosts trust the public key, which follows from the private one.
+ * configured). There is no certificate: hosts trust the public key, which is derived from the private one.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ import { createPrivateFile, readPrivateFile } from './private-file.ts'
 const MAX_KEY_BYTES = 64 * 1024
 const MAX_PASSPHRASE_BYTES = 4096
 
-/** Paths of the SSH CA's files. */
+/** Returns the paths of the SSH CA's files. */
 export function sshAuthorityPaths(dataDirectory: string) {
   const directory = join(dataDirectory, 'ssh-ca')
   return {
@@ -30,7 +30,7 @@ export function sshAuthorityPaths(dataDirectory: string) {
   }
 }
 
-/** True when there is an SSH CA. */
+/** Whether there is an SSH CA key. */
 export function sshAuthorityExists(dataDirectory: string): boolean {
   return existsSync(sshAuthorityPaths(dataDirectory).privateKey)
 }
@@ -38,7 +38,7 @@ export function sshAuthorityExists(dataDirectory: string): boolean {
 /**
  * Opens the SSH CA.
  *
- * @throws {TtsError} `configuration` naming the file that is wrong and what to do
+ * @throws {TtsError} `configuration`, naming the faulty file
  */
 export async function openSshAuthorityFiles(options: AuthorityFilesOptions): Promise<SshAuthority> {
   const paths = sshAuthorityPaths(options.dataDirectory)
@@ -53,7 +53,7 @@ export async function openSshAuthorityFiles(options: AuthorityFilesOptions): Pro
 /**
  * Makes an SSH CA.
  *
- * @throws {TtsError} `conflict` when there is one already; `configuration`
+ * @throws {TtsError} `conflict` (there is one already); `configuration`
  */
 export async function initSshAuthorityFiles(
   options: AuthorityFilesOptions,
@@ -68,7 +68,7 @@ export async function initSshAuthorityFiles(
   try {
     await createPrivateFile(paths.privateKey, pem)
   } catch (error) {
-    // Another process was quicker.
+    // Another process was faster.
     if (error instanceof TtsError && error.code === 'conflict') throw existsAlready(paths.directory)
     throw error
   }

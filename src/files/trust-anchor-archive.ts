@@ -1,20 +1,20 @@
-/** The trust-anchor directory as one archive, for a site to unpack in its certificates directory. */
+/** Packs the trust anchors into one archive, which a site unpacks in its certificates directory. */
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { MAX_CRL_BYTES } from '../../ca/crl.ts'
 import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 
-/** Largest contents that are packed: one CA has about 20 kB, and its CRL in PEM under two names. */
+/** Largest total content: one CA has about 20 kB, plus its CRL in PEM under two names. */
 export const MAX_ARCHIVE_CONTENT_BYTES = 3 * MAX_CRL_BYTES
 
 const compress = promisify(gzip)
 
 /**
- * A .tar.gz of the files and links, in their order. The same files give the same bytes: no time, owner or name of this machine
- * is in it.
+ * Returns a .tar.gz of the files and links, in their order. The same files always give the same bytes: it has no times and no owners or
+ * names of this machine.
  *
- * @throws {RangeError} when the files are too large together
+ * @throws {RangeError} the files have more than `MAX_ARCHIVE_CONTENT_BYTES`
  */
 export async function packTrustAnchors(files: readonly TrustAnchorFile[]): Promise<Buffer> {
   const bytes = files.reduce(
@@ -22,7 +22,7 @@ export async function packTrustAnchors(files: readonly TrustAnchorFile[]): Promi
     0,
   )
   if (bytes > MAX_ARCHIVE_CONTENT_BYTES)
-    throw new RangeError(`the trust anchors have over ${MAX_ARCHIVE_CONTENT_BYTES} bytes`)
+    throw new RangeError(`the trust anchors have more than ${MAX_ARCHIVE_CONTENT_BYTES} bytes`)
   const archive = pack()
   const owner = { mtime: new Date(0), uid: 0, gid: 0, uname: 'root', gname: 'root' }
   for (const file of files) {

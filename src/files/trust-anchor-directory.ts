@@ -1,4 +1,4 @@
-/** Trust-anchor directories on disk. */
+/** Reads and writes trust-anchor directories. */
 import { randomBytes } from 'node:crypto'
 import { lstat, open, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,21 +7,21 @@ import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 import type { DirectoryFile } from '../../ca/trust-directory.ts'
 import { type Directory, withDirectory } from './directory.ts'
 
-/** Files that are read from a directory, at most; that of all IGTF has about 900. */
+/** Maximum number of files in a directory. The one of all IGTF CAs has about 900. */
 export const MAX_DIRECTORY_FILES = 5000
-/** Largest file that is read: a CRL in PEM, with room for text. */
+/** Larger files are skipped. The limit fits a CRL in PEM with some text. */
 export const MAX_DIRECTORY_FILE_BYTES = 1.5 * MAX_CRL_BYTES
-/** All files together. */
+/** Maximum size of all files together. */
 export const MAX_DIRECTORY_BYTES = 5 * MAX_CRL_BYTES
 
 const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/
 
 /**
- * Writes the files over what is there, each one whole by rename, so that a relying party that reads meanwhile finds the old
- * or the new. Nothing else in the directory is touched. The directory is made when it is not there (0755); files are 0644.
+ * Writes the files, and replaces each existing one by rename, so that a relying party always reads the complete old or new file. Leaves
+ * other files alone. Creates a missing directory (0755); files are 0644.
  *
- * @throws {TypeError} for a file name that is not a plain one
- * @throws {TtsError} `configuration` for a directory that root reaches by another user's link
+ * @throws {TypeError} a file name is not a plain name
+ * @throws {TtsError} `configuration` (root would follow another user's link)
  * @throws the system's error
  */
 export async function writeTrustAnchorDirectory(
@@ -31,13 +31,13 @@ export async function writeTrustAnchorDirectory(
   for (const file of files) {
     const names = 'linkTo' in file ? [file.name, file.linkTo] : [file.name]
     if (!names.every((name) => fileName.test(name)))
-      throw new TypeError('trust-anchor files have plain names')
+      throw new TypeError('trust-anchor files must have plain names')
   }
   await withDirectory(
     directory,
     async (opened) => {
-      // As with the files: what we make is for others to read, also where the umask hides what a process makes. One that is
-      // not empty was put there by somebody else.
+      // Like the files, a directory that we create must be readable for others whatever the umask is. If it is not empty, somebody
+      // else has put it there.
       if (opened.isNew && (await readdir(opened.entry('.'))).length === 0)
         await opened.file.chmod(0o755)
       for (const file of files) await writeEntry(opened, file)
@@ -47,7 +47,7 @@ export async function writeTrustAnchorDirectory(
 }
 
 async function writeEntry(directory: Directory, file: TrustAnchorFile): Promise<void> {
-  // In the same directory, since rename does not cross file systems; the dot hides it from those who look for HASH.0.
+  // In the same directory, because rename does not cross file systems. The dot hides it from programs that look for HASH.0.
   const temporary = directory.entry(`.${file.name}.${randomBytes(6).toString('hex')}`)
   try {
     if ('linkTo' in file) await symlink(file.linkTo, temporary)
@@ -63,7 +63,7 @@ async function writeWhole(path: string, content: string): Promise<void> {
   const handle = await open(path, 'wx', 0o644)
   try {
     await handle.writeFile(content)
-    // Whatever the umask: these are public, and relying parties run as other users.
+    // Set despite the umask: the files are public, and relying parties run as other users.
     await handle.chmod(0o644)
     await handle.sync()
   } finally {
@@ -72,16 +72,16 @@ async function writeWhole(path: string, content: string): Promise<void> {
 }
 
 /**
- * Reads the files of a directory, links followed, sorted by name; sub-directories and what is too large are left out.
+ * Reads the files of a directory, sorted by name. Follows links; skips sub-directories and files that are too large.
  *
- * @throws {RangeError} when there are too many files, or they are too large together
+ * @throws {RangeError} too many files, or too many bytes in total
  */
 export async function readTrustAnchorDirectory(
   directory: string,
 ): Promise<readonly DirectoryFile[]> {
   const names = (await readdir(directory)).filter((name) => !name.startsWith('.')).sort()
   if (names.length > MAX_DIRECTORY_FILES)
-    throw new RangeError(`there are over ${MAX_DIRECTORY_FILES} files in the directory`)
+    throw new RangeError(`the directory has more than ${MAX_DIRECTORY_FILES} files`)
   const files: DirectoryFile[] = []
   let total = 0
   for (const name of names) {
@@ -90,13 +90,13 @@ export async function readTrustAnchorDirectory(
     if (size === undefined || size > MAX_DIRECTORY_FILE_BYTES) continue
     total += size
     if (total > MAX_DIRECTORY_BYTES)
-      throw new RangeError(`the files of the directory have over ${MAX_DIRECTORY_BYTES} bytes`)
+      throw new RangeError(`the files of the directory have more than ${MAX_DIRECTORY_BYTES} bytes`)
     files.push({ name, content: await readFile(path) })
   }
   return files
 }
 
-/** Bytes of a regular file, or of what a link leads to; undefined for all else, a dangling link too. */
+/** Returns the size of a regular file or of the target of a link; undefined for anything else, including a dangling link. */
 async function fileSize(path: string): Promise<number | undefined> {
   const entry = await lstat(path)
   const target = entry.isSymbolicLink() ? await stat(path).catch(() => undefined) : entry

@@ -4,9 +4,9 @@ import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { ErrorAnswer } from './refusal-types.ts'
 
 /**
- * A `fetch` whose answers openid-client judges by what we use of them. A successful answer to a refresh may hold the only
- * copy of a new refresh token: it must not be thrown away over an ID token that we never look at, a wrong clock or a
- * null. And an error's reason stands in its body, which openid-client does not read beside a WWW-Authenticate header.
+ * Wraps a `fetch` so that openid-client checks only the members of an answer that we use. A successful answer to a refresh may hold
+ * the only copy of a new refresh token, so it must not be rejected because of an unused ID token, a wrong clock or a null. The header
+ * WWW-Authenticate is removed because with it openid-client would not read the reason in the body of an error.
  */
 export function lenientFetch(fetchFunction: Fetch, deadline: AbortSignal): Fetch {
   return async (url, options = {}) => {
@@ -16,12 +16,12 @@ export function lenientFetch(fetchFunction: Fetch, deadline: AbortSignal): Fetch
     headers.delete('www-authenticate')
     const { status } = response
     const text = await response.text()
-    const body = status === 200 ? onlyWhatCounts(text, headers) : text
+    const body = status === 200 ? keepUsedMembers(text, headers) : text
     return new Response(body === '' ? null : body, { status, headers })
   }
 }
 
-function onlyWhatCounts(text: string, headers: Headers): string {
+function keepUsedMembers(text: string, headers: Headers): string {
   const json = parsed(text)
   if (json === undefined) return text
   const { id_token: _idToken, ...rest } = json
@@ -42,7 +42,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
   return isObject ? (value as Record<string, unknown>) : undefined
 }
 
-/** The provider's error answer beneath an error of openid-client; undefined when there was none. */
+/** Returns the provider's error answer from an error of openid-client; undefined when there was no answer. */
 export function answerOf(error: unknown): ErrorAnswer | undefined {
   if (error instanceof ResponseBodyError) {
     return {
@@ -64,7 +64,7 @@ export function answerOf(error: unknown): ErrorAnswer | undefined {
 
 const LONGEST_WAIT_SECONDS = 3600
 
-/** RFC 9110 section 10.2.3, in seconds; a date is left to our own patience, because clocks differ. */
+/** Reads Retry-After in seconds (RFC 9110 section 10.2.3). A date is ignored, because clocks differ. */
 function retryAfter(response: Response): number | undefined {
   const text = response.headers.get('retry-after')?.trim() ?? ''
   if (!/^\d{1,9}$/.test(text)) return undefined

@@ -1,17 +1,23 @@
-/** A login in a browser of this machine: authorization code with PKCE to a loopback address (RFC 8252 section 7.3, RFC 7636). */
+/** Login with a browser on this machine: authorization code with PKCE and a loopback redirect (RFC 8252 section 7.3, RFC 7636). */
 import * as oidc from 'openid-client'
-import type { Granted, WantedGrant } from './grant.ts'
-import { type GrantClientOptions, granted, offline, perform, wanted } from './grant-client.ts'
+import type { Granted, GrantParameters } from './grant.ts'
+import {
+  type GrantClientOptions,
+  granted,
+  perform,
+  tokenRequestParameters,
+  requireOffline,
+} from './grant-client.ts'
 import { refusalOf, refused } from './refusals.ts'
 
-/** A login that a person completes in a browser, which then comes back to the redirect URI. */
+/** A login that a user completes in a browser, which then returns to the redirect URI. */
 export interface CodeLogin {
-  /** What the browser is to open. */
+  /** URL for the browser to open. */
   readonly url: string
-  /** By which the return of this login is told from anything else. */
+  /** Identifies the redirect that belongs to this login. */
   readonly state: string
   /**
-   * Makes tokens of the URL that the browser came back to.
+   * Exchanges the code in the redirect URL for tokens.
    *
    * @throws {TtsError} `grant_refused` (checks `login_denied`, `login_expired` and others), `provider_unavailable`
    */
@@ -19,13 +25,14 @@ export interface CodeLogin {
 }
 
 /**
- * Begins a login.
+ * Starts a login.
  *
- * @throws {TtsError} `grant_refused` with check `grant_not_enabled` at a provider without such logins; `provider_unavailable`
+ * @throws {TtsError} `grant_refused`, check `grant_not_enabled` (no authorization endpoint); `provider_unavailable`
+ * @see RFC 6749 section 4.1
  */
 export async function startCodeLogin(
   options: GrantClientOptions,
-  request: WantedGrant & { readonly redirectUri: string },
+  request: GrantParameters & { readonly redirectUri: string },
 ): Promise<CodeLogin> {
   const { audience, scopes, signal, redirectUri } = request
   const { providerId } = options
@@ -34,19 +41,19 @@ export async function startCodeLogin(
     if (configuration.serverMetadata().authorization_endpoint === undefined)
       throw refused('grant_not_enabled', providerId)
     return oidc.buildAuthorizationUrl(configuration, {
-      ...wanted(audience, scopes),
+      ...tokenRequestParameters(audience, scopes),
       redirect_uri: redirectUri,
       state,
       code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
       code_challenge_method: 'S256',
-      // OpenID Connect Core section 11: without it offline_access may be ignored.
+      // Otherwise offline_access may be ignored (OpenID Connect Core section 11).
       ...(scopes.includes('offline_access') && { prompt: 'consent' }),
     })
   })
   return {
     url: url.href,
     state,
-    complete: async (returned, completing) => {
+    complete: async (returned, completionSignal) => {
       const error = returned.searchParams.get('error')
       if (error !== null) {
         const description = returned.searchParams.get('error_description') ?? ''
@@ -55,7 +62,7 @@ export async function startCodeLogin(
       }
       const answer = await perform(
         options,
-        { kind: 'code', signal: completing },
+        { kind: 'code', signal: completionSignal },
         async (configuration) =>
           oidc.authorizationCodeGrant(
             configuration,
@@ -64,7 +71,7 @@ export async function startCodeLogin(
             audience === undefined ? {} : { audience },
           ),
       )
-      return offline(options, scopes, granted(answer, options.now()))
+      return requireOffline(options, scopes, granted(answer, options.now()))
     },
   }
 }

@@ -11,31 +11,32 @@ import {
 import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
 import { failureOf } from './refusals.ts'
 
-/** A provider to be discovered for grants, and our client there. */
+/** A provider to discover for grants, and our client there. */
 export interface GrantProvider extends ProviderClient {
-  /** The issuer URL; one trailing slash more or less makes no difference. */
+  /** The issuer URL; one trailing slash is ignored. */
   readonly issuer: string
-  /** How the provider is called in messages. */
+  /** Name of the provider in messages. */
   readonly providerId: string
   readonly timeoutMs: number
-  /** Default: the platform's. */
+  /** Default: the global `fetch`. */
   readonly fetch?: Fetch
 }
 
 const MAX_BODY_BYTES = 256 * 1024
-/** A discovery document is fetched anew after this. */
+/** Age at which the discovery document is fetched again. */
 const REDISCOVERY_MS = 6 * 3600 * 1000
 
 /**
  * Discovers a provider once.
- * @throws {TtsError} `configuration` for an issuer that is no https URL (or this machine); `provider_unavailable`
+ *
+ * @throws {TtsError} `configuration`, check `issuer` (not an https URL, nor http on this machine); `provider_unavailable`
  */
 export async function discoverGrantConfiguration(
   provider: GrantProvider,
 ): Promise<oidc.Configuration> {
   const { issuer, clientId, clientSecret, providerId, timeoutMs } = provider
   if (!isAcceptableUrl(issuer)) {
-    throw new TtsError('configuration', 'the issuer is not a URL that may be asked', {
+    throw new TtsError('configuration', 'the issuer is not an acceptable URL', {
       check: 'issuer',
       remedy: 'Give an https URL without query, fragment or user (http only for this machine).',
     })
@@ -58,22 +59,22 @@ export async function discoverGrantConfiguration(
   }
 }
 
-/** The same, discovered when first asked for and again after six hours or `maxAgeMs`; a failure is not remembered. */
+/** Returns a function that returns the configuration: discovered at the first call and again after `maxAgeMs` (default six hours). Failures are not cached. */
 export function rememberedConfiguration(
   provider: GrantProvider,
   now: () => Date,
   maxAgeMs = REDISCOVERY_MS,
 ): () => Promise<oidc.Configuration> {
   let known: { readonly configuration: oidc.Configuration; readonly at: number } | undefined
-  const asking = createSingleFlight<oidc.Configuration>()
+  const discovering = createSingleFlight<oidc.Configuration>()
 
-  async function ask(): Promise<oidc.Configuration> {
+  async function rediscover(): Promise<oidc.Configuration> {
     try {
       const configuration = await discoverGrantConfiguration(provider)
       known = { configuration, at: now().getTime() }
       return configuration
     } catch (error) {
-      // What was found before is better than nothing: endpoints seldom move.
+      // Use the old configuration: endpoints seldom change.
       if (known !== undefined) return known.configuration
       throw error
     }
@@ -82,11 +83,11 @@ export function rememberedConfiguration(
   return async () => {
     const age = known === undefined ? Infinity : now().getTime() - known.at
     if (known !== undefined && age >= 0 && age < maxAgeMs) return known.configuration
-    return asking.run(ask)
+    return discovering.run(rediscover)
   }
 }
 
-/** A configuration for another client at a provider that is discovered already. */
+/** Returns a configuration for another client at the same provider. */
 export function configurationFor(
   configuration: oidc.Configuration,
   client: ProviderClient,
@@ -94,7 +95,7 @@ export function configurationFor(
   return build(configuration, client)
 }
 
-/** The same configuration, asking by `fetchFunction`, which has deadlines and bounds of its own. */
+/** Returns the same configuration with another `fetch`, which must have its own deadline and limits. */
 export function configurationWith(
   configuration: oidc.Configuration,
   fetchFunction: Fetch,
@@ -114,7 +115,7 @@ function build(configuration: oidc.Configuration, client: ProviderClient): oidc.
     clientMetadata(client.clientSecret),
     clientAuthenticationOf(client.clientSecret),
   )
-  // limited-fetch decides instead: https, or http on this machine.
+  // The limited fetch enforces https, except for this machine.
   oidc.allowInsecureRequests(own)
   return own
 }

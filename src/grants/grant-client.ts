@@ -11,22 +11,22 @@ import type { DeviceLogin, GrantClient, Granted, RecoveredGrant } from './grant.
 import type { GrantKind } from './refusal-types.ts'
 import { failureOf, refusalOf, refused } from './refusals.ts'
 
-/** What a grant client is made with. */
+/** What a grant client needs. */
 export interface GrantClientOptions {
-  /** The provider and our client there, as `discovery.ts` makes it. It is asked for anew for each grant. */
+  /** Returns the configuration of provider and client (see `discovery.ts`); called for each grant. */
   readonly configuration: () => Promise<oidc.Configuration>
-  /** How the provider is called in messages. */
+  /** Name of the provider in messages. */
   readonly providerId: string
-  /** Deadline of each grant. IAM takes up to 20 s under load, and a rotated token is lost with the answer. */
+  /** Deadline of each grant, in milliseconds. IAM takes up to 20 s under load; if the answer is cut off, a rotated token is lost. */
   readonly timeoutMs: number
   readonly now: () => Date
-  /** Default: the platform's. */
+  /** Default: the global `fetch`. */
   readonly fetch?: Fetch
-  /** Makes refresh requests whose answers are not lost with this process. Default: none does. */
+  /** Makes refresh requests whose answers survive this process. Default: the process itself makes them. */
   readonly helper?: RefreshHelper | undefined
 }
 
-/** IAM takes 5 to 20 s under load; less than 30 s loses rotated tokens. */
+/** IAM takes 5 to 20 s under load; deadlines below 30 s lose rotated tokens. */
 export const DEFAULT_GRANT_TIMEOUT_MS = 45_000
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -37,7 +37,7 @@ const MAX_DEVICE_LIFE_SECONDS = 3600
 
 type Work<T> = (configuration: oidc.Configuration, signal: AbortSignal) => Promise<T>
 
-/** One client at one provider. No request is ever sent twice. */
+/** Creates the grant client of one client at one provider. It never repeats a request. */
 export function createGrantClient(options: GrantClientOptions): GrantClient {
   const { now } = options
   return {
@@ -45,20 +45,20 @@ export function createGrantClient(options: GrantClientOptions): GrantClient {
       const parameters = {
         subject_token: subjectToken,
         subject_token_type: ACCESS_TOKEN_TYPE,
-        ...wanted(audience, scopes),
+        ...tokenRequestParameters(audience, scopes),
       }
       const at = now()
       const answer = await perform(options, { kind: 'exchange', signal }, async (configuration) =>
         oidc.genericGrantRequest(configuration, TOKEN_EXCHANGE, parameters),
       )
-      return offline(options, scopes, granted(answer, at))
+      return requireOffline(options, scopes, granted(answer, at))
     },
     refresh: async ({ refreshToken, audience, signal, attempt }) => {
       const at = now()
       const send = attempt && options.helper && { fetch: options.helper.fetchFor(attempt, options) }
       const using = { ...options, ...send }
       const answer = await perform(using, { kind: 'refresh', signal }, async (configuration) =>
-        oidc.refreshTokenGrant(configuration, refreshToken, wanted(audience, [])),
+        oidc.refreshTokenGrant(configuration, refreshToken, tokenRequestParameters(audience, [])),
       )
       return granted(answer, at)
     },
@@ -75,9 +75,9 @@ export function createGrantClient(options: GrantClientOptions): GrantClient {
   }
 }
 
-/** Longer than a service takes that is started anew, with the spool of the one that was killed. */
-const ELSEWHERE_MS = 120_000
-/** Beyond its deadline a helper starts and writes. */
+/** Longer than a killed service needs to restart with its spool. */
+const OTHER_REPLICA_MS = 120_000
+/** Time that a helper needs to start and to write, in addition to its deadline. */
 const HELPER_MARGIN_MS = 15_000
 
 function spooling(
@@ -95,8 +95,8 @@ function spooling(
     async recover(attempt, { mayRepeat }) {
       if (attempt.spool !== (await helper.spool())) {
         const age = now().getTime() - attempt.begunAt.getTime()
-        if (mayRepeat || age < 0 || age > timeoutMs + ELSEWHERE_MS) return undefined
-        throw underWayElsewhere()
+        if (mayRepeat || age < 0 || age > timeoutMs + OTHER_REPLICA_MS) return undefined
+        throw mayRunElsewhere()
       }
       const found = await helper.recover(attempt, timeoutMs + HELPER_MARGIN_MS)
       return found && grantIn(options, found)
@@ -105,7 +105,7 @@ function spooling(
   }
 }
 
-/** An answer in the spool as it would have been understood when it came; undefined when it was none of use. */
+/** Parses an answer from the spool like one from the provider; undefined when it holds no tokens. */
 async function grantIn(
   options: GrantClientOptions,
   { answer, at, body }: SpooledAnswer,
@@ -113,7 +113,7 @@ async function grantIn(
   const shown = new URLSearchParams(body).get('refresh_token') ?? ''
   const reading = {
     ...options,
-    // Nobody is asked: the answer is there.
+    // No request is sent: the answer comes from the spool.
     configuration: async () => new oidc.Configuration(READING, 'spool'),
     fetch: async () => toResponse(answer),
   }
@@ -128,14 +128,14 @@ async function grantIn(
 
 const READING = { issuer: 'https://spool.invalid', token_endpoint: 'https://spool.invalid/token' }
 
-const underWayElsewhere = (): TtsError =>
+const mayRunElsewhere = (): TtsError =>
   new TtsError('overloaded', 'another refresh of this token may still be under way', {
     check: 'refresh_helper',
     retryAfterSeconds: 10,
   })
 
-/** The parameters of what is asked for. */
-export function wanted(
+/** Returns the request parameters for audience and scopes. */
+export function tokenRequestParameters(
   audience: string | undefined,
   scopes: readonly string[],
 ): Record<string, string> {
@@ -145,17 +145,22 @@ export function wanted(
   }
 }
 
-interface Performance {
+interface PerformOptions {
   readonly kind: GrantKind
   readonly signal: AbortSignal
   /** Default: that of the client. */
   readonly timeoutMs?: number
 }
 
-/** Runs one grant under its deadline, and puts what goes wrong into our words. */
+/**
+ * Runs one grant under its deadline.
+ *
+ * @param timeoutMs default: the deadline of the client
+ * @throws {TtsError} `grant_refused`, `provider_unavailable`
+ */
 export async function perform<T>(
   options: GrantClientOptions,
-  { kind, signal, timeoutMs = options.timeoutMs }: Performance,
+  { kind, signal, timeoutMs = options.timeoutMs }: PerformOptions,
   work: Work<T>,
 ): Promise<T> {
   const { providerId } = options
@@ -171,7 +176,7 @@ export async function perform<T>(
     return limited.fetch(url, request)
   }
   try {
-    // A discovery that hangs costs the deadline and no more.
+    // The deadline also covers discovery.
     const configuration = await unlessAborted(options.configuration(), deadline, tooLate)
     const own = configurationWith(configuration, lenientFetch(send, deadline))
     return await work(own, deadline)
@@ -184,8 +189,12 @@ export async function perform<T>(
 
 const tooLate = (): Error => new DOMException('the deadline has passed', 'TimeoutError')
 
-/** Keycloak, and IAM for a client without the grant, say nothing and leave the refresh token out. @throws {TtsError} `grant_refused` */
-export function offline(
+/**
+ * Requires a refresh token if offline_access was requested: Keycloak, and IAM for a client without the grant, silently leave it out.
+ *
+ * @throws {TtsError} `grant_refused`, check `offline_access_refused`
+ */
+export function requireOffline(
   options: GrantClientOptions,
   scopes: readonly string[],
   answer: Granted,
@@ -194,14 +203,14 @@ export function offline(
   throw refused('offline_access_refused', options.providerId)
 }
 
-/** The answer in our words; `at` is when it was asked for. */
+/** Converts a token answer; `at` is the time of the request. */
 export function granted(answer: oidc.TokenEndpointResponse, at: Date): Granted {
   const { refresh_expires_in: refreshSeconds } = answer
   return {
     accessToken: answer.access_token,
     refreshToken: answer.refresh_token,
     expiresAt: after(at, answer.expires_in),
-    // Keycloak says 0 of a refresh token without end.
+    // Keycloak sends 0 for a refresh token that does not expire.
     refreshExpiresAt: after(at, refreshSeconds === 0 ? undefined : refreshSeconds),
     scope: answer.scope,
   }
@@ -222,7 +231,7 @@ async function startDevice(
     if (configuration.serverMetadata().device_authorization_endpoint === undefined) {
       throw refused('grant_not_enabled', options.providerId)
     }
-    return oidc.initiateDeviceAuthorization(configuration, wanted(audience, scopes))
+    return oidc.initiateDeviceAuthorization(configuration, tokenRequestParameters(audience, scopes))
   })
   const lifeSeconds = Math.min(device.expires_in, MAX_DEVICE_LIFE_SECONDS)
   return {
@@ -230,40 +239,40 @@ async function startDevice(
     verificationUriComplete: device.verification_uri_complete,
     userCode: device.user_code,
     expiresAt: new Date(at.getTime() + lifeSeconds * 1000),
-    wait: async (waitSignal) => waitForPerson(options, { device, lifeSeconds, scopes, waitSignal }),
+    wait: async (waitSignal) => waitForUser(options, { device, lifeSeconds, scopes, waitSignal }),
   }
 }
 
-interface Waiting {
+interface DeviceWait {
   readonly device: oidc.DeviceAuthorizationResponse
   readonly lifeSeconds: number
   readonly scopes: readonly string[]
   readonly waitSignal: AbortSignal
 }
 
-async function waitForPerson(options: GrantClientOptions, waiting: Waiting): Promise<Granted> {
+async function waitForUser(options: GrantClientOptions, waiting: DeviceWait): Promise<Granted> {
   const { device, lifeSeconds, waitSignal } = waiting
   const end = AbortSignal.timeout(lifeSeconds * 1000)
-  const performance: Performance = {
+  const performOptions: PerformOptions = {
     kind: 'device',
     signal: AbortSignal.any([waitSignal, end]),
     timeoutMs: lifeSeconds * 1000,
   }
   for (;;) {
     try {
-      const answer = await perform(options, performance, async (configuration, signal) =>
+      const answer = await perform(options, performOptions, async (configuration, signal) =>
         oidc.pollDeviceAuthorizationGrant(configuration, device, undefined, { signal }),
       )
-      return offline(options, waiting.scopes, granted(answer, options.now()))
+      return requireOffline(options, waiting.scopes, granted(answer, options.now()))
     } catch (error) {
       if (end.aborted) throw refused('device_expired', options.providerId)
-      // RFC 8628 section 3.5: a connection that breaks is no reason to give up.
-      if (waitSignal.aborted || !isPassing(error)) throw error
+      // A broken connection does not end the polling (RFC 8628 section 3.5).
+      if (waitSignal.aborted || !isTemporary(error)) throw error
       await delay((device.interval ?? 5) * 1000, undefined, { signal: end }).catch(() => undefined)
     }
   }
 }
 
-function isPassing(error: unknown): boolean {
+function isTemporary(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'provider_unavailable'
 }

@@ -1,44 +1,44 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { TtsError } from '../base/errors.ts'
 import type { GrantClient, Granted, SpooledAttempt } from './grant.ts'
-import { endedBy, isForGood, NOTHING_WAS_SENT } from './refusals.ts'
+import { endedBy, isFinal, NOTHING_WAS_SENT } from './refusals.ts'
 
-/** A refresh token in our keeping, with what is needed to lose none and to foretell its end. All of it is secret. */
+/** A stored refresh token, with the data to avoid losing a rotated token and to forecast its end. All of it is secret. */
 export interface HeldRefreshToken {
   readonly current: string
-  /** The one before, kept until `current` has worked once. */
+  /** The previous token, kept until `current` has worked once. */
   readonly previous: string | undefined
   /** When the first one was granted. */
   readonly grantedAt: Date
-  /** When `current` was issued; never later than that. */
+  /** When `current` was issued, or an earlier time. */
   readonly renewedAt: Date
-  /** Whether the provider was seen to give a new one at each refresh. Undefined: never refreshed yet. */
+  /** Whether the provider rotates the token at each refresh; undefined before the first refresh. */
   readonly rotates: boolean | undefined
-  /** Since when an answer is missing: set durably before a refresh, cleared with its answer. */
+  /** Time since which an answer is missing: stored before a refresh, cleared when its answer is stored. */
   readonly attemptBegunAt: Date | undefined
-  /** Where the answer to that attempt goes: whoever finds it begun looks there. */
+  /** Where that attempt spools its answer; the next attempt looks there first. */
   readonly attempt?: SpooledAttempt | undefined
-  /** When the provider says that `current` ends; few say it. */
+  /** Expiry of `current`, if the provider states it. */
   readonly refreshExpiresAt?: Date | undefined
 }
 
-/** Where a refresh token is kept. */
+/** The store of one refresh token. */
 export interface RefreshTokenStore {
   load(): Promise<HeldRefreshToken | undefined>
   /** Durable when fulfilled. */
   save(held: HeldRefreshToken): Promise<void>
 }
 
-/** What a refresh is made with. */
+/** What a refresh needs. */
 export interface RefreshTokenUse {
   readonly client: GrantClient
   readonly store: RefreshTokenStore
-  /** Whose token it is, for the name of its answer in the spool. */
+  /** Owner of the token; names its answer in the spool. */
   readonly owner: string
-  /** Audience of the access token; undefined: the provider's choice. */
+  /** Audience of the access token; undefined: the provider chooses. */
   readonly audience: string | undefined
   readonly now: () => Date
-  /** Heard until the request is sent. After that only the client's deadline ends it: an answer cut off is a token lost. */
+  /** Respected until the request is sent. After that only the client's deadline ends it, because aborting could lose a token. */
   readonly signal: AbortSignal
   /** Waits between attempts to store a new token, in milliseconds. Default 100 and 400. */
   readonly storeAgainMs?: readonly number[]
@@ -46,7 +46,7 @@ export interface RefreshTokenUse {
 
 const STORE_AGAIN_MS = [100, 400]
 
-/** The state that follows a first grant. Throws TtsError `grant_refused` for one without refresh token. */
+/** Returns the state after a first grant. @throws {TtsError} `grant_refused`, check `offline_access_refused` (no refresh token) */
 export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefreshToken {
   if (granted.refreshToken === undefined) {
     throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
@@ -66,85 +66,89 @@ export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefresh
 }
 
 /**
- * Refreshes with the token in the store, and has the new one stored before it answers. The caller holds the lock that
- * keeps everybody else away. Whatever happens in between, the store has a token that works unless the provider's answer itself was lost: then `attemptBegunAt` tells since when.
+ * Refreshes with the stored token and stores the new one before it returns. The caller must hold the lock on the token. If anything
+ * fails in between, the store still has a valid token, unless the provider's answer itself was lost; `attemptBegunAt` then says since
+ * when.
  *
- * @throws {TtsError} `delegation_ended` when no token of ours is taken any more; `grant_refused` when something else has to
- * be fixed first; `provider_unavailable` or `store_unavailable` when another attempt may help; what the store throws
+ * @throws {TtsError} `delegation_ended` (the provider accepts none of our tokens any more)
+ * @throws {TtsError} `grant_refused` (something else must be fixed first)
+ * @throws {TtsError} `provider_unavailable`, `store_unavailable`, `overloaded` (another attempt may succeed)
+ * @throws {TtsError} `conflict`, check `refresh_token_in_use` (another process renewed it without the lock); what the store throws
  * @see RFC 6749 section 6, RFC 9700 section 4.14
  */
 export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {
   const { client, store, now, signal, owner } = use
-  if (signal.aborted) throw interrupted()
+  if (signal.aborted) throw cancelledRenewal()
   const held = await recoverHeld(use)
   const begunAt = now()
   const attempt = await client.newAttempt?.(owner)
-  // Also shows, before the provider changes anything, that the store can be written.
+  // This also checks that the store is writable before the provider changes anything.
   await store.save({
     ...held,
     attemptBegunAt: held.attemptBegunAt ?? begunAt,
     ...(attempt && { attempt }),
   })
-  const about = { held, begunAt, attempt }
+  const base = { held, begunAt, attempt }
   try {
-    return await refreshWith(use, { ...about, shown: held.current })
+    return await refreshWith(use, { ...base, shown: held.current })
   } catch (error) {
-    if (!isForGood(error)) return settle(use, held, error)
+    if (!isFinal(error)) return settle(use, held, error)
     if (held.previous === undefined || error.check !== 'refresh_token_dead') {
       return end(use, held, error)
     }
   }
   try {
-    return await refreshWith(use, { ...about, shown: held.previous })
+    return await refreshWith(use, { ...base, shown: held.previous })
   } catch (error) {
-    return isForGood(error) ? end(use, held, error) : settle(use, held, error)
+    return isFinal(error) ? end(use, held, error) : settle(use, held, error)
   }
 }
 
 /**
- * Stores what an earlier attempt got and nobody stored: of a process that was killed, or of ours while the store took nothing.
+ * Stores the spooled answer of an earlier attempt that was not stored because a process was killed or the store was not available.
+ * Sends no request to the provider.
  *
- * @throws {TtsError} as `refreshHeld`; nothing is asked of the provider
+ * @throws {TtsError} as `refreshHeld`
  */
 export async function recoverHeld(use: RefreshTokenUse): Promise<HeldRefreshToken> {
   const { client, store } = use
   const held = await store.load()
-  if (held === undefined) throw nothingHeld()
+  if (held === undefined) throw noRefreshToken()
   const { attempt, attemptBegunAt: begunAt } = held
   if (attempt === undefined || begunAt === undefined) return held
   const found = await client.recover?.(attempt, { mayRepeat: held.rotates === false })
-  // Whoever made the attempt may have stored its answer while we waited, if it lost its lock to us.
+  // Another process whose lock we took over may have stored the answer while we waited.
   const now = await store.load()
-  if (now === undefined) throw nothingHeld()
+  if (now === undefined) throw noRefreshToken()
   if (now.attempt?.key !== attempt.key) return now
   if (found === undefined) return held
   const { shown, granted } = found
   const next = renewed({ held, shown, begunAt }, granted)
-  await saveSurely(use, next)
+  await saveWithRetries(use, next)
   return next
 }
 
 interface Attempt {
   readonly held: HeldRefreshToken
-  /** The token that is shown: the current or the previous one. */
+  /** The token that is sent: the current or the previous one. */
   readonly shown: string
   readonly begunAt: Date
   readonly attempt?: SpooledAttempt | undefined
 }
 
-async function refreshWith(use: RefreshTokenUse, made: Attempt): Promise<Granted> {
+async function refreshWith(use: RefreshTokenUse, attempt: Attempt): Promise<Granted> {
   const { client, audience } = use
   const granted = await client.refresh({
-    refreshToken: made.shown,
+    refreshToken: attempt.shown,
     audience,
     signal: new AbortController().signal,
-    attempt: made.attempt,
+    attempt: attempt.attempt,
   })
-  await saveSurely(use, renewed(made, granted))
+  await saveWithRetries(use, renewed(attempt, granted))
   return granted
 }
 
-/** A token that repeats itself, or an answer without one, means: the one that was shown stays (RFC 6749 section 6). */
+/** Without a new refresh token in the answer, the one that was sent stays valid (RFC 6749 section 6). */
 function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefreshToken {
   const current = granted.refreshToken ?? shown
   const rotated = current !== shown
@@ -162,15 +166,15 @@ function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefre
 }
 
 /**
- * The provider may have forgotten the old token by now. While the store does not take the new one it lies in the spool, and
- * the next attempt stores it.
+ * Stores the new token, with retries: the provider may already have invalidated the old one. If all fail, the new one stays in the
+ * spool and the next attempt stores it.
  */
-async function saveSurely(use: RefreshTokenUse, held: HeldRefreshToken): Promise<void> {
+async function saveWithRetries(use: RefreshTokenUse, held: HeldRefreshToken): Promise<void> {
   const { client, store, owner, storeAgainMs = STORE_AGAIN_MS } = use
   for (let attempt = 0; ; attempt += 1) {
     try {
       await store.save(held)
-      // What is left over is only looked at by the attempt that it belongs to.
+      // A leftover answer is harmless: only the attempt that it belongs to reads it.
       await client.forget?.(owner).catch(() => undefined)
       return
     } catch (error) {
@@ -181,7 +185,7 @@ async function saveSurely(use: RefreshTokenUse, held: HeldRefreshToken): Promise
   }
 }
 
-/** Not the end: everything stays. Only what was surely not sent, or surely refused, leaves no answer missing. */
+/** The token stays usable. `attemptBegunAt` is reset only if the request certainly was not sent or was refused. */
 async function settle(
   use: RefreshTokenUse,
   held: HeldRefreshToken,
@@ -196,16 +200,16 @@ async function settle(
   throw error
 }
 
-/** The end, unless somebody else has renewed meanwhile against the rules. The tokens stay for the caller to remove. */
+/** Reports the end, unless another process renewed without the lock. The tokens stay in the store for the caller to remove. */
 async function end(
   use: RefreshTokenUse,
   held: HeldRefreshToken,
   refusal: TtsError,
 ): Promise<never> {
   const { store } = use
-  const found = await store.load()
-  if (found !== undefined && found.current !== held.current) {
-    throw new TtsError('conflict', 'the refresh token was renewed by somebody else meanwhile', {
+  const stored = await store.load()
+  if (stored !== undefined && stored.current !== held.current) {
+    throw new TtsError('conflict', 'another process renewed the refresh token meanwhile', {
       check: 'refresh_token_in_use',
       remedy: 'Let only one process renew with this refresh token: another one used it, too.',
       cause: refusal,
@@ -215,14 +219,14 @@ async function end(
   throw endedBy(refusal, held.attemptBegunAt)
 }
 
-function interrupted(): TtsError {
-  return new TtsError('provider_unavailable', 'the renewal was given up before it began', {
+function cancelledRenewal(): TtsError {
+  return new TtsError('provider_unavailable', 'the renewal was cancelled before it started', {
     check: NOTHING_WAS_SENT,
     retryAfterSeconds: 5,
   })
 }
 
-function nothingHeld(): TtsError {
+function noRefreshToken(): TtsError {
   return new TtsError('delegation_ended', 'there is no refresh token to renew with', {
     check: 'refresh_token_dead',
     remedy: 'Start again with a new access token, or log in with `certcache login`.',
@@ -230,11 +234,11 @@ function nothingHeld(): TtsError {
 }
 
 function notStored(cause: unknown): TtsError {
-  const told = cause instanceof TtsError ? (cause.remedy ?? cause.message) : 'See the cause.'
+  const reason = cause instanceof TtsError ? (cause.remedy ?? cause.message) : 'See the cause.'
   return new TtsError('store_unavailable', 'the new refresh token could not be stored', {
     check: 'refresh_token_unsaved',
     retryAfterSeconds: 5,
-    remedy: `Repair the database: until the new refresh token is stored, its only copy is in the refresh spool. ${told}`,
+    remedy: `Repair the database: until the new refresh token is stored, its only copy is in the refresh spool. ${reason}`,
     cause,
   })
 }
@@ -242,8 +246,8 @@ function notStored(cause: unknown): TtsError {
 const DAY_MS = 86_400_000
 
 /**
- * Until when renewal goes on if nothing is done: what the provider says; else, with rotation, a life of the token (in
- * days) from its issue, and without or while nobody knows, from the first grant.
+ * Forecasts when renewal ends without a further refresh: the expiry stated by the provider, or `lifetimeDays` after the issue of the
+ * token. Without rotation, or while rotation is unknown, the issue is the first grant.
  */
 export function renewableUntil(held: HeldRefreshToken, lifetimeDays: number): Date {
   if (held.refreshExpiresAt !== undefined) return held.refreshExpiresAt

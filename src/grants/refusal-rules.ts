@@ -1,6 +1,6 @@
 import type { ErrorAnswer, GrantCheck, GrantKind } from './refusal-types.ts'
 
-/** One kind of refusal: all that is given must fit. */
+/** Recognises one kind of refusal; all given members must match. */
 interface RefusalRule {
   /** Default: any grant. */
   readonly grants?: readonly GrantKind[]
@@ -12,8 +12,8 @@ interface RefusalRule {
 }
 
 /**
- * What INDIGO IAM (1.12 and later), Keycloak and the RFCs answer; the first rule that fits counts. Descriptions come first,
- * because both providers use one error for several things: IAM answers 401 `unauthorized` for a suspended user.
+ * Error answers of INDIGO IAM (1.12 and later), Keycloak and the RFCs; the first matching rule decides. Rules with descriptions come
+ * first, because both providers use one error for several causes: IAM answers 401 `unauthorized` for a suspended user.
  */
 const rules: readonly RefusalRule[] = [
   // IAM: "User x needs to sign AUP for this organization in order to proceed."
@@ -45,7 +45,7 @@ const rules: readonly RefusalRule[] = [
     description: /scope.{0,30}\b(required|missing)\b|missing.{0,30}\bscope/i,
     check: 'scope_missing',
   },
-  // IAM, after which the token is gone.
+  // IAM, which then has deleted the token.
   {
     grants: ['refresh'],
     description: /does not own the presented refresh token/i,
@@ -104,14 +104,14 @@ const rules: readonly RefusalRule[] = [
   { status: 401, check: 'client_refused' },
 ]
 
-/** OAuth errors and statuses that pass. */
-const PASSING = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
+/** OAuth errors that are temporary. */
+const TEMPORARY = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
 
-/** Which refusal it is; `unavailable` when it is none: overloaded, broken, or no OAuth answer at all. */
+/** Returns the kind of refusal; `unavailable` for a temporary failure or an answer that is not an OAuth error. */
 export function matchingCheck(grant: GrantKind, answer: ErrorAnswer): GrantCheck | 'unavailable' {
   const { status, error } = answer
-  const passes = status >= 500 || status === 408 || status === 425 || status === 429
-  if (passes || (error !== undefined && PASSING.has(error))) return 'unavailable'
+  const isTemporary = status >= 500 || status === 408 || status === 425 || status === 429
+  if (isTemporary || (error !== undefined && TEMPORARY.has(error))) return 'unavailable'
   const rule = rules.find((candidate) => fits(candidate, grant, answer))
   if (rule !== undefined) return rule.check
   return error === undefined ? 'unavailable' : 'request_refused'

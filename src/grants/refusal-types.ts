@@ -1,9 +1,9 @@
-/** What is asked of a provider, what it answers when it refuses, and what we call that. */
+/** Types of grants, of error answers and of refusals. */
 
-/** What is asked of the provider. */
+/** The kind of request to the provider. */
 export type GrantKind = 'exchange' | 'refresh' | 'device' | 'code' | 'revocation'
 
-/** Why a grant is refused, as it is named in answers, logs and the ledger. */
+/** Why a grant is refused; these names appear in answers, logs and the ledger. */
 export type GrantCheck =
   | 'same_client'
   | 'scope_missing'
@@ -22,10 +22,10 @@ export type GrantCheck =
   | 'client_refused'
   | 'request_refused' // an error that we do not know
 
-/** An answer of the token endpoint that is no success. The description may quote a token: it is only looked at. */
+/** An error answer of the token endpoint. The description may quote a token, so it must not be passed on. */
 export interface ErrorAnswer {
   readonly status: number
-  /** OAuth `error` (RFC 6749 section 5.2); undefined when the answer was no OAuth error. */
+  /** OAuth `error` (RFC 6749 section 5.2); undefined when the answer is not an OAuth error. */
   readonly error: string | undefined
   readonly description: string
   readonly retryAfterSeconds: number | undefined

@@ -1,9 +1,9 @@
-/** An IPv4 address that came in by an IPv6 socket, as itself. */
+/** Returns an IPv4 address without the prefix of an IPv6 socket (`::ffff:`). */
 export function plainAddress(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
 }
 
-/** What one client is known by, where limits are counted by address. IPv6 clients own a /64 and may come from each of its addresses. */
+/** Returns the key under which limits per address are counted: the /64 network for IPv6, because a client can use all its addresses. */
 export function addressKey(address: string): string {
   const plain = plainAddress(address)
   if (!plain.includes(':')) return plain

@@ -1,4 +1,4 @@
-/** The share that one caller may have of a pool, so that nobody else is shut out. At least one. */
+/** Returns one caller's share of a pool, at least 1, so that a single caller cannot use all of it. */
 export function partOf(pool: number, share: number): number {
   return Math.max(1, Math.floor(pool * share))
 }

@@ -1,19 +1,19 @@
-/** How often something may be done, by key: a token bucket for each, by the generic cell rate algorithm. */
+/** Rate limiter: one token bucket per key, by the generic cell rate algorithm. */
 import { LRUCache } from 'lru-cache'
 
 export interface RateLimiter {
-  /** Takes one place; answers 0, or the seconds until there is one. */
+  /** Takes a token and returns 0; if there is none, returns the seconds until there is. */
   take(key: string): number
-  /** The same, without taking it. */
+  /** The same without taking a token. */
   look(key: string): number
 }
 
-/** Keys remembered at once; the least recently seen ones start anew. */
+/** Number of keys in memory; the least recently used ones are dropped and start with a full bucket. */
 const MAX_KEYS = 100_000
 
 /**
- * @param options.perSecond places that come back each second
- * @param options.burst places there are at most
+ * @param options.perSecond tokens added per second
+ * @param options.burst size of the bucket
  * @param options.nowMs monotonic clock in milliseconds
  */
 export function createRateLimiter(options: {
@@ -23,7 +23,7 @@ export function createRateLimiter(options: {
 }): RateLimiter {
   const intervalMs = 1000 / options.perSecond
   const toleranceMs = intervalMs * (options.burst - 1)
-  /** Per key: when the bucket is full again. */
+  /** Time at which each key's bucket is full again, in milliseconds. */
   const fullAt = new LRUCache<string, number>({ max: MAX_KEYS })
   const stateOf = (key: string): { readonly from: number; readonly waitSeconds: number } => {
     const now = options.nowMs()

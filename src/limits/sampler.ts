@@ -1,13 +1,13 @@
-/** Picks the first few of a kind per minute, for records of what strangers can cause as often as they like; the rest is counted. */
+/** Samples events that strangers can cause without limit: the first few of each kind per minute are recorded, the others counted. */
 import { LRUCache } from 'lru-cache'
 
-/** What goes into the record of a sample. */
+/** Data for the record of a sample. */
 export interface Sample {
-  /** How many of this kind were passed over since the last sample. */
+  /** Number of events of this kind that were not recorded since the last sample. */
   readonly suppressed: number
 }
 
-/** The sample for a kind of event, or undefined when it is not to be recorded. */
+/** Returns the sample for an event of this kind, or undefined if it must not be recorded. */
 export type Sampler = (kind: string) => Sample | undefined
 
 interface Seen {
@@ -17,13 +17,13 @@ interface Seen {
 }
 
 const MINUTE_MS = 60_000
-/** Kinds remembered at once; of more there may be a sample too many, within the limit on all. */
+/** Number of kinds in memory. With more, a kind may get more samples, but never more than the total limit. */
 const MAX_KINDS = 10_000
-/** Kinds that may be sampled in one minute: many addresses must not fill the records either. */
+/** Number of kinds that may be fully sampled in one minute, so that many addresses cannot fill the records. */
 const MAX_KINDS_A_MINUTE = 120
 
 /**
- * @param options.perMinute samples of one kind in a minute
+ * @param options.perMinute samples of one kind per minute
  * @param options.nowMs monotonic clock in milliseconds
  */
 export function createSampler(options: {
@@ -37,9 +37,9 @@ export function createSampler(options: {
   const seenInThisMinute = (kind: string, now: number): Seen => {
     const known = seen.get(kind)
     if (known !== undefined && now - known.sinceMs < MINUTE_MS) return known
-    const begun = { sinceMs: now, samples: 0, suppressed: known?.suppressed ?? 0 }
-    seen.set(kind, begun)
-    return begun
+    const started = { sinceMs: now, samples: 0, suppressed: known?.suppressed ?? 0 }
+    seen.set(kind, started)
+    return started
   }
 
   return (kind) => {

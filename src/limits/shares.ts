@@ -1,13 +1,13 @@
-/** How much may be under way at once, of all callers together and of each. */
+/** Limits how much is in progress at the same time, in total and per key. */
 
 export interface Shares {
-  /** Takes a part; answers what gives it back, or which limit is reached. */
+  /** Takes a place and returns a function that releases it; otherwise returns the limit that is reached. */
   enter(key: string): (() => void) | 'key_full' | 'full'
 }
 
 /**
- * @param limits.total of all keys together
- * @param limits.perKey of one key
+ * @param limits.total places for all keys together
+ * @param limits.perKey places for one key
  */
 export function createShares({
   total,

@@ -1,10 +1,10 @@
 /**
- * Requests that must not be lost with this process. A provider that rotates refresh tokens without grace forgets the old one
- * the moment it answers: who is killed between that answer and its commit has lost the right to renew. So a short-lived
- * process in a session of its own (`main.ts`) makes the request and puts the answer into a spool on the disk, encrypted,
- * before it tells it. Whoever finds an attempt begun looks there first.
+ * Makes requests whose answers must survive this process. A provider that rotates refresh tokens without a grace period invalidates
+ * the old token when it answers. A process that is killed between that answer and its commit would lose the right to renew. So a
+ * short-lived process in its own session (`main.ts`) makes the request and writes the encrypted answer to a spool on disk before it
+ * reports it. The next attempt looks in the spool first.
  *
- * What remains: the machine, or the whole container, dies between the answer and the write.
+ * An answer can still be lost if the machine or the whole container dies between the answer and the write.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { dirname, extname } from 'node:path'
@@ -30,40 +30,40 @@ import {
   type TokenAnswer,
 } from './spool.ts'
 
-/** Makes token requests that outlive this process, and keeps their answers until they are stored. */
+/** Makes token requests that survive this process, and keeps their answers until they are stored. */
 export interface RefreshHelper {
-  /** Name of the spool, made when it is first asked for. @throws {TtsError} `configuration` */
+  /** Returns the name of the spool; the first call creates it. @throws {TtsError} `configuration` */
   spool(): Promise<string>
-  /** A `fetch` for the request of this attempt; what waits for its turn when its signal ends is never sent. */
+  /** Returns a `fetch` for the request of this attempt. A request that is aborted while it waits in the queue is never sent. */
   fetchFor(attempt: Attempt, request: HelperRequest): Fetch
   /**
-   * The answer to an attempt of a process that is gone, or of ours that was not waited for.
+   * Returns the answer to an earlier attempt, of this or another process; undefined when there is none.
    *
-   * @param waitMs how long a helper at work is waited for
-   * @throws {TtsError} `overloaded` when it still is
+   * @param waitMs longest wait for a running helper, in milliseconds
+   * @throws {TtsError} `overloaded`, check `refresh_helper` (the helper is still running)
    */
   recover(attempt: Attempt, waitMs: number): Promise<SpooledAnswer | undefined>
-  /** Removes the answers of an owner: they are stored, or over. */
+  /** Removes the answers of an owner, after they were stored or the delegation ended. */
   forget(owner: string): Promise<void>
-  /** Whose answers wait to be stored. */
+  /** Returns the owners of answers that are not stored yet. */
   owners(): Promise<readonly string[]>
 }
 
 export interface HelperRequest {
   readonly timeoutMs: number
-  /** Providers have a share each: one that hangs holds up its own renewals, and no others. */
+  /** Each provider has its own share of the queue, so that one that hangs delays only its own renewals. */
   readonly providerId: string
 }
 
 export interface RefreshHelperOptions {
   readonly directory: string
-  /** What of it holds no secret goes on to the helper. */
+  /** The variables in `PASSED_VARIABLES` are passed to the helper. */
   readonly environment: Environment
-  /** Default: in a process of its own. In this one, for tests that make thousands of requests in a made time. */
+  /** Default `process`. `here` runs in this process, for tests with thousands of requests under a fake clock. */
   readonly run?: 'process' | 'here' | undefined
 }
 
-/** A helper takes 12 MB of its own, and as much again of what all of them share. */
+/** A helper uses 12 MB of its own memory, and as much again that all helpers share. */
 const QUEUE = { parallel: 24, parallelPerKey: 12, waiting: 1000, waitingPerKey: 500 }
 const POLL_MS = 50
 
@@ -71,7 +71,7 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
   const { directory, environment, run = 'process' } = options
   const queue = createFairQueue(QUEUE)
   let name: Promise<string> | undefined
-  /** Helpers whose answer is not on the disk yet: they end once it is stored elsewhere. */
+  /** Helpers that could not write their answer yet; each ends when the answer is stored in the database. */
   const unwritten = new Map<string, () => void>()
 
   async function spool(): Promise<string> {
@@ -103,7 +103,7 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
         let begun: Begun | undefined
         const begin = async (): Promise<RequestOutcome> => {
           begun = start(order, attempt)
-          // A caller whose deadline has passed goes; the helper finishes alone.
+          // The caller stops waiting at its deadline; the helper finishes on its own.
           return unlessAborted(begun.outcome, signal)
         }
         try {
@@ -132,7 +132,7 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
 
 interface Begun {
   readonly outcome: Promise<RequestOutcome>
-  /** Tells the helper that its answer is stored: it need not be written into the spool any more. */
+  /** Tells the helper that its answer is stored, so it need not write it to the spool any more. */
   readonly stored: () => void
   /** Fulfilled when the helper has nothing left to do. */
   readonly ended: Promise<void>
@@ -165,8 +165,8 @@ function runHere(order: RequestOrder, path: string): Begun {
   }
 }
 
-/** Names of the environment that decide how TLS, proxies and time work. A proxy's URL may hold the password for it. */
-const HANDED_DOWN = [
+/** Variables for TLS, proxies and time. The URL of a proxy may hold its password. */
+const PASSED_VARIABLES = [
   'HOME',
   'NODE_EXTRA_CA_CERTS',
   'NODE_OPTIONS',
@@ -182,18 +182,18 @@ const HANDED_DOWN = [
   'TZ',
 ]
 
-/** Its file's path also tells people who list processes what it is. */
+/** The path also identifies the helper in lists of processes. */
 export const helperProgram = fileURLToPath(
   new URL(`main${extname(import.meta.url)}`, import.meta.url),
 )
 
-/** In a session of its own, so that no signal to our process group reaches it; it is never killed, and keeps nobody alive. */
+/** Runs in its own session, so that signals to our process group do not reach it. It is never killed, and does not keep this process alive. */
 function runProcess(
   order: RequestOrder,
   { path, environment }: { readonly path: string; readonly environment: Environment },
 ): Begun {
   const env = Object.fromEntries(
-    HANDED_DOWN.flatMap((name) => {
+    PASSED_VARIABLES.flatMap((name) => {
       const value = environment[name]
       return value === undefined ? [] : [[name, value] as const]
     }),
@@ -211,7 +211,7 @@ function runProcess(
     outcome: outcomeOf(child, path, () => child.stdin.write(`${JSON.stringify(order)}\n`)),
     stored: () => child.stdin.end('stored\n'),
     ended: new Promise((resolve) => {
-      // Without a process there is no `close`.
+      // If the process cannot be started, there is no `close` event.
       child.once('error', () => resolve())
       child.once('close', () => resolve())
     }),
@@ -226,7 +226,7 @@ function outcomeOf(
   return new Promise((resolve, reject) => {
     let isReady = false
     child.once('error', (cause) => reject(cannotStart(path, cause)))
-    // After the last line.
+    // `close` comes after the last line.
     child.once('close', () => reject(isReady ? cutShort() : cannotStart(path)))
     if (child.stdout === null) return
     createInterface(child.stdout).on('line', (text) => {
@@ -239,7 +239,7 @@ function outcomeOf(
   })
 }
 
-/** Undefined for what was cut short. */
+/** Undefined for a line that was cut off. */
 function lineOf(text: string): HelperLine | undefined {
   try {
     return JSON.parse(text) as HelperLine
@@ -248,14 +248,14 @@ function lineOf(text: string): HelperLine | undefined {
   }
 }
 
-/** The same as `fetch` would have answered or thrown. */
+/** Returns or throws what `fetch` would have returned or thrown. */
 function responseOf(outcome: RequestOutcome): Response {
   if ('answer' in outcome) return toResponse(outcome.answer)
   const { name, code, message } = outcome.failure
   throw new TypeError('fetch failed', { cause: Object.assign(new Error(message), { name, code }) })
 }
 
-/** An answer as the platform's `fetch` gives it. */
+/** Converts an answer to a `Response`. */
 export function toResponse({ status, headers, body }: TokenAnswer): Response {
   const bare = status === 204 || status === 205 || status === 304
   const kept = new Headers(headers.map(([name, value]): [string, string] => [name, value]))
@@ -264,7 +264,7 @@ export function toResponse({ status, headers, body }: TokenAnswer): Response {
 }
 
 const tooMany = (): TtsError =>
-  new TtsError('overloaded', 'too many renewals wait for the identity provider', {
+  new TtsError('overloaded', 'too many renewals are waiting for the identity provider', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
   })
@@ -275,17 +275,17 @@ const stillAtWork = (): TtsError =>
     retryAfterSeconds: 5,
   })
 
-/** The answer may be in the spool; the next attempt looks. */
+/** The answer may be in the spool, where the next attempt will look. */
 const cutShort = (): TtsError =>
-  new TtsError('provider_unavailable', 'the renewal was cut short on our side', {
+  new TtsError('provider_unavailable', 'the renewal was interrupted on our side', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
     remedy: 'Check the free memory: the refresh helper was killed.',
   })
 
-/** Nothing was sent. */
+/** The error when the helper could not start; nothing was sent. */
 const cannotStart = (path: string, cause?: Error): TtsError =>
-  new TtsError('overloaded', 'renewal is not possible for the moment', {
+  new TtsError('overloaded', 'renewal is not possible at the moment', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
     remedy: `Check memory, process limits and disk space: the refresh helper cannot be started, or cannot write in ${dirname(path)}. If that directory was removed, restart, which creates it.`,

@@ -1,11 +1,11 @@
 /**
- * The program of a refresh helper (`helper.ts` starts it): makes one request to a token endpoint, and has the answer on the
- * disk before it tells it. It outlives whoever started it. Its arguments hold nothing secret, and its environment at most the password
- * of an HTTP proxy.
+ * The program of a refresh helper, started by `helper.ts`. It makes one request to a token endpoint and writes the answer to disk
+ * before it reports it. It survives its parent. Its arguments hold no secret, and its environment at most the password of an HTTP
+ * proxy.
  *
- * `ready` is said once its lock is held; then the order is one line on standard input. When the order is cut short, because
- * the parent was killed, nothing is sent. Signals that ask programs to end are ignored: the work is short, and its result
- * must be written. It knows no database and no master key.
+ * It prints `ready` when it holds its lock, and then reads the order, one line on standard input. If the order is cut off because
+ * the parent was killed, nothing is sent. Signals to terminate are ignored: the work is short, and its result must be written. It
+ * has no access to the database or the master key.
  */
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
@@ -14,10 +14,10 @@ import { tryFileLock } from '../files/file-lock.ts'
 import { performOrder, type RequestOrder, type RequestOutcome, spoolFile } from './request.ts'
 import { lockPath } from './spool.ts'
 
-/** What a helper says: lines of JSON. */
+/** A line of the helper's output, as JSON. */
 export type HelperLine = { readonly ready: true } | RequestOutcome
 
-const say = (line: HelperLine): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const print = (line: HelperLine): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE'] as const)
   process.on(signal, () => undefined)
@@ -26,12 +26,12 @@ process.umask(0o077)
 
 const [, , path = ''] = process.argv
 const lock = tryFileLock(lockPath(path))
-if (lock === undefined) throw new Error('another helper has the lock')
+if (lock === undefined) throw new Error('another helper holds the lock')
 const spool = spoolFile(path)
 try {
-  // Before the provider changes anything: there is room for its answer.
+  // Makes sure, before the provider changes anything, that there is disk space for its answer.
   spool.reserve()
-  say({ ready: true })
+  print({ ready: true })
   await work()
 } finally {
   spool.release()
@@ -39,7 +39,7 @@ try {
   lock.release()
 }
 
-/** The first line is the order; a second one says that whoever gave it has stored the answer. */
+/** The first line is the order; a second line says that the parent has stored the answer. */
 async function work(): Promise<void> {
   const lines = createInterface(process.stdin)
   let underWay: Promise<void> | undefined
@@ -48,7 +48,7 @@ async function work(): Promise<void> {
     isStored = underWay !== undefined
     const order = parsed(line)
     if (isStored || order === undefined) return
-    underWay = performOrder(order, spool, { tell: say, isStored: () => isStored })
+    underWay = performOrder(order, spool, { tell: print, isStored: () => isStored })
     void underWay.finally(() => lines.close())
   })
   await once(lines, 'close')
@@ -56,7 +56,7 @@ async function work(): Promise<void> {
   process.stdin.destroy()
 }
 
-/** Undefined for an order that was cut short. */
+/** Undefined for an order that was cut off. */
 function parsed(line: string): RequestOrder | undefined {
   try {
     return JSON.parse(line) as RequestOrder

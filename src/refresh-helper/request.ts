@@ -1,45 +1,45 @@
 /**
- * The one request of a refresh helper: sent once, its answer sealed and on the disk before anybody is told of it. A
- * provider that rotates refresh tokens without grace forgets the old one the moment it answers.
+ * The request of a refresh helper. It is sent once, and its encrypted answer is on disk before it is reported, because a provider
+ * that rotates refresh tokens without a grace period invalidates the old one when it answers.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { writePrivateFile } from '../files/private-file.ts'
 import { roomPath, sealAnswer, type TokenAnswer } from './spool.ts'
 
-/** What a helper is told by its standard input; all of it is secret. */
+/** The order that a helper reads from standard input. All of it is secret. */
 export interface RequestOrder {
   /** The provider's token endpoint. */
   readonly url: string
   readonly headers: readonly (readonly [string, string])[]
   /** The form, as `application/x-www-form-urlencoded`. */
   readonly body: string
-  /** Deadline of the request in milliseconds: nothing else ends it, because an answer cut off is a token lost. */
+  /** Deadline of the request, in milliseconds. Nothing else aborts it, because that could lose a token. */
   readonly timeout_ms: number
-  /** 32 bytes, base64url: the answer is sealed under it. */
+  /** Key that encrypts the answer; 32 bytes, base64url. */
   readonly key: string
 }
 
-/** How the request ended: an answer, or the innermost error beneath the failure of `fetch`. */
+/** How the request ended: an answer, or the innermost cause of the failure of `fetch`. */
 export type RequestOutcome =
   | { readonly answer: TokenAnswer }
   | { readonly failure: { readonly name: string; readonly code: string; readonly message: string } }
 
 /** Token answers are far smaller. */
 export const MAX_ANSWER_BYTES = 256 * 1024
-/** How long an answer is offered to a disk that does not take it. */
+/** How long to retry writing the answer to disk. */
 const RETRY_FOR_MS = 600_000
 const RETRY_PAUSE_MS = 250
 
-/** Where the answer goes, and room kept for it from before the request is sent. */
+/** The file for the answer, and disk space reserved for it before the request is sent. */
 export interface SpoolFile {
   readonly path: string
-  /** @throws the system's error when there is no room */
+  /** Reserves the space. @throws the system's error */
   reserve(): void
   release(): void
 }
 
-/** @param path of the spool file; the room is a file beside it */
+/** @param path path of the spool file; the space is reserved by another file in the same directory */
 export function spoolFile(path: string): SpoolFile {
   const reserved = roomPath(path)
   return {
@@ -58,10 +58,10 @@ export function spoolFile(path: string): SpoolFile {
 }
 
 /**
- * Sends the request and writes a successful answer into the spool. Never throws: what went wrong is the outcome.
+ * Sends the request and writes a successful answer to the spool. Never throws: failures are part of the outcome.
  *
- * @param tell called once with the outcome, when a successful answer is durable or cannot be made so at once
- * @param isStored true once whoever asked has stored the answer itself
+ * @param tell called once with the outcome, after a successful answer was written or the first attempt to write it failed
+ * @param isStored whether the parent has stored the answer
  */
 export async function performOrder(
   order: RequestOrder,
@@ -70,7 +70,7 @@ export async function performOrder(
 ): Promise<void> {
   const outcome = await send(order)
   spool.release()
-  // Other answers hold no token.
+  // Other answers hold no tokens.
   if (!('answer' in outcome) || outcome.answer.status !== 200) {
     tell(outcome)
     return
@@ -121,7 +121,7 @@ async function boundedText({ body }: Response): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** `fetch failed` says nothing; the error beneath it has a code, which tells whether anything was sent. */
+/** Returns the innermost cause: its code shows whether anything was sent, unlike the message "fetch failed". */
 function innermost(error: unknown): { name: string; code: string; message: string } {
   let found = error
   while (found instanceof Error && found.cause instanceof Error) found = found.cause

@@ -1,7 +1,6 @@
 /**
- * Answers that refresh helpers got, each in a file of its own, encrypted, until they are stored where they belong. A file
- * is named after its owner (a delegation, a cluster) and the key that it is sealed under; the key lies with the refresh
- * token that was shown.
+ * The spool: encrypted answers of refresh helpers, one file each, until they are stored in the database or the state. A file is
+ * named after its owner (a delegation or a cluster) and a digest of its key. The key is stored with the refresh token that was sent.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -13,11 +12,11 @@ import { tryFileLock } from '../files/file-lock.ts'
 import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
 import { openBytes, sealBytes } from '../sealing/aes-gcm.ts'
 
-/** One use of a refresh token. */
+/** One attempt to use a refresh token. */
 export interface Attempt {
-  /** Whose refresh token it is. */
+  /** Owner of the refresh token. */
   readonly owner: string
-  /** 32 random bytes, base64url. A secret. */
+  /** Key that encrypts the answer; 32 random bytes, base64url. Secret. */
   readonly key: string
 }
 
@@ -28,12 +27,12 @@ export interface TokenAnswer {
   readonly body: string
 }
 
-/** What lies in a spool file. */
+/** The content of a spool file. */
 export interface SpooledAnswer {
   readonly answer: TokenAnswer
-  /** When it came, in ISO 8601. */
+  /** Time of the answer, ISO 8601. */
   readonly at: string
-  /** The form that was sent. */
+  /** The form of the request. */
   readonly body: string
 }
 
@@ -42,7 +41,7 @@ const MAX_FILE_BYTES = 2 * 1024 * 1024
 
 export const newKey = (): string => randomBytes(32).toString('base64url')
 
-/** Seals an answer under the key of its attempt. */
+/** Encrypts an answer with the key of its attempt. */
 export function sealAnswer(key: string, content: SpooledAnswer): Buffer {
   return sealBytes(sealing(key), Buffer.from(JSON.stringify(content)))
 }
@@ -51,22 +50,22 @@ function sealing(key: string): { readonly key: Buffer; readonly associatedData: 
   return { key: Buffer.from(key, 'base64url'), associatedData: Buffer.from('refresh spool v1') }
 }
 
-/** Path of the file for the answer to an attempt. */
+/** Returns the path of the spool file of an attempt. */
 export function spoolPath(directory: string, { owner, key }: Attempt): string {
   const digest = createHash('sha256').update(`refresh spool\0${key}`).digest('hex').slice(0, 32)
   return join(directory, `${encodeURIComponent(owner)}.${digest}`)
 }
 
-/** Room on the disk that is kept for the answer. */
+/** Returns the path of the file that reserves disk space for the answer. */
 export const roomPath = (spoolFile: string): string => `${spoolFile}.room`
 
-/** The lock that a helper holds from before its request is sent until its answer is written. */
+/** Returns the path of the lock that a helper holds from before it sends its request until its answer is written. */
 export const lockPath = (spoolFile: string): string => `${spoolFile}.lock`
 
 /**
- * Makes the directory where there is none. Answers the name of the spool: what another replica wrote down is not here.
+ * Opens the spool, and creates its directory if necessary. Returns its name, which tells it from the spools of other replicas.
  *
- * @throws {TtsError} `configuration` when the directory cannot be used
+ * @throws {TtsError} `configuration`, check `refresh_spool` (the directory cannot be used)
  */
 export async function openSpool(directory: string): Promise<string> {
   await makeDirectory(directory, 0o700).catch((cause: unknown) => {
@@ -79,9 +78,9 @@ export async function openSpool(directory: string): Promise<string> {
   return (await readPrivateFile(path, { maxBytes: 100 })).toString('utf8')
 }
 
-/** Whether a helper is at work on the attempt. What a dead one left behind is removed. */
+/** Whether a helper is running for the attempt. Removes the files of a helper that was killed. */
 export async function isAtWork(path: string): Promise<boolean> {
-  // Helpers remove their lock when they end, so that none are left over.
+  // A helper removes its lock file when it ends.
   if (!existsSync(lockPath(path))) return false
   const lock = tryFileLock(lockPath(path))
   if (lock === undefined) return true
@@ -90,7 +89,7 @@ export async function isAtWork(path: string): Promise<boolean> {
   return false
 }
 
-/** The answer to an attempt; undefined when there is none, or none that this key opens. */
+/** Returns the answer to an attempt; undefined when there is none that this key decrypts. */
 export async function readAnswer(path: string, key: string): Promise<SpooledAnswer | undefined> {
   const sealed = await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES }).catch(
     (error: unknown) => {
@@ -112,7 +111,7 @@ export async function removeAnswers(directory: string, owner: string): Promise<v
     if (ownerOf(name) === owner) await rm(join(directory, name), { force: true })
 }
 
-/** Whose answers lie in the spool. */
+/** Returns the owners of the answers in the spool. */
 export async function ownersIn(directory: string): Promise<readonly string[]> {
   const owners = (await namesIn(directory)).map(ownerOf)
   return [...new Set(owners.filter((owner) => owner !== undefined))]
@@ -132,11 +131,15 @@ function ownerOf(name: string): string | undefined {
 
 function unusable(directory: string, cause: unknown): TtsError {
   const code = (cause as NodeJS.ErrnoException).code
-  const told = cause instanceof TtsError ? cause.message : (code ?? 'unknown error')
-  return new TtsError('configuration', `the refresh spool ${directory} cannot be used (${told})`, {
-    check: 'refresh_spool',
-    remedy:
-      'Make it a directory that this user can write and no other user can reach, in data_dir of the service or state.directory of certcache.',
-    cause,
-  })
+  const reason = cause instanceof TtsError ? cause.message : (code ?? 'unknown error')
+  return new TtsError(
+    'configuration',
+    `the refresh spool ${directory} cannot be used (${reason})`,
+    {
+      check: 'refresh_spool',
+      remedy:
+        'Make it a directory that this user can write and no other user can reach, in data_dir of the service or state.directory of certcache.',
+      cause,
+    },
+  )
 }

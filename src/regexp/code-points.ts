@@ -16,7 +16,7 @@ export const wordCharacters: readonly Range[] = [
   [0x61, 0x7a],
 ]
 
-/** `\s`: more than RE2's, which knows five characters of ASCII. */
+/** `\s`: more characters than in RE2, which has only five of ASCII. */
 export const whiteSpace: readonly Range[] = [
   [0x09, 0x0d],
   [0x20, 0x20],
@@ -30,14 +30,14 @@ export const whiteSpace: readonly Range[] = [
   [0xfe_ff, 0xfe_ff],
 ]
 
-/** What `.` does not match: RE2's dot refuses a line feed alone. */
+/** What `.` does not match. RE2's dot excludes only the line feed. */
 export const lineTerminators: readonly Range[] = [
   [0x0a, 0x0a],
   [0x0d, 0x0d],
   [0x20_28, 0x20_29],
 ]
 
-/** Everything that is not in the set. */
+/** Returns all code points outside the set. */
 export function complementOf(ranges: readonly Range[]): readonly Range[] {
   const sorted = ranges.toSorted(([first], [second]) => first - second)
   const gaps: Range[] = []
@@ -52,8 +52,8 @@ export function complementOf(ranges: readonly Range[]): readonly Range[] {
 const properties = new Map<string, readonly Range[]>()
 
 /**
- * The code points of a Unicode property such as `\p{Lu}`. Node's own engine is asked for each code point, because RE2 knows fewer
- * properties and has its own version of Unicode.
+ * Returns the code points of a Unicode property such as `\p{Lu}`. Node's engine tests each code point, because RE2 has fewer properties
+ * and its own version of Unicode.
  */
 export function codePointsOfProperty(escape: string): readonly Range[] {
   const known = properties.get(escape)
@@ -73,13 +73,13 @@ export function codePointsOfProperty(escape: string): readonly Range[] {
   return ranges
 }
 
-/** The set in RE2's syntax. RE2 has no way to write an empty class but by what it excludes. */
+/** Returns the set in RE2's syntax, where an empty class can only be written as the complement of everything. */
 export function classPattern(ranges: readonly Range[]): string {
   if (ranges.length === 0) return `[^${codePoint(0)}-${codePoint(LAST_CODE_POINT)}]`
   return `[${ranges.map(([first, last]) => `${codePoint(first)}-${codePoint(last)}`).join('')}]`
 }
 
-/** One character in RE2's syntax, which gives no character written this way a second meaning. */
+/** Returns one character in RE2's syntax, in a form that never has a special meaning. */
 export function codePoint(value: number): string {
   return `\\x{${value.toString(16)}}`
 }

@@ -1,6 +1,6 @@
 /**
- * Regular expressions that operators write and strangers' claims meet. Node's own engine backtracks, so that `(a+)+$` could hold
- * up the whole process, and a time limit would refuse healthy users on a busy machine. RE2 takes time linear in the claim.
+ * Matches operators' regular expressions against claims from outside. Node's engine backtracks, so `(a+)+$` could block the whole
+ * process, and a time limit would refuse legitimate users on a busy machine. RE2 needs time linear in the length of the claim.
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js'
 import { translateRegexp } from './translate.ts'
@@ -10,17 +10,17 @@ export const MAX_REGEXP_CHARACTERS = 512
 /** Longest value that is matched, in UTF-16 code units. */
 export const MAX_VALUE_CHARACTERS = 1024
 /**
- * What an expression may compile to; work for a value is at most instructions times characters. A character or class is one
- * instruction, each repetition of it one or two more.
+ * Largest compiled expression. The work for a value is at most instructions times characters. A character or class is one
+ * instruction; each repetition adds one or two.
  */
 const MAX_INSTRUCTIONS = 1500
 
-/** An expression that is ready to be matched, or why there is none and what to write instead. */
+/** A compiled expression, or the problem and what to write instead. */
 export type CompiledRegexp =
   { readonly matches: (value: string) => boolean } | { readonly problem: string }
 
 /**
- * Compiles an expression of JavaScript's syntax with the flag `u`. Whatever compiles means the same as in JavaScript.
+ * Compiles an expression in JavaScript's syntax with the flag `u`. A compiled expression means the same as in JavaScript.
  *
  * @param source - the expression; at most 512 characters
  */
@@ -35,7 +35,7 @@ export function compileRegexp(source: string): CompiledRegexp {
   return 'problem' in translated ? translated : compilePattern(translated.pattern)
 }
 
-/** Why V8 refuses it, without the expression that its message repeats. */
+/** Returns why V8 refuses the expression, without V8's copy of the expression. */
 function syntaxProblem(source: string): string | undefined {
   try {
     RegExp(source, 'u')
@@ -53,11 +53,11 @@ function compilePattern(pattern: string): CompiledRegexp {
   try {
     const expression = RE2JS.compile(pattern)
     if (expression.programSize() > MAX_INSTRUCTIONS) return { problem: tooLarge }
-    // The tables for the classes are made by the first match: at the start, not in somebody's request.
+    // The first match builds tables, so it is done here and not during a request.
     expression.test('')
     return { matches: (value) => expression.test(value) }
   } catch (error) {
-    // The pattern is valid by construction: what RE2 refuses is its size, its depth or counts over 1000.
+    // The syntax is valid by construction, so RE2 can only refuse its size, its depth or counts over 1000.
     if (error instanceof RE2JSSyntaxException) return { problem: tooLarge }
     throw error
   }
@@ -65,15 +65,15 @@ function compilePattern(pattern: string): CompiledRegexp {
 
 type Matcher = (value: string) => boolean
 
-/** All of the configuration, and so no more than that holds. */
+/** The expressions of the configuration, which bounds their number. */
 const compiled = new Map<string, Matcher>()
 
-/** Compiles an expression of the configuration, once and for all; why that is impossible, if it is. */
+/** Compiles an expression of the configuration and caches it. Returns the problem, if there is one. */
 export function regexpProblem(source: string): string | undefined {
   if (compiled.has(source)) return undefined
-  const made = compileRegexp(source)
-  if ('problem' in made) return made.problem
-  compiled.set(source, made.matches)
+  const result = compileRegexp(source)
+  if ('problem' in result) return result.problem
+  compiled.set(source, result.matches)
   return undefined
 }
 
@@ -86,7 +86,7 @@ export function regexpProblem(source: string): string | undefined {
 export function matchesRegexp(source: string, value: string): boolean {
   if (value.length > MAX_VALUE_CHARACTERS) {
     throw new Error(
-      `the claim is longer than the ${MAX_VALUE_CHARACTERS} characters that a regexp is matched on`,
+      `the claim is too long for a regexp: at most ${MAX_VALUE_CHARACTERS} characters are matched`,
     )
   }
   const problem = regexpProblem(source)

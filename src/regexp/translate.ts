@@ -1,7 +1,7 @@
 /**
- * JavaScript's regular expressions in RE2's syntax. The two differ in `$`, `.`, `\s`, `\p` and in what an unknown escape means.
- * Only a small core of RE2's syntax is written here, in which nothing differs: code points, sets of code points, groups that
- * capture nothing, `|`, quantifiers, `\A`, `\z`, `\b`.
+ * Translates JavaScript's regular expressions to RE2's syntax. The two differ in `$`, `.`, `\s`, `\p` and in the meaning of unknown
+ * escapes. The result uses only the part of RE2's syntax that has the same meaning: code points, sets of code points, non-capturing
+ * groups, `|`, quantifiers, `\A`, `\z`, `\b`.
  */
 import {
   classPattern,
@@ -21,7 +21,7 @@ export type Translation = { readonly pattern: string } | { readonly problem: str
 /** One element, and the index in the source that follows it. */
 type Element = { readonly pattern: string; readonly end: number } | { readonly problem: string }
 
-/** @param source - what `new RegExp(source, 'u')` accepts: the syntax is not checked a second time */
+/** @param source - must be accepted by `new RegExp(source, 'u')`: its syntax is not checked again */
 export function translateRegexp(source: string): Translation {
   const parts: string[] = []
   let index = 0
@@ -68,12 +68,12 @@ function quantifierAt(source: string, index: number): Element {
     index,
   )
   const end = index + whole.length
-  // Greedy or not: whether there is a match at all is the same.
+  // Whether it is greedy does not matter, because only the existence of a match counts.
   if (comma === undefined) return { pattern: whole.charAt(0), end }
   return { pattern: `{${number(min)}${comma}${number(max)}}`, end }
 }
 
-/** Without leading zeros, which RE2 does not take. */
+/** Removes leading zeros, which RE2 does not accept. */
 const number = (decimal: string): string => decimal.replace(/^0+(?=\d)/, '')
 
 const lookaround: Readonly<Record<string, string>> = {
@@ -102,7 +102,7 @@ function groupAt(source: string, index: number): Element {
 function escapeAt(source: string, index: number): Element {
   const letter = source.charAt(index + 1)
   if (letter === 'b') return { pattern: '\\b', end: index + 2 }
-  // V8 finds a \B between the two halves of a character beyond U+FFFF, against the standard; nobody can rely on that.
+  // V8 matches \B between the two halves of a character beyond U+FFFF, against the standard, so \B has no reliable meaning.
   if (letter === 'B') {
     return {
       problem: '\\B is not supported; write the characters that may stand beside, such as \\w',
@@ -122,7 +122,7 @@ function literal({ value, end }: Character): Element {
   return isSurrogate(value) ? halfCharacter : { pattern: codePoint(value), end }
 }
 
-/** Inside a pair RE2 finds them where JavaScript does not. */
+/** RE2 matches halves inside a surrogate pair; JavaScript does not. */
 const isSurrogate = (value: number): boolean => value >= 0xd8_00 && value <= 0xdf_ff
 
 const halfCharacter = {
@@ -143,7 +143,7 @@ const sets: Readonly<Record<string, readonly Range[]>> = {
   W: complementOf(wordCharacters),
 }
 
-/** `\d`, `\p{…}` and the like; undefined when something else is there. */
+/** Reads `\d`, `\p{…}` and the like; undefined for anything else. */
 function setAt(source: string, index: number): SetAt | undefined {
   if (source[index] !== '\\') return undefined
   const letter = source.charAt(index + 1)
@@ -168,7 +168,7 @@ function classAt(source: string, index: number): Element {
   return { pattern: classPattern(negated ? complementOf(ranges) : ranges), end: at + 1 }
 }
 
-/** `a-z`, or one character. A hyphen before the closing bracket is one too. */
+/** Reads `a-z` or one character. A hyphen before the closing bracket is a character. */
 function rangeAt(source: string, index: number): SetAt {
   const first = characterAt(source, index)
   if (source[first.end] !== '-' || source[first.end + 1] === ']') {
@@ -193,7 +193,7 @@ const controls: Readonly<Record<string, number>> = {
   r: 0x0d,
 }
 
-/** One character as itself or as an escape. */
+/** Reads one character, plain or as an escape. */
 function characterAt(source: string, index: number): Character {
   if (source[index] !== '\\') return plainCharacterAt(source, index)
   const letter = source.charAt(index + 1)
@@ -222,10 +222,10 @@ function hexadecimalAt(source: string, index: number): Character {
   return { value: value ?? 0, end: index + whole.length }
 }
 
-/** What a sticky expression matches there. That it matches follows from the syntax that was checked before. */
+/** Matches a sticky expression at the index. It must match, because the syntax was checked before. */
 function matchAt(sticky: RegExp, source: string, index: number): RegExpExecArray {
   sticky.lastIndex = index
   const match = sticky.exec(source)
-  if (match === null) throw new Error(`the regular expression breaks off at ${index}`)
+  if (match === null) throw new Error(`the regular expression ends unexpectedly at ${index}`)
   return match
 }

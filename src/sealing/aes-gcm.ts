@@ -1,17 +1,17 @@
-/** Encryption of what is kept, in the database and in certcache's state: AES-256-GCM, bound to the place where it lies. */
+/** Encryption of stored data, in the database and in certcache's state: AES-256-GCM, bound to where the data is stored. */
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 
 const ALGORITHM = 'aes-256-gcm'
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
-/** The key, 32 bytes, and what the content is bound to: it opens nowhere else. */
+/** The key (32 bytes), and the associated data that the content is bound to: it cannot be decrypted with other associated data. */
 export interface Sealing {
   readonly key: KeyObject | Uint8Array
   readonly associatedData: Uint8Array
 }
 
-/** Encrypts. @returns initialisation vector (random), tag and ciphertext in one: a form that lies on disks, so it stays */
+/** Encrypts. @returns random initialisation vector, tag and ciphertext, concatenated. This format is on disks and must not change. */
 export function sealBytes({ key, associatedData }: Sealing, content: Uint8Array): Buffer {
   const iv = randomBytes(IV_BYTES)
   const cipher = createCipheriv(ALGORITHM, key, iv, { authTagLength: TAG_BYTES })
@@ -21,9 +21,10 @@ export function sealBytes({ key, associatedData }: Sealing, content: Uint8Array)
 }
 
 /**
- * Decrypts what `sealBytes` made under the same key for the same place.
+ * Decrypts the result of `sealBytes` with the same key and associated data.
  *
- * @throws {Error} of node:crypto when anything differs or is missing; the caller says whose content it was
+ * @throws {Error} of node:crypto, if anything differs or is missing; callers must convert it
+ * @see NIST SP 800-38D section 7.2
  */
 export function openBytes({ key, associatedData }: Sealing, sealed: Uint8Array): Buffer {
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)

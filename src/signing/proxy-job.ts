@@ -1,21 +1,21 @@
-/** All the CA's work on one proxy: it needs nothing but bytes and a key, so that it can be done in a thread of its own. */
+/** All signing work for one proxy. It needs only bytes and a key, so that a worker thread can do it. */
 import type { KeyObject } from 'node:crypto'
 import { fingerprint } from '../../ca/certificate.ts'
 import { readCsr } from '../../ca/csr.ts'
 import { type EndEntity, issueProxy, type ProxyRequest } from '../../ca/proxy.ts'
 
-/** An EEC with its key in memory, for whoever signs under it. */
+/** An EEC with its private key in memory. */
 export interface CachedEndEntity extends EndEntity {
   readonly privateKey: KeyObject
 }
 
-/** A proxy that is wanted for the key of a CSR. */
+/** A request for a proxy with the key of a CSR. */
 export interface ProxyJob extends Omit<ProxyRequest, 'publicKey'> {
   /** PKCS#10 in PEM. */
   readonly csr: string
 }
 
-/** A proxy that was signed and read back, with what its record needs. */
+/** A signed proxy that was read back and checked, with the values for its record. */
 export interface SignedProxy {
   readonly der: Buffer
   /** SHA-256 over the DER, lower-case hex. */

@@ -1,6 +1,6 @@
 /**
- * Where proxies for CSRs are signed: in threads that do nothing else. The event loop is left to HTTP, tokens and records, and one
- * thread that signs, verifies and reads back by itself needs less than the ways to node's pool and back.
+ * Signs proxies for CSRs in worker threads. This keeps the event loop free for HTTP, tokens and records. A thread that does all of
+ * verifying, signing and reading back is cheaper than several hand-offs to the libuv pool.
  */
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -14,23 +14,23 @@ import type { SigningAnswer, SigningQuestion } from './signing-thread.ts'
 /** Signs proxies for CSRs. */
 export interface SigningPool {
   /**
-   * Verifies the CSR, signs, and reads the proxy back.
+   * Verifies the CSR, signs the proxy, and reads it back.
    *
    * @throws {CaError} as `readCsr` and `issueProxy`
-   * @throws {TtsError} `overloaded` when too many jobs wait or the thread ended, `shutting_down`
+   * @throws {TtsError} `overloaded`, check `signing` (too many jobs wait, or the thread ended); `shutting_down`
    */
   proxy(endEntity: CachedEndEntity, job: ProxyJob): Promise<SignedProxy>
-  /** Ends the threads; jobs that still wait are refused. Safe to call twice. */
+  /** Ends the threads; waiting jobs are refused. May be called twice. */
   close(): Promise<void>
 }
 
 export interface SigningPoolOptions {
   readonly log: Log
-  /** At most this many; they start when they are needed. */
+  /** Maximum number of threads; they start when they are needed. */
   readonly threads: number
-  /** Jobs that may wait. Default 1000. */
+  /** Number of jobs that may wait. Default 1000. */
   readonly maxWaiting?: number
-  /** A thread that answers nothing for so long while jobs wait is ended. Default 10,000. */
+  /** A thread that answers nothing for this long while jobs wait is ended, in milliseconds. Default 10,000. */
   readonly stallMs?: number
   /** Starts a thread. Default: one that runs `signing-thread.ts`. */
   readonly start?: () => Worker
@@ -38,10 +38,10 @@ export interface SigningPoolOptions {
 
 const MAX_WAITING = 1000
 const STALL_MS = 10_000
-/** Jobs of one message at most: the last of them is answered with the first. */
+/** Maximum number of jobs in one message; they are all answered together. */
 const MAX_TOGETHER = 8
 
-/** The pool with its threads. */
+/** Creates the pool. */
 export function createSigningPool(options: SigningPoolOptions): SigningPool {
   const { maxWaiting = MAX_WAITING, start = startThread } = options
   const threads = Array.from({ length: options.threads }, () => new SigningThread(start, options))
@@ -51,7 +51,7 @@ export function createSigningPool(options: SigningPoolOptions): SigningPool {
       if (closing !== undefined)
         throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
       const waiting = threads.reduce((sum, thread) => sum + thread.waiting, 0)
-      if (waiting >= maxWaiting) throw overloaded('too many proxies wait to be signed')
+      if (waiting >= maxWaiting) throw overloaded('too many proxies are waiting to be signed')
       const freest = threads.reduce((best, next) => (next.waiting < best.waiting ? next : best))
       return freest.sign(endEntity, job)
     },
@@ -61,7 +61,7 @@ export function createSigningPool(options: SigningPoolOptions): SigningPool {
 }
 
 function startThread(): Worker {
-  // Nothing of this program's options or environment is for the thread.
+  // The thread gets neither the options nor the environment of this process.
   const body = new URL(`signing-thread${extname(import.meta.url)}`, import.meta.url)
   return new Worker(body, { execArgv: [], env: {} })
 }
@@ -70,12 +70,12 @@ function overloaded(message: string, cause?: unknown): TtsError {
   return new TtsError('overloaded', message, { check: 'signing', retryAfterSeconds: 1, cause })
 }
 
-/** One thread: started by its first job, and anew by the next one after it died. */
+/** One thread. It is started by the first job, and again by the next job after it ended. */
 class SigningThread {
   readonly #start: () => Worker
   readonly #options: SigningPoolOptions
   readonly #pending = createPendingAnswers<SigningAnswer>()
-  /** Asked in this turn of the event loop: they travel together, since each message between threads costs as much as a parse. */
+  /** Jobs of this turn of the event loop, sent in one message because each message between threads is expensive. */
   #outbox: SigningQuestion[] = []
   #worker: Worker | undefined
   #stall: NodeJS.Timeout | undefined
@@ -131,7 +131,7 @@ class SigningThread {
 
   #begin(): Worker {
     const worker = this.#start()
-    // A pool that nobody waits for keeps no process alive.
+    // An idle pool must not keep the process alive.
     worker.unref()
     let cause: unknown
     worker.on('message', (answers: readonly SigningAnswer[]) => this.#take(answers, worker))
@@ -160,7 +160,7 @@ class SigningThread {
         'a signing thread ended; the next request starts another',
       )
     }
-    this.#pending.rejectAll(overloaded('the proxy could not be signed now', cause))
+    this.#pending.rejectAll(overloaded('the proxy could not be signed', cause))
   }
 }
 

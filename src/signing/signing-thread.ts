@@ -1,6 +1,6 @@
 /**
- * The body of a signing thread, with the messages that it takes and gives; `signing-pool.ts` is the other end. Bytes go as
- * "binary strings": the copy of a small Buffer would be that of the whole pool that it lies in.
+ * The code of a signing thread and its messages; `signing-pool.ts` is the other end. Bytes are sent as "binary strings", because
+ * sending a small Buffer would copy the whole pool that it is a part of.
  */
 import type { KeyObject } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
@@ -11,7 +11,7 @@ import { createSigner } from '../../ca/key.ts'
 import type { EndEntity } from '../../ca/proxy.ts'
 import { type ProxyJob, type SignedProxy, signProxyForCsr } from './proxy-job.ts'
 
-/** A job. The EEC is named by its serial number, and sent only when the thread does not know it. */
+/** A job. It names the EEC by serial number; certificate and key are included only if the thread does not know them. */
 export interface SigningQuestion {
   readonly id: number
   readonly endEntity: string
@@ -19,20 +19,20 @@ export interface SigningQuestion {
   readonly job: Omit<ProxyJob, 'serial'> & { readonly serial: string }
 }
 
-/** What came of it. An error's class does not survive the way between threads, its code must. */
+/** The result of a job. Messages between threads lose the class of an error, so its code is sent separately. */
 export interface SigningAnswer {
   readonly id: number
   readonly signed?: Omit<SignedProxy, 'der'> & { readonly der: string }
   readonly unknownEndEntity?: true
   readonly error?: {
-    /** Of a `CaError`. */
+    /** Code and details of a `CaError`. */
     readonly refusal?: CaErrorDetails & { readonly code: CaErrorCode }
     readonly message: string
     readonly cause?: string
   }
 }
 
-/** EECs known at once; of one that was dropped the key is asked for again. */
+/** Number of cached EECs; the key of a dropped one is requested again. */
 const MAX_END_ENTITIES = 10_000
 
 const endEntities = new LRUCache<string, EndEntity>({ max: MAX_END_ENTITIES })
@@ -52,8 +52,8 @@ async function answer(question: SigningQuestion): Promise<SigningAnswer> {
   try {
     const endEntity = endEntityOf(question)
     if (endEntity === undefined) return { id, unknownEndEntity: true }
-    const wanted = { ...job, serial: Buffer.from(job.serial, 'hex') }
-    const signed = await signProxyForCsr(endEntity, wanted)
+    const request = { ...job, serial: Buffer.from(job.serial, 'hex') }
+    const signed = await signProxyForCsr(endEntity, request)
     return { id, signed: { ...signed, der: signed.der.toString('latin1') } }
   } catch (error) {
     return { id, error: describe(error) }
@@ -71,7 +71,7 @@ function describe(error: unknown): NonNullable<SigningAnswer['error']> {
 
 async function answerAll(questions: readonly SigningQuestion[]): Promise<void> {
   const answers: SigningAnswer[] = []
-  // One after another: they share this thread, and the first to be wanted is the first that was asked.
+  // One after another, in the order of arrival: they share this thread.
   // oxlint-disable-next-line no-await-in-loop
   for (const question of questions) answers.push(await answer(question))
   parentPort?.postMessage(answers)

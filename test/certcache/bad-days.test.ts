@@ -121,7 +121,7 @@ const cases: readonly Case[] = [
       provider().user('alice').suspended = true
       repairs.push(() => void (provider().user('alice').suspended = false))
     },
-    refresh: [3, /account at the identity provider is disabled, suspended or gone/],
+    refresh: [3, /account at the identity provider is disabled, suspended or deleted/],
     status: [1, /^WARNING: Renewal has ended: /],
     serve: [200, PEM],
   },

@@ -94,10 +94,10 @@ describe('discovery', () => {
 
   test('a directory or a FIFO in /tmp is refused at once', { timeout: 10_000 }, async () => {
     mkdirSync(join(temporary, name))
-    expect((await refusal(discover())).message).toContain('is not a plain file of yours')
+    expect((await refusal(discover())).message).toContain('is not a plain file that you own')
     rmSync(join(temporary, name), { recursive: true })
     execFileSync('mkfifo', [join(temporary, name)])
-    expect((await refusal(discover())).message).toContain('is not a plain file of yours')
+    expect((await refusal(discover())).message).toContain('is not a plain file that you own')
   })
 
   test('a file that somebody else put into /tmp is not taken', async () => {
@@ -105,7 +105,7 @@ describe('discovery', () => {
     const path = put(join(temporary, `bt_u${user}`), 'planted')
     if (uid === 0) chownSync(path, 65_534, 65_534)
     const { message, remedy } = await refusal(discover({}, user))
-    expect(message).toBe(`${path} is not a plain file of yours`)
+    expect(message).toBe(`${path} is not a plain file that you own`)
     expect(remedy).toContain('Remove it')
     expect(message).not.toContain('planted')
   })

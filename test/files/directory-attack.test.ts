@@ -120,7 +120,7 @@ describe.skipIf(noAttacker !== undefined)(
         const refused = writePrivateFile(path, 'x')
         await expect(refused).rejects.toMatchObject(refusedLink)
         await expect(refused).rejects.toThrow(
-          `${dirname(path)}: link is a symbolic link that others than root can change; root does not follow it`,
+          `${dirname(path)}: link is a symbolic link that other users can change; root does not follow it`,
         )
       }
       await rm(join(scene.victim, 'below'), { recursive: true })

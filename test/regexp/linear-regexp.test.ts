@@ -244,6 +244,6 @@ test.for(['(a+)+$', '^(a|a)*$', '^(([a-z])+.)+[A-Z]([a-z])+$', '(a|aa)+$', '^(a?
 )
 
 test('a value that is too long, or an expression that does not compile, is no match but an error', () => {
-  expect(() => matchesRegexp('a', 'a'.repeat(1025))).toThrow('longer than the 1024 characters')
+  expect(() => matchesRegexp('a', 'a'.repeat(1025))).toThrow('too long for a regexp')
   expect(() => matchesRegexp('(?=a)', 'a')).toThrow('the lookahead (?=…) is not supported')
 })

@@ -191,7 +191,7 @@ test.for([
   {
     condition: { regexp: 'a' },
     value: 'a'.repeat(2000),
-    problem: 'the claim is longer than the 1024 characters that a regexp is matched on',
+    problem: 'the claim is too long for a regexp: at most 1024 characters are matched',
   },
 ])('$condition cannot be evaluated: $problem', ({ condition, value, problem }) => {
   const decision = decide({ allow: [rule('key', condition)] }, { key: value })
