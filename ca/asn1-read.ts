@@ -42,7 +42,7 @@ export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_B
 
 /**
  * The elements of a SEQUENCE as views of its DER, with the same rules for lengths as `decode`, and without making nodes: for
- * lists that are too long for nodes. What is inside the elements is not looked at.
+ * lists that are too long for nodes. The content of the elements is not checked.
  *
  * @throws {CaError} `malformed`
  */
@@ -65,10 +65,10 @@ function endAt(der: Buffer, at: number, what: string): number {
   return start + length
 }
 
-/** Length of the content of the value at `at`, and where the content begins. */
+/** Returns the length of the content of the value at `at`, and its start. */
 function headerAt(der: Buffer, at: number, what: string): [number, number] {
   const [tag = 0x1f, first = 0x80] = [der[at], der[at + 1]]
-  // Tags of more than one octet and lengths without an end are not in any structure that is read here.
+  // No structure that is read here has tags of more than one octet or indefinite lengths.
   if ((tag & 0x1f) === 0x1f || first === 0x80 || first > 0x84)
     throw malformed(what, 'it is not DER')
   if (first < 0x80) return [first, at + 2]
@@ -190,7 +190,7 @@ export function timeOf(node: Asn1Node | undefined, what: string): Date {
     throw malformed(what, 'its format is not the one of RFC 5280')
   }
   const [, yearDigits = '', rest = ''] = match
-  // RFC 5280 section 4.1.2.5.1: two digits of 50 and more are of the 20th century.
+  // RFC 5280 section 4.1.2.5.1: two-digit years from 50 are in the 20th century.
   const year = utc ? (Number(yearDigits) >= 50 ? '19' : '20') + yearDigits : yearDigits
   const [month, day, hour, minute, second] = rest.match(/\d{2}/g) ?? []
   const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}`

@@ -1,5 +1,5 @@
 /**
- * ASN.1 values and how they are written in DER (X.690). Reading is in `asn1-read.ts`.
+ * ASN.1 values, and their encoding in DER (X.690). `asn1-read.ts` reads DER.
  */
 import { CaError } from './errors.ts'
 import { oidBytes } from './oid.ts'
@@ -131,12 +131,12 @@ export function enumerated(value: number): Asn1Node {
   return create(Tag.enumerated, String.fromCharCode(value))
 }
 
-/** A character string of the given universal tag, its bytes as they are. */
+/** A character string with the given universal tag and unchanged bytes. */
 export function characterString(tag: number, bytes: Uint8Array): Asn1Node {
   return create(tag, binary(bytes))
 }
 
-/** Time as RFC 5280 section 4.1.2.5 wants it: UTCTime from 1950 through 2049, else GeneralizedTime; whole seconds. */
+/** Time in the form of RFC 5280 section 4.1.2.5: UTCTime from 1950 through 2049, otherwise GeneralizedTime; whole seconds. */
 export function time(date: Date): Asn1Node {
   const year = date.getUTCFullYear()
   if (!(year >= 0 && year <= 9999))
@@ -166,8 +166,8 @@ export function implicitConstructed(number: number, nodes: readonly Asn1Node[]):
 }
 
 /**
- * A node that is written as these bytes, which must be one whole DER value with a tag of one octet. For parts that stay
- * the same from one certificate to the next: they are encoded once.
+ * A node that is written as these bytes, which must be one complete DER value with a tag of one octet. For parts that are the same in
+ * many certificates, so that they are encoded only once.
  */
 export function preEncoded(der: Uint8Array): Asn1Node {
   const lengthOctets = (der[1] ?? 0) < 0x80 ? 1 : ((der[1] ?? 0) & 0x7f) + 1
@@ -180,12 +180,12 @@ export function encode(value: Asn1Node): Buffer {
   return Buffer.from(der(value), 'latin1')
 }
 
-/** The DER of a SEQUENCE of values that are DER already; of any number and length. */
+/** The DER of a SEQUENCE of any number of values that are already DER. */
 export function encodedSequence(values: readonly Uint8Array[]): Buffer {
   return Buffer.concat(sequenceParts(values))
 }
 
-/** The same in parts, which a sequence around it takes as they are: megabytes are then not copied for each level. */
+/** The same in parts for an enclosing sequence, so that megabytes are not copied at each level. */
 export function sequenceParts(values: readonly Uint8Array[]): Uint8Array[] {
   const length = values.reduce((sum, value) => sum + value.length, 0)
   const header = Buffer.from([Tag.sequence | CONSTRUCTED, ...lengthOctets(length)])
@@ -194,7 +194,7 @@ export function sequenceParts(values: readonly Uint8Array[]): Uint8Array[] {
 
 /**
  * Tag, length and content (X.690 section 8.1) as a "binary string". node-forge's own writer would cut a leading zero octet
- * off `[2] IMPLICIT`: it takes every tag with the number 2 for an INTEGER.
+ * off `[2] IMPLICIT`: it treats every tag with the number 2 as an INTEGER.
  */
 function der({ tagClass, type, constructed, value }: Asn1Node): string {
   const content =

@@ -35,9 +35,9 @@ export interface Authority {
   readonly signer: Signer
 }
 
-/** What a self-signed CA certificate is made of. */
+/** The content of a self-signed CA certificate. */
 export interface RootRequest {
-  /** For people and policy files: letters, digits, spaces and `. , : @ ( ) _ -`, one attribute in each RDN. */
+  /** Must fit into policy files: letters, digits, spaces and `. , : @ ( ) _ -`, one attribute in each RDN. */
   readonly subject: DistinguishedName
   /** The CA's key, or a signer that has it. */
   readonly privateKey: SigningKey
@@ -48,7 +48,7 @@ export interface RootRequest {
 }
 
 /**
- * Makes a self-signed CA certificate and answers its DER. Path length 0: it issues EECs, and no further CAs.
+ * Makes a self-signed CA certificate and returns its DER. Path length 0: it issues EECs but no further CAs.
  *
  * @throws {CaError} `bad_name`, `bad_lifetime` (also for an end after 2049), `bad_request`, `weak_key`, `bad_authority` for a signer
  *   whose algorithm does not fit its key, `self_check_failed`
@@ -119,7 +119,7 @@ function badName(problem: string, reason: CaErrorReason): CaError {
 }
 
 /**
- * Opens a CA: its certificate (first) and chain in PEM, and its private key or a signer that has it. Not checked: whether the
+ * Opens a CA from its certificate (first) and chain in PEM, and its private key or a signer that has it. Does not check whether the
  * certificates are valid now.
  *
  * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA;
@@ -143,7 +143,7 @@ export function openAuthority(certificatesPem: string, key: SigningKey): Authori
 }
 
 /**
- * All certificates of a PEM text, in their order; other blocks are skipped.
+ * Returns all certificates of a PEM text in their order; skips other blocks.
  *
  * @param what names the text in errors
  * @throws {CaError} `malformed`, `too_large`

@@ -1,4 +1,4 @@
-/** The facts about a certificate (extensions, key, signature) by which chains, proxies and the doctor judge it. */
+/** Reads the facts about a certificate (extensions, key, signature) that chain validation, proxies and the doctor use. */
 import { type Asn1Node, Tag } from './asn1.ts'
 import {
   bitStringBytes,
@@ -44,7 +44,7 @@ export interface SignatureFacts {
   readonly digest: string | undefined
 }
 
-/** The contents of a certificate that are judged; undefined means that the extension is absent. */
+/** The facts about a certificate; undefined means that the extension is absent. */
 export interface CertificateFacts {
   readonly authority: boolean
   /** basicConstraints pathLenConstraint. */
@@ -55,9 +55,9 @@ export interface CertificateFacts {
   readonly proxyCertInfo: ProxyCertInfo | undefined
   readonly key: KeyFacts
   readonly signature: SignatureFacts
-  /** Identifiers (dotted) of extensions that are there more than once. */
+  /** Identifiers (dotted) of extensions that occur more than once. */
   readonly duplicates: readonly string[]
-  /** Names of extensions that are there and cannot be read. */
+  /** Names of extensions that cannot be read. */
   readonly unreadable: readonly string[]
 }
 
@@ -136,7 +136,7 @@ const curveBits = new Map([
   ['1.3.132.0.35', 521],
 ])
 
-/** Kind and size of the key in a SubjectPublicKeyInfo; nothing is computed with it, so its size costs nothing. */
+/** Kind and size of the key in a SubjectPublicKeyInfo; does no computation with it, so that a huge key costs nothing. */
 export function keyFacts(info: Asn1Node): KeyFacts {
   try {
     const [algorithm, bits] = childrenOf(info, 'public key', Tag.sequence)

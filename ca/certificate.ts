@@ -17,13 +17,13 @@ import { extensionOids } from './extensions.ts'
 import { type DistinguishedName, readName } from './name.ts'
 import type { PublicKey } from './public-key.ts'
 
-/** Begin and end of a certificate, both inclusive (RFC 5280 section 4.1.2.5), whole seconds. */
+/** Start and end of a certificate, both inclusive (RFC 5280 section 4.1.2.5), whole seconds. */
 export interface Validity {
   readonly notBefore: Date
   readonly notAfter: Date
 }
 
-/** A certificate that was read. */
+/** A parsed certificate. */
 export interface Certificate {
   readonly der: Buffer
   /** The TBSCertificate: the bytes that the signature covers. */
@@ -50,7 +50,7 @@ export interface CertificateExtension {
   readonly value: Buffer
 }
 
-/** The date cut to whole seconds, as certificates hold it. */
+/** Cuts a date to whole seconds, as in certificates. */
 export function wholeSeconds(date: Date): Date {
   return new Date(Math.floor(date.getTime() / 1000) * 1000)
 }
@@ -84,7 +84,7 @@ export function readCertificate(der: Buffer): Certificate {
     throw malformed('TBSCertificate', 'parts are missing', { reason: 'missing' })
   }
   if (algorithm === undefined || !encode(algorithm).equals(encode(innerAlgorithm))) {
-    // RFC 5280 section 4.1.1.2: both must be the same, else the signed one is not the one that is used.
+    // RFC 5280 section 4.1.1.2: both must be the same, otherwise the algorithm that is used would not be the signed one.
     throw malformed('certificate', 'its two signature algorithms differ', { reason: 'mismatch' })
   }
   return {
@@ -136,7 +136,7 @@ export function readExtensionList(node: Asn1Node | undefined): readonly Certific
 }
 
 /**
- * The extension with this object identifier (dotted), when there is one.
+ * Returns the extension with this object identifier (dotted), or undefined.
  *
  * @see RFC 5280 section 4.2
  * @example
@@ -151,8 +151,8 @@ export function findExtension(
 }
 
 /**
- * The key identifier that certificates and CRLs below this one must name (RFC 5280 section 4.2.1.1): the one that it
- * states, made by whatever method, else the one of its key.
+ * Returns the key identifier that certificates and CRLs below this one must name (RFC 5280 section 4.2.1.1): that in its extension,
+ * however it was made, or otherwise that of its key.
  *
  * @throws {CaError} `malformed`
  */

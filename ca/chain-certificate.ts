@@ -1,4 +1,4 @@
-/** What RFC 5280 section 6.1 asks of each certificate of a path. */
+/** Checks each certificate of a path by RFC 5280 section 6.1. */
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
 import { extensionOids } from './extensions.ts'
 import { canonicalName } from './name-hash.ts'
@@ -6,14 +6,14 @@ import { formatSlashDn } from './name-text.ts'
 
 const weakDigests: ReadonlySet<string | undefined> = new Set(['MD5', 'SHA-1'])
 
-/** Constraints on whole chains that are not evaluated here; ignoring them would widen what a CA may sign. */
+/** Constraints that are not evaluated here. Chains with them are refused: ignoring them would extend what a CA may sign. */
 const constraintOids = new Map([
   ['2.5.29.30', 'nameConstraints'],
   ['2.5.29.36', 'policyConstraints'],
   ['2.5.29.54', 'inhibitAnyPolicy'],
 ])
 
-/** Extensions that are understood here, so that they may be critical. */
+/** Supported extensions, which may therefore be critical. */
 const understood = new Set<string>([
   extensionOids.basicConstraints,
   extensionOids.keyUsage,
@@ -21,12 +21,12 @@ const understood = new Set<string>([
   extensionOids.subjectKeyIdentifier,
   extensionOids.authorityKeyIdentifier,
   extensionOids.subjectAltName,
-  // Without policy constraints any policy is as good as another.
+  // Without policy constraints every policy is acceptable.
   extensionOids.certificatePolicies,
   extensionOids.proxyCertInfo,
 ])
 
-/** All that is wrong with the certificates of a path, leaf first, by RFC 5280. */
+/** Returns all problems of the certificates of a path by RFC 5280, leaf first. */
 export function certificateProblems(links: readonly Link[], now: Date): readonly ChainProblem[] {
   return links.flatMap((link, index) => {
     const problems: ChainProblem[] = []
@@ -73,7 +73,7 @@ function checkExtensions({ certificate }: Link, fail: Fail): void {
     fail('constraints_not_evaluated', `has ${constraints.join(', ')}, not evaluated here`)
 }
 
-/** A certificate that signed the one below it, which is no proxy. */
+/** Checks a certificate that signed one which is not a proxy. */
 function checkIssuer(links: readonly Link[], index: number, fail: Fail): void {
   const facts = links[index]?.facts
   if (facts === undefined) return

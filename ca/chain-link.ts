@@ -3,7 +3,7 @@ import type { Certificate } from './certificate.ts'
 import { type CertificateFacts, certificateFacts } from './certificate-facts.ts'
 import { extensionOids } from './extensions.ts'
 
-/** What can be wrong with a chain; decide on it, never on the message. */
+/** The problems of a chain. Decide on the code, never on the message. */
 export type ChainProblemCode =
   // the path
   | 'empty_chain'
@@ -45,7 +45,7 @@ export type ChainProblemCode =
   | 'crl_unknown_critical_extension'
   | 'revoked'
 
-/** One thing that is wrong; `certificateIndex` counts in the verdict's `path`, the leaf being 0. */
+/** One problem; `certificateIndex` is the index in the verdict's `path`, with the leaf at 0. */
 export interface ChainProblem {
   readonly code: ChainProblemCode
   readonly certificateIndex: number
@@ -56,11 +56,11 @@ export interface ChainProblem {
 export interface Link {
   readonly certificate: Certificate
   readonly facts: CertificateFacts
-  /** True when it is a proxy: it has a ProxyCertInfo, readable or not. */
+  /** Whether it is a proxy: it has a ProxyCertInfo, readable or not. */
   readonly isProxy: boolean
 }
 
-/** Longest path that is judged, leaf and root included. */
+/** Longest path, including leaf and root. */
 export const MAX_CHAIN_LENGTH = 20
 
 /** A certificate with its facts. */

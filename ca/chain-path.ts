@@ -1,4 +1,4 @@
-/** Finds the way from a leaf up to a trusted root, and verifies each signature on it. */
+/** Builds the path from a leaf to a trusted root and verifies each signature. */
 import type { Certificate } from './certificate.ts'
 import { MAX_CHAIN_LENGTH, type ChainProblem } from './chain-link.ts'
 import { CaError } from './errors.ts'
@@ -7,10 +7,10 @@ import { canonicalName } from './name-hash.ts'
 import { formatSlashDn } from './name-text.ts'
 import { verifyIssued } from './signature.ts'
 
-/** Issuers of the same name that are tried, at most: a CA that changed its key a few times. */
+/** Number of issuers with the same name that are tried: a CA may have changed its key a few times. */
 const MAX_SAME_NAME = 4
 
-/** The path as far as it goes, leaf first, and what is wrong with how it hangs together. */
+/** Returns the path as far as it can be built, leaf first, and its problems. */
 export function buildPath(
   certificates: readonly Certificate[],
   anchors: readonly Certificate[],
@@ -65,7 +65,7 @@ const sameCertificate = (left: Certificate, right: Certificate): boolean =>
 
 type KeyJudge = (certificate: Certificate) => string | undefined
 
-/** Tells why the key policy refuses a key; each certificate is judged once. */
+/** Returns a function that says why the key policy refuses a key; it checks each certificate once. */
 function keyJudge(): KeyJudge {
   const known = new Map<Certificate, string | undefined>()
   return (certificate) => {
@@ -85,8 +85,8 @@ function keyWeakness(certificate: Certificate): string | undefined {
 }
 
 /**
- * The issuer by name, one whose key verifies before others. A key that the policy refuses is not used, whatever a
- * sender chose for its size; the chain is refused for it anyway (`verified` is then undefined).
+ * Finds the issuer by name and prefers one whose key verifies the signature. A key that the policy refuses is not used, so that its
+ * size cannot cost much; the chain is refused because of it anyway (`verified` is then undefined).
  */
 function findIssuer(
   certificate: Certificate,

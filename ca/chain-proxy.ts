@@ -1,4 +1,4 @@
-/** What RFC 3820 asks of the proxies of a path and of what issued them. */
+/** Checks the proxies of a path and their issuers by RFC 3820. */
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
 import { extensionOids } from './extensions.ts'
 import { type DistinguishedName, lastCommonName, sameName } from './name.ts'
@@ -6,7 +6,7 @@ import { formatSlashDn } from './name-text.ts'
 
 const alternativeNames = new Set<string>([extensionOids.subjectAltName, '2.5.29.18'])
 
-/** All that is wrong with the proxies of a path, leaf first. */
+/** Returns all problems of the proxies of a path, leaf first. */
 export function proxyProblems(
   links: readonly Link[],
   allowProxies: boolean,
@@ -53,7 +53,7 @@ function checkProfile({ certificate, facts }: Link, fail: Fail): void {
   if (facts.authority) fail('proxy_is_ca', 'is a CA (section 3.7)')
 }
 
-/** True when the name is the issuer's with one RDN more, a CN alone; of an issuer that has a name. */
+/** Whether the name is the issuer's, which must not be empty, with one more RDN that is a single CN. */
 export function isOneCommonNameLonger(name: DistinguishedName, issuer: DistinguishedName): boolean {
   return (
     issuer.length > 0 &&
@@ -70,7 +70,7 @@ function checkProxyIssuer({ facts }: Link, issuer: Link | undefined, fail: Fail)
   if (issuer.facts.keyUsage && !issuer.facts.keyUsage.includes('digitalSignature'))
     fail('proxy_issuer_key_usage', 'was signed by a key without digitalSignature (section 3.6)')
   const type = facts.proxyCertInfo?.type
-  // A limited proxy hands on no more than it has; an independent one has no right of its issuer's at all.
+  // A limited proxy must not delegate more than it has; an independent one has none of its issuer's rights.
   if (issuer.facts.proxyCertInfo?.type === 'limited' && type === 'impersonation')
     fail('limited_signs_full', 'was signed by a limited proxy and is not limited')
 }

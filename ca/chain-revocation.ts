@@ -1,4 +1,4 @@
-/** Looks up every certificate of a path but proxies in its issuer's CRL (RFC 5280 section 6.3). */
+/** Looks up every certificate of a path, except proxies, in the CRL of its issuer (RFC 5280 section 6.3). */
 import { verify } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
 import type { ChainProblem, ChainProblemCode, Link } from './chain-link.ts'
@@ -18,14 +18,14 @@ const crlHashes = new Map([
   ['1.2.840.10045.4.3.4', 'sha512'],
 ])
 
-/** The problems of a path by its CRLs, leaf first. Proxies are in no CRL: revoking the EEC revokes them. */
+/** Returns the problems that the CRLs show, leaf first. Proxies are not in CRLs: revoking the EEC revokes them. */
 export function revocationProblems(
   links: readonly Link[],
   crls: readonly Crl[],
   now: Date,
 ): readonly ChainProblem[] {
   return links.flatMap((link, index) => {
-    // The root is looked up too, in its own CRL, as `openssl verify -crl_check_all` does.
+    // The root is also looked up, in its own CRL, as `openssl verify -crl_check_all` does.
     const issuer = links[index + 1] ?? link
     if (link.isProxy) return []
     const problems: ChainProblem[] = []
@@ -45,7 +45,7 @@ export function revocationProblems(
 
 const nameOf = ({ certificate }: Link): string => formatSlashDn(certificate.subject)
 
-/** Of several CRLs of an issuer the newest one that its key verifies; else the newest. */
+/** Returns the newest CRL of an issuer that its key verifies; if there is none, the newest. */
 function bestCrl(crls: readonly Crl[], issuer: Certificate): Crl | undefined {
   const named = crls
     .filter((crl) => sameName(crl.issuer, issuer.subject))
@@ -73,7 +73,7 @@ function checkCrl(
     fail('crl_unknown_critical_extension', `${name} has a critical extension that is not known`)
 }
 
-/** True when the CA's key signed the CRL. A key that the key policy refuses is not used: false. */
+/** Whether the CA's key signed the CRL; false for a key that the key policy refuses. */
 export function verifyCrl(crl: CrlOutline, issuer: Certificate): boolean {
   const hash = crlHashes.get(crl.signatureAlgorithm)
   if (hash === undefined) return false

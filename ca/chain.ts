@@ -22,7 +22,7 @@ export interface ChainRequest {
   readonly certificates: readonly Certificate[]
   /** Trusted CA certificates: roots, and intermediates that need not be sent along. */
   readonly anchors: readonly Certificate[]
-  /** When given, every certificate but proxies is looked up, the root too (as `openssl verify -crl_check_all`). */
+  /** If given, every certificate except proxies is looked up, including the root (like `openssl verify -crl_check_all`). */
   readonly crls?: readonly Crl[]
   readonly now: Date
   readonly allowProxies: boolean
@@ -33,21 +33,21 @@ export interface ChainVerdict {
   readonly problems: readonly ChainProblem[]
   /** From the leaf to the root, as far as it could be found. */
   readonly path: readonly Certificate[]
-  /** Name of the first certificate that is not a proxy: who is spoken for. */
+  /** Name of the first certificate that is not a proxy: the identity that the proxies act for. */
   readonly identity: DistinguishedName | undefined
-  /** How many proxies stand above and including the leaf. */
+  /** Number of proxies in the path, including the leaf. */
   readonly proxyDepth: number
-  /** True when any proxy of the chain is limited: it may move data, not start jobs. */
+  /** Whether any proxy of the chain is limited: it may move data but not start jobs. */
   readonly limited: boolean
-  /** True when any proxy of the chain is independent: it has no right of its issuer's. */
+  /** Whether any proxy of the chain is independent: it has none of its issuer's rights. */
   readonly independent: boolean
 }
 
-/** Certificates and CRLs that are looked at, at most; a trust directory of all IGTF has about 100. */
+/** Maximum number of trust anchors and CRLs; the trust directory of all IGTF CAs has about 100. */
 export const MAX_ANCHORS = 2000
 
 /**
- * Judges a chain of at most 20 certificates; never throws for what is in it.
+ * Validates a chain of at most 20 certificates. Never throws because of its content.
  *
  * @see RFC 5280 section 6.1, RFC 3820 section 4
  * @example

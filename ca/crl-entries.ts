@@ -1,6 +1,6 @@
 /**
- * The entries of CRLs (RFC 5280 section 5.1.2.6), written and read without a node for each part: a list may have hundreds of
- * thousands of them.
+ * Encodes and reads the entries of CRLs (RFC 5280 section 5.1.2.6) without a node for each part, because a list may have hundreds of
+ * thousands of entries.
  */
 import { encode, encodedSequence, enumerated, integer, sequence, Tag, time } from './asn1.ts'
 import { decode, elementsOf, timeOf } from './asn1-read.ts'
@@ -26,7 +26,7 @@ export interface CrlEntry {
   readonly reason: RevocationReason
 }
 
-/** Most times and extensions that are cached while one list is written or read. */
+/** Number of times and extensions that are cached while a list is encoded or read. */
 const MAX_CACHED = 10_000
 
 /**
@@ -42,7 +42,7 @@ export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
   const timeDer = cached((at: number) => encode(time(new Date(at))))
   const reasonDer = cached((code: number) => encode(sequence(reasonCode(enumerated(code)))))
   return entries.map(({ serial, revokedAt, reason }) => {
-    // Buffer.from reads other text as nothing: serial number 0 would be revoked in place of the right one.
+    // Buffer.from ignores other text, so serial number 0 would be revoked instead of the right one.
     if (!/^([0-9a-f]{2}){1,21}$/i.test(serial))
       throw new CaError('bad_request', 'a serial number to revoke must be 1 to 21 octets in hex', {
         field: 'entries.serial',
@@ -59,7 +59,7 @@ export function encodeCrlEntries(entries: readonly CrlEntry[]): Buffer[] {
 
 /** The contents of the entries of a CRL. */
 export interface CrlEntries {
-  /** Serial numbers (content octets as hex) and since when they are revoked. */
+  /** Revocation dates by serial number (content octets as hex). */
   readonly revoked: ReadonlyMap<string, Date>
   /** Object identifiers (dotted) of their critical extensions. */
   readonly criticalExtensions: readonly string[]
@@ -104,7 +104,7 @@ function criticalOf(der: Buffer): readonly string[] {
   return extensions.filter(({ critical }) => critical).map(({ oid }) => oid)
 }
 
-/** The function with a bounded cache: most entries share their times and reasons. */
+/** Adds a bounded cache to a function: most entries share times and reasons. */
 function cached<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
   const made = new Map<Key, Value>()
   return (key) => {

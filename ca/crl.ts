@@ -35,17 +35,17 @@ export interface CrlRequest {
   readonly thisUpdate: Date
   readonly nextUpdate: Date
   readonly entries: readonly CrlEntry[]
-  /** More entries, as `encodeCrlEntries` makes them, any number in one buffer: for lists that are too long to be encoded each time. */
+  /** Further entries, encoded by `encodeCrlEntries`, any number in one buffer; for lists that are too long to be encoded each time. */
   readonly encodedEntries?: readonly Buffer[]
 }
 
-/** Largest CRL that is made and read: 600,000 entries of the longest kind (20 octets of serial number, with a reason). */
+/** Largest CRL to make or read: 600,000 entries of the longest kind (20 octets of serial number, with a reason). */
 export const MAX_CRL_BYTES = 32 * 1024 * 1024
 /** Space for algorithm and signature after the list: a signature of RSA-8192 has 1,024 octets. */
 const MAX_SIGNATURE_BYTES = 2048
 
 /**
- * Makes and signs a CRL and answers its DER, at most 32 MiB.
+ * Makes and signs a CRL and returns its DER, at most 32 MiB.
  *
  * @throws {CaError} `bad_lifetime`, `bad_request`, `too_large`, `self_check_failed`
  * @see RFC 5280 section 5
@@ -69,7 +69,7 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
     crlNumber(request.number),
   )
   const entries = encodeCrlEntries(request.entries).concat(request.encodedEntries ?? [])
-  // Put together from bytes: nodes for hundreds of thousands of entries would be far larger than the list.
+  // Assembled from bytes: nodes for hundreds of thousands of entries would be far larger than the list.
   const tbs = encodedSequence([
     encode(smallInteger(1)),
     encode(algorithm),
@@ -101,7 +101,7 @@ export interface CrlOutline {
   readonly issuer: DistinguishedName
   readonly thisUpdate: Date
   readonly nextUpdate: Date | undefined
-  /** Undefined also when it is over 2^47: RFC 5280 section 5.2.3 allows other CAs 20 octets. */
+  /** Undefined also above 2^47: RFC 5280 section 5.2.3 permits numbers of 20 octets, which other CAs may use. */
   readonly number: number | undefined
   readonly tbs: Buffer
   /** The signature algorithm's object identifier, dotted. */
@@ -109,9 +109,9 @@ export interface CrlOutline {
   readonly signature: Buffer
 }
 
-/** A CRL that was read. */
+/** A parsed CRL. */
 export interface Crl extends CrlOutline {
-  /** Revoked serial numbers (content octets as hex) and since when. */
+  /** Revocation dates by serial number (content octets as hex). */
   readonly revoked: ReadonlyMap<string, Date>
   /** Object identifiers (dotted) of all critical extensions, of the list and of its entries. */
   readonly criticalExtensions: readonly string[]
@@ -138,7 +138,7 @@ export function readCrl(der: Buffer): Crl {
 }
 
 /**
- * The same without the entries, whose structure is not checked: its cost does not grow with their number.
+ * Reads a CRL without its entries, whose structure is not checked. The cost does not grow with their number.
  *
  * @throws {CaError} `too_large`, `malformed`
  */
@@ -149,7 +149,7 @@ export function readCrlOutline(der: Buffer): CrlOutline {
 interface CrlParts {
   readonly outline: CrlOutline
   readonly entriesDer: Buffer | undefined
-  /** Of the list itself. */
+  /** Critical extensions of the list itself. */
   readonly criticalExtensions: readonly string[]
 }
 
@@ -163,7 +163,7 @@ function readParts(der: Buffer): CrlParts {
   if (fields[0]?.[0] === Tag.integer) decode(fields.shift() ?? tbs, 'CRL version')
   const [innerAlgorithm, issuer, thisUpdate, ...rest] = fields
   if (!algorithmDer || !innerAlgorithm || !algorithmDer.equals(innerAlgorithm)) {
-    // RFC 5280 section 5.1.1.2: both must be the same, else the signed one is not the one that is used.
+    // RFC 5280 section 5.1.1.2: both must be the same, otherwise the algorithm that is used would not be the signed one.
     throw malformed('CRL', 'its two signature algorithms differ', { reason: 'mismatch' })
   }
   if (!issuer || !thisUpdate)

@@ -1,6 +1,6 @@
 /**
- * Certificate signing requests (PKCS#10, RFC 2986): a public key goes in, with the proof that its owner holds the
- * private one; everything else in the request (subject, extensions, challenge) is ignored.
+ * Certificate signing requests (PKCS#10, RFC 2986). Only the public key and the proof of possession of its private key are used;
+ * everything else (subject, extensions, challenge) is ignored.
  */
 import {
   type Asn1Node,
@@ -25,7 +25,7 @@ import { type PublicKey, readPublicKey } from './public-key.ts'
 import { type DistinguishedName, nameNode } from './name.ts'
 import { readPem, toPem } from './pem.ts'
 
-/** Largest request that is read: an RSA-8192 one with many attributes stays far below. */
+/** Largest accepted request: one with RSA-8192 and many attributes is far smaller. */
 export const MAX_CSR_BYTES = 16 * 1024
 
 /** Signature algorithms that a request may carry; SHA-1 and MD5 prove nothing. */
@@ -39,7 +39,7 @@ const acceptedHashes = new Map([
 ])
 
 /**
- * Reads a request in PEM or DER, at most 16 KiB, checks its signature, and answers its public key under the key policy. Everything
+ * Reads a request in PEM or DER, at most 16 KiB, checks its signature, and returns its public key under the key policy. Everything
  * else in the request (subject, extensions, challenge) is ignored.
  *
  * @param place where the signature is verified, as for `createSigner`

@@ -1,4 +1,4 @@
-/** End-entity certificates: the CA names an identity. The profile is the one that all relying parties accept. */
+/** End-entity certificates (EECs), with a profile that all relying parties accept. */
 import type { Asn1Node } from './asn1.ts'
 import type { Authority } from './authority.ts'
 import { issuerKeyId, type Validity } from './certificate.ts'
@@ -19,11 +19,11 @@ import type { PublicKey } from './public-key.ts'
 import { type DistinguishedName, lastCommonName, nameNode, startsWithName } from './name.ts'
 import { isNested } from './validity.ts'
 
-/** What is the same in all EECs of an installation. */
+/** The settings that are the same for all EECs of an installation. */
 export interface EndEntityProfile {
-  /** Where the DER CRL is served, plain http by RFC 5280 section 8; none when undefined. */
+  /** URL of the CRL in DER, plain http (RFC 5280 section 8); undefined: none. */
   readonly crlUrl: string | undefined
-  /** Policy identifiers to claim; only ones that are true (IGTF ones need an accreditation). */
+  /** Policy identifiers to claim. Claim only true ones (those of IGTF need an accreditation). */
   readonly policyOids: readonly string[]
 }
 
@@ -33,14 +33,14 @@ export interface EndEntityRequest {
   readonly validity: Validity
   readonly serial: Buffer
   readonly profile: EndEntityProfile
-  /** URI for subjectAltName, ASCII; none when undefined. */
+  /** URI for subjectAltName, ASCII; undefined: none. */
   readonly subjectUri?: string
-  /** Extensions beside those of the profile; none when undefined. */
+  /** Extensions in addition to those of the profile; undefined: none. */
   readonly extensions?: readonly FurtherExtension[] | undefined
 }
 
 /**
- * Issues an EEC and answers its DER.
+ * Issues an EEC and returns its DER.
  *
  * @throws {CaError} `bad_name`, `bad_lifetime`, `bad_request`, `self_check_failed`
  * @see RFC 5280 section 4.2
@@ -115,8 +115,8 @@ function checkSubject(subject: DistinguishedName, authority: Authority): void {
       reason: 'too_many',
     })
   }
-  // Relying parties write a slash in three ways, so that no grid map matches; control characters end lines and strings.
-  // oxlint-disable-next-line no-control-regex -- these are what is refused
+  // Relying parties write a slash in three ways, so no grid-map entry would match everywhere. Control characters end lines and strings.
+  // oxlint-disable-next-line no-control-regex -- these are refused
   if (subject.flat().some(({ value }) => /[\x00-\x1f\x7f/]/.test(value.toString()))) {
     throw badSubject('the subject of an EEC must not contain a slash or a control character', {
       reason: 'bad_value',

@@ -1,28 +1,28 @@
-/** Every way in which the library refuses, by code. Decide on `code` and `details`, never on message text. */
+/** The error codes of the library. Decide on `code` and `details`, never on the message. */
 export type CaErrorCode =
-  | 'malformed' // bytes that are not the DER or PEM structure they should be
-  | 'too_large' // bytes over the limit, refused before they reach a parser
-  | 'bad_signature' // a signature that does not verify
-  | 'weak_key' // a public key that the key policy refuses
-  | 'bad_name' // a distinguished name that cannot be read, or must not be issued
-  | 'bad_lifetime' // a validity that is not within that of its issuer
-  | 'bad_request' // a combination of parameters that no profile allows
-  | 'bad_authority' // a CA certificate, key or passphrase that cannot be used
+  | 'malformed' // the bytes do not have the required DER or PEM structure
+  | 'too_large' // more bytes than the limit; refused before parsing
+  | 'bad_signature' // the signature does not verify
+  | 'weak_key' // the key policy refuses the public key
+  | 'bad_name' // the distinguished name cannot be read, or must not be issued
+  | 'bad_lifetime' // the validity is not within that of the issuer, or is impossible
+  | 'bad_request' // parameters that no profile allows
+  | 'bad_authority' // the CA certificate, key or passphrase cannot be used
   | 'bad_proxy_file'
-  | 'self_check_failed' // what was made differs from the request when read back; nothing is returned
+  | 'self_check_failed' // the result, read back, differs from the request; nothing is returned
 
 /** Why a field was refused. */
 export type CaErrorReason =
   | 'missing'
-  | 'unexpected' // it must not be there
+  | 'unexpected' // it must be absent
   | 'duplicate'
   | 'too_many'
   | 'too_small'
   | 'too_large'
-  | 'bad_encoding' // not the DER, PEM, base64, text or number format that it must have
-  | 'bad_value' // well-formed, and not one of the values allowed
-  | 'unsupported' // a type, version or algorithm that this library does not take
-  | 'mismatch' // it differs from what it must be equal to
+  | 'bad_encoding' // not in the required DER, PEM, base64, text or number format
+  | 'bad_value' // well-formed but not an allowed value
+  | 'unsupported' // a type, version or algorithm that the library does not support
+  | 'mismatch' // it differs from the value that it must be equal to
   | 'not_verified' // its signature does not verify
   | 'not_yet_valid'
   | 'expired'
@@ -38,9 +38,9 @@ export interface CaErrorDetails {
   /** What was refused: a parameter (`validity.notAfter`), or a part of a structure (`CSR`, `RSA modulus`). */
   readonly field: string
   readonly reason: CaErrorReason
-  /** The limit that was passed, lower or upper by `reason`; its unit is that of `actual`. */
+  /** The violated limit, upper or lower depending on `reason`, in the unit of `actual`. */
   readonly limit?: number
-  /** What was there: bytes, characters, bits, seconds or a count, as the field is measured. */
+  /** The actual value, in the unit of the field: bytes, characters, bits, seconds or a count. */
   readonly actual?: number
 }
 
@@ -61,7 +61,7 @@ export class CaError extends Error {
   }
 }
 
-/** The error for bytes that are not the structure `what`. */
+/** Returns the error for bytes that do not have the structure `what`. */
 export function malformed(
   what: string,
   problem: string,
@@ -71,7 +71,7 @@ export function malformed(
   return new CaError('malformed', message, { field: what, reason: 'bad_encoding', ...details })
 }
 
-/** The error for input over its size limit. */
+/** Returns the error for input above its size limit. */
 export function tooLarge(
   what: string,
   unit: 'bytes' | 'characters',

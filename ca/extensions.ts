@@ -1,4 +1,4 @@
-/** Certificate extensions that we write: their identifiers and values (RFC 5280 section 4.2, RFC 3820 section 3.8). */
+/** Certificate extensions that this library writes: identifiers and values (RFC 5280 section 4.2, RFC 3820 section 3.8). */
 import {
   type Asn1Node,
   booleanTrue,
@@ -80,7 +80,7 @@ export function clientAuthentication(): Asn1Node {
   return extension('extKeyUsage', false, sequence(oid('1.3.6.1.5.5.7.3.2')))
 }
 
-/** extKeyUsage as another certificate has it, not critical. */
+/** extKeyUsage copied from another certificate, not critical. */
 export function sameExtendedKeyUsage(value: Buffer): Asn1Node {
   return sequence(oid(extensionOids.extKeyUsage), octetString(value))
 }
@@ -104,7 +104,7 @@ export function certificatePolicies(policyOids: readonly string[]): Asn1Node {
   )
 }
 
-/** `[6]` of a GeneralName: an IA5String, so ASCII, and without blanks (RFC 3986). */
+/** `[6]` of a GeneralName: an IA5String, so ASCII without spaces (RFC 3986). */
 function uriName(uri: string): Asn1Node {
   if (!/^[\x21-\x7e]+$/.test(uri)) {
     throw new CaError(

@@ -1,4 +1,4 @@
-/** Certificate extensions beside those of the profile, for example VOMS attribute certificates: checked, written, read back. */
+/** Checks and encodes extensions in addition to those of the profile, for example VOMS attribute certificates. */
 import { type Asn1Node, booleanTrue, octetString, oid, sequence } from './asn1.ts'
 import { decode } from './asn1-read.ts'
 import { CaError, type CaErrorDetails } from './errors.ts'
@@ -15,9 +15,9 @@ export interface FurtherExtension {
   readonly value: Uint8Array
 }
 
-/** Most further extensions of one certificate. */
+/** Maximum number of further extensions in one certificate. */
 export const MAX_FURTHER_EXTENSIONS = 16
-/** Most octets of their values together; `readCertificate` accepts certificates of up to 64 KiB. */
+/** Maximum octets of their values in total; `readCertificate` accepts certificates of up to 64 KiB. */
 export const MAX_FURTHER_EXTENSION_BYTES = 32 * 1024
 
 /**

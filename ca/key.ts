@@ -1,6 +1,6 @@
 /**
- * Keys: kinds, generation and signatures. The policy for public keys is in `public-key.ts`. All of it is done
- * by `node:crypto`, off the event loop unless a thread of its own asks otherwise.
+ * Keys: kinds, generation and signatures. The policy for public keys is in `public-key.ts`. `node:crypto` does the work, outside the
+ * event loop unless `calling-thread` is requested.
  */
 import {
   generateKeyPair as nodeGenerateKeyPair,
@@ -13,18 +13,18 @@ import { type Asn1Node, nullValue, oid, sequence } from './asn1.ts'
 import { CaError } from './errors.ts'
 import { importPublicKey, type PublicKey } from './public-key.ts'
 
-/** Kinds of keys that we make. */
+/** Kinds of keys that can be generated. */
 export const keyKinds = ['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256', 'ec-p384'] as const
 export type KeyKind = (typeof keyKinds)[number]
 
-/** What signs: a private key in memory (`createSigner`), or one that is kept elsewhere, as in an HSM. */
+/** Signs with a private key in memory (`createSigner`), or with one kept elsewhere, for example in an HSM. */
 export interface Signer {
-  /** Of the key that signs; `importPublicKey` makes it. */
+  /** Public key of the signing key; made by `importPublicKey`. */
   readonly publicKey: PublicKey
   /** RSA and P-256 keys sign with SHA-256, P-384 keys with SHA-384. */
   readonly algorithm: SignatureAlgorithm
   /**
-   * Answers the signature over `data`, which is not hashed yet: RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2), or ECDSA as DER
+   * Returns the signature of `data`, which is not hashed yet: RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2), or ECDSA as DER
    * (RFC 5480 appendix A). Every signature is verified before it is used.
    */
   sign(data: Buffer): Promise<Buffer>
@@ -33,7 +33,7 @@ export interface Signer {
 /** The key of a CA: a private key in memory, or a signer. */
 export type SigningKey = KeyObject | Signer
 
-/** Signature algorithms that we write; all others are only read. */
+/** Signature algorithms for signing; others are only read. */
 export type SignatureAlgorithm =
   'sha256WithRSAEncryption' | 'ecdsa-with-SHA256' | 'ecdsa-with-SHA384'
 
@@ -44,12 +44,12 @@ const algorithms = {
 } as const satisfies Record<SignatureAlgorithm, unknown>
 
 /**
- * Where signatures are computed: by node's thread pool, for a thread with an event loop to keep free; or by the calling
- * thread, for one that has nothing else to do and so spares the way to the pool and back.
+ * Where signatures are computed: in Node's thread pool, which keeps the event loop free, or in the calling thread, which is faster for
+ * a thread that does nothing else.
  */
 export type SigningPlace = 'pool' | 'calling-thread'
 
-/** What was signed, and its signature. */
+/** Signed data and its signature. */
 export interface SignedData {
   readonly data: Buffer
   readonly signature: Buffer
@@ -64,7 +64,7 @@ export function algorithmNode(algorithm: SignatureAlgorithm): Asn1Node {
 const generate = promisify(nodeGenerateKeyPair)
 
 /**
- * A new private key, made in the thread pool. RSA always has the public exponent 65537.
+ * Generates a private key in the thread pool. RSA always has the public exponent 65537.
  *
  * @param kind `rsa-` with the bits of the modulus, or `ec-` with the curve
  * @see RFC 8017 section 3.1, RFC 5480 section 2.1.1
@@ -82,9 +82,9 @@ export async function generatePrivateKey(kind: KeyKind): Promise<KeyObject> {
 }
 
 /**
- * A signer over a private key in memory. RSA keys sign with SHA-256, P-256 with SHA-256, P-384 with SHA-384.
+ * Returns a signer for a private key in memory. RSA keys sign with SHA-256, P-256 with SHA-256, P-384 with SHA-384.
  *
- * @param place `pool` (default): in node's thread pool; `calling-thread`: in place, for a thread without an event loop to keep free
+ * @param place `pool` (default): in node's thread pool; `calling-thread`: in the calling thread
  * @throws {CaError} `weak_key` when the key does not pass the policy of `importPublicKey`
  * @see RFC 4055 section 5, RFC 5758 section 3.2
  * @example
@@ -113,7 +113,7 @@ export function createSigner(privateKey: KeyObject, place: SigningPlace = 'pool'
 }
 
 /**
- * The signer over a signing key.
+ * Returns the signer for a signing key.
  *
  * @throws {CaError} `weak_key`; `bad_authority` when the algorithm of a signer is not the one for its key
  */
@@ -136,7 +136,7 @@ function signatureAlgorithmFor(kind: string): SignatureAlgorithm {
   return kind === 'ec-p384' ? 'ecdsa-with-SHA384' : 'ecdsa-with-SHA256'
 }
 
-/** Signs, and verifies the signature: undefined when it is not that of the signer's key. */
+/** Signs and verifies the signature; returns undefined if the signer's public key does not verify it. */
 export async function signVerified(signer: Signer, data: Buffer): Promise<Buffer | undefined> {
   const signature = await signer.sign(data)
   const { hash } = algorithms[signer.algorithm]
@@ -157,7 +157,7 @@ export async function verifySignature(
   })
 }
 
-/** As `verifySignature`, in the calling thread. */
+/** Like `verifySignature`, in the calling thread. */
 export function verifySignatureHere(hash: string, signed: SignedData, key: KeyObject): boolean {
   try {
     return nodeVerify(hash, signed.data, key, signed.signature)

@@ -1,5 +1,5 @@
 /**
- * The two hashes by which OpenSSL and all that build on it find a CA in a directory: `HASH.0`, `HASH.r0`,
+ * The two hashes by which OpenSSL and software built on it find a CA in a directory: `HASH.0`, `HASH.r0`,
  * `HASH.signing_policy`. The first four digest bytes are read little-endian and printed as eight hex digits.
  */
 import { createHash } from 'node:crypto'
@@ -22,7 +22,7 @@ function hashText(digest: Buffer): string {
 
 /**
  * The form in which names are compared (RFC 5280 section 7.1, as OpenSSL does it): the RDNs one after another, values as
- * UTF-8 without blanks at the ends, runs of blanks as one, ASCII letters in lower case.
+ * UTF-8 without spaces at the ends, runs of spaces as one, ASCII letters in lower case.
  */
 export function canonicalName(name: Asn1Node): Buffer {
   return Buffer.concat(
@@ -39,7 +39,7 @@ function canonicalAttribute(attribute: Asn1Node): Asn1Node {
   return sequence(type, characterString(Tag.utf8String, Buffer.from(canonicalText(text), 'latin1')))
 }
 
-/** Works on UTF-8 bytes as latin1 characters, so that bytes outside of ASCII stay as they are. */
+/** Works on UTF-8 bytes as latin1 characters, so that bytes outside ASCII stay unchanged. */
 function canonicalText(bytes: Buffer): string {
   return bytes
     .toString('latin1')
@@ -48,7 +48,7 @@ function canonicalText(bytes: Buffer): string {
     .replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
-/** A character string's value in UTF-8; undefined for types that OpenSSL leaves as they are. */
+/** A character string's value in UTF-8; undefined for types that OpenSSL does not convert. */
 function stringBytes(node: Asn1Node): Buffer | undefined {
   if (node.tagClass !== 0 || typeof node.value !== 'string') return undefined
   switch (node.type) {

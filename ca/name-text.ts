@@ -1,9 +1,9 @@
 /**
  * Names as text: the slash form of grid middleware (`/C=EU/O=X/CN=a b`) and RFC 4514 (`CN=a b,O=X,C=EU`).
  *
- * Both directions lose nothing, whatever is in a value, up to 4096 characters of text. The slash form is what OpenSSL 3
- * prints (`/` and `+` inside a value as `\/` and `\+`, bytes outside of printable ASCII as `\xC3\xA9`) but for two things
- * without which it is ambiguous: a backslash is doubled, and a value that looks like hex (`#0500`) begins with one.
+ * Both directions are lossless for any values, up to 4096 characters of text. The slash form is that of OpenSSL 3 (`/` and `+` inside a
+ * value as `\/` and `\+`, bytes outside printable ASCII as `\xC3\xA9`), with two changes that make it unambiguous: a backslash is
+ * doubled, and a value that looks like hex (`#0500`) begins with a backslash.
  */
 import { CaError, type CaErrorDetails } from './errors.ts'
 import { attributeTypes, type DistinguishedName, type NameAttribute, type Rdn } from './name.ts'
@@ -55,7 +55,7 @@ function formatAttribute({ type, value }: NameAttribute, escape: (text: string) 
   return `${name}=${typeof value === 'string' ? escape(value) : `#${value.toString('hex')}`}`
 }
 
-/** DER of a value that is no text. */
+/** The DER of a value that is not text, in hex. */
 const hexValue = /^#([0-9A-Fa-f]{2})+$/
 
 function escapeSlash(value: string): string {
@@ -138,7 +138,7 @@ function badName(
 const slashEscape = /\\x[0-9A-Fa-f]{2}|\\[^x]/uy
 const rfc4514Escape = /\\[0-9A-Fa-f]{2}|\\[^0-9A-Fa-f]/uy
 
-/** Splits at a separator that no backslash precedes; escapes are kept for the reader of the value. */
+/** Splits at separators without a backslash before them. Escapes stay for the reader of the value. */
 function splitUnescaped(text: string, separator: string, escape: RegExp): string[] {
   const parts = ['']
   for (let index = 0; index < text.length;) {

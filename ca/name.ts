@@ -1,5 +1,5 @@
 /**
- * Distinguished names as arrays of RDNs, general to specific; text is made of them last and only to be read.
+ * Distinguished names as arrays of RDNs, general to specific. They are converted to text only for display.
  * The text forms (slash-DN, RFC 4514) are in `name-text.ts`.
  */
 import { type Asn1Node, characterString, encode, oid, sequence, set, Tag } from './asn1.ts'
@@ -7,13 +7,13 @@ import { childrenOf, contentOf } from './asn1-read.ts'
 import { CaError, type CaErrorReason, malformed } from './errors.ts'
 import { oidDotted } from './oid.ts'
 
-/** One attribute of an RDN: its type as dotted OID and its value as text, or as DER when it is no character string. */
+/** One attribute of an RDN: its type as dotted OID and its value as text, or as DER if it is not a character string. */
 export interface NameAttribute {
   readonly type: string
   readonly value: string | Buffer
 }
 
-/** A relative distinguished name: one attribute, as a rule. */
+/** A relative distinguished name, usually of one attribute. */
 export type Rdn = readonly NameAttribute[]
 
 /** A distinguished name, general to specific (the order of RFC 5280 and of the slash form). */
@@ -50,7 +50,7 @@ export function withCommonName(name: DistinguishedName, value: string): Distingu
 }
 
 /**
- * A Name with one CN appended, the RDNs before it byte for byte as they are: the subject of a proxy (RFC 3820 section 3.4).
+ * A Name with one CN appended, with the RDNs before it unchanged byte for byte: the subject of a proxy (RFC 3820 section 3.4).
  *
  * @throws {CaError} `malformed`
  */
@@ -61,7 +61,7 @@ export function appendCommonName(name: Asn1Node, value: string): Asn1Node {
   )
 }
 
-/** The last RDN's CN when it is a CN alone, else undefined. */
+/** Returns the CN of the last RDN if it is a single CN, otherwise undefined. */
 export function lastCommonName(name: DistinguishedName): string | undefined {
   const last = name.at(-1)
   const attribute = last?.length === 1 ? last[0] : undefined
@@ -166,7 +166,7 @@ function readValue(node: Asn1Node): string | Buffer {
   }
 }
 
-/** True when both names are the same, attribute by attribute, letter case counting. */
+/** Whether both names are the same, attribute by attribute; case-sensitive. */
 export function sameName(left: DistinguishedName, right: DistinguishedName): boolean {
   return JSON.stringify(left) === JSON.stringify(right)
 }

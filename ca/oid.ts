@@ -32,7 +32,7 @@ function base128(arc: bigint): number[] {
 }
 
 /**
- * Dotted form of an object identifier's content octets. No two of them share one, so identifiers can be compared in this form.
+ * Dotted form of an object identifier's content octets. It is unique, so identifiers can be compared in this form.
  *
  * @throws {CaError} `malformed`
  */

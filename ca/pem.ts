@@ -1,4 +1,4 @@
-/** PEM blocks (RFC 7468), of bounded size. */
+/** PEM blocks (RFC 7468) with a size limit. */
 import { malformed, tooLarge } from './errors.ts'
 
 /** One block: its label and its DER bytes. */
@@ -23,8 +23,8 @@ export function toPem(label: string, der: Buffer): string {
 
 /**
  * All blocks of a text in their order. Text around them is skipped, CRLF and missing last newlines are accepted; a block
- * without its END line, or with content that is not base64, is an error. Headers inside of blocks (RFC 1421) are
- * refused: they mark keys of the old encrypted kind.
+ * without its END line, or with content that is not base64, is an error. Headers inside blocks (RFC 1421) are
+ * refused: they mark keys in the old encrypted format.
  *
  * @param what names the text in errors
  * @param maxLength characters; default 262,144

@@ -10,7 +10,7 @@ import { encode, nullValue, octetString, oid, sequence, smallInteger } from './a
 import { CaError } from './errors.ts'
 import { toPem } from './pem.ts'
 
-/** PBKDF2 iterations: what OWASP asks for with HMAC-SHA-256. */
+/** PBKDF2 iterations, as recommended by OWASP for HMAC-SHA-256. */
 export const PBKDF2_ITERATIONS = 600_000
 
 const derive = promisify(pbkdf2)
@@ -46,14 +46,14 @@ export async function encryptPrivateKey(
 
 /**
  * An RSA key as `RSA PRIVATE KEY` PEM with a DEK-Info line (AES-256-CBC): the form that every OpenSSL since 0.9.7 and Java's
- * grid libraries read. It derives the cipher's key by one round of MD5, so that the passphrase must be random and long.
+ * grid libraries read. It derives the cipher's key by one round of MD5, so the passphrase must be random and long.
  */
 export function traditionalPrivateKeyPem(key: KeyObject, passphrase: string): string {
   return key.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase }).toString()
 }
 
 /**
- * Reads a private key in PEM, encrypted in any form that OpenSSL reads, or in clear when `passphrase` is undefined.
+ * Reads a private key in PEM, encrypted in any form that OpenSSL reads, or unencrypted if `passphrase` is undefined.
  *
  * @throws {CaError} `bad_authority` when it is not a key, or the passphrase is wrong
  * @see RFC 5958 section 3

@@ -1,6 +1,6 @@
 /**
- * The proxy file that grid middleware reads: proxy, its private key, EEC, then the chain without the root. Text only;
- * writing it to disk (private from its first byte, atomically) is the caller's.
+ * The proxy file of grid middleware: proxy, its private key, EEC, then the chain without the root. This file handles its text only; the
+ * caller must write it to disk privately and atomically.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { encode } from './asn1.ts'
@@ -8,7 +8,7 @@ import { type Certificate, readCertificate } from './certificate.ts'
 import { CaError, type CaErrorDetails } from './errors.ts'
 import { readPem, toPem } from './pem.ts'
 
-/** Largest proxy file that is read: chains with VOMS attributes stay far below. */
+/** Largest accepted proxy file: chains with VOMS attributes are far smaller. */
 export const MAX_PROXY_FILE_LENGTH = 256 * 1024
 
 /**
@@ -35,12 +35,12 @@ export function formatProxyFile(
   ].join('')
 }
 
-/** A proxy file that was read. */
+/** A parsed proxy file. */
 export interface ProxyFile {
   /** All certificates in file order, the proxy first. */
   readonly certificates: readonly Certificate[]
   readonly privateKey: KeyObject | undefined
-  /** Labels of all blocks in file order, for those who judge the order. */
+  /** Labels of all blocks in file order, for checks of the order. */
   readonly labels: readonly string[]
 }
 

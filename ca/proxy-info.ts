@@ -12,7 +12,7 @@ export interface ProxyFacts {
   /** Names are slash-DNs. */
   readonly subject: string
   readonly issuer: string
-  /** Who is spoken for, as Globus sees it: an independent proxy speaks for itself. */
+  /** The identity as Globus sees it: an independent proxy is its own identity. */
   readonly identity: string
   /** For example `RFC 3820 compliant impersonation proxy`. */
   readonly type: string
@@ -20,7 +20,7 @@ export interface ProxyFacts {
   readonly keyFamily: KeyFacts['family']
   readonly strengthBits: number
   readonly path: string
-  /** How many proxies may still stand below; unlimited when undefined. */
+  /** How many further proxies may follow; undefined: no limit. */
   readonly pathLength: number | undefined
   /** The earliest end of all certificates in the file: the proxy is not valid after it. */
   readonly notAfter: Date
@@ -39,7 +39,7 @@ export interface CertificateLifetime {
 }
 
 /**
- * Describes a proxy file; judges nothing. `path` is where it was read, to be printed.
+ * Describes a proxy file without checking it. `path` is the path to print.
  *
  * @throws {TypeError} for a file without certificates, which `parseProxyFile` refuses
  * @see RFC 3820 section 3.8
@@ -91,7 +91,7 @@ function secondsUntil(date: Date, now: Date): number {
   return Math.max(0, Math.ceil((date.getTime() - now.getTime()) / 1000))
 }
 
-/** Globus takes the first certificate for the person that is no proxy, or one that inherits no rights. */
+/** For Globus the identity is the first certificate that is not a proxy or that inherits no rights. */
 function identityOf(links: readonly Link[]): Certificate['subject'] {
   const candidates = links.filter((link) => {
     const kind = proxyKind(link)
@@ -104,7 +104,7 @@ function identityOf(links: readonly Link[]): Certificate['subject'] {
   return links.at(-1)?.certificate.issuer ?? []
 }
 
-/** The least that the proxies allow, each less those that stand below it already. */
+/** Returns the smallest path length of the proxies, each reduced by the proxies below it. */
 function remainingPathLength(links: readonly Link[]): number | undefined {
   const left = links.flatMap(({ facts }, index) => {
     const allowed = facts.proxyCertInfo?.pathLength

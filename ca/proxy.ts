@@ -1,4 +1,4 @@
-/** RFC 3820 proxy certificates: an EEC's key names a short-lived key that may act for it. */
+/** RFC 3820 proxy certificates: an EEC's key signs a short-lived key that may act for the EEC. */
 import { type Asn1Node, encode, preEncoded } from './asn1.ts'
 import { decode, namedBitsOf } from './asn1-read.ts'
 import {
@@ -35,17 +35,17 @@ export interface EndEntity {
 
 export interface ProxyRequest {
   readonly type: ProxyType
-  /** How many further proxies may stand below this one; unlimited when undefined. */
+  /** How many further proxies may follow this one; undefined: no limit. */
   readonly pathLength: number | undefined
   readonly publicKey: PublicKey
   readonly validity: Validity
   readonly serial: Buffer
-  /** Extensions beside those of the profile; none when undefined. */
+  /** Extensions in addition to those of the profile; undefined: none. */
   readonly extensions?: readonly FurtherExtension[] | undefined
 }
 
 /**
- * Issues a proxy under an EEC and answers its DER. Its subject is the EEC's with one CN more, the decimal serial number.
+ * Issues a proxy under an EEC and returns its DER. Its subject is the EEC's with one CN more, the decimal serial number.
  *
  * @throws {CaError} `bad_lifetime`, `bad_request`, `self_check_failed`
  * @see RFC 3820 section 3
@@ -85,7 +85,7 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
   return signCertificate(template, signer)
 }
 
-/** What is the same in all proxies of one EEC: checked, read and encoded once, since an EEC that is held signs thousands. */
+/** What all proxies of one EEC share. It is checked, read and encoded only once, because a stored EEC signs thousands of proxies. */
 interface Prepared {
   readonly issuer: Asn1Node
   /** By kind of proxy and key. */
@@ -139,14 +139,14 @@ function proxyExtensions(
   return [
     proxyCertInfo(request.type, request.pathLength),
     keyUsage(proxyKeyUsage(certificate, request.publicKey)),
-    // RFC 3820 section 3.7 and 3.8: what the EEC's extKeyUsage allows may be kept, never widened.
+    // RFC 3820 section 3.7 and 3.8: the EEC's extKeyUsage may be kept but never extended.
     ...(extendedKeyUsage ? [sameExtendedKeyUsage(extendedKeyUsage.value)] : []),
     // Without it `openssl verify -x509_strict` refuses the proxy.
     authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
   ]
 }
 
-/** The EEC's key usages less those that a proxy must not have (RFC 3820 section 3.6), as far as the key can serve them. */
+/** Returns the EEC's key usages without those that a proxy must not have (RFC 3820 section 3.6) or its key cannot serve. */
 function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly KeyUsage[] {
   const extension = findExtension(certificate, extensionOids.keyUsage)
   const wanted: readonly KeyUsage[] = publicKey.kind.startsWith('rsa')

@@ -1,4 +1,4 @@
-/** Public keys that come from outside, and the policy that they must pass. */
+/** Public keys from outside, and the key policy. */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { type Asn1Node, bitString, encode, nullValue, oid, sequence, Tag } from './asn1.ts'
 import { bitStringBytes, childrenOf, contentOf, decode, hasTag, oidOf } from './asn1-read.ts'
@@ -6,10 +6,10 @@ import { CaError, type CaErrorDetails, malformed } from './errors.ts'
 import { toPem } from './pem.ts'
 import { type ModulusWeakness, weaknessOf } from './weak-modulus.ts'
 
-/** A public key that passed the policy, in the forms that issuing needs. */
+/** A public key that passed the key policy, in the forms that issuing needs. */
 export interface PublicKey {
   readonly key: KeyObject
-  /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), rewritten by us. */
+  /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), encoded by this library. */
   readonly info: Asn1Node
   /** SHA-1 of the key's BIT STRING: the key identifier (RFC 5280 section 4.2.1.2, method 1). */
   readonly keyId: Buffer
@@ -80,7 +80,7 @@ function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<Public
   return { key: importSpki(info), info, kind: `rsa-${modulusBits}` }
 }
 
-/** Messages for moduli that anybody can factor. */
+/** Messages for moduli that can be factored. */
 const weaknesses: Readonly<Record<ModulusWeakness, string>> = {
   small_factor: 'the RSA modulus has a small factor',
   close_primes: 'the primes of the RSA modulus are too close to each other: anybody can find them',

@@ -1,10 +1,10 @@
-/** Serial numbers: positive, of fixed length, nearly all bits random, so that replicas need not agree on a counter. */
+/** Serial numbers: positive, of fixed length, and nearly all random, so that replicas need no common counter. */
 
 import { CaError } from './errors.ts'
 
 /** Octets of an EEC's serial number: 126 random bits. RFC 5280 section 4.1.2.2 allows 20 octets. */
 export const END_ENTITY_SERIAL_BYTES = 16
-/** Octets of a proxy's serial number: 70 random bits, and a CN of at most 22 digits, which people still read. */
+/** Octets of a proxy's serial number: 70 random bits, and a CN of at most 22 digits, which people can still read. */
 export const PROXY_SERIAL_BYTES = 9
 
 /**

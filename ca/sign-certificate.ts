@@ -19,7 +19,7 @@ import { algorithmNode, type Signer } from './key.ts'
 import type { PublicKey } from './public-key.ts'
 import { checkSerial } from './serial.ts'
 
-/** Everything that goes into a certificate but its signature. */
+/** The content of a certificate without its signature. */
 export interface CertificateTemplate {
   /** Big-endian, positive, 1 to 20 octets. */
   readonly serial: Buffer
@@ -35,7 +35,7 @@ export interface CertificateTemplate {
 /**
  * Signs a template and reads the result back with OpenSSL before it is returned.
  *
- * @throws {CaError} `self_check_failed`, `bad_request` for a serial number that may not be
+ * @throws {CaError} `self_check_failed`, `bad_request` (invalid serial number)
  */
 export async function signCertificate(
   template: CertificateTemplate,
@@ -66,7 +66,7 @@ export async function signCertificate(
   return der
 }
 
-/** node:crypto does not tell extensions: those that a caller gave are read back by our own parser. */
+/** node:crypto does not expose extensions, so the caller's are read back by our own parser. */
 function checkFurtherReadBack(
   der: Buffer,
   profileCount: number,
@@ -88,8 +88,8 @@ function checkFurtherReadBack(
 }
 
 /**
- * A second implementation reads what we wrote: a fault in the encoder or in the signature (a flipped bit in an RSA
- * computation gives away the key) stops here.
+ * A second implementation reads the certificate back, to detect a fault in the encoder or in the signature (a flipped bit in an RSA
+ * computation can reveal the private key).
  */
 function checkReadBack(der: Buffer, template: CertificateTemplate, signer: Signer): void {
   let failed: readonly [field: string, reason: CaErrorReason, problem: string] | undefined

@@ -1,4 +1,4 @@
-/** Verifying that one certificate signed another, by `node:crypto`. */
+/** Verifies with `node:crypto` that one certificate signed another. */
 import { X509Certificate } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
 

@@ -16,10 +16,10 @@ export interface SigningPolicyBlock {
   readonly subjects: readonly string[] | undefined
 }
 
-/** Largest signing_policy that is looked into. */
+/** Larger signing_policy files are not read. */
 const MAX_LENGTH = 64 * 1024
 
-/** Reads the file; what is not understood is left out. */
+/** Reads the file and ignores what it does not understand. */
 export function readSigningPolicy(text: string): SigningPolicy {
   const blocks: SigningPolicyBlock[] = []
   for (const line of text.slice(0, MAX_LENGTH).split(/\r?\n/)) {

@@ -1,13 +1,13 @@
 /**
- * Which name an identity gets: `CN=<sub>@<alias>` under the base name, where the sub fits; else a CN made of a digest.
+ * Assigns subject names: `CN=<sub>@<alias>` under the base name if the sub fits, otherwise a CN made of a digest.
  *
  * No two identities may ever share a name, whatever a provider puts into `sub`. So the rule has three parts:
- * 1. A sub goes into the CN as it is only when it consists of `A-Z a-z 0-9 . _ - @`, which every relying party prints and
- *    compares alike, when the CN stays within 64 characters (RFC 5280, ub-common-name), and when it does not look like a digest.
+ * 1. A sub is used unchanged in the CN only if it consists of `A-Z a-z 0-9 . _ - @`, which every relying party prints and
+ *    compares in the same way, if the CN has at most 64 characters (RFC 5280, ub-common-name), and if it does not look like a digest.
  * 2. Every other sub becomes `h-` + 40 characters of base32(SHA-256(issuer, sub)): 200 bits.
  * 3. Relying parties compare names without letter case (RFC 5280 section 7.1), so the store keeps names unique in
- *    that form; of two subs that differ in case alone the second one gets its digest name.
- * The alias holds no `@`, so the last `@` of a CN always parts sub and alias.
+ *    that form; of two subs that differ only in case, the second one gets its digest name.
+ * The alias has no `@`, so the last `@` of a CN always separates sub and alias.
  */
 import { createHash } from 'node:crypto'
 import { CaError } from './errors.ts'
@@ -18,17 +18,17 @@ import { withCommonName } from './name.ts'
 const MAX_COMMON_NAME_LENGTH = 64
 const DIGEST_CHARACTERS = 40
 
-/** What an alias may be: with the digest form it must leave the CN within 64 characters. */
+/** Valid aliases: with the digest form the CN must not exceed 64 characters. */
 export const aliasPattern = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,19}[A-Za-z0-9])?$/
 
 const fittingSub = /^[A-Za-z0-9._@-]+$/
 const digestLike = /^h-[a-z2-7]{40}$/i
 
 /**
- * The names that an identity may be given, best first.
+ * Returns the candidate names of an identity, best first.
  *
- * @param base name under which all EECs stand, for example `/C=EU/O=INDIGO/OU=TTS`
- * @throws {CaError} `bad_name` for an alias outside of `aliasPattern` or an empty issuer or sub
+ * @param base common prefix of all EECs' names, for example `/C=EU/O=INDIGO/OU=TTS`
+ * @throws {CaError} `bad_name` (an alias that does not match `aliasPattern`, or an empty issuer or sub)
  */
 export function subjectCandidates(
   base: DistinguishedName,
@@ -59,7 +59,7 @@ function subFits(sub: string, alias: string): boolean {
   )
 }
 
-/** Base32 (RFC 4648 section 6, lower case) of SHA-256 over both strings, each led by its length so that no two pairs meet. */
+/** Base32 (RFC 4648 section 6, lower case) of SHA-256 over both strings, each preceded by its length so that different pairs never give the same input. */
 function digest(issuer: string, sub: string): string {
   const hash = createHash('sha256')
   // UTF-16 code units, not UTF-8: lone surrogates, which JSON can carry, all become the same UTF-8 replacement character.
@@ -76,8 +76,8 @@ function base32(bytes: Buffer): string {
 }
 
 /**
- * The form of a slash-DN under which names are compared and kept unique: letter case, runs of blanks and blanks around
- * a value do not count (RFC 5280 section 7.1, and what OpenSSL and Globus do).
+ * Returns the form of a slash-DN in which names are compared and must be unique: letter case, runs of spaces and spaces around a value
+ * are ignored (RFC 5280 section 7.1, like OpenSSL and Globus).
  */
 export function comparableName(slashDn: string): string {
   return slashDn

@@ -12,7 +12,7 @@ import { formatSlashDn } from './name-text.ts'
 import { toPem } from './pem.ts'
 import { verifyCrl } from './chain-revocation.ts'
 
-/** One entry of the directory, in the order in which they are to be written: a link comes after what it names. */
+/** One entry of the directory. Entries must be written in order: a link comes after its target. */
 export type TrustAnchorFile =
   | { readonly name: string; readonly content: string }
   | { readonly name: string; readonly linkTo: string }
@@ -20,25 +20,25 @@ export type TrustAnchorFile =
 export interface TrustAnchorRequest {
   /** The issuing CA first, then those above it, the root last. */
   readonly certificates: readonly Certificate[]
-  /** CRLs in DER, of whichever of the CAs there are; at most one each. */
+  /** CRLs in DER, at most one for each CA. */
   readonly crls: readonly Buffer[]
   /** File name of the issuing CA without suffix; those above it get `-2`, `-3`, …, the root `-root`. */
   readonly alias: string
-  /** Where the issuing CA's CRL is served; no `crl_url` file when undefined. */
+  /** URL of the issuing CA's CRL; undefined: no `crl_url` file. */
   readonly crlUrl: string | undefined
-  /** Where the CA is described, for `info`. */
+  /** URL of a description of the CA, for `info`. */
   readonly url?: string
-  /** Address of the people who run the CA, for `info`. */
+  /** E-mail address of the CA's operators, for `info`. */
   readonly email?: string
-  /** Name under which all EECs of the issuing CA stand. */
+  /** Common prefix of the names of all EECs of the issuing CA. */
   readonly userNamespace: DistinguishedName
 }
 
-/** What an alias may be: it is a file name. */
+/** Valid aliases: an alias is a file name. */
 export const trustAnchorAliasPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/
 
 /**
- * The files of the directory that relying parties install, links after what they name.
+ * Returns the files of the directory that relying parties install, each link after its target.
  *
  * @throws {CaError} `bad_request` for an alias or URL that cannot be written, a CRL of none of the CAs, or names that policy files cannot
  *   express
@@ -105,7 +105,7 @@ function aliasOf({ alias, certificates }: TrustAnchorRequest, index: number): st
   return index === certificates.length - 1 ? `${alias}-root` : `${alias}-${index + 1}`
 }
 
-/** What a CA signs: its own name (grid-cert-diagnostics asks for it), that of the CA below it, or the users. */
+/** Returns the names that a CA signs: its own (required by grid-cert-diagnostics), that of the CA below it, or those of users. */
 function permittedNames(
   { certificates, userNamespace }: TrustAnchorRequest,
   index: number,
@@ -118,7 +118,7 @@ function permittedNames(
   return covered ? [users] : [users, own]
 }
 
-/** Three directives; Globus wants a newline at the end and the outer quotes to be single. */
+/** Writes three directives. Globus requires a newline at the end and single outer quotes. */
 function signingPolicy(subject: string, permitted: readonly string[]): string {
   const patterns = permitted.map((name) => `"${name}"`).join(' ')
   return [
@@ -129,7 +129,7 @@ function signingPolicy(subject: string, permitted: readonly string[]): string {
   ].join('\n')
 }
 
-/** The same as POSIX regular expressions, one statement for each. */
+/** Writes the same as POSIX regular expressions, one statement for each. */
 function namespaces(subject: string, permitted: readonly string[]): string {
   const statements = permitted.map((name) => {
     const pattern = name.replace(/[.()+?^$[\]{}|\\]/g, '\\$&').replace(/\*$/, '.*')
@@ -138,7 +138,7 @@ function namespaces(subject: string, permitted: readonly string[]): string {
   return `#NAMESPACES-VERSION: 1.0\n\n${statements.join('\n')}`
 }
 
-/** Only keys that the IGTF bundle has: dCache refuses files with others. */
+/** Writes only keys that the IGTF bundle uses: dCache refuses files with others. */
 function information(request: TrustAnchorRequest, index: number): string {
   const { certificates, crlUrl, url, email } = request
   const certificate = certificates[index]
@@ -158,7 +158,7 @@ function information(request: TrustAnchorRequest, index: number): string {
   return `${lines.join('\n')}\n`
 }
 
-/** CRLs are real files under both hashes: fetch-crl writes over them. PEM, since Globus reads no DER. */
+/** CRLs are real files under both hashes, because fetch-crl overwrites them, and in PEM, because Globus does not read DER. */
 function crlFiles({ certificates, crls }: TrustAnchorRequest): readonly TrustAnchorFile[] {
   return crls.flatMap((der) => {
     const crl = readCrlOutline(der)

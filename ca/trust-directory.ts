@@ -1,11 +1,11 @@
-/** Reads a trust-anchor directory back, for the doctor: what is there, and what a relying party finds by hash. */
+/** Reads a trust-anchor directory for the doctor: its files, and what a relying party finds by hash. */
 import { type Certificate, readCertificate } from './certificate.ts'
 import { type Crl, MAX_CRL_BYTES, readCrl } from './crl.ts'
 import { CaError, malformed } from './errors.ts'
 import { readPem } from './pem.ts'
 import { readSigningPolicy, type SigningPolicy } from './signing-policy.ts'
 
-/** A file of a directory, links followed. */
+/** A file of a directory, or the target of a link. */
 export interface DirectoryFile {
   readonly name: string
   readonly content: Buffer
@@ -30,7 +30,7 @@ export interface TrustDirectory {
   readonly signingPolicies: ReadonlyMap<string, SigningPolicy>
   /** Hashes with a namespaces file. */
   readonly namespaces: ReadonlySet<string>
-  /** Names of files that could not be read, with why. */
+  /** Files that could not be read, with the reason. */
   readonly unreadable: readonly { readonly name: string; readonly reason: string }[]
 }
 
@@ -38,8 +38,8 @@ const hashName = /^([0-9a-f]{8})\.(r?)\d{1,3}$/
 const policyName = /^([0-9a-f]{8})\.(signing_policy|namespaces)$/
 
 /**
- * Reads the files with hash names of a trust-anchor directory; other files are the targets of links and skipped. Files that cannot be
- * read are listed in `unreadable`.
+ * Reads the files with hash names of a trust-anchor directory; skips other files, which are the targets of links. Lists files that cannot
+ * be read in `unreadable`.
  *
  * @see RFC 5280 section 7.1 (names are hashed in the form in which they are compared)
  * @example

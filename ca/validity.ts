@@ -1,16 +1,16 @@
-/** Lifetimes that nest: a proxy ends no later than its EEC, an EEC no later than its CA. */
+/** Nested validities: a proxy ends no later than its EEC, an EEC no later than its CA. */
 import { type Validity, wholeSeconds } from './certificate.ts'
 import { CaError } from './errors.ts'
 
-/** Begin is set back by this much, so that a relying party with a slow clock accepts at once; what Globus, VOMS and GridSite do. */
+/** notBefore is set back by this time, so that relying parties with a slow clock accept immediately; like Globus, VOMS and GridSite. */
 export const BACKDATE_SECONDS = 300
 
 /**
- * The validity of a certificate that is issued now: begins 300 seconds back, yet not before its issuer's; ends after
- * `lifetimeSeconds`, yet not after its issuer's.
+ * Returns the validity of a certificate that is issued now: it begins 300 seconds ago, but not before the issuer's, and ends after
+ * `lifetimeSeconds`, but not after the issuer's.
  *
  * @param lifetimeSeconds whole seconds from `now`, at least 1
- * @throws {CaError} `bad_lifetime` when the issuer is not valid now, or the lifetime is not a positive whole number of seconds
+ * @throws {CaError} `bad_lifetime` (the issuer is not valid now, or the lifetime is not a positive whole number)
  * @see RFC 5280 section 4.1.2.5
  * @example
  * const { notBefore } = nestedValidity(now, 12 * 3600, authority.certificate.validity)
@@ -50,7 +50,7 @@ export function nestedValidity(now: Date, lifetimeSeconds: number, issuer: Valid
   return validity
 }
 
-/** True when `inner` begins no later than it ends and lies within `outer`, ends included. */
+/** Whether `inner` does not end before it begins and lies within `outer`, both ends inclusive. */
 export function isNested(inner: Validity, outer: Validity): boolean {
   return (
     inner.notBefore <= inner.notAfter &&

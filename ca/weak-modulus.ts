@@ -1,18 +1,18 @@
 /**
  * RSA moduli that can be factored by anybody: with a small prime, with two primes close to each other, or made by the flawed
- * library of ROCA. The private key of such a key is no secret, so that a certificate for it would be anybody's.
+ * library of ROCA. Such a private key is not secret, so anybody could use a certificate for it.
  */
 
-/** What is wrong with a modulus. */
+/** The weaknesses of a modulus. */
 export type ModulusWeakness = 'small_factor' | 'close_primes' | 'roca'
 
-/** Trial division goes to here. Public CAs stop at 752. */
+/** Limit of trial division. Public CAs stop at 752. */
 const MAX_SMALL_PRIME = 4096
-/** Steps of Fermat's method: they find primes that share nearly half of their digits, as a flawed generator makes them. */
+/** Steps of Fermat's method. They find primes that share nearly half of their digits, as made by a flawed generator. */
 const FERMAT_ROUNDS = 100
 /** Primes of the ROCA fingerprint (Nemec and others, The Return of Coppersmith's Attack, 2017; CVE-2017-15361). */
 const MAX_ROCA_PRIME = 167
-/** Generator of the subgroup in which all moduli of that library lie, for each of these primes. */
+/** Generator of the subgroup that contains all moduli of that library, for each of these primes. */
 const ROCA_GENERATOR = 65537
 
 interface PrimeGroup {
@@ -27,7 +27,7 @@ const rocaRemainders = new Map(
   oddPrimesBelow(MAX_ROCA_PRIME + 1).map((prime) => [prime, powersModulo(ROCA_GENERATOR, prime)]),
 )
 
-/** Why a modulus (odd or even, 2048 bits or more) must not be certified; undefined when nothing was found. */
+/** Returns why a modulus (odd or even, 2048 bits or more) must not be certified; undefined if no weakness was found. */
 export function weaknessOf(modulus: bigint): ModulusWeakness | undefined {
   if (modulus % 2n === 0n) return 'small_factor'
   let couldBeRoca = true
@@ -71,7 +71,7 @@ function isSquare(value: bigint): boolean {
   return root * root === value
 }
 
-/** The largest number whose square is not above the value, by Newton's method. */
+/** Returns the integer square root, rounded down, by Newton's method. */
 function squareRoot(value: bigint): bigint {
   if (value === 0n) return 0n
   let root = 1n << BigInt(value.toString(16).length * 2)

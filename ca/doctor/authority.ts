@@ -1,4 +1,4 @@
-/** Rules on CAs, and on how the chain hangs together. */
+/** Rules on CAs, and on signatures within the chain. */
 import type { Link } from '../chain-link.ts'
 import { extensionOids } from '../extensions.ts'
 import { formatSlashDn } from '../name-text.ts'

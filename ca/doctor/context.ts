@@ -1,4 +1,4 @@
-/** What a rule of the doctor looks at: the proxy file and the trust directory, with each certificate in its role. */
+/** The input of the doctor's rules: proxy file and trust directory, with the role of each certificate. */
 import { type ChainVerdict, validateChain } from '../chain.ts'
 import { type Link, readLink } from '../chain-link.ts'
 import { canonicalName } from '../name-hash.ts'
@@ -13,16 +13,16 @@ export interface FileFacts {
   /** Permission bits, for instance 0o600. */
   readonly mode: number
   readonly ownerUid: number
-  /** Who would read it. */
+  /** Numeric id of the user who would read it. */
   readonly uid: number
   readonly text: string
 }
 
 export interface Examination {
   readonly proxyFile: ProxyFile
-  /** Rules about the file on disk are left out when undefined. */
+  /** Undefined: rules about the file on disk are skipped. */
   readonly fileFacts?: FileFacts
-  /** Rules about trust anchors and CRLs are left out when undefined. */
+  /** Undefined: rules about trust anchors and CRLs are skipped. */
   readonly trustAnchors?: TrustDirectory
   readonly now: Date
 }
@@ -36,29 +36,29 @@ export interface DoctorContext extends Examination {
   readonly leaf: Link
   /** Undefined when it is not in the file. */
   readonly endEntity: Link | undefined
-  /** CAs above the EEC, nearest first, as far as they were found in the trust directory or else in the file. */
+  /** CAs above the EEC, nearest first, as far as they were found in the trust directory or in the file. */
   readonly authorities: readonly Link[]
   readonly verdict: ChainVerdict
 }
 
-/** One rule: adding a rule is adding one object to the table of its topic. */
+/** One rule. To add a rule, add an object to the table of its topic. */
 export interface DoctorRule {
   /** Topic and what is wrong. */
   readonly id: string
   readonly severity: 'refuses' | 'warns'
   readonly relyingParties: readonly RelyingParty[]
-  /** What is wrong, one sentence each; nothing when the rule is kept. */
+  /** Returns the problems, one sentence each; empty when there are none. */
   check(context: DoctorContext): readonly string[]
-  /** What to do about it. */
+  /** What to do, a full sentence. */
   readonly remedy: string
 }
 
-/** Puts every certificate of a file into its role, whatever its place. */
+/** Finds the role of every certificate of a file, in whatever order they are. */
 export function buildContext(examination: Examination): DoctorContext {
   const { proxyFile, trustAnchors, now } = examination
   const links = proxyFile.certificates.map(readLink)
   const proxies = links.filter((link) => proxyKind(link) !== undefined)
-  // The leaf is the one that issued no other: files with the EEC first have it further down.
+  // The leaf is the proxy that did not issue another one; it may be further down in files that begin with the EEC.
   const leaf = proxies.find((link) => !proxies.some((other) => issued(link, other))) ?? links[0]
   if (leaf === undefined) throw new TypeError('a proxy file has a certificate')
   const endEntity = findEndEntity(links, proxies)
@@ -113,7 +113,7 @@ function findAuthorities(
   return found
 }
 
-/** Name of a certificate for sentences. */
+/** Returns the name of a certificate for use in sentences. */
 export function nameOf(link: Link): string {
   return formatSlashDn(link.certificate.subject)
 }

@@ -1,4 +1,4 @@
-/** Rules on CRLs: there need be none, but one that is there must be good. */
+/** Rules on CRLs. A CRL is optional, but an existing one must be valid. */
 import { verifyCrl } from '../chain-revocation.ts'
 import type { Crl } from '../crl.ts'
 import type { HashedFile, TrustDirectory } from '../trust-directory.ts'

@@ -1,4 +1,4 @@
-/** The doctor: who would refuse this proxy file under these trust anchors, why, and how to fix it. */
+/** The doctor: finds out which relying parties would refuse a proxy file with these trust anchors, why, and how to fix it. */
 import { authorityRules } from './authority.ts'
 import { buildContext, type DoctorRule, type Examination } from './context.ts'
 import { crlRules } from './crl.ts'
@@ -69,7 +69,7 @@ export function examine(examination: Examination): readonly Finding[] {
 }
 
 /**
- * Findings as text for people: each with who refuses, then what to do.
+ * Formats findings for people: each with the relying parties that refuse and the remedy.
  *
  * @see RFC 3820 section 3, RFC 5280 section 4
  * @example

@@ -5,7 +5,7 @@ import { extensionOids } from '../extensions.ts'
 import { type DoctorRule, eachCertificate, eachOf, endEntityOf } from './context.ts'
 import { globus, openssl, strict, validating } from './relying-parties.ts'
 
-/** Globus takes these as critical, and no others. */
+/** The only extensions that Globus accepts as critical. */
 const globusCritical = new Set<string>([
   extensionOids.basicConstraints,
   extensionOids.keyUsage,
@@ -15,7 +15,7 @@ const globusCritical = new Set<string>([
   extensionOids.authorityKeyIdentifier,
   extensionOids.proxyCertInfo,
 ])
-/** What OpenSSL knows besides: critical or not, it passes there. */
+/** Further extensions that OpenSSL accepts, critical or not. */
 const opensslCritical = new Map<string, string>([
   [extensionOids.certificatePolicies, 'certificatePolicies'],
   [extensionOids.subjectAltName, 'subjectAltName'],

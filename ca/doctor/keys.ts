@@ -1,4 +1,4 @@
-/** Rules on keys and on how certificates are signed. */
+/** Rules on keys and signature algorithms. */
 import { sameName } from '../name.ts'
 import { keyBelongsTo } from '../proxy-file.ts'
 import { type DoctorRule, eachCertificate, eachOf, endEntityOf, nameOf, when } from './context.ts'

@@ -1,4 +1,4 @@
-/** Rules on the name of the person: the same name is not the same string everywhere. */
+/** Rules on the name of the user: software writes the same name as different strings. */
 import { attributeTypes } from '../name.ts'
 import { type DoctorContext, type DoctorRule, endEntityOf, when } from './context.ts'
 import { globus, type RelyingParty } from './relying-parties.ts'
@@ -6,7 +6,7 @@ import { globus, type RelyingParty } from './relying-parties.ts'
 /** Who looks names up in a grid map or the like. */
 const java: readonly RelyingParty[] = ['caNl-Java', 'VOMS Java']
 
-/** All text values of the EEC's name in one string. */
+/** Returns all text values of the EEC's name in one string. */
 function personText(context: DoctorContext): string {
   const values = endEntityOf(context).flatMap(({ certificate }) => certificate.subject.flat())
   return values.map(({ value }) => (typeof value === 'string' ? value : '\ufffd')).join('\n')

@@ -6,7 +6,7 @@ import { globus, openssl, strict, validating } from './relying-parties.ts'
 const askAgain =
   'Ask the service for a new proxy: impersonation, no path length, ProxyCertInfo critical.'
 
-/** MyProxy delegates once when it stores and once when it hands out. */
+/** MyProxy delegates once when it stores a proxy and once when it delivers it. */
 const MIN_PATH_LENGTH = 2
 
 export const proxyCertInfoRules: readonly DoctorRule[] = [

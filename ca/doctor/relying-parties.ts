@@ -1,6 +1,6 @@
 /** The relying parties whose rules the doctor knows, and groups of them that share code. */
 
-/** Every relying party that the doctor speaks for. */
+/** Every relying party that the doctor knows. */
 export const relyingParties = [
   'OpenSSL',
   'curl/https',
@@ -21,10 +21,10 @@ export const relyingParties = [
 ] as const
 export type RelyingParty = (typeof relyingParties)[number]
 
-/** Globus's own library and what is made of it. */
+/** Globus's own library, and software built on it. */
 export const globus: readonly RelyingParty[] = ['Globus', 'GridFTP', 'MyProxy']
 
-/** Those that leave the chain to OpenSSL alone. */
+/** Those that let OpenSSL alone validate the chain. */
 export const openssl: readonly RelyingParty[] = [
   'OpenSSL',
   'curl/https',
@@ -38,8 +38,8 @@ export const openssl: readonly RelyingParty[] = [
 /** Those that see the chain in a TLS handshake of OpenSSL, at its security level. */
 export const tls: readonly RelyingParty[] = [...openssl, 'GridFTP', 'MyProxy']
 
-/** Those that go by RFC 5280 in all things. XRootD's root:// has code of its own, which looks at less. */
+/** Those that implement all of RFC 5280. XRootD's root:// has its own code, which checks less. */
 export const strict: readonly RelyingParty[] = [...openssl, ...globus, 'VOMS Java', 'caNl-Java']
 
-/** Those that verify chains at all, by whatever code. */
+/** All that validate chains, with whatever code. */
 export const validating: readonly RelyingParty[] = [...strict, 'XRootD']

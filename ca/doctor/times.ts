@@ -1,4 +1,4 @@
-/** Rules on when certificates begin and end. */
+/** Rules on the validity of certificates. */
 import type { Link } from '../chain-link.ts'
 import { type DoctorContext, type DoctorRule, eachOf, endEntityOf, when } from './context.ts'
 import { globus, relyingParties, type RelyingParty, validating } from './relying-parties.ts'
@@ -15,7 +15,7 @@ function secondsLeft({ links, now }: DoctorContext): number {
   return Math.floor((Math.min(...ends) - now.getTime()) / 1000)
 }
 
-/** These two allow for clocks that differ. */
+/** These two tolerate differences between clocks. */
 const tolerant = new Set<RelyingParty>(['XRootD', 'caNl-Java'])
 const strictClock = validating.filter((party) => !tolerant.has(party))
 
@@ -121,7 +121,7 @@ export const timeRules: readonly DoctorRule[] = [
   },
 ]
 
-/** From 2050 on the date is a GeneralizedTime, which Globus and XRootD read as one of long ago. */
+/** From 2050 the date is a GeneralizedTime, which Globus and XRootD misread as long past. */
 function after2049({ certificate: { validity } }: Link): string | undefined {
   return validity.notAfter.getUTCFullYear() > 2049
     ? `ends at ${validity.notAfter.toISOString()}, after 2049, which is read as long past`

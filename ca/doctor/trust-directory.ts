@@ -1,4 +1,4 @@
-/** Rules on the trust directory: what is looked for in it, and under which name. */
+/** Rules on the trust directory: which files relying parties look for, and under which names. */
 import type { Asn1Node } from '../asn1.ts'
 import { subjectHash, subjectHashOld } from '../name-hash.ts'
 import { formatSlashDn } from '../name-text.ts'
@@ -7,13 +7,13 @@ import type { TrustDirectory } from '../trust-directory.ts'
 import type { DoctorContext, DoctorRule } from './context.ts'
 import { globus, type RelyingParty, strict, validating } from './relying-parties.ts'
 
-/** A CA that the chain needs, whether the directory has it or not. */
+/** A CA that the chain needs, in the directory or missing. */
 interface NeededAuthority {
   readonly name: string
   readonly node: Asn1Node
   readonly hash: string
   readonly oldHash: string
-  /** Name of what it signed. */
+  /** Name of the certificate that it signed. */
   readonly signed: string
 }
 
@@ -59,7 +59,7 @@ function eachPolicy(
 
 const install =
   "Install the CA's whole trust-anchor archive: the service makes it with all names and links."
-/** Who asks for a signing_policy. */
+/** Relying parties that need a signing_policy. */
 const policyParties: readonly RelyingParty[] = [...globus, 'caNl-Java']
 
 const policyRules: readonly DoctorRule[] = [
@@ -236,7 +236,7 @@ const certificateRules: readonly DoctorRule[] = [
   },
 ]
 
-/** True when the path was followed to a root, which then is not trusted. */
+/** Whether the path ends at a root, which is then not trusted. */
 function isSelfSignedEnd(path: DoctorContext['verdict']['path']): boolean {
   const root = path.at(-1)
   return (

@@ -1,4 +1,4 @@
-/** The key by which SSH certificates are signed: Ed25519, ECDSA on P-256, or RSA with SHA-512. */
+/** The key that signs SSH certificates: Ed25519, ECDSA on P-256, or RSA with SHA-512. */
 import {
   createPublicKey,
   generateKeyPair,
@@ -12,7 +12,7 @@ import { generatePrivateKey } from '../key.ts'
 import { type SshPublicKey, sshPublicKeyOf } from './public-key.ts'
 import { wireMpint, wireReader, wireString } from './wire.ts'
 
-/** Kinds of CA keys that are made; Ed25519 first: every sshd since 2014 takes it, and it is the fastest. */
+/** Kinds of CA keys. The first is Ed25519: it is the fastest, and every sshd since 2014 accepts it. */
 export const sshAuthorityKeyKinds = ['ed25519', 'ec-p256', 'rsa-3072', 'rsa-4096'] as const
 export type SshAuthorityKeyKind = (typeof sshAuthorityKeyKinds)[number]
 
@@ -44,9 +44,9 @@ export async function generateSshAuthorityKey(kind: SshAuthorityKeyKind): Promis
 }
 
 /**
- * The SSH CA over a private key.
+ * Opens an SSH CA with its private key.
  *
- * @throws {CaError} `bad_authority` for a type of key that signs no SSH certificates here, `weak_key`
+ * @throws {CaError} `bad_authority` (unsupported type of key), `weak_key`
  * @see RFC 8709 section 6, RFC 5656 section 3.1.2, RFC 8332 section 3
  * @example
  * const sshAuthority = openSshAuthority(await generateSshAuthorityKey('ec-p256'))

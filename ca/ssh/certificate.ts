@@ -1,6 +1,6 @@
 /**
- * User certificates of OpenSSH (PROTOCOL.certkeys): made, signed, read back and verified before they leave. Host
- * certificates are not made.
+ * Makes user certificates of OpenSSH (PROTOCOL.certkeys): signs them, reads them back and verifies them. Host certificates are not
+ * supported.
  */
 import { CaError, type CaErrorReason } from '../errors.ts'
 import { type SshAuthority, verifySshSignature } from './authority.ts'
@@ -9,7 +9,7 @@ import { readSshCertificate, sshCertificateType, type SshCertificate } from './r
 import { checkNetworks } from './source-address.ts'
 import { wireString, wireUint32, wireUint64 } from './wire.ts'
 
-/** What a certificate can permit; what is not named is refused by sshd. */
+/** What a certificate can permit. sshd refuses everything that it does not name. */
 export const sshExtensions = [
   'permit-X11-forwarding',
   'permit-agent-forwarding',
@@ -21,12 +21,12 @@ export type SshExtension = (typeof sshExtensions)[number]
 
 /**
  * What a principal may be: an account or a role as sshd compares it, octet for octet, with the lines of
- * AuthorizedPrincipalsFile. No blank, comma, quote, `#`, wildcard or control character, and no leading `-`.
+ * AuthorizedPrincipalsFile. No space, comma, quote, `#`, wildcard or control character, and no leading `-`.
  */
 export const principalPattern = /^[A-Za-z0-9_][A-Za-z0-9_.@+:/=-]{0,127}$/
 /** sshd refuses certificates with more than 256. */
 const MAX_PRINCIPALS = 64
-/** What a key id may be: one word that neither a log nor a shell takes for more. */
+/** Valid key ids: one word without special meaning in logs and shells. */
 export const keyIdPattern = /^[A-Za-z0-9_][A-Za-z0-9_.,@+:/=%~-]{0,511}$/
 /** Octets of a nonce at least. */
 const MIN_NONCE_BYTES = 16
@@ -38,7 +38,7 @@ export interface SshCertificateRequest {
   readonly serial: bigint
   /** What sshd logs; `keyIdPattern`. */
   readonly keyId: string
-  /** At least one: a certificate without any is good for every account. */
+  /** At least one: a certificate without principals is valid for every account. */
   readonly principals: readonly string[]
   /** Whole seconds; valid after <= now < valid before. */
   readonly validAfter: Date
@@ -46,14 +46,14 @@ export interface SshCertificateRequest {
   readonly extensions: readonly SshExtension[]
   /** Networks from which it may be used; undefined: from everywhere. */
   readonly sourceAddresses?: readonly string[] | undefined
-  /** The one command that it runs; undefined: any. */
+  /** The only command that it can run; undefined: any. */
   readonly forceCommand?: string | undefined
   /** At least 16 random octets. */
   readonly nonce: Buffer
 }
 
 /**
- * Makes and signs a certificate and answers its wire form.
+ * Makes and signs a certificate and returns its wire form.
  *
  * @throws {CaError} `bad_request`, `bad_lifetime`, `self_check_failed`
  */

@@ -1,6 +1,6 @@
 /**
- * Key revocation lists of OpenSSH (PROTOCOL.krl) that revoke certificates of one CA, by serial number or key id. Not
- * signed, as sshd takes them: it ignores signatures, and the list must come over a way that is trusted.
+ * Key revocation lists of OpenSSH (PROTOCOL.krl) that revoke certificates of one CA, by serial number or key id. They are
+ * not signed, because sshd ignores signatures; the list must come over a trusted channel.
  */
 import { CaError, malformed, tooLarge } from '../errors.ts'
 import { readSshPublicKey, type SshPublicKey } from './public-key.ts'
@@ -25,7 +25,7 @@ export interface Krl {
   readonly generatedAt: Date
   /** Printable US-ASCII. */
   readonly comment: string
-  /** Whose certificates are revoked; undefined when none are. */
+  /** The CA whose certificates are revoked; undefined when none are. */
   readonly authority: SshPublicKey | undefined
   /** Above 0, in ascending order, each once. */
   readonly serials: readonly bigint[]
@@ -36,7 +36,7 @@ export interface KrlRequest extends Omit<Krl, 'authority'> {
   readonly authority: SshPublicKey
 }
 
-/** A version that grows with time, so that no counter has to be kept: seconds since 1970. */
+/** Returns a version that grows with time, in seconds since 1970, so that no counter must be stored. */
 export function krlVersionAt(generatedAt: Date): bigint {
   return secondsOf(generatedAt)
 }

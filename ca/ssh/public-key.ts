@@ -10,7 +10,7 @@ import { readPublicKey } from '../public-key.ts'
 import { checkEd25519Point } from './ed25519-point.ts'
 import { type WireReader, wireMpint, wireReader, wireString } from './wire.ts'
 
-/** Types of public keys that are certified. */
+/** Types of public keys that can be certified. */
 export const sshKeyTypes = [
   'ssh-ed25519',
   'ecdsa-sha2-nistp256',
@@ -25,7 +25,7 @@ export type SshKeyType = (typeof sshKeyTypes)[number]
 /** A public key that passed the policy. */
 export interface SshPublicKey {
   readonly type: SshKeyType
-  /** Wire form, written by us. */
+  /** Wire form, encoded by this library. */
   readonly blob: Buffer
   /** The wire form without the type in front. */
   readonly fields: Buffer
@@ -86,7 +86,7 @@ export function readSshPublicKeyLine(text: string): SshPublicKey {
   return key
 }
 
-/** What people paste instead of a public key. */
+/** Recognises files that people send instead of a public key. */
 function refuseOtherFiles(text: string): void {
   if (/-----BEGIN [A-Z0-9 ]*PRIVATE KEY/.test(text) || text.startsWith('PuTTY-User-Key-File')) {
     throw malformed(

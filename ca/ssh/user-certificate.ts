@@ -1,11 +1,11 @@
-/** A user certificate as the service issues it: from now on, for a bounded time, under a random number. */
+/** A user certificate of the service: valid from now, for a limited time, with a random serial number. */
 import { CaError } from '../errors.ts'
 import { BACKDATE_SECONDS } from '../validity.ts'
 import type { SshAuthority } from './authority.ts'
 import { createSshCertificate, type SshCertificateRequest } from './certificate.ts'
 import { sshCertificateType } from './read-certificate.ts'
 
-/** Longest life that is ever issued: SSH has no chain that would end a certificate sooner, and KRLs reach hosts late. */
+/** Longest lifetime: SSH has no chain that could end a certificate earlier, and KRLs reach hosts late. */
 export const MAX_SSH_LIFETIME_SECONDS = 7 * 86_400
 
 export interface SshUserRequest extends Omit<
@@ -13,7 +13,7 @@ export interface SshUserRequest extends Omit<
   'serial' | 'validAfter' | 'validBefore' | 'nonce'
 > {
   readonly now: Date
-  /** 1 second to 7 days; the service's settings bound it further. */
+  /** 1 second to 7 days; the service's settings limit it further. */
   readonly lifetimeSeconds: number
   readonly randomBytes: (size: number) => Buffer
 }

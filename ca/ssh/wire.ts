@@ -1,7 +1,7 @@
-/** The data types of the SSH protocols (RFC 4251 section 5), written and read within bounds. */
+/** Encodes and decodes the data types of the SSH protocols (RFC 4251 section 5), with size limits. */
 import { CaError, type CaErrorDetails, malformed } from '../errors.ts'
 
-/** A request for a value that the wire format cannot hold. */
+/** Returns the error for a value that the wire format cannot hold. */
 function badValue(field: string, message: string): CaError {
   return new CaError('bad_request', message, { field, reason: 'bad_value' })
 }
@@ -38,7 +38,7 @@ export function wireUint64(value: bigint): Buffer {
   return bytes
 }
 
-/** An `mpint` that is not negative: no octet more than it takes, and 0 in front where the top bit would make it negative. */
+/** A non-negative `mpint` in the fewest octets, with a leading 0 if the top bit would make it negative. */
 export function wireMpint(magnitude: Uint8Array): Buffer {
   const first = magnitude.findIndex((octet) => octet !== 0)
   const digits = first < 0 ? Buffer.alloc(0) : magnitude.subarray(first)
@@ -47,9 +47,9 @@ export function wireMpint(magnitude: Uint8Array): Buffer {
 }
 
 /**
- * A `name-list`: names parted by commas.
+ * A `name-list`: names separated by commas.
  *
- * @throws {CaError} `bad_request` for a name that is empty, longer than 64 characters, or not of printable US-ASCII without comma
+ * @throws {CaError} `bad_request` (a name is empty, longer than 64 characters, or not printable US-ASCII without comma)
  */
 export function wireNameList(names: readonly string[]): Buffer {
   if (!names.every(isName))
@@ -62,20 +62,20 @@ function isName(name: string): boolean {
   return /^[!-+\--~]{1,64}$/.test(name)
 }
 
-/** Reads one value after the other from bytes. Each method throws CaError `malformed` for anything else than its type. */
+/** Reads one value after the other. @throws {CaError} `malformed`, each method if the next value is not of its type */
 export interface WireReader {
-  /** Bytes that are not read yet. */
+  /** Number of unread bytes. */
   readonly left: number
-  /** Bytes that are read already. */
+  /** Number of bytes read so far. */
   readonly position: number
   uint8(): number
   uint32(): number
   uint64(): bigint
   /** Bytes of a `string` of at most `maxBytes`. */
   string(maxBytes: number): Buffer
-  /** A `string` that is printable US-ASCII, blanks included. */
+  /** A `string` of printable US-ASCII, including spaces. */
   text(maxBytes: number): string
-  /** Magnitude of an `mpint` that is not negative and has no octet too many; of 0 it is empty. */
+  /** Magnitude of a non-negative `mpint` in its shortest form; empty for 0. */
   mpint(maxBytes: number): Buffer
   names(maxBytes: number): readonly string[]
   /** Refuses bytes after the last value. */
@@ -83,7 +83,7 @@ export interface WireReader {
 }
 
 /**
- * A reader over bytes.
+ * Returns a reader of bytes.
  *
  * @param what names the structure in errors
  */
