@@ -93,9 +93,9 @@ function findIssuer(
   candidates: readonly Certificate[],
   judgeKey: KeyJudge,
 ): { readonly issuer: Certificate; readonly verified: boolean | undefined } | undefined {
-  const wanted = canonicalName(certificate.issuerNode)
+  const issuerName = canonicalName(certificate.issuerNode)
   const named = candidates
-    .filter(({ subjectNode }) => canonicalName(subjectNode).equals(wanted))
+    .filter(({ subjectNode }) => canonicalName(subjectNode).equals(issuerName))
     .slice(0, MAX_SAME_NAME)
   const tried = named.map((issuer) => ({
     issuer,

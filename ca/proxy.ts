@@ -149,10 +149,10 @@ function proxyExtensions(
 /** Returns the EEC's key usages without those that a proxy must not have (RFC 3820 section 3.6) or its key cannot serve. */
 function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly KeyUsage[] {
   const extension = findExtension(certificate, extensionOids.keyUsage)
-  const wanted: readonly KeyUsage[] = publicKey.kind.startsWith('rsa')
+  const usages: readonly KeyUsage[] = publicKey.kind.startsWith('rsa')
     ? ['digitalSignature', 'keyEncipherment']
     : ['digitalSignature']
-  if (!extension) return wanted
+  if (!extension) return usages
   const bits = namedBitsOf(decode(extension.value, 'keyUsage'), 'keyUsage')
   // RFC 3820 section 3.6: with keyUsage, an EEC signs proxies by this bit.
   if (!bits.includes(keyUsageBits.digitalSignature)) {
@@ -161,5 +161,5 @@ function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly
       reason: 'not_allowed',
     })
   }
-  return wanted.filter((usage) => bits.includes(keyUsageBits[usage]))
+  return usages.filter((usage) => bits.includes(keyUsageBits[usage]))
 }

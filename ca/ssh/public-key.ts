@@ -73,7 +73,7 @@ export function readSshPublicKeyLine(text: string): SshPublicKey {
   const [type = '', base64 = ''] = line.split(/[ \t]+/, 2)
   checkType(type)
   const blob = Buffer.from(base64, 'base64')
-  // Buffer.from skips whatever is no base64: only what is written back alike was base64.
+  // Buffer.from skips invalid characters, so the text is valid base64 only if encoding gives it back.
   if (base64 === '' || blob.toString('base64') !== base64) {
     throw malformed('public key', 'it must be "type base64 comment"')
   }

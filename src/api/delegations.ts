@@ -75,7 +75,7 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
     const wanted = { serviceId: nativeServices.proxies, read, log: contextOf(response).log }
     const id = secretId(request)
     const renewal = await withinSignal(
-      renewByDelegation(delegations, id, { caller, wanted }),
+      renewByDelegation(delegations, id, { caller, credential: wanted }),
       signal,
     )
     metrics.credentialIssued(renewal.credential.serviceId)

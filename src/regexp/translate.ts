@@ -105,7 +105,7 @@ function escapeAt(source: string, index: number): Element {
   // V8 matches \B between the two halves of a character beyond U+FFFF, against the standard, so \B has no reliable meaning.
   if (letter === 'B') {
     return {
-      problem: '\\B is not supported; write the characters that may stand beside, such as \\w',
+      problem: '\\B is not supported; write the characters that may be adjacent, such as \\w',
     }
   }
   if (/[1-9k]/.test(letter)) {

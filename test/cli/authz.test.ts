@@ -102,7 +102,7 @@ describe('with a token', () => {
     expect(notes).not.toContain(token.split('.')[2])
     const none = await explain(['--service', 'proxy'], { temporaryDirectory: directory })
     expect(none.code).toBe(3)
-    expect(none.notes).toContain('no access token was found')
+    expect(none.notes).toContain('no access token found')
   })
 })
 

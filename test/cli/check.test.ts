@@ -217,7 +217,7 @@ describe('with a token', () => {
   test('none is a line of the result', async () => {
     const { code, out } = await check(['--token'], { temporaryDirectory: directory })
     expect(code).toBe(1)
-    expect(out).toContain('FAILED   token: no access token was found')
+    expect(out).toContain('FAILED   token: no access token found')
     expect(out).toMatch(/^ok {7}records/m)
     const unread = await check(['--token-file', join(directory, 'none')])
     expect(unread.code).toBe(1)

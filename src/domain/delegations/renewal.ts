@@ -42,19 +42,19 @@ export interface Renewal {
 export async function renewByDelegation(
   dependencies: RenewalDependencies,
   id: string,
-  request: { readonly caller: DelegationCaller; readonly wanted: RequestedCredential },
+  request: { readonly caller: DelegationCaller; readonly credential: RequestedCredential },
 ): Promise<Renewal> {
-  const { caller, wanted } = request
+  const { caller, credential: requested } = request
   const { origin, signal } = caller
   const delegation = await delegationOfSecret(dependencies, id, caller)
   try {
     await endIfTooOld(dependencies, delegation, origin)
     requireActive(dependencies, delegation)
-    const asked = await wanted.read()
+    const body = await requested.read()
     const refreshed = await freshToken(dependencies, delegation, caller)
     const issued = await issue(dependencies.issuing, {
-      ...wanted,
-      read: () => asked,
+      ...requested,
+      read: () => body,
       token: refreshed.accessToken,
       delegation,
       origin,

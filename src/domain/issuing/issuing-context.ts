@@ -97,11 +97,11 @@ export function createIssuingContext(
       const endEntity = await holdEndEntity(dependencies, grant, { subjectKey, seconds })
       const validity = nestedValidity(now(), seconds, endEntity.certificate.validity)
       const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
-      const wanted = { type, pathLength, validity, serial }
+      const request = { type, pathLength, validity, serial }
       const { der, ...signed } =
         'csr' in subjectKey
-          ? await signingPool.proxy(endEntity, { ...wanted, csr: subjectKey.csr })
-          : await signProxy(endEntity, { ...wanted, publicKey: subjectKey })
+          ? await signingPool.proxy(endEntity, { ...request, csr: subjectKey.csr })
+          : await signProxy(endEntity, { ...request, publicKey: subjectKey })
       endEntitySerial = endEntity.certificate.serial
       made.push({
         ...signed,
@@ -116,8 +116,8 @@ export function createIssuingContext(
       const seconds = checkedLifetime(service, lifetimeSeconds)
       const validity = nestedValidity(now(), seconds, authority.certificate.validity)
       const serial = serialFrom(randomBytes, END_ENTITY_SERIAL_BYTES)
-      const wanted = { publicKey, validity, serial }
-      const der = await issueEndEntity(authority, endEntityRequest(dependencies, identity, wanted))
+      const request = { publicKey, validity, serial }
+      const der = await issueEndEntity(authority, endEntityRequest(dependencies, identity, request))
       endEntitySerial = serial.toString('hex')
       made.push({
         ...certificateFacts(der, serial, publicKey),
@@ -166,8 +166,8 @@ function sshTools(
       if (sshAuthority === undefined || made !== undefined)
         throw new TtsError('internal', 'an SSH certificate cannot be made here')
       const seconds = checkedLifetime(service, lifetimeSeconds)
-      const wanted = { ...request, lifetimeSeconds: seconds, now: now(), randomBytes }
-      const { line, serial, notAfter } = await issueSshUserCertificate(sshAuthority, wanted)
+      const bounded = { ...request, lifetimeSeconds: seconds, now: now(), randomBytes }
+      const { line, serial, notAfter } = await issueSshUserCertificate(sshAuthority, bounded)
       const authorityLine = formatSshPublicKey(sshAuthority.publicKey, SSH_AUTHORITY_COMMENT)
       made = { line, serial, notAfter, authorityLine }
       return made
@@ -178,10 +178,10 @@ function sshTools(
 function endEntityRequest(
   { profile, withSubjectUri }: IssuingDependencies,
   identity: Identity,
-  wanted: Pick<EndEntityRequest, 'publicKey' | 'validity' | 'serial'>,
+  request: Pick<EndEntityRequest, 'publicKey' | 'validity' | 'serial'>,
 ): EndEntityRequest {
   const subject = parseSlashDn(identity.subject)
-  return { ...wanted, subject, profile, ...(withSubjectUri ? subjectUri(identity) : {}) }
+  return { ...request, subject, profile, ...(withSubjectUri ? subjectUri(identity) : {}) }
 }
 
 /** RFC 3820 section 3.4: a proxy's subject is that of the EEC with one more CN. */
