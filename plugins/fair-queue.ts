@@ -106,14 +106,15 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   }
 }
 
-interface Counts {
+/** Counts by key, with their total. */
+export interface Counts {
   readonly total: number
   of(key: string): number
   add(key: string): void
   take(key: string): void
 }
 
-function createCounts(): Counts {
+export function createCounts(): Counts {
   const counts = new Map<string, number>()
   let total = 0
   return {

@@ -1,4 +1,5 @@
 /** Limits how much is in progress at the same time, in total and per key. */
+import { createCounts } from '../../plugins/fair-queue.ts'
 
 export interface Shares {
   /** Takes a place and returns a function that releases it; otherwise returns the limit that is reached. */
@@ -16,24 +17,22 @@ export function createShares({
   readonly total: number
   readonly perKey: number
 }): Shares {
-  const counts = new Map<string, number>()
-  let all = 0
+  const counts = createCounts()
   return {
     enter(key) {
-      const own = counts.get(key) ?? 0
-      if (all >= total) return 'full'
-      if (own >= perKey) return 'key_full'
-      all += 1
-      counts.set(key, own + 1)
+      if (counts.total >= total) return 'full'
+      if (counts.of(key) >= perKey) return 'key_full'
+      counts.add(key)
       let isInside = true
       return () => {
-        if (!isInside) return
+        if (isInside) counts.take(key)
         isInside = false
-        all -= 1
-        const left = (counts.get(key) ?? 1) - 1
-        if (left > 0) counts.set(key, left)
-        else counts.delete(key)
       }
     },
   }
+}
+
+/** Returns one caller's share of a pool, at least 1, so that a single caller cannot use all of it. */
+export function partOf(pool: number, share: number): number {
+  return Math.max(1, Math.floor(pool * share))
 }

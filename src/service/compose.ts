@@ -35,7 +35,7 @@ import {
 } from '../files/authority-files.ts'
 import { createRequestsInFlight, type RequestsInFlight } from '../http/requests-in-flight.ts'
 import { createSampler, type Sampler } from '../limits/sampler.ts'
-import { partOf } from '../limits/part-of.ts'
+import { partOf } from '../limits/shares.ts'
 import type { Log } from '../base/log.ts'
 import { createRelyingServices, type RelyingServices } from '../relying/relying-services.ts'
 import { createSigningPool } from '../signing/signing-pool.ts'

@@ -11,7 +11,7 @@ import type { Environment, LoadedConfiguration } from '../config/load.ts'
 import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { createSampler } from '../limits/sampler.ts'
-import { partOf } from '../limits/part-of.ts'
+import { partOf } from '../limits/shares.ts'
 import type { WebOptions } from '../web/site.ts'
 
 /** The running service. */

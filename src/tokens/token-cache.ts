@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { TtsError } from '../base/errors.ts'
-import { partOf } from '../limits/part-of.ts'
-import { createShares } from '../limits/shares.ts'
+import { createShares, partOf } from '../limits/shares.ts'
 import type { VerifiedToken } from './verified-token.ts'
 
 /** A verified token, and how long it may be cached. */
