@@ -197,7 +197,7 @@ export function timeOf(node: Asn1Node | undefined, what: string): Date {
   const date = new Date(`${iso}Z`)
   // Date carries 30 February and 24:00 over into the next day.
   if (Number.isNaN(date.getTime()) || !date.toISOString().startsWith(iso))
-    throw malformed(what, 'there is no such date or time')
+    throw malformed(what, 'the date or time does not exist')
   return date
 }
 

@@ -132,7 +132,7 @@ function badName(problem: string, reason: CaErrorReason): CaError {
 export function openAuthority(certificatesPem: string, key: SigningKey): Authority {
   const [certificate, ...chain] = readCertificatesPem(certificatesPem, 'CA certificate')
   if (certificate === undefined)
-    throw new CaError('bad_authority', 'there is no CA certificate in the PEM text', {
+    throw new CaError('bad_authority', 'the PEM text contains no CA certificate', {
       field: 'CA certificate',
       reason: 'missing',
     })

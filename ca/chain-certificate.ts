@@ -49,7 +49,7 @@ function checkValidity({ certificate }: Link, now: Date, fail: Fail): void {
   // Both ends are inclusive (section 4.1.2.5), and notAfter covers its whole second.
   if (now < notBefore) fail('not_yet_valid', `is not valid before ${notBefore.toISOString()}`)
   if (now.getTime() >= notAfter.getTime() + 1000)
-    fail('expired', `ended at ${notAfter.toISOString()}`)
+    fail('expired', `expired at ${notAfter.toISOString()}`)
 }
 
 function checkForm({ certificate, facts }: Link, fail: Fail): void {
@@ -77,14 +77,14 @@ function checkExtensions({ certificate }: Link, fail: Fail): void {
 function checkIssuer(links: readonly Link[], index: number, fail: Fail): void {
   const facts = links[index]?.facts
   if (facts === undefined) return
-  if (!facts.authority) fail('not_a_ca', 'signed a certificate and is not a CA')
+  if (!facts.authority) fail('not_a_ca', 'signed a certificate but is not a CA')
   if (facts.keyUsage && !facts.keyUsage.includes('keyCertSign'))
-    fail('no_key_cert_sign', 'signed a certificate and may not (keyUsage lacks keyCertSign)')
+    fail('no_key_cert_sign', 'signed a certificate but must not (keyUsage lacks keyCertSign)')
   // Section 6.1.4 (l): self-issued certificates do not count; nor do proxies (RFC 3820 section 4.1), nor the EEC itself.
   const below = links.slice(firstNonProxy(links) + 1, index)
   const counted = below.filter((link) => !isSelfIssued(link)).length
   if (facts.pathLength !== undefined && counted > facts.pathLength)
-    fail('path_length', `allows ${facts.pathLength} CAs below it and there are ${counted}`)
+    fail('path_length', `allows ${facts.pathLength} CAs below it but has ${counted}`)
 }
 
 function firstNonProxy(links: readonly Link[]): number {

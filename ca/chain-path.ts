@@ -44,7 +44,10 @@ export function buildPath(
       path.length === MAX_CHAIN_LENGTH ||
       path.some((seen) => sameCertificate(seen, found.issuer))
     ) {
-      fail('chain_too_long', `the chain goes round or has over ${MAX_CHAIN_LENGTH} certificates`)
+      fail(
+        'chain_too_long',
+        `the chain is circular or has more than ${MAX_CHAIN_LENGTH} certificates`,
+      )
       return { path, problems }
     }
     path.push(found.issuer)

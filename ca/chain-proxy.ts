@@ -18,7 +18,7 @@ export function proxyProblems(
     const fail = (code: ChainProblemCode, what: string): void => {
       problems.push({ code, certificateIndex: index, message: `the proxy ${name} ${what}` })
     }
-    if (!allowProxies) fail('proxy_not_allowed', 'is in a place where no proxy is allowed')
+    if (!allowProxies) fail('proxy_not_allowed', 'is where no proxy is allowed')
     checkProxyCertInfo(link, fail)
     checkProfile(link, fail)
     checkProxyIssuer(link, links[index + 1], fail)
@@ -37,12 +37,15 @@ function checkProxyCertInfo({ facts: { proxyCertInfo } }: Link, fail: Fail): voi
   if (proxyCertInfo.type === 'other')
     fail('proxy_policy_unknown', 'has a policy language that is not known here (section 3.8.2)')
   else if (proxyCertInfo.hasPolicy)
-    fail('proxy_policy_not_absent', 'has a policy, and its language allows none (section 3.8.2)')
+    fail(
+      'proxy_policy_not_absent',
+      'has a policy, which its language does not allow (section 3.8.2)',
+    )
 }
 
 function checkProfile({ certificate, facts }: Link, fail: Fail): void {
   if (!isOneCommonNameLonger(certificate.subject, certificate.issuer))
-    fail('proxy_subject', "has a subject that is not its issuer's with one CN more (section 3.4)")
+    fail('proxy_subject', "has a subject that is not its issuer's plus one CN (section 3.4)")
   const usage = facts.keyUsage
   if (usage && (usage.includes('keyCertSign') || usage.includes('nonRepudiation')))
     fail('proxy_key_usage', 'has keyUsage keyCertSign or nonRepudiation (section 3.6)')
@@ -72,12 +75,12 @@ function checkProxyIssuer({ facts }: Link, issuer: Link | undefined, fail: Fail)
   const type = facts.proxyCertInfo?.type
   // A limited proxy must not delegate more than it has; an independent one has none of its issuer's rights.
   if (issuer.facts.proxyCertInfo?.type === 'limited' && type === 'impersonation')
-    fail('limited_signs_full', 'was signed by a limited proxy and is not limited')
+    fail('limited_signs_full', 'was signed by a limited proxy but is not limited')
 }
 
 function checkPathLength(links: readonly Link[], index: number, fail: Fail): void {
   const allowed = links[index]?.facts.proxyCertInfo?.pathLength
   // Everything below a proxy is a proxy; other certificates there are reported as `not_a_ca`.
   if (allowed !== undefined && index > allowed)
-    fail('proxy_path_length', `allows ${allowed} proxies below it and there are ${index}`)
+    fail('proxy_path_length', `allows ${allowed} proxies below it but has ${index}`)
 }

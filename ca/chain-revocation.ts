@@ -33,7 +33,7 @@ export function revocationProblems(
       problems.push({ code, certificateIndex: index, message })
     }
     const crl = bestCrl(crls, issuer.certificate)
-    if (crl === undefined) fail('crl_missing', `there is no CRL of ${nameOf(issuer)}`)
+    if (crl === undefined) fail('crl_missing', `the CRL of ${nameOf(issuer)} is missing`)
     else {
       checkCrl(crl, { issuer, now }, fail)
       if (crl.revoked.has(link.certificate.serial))
@@ -66,9 +66,9 @@ function checkCrl(
   if (issuer.facts.keyUsage && !issuer.facts.keyUsage.includes('cRLSign'))
     fail('crl_issuer_key_usage', `${nameOf(issuer)} may not sign CRLs (keyUsage lacks cRLSign)`)
   if (crl.thisUpdate > now)
-    fail('crl_not_yet_valid', `${name} begins at ${crl.thisUpdate.toISOString()}`)
+    fail('crl_not_yet_valid', `${name} is not valid before ${crl.thisUpdate.toISOString()}`)
   if (crl.nextUpdate === undefined || crl.nextUpdate <= now)
-    fail('crl_expired', `${name} ended at ${crl.nextUpdate?.toISOString() ?? 'no date'}`)
+    fail('crl_expired', `${name} expired at ${crl.nextUpdate?.toISOString() ?? 'an unknown time'}`)
   if (crl.criticalExtensions.length > 0)
     fail('crl_unknown_critical_extension', `${name} has a critical extension that is not known`)
 }

@@ -59,10 +59,10 @@ export const MAX_ANCHORS = 2000
  */
 export function validateChain(request: ChainRequest): ChainVerdict {
   if (request.certificates.length > MAX_CHAIN_LENGTH) {
-    return refused('chain_too_long', `there are over ${MAX_CHAIN_LENGTH} certificates`)
+    return refused('chain_too_long', `there are more than ${MAX_CHAIN_LENGTH} certificates`)
   }
   if (request.anchors.length + (request.crls?.length ?? 0) > MAX_ANCHORS) {
-    return refused('chain_too_long', `there are over ${MAX_ANCHORS} trust anchors and CRLs`)
+    return refused('chain_too_long', `there are more than ${MAX_ANCHORS} trust anchors and CRLs`)
   }
   const { path, problems: pathProblems } = buildPath(request.certificates, request.anchors)
   const links = path.map(readLink)

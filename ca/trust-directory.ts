@@ -83,7 +83,6 @@ function readObject<Value>(
   const [block] = readPem(content.toString('latin1'), label, MAX_PEM_LENGTH).filter(
     (one) => one.label === label,
   )
-  if (block === undefined)
-    throw malformed(label, 'there is none in the file', { reason: 'missing' })
+  if (block === undefined) throw malformed(label, 'the file contains none', { reason: 'missing' })
   return { format: 'PEM', value: read(block.der) }
 }

@@ -25,7 +25,7 @@ export const authorityRules: readonly DoctorRule[] = [
       eachOf('CA', authorities, (link) =>
         link.facts.authority || isCaByKeyUsage(link)
           ? undefined
-          : 'is no CA: it has no basicConstraints CA:TRUE',
+          : 'is not a CA certificate: basicConstraints CA:TRUE is missing',
       ),
     remedy: caRemedy,
   },
@@ -58,7 +58,7 @@ export const authorityRules: readonly DoctorRule[] = [
     check: ({ authorities }) =>
       eachOf('CA', authorities, ({ facts }) =>
         facts.keyUsage && !facts.keyUsage.includes('cRLSign')
-          ? 'has a keyUsage without cRLSign: all it signed is refused as soon as there is a CRL'
+          ? 'has a keyUsage without cRLSign: once a CRL is installed, everything it signed is refused'
           : undefined,
       ),
     remedy: 'Use a CA certificate with keyUsage keyCertSign and cRLSign.',
@@ -70,7 +70,7 @@ export const authorityRules: readonly DoctorRule[] = [
     check: ({ verdict }) =>
       when(
         verdict.problems.some(({ code }) => code === 'path_length'),
-        'There are more CAs in the chain than a path length allows.',
+        'The chain has more CAs than a path length allows.',
       ),
     remedy: 'Have the CA above issue a certificate with a path length that allows it.',
   },
@@ -86,7 +86,7 @@ export const authorityRules: readonly DoctorRule[] = [
             .some(({ value }) => typeof value !== 'string' || /['/]|[^\x20-\x7e]/u.test(value)),
         )
         .map((link) => `A signing_policy has no form for the name of the CA ${nameOf(link)}.`),
-    remedy: 'Use a CA whose name is ASCII without slash and apostrophe.',
+    remedy: 'Use a CA with an ASCII name that has no slash and no apostrophe.',
   },
   {
     id: 'bad-signature',
@@ -99,6 +99,6 @@ export const authorityRules: readonly DoctorRule[] = [
           const subject = verdict.path[certificateIndex]?.subject ?? []
           return `The signature of ${formatSlashDn(subject)} is not that of its issuer's key.`
         }),
-    remedy: 'Ask for a new proxy, and install the trust anchors of the CA that is in use now.',
+    remedy: 'Request a new proxy, and install the trust anchors of the current CA.',
   },
 ]

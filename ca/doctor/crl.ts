@@ -37,7 +37,7 @@ export const crlRules: readonly DoctorRule[] = [
     check: (context) =>
       eachCrl(context, ({ format }) =>
         format === 'DER'
-          ? 'is in DER and must be PEM: it is passed over, and no revocation is seen'
+          ? 'is in DER but must be in PEM: it is ignored, and revocations are not seen'
           : undefined,
       ),
     remedy: 'Convert it with openssl crl -inform DER.',
@@ -51,7 +51,7 @@ export const crlRules: readonly DoctorRule[] = [
         const file = unreadable.find((one) => one.name.startsWith(`${hash}.r`))
         return (
           file &&
-          `The CRL ${file.name} of the CA ${name} cannot be read, and no revocation is seen: ${file.reason}.`
+          `The CRL ${file.name} of the CA ${name} cannot be read, so revocations are not seen: ${file.reason}.`
         )
       }),
     remedy: fetchNew,
@@ -64,7 +64,7 @@ export const crlRules: readonly DoctorRule[] = [
       eachCrl(context, ({ value }) =>
         context.authorities.some(({ certificate }) => verifyCrl(value, certificate))
           ? undefined
-          : 'is not signed by its key',
+          : 'is not signed by the key of that CA',
       ),
     remedy: fetchNew,
   },
@@ -75,7 +75,7 @@ export const crlRules: readonly DoctorRule[] = [
     check: (context) =>
       eachCrl(context, ({ value: { nextUpdate } }) =>
         nextUpdate && nextUpdate <= context.now
-          ? `ended at ${nextUpdate.toISOString()}: every certificate of this CA is refused`
+          ? `expired at ${nextUpdate.toISOString()}: every certificate of this CA is refused`
           : undefined,
       ),
     remedy: fetchNew,
@@ -87,7 +87,7 @@ export const crlRules: readonly DoctorRule[] = [
     check: (context) =>
       eachCrl(context, ({ value: { nextUpdate } }) =>
         nextUpdate && nextUpdate <= context.now
-          ? 'has ended: a server of XRootD that is set to ask for CRLs (-crl:3) refuses, others log it'
+          ? 'has expired: an XRootD server that requires CRLs (-crl:3) refuses, others only log it'
           : undefined,
       ),
     remedy: fetchNew,
@@ -98,9 +98,9 @@ export const crlRules: readonly DoctorRule[] = [
     relyingParties: refusing,
     check: (context) =>
       eachCrl(context, ({ value: { thisUpdate } }) =>
-        thisUpdate > context.now ? `begins only at ${thisUpdate.toISOString()}` : undefined,
+        thisUpdate > context.now ? `is not valid before ${thisUpdate.toISOString()}` : undefined,
       ),
-    remedy: 'Set the clocks of CA and relying party.',
+    remedy: 'Correct the clocks of the CA and of the relying party.',
   },
   {
     id: 'crl-ends-soon',
@@ -111,7 +111,7 @@ export const crlRules: readonly DoctorRule[] = [
         nextUpdate &&
         nextUpdate > context.now &&
         nextUpdate.getTime() - context.now.getTime() < SOON_MS
-          ? `ends at ${nextUpdate.toISOString()}; from then on every certificate of this CA is refused`
+          ? `expires at ${nextUpdate.toISOString()}; after that every certificate of this CA is refused`
           : undefined,
       ),
     remedy: fetchNew,
@@ -135,7 +135,7 @@ export const crlRules: readonly DoctorRule[] = [
       })
       return eachOf('certificate', revoked, () => 'is revoked by the CRL of its CA')
     },
-    remedy: 'Ask for a new EEC and proxy; find out why it was revoked.',
+    remedy: 'Find out why it was revoked, then request a new EEC and proxy.',
   },
   {
     id: 'crl-missing-above',
@@ -146,12 +146,12 @@ export const crlRules: readonly DoctorRule[] = [
       const some = trust && neededAuthorities(context).some(({ hash }) => crlOf(trust, hash))
       if (!some) return []
       return eachNeeded(context, ({ hash, name }, { certificates, crls, unreadable }) =>
-        // What has no CA either is another rule's.
+        // A missing CA is reported by another rule.
         !certificates.some((one) => one.hash === hash) ||
         crls.some((crl) => crl.hash === hash) ||
         unreadable.some((one) => one.name.startsWith(`${hash}.r`))
           ? undefined
-          : `There is no CRL of the CA ${name}, and one of another CA of the chain: -crl_check_all wants all.`,
+          : `The CRL of the CA ${name} is missing, while another CA of the chain has one: -crl_check_all requires all of them.`,
       )
     },
     remedy: 'Fetch the CRLs of all CAs of the chain.',

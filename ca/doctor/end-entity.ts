@@ -53,7 +53,7 @@ export const endEntityRules: readonly DoctorRule[] = [
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ certificate: { subject, issuer } }) =>
         subject.length > issuer.length && startsWithName(subject, issuer)
-          ? "has a name that begins with its CA's: XRootD takes it for a proxy of the CA"
+          ? "has a name that begins with its CA's name: XRootD takes it for a proxy of the CA"
           : undefined,
       ),
     remedy: "Have the EEC issued under a name that does not begin with the CA's.",

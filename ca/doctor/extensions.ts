@@ -73,10 +73,10 @@ export const extensionRules: readonly DoctorRule[] = [
     check: (context) =>
       eachCertificate(context, (link) =>
         criticalOf(link).some((oid) => !globusCritical.has(oid) && !opensslCritical.has(oid))
-          ? 'has a critical extension that no one knows'
+          ? 'has a critical extension that no relying party knows'
           : undefined,
       ),
-    remedy: 'Have the certificate issued without it, or with it not critical.',
+    remedy: 'Have the certificate reissued without it, or with it not critical.',
   },
   {
     id: 'critical-extension-unknown-to-globus',
@@ -87,7 +87,7 @@ export const extensionRules: readonly DoctorRule[] = [
         const names = criticalOf(link).flatMap((oid) => opensslCritical.get(oid) ?? [])
         return names.length > 0 ? `has ${names.join(', ')} as critical` : undefined
       }),
-    remedy: 'Have the certificate issued with this extension not critical.',
+    remedy: 'Have the certificate reissued with this extension not critical.',
   },
   {
     id: 'extension-twice',
@@ -120,7 +120,7 @@ export const extensionRules: readonly DoctorRule[] = [
       const what = ({ certificate }: Link): string | undefined =>
         has(certificate, extensionOids.authorityKeyIdentifier)
           ? undefined
-          : 'has no authorityKeyIdentifier, which `openssl verify -x509_strict` asks for'
+          : 'has no authorityKeyIdentifier, which `openssl verify -x509_strict` requires'
       return [
         ...eachOf('proxy', context.proxies, what),
         ...eachOf('EEC', endEntityOf(context), what),

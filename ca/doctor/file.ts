@@ -3,7 +3,7 @@ import { type DoctorContext, type DoctorRule, nameOf, when } from './context.ts'
 import { globus, openssl, relyingParties } from './relying-parties.ts'
 
 const order = 'Write the file in the order proxy, private key, EEC, CAs.'
-const permissions = 'chmod 600 the file; `tts proxy init` makes it so from the first byte.'
+const permissions = 'Run chmod 600 on the file. `tts proxy init` creates it with that mode.'
 
 const modeText = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0')
 
@@ -64,9 +64,9 @@ export const fileRules: readonly DoctorRule[] = [
     check: ({ proxies }) =>
       when(
         proxies.length === 0,
-        'There is no proxy in the file: XRootD over root:// wants one and its EEC.',
+        'The file contains no proxy: XRootD over root:// needs a proxy and its EEC.',
       ),
-    remedy: 'Ask for a proxy.',
+    remedy: 'Request a proxy.',
   },
   {
     id: 'file-mode-not-private',
@@ -76,7 +76,7 @@ export const fileRules: readonly DoctorRule[] = [
       onDisk(context, ({ mode }) =>
         (mode & 0o077) === 0
           ? undefined
-          : `The file has mode ${modeText(mode)}: Globus takes no permission for group or others.`,
+          : `The file has mode ${modeText(mode)}: Globus refuses any permission for group or others.`,
       ),
     remedy: permissions,
   },
@@ -86,7 +86,9 @@ export const fileRules: readonly DoctorRule[] = [
     relyingParties: ['arcproxy'],
     check: (context) =>
       onDisk(context, ({ mode }) =>
-        (mode & 0o007) === 0 ? undefined : `The file has mode ${modeText(mode)}, open to others.`,
+        (mode & 0o007) === 0
+          ? undefined
+          : `The file has mode ${modeText(mode)}: others can use it.`,
       ),
     remedy: permissions,
   },
@@ -98,7 +100,7 @@ export const fileRules: readonly DoctorRule[] = [
       onDisk(context, ({ ownerUid, uid }) =>
         ownerUid === uid
           ? undefined
-          : `The file is owned by user ${ownerUid} and would be read by user ${uid}.`,
+          : `The file is owned by user ${ownerUid} but is read by user ${uid}.`,
       ),
     remedy: 'Copy the file so that its reader owns it.',
   },

@@ -7,7 +7,7 @@ import { globus, relyingParties, tls } from './relying-parties.ts'
 /** 2047 bits still reach OpenSSL's security level 2. */
 const MIN_RSA_BITS = 2047
 
-const newKeys = 'Make a new one with an RSA key of 2048 bits or more.'
+const newKeys = 'Create a new one with an RSA key of at least 2048 bits.'
 
 export const keyRules: readonly DoctorRule[] = [
   {
@@ -44,7 +44,7 @@ export const keyRules: readonly DoctorRule[] = [
           ? 'has an EC key: Globus cannot delegate it, and XRootD encrypts with the proxy key, which must be RSA'
           : undefined,
       ),
-    remedy: 'Ask for a proxy with an RSA key.',
+    remedy: 'Request a proxy with an RSA key.',
   },
   {
     id: 'key-ec-end-entity',
@@ -53,7 +53,7 @@ export const keyRules: readonly DoctorRule[] = [
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ facts }) =>
         facts.key.family === 'EC'
-          ? 'has an EC key: Globus finds no signature algorithm to delegate with'
+          ? 'has an EC key: Globus has no signature algorithm to delegate with'
           : undefined,
       ),
     remedy: 'Let the service make EECs with RSA keys where Globus code delegates.',
@@ -66,7 +66,7 @@ export const keyRules: readonly DoctorRule[] = [
       when(
         endEntity !== undefined &&
           proxies.some(({ facts }) => facts.key.family !== endEntity.facts.key.family),
-        'The keys of EEC and proxy are of different families, RSA and EC.',
+        'EEC and proxy have keys of different types, RSA and EC.',
       ),
     remedy: 'Use RSA keys for both.',
   },
@@ -77,7 +77,7 @@ export const keyRules: readonly DoctorRule[] = [
     check: ({ authorities }) =>
       eachOf('CA', authorities, ({ facts }) =>
         facts.key.family === 'EC'
-          ? 'has an EC key: grid-proxy-init cannot make a proxy of an EEC that it signed'
+          ? 'has an EC key: grid-proxy-init cannot create a proxy from an EEC that this CA signed'
           : undefined,
       ),
     remedy: 'Use a CA with an RSA key.',
@@ -87,7 +87,7 @@ export const keyRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties,
     check: ({ proxyFile }) =>
-      when(proxyFile.privateKey === undefined, 'There is no private key in the file.'),
+      when(proxyFile.privateKey === undefined, 'The file contains no private key.'),
     remedy: 'Put the private key of the proxy after the proxy, or let the service make both.',
   },
   {
@@ -99,7 +99,7 @@ export const keyRules: readonly DoctorRule[] = [
         privateKey !== undefined && !keyBelongsTo(privateKey, leaf.certificate),
         `The private key in the file is not that of ${nameOf(leaf)}.`,
       ),
-    remedy: 'Ask for a new proxy; write key and certificate of one request into one file.',
+    remedy: 'Request a new proxy, and write key and certificate of the same request into the file.',
   },
 ]
 

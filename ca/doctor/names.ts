@@ -20,7 +20,7 @@ function hasType(context: DoctorContext, names: readonly string[]): boolean {
 }
 
 const otherName =
-  'Have the EEC issued under a name of letters, digits, blanks and , . - @ : = _ only.'
+  'Have the EEC issued under a name of letters, digits, spaces and , . - @ : = _ only.'
 
 /** A rule on characters in the person's name. */
 function characters(
@@ -41,23 +41,22 @@ export const nameRules: readonly DoctorRule[] = [
   characters('name-slash-plus-backslash', [...globus, 'XRootD', ...java], {
     pattern: /[/+\\"]/,
     sentence:
-      'There is a slash, plus, backslash or double quote in the name: it is written otherwise in a Globus grid map than for XRootD and Java.',
+      'The name contains a slash, plus, backslash or double quote: a Globus grid map writes it differently from XRootD and Java.',
   }),
   characters('name-quote', ['XRootD'], {
     pattern: /"/,
-    sentence:
-      'There is a double quote in the name: in no form is it found in a grid map of XRootD.',
+    sentence: 'The name contains a double quote: no form of it matches in a grid map of XRootD.',
     severity: 'refuses',
   }),
   characters('name-not-ascii', ['XRootD'], {
     pattern: /[^\x20-\x7e\n]/u,
     sentence:
-      'There is other than printable ASCII in the name: XRootD makes an unprintable byte of it, others write \\xC3\\xA9.',
+      'The name contains characters other than printable ASCII: XRootD turns them into unprintable bytes, others write \\xC3\\xA9.',
   }),
   characters('name-parentheses', ['MyProxy', 'HTCondor'], {
     pattern: /[()]/,
     sentence:
-      'There is a parenthesis in the name: MyProxy and HTCondor map names by regular expressions, where it means something else.',
+      'The name contains a parenthesis: MyProxy and HTCondor map names by regular expressions, where it has a special meaning.',
   }),
   {
     id: 'name-email-or-serial-number',
@@ -66,7 +65,7 @@ export const nameRules: readonly DoctorRule[] = [
     check: (context) =>
       when(
         hasType(context, ['emailAddress', 'serialNumber']),
-        'There is an emailAddress or serialNumber in the name: Java writes EMAILADDRESS and SERIALNUMBER.',
+        'The name contains an emailAddress or serialNumber: Java writes EMAILADDRESS and SERIALNUMBER.',
       ),
     remedy: otherName,
   },
@@ -77,7 +76,7 @@ export const nameRules: readonly DoctorRule[] = [
     check: (context) =>
       when(
         hasType(context, ['UID']),
-        'There is a UID in the name: Globus and VOMS write USERID in grid maps.',
+        'The name contains a UID: Globus and VOMS write USERID in grid maps.',
       ),
     remedy: otherName,
   },
@@ -92,7 +91,7 @@ export const nameRules: readonly DoctorRule[] = [
             .flat()
             .some(({ type, value }) => type === attributeTypes['CN'] && value.length > 64),
         ),
-        'A CN is longer than 64 characters (RFC 5280, ub-common-name): OpenSSL builds none such.',
+        'A CN is longer than 64 characters (RFC 5280, ub-common-name): OpenSSL does not create such names.',
       ),
     remedy: 'Have the EEC issued under a shorter name.',
   },

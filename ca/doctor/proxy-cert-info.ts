@@ -58,7 +58,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
           : undefined,
       )
     },
-    remedy: 'Ask for a proxy without a path length, or with 2 and more.',
+    remedy: 'Request a proxy without a path length, or with at least 2.',
   },
   {
     id: 'proxy-path-length-exceeded',
@@ -67,7 +67,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
     check: ({ verdict }) =>
       when(
         verdict.problems.some(({ code }) => code === 'proxy_path_length'),
-        'There are more proxies in the chain than a path length allows.',
+        'The chain has more proxies than a path length allows.',
       ),
     remedy: 'Delegate from a proxy whose path length allows it.',
   },
@@ -81,7 +81,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
           ? "is not of the inheriting kind: Globus takes the proxy's own subject for the person, so no grid map fits"
           : undefined,
       ),
-    remedy: 'Ask for an impersonation or a limited proxy.',
+    remedy: 'Request an impersonation proxy or a limited proxy.',
   },
   {
     id: 'proxy-policy-octets',
@@ -102,6 +102,6 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
         verdict.problems.some(({ code }) => code === 'limited_signs_full'),
         'A limited proxy signed one that is not limited.',
       ),
-    remedy: 'Delegate limited proxies as limited ones, or begin with a full proxy.',
+    remedy: 'Delegate a limited proxy only as a limited one, or start from a full proxy.',
   },
 ]

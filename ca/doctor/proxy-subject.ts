@@ -6,7 +6,7 @@ import { type DoctorRule, eachOf, when } from './context.ts'
 import { globus, openssl, validating } from './relying-parties.ts'
 
 const askAgain =
-  'Ask the service for a new proxy: its subject is the EEC with one CN of digits more.'
+  'Ask the service for a new proxy: its subject is the subject of the EEC plus one CN of digits.'
 
 export const proxySubjectRules: readonly DoctorRule[] = [
   {
@@ -29,7 +29,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
       eachOf('proxy', proxies, (link) => {
         const commonName = lastCommonName(link.certificate.subject)
         return link.isProxy && commonName !== undefined && !/^\d+$/.test(commonName)
-          ? 'has a last CN that is not of digits only: arcproxy takes the proxy for the person'
+          ? 'has a last CN that does not consist of digits: arcproxy mistakes the proxy for the person'
           : undefined
       }),
     remedy: askAgain,
@@ -64,7 +64,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
     relyingParties: [...openssl, ...globus],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, (link) => (link.isProxy ? undefined : `is a ${proxyKind(link)}`)),
-    remedy: 'Ask for an RFC 3820 proxy (with Globus: grid-proxy-init -rfc).',
+    remedy: 'Request an RFC 3820 proxy (with Globus: grid-proxy-init -rfc).',
   },
   {
     id: 'proxy-kinds-mixed',
@@ -73,7 +73,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
     check: ({ proxies }) =>
       when(
         new Set(proxies.map((link) => proxyKind(link)?.split(' ')[0])).size > 1,
-        'Legacy and RFC 3820 proxies stand in one chain.',
+        'The chain mixes legacy and RFC 3820 proxies.',
       ),
     remedy: 'Delegate again from an RFC 3820 proxy.',
   },

@@ -4,10 +4,10 @@ import { type DoctorContext, type DoctorRule, eachOf, endEntityOf, when } from '
 import { globus, relyingParties, type RelyingParty, validating } from './relying-parties.ts'
 
 const ended = ({ certificate: { validity } }: Link, now: Date): string | undefined =>
-  validity.notAfter <= now ? `ended at ${validity.notAfter.toISOString()}` : undefined
+  validity.notAfter <= now ? `expired at ${validity.notAfter.toISOString()}` : undefined
 
 const notBegun = ({ certificate: { validity } }: Link, now: Date): string | undefined =>
-  validity.notBefore > now ? `begins only at ${validity.notBefore.toISOString()}` : undefined
+  validity.notBefore > now ? `is not valid before ${validity.notBefore.toISOString()}` : undefined
 
 /** Seconds until the first certificate of the file ends. */
 function secondsLeft({ links, now }: DoctorContext): number {
@@ -19,8 +19,8 @@ function secondsLeft({ links, now }: DoctorContext): number {
 const tolerant = new Set<RelyingParty>(['XRootD', 'caNl-Java'])
 const strictClock = validating.filter((party) => !tolerant.has(party))
 
-const renew = 'Ask for a new proxy now.'
-const clock = 'Wait, or set the clocks: a proxy begins five minutes before it is made.'
+const renew = 'Request a new proxy now.'
+const clock = 'Wait, or correct the clocks: a proxy is valid from five minutes before it is issued.'
 
 function tooShort(context: DoctorContext, seconds: number): readonly string[] {
   const left = secondsLeft(context)
@@ -65,7 +65,7 @@ export const timeRules: readonly DoctorRule[] = [
     relyingParties: validating,
     check: ({ authorities, now }) =>
       eachOf('CA', authorities, (link) => ended(link, now) ?? notBegun(link, now)),
-    remedy: 'Install the trust anchors of the CA that is in use now.',
+    remedy: 'Install the trust anchors of the current CA.',
   },
   {
     id: 'proxy-outlives-end-entity',
@@ -76,10 +76,10 @@ export const timeRules: readonly DoctorRule[] = [
         ? []
         : eachOf('proxy', proxies, ({ certificate: { validity } }) =>
             validity.notAfter > endEntity.certificate.validity.notAfter
-              ? `ends after its EEC, whose end at ${endEntity.certificate.validity.notAfter.toISOString()} ends both`
+              ? `expires after its EEC, so both are valid only until ${endEntity.certificate.validity.notAfter.toISOString()}`
               : undefined,
           ),
-    remedy: 'Go by the end of the EEC.',
+    remedy: 'Use the expiry of the EEC as that of the proxy.',
   },
   {
     id: 'time-left-glideinwms-minute',
@@ -100,7 +100,7 @@ export const timeRules: readonly DoctorRule[] = [
     severity: 'warns',
     relyingParties: ['glideinWMS'],
     check: (context) => tooShort(context, 12 * 3600),
-    remedy: 'Renew before half a day is left, or ask for longer proxies.',
+    remedy: 'Renew before half a day is left, or request longer proxies.',
   },
   {
     id: 'ends-after-2049',
@@ -124,6 +124,6 @@ export const timeRules: readonly DoctorRule[] = [
 /** From 2050 the date is a GeneralizedTime, which Globus and XRootD misread as long past. */
 function after2049({ certificate: { validity } }: Link): string | undefined {
   return validity.notAfter.getUTCFullYear() > 2049
-    ? `ends at ${validity.notAfter.toISOString()}, after 2049, which is read as long past`
+    ? `expires at ${validity.notAfter.toISOString()}; dates after 2049 are misread as long past`
     : undefined
 }

@@ -58,7 +58,7 @@ function eachPolicy(
 }
 
 const install =
-  "Install the CA's whole trust-anchor archive: the service makes it with all names and links."
+  'Install the complete trust-anchor archive of the CA: it has all file names and links.'
 /** Relying parties that need a signing_policy. */
 const policyParties: readonly RelyingParty[] = [...globus, 'caNl-Java']
 
@@ -70,7 +70,7 @@ const policyRules: readonly DoctorRule[] = [
     check: (context) =>
       eachNeeded(context, ({ hash, name }, trust) =>
         hashesIn(trust).includes(hash) && !trust.signingPolicies.has(hash)
-          ? `There is no ${hash}.signing_policy for the CA ${name}.`
+          ? `The file ${hash}.signing_policy for the CA ${name} is missing.`
           : undefined,
       ),
     remedy: install,
@@ -82,7 +82,7 @@ const policyRules: readonly DoctorRule[] = [
     check: (context) =>
       eachPolicy(context, (policy, { name, hash, signed }) =>
         allQuoted(policy) && !policyPermits(policy, name, signed)
-          ? `The ${hash}.signing_policy does not let the CA ${name} sign ${signed}.`
+          ? `The file ${hash}.signing_policy does not allow the CA ${name} to sign ${signed}.`
           : undefined,
       ),
     remedy: 'Add the name, or its beginning and "*", to cond_subjects of the file.',
@@ -95,7 +95,7 @@ const policyRules: readonly DoctorRule[] = [
       eachPolicy(context, (policy, { hash }) =>
         allQuoted(policy)
           ? undefined
-          : `The outer quotes of cond_subjects in ${hash}.signing_policy are not single, and there are several patterns.`,
+          : `In ${hash}.signing_policy, cond_subjects has several patterns, and its outer quotes are not single quotes.`,
       ),
     remedy: `Write cond_subjects globus '"/DC=org/DC=example/*"'.`,
   },
@@ -105,7 +105,9 @@ const policyRules: readonly DoctorRule[] = [
     relyingParties: globus,
     check: (context) =>
       eachPolicy(context, ({ text }, { hash }) =>
-        text.endsWith('\n') ? undefined : `The ${hash}.signing_policy has no newline at its end.`,
+        text.endsWith('\n')
+          ? undefined
+          : `The file ${hash}.signing_policy does not end with a newline.`,
       ),
     remedy: 'Add a newline at the end of the file.',
   },
@@ -120,7 +122,7 @@ const policyRules: readonly DoctorRule[] = [
           ({ value }) => subjectHash(value.subjectNode) === hash && isSelfIssued(value, node),
         ) &&
         !policyPermits(policy, name, name)
-          ? `The ${hash}.signing_policy does not cover the CA's own name ${name}: grid-cert-diagnostics complains.`
+          ? `The file ${hash}.signing_policy does not cover the CA's own name ${name}: grid-cert-diagnostics complains.`
           : undefined,
       ),
     remedy: "Add the CA's own name to cond_subjects of the file.",
@@ -147,7 +149,7 @@ function missingAuthorities(context: DoctorContext): readonly NeededAuthority[] 
 }
 
 const sayMissing = ({ name, hash }: NeededAuthority): string =>
-  `The CA ${name} is not in the trust directory; it would be ${hash}.0.`
+  `The CA ${name} is not in the trust directory. Expected file: ${hash}.0.`
 
 const issuedFirst = ({ endEntity }: DoctorContext): string | undefined =>
   endEntity && formatSlashDn(endEntity.certificate.subject)
@@ -180,7 +182,7 @@ const certificateRules: readonly DoctorRule[] = [
     check: (context) =>
       eachNeeded(context, ({ name, hash, oldHash }, trust) =>
         hashesIn(trust).includes(oldHash) && !hashesIn(trust).includes(hash)
-          ? `The CA ${name} is there as ${oldHash}.0 and not as ${hash}.0.`
+          ? `The CA ${name} is installed as ${oldHash}.0 but not as ${hash}.0.`
           : undefined,
       ),
     remedy: install,
@@ -192,7 +194,7 @@ const certificateRules: readonly DoctorRule[] = [
     check: (context) =>
       eachNeeded(context, ({ name, hash, oldHash }, trust) =>
         hashesIn(trust).includes(hash) && !hashesIn(trust).includes(oldHash)
-          ? `The CA ${name} is not there as ${oldHash}.0, the only name that voms-proxy-init of Java looks for.`
+          ? `The CA ${name} is not installed as ${oldHash}.0, the only file name that voms-proxy-init of Java looks for.`
           : undefined,
       ),
     remedy: install,
@@ -204,7 +206,7 @@ const certificateRules: readonly DoctorRule[] = [
     check: (context) =>
       eachNeeded(context, ({ hash, name }, { certificates }) =>
         certificates.some((one) => one.hash === hash && one.format === 'DER')
-          ? `The CA ${name} is in DER; ${hash}.0 must be PEM.`
+          ? `The file ${hash}.0 of the CA ${name} is in DER but must be in PEM.`
           : undefined,
       ),
     remedy: 'Convert it with openssl x509 -inform DER.',
@@ -230,7 +232,7 @@ const certificateRules: readonly DoctorRule[] = [
       trustAnchors !== undefined &&
       verdict.problems.some(({ code }) => code === 'untrusted') &&
       isSelfSignedEnd(verdict.path)
-        ? ['The root of the chain is in the file, and not the same as any in the trust directory.']
+        ? ['The root of the chain in the file does not match any root in the trust directory.']
         : [],
     remedy: install,
   },

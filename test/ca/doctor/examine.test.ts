@@ -131,9 +131,9 @@ describe('formatFindings', () => {
     expect(text).toMatch(/^\d+ of 16 relying parties known here would refuse it\.\n/)
     expect(text).toContain(
       [
-        '  The file has mode 0640: Globus takes no permission for group or others.',
+        '  The file has mode 0640: Globus refuses any permission for group or others.',
         '    by:     Globus, GridFTP, MyProxy',
-        '    remedy: chmod 600 the file; `tts proxy init` makes it so from the first byte.',
+        '    remedy: Run chmod 600 on the file. `tts proxy init` creates it with that mode.',
         '    rule:   file-mode-not-private',
       ].join('\n'),
     )
