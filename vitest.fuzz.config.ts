@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
-/** `npm run test:fuzz`: generators of bad input against a running service. Longer than tests, and as long as it is told. */
+/**
+ * `npm run test:fuzz`: generators of bad input against a running service. Longer than tests, and as long as it is told.
+ */
 export default defineConfig({
   test: {
     include: ['test/fuzz/**/*.fuzz.ts'],

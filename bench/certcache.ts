@@ -1,6 +1,7 @@
 /**
- * Measures how many workers per second the warm cache serves, compared with nginx serving the same bytes from a file. One load generator
- * measures both in turn, because the ratio is comparable between machines, but the absolute numbers are not.
+ * Measures how many workers per second the warm cache serves, compared with nginx serving the same bytes from a file.
+ * One load generator measures both in turn, because the ratio is comparable between machines, but the absolute
+ * numbers are not.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'

@@ -1,4 +1,7 @@
-/** A load generator with prepared requests on raw sockets. It needs little CPU, because it runs on the same host as the measured service. */
+/**
+ * A load generator with prepared requests on raw sockets. It needs little CPU, because it runs on the same host as
+ * the measured service.
+ */
 import { connect, type Socket } from 'node:net'
 
 export interface LoadOptions {
@@ -24,7 +27,10 @@ export interface LoadResult {
   readonly latencies: readonly number[]
 }
 
-/** Sends requests on all connections, one after another, for the given time. An answer succeeds if it is complete and has status 200. */
+/**
+ * Sends requests on all connections, one after another, for the given time. An answer succeeds if it is complete and
+ * has status 200.
+ */
 export async function load(options: LoadOptions): Promise<LoadResult> {
   const latencies: number[] = []
   const tally = { failed: 0, firstFailure: undefined as string | undefined, next: 0 }

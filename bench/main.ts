@@ -1,6 +1,6 @@
 /**
- * Measures how many proxies per second the service issues, compared with the raw signature rate of this host. One run measures everything,
- * because the ratios are comparable between machines, but the absolute numbers are not.
+ * Measures how many proxies per second the service issues, compared with the raw signature rate of this host. One run
+ * measures everything, because the ratios are comparable between machines, but the absolute numbers are not.
  */
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { type ChildProcess, spawn } from 'node:child_process'

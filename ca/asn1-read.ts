@@ -14,9 +14,9 @@ const MAX_DEPTH = 32
 const DEFAULT_MAX_BYTES = 64 * 1024
 
 /**
- * Reads one DER value with nothing after it. The size is limited before the parser sees a byte, the depth while it reads.
- * Only canonical DER is accepted: what was read is encoded again and compared, so that the parts used are exactly the
- * bytes that a signature covers.
+ * Reads one DER value with nothing after it. The size is limited before the parser sees a byte, the depth while it
+ * reads. Only canonical DER is accepted: what was read is encoded again and compared, so that the parts used are
+ * exactly the bytes that a signature covers.
  *
  * @throws {CaError} `too_large`, `malformed`
  */
@@ -41,8 +41,8 @@ export function decode(bytes: Uint8Array, what: string, maxBytes = DEFAULT_MAX_B
 }
 
 /**
- * The elements of a SEQUENCE as views of its DER, with the same rules for lengths as `decode`, and without making nodes: for
- * lists that are too long for nodes. The content of the elements is not checked.
+ * The elements of a SEQUENCE as views of its DER, with the same rules for lengths as `decode`, and without making
+ * nodes: for lists that are too long for nodes. The content of the elements is not checked.
  *
  * @throws {CaError} `malformed`
  */

@@ -136,7 +136,10 @@ export function characterString(tag: number, bytes: Uint8Array): Asn1Node {
   return create(tag, binary(bytes))
 }
 
-/** Time in the form of RFC 5280 section 4.1.2.5: UTCTime from 1950 through 2049, otherwise GeneralizedTime; whole seconds. */
+/**
+ * Time in the form of RFC 5280 section 4.1.2.5: UTCTime from 1950 through 2049, otherwise GeneralizedTime; whole
+ * seconds.
+ */
 export function time(date: Date): Asn1Node {
   const year = date.getUTCFullYear()
   if (!(year >= 0 && year <= 9999))
@@ -166,8 +169,8 @@ export function implicitConstructed(number: number, nodes: readonly Asn1Node[]):
 }
 
 /**
- * A node that is written as these bytes, which must be one complete DER value with a tag of one octet. For parts that are the same in
- * many certificates, so that they are encoded only once.
+ * A node that is written as these bytes, which must be one complete DER value with a tag of one octet. For parts that
+ * are the same in many certificates, so that they are encoded only once.
  */
 export function preEncoded(der: Uint8Array): Asn1Node {
   const lengthOctets = (der[1] ?? 0) < 0x80 ? 1 : ((der[1] ?? 0) & 0x7f) + 1
@@ -193,8 +196,8 @@ export function sequenceParts(values: readonly Uint8Array[]): Uint8Array[] {
 }
 
 /**
- * Tag, length and content (X.690 section 8.1) as a "binary string". node-forge's own writer would cut a leading zero octet
- * off `[2] IMPLICIT`: it treats every tag with the number 2 as an INTEGER.
+ * Tag, length and content (X.690 section 8.1) as a "binary string". node-forge's own writer would cut a leading zero
+ * octet off `[2] IMPLICIT`: it treats every tag with the number 2 as an INTEGER.
  */
 function der({ tagClass, type, constructed, value }: Asn1Node): string {
   const content =

@@ -50,8 +50,8 @@ export interface RootRequest {
 /**
  * Makes a self-signed CA certificate and returns its DER. Path length 0: it issues EECs but no further CAs.
  *
- * @throws {CaError} `bad_name`, `bad_lifetime` (also for an end after 2049), `bad_request`, `weak_key`, `bad_authority` for a signer
- *   whose algorithm does not fit its key, `self_check_failed`
+ * @throws {CaError} `bad_name`, `bad_lifetime` (also for an end after 2049), `bad_request`, `weak_key`,
+ *   `bad_authority` for a signer whose algorithm does not fit its key, `self_check_failed`
  * @see RFC 5280 section 4.2.1.9
  * @example
  * const subject = parseSlashDn('/C=EU/O=Example/CN=Example CA')
@@ -119,8 +119,8 @@ function badName(problem: string, reason: CaErrorReason): CaError {
 }
 
 /**
- * Opens a CA from its certificate (first) and chain in PEM, and its private key or a signer that has it. Does not check whether the
- * certificates are valid now.
+ * Opens a CA from its certificate (first) and chain in PEM, and its private key or a signer that has it. Does not
+ * check whether the certificates are valid now.
  *
  * @throws {CaError} `bad_authority` when they do not belong together or the certificate is not that of a CA;
  *   `malformed`, `too_large`, `weak_key` when one of them cannot be read or is refused by the key policy

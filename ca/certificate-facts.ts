@@ -1,4 +1,6 @@
-/** Reads the facts about a certificate (extensions, key, signature) that chain validation, proxies and the doctor use. */
+/**
+ * Reads the facts about a certificate (extensions, key, signature) that chain validation, proxies and the doctor use.
+ */
 import { type Asn1Node, Tag } from './asn1.ts'
 import {
   bitStringBytes,
@@ -136,7 +138,9 @@ const curveBits = new Map([
   ['1.3.132.0.35', 521],
 ])
 
-/** Kind and size of the key in a SubjectPublicKeyInfo; does no computation with it, so that a huge key costs nothing. */
+/**
+ * Kind and size of the key in a SubjectPublicKeyInfo; does no computation with it, so that a huge key costs nothing.
+ */
 export function keyFacts(info: Asn1Node): KeyFacts {
   try {
     const [algorithm, bits] = childrenOf(info, 'public key', Tag.sequence)

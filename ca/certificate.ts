@@ -56,7 +56,8 @@ export function wholeSeconds(date: Date): Date {
 }
 
 /**
- * Reads the fields of a certificate in DER, at most 64 KiB. Checks its structure, not its signature and not its profile.
+ * Reads the fields of a certificate in DER, at most 64 KiB. Checks its structure, not its signature and not its
+ * profile.
  *
  * @throws {CaError} `malformed`, `too_large`
  * @see RFC 5280 section 4.1
@@ -84,7 +85,8 @@ export function readCertificate(der: Buffer): Certificate {
     throw malformed('TBSCertificate', 'parts are missing', { reason: 'missing' })
   }
   if (algorithm === undefined || !encode(algorithm).equals(encode(innerAlgorithm))) {
-    // RFC 5280 section 4.1.1.2: both must be the same, otherwise the algorithm that is used would not be the signed one.
+    // RFC 5280 section 4.1.1.2: both must be the same, otherwise the algorithm that is used would not be the signed
+    // one.
     throw malformed('certificate', 'its two signature algorithms differ', { reason: 'mismatch' })
   }
   return {
@@ -151,8 +153,8 @@ export function findExtension(
 }
 
 /**
- * Returns the key identifier that certificates and CRLs below this one must name (RFC 5280 section 4.2.1.1): that in its extension,
- * however it was made, or otherwise that of its key.
+ * Returns the key identifier that certificates and CRLs below this one must name (RFC 5280 section 4.2.1.1): that in
+ * its extension, however it was made, or otherwise that of its key.
  *
  * @throws {CaError} `malformed`
  */

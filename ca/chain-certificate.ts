@@ -6,7 +6,9 @@ import { formatSlashDn } from './name-text.ts'
 
 const weakDigests: ReadonlySet<string | undefined> = new Set(['MD5', 'SHA-1'])
 
-/** Constraints that are not evaluated here. Chains with them are refused: ignoring them would extend what a CA may sign. */
+/**
+ * Constraints that are not evaluated here. Chains with them are refused: ignoring them would extend what a CA may sign.
+ */
 const constraintOids = new Map([
   ['2.5.29.30', 'nameConstraints'],
   ['2.5.29.36', 'policyConstraints'],
@@ -80,7 +82,8 @@ function checkIssuer(links: readonly Link[], index: number, fail: Fail): void {
   if (!facts.authority) fail('not_a_ca', 'signed a certificate but is not a CA')
   if (facts.keyUsage && !facts.keyUsage.includes('keyCertSign'))
     fail('no_key_cert_sign', 'signed a certificate but must not (keyUsage lacks keyCertSign)')
-  // Section 6.1.4 (l): self-issued certificates do not count; nor do proxies (RFC 3820 section 4.1), nor the EEC itself.
+  // Section 6.1.4 (l): self-issued certificates do not count; nor do proxies (RFC 3820 section 4.1), nor the EEC
+  // itself.
   const below = links.slice(firstNonProxy(links) + 1, index)
   const counted = below.filter((link) => !isSelfIssued(link)).length
   if (facts.pathLength !== undefined && counted > facts.pathLength)

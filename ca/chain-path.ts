@@ -88,8 +88,8 @@ function keyWeakness(certificate: Certificate): string | undefined {
 }
 
 /**
- * Finds the issuer by name and prefers one whose key verifies the signature. A key that the policy refuses is not used, so that its
- * size cannot cost much; the chain is refused because of it anyway (`verified` is then undefined).
+ * Finds the issuer by name and prefers one whose key verifies the signature. A key that the policy refuses is not
+ * used, so that its size cannot cost much; the chain is refused because of it anyway (`verified` is then undefined).
  */
 function findIssuer(
   certificate: Certificate,

@@ -1,6 +1,6 @@
 /**
- * Validates a chain of certificates, proxies included, by RFC 5280 section 6.1 and RFC 3820 section 4, and lists all its
- * problems. Name constraints and policy constraints are not evaluated: a chain that has them is refused.
+ * Validates a chain of certificates, proxies included, by RFC 5280 section 6.1 and RFC 3820 section 4, and lists all
+ * its problems. Name constraints and policy constraints are not evaluated: a chain that has them is refused.
  */
 import type { Certificate } from './certificate.ts'
 import { certificateProblems } from './chain-certificate.ts'
@@ -22,7 +22,9 @@ export interface ChainRequest {
   readonly certificates: readonly Certificate[]
   /** Trusted CA certificates: roots, and intermediates that need not be sent along. */
   readonly anchors: readonly Certificate[]
-  /** If given, every certificate except proxies is looked up, including the root (like `openssl verify -crl_check_all`). */
+  /**
+   * If given, every certificate except proxies is looked up, including the root (like `openssl verify -crl_check_all`).
+   */
   readonly crls?: readonly Crl[]
   readonly now: Date
   readonly allowProxies: boolean

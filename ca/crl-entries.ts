@@ -1,6 +1,6 @@
 /**
- * Encodes and reads the entries of CRLs (RFC 5280 section 5.1.2.6) without a node for each part, because a list may have hundreds of
- * thousands of entries.
+ * Encodes and reads the entries of CRLs (RFC 5280 section 5.1.2.6) without a node for each part, because a list may
+ * have hundreds of thousands of entries.
  */
 import { encode, encodedSequence, enumerated, integer, sequence, Tag, time } from './asn1.ts'
 import { decode, elementsOf, timeOf } from './asn1-read.ts'

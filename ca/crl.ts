@@ -35,7 +35,10 @@ export interface CrlRequest {
   readonly thisUpdate: Date
   readonly nextUpdate: Date
   readonly entries: readonly CrlEntry[]
-  /** Further entries, encoded by `encodeCrlEntries`, any number in one buffer; for lists that are too long to be encoded each time. */
+  /**
+   * Further entries, encoded by `encodeCrlEntries`, any number in one buffer; for lists that are too long to be
+   * encoded each time.
+   */
   readonly encodedEntries?: readonly Buffer[]
 }
 
@@ -163,7 +166,8 @@ function readParts(der: Buffer): CrlParts {
   if (fields[0]?.[0] === Tag.integer) decode(fields.shift() ?? tbs, 'CRL version')
   const [innerAlgorithm, issuer, thisUpdate, ...rest] = fields
   if (!algorithmDer || !innerAlgorithm || !algorithmDer.equals(innerAlgorithm)) {
-    // RFC 5280 section 5.1.1.2: both must be the same, otherwise the algorithm that is used would not be the signed one.
+    // RFC 5280 section 5.1.1.2: both must be the same, otherwise the algorithm that is used would not be the signed
+    // one.
     throw malformed('CRL', 'its two signature algorithms differ', { reason: 'mismatch' })
   }
   if (!issuer || !thisUpdate)

@@ -1,6 +1,6 @@
 /**
- * Certificate signing requests (PKCS#10, RFC 2986). Only the public key and the proof of possession of its private key are used;
- * everything else (subject, extensions, challenge) is ignored.
+ * Certificate signing requests (PKCS#10, RFC 2986). Only the public key and the proof of possession of its private
+ * key are used; everything else (subject, extensions, challenge) is ignored.
  */
 import {
   type Asn1Node,
@@ -39,8 +39,8 @@ const acceptedHashes = new Map([
 ])
 
 /**
- * Reads a request in PEM or DER, at most 16 KiB, checks its signature, and returns its public key under the key policy. Everything
- * else in the request (subject, extensions, challenge) is ignored.
+ * Reads a request in PEM or DER, at most 16 KiB, checks its signature, and returns its public key under the key
+ * policy. Everything else in the request (subject, extensions, challenge) is ignored.
  *
  * @param place where the signature is verified, as for `createSigner`
  * @throws {CaError} `too_large`, `malformed`, `weak_key`, `bad_signature`

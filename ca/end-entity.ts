@@ -115,7 +115,8 @@ function checkSubject(subject: DistinguishedName, authority: Authority): void {
       reason: 'too_many',
     })
   }
-  // Relying parties write a slash in three ways, so no grid-map entry would match everywhere. Control characters end lines and strings.
+  // Relying parties write a slash in three ways, so no grid-map entry would match everywhere. Control characters end
+  // lines and strings.
   // oxlint-disable-next-line no-control-regex -- these are refused
   if (subject.flat().some(({ value }) => /[\x00-\x1f\x7f/]/.test(value.toString()))) {
     throw badSubject('the subject of an EEC must not contain a slash or a control character', {

@@ -1,4 +1,6 @@
-/** Certificate extensions that this library writes: identifiers and values (RFC 5280 section 4.2, RFC 3820 section 3.8). */
+/**
+ * Certificate extensions that this library writes: identifiers and values (RFC 5280 section 4.2, RFC 3820 section 3.8).
+ */
 import {
   type Asn1Node,
   booleanTrue,

@@ -21,8 +21,8 @@ export const MAX_FURTHER_EXTENSIONS = 16
 export const MAX_FURTHER_EXTENSION_BYTES = 32 * 1024
 
 /**
- * Arcs of extensions that define what a certificate may be used for. Only the profile writes them: id-ce (RFC 5280), ProxyCertInfo
- * (RFC 3820), the ProxyCertInfo of its drafts, which Globus still reads, and Netscape's.
+ * Arcs of extensions that define what a certificate may be used for. Only the profile writes them: id-ce (RFC 5280),
+ * ProxyCertInfo (RFC 3820), the ProxyCertInfo of its drafts, which Globus still reads, and Netscape's.
  */
 const profileArcs = [
   '2.5.29',
@@ -34,8 +34,8 @@ const profileArcs = [
 /**
  * The further extensions as nodes.
  *
- * @throws {CaError} `bad_request` when there are too many, one is too large or not DER, an identifier is malformed, given
- *   twice or reserved for the profile
+ * @throws {CaError} `bad_request` when there are too many, one is too large or not DER, an identifier is malformed,
+ *   given twice or reserved for the profile
  */
 export function furtherExtensionNodes(
   extensions: readonly FurtherExtension[],

@@ -1,6 +1,6 @@
 /**
- * The public API of the library. Code of this repository imports the single files instead, to load only what it uses (see
- * README.md).
+ * The public API of the library. Code of this repository imports the single files instead, to load only what it uses
+ * (see README.md).
  */
 
 export { CaError, type CaErrorCode, type CaErrorDetails, type CaErrorReason } from './errors.ts'

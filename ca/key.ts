@@ -1,6 +1,6 @@
 /**
- * Keys: kinds, generation and signatures. The policy for public keys is in `public-key.ts`. `node:crypto` does the work, outside the
- * event loop unless `calling-thread` is requested.
+ * Keys: kinds, generation and signatures. The policy for public keys is in `public-key.ts`. `node:crypto` does the
+ * work, outside the event loop unless `calling-thread` is requested.
  */
 import {
   generateKeyPair as nodeGenerateKeyPair,
@@ -44,8 +44,8 @@ const algorithms = {
 } as const satisfies Record<SignatureAlgorithm, unknown>
 
 /**
- * Where signatures are computed: in Node's thread pool, which keeps the event loop free, or in the calling thread, which is faster for
- * a thread that does nothing else.
+ * Where signatures are computed: in Node's thread pool, which keeps the event loop free, or in the calling thread,
+ * which is faster for a thread that does nothing else.
  */
 export type SigningPlace = 'pool' | 'calling-thread'
 

@@ -11,7 +11,9 @@ export function subjectHash(name: Asn1Node): string {
   return hashText(createHash('sha1').update(canonicalName(name)).digest())
 }
 
-/** What `openssl x509 -subject_hash_old` prints: MD5 over the name as it is; the only one that VOMS for Java looks for. */
+/**
+ * What `openssl x509 -subject_hash_old` prints: MD5 over the name as it is; the only one that VOMS for Java looks for.
+ */
 export function subjectHashOld(name: Asn1Node): string {
   return hashText(createHash('md5').update(encode(name)).digest())
 }
@@ -21,8 +23,8 @@ function hashText(digest: Buffer): string {
 }
 
 /**
- * The form in which names are compared (RFC 5280 section 7.1, as OpenSSL does it): the RDNs one after another, values as
- * UTF-8 without spaces at the ends, runs of spaces as one, ASCII letters in lower case.
+ * The form in which names are compared (RFC 5280 section 7.1, as OpenSSL does it): the RDNs one after another, values
+ * as UTF-8 without spaces at the ends, runs of spaces as one, ASCII letters in lower case.
  */
 export function canonicalName(name: Asn1Node): Buffer {
   return Buffer.concat(

@@ -1,9 +1,9 @@
 /**
  * Names as text: the slash form of grid middleware (`/C=EU/O=X/CN=a b`) and RFC 4514 (`CN=a b,O=X,C=EU`).
  *
- * Both directions are lossless for any values, up to 4096 characters of text. The slash form is that of OpenSSL 3 (`/` and `+` inside a
- * value as `\/` and `\+`, bytes outside printable ASCII as `\xC3\xA9`), with two changes that make it unambiguous: a backslash is
- * doubled, and a value that looks like hex (`#0500`) begins with a backslash.
+ * Both directions are lossless for any values, up to 4096 characters of text. The slash form is that of OpenSSL 3
+ * (`/` and `+` inside a value as `\/` and `\+`, bytes outside printable ASCII as `\xC3\xA9`), with two changes that
+ * make it unambiguous: a backslash is doubled, and a value that looks like hex (`#0500`) begins with a backslash.
  */
 import { CaError, type CaErrorDetails } from './errors.ts'
 import { attributeTypes, type DistinguishedName, type NameAttribute, type Rdn } from './name.ts'
@@ -76,7 +76,8 @@ function escapeRfc4514(value: string): string {
   const characters = [...value]
   return characters
     .map((character, index) => {
-      // RFC 4514 section 2.4: these anywhere; `#` and blank at the start, blank at the end; NUL and, as we choose, controls in hex.
+      // RFC 4514 section 2.4: these anywhere; `#` and blank at the start, blank at the end; NUL and, as we choose,
+      // controls in hex.
       if ('"+,;<>\\'.includes(character)) return `\\${character}`
       if (index === 0 && (character === '#' || character === ' ')) return `\\${character}`
       if (index === characters.length - 1 && character === ' ') return '\\ '

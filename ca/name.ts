@@ -44,13 +44,17 @@ const countryName = '2.5.4.6'
 const ia5Types = new Set([attributeTypes['DC'], attributeTypes['emailAddress']])
 const printable = /^[A-Za-z0-9 '()+,\-./:=?]*$/
 
-/** The name with one CN appended as a new last RDN: how a proxy's subject follows from its issuer's (RFC 3820 section 3.4). */
+/**
+ * The name with one CN appended as a new last RDN: how a proxy's subject follows from its issuer's (RFC 3820 section
+ * 3.4).
+ */
 export function withCommonName(name: DistinguishedName, value: string): DistinguishedName {
   return [...name, [{ type: commonName, value }]]
 }
 
 /**
- * A Name with one CN appended, with the RDNs before it unchanged byte for byte: the subject of a proxy (RFC 3820 section 3.4).
+ * A Name with one CN appended, with the RDNs before it unchanged byte for byte: the subject of a proxy (RFC 3820
+ * section 3.4).
  *
  * @throws {CaError} `malformed`
  */

@@ -22,8 +22,8 @@ export function toPem(label: string, der: Buffer): string {
 }
 
 /**
- * All blocks of a text in their order. Text around them is skipped, CRLF and missing last newlines are accepted; a block
- * without its END line, or with content that is not base64, is an error. Headers inside blocks (RFC 1421) are
+ * All blocks of a text in their order. Text around them is skipped, CRLF and missing last newlines are accepted; a
+ * block without its END line, or with content that is not base64, is an error. Headers inside blocks (RFC 1421) are
  * refused: they mark keys in the old encrypted format.
  *
  * @param what names the text in errors
@@ -67,8 +67,8 @@ function fromBase64(text: string, what: string): Buffer {
 }
 
 /**
- * Whether a text contains a private key, complete or not: PEM of any kind of key (PKCS#8, RSA, EC, OpenSSH, SSH2, PGP), also
- * form-encoded (a plus sign in place of a space); or a PuTTY file.
+ * Whether a text contains a private key, complete or not: PEM of any kind of key (PKCS#8, RSA, EC, OpenSSH, SSH2,
+ * PGP), also form-encoded (a plus sign in place of a space); or a PuTTY file.
  */
 export function containsPrivateKey(text: string): boolean {
   return (

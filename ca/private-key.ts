@@ -45,8 +45,9 @@ export async function encryptPrivateKey(
 }
 
 /**
- * An RSA key as `RSA PRIVATE KEY` PEM with a DEK-Info line (AES-256-CBC): the form that every OpenSSL since 0.9.7 and Java's
- * grid libraries read. It derives the cipher's key by one round of MD5, so the passphrase must be random and long.
+ * An RSA key as `RSA PRIVATE KEY` PEM with a DEK-Info line (AES-256-CBC): the form that every OpenSSL since 0.9.7 and
+ * Java's grid libraries read. It derives the cipher's key by one round of MD5, so the passphrase must be random and
+ * long.
  */
 export function traditionalPrivateKeyPem(key: KeyObject, passphrase: string): string {
   return key.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase }).toString()

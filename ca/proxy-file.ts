@@ -1,6 +1,6 @@
 /**
- * The proxy file of grid middleware: proxy, its private key, EEC, then the chain without the root. This file handles its text only; the
- * caller must write it to disk privately and atomically.
+ * The proxy file of grid middleware: proxy, its private key, EEC, then the chain without the root. This file handles
+ * its text only; the caller must write it to disk privately and atomically.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { encode } from './asn1.ts'

@@ -45,7 +45,8 @@ export interface ProxyRequest {
 }
 
 /**
- * Issues a proxy under an EEC and returns its DER. Its subject is the EEC's with one CN more, the decimal serial number.
+ * Issues a proxy under an EEC and returns its DER. Its subject is the EEC's with one CN more, the decimal serial
+ * number.
  *
  * @throws {CaError} `bad_lifetime`, `bad_request`, `self_check_failed`
  * @see RFC 3820 section 3
@@ -85,7 +86,10 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
   return signCertificate(template, signer)
 }
 
-/** What all proxies of one EEC share. It is checked, read and encoded only once, because a stored EEC signs thousands of proxies. */
+/**
+ * What all proxies of one EEC share. It is checked, read and encoded only once, because a stored EEC signs thousands
+ * of proxies.
+ */
 interface Prepared {
   readonly issuer: Asn1Node
   /** By kind of proxy and key. */
@@ -146,7 +150,9 @@ function proxyExtensions(
   ]
 }
 
-/** Returns the EEC's key usages without those that a proxy must not have (RFC 3820 section 3.6) or its key cannot serve. */
+/**
+ * Returns the EEC's key usages without those that a proxy must not have (RFC 3820 section 3.6) or its key cannot serve.
+ */
 function proxyKeyUsage(certificate: Certificate, publicKey: PublicKey): readonly KeyUsage[] {
   const extension = findExtension(certificate, extensionOids.keyUsage)
   const usages: readonly KeyUsage[] = publicKey.kind.startsWith('rsa')

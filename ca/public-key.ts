@@ -25,8 +25,8 @@ const curves = new Map([
 ])
 
 /**
- * The public key of a key of `node:crypto`, private or public, under the key policy: RSA of 2048 to 8192 bits with an odd exponent
- * of 65537 or more and a modulus that is not known to be weak, or EC on P-256 or P-384.
+ * The public key of a key of `node:crypto`, private or public, under the key policy: RSA of 2048 to 8192 bits with an
+ * odd exponent of 65537 or more and a modulus that is not known to be weak, or EC on P-256 or P-384.
  *
  * @throws {CaError} `weak_key`, `malformed`
  * @see RFC 5280 section 4.1.2.7
@@ -40,8 +40,8 @@ export function importPublicKey(key: KeyObject): PublicKey {
 }
 
 /**
- * Reads a SubjectPublicKeyInfo and applies the key policy: RSA of 2048 to 8192 bits with an odd exponent of 65537 or more and a
- * modulus that is not known to be weak (see weak-modulus.ts), or a point on P-256 or P-384.
+ * Reads a SubjectPublicKeyInfo and applies the key policy: RSA of 2048 to 8192 bits with an odd exponent of 65537 or
+ * more and a modulus that is not known to be weak (see weak-modulus.ts), or a point on P-256 or P-384.
  *
  * @throws {CaError} `weak_key`, `malformed`
  */

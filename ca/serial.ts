@@ -8,7 +8,8 @@ export const END_ENTITY_SERIAL_BYTES = 16
 export const PROXY_SERIAL_BYTES = 9
 
 /**
- * A serial number of `length` octets from random bytes: the two top bits become 01, so it is positive and never shorter.
+ * A serial number of `length` octets from random bytes: the two top bits become 01, so it is positive and never
+ * shorter.
  *
  * @param randomBytes for example `randomBytes` of `node:crypto`
  * @param length octets: `END_ENTITY_SERIAL_BYTES`, `PROXY_SERIAL_BYTES`, at most 20

@@ -88,8 +88,8 @@ function checkFurtherReadBack(
 }
 
 /**
- * A second implementation reads the certificate back, to detect a fault in the encoder or in the signature (a flipped bit in an RSA
- * computation can reveal the private key).
+ * A second implementation reads the certificate back, to detect a fault in the encoder or in the signature (a flipped
+ * bit in an RSA computation can reveal the private key).
  */
 function checkReadBack(der: Buffer, template: CertificateTemplate, signer: Signer): void {
   let failed: readonly [field: string, reason: CaErrorReason, problem: string] | undefined

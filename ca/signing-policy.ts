@@ -52,7 +52,9 @@ function readSubjects(value: string): readonly string[] | undefined {
   return quoted.length > 0 ? quoted : [inner.trim()]
 }
 
-/** True when the policy lets the CA sign the name: compared without letter case, `*` only at the end, as Globus does. */
+/**
+ * True when the policy lets the CA sign the name: compared without letter case, `*` only at the end, as Globus does.
+ */
 export function policyPermits(policy: SigningPolicy, authority: string, subject: string): boolean {
   return policy.blocks.some(
     (block) =>

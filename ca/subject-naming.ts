@@ -2,8 +2,9 @@
  * Assigns subject names: `CN=<sub>@<alias>` under the base name if the sub fits, otherwise a CN made of a digest.
  *
  * No two identities may ever share a name, whatever a provider puts into `sub`. So the rule has three parts:
- * 1. A sub is used unchanged in the CN only if it consists of `A-Z a-z 0-9 . _ - @`, which every relying party prints and
- *    compares in the same way, if the CN has at most 64 characters (RFC 5280, ub-common-name), and if it does not look like a digest.
+ * 1. A sub is used unchanged in the CN only if it consists of `A-Z a-z 0-9 . _ - @`, which every relying party prints
+ *    and compares in the same way, if the CN has at most 64 characters (RFC 5280, ub-common-name), and if it does not
+ *    look like a digest.
  * 2. Every other sub becomes `h-` + 40 characters of base32(SHA-256(issuer, sub)): 200 bits.
  * 3. Relying parties compare names without letter case (RFC 5280 section 7.1), so the store keeps names unique in
  *    that form; of two subs that differ only in case, the second one gets its digest name.
@@ -59,10 +60,14 @@ function subFits(sub: string, alias: string): boolean {
   )
 }
 
-/** Base32 (RFC 4648 section 6, lower case) of SHA-256 over both strings, each preceded by its length so that different pairs never give the same input. */
+/**
+ * Base32 (RFC 4648 section 6, lower case) of SHA-256 over both strings, each preceded by its length so that different
+ * pairs never give the same input.
+ */
 function digest(issuer: string, sub: string): string {
   const hash = createHash('sha256')
-  // UTF-16 code units, not UTF-8: lone surrogates, which JSON can carry, all become the same UTF-8 replacement character.
+  // UTF-16 code units, not UTF-8: lone surrogates, which JSON can carry, all become the same UTF-8 replacement
+  // character.
   for (const part of [issuer, sub])
     hash.update(`${part.length}:`).update(Buffer.from(part, 'utf16le'))
   return base32(hash.digest()).slice(0, DIGEST_CHARACTERS)
@@ -76,8 +81,8 @@ function base32(bytes: Buffer): string {
 }
 
 /**
- * Returns the form of a slash-DN in which names are compared and must be unique: letter case, runs of spaces and spaces around a value
- * are ignored (RFC 5280 section 7.1, like OpenSSL and Globus).
+ * Returns the form of a slash-DN in which names are compared and must be unique: letter case, runs of spaces and
+ * spaces around a value are ignored (RFC 5280 section 7.1, like OpenSSL and Globus).
  */
 export function comparableName(slashDn: string): string {
   return slashDn

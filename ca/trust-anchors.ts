@@ -1,6 +1,6 @@
 /**
- * The trust-anchor directory that relying parties install: for each CA its certificate, signing_policy, namespaces, info and
- * crl_url under its alias, links to them under both subject hashes, and its CRL.
+ * The trust-anchor directory that relying parties install: for each CA its certificate, signing_policy, namespaces,
+ * info and crl_url under its alias, links to them under both subject hashes, and its CRL.
  */
 import { createHash } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
@@ -40,8 +40,8 @@ export const trustAnchorAliasPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za
 /**
  * Returns the files of the directory that relying parties install, each link after its target.
  *
- * @throws {CaError} `bad_request` for an alias or URL that cannot be written, a CRL of none of the CAs, or names that policy files cannot
- *   express
+ * @throws {CaError} `bad_request` for an alias or URL that cannot be written, a CRL of none of the CAs, or names that
+ *   policy files cannot express
  * @see RFC 5280 section 7.1 (names are hashed in the form in which they are compared)
  * @example
  * const userNamespace = parseSlashDn('/C=EU/O=Example')
@@ -105,7 +105,10 @@ function aliasOf({ alias, certificates }: TrustAnchorRequest, index: number): st
   return index === certificates.length - 1 ? `${alias}-root` : `${alias}-${index + 1}`
 }
 
-/** Returns the names that a CA signs: its own (required by grid-cert-diagnostics), that of the CA below it, or those of users. */
+/**
+ * Returns the names that a CA signs: its own (required by grid-cert-diagnostics), that of the CA below it, or those
+ * of users.
+ */
 function permittedNames(
   { certificates, userNamespace }: TrustAnchorRequest,
   index: number,
@@ -158,7 +161,10 @@ function information(request: TrustAnchorRequest, index: number): string {
   return `${lines.join('\n')}\n`
 }
 
-/** CRLs are real files under both hashes, because fetch-crl overwrites them, and in PEM, because Globus does not read DER. */
+/**
+ * CRLs are real files under both hashes, because fetch-crl overwrites them, and in PEM, because Globus does not read
+ * DER.
+ */
 function crlFiles({ certificates, crls }: TrustAnchorRequest): readonly TrustAnchorFile[] {
   return crls.flatMap((der) => {
     const crl = readCrlOutline(der)

@@ -38,8 +38,8 @@ const hashName = /^([0-9a-f]{8})\.(r?)\d{1,3}$/
 const policyName = /^([0-9a-f]{8})\.(signing_policy|namespaces)$/
 
 /**
- * Reads the files with hash names of a trust-anchor directory; skips other files, which are the targets of links. Lists files that cannot
- * be read in `unreadable`.
+ * Reads the files with hash names of a trust-anchor directory; skips other files, which are the targets of links.
+ * Lists files that cannot be read in `unreadable`.
  *
  * @see RFC 5280 section 7.1 (names are hashed in the form in which they are compared)
  * @example

@@ -2,12 +2,15 @@
 import { type Validity, wholeSeconds } from './certificate.ts'
 import { CaError } from './errors.ts'
 
-/** notBefore is set back by this time, so that relying parties with a slow clock accept immediately; like Globus, VOMS and GridSite. */
+/**
+ * notBefore is set back by this time, so that relying parties with a slow clock accept immediately; like Globus, VOMS
+ * and GridSite.
+ */
 export const BACKDATE_SECONDS = 300
 
 /**
- * Returns the validity of a certificate that is issued now: it begins 300 seconds ago, but not before the issuer's, and ends after
- * `lifetimeSeconds`, but not after the issuer's.
+ * Returns the validity of a certificate that is issued now: it begins 300 seconds ago, but not before the issuer's,
+ * and ends after `lifetimeSeconds`, but not after the issuer's.
  *
  * @param lifetimeSeconds whole seconds from `now`, at least 1
  * @throws {CaError} `bad_lifetime` (the issuer is not valid now, or the lifetime is not a positive whole number)

@@ -1,6 +1,6 @@
 /**
- * RSA moduli that can be factored by anybody: with a small prime, with two primes close to each other, or made by the flawed
- * library of ROCA. Such a private key is not secret, so anybody could use a certificate for it.
+ * RSA moduli that can be factored by anybody: with a small prime, with two primes close to each other, or made by the
+ * flawed library of ROCA. Such a private key is not secret, so anybody could use a certificate for it.
  */
 
 /** The weaknesses of a modulus. */

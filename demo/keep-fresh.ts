@@ -29,8 +29,8 @@ export interface KeepFreshParts {
 }
 
 /**
- * Starts a certcache that creates a delegation with the token, and stops it. Then starts a second one without the token, and prints its
- * first renewal.
+ * Starts a certcache that creates a delegation with the token, and stops it. Then starts a second one without the
+ * token, and prints its first renewal.
  *
  * @throws {Error} if there is no renewal within 30 seconds
  */

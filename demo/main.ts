@@ -1,6 +1,6 @@
 /**
- * Shows the whole process in one command: an identity provider, a user who logs in, the service, a token translated into a proxy
- * file, the trust anchors for a site, and certcache, which renews another proxy.
+ * Shows the whole process in one command: an identity provider, a user who logs in, the service, a token translated
+ * into a proxy file, the trust anchors for a site, and certcache, which renews another proxy.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

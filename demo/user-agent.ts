@@ -18,8 +18,8 @@ export interface LoginRequest {
 }
 
 /**
- * Gets tokens by the authorization code flow with PKCE (RFC 7636). openid-client is the application. The user agent is a scripted
- * browser that follows redirects, keeps cookies and submits the login form.
+ * Gets tokens by the authorization code flow with PKCE (RFC 7636). openid-client is the application. The user agent
+ * is a scripted browser that follows redirects, keeps cookies and submits the login form.
  */
 export async function obtainAccessToken(
   request: LoginRequest,

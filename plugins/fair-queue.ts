@@ -1,6 +1,6 @@
 /**
- * A queue with limits on running and waiting jobs, in total and per key (an identity or an address). Jobs beyond the limits are
- * refused immediately. The next job to start is the first one of the key that has the fewest running jobs.
+ * A queue with limits on running and waiting jobs, in total and per key (an identity or an address). Jobs beyond the
+ * limits are refused immediately. The next job to start is the first one of the key that has the fewest running jobs.
  */
 
 export interface FairQueue {

@@ -1,6 +1,6 @@
 /**
- * Reads JSON from outside. Deep nesting is refused before parsing: a few kilobytes suffice to exhaust the stack of any code that
- * walks the value recursively (a schema, `JSON.stringify`).
+ * Reads JSON from outside. Deep nesting is refused before parsing: a few kilobytes suffice to exhaust the stack of
+ * any code that walks the value recursively (a schema, `JSON.stringify`).
  */
 
 /** Deeper than any legitimate request or answer. */
@@ -19,7 +19,10 @@ export function readJson(text: string): ReadJson {
   }
 }
 
-/** Whether a text is nested at most `MAX_JSON_DEPTH` deep. Counts brackets outside strings; meaningless if the text is not JSON. */
+/**
+ * Whether a text is nested at most `MAX_JSON_DEPTH` deep. Counts brackets outside strings; meaningless if the text is
+ * not JSON.
+ */
 export function isShallowJson(text: string): boolean {
   let depth = 0
   for (let index = 0; index < text.length; index += 1) {

@@ -1,7 +1,7 @@
 /**
- * The plugin interface. A plugin turns an identity's request to a service into a credential. It never sees HTTP or the CA's key,
- * and an access token only if the service passes it on. Certificates are made only by the issuing context, which enforces the
- * service's limits and collects each certificate for the record.
+ * The plugin interface. A plugin turns an identity's request to a service into a credential. It never sees HTTP or
+ * the CA's key, and an access token only if the service passes it on. Certificates are made only by the issuing
+ * context, which enforces the service's limits and collects each certificate for the record.
  */
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
@@ -105,7 +105,9 @@ export interface MadeCertificate {
   readonly notAfter: Date
 }
 
-/** The key that a proxy is issued for: a public key that passed the key policy, or a CSR in PEM, which will be verified. */
+/**
+ * The key that a proxy is issued for: a public key that passed the key policy, or a CSR in PEM, which will be verified.
+ */
 export type SubjectKey = PublicKey | { readonly csr: string }
 
 /** An SSH certificate made by the issuing context. */
@@ -136,8 +138,8 @@ export interface IssuingContext extends RevocationTools {
    * Issues an SSH user certificate; at most one for each credential.
    *
    * @param request.lifetimeSeconds undefined: the service's default
-   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `internal` (there is no SSH CA, or
-   *   a certificate was made already)
+   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `internal` (there is
+   *   no SSH CA, or a certificate was made already)
    * @throws {CaError} `bad_request`, `weak_key`
    */
   sshCertificate(
@@ -168,8 +170,8 @@ export interface IssuingContext extends RevocationTools {
    *
    * @param request.pathLength how many further proxies may follow; undefined: no limit
    * @param request.lifetimeSeconds undefined: the service's default. The proxy never outlives the EEC.
-   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `overloaded`, `limit_reached`,
-   *   `store_unavailable`
+   * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `overloaded`,
+   *   `limit_reached`, `store_unavailable`
    * @throws {CaError} `malformed`, `bad_signature`, `weak_key` (the CSR), `bad_request`
    * @see RFC 3820 section 3
    */

@@ -1,5 +1,6 @@
 /**
- * Edits the text of CHANGELOG.md: finds the notes of a section, and turns `## Unreleased` into the section of a version.
+ * Edits the text of CHANGELOG.md: finds the notes of a section, and turns `## Unreleased` into the section of a
+ * version.
  *
  * @see https://keepachangelog.com
  */

@@ -1,6 +1,6 @@
 /**
- * `npm run release -- patch|minor|major [--skip-ci]`: checks the working tree, runs `.ci/run`, creates commit and tag with
- * `npm version`, and prints the notes. It pushes and publishes nothing.
+ * `npm run release -- patch|minor|major [--skip-ci]`: checks the working tree, runs `.ci/run`, creates commit and tag
+ * with `npm version`, and prints the notes. It pushes and publishes nothing.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'

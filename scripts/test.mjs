@@ -1,10 +1,10 @@
 /**
- * `npm test`: installs the Debian packages for tests with real grid tools, or prints which ones are missing if it must not install them.
- * Then it runs the tests, prints the number of skipped tests, and on the last line the numbers of passed and failed ones.
+ * `npm test`: installs the Debian packages for tests with real grid tools, or prints which ones are missing if it
+ * must not install them. Then it runs the tests, prints the number of skipped tests, and on the last line the numbers
+ * of passed and failed ones.
  *
- * Arguments are passed to vitest: `npm test -- test/ca/name.test.ts`.
- * TTS_TEST_NO_INSTALL=1 installs nothing. TTS_TEST_REQUIRE_TOOLS=1 makes a missing tool a failure. TTS_TEST_COUNTS is the path of a
- * file for the counts.
+ * Arguments are passed to vitest: `npm test -- test/ca/name.test.ts`. TTS_TEST_NO_INSTALL=1 installs nothing.
+ * TTS_TEST_REQUIRE_TOOLS=1 makes a missing tool a failure. TTS_TEST_COUNTS is the path of a file for the counts.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * `npm version` runs this script twice: `check` before it changes package.json, because npm does not undo that change when a later
- * step fails; `close` before it commits and tags.
+ * `npm version` runs this script twice: `check` before it changes package.json, because npm does not undo that change
+ * when a later step fails; `close` before it commits and tags.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -14,7 +14,10 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const yaml = (path: string): unknown => parse(read(path), { strict: true, uniqueKeys: true })
 const text = z.string().min(1)
 
-/** @see https://docs.github.com/en/communities/using-templates-to-encourage-useful-issues-and-pull-requests/syntax-for-githubs-form-schema */
+/**
+ * @see
+ * https://docs.github.com/en/communities/using-templates-to-encourage-useful-issues-and-pull-requests/syntax-for-githubs-form-schema
+ */
 const formElement = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('markdown'), attributes: z.strictObject({ value: text }) }),
   z.strictObject({

@@ -64,3 +64,19 @@ test('remedies are sentences', () => {
   const begins = /^([A-Z`]|\$\{|[a-z_]+[._]\S*[a-z>])/
   expect(badTexts(remediesIn, (text) => begins.test(text) && /[.}]$/.test(text))).toEqual([])
 })
+
+test('lines of comments have at most 120 characters', () => {
+  const sources = tracked('*.ts').filter((file) => !/\.d\.ts$/.test(file))
+  const long = sources.flatMap((file) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .flatMap((line, index) =>
+        // What has no space cannot be wrapped.
+        line.length > 120 && /^\s*(\*|\/\*\*|\/\/) .* \S+ /.test(line)
+          ? [`${file}:${index + 1}`]
+          : [],
+      ),
+  )
+  expect(sources.length).toBeGreaterThan(500)
+  expect(long).toEqual([])
+})

@@ -32,7 +32,9 @@ export interface DoctorContext extends Examination {
   readonly links: readonly Link[]
   /** All proxies, of any kind, in file order. */
   readonly proxies: readonly Link[]
-  /** The certificate that the private key is for: the proxy furthest from the EEC, or the EEC when there is no proxy. */
+  /**
+   * The certificate that the private key is for: the proxy furthest from the EEC, or the EEC when there is no proxy.
+   */
   readonly leaf: Link
   /** Undefined when it is not in the file. */
   readonly endEntity: Link | undefined

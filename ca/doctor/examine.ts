@@ -1,4 +1,7 @@
-/** The doctor: finds out which relying parties would refuse a proxy file with these trust anchors, why, and how to fix it. */
+/**
+ * The doctor: finds out which relying parties would refuse a proxy file with these trust anchors, why, and how to fix
+ * it.
+ */
 import { authorityRules } from './authority.ts'
 import { buildContext, type DoctorRule, type Examination } from './context.ts'
 import { crlRules } from './crl.ts'

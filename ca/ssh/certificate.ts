@@ -1,6 +1,6 @@
 /**
- * Makes user certificates of OpenSSH (PROTOCOL.certkeys): signs them, reads them back and verifies them. Host certificates are not
- * supported.
+ * Makes user certificates of OpenSSH (PROTOCOL.certkeys): signs them, reads them back and verifies them. Host
+ * certificates are not supported.
  */
 import { CaError, type CaErrorReason } from '../errors.ts'
 import { type SshAuthority, verifySshSignature } from './authority.ts'

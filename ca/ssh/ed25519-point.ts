@@ -4,8 +4,8 @@ import { CaError, malformed } from '../errors.ts'
 const prime = (1n << 255n) - 19n
 
 /**
- * The y coordinates of the points of small order. Signatures that verify under such a key can be made without a private key, so a
- * certificate for it would admit anybody who finds it.
+ * The y coordinates of the points of small order. Signatures that verify under such a key can be made without a
+ * private key, so a certificate for it would admit anybody who finds it.
  */
 const smallOrder: ReadonlySet<bigint> = new Set([
   0n,

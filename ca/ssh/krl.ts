@@ -1,6 +1,6 @@
 /**
- * Key revocation lists of OpenSSH (PROTOCOL.krl) that revoke certificates of one CA, by serial number or key id. They are
- * not signed, because sshd ignores signatures; the list must come over a trusted channel.
+ * Key revocation lists of OpenSSH (PROTOCOL.krl) that revoke certificates of one CA, by serial number or key id. They
+ * are not signed, because sshd ignores signatures; the list must come over a trusted channel.
  */
 import { CaError, malformed, tooLarge } from '../errors.ts'
 import { readSshPublicKey, type SshPublicKey } from './public-key.ts'
@@ -42,8 +42,8 @@ export function krlVersionAt(generatedAt: Date): bigint {
 }
 
 /**
- * Writes a key revocation list; serial numbers and key ids may come in any order and more than once. With none of either it revokes
- * nothing, and sshd accepts it.
+ * Writes a key revocation list; serial numbers and key ids may come in any order and more than once. With none of
+ * either it revokes nothing, and sshd accepts it.
  *
  * @throws {CaError} `bad_request`, `self_check_failed`
  * @see RFC 4251 section 5 (the encoding; the format is PROTOCOL.krl of OpenSSH)

@@ -1,6 +1,6 @@
 /**
- * Public keys of SSH (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4, OpenSSH's PROTOCOL.u2f) under the key
- * policy of the CA: Ed25519, ECDSA on the NIST curves, RSA as for X.509, and keys in security keys. No DSA.
+ * Public keys of SSH (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4, OpenSSH's PROTOCOL.u2f) under
+ * the key policy of the CA: Ed25519, ECDSA on the NIST curves, RSA as for X.509, and keys in security keys. No DSA.
  */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { bitString, encode, integer, nullValue, oid, sequence } from '../asn1.ts'
@@ -48,8 +48,8 @@ const curves = {
 } as const
 
 /**
- * Reads a public key as `id_ed25519.pub` and authorized_keys have it (type, base64, comment), at most 4096 characters. The comment is
- * dropped.
+ * Reads a public key as `id_ed25519.pub` and authorized_keys have it (type, base64, comment), at most 4096
+ * characters. The comment is dropped.
  *
  * @throws {CaError} `too_large`, `malformed`, `weak_key`
  * @see RFC 4253 section 6.6, RFC 8709 section 4

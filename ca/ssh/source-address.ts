@@ -5,8 +5,8 @@ import { CaError } from '../errors.ts'
 const MAX_NETWORKS = 64
 
 /**
- * Refuses networks that sshd cannot parse: with one wrong network in a certificate sshd refuses every login by it, and only
- * then. Address bits after the prefix must be 0, as sshd requires.
+ * Refuses networks that sshd cannot parse: with one wrong network in a certificate sshd refuses every login by it,
+ * and only then. Address bits after the prefix must be 0, as sshd requires.
  *
  * @param networks for example `192.0.2.0/24`, `2001:db8::/32`, `198.51.100.7`
  * @throws {CaError} `bad_request`

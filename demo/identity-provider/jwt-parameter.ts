@@ -6,8 +6,8 @@ import type { ProviderState } from './state.ts'
 const MAX_FORM_BYTES = 56 * 1024
 
 /**
- * Returns the request with the JWT in the form field `token` replaced by its id in the store: oidc-provider refuses to introspect or
- * revoke "structured tokens", but IAM does both.
+ * Returns the request with the JWT in the form field `token` replaced by its id in the store: oidc-provider refuses
+ * to introspect or revoke "structured tokens", but IAM does both.
  */
 export async function withTokenId(
   request: IncomingMessage,

@@ -7,8 +7,8 @@ import type { DemoUser } from './users.ts'
 const MAX_FORM_BYTES = 4096
 
 /**
- * The login page at `/interaction/<uid>`: GET shows the users of the demo, POST logs one in without a password. Consent is given
- * automatically.
+ * The login page at `/interaction/<uid>`: GET shows the users of the demo, POST logs one in without a password.
+ * Consent is given automatically.
  */
 export async function loginPage(
   provider: Provider,

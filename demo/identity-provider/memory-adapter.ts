@@ -9,7 +9,8 @@ interface Stored {
 const MAX_RECORDS = 20_000
 
 /**
- * Creates an in-memory store for one provider. The adapter of oidc-provider would share one store among all providers in the process.
+ * Creates an in-memory store for one provider. The adapter of oidc-provider would share one store among all providers
+ * in the process.
  */
 export function createMemoryAdapter(): (model: string) => Adapter {
   const models = new Map<string, Map<string, Stored>>()

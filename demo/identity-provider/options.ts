@@ -4,8 +4,8 @@ import type { DemoUser } from './users.ts'
 export type TokenProfile = 'iam' | 'wlcg' | 'kc' | 'aarc'
 
 /**
- * The format of tokens. The object is live: a test may change a field between two requests, like an administrator who changes the
- * settings of an IAM.
+ * The format of tokens. The object is live: a test may change a field between two requests, like an administrator who
+ * changes the settings of an IAM.
  */
 export interface TokenSettings {
   /** Claims of access tokens. Default `iam`: neither scope nor groups. */

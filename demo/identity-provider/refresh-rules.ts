@@ -20,8 +20,9 @@ const INHERITED = [
 ] as const
 
 /**
- * Replaces the refresh grant of oidc-provider (RFC 6749 section 6) by one with the rules of INDIGO IAM: a token presented by another client
- * is deleted; a rotated one ends immediately or after the grace period, without an effect on other tokens.
+ * Replaces the refresh grant of oidc-provider (RFC 6749 section 6) by one with the rules of INDIGO IAM: a token
+ * presented by another client is deleted; a rotated one ends immediately or after the grace period, without an effect
+ * on other tokens.
  */
 export function installRefreshRules(provider: Provider, state: ProviderState): void {
   provider.registerGrantType(

@@ -17,8 +17,8 @@ export async function newRsaKey(): Promise<SigningKey> {
 }
 
 /**
- * The keys of a provider. Access tokens are signed with RSA keys that can be rotated. ID tokens are signed with an EC key that never
- * changes, because oidc-provider gets its keys at construction.
+ * The keys of a provider. Access tokens are signed with RSA keys that can be rotated. ID tokens are signed with an EC
+ * key that never changes, because oidc-provider gets its keys at construction.
  */
 export class SigningKeys {
   #current: SigningKey

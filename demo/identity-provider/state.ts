@@ -31,7 +31,9 @@ export function tokenIssuer(state: ProviderState): string {
   return state.tokens.issuerSlash ? state.issuer : state.issuer.replace(/\/$/, '')
 }
 
-/** Returns the audiences in a request: `resource`, otherwise `audience`, otherwise `aud`, each a space-separated list. */
+/**
+ * Returns the audiences in a request: `resource`, otherwise `audience`, otherwise `aud`, each a space-separated list.
+ */
 export function requestedAudiences(parameters: Readonly<Record<string, unknown>>): string[] {
   for (const name of ['resource', 'audience', 'aud']) {
     const value = parameters[name]

@@ -30,9 +30,10 @@ interface TokenClass {
 }
 
 /**
- * Makes access tokens JWTs in the formats of IAM that are also in the store of the provider, as in IAM. In oidc-provider, a JWT access token
- * is bound to a resource (RFC 8707), is not in the store and is refused at UserInfo. Therefore the tokens stay "opaque" in oidc-provider, and
- * only their value on the wire is replaced, in both directions.
+ * Makes access tokens JWTs in the formats of IAM that are also in the store of the provider, as in IAM. In
+ * oidc-provider, a JWT access token is bound to a resource (RFC 8707), is not in the store and is refused at
+ * UserInfo. Therefore the tokens stay "opaque" in oidc-provider, and only their value on the wire is replaced, in
+ * both directions.
  */
 export function installTokenFormat(provider: ProviderType, state: ProviderState): void {
   for (const model of [provider.AccessToken, provider.ClientCredentials]) {

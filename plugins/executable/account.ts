@@ -12,14 +12,18 @@ export interface Account {
 
 const LOOKUP_TIMEOUT_MS = 10_000
 
-/** Returns arguments of setpriv that run a command as this user with all its groups; Node's `uid` option would drop the groups. */
+/**
+ * Returns arguments of setpriv that run a command as this user with all its groups; Node's `uid` option would drop
+ * the groups.
+ */
 export function setprivArguments({ uid, gid, groups }: Account): readonly string[] {
   const others = groups.length > 0 ? ['--groups', groups.join(',')] : ['--clear-groups']
   return ['--reuid', String(uid), '--regid', String(gid), ...others, '--inh-caps=-all', '--']
 }
 
 /**
- * Looks up a user by name or number with `id`, which also asks LDAP where the machine does. A number without a name is accepted.
+ * Looks up a user by name or number with `id`, which also asks LDAP where the machine does. A number without a name
+ * is accepted.
  *
  * @throws {CommandError} no such user, the user is root, or no answer within 10 seconds
  */

@@ -57,8 +57,8 @@ export async function findProgram(name: string): Promise<string> {
 }
 
 /**
- * Refuses a file that cannot run, with a helpful message, before anything is started. Without this the C library would pass a file
- * that has neither `#!` nor the signature of a binary to /bin/sh.
+ * Refuses a file that cannot run, with a helpful message, before anything is started. Without this the C library
+ * would pass a file that has neither `#!` nor the signature of a binary to /bin/sh.
  */
 async function checkRunnable(file: string): Promise<void> {
   const found = await stat(file).catch(() => undefined)

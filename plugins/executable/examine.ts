@@ -47,7 +47,10 @@ interface Findings {
 const SHAPES = 'See "The answers" in docs/plugins.md.'
 const silent: PluginLog = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
-/** Runs the action `parameter`, then a request and a revocation if the order asks for them. Never throws for a faulty program. */
+/**
+ * Runs the action `parameter`, then a request and a revocation if the order asks for them. Never throws for a faulty
+ * program.
+ */
 export async function examineExecutable(order: ExaminationOrder): Promise<PluginExamination> {
   const findings: Findings = { order, checks: [], answers: {} }
   const { checks, answers } = findings

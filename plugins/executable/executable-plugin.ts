@@ -39,8 +39,8 @@ export type ExecutableStatus =
 export interface ExecutablePlugin {
   readonly id: string
   /**
-   * Asks the program for its parameters. Must be called before any request, and again after a change of the program. A program that
-   * fails disables the plugin; this is not reported as an error here.
+   * Asks the program for its parameters. Must be called before any request, and again after a change of the program.
+   * A program that fails disables the plugin; this is not reported as an error here.
    *
    * @throws the signal's reason
    */
@@ -187,7 +187,9 @@ async function readStatus(runner: Host, signal: AbortSignal): Promise<Executable
   }
 }
 
-/** Refuses requests by argument unless they are allowed: every user of the machine can read the arguments of a program. */
+/**
+ * Refuses requests by argument unless they are allowed: every user of the machine can read the arguments of a program.
+ */
 function refusedInput(
   { stdin }: ParameterAnswer,
   settings: ExecutableSettings,

@@ -1,6 +1,6 @@
 /**
- * Isolates a program from the service: with `user` it runs as another user of the machine, with `sandbox` it sees only the files
- * that the settings name. If the configured isolation is not possible, the program is not run.
+ * Isolates a program from the service: with `user` it runs as another user of the machine, with `sandbox` it sees
+ * only the files that the settings name. If the configured isolation is not possible, the program is not run.
  */
 import { type Account, findAccount, setprivArguments } from './account.ts'
 import { CommandError, findProgram, type ProgramCommand } from './command.ts'

@@ -11,7 +11,10 @@ export interface ConfParams {
   readonly unknown: readonly string[]
 }
 
-/** Returns the values of all declared parameters. @throws {AnswerError} naming the parameter that is declared or set wrongly */
+/**
+ * Returns the values of all declared parameters. @throws {AnswerError} naming the parameter that is declared or set
+ * wrongly
+ */
 export function resolveConfParams(
   declared: readonly DeclaredConfParam[],
   configured: Readonly<Record<string, boolean | string | number>>,
@@ -48,8 +51,8 @@ function convert(value: unknown, type: 'boolean' | 'string'): boolean | string |
 }
 
 /**
- * Returns the parameter sets in WaTTS's order: each from its last parameter to its first. Without a declaration there is one empty
- * set.
+ * Returns the parameter sets in WaTTS's order: each from its last parameter to its first. Without a declaration there
+ * is one empty set.
  *
  * @throws {AnswerError} naming the parameter that is declared wrongly
  */
@@ -77,8 +80,8 @@ function readRequestParam(declared: DeclaredRequestParam): RequestParameter {
 }
 
 /**
- * Checks the keys only, like WaTTS: they must include all mandatory ones of one set and none outside that set. Values reach the
- * plugin unchanged.
+ * Checks the keys only, like WaTTS: they must include all mandatory ones of one set and none outside that set. Values
+ * reach the plugin unchanged.
  *
  * @throws {PluginError} `invalid_parameters`
  */

@@ -1,5 +1,6 @@
 /**
- * Runs a process with limits on time and output, and makes sure that it ends together with every process that it started.
+ * Runs a process with limits on time and output, and makes sure that it ends together with every process that it
+ * started.
  */
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
@@ -102,7 +103,9 @@ interface Stopper {
   stop(this: void, cause: StopCause): void
   endGroup(): void
   cause(): StopCause | undefined
-  /** Settles when we stop waiting for a process that cannot be killed (it waits for a device, or has left its group). */
+  /**
+   * Settles when we stop waiting for a process that cannot be killed (it waits for a device, or has left its group).
+   */
   readonly givenUp: Promise<void>
   finish(): void
 }

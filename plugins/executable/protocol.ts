@@ -1,6 +1,6 @@
 /**
- * Parses the answers of WaTTS plugins. The fields that are used are checked strictly. Unknown fields are ignored, because existing
- * plugins were written for several versions of WaTTS.
+ * Parses the answers of WaTTS plugins. The fields that are used are checked strictly. Unknown fields are ignored,
+ * because existing plugins were written for several versions of WaTTS.
  */
 import { z } from 'zod'
 import { type CredentialEntry, PluginError } from '../plugin.ts'

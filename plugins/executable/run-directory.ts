@@ -62,9 +62,9 @@ async function removeOwn(path: string): Promise<void> {
 }
 
 /**
- * Empties the directory as its user: if root did, a remaining process of that user could swap names for links and make root remove
- * other files. The directory itself may lie where only root can remove it; rmdir(2) is safe because it removes only an empty
- * directory and does not follow links.
+ * Empties the directory as its user: if root did, a remaining process of that user could swap names for links and
+ * make root remove other files. The directory itself may lie where only root can remove it; rmdir(2) is safe because
+ * it removes only an empty directory and does not follow links.
  */
 async function removeAs([file = '', ...args]: readonly string[], path: string): Promise<void> {
   const words = [...args, 'rm', '-rf', '--one-file-system', '--', path]

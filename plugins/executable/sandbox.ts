@@ -2,7 +2,10 @@
 import { realpath } from 'node:fs/promises'
 import type { ExecutableSettings } from './settings.ts'
 
-/** What programs need to start. Nothing specific to the site: no other file of /etc, no home, nothing in /var, /srv, /opt. */
+/**
+ * What programs need to start. Nothing specific to the site: no other file of /etc, no home, nothing in /var, /srv,
+ * /opt.
+ */
 const SYSTEM_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].concat(
   [
     'alternatives',
@@ -34,8 +37,8 @@ const SYSTEM_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/lib
 const PRIVATE_DIRECTORIES = ['/tmp', '/var/tmp']
 
 /**
- * Returns the arguments of bwrap. The PID namespace hides other processes; its own are killed when the program or the service ends.
- * The network is that of the machine.
+ * Returns the arguments of bwrap. The PID namespace hides other processes; its own are killed when the program or the
+ * service ends. The network is that of the machine.
  */
 export async function sandboxArguments(
   {

@@ -1,7 +1,7 @@
 /**
  * Standard input, output and error of a program. Node would use sockets, which cannot be opened again by name, so
- * `echo problem > /dev/stderr` and `cat /dev/stdin`, common in shell scripts, would fail. Here output and error are pipes, and the
- * input is an unlinked file in memory.
+ * `echo problem > /dev/stderr` and `cat /dev/stdin`, common in shell scripts, would fail. Here output and error are
+ * pipes, and the input is an unlinked file in memory.
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

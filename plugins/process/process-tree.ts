@@ -1,10 +1,10 @@
 /**
- * Runs a program so that it can be ended together with all processes that it starts. The process group is not enough, because
- * setsid(2) leaves it. Each run therefore has a unique environment variable, which its processes inherit; at the end of the run
- * every process with this variable is killed.
+ * Runs a program so that it can be ended together with all processes that it starts. The process group is not enough,
+ * because setsid(2) leaves it. Each run therefore has a unique environment variable, which its processes inherit; at
+ * the end of the run every process with this variable is killed.
  *
- * This finds daemons, shell jobs and forgotten children. It does not find processes that were started with a different environment
- * on purpose: only a PID namespace contains those (setting `sandbox` of plugins).
+ * This finds daemons, shell jobs and forgotten children. It does not find processes that were started with a
+ * different environment on purpose: only a PID namespace contains those (setting `sandbox` of plugins).
  */
 import { type ChildProcess, execFile, spawn, type StdioOptions } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -25,8 +25,9 @@ export interface ProcessTreeStart {
   readonly env: Readonly<Record<string, string>>
   readonly stdio: StdioOptions
   /**
-   * Command prefix that runs a command as the program's user, if that is another user. It is needed to find the processes: the
-   * kernel shows an environment to its owner, and to root only with CAP_SYS_PTRACE, which containers lack.
+   * Command prefix that runs a command as the program's user, if that is another user. It is needed to find the
+   * processes: the kernel shows an environment to its owner, and to root only with CAP_SYS_PTRACE, which containers
+   * lack.
    */
   readonly asUser?: readonly string[] | undefined
 }
@@ -36,8 +37,8 @@ export interface ProcessTree {
   /** Sends a signal to the program's process group. */
   signal(signal: NodeJS.Signals): void
   /**
-   * Kills all remaining processes, inside and outside the group; further calls return the same promise. Settles when no process is
-   * found any more, or after half a second.
+   * Kills all remaining processes, inside and outside the group; further calls return the same promise. Settles when
+   * no process is found any more, or after half a second.
    *
    * @returns whether a process was found outside the group
    */

@@ -31,7 +31,8 @@ export function identityDigest({ issuer, sub }: Identity): string {
 /**
  * Returns the account or role that the identity may log in as.
  *
- * @throws {PluginError} `refused` (forbidden account, other issuer, or a claim that is missing or does not match the pattern)
+ * @throws {PluginError} `refused` (forbidden account, other issuer, or a claim that is missing or does not match the
+ * pattern)
  */
 export function principalOf(caller: PluginCaller, settings: SshCertificateSettings): string {
   const { principal_template: template, forbidden_principals: forbidden } = settings

@@ -1,6 +1,6 @@
 /**
- * The plugin `ssh-certificate`: an OpenSSH user certificate for the caller's own public key. The private key never leaves the
- * caller. The account follows from identity and settings, never from the request.
+ * The plugin `ssh-certificate`: an OpenSSH user certificate for the caller's own public key. The private key never
+ * leaves the caller. The account follows from identity and settings, never from the request.
  */
 import { z } from 'zod'
 import { CaError } from '../../ca/errors.ts'

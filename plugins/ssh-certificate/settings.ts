@@ -10,8 +10,8 @@ export const DEFAULT_PRINCIPAL_PATTERN = '^[a-z_][a-z0-9_-]{0,31}$'
 export const DEFAULT_PRINCIPAL_CLAIM = 'preferred_username'
 
 /**
- * Privileged accounts: of the system, of common software, and the administrators of cloud images. They are forbidden by default,
- * because at many providers users choose their own `preferred_username`.
+ * Privileged accounts: of the system, of common software, and the administrators of cloud images. They are forbidden
+ * by default, because at many providers users choose their own `preferred_username`.
  */
 export const reservedAccounts: readonly string[] = (
   'root toor admin administrator sudo wheel operator daemon bin sys adm sync shutdown halt games man lp mail news uucp ' +

@@ -1,6 +1,6 @@
 /**
- * The plugin `x509-certificate`: an EEC for the caller's own key (by CSR), or with a key that the service makes, returns once,
- * encrypted under a passphrase, and does not store.
+ * The plugin `x509-certificate`: an EEC for the caller's own key (by CSR), or with a key that the service makes,
+ * returns once, encrypted under a passphrase, and does not store.
  */
 import { z } from 'zod'
 import { readCsr } from '../../ca/csr.ts'
@@ -20,7 +20,10 @@ const parameters = z.strictObject({
   csr: certificateRequest.optional(),
 })
 
-/** Length before encoding. With 192 random bits a passphrase needs no slow key derivation, which the old key format lacks. */
+/**
+ * Length before encoding. With 192 random bits a passphrase needs no slow key derivation, which the old key format
+ * lacks.
+ */
 const PASSPHRASE_BYTES = 24
 
 /** Issues EECs. With a CSR the answer is the certificate and the intermediates above it. */

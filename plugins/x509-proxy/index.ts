@@ -1,6 +1,6 @@
 /**
- * The plugin `x509-proxy`: a complete proxy for grid middleware. With a CSR the private key never leaves the caller. Without one
- * the service makes the key, returns it once and does not store it.
+ * The plugin `x509-proxy`: a complete proxy for grid middleware. With a CSR the private key never leaves the caller.
+ * Without one the service makes the key, returns it once and does not store it.
  */
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'

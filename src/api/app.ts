@@ -1,4 +1,6 @@
-/** Builds the Express application. The order matters: headers, context and limits, routes, and the error handler last. */
+/**
+ * Builds the Express application. The order matters: headers, context and limits, routes, and the error handler last.
+ */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import type { Logger } from 'pino'
@@ -87,7 +89,10 @@ function webOf(dependencies: AppDependencies): Web | undefined {
   })
 }
 
-/** Returns the application for the listener without TLS: the public files of the CA, and the probes. None of its paths reads a token. */
+/**
+ * Returns the application for the listener without TLS: the public files of the CA, and the probes. None of its paths
+ * reads a token.
+ */
 export function createPublicApp(dependencies: AppDependencies): Express {
   const app = createShell(dependencies)
   app.use(answerOptions(publicMethods))
@@ -100,7 +105,10 @@ export function createPublicApp(dependencies: AppDependencies): Express {
 /** Burst of the probes, in seconds of their rate. */
 const PROBE_BURST_SECONDS = 10
 
-/** Creates an application with everything that comes before the routes: security headers, and the context and limits of each request. */
+/**
+ * Creates an application with everything that comes before the routes: security headers, and the context and limits
+ * of each request.
+ */
 function createShell(dependencies: AppDependencies): Express {
   const { log, metrics, inFlight, limits, stopping, trustedProxies } = dependencies
   const app = express()

@@ -1,6 +1,6 @@
 /**
- * Reads the parameters of a credential request. The body may be empty, JSON, a form, or a bare CSR, whichever is easiest for the client;
- * parameters may also be in the query.
+ * Reads the parameters of a credential request. The body may be empty, JSON, a form, or a bare CSR, whichever is
+ * easiest for the client; parameters may also be in the query.
  */
 import type { Request, Response } from 'express'
 import { toPem } from '../../ca/pem.ts'
@@ -10,8 +10,8 @@ import { type BodyBounds, hasBody, readBody } from '../http/request-body.ts'
 import { contextOf } from './request.ts'
 
 /**
- * Returns the body of a request as bytes, whatever its content type. Call it only after the caller is authenticated: until then the
- * service must not read a body.
+ * Returns the body of a request as bytes, whatever its content type. Call it only after the caller is authenticated:
+ * until then the service must not read a body.
  *
  * @throws {TtsError} as `readBody`
  */

@@ -20,7 +20,8 @@ export function requestSignal(response: ServerResponse, timeoutMs: number): Abor
 const GRACE_MS = 250
 
 /**
- * Returns the result of the work, unless the signal aborts first. In that case the work goes on, and its result is recorded but not sent.
+ * Returns the result of the work, unless the signal aborts first. In that case the work goes on, and its result is
+ * recorded but not sent.
  *
  * @throws {TtsError} `overloaded`, check `deadline`
  */

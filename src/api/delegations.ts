@@ -163,7 +163,10 @@ function readLabel({ label, ...rest }: Record<string, unknown>): string | undefi
   )
 }
 
-/** Returns the id in the path. Ids are UUIDs: any other text becomes an id that no delegation has, so that both get the same answer. */
+/**
+ * Returns the id in the path. Ids are UUIDs: any other text becomes an id that no delegation has, so that both get
+ * the same answer.
+ */
 function secretId(request: Request): string {
   const { id } = request.params
   const isId = typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)

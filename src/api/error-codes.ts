@@ -1,4 +1,6 @@
-/** The table of all error codes: the source of problem documents, of the pages at /problems and of docs/command-line.md. */
+/**
+ * The table of all error codes: the source of problem documents, of the pages at /problems and of docs/command-line.md.
+ */
 import type { TtsErrorCode } from '../base/errors.ts'
 
 export interface ErrorDescription {
@@ -12,8 +14,8 @@ export interface ErrorDescription {
   /** What the caller can do, in one or two sentences of Markdown. */
   readonly action: string
   /**
-   * `error` of the WWW-Authenticate challenge (RFC 6750 section 3.1). Undefined: no challenge. Empty: a challenge without `error`
-   * (RFC 6750 section 3), which is also sent when the token is valid but does not give access.
+   * `error` of the WWW-Authenticate challenge (RFC 6750 section 3.1). Undefined: no challenge. Empty: a challenge
+   * without `error` (RFC 6750 section 3), which is also sent when the token is valid but does not give access.
    */
   readonly challenge?: string
 }

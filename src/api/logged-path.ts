@@ -1,4 +1,6 @@
-/** The form of a path that is safe to log. It has no text that the client chose, because that may be a misplaced token. */
+/**
+ * The form of a path that is safe to log. It has no text that the client chose, because that may be a misplaced token.
+ */
 
 /** First segments of the existing paths. */
 const KNOWN_SEGMENTS: ReadonlySet<string> = new Set([

@@ -1,4 +1,7 @@
-/** The native API: POST /v1/proxies, POST /v1/certificates, /v1/credentials. It only parses, calls the domain and answers. */
+/**
+ * The native API: POST /v1/proxies, POST /v1/certificates, /v1/credentials. It only parses, calls the domain and
+ * answers.
+ */
 import { Router, type Request, type RequestHandler, type Response } from 'express'
 import {
   type CredentialsDependencies,
@@ -88,8 +91,8 @@ export function readCredentialRequest(
   const { service = nativeServices[path], ...parameters } = requestParameters(request, body)
   if (typeof service !== 'string') throw new TtsError('invalid_request', 'service must be a string')
   requirePlugin(issuing, service, path)
-  // The answer has no room for a private key, so /v1/certificates needs a CSR. An empty CSR is added when there is none: it is refused
-  // later, after the check whether the caller is authorised.
+  // The answer has no room for a private key, so /v1/certificates needs a CSR. An empty CSR is added when there is
+  // none: it is refused later, after the check whether the caller is authorised.
   const complete = path === 'certificates' ? { csr: '', ...parameters } : parameters
   return { serviceId: service, parameters: complete }
 }

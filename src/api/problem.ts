@@ -1,4 +1,7 @@
-/** Turns errors into HTTP answers, and is the only module that does: RFC 9457 problem details, with the challenge of RFC 6750. */
+/**
+ * Turns errors into HTTP answers, and is the only module that does: RFC 9457 problem details, with the challenge of
+ * RFC 6750.
+ */
 import type { Response } from 'express'
 import { TtsError } from '../base/errors.ts'
 import { errorCodes, problemsUrl } from './error-codes.ts'
@@ -6,7 +9,9 @@ import { errorCodes, problemsUrl } from './error-codes.ts'
 /** Retry-After of a 503 whose error names no time. */
 const RETRY_AFTER_SECONDS = 5
 
-/** Converts any error to a TtsError. Errors of Express about the request get their own code; all others are internal. */
+/**
+ * Converts any error to a TtsError. Errors of Express about the request get their own code; all others are internal.
+ */
 export function toTtsError(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   const type: unknown = error instanceof Error && 'type' in error ? error.type : undefined
@@ -34,7 +39,9 @@ export function answerTo(error: TtsError): {
   return { status, title, isHidden: status === 500, retryAfterSeconds }
 }
 
-/** Sends an error as problem details, never with its cause. An internal error shows neither its message nor its check. */
+/**
+ * Sends an error as problem details, never with its cause. An internal error shows neither its message nor its check.
+ */
 export function sendProblem(
   response: Response,
   error: TtsError,

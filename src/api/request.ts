@@ -45,7 +45,9 @@ export function contextOf(response: Response): RequestContext {
 
 const MAX_TOKEN_LENGTH = 16 * 1024
 
-/** Returns the middleware that adds context, access log and metrics, and enforces the limits on the number of requests. */
+/**
+ * Returns the middleware that adds context, access log and metrics, and enforces the limits on the number of requests.
+ */
 export function requestContext(options: RequestOptions): RequestHandler {
   return function requestContext(request, response, next) {
     const started = performance.now()
@@ -59,7 +61,8 @@ export function requestContext(options: RequestOptions): RequestHandler {
       admitted: () => admitted,
     })
     response.setHeader('X-Request-Id', id)
-    // An open connection would delay the shutdown. And Node would read an unread body to its end, to reuse the connection.
+    // An open connection would delay the shutdown. And Node would read an unread body to its end, to reuse the
+    // connection.
     if (options.stopping() || hasBody(request)) response.setHeader('Connection', 'close')
     response.once('close', () => {
       admitted.release()
@@ -136,7 +139,9 @@ function requireRate(retryAfterSeconds: number, limit: string): void {
   })
 }
 
-/** Keeps the request id of a proxy in front of the service if its characters are safe, so that all logs share one id. */
+/**
+ * Keeps the request id of a proxy in front of the service if its characters are safe, so that all logs share one id.
+ */
 function requestId(request: Request): string {
   const header = request.get('x-request-id')
   return header !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(header) ? header : randomUUID()
@@ -205,8 +210,8 @@ function knownMethod(method: string): string {
 }
 
 /**
- * Returns the bearer token of a request: exactly one, in the Authorization header (RFC 6750 section 2.1). Tokens in the query
- * or in a form are refused, because they end up in logs.
+ * Returns the bearer token of a request: exactly one, in the Authorization header (RFC 6750 section 2.1). Tokens in
+ * the query or in a form are refused, because they end up in logs.
  *
  * @throws {TtsError} `missing_token`, `invalid_request`, `invalid_token`
  */

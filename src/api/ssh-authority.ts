@@ -1,4 +1,7 @@
-/** The files for hosts that trust the SSH certificates of this service: the public key of the CA, and the list of revoked certificates. */
+/**
+ * The files for hosts that trust the SSH certificates of this service: the public key of the CA, and the list of
+ * revoked certificates.
+ */
 import { Router, type RequestHandler } from 'express'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { formatSshPublicKey } from '../../ca/ssh/public-key.ts'

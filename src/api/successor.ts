@@ -1,4 +1,6 @@
-/** POST /v1/proxies/successor: the holder of a valid proxy from this service gets a new one, if the operator allows it. */
+/**
+ * POST /v1/proxies/successor: the holder of a valid proxy from this service gets a new one, if the operator allows it.
+ */
 import { createHash } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
 import { Router, type Request, type RequestHandler } from 'express'
@@ -51,7 +53,10 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
   }
 }
 
-/** Returns the client certificates of the TLS handshake. The handshake proves that the client has the key of the first one. */
+/**
+ * Returns the client certificates of the TLS handshake. The handshake proves that the client has the key of the first
+ * one.
+ */
 function readTlsCertificates({ socket }: Request): readonly Buffer[] {
   if (!(socket instanceof TLSSocket)) return []
   const certificates: Buffer[] = []

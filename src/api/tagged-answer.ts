@@ -1,4 +1,7 @@
-/** Answers that are the same for all clients, with an entity tag, so that a client does not download an unchanged file again. */
+/**
+ * Answers that are the same for all clients, with an entity tag, so that a client does not download an unchanged file
+ * again.
+ */
 import { createHash } from 'node:crypto'
 import type { Response } from 'express'
 
@@ -9,8 +12,8 @@ export interface TaggedBytes {
 }
 
 /**
- * Returns a function that computes bytes and tag, and reuses them while its argument is the same object. The tag is a digest, so it is the
- * same on all replicas and after a restart.
+ * Returns a function that computes bytes and tag, and reuses them while its argument is the same object. The tag is a
+ * digest, so it is the same on all replicas and after a restart.
  */
 export function taggedOnce<Value extends object>(
   bytesOf: (value: Value) => Buffer,
@@ -27,8 +30,8 @@ function tag(bytes: Buffer): TaggedBytes {
 }
 
 /**
- * Sends the bytes, or 304 to a client that has them already. It sends no Last-Modified, because that counts in seconds: of two lists made in
- * the same second, a client with the first would not get the second.
+ * Sends the bytes, or 304 to a client that has them already. It sends no Last-Modified, because that counts in
+ * seconds: of two lists made in the same second, a client with the first would not get the second.
  */
 export function sendTagged(response: Response, { bytes, etag }: TaggedBytes): void {
   response.setHeader('Cache-Control', 'no-cache')

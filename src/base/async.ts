@@ -43,7 +43,8 @@ export async function withinTime<Value>(
 }
 
 /**
- * Calls `attempt` until it returns a value, with pauses that double. Returns undefined if the time has passed without one.
+ * Calls `attempt` until it returns a value, with pauses that double. Returns undefined if the time has passed without
+ * one.
  *
  * @throws what `attempt` throws
  */

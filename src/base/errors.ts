@@ -1,6 +1,6 @@
 /**
- * The codes of all errors of the service. Only `src/api/error-codes.ts` maps them to HTTP statuses. Decide on `code`, never on the
- * message.
+ * The codes of all errors of the service. Only `src/api/error-codes.ts` maps them to HTTP statuses. Decide on `code`,
+ * never on the message.
  */
 export type TtsErrorCode =
   | 'invalid_request' // the request is malformed or out of bounds
@@ -43,8 +43,8 @@ export interface TtsErrorOptions {
 }
 
 /**
- * An error with two audiences. `message` is for the caller and must never hold a token, a key, a claim set or a body. `remedy` and
- * `cause` are for the operator's log.
+ * An error with two audiences. `message` is for the caller and must never hold a token, a key, a claim set or a body.
+ * `remedy` and `cause` are for the operator's log.
  */
 export class TtsError extends Error {
   readonly code: TtsErrorCode

@@ -1,6 +1,6 @@
 /**
- * The log: JSON lines by pino. Only an allow-list of an error's fields is written, because errors of libraries hold whole claim sets and
- * request bodies. Text that looks like a token or a key is redacted.
+ * The log: JSON lines by pino. Only an allow-list of an error's fields is written, because errors of libraries hold
+ * whole claim sets and request bodies. Text that looks like a token or a key is redacted.
  */
 import { pino, type DestinationStream, type LogFn, type Logger } from 'pino'
 import { redactText } from './redact.ts'

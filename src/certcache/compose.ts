@@ -46,7 +46,8 @@ export interface RunningEngine extends ProxyEngine {
 }
 
 /**
- * Opens the state and starts the engine. Stored proxies are available immediately, even while provider and service are down.
+ * Opens the state and starts the engine. Stored proxies are available immediately, even while provider and service
+ * are down.
  *
  * @throws {TtsError} `configuration` when the state cannot be used: other users can read it, or its key is wrong
  */

@@ -59,8 +59,8 @@ export interface ProxyEngine {
    */
   obtain(name: string | undefined, signal: AbortSignal): Promise<HeldProxy>
   /**
-   * Renews the proxy if it is due, or, with `validForSeconds`, if it is valid for less than that. If another certcache holds the
-   * lock, asks that one.
+   * Renews the proxy if it is due, or, with `validForSeconds`, if it is valid for less than that. If another
+   * certcache holds the lock, asks that one.
    *
    * @returns `hasOtherRenewer`: whether another certcache renews this proxy
    * @throws {TtsError} the error of the renewal

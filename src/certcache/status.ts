@@ -17,8 +17,8 @@ export interface Judgement {
 const RENEWAL_ENDS_SOON_SECONDS = 5 * 86_400
 
 /**
- * Returns the remaining lifetime, in seconds, below which a warning is given: the configured one, but at most a third of the
- * proxy's lifetime, because a proxy of 12 hours never has 12 hours left.
+ * Returns the remaining lifetime, in seconds, below which a warning is given: the configured one, but at most a third
+ * of the proxy's lifetime, because a proxy of 12 hours never has 12 hours left.
  */
 export function requiredLifetimeSeconds(
   { obtainedAt, notAfter }: Lifetime,

@@ -161,7 +161,10 @@ async function request(terminal: Terminal, options: MakeOptions): Promise<void> 
   )
 }
 
-/** Returns the name of the existing CA. It must stay the same under another root, because all issued certificates name it as issuer. */
+/**
+ * Returns the name of the existing CA. It must stay the same under another root, because all issued certificates name
+ * it as issuer.
+ */
 async function currentSubject(loaded: LoadedConfiguration): Promise<string | undefined> {
   if (!authorityExists(loaded.dataDirectory)) return undefined
   const { certificate } = await openAuthorityFiles(filesOptions(loaded))

@@ -283,7 +283,8 @@ async function tokenChecks(
       ? authorise(authz, verified)
       : { allowed: false, reason: 'disabled', remedy: `Set services.${id}.enabled to true.` }),
   }))
-  // A service may be meant for other users, so one refusal is only a warning. A token that every service refuses is a failure.
+  // A service may be meant for other users, so one refusal is only a warning. A token that every service refuses is a
+  // failure.
   const refused = answers.some(({ allowed }) => allowed) ? 'warning' : 'failed'
   const rules = answers.map(({ id, allowed, reason, remedy }): Check => ({
     check: `token for service ${id}`,

@@ -1,4 +1,6 @@
-/** What the command lines of both programs share: settings of commands, exit codes, and the process that they run in. */
+/**
+ * What the command lines of both programs share: settings of commands, exit codes, and the process that they run in.
+ */
 import type { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
@@ -8,7 +10,9 @@ import { TtsError } from '../base/errors.ts'
 import { redactText } from '../base/redact.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 
-/** Copies the settings of the root to all subcommands, which commander does only for commands that it creates itself. */
+/**
+ * Copies the settings of the root to all subcommands, which commander does only for commands that it creates itself.
+ */
 export function inheritSettings(command: Command, root = command.name()): void {
   command.exitOverride()
   for (const child of command.commands) {
@@ -46,8 +50,8 @@ export async function runCommandLine(
 }
 
 /**
- * Prepares this process for a command line: new files are private unless they get their mode explicitly, and a reader that
- * closes a pipe early (`tts credential list | head`) is not an error. Returns the version of the package.
+ * Prepares this process for a command line: new files are private unless they get their mode explicitly, and a reader
+ * that closes a pipe early (`tts credential list | head`) is not an error. Returns the version of the package.
  */
 export function prepareProcess(): string {
   process.umask(0o077)

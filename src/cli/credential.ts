@@ -1,4 +1,7 @@
-/** `tts credential …` and `tts audit`: lists, shows and revokes credentials, and shows the audit trail, directly in the database. */
+/**
+ * `tts credential …` and `tts audit`: lists, shows and revokes credentials, and shows the audit trail, directly in
+ * the database.
+ */
 import { Command, Option } from 'commander'
 import { revocationReasons } from '../../ca/crl.ts'
 import { presentCredential } from '../api/native.ts'
@@ -172,7 +175,8 @@ async function revoke(
   await withCore(terminal, options, async (core) => {
     const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
     const revocation = await revokeCredential(
-      // Only the running service has stored EEC keys in memory. The database makes it refuse the revoked EEC at the next use.
+      // Only the running service has stored EEC keys in memory. The database makes it refuse the revoked EEC at the
+      // next use.
       {
         ...core,
         endEntities: { forget: () => undefined },

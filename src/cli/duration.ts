@@ -31,7 +31,8 @@ export function waitSeconds(text: string): number {
 }
 
 /**
- * Parses a duration and returns seconds: `3600`, `45m`, `12h`, `4d`, or `96:00` (hours and minutes, as in grid-proxy-init -valid).
+ * Parses a duration and returns seconds: `3600`, `45m`, `12h`, `4d`, or `96:00` (hours and minutes, as in
+ * grid-proxy-init -valid).
  *
  * @throws {TtsError} `invalid_request`
  */

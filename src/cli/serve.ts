@@ -25,7 +25,8 @@ Examples:
 async function run(terminal: Terminal, options: OperatorOptions): Promise<void> {
   const loaded = await loadedConfigurationFor(terminal, options)
   const log = createLog({ level: loaded.configuration.log.level, name: 'tts' })
-  // The handlers are set first: creating a CA takes seconds, and the first process of a container ignores SIGTERM without a handler.
+  // The handlers are set first: creating a CA takes seconds, and the first process of a container ignores SIGTERM
+  // without a handler.
   const stopSignal = waitForStopSignal()
   const running = await serve(loaded, log, { environment: terminal.environment })
   await stopSignal

@@ -1,4 +1,7 @@
-/** Sends HTTP requests to the service, with a deadline and a size limit for the answer. It always verifies the server certificate. */
+/**
+ * Sends HTTP requests to the service, with a deadline and a size limit for the answer. It always verifies the server
+ * certificate.
+ */
 import { readJson } from '../../plugins/json.ts'
 import { urlToHttpOptions } from 'node:url'
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * One HTTP request whose answer is bounded. By `node:http`, because `fetch` reaches no Unix socket and accepts no pinned
- * certificate, and because loading undici for that costs a command 80 ms.
+ * One HTTP request whose answer is bounded. By `node:http`, because `fetch` reaches no Unix socket and accepts no
+ * pinned certificate, and because loading undici for that costs a command 80 ms.
  */
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'

@@ -1,6 +1,6 @@
 /**
- * Loads the configuration at start: file and environment, checked by the schema, then frozen. The error lists every problem with its key,
- * the value found and the requirement.
+ * Loads the configuration at start: file and environment, checked by the schema, then frozen. The error lists every
+ * problem with its key, the value found and the requirement.
  */
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'

@@ -4,8 +4,8 @@ import type { ServiceSettings } from './service-schema.ts'
 type Service = Pick<ServiceSettings, 'plugin' | 'enabled' | 'settings' | 'authz'>
 
 /**
- * Returns a problem for each service of the plugin `ssh-certificate` that takes account names from more than one provider. Providers choose
- * names independently, so `alice` of one provider would log in as `alice` of another.
+ * Returns a problem for each service of the plugin `ssh-certificate` that takes account names from more than one
+ * provider. Providers choose names independently, so `alice` of one provider would log in as `alice` of another.
  *
  * @param providers ids of all providers, including those of relying services (`rsp-…`)
  */
@@ -21,7 +21,10 @@ export function principalProblems(
   })
 }
 
-/** Returns the providers whose account names are trusted: all that the allow rules name, unless a setting restricts them. */
+/**
+ * Returns the providers whose account names are trusted: all that the allow rules name, unless a setting restricts
+ * them.
+ */
 function trustedProviders(service: Service, providers: readonly string[]): readonly string[] {
   const { plugin, enabled, settings, authz } = service
   const isSettled =

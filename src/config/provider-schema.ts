@@ -2,7 +2,9 @@ import { z } from 'zod'
 import { providerDelegationSettings } from './delegation-schema.ts'
 import { providerLoginSettings } from './web-schema.ts'
 
-/** Only asymmetric signature algorithms: with a symmetric one, everybody who can verify a token could also forge one. */
+/**
+ * Only asymmetric signature algorithms: with a symmetric one, everybody who can verify a token could also forge one.
+ */
 export const SIGNATURE_ALGORITHMS = [
   'RS256',
   'RS384',

@@ -1,4 +1,6 @@
-/** Generates the configuration references in Markdown from the schemas, so that each key is described in one place only. */
+/**
+ * Generates the configuration references in Markdown from the schemas, so that each key is described in one place only.
+ */
 import { z } from 'zod'
 import { configurationSchema } from './schema.ts'
 

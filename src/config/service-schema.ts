@@ -93,7 +93,10 @@ export const serviceSettings = serviceKeys.superRefine((service, context) => {
 
 export type ServiceSettings = z.output<typeof serviceSettings>
 
-/** The default services of the native paths. They exist even if the configuration does not name them, but then nobody may use them. */
+/**
+ * The default services of the native paths. They exist even if the configuration does not name them, but then nobody
+ * may use them.
+ */
 const builtIn = { proxy: { plugin: 'x509-proxy' }, x509: { plugin: 'x509-certificate' } } as const
 
 /** All services by id. */

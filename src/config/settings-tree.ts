@@ -52,7 +52,10 @@ function describeReadError(error: unknown): string {
 export const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Sets a key by the name of an environment variable: `LISTEN__PORT` sets `listen.port`. Letter case does not matter, and values are YAML. */
+/**
+ * Sets a key by the name of an environment variable: `LISTEN__PORT` sets `listen.port`. Letter case does not matter,
+ * and values are YAML.
+ */
 export function setByName(tree: Tree, name: string, value: string): void {
   const keys = name.toLowerCase().split('__')
   const last = keys.pop() ?? ''
@@ -136,7 +139,9 @@ function describeIssue(issue: z.core.$ZodIssue, { input, reference }: SettingsOr
   return `${key}: found ${displayed}; ${issue.message}`
 }
 
-/** Formats a value for a message. Lists and mappings are not shown, because they may contain a secret under another key. */
+/**
+ * Formats a value for a message. Lists and mappings are not shown, because they may contain a secret under another key.
+ */
 function displayValue(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'a list'

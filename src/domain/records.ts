@@ -27,8 +27,8 @@ export interface SubjectCandidate {
   /** Slash-DN. */
   readonly subject: string
   /**
-   * The name in the form that RFC 5280 section 7.1 compares (letter case and runs of spaces are ignored). This form must be
-   * unique, so that no relying party can mistake one identity for another.
+   * The name in the form that RFC 5280 section 7.1 compares (letter case and runs of spaces are ignored). This form
+   * must be unique, so that no relying party can mistake one identity for another.
    */
   readonly comparable: string
 }
@@ -68,7 +68,9 @@ export interface CredentialRecord {
   readonly serviceId: string
   /** The certificates that were made for this credential. */
   readonly certificates: readonly CertificateRecord[]
-  /** Serial number of the EEC whose revocation invalidates the credential; undefined when it holds no X.509 certificate. */
+  /**
+   * Serial number of the EEC whose revocation invalidates the credential; undefined when it holds no X.509 certificate.
+   */
   readonly endEntitySerial: string | undefined
   /** Serial number of an SSH certificate, decimal. */
   readonly sshSerial: string | undefined
@@ -113,7 +115,10 @@ export interface CredentialView {
 /** One line of the audit trail: a decision, including refusals. Never holds a token, a key or a claim set. */
 export interface AuditRecord {
   readonly at: Date
-  /** Stable event name: `credential.issued`, `credential.refused`, `credential.revoked`, `end-entity.issued`, `crl.issued`, … */
+  /**
+   * Stable event name: `credential.issued`, `credential.refused`, `credential.revoked`, `end-entity.issued`,
+   * `crl.issued`, …
+   */
   readonly event: string
   readonly outcome: 'allowed' | 'refused'
   readonly origin: Origin

@@ -54,7 +54,10 @@ export interface StoredSession {
 export interface SessionRecords {
   /** Stores a session and ends the oldest of the identity if there are more than `maximum`. */
   create(session: Omit<StoredSession, 'lastUsedAt'>, maximum: number): Promise<void>
-  /** Finds a session that has not ended at `now` and was used after `usedAfter`; undefined also if it cannot be decrypted. */
+  /**
+   * Finds a session that has not ended at `now` and was used after `usedAfter`; undefined also if it cannot be
+   * decrypted.
+   */
   find(
     idDigest: string,
     times: { readonly now: Date; readonly usedAfter: Date },

@@ -54,11 +54,12 @@ export interface Store {
   recordEndEntity(identityId: string, endEntity: HeldEndEntity, audit: AuditRecord): Promise<void>
 
   /**
-   * Stores a credential, its certificates and its audit line; durable when the promise is fulfilled (group commit). When it
-   * throws, nothing is stored.
+   * Stores a credential, its certificates and its audit line; durable when the promise is fulfilled (group commit).
+   * When it throws, nothing is stored.
    *
    * @throws {TtsError} `conflict`, check `end_entity_revoked` (the EEC was revoked meanwhile)
-   * @throws {TtsError} `conflict`, check `duplicate_record` (the identity has a credential of this service and plugin state)
+   * @throws {TtsError} `conflict`, check `duplicate_record` (the identity has a credential of this service and plugin
+   * state)
    */
   recordCredential(credential: CredentialRecord, audit: AuditRecord): Promise<void>
   /** Stores an audit line without a credential. */
@@ -125,7 +126,9 @@ export interface Store {
   /** Sessions of the web page. */
   readonly sessions: SessionRecords
   readonly pickups: PickupRecords
-  /** Records that a proof of possession was used; false when it was used before. Remembered at least until `expiresAt`. */
+  /**
+   * Records that a proof of possession was used; false when it was used before. Remembered at least until `expiresAt`.
+   */
   claimProof(digest: string, expiresAt: Date): Promise<boolean>
 
   /** Deletes the keys of expired EECs, and audit lines older than `auditBefore`. Certificate records stay. */

@@ -1,6 +1,6 @@
 /**
- * The CA on disk: `ca/ca.pem` (certificate and chain), `ca/ca-key.pem` (PKCS#8, encrypted), `ca/passphrase` (made at random
- * unless one is configured), `ca/ca.csr` (while an intermediate CA waits for its certificate).
+ * The CA on disk: `ca/ca.pem` (certificate and chain), `ca/ca-key.pem` (PKCS#8, encrypted), `ca/passphrase` (made at
+ * random unless one is configured), `ca/ca.csr` (while an intermediate CA waits for its certificate).
  */
 import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -148,8 +148,8 @@ export async function installAuthorityFiles(
 }
 
 /**
- * Renews a self-signed CA: makes a new certificate with the same key and name. Everything issued stays valid, and relying parties may
- * use either certificate.
+ * Renews a self-signed CA: makes a new certificate with the same key and name. Everything issued stays valid, and
+ * relying parties may use either certificate.
  *
  * @throws {TtsError} `conflict` (an intermediate CA: its root must sign again); `configuration`
  */

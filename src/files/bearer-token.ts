@@ -25,9 +25,11 @@ const MAX_TOKEN_FILE_BYTES = 64 * 1024
 
 /**
  * Finds a bearer token in the order of the WLCG specification: BEARER_TOKEN, the file named by BEARER_TOKEN_FILE,
- * $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID. A named file that cannot be read is an error and does not continue the search.
+ * $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID. A named file that cannot be read is an error and does not continue the
+ * search.
  *
- * @throws {TtsError} `missing_token`, naming all searched places or the unreadable file; `configuration`, check `file_mode`
+ * @throws {TtsError} `missing_token`, naming all searched places or the unreadable file; `configuration`, check
+ * `file_mode`
  */
 export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundToken> {
   const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false } = runtime
@@ -75,8 +77,8 @@ export async function readTokenFile(
 }
 
 /**
- * Reads a token from a default place; undefined when there is no file. Anybody can put a file into /tmp, so a file of another user, or
- * anything but a plain file, is refused.
+ * Reads a token from a default place; undefined when there is no file. Anybody can put a file into /tmp, so a file of
+ * another user, or anything but a plain file, is refused.
  */
 async function readOwnTokenFile(
   path: string,

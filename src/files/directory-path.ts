@@ -51,7 +51,10 @@ export function isRootsAlone(directory: { readonly uid: number; readonly mode: n
   return directory.uid === 0 && (directory.mode & 0o022) === 0
 }
 
-/** Whether no other user can rename or remove root's entries. In a sticky directory (/tmp) only the owner of an entry can. */
+/**
+ * Whether no other user can rename or remove root's entries. In a sticky directory (/tmp) only the owner of an entry
+ * can.
+ */
 export function isSafeForRoot(directory: { readonly uid: number; readonly mode: number }): boolean {
   return isRootsAlone(directory) || (directory.uid === 0 && (directory.mode & 0o1000) !== 0)
 }

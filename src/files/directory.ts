@@ -1,10 +1,11 @@
 /**
- * An open directory whose entries are reached through its descriptor. Files are created, renamed and removed in exactly this directory,
- * even if somebody moves it away meanwhile and puts a link in its place. Node has no openat(2); on Linux the path
- * `/proc/self/fd/<number>/<name>` has the same effect.
+ * An open directory whose entries are reached through its descriptor. Files are created, renamed and removed in
+ * exactly this directory, even if somebody moves it away meanwhile and puts a link in its place. Node has no
+ * openat(2); on Linux the path `/proc/self/fd/<number>/<name>` has the same effect.
  *
- * Root opens a path one directory after the other, and follows a symbolic link only in a directory that only root can change. So no
- * other user can redirect root's files, modes and owners. Other users open paths in the usual way: the kernel enforces their rights.
+ * Root opens a path one directory after the other, and follows a symbolic link only in a directory that only root can
+ * change. So no other user can redirect root's files, modes and owners. Other users open paths in the usual way: the
+ * kernel enforces their rights.
  */
 import { constants } from 'node:fs'
 import { mkdir, open, readdir } from 'node:fs/promises'
@@ -43,8 +44,8 @@ export interface DirectoryOptions {
 /**
  * Opens a directory. The caller must close it.
  *
- * @throws {TtsError} `configuration`, check `symbolic_link` (a link that root must not follow) or `directory` (not safe for root
- *   without /proc)
+ * @throws {TtsError} `configuration`, check `symbolic_link` (a link that root must not follow) or `directory` (not
+ *   safe for root without /proc)
  * @throws the system's error
  */
 export async function openDirectory(

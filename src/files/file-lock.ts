@@ -1,6 +1,6 @@
 /**
- * A lock between processes: an exclusive transaction on an SQLite file. It uses a lock of the kernel (fcntl), which ends with the
- * process, even after kill -9.
+ * A lock between processes: an exclusive transaction on an SQLite file. It uses a lock of the kernel (fcntl), which
+ * ends with the process, even after kill -9.
  *
  * Such a lock also ends when the process closes any descriptor of the file, so only SQLite may open the file.
  */
@@ -22,8 +22,8 @@ export interface FileLockOptions {
 }
 
 /**
- * Takes the lock; returns undefined if another process holds it. Creates a missing file with mode 0600. The file must not be removed
- * while it may be in use.
+ * Takes the lock; returns undefined if another process holds it. Creates a missing file with mode 0600. The file must
+ * not be removed while it may be in use.
  *
  * @throws {TtsError} `configuration`, check `file_lock` (a lock is not possible at this path)
  */

@@ -16,8 +16,8 @@ export interface PrivateFileOptions {
 /**
  * Writes a private file atomically: readers see the complete old or new file, even after a crash or on a full disk.
  *
- * @throws {TtsError} `configuration`, check `symbolic_link` (the path is a link), `replaced` (by another user), or none (the path
- *   cannot be written)
+ * @throws {TtsError} `configuration`, check `symbolic_link` (the path is a link), `replaced` (by another user), or
+ *   none (the path cannot be written)
  */
 export async function writePrivateFile(
   path: string,
@@ -52,7 +52,10 @@ export async function createPrivateFile(
 /** Options for reading a file with a secret. */
 export interface SecretFileOptions {
   readonly maxBytes: number
-  /** Who may read the file. Default `owner`. `root_for_group`: also the group of a file of root, see `refuseSharedSecret`. */
+  /**
+   * Who may read the file. Default `owner`. `root_for_group`: also the group of a file of root, see
+   * `refuseSharedSecret`.
+   */
   readonly readers?: 'owner' | 'root_for_group'
 }
 
@@ -60,8 +63,8 @@ export interface SecretFileOptions {
  * Reads a file with a secret. Follows symbolic links, because mounted secrets are links.
  *
  * @throws {TtsError} `not_found`
- * @throws {TtsError} `configuration`, check `file_mode` (group or others can read it), or none (not a plain file, or longer than
- *   `maxBytes`)
+ * @throws {TtsError} `configuration`, check `file_mode` (group or others can read it), or none (not a plain file, or
+ *   longer than `maxBytes`)
  */
 export async function readPrivateFile(path: string, options: SecretFileOptions): Promise<Buffer> {
   // O_NONBLOCK: opening a FIFO must not hang; it is refused below.
@@ -98,10 +101,11 @@ export function refuseSharedMode(path: string, mode: number): void {
 }
 
 /**
- * The same for a secret that an operator gives to a program: a file of root may also be readable by its group, which only root can
- * choose. Kubernetes mounts secrets in this way (defaultMode 0440 with fsGroup), systemd passes credentials so (LoadCredential: the
- * group bits are the mask of an ACL for the one user), and packages install files so (root:certcache 0640). Refused are all such files
- * of another owner, files that the group can change, and files that others can read.
+ * The same for a secret that an operator gives to a program: a file of root may also be readable by its group, which
+ * only root can choose. Kubernetes mounts secrets in this way (defaultMode 0440 with fsGroup), systemd passes
+ * credentials so (LoadCredential: the group bits are the mask of an ACL for the one user), and packages install files
+ * so (root:certcache 0640). Refused are all such files of another owner, files that the group can change, and files
+ * that others can read.
  *
  * @throws {TtsError} `configuration`, check `file_mode`, naming the file, its mode and the command that fixes it
  */

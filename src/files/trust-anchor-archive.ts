@@ -11,8 +11,8 @@ export const MAX_ARCHIVE_CONTENT_BYTES = 3 * MAX_CRL_BYTES
 const compress = promisify(gzip)
 
 /**
- * Returns a .tar.gz of the files and links, in their order. The same files always give the same bytes: it has no times and no owners or
- * names of this machine.
+ * Returns a .tar.gz of the files and links, in their order. The same files always give the same bytes: it has no
+ * times and no owners or names of this machine.
  *
  * @throws {RangeError} the files have more than `MAX_ARCHIVE_CONTENT_BYTES`
  */

@@ -17,8 +17,8 @@ export const MAX_DIRECTORY_BYTES = 5 * MAX_CRL_BYTES
 const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/
 
 /**
- * Writes the files, and replaces each existing one by rename, so that a relying party always reads the complete old or new file. Leaves
- * other files alone. Creates a missing directory (0755); files are 0644.
+ * Writes the files, and replaces each existing one by rename, so that a relying party always reads the complete old
+ * or new file. Leaves other files alone. Creates a missing directory (0755); files are 0644.
  *
  * @throws {TypeError} a file name is not a plain name
  * @throws {TtsError} `configuration` (root would follow another user's link)
@@ -36,8 +36,8 @@ export async function writeTrustAnchorDirectory(
   await withDirectory(
     directory,
     async (opened) => {
-      // Like the files, a directory that we create must be readable for others whatever the umask is. If it is not empty, somebody
-      // else has put it there.
+      // Like the files, a directory that we create must be readable for others whatever the umask is. If it is not
+      // empty, somebody else has put it there.
       if (opened.isNew && (await readdir(opened.entry('.'))).length === 0)
         await opened.file.chmod(0o755)
       for (const file of files) await writeEntry(opened, file)
@@ -47,7 +47,8 @@ export async function writeTrustAnchorDirectory(
 }
 
 async function writeEntry(directory: Directory, file: TrustAnchorFile): Promise<void> {
-  // In the same directory, because rename does not cross file systems. The dot hides it from programs that look for HASH.0.
+  // In the same directory, because rename does not cross file systems. The dot hides it from programs that look for
+  // HASH.0.
   const temporary = directory.entry(`.${file.name}.${randomBytes(6).toString('hex')}`)
   try {
     if ('linkTo' in file) await symlink(file.linkTo, temporary)
@@ -96,7 +97,10 @@ export async function readTrustAnchorDirectory(
   return files
 }
 
-/** Returns the size of a regular file or of the target of a link; undefined for anything else, including a dangling link. */
+/**
+ * Returns the size of a regular file or of the target of a link; undefined for anything else, including a dangling
+ * link.
+ */
 async function fileSize(path: string): Promise<number | undefined> {
   const entry = await lstat(path)
   const target = entry.isSymbolicLink() ? await stat(path).catch(() => undefined) : entry

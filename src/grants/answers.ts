@@ -4,9 +4,10 @@ import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { ErrorAnswer } from './refusal-types.ts'
 
 /**
- * Wraps a `fetch` so that openid-client checks only the members of an answer that we use. A successful answer to a refresh may hold
- * the only copy of a new refresh token, so it must not be rejected because of an unused ID token, a wrong clock or a null. The header
- * WWW-Authenticate is removed because with it openid-client would not read the reason in the body of an error.
+ * Wraps a `fetch` so that openid-client checks only the members of an answer that we use. A successful answer to a
+ * refresh may hold the only copy of a new refresh token, so it must not be rejected because of an unused ID token, a
+ * wrong clock or a null. The header WWW-Authenticate is removed because with it openid-client would not read the
+ * reason in the body of an error.
  */
 export function lenientFetch(fetchFunction: Fetch, deadline: AbortSignal): Fetch {
   return async (url, options = {}) => {

@@ -1,4 +1,7 @@
-/** Login with a browser on this machine: authorization code with PKCE and a loopback redirect (RFC 8252 section 7.3, RFC 7636). */
+/**
+ * Login with a browser on this machine: authorization code with PKCE and a loopback redirect (RFC 8252 section 7.3,
+ * RFC 7636).
+ */
 import * as oidc from 'openid-client'
 import type { Granted, GrantParameters } from './grant.ts'
 import {

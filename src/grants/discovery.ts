@@ -29,7 +29,8 @@ const REDISCOVERY_MS = 6 * 3600 * 1000
 /**
  * Discovers a provider once.
  *
- * @throws {TtsError} `configuration`, check `issuer` (not an https URL, nor http on this machine); `provider_unavailable`
+ * @throws {TtsError} `configuration`, check `issuer` (not an https URL, nor http on this machine);
+ * `provider_unavailable`
  */
 export async function discoverGrantConfiguration(
   provider: GrantProvider,
@@ -59,7 +60,10 @@ export async function discoverGrantConfiguration(
   }
 }
 
-/** Returns a function that returns the configuration: discovered at the first call and again after `maxAgeMs` (default six hours). Failures are not cached. */
+/**
+ * Returns a function that returns the configuration: discovered at the first call and again after `maxAgeMs` (default
+ * six hours). Failures are not cached.
+ */
 export function rememberedConfiguration(
   provider: GrantProvider,
   now: () => Date,

@@ -17,7 +17,10 @@ export interface GrantClientOptions {
   readonly configuration: () => Promise<oidc.Configuration>
   /** Name of the provider in messages. */
   readonly providerId: string
-  /** Deadline of each grant, in milliseconds. IAM takes up to 20 s under load; if the answer is cut off, a rotated token is lost. */
+  /**
+   * Deadline of each grant, in milliseconds. IAM takes up to 20 s under load; if the answer is cut off, a rotated
+   * token is lost.
+   */
   readonly timeoutMs: number
   readonly now: () => Date
   /** Default: the global `fetch`. */
@@ -190,7 +193,8 @@ export async function perform<T>(
 const tooLate = (): Error => new DOMException('the deadline has passed', 'TimeoutError')
 
 /**
- * Requires a refresh token if offline_access was requested: Keycloak, and IAM for a client without the grant, silently leave it out.
+ * Requires a refresh token if offline_access was requested: Keycloak, and IAM for a client without the grant,
+ * silently leave it out.
  *
  * @throws {TtsError} `grant_refused`, check `offline_access_refused`
  */

@@ -78,6 +78,9 @@ export interface GrantClient {
   forget?(owner: string): Promise<void>
   /** Device authorization (RFC 8628). @throws {TtsError} `grant_refused`, `provider_unavailable` */
   startDevice(request: GrantParameters): Promise<DeviceLogin>
-  /** Revokes a refresh token (RFC 7009); does nothing without a revocation endpoint. @throws {TtsError} `provider_unavailable`, `grant_refused` */
+  /**
+   * Revokes a refresh token (RFC 7009); does nothing without a revocation endpoint. @throws {TtsError}
+   * `provider_unavailable`, `grant_refused`
+   */
   revoke(request: { readonly refreshToken: string; readonly signal: AbortSignal }): Promise<void>
 }

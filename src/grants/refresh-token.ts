@@ -3,7 +3,9 @@ import { TtsError } from '../base/errors.ts'
 import type { GrantClient, Granted, SpooledAttempt } from './grant.ts'
 import { endedBy, isFinal, NOTHING_WAS_SENT } from './refusals.ts'
 
-/** A stored refresh token, with the data to avoid losing a rotated token and to forecast its end. All of it is secret. */
+/**
+ * A stored refresh token, with the data to avoid losing a rotated token and to forecast its end. All of it is secret.
+ */
 export interface HeldRefreshToken {
   readonly current: string
   /** The previous token, kept until `current` has worked once. */
@@ -38,7 +40,10 @@ export interface RefreshTokenUse {
   /** Audience of the access token; undefined: the provider chooses. */
   readonly audience: string | undefined
   readonly now: () => Date
-  /** Respected until the request is sent. After that only the client's deadline ends it, because aborting could lose a token. */
+  /**
+   * Respected until the request is sent. After that only the client's deadline ends it, because aborting could lose a
+   * token.
+   */
   readonly signal: AbortSignal
   /** Waits between attempts to store a new token, in milliseconds. Default 100 and 400. */
   readonly storeAgainMs?: readonly number[]
@@ -46,7 +51,10 @@ export interface RefreshTokenUse {
 
 const STORE_AGAIN_MS = [100, 400]
 
-/** Returns the state after a first grant. @throws {TtsError} `grant_refused`, check `offline_access_refused` (no refresh token) */
+/**
+ * Returns the state after a first grant. @throws {TtsError} `grant_refused`, check `offline_access_refused` (no
+ * refresh token)
+ */
 export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefreshToken {
   if (granted.refreshToken === undefined) {
     throw new TtsError('grant_refused', 'the identity provider gave no refresh token', {
@@ -66,14 +74,15 @@ export function heldRefreshToken(granted: Granted, grantedAt: Date): HeldRefresh
 }
 
 /**
- * Refreshes with the stored token and stores the new one before it returns. The caller must hold the lock on the token. If anything
- * fails in between, the store still has a valid token, unless the provider's answer itself was lost; `attemptBegunAt` then says since
- * when.
+ * Refreshes with the stored token and stores the new one before it returns. The caller must hold the lock on the
+ * token. If anything fails in between, the store still has a valid token, unless the provider's answer itself was
+ * lost; `attemptBegunAt` then says since when.
  *
  * @throws {TtsError} `delegation_ended` (the provider accepts none of our tokens any more)
  * @throws {TtsError} `grant_refused` (something else must be fixed first)
  * @throws {TtsError} `provider_unavailable`, `store_unavailable`, `overloaded` (another attempt may succeed)
- * @throws {TtsError} `conflict`, check `refresh_token_in_use` (another process renewed it without the lock); what the store throws
+ * @throws {TtsError} `conflict`, check `refresh_token_in_use` (another process renewed it without the lock); what the
+ * store throws
  * @see RFC 6749 section 6, RFC 9700 section 4.14
  */
 export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {
@@ -105,8 +114,8 @@ export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {
 }
 
 /**
- * Stores the spooled answer of an earlier attempt that was not stored because a process was killed or the store was not available.
- * Sends no request to the provider.
+ * Stores the spooled answer of an earlier attempt that was not stored because a process was killed or the store was
+ * not available. Sends no request to the provider.
  *
  * @throws {TtsError} as `refreshHeld`
  */
@@ -166,8 +175,8 @@ function renewed({ held, shown, begunAt }: Attempt, granted: Granted): HeldRefre
 }
 
 /**
- * Stores the new token, with retries: the provider may already have invalidated the old one. If all fail, the new one stays in the
- * spool and the next attempt stores it.
+ * Stores the new token, with retries: the provider may already have invalidated the old one. If all fail, the new one
+ * stays in the spool and the next attempt stores it.
  */
 async function saveWithRetries(use: RefreshTokenUse, held: HeldRefreshToken): Promise<void> {
   const { client, store, owner, storeAgainMs = STORE_AGAIN_MS } = use
@@ -200,7 +209,10 @@ async function settle(
   throw error
 }
 
-/** Reports the end, unless another process renewed without the lock. The tokens stay in the store for the caller to remove. */
+/**
+ * Reports the end, unless another process renewed without the lock. The tokens stay in the store for the caller to
+ * remove.
+ */
 async function end(
   use: RefreshTokenUse,
   held: HeldRefreshToken,
@@ -246,8 +258,8 @@ function notStored(cause: unknown): TtsError {
 const DAY_MS = 86_400_000
 
 /**
- * Forecasts when renewal ends without a further refresh: the expiry stated by the provider, or `lifetimeDays` after the issue of the
- * token. Without rotation, or while rotation is unknown, the issue is the first grant.
+ * Forecasts when renewal ends without a further refresh: the expiry stated by the provider, or `lifetimeDays` after
+ * the issue of the token. Without rotation, or while rotation is unknown, the issue is the first grant.
  */
 export function renewableUntil(held: HeldRefreshToken, lifetimeDays: number): Date {
   if (held.refreshExpiresAt !== undefined) return held.refreshExpiresAt

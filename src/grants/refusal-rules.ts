@@ -12,8 +12,9 @@ interface RefusalRule {
 }
 
 /**
- * Error answers of INDIGO IAM (1.12 and later), Keycloak and the RFCs; the first matching rule decides. Rules with descriptions come
- * first, because both providers use one error for several causes: IAM answers 401 `unauthorized` for a suspended user.
+ * Error answers of INDIGO IAM (1.12 and later), Keycloak and the RFCs; the first matching rule decides. Rules with
+ * descriptions come first, because both providers use one error for several causes: IAM answers 401 `unauthorized`
+ * for a suspended user.
  */
 const rules: readonly RefusalRule[] = [
   // IAM: "User x needs to sign AUP for this organization in order to proceed."
@@ -64,8 +65,9 @@ const rules: readonly RefusalRule[] = [
     description: /not within the token audience/i,
     check: 'subject_token_refused',
   },
-  // IAM: "Unauthorized grant type: x", "Client does not allow refreshing access token!"; Keycloak: "Standard token exchange
-  // is not enabled for the requested client", "Public client is not allowed to exchange token", "The flow is disabled ...".
+  // IAM: "Unauthorized grant type: x", "Client does not allow refreshing access token!"; Keycloak: "Standard token
+  // exchange is not enabled for the requested client", "Public client is not allowed to exchange token", "The flow is
+  // disabled ...".
   {
     description:
       /grant[ _]type|exchange is not enabled|not allow refreshing|not allowed (to (exchange|initiate)|for this client)|flow is disabled/i,

@@ -4,7 +4,10 @@ import { matchingCheck } from './refusal-rules.ts'
 import type { ErrorAnswer, GrantCheck, GrantKind } from './refusal-types.ts'
 import { explanations } from './refusal-words.ts'
 
-/** Check of a `provider_unavailable` when the provider certainly did nothing: no connection, or a request to retry later. */
+/**
+ * Check of a `provider_unavailable` when the provider certainly did nothing: no connection, or a request to retry
+ * later.
+ */
 export const NOTHING_WAS_SENT = 'provider_unreachable'
 
 /** Returns the error for a provider's error answer: `grant_refused` or `provider_unavailable`. */
@@ -50,8 +53,8 @@ const NO_CONNECTION =
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|ERR_TLS_\w+)$/
 
 /**
- * Returns the error for a failed connection or an invalid answer; `sent` says whether the request was sent. An error of our own is
- * returned unchanged, unless it does not say that nothing was sent.
+ * Returns the error for a failed connection or an invalid answer; `sent` says whether the request was sent. An error
+ * of our own is returned unchanged, unless it does not say that nothing was sent.
  */
 export function failureOf(error: unknown, providerId: string, sent: boolean): TtsError {
   const ours = ownErrorIn(error)

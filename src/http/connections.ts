@@ -1,6 +1,6 @@
 /**
- * Limits the number of connections, in total and per address. At a limit, a connection without a request is closed: the oldest one
- * of the address with the most connections.
+ * Limits the number of connections, in total and per address. At a limit, a connection without a request is closed:
+ * the oldest one of the address with the most connections.
  */
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
@@ -22,8 +22,8 @@ export interface ConnectionLimits {
 
 export interface LimitedConnections {
   /**
-   * Closes an abusive connection and all idle connections of the same address, and refuses new ones from there for a few seconds.
-   * For a reverse proxy it closes only the connection itself.
+   * Closes an abusive connection and all idle connections of the same address, and refuses new ones from there for a
+   * few seconds. For a reverse proxy it closes only the connection itself.
    */
   shutOut(socket: Socket): void
 }
@@ -145,7 +145,10 @@ function createRegister(): Register {
   }
 }
 
-/** Identifies a connection: address and port of its client, or the socket itself for a Unix socket, whose clients have neither. */
+/**
+ * Identifies a connection: address and port of its client, or the socket itself for a Unix socket, whose clients have
+ * neither.
+ */
 type RemoteEnd = string | Socket
 
 function remoteEnd(socket: Socket): RemoteEnd {

@@ -1,6 +1,7 @@
 /**
- * Node closes a connection as soon as its last answer is written. If the client is still sending, the kernel then resets the
- * connection, and the client may lose the answer with the reason. This module reads and discards further data for a short time instead.
+ * Node closes a connection as soon as its last answer is written. If the client is still sending, the kernel then
+ * resets the connection, and the client may lose the answer with the reason. This module reads and discards further
+ * data for a short time instead.
  */
 import type { IncomingMessage, Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'

@@ -1,4 +1,7 @@
-/** Answers messages that are not valid HTTP or arrive too slowly. No route can do that, because there is no request object. */
+/**
+ * Answers messages that are not valid HTTP or arrive too slowly. No route can do that, because there is no request
+ * object.
+ */
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import { Socket } from 'node:net'
@@ -21,7 +24,8 @@ export interface MalformedOptions {
 /**
  * Answers malformed messages on all connections of a server.
  *
- * @param open unfinished responses of each connection: this answer must not be inside a response that has started, or before one that is due
+ * @param open unfinished responses of each connection: this answer must not be inside a response that has started, or
+ * before one that is due
  */
 export function answerMalformed(
   server: HttpServer | HttpsServer,

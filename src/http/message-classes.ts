@@ -1,12 +1,15 @@
 /**
- * The classes of requests and responses that the server creates. They exist because a few bytes can cost Node a lot, and Node parses
- * everything from one read of a socket before the connection can be closed:
+ * The classes of requests and responses that the server creates. They exist because a few bytes can cost Node a lot,
+ * and Node parses everything from one read of a socket before the connection can be closed:
  *
- * - 64 KiB of requests of 30 bytes are two thousand requests and responses. These classes end the connection at the first one too many.
- * - 64 KiB of chunks of one byte are ten thousand objects. These classes collect a body that is not read yet in one buffer.
+ * - 64 KiB of requests of 30 bytes are two thousand requests and responses. These classes end the connection at the
+ *   first one too many.
+ * - 64 KiB of chunks of one byte are ten thousand objects. These classes collect a body that is not read yet in one
+ *   buffer.
  *
- * In addition, Express changes the prototypes of both objects for each request, after which V8 uses its slow property lookup: a fifth
- * of the event loop time of a request. These classes already have the prototypes of Express, so setting them again costs nothing.
+ * In addition, Express changes the prototypes of both objects for each request, after which V8 uses its slow property
+ * lookup: a fifth of the event loop time of a request. These classes already have the prototypes of Express, so
+ * setting them again costs nothing.
  */
 import {
   IncomingMessage,
@@ -50,7 +53,10 @@ export function messageClassesOf(
       socket.destroy()
     }
 
-    /** The HTTP parser calls this for each chunk, and with null at the end. The result false makes it stop reading from the socket. */
+    /**
+     * The HTTP parser calls this for each chunk, and with null at the end. The result false makes it stop reading
+     * from the socket.
+     */
     override push(chunk: unknown, encoding?: BufferEncoding): boolean {
       const isBeingRead = this.readableFlowing === true || this.listenerCount('readable') > 0
       if (chunk instanceof Uint8Array && !isBeingRead) {
@@ -88,8 +94,8 @@ export function messageClassesOf(
 }
 
 /**
- * Makes Node treat a request as a protocol upgrade, after which it parses nothing more. Nothing else stops the parser inside data that was
- * already read, not even closing the connection.
+ * Makes Node treat a request as a protocol upgrade, after which it parses nothing more. Nothing else stops the parser
+ * inside data that was already read, not even closing the connection.
  */
 function stopParsing(request: IncomingMessage): void {
   Object.defineProperty(request, 'upgrade', { get: () => true, set() {} })

@@ -1,8 +1,8 @@
 /**
- * Tracks the unfinished responses of each connection. A client may pipeline requests (RFC 9112 section 9.3.2), but only one response at a
- * time has the connection. When the connection ends, not every release of Node emits `close` on the other responses. Code that waits for
- * it would wait forever, and the request would keep its place among those in flight and get no log line. This module emits `close` once on
- * each of them.
+ * Tracks the unfinished responses of each connection. A client may pipeline requests (RFC 9112 section 9.3.2), but
+ * only one response at a time has the connection. When the connection ends, not every release of Node emits `close`
+ * on the other responses. Code that waits for it would wait forever, and the request would keep its place among those
+ * in flight and get no log line. This module emits `close` once on each of them.
  */
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'

@@ -8,8 +8,8 @@ export interface BodyBounds {
   /** Time until the whole body must have arrived, in milliseconds. */
   readonly timeoutMs: number
   /**
-   * Called when the service starts to wait for the client, with a function that drops the request when others need its place. Returns the
-   * function that ends the wait.
+   * Called when the service starts to wait for the client, with a function that drops the request when others need
+   * its place. Returns the function that ends the wait.
    */
   readonly waiting?: (giveUp: (error: TtsError) => void) => () => void
 }
@@ -24,8 +24,8 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * Reads the body as one buffer; empty when there is none. It sends 100 Continue to a client that sent `Expect: 100-continue`
- * (RFC 9110 section 10.1.1).
+ * Reads the body as one buffer; empty when there is none. It sends 100 Continue to a client that sent `Expect:
+ * 100-continue` (RFC 9110 section 10.1.1).
  *
  * @throws {TtsError} `payload_too_large`, `unsupported_media_type` (compressed), `request_timeout`, `invalid_request`
  *   (too many tiny pieces, or the connection ended), or the error passed to `giveUp`

@@ -9,8 +9,9 @@ export function hasMalformedTarget(request: IncomingMessage): boolean {
 }
 
 /**
- * Converts a target in absolute form (`http://host/path`), which a server must accept, to a path. Express refuses a target that it cannot
- * parse before our middleware runs, so that such a request would get none of our headers, limits and log lines; this prevents that.
+ * Converts a target in absolute form (`http://host/path`), which a server must accept, to a path. Express refuses a
+ * target that it cannot parse before our middleware runs, so that such a request would get none of our headers,
+ * limits and log lines; this prevents that.
  */
 export function normaliseTarget(request: IncomingMessage): void {
   const { url = '/' } = request

@@ -1,10 +1,14 @@
 /**
- * Passes only a few requests to the application in each turn of the event loop, and serves clients in rotation. Otherwise a thousand
- * simultaneous requests of one address would all start before the request of another address is even read.
+ * Passes only a few requests to the application in each turn of the event loop, and serves clients in rotation.
+ * Otherwise a thousand simultaneous requests of one address would all start before the request of another address is
+ * even read.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 
-/** Measured with 1,200 simultaneous requests: p99 of another address x 4 with 2, x 9 with 8, x 17 with 16 or without turns. */
+/**
+ * Measured with 1,200 simultaneous requests: p99 of another address x 4 with 2, x 9 with 8, x 17 with 16 or without
+ * turns.
+ */
 const REQUESTS_A_TURN = 2
 
 interface Waiting {
@@ -13,8 +17,8 @@ interface Waiting {
 }
 
 /**
- * Returns a listener that passes each request to `app` in its turn. This is never the turn of the event loop that read the request, so that
- * a flood of chunks after its headers is detected first.
+ * Returns a listener that passes each request to `app` in its turn. This is never the turn of the event loop that
+ * read the request, so that a flood of chunks after its headers is detected first.
  *
  * @param clientOf returns the identifier of a request's client
  */

@@ -1,6 +1,6 @@
 /**
- * Limits the number of concurrent requests, in total and per address. At a limit, the first request to be dropped is one that waits for
- * its own client, because the body does not arrive or the answer is not read.
+ * Limits the number of concurrent requests, in total and per address. At a limit, the first request to be dropped is
+ * one that waits for its own client, because the body does not arrive or the answer is not read.
  */
 import { TtsError } from '../base/errors.ts'
 

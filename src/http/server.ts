@@ -26,7 +26,10 @@ export interface ListenOptions {
   readonly host: string
   readonly port: number
   readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined
-  /** Request a client certificate, but neither require nor verify one: the code that reads it must verify it. Default false. */
+  /**
+   * Request a client certificate, but neither require nor verify one: the code that reads it must verify it. Default
+   * false.
+   */
   readonly askClientCertificate?: boolean
   readonly requestTimeoutMs: number
   /** Default: no limit. */
@@ -55,7 +58,10 @@ const unlimited: ConnectionLimits = {
 }
 
 const TLS_CHECK_INTERVAL_MS = 10_000
-/** Enough for a token of 16 KiB, which gets a proper refusal, and the other headers. Node answers longer headers with 431. */
+/**
+ * Enough for a token of 16 KiB, which gets a proper refusal, and the other headers. Node answers longer headers with
+ * 431.
+ */
 const MAX_HEADER_BYTES = 32 * 1024
 /** Interval at which Node checks for clients that send headers or requests too slowly. */
 const SLOW_CLIENT_CHECK_INTERVAL_MS = 2000
@@ -125,7 +131,10 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   }
 }
 
-/** Passes requests to the application, also those with an Expect header: only the code that reads the body sends 100 Continue. */
+/**
+ * Passes requests to the application, also those with an Expect header: only the code that reads the body sends 100
+ * Continue.
+ */
 function handRequestsTo(
   app: RequestListener,
   server: Server | TlsServer,
@@ -164,7 +173,10 @@ function readTls({ certificateFile, keyFile }: NonNullable<ListenOptions['tls']>
   }
 }
 
-/** Polls the files, because certificates are often replaced by changing a symbolic link to a parent directory, which a watcher misses. */
+/**
+ * Polls the files, because certificates are often replaced by changing a symbolic link to a parent directory, which a
+ * watcher misses.
+ */
 function watchTls(
   server: TlsServer,
   files: NonNullable<ListenOptions['tls']>,

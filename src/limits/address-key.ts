@@ -3,7 +3,10 @@ export function plainAddress(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
 }
 
-/** Returns the key under which limits per address are counted: the /64 network for IPv6, because a client can use all its addresses. */
+/**
+ * Returns the key under which limits per address are counted: the /64 network for IPv6, because a client can use all
+ * its addresses.
+ */
 export function addressKey(address: string): string {
   const plain = plainAddress(address)
   if (!plain.includes(':')) return plain

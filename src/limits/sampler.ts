@@ -1,4 +1,7 @@
-/** Samples events that strangers can cause without limit: the first few of each kind per minute are recorded, the others counted. */
+/**
+ * Samples events that strangers can cause without limit: the first few of each kind per minute are recorded, the
+ * others counted.
+ */
 import { LRUCache } from 'lru-cache'
 
 /** Data for the record of a sample. */

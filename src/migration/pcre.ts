@@ -1,12 +1,16 @@
-/** Converts regular expressions of WaTTS (PCRE, on bytes) to those of rules: JavaScript with the flag `u`, in linear time. */
+/**
+ * Converts regular expressions of WaTTS (PCRE, on bytes) to those of rules: JavaScript with the flag `u`, in linear
+ * time.
+ */
 import { compileRegexp } from '../regexp/linear-regexp.ts'
 
 /** The expression, or the reason why it cannot be converted. */
 export type CarriedRegexp = { readonly source: string } | { readonly problem: string }
 
 /**
- * Converts an expression whose meaning is the same in both. It rewrites anchors that JavaScript spells differently, and removes needless
- * backslashes. With the flag `u`, JavaScript refuses unknown syntax instead of misreading it; known differences are refused here by name.
+ * Converts an expression whose meaning is the same in both. It rewrites anchors that JavaScript spells differently,
+ * and removes needless backslashes. With the flag `u`, JavaScript refuses unknown syntax instead of misreading it;
+ * known differences are refused here by name.
  */
 export function regexpFromPcre(pcre: string): CarriedRegexp {
   const source = pcre.replace(
@@ -21,7 +25,10 @@ export function regexpFromPcre(pcre: string): CarriedRegexp {
 
 const respelt: Readonly<Record<string, string>> = { A: '^', z: '$', Z: '$' }
 
-/** Removes the backslash of `\-`, `\@`, `\_` …, which the flag `u` does not allow. A hyphen becomes `\x2d`, because it may be in a class. */
+/**
+ * Removes the backslash of `\-`, `\@`, `\_` …, which the flag `u` does not allow. A hyphen becomes `\x2d`, because it
+ * may be in a class.
+ */
 function unescapeLiteral(whole: string, character: string): string {
   if (character === '-') return '\\x2d'
   return /[^A-Za-z0-9^$\\.*+?()[\]{}|/]/.test(character) ? character : whole

@@ -4,8 +4,8 @@ import { durationMs } from './values.ts'
 import { findWattsKey } from './watts-keys.ts'
 
 /**
- * carried: converted unchanged. changed: converted with a difference, which the note describes. dropped: not converted, and the note says
- * why. problem: must be fixed before the service does the same as WaTTS.
+ * carried: converted unchanged. changed: converted with a difference, which the note describes. dropped: not
+ * converted, and the note says why. problem: must be fixed before the service does the same as WaTTS.
  */
 export type Fate = 'carried' | 'changed' | 'dropped' | 'problem'
 
@@ -66,7 +66,10 @@ export class Reading {
     )
   }
 
-  /** Returns the second words of all keys with this first word, in order of appearance: the ids of providers, services, relying services. */
+  /**
+   * Returns the second words of all keys with this first word, in order of appearance: the ids of providers,
+   * services, relying services.
+   */
   ids(first: string): readonly string[] {
     return [...new Set(this.under(first).map(({ words }) => words[1] ?? ''))]
   }

@@ -49,7 +49,10 @@ export function importRules(reading: Reading, id: string, known: RuleProviders):
   }
 }
 
-/** Parses `service.ID.authz.allow.[N.]PROVIDER.CLAIM.OPERATION`. Any other key is not a rule, and is reported as unknown. */
+/**
+ * Parses `service.ID.authz.allow.[N.]PROVIDER.CLAIM.OPERATION`. Any other key is not a rule, and is reported as
+ * unknown.
+ */
 function parseRule(setting: ConfSetting): WattsRule[] {
   const rest = setting.words.slice(4)
   const numbered = rest.length === 4 && /^\d{1,9}$/.test(rest[0] ?? '')

@@ -10,7 +10,10 @@ const millisecondsIn: Readonly<Record<string, number>> = {
   ms: 1,
 }
 
-/** Parses durations such as `15m`, `1h30m`, `.5s` and `500ms`, and returns milliseconds; undefined for other text. `min` is accepted for `m`. */
+/**
+ * Parses durations such as `15m`, `1h30m`, `.5s` and `500ms`, and returns milliseconds; undefined for other text.
+ * `min` is accepted for `m`.
+ */
 export function durationMs(text: string): number | undefined {
   const lower = text.toLowerCase().replaceAll('min', 'm')
   if (lower.length > 100 || !/^(?:(?:\d+\.\d+|\.\d+|\d+)(?:ms|[fwdhms]))+$/.test(lower))
@@ -38,8 +41,8 @@ const shellSyntax: readonly (readonly [RegExp, string])[] = [
 ]
 
 /**
- * Splits a command line like a shell, if it has only plain and quoted words. It expands nothing, and reports the name of any syntax that
- * needs a shell.
+ * Splits a command line like a shell, if it has only plain and quoted words. It expands nothing, and reports the name
+ * of any syntax that needs a shell.
  */
 export function splitCommand(line: string): CommandWords {
   const words: string[] = []

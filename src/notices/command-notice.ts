@@ -6,8 +6,8 @@ import type { Notifier } from '../domain/delegations/watch.ts'
 const DEFAULT_TIMEOUT_MS = 30_000
 
 /**
- * Returns a notifier that runs the command for each notice, with the notice as JSON on standard input. All processes that the command
- * started end with it.
+ * Returns a notifier that runs the command for each notice, with the notice as JSON on standard input. All processes
+ * that the command started end with it.
  *
  * @param command the program and its arguments
  * @param timeoutMs time after which the command and its processes are killed; default 30,000

@@ -1,8 +1,8 @@
 /**
- * Makes requests whose answers must survive this process. A provider that rotates refresh tokens without a grace period invalidates
- * the old token when it answers. A process that is killed between that answer and its commit would lose the right to renew. So a
- * short-lived process in its own session (`main.ts`) makes the request and writes the encrypted answer to a spool on disk before it
- * reports it. The next attempt looks in the spool first.
+ * Makes requests whose answers must survive this process. A provider that rotates refresh tokens without a grace
+ * period invalidates the old token when it answers. A process that is killed between that answer and its commit would
+ * lose the right to renew. So a short-lived process in its own session (`main.ts`) makes the request and writes the
+ * encrypted answer to a spool on disk before it reports it. The next attempt looks in the spool first.
  *
  * An answer can still be lost if the machine or the whole container dies between the answer and the write.
  */
@@ -34,7 +34,10 @@ import {
 export interface RefreshHelper {
   /** Returns the name of the spool; the first call creates it. @throws {TtsError} `configuration` */
   spool(): Promise<string>
-  /** Returns a `fetch` for the request of this attempt. A request that is aborted while it waits in the queue is never sent. */
+  /**
+   * Returns a `fetch` for the request of this attempt. A request that is aborted while it waits in the queue is never
+   * sent.
+   */
   fetchFor(attempt: Attempt, request: HelperRequest): Fetch
   /**
    * Returns the answer to an earlier attempt, of this or another process; undefined when there is none.
@@ -187,7 +190,10 @@ export const helperProgram = fileURLToPath(
   new URL(`main${extname(import.meta.url)}`, import.meta.url),
 )
 
-/** Runs in its own session, so that signals to our process group do not reach it. It is never killed, and does not keep this process alive. */
+/**
+ * Runs in its own session, so that signals to our process group do not reach it. It is never killed, and does not
+ * keep this process alive.
+ */
 function runProcess(
   order: RequestOrder,
   { path, environment }: { readonly path: string; readonly environment: Environment },

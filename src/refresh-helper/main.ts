@@ -1,11 +1,11 @@
 /**
- * The program of a refresh helper, started by `helper.ts`. It makes one request to a token endpoint and writes the answer to disk
- * before it reports it. It survives its parent. Its arguments hold no secret, and its environment at most the password of an HTTP
- * proxy.
+ * The program of a refresh helper, started by `helper.ts`. It makes one request to a token endpoint and writes the
+ * answer to disk before it reports it. It survives its parent. Its arguments hold no secret, and its environment at
+ * most the password of an HTTP proxy.
  *
- * It prints `ready` when it holds its lock, and then reads the order, one line on standard input. If the order is cut off because
- * the parent was killed, nothing is sent. Signals to terminate are ignored: the work is short, and its result must be written. It
- * has no access to the database or the master key.
+ * It prints `ready` when it holds its lock, and then reads the order, one line on standard input. If the order is cut
+ * off because the parent was killed, nothing is sent. Signals to terminate are ignored: the work is short, and its
+ * result must be written. It has no access to the database or the master key.
  */
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'

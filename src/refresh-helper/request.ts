@@ -1,6 +1,6 @@
 /**
- * The request of a refresh helper. It is sent once, and its encrypted answer is on disk before it is reported, because a provider
- * that rotates refresh tokens without a grace period invalidates the old one when it answers.
+ * The request of a refresh helper. It is sent once, and its encrypted answer is on disk before it is reported,
+ * because a provider that rotates refresh tokens without a grace period invalidates the old one when it answers.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
@@ -60,7 +60,8 @@ export function spoolFile(path: string): SpoolFile {
 /**
  * Sends the request and writes a successful answer to the spool. Never throws: failures are part of the outcome.
  *
- * @param tell called once with the outcome, after a successful answer was written or the first attempt to write it failed
+ * @param tell called once with the outcome, after a successful answer was written or the first attempt to write it
+ * failed
  * @param isStored whether the parent has stored the answer
  */
 export async function performOrder(

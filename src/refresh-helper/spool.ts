@@ -1,6 +1,7 @@
 /**
- * The spool: encrypted answers of refresh helpers, one file each, until they are stored in the database or the state. A file is
- * named after its owner (a delegation or a cluster) and a digest of its key. The key is stored with the refresh token that was sent.
+ * The spool: encrypted answers of refresh helpers, one file each, until they are stored in the database or the state.
+ * A file is named after its owner (a delegation or a cluster) and a digest of its key. The key is stored with the
+ * refresh token that was sent.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -63,7 +64,8 @@ export const roomPath = (spoolFile: string): string => `${spoolFile}.room`
 export const lockPath = (spoolFile: string): string => `${spoolFile}.lock`
 
 /**
- * Opens the spool, and creates its directory if necessary. Returns its name, which tells it from the spools of other replicas.
+ * Opens the spool, and creates its directory if necessary. Returns its name, which tells it from the spools of other
+ * replicas.
  *
  * @throws {TtsError} `configuration`, check `refresh_spool` (the directory cannot be used)
  */

@@ -52,8 +52,8 @@ export function complementOf(ranges: readonly Range[]): readonly Range[] {
 const properties = new Map<string, readonly Range[]>()
 
 /**
- * Returns the code points of a Unicode property such as `\p{Lu}`. Node's engine tests each code point, because RE2 has fewer properties
- * and its own version of Unicode.
+ * Returns the code points of a Unicode property such as `\p{Lu}`. Node's engine tests each code point, because RE2
+ * has fewer properties and its own version of Unicode.
  */
 export function codePointsOfProperty(escape: string): readonly Range[] {
   const known = properties.get(escape)

@@ -1,6 +1,7 @@
 /**
- * Matches operators' regular expressions against claims from outside. Node's engine backtracks, so `(a+)+$` could block the whole
- * process, and a time limit would refuse legitimate users on a busy machine. RE2 needs time linear in the length of the claim.
+ * Matches operators' regular expressions against claims from outside. Node's engine backtracks, so `(a+)+$` could
+ * block the whole process, and a time limit would refuse legitimate users on a busy machine. RE2 needs time linear in
+ * the length of the claim.
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js'
 import { translateRegexp } from './translate.ts'
@@ -10,8 +11,8 @@ export const MAX_REGEXP_CHARACTERS = 512
 /** Longest value that is matched, in UTF-16 code units. */
 export const MAX_VALUE_CHARACTERS = 1024
 /**
- * Largest compiled expression. The work for a value is at most instructions times characters. A character or class is one
- * instruction; each repetition adds one or two.
+ * Largest compiled expression. The work for a value is at most instructions times characters. A character or class is
+ * one instruction; each repetition adds one or two.
  */
 const MAX_INSTRUCTIONS = 1500
 
@@ -20,7 +21,8 @@ export type CompiledRegexp =
   { readonly matches: (value: string) => boolean } | { readonly problem: string }
 
 /**
- * Compiles an expression in JavaScript's syntax with the flag `u`. A compiled expression means the same as in JavaScript.
+ * Compiles an expression in JavaScript's syntax with the flag `u`. A compiled expression means the same as in
+ * JavaScript.
  *
  * @param source - the expression; at most 512 characters
  */

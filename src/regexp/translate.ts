@@ -1,7 +1,7 @@
 /**
- * Translates JavaScript's regular expressions to RE2's syntax. The two differ in `$`, `.`, `\s`, `\p` and in the meaning of unknown
- * escapes. The result uses only the part of RE2's syntax that has the same meaning: code points, sets of code points, non-capturing
- * groups, `|`, quantifiers, `\A`, `\z`, `\b`.
+ * Translates JavaScript's regular expressions to RE2's syntax. The two differ in `$`, `.`, `\s`, `\p` and in the
+ * meaning of unknown escapes. The result uses only the part of RE2's syntax that has the same meaning: code points,
+ * sets of code points, non-capturing groups, `|`, quantifiers, `\A`, `\z`, `\b`.
  */
 import {
   classPattern,
@@ -102,7 +102,8 @@ function groupAt(source: string, index: number): Element {
 function escapeAt(source: string, index: number): Element {
   const letter = source.charAt(index + 1)
   if (letter === 'b') return { pattern: '\\b', end: index + 2 }
-  // V8 matches \B between the two halves of a character beyond U+FFFF, against the standard, so \B has no reliable meaning.
+  // V8 matches \B between the two halves of a character beyond U+FFFF, against the standard, so \B has no reliable
+  // meaning.
   if (letter === 'B') {
     return {
       problem: '\\B is not supported; write the characters that may be adjacent, such as \\w',

@@ -99,7 +99,10 @@ function tooMany(id: string, retryAfterSeconds: number): TtsError {
   )
 }
 
-/** Checks the Referer: the page of another site could link here with a request made for another user, but it cannot forge the Referer. */
+/**
+ * Checks the Referer: the page of another site could link here with a request made for another user, but it cannot
+ * forge the Referer.
+ */
 function requireReferer({ id, settings }: RelyingSite, referer: string | undefined): void {
   const { base_url: base, require_referer: isRequired } = settings
   if (referer === undefined) {
@@ -127,7 +130,10 @@ function withReturnUrls(request: SignedRequest, referer: string | undefined): Ve
   return { ...request, successUrl, failedUrl: request.failedUrl ?? successUrl }
 }
 
-/** Returns a user of a relying service for rules, plugins and records. The only claim is `sub`, because the site states nothing else. */
+/**
+ * Returns a user of a relying service for rules, plugins and records. The only claim is `sub`, because the site
+ * states nothing else.
+ */
 export function relyingUserOf(
   { siteId, sub }: Pick<RelyingRequest, 'siteId' | 'sub'>,
   expiresAt: Date,

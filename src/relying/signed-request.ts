@@ -50,7 +50,8 @@ export interface SignedRequest {
  * Verifies a signed request.
  *
  * @param context.audience public URL of this service
- * @throws {TtsError} `access_denied`, `invalid_request`, with a `RelyingCheck`; `provider_unavailable` (the keys cannot be loaded)
+ * @throws {TtsError} `access_denied`, `invalid_request`, with a `RelyingCheck`; `provider_unavailable` (the keys
+ * cannot be loaded)
  */
 export async function verifySignedRequest(
   text: string,

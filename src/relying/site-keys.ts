@@ -9,7 +9,10 @@ import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
 import { providerFault } from '../tokens/refusals.ts'
 
 export interface SiteKeys {
-  /** Finds the key of a request, for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check `keys`. */
+  /**
+   * Finds the key of a request, for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check
+   * `keys`.
+   */
   readonly getKey: JWTVerifyGetKey
   /** Loads the keys now. @throws {TtsError} `provider_unavailable`, check `keys` */
   refresh(): Promise<void>

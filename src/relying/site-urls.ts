@@ -3,8 +3,9 @@
 const MAX_URL = 2048
 
 /**
- * Returns the URL if it is under the base: same scheme, host and port, and the path of the base or one below it. Otherwise returns
- * undefined, for example for `https://site.example.evil.org`, `https://site.example@evil.org` and `/base/../other`.
+ * Returns the URL if it is under the base: same scheme, host and port, and the path of the base or one below it.
+ * Otherwise returns undefined, for example for `https://site.example.evil.org`, `https://site.example@evil.org` and
+ * `/base/../other`.
  */
 export function urlUnder(text: string, base: string): URL | undefined {
   const url = parseUrl(text)

@@ -1,17 +1,25 @@
-/** Encryption of stored data, in the database and in certcache's state: AES-256-GCM, bound to where the data is stored. */
+/**
+ * Encryption of stored data, in the database and in certcache's state: AES-256-GCM, bound to where the data is stored.
+ */
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 
 const ALGORITHM = 'aes-256-gcm'
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
-/** The key (32 bytes), and the associated data that the content is bound to: it cannot be decrypted with other associated data. */
+/**
+ * The key (32 bytes), and the associated data that the content is bound to: it cannot be decrypted with other
+ * associated data.
+ */
 export interface Sealing {
   readonly key: KeyObject | Uint8Array
   readonly associatedData: Uint8Array
 }
 
-/** Encrypts. @returns random initialisation vector, tag and ciphertext, concatenated. This format is on disks and must not change. */
+/**
+ * Encrypts. @returns random initialisation vector, tag and ciphertext, concatenated. This format is on disks and must
+ * not change.
+ */
 export function sealBytes({ key, associatedData }: Sealing, content: Uint8Array): Buffer {
   const iv = randomBytes(IV_BYTES)
   const cipher = createCipheriv(ALGORITHM, key, iv, { authTagLength: TAG_BYTES })

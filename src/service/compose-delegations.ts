@@ -105,7 +105,10 @@ interface DelegationProviderParts {
   readonly helper?: RefreshHelper
 }
 
-/** Waits for running refreshes. After the timeout, the helper finishes the rest, and the next start of the service stores the answers. */
+/**
+ * Waits for running refreshes. After the timeout, the helper finishes the rest, and the next start of the service
+ * stores the answers.
+ */
 async function settle(
   refresher: DelegationRefresher,
   { limits, providers }: Configuration,

@@ -151,8 +151,8 @@ async function openOrCreateAuthority(
 }
 
 /**
- * Returns the prefix of the names of all users. The schema has checked it against the configured CA name; this checks it against the real
- * CA, which may have another name.
+ * Returns the prefix of the names of all users. The schema has checked it against the configured CA name; this checks
+ * it against the real CA, which may have another name.
  *
  * @throws {TtsError} `configuration`
  */

@@ -1,4 +1,7 @@
-/** The metrics for Prometheus. Label values must come from small fixed sets, never from an identity, subject, address or token. */
+/**
+ * The metrics for Prometheus. Label values must come from small fixed sets, never from an identity, subject, address
+ * or token.
+ */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type DelegationCensus, delegationStates } from '../domain/delegations/records.ts'
 import type { ClosingReason } from '../http/connections.ts'
@@ -119,7 +122,10 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
   })
 }
 
-/** The gauges are read at each collection. A value that is no longer known is removed, so that the old one does not stay. */
+/**
+ * The gauges are read at each collection. A value that is no longer known is removed, so that the old one does not
+ * stay.
+ */
 function registerDelegationGauges({ delegations, now }: MetricsSources, registry: Registry): void {
   const registers = [registry]
   new Gauge({

@@ -51,8 +51,8 @@ export async function serve(
   try {
     const service = await assembleService(core)
     close = service.close
-    // There must be a CRL before the first certificate, for relying parties that fetch it early. If no new CRL can be issued, an older one
-    // is enough: a service that does not start could not revoke anything either.
+    // There must be a CRL before the first certificate, for relying parties that fetch it early. If no new CRL can be
+    // issued, an older one is enough: a service that does not start could not revoke anything either.
     await core.crls.published()
     const metrics = metricsOf(service)
     let publicUrl = configuration.listen.public_url ?? 'http://127.0.0.1'

@@ -1,6 +1,6 @@
 /**
- * Signs proxies for CSRs in worker threads. This keeps the event loop free for HTTP, tokens and records. A thread that does all of
- * verifying, signing and reading back is cheaper than several hand-offs to the libuv pool.
+ * Signs proxies for CSRs in worker threads. This keeps the event loop free for HTTP, tokens and records. A thread
+ * that does all of verifying, signing and reading back is cheaper than several hand-offs to the libuv pool.
  */
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'

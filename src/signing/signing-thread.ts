@@ -1,6 +1,6 @@
 /**
- * The code of a signing thread and its messages; `signing-pool.ts` is the other end. Bytes are sent as "binary strings", because
- * sending a small Buffer would copy the whole pool that it is a part of.
+ * The code of a signing thread and its messages; `signing-pool.ts` is the other end. Bytes are sent as "binary
+ * strings", because sending a small Buffer would copy the whole pool that it is a part of.
  */
 import type { KeyObject } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'

@@ -1,6 +1,7 @@
 /**
- * CRLs. The bytes of one, up to 15 MB at 300,000 revocations, are written in parts, each in a short transaction: in a single one
- * they would hold up every other writer of SQLite for 80 ms. The row of the CRL comes last, so nobody reads an incomplete one.
+ * CRLs. The bytes of one, up to 15 MB at 300,000 revocations, are written in parts, each in a short transaction: in a
+ * single one they would hold up every other writer of SQLite for 80 ms. The row of the CRL comes last, so nobody
+ * reads an incomplete one.
  */
 import { randomUUID } from 'node:crypto'
 import { sql, type Transaction } from 'kysely'

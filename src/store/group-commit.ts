@@ -1,6 +1,6 @@
 /**
- * Records that arrive together are committed together: entries wait in a bounded queue (`GroupCommit`), and what waits becomes
- * one transaction, with one fsync for all of it (`createRecordBatch`).
+ * Records that arrive together are committed together: entries wait in a bounded queue (`GroupCommit`), and what
+ * waits becomes one transaction, with one fsync for all of it (`createRecordBatch`).
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { CompiledQuery, type Insertable } from 'kysely'
@@ -112,8 +112,8 @@ type CommitEntries = (entries: readonly RecordEntry[]) => Promise<readonly (TtsE
 /**
  * Returns the function that writes entries in one transaction. An error of one entry is reported for that entry alone.
  *
- * The function returns for each entry its error, or undefined when it is durable; it throws what the database throws when
- * it fails as a whole.
+ * The function returns for each entry its error, or undefined when it is durable; it throws what the database throws
+ * when it fails as a whole.
  */
 export function createRecordBatch(database: Database): CommitEntries {
   const { insertsOf, selectRevoked } = createStatementCache(database)
@@ -141,8 +141,8 @@ export function createRecordBatch(database: Database): CommitEntries {
       await database.transact(inserts)
       return serials
     }
-    // After the inserts: on PostgreSQL their foreign key holds the EEC's row against a revocation under way (which locks
-    // that row), so either this finds the revocation or the revocation finds the credentials.
+    // After the inserts: on PostgreSQL their foreign key holds the EEC's row against a revocation under way (which
+    // locks that row), so either this finds the revocation or the revocation finds the credentials.
     const rows = await database.transact(inserts, selectRevoked([...serials]))
     return new Set(rows.map((row) => (row as { readonly serial: string }).serial))
   }
@@ -190,16 +190,16 @@ const revokedEndEntity = (): TtsError =>
 type RecordTable = 'certificates' | 'end_entity_keys' | 'credentials' | 'audit'
 
 /**
- * Most rows of one insert. PostgreSQL wants few round trips. SQLite runs statements of one row with less CPU than longer
- * ones, by a fifth for a credential, and has no round trips: a transaction is one message.
+ * Most rows of one insert. PostgreSQL wants few round trips. SQLite runs statements of one row with less CPU than
+ * longer ones, by a fifth for a credential, and has no round trips: a transaction is one message.
  */
 const ROWS_A_STATEMENT = { sqlite: 1, postgresql: 256 }
 /** Texts for this many rows or fewer are kept for each length; longer ones only for powers of two. */
 const EXACT_ROWS = 16
 
 /**
- * Makes the statements of a batch. Building a text costs more than running it, so texts are kept, for few enough lengths that
- * both databases find them prepared.
+ * Makes the statements of a batch. Building a text costs more than running it, so texts are kept, for few enough
+ * lengths that both databases find them prepared.
  */
 function createStatementCache({ kind, writes }: Pick<Database, 'kind' | 'writes'>) {
   const texts = new Map<string, string>()

@@ -3,7 +3,9 @@ import type { MasterKeys } from './encryption/master-keys.ts'
 import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
 import type { Ask, Database } from './schema/tables.ts'
 
-/** Answers that wait to be picked up: encrypted, found only by who knows the id of their address, and gone once read. */
+/**
+ * Answers that wait to be picked up: encrypted, found only by who knows the id of their address, and gone once read.
+ */
 export function pickupRecords(
   { writes }: Database,
   masterKeys: MasterKeys,

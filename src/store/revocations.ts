@@ -12,8 +12,8 @@ import { originalText, storedText } from './stored-text.ts'
 import type { Database, Tables } from './schema/tables.ts'
 
 /**
- * Revokes what is under a credential and writes the audit line, in one transaction: its EEC, whose held key is removed; else
- * the credential itself.
+ * Revokes what is under a credential and writes the audit line, in one transaction: its EEC, whose held key is
+ * removed; else the credential itself.
  *
  * @throws TtsError `not_found`
  */
@@ -134,7 +134,10 @@ export async function countRevocations({ reads }: Pick<Database, 'reads'>): Prom
   return count
 }
 
-/** One page of all revocations by date and serial number. A revocation never leaves its place, and no row is ever removed. */
+/**
+ * One page of all revocations by date and serial number. A revocation never leaves its place, and no row is ever
+ * removed.
+ */
 export async function listRevocations(
   { reads }: Database,
   { from, after, limit }: RevocationPage,

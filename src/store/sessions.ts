@@ -5,8 +5,8 @@ import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
 import type { Ask, Database, WebSessionRow } from './schema/tables.ts'
 
 /**
- * Sessions of the web page. They are short: when the master key changes they are not encrypted anew, and those under a key
- * that is gone have ended.
+ * Sessions of the web page. They are short: when the master key changes they are not encrypted anew, and those under
+ * a key that is gone have ended.
  */
 export function sessionRecords(
   database: Database,

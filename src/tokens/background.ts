@@ -21,8 +21,8 @@ export interface BackgroundJob {
 }
 
 /**
- * Runs a job now, and then repeatedly: at a fixed interval after a success, with increasing waits after failures. Each wait is
- * shortened by a random part of up to one half, so that replicas do not run at the same moment.
+ * Runs a job now, and then repeatedly: at a fixed interval after a success, with increasing waits after failures.
+ * Each wait is shortened by a random part of up to one half, so that replicas do not run at the same moment.
  */
 export function runInBackground(
   job: () => Promise<void>,

@@ -57,8 +57,8 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
 }
 
 /**
- * Accepts only access tokens (see `kindOfJwt`): ID tokens, refresh and logout tokens are signed with the same keys. A JWT of unknown
- * kind is accepted here if it will also be introspected, which then decides.
+ * Accepts only access tokens (see `kindOfJwt`): ID tokens, refresh and logout tokens are signed with the same keys. A
+ * JWT of unknown kind is accepted here if it will also be introspected, which then decides.
  */
 function checkType(claims: Claims, { settings, headerType, source }: ClaimContext): void {
   if (claims['cnf'] !== undefined) {

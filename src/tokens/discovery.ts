@@ -39,15 +39,17 @@ export async function discover(request: DiscoveryRequest): Promise<oidc.Configur
   return configuration
 }
 
-/** Returns the client metadata of a configuration, with the secret, so that other configurations can be derived from it. */
+/**
+ * Returns the client metadata of a configuration, with the secret, so that other configurations can be derived from it.
+ */
 export function clientMetadata(clientSecret: string | undefined): Partial<oidc.ClientMetadata> {
   return clientSecret === undefined ? {} : { client_secret: clientSecret }
 }
 
 /**
- * Returns the client authentication: HTTP Basic (RFC 6749 section 2.3.1), or none for a public client. The implementation of
- * openid-client also percent-encodes `-` and `_`, which are in every UUID and which IAM does not decode. The form encoding that the
- * RFC requires leaves them unchanged.
+ * Returns the client authentication: HTTP Basic (RFC 6749 section 2.3.1), or none for a public client. The
+ * implementation of openid-client also percent-encodes `-` and `_`, which are in every UUID and which IAM does not
+ * decode. The form encoding that the RFC requires leaves them unchanged.
  */
 export function clientAuthenticationOf(clientSecret: string | undefined): oidc.ClientAuth {
   if (clientSecret === undefined) return oidc.None()

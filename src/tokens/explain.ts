@@ -26,8 +26,8 @@ export interface ExplainedCheck {
 }
 
 /**
- * Runs the checks of a token for `tts check` and describes their results. Goes on after a failure as long as later checks make
- * sense. The result holds claims (issuer, audience, groups) but never the token.
+ * Runs the checks of a token for `tts check` and describes their results. Goes on after a failure as long as later
+ * checks make sense. The result holds claims (issuer, audience, groups) but never the token.
  */
 export async function explainToken(
   token: string,

@@ -4,8 +4,8 @@ import { type Claims, audiencesOf, clientIdsOf, scopesOf } from './claim-values.
 import { refusal } from './refusals.ts'
 
 /**
- * The claims of a token. In the merged claims the first source hides different values of a second one, so whether a token is of a
- * user or of a client is decided by the sources: the JWT, its introspection, UserInfo.
+ * The claims of a token. In the merged claims the first source hides different values of a second one, so whether a
+ * token is of a user or of a client is decided by the sources: the JWT, its introspection, UserInfo.
  */
 export interface KnownClaims {
   readonly claims: Claims
@@ -16,8 +16,8 @@ export interface KnownClaims {
 export type Speaker = 'person' | 'client' | 'unclear'
 
 /**
- * Returns whose token it is. It is a client's if any source shows a client. For providers that create users for clients, as Keycloak
- * does, it is a person's only if some source shows a person.
+ * Returns whose token it is. It is a client's if any source shows a client. For providers that create users for
+ * clients, as Keycloak does, it is a person's only if some source shows a person.
  */
 export function speakerOf(sources: readonly Claims[]): Speaker {
   if (hasClientAsSubject(sources) || sources.some(isOfClient)) return 'client'
@@ -36,8 +36,8 @@ const SERVICE_ACCOUNT = 'service-account-'
 const NAME_CLAIMS = ['preferred_username', 'username']
 
 /**
- * Recognises client credentials by the grant (`gty` of Auth0, `grant_type` of ForgeRock, `idtyp` of Entra), or by Keycloak's user of
- * a client: its name, or the notes that only ClientCredentialsGrantType leaves in a session.
+ * Recognises client credentials by the grant (`gty` of Auth0, `grant_type` of ForgeRock, `idtyp` of Entra), or by
+ * Keycloak's user of a client: its name, or the notes that only ClientCredentialsGrantType leaves in a session.
  */
 function isOfClient(claims: Claims): boolean {
   const { gty, grant_type: grant, idtyp } = claims
@@ -62,9 +62,10 @@ const isFromKeycloak = ({ typ }: Claims): boolean =>
 
 /**
  * Recognises a person by a user name that is not a service account's, or by the time of a login, which
- * AuthenticationManager.redirectAfterSuccessfulFlow sets and client credentials do not pass. `sid` and `session_state` prove nothing:
- * OAuth2GrantTypeBase leaves them out only for transient sessions, and with the client setting "use refresh tokens for client
- * credentials grant" (long the default) the session of a service account is not transient.
+ * AuthenticationManager.redirectAfterSuccessfulFlow sets and client credentials do not pass. `sid` and
+ * `session_state` prove nothing: OAuth2GrantTypeBase leaves them out only for transient sessions, and with the client
+ * setting "use refresh tokens for client credentials grant" (long the default) the session of a service account is
+ * not transient.
  */
 function showsPerson(claims: Claims): boolean {
   return (

@@ -29,7 +29,10 @@ export interface UnverifiedJwt {
   readonly claims: Claims
 }
 
-/** Checks the form of a bearer token. @throws {TtsError} `invalid_token`, check `size` or `format` @see RFC 6750 section 2.1 */
+/**
+ * Checks the form of a bearer token. @throws {TtsError} `invalid_token`, check `size` or `format` @see RFC 6750
+ * section 2.1
+ */
 export function checkTokenText(token: string): void {
   if (token.length > MAX_TOKEN_BYTES) {
     throw refusal(
@@ -106,10 +109,11 @@ export async function verifyJwt(
 }
 
 /**
- * Verifies the signature with the provider's keys. jose checks the claims, too; its result is returned so that the caller can report
- * the failed check in our own terms.
+ * Verifies the signature with the provider's keys. jose checks the claims, too; its result is returned so that the
+ * caller can report the failed check in our own terms.
  *
- * @throws {TtsError} `invalid_token`, check `algorithm`, `key`, `signature`, `format` or `critical_header`; `provider_unavailable`
+ * @throws {TtsError} `invalid_token`, check `algorithm`, `key`, `signature`, `format` or `critical_header`;
+ * `provider_unavailable`
  * @see RFC 7515 section 5.2
  */
 export async function verifyJwtSignature(

@@ -42,8 +42,8 @@ interface Cached {
 }
 
 /**
- * Creates a cached key set (RFC 7517). It follows key rotation and survives an outage of the provider. An unknown key id causes a new
- * fetch, but at most one per cooldown.
+ * Creates a cached key set (RFC 7517). It follows key rotation and survives an outage of the provider. An unknown key
+ * id causes a new fetch, but at most one per cooldown.
  */
 export function createKeySet(options: KeySetOptions): KeySet {
   const { settings, now, providerId } = options

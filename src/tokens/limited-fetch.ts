@@ -9,7 +9,10 @@ export type Fetch = (url: string, options?: RequestInit) => Promise<Response>
 export interface FetchLimits {
   readonly timeoutMs: number
   readonly maxBodyBytes: number
-  /** Whether to repeat a request once if its connection broke. Default true; must be false for requests that must not be repeated. */
+  /**
+   * Whether to repeat a request once if its connection broke. Default true; must be false for requests that must not
+   * be repeated.
+   */
   readonly sendAgain?: boolean
 }
 
@@ -21,8 +24,9 @@ export interface LimitedFetch {
 }
 
 /**
- * Creates a `fetch` for providers: only https (or this machine), no redirects, a deadline for head and body, and a maximum size. A
- * request is repeated once if the provider closed the connection just when we used it, unless `sendAgain` is false.
+ * Creates a `fetch` for providers: only https (or this machine), no redirects, a deadline for head and body, and a
+ * maximum size. A request is repeated once if the provider closed the connection just when we used it, unless
+ * `sendAgain` is false.
  */
 export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): LimitedFetch {
   const { sendAgain = true } = limits

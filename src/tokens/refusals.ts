@@ -31,7 +31,10 @@ export interface Explanation {
   readonly cause: unknown
 }
 
-/** Returns the error `invalid_token` (RFC 6750 section 3.1) for a failed check. `explanation` is a full sentence, or a remedy with its cause. */
+/**
+ * Returns the error `invalid_token` (RFC 6750 section 3.1) for a failed check. `explanation` is a full sentence, or a
+ * remedy with its cause.
+ */
 export function refusal(
   check: TokenCheck,
   message: string,
@@ -138,8 +141,8 @@ function safeWord(word: string): string {
 }
 
 /**
- * Returns an error that may be logged: only code and words, because the libraries' errors hold responses, request headers and claim
- * sets.
+ * Returns an error that may be logged: only code and words, because the libraries' errors hold responses, request
+ * headers and claim sets.
  */
 function loggable(error: unknown): Error {
   const code = codeOf(error) ?? (error instanceof Error ? error.name : 'unknown')

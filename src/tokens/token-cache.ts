@@ -28,14 +28,18 @@ export interface TokenCache {
    * Returns the cached token or runs `verify`; concurrent callers with the same token share one run.
    *
    * @param address address of the client; undefined for tokens that the service itself obtained
-   * @throws {TtsError} `overloaded`, check `verifications`; `limit_reached`, check `address_verifications` (too many are running)
+   * @throws {TtsError} `overloaded`, check `verifications`; `limit_reached`, check `address_verifications` (too many
+   * are running)
    * @throws what `verify` throws
    */
   resolve(text: string, verify: () => Promise<Remembered>, address?: string): Promise<VerifiedToken>
   size(): number
 }
 
-/** Checks that asked a provider. Their refusals are cached, because asking again would cost the same and give the same answer. */
+/**
+ * Checks that asked a provider. Their refusals are cached, because asking again would cost the same and give the same
+ * answer.
+ */
 const ASKED_CHECKS: ReadonlySet<string | undefined> = new Set(['active', 'userinfo'])
 const REFUSAL_MS = 10_000
 const SHARE_OF_ONE_ADDRESS = 1 / 8

@@ -1,6 +1,6 @@
 /**
- * Determines the kind of a token. Providers sign ID tokens, logout tokens and sometimes refresh tokens with the same keys as access
- * tokens, so a token counts as an access token only if something in it says so.
+ * Determines the kind of a token. Providers sign ID tokens, logout tokens and sometimes refresh tokens with the same
+ * keys as access tokens, so a token counts as an access token only if something in it says so.
  */
 import type { AccessTokenEvidence } from '../config/provider-schema.ts'
 import { type Claims, clientIdsOf, hasWord, scopesOf } from './claim-values.ts'
@@ -48,13 +48,16 @@ const OTHER_KINDS: Readonly<Record<string, TokenKind>> = {
 const ID_TOKEN_HASHES = ['c_hash', 's_hash']
 /** In most ID tokens and in few access tokens (Dex; Keycloak to version 24, which says `typ: Bearer`). */
 const ID_TOKEN_SIGNS = ['nonce', 'at_hash']
-/** Signs of a login: in ID tokens, and in access tokens that have further signs of their own (RFC 9068 section 2.2.1). */
+/**
+ * Signs of a login: in ID tokens, and in access tokens that have further signs of their own (RFC 9068 section 2.2.1).
+ */
 const LOGIN_SIGNS = ['auth_time', 'sid', 'session_state', 'amr']
 
 /**
- * Returns the kind of a JWT whose signature was verified. A statement that it is another kind has precedence over everything. Next
- * come explicit statements (header `at+jwt` of RFC 9068, `typ: Bearer`, `token_use: access`) and the operator's configuration, and
- * last the members that only access tokens have, unless something looks like an ID token.
+ * Returns the kind of a JWT whose signature was verified. A statement that it is another kind has precedence over
+ * everything. Next come explicit statements (header `at+jwt` of RFC 9068, `typ: Bearer`, `token_use: access`) and the
+ * operator's configuration, and last the members that only access tokens have, unless something looks like an ID
+ * token.
  */
 export function kindOfJwt(claims: Claims, { headerType, evidence }: KindContext): TokenVerdict {
   const header = kindOfHeader(headerType)
@@ -71,8 +74,8 @@ export function kindOfJwt(claims: Claims, { headerType, evidence }: KindContext)
 }
 
 /**
- * Returns the kind of a token by its introspection answer (RFC 7662 section 2.2). Refresh tokens are active, too, with the same
- * client and scopes, so `client_id` and `scope` alone prove nothing here.
+ * Returns the kind of a token by its introspection answer (RFC 7662 section 2.2). Refresh tokens are active, too,
+ * with the same client and scopes, so `client_id` and `scope` alone prove nothing here.
  */
 export function kindOfAnswer(
   answer: Claims,
@@ -86,8 +89,9 @@ export function kindOfAnswer(
 }
 
 /**
- * Returns the kind of a JWT that was also introspected. The answer can state another kind. It can also make a JWT of unknown kind an
- * access token, unless the JWT looks like an ID token: Dex answers `token_use: access_token` for ID tokens, too.
+ * Returns the kind of a JWT that was also introspected. The answer can state another kind. It can also make a JWT of
+ * unknown kind an access token, unless the JWT looks like an ID token: Dex answers `token_use: access_token` for ID
+ * tokens, too.
  */
 export function kindOfIntrospectedJwt(
   claims: Claims,
@@ -158,8 +162,8 @@ function usualAccess(claims: Claims): TokenVerdict | undefined {
   const { ver } = claims
   if (hasScope && typeof ver === 'string' && /^scitokens?:/.test(ver))
     return access('claims ver and scope')
-  // INDIGO IAM with default settings sends neither scope nor groups. Its ID tokens have no `client_id`; those of Apereo CAS have it,
-  // but also `auth_time`.
+  // INDIGO IAM with default settings sends neither scope nor groups. Its ID tokens have no `client_id`; those of
+  // Apereo CAS have it, but also `auth_time`.
   const isOfLogin = firstOf(claims, LOGIN_SIGNS) !== undefined
   if (!isOfLogin && isText(claims['client_id']) && isText(claims['jti']))
     return access('claims client_id and jti')

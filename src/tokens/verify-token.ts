@@ -27,7 +27,10 @@ import type { VerifiedToken } from './verified-token.ts'
 export interface TokenVerifierDependencies extends ProviderDependencies {
   /** Settings by provider id; providers are asked about opaque tokens in this order. */
   readonly providers: Readonly<Record<string, ProviderSettings>>
-  /** Rate of opaque tokens per address, because each may cost requests to several providers. Default: 10 per second, burst 100. */
+  /**
+   * Rate of opaque tokens per address, because each may cost requests to several providers. Default: 10 per second,
+   * burst 100.
+   */
   readonly opaqueTokens?: { readonly perSecond: number; readonly burst: number }
 }
 
@@ -38,8 +41,8 @@ export interface TokenVerifier {
    *
    * @param caller.signal ends the wait of this caller only; the verification continues
    * @param caller.address address of the client, for rate limits; undefined for tokens that the service itself obtained
-   * @throws {TtsError} `invalid_token` (`check` names the failed check), `insufficient_scope`, `provider_unavailable`, `overloaded`,
-   *   `limit_reached`
+   * @throws {TtsError} `invalid_token` (`check` names the failed check), `insufficient_scope`,
+   *   `provider_unavailable`, `overloaded`, `limit_reached`
    * @see RFC 6750 section 3.1
    */
   verify(
@@ -185,7 +188,8 @@ function verifiedToken(
 ): VerifiedToken {
   return Object.freeze({
     providerId: id,
-    // Without the slash: the issuer identifies users, so adding or removing a slash in the settings must not create new ones.
+    // Without the slash: the issuer identifies users, so adding or removing a slash in the settings must not create
+    // new ones.
     issuer: withoutTrailingSlash(settings.issuer),
     sub: String(claims['sub']),
     claims: Object.freeze({ ...claims }),

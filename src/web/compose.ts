@@ -23,7 +23,10 @@ export function createWeb(site: Site): Web {
   }
 }
 
-/** Returns the web sessions for the WaTTS API. Requests from pages of other sites are ignored: they must not act with a user's cookie. */
+/**
+ * Returns the web sessions for the WaTTS API. Requests from pages of other sites are ignored: they must not act with
+ * a user's cookie.
+ */
 export function wattsSessionsOf(web: Web): WattsSessions {
   const { sessions, relyingSessions } = web
   return {
@@ -53,7 +56,10 @@ export function wattsSessionsOf(web: Web): WattsSessions {
   }
 }
 
-/** Returns a visit from a relying service as a WaTTS session. It replaces the user's own session while it lasts, as in WaTTS. */
+/**
+ * Returns a visit from a relying service as a WaTTS session. It replaces the user's own session while it lasts, as in
+ * WaTTS.
+ */
 function relyingSession(web: Web, visit: RelyingSession): WattsSession {
   const { siteRequest, stored, token } = visit
   const { serviceId: service, parameters: params, successUrl, failedUrl } = siteRequest

@@ -30,8 +30,8 @@ export const webMethods: readonly (readonly [RegExp, string])[] = [
 ]
 
 /**
- * Redirects to the host name of the public URL: cookies and the redirect URI work under one host name only, and `localhost` and
- * `127.0.0.1` are two.
+ * Redirects to the host name of the public URL: cookies and the redirect URI work under one host name only, and
+ * `localhost` and `127.0.0.1` are two.
  */
 function redirectToPublicHost(web: Web): RequestHandler {
   return function redirectToPublicHost(request, response, next) {

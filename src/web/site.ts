@@ -30,7 +30,10 @@ export function isLoopbackUrl(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-/** Returns the path of the public URL without a trailing slash. It is empty unless a reverse proxy serves the pages under a path. */
+/**
+ * Returns the path of the public URL without a trailing slash. It is empty unless a reverse proxy serves the pages
+ * under a path.
+ */
 export function basePath(site: Pick<Site, 'publicUrl'>): string {
   return site
     .publicUrl()

@@ -1,4 +1,7 @@
-/** ID tokens and tokens of clients at every interface of the running service, with the client's id in `audiences` as WaTTS sites have it. */
+/**
+ * ID tokens and tokens of clients at every interface of the running service, with the client's id in `audiences` as
+ * WaTTS sites have it.
+ */
 import { describe, expect, test } from 'vitest'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { AUDIENCE, type TestService, useTestService } from '../support/service.ts'

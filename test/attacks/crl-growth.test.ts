@@ -1,6 +1,6 @@
 /**
- * Revocations that have piled up: the service starts, revokes and publishes, and answers meanwhile. TTS_TEST_FULL=1 takes
- * 300,000 of them.
+ * Revocations that have piled up: the service starts, revokes and publishes, and answers meanwhile. TTS_TEST_FULL=1
+ * takes 300,000 of them.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseSync } from 'node:sqlite'
@@ -56,7 +56,8 @@ test('the CRL of many revocations', async () => {
       token: (username?: string, claims?: Record<string, unknown>) =>
         service.token(username, claims),
     }
-    // The first request of an identity makes its RSA key, and that of a service fetches the JWKS: not what is measured here.
+    // The first request of an identity makes its RSA key, and that of a service fetches the JWKS: not what is
+    // measured here.
     await watch(bystander, async () => pause(200))
     // Read afterwards: the test's own reading of a long CRL must not hold up the service in the same process.
     const published: { crl: Buffer; serial: string }[] = []

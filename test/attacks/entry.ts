@@ -1,4 +1,7 @@
-/** The service in a process of its own, for attacks: with a heap that an attack can fill, and what it used of it on request. */
+/**
+ * The service in a process of its own, for attacks: with a heap that an attack can fill, and what it used of it on
+ * request.
+ */
 import { writeSync } from 'node:fs'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { createLog } from '../../src/base/log.ts'

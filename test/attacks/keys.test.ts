@@ -1,4 +1,6 @@
-/** One user asks for keys that take long, and goes away: 17 of RSA-2048 and 80 of RSA-4096 stopped keys for everybody. */
+/**
+ * One user asks for keys that take long, and goes away: 17 of RSA-2048 and 80 of RSA-4096 stopped keys for everybody.
+ */
 import { request } from 'node:http'
 import { expect, test } from 'vitest'
 import { hold, pause, report, type Target, useTarget, watch } from './support.ts'

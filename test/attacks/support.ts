@@ -1,6 +1,6 @@
 /**
- * A service under attack, in a process of its own with a small heap, and a bystander: another address and another identity, who
- * asks for proxies all the while. Everything is on loopback, and bounded in number and time.
+ * A service under attack, in a process of its own with a small heap, and a bystander: another address and another
+ * identity, who asks for proxies all the while. Everything is on loopback, and bounded in number and time.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

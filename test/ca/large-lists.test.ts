@@ -1,4 +1,7 @@
-/** CRLs and KRLs of 300,000 entries on their whole way: made, packed as trust anchors, unpacked, and read by ourselves and by others. */
+/**
+ * CRLs and KRLs of 300,000 entries on their whole way: made, packed as trust anchors, unpacked, and read by ourselves
+ * and by others.
+ */
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

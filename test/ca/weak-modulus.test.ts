@@ -22,7 +22,10 @@ function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
   return result
 }
 
-/** A prime as the flawed library makes those of 2048-bit keys: k * M + (65537^a mod M), M the product of the first 126 primes. */
+/**
+ * A prime as the flawed library makes those of 2048-bit keys: k * M + (65537^a mod M), M the product of the first 126
+ * primes.
+ */
 function rocaPrime(): bigint {
   let product = 2n
   let count = 1

@@ -1,4 +1,6 @@
-/** What goes wrong some day, and what then is seen: by cron, by Nagios, by a worker. The programs as they are installed. */
+/**
+ * What goes wrong some day, and what then is seen: by cron, by Nagios, by a worker. The programs as they are installed.
+ */
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,

@@ -1,4 +1,7 @@
-/** The engine of certcache in a test: settings as they are loaded, a state directory of its own, refresh requests made in this process. */
+/**
+ * The engine of certcache in a test: settings as they are loaded, a state directory of its own, refresh requests made
+ * in this process.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Run by kill.test.ts in a process of its own: certcache's engine, which renews without a pause, with a refresh each time,
- * until it is killed. A line for each renewal; the last word of one that fails is its code.
+ * Run by kill.test.ts in a process of its own: certcache's engine, which renews without a pause, with a refresh each
+ * time, until it is killed. A line for each renewal; the last word of one that fails is its code.
  */
 import { writeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'

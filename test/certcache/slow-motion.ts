@@ -62,7 +62,8 @@ export class SlowMotion {
   async settled(engine: Pick<ProxyEngine, 'status'>): Promise<void> {
     const deadline = this.#realNow() + 20_000
     for (let turn = 0; ; turn += 1) {
-      // All that is settled has had its consequences by the next turn of the loop. A renewal takes many: it is looked at seldom.
+      // All that is settled has had its consequences by the next turn of the loop. A renewal takes many: it is looked
+      // at seldom.
       await new Promise((resolve) => {
         if (turn < 5) setImmediate(resolve)
         else setTimeout(resolve, 1)

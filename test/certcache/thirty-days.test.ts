@@ -1,6 +1,7 @@
 /**
- * Thirty days in seconds (a quarter of that in `npm test`): the real engine and HTTP server of certcache, the real service, a real OpenID provider that rotates
- * refresh tokens and forgets the old ones at once. Only the time is made.
+ * Thirty days in seconds (a quarter of that in `npm test`): the real engine and HTTP server of certcache, the real
+ * service, a real OpenID provider that rotates refresh tokens and forgets the old ones at once. Only the time is
+ * made.
  */
 import { X509Certificate } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
@@ -96,7 +97,10 @@ class Certcache {
     this.#engine = undefined
   }
 
-  /** What a request for /get_proxy would be answered with at this moment; the request itself costs too much for each step. */
+  /**
+   * What a request for /get_proxy would be answered with at this moment; the request itself costs too much for each
+   * step.
+   */
   get served(): Buffer | undefined {
     return this.#responses?.current('gwms_proxy', this.#time.clock.now().getTime())?.held.pem
   }

@@ -1,6 +1,7 @@
 /**
- * `kill -9` of certcache, as it is compiled, while it refreshes and rotates at a provider that forgets the old refresh token
- * at once. A token that is lost is lost for good: the start token is used up and taken away, so no later run could fix it.
+ * `kill -9` of certcache, as it is compiled, while it refreshes and rotates at a provider that forgets the old
+ * refresh token at once. A token that is lost is lost for good: the start token is used up and taken away, so no
+ * later run could fix it.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

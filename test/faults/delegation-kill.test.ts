@@ -1,6 +1,6 @@
 /**
- * Services and refresh helpers that die while they renew, as processes of their own. The provider rotates refresh tokens
- * without grace where nothing else is said: the old one is dead the moment it has answered.
+ * Services and refresh helpers that die while they renew, as processes of their own. The provider rotates refresh
+ * tokens without grace where nothing else is said: the old one is dead the moment it has answered.
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -196,7 +196,9 @@ describe('kill -9 of the service at random moments: the next one renews', () => 
   })
 })
 
-/** The provider has answered, and the commit waits until `release`: then the service is killed, and only then released. */
+/**
+ * The provider has answered, and the commit waits until `release`: then the service is killed, and only then released.
+ */
 async function killedBeforeTheCommit(
   hold: (made: Made) => Promise<() => Promise<void>>,
 ): Promise<void> {

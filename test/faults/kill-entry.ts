@@ -1,4 +1,7 @@
-/** Run by kill tests in a process of its own: the whole service, from its configuration file, until it is killed or asked to stop. */
+/**
+ * Run by kill tests in a process of its own: the whole service, from its configuration file, until it is killed or
+ * asked to stop.
+ */
 import { writeSync } from 'node:fs'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { createLog } from '../../src/base/log.ts'

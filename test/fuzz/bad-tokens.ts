@@ -1,4 +1,7 @@
-/** Tokens that must never get anything: broken ones, forged ones, and ones of the provider's own key with one fault each. */
+/**
+ * Tokens that must never get anything: broken ones, forged ones, and ones of the provider's own key with one fault
+ * each.
+ */
 import { createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
 import { AUDIENCE } from '../support/service.ts'
 import type { Target } from '../attacks/support.ts'

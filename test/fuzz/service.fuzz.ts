@@ -1,6 +1,6 @@
 /**
- * The service beneath generators of bad input: nothing ends it, nothing is answered with 500, nothing is granted that must not be,
- * and somebody else gets proxies all the while.
+ * The service beneath generators of bad input: nothing ends it, nothing is answered with 500, nothing is granted that
+ * must not be, and somebody else gets proxies all the while.
  *
  * `npm run test:fuzz`. TTS_FUZZ_INPUTS: how many in all (100,000); TTS_FUZZ_SEED: to see the same inputs again.
  */

@@ -1,4 +1,7 @@
-/** The examples: those of docs/plugins.md as they stand there, and the files of examples/plugins, each asked and revoked. */
+/**
+ * The examples: those of docs/plugins.md as they stand there, and the files of examples/plugins, each asked and
+ * revoked.
+ */
 import { execFileSync } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'

@@ -38,7 +38,9 @@ const path = (name: string): string => join(server.directory, name)
 
 const kinds = ['ed25519', 'ec-p256', 'ec-p521', 'rsa-2048'] as const
 
-/** Key pairs as users have them; without its public half beside it ssh cannot tell which certificate is for a PEM key. */
+/**
+ * Key pairs as users have them; without its public half beside it ssh cannot tell which certificate is for a PEM key.
+ */
 function keyFiles(): Record<string, string> {
   const files = kinds.map((kind) => {
     const { privateKey } = sshKeyPair(kind)

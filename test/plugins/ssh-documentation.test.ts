@@ -1,4 +1,6 @@
-/** docs/ssh.md, line by line: what users, sites and the operator are told to do, done with a real service, ssh and sshd. */
+/**
+ * docs/ssh.md, line by line: what users, sites and the operator are told to do, done with a real service, ssh and sshd.
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

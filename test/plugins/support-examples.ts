@@ -16,7 +16,9 @@ export function documentedPlugin(language: 'python' | 'sh' | 'ts'): string {
 const strict =
   '--noEmit --strict --erasableSyntaxOnly --module nodenext --target es2023 --types node'
 
-/** Writes a plugin in TypeScript into a directory, which is made. Throws where its types are wrong. Answers its path. */
+/**
+ * Writes a plugin in TypeScript into a directory, which is made. Throws where its types are wrong. Answers its path.
+ */
 export function placePlugin(directory: string, name: string, source: string): string {
   mkdirSync(directory)
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))

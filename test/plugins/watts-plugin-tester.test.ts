@@ -1,6 +1,6 @@
 /**
- * Plugins as watts-plugin-tester judges them, the tool by which sites of WaTTS tested theirs. Its schemas (those for WaTTS 1.0.0) are
- * written down here again; with WATTS_PLUGIN_TESTER=<program> the tool itself is asked too.
+ * Plugins as watts-plugin-tester judges them, the tool by which sites of WaTTS tested theirs. Its schemas (those for
+ * WaTTS 1.0.0) are written down here again; with WATTS_PLUGIN_TESTER=<program> the tool itself is asked too.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,6 @@
-/** The way of a user between two sites in a real browser: what it tells of where it was, which cookies it takes along. */
+/**
+ * The way of a user between two sites in a real browser: what it tells of where it was, which cookies it takes along.
+ */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Browser, Page } from 'playwright-core'

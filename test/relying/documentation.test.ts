@@ -1,4 +1,6 @@
-/** The examples of docs/watts.md do what the page says: a site that signs with Node, and one that signs with OpenSSL. */
+/**
+ * The examples of docs/watts.md do what the page says: a site that signs with Node, and one that signs with OpenSSL.
+ */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** The way of users whom a site sends: arrival, login, consent, credential and back; over real HTTP with a real OpenID provider. */
+/**
+ * The way of users whom a site sends: arrival, login, consent, credential and back; over real HTTP with a real OpenID
+ * provider.
+ */
 import { X509Certificate } from 'node:crypto'
 import { chmod, cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** A site that sends its users to the service: real keys, a real web server for them, and requests signed as sites sign them. */
+/**
+ * A site that sends its users to the service: real keys, a real web server for them, and requests signed as sites
+ * sign them.
+ */
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -65,7 +68,10 @@ export interface Signing {
   readonly at?: number
 }
 
-/** A request for the service `info` of the site's user `u-1`, as `changes` have it; a claim that is undefined is left out. */
+/**
+ * A request for the service `info` of the site's user `u-1`, as `changes` have it; a claim that is undefined is left
+ * out.
+ */
 export async function signed(site: Site, changes: Signing = {}): Promise<string> {
   const { claims = {}, header = {}, key = site.key } = changes
   const at = changes.at ?? Math.floor(Date.now() / 1000)

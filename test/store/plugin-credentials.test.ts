@@ -1,4 +1,7 @@
-/** Credentials that stand on no EEC: of plugins and SSH certificates; limits, states, forgetting; and answers to pick up. */
+/**
+ * Credentials that stand on no EEC: of plugins and SSH certificates; limits, states, forgetting; and answers to pick
+ * up.
+ */
 import { createHash, randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { CredentialRecord } from '../../src/domain/records.ts'

@@ -90,8 +90,8 @@ describeStores('a database that is held up', ({ kind, newDatabase, open }) => {
     const masterKeys = newMasterKeys()
     const store = await open(settings, masterKeys)
     const patient = await open({ ...settings, timeout_seconds: 60 }, masterKeys)
-    // SQLite has one lock for all who write; on PostgreSQL only what wants this lock waits. It is held until this test lets
-    // go, so that nobody's waiting ends by luck.
+    // SQLite has one lock for all who write; on PostgreSQL only what wants this lock waits. It is held until this
+    // test lets go, so that nobody's waiting ends by luck.
     const letGo = await holdWrites(settings)
     const nextUpdate = new Date(NOW.getTime() + 1000)
     const crl = { number: 1, thisUpdate: NOW, nextUpdate, der: Buffer.of(0x30, 0), revocations: 0 }

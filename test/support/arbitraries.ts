@@ -19,7 +19,10 @@ import {
 } from '../../ca/asn1.ts'
 import { attributeTypes, type NameAttribute, type Rdn } from '../../ca/name.ts'
 
-/** Dotted object identifiers, arcs up to 2^100, with both special first arcs; at most 120 octets, of the 128 that are taken. */
+/**
+ * Dotted object identifiers, arcs up to 2^100, with both special first arcs; at most 120 octets, of the 128 that are
+ * taken.
+ */
 export const dottedOid = fc
   .tuple(
     fc.oneof(

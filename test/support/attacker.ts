@@ -65,8 +65,8 @@ export async function attackScene(): Promise<Scene> {
 }
 
 /**
- * Repeats a piece of Perl as the attacker until the test has finished, or for two minutes. In it `$n` counts, and `@ARGV` has
- * the words.
+ * Repeats a piece of Perl as the attacker until the test has finished, or for two minutes. In it `$n` counts, and
+ * `@ARGV` has the words.
  */
 export async function startAttack(
   perl: string,

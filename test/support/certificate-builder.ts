@@ -1,6 +1,6 @@
 /**
- * Chains for tests, good by default; any part of any certificate can be made bad. Signs what it is told, unlike the library,
- * which refuses to.
+ * Chains for tests, good by default; any part of any certificate can be made bad. Signs what it is told, unlike the
+ * library, which refuses to.
  */
 import { createHash, createPublicKey, generateKeyPair, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'

@@ -6,7 +6,9 @@ import { join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '../..')
 
-/** Path of a source file that is a program, given as it is from the root of the project. Node runs TypeScript as it is. */
+/**
+ * Path of a source file that is a program, given as it is from the root of the project. Node runs TypeScript as it is.
+ */
 export const programPath = (source: string): string => join(root, source)
 
 export interface Started {

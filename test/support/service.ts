@@ -1,4 +1,7 @@
-/** The whole service for a test file: real HTTP on a free loopback port, its own data directory, the demo provider in front. */
+/**
+ * The whole service for a test file: real HTTP on a free loopback port, its own data directory, the demo provider in
+ * front.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

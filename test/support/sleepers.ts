@@ -1,6 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 
-/** Numbers of the processes that are `sleep` for this time: of a program that a test started, and which should be gone. */
+/**
+ * Numbers of the processes that are `sleep` for this time: of a program that a test started, and which should be gone.
+ */
 export async function sleepers(nap: string): Promise<readonly number[]> {
   const found: number[] = []
   for (const name of await readdir('/proc')) {

@@ -1,6 +1,6 @@
 /**
- * The pictures of docs/web.md. `npm run docs:images` takes them anew; each run of the tests takes them too, elsewhere, to see that
- * it still can, and that the documentation shows them all.
+ * The pictures of docs/web.md. `npm run docs:images` takes them anew; each run of the tests takes them too,
+ * elsewhere, to see that it still can, and that the documentation shows them all.
  */
 import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** Identifies the caller on the paths of WaTTS: by the session cookie of the web pages if there is one, otherwise by a bearer token. */
+/**
+ * Identifies the caller on the paths of WaTTS: by the session cookie of the web pages if there is one, otherwise by a
+ * bearer token.
+ */
 import type { Request, Response } from 'express'
 import type { Evidence } from '../../domain/issuing/callers.ts'
 import { TtsError } from '../../base/errors.ts'
@@ -27,12 +30,18 @@ export interface RelyingVisit {
     readonly rsp_success: string
     readonly rsp_error: string
   }
-  /** @throws {TtsError} `access_denied` if the request differs from that of the relying service; `conflict` the second time */
+  /**
+   * @throws {TtsError} `access_denied` if the request differs from that of the relying service; `conflict` the second
+   * time
+   */
   claim(request: {
     readonly serviceId: string
     readonly params: Readonly<Record<string, unknown>>
   }): Promise<void>
-  /** Returns the path where the browser logs in when the plugin requires it. @throws {TtsError} `access_denied`, check `login` */
+  /**
+   * Returns the path where the browser logs in when the plugin requires it. @throws {TtsError} `access_denied`, check
+   * `login`
+   */
   loginPath(providerId: string): Promise<string>
 }
 

@@ -174,7 +174,9 @@ export async function removeCredential(
   sendJson(response, { result: 'ok' })
 }
 
-/** If the plugin did not revoke its credential, WaTTS answers 500 with the message of the plugin, whatever the reason. */
+/**
+ * If the plugin did not revoke its credential, WaTTS answers 500 with the message of the plugin, whatever the reason.
+ */
 function translatePluginError(error: unknown): unknown {
   if (!(error instanceof TtsError)) return error
   const isFromPlugin =

@@ -1,6 +1,6 @@
 /**
- * The REST API of WaTTS, versions 1 and 2, under `/api`. One handler serves it, because clients rely on the order of the checks:
- * method, syntax, caller, `Accept`, and only then whether the object exists.
+ * The REST API of WaTTS, versions 1 and 2, under `/api`. One handler serves it, because clients rely on the order of
+ * the checks: method, syntax, caller, `Accept`, and only then whether the object exists.
  */
 import { Router, type Request, type RequestHandler } from 'express'
 import { WATTS_VERSION } from '../../../plugins/executable/input.ts'

@@ -1,4 +1,7 @@
-/** `certcache login`: a user logs in once, with a device code or a browser on this machine; certcache renews from then on. */
+/**
+ * `certcache login`: a user logs in once, with a device code or a browser on this machine; certcache renews from then
+ * on.
+ */
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import { TtsError } from '../../base/errors.ts'

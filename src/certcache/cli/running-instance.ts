@@ -139,7 +139,8 @@ function readFile(path: string): string {
 /**
  * Fetches the status.
  *
- * @throws {TtsError} `provider_unavailable` (no answer), `access_denied`, `internal` (the answer is not from a certcache)
+ * @throws {TtsError} `provider_unavailable` (no answer), `access_denied`, `internal` (the answer is not from a
+ * certcache)
  */
 export async function askRunning(target: InstanceTarget): Promise<StatusReport> {
   const { status, body } = await get(target)

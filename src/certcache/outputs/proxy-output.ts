@@ -1,5 +1,6 @@
 /**
- * Writes a proxy to its output files: atomically, and private from the first byte. The old file stays when anything fails.
+ * Writes a proxy to its output files: atomically, and private from the first byte. The old file stays when anything
+ * fails.
  */
 import { lstat, readdir, readlink, realpath, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'

@@ -1,14 +1,14 @@
 /**
- * Writes certificates and key as two files that change together, in the way that Kubernetes updates mounted secrets. Each
- * version of the pair has a directory of its own. The names that programs open are links through one link, and a rename
- * replaces that link:
+ * Writes certificates and key as two files that change together, in the way that Kubernetes updates mounted secrets.
+ * Each version of the pair has a directory of its own. The names that programs open are links through one link, and a
+ * rename replaces that link:
  *
  *     usercert.pem -> ..data/usercert.pem        ..data -> ..v-Ab3dEf        ..v-Ab3dEf/usercert.pem, userkey.pem
  *
- * At every moment, even after a crash or on a full disk, both names lead to files of the same proxy. A program that opens one
- * file before the rename and the other one after it gets two that do not match; it must notice that and read both again. A
- * program that resolves `..data` first is never affected, because the directory of the previous proxy stays until a later
- * renewal.
+ * At every moment, even after a crash or on a full disk, both names lead to files of the same proxy. A program that
+ * opens one file before the rename and the other one after it gets two that do not match; it must notice that and
+ * read both again. A program that resolves `..data` first is never affected, because the directory of the previous
+ * proxy stays until a later renewal.
  */
 import { randomInt, randomBytes } from 'node:crypto'
 import { lstat, readdir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises'
@@ -137,7 +137,9 @@ async function writeVersion(
   }
 }
 
-/** Returns true for our link, false for a proxy file or no entry. @throws {TtsError} `configuration` for any other entry */
+/**
+ * Returns true for our link, false for a proxy file or no entry. @throws {TtsError} `configuration` for any other entry
+ */
 async function checkName(
   directory: Directory,
   name: string,

@@ -99,7 +99,10 @@ async function readStart(path: string, maxBytes: number): Promise<Buffer> {
   }
 }
 
-/** Returns the error for a file that certcache must not replace. `problem` completes the sentence that begins with the path. */
+/**
+ * Returns the error for a file that certcache must not replace. `problem` completes the sentence that begins with the
+ * path.
+ */
 export function foreignFile(path: string, problem: string, remedy: string): TtsError {
   return new TtsError('configuration', `${path} ${problem}; it is not replaced`, {
     check: 'foreign_file',

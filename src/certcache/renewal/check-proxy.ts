@@ -69,8 +69,9 @@ export function checkStoredProxy(
 }
 
 /**
- * The root is not in the file. So the issuer of the last certificate is not checked, but every other certificate must chain
- * to the last one. A notBefore in the future is accepted: our clock is then behind, and other machines can use the file.
+ * The root is not in the file. So the issuer of the last certificate is not checked, but every other certificate must
+ * chain to the last one. A notBefore in the future is accepted: our clock is then behind, and other machines can use
+ * the file.
  */
 function checkChain({ certificates }: ProxyFile, now: Date): void {
   const { problems, path } = validateChain({ certificates, anchors: [], now, allowProxies: true })

@@ -2,7 +2,9 @@
 import type { ManagedProxy } from './managed-proxy.ts'
 import type { RenewalPolicy } from './renewal.ts'
 
-/** After a minute the loop reads the clock again, so neither a clock step nor a suspended machine delays it for long. */
+/**
+ * After a minute the loop reads the clock again, so neither a clock step nor a suspended machine delays it for long.
+ */
 const LONGEST_SLEEP_MS = 60_000
 const SHORTEST_SLEEP_MS = 20
 

@@ -73,7 +73,8 @@ export class Engine implements ProxyEngine {
   /**
    * Reads what an earlier certcache left, for the status.
    *
-   * @param options `defaultOutput`: path of a proxy without configured outputs; `stateError`: why the state cannot be written
+   * @param options `defaultOutput`: path of a proxy without configured outputs; `stateError`: why the state cannot be
+   * written
    * @throws {TtsError} what the store throws
    */
   async inspect(options: {
@@ -144,7 +145,9 @@ export class Engine implements ProxyEngine {
     }
   }
 
-  /** @throws {TtsError} `configuration`: a file cannot be written, or (without a loop that would try again) the state */
+  /**
+   * @throws {TtsError} `configuration`: a file cannot be written, or (without a loop that would try again) the state
+   */
   async #persisted(proxy: ManagedProxy): Promise<void> {
     await proxy.persisted()
     if (!this.#parts.background && this.#records.isUnsaved && this.#stateError)

@@ -1,4 +1,7 @@
-/** Decides which certcache of a cluster renews: the one that holds the lock. The others serve the proxies from the state. */
+/**
+ * Decides which certcache of a cluster renews: the one that holds the lock. The others serve the proxies from the
+ * state.
+ */
 import type { Log } from '../../base/log.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 

@@ -6,8 +6,8 @@ import { readState } from '../state/state-records.ts'
 import type { StateLock, StateStore } from '../state/state-store.ts'
 
 /**
- * Returns a function that picks up a waiting login and tells whether there was one. A login that cannot be used yet stays
- * in the state, and the next call tries it again.
+ * Returns a function that picks up a waiting login and tells whether there was one. A login that cannot be used yet
+ * stays in the state, and the next call tries it again.
  */
 export function createLoginPickup(store: StateStore, log: Log) {
   let refusedVersion: string | undefined

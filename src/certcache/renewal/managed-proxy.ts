@@ -92,7 +92,9 @@ export class ManagedProxy {
     return decide(now, policy, { proxy, failures: this.#failures })
   }
 
-  /** Whether it must be renewed, failures ignored. If `validForSeconds` is given, only that counts and not the policy. */
+  /**
+   * Whether it must be renewed, failures ignored. If `validForSeconds` is given, only that counts and not the policy.
+   */
   isDue(policy: RenewalPolicy, validForSeconds?: number): boolean {
     if (validForSeconds !== undefined) {
       const leftMs = (this.current()?.notAfter.getTime() ?? 0) - this.#parts.now().getTime()
@@ -165,7 +167,8 @@ export class ManagedProxy {
   }
 
   /**
-   * Reads what an earlier certcache left: the result of its newest attempt, and whether the files hold the present proxy.
+   * Reads what an earlier certcache left: the result of its newest attempt, and whether the files hold the present
+   * proxy.
    *
    * @param defaultPath of the output if the settings name none
    */

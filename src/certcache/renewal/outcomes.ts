@@ -14,8 +14,8 @@ export type Outcome = Outcomes['proxies'][string]
 const REPEAT_MS = 600_000
 
 /**
- * Reads and writes the outcomes. `write` skips unchanged outcomes. It never rejects, because it must not hide the failure
- * that it records.
+ * Reads and writes the outcomes. `write` skips unchanged outcomes. It never rejects, because it must not hide the
+ * failure that it records.
  */
 export function createOutcomes(store: StateStore, log: Log) {
   let written: Outcomes | undefined

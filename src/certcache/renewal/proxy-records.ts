@@ -1,4 +1,6 @@
-/** The stored proxies: read from the state and from their files at the start, written into the state after each renewal. */
+/**
+ * The stored proxies: read from the state and from their files at the start, written into the state after each renewal.
+ */
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { TtsError } from '../../base/errors.ts'
@@ -66,8 +68,8 @@ export function createProxyRecords({ store, log, now, proxies }: ProxyRecordsPar
 }
 
 /**
- * Gives each proxy its version in the state, if that is valid. The state always counts as newer: times of two machines, or of
- * a clock that was set back, cannot be compared.
+ * Gives each proxy its version in the state, if that is valid. The state always counts as newer: times of two
+ * machines, or of a clock that was set back, cannot be compared.
  */
 function adoptFromState(
   record: StateContent<'proxies'> | undefined,
@@ -83,8 +85,8 @@ function adoptFromState(
 }
 
 /**
- * Gives a proxy the version in its own file, if the state has none or an older one of the same identity. The state may be
- * lost, its database may be down, or it could not be written when the file could.
+ * Gives a proxy the version in its own file, if the state has none or an older one of the same identity. The state
+ * may be lost, its database may be down, or it could not be written when the file could.
  *
  * @returns whether the state is known to have an older version
  */

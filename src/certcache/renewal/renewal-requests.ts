@@ -1,6 +1,6 @@
 /**
- * Requests of `certcache refresh` to the running certcache with the same state, for a proxy that is valid for longer than the
- * present one. A request is a record in the state, so only a user who can read the state key can make one.
+ * Requests of `certcache refresh` to the running certcache with the same state, for a proxy that is valid for longer
+ * than the present one. A request is a record in the state, so only a user who can read the state key can make one.
  */
 import { randomUUID } from 'node:crypto'
 import type { Log } from '../../base/log.ts'
@@ -22,7 +22,8 @@ export function createRenewalRequests(store: StateStore, log: Log) {
       return id
     },
     /**
-     * Removes the waiting request and starts its renewal; calls `onDone` with the id of the request when the renewal has ended.
+     * Removes the waiting request and starts its renewal; calls `onDone` with the id of the request when the renewal
+     * has ended.
      *
      * @throws {TtsError} what the store throws
      */

@@ -38,7 +38,10 @@ const LAST_ATTEMPT_MS = 60_000
 /** A longer Retry-After is shortened to this. */
 const MAX_RETRY_AFTER_MS = 3_600_000
 
-/** Decides whether to renew now, or when. A wait never outlasts the present proxy if an attempt is possible before its end. */
+/**
+ * Decides whether to renew now, or when. A wait never outlasts the present proxy if an attempt is possible before its
+ * end.
+ */
 export function decide(
   now: Date,
   policy: RenewalPolicy,
@@ -49,7 +52,8 @@ export function decide(
 ): Decision {
   const dueMs = proxy === undefined ? -Infinity : dueAt(policy, proxy).getTime()
   const nextMs = failures === undefined ? -Infinity : retryAt(now, policy, { proxy, failures })
-  // A Date drops fractions of a millisecond. Rounded down, the moment would always come too early and cause a busy loop.
+  // A Date drops fractions of a millisecond. Rounded down, the moment would always come too early and cause a busy
+  // loop.
   const atMs = Math.ceil(Math.max(dueMs, nextMs))
   return atMs <= now.getTime() ? { renew: true } : { renew: false, at: new Date(atMs) }
 }

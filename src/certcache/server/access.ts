@@ -28,8 +28,9 @@ export interface Refusal {
 }
 
 /**
- * The rules, in two steps. Every configured rule applies, in every mode. First the origin of the request: `allow`, and in mode
- * `local` the Host header. Then the caller: the secret or a client certificate; if both are configured, either is enough.
+ * The rules, in two steps. Every configured rule applies, in every mode. First the origin of the request: `allow`,
+ * and in mode `local` the Host header. Then the caller: the secret or a client certificate; if both are configured,
+ * either is enough.
  */
 export interface AccessRules {
   /** Applies to every path. */
@@ -136,8 +137,8 @@ function findSecrets(header: string | undefined): readonly string[] | undefined 
 }
 
 /**
- * Tells whether a Host header names the loopback interface. An attacker's web page can make its own name resolve to 127.0.0.1
- * (DNS rebinding), but the browser still sends that name in the header.
+ * Tells whether a Host header names the loopback interface. An attacker's web page can make its own name resolve to
+ * 127.0.0.1 (DNS rebinding), but the browser still sends that name in the header.
  */
 export function isLoopbackHostHeader(host: string): boolean {
   const [, bracketed, plain] = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::\d{1,5})?$/i.exec(host) ?? []

@@ -1,4 +1,7 @@
-/** Listens on loopback, the network with TLS, or a Unix socket. Limits connections, and completes open requests at shutdown. */
+/**
+ * Listens on loopback, the network with TLS, or a Unix socket. Limits connections, and completes open requests at
+ * shutdown.
+ */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
@@ -37,11 +40,14 @@ export interface ListeningServer {
    * @throws {TtsError} `configuration`; the old files then stay in use
    */
   reloadTls(files: TlsFiles): void
-  /** Whether a connection is older than the last `reloadTls`, so its client certificate was verified against the old CAs. */
+  /**
+   * Whether a connection is older than the last `reloadTls`, so its client certificate was verified against the old
+   * CAs.
+   */
   isOutdated(socket: Socket): boolean
   /**
-   * Accepts no new connection and waits until all requests are answered, at most `timeoutMs`. Responses sent meanwhile must end
-   * their connections.
+   * Accepts no new connection and waits until all requests are answered, at most `timeoutMs`. Responses sent
+   * meanwhile must end their connections.
    */
   close(timeoutMs: number): Promise<void>
 }
@@ -216,8 +222,8 @@ function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
 }
 
 /**
- * Polls the TLS files, because certificates are often replaced by changing a symbolic link in a parent directory, which file
- * watchers miss.
+ * Polls the TLS files, because certificates are often replaced by changing a symbolic link in a parent directory,
+ * which file watchers miss.
  */
 function watchTls(
   server: TlsServer,

@@ -13,8 +13,8 @@ const exact = new Map<string, Route>(knownPaths.map((path) => [path, { path, nam
 const other: Route = { path: 'other', name: undefined }
 
 /**
- * Finds the route of a request target. `/get_proxy/NAME` and `?name=NAME` name a proxy. Double slashes count as one: scripts of
- * the old cache write `$PROXY_CACHE/cgi-bin/get_proxy`, and the variable may end in a slash.
+ * Finds the route of a request target. `/get_proxy/NAME` and `?name=NAME` name a proxy. Double slashes count as one:
+ * scripts of the old cache write `$PROXY_CACHE/cgi-bin/get_proxy`, and the variable may end in a slash.
  */
 export function routeOf(target: string): Route {
   const direct = exact.get(target)

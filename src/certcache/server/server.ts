@@ -1,4 +1,6 @@
-/** The HTTP server of certcache: proxies for workers, status, health and metrics. Uses node:http directly, for speed. */
+/**
+ * The HTTP server of certcache: proxies for workers, status, health and metrics. Uses node:http directly, for speed.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TtsError } from '../../base/errors.ts'
 import { plainAddress } from '../../limits/address-key.ts'

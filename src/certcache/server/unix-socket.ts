@@ -1,4 +1,7 @@
-/** Prepares the path of a Unix socket. Its directory stays open, so that checks, removal and bind use the same directory. */
+/**
+ * Prepares the path of a Unix socket. Its directory stays open, so that checks, removal and bind use the same
+ * directory.
+ */
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname } from 'node:path'

@@ -1,4 +1,7 @@
-/** The requests that wait for the first proxy. Their number and time are bounded, and requests for one name share a renewal. */
+/**
+ * The requests that wait for the first proxy. Their number and time are bounded, and requests for one name share a
+ * renewal.
+ */
 import { TtsError } from '../../base/errors.ts'
 import type { HeldProxy, ProxyEngine } from '../proxy-engine.ts'
 import { firstProxyPending, shuttingDown } from '../renewal/refusals.ts'

@@ -1,6 +1,6 @@
 /**
- * The environment variables of the old DODAS ttscache. Each sets its present key, or a message says what to use instead. The
- * settings file and CERTCACHE_… variables override them.
+ * The environment variables of the old DODAS ttscache. Each sets its present key, or a message says what to use
+ * instead. The settings file and CERTCACHE_… variables override them.
  */
 import { join } from 'node:path'
 import { type Environment, isTree, setByName, type Tree } from '../../config/settings-tree.ts'

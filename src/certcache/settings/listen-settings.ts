@@ -73,7 +73,10 @@ interface ServerKeys {
   readonly access: Access
 }
 
-/** Checks `listen` and `access` together: private keys must not cross a network unencrypted, or be available to everybody. */
+/**
+ * Checks `listen` and `access` together: private keys must not cross a network unencrypted, or be available to
+ * everybody.
+ */
 export function serverProblems(
   listen: Listen,
   access: Access,

@@ -1,4 +1,7 @@
-/** Loads the settings: file and environment, checked by the schema, with absolute paths and secrets read from their files. */
+/**
+ * Loads the settings: file and environment, checked by the schema, with absolute paths and secrets read from their
+ * files.
+ */
 import { existsSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'

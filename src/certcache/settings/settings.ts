@@ -1,4 +1,7 @@
-/** The settings schema of certcache: every key, its default and its meaning. The code uses the snake_case keys unchanged. */
+/**
+ * The settings schema of certcache: every key, its default and its meaning. The code uses the snake_case keys
+ * unchanged.
+ */
 import { z } from 'zod'
 import { isAcceptableUrl } from '../../config/provider-schema.ts'
 import { accessSettings, serverProblems, listenSettings } from './listen-settings.ts'

@@ -151,8 +151,8 @@ class DelegationSource implements ProxySource {
 
   async #end(delegation: DelegationRecord, error: TtsError): Promise<void> {
     if (this.#record?.id !== delegation.id) return
-    // A refused secret may mean that the service's database was restored from an old copy. It is not recorded as the end
-    // unless a new token can take over.
+    // A refused secret may mean that the service's database was restored from an old copy. It is not recorded as the
+    // end unless a new token can take over.
     if (error.code !== 'delegation_ended') {
       if (!(await this.canStart())) throw error
     }

@@ -1,9 +1,9 @@
 /**
  * The only module that uses certcache's own refresh token. A separate lock is held for each use.
  *
- * A provider that rotates refresh tokens without grace (INDIGO IAM for some clients) forgets the old one the moment it
- * answers. So a refresh helper (`src/refresh-helper/`) makes the request: a kill of certcache does not end it, and its answer
- * stays in the spool until it is in the state.
+ * A provider that rotates refresh tokens without grace (INDIGO IAM for some clients) forgets the old one the moment
+ * it answers. So a refresh helper (`src/refresh-helper/`) makes the request: a kill of certcache does not end it, and
+ * its answer stays in the spool until it is in the state.
  */
 import { setTimeout as realSleep } from 'node:timers/promises'
 import { TtsError } from '../../base/errors.ts'
@@ -75,8 +75,8 @@ const DEFAULT_LIFETIME_MS = 300_000
 /**
  * Returns an access token with enough remaining lifetime: from the state, by refresh, or from `start`.
  *
- * @throws {TtsError} `delegation_ended` when there is no credential to renew with; `grant_refused`, `provider_unavailable`,
- * `overloaded` (another certcache uses the token), `configuration`, `store_unavailable`
+ * @throws {TtsError} `delegation_ended` when there is no credential to renew with; `grant_refused`,
+ * `provider_unavailable`, `overloaded` (another certcache uses the token), `configuration`, `store_unavailable`
  */
 export async function obtainAccessToken(
   parts: RefreshTokenParts,
@@ -86,8 +86,8 @@ export async function obtainAccessToken(
 }
 
 /**
- * Stores an answer of the provider from the spool, left by a certcache that was killed or could not write the state. Makes no
- * request to the provider.
+ * Stores an answer of the provider from the spool, left by a certcache that was killed or could not write the state.
+ * Makes no request to the provider.
  *
  * @throws {TtsError} as `obtainAccessToken`
  */

@@ -1,4 +1,6 @@
-/** The refresh source: a client of our own at the identity provider, with access tokens by token exchange and refresh. */
+/**
+ * The refresh source: a client of our own at the identity provider, with access tokens by token exchange and refresh.
+ */
 import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { renewableUntil } from '../../grants/refresh-token.ts'

@@ -38,7 +38,9 @@ export interface ServiceAuthority {
   readonly delegationId?: string
 }
 
-/** All methods throw TtsError: a refusal with the code of the service, `provider_unavailable` when it cannot be reached. */
+/**
+ * All methods throw TtsError: a refusal with the code of the service, `provider_unavailable` when it cannot be reached.
+ */
 export interface ServiceClient {
   requestProxy(
     request: ServiceProxyRequest,

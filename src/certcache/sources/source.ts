@@ -16,8 +16,8 @@ export interface ProxySource {
   /**
    * Obtains a proxy for the CSR.
    *
-   * @throws {TtsError} `delegation_ended` when a new token is needed, `missing_token`, and the refusals of the service and of
-   * the provider
+   * @throws {TtsError} `delegation_ended` when a new token is needed, `missing_token`, and the refusals of the
+   * service and of the provider
    */
   obtain(request: ServiceProxyRequest, signal: AbortSignal): Promise<ServiceProxy>
   /** Whether there is a token with which it can start, or start again. */

@@ -1,4 +1,6 @@
-/** The start token: the access token that the operator supplies, and whether it can still be used to start a renewal. */
+/**
+ * The start token: the access token that the operator supplies, and whether it can still be used to start a renewal.
+ */
 import { decodeJwt } from 'jose'
 import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
@@ -58,8 +60,8 @@ export function unverifiedExpiry(token: string): Date | undefined {
  *
  * @param used digests of the tokens that were used before
  * @param at `endedBecause`: why the previous renewal ended, if it did
- * @throws {TtsError} `missing_token`, `delegation_ended` (the token was used, or renewal had ended before and there is no
- * new token), `invalid_token` (the token has expired)
+ * @throws {TtsError} `missing_token`, `delegation_ended` (the token was used, or renewal had ended before and there
+ * is no new token), `invalid_token` (the token has expired)
  */
 export async function freshToken(
   startTokens: StartTokens,

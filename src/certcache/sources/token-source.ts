@@ -1,4 +1,6 @@
-/** The bare token source: sends the start token to the service each time. Renewal ends when nobody replaces the token. */
+/**
+ * The bare token source: sends the start token to the service each time. Renewal ends when nobody replaces the token.
+ */
 import { TtsError } from '../../base/errors.ts'
 import type { ProxySource, SourceParts } from './source.ts'
 import { unverifiedExpiry } from './start-token.ts'

@@ -1,6 +1,7 @@
 /**
- * The state in PostgreSQL, for several certcaches of one cluster. Each lock is a session advisory lock on a connection of its
- * own, and its holder writes over that connection. So a certcache that has lost the lock cannot write.
+ * The state in PostgreSQL, for several certcaches of one cluster. Each lock is a session advisory lock on a
+ * connection of its own, and its holder writes over that connection. So a certcache that has lost the lock cannot
+ * write.
  */
 import { createHash } from 'node:crypto'
 import pg from 'pg'
@@ -141,13 +142,14 @@ async function writeRecord(
 async function connect(options: PostgresStateOptions, onEnd: () => void): Promise<pg.Client> {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
   const client = newClient(options.url, timeoutMs)
-  // A connection that breaks while idle emits `error`, `end` or both. Without a listener, `error` would end the process.
+  // A connection that breaks while idle emits `error`, `end` or both. Without a listener, `error` would end the
+  // process.
   client.on('error', onEnd)
   client.on('end', onEnd)
   try {
     await client.connect()
-    // Without keepalives a machine that vanished would hold its lock for hours. Without synchronous_commit a crash of the
-    // database could lose a commit.
+    // Without keepalives a machine that vanished would hold its lock for hours. Without synchronous_commit a crash of
+    // the database could lose a commit.
     await client.query(
       'set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set synchronous_commit = on',
     )

@@ -6,8 +6,8 @@ import { makeDirectory } from '../../files/directory.ts'
 import type { StateLocation } from './open-state.ts'
 
 /**
- * Returns the spool directory: inside the state directory, or, if the state is in a database and that directory cannot be used
- * (a container with a read-only root), the first usable directory below `bases`.
+ * Returns the spool directory: inside the state directory, or, if the state is in a database and that directory
+ * cannot be used (a container with a read-only root), the first usable directory below `bases`.
  *
  * @param bases tried in this order after the state directory; default: the directory for temporary files, then memory
  */

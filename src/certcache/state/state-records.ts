@@ -1,4 +1,6 @@
-/** The content of the state's records: their schemas, reading and writing. Records are JSON and are checked when read. */
+/**
+ * The content of the state's records: their schemas, reading and writing. Records are JSON and are checked when read.
+ */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { TtsError } from '../../base/errors.ts'
@@ -73,7 +75,9 @@ const outcomeRecord = z.strictObject({
   proxies: z.record(
     z.string(),
     z.strictObject({
-      /** The output files: the settings of `certcache status` may differ from those of the certcache that wrote them. */
+      /**
+       * The output files: the settings of `certcache status` may differ from those of the certcache that wrote them.
+       */
       outputs: z.array(
         z.object({
           path: z.string(),

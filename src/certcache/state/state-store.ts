@@ -1,12 +1,13 @@
 /**
- * The store of the state that survives a restart: a few encrypted records and two locks for each cluster. Everybody reads; only
- * the holder of a lock writes.
+ * The store of the state that survives a restart: a few encrypted records and two locks for each cluster. Everybody
+ * reads; only the holder of a lock writes.
  */
 
 /**
- * `proxies`: the newest proxies. `delegation`: our delegation in the service. `custody`: our own refresh token (the name must
- * stay, because existing states use it). `incoming`: a login that waits for the renewing certcache. `outcome`: the results of
- * the newest attempts. `renewal-request`: a request of `certcache refresh` to the renewing certcache.
+ * `proxies`: the newest proxies. `delegation`: our delegation in the service. `custody`: our own refresh token (the
+ * name must stay, because existing states use it). `incoming`: a login that waits for the renewing certcache.
+ * `outcome`: the results of the newest attempts. `renewal-request`: a request of `certcache refresh` to the renewing
+ * certcache.
  */
 export type RecordName = 'proxies' | 'delegation' | 'custody' | 'outcome' | DepositedRecord
 

@@ -1,6 +1,6 @@
 /**
- * Access to a delegation: to see, use or revoke it, a caller shows a token of its identity or its renewal secret. The operator
- * needs neither.
+ * Access to a delegation: to see, use or revoke it, a caller shows a token of its identity or its renewal secret. The
+ * operator needs neither.
  */
 import { TtsError } from '../../base/errors.ts'
 import { lastDay } from './forecast.ts'
@@ -94,7 +94,10 @@ export async function delegationFor(
   return delegation
 }
 
-/** Returns up to 1000 delegations of the token's identity, newest first. @throws {TtsError} what the token verifier throws */
+/**
+ * Returns up to 1000 delegations of the token's identity, newest first. @throws {TtsError} what the token verifier
+ * throws
+ */
 export async function listOwnDelegations(
   dependencies: DelegationDependencies,
   caller: DelegationCaller,
@@ -130,8 +133,8 @@ export interface RevocationDependencies extends Pick<
 }
 
 /**
- * Revokes a delegation and tries to revoke its refresh token at the provider. No renewal succeeds from this moment on; a refresh
- * that is under way revokes the token that it gets.
+ * Revokes a delegation and tries to revoke its refresh token at the provider. No renewal succeeds from this moment
+ * on; a refresh that is under way revokes the token that it gets.
  *
  * @throws {TtsError} `store_unavailable`
  */

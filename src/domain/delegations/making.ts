@@ -39,8 +39,8 @@ export interface MadeDelegation {
 }
 
 /**
- * Makes a delegation. When the promise is fulfilled, the encrypted refresh token is in the database. When it is rejected, nothing
- * is stored, and a refresh token that was obtained is revoked if the provider permits that.
+ * Makes a delegation. When the promise is fulfilled, the encrypted refresh token is in the database. When it is
+ * rejected, nothing is stored, and a refresh token that was obtained is revoked if the provider permits that.
  *
  * @throws {TtsError} what the token verifier throws
  * @throws {TtsError} `access_denied` (the caller may not use any service)
@@ -79,8 +79,8 @@ async function exchange(
   dependencies.issuing.limiter.check(caller)
   const label = await request.readLabel()
 
-  // 2. Exchange the token. Only the client's own deadline stops the exchange: if the caller could abort it, a refresh token
-  // might be issued that nobody holds and nobody can revoke.
+  // 2. Exchange the token. Only the client's own deadline stops the exchange: if the caller could abort it, a refresh
+  //    token might be issued that nobody holds and nobody can revoke.
   const granted = await provider.client.exchange({
     subjectToken: request.token,
     audience: provider.audience,
@@ -104,7 +104,8 @@ async function storeGranted(
 ): Promise<MadeDelegation> {
   const { provider, granted, request } = exchanged
   try {
-    // 3. Check the new token: it must be of the same identity and allowed to use a service. Otherwise every renewal would fail.
+    // 3. Check the new token: it must be of the same identity and allowed to use a service. Otherwise every renewal
+    //    would fail.
     await requireUsableToken(dependencies, exchanged)
     // Without a caller nobody would ever learn the secret.
     if (request.signal.aborted) throw cancelledRequest()

@@ -87,7 +87,10 @@ export function requireProvider(
   )
 }
 
-/** Returns the error for a token that our own client got and this service refuses: a fault of the set-up, not of the caller. */
+/**
+ * Returns the error for a token that our own client got and this service refuses: a fault of the set-up, not of the
+ * caller.
+ */
 export function refusedHere(providerId: string, cause: TtsError): TtsError {
   return new TtsError(
     'grant_refused',

@@ -2,7 +2,10 @@
 import type { HeldRefreshToken } from '../../grants/refresh-token.ts'
 import type { AuditRecord, Identity, Origin } from '../records.ts'
 
-/** `ended`: the provider refuses to renew it, or it reached its maximum age; `revoked`: its owner or the operator ended it. */
+/**
+ * `ended`: the provider refuses to renew it, or it reached its maximum age; `revoked`: its owner or the operator
+ * ended it.
+ */
 export type DelegationState = 'active' | 'ended' | 'revoked'
 
 export const delegationStates: readonly DelegationState[] = ['active', 'ended', 'revoked']
@@ -73,7 +76,8 @@ export interface LockedRefreshToken {
   /** Undefined when the delegation is not active: its refresh token was deleted. */
   load(): Promise<HeldRefreshToken | undefined>
   /**
-   * Stores the refresh token; durable when fulfilled. False when the delegation is no longer active: nothing was stored.
+   * Stores the refresh token; durable when fulfilled. False when the delegation is no longer active: nothing was
+   * stored.
    *
    * @throws {TtsError} `store_unavailable`
    */
@@ -117,8 +121,8 @@ export interface DelegationRecords {
   /** Records that it was used now. */
   used(id: string, entry: LedgerEntry): Promise<void>
   /**
-   * Ends it and deletes its refresh token. Returns the deleted token so that it can be revoked at the provider (`held` is
-   * undefined when it could not be decrypted); returns undefined when nothing was ended.
+   * Ends it and deletes its refresh token. Returns the deleted token so that it can be revoked at the provider
+   * (`held` is undefined when it could not be decrypted); returns undefined when nothing was ended.
    *
    * @throws {TtsError} `store_unavailable`
    */
@@ -145,7 +149,9 @@ export interface DelegationRecords {
   }): Promise<readonly Delegation[]>
   /** Active delegations that end between `now` and `before` and whose notice is neither sent nor claimed. */
   dueForNotice(now: Date, before: Date): Promise<readonly Delegation[]>
-  /** Claims the expiry notice for this process until `until`; false when it is sent or another process has claimed it. */
+  /**
+   * Claims the expiry notice for this process until `until`; false when it is sent or another process has claimed it.
+   */
   claimNotice(
     delegation: Delegation,
     claim: { readonly now: Date; readonly until: Date },

@@ -1,7 +1,7 @@
 /**
- * Gets fresh access tokens for delegations. Each delegation has at most one refresh at a time over all replicas. A refresh that
- * was started is finished and stored even if its caller disconnects, because the answer may hold the only copy of the next
- * refresh token.
+ * Gets fresh access tokens for delegations. Each delegation has at most one refresh at a time over all replicas. A
+ * refresh that was started is finished and stored even if its caller disconnects, because the answer may hold the
+ * only copy of the next refresh token.
  */
 import { TtsError } from '../../base/errors.ts'
 import {
@@ -38,7 +38,8 @@ export interface DelegationRefresher {
    *
    * @throws {TtsError} `delegation_ended` (revoked, too old, or refused by the provider for good)
    * @throws {TtsError} `grant_refused` (refused, but a later attempt may succeed), `provider_unavailable`
-   * @throws {TtsError} `limit_reached`, check `delegation_rate`; `overloaded`, check `delegation_busy`; `store_unavailable`
+   * @throws {TtsError} `limit_reached`, check `delegation_rate`; `overloaded`, check `delegation_busy`;
+   * `store_unavailable`
    * @see RFC 6749 section 6
    */
   refresh(delegation: Delegation, origin: Origin): Promise<Refreshed>
@@ -179,7 +180,8 @@ class DelegationToken implements RefreshTokenStore {
       ...(rotated ? { entry: this.#rotation() } : {}),
     })
     if (!stored) {
-      // The delegation was revoked meanwhile. Before the request: do not send it. After it: revoke the token that we got.
+      // The delegation was revoked meanwhile. Before the request: do not send it. After it: revoke the token that we
+      // got.
       if (held.attemptBegunAt !== undefined) throw takenBack()
       this.#over = true
       if (rotated) await revokeAtProvider(this.#provider, [held.current], this.#dependencies.log)
@@ -200,7 +202,9 @@ class DelegationToken implements RefreshTokenStore {
     return ledgerEntry({ event: 'rotated', at, origin: this.#origin, identity, detail })
   }
 
-  /** Records the end of the delegation, and turns a conflict with another process into an error that invites a retry. */
+  /**
+   * Records the end of the delegation, and turns a conflict with another process into an error that invites a retry.
+   */
   async #judge(error: unknown): Promise<unknown> {
     if (!(error instanceof TtsError)) return error
     if (error.code === 'conflict') {

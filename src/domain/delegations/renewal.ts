@@ -1,6 +1,6 @@
 /**
- * Issues proxies to holders of a renewal secret. Every renewal refreshes at the provider first, so that a suspended account gets
- * no proxy.
+ * Issues proxies to holders of a renewal secret. Every renewal refreshes at the provider first, so that a suspended
+ * account gets no proxy.
  */
 import { TtsError } from '../../base/errors.ts'
 import { delegationOfSecret, noteRefusal, requireActive, type DelegationCaller } from './access.ts'

@@ -9,7 +9,10 @@ import { matchesRegexp } from '../../regexp/linear-regexp.ts'
 import { hasWord } from '../../tokens/claim-values.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
-/** The result of one condition of a rule. Holds the value of a claim, so it may go to the operator's terminal but never to a log. */
+/**
+ * The result of one condition of a rule. Holds the value of a claim, so it may go to the operator's terminal but
+ * never to a log.
+ */
 export interface ConditionTrace {
   readonly claim: string
   readonly operation: RuleOperation
@@ -46,8 +49,8 @@ export interface Authorisation {
 type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
 
 /**
- * Evaluates the rules like WaTTS. A user is allowed when at least one allow rule is true and no forbid rule is. A missing claim
- * makes an allow rule false and a forbid rule true. A rule that cannot be evaluated refuses everybody.
+ * Evaluates the rules like WaTTS. A user is allowed when at least one allow rule is true and no forbid rule is. A
+ * missing claim makes an allow rule false and a forbid rule true. A rule that cannot be evaluated refuses everybody.
  */
 export function authorise(rules: RulesSettings, token: Subject): Authorisation {
   const allow = rules.allow.map((rule, index) => evaluate({ list: 'allow', index, rule }, token))
@@ -159,7 +162,10 @@ function asString(value: unknown): string {
   return value
 }
 
-/** Returns a claim by its name (`wlcg.groups`) or, failing that, by its path (`realm_access.roles`); own properties only. */
+/**
+ * Returns a claim by its name (`wlcg.groups`) or, failing that, by its path (`realm_access.roles`); own properties
+ * only.
+ */
 export function findClaim(claims: VerifiedToken['claims'], name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name] ?? undefined
   let value: unknown = claims

@@ -1,4 +1,7 @@
-/** Identifies callers: by a bearer token, by possession of a proxy that this service issued, or by a relying service's request. */
+/**
+ * Identifies callers: by a bearer token, by possession of a proxy that this service issued, or by a relying service's
+ * request.
+ */
 import type { AdditionalLogin, PluginCaller, IssuingContext } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'

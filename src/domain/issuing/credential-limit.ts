@@ -11,8 +11,9 @@ const LIMIT_WAIT_MS = 30_000
 const REMEMBERED_MS = 5000
 const MAX_REMEMBERED = 20_000
 /**
- * With more free places than this, a request relies on the cached count and takes no lock. The number is larger than what all
- * replicas can issue for one identity while a count is cached. Limits up to this size are always enforced exactly.
+ * With more free places than this, a request relies on the cached count and takes no lock. The number is larger than
+ * what all replicas can issue for one identity while a count is cached. Limits up to this size are always enforced
+ * exactly.
  */
 const LEAST_FREE = 500
 
@@ -65,8 +66,8 @@ export function createCredentialCounts({
 }
 
 /**
- * Runs `work` if the identity is below the service's credential limit. Near the limit a lock over all replicas serialises the
- * requests, so that two of them cannot both take the last place.
+ * Runs `work` if the identity is below the service's credential limit. Near the limit a lock over all replicas
+ * serialises the requests, so that two of them cannot both take the last place.
  *
  * @throws {TtsError} `limit_reached`, check `credential_limit`; `overloaded`, check `busy`; what `work` throws
  */

@@ -1,6 +1,6 @@
 /**
- * The EECs that the service holds to sign proxies. Each identity has one key, stored encrypted for the life of the EEC and
- * decrypted in memory while it is used.
+ * The EECs that the service holds to sign proxies. Each identity has one key, stored encrypted for the life of the
+ * EEC and decrypted in memory while it is used.
  */
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -33,7 +33,8 @@ export interface EndEntityDependencies {
 
 export interface EndEntityCache {
   /**
-   * Returns the identity's EEC that is valid for at least `lifetimeSeconds` (or until the CA ends); makes one if necessary.
+   * Returns the identity's EEC that is valid for at least `lifetimeSeconds` (or until the CA ends); makes one if
+   * necessary.
    *
    * @throws {TtsError} `store_unavailable`, `overloaded`, `limit_reached`
    */
@@ -103,7 +104,10 @@ export function createEndEntityCache(dependencies: EndEntityDependencies): EndEn
   }
 }
 
-/** An EEC of a previous CA must not sign: its proxies would not verify. A CA renewed with the same key is the same CA here. */
+/**
+ * An EEC of a previous CA must not sign: its proxies would not verify. A CA renewed with the same key is the same CA
+ * here.
+ */
 function issuedBy(endEntity: CachedEndEntity, { certificate }: Authority): boolean {
   const held = endEntity.certificate
   return sameName(held.issuer, certificate.subject) && verifyIssued(held, certificate)

@@ -47,8 +47,8 @@ interface Refused {
 }
 
 /**
- * Writes a refusal to log and audit trail. Refusals that anybody can cause at will are sampled: otherwise one address could write
- * a gigabyte a day.
+ * Writes a refusal to log and audit trail. Refusals that anybody can cause at will are sampled: otherwise one address
+ * could write a gigabyte a day.
  */
 export async function recordRefusal(
   dependencies: AuditDependencies,

@@ -16,7 +16,10 @@ export function readParameters(service: Service, parameters: unknown): unknown {
   throw new TtsError('invalid_request', parameterProblems(result.error), { check: 'parameters' })
 }
 
-/** A private key that was sent has been exposed to every proxy on the way, so the request is refused and the caller warned. */
+/**
+ * A private key that was sent has been exposed to every proxy on the way, so the request is refused and the caller
+ * warned.
+ */
 function requireNoPrivateKey(parameters: unknown): void {
   const values = typeof parameters === 'object' && parameters !== null ? parameters : {}
   const isKey = (value: unknown): boolean =>

@@ -1,6 +1,6 @@
 /**
- * The issuance path: token in, credential out. `issue` is the only function that decides to issue a credential. Every interface
- * (native HTTP, WaTTS, delegations, command line) calls it.
+ * The issuance path: token in, credential out. `issue` is the only function that decides to issue a credential. Every
+ * interface (native HTTP, WaTTS, delegations, command line) calls it.
  */
 import { randomUUID } from 'node:crypto'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
@@ -46,14 +46,18 @@ export interface AskedFor {
 export type CredentialRequest = Evidence & {
   /** The service if it is known before `read`; recorded with a refusal. */
   readonly serviceId: string | undefined
-  /** Reads the request's body. Called only after the caller is identified, so that strangers cannot make us read bodies. */
+  /**
+   * Reads the request's body. Called only after the caller is identified, so that strangers cannot make us read bodies.
+   */
   readonly read: () => AskedFor | Promise<AskedFor>
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
 }
 
-/** A request that may be answered with a login at another provider. Without `canLogIn` such an answer becomes a refusal. */
+/**
+ * A request that may be answered with a login at another provider. Without `canLogIn` such an answer becomes a refusal.
+ */
 export type InteractiveRequest = CredentialRequest & { readonly canLogIn: boolean }
 
 /** An issued credential. */
@@ -66,7 +70,9 @@ export interface IssuedCredential {
   /** When the credential expires; undefined when the plugin does not say. */
   readonly notAfter: Date | undefined
   readonly warnings: readonly string[]
-  /** Serial number of the EEC whose revocation invalidates the credential; undefined when it holds no X.509 certificate. */
+  /**
+   * Serial number of the EEC whose revocation invalidates the credential; undefined when it holds no X.509 certificate.
+   */
   readonly endEntitySerial: string | undefined
 }
 
@@ -85,11 +91,13 @@ export interface LoginWanted {
 }
 
 /**
- * Decides on a request and issues the credential. When the promise is fulfilled with a credential, its record is durable. When it
- * is rejected, nothing was issued and the refusal is recorded (refusals of unverified callers are sampled).
+ * Decides on a request and issues the credential. When the promise is fulfilled with a credential, its record is
+ * durable. When it is rejected, nothing was issued and the refusal is recorded (refusals of unverified callers are
+ * sampled).
  *
  * @throws {TtsError} `invalid_token`, `insufficient_scope`, `provider_unavailable` (the token cannot be verified)
- * @throws {TtsError} `not_found`, check `service`; `access_denied` (rules, disabled service, plugin, or a required login)
+ * @throws {TtsError} `not_found`, check `service`; `access_denied` (rules, disabled service, plugin, or a required
+ * login)
  * @throws {TtsError} `invalid_request`, `invalid_csr`, `payload_too_large` (parameters)
  * @throws {TtsError} `limit_reached`, `overloaded` (rates, credential limit, queues)
  * @throws {TtsError} `plugin_failed`, `store_unavailable`, `shutting_down`, `internal`
@@ -155,7 +163,10 @@ export function requireCertificate(answer: IssuedCredential): IssuedCertificate 
   throw new TtsError('internal', 'the plugin made no certificate')
 }
 
-/** Returns the error for a required login that cannot be made here. Clients of WaTTS compare its message, so it must not change. */
+/**
+ * Returns the error for a required login that cannot be made here. Clients of WaTTS compare its message, so it must
+ * not change.
+ */
 function loginWanted(): TtsError {
   return new TtsError('access_denied', 'login is required, please use the web interface', {
     check: 'login',

@@ -1,6 +1,6 @@
 /**
- * The issuing context of a plugin. It is bound to one identity and one service, enforces the service's lifetimes, and collects
- * the certificates that it makes, which are recorded before anything is answered.
+ * The issuing context of a plugin. It is bound to one identity and one service, enforces the service's lifetimes, and
+ * collects the certificates that it makes, which are recorded before anything is answered.
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { fingerprint } from '../../../ca/certificate.ts'
@@ -213,8 +213,8 @@ async function holdEndEntity(
 }
 
 /**
- * Returns the requested lifetime or the default, in seconds. One that is too long is refused, not shortened: the caller must not
- * rely on a life that the credential does not have.
+ * Returns the requested lifetime or the default, in seconds. One that is too long is refused, not shortened: the
+ * caller must not rely on a life that the credential does not have.
  */
 function checkedLifetime(service: Service, lifetimeSeconds: number | undefined): number {
   if (service.lifetimes === undefined)

@@ -1,6 +1,7 @@
 /**
- * Makes private keys for requests without a key. An RSA key takes a core a tenth of a second or more, so keys are made in advance
- * while the service is idle. The queue is bounded in total and per identity; requests beyond that are refused immediately.
+ * Makes private keys for requests without a key. An RSA key takes a core a tenth of a second or more, so keys are
+ * made in advance while the service is idle. The queue is bounded in total and per identity; requests beyond that are
+ * refused immediately.
  */
 import type { KeyObject } from 'node:crypto'
 import { generatePrivateKey, type KeyKind } from '../../../ca/key.ts'
@@ -19,7 +20,8 @@ export interface KeyPool {
    * Returns a private key that no other caller gets.
    *
    * @throws {TtsError} `overloaded`, check `key_queue` (the queue is full) or `deadline` (the signal was aborted)
-   * @throws {TtsError} `limit_reached`, check `identity_keys` (too many requests of this identity wait); `shutting_down`
+   * @throws {TtsError} `limit_reached`, check `identity_keys` (too many requests of this identity wait);
+   * `shutting_down`
    */
   take(kind: KeyKind, claimant: KeyClaimant): Promise<KeyObject>
   /** Number of ready keys and waiting callers, for the metrics. */
@@ -29,7 +31,10 @@ export interface KeyPool {
 
 /** How often the pool checks whether the service is idle, to make keys in advance. */
 const LOOK_INTERVAL_MS = 250
-/** Keys made in parallel; more would slow down signing. Each identity has at most one of them, so that others get their turn. */
+/**
+ * Keys made in parallel; more would slow down signing. Each identity has at most one of them, so that others get
+ * their turn.
+ */
 const AT_ONCE = 2
 
 /**

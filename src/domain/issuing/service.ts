@@ -33,15 +33,17 @@ export interface Deletion {
   readonly revokesAfterSeconds: number
 }
 
-/** Long enough for clients that delete a credential right after they fetched it, and short enough not to surprise users. */
+/**
+ * Long enough for clients that delete a credential right after they fetched it, and short enough not to surprise users.
+ */
 const DELETION_GRACE_SECONDS = 60
 
 /**
  * Creates the configured services, by id. A plugin that cannot be used disables only its own service.
  *
  * @param host.endEntityLifetimeSeconds lifetime of the EECs that sign proxies
- * @throws {TtsError} `configuration` (a default lifetime exceeds its maximum, a proxy could outlive its EEC, or lifetimes are
- *   set for a plugin without certificates)
+ * @throws {TtsError} `configuration` (a default lifetime exceeds its maximum, a proxy could outlive its EEC, or
+ *   lifetimes are set for a plugin without certificates)
  */
 export async function createServices(
   settings: Readonly<Record<string, ServiceSettings>>,

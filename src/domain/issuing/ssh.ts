@@ -27,9 +27,9 @@ interface MadeKrl {
 }
 
 /**
- * Returns a function that returns the KRL in binary, the same object until a new one is made. The database is asked at most once a
- * second whether there was a revocation. While a new KRL cannot be made, the old one is served; without an old one the promise is
- * rejected with `TtsError` `store_unavailable`.
+ * Returns a function that returns the KRL in binary, the same object until a new one is made. The database is asked
+ * at most once a second whether there was a revocation. While a new KRL cannot be made, the old one is served;
+ * without an old one the promise is rejected with `TtsError` `store_unavailable`.
  */
 export function createKrlSource(dependencies: KrlDependencies): () => Promise<Buffer> {
   const { store, log } = dependencies
@@ -40,7 +40,8 @@ export function createKrlSource(dependencies: KrlDependencies): () => Promise<Bu
 
   async function look(): Promise<Buffer> {
     try {
-      // Count before listing: a revocation in between is in this list, and the higher count then only causes one more KRL.
+      // Count before listing: a revocation in between is in this list, and the higher count then only causes one more
+      // KRL.
       const revoked = await store.countRevokedSsh()
       const atMs = performance.now()
       if (made !== undefined && made.revoked === revoked && atMs - made.atMs < LASTS_MS)

@@ -17,7 +17,10 @@ export interface SubjectDependencies {
 }
 
 export interface Subjects {
-  /** Returns the identity of a token's user; its first request assigns the name. @throws {TtsError} `conflict`, `store_unavailable` */
+  /**
+   * Returns the identity of a token's user; its first request assigns the name. @throws {TtsError} `conflict`,
+   * `store_unavailable`
+   */
   identify(token: VerifiedToken): Promise<Identity>
 }
 
@@ -46,7 +49,10 @@ export function createSubjects({ store, now, base, aliases }: SubjectDependencie
 /** Longest URI that is written into a certificate. */
 const MAX_URI_LENGTH = 1024
 
-/** Returns the URI for subjectAltName, issuer and percent-encoded sub; empty when they do not form a URI of at most 1024 bytes. */
+/**
+ * Returns the URI for subjectAltName, issuer and percent-encoded sub; empty when they do not form a URI of at most
+ * 1024 bytes.
+ */
 export function subjectUri(identity: { readonly issuer: string; readonly sub: string }): {
   subjectUri?: string
 } {

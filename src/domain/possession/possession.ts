@@ -1,6 +1,7 @@
 /**
- * Renewal by possession: the holder of a valid proxy that this service issued gets a successor, if the operator allows it. Because
- * claims cannot be checked again, a successor has no more rights than its predecessor, and the life of the whole chain is limited.
+ * Renewal by possession: the holder of a valid proxy that this service issued gets a successor, if the operator
+ * allows it. Because claims cannot be checked again, a successor has no more rights than its predecessor, and the
+ * life of the whole chain is limited.
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { type Certificate, fingerprint, readCertificate } from '../../../ca/certificate.ts'
@@ -60,7 +61,10 @@ export interface PossessionDependencies {
   readonly maximumDays: number
 }
 
-/** Creates the verifier. Its cheap checks come first: a foreign certificate costs one database query and no signature check. */
+/**
+ * Creates the verifier. Its cheap checks come first: a foreign certificate costs one database query and no signature
+ * check.
+ */
 export function createPossessionVerifier(dependencies: PossessionDependencies): PossessionVerifier {
   return {
     async verify({ certificates, proof }) {
@@ -89,7 +93,10 @@ function readProxy({ now }: PossessionDependencies, der: Buffer | undefined): Ce
   return proxy
 }
 
-/** Validates the chain up to our CA. Its length is limited to that of our own files, because each certificate costs a signature check. */
+/**
+ * Validates the chain up to our CA. Its length is limited to that of our own files, because each certificate costs a
+ * signature check.
+ */
 function requireValidChain(
   { authority, now }: PossessionDependencies,
   proxy: Certificate,
@@ -189,8 +196,8 @@ export function inheritedParameters({ type, pathLength }: Predecessor): Record<s
 /**
  * Limits an issuing context to the rights and the life of the predecessor.
  *
- * @throws {TtsError} `access_denied`, check `service` (not a proxy service); the context's `proxy` throws `access_denied`, check
- *   `proxy_type` or `path_length`
+ * @throws {TtsError} `access_denied`, check `service` (not a proxy service); the context's `proxy` throws
+ *   `access_denied`, check `proxy_type` or `path_length`
  */
 export function withinPredecessor(
   context: IssuingContext,

@@ -1,4 +1,6 @@
-/** DELETE of the WaTTS API. Its clients delete a credential right after they fetched it, so not every DELETE revokes. */
+/**
+ * DELETE of the WaTTS API. Its clients delete a credential right after they fetched it, so not every DELETE revokes.
+ */
 import type { PluginCaller } from '../../../plugins/plugin.ts'
 import {
   credentialNotFound,

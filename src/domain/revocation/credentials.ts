@@ -30,7 +30,10 @@ export interface TokenCaller extends From {
   readonly token: string
 }
 
-/** Returns the identity of a token's user; undefined when it has no record here. @throws {TtsError} what the token verifier throws */
+/**
+ * Returns the identity of a token's user; undefined when it has no record here. @throws {TtsError} what the token
+ * verifier throws
+ */
 export async function identityOfToken(
   { verifier, store }: CredentialsDependencies,
   { token, ...from }: TokenCaller,
@@ -90,8 +93,9 @@ export interface CredentialRevocation {
 }
 
 /**
- * Revokes a credential. X.509: revokes its EEC and so every proxy under it, and makes a new CRL before it returns. SSH: the next
- * KRL lists the certificate. Other credentials: the plugin revokes them; if it fails, the record stays as it was.
+ * Revokes a credential. X.509: revokes its EEC and so every proxy under it, and makes a new CRL before it returns.
+ * SSH: the next KRL lists the certificate. Other credentials: the plugin revokes them; if it fails, the record stays
+ * as it was.
  *
  * @throws {TtsError} `not_found` (missing or of another identity)
  * @throws {TtsError} `limit_reached`, check `revocation_rate`; `overloaded`, check `busy`

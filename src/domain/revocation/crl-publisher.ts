@@ -1,6 +1,6 @@
 /**
- * Publishes the CRL. It must contain every stored revocation and be renewed long before its nextUpdate: with an outdated CRL,
- * relying parties refuse every credential of the CA.
+ * Publishes the CRL. It must contain every stored revocation and be renewed long before its nextUpdate: with an
+ * outdated CRL, relying parties refuse every credential of the CA.
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { createCrl } from '../../../ca/crl.ts'
@@ -37,8 +37,9 @@ export interface CrlPublisher {
    */
   current(): Promise<CrlRecord>
   /**
-   * Returns the CRL for relying parties: the newest stored one. If a new one is due, it is made in the background; the call waits
-   * for it only when the stored CRL is outside its validity. The answer of the database is cached for one second.
+   * Returns the CRL for relying parties: the newest stored one. If a new one is due, it is made in the background;
+   * the call waits for it only when the stored CRL is outside its validity. The answer of the database is cached for
+   * one second.
    *
    * @throws {TtsError} as `current` (there is no CRL, and none can be made)
    */
@@ -119,7 +120,9 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
     now().getTime() - crl.thisUpdate.getTime() >=
       (settings.refreshSeconds + BACKDATE_SECONDS) * 1000
 
-  /** Returns the newest stored CRL and whether a new one is due. The CRL itself, of many megabytes, is read only once. */
+  /**
+   * Returns the newest stored CRL and whether a new one is due. The CRL itself, of many megabytes, is read only once.
+   */
   async function look(): Promise<{ readonly crl: CrlRecord | undefined; readonly due: boolean }> {
     const number = await store.latestCrlNumber()
     if (number !== (latest?.number ?? 0)) {
@@ -166,8 +169,8 @@ function createCrlMaker({ store, authority, now, settings }: CrlDependencies) {
   const list = createRevocationList(store)
   return async (): Promise<CrlRecord | undefined> => {
     const at = now()
-    // Read the number before the entries: a CRL with a higher number must contain all earlier revocations (RFC 5280 section
-    // 5.2.3).
+    // Read the number before the entries: a CRL with a higher number must contain all earlier revocations (RFC 5280
+    // section 5.2.3).
     const number = (await store.latestCrlNumber()) + 1
     const keepAfter = new Date(at.getTime() - settings.refreshSeconds * 1000)
     const { entries, revocations } = await list.read({ keepAfter, now: at })

@@ -1,6 +1,6 @@
 /**
- * Reads the CRL's entries from the database in pages and keeps them encoded between CRLs, so that the cost of a new CRL depends on
- * the new revocations only. Between pages the event loop can run.
+ * Reads the CRL's entries from the database in pages and keeps them encoded between CRLs, so that the cost of a new
+ * CRL depends on the new revocations only. Between pages the event loop can run.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { encodeCrlEntries } from '../../../ca/crl.ts'
@@ -9,9 +9,11 @@ import type { Store } from '../store.ts'
 
 export interface RevocationList {
   /**
-   * Returns the entries of all revocations stored before the call, except those of certificates that expired before `keepAfter`.
+   * Returns the entries of all revocations stored before the call, except those of certificates that expired before
+   * `keepAfter`.
    *
-   * @param times.keepAfter an entry must stay until one CRL after the certificate's expiry contained it (RFC 5280 section 3.3)
+   * @param times.keepAfter an entry must stay until one CRL after the certificate's expiry contained it (RFC 5280
+   * section 3.3)
    * @throws {TtsError} `store_unavailable`
    */
   read(times: { readonly keepAfter: Date; readonly now: Date }): Promise<EncodedRevocations>
@@ -20,7 +22,9 @@ export interface RevocationList {
 export interface EncodedRevocations {
   /** Concatenated DER of the entries. */
   readonly entries: readonly Buffer[]
-  /** Number of revocations read, including those of expired certificates. Never more than `entries` takes into account. */
+  /**
+   * Number of revocations read, including those of expired certificates. Never more than `entries` takes into account.
+   */
   readonly revocations: number
 }
 
@@ -43,8 +47,8 @@ interface Known {
   pages: Page[]
   revocations: number
   /**
-   * Serial numbers revoked at `recentFrom` or later, which the next overlap returns again. Grouped by minute, so that old ones
-   * are dropped in few steps.
+   * Serial numbers revoked at `recentFrom` or later, which the next overlap returns again. Grouped by minute, so that
+   * old ones are dropped in few steps.
    */
   recent: Map<number, Set<string>>
   recentFrom: number

@@ -1,4 +1,7 @@
-/** What happens to delegations over time: the lines of their ledgers, the notices before their ends, and the ends that are due. */
+/**
+ * What happens to delegations over time: the lines of their ledgers, the notices before their ends, and the ends that
+ * are due.
+ */
 import type { ExpressionBuilder } from 'kysely'
 import type {
   Delegation,

@@ -3,8 +3,8 @@ import type { ColumnTypes } from './delegation-schema.ts'
 import type { DatabaseKind, Tables } from './tables.ts'
 
 /**
- * Schema change 0003: credentials without an EEC or an end of their own, plugins' states, serial numbers of SSH certificates,
- * revocation and forgetting of single credentials; and answers that wait to be picked up.
+ * Schema change 0003: credentials without an EEC or an end of their own, plugins' states, serial numbers of SSH
+ * certificates, revocation and forgetting of single credentials; and answers that wait to be picked up.
  */
 export async function addPluginCredentials(
   db: Kysely<Tables>,

@@ -24,8 +24,8 @@ export interface TransactionStep {
 export interface SqliteConnection {
   execute(sql: string, parameters?: readonly unknown[]): Promise<StatementResult>
   /**
-   * Runs a whole transaction by one message; each statement by itself would be a way to the thread and back. Answers what
-   * `check` selects: when that is any row, nothing was written.
+   * Runs a whole transaction by one message; each statement by itself would be a way to the thread and back. Answers
+   * what `check` selects: when that is any row, nothing was written.
    */
   transact(
     statements: readonly SqliteStatement[],

@@ -51,7 +51,9 @@ export async function retryWhileBusy<Value>(
   return done.value
 }
 
-/** SQLite can change its schema in a transaction, and BEGIN IMMEDIATE is then the lock between two starting processes. */
+/**
+ * SQLite can change its schema in a transaction, and BEGIN IMMEDIATE is then the lock between two starting processes.
+ */
 class TransactionalDdlAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true

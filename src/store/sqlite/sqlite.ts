@@ -11,7 +11,9 @@ import { openSqliteConnection, type SqliteConnection } from './sqlite-connection
 import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
 import type { Database, Tables } from '../schema/tables.ts'
 
-/** How long SQLite itself waits for another process; after that the driver tries again until the store's own deadline. */
+/**
+ * How long SQLite itself waits for another process; after that the driver tries again until the store's own deadline.
+ */
 const BUSY_TIMEOUT_MS = 5
 
 /**

@@ -25,7 +25,10 @@ function render(value: Content): string {
   return value.map(render).join('')
 }
 
-/** HTML special characters, and invisible characters that change how others are displayed: the page must show the real text. */
+/**
+ * HTML special characters, and invisible characters that change how others are displayed: the page must show the real
+ * text.
+ */
 const SPECIAL =
   // oxlint-disable-next-line no-control-regex -- these are the ones that must not get through
   /[&<>"'`\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g

@@ -1,4 +1,7 @@
-/** The style sheet. Colours are variables, for light and dark mode; sizes are in rem; the layout uses no absolute positions. */
+/**
+ * The style sheet. Colours are variables, for light and dark mode; sizes are in rem; the layout uses no absolute
+ * positions.
+ */
 export const styleSheet = `:root {
   color-scheme: light dark;
   --ground: #f7f8fa; --paper: #ffffff; --ink: #16202c; --soft: #4a5766; --line: #cfd6de; --code: #eef2f6;

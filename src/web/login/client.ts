@@ -43,8 +43,8 @@ export interface LoginClient {
   /** Gets a new access token with the refresh token; undefined when the provider refuses. */
   refresh(login: SessionLogin): Promise<SessionLogin | undefined>
   /**
-   * Revokes the refresh token at the provider (RFC 7009 section 2.1), if there is a refresh token and the provider has a revocation
-   * endpoint. Waits a few seconds at most.
+   * Revokes the refresh token at the provider (RFC 7009 section 2.1), if there is a refresh token and the provider
+   * has a revocation endpoint. Waits a few seconds at most.
    *
    * @throws {TtsError} `provider_unavailable`, `access_denied`
    */

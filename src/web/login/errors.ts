@@ -3,7 +3,10 @@ import * as oidc from 'openid-client'
 import { TtsError } from '../../base/errors.ts'
 import { describeFailure, unavailable } from '../../tokens/refusals.ts'
 
-/** Messages for error codes of RFC 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6. Other codes are shown as they are. */
+/**
+ * Messages for error codes of RFC 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6. Other codes are shown
+ * as they are.
+ */
 const messages: Readonly<Record<string, string>> = {
   access_denied: 'you cancelled the login, or your provider does not let you use this service',
   login_required: 'you are not logged in at the provider',

@@ -57,7 +57,10 @@ export async function startLogin(visit: Visit): Promise<void> {
   })
 }
 
-/** Redirects the browser to a provider. The login will be valid only in this browser, and only for the given session if there is one. */
+/**
+ * Redirects the browser to a provider. The login will be valid only in this browser, and only for the given session
+ * if there is one.
+ */
 export async function beginLogin(
   { web, response }: Visit,
   target: Pick<LoginState, 'providerId' | 'returnPath' | 'sessionDigest'>,
@@ -74,7 +77,10 @@ export async function beginLogin(
   response.redirect(303, url.href)
 }
 
-/** Returns the login that this browser started. @throws {TtsError} `access_denied`, check `login_state` (there is none, or another) */
+/**
+ * Returns the login that this browser started. @throws {TtsError} `access_denied`, check `login_state` (there is
+ * none, or another)
+ */
 export function pendingLogin({ web, request }: Visit): LoginState {
   requireCookies(web)
   const login = readLoginState(readCookie(web, request, 'login'), web.now())
@@ -87,7 +93,8 @@ export async function finishLogin(visit: Visit, login: LoginState): Promise<void
   const { web, request, response, session } = visit
   // A login can be completed only once, whether it succeeds or fails.
   clearCookie(web, response, 'login')
-  // Only the query of the request is used. Host and path come from the configuration, never from a header of the request.
+  // Only the query of the request is used. Host and path come from the configuration, never from a header of the
+  // request.
   const returned = new URL(redirectUri(web))
   returned.search = new URL(request.originalUrl, 'http://query').search
   const completed = await web.client.complete(login.providerId, checksOf(login), returned)

@@ -1,7 +1,7 @@
 /**
- * The state of a pending login is in one cookie: a random secret and the purpose of the login. State, nonce and PKCE verifier are
- * derived from the secret, the state also from the rest of the cookie. An answer with that state therefore belongs to this browser
- * and to this login (RFC 9700 section 4.7), and the service stores nothing.
+ * The state of a pending login is in one cookie: a random secret and the purpose of the login. State, nonce and PKCE
+ * verifier are derived from the secret, the state also from the rest of the cookie. An answer with that state
+ * therefore belongs to this browser and to this login (RFC 9700 section 4.7), and the service stores nothing.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { TtsError } from '../../base/errors.ts'

@@ -31,7 +31,10 @@ export function availabilityOf(service: Service, token: VerifiedToken): Availabi
   return { usable: true, reason: undefined, details: [] }
 }
 
-/** Claims about membership, whose required value may be shown. The required value of any other claim may be a person's name or address. */
+/**
+ * Claims about membership, whose required value may be shown. The required value of any other claim may be a person's
+ * name or address.
+ */
 const SHOWN_CLAIMS: ReadonlySet<string> = new Set([
   'groups',
   'wlcg.groups',

@@ -50,7 +50,9 @@ export function errorPages(web: Web): ErrorRequestHandler {
   }
 }
 
-/** Returns the session, or undefined if the lookup fails: the error page must not fail with the error that it reports. */
+/**
+ * Returns the session, or undefined if the lookup fails: the error page must not fail with the error that it reports.
+ */
 async function sessionIfAny(
   web: Web,
   request: Request,

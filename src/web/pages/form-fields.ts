@@ -118,7 +118,10 @@ function lifetimeProblem({ most }: Field): string {
   return `must be a number of hours${most === undefined ? '' : `, at most ${most}`}, and at least one minute`
 }
 
-/** Renders the fields of one set. Optional fields other than the lifetime are collapsed until one of them has a value or an error. */
+/**
+ * Renders the fields of one set. Optional fields other than the lifetime are collapsed until one of them has a value
+ * or an error.
+ */
 export function renderFields(
   fields: readonly Field[],
   context: {

@@ -1,4 +1,7 @@
-/** The page with a new credential, shown only once. The service does not store the credential, so the download form contains it. */
+/**
+ * The page with a new credential, shown only once. The service does not store the credential, so the download form
+ * contains it.
+ */
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import type { IssuedCredential } from '../../domain/issuing/issue.ts'
 import { TtsError } from '../../base/errors.ts'

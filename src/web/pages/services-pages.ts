@@ -203,7 +203,8 @@ function statusOf({ code }: TtsError): number {
 }
 
 /**
- * Refuses a form that was already sent. A browser that reloads the page sends the form again, and must not silently get a second credential.
+ * Refuses a form that was already sent. A browser that reloads the page sends the form again, and must not silently
+ * get a second credential.
  *
  * @throws {TtsError} `conflict`, check `form_used`
  */

@@ -73,7 +73,9 @@ export async function runVisit(visit: Visit, session: RelyingSession): Promise<V
   return answer
 }
 
-/** Requires an additional login. @throws {TtsError} `access_denied`, check `login` (not possible here, or made already) */
+/**
+ * Requires an additional login. @throws {TtsError} `access_denied`, check `login` (not possible here, or made already)
+ */
 export async function requireAdditionalLogin(
   web: Web,
   { stored, ...session }: RelyingSession,

@@ -1,6 +1,6 @@
 /**
- * Visits of users sent by a relying service: short sessions with a separate cookie, so that no site can end or replace the session
- * of a user who is logged in here.
+ * Visits of users sent by a relying service: short sessions with a separate cookie, so that no site can end or
+ * replace the session of a user who is logged in here.
  */
 import { createHash } from 'node:crypto'
 import { contextOf } from '../../api/request.ts'

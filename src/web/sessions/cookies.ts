@@ -5,9 +5,9 @@ import { basePath, isLoopbackUrl, type Site } from '../site.ts'
 export type CookieName = 'session' | 'login' | 'relying'
 
 /**
- * Returns the name of a cookie. Over https, the prefix binds the cookie to this host and to secure transport (RFC 6265bis section
- * 4.1.3.2). If the service is under a path, the cookie must have that path, so that other services on the host do not get it; `__Host-`
- * does not allow a path.
+ * Returns the name of a cookie. Over https, the prefix binds the cookie to this host and to secure transport (RFC
+ * 6265bis section 4.1.3.2). If the service is under a path, the cookie must have that path, so that other services on
+ * the host do not get it; `__Host-` does not allow a path.
  */
 export function cookieName(site: Site, name: CookieName): string {
   const prefix = basePath(site) === '' ? '__Host-' : '__Secure-'

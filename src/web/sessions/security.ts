@@ -33,8 +33,8 @@ export function isCrossSite(request: Request): boolean {
 }
 
 /**
- * Checks that a state-changing request comes from a page of this service. Browsers report it in Sec-Fetch-Site or Origin; for a browser
- * that sends neither, the form token decides.
+ * Checks that a state-changing request comes from a page of this service. Browsers report it in Sec-Fetch-Site or
+ * Origin; for a browser that sends neither, the form token decides.
  *
  * @throws {TtsError} `access_denied`, check `origin`
  */

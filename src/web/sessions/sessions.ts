@@ -118,7 +118,10 @@ async function verifyLogin(site: Site, session: StoredSession): Promise<Verified
   }
 }
 
-/** Time that a request waits for another one that refreshes the same token. Both together would use the refresh token twice. */
+/**
+ * Time that a request waits for another one that refreshes the same token. Both together would use the refresh token
+ * twice.
+ */
 const REFRESH_WAIT_MS = 30_000
 
 async function withFreshToken(

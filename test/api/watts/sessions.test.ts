@@ -1,4 +1,6 @@
-/** How a session of the web page stands in for a bearer token: with sessions that the test makes up, on the real routes. */
+/**
+ * How a session of the web page stands in for a bearer token: with sessions that the test makes up, on the real routes.
+ */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express, { type ErrorRequestHandler } from 'express'

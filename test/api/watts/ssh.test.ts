@@ -1,4 +1,6 @@
-/** The service of SSH certificates, whole: asked for over HTTP, let in by a real sshd, refused after revocation (KRL). */
+/**
+ * The service of SSH certificates, whole: asked for over HTTP, let in by a real sshd, refused after revocation (KRL).
+ */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,6 @@
-/** A full disk and a read-only one, by small file systems of their own: what each fault leaves, and how it is reported. */
+/**
+ * A full disk and a read-only one, by small file systems of their own: what each fault leaves, and how it is reported.
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** What somebody who holds no proxy of ours can make renewal by possession do: one look into the records, and no signature. */
+/**
+ * What somebody who holds no proxy of ours can make renewal by possession do: one look into the records, and no
+ * signature.
+ */
 import { X509Certificate } from 'node:crypto'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createPossessionVerifier } from '../../../src/domain/possession/possession.ts'

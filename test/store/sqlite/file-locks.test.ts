@@ -1,4 +1,7 @@
-/** Locks over processes: each instance here stands for one, because the kernel's locks are taken by SQLite for each connection. */
+/**
+ * Locks over processes: each instance here stands for one, because the kernel's locks are taken by SQLite for each
+ * connection.
+ */
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
