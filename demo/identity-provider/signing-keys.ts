@@ -52,6 +52,12 @@ export class SigningKeys {
     return this.#current
   }
 
+  /** Replaces the signing key under its key id, as INDIGO IAM does, whose key id is fixed (`rsa1`). */
+  async replace(): Promise<SigningKey> {
+    this.#current = { ...(await newRsaKey()), kid: this.#current.kid }
+    return this.#current
+  }
+
   /** The public key set (RFC 7517 section 5). */
   publicSet(): { keys: JWK[] } {
     const signing = [this.#current, ...this.#retired].map((key) => jwk(key, 'RS256'))

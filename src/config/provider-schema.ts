@@ -143,11 +143,13 @@ export const providerSettings = z
     jwks_maximum_age_seconds: seconds(60, 345_600)
       .default(172_800)
       .describe(
-        'Maximum age of a key set that is used while the provider is unreachable, in seconds.',
+        'Maximum age of a key set that is used while the provider is unreachable, in seconds. The newest one is kept in `provider-keys` of `data_dir`, for a restart.',
       ),
     jwks_cooldown_seconds: seconds(1, 3_600)
       .default(30)
-      .describe('Minimum time between two fetches because of unknown key ids, in seconds.'),
+      .describe(
+        'Minimum time between two fetches of the key set because no key verifies a token, in seconds.',
+      ),
     timeout_seconds: z
       .number()
       .min(0.05)

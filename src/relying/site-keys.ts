@@ -1,7 +1,7 @@
 /** Loads the public keys of a relying service by https or from a file, and reloads them regularly. */
 import { open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { errors, type JWTVerifyGetKey } from 'jose'
+import { type JWTVerifyOptions, type JWTVerifyResult } from 'jose'
 import type { RelyingServiceSettings } from '../config/relying-schema.ts'
 import { TtsError } from '../base/errors.ts'
 import { createKeySet } from '../tokens/key-set.ts'
@@ -10,10 +10,12 @@ import { providerFault } from '../tokens/refusals.ts'
 
 export interface SiteKeys {
   /**
-   * Finds the key of a request, for jose. Throws jose's JWKSNoMatchingKey, or TtsError `provider_unavailable`, check
-   * `keys`.
+   * Verifies a request.
+   *
+   * @throws jose's errors
+   * @throws {TtsError} `provider_unavailable`, check `keys`
    */
-  readonly getKey: JWTVerifyGetKey
+  verify(text: string, options: JWTVerifyOptions): Promise<JWTVerifyResult>
   /** Loads the keys now. @throws {TtsError} `provider_unavailable`, check `keys` */
   refresh(): Promise<void>
   close(): void
@@ -30,7 +32,10 @@ const COOLDOWN_SECONDS = 30
 /** @param site.id of the relying service, for errors */
 export function createSiteKeys(site: {
   readonly id: string
-  readonly settings: Pick<RelyingServiceSettings, 'keys_location' | 'timeout_seconds'>
+  readonly settings: Pick<
+    RelyingServiceSettings,
+    'keys_location' | 'timeout_seconds' | 'clock_leeway_seconds'
+  >
   readonly now: () => Date
   readonly fetch: Fetch
 }): SiteKeys {
@@ -46,6 +51,7 @@ export function createSiteKeys(site: {
       jwks_refresh_seconds: REREAD_SECONDS,
       jwks_maximum_age_seconds: MAXIMUM_AGE_SECONDS,
       jwks_cooldown_seconds: COOLDOWN_SECONDS,
+      clock_leeway_seconds: settings.clock_leeway_seconds,
     },
     fetch: location.startsWith('file:') ? readKeys : limited.fetch,
     now,
@@ -56,13 +62,15 @@ export function createSiteKeys(site: {
     return now().getTime() - fetchedAt > REREAD_SECONDS * 1000
   }
   return {
-    getKey: async (header, token) => {
+    verify: async (text, options) => {
       try {
         // Reload first, so that a key which the site has removed is not accepted after hours without requests.
         if (keys.usable() && isOld()) await keys.refresh().catch(() => undefined)
-        return await keys.getKey(header, token)
+        return await keys.verify(text, options)
       } catch (error) {
-        throw error instanceof errors.JOSEError ? error : unavailable(id, error)
+        if (!(error instanceof TtsError)) throw error
+        // A request that no key of the site verifies is refused: it is too short-lived to be sent again later.
+        throw error.check === 'key' ? error.cause : unavailable(id, error)
       }
     },
     refresh: () =>

@@ -190,9 +190,9 @@ export async function assembleService(
 ): Promise<AssembledService> {
   const { services, sshAuthority } = await openServices(core, options)
   const { authority, store, log, now } = core
-  const { ca, limits, providers } = core.loaded.configuration
+  const { ca, limits } = core.loaded.configuration
   const inFlight = requestsInFlightOf(limits)
-  const verifier = createTokenVerifier({ providers, now, log, opaqueTokens: opaqueRateOf(limits) })
+  const verifier = tokenVerifierOf(core)
   const keyPool = createKeyPool({
     size: limits.key_pool_size,
     queue: limits.key_queue,
@@ -275,6 +275,13 @@ function opaqueRateOf({ opaque_tokens_per_second_per_address: perSecond }: Limit
 function revocationRateOf({ revocations_per_hour_per_identity: perHour }: LimitsSettings) {
   const nowMs = (): number => performance.now()
   return createRateLimiter({ perSecond: perHour / 3600, burst: perHour, nowMs })
+}
+
+function tokenVerifierOf({ loaded, now, log }: Core): TokenVerifier {
+  const { providers, limits } = loaded.configuration
+  const keyDirectory = join(loaded.dataDirectory, 'provider-keys')
+  const opaqueTokens = opaqueRateOf(limits)
+  return createTokenVerifier({ providers, now, log, opaqueTokens, keyDirectory })
 }
 
 function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {

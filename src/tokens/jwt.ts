@@ -2,7 +2,6 @@ import {
   decodeJwt,
   decodeProtectedHeader,
   errors,
-  jwtVerify,
   type JWTHeaderParameters,
   type JWTVerifyOptions,
 } from 'jose'
@@ -16,9 +15,6 @@ import { fromJose, refusal } from './refusals.ts'
 
 /** A larger token is refused before it is parsed. */
 export const MAX_TOKEN_BYTES = 16 * 1024
-
-/** Number of keys to try for a token without a key id. */
-const MAX_KEYS_TRIED = 8
 
 /** RFC 6750 section 2.1, b64token. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
@@ -121,11 +117,11 @@ export async function verifyJwtSignature(
   provider: Provider,
   now: Date,
 ): Promise<SignedJwt> {
-  await provider.configuration()
+  await provider.ready()
   const options = verifyOptions(provider, now)
   try {
     refuseCriticalHeader(decodeProtectedHeader(token))
-    const { payload, protectedHeader } = await verifyWithAnyKey(token, provider, options)
+    const { payload, protectedHeader } = await provider.keys.verify(token, options)
     return { header: protectedHeader, claims: payload, claimFailure: undefined }
   } catch (error) {
     if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
@@ -144,26 +140,6 @@ function verifyOptions({ settings }: Provider, now: Date): JWTVerifyOptions {
     requiredClaims: ['exp', 'sub'],
     clockTolerance: settings.clock_leeway_seconds,
     currentDate: now,
-  }
-}
-
-/** Several keys may match a token without `kid`: tries each of them. */
-async function verifyWithAnyKey(token: string, provider: Provider, options: JWTVerifyOptions) {
-  try {
-    return await jwtVerify(token, provider.keys.getKey, options)
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
-    let tried = 0
-    for await (const key of error) {
-      tried += 1
-      if (tried > MAX_KEYS_TRIED) break
-      try {
-        return await jwtVerify(token, key, options)
-      } catch (failure) {
-        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
-      }
-    }
-    throw new errors.JWSSignatureVerificationFailed()
   }
 }
 

@@ -1,33 +1,72 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
+import {
+  createLocalJWKSet,
+  decodeJwt,
+  errors,
+  type JSONWebKeySet,
+  jwtVerify,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+} from 'jose'
 import type { ProviderSettings } from '../config/provider-schema.ts'
+import { createSingleFlight } from '../base/async.ts'
+import type { TtsError } from '../base/errors.ts'
 import type { Fetch } from './limited-fetch.ts'
-import { providerFault, unavailable } from './refusals.ts'
+import { keysMayHaveChanged, providerFault, unavailable } from './refusals.ts'
 
 /** Pause after a failed fetch, however many tokens need the keys. */
 const FAILURE_COOLDOWN_MS = 5_000
+
+/** At most this many keys are tried for a token that names none. */
+const MAX_KEYS_TRIED = 8
+
+/** A key set as it was fetched. */
+export interface FetchedKeys {
+  readonly keys: JSONWebKeySet
+  /** Where it was fetched. */
+  readonly uri: string
+  readonly fetchedAt: Date
+}
+
+/** Keeps the newest key set of one provider over restarts. */
+export interface KeyStore {
+  /** Never rejects: a file that cannot be used is the same as none. */
+  load(): Promise<FetchedKeys | undefined>
+  /** Never rejects. */
+  save(fetched: FetchedKeys): Promise<void>
+}
 
 /** Options of a key set. */
 export interface KeySetOptions {
   readonly providerId: string
   readonly settings: Pick<
     ProviderSettings,
-    'jwks_refresh_seconds' | 'jwks_maximum_age_seconds' | 'jwks_cooldown_seconds'
+    | 'jwks_refresh_seconds'
+    | 'jwks_maximum_age_seconds'
+    | 'jwks_cooldown_seconds'
+    | 'clock_leeway_seconds'
   >
   readonly fetch: Fetch
   readonly now: () => Date
-  /** Returns `jwks_uri` of the newest discovery document. */
-  readonly uri: () => string
+  /** Returns `jwks_uri` of the newest discovery document; undefined before discovery. */
+  readonly uri: () => string | undefined
+  readonly store?: KeyStore | undefined
 }
 
 /** The published keys of one provider, cached. */
 export interface KeySet {
   /**
-   * Finds the key of a token for jose.
+   * Verifies signature and claims of a JWT by jose. If no key fits, fetches the keys again, at most once per
+   * cooldown, and tries again: a provider may publish a new key under a new key id or, like INDIGO IAM, under the old
+   * one.
    *
-   * @throws jose's JWKSNoMatchingKey
-   * @throws {TtsError} `provider_unavailable` (no key set, or only one that is too old)
+   * @throws what jose's `jwtVerify` throws
+   * @throws {TtsError} `provider_unavailable` (no key set, or only one that is too old; or, check `key`, the token is
+   * newer than the keys, which cannot be fetched again yet)
    */
-  readonly getKey: JWTVerifyGetKey
+  verify(token: string, options: JWTVerifyOptions): Promise<JWTVerifyResult>
+  /** Reads the keys of an earlier process, once. */
+  restore(): Promise<void>
   /** Fetches the key set now, or joins the fetch under way. @throws {TtsError} `provider_unavailable` */
   refresh(): Promise<void>
   /** When the current keys were fetched. */
@@ -38,74 +77,151 @@ export interface KeySet {
 
 interface Cached {
   readonly find: JWTVerifyGetKey
+  readonly uri: string
   readonly fetchedAtMs: number
 }
 
 /**
- * Creates a cached key set (RFC 7517). It follows key rotation and survives an outage of the provider. An unknown key
- * id causes a new fetch, but at most one per cooldown.
+ * Creates a cached key set (RFC 7517). It follows key rotation and survives an outage of the provider and a restart.
  */
 export function createKeySet(options: KeySetOptions): KeySet {
-  const { settings, now, providerId } = options
+  const { settings, providerId } = options
+  const cache = createKeyCache(options)
+
+  /** Fetches the keys again unless they are fresh. Returns why no newer keys are known. */
+  async function refetch(mismatch: unknown): Promise<TtsError | undefined> {
+    const waitSeconds = Math.ceil(settings.jwks_cooldown_seconds - cache.ageSeconds())
+    if (waitSeconds > 0) return keysMayHaveChanged(providerId, waitSeconds, mismatch)
+    try {
+      await cache.refresh()
+      return undefined
+    } catch (error) {
+      return error as TtsError
+    }
+  }
+
+  /** By its unverified `iat`: whoever forges that gains nothing but the advice to try again. */
+  const isOlderThanKeys = (token: string): boolean => {
+    const { iat } = decodeJwt(token)
+    const { fetchedAtMs } = cache.current() ?? { fetchedAtMs: -Infinity }
+    return iat !== undefined && iat * 1000 < fetchedAtMs - settings.clock_leeway_seconds * 1000
+  }
+
+  return {
+    restore: cache.restore,
+    refresh: cache.refresh,
+    usable: cache.usable,
+    fetchedAt: () => {
+      const current = cache.current()
+      return current === undefined ? undefined : new Date(current.fetchedAtMs)
+    },
+    async verify(token, verifyOptions) {
+      if (!cache.usable()) await cache.refresh()
+      else if (cache.ageSeconds() > settings.jwks_refresh_seconds)
+        cache.refresh().catch(() => undefined)
+      const tried = cache.current()
+      try {
+        return await verifyWithAnyKey(token, requireKeys(tried), verifyOptions)
+      } catch (error) {
+        if (!isKeyMismatch(error)) throw error
+        // Unless the keys were fetched again meanwhile.
+        const notRefreshed = cache.current() === tried ? await refetch(error) : undefined
+        if (notRefreshed !== undefined) throw isOlderThanKeys(token) ? error : notRefreshed
+        return await verifyWithAnyKey(token, requireKeys(cache.current()), verifyOptions)
+      }
+    },
+  }
+}
+
+/** The newest keys, from the provider or from an earlier process. */
+interface KeyCache extends Pick<KeySet, 'restore' | 'refresh' | 'usable'> {
+  current(): Cached | undefined
+  /** Infinity without keys. */
+  ageSeconds(): number
+}
+
+function createKeyCache({ settings, now, providerId, store, ...source }: KeySetOptions): KeyCache {
+  const fetching = createSingleFlight<void>()
   let cached: Cached | undefined
-  let pending: Promise<void> | undefined
+  let restoring: Promise<void> | undefined
   let lastFailure: { readonly atMs: number; readonly error: unknown } | undefined
 
   const ageSeconds = (): number =>
     cached === undefined ? Infinity : (now().getTime() - cached.fetchedAtMs) / 1000
-  const usable = (): boolean => ageSeconds() <= settings.jwks_maximum_age_seconds
-  /** Too young for another fetch to find new keys. */
-  const isFresh = (): boolean => ageSeconds() < settings.jwks_cooldown_seconds
 
   async function load(): Promise<void> {
     try {
-      const keys = await fetchKeys(options)
-      cached = { find: createLocalJWKSet(keys), fetchedAtMs: now().getTime() }
+      const uri = source.uri() ?? cached?.uri ?? ''
+      const keys = await fetchKeys(source.fetch, uri)
+      const fetchedAt = now()
+      cached = { find: createLocalJWKSet(keys), uri, fetchedAtMs: fetchedAt.getTime() }
       lastFailure = undefined
+      void store?.save({ keys, uri, fetchedAt })
     } catch (error) {
       lastFailure = { atMs: now().getTime(), error }
       throw unavailable(providerId, error)
     }
   }
 
-  function refresh(): Promise<void> {
-    if (pending !== undefined) return pending
-    if (lastFailure !== undefined && now().getTime() - lastFailure.atMs < FAILURE_COOLDOWN_MS) {
-      return Promise.reject(unavailable(providerId, lastFailure.error))
-    }
-    pending = load().finally(() => {
-      pending = undefined
-    })
-    return pending
-  }
-
-  const getKey: JWTVerifyGetKey = async (header, token) => {
-    if (!usable()) await refresh()
-    else if (ageSeconds() > settings.jwks_refresh_seconds) refresh().catch(() => undefined)
-    try {
-      return await requireKeys(cached)(header, token)
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || isFresh()) throw error
-      await refresh()
-      return requireKeys(cached)(header, token)
-    }
+  async function loadStored(): Promise<void> {
+    const stored = await store?.load()
+    // Keys from the future would never be fetched again: the clock was set back.
+    if (stored === undefined || stored.fetchedAt > now() || cached !== undefined) return
+    const { keys, uri, fetchedAt } = stored
+    cached = { find: createLocalJWKSet(keys), uri, fetchedAtMs: fetchedAt.getTime() }
   }
 
   return {
-    getKey,
-    refresh,
-    usable,
-    fetchedAt: () => (cached === undefined ? undefined : new Date(cached.fetchedAtMs)),
+    current: () => cached,
+    ageSeconds,
+    usable: () => ageSeconds() <= settings.jwks_maximum_age_seconds,
+    restore: () => (restoring ??= loadStored()),
+    refresh: async () => {
+      const isPaused =
+        lastFailure !== undefined && now().getTime() - lastFailure.atMs < FAILURE_COOLDOWN_MS
+      if (fetching.current === undefined && isPaused)
+        throw unavailable(providerId, lastFailure?.error)
+      return fetching.run(load)
+    },
   }
 }
+
+/** Several keys may match a token without `kid`: tries each of them. */
+async function verifyWithAnyKey(
+  token: string,
+  getKey: JWTVerifyGetKey,
+  options: JWTVerifyOptions,
+): Promise<JWTVerifyResult> {
+  try {
+    return await jwtVerify(token, getKey, options)
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    let tried = 0
+    for await (const key of error) {
+      tried += 1
+      if (tried > MAX_KEYS_TRIED) break
+      try {
+        return await jwtVerify(token, key, options)
+      } catch (failure) {
+        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed()
+  }
+}
+
+/** Whether other keys could verify the token. */
+const isKeyMismatch = (error: unknown): boolean =>
+  error instanceof errors.JWKSNoMatchingKey ||
+  error instanceof errors.JWSSignatureVerificationFailed
 
 function requireKeys(cached: Cached | undefined): JWTVerifyGetKey {
   if (cached === undefined) throw new errors.JWKSNoMatchingKey()
   return cached.find
 }
 
-async function fetchKeys(options: KeySetOptions): Promise<JSONWebKeySet> {
-  const response = await options.fetch(options.uri(), {
+async function fetchKeys(fetchFunction: Fetch, uri: string): Promise<JSONWebKeySet> {
+  const response = await fetchFunction(uri, {
     headers: { accept: 'application/jwk-set+json, application/json' },
   })
   if (response.status !== 200) throw providerFault(`its key set answered HTTP ${response.status}`)

@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import type * as oidc from 'openid-client'
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { runInBackground } from './background.ts'
 import { discover } from './discovery.ts'
-import { createKeySet, type KeySet } from './key-set.ts'
+import { createKeyFile } from './key-file.ts'
+import { createKeySet, type KeySet, type KeyStore } from './key-set.ts'
 import { createLimitedFetch, type Fetch } from './limited-fetch.ts'
 import { describeFailure, unavailable } from './refusals.ts'
 
@@ -17,6 +19,8 @@ export interface ProviderDependencies {
   readonly now: () => Date
   readonly log: TokenLog
   readonly fetch?: Fetch
+  /** Directory for the providers' keys; undefined: they are forgotten at the end of the process. */
+  readonly keyDirectory?: string | undefined
   /** First and longest wait between two attempts of discovery, in milliseconds. Default 1,000 and 60,000. */
   readonly retry?: { readonly firstMs: number; readonly longestMs: number }
 }
@@ -25,12 +29,12 @@ export interface ProviderDependencies {
 export interface ProviderStatus {
   readonly id: string
   readonly issuer: string
-  /** True when it is discovered and has usable keys. */
+  /** True when its tokens can be verified: it has usable keys, and is discovered if it must be asked about tokens. */
   readonly ready: boolean
   /** When the current discovery document was fetched. */
   readonly discoveredAt: Date | undefined
   readonly keysFetchedAt: Date | undefined
-  /** True while an older discovery document is used because the latest attempt failed. */
+  /** True while older keys and an older discovery document are used because the latest attempt failed. */
   readonly usingCached: boolean
   /** Why the latest attempt failed, in words; undefined when it succeeded. */
   readonly lastError: string | undefined
@@ -41,6 +45,8 @@ export interface Provider {
   readonly id: string
   readonly settings: ProviderSettings
   readonly keys: KeySet
+  /** Waits until keys can be had: those in use, or those after discovery. @throws {TtsError} `provider_unavailable` */
+  ready(): Promise<void>
   /** Returns the configuration for openid-client. @throws {TtsError} `provider_unavailable` (never discovered yet) */
   configuration(): Promise<oidc.Configuration>
   status(): ProviderStatus
@@ -74,10 +80,12 @@ export function createProvider(
     settings,
     fetch: limited.fetch,
     now,
-    uri: () => discovered?.configuration.serverMetadata().jwks_uri ?? '',
+    uri: () => discovered?.configuration.serverMetadata().jwks_uri,
+    store: keyStoreOf(id, settings, dependencies),
   })
   const discovery = runInBackground(
     async () => {
+      await keys.restore()
       discovered = { configuration: await discoverProvider(settings, limited.fetch), at: now() }
       await keys.refresh()
     },
@@ -90,33 +98,59 @@ export function createProvider(
         log.warn({ provider: id, reason: describeFailure(error) }, 'provider.unavailable'),
     },
   )
+  const configuration = async (): Promise<oidc.Configuration> => {
+    if (discovered === undefined) await discovery.underWay()
+    if (discovered !== undefined) return discovered.configuration
+    const waitSeconds = Math.max(1, Math.ceil(discovery.untilNextMs() / 1000))
+    throw unavailable(id, discovery.failure(), waitSeconds)
+  }
   return {
     id,
     settings,
     keys,
-    configuration: async () => {
-      if (discovered === undefined) await discovery.underWay()
-      if (discovered !== undefined) return discovered.configuration
-      const waitSeconds = Math.max(1, Math.ceil(discovery.untilNextMs() / 1000))
-      throw unavailable(id, discovery.failure(), waitSeconds)
+    configuration,
+    ready: async () => {
+      await keys.restore()
+      if (!keys.usable()) await configuration()
     },
-    status: () => {
-      const failure = discovery.failure()
-      return {
-        id,
-        issuer: settings.issuer,
-        ready: discovered !== undefined && keys.usable(),
-        discoveredAt: discovered?.at,
-        keysFetchedAt: keys.fetchedAt(),
-        usingCached: discovered !== undefined && failure !== undefined,
-        lastError: failure === undefined ? undefined : describeFailure(failure),
-      }
-    },
+    status: () => statusOf({ id, settings, keys }, { discovered, failure: discovery.failure() }),
     close: () => {
       discovery.close()
       limited.close()
     },
   }
+}
+
+function statusOf(
+  { id, settings, keys }: Pick<Provider, 'id' | 'settings' | 'keys'>,
+  {
+    discovered,
+    failure,
+  }: { readonly discovered: Discovered | undefined; readonly failure: unknown },
+): ProviderStatus {
+  const mustBeAsked = settings.introspect === 'always'
+  return {
+    id,
+    issuer: settings.issuer,
+    ready: keys.usable() && (discovered !== undefined || !mustBeAsked),
+    discoveredAt: discovered?.at,
+    keysFetchedAt: keys.fetchedAt(),
+    usingCached: failure !== undefined && keys.fetchedAt() !== undefined,
+    lastError: failure === undefined ? undefined : describeFailure(failure),
+  }
+}
+
+function keyStoreOf(
+  id: string,
+  { issuer }: ProviderSettings,
+  { keyDirectory, log }: ProviderDependencies,
+): KeyStore | undefined {
+  if (keyDirectory === undefined) return undefined
+  return createKeyFile({
+    path: join(keyDirectory, `${id}.json`),
+    issuer,
+    onFailure: (reason) => log.warn({ provider: id, reason }, 'provider.keys-unsaved'),
+  })
 }
 
 async function discoverProvider(

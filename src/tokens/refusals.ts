@@ -62,6 +62,27 @@ export function unavailable(providerId: string, cause: unknown, retryAfterSecond
   )
 }
 
+/**
+ * Returns the error for a token that may be signed with a new key: the provider's keys are too young to be fetched
+ * again.
+ */
+export function keysMayHaveChanged(
+  providerId: string,
+  retryAfterSeconds: number,
+  cause: unknown,
+): TtsError {
+  return new TtsError(
+    'provider_unavailable',
+    `no known key of the identity provider ${providerId} verifies the token; its keys are fetched again in ${retryAfterSeconds} s`,
+    {
+      check: 'key',
+      retryAfterSeconds,
+      cause,
+      remedy: `Try again then: the provider may have changed its key (providers.${providerId}.jwks_cooldown_seconds).`,
+    },
+  )
+}
+
 /** Converts an error of jose's signature verification. Errors about claims never reach it. */
 export function fromJose(error: unknown): TtsError {
   if (error instanceof TtsError) return error
@@ -76,8 +97,7 @@ export function fromJose(error: unknown): TtsError {
     case 'ERR_JWKS_NO_MATCHING_KEY':
     case 'ERR_JWKS_MULTIPLE_MATCHING_KEYS':
       return refusal('key', 'the token is signed with a key that its issuer does not publish', {
-        remedy:
-          'Try again after providers.<id>.jwks_cooldown_seconds: the issuer may have just changed its keys.',
+        remedy: 'Get a new token: the issuer has changed its keys, or the token is not from it.',
         cause: error,
       })
     case 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED':

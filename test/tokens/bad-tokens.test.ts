@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { newRsaKey, type SigningKey } from '../../demo/identity-provider/signing-keys.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import { badTokens, now } from './bad-token-table.ts'
-import { AUDIENCE, refusalOf, settingsFor, verifierFor } from './support.ts'
+import { AUDIENCE, refusalOf, settingsFor, until, verifierFor } from './support.ts'
 
 const provider = useIdentityProvider()
 let foreignKey: SigningKey
@@ -16,7 +16,12 @@ test.for(badTokens)('$name', async ({ mint, text, settings, code, check, message
   const world = { idp: provider(), foreignKey }
   const changes = mint?.(world) ?? {}
   const token = provider().mint({ ...changes, claims: { aud: AUDIENCE, ...changes.claims } })
-  const verifier = verifierFor({ iam: settingsFor(issuer, settings) })
+  // With keys that may be fetched again; before that, a key may be new (key-set.test.ts).
+  const verifier = verifierFor({
+    iam: settingsFor(issuer, { jwks_cooldown_seconds: 1, ...settings }),
+  })
+  await until(() => verifier.status()[0]?.keysFetchedAt !== undefined)
+  verifier.advance(2)
   const error = await refusalOf(verifier.verify(text?.(token, world) ?? token))
   expect({ code: error.code, check: error.check }).toEqual({ code: code ?? 'invalid_token', check })
   expect(error.message).toMatch(message)
@@ -78,6 +83,7 @@ test.for([
 
 test('whatever the text is, it is refused by a TtsError that does not repeat it', async () => {
   const verifier = verifierFor({ iam: settingsFor(provider().issuer, { timeout_seconds: 30 }) })
+  await until(() => verifier.status()[0]?.keysFetchedAt !== undefined)
   const part = fc.oneof(
     fc.string(),
     fc.base64String(),
@@ -96,6 +102,7 @@ test('whatever the text is, it is refused by a TtsError that does not repeat it'
   )
   await fc.assert(
     fc.asyncProperty(texts, async (text) => {
+      verifier.advance(31)
       const error = await refusalOf(verifier.verify(text))
       expect(error.code).toBe('invalid_token')
       if (text.length > 20) expect(`${error.message}${error.remedy}`).not.toContain(text)

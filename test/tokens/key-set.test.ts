@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest'
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newRsaKey } from '../../demo/identity-provider/signing-keys.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import { AUDIENCE, refusalOf, settingsFor, until, verifierFor } from './support.ts'
@@ -92,6 +95,7 @@ test('a token without kid is tried with every key that fits', async () => {
   await verifier.verify(token)
   const key = await newRsaKey()
   const foreign = provider().mint({ key, header: { kid: undefined }, claims: { aud: AUDIENCE } })
+  verifier.advance(31)
   expect((await refusalOf(verifier.verify(foreign))).check).toBe('signature')
 })
 
@@ -100,4 +104,141 @@ test('symmetric and private members of a key set are of no use', async () => {
   provider().faults.set('/jwk', { kind: 'body', body })
   const verifier = verifierFor({ iam: settingsFor(provider().issuer) })
   expect((await refusalOf(verifier.verify(good()))).check).toBe('key')
+})
+
+/** Signed by a key that nobody publishes, under the key id of the one that is. */
+const forged = async (claims: Record<string, unknown> = {}) => {
+  const key = { ...(await newRsaKey()), kid: provider().keys.current.kid }
+  return provider().mint({ key, claims: { aud: AUDIENCE, ...claims } })
+}
+
+test('a new key under the old key id is found by the first token that it signs', async () => {
+  const verifier = await readyVerifier()
+  await provider().keys.replace()
+  verifier.advance(31)
+  await verifier.verify(good())
+  expect(provider().faults.count('/jwk')).toBe(2)
+})
+
+test('a rotation within the cooldown is answered with the time at which it is over', async () => {
+  for (const rotate of ['replace', 'rotate'] as const) {
+    const verifier = await readyVerifier()
+    await provider().keys[rotate]()
+    verifier.advance(10)
+    const error = await refusalOf(verifier.verify(good()))
+    expect(error).toMatchObject({ code: 'provider_unavailable', check: 'key' })
+    expect(error.retryAfterSeconds).toBeGreaterThan(15)
+    expect(error.retryAfterSeconds).toBeLessThanOrEqual(20)
+    verifier.advance(error.retryAfterSeconds ?? 0)
+    await verifier.verify(good())
+  }
+})
+
+test('a token older than the keys is refused within the cooldown, without a request', async () => {
+  const verifier = await readyVerifier()
+  const token = await forged({ iat: Math.floor(Date.now() / 1000) - 120 })
+  const error = await refusalOf(verifier.verify(token))
+  expect(error).toMatchObject({ code: 'invalid_token', check: 'signature' })
+  expect(provider().faults.count('/jwk')).toBe(1)
+})
+
+test('a thousand bad signatures make one request per cooldown', async () => {
+  const verifier = await readyVerifier()
+  const key = { ...(await newRsaKey()), kid: provider().keys.current.kid }
+  for (const round of [2, 3]) {
+    verifier.advance(31)
+    const iat = Math.floor(Date.now() / 1000) + 31 * (round - 1)
+    const flood = Array.from({ length: 1000 }, (_, index) =>
+      provider().mint({ key, claims: { aud: AUDIENCE, iat, jti: `${round} ${index}` } }),
+    )
+    const errors = []
+    for (const token of flood) errors.push(await refusalOf(verifier.verify(token)))
+    expect(errors[0]).toMatchObject({ code: 'invalid_token', check: 'signature' })
+    expect(new Set(errors.slice(1).map(({ check }) => check))).toEqual(new Set(['key']))
+    expect(provider().faults.count('/jwk')).toBe(round)
+  }
+})
+
+test('a bad signature during an outage: a new token may be good, an old one is not', async () => {
+  const verifier = await readyVerifier()
+  const old = await forged({ iat: Math.floor(Date.now() / 1000) - 120 })
+  provider().faults.set('/jwk', { kind: 'status', status: 500 })
+  verifier.advance(31)
+  expect((await refusalOf(verifier.verify(await forged()))).code).toBe('provider_unavailable')
+  expect((await refusalOf(verifier.verify(old))).check).toBe('signature')
+})
+
+describe('keys on disk', () => {
+  let directory = ''
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'tts-keys-'))
+  })
+  afterEach(async () => rm(directory, { recursive: true, force: true }))
+
+  const start = (changes: { readonly issuer?: string } = {}) => {
+    const settings = settingsFor(changes.issuer ?? provider().issuer)
+    return verifierFor({ iam: settings }, undefined, { keyDirectory: join(directory, 'keys') })
+  }
+  const file = () => join(directory, 'keys', 'iam.json')
+  /** A process that fetched the keys and ended; from then on the provider is away. */
+  async function ranBefore(): Promise<void> {
+    const verifier = start()
+    await verifier.verify(good())
+    await expect.poll(async () => stat(file()).catch(() => undefined)).toBeDefined()
+    verifier.close()
+    provider().faults.set('*', { kind: 'reset' })
+  }
+
+  test('serve the users of a provider that is away at the start', async () => {
+    await ranBefore()
+    expect((await stat(file())).mode & 0o777).toBe(0o600)
+    const verifier = start()
+    await verifier.verify(good())
+    await expect.poll(() => verifier.status()[0]?.lastError).toBeDefined()
+    expect(verifier.status()[0]).toMatchObject({ ready: true, usingCached: true })
+    expect((await refusalOf(verifier.verify(await forged()))).code).toBe('provider_unavailable')
+  })
+
+  test('follow a rotation while only discovery fails', async () => {
+    await ranBefore()
+    await provider().keys.replace()
+    provider().faults.clear()
+    provider().faults.set('/.well-known/openid-configuration', { kind: 'status', status: 500 })
+    const verifier = start()
+    verifier.advance(31)
+    await verifier.verify(good())
+  })
+
+  test('are not used beyond their maximum age', async () => {
+    await ranBefore()
+    const verifier = start()
+    verifier.advance(49 * 3600)
+    expect((await refusalOf(verifier.verify(good()))).code).toBe('provider_unavailable')
+    expect(verifier.status()[0]?.ready).toBe(false)
+  })
+
+  test.for([
+    { name: 'of another issuer', change: { issuer: 'https://other.example.org' } },
+    { name: 'from the future', change: { fetched_at: '2999-01-01T00:00:00.000Z' } },
+    { name: 'without keys', change: { keys: 'none' } },
+    { name: 'with a field that is not known', change: { more: 1 } },
+  ])('$name are not used', async ({ change }) => {
+    await ranBefore()
+    const content = JSON.parse(await readFile(file(), 'utf8')) as object
+    await writeFile(file(), JSON.stringify({ ...content, ...change }))
+    expect((await refusalOf(start().verify(good()))).code).toBe('provider_unavailable')
+  })
+
+  test('that others can write are not used', async () => {
+    await ranBefore()
+    await chmod(file(), 0o666)
+    expect((await refusalOf(start().verify(good()))).code).toBe('provider_unavailable')
+  })
+
+  test('that cannot be written are a warning, and nothing else', async () => {
+    await writeFile(join(directory, 'keys'), 'a file in the way')
+    const verifier = start()
+    await verifier.verify(good())
+    await expect.poll(() => verifier.lines.join('\n')).toContain('provider.keys-unsaved')
+  })
 })
