@@ -32,10 +32,7 @@ const COOLDOWN_SECONDS = 30
 /** @param site.id of the relying service, for errors */
 export function createSiteKeys(site: {
   readonly id: string
-  readonly settings: Pick<
-    RelyingServiceSettings,
-    'keys_location' | 'timeout_seconds' | 'clock_leeway_seconds'
-  >
+  readonly settings: Pick<RelyingServiceSettings, 'keys_location' | 'timeout_seconds'>
   readonly now: () => Date
   readonly fetch: Fetch
 }): SiteKeys {
@@ -51,7 +48,6 @@ export function createSiteKeys(site: {
       jwks_refresh_seconds: REREAD_SECONDS,
       jwks_maximum_age_seconds: MAXIMUM_AGE_SECONDS,
       jwks_cooldown_seconds: COOLDOWN_SECONDS,
-      clock_leeway_seconds: settings.clock_leeway_seconds,
     },
     fetch: location.startsWith('file:') ? readKeys : limited.fetch,
     now,

@@ -17,6 +17,9 @@ import { keysMayHaveChanged, providerFault, unavailable } from './refusals.ts'
 /** Pause after a failed fetch, however many tokens need the keys. */
 const FAILURE_COOLDOWN_MS = 5_000
 
+/** Clocks in order differ by less. A token this much older than the keys was signed before they were fetched. */
+const CLOCK_DIFFERENCE_MS = 10_000
+
 /** At most this many keys are tried for a token that names none. */
 const MAX_KEYS_TRIED = 8
 
@@ -41,10 +44,7 @@ export interface KeySetOptions {
   readonly providerId: string
   readonly settings: Pick<
     ProviderSettings,
-    | 'jwks_refresh_seconds'
-    | 'jwks_maximum_age_seconds'
-    | 'jwks_cooldown_seconds'
-    | 'clock_leeway_seconds'
+    'jwks_refresh_seconds' | 'jwks_maximum_age_seconds' | 'jwks_cooldown_seconds'
   >
   readonly fetch: Fetch
   readonly now: () => Date
@@ -104,7 +104,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   const isOlderThanKeys = (token: string): boolean => {
     const { iat } = decodeJwt(token)
     const { fetchedAtMs } = cache.current() ?? { fetchedAtMs: -Infinity }
-    return iat !== undefined && iat * 1000 < fetchedAtMs - settings.clock_leeway_seconds * 1000
+    return iat !== undefined && iat * 1000 < fetchedAtMs - CLOCK_DIFFERENCE_MS
   }
 
   return {

@@ -113,6 +113,8 @@ describe('generators', () => {
         path: random.pick(paths),
         headers: withToken(token),
       })
+      // A signature by no known key may be by a new one, until the keys can be fetched again.
+      if (status === 503 && text.includes('"check":"key"')) return
       expect([400, 401, 403, 404, 429, 431], `${text.slice(0, 300)} for ${shown(token)}`).toContain(
         status,
       )

@@ -24,11 +24,7 @@ afterAll(async () => {
 /** Keys with a clock of their own; `has` tells what looking for a key ends with. */
 function keysAt(location: string, timeoutSeconds = 5) {
   let at = Date.UTC(2030, 0, 1)
-  const settings = {
-    keys_location: location,
-    timeout_seconds: timeoutSeconds,
-    clock_leeway_seconds: 60,
-  }
+  const settings = { keys_location: location, timeout_seconds: timeoutSeconds }
   const keys = createSiteKeys({ id: 'portal', settings, now: () => new Date(at), fetch })
   const has = async (kid: string): Promise<string> => {
     const { privateKey } = kid === 'one' ? first : second
