@@ -115,7 +115,7 @@ export const providerSettings = z
       .enum(['never', 'opaque', 'always'])
       .default('never')
       .describe(
-        'Introspect tokens at the provider (RFC 7662). `opaque`: only tokens that are not JWTs. `always`: JWTs too, which detects revocation. With several providers, an opaque token is sent to each of them that introspects.',
+        "Introspect tokens at the provider (RFC 7662). `opaque`: only tokens that are not JWTs. `always`: JWTs too, which detects revocation and adds claims that the JWT lacks (Keycloak's lightweight tokens). With several providers, an opaque token is sent to all of them that introspect, at the same time.",
       ),
     userinfo: z
       .enum(['never', 'when_missing_groups', 'always'])

@@ -21,6 +21,8 @@ export interface ClaimContext {
 export interface ClaimCheck {
   readonly check: TokenCheck
   readonly run: (claims: Claims, context: ClaimContext) => void
+  /** Claims without which it cannot pass. */
+  readonly needs?: readonly string[]
 }
 
 /**
@@ -29,13 +31,21 @@ export interface ClaimCheck {
 export const claimChecks: readonly ClaimCheck[] = [
   { check: 'issuer', run: checkIssuer },
   { check: 'type', run: checkType },
-  { check: 'subject', run: checkSubject },
-  { check: 'expired', run: checkExpiry },
+  { check: 'subject', run: checkSubject, needs: ['sub'] },
+  { check: 'expired', run: checkExpiry, needs: ['exp'] },
   { check: 'not_yet_valid', run: checkNotBefore },
-  { check: 'lifetime', run: checkLifetime },
-  { check: 'audience', run: checkAudience },
+  { check: 'lifetime', run: checkLifetime, needs: ['iat', 'exp'] },
+  { check: 'audience', run: checkAudience, needs: ['aud'] },
   { check: 'profile_version', run: checkProfileVersion },
 ]
+
+/**
+ * Returns the checks that the claims of a JWT must pass before it is introspected, which may add claims: those whose
+ * claims are there.
+ */
+export function checksBeforeIntrospection(claims: Claims): readonly ClaimCheck[] {
+  return claimChecks.filter(({ needs = [] }) => needs.every((name) => claims[name] !== undefined))
+}
 
 /** Runs all claim checks. @throws {TtsError} `invalid_token`, with the name of the first check that fails */
 export function checkClaims(claims: Claims, context: ClaimContext): void {
@@ -61,13 +71,7 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
  * JWT of unknown kind is accepted here if it will also be introspected, which then decides.
  */
 function checkType(claims: Claims, { settings, headerType, source }: ClaimContext): void {
-  if (claims['cnf'] !== undefined) {
-    throw refusal(
-      'type',
-      'the token is bound to a key (cnf) and cannot be used as a bearer token',
-      'Request a bearer token from the provider (no DPoP, no certificate binding).',
-    )
-  }
+  checkBearer(claims)
   const evidence = settings.access_token_evidence
   const verdict =
     source === 'jwt'
@@ -76,6 +80,16 @@ function checkType(claims: Claims, { settings, headerType, source }: ClaimContex
   const isLeftToIntrospection =
     source === 'jwt' && verdict.kind === 'unknown' && settings.introspect === 'always'
   if (!isLeftToIntrospection) requireAccessToken(verdict)
+}
+
+/** @throws {TtsError} `invalid_token`, check `type` (the token is bound to a key) @see RFC 7800 */
+export function checkBearer(claims: Claims): void {
+  if (claims['cnf'] === undefined) return
+  throw refusal(
+    'type',
+    'the token is bound to a key (cnf) and cannot be used as a bearer token',
+    'Request a bearer token from the provider (no DPoP, no certificate binding).',
+  )
 }
 
 const OTHER_KIND_WORDS = {
@@ -159,7 +173,7 @@ function checkLifetime(claims: Claims, { settings }: ClaimContext): void {
 }
 
 /** @throws {TtsError} `invalid_token`, check `audience` (missing or not accepted) @see RFC 7519 section 4.1.3 */
-export function checkAudience(claims: Claims, { settings }: Pick<ClaimContext, 'settings'>): void {
+function checkAudience(claims: Claims, { settings }: ClaimContext): void {
   const audiences = audiencesOf(claims)
   const accepted = acceptedAudiences(settings)
   if (audiences.length === 0) {

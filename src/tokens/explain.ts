@@ -1,6 +1,6 @@
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../base/errors.ts'
-import { claimChecks } from './claim-checks.ts'
+import { checksBeforeIntrospection, claimChecks } from './claim-checks.ts'
 import { audiencesOf, type Claims, scopesOf } from './claim-values.ts'
 import {
   checkScopes,
@@ -72,7 +72,9 @@ async function explainSigned(
       const { claims, header } = await verifyJwtSignature(token, provider, now)
       const headerType = header.typ
       jwt = { claims, headerType }
-      for (const { check, run } of claimChecks) {
+      const checks =
+        settings.introspect === 'always' ? checksBeforeIntrospection(claims) : claimChecks
+      for (const { check, run } of checks) {
         const context = { settings, now, source: 'jwt', headerType } as const
         const detail = check === 'type' ? describeKind(jwt, settings) : describe(check, claims)
         await report.run(check, () => run(claims, context), detail)

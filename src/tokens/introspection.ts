@@ -1,12 +1,18 @@
 import * as oidc from 'openid-client'
 import { TtsError } from '../base/errors.ts'
-import { checkAudience, checkClaims, requireAccessToken } from './claim-checks.ts'
+import { checkBearer, checkClaims, claimChecks, requireAccessToken } from './claim-checks.ts'
 import { type Claims, clientIdOf, wordsOf } from './claim-values.ts'
 import type { KnownClaims } from './identity-checks.ts'
 import type { VerifiedJwt } from './jwt.ts'
 import type { Provider } from './providers.ts'
 import { providerFault, refusal, unavailable } from './refusals.ts'
 import { kindOfIntrospectedJwt } from './token-kind.ts'
+
+/** Whether the provider has an introspection endpoint. @throws {TtsError} `provider_unavailable` (not discovered) */
+export async function canIntrospect(provider: Provider): Promise<boolean> {
+  const configuration = await provider.configuration()
+  return configuration.serverMetadata().introspection_endpoint !== undefined
+}
 
 /**
  * Asks the provider about a token. The answer is not checked: see `checkIntrospection`.
@@ -57,9 +63,11 @@ export function checkIntrospection(
   const { headerType } = jwt
   const evidence = settings.access_token_evidence
   requireAccessToken(kindOfIntrospectedJwt(jwt.claims, introspected, { headerType, evidence }))
-  const claims = { ...introspected, ...jwt.claims }
-  // The answer may name an audience that the JWT does not.
-  checkAudience(claims, { settings })
+  const claims = withSubject({ ...introspected, ...jwt.claims })
+  checkBearer(claims)
+  // Again, because the answer may have added claims; the kind was judged above, by both.
+  for (const { check, run } of claimChecks)
+    if (check !== 'type') run(claims, { settings, now, source: 'jwt', headerType })
   return { claims, sources: [jwt.claims, introspected] }
 }
 
@@ -81,7 +89,8 @@ function withSubject(claims: Claims): Claims {
 }
 
 function checkSameSubject(signed: Claims, introspected: Claims): void {
-  if (introspected['sub'] === undefined || introspected['sub'] === signed['sub']) return
+  const [answered, own] = [introspected['sub'], signed['sub']]
+  if (answered === undefined || own === undefined || answered === own) return
   throw refusal(
     'subject',
     'the token and its introspection have different subjects',

@@ -8,7 +8,7 @@ import {
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import { isOwnSecret } from '../service/own-secrets.ts'
 import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
-import { checkClaims } from './claim-checks.ts'
+import { checksBeforeIntrospection, claimChecks } from './claim-checks.ts'
 import type { Claims } from './claim-values.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal } from './refusals.ts'
@@ -78,7 +78,12 @@ export interface VerifiedJwt {
   readonly headerType: unknown
 }
 
-/** Verifies signature and claims of a JWT. @throws {TtsError} `invalid_token`, `provider_unavailable` */
+/**
+ * Verifies signature and claims of a JWT. Claims that are missing are left to its introspection where that follows
+ * (Keycloak's lightweight tokens have no `sub`, `aud` and groups).
+ *
+ * @throws {TtsError} `invalid_token`, `provider_unavailable`
+ */
 export async function verifyJwt(
   token: string,
   provider: Provider,
@@ -93,8 +98,11 @@ export async function verifyJwt(
     )
   }
   const headerType = header.typ
-  checkClaims(claims, { settings: provider.settings, now, source: 'jwt', headerType })
-  if (claimFailure !== undefined) {
+  const { settings } = provider
+  const isCompletedLater = settings.introspect === 'always'
+  const checks = isCompletedLater ? checksBeforeIntrospection(claims) : claimChecks
+  for (const { run } of checks) run(claims, { settings, now, source: 'jwt', headerType })
+  if (claimFailure !== undefined && !(isCompletedLater && isMissing(claimFailure))) {
     throw refusal(
       'claims',
       'a claim of the token is not valid',
@@ -103,6 +111,9 @@ export async function verifyJwt(
   }
   return { claims, headerType }
 }
+
+const isMissing = (failure: Error): boolean =>
+  failure instanceof errors.JWTClaimValidationFailed && failure.reason === 'missing'
 
 /**
  * Verifies the signature with the provider's keys. jose checks the claims, too; its result is returned so that the

@@ -2,7 +2,7 @@ import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-
 import { TtsError } from '../base/errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
-import { clientIdOf, scopesOf } from './claim-values.ts'
+import { type Claims, clientIdOf, scopesOf } from './claim-values.ts'
 import {
   checkScopes,
   checkUser,
@@ -10,7 +10,7 @@ import {
   requirePerson,
   speakerOf,
 } from './identity-checks.ts'
-import { checkIntrospection, fetchIntrospection } from './introspection.ts'
+import { canIntrospect, checkIntrospection, fetchIntrospection } from './introspection.ts'
 import { checkTokenText, readUnverified, verifyJwt, type UnverifiedJwt } from './jwt.ts'
 import {
   createProvider,
@@ -25,7 +25,7 @@ import type { VerifiedToken } from './verified-token.ts'
 
 /** What the verifier needs. */
 export interface TokenVerifierDependencies extends ProviderDependencies {
-  /** Settings by provider id; providers are asked about opaque tokens in this order. */
+  /** Settings by provider id. */
   readonly providers: Readonly<Record<string, ProviderSettings>>
   /**
    * Rate of opaque tokens per address, because each may cost requests to several providers. Default: 10 per second,
@@ -61,9 +61,6 @@ export interface TokenVerifier {
 }
 
 const DEFAULT_OPAQUE_RATE = { perSecond: 10, burst: 100 }
-
-/** Number of providers that are asked about one opaque token. */
-const MAX_PROVIDERS_ASKED = 8
 
 /** Creates the verifier and starts the discovery of all providers in the background. */
 export function createTokenVerifier(dependencies: TokenVerifierDependencies): TokenVerifier {
@@ -133,26 +130,45 @@ async function verifySigned(
   return finish(token, { provider, known, introspected: true }, now)
 }
 
-/** An opaque token does not name its issuer, so each provider with introspection is asked, in order. */
+/**
+ * An opaque token does not name its issuer, so all providers with introspection are asked at the same time. The first
+ * one that knows the token decides, whatever the others do.
+ */
 async function verifyOpaque(
   token: string,
   providers: readonly Provider[],
   now: () => Date,
 ): Promise<Remembered> {
   const candidates = providers.filter(({ settings }) => settings.introspect !== 'never')
-  let firstOutage: TtsError | undefined
-  for (const provider of candidates.slice(0, MAX_PROVIDERS_ASKED)) {
-    try {
-      const answer = await fetchIntrospection(token, provider)
-      if (answer['active'] !== true) continue
-      const known = checkIntrospection(answer, provider, { now: now() })
-      return await finish(token, { provider, known, introspected: true }, now)
-    } catch (error) {
-      if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
-      firstOutage ??= error
-    }
+  const decided = Promise.withResolvers<Remembered>()
+  const lookups = candidates.map(async (provider) => {
+    const found = await lookUp(token, provider, now)
+    if (typeof found === 'object' && 'token' in found) decided.resolve(found)
+    return found
+  })
+  Promise.all(lookups).then(
+    (results) => decided.reject(nobodyKnows(candidates, results)),
+    decided.reject,
+  )
+  return await decided.promise
+}
+
+/** The token, or why the provider does not decide: it does not know the token, cannot be asked, or does not answer. */
+type Lookup = Remembered | 'unknown' | 'no_endpoint' | TtsError
+
+/** @throws {TtsError} the refusal of a token that the provider knows */
+async function lookUp(token: string, provider: Provider, now: () => Date): Promise<Lookup> {
+  let answer: Claims
+  try {
+    if (!(await canIntrospect(provider))) return 'no_endpoint'
+    answer = await fetchIntrospection(token, provider)
+  } catch (error) {
+    if (error instanceof TtsError && error.code === 'provider_unavailable') return error
+    throw error
   }
-  throw firstOutage ?? unknownOpaque(candidates.length)
+  if (answer['active'] !== true) return 'unknown'
+  const known = checkIntrospection(answer, provider, { now: now() })
+  return finish(token, { provider, known, introspected: true }, now)
 }
 
 interface CheckedToken {
@@ -219,18 +235,27 @@ export function findProvider(token: UnverifiedJwt, providers: readonly Provider[
   )
 }
 
-function unknownOpaque(candidates: number): TtsError {
-  return candidates === 0
-    ? refusal(
-        'format',
-        'the token is not a signed JWT, and introspection is not configured for any provider',
-        'Set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens.',
-      )
-    : refusal(
-        'active',
-        'the token is not active at any provider: unknown, expired or revoked',
-        'Allow our client to introspect at the provider that issued the token.',
-      )
+function nobodyKnows(candidates: readonly Provider[], results: readonly Lookup[]): TtsError {
+  const outage = results.find((result) => result instanceof TtsError)
+  if (outage !== undefined) return outage
+  if (candidates.length === 0)
+    return refusal(
+      'format',
+      'the token is not a signed JWT, and introspection is not configured for any provider',
+      'Set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens.',
+    )
+  const ids = candidates.map(({ id }) => id).join(', ')
+  if (results.every((result) => result === 'no_endpoint'))
+    return refusal(
+      'format',
+      `the token is not a signed JWT, and no provider can be asked about it (${ids} has no introspection endpoint)`,
+      'Send a JWT, or set endpoints.introspection of the provider if its discovery document does not name it.',
+    )
+  return refusal(
+    'active',
+    'the token is not active at any provider: unknown, expired or revoked',
+    'Allow our client to introspect at the provider that issued the token.',
+  )
 }
 
 /** Stops waiting when the caller's signal is aborted; the verification continues for other callers. */
