@@ -33,6 +33,29 @@ const issuer = z.string().max(1024).refine(isAcceptableUrl, {
     'must be an https URL without query, fragment or user (http only for loopback addresses)',
 })
 
+const endpoint = (what: string) =>
+  z
+    .string()
+    .max(1024)
+    .refine((url) => isAcceptableUrl(url.split('?')[0] ?? ''), {
+      message: 'must be an https URL without fragment or user (http only for loopback addresses)',
+    })
+    .optional()
+    .describe(what)
+
+const providerEndpoints = z.strictObject({
+  authorization: endpoint('Authorization endpoint.'),
+  token: endpoint('Token endpoint.'),
+  jwks: endpoint('Key set (jwks_uri).'),
+  introspection: endpoint('Introspection endpoint; Ory Hydra has it on its administration port.'),
+  userinfo: endpoint('UserInfo endpoint.'),
+  device_authorization: endpoint('Device authorization endpoint.'),
+  revocation: endpoint('Revocation endpoint.'),
+})
+
+/** Endpoints that replace those of the discovery document. */
+export type ProviderEndpoints = z.output<typeof providerEndpoints>
+
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
 
 const accessTokenEvidence = z.union([
@@ -110,6 +133,11 @@ export const providerSettings = z
       .default('standard')
       .describe(
         'How access tokens are distinguished from ID tokens and refresh tokens, which the provider signs with the same keys. `standard`: by the header `typ: at+jwt` (RFC 9068), `typ: Bearer` (Keycloak), `token_use: access` (Cognito), a client with `scope` or `scp`, `wlcg.ver` with `scope`, or `client_id` with `jti` and no sign of a login (INDIGO IAM); for opaque tokens by `token_type` or `token_use` in the introspection answer. Claims with their values, such as `{tokenUse: api}`: a token that has all of them (as value, list element or word of a text) is an access token too; choose claims that ID tokens of the provider do not have. `none`: every token is accepted unless it declares another kind. Dex needs this, because its ID tokens and access tokens look alike. An ID token for any client in `audiences` then gets credentials here. With every setting, a token that declares another kind is refused.',
+      ),
+    endpoints: providerEndpoints
+      .prefault({})
+      .describe(
+        'Endpoints that replace those of the discovery document, or that it does not name.',
       ),
     introspect: z
       .enum(['never', 'opaque', 'always'])

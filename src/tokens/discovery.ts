@@ -1,5 +1,9 @@
 import * as oidc from 'openid-client'
-import { isAcceptableUrl, withoutTrailingSlash } from '../config/provider-schema.ts'
+import {
+  isAcceptableUrl,
+  type ProviderEndpoints,
+  withoutTrailingSlash,
+} from '../config/provider-schema.ts'
 import type { Fetch } from './limited-fetch.ts'
 import { providerFault } from './refusals.ts'
 
@@ -14,6 +18,8 @@ export interface DiscoveryRequest extends ProviderClient {
   readonly issuer: string
   /** Endpoints that the discovery document must name. */
   readonly required: readonly ('jwks_uri' | 'token_endpoint')[]
+  /** Endpoints that replace those of the document. */
+  readonly endpoints?: ProviderEndpoints
   readonly timeoutSeconds: number
   readonly fetch: Fetch
 }
@@ -29,14 +35,39 @@ export async function discover(request: DiscoveryRequest): Promise<oidc.Configur
   const { clientId, clientSecret } = request
   const authentication = clientAuthenticationOf(clientSecret)
   const metadata = clientMetadata(clientSecret)
-  const configuration = await oidc.discovery(new URL(url), clientId, metadata, authentication, {
+  const discovered = await oidc.discovery(new URL(url), clientId, metadata, authentication, {
     timeout: request.timeoutSeconds,
     [oidc.customFetch]: request.fetch as oidc.CustomFetch,
     // The limited fetch enforces https, except for this machine.
     execute: [oidc.allowInsecureRequests],
   })
-  checkMetadata(request, configuration.serverMetadata())
+  const server = { ...discovered.serverMetadata(), ...endpointMetadata(request.endpoints) }
+  checkMetadata(request, server)
+  const configuration = new oidc.Configuration(server, clientId, metadata, authentication)
+  configuration.timeout = request.timeoutSeconds
+  configuration[oidc.customFetch] = request.fetch as oidc.CustomFetch
+  oidc.allowInsecureRequests(configuration)
   return configuration
+}
+
+/** Names of the settings and of the metadata (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3). */
+const METADATA_NAMES = {
+  authorization: 'authorization_endpoint',
+  token: 'token_endpoint',
+  jwks: 'jwks_uri',
+  introspection: 'introspection_endpoint',
+  userinfo: 'userinfo_endpoint',
+  device_authorization: 'device_authorization_endpoint',
+  revocation: 'revocation_endpoint',
+} as const satisfies Record<keyof ProviderEndpoints, string>
+
+function endpointMetadata(endpoints: ProviderEndpoints = {}): Partial<oidc.ServerMetadata> {
+  const names = Object.keys(METADATA_NAMES) as (keyof ProviderEndpoints)[]
+  return Object.fromEntries(
+    names.flatMap((name) =>
+      endpoints[name] === undefined ? [] : [[METADATA_NAMES[name], endpoints[name]]],
+    ),
+  )
 }
 
 /**

@@ -162,6 +162,7 @@ async function discoverProvider(
     clientId: settings.client_id ?? 'tts',
     clientSecret: settings.client_secret,
     required: ['jwks_uri'],
+    endpoints: settings.endpoints,
     timeoutSeconds: settings.timeout_seconds,
     fetch: fetchFunction,
   })
