@@ -15,6 +15,7 @@ export const SIGNATURE_ALGORITHMS = [
   'ES256',
   'ES384',
   'ES512',
+  'Ed25519',
   'EdDSA',
 ] as const
 
@@ -100,7 +101,9 @@ export const providerSettings = z
       .array(z.enum(SIGNATURE_ALGORITHMS))
       .min(1)
       .default(['RS256', 'ES256'])
-      .describe('Accepted signature algorithms.'),
+      .describe(
+        'Accepted signature algorithms. `Ed25519` (RFC 9864) and its older name `EdDSA` mean the same.',
+      ),
     clock_leeway_seconds: seconds(0, 300)
       .default(60)
       .describe('Allowed difference between the clocks of the provider and of this service.'),

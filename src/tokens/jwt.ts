@@ -147,11 +147,19 @@ function verifyOptions({ settings }: Provider, now: Date): JWTVerifyOptions {
   const issuer = withoutTrailingSlash(settings.issuer)
   return {
     issuer: [issuer, `${issuer}/`],
-    algorithms: [...settings.algorithms],
+    algorithms: algorithmNames(settings.algorithms),
     requiredClaims: ['exp', 'sub'],
     clockTolerance: settings.clock_leeway_seconds,
     currentDate: now,
   }
+}
+
+/** Ed25519 has two names: RFC 9864 replaces that of RFC 8037, and providers use either. */
+function algorithmNames(algorithms: readonly string[]): string[] {
+  const names = ['Ed25519', 'EdDSA']
+  return [
+    ...new Set([...algorithms, ...(names.some((name) => algorithms.includes(name)) ? names : [])]),
+  ]
 }
 
 /** No critical extension is supported (RFC 7515 section 4.1.11). */

@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newRsaKey } from '../../demo/identity-provider/signing-keys.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
@@ -105,6 +106,32 @@ test('symmetric and private members of a key set are of no use', async () => {
   const verifier = verifierFor({ iam: settingsFor(provider().issuer) })
   expect((await refusalOf(verifier.verify(good()))).check).toBe('key')
 })
+
+test.for([
+  { alg: 'Ed25519', configured: 'Ed25519' },
+  { alg: 'EdDSA', configured: 'Ed25519' },
+  { alg: 'Ed25519', configured: 'EdDSA' },
+  { alg: 'Ed25519', configured: 'ES256' },
+] as const)(
+  'a token signed by $alg, where $configured is accepted',
+  async ({ alg, configured }) => {
+    const { publicKey, privateKey } = await generateKeyPair('Ed25519')
+    const keys = [{ ...(await exportJWK(publicKey)), kid: 'ed' }]
+    provider().faults.set('/jwk', { kind: 'body', body: { keys } })
+    const verifier = verifierFor({
+      iam: settingsFor(provider().issuer, { algorithms: [configured] }),
+    })
+    const claims = decodeJwt(good())
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ alg, kid: 'ed', typ: 'at+jwt' })
+      .setIssuedAt()
+      .setExpirationTime('5m')
+      .sign(privateKey)
+    if (configured === 'ES256')
+      expect((await refusalOf(verifier.verify(token))).check).toBe('algorithm')
+    else expect((await verifier.verify(token)).sub).toBe(claims.sub)
+  },
+)
 
 /** Signed by a key that nobody publishes, under the key id of the one that is. */
 const forged = async (claims: Record<string, unknown> = {}) => {
