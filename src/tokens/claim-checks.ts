@@ -1,6 +1,6 @@
 import type { JWTPayload } from 'jose'
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
-import { audiencesOf, type Claims } from './claim-values.ts'
+import { audiencesOf, type Claims, shownValues } from './claim-values.ts'
 import { refusal, type TokenCheck } from './refusals.ts'
 import { kindOfAnswer, kindOfJwt, type TokenVerdict } from './token-kind.ts'
 
@@ -61,7 +61,7 @@ function checkIssuer(claims: Claims, { settings }: ClaimContext): void {
     throw refusal(
       'issuer',
       'the token comes from an issuer that is not trusted here',
-      'Add the issuer under `providers`, exactly as in the claim iss.',
+      `Add the issuer ${shownValues([iss])} under \`providers\`, exactly as in the claim iss.`,
     )
   }
 }
@@ -185,14 +185,21 @@ function checkAudience(claims: Claims, { settings }: ClaimContext): void {
     )
   }
   if (audiences.some((audience) => accepted.includes(audience))) return
-  const isAny = audiences.includes(WLCG_ANY_AUDIENCE)
   throw refusal(
     'audience',
     'the token is meant for another service (claim aud)',
-    isAny
-      ? 'Request an audience of this service, or set accept_any_wlcg_audience: the token is for any service.'
-      : `Request the audience ${accepted[0] ?? '(none is configured)'}, or add the token's to providers.<id>.audiences.`,
+    `The token is for ${shownValues(audiences)}; accepted: ${shownValues(accepted)}. ${adviceFor(audiences, accepted)}`,
   )
+}
+
+function adviceFor(audiences: readonly string[], accepted: readonly string[]): string {
+  if (audiences.includes(WLCG_ANY_AUDIENCE))
+    return 'Request an audience of this service, or set accept_any_wlcg_audience: the token is for any service.'
+  const request = `Request the audience ${accepted[0] ?? '(none is configured)'}.`
+  // Keycloak puts it into every token: accepting it would accept tokens for every other service.
+  if (audiences.every((audience) => audience === 'account'))
+    return `${request} At Keycloak, add a mapper of the type Audience to the client that requests the token.`
+  return `${request} Add the audience of the token to providers.<id>.audiences only if it stands for this service.`
 }
 
 function checkProfileVersion(claims: Claims): void {

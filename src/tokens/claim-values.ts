@@ -38,3 +38,12 @@ export function clientIdsOf(claims: Claims): readonly string[] {
     .map((name) => claims[name])
     .filter((value): value is string => typeof value === 'string' && value !== '')
 }
+
+/** Longest text of untrusted values in a message for the operator, in characters. */
+const MAX_SHOWN = 300
+
+/** Shows values from a token, or settings, in a message for the operator: printable ASCII of limited length. */
+export function shownValues(values: readonly unknown[]): string {
+  const text = values.map((value) => (typeof value === 'string' ? value : typeof value)).join(', ')
+  return (text === '' ? '(none)' : text).slice(0, MAX_SHOWN).replace(/[^\x20-\x7e]/g, '?')
+}

@@ -11,7 +11,7 @@ import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
 import { checksBeforeIntrospection, claimChecks } from './claim-checks.ts'
 import type { Claims } from './claim-values.ts'
 import type { Provider } from './providers.ts'
-import { fromJose, refusal } from './refusals.ts'
+import { fromJose, refusal, algorithmNotAccepted } from './refusals.ts'
 
 /** A larger token is refused before it is parsed. */
 export const MAX_TOKEN_BYTES = 16 * 1024
@@ -139,6 +139,8 @@ export async function verifyJwtSignature(
       // jose checks claims only after it has verified the signature.
       return { header: decodeProtectedHeader(token), claims: error.payload, claimFailure: error }
     }
+    if (error instanceof errors.JOSEAlgNotAllowed)
+      throw algorithmNotAccepted(decodeProtectedHeader(token).alg, options.algorithms ?? [])
     throw fromJose(error)
   }
 }

@@ -1,6 +1,7 @@
 import { errors as jose } from 'jose'
 import { ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
 import { TtsError } from '../base/errors.ts'
+import { shownValues } from './claim-values.ts'
 
 /** The checks that a token can fail, by the names used in answers, logs and the audit trail. */
 export type TokenCheck =
@@ -83,17 +84,20 @@ export function keysMayHaveChanged(
   )
 }
 
+/** @param accepted names of algorithms */
+export function algorithmNotAccepted(algorithm: unknown, accepted: readonly string[]): TtsError {
+  return refusal(
+    'algorithm',
+    'the token is signed with an algorithm that is not accepted here',
+    `The token is signed with ${shownValues([algorithm])}; accepted: ${shownValues(accepted)}. Add it to providers.<id>.algorithms, or change it at the provider.`,
+  )
+}
+
 /** Converts an error of jose's signature verification. Errors about claims never reach it. */
 export function fromJose(error: unknown): TtsError {
   if (error instanceof TtsError) return error
   const code = error instanceof jose.JOSEError ? error.code : undefined
   switch (code) {
-    case 'ERR_JOSE_ALG_NOT_ALLOWED':
-      return refusal(
-        'algorithm',
-        'the token is signed with an algorithm that is not accepted here',
-        'Check providers.<id>.algorithms, which lists the accepted algorithms.',
-      )
     case 'ERR_JWKS_NO_MATCHING_KEY':
     case 'ERR_JWKS_MULTIPLE_MATCHING_KEYS':
       return refusal('key', 'the token is signed with a key that its issuer does not publish', {

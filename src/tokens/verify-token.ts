@@ -2,7 +2,7 @@ import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-
 import { TtsError } from '../base/errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
-import { type Claims, clientIdOf, scopesOf } from './claim-values.ts'
+import { type Claims, clientIdOf, scopesOf, shownValues } from './claim-values.ts'
 import {
   checkScopes,
   checkUser,
@@ -231,7 +231,7 @@ export function findProvider(token: UnverifiedJwt, providers: readonly Provider[
   throw refusal(
     'issuer',
     'the token comes from an issuer that is not trusted here',
-    'Add the issuer under `providers`, exactly as in the claim iss (one trailing slash does not matter).',
+    `The token is from ${shownValues([iss])}; trusted: ${shownValues(providers.map(({ settings }) => settings.issuer))}. Add the issuer under \`providers\`, exactly as in the claim iss (one trailing slash does not matter).`,
   )
 }
 

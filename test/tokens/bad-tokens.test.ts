@@ -110,3 +110,43 @@ test('whatever the text is, it is refused by a TtsError that does not repeat it'
     { numRuns: 300 },
   )
 })
+
+/** The remedy is for the operator: what the token says beside what is configured. */
+test.for([
+  {
+    name: 'another audience',
+    mint: { claims: { aud: ['https://other.example.org', 'x'] } },
+    says: [
+      'The token is for https://other.example.org, x; accepted: https://tts.example.org.',
+      'only if it stands for this service',
+    ],
+  },
+  {
+    name: 'the audience that Keycloak puts into every token',
+    mint: { claims: { aud: 'account' } },
+    says: ['The token is for account;', 'add a mapper of the type Audience'],
+    never: 'providers.<id>.audiences',
+  },
+  {
+    name: 'another issuer',
+    mint: { claims: { iss: 'https://idp.example.org' } },
+    says: ['The token is from https://idp.example.org; trusted: http://127.0.0.1:'],
+  },
+  {
+    name: 'an algorithm that is not accepted',
+    mint: { signature: 'RS512' },
+    says: ['signed with RS512; accepted: RS256, ES256.'],
+  },
+  {
+    name: 'an audience that would break a line of the log, and is long',
+    mint: { claims: { aud: `a\n\u001b[31m${'x'.repeat(1000)}` } },
+    says: [`The token is for a??[31m${'x'.repeat(293)}; accepted`],
+  },
+] as const)('the operator reads both sides: $name', async (row) => {
+  const { mint, says } = row
+  const claims = { aud: AUDIENCE, ...('claims' in mint ? mint.claims : {}) }
+  const verifier = verifierFor({ iam: settingsFor(provider().issuer) })
+  const { remedy } = await refusalOf(verifier.verify(provider().mint({ ...mint, claims })))
+  for (const text of says) expect(remedy).toContain(text)
+  if ('never' in row) expect(remedy).not.toContain(row.never)
+})
