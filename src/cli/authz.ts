@@ -112,7 +112,7 @@ async function subjectOfToken(
   try {
     return await verifier.verify(token, { signal: AbortSignal.timeout(wait * 1000) })
   } finally {
-    verifier.close()
+    await verifier.close()
   }
 }
 

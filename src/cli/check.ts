@@ -189,19 +189,15 @@ async function providerChecks({ verifier }: AssembledService, waitMs: number): P
   }
   const until = Date.now() + waitMs
   const settled = (): boolean =>
-    verifier
-      .status()
-      .every(({ discoveredAt, ready, lastError }) => lastError ?? (ready && discoveredAt))
+    verifier.status().every(({ ready, lastError }) => ready || lastError !== undefined)
   while (!settled() && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50))
-  return verifier.status().map(({ id, issuer, ready, usingCached, lastError }): Check => {
-    // Keys from before an outage are good for users, and hide the outage from nobody here.
-    const isOk = ready && !usingCached
-    const detail = isOk
+  return verifier.status().map(({ id, issuer, ready, lastError }): Check => {
+    const detail = ready
       ? `discovery and keys of ${issuer} are available`
       : `${issuer}: ${lastError ?? 'no answer in time'}`
     return {
       check: `provider ${id}`,
-      state: isOk ? 'ok' : 'failed',
+      state: ready ? 'ok' : 'failed',
       detail,
       remedy: `Open ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration on this host.`,
     }

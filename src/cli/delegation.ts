@@ -171,7 +171,7 @@ async function revoke(terminal: Terminal, options: OperatorOptions, id: string):
         terminal.out(`${JSON.stringify(answer, null, 2)}\n`)
       } else terminal.note(outcome(newlyRevoked, providerTold))
     } finally {
-      verifier.close()
+      await verifier.close()
     }
   })
 }

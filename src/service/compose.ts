@@ -192,7 +192,7 @@ export async function assembleService(
   const { authority, store, log, now } = core
   const { ca, limits } = core.loaded.configuration
   const inFlight = requestsInFlightOf(limits)
-  const verifier = tokenVerifierOf(core)
+  const verifier = tokenVerifierOf(core, options.makeAuthority)
   const keyPool = createKeyPool({
     size: limits.key_pool_size,
     queue: limits.key_queue,
@@ -238,7 +238,7 @@ export async function assembleService(
     await delegations.close()
     keyPool.close()
     relying.close()
-    verifier.close()
+    await verifier.close()
     await signingPool.close()
     await core.close()
   }
@@ -277,9 +277,10 @@ function revocationRateOf({ revocations_per_hour_per_identity: perHour }: Limits
   return createRateLimiter({ perSecond: perHour / 3600, burst: perHour, nowMs })
 }
 
-function tokenVerifierOf({ loaded, now, log }: Core): TokenVerifier {
+/** @param keepsKeys false for commands, which may run as another user than the service */
+function tokenVerifierOf({ loaded, now, log }: Core, keepsKeys: boolean): TokenVerifier {
   const { providers, limits } = loaded.configuration
-  const keyDirectory = join(loaded.dataDirectory, 'provider-keys')
+  const keyDirectory = keepsKeys ? join(loaded.dataDirectory, 'provider-keys') : undefined
   const opaqueTokens = opaqueRateOf(limits)
   return createTokenVerifier({ providers, now, log, opaqueTokens, keyDirectory })
 }

@@ -73,6 +73,8 @@ export interface KeySet {
   fetchedAt(): Date | undefined
   /** Whether there are keys, and they are not too old to be used. */
   usable(): boolean
+  /** Resolves when nothing is written any more, now and later. */
+  close(): Promise<void>
 }
 
 interface Cached {
@@ -111,6 +113,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     restore: cache.restore,
     refresh: cache.refresh,
     usable: cache.usable,
+    close: cache.close,
     fetchedAt: () => {
       const current = cache.current()
       return current === undefined ? undefined : new Date(current.fetchedAtMs)
@@ -134,7 +137,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
 }
 
 /** The newest keys, from the provider or from an earlier process. */
-interface KeyCache extends Pick<KeySet, 'restore' | 'refresh' | 'usable'> {
+interface KeyCache extends Pick<KeySet, 'restore' | 'refresh' | 'usable' | 'close'> {
   current(): Cached | undefined
   /** Infinity without keys. */
   ageSeconds(): number
@@ -144,6 +147,8 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
   const fetching = createSingleFlight<void>()
   let cached: Cached | undefined
   let restoring: Promise<void> | undefined
+  let saving: Promise<void> | undefined
+  let isClosed = false
   let lastFailure: { readonly atMs: number; readonly error: unknown } | undefined
 
   const ageSeconds = (): number =>
@@ -156,7 +161,7 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
       const fetchedAt = now()
       cached = { find: createLocalJWKSet(keys), uri, fetchedAtMs: fetchedAt.getTime() }
       lastFailure = undefined
-      void store?.save({ keys, uri, fetchedAt })
+      if (!isClosed) saving = store?.save({ keys, uri, fetchedAt })
     } catch (error) {
       lastFailure = { atMs: now().getTime(), error }
       throw unavailable(providerId, error)
@@ -176,6 +181,10 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
     ageSeconds,
     usable: () => ageSeconds() <= settings.jwks_maximum_age_seconds,
     restore: () => (restoring ??= loadStored()),
+    close: async () => {
+      isClosed = true
+      await saving
+    },
     refresh: async () => {
       const isPaused =
         lastFailure !== undefined && now().getTime() - lastFailure.atMs < FAILURE_COOLDOWN_MS

@@ -50,7 +50,7 @@ export interface Provider {
   /** Returns the configuration for openid-client. @throws {TtsError} `provider_unavailable` (never discovered yet) */
   configuration(): Promise<oidc.Configuration>
   status(): ProviderStatus
-  close(): void
+  close(): Promise<void>
 }
 
 /** Discovery documents and key sets are far smaller. */
@@ -114,9 +114,10 @@ export function createProvider(
       if (!keys.usable()) await configuration()
     },
     status: () => statusOf({ id, settings, keys }, { discovered, failure: discovery.failure() }),
-    close: () => {
+    close: async () => {
       discovery.close()
       limited.close()
+      await keys.close()
     },
   }
 }

@@ -57,7 +57,7 @@ export interface TokenVerifier {
   /** The providers themselves, for `explainToken`. */
   readonly providers: readonly Provider[]
   /** Stops all background work. */
-  close(): void
+  close(): Promise<void>
 }
 
 const DEFAULT_OPAQUE_RATE = { perSecond: 10, burst: 100 }
@@ -86,8 +86,8 @@ export function createTokenVerifier(dependencies: TokenVerifierDependencies): To
       return signal === undefined ? verified : abandonable(verified, signal)
     },
     status: () => providers.map((provider) => provider.status()),
-    close: () => {
-      for (const provider of providers) provider.close()
+    close: async () => {
+      await Promise.all(providers.map(async (provider) => provider.close()))
     },
   }
 }

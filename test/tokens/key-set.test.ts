@@ -212,7 +212,7 @@ describe('keys on disk', () => {
     const verifier = start()
     await verifier.verify(good())
     await expect.poll(async () => stat(file()).catch(() => undefined)).toBeDefined()
-    verifier.close()
+    await verifier.close()
     provider().faults.set('*', { kind: 'reset' })
   }
 
