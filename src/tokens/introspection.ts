@@ -63,7 +63,7 @@ export function checkIntrospection(
   const { headerType } = jwt
   const evidence = settings.access_token_evidence
   requireAccessToken(kindOfIntrospectedJwt(jwt.claims, introspected, { headerType, evidence }))
-  const claims = withSubject({ ...introspected, ...jwt.claims })
+  const claims = { ...introspected, ...jwt.claims }
   checkBearer(claims)
   // Again, because the answer may have added claims; the kind was judged above, by both.
   for (const { check, run } of claimChecks)

@@ -38,11 +38,7 @@ export function createKeyFile({ path, issuer, onFailure }: KeyFileOptions): KeyS
         .catch(() => undefined)
       if (read?.success !== true || read.data.issuer !== wanted) return undefined
       const { jwks_uri: uri, fetched_at: fetchedAt, keys } = read.data
-      return {
-        keys: { keys: keys },
-        uri,
-        fetchedAt: new Date(fetchedAt),
-      }
+      return { keys: { keys }, uri, fetchedAt: new Date(fetchedAt) }
     },
     async save({ keys, uri, fetchedAt }): Promise<void> {
       const text = {

@@ -83,6 +83,7 @@ export const tokenShapes: readonly TokenShape[] = [
   { from: 'Keycloak 26', name: 'lightweight, answer of a refresh token', jwt: { sub: undefined, typ: 'Bearer', azp: idp, sid: 's', scope: 'openid' }, answer: { ...kc, ...user, typ: 'Refresh' }, check: 'type' },
   { from: 'Keycloak 26', name: 'lightweight, bound by its answer', jwt: { sub: undefined, typ: 'Bearer', azp: idp, sid: 's', scope: 'openid' }, answer: { ...kc, ...user, cnf: { jkt: 'x' }, username: 'alice' }, check: 'type' },
   { from: 'Keycloak 26', name: 'lightweight of a service account', jwt: { sub: undefined, typ: 'Bearer', azp: idp, sid: 's', scope: 'openid' }, answer: { ...kc, ...notes, ...robot, username: 'service-account-robot' }, check: 'user' },
+  { from: 'anybody', name: 'client without subject, completed by an answer that has none either', jwt: { sub: undefined, client_id: 'robot', jti, scope: 'x' }, answer: { sub: undefined, client_id: 'robot', token_type: 'Bearer', aud, scope: 'x' }, check: 'subject' },
   { from: 'Keycloak 26', name: 'bound by DPoP', jwt: { ...kc, ...user, typ: 'DPoP', cnf: { jkt: 'x' } }, check: 'type' },
   { from: 'Keycloak 26', name: 'ID', jwt: { typ: 'ID', azp: idp, aud: idp, jti, at_hash: 'h', acr: '1', ...user }, check: 'type' },
   { from: 'Keycloak 26', name: 'ID with scope and client_id by mappers', jwt: { ...kc, ...user, typ: 'ID', client_id: idp }, check: 'type' },
