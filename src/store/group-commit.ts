@@ -208,11 +208,15 @@ function createStatementCache({ kind, writes }: Pick<Database, 'kind' | 'writes'
     texts.set(key, text)
     return text
   }
-  const insertOf = (table: RecordTable, rows: readonly object[]): CompiledQuery =>
-    CompiledQuery.raw(
-      textOf(`${table} ${rows.length}`, () => writes.insertInto(table).values(rows)),
-      rows.flatMap((row): unknown[] => Object.values(row)),
+  /** The columns belong to the key: a value never lands in another row's column, in whatever order a row names them. */
+  const insertOf = (table: RecordTable, rows: readonly object[]): CompiledQuery => {
+    const columns = Object.keys(rows[0] ?? {})
+    const key = `${table} ${rows.length} ${columns.join(' ')}`
+    return CompiledQuery.raw(
+      textOf(key, () => writes.insertInto(table).values(rows)),
+      rows.flatMap((row) => columns.map((column) => (row as Record<string, unknown>)[column])),
     )
+  }
   const statementLength = (rows: number): number =>
     Math.min(rows <= EXACT_ROWS ? rows : 2 ** Math.floor(Math.log2(rows)), ROWS_A_STATEMENT[kind])
   return {

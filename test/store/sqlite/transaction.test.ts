@@ -3,8 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CompiledQuery, sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createRecordBatch } from '../../../src/store/group-commit.ts'
+import { migrate } from '../../../src/store/schema/migrations.ts'
+import { auditRow } from '../../../src/store/schema/rows.ts'
 import { openSqlite } from '../../../src/store/sqlite/sqlite.ts'
 import type { Database } from '../../../src/store/schema/tables.ts'
+import { auditLine } from '../support.ts'
 
 let directory = ''
 let database: Database
@@ -66,4 +70,21 @@ test('waits for its turn when another transaction is open', async () => {
   await asked
   expect(order).toEqual(['first', 'second'])
   expect(await notes()).toEqual([1, 2])
+})
+
+test('a row that names its columns in another order is stored as it says', async () => {
+  await migrate(database)
+  const row = auditRow(auditLine({ detail: 'first' }))
+  const other = { ...auditRow(auditLine({ detail: 'second', issuer: 'https://other.example/' })) }
+  const reordered = Object.fromEntries(Object.entries(other).reverse()) as typeof row
+  const entry = (audit: typeof row) => ({
+    certificates: [],
+    endEntityKeys: [],
+    credentials: [],
+    audit: [audit],
+  })
+  const commit = createRecordBatch(database)
+  expect(await commit([entry(row), entry(reordered)])).toEqual([undefined, undefined])
+  const stored = await database.reads.selectFrom('audit').selectAll().orderBy('id').execute()
+  expect(stored).toMatchObject([row, other])
 })
