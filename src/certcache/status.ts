@@ -1,7 +1,7 @@
 /** Judges the state of certcache in one place: for /health, /status, `certcache status` and its exit code. */
 import { z } from 'zod'
 import type { HeldProxy, ProxyEngine, RenewalStatus, SourceStatus } from './proxy-engine.ts'
-import { formatDuration, secondsUntil } from './duration.ts'
+import { formatDuration, secondsUntil } from '../base/duration.ts'
 
 type EngineStatus = ReturnType<ProxyEngine['status']>
 type Lifetime = Pick<HeldProxy, 'obtainedAt' | 'notAfter'>

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import { type Environment, type LoadedConfiguration, loadConfiguration } from '../config/load.ts'
 import { type Core, openCore } from '../service/compose.ts'
+import { formatDuration } from '../base/duration.ts'
 import { TtsError } from '../base/errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { createLog } from '../base/log.ts'
@@ -80,24 +81,6 @@ export function timeLeft(until: Date, now: Date): string {
   const seconds = Math.round((until.getTime() - now.getTime()) / 1000)
   const words = formatDuration(Math.abs(seconds))
   return seconds >= 0 ? `${words} left` : `ended ${words} ago`
-}
-
-function formatDuration(seconds: number): string {
-  const units: readonly (readonly [string, number])[] = [
-    ['day', 86_400],
-    ['hour', 3600],
-    ['minute', 60],
-    ['second', 1],
-  ]
-  const parts: string[] = []
-  let left = seconds
-  for (const [name, size] of units) {
-    const count = Math.floor(left / size)
-    left -= count * size
-    if (count > 0 && parts.length < 2) parts.push(`${count} ${name}${count === 1 ? '' : 's'}`)
-    else if (parts.length > 0) break
-  }
-  return parts.join(' ') || '0 seconds'
 }
 
 /** Formats lines of `label : value` with aligned labels. */

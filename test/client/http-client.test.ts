@@ -123,3 +123,20 @@ test('what a service says does not steer the terminal', () => {
   const { message } = serviceRefusal(answer(400, { detail: 'red\u001b[31m\u0007\u009b1m' }))
   expect(message).toBe('the service refused: red?[31m??1m')
 })
+
+test.for([
+  { name: 'longer than 1 MiB', bytes: 1024 * 1024 + 1, isRead: false },
+  { name: 'of 1 MiB', bytes: 1024 * 1024, isRead: true },
+])('an answer $name: read $isRead', async ({ bytes, isRead }) => {
+  const url = await serve((_request, response) => response.end('a'.repeat(bytes)))
+  if (isRead) expect((await ask(url)).body).toHaveLength(bytes)
+  else expect((await failure(ask(url))).code).toBe('provider_unavailable')
+})
+
+test('an answer that breaks off is a failure, not a short answer', async () => {
+  const url = await serve((_request, response) => {
+    response.writeHead(200, { 'content-length': '100' })
+    response.write('half', () => response.destroy())
+  })
+  expect((await failure(ask(url))).code).toBe('provider_unavailable')
+})

@@ -8,7 +8,7 @@ import { TtsError } from '../../base/errors.ts'
 import type { Granted } from '../../grants/grant.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
-import { formatDuration, secondsUntil } from '../duration.ts'
+import { formatDuration, secondsUntil } from '../../base/duration.ts'
 import { listenForRedirect } from './loopback-redirect.ts'
 import { type LoginSource, type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 

@@ -4,7 +4,7 @@ import { createLog } from '../../base/log.ts'
 import { duration, waitSeconds } from '../../cli/duration.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
-import { formatDuration, secondsUntil } from '../duration.ts'
+import { formatDuration, secondsUntil } from '../../base/duration.ts'
 import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 interface RefreshOptions extends SettingsOptions {

@@ -6,7 +6,7 @@ import type { RunningEngine } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
 import { judge } from '../status.ts'
-import { formatDuration, secondsUntil } from '../duration.ts'
+import { formatDuration, secondsUntil } from '../../base/duration.ts'
 import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 /** Time limit for open requests and connections at shutdown. */

@@ -6,7 +6,7 @@ import { createLog } from '../../base/log.ts'
 import { redactText } from '../../base/redact.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { reportStatus, type StatusReport } from '../status.ts'
-import { formatDuration } from '../duration.ts'
+import { formatDuration } from '../../base/duration.ts'
 import {
   askRunning,
   type StatusOptions,

@@ -2,7 +2,7 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import { type RefusalReason, refusalReasons } from './access.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
-import { secondsUntil } from '../duration.ts'
+import { secondsUntil } from '../../base/duration.ts'
 
 /** The `path` labels of the request counter. */
 export type CountedPath =
