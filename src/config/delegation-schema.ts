@@ -1,5 +1,6 @@
 /** Settings of delegations: the renewal at each provider, and the limits of this service. */
 import { z } from 'zod'
+import { requestedTokenType } from './provider-profile.ts'
 
 const days = (least: number, most: number) => z.number().min(least).max(most)
 const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without spaces')
@@ -30,6 +31,7 @@ export const providerDelegationSettings = z.strictObject({
     .describe(
       'Audience to request at token exchange and refresh. Default: the first of `audiences`, so that this service accepts the tokens.',
     ),
+  requested_token_type: requestedTokenType,
   refresh_token_lifetime_days: days(0.01, 3650)
     .default(30)
     .describe(

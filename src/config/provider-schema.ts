@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { providerDelegationSettings } from './delegation-schema.ts'
+import { requestSettings } from './provider-profile.ts'
 import { providerLoginSettings } from './web-schema.ts'
 
 /**
@@ -44,7 +45,8 @@ const endpoint = (what: string) =>
     .optional()
     .describe(what)
 
-const providerEndpoints = z.strictObject({
+/** Endpoints of a provider that can be set. */
+export const providerEndpoints = z.strictObject({
   authorization: endpoint('Authorization endpoint.'),
   token: endpoint('Token endpoint.'),
   jwks: endpoint('Key set (jwks_uri).'),
@@ -132,6 +134,7 @@ export const providerSettings = z
       .min(1)
       .optional()
       .describe('File with the secret of the client.'),
+    ...requestSettings,
     access_token_evidence: accessTokenEvidence
       .default('standard')
       .describe(
@@ -258,6 +261,7 @@ interface RelatedSettings extends ClientKeys {
   readonly accept_any_wlcg_audience: boolean
   readonly accept_missing_audience: boolean
   readonly introspect: string
+  readonly client_authentication?: string | undefined
   readonly delegation?: ClientKeys | undefined
   readonly jwks_refresh_seconds: number
   readonly jwks_maximum_age_seconds: number
@@ -273,10 +277,12 @@ function checkRelated(settings: RelatedSettings, context: z.core.$RefinementCtx)
       'needs at least one audience (or accept_any_wlcg_audience or accept_missing_audience)',
     )
   }
-  if (settings.introspect !== 'never' && !isConfidential(settings)) {
+  const needsNoSecret =
+    settings.client_authentication === 'none' && settings.client_id !== undefined
+  if (settings.introspect !== 'never' && !isConfidential(settings) && !needsNoSecret) {
     complain(
       'introspect',
-      'needs client_id and client_secret_file, to authenticate at the provider',
+      'needs client_id and client_secret_file, to authenticate at the provider (or client_authentication: none)',
     )
   }
   const { delegation } = settings

@@ -5,11 +5,13 @@
 import * as oidc from 'openid-client'
 import type { Granted, GrantParameters } from './grant.ts'
 import {
+  audienceParameters,
   type GrantClientOptions,
   granted,
+  OFFLINE,
   perform,
-  tokenRequestParameters,
-  requireOffline,
+  requireRefreshToken,
+  scopeParameters,
 } from './grant-client.ts'
 import { refusalOf, refused } from './refusals.ts'
 
@@ -44,13 +46,14 @@ export async function startCodeLogin(
     if (configuration.serverMetadata().authorization_endpoint === undefined)
       throw refused('grant_not_enabled', providerId)
     return oidc.buildAuthorizationUrl(configuration, {
-      ...tokenRequestParameters(audience, scopes),
+      ...scopeParameters(scopes),
+      ...audienceParameters(configuration, options.habits, { request: 'code', audience }),
       redirect_uri: redirectUri,
       state,
       code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
       code_challenge_method: 'S256',
       // Otherwise offline_access may be ignored (OpenID Connect Core section 11).
-      ...(scopes.includes('offline_access') && { prompt: 'consent' }),
+      ...(scopes.includes(OFFLINE) && { prompt: 'consent' }),
     })
   })
   return {
@@ -71,10 +74,11 @@ export async function startCodeLogin(
             configuration,
             returned,
             { expectedState: state, pkceCodeVerifier: verifier },
-            audience === undefined ? {} : { audience },
+            audienceParameters(configuration, options.habits, { request: 'code', audience }),
           ),
       )
-      return requireOffline(options, scopes, granted(answer, options.now()))
+      const isRequired = scopes.includes(OFFLINE)
+      return requireRefreshToken(options, isRequired, granted(answer, options.now()))
     },
   }
 }

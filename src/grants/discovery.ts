@@ -1,10 +1,11 @@
 import * as oidc from 'openid-client'
-import { isAcceptableUrl } from '../config/provider-schema.ts'
+import { isAcceptableUrl, type ProviderEndpoints } from '../config/provider-schema.ts'
 import { createSingleFlight } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import {
   clientAuthenticationOf,
   clientMetadata,
+  clientOf,
   discover,
   type ProviderClient,
 } from '../tokens/discovery.ts'
@@ -18,6 +19,8 @@ export interface GrantProvider extends ProviderClient {
   /** Name of the provider in messages. */
   readonly providerId: string
   readonly timeoutMs: number
+  /** Endpoints that replace those of the discovery document. */
+  readonly endpoints?: ProviderEndpoints
   /** Default: the global `fetch`. */
   readonly fetch?: Fetch
 }
@@ -35,7 +38,7 @@ const REDISCOVERY_MS = 6 * 3600 * 1000
 export async function discoverGrantConfiguration(
   provider: GrantProvider,
 ): Promise<oidc.Configuration> {
-  const { issuer, clientId, clientSecret, providerId, timeoutMs } = provider
+  const { issuer, providerId, timeoutMs } = provider
   if (!isAcceptableUrl(issuer)) {
     throw new TtsError('configuration', 'the issuer is not an acceptable URL', {
       check: 'issuer',
@@ -48,9 +51,7 @@ export async function discoverGrantConfiguration(
   })
   try {
     return await discover({
-      issuer,
-      clientId,
-      clientSecret,
+      ...provider,
       required: ['token_endpoint'],
       timeoutSeconds: timeoutMs / 1000,
       fetch: limited.fetch,
@@ -104,9 +105,7 @@ export function configurationWith(
   configuration: oidc.Configuration,
   fetchFunction: Fetch,
 ): oidc.Configuration {
-  const { client_id: clientId, client_secret: secret } = configuration.clientMetadata()
-  const clientSecret = typeof secret === 'string' ? secret : undefined
-  const own = build(configuration, { clientId, clientSecret })
+  const own = build(configuration, clientOf(configuration))
   own[oidc.customFetch] = fetchFunction as oidc.CustomFetch
   own.timeout = undefined
   return own
@@ -116,8 +115,8 @@ function build(configuration: oidc.Configuration, client: ProviderClient): oidc.
   const own = new oidc.Configuration(
     configuration.serverMetadata(),
     client.clientId,
-    clientMetadata(client.clientSecret),
-    clientAuthenticationOf(client.clientSecret),
+    clientMetadata(client),
+    clientAuthenticationOf(client),
   )
   // The limited fetch enforces https, except for this machine.
   oidc.allowInsecureRequests(own)

@@ -1,6 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as oidc from 'openid-client'
 import { unlessAborted } from '../base/async.ts'
+import {
+  type AudienceRequest,
+  type RequestHabits,
+  requestHabits,
+} from '../config/provider-profile.ts'
 import { TtsError } from '../base/errors.ts'
 import { type RefreshHelper, toResponse } from '../refresh-helper/helper.ts'
 import { newKey, type SpooledAnswer } from '../refresh-helper/spool.ts'
@@ -23,6 +28,8 @@ export interface GrantClientOptions {
    */
   readonly timeoutMs: number
   readonly now: () => Date
+  /** How the provider wants its requests. Default: those of the profile `generic`. */
+  readonly habits?: RequestHabits | undefined
   /** Default: the global `fetch`. */
   readonly fetch?: Fetch
   /** Makes refresh requests whose answers survive this process. Default: the process itself makes them. */
@@ -33,7 +40,8 @@ export interface GrantClientOptions {
 export const DEFAULT_GRANT_TIMEOUT_MS = 45_000
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
-const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
+const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'
+export const OFFLINE = 'offline_access'
 /** Token answers are far smaller. */
 const MAX_BODY_BYTES = 256 * 1024
 const MAX_DEVICE_LIFE_SECONDS = 3600
@@ -44,24 +52,17 @@ type Work<T> = (configuration: oidc.Configuration, signal: AbortSignal) => Promi
 export function createGrantClient(options: GrantClientOptions): GrantClient {
   const { now } = options
   return {
-    exchange: async ({ subjectToken, audience, scopes, signal }) => {
-      const parameters = {
-        subject_token: subjectToken,
-        subject_token_type: ACCESS_TOKEN_TYPE,
-        ...tokenRequestParameters(audience, scopes),
-      }
-      const at = now()
-      const answer = await perform(options, { kind: 'exchange', signal }, async (configuration) =>
-        oidc.genericGrantRequest(configuration, TOKEN_EXCHANGE, parameters),
-      )
-      return requireOffline(options, scopes, granted(answer, at))
-    },
+    exchange: async (request) => exchange(options, request),
     refresh: async ({ refreshToken, audience, signal, attempt }) => {
       const at = now()
       const send = attempt && options.helper && { fetch: options.helper.fetchFor(attempt, options) }
       const using = { ...options, ...send }
       const answer = await perform(using, { kind: 'refresh', signal }, async (configuration) =>
-        oidc.refreshTokenGrant(configuration, refreshToken, tokenRequestParameters(audience, [])),
+        oidc.refreshTokenGrant(
+          configuration,
+          refreshToken,
+          audienceParameters(configuration, options.habits, { request: 'refresh', audience }),
+        ),
       )
       return granted(answer, at)
     },
@@ -137,15 +138,51 @@ const mayRunElsewhere = (): TtsError =>
     retryAfterSeconds: 10,
   })
 
-/** Returns the request parameters for audience and scopes. */
-export function tokenRequestParameters(
-  audience: string | undefined,
-  scopes: readonly string[],
+/** An audience, and the request that asks for it. */
+export interface RequestedAudience {
+  readonly request: AudienceRequest
+  /** Undefined: the provider chooses. */
+  readonly audience: string | undefined
+}
+
+/** Returns the parameter that requests an audience in the way of the provider (RFC 8693 section 2.1, RFC 8707). */
+export function audienceParameters(
+  configuration: oidc.Configuration,
+  habits: RequestHabits = GENERIC,
+  { request, audience }: RequestedAudience,
 ): Record<string, string> {
-  return {
-    ...(scopes.length > 0 && { scope: scopes.join(' ') }),
-    ...(audience !== undefined && { audience }),
-  }
+  const parameter = habits.audienceParameter[request]
+  if (parameter === 'client_id') return { audience: configuration.clientMetadata().client_id }
+  return audience === undefined || parameter === 'none' ? {} : { [parameter]: audience }
+}
+
+const GENERIC = requestHabits({ profile: 'generic', audience_parameter: {} })
+
+/** Returns the parameter `scope`, if there are scopes. */
+export function scopeParameters(scopes: readonly string[]): Record<string, string> {
+  return scopes.length > 0 ? { scope: scopes.join(' ') } : {}
+}
+
+async function exchange(
+  options: GrantClientOptions,
+  { subjectToken, audience, scopes, signal }: Parameters<GrantClient['exchange']>[0],
+): Promise<Granted> {
+  const { habits = GENERIC } = options
+  const { requestedTokenType: type } = habits
+  // Keycloak refuses offline_access here; the refresh token of the session is requested by its type.
+  const requested = type === 'refresh_token' ? scopes.filter((one) => one !== OFFLINE) : scopes
+  const at = options.now()
+  const answer = await perform(options, { kind: 'exchange', signal }, async (configuration) =>
+    oidc.genericGrantRequest(configuration, TOKEN_EXCHANGE, {
+      subject_token: subjectToken,
+      subject_token_type: `${TOKEN_TYPE}access_token`,
+      ...(type !== 'none' && { requested_token_type: `${TOKEN_TYPE}${type}` }),
+      ...scopeParameters(requested),
+      ...audienceParameters(configuration, habits, { request: 'exchange', audience }),
+    }),
+  )
+  const isRequired = type === 'refresh_token' || scopes.includes(OFFLINE)
+  return requireRefreshToken(options, isRequired, granted(answer, at))
 }
 
 interface PerformOptions {
@@ -193,18 +230,18 @@ export async function perform<T>(
 const tooLate = (): Error => new DOMException('the deadline has passed', 'TimeoutError')
 
 /**
- * Requires a refresh token if offline_access was requested: Keycloak, and IAM for a client without the grant,
- * silently leave it out.
+ * Requires a refresh token if one was requested: Keycloak, and IAM for a client without the grant, silently leave it
+ * out.
  *
  * @throws {TtsError} `grant_refused`, check `offline_access_refused`
  */
-export function requireOffline(
-  options: GrantClientOptions,
-  scopes: readonly string[],
+export function requireRefreshToken(
+  { providerId }: GrantClientOptions,
+  isRequired: boolean,
   answer: Granted,
 ): Granted {
-  if (answer.refreshToken !== undefined || !scopes.includes('offline_access')) return answer
-  throw refused('offline_access_refused', options.providerId)
+  if (answer.refreshToken !== undefined || !isRequired) return answer
+  throw refused('offline_access_refused', providerId)
 }
 
 /** Converts a token answer; `at` is the time of the request. */
@@ -235,7 +272,10 @@ async function startDevice(
     if (configuration.serverMetadata().device_authorization_endpoint === undefined) {
       throw refused('grant_not_enabled', options.providerId)
     }
-    return oidc.initiateDeviceAuthorization(configuration, tokenRequestParameters(audience, scopes))
+    return oidc.initiateDeviceAuthorization(configuration, {
+      ...scopeParameters(scopes),
+      ...audienceParameters(configuration, options.habits, { request: 'device', audience }),
+    })
   })
   const lifeSeconds = Math.min(device.expires_in, MAX_DEVICE_LIFE_SECONDS)
   return {
@@ -243,19 +283,21 @@ async function startDevice(
     verificationUriComplete: device.verification_uri_complete,
     userCode: device.user_code,
     expiresAt: new Date(at.getTime() + lifeSeconds * 1000),
-    wait: async (waitSignal) => waitForUser(options, { device, lifeSeconds, scopes, waitSignal }),
+    wait: async (waitSignal) =>
+      waitForUser(options, { device, lifeSeconds, audience, scopes, waitSignal }),
   }
 }
 
 interface DeviceWait {
   readonly device: oidc.DeviceAuthorizationResponse
   readonly lifeSeconds: number
+  readonly audience: string | undefined
   readonly scopes: readonly string[]
   readonly waitSignal: AbortSignal
 }
 
 async function waitForUser(options: GrantClientOptions, waiting: DeviceWait): Promise<Granted> {
-  const { device, lifeSeconds, waitSignal } = waiting
+  const { device, lifeSeconds, audience, waitSignal } = waiting
   const end = AbortSignal.timeout(lifeSeconds * 1000)
   const performOptions: PerformOptions = {
     kind: 'device',
@@ -265,9 +307,16 @@ async function waitForUser(options: GrantClientOptions, waiting: DeviceWait): Pr
   for (;;) {
     try {
       const answer = await perform(options, performOptions, async (configuration, signal) =>
-        oidc.pollDeviceAuthorizationGrant(configuration, device, undefined, { signal }),
+        oidc.pollDeviceAuthorizationGrant(
+          configuration,
+          device,
+          // IAM ignores the audience in the first request and needs it in this one; RFC 8707 has it in both.
+          audienceParameters(configuration, options.habits, { request: 'device', audience }),
+          { signal },
+        ),
       )
-      return requireOffline(options, waiting.scopes, granted(answer, options.now()))
+      const isRequired = waiting.scopes.includes(OFFLINE)
+      return requireRefreshToken(options, isRequired, granted(answer, options.now()))
     } catch (error) {
       if (end.aborted) throw refused('device_expired', options.providerId)
       // A broken connection does not end the polling (RFC 8628 section 3.5).

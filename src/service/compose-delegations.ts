@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { unlessAborted } from '../base/async.ts'
 import type { Environment } from '../config/load.ts'
+import { requestHabits } from '../config/provider-profile.ts'
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import type { Configuration } from '../config/schema.ts'
 import type { DelegationBounds } from '../domain/delegations/forecast.ts'
@@ -154,6 +155,7 @@ function delegationProvider(
     client: createGrantClient({
       configuration: async () => configurationFor(await provider.configuration(), client),
       providerId: id,
+      habits: requestHabits(settings, delegation.requested_token_type),
       timeoutMs,
       now,
       helper,
@@ -167,7 +169,11 @@ function delegationClientOf(
   delegation: DelegationSettings,
 ): ProviderClient {
   const own = delegation.client_id === undefined ? settings : delegation
-  return { clientId: own.client_id ?? '', clientSecret: own.client_secret }
+  return {
+    clientId: own.client_id ?? '',
+    clientSecret: own.client_secret,
+    authentication: settings.client_authentication,
+  }
 }
 
 /** Returns the limits on the lifetime of delegations. */

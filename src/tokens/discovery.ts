@@ -11,7 +11,12 @@ import { providerFault } from './refusals.ts'
 export interface ProviderClient {
   readonly clientId: string
   readonly clientSecret: string | undefined
+  /** Default: `basic` with a secret, otherwise `none`. */
+  readonly authentication?: ClientAuthentication | undefined
 }
+
+/** How a client authenticates (RFC 6749 section 2.3). */
+export type ClientAuthentication = 'basic' | 'post' | 'none'
 
 /** The provider to discover, and our client there. */
 export interface DiscoveryRequest extends ProviderClient {
@@ -32,9 +37,9 @@ export interface DiscoveryRequest extends ProviderClient {
  */
 export async function discover(request: DiscoveryRequest): Promise<oidc.Configuration> {
   const url = `${withoutTrailingSlash(request.issuer)}/.well-known/openid-configuration`
-  const { clientId, clientSecret } = request
-  const authentication = clientAuthenticationOf(clientSecret)
-  const metadata = clientMetadata(clientSecret)
+  const { clientId } = request
+  const authentication = clientAuthenticationOf(request)
+  const metadata = clientMetadata(request)
   const discovered = await oidc.discovery(new URL(url), clientId, metadata, authentication, {
     timeout: request.timeoutSeconds,
     [oidc.customFetch]: request.fetch as oidc.CustomFetch,
@@ -70,22 +75,49 @@ function endpointMetadata(endpoints: ProviderEndpoints = {}): Partial<oidc.Serve
   )
 }
 
+const METHODS = {
+  basic: 'client_secret_basic',
+  post: 'client_secret_post',
+  none: 'none',
+} as const
+
+const methodOf = ({ clientSecret, authentication }: ProviderClient): ClientAuthentication =>
+  clientSecret === undefined ? 'none' : (authentication ?? 'basic')
+
 /**
  * Returns the client metadata of a configuration, with the secret, so that other configurations can be derived from it.
  */
-export function clientMetadata(clientSecret: string | undefined): Partial<oidc.ClientMetadata> {
-  return clientSecret === undefined ? {} : { client_secret: clientSecret }
+export function clientMetadata(client: ProviderClient): Partial<oidc.ClientMetadata> {
+  const { clientSecret } = client
+  return {
+    token_endpoint_auth_method: METHODS[methodOf(client)],
+    ...(clientSecret !== undefined && { client_secret: clientSecret }),
+  }
+}
+
+/** Returns the client of a configuration that was made with `clientMetadata`. */
+export function clientOf(configuration: oidc.Configuration): ProviderClient {
+  const { client_id: clientId, ...metadata } = configuration.clientMetadata()
+  const { client_secret: secret, token_endpoint_auth_method: method } = metadata
+  return {
+    clientId,
+    clientSecret: typeof secret === 'string' ? secret : undefined,
+    authentication: method === METHODS.post ? 'post' : method === METHODS.none ? 'none' : 'basic',
+  }
 }
 
 /**
- * Returns the client authentication: HTTP Basic (RFC 6749 section 2.3.1), or none for a public client. The
- * implementation of openid-client also percent-encodes `-` and `_`, which are in every UUID and which IAM does not
- * decode. The form encoding that the RFC requires leaves them unchanged.
+ * Returns the client authentication. The HTTP Basic of openid-client also percent-encodes `-` and `_`, which are in
+ * every UUID and which IAM does not decode. The form encoding that RFC 6749 section 2.3.1 requires leaves them
+ * unchanged.
  */
-export function clientAuthenticationOf(clientSecret: string | undefined): oidc.ClientAuth {
-  if (clientSecret === undefined) return oidc.None()
-  return (_server, client, ...[, headers]) => {
-    const credentials = `${formEncoded(client.client_id)}:${formEncoded(clientSecret)}`
+export function clientAuthenticationOf(client: ProviderClient): oidc.ClientAuth {
+  const { clientSecret } = client
+  const method = methodOf(client)
+  if (clientSecret === undefined || method === 'none') return oidc.None()
+  if (method === 'post') return oidc.ClientSecretPost(clientSecret)
+  return (_server, { client_id: clientId }, ...[, headers]) => {
+    const credentials = `${formEncoded(clientId)}:${formEncoded(clientSecret)}`
     headers.set('authorization', `Basic ${Buffer.from(credentials).toString('base64')}`)
   }
 }

@@ -162,6 +162,7 @@ async function discoverProvider(
     issuer: settings.issuer,
     clientId: settings.client_id ?? 'tts',
     clientSecret: settings.client_secret,
+    authentication: settings.client_authentication,
     required: ['jwks_uri'],
     endpoints: settings.endpoints,
     timeoutSeconds: settings.timeout_seconds,

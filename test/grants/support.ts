@@ -6,6 +6,8 @@ import type { RefreshTokenStore, HeldRefreshToken } from '../../src/grants/refre
 import { rememberedConfiguration } from '../../src/grants/discovery.ts'
 import type { GrantClient, RecoveredGrant } from '../../src/grants/grant.ts'
 import { createGrantClient } from '../../src/grants/grant-client.ts'
+import type { RequestHabits } from '../../src/config/provider-profile.ts'
+import type { ClientAuthentication } from '../../src/tokens/discovery.ts'
 import type { Fetch } from '../../src/tokens/limited-fetch.ts'
 
 /** Scopes of a delegation. */
@@ -16,13 +18,15 @@ const now = (): Date => new Date()
 export interface ClientChanges {
   readonly clientId?: string
   readonly clientSecret?: string | undefined
+  readonly authentication?: ClientAuthentication
+  readonly habits?: RequestHabits
   readonly timeoutMs?: number
   readonly fetch?: Fetch
 }
 
 /** A grant client at the provider; by default that of certcache. */
 export function clientAt(provider: IdentityProvider, changes: ClientChanges = {}): GrantClient {
-  const { timeoutMs = 5_000, fetch: fetchFunction, ...client } = changes
+  const { timeoutMs = 5_000, fetch: fetchFunction, habits, ...client } = changes
   const common = { providerId: 'iam', timeoutMs, ...(fetchFunction && { fetch: fetchFunction }) }
   const { issuer, clients } = provider
   return createGrantClient({
@@ -32,6 +36,7 @@ export function clientAt(provider: IdentityProvider, changes: ClientChanges = {}
       now,
     ),
     now,
+    habits,
   })
 }
 

@@ -10,7 +10,8 @@ import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
 import { formatDuration, secondsUntil } from '../../base/duration.ts'
 import { listenForRedirect } from './loopback-redirect.ts'
-import { type LoginSource, type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
+import type { OwnClientSettings } from '../sources/own-client.ts'
+import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
 export function loginCommand(runtime: CliRuntime): Command {
   return new Command('login')
@@ -76,7 +77,7 @@ async function login(runtime: CliRuntime, options: LoginOptions): Promise<void> 
 interface LoginRequest {
   readonly runtime: CliRuntime
   readonly settings: LoadedCertcacheSettings
-  readonly source: LoginSource
+  readonly source: OwnClientSettings
   readonly signal: AbortSignal
 }
 
@@ -127,10 +128,9 @@ async function loginByBrowser(
   }
 }
 
-function loginSource({ source }: LoadedCertcacheSettings): LoginSource {
-  const { issuer, client_id, client_secret, timeout_seconds } = source
-  if (issuer !== undefined && client_id !== undefined)
-    return { issuer, client_id, client_secret, timeout_seconds }
+function loginSource({ source }: LoadedCertcacheSettings): OwnClientSettings {
+  const { issuer, client_id } = source
+  if (issuer !== undefined && client_id !== undefined) return { ...source, issuer, client_id }
   throw new TtsError(
     'configuration',
     'source.issuer and source.client_id: must be set for a login',
@@ -145,7 +145,7 @@ function loginSource({ source }: LoadedCertcacheSettings): LoginSource {
 async function storeLogin(
   runtime: CliRuntime,
   { state }: LoadedCertcacheSettings,
-  { source, granted }: { readonly source: LoginSource; readonly granted: Granted },
+  { source, granted }: { readonly source: OwnClientSettings; readonly granted: Granted },
 ): Promise<void> {
   if (granted.refreshToken === undefined)
     throw new TtsError('grant_refused', 'the identity provider did not grant a refresh token', {

@@ -9,7 +9,7 @@ import type { GrantClient } from '../../grants/grant.ts'
 import type { openEngine } from '../compose.ts'
 import { type LoadedSettings, loadSettings } from '../settings/load-settings.ts'
 import type { Clock } from '../proxy-engine.ts'
-import type { SourceSettings } from '../settings/settings.ts'
+import type { OwnClientSettings } from '../sources/own-client.ts'
 import type { openState } from '../state/open-state.ts'
 
 export type StopSignal = 'SIGTERM' | 'SIGINT'
@@ -22,10 +22,10 @@ export interface CliRuntime extends Terminal {
   readonly openEngine: typeof openEngine
   readonly openState: typeof openState
   /** Our own client at the identity provider, for `certcache login`. */
-  readonly grantClient: (source: LoginSource) => GrantClient
+  readonly grantClient: (source: OwnClientSettings) => GrantClient
   /** A login of the same client in a browser of this machine. */
   readonly startCodeLogin: (
-    source: LoginSource,
+    source: OwnClientSettings,
     request: Parameters<typeof startCodeLogin>[1],
   ) => Promise<CodeLogin>
   readonly onStop: (listener: (signal: StopSignal) => void) => void
@@ -34,12 +34,6 @@ export interface CliRuntime extends Terminal {
   readonly endNow: (code: number) => void
   /** Default: standard output. */
   readonly logDestination?: DestinationStream
-}
-
-/** The identity provider and our client there. */
-export type LoginSource = Pick<SourceSettings, 'client_secret' | 'timeout_seconds'> & {
-  readonly issuer: string
-  readonly client_id: string
 }
 
 /** Command line options that set keys of the settings. */

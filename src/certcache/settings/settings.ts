@@ -3,7 +3,8 @@
  * unchanged.
  */
 import { z } from 'zod'
-import { isAcceptableUrl } from '../../config/provider-schema.ts'
+import { requestedTokenType, requestSettings } from '../../config/provider-profile.ts'
+import { isAcceptableUrl, providerEndpoints } from '../../config/provider-schema.ts'
 import { accessSettings, serverProblems, listenSettings } from './listen-settings.ts'
 import { proxiesSettings } from './proxy-settings.ts'
 
@@ -67,6 +68,11 @@ const sourceSettings = z.strictObject({
   client_id: z.string().min(1).max(1024).optional().describe('Client id at the identity provider.'),
   client_secret: secret.optional().describe('Client secret. Prefer `client_secret_file`.'),
   client_secret_file: file.optional().describe('File with the client secret.'),
+  ...requestSettings,
+  requested_token_type: requestedTokenType,
+  endpoints: providerEndpoints
+    .prefault({})
+    .describe('Endpoints that replace those of the discovery document, or that it does not name.'),
   audience: z
     .string()
     .min(1)

@@ -4,7 +4,6 @@
 import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { renewableUntil } from '../../grants/refresh-token.ts'
-import { rememberedConfiguration } from '../../grants/discovery.ts'
 import type { GrantClient } from '../../grants/grant.ts'
 import { createGrantClient } from '../../grants/grant-client.ts'
 import type { RefreshHelper } from '../../refresh-helper/helper.ts'
@@ -16,6 +15,7 @@ import {
   type RefreshTokenParts,
   type TokenStart,
 } from './own-refresh-token.ts'
+import { ownClientOptions } from './own-client.ts'
 import type { ServiceProxyRequest, ServiceProxy } from './service-client.ts'
 import type { ProxySource, SourceParts } from './source.ts'
 import { freshToken, sourceEnded } from './start-token.ts'
@@ -205,12 +205,11 @@ class OwnClientSource implements RefreshSource {
 }
 
 function clientOf({ settings, now, helper }: RefreshSourceParts): GrantClient {
-  const { issuer = '', client_id: clientId = '', client_secret: clientSecret } = settings
-  const timeoutMs = settings.timeout_seconds * 1000
-  const providerId = URL.canParse(issuer) ? new URL(issuer).hostname : issuer
-  const provider = { issuer, clientId, clientSecret, providerId, timeoutMs }
-  const configuration = rememberedConfiguration(provider, now, METADATA_AGE_MS)
-  return createGrantClient({ configuration, providerId, timeoutMs, now, helper })
+  const { issuer = '', client_id = '' } = settings
+  return createGrantClient({
+    ...ownClientOptions({ ...settings, issuer, client_id }, now, METADATA_AGE_MS),
+    helper,
+  })
 }
 
 function heldOf({ held }: OwnTokenRecord) {

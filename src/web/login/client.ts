@@ -3,7 +3,9 @@ import * as oidc from 'openid-client'
 import { withinSignal } from '../../api/deadline.ts'
 import type { SessionLogin } from '../../domain/session-records.ts'
 import { TtsError } from '../../base/errors.ts'
+import { requestHabits } from '../../config/provider-profile.ts'
 import { configurationWith } from '../../grants/discovery.ts'
+import { audienceParameters } from '../../grants/grant-client.ts'
 import { createLimitedFetch } from '../../tokens/limited-fetch.ts'
 import type { Provider } from '../../tokens/providers.ts'
 import { unavailable } from '../../tokens/refusals.ts'
@@ -122,7 +124,7 @@ async function startLogin(
     code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
     // Without this parameter IAM issues tokens without audience.
-    ...(audience !== undefined && { audience }),
+    ...audienceParameters(configuration, requestHabits(settings), { request: 'code', audience }),
   })
 }
 
@@ -141,10 +143,14 @@ async function exchangeCode(
     // Also checks the signature of the ID token, although it comes directly from the provider.
     oidc.enableNonRepudiationChecks(configuration)
     const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier }
-    const answer = await oidc.authorizationCodeGrant(configuration, returned, {
-      ...checks,
-      idTokenExpected: true,
-    })
+    const [audience] = provider.settings.audiences
+    const habits = requestHabits(provider.settings)
+    const answer = await oidc.authorizationCodeGrant(
+      configuration,
+      returned,
+      { ...checks, idTokenExpected: true },
+      audienceParameters(configuration, habits, { request: 'code', audience }),
+    )
     const idToken = answer.claims()
     if (idToken === undefined) throw new TypeError('no ID token')
     return { answer, idToken }
@@ -163,7 +169,10 @@ async function requestRefresh(
     return await oidc.refreshTokenGrant(
       configuration,
       refreshToken,
-      audience === undefined ? {} : { audience },
+      audienceParameters(configuration, requestHabits(provider.settings), {
+        request: 'refresh',
+        audience,
+      }),
     )
   } catch (error) {
     const failure = loginError(error, provider.id)
