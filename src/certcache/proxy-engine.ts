@@ -44,6 +44,8 @@ export interface SourceStatus {
   readonly advice: string
   /** Why renewal has ended for good; undefined while it works. */
   readonly ended: string | undefined
+  /** Why only the token itself can be used, although a renewal was wanted; undefined otherwise. */
+  readonly withoutRenewal?: string | undefined
 }
 
 /** Renews the named proxies. At most one renewal of each runs at a time; concurrent callers share it. */

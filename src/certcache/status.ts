@@ -87,10 +87,13 @@ function lowReason(
     : `The proxy ${name} expires in ${formatDuration(secondsLeft)}; at least ${formatDuration(requiredSeconds)} should be left.`
 }
 
-function renewalEnd({ kind, ended, renewsUntil, advice }: SourceStatus, now: Date) {
+function renewalEnd(source: SourceStatus, now: Date) {
+  const { kind, ended, renewsUntil, advice, withoutRenewal } = source
   if (ended !== undefined) return `Renewal has ended: ${sentence(ended)}`
-  // A bare token always expires soon, and with this source the operator replaces it regularly.
-  if (renewsUntil === undefined || kind === 'token') return undefined
+  // With this source set, the operator replaces the token regularly, so that it always expires soon.
+  if (kind === 'token' && withoutRenewal === undefined) return undefined
+  if (renewsUntil === undefined)
+    return withoutRenewal && `Renewal ends with the token: ${sentence(withoutRenewal)}`
   const secondsLeft = secondsUntil(renewsUntil, now)
   return secondsLeft < RENEWAL_ENDS_SOON_SECONDS
     ? `Renewal ends in ${formatDuration(secondsLeft)}: ${sentence(advice)}`

@@ -102,9 +102,7 @@ export async function refreshHeld(use: RefreshTokenUse): Promise<Granted> {
     return await refreshWith(use, { ...base, shown: held.current })
   } catch (error) {
     if (!isFinal(error)) return settle(use, held, error)
-    if (held.previous === undefined || error.check !== 'refresh_token_dead') {
-      return end(use, held, error)
-    }
+    if (held.previous === undefined) return end(use, held, error)
   }
   try {
     return await refreshWith(use, { ...base, shown: held.previous })

@@ -32,11 +32,13 @@ const rules: readonly RefusalRule[] = [
     description: /same client|its own token/i,
     check: 'same_client',
   },
-  // Keycloak: "Scope offline_access not allowed for token exchange", "... creating a new session is needed".
+  // Keycloak: "Scope offline_access not allowed for token exchange", "... creating a new session is needed",
+  // "requested_token_type unsupported" (the client may not get refresh tokens by exchange).
   {
     grants: ['exchange'],
     errors: ['invalid_request', 'invalid_scope'],
-    description: /offline_access not allowed for token exchange|new session is needed/i,
+    description:
+      /offline_access not allowed for token exchange|new session is needed|requested_token_type unsupported/i,
     check: 'offline_access_refused',
   },
   // IAM: "scope parameter is required".

@@ -51,7 +51,7 @@ export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
   user_disabled: {
     message: "the user's account at the identity provider is disabled, suspended or deleted",
     remedy:
-      'User: ask the administrators of the provider. When the account is restored, start again with a new access token.',
+      'User: ask the administrators of the provider. When they restore the account, renewal continues by itself if the provider still accepts the refresh token.',
   },
   refresh_token_dead: {
     message:
@@ -62,7 +62,7 @@ export const explanations: Readonly<Record<GrantCheck, Explanation>> = {
     message:
       'the identity provider does not exchange an access token for a refresh token: renewal needs a login with `certcache login`',
     remedy:
-      'User: log in with `certcache login`. IAM administrator: allow our client the grant refresh_token and the scope offline_access; Keycloak never gives offline access by token exchange.',
+      'User: log in with `certcache login`. IAM administrator: allow our client the grant refresh_token and the scope offline_access. Keycloak administrator: set "Allow refresh token in Standard Token Exchange" of our client to "Same session", with profile: keycloak here; it renews as long as the login session lasts.',
   },
   device_denied: {
     message: 'the login was refused on the other device',

@@ -78,12 +78,15 @@ function deepestCode(error: unknown, depth = 0): string {
   return 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
-/** Whether the refusal is final for this refresh token. An unsigned AUP is not final, because it can be signed. */
+/**
+ * Whether the refusal is final for this refresh token. An unsigned AUP can be signed, and an account can be enabled
+ * again: Keycloak then takes the same refresh token.
+ */
 export function isFinal(error: unknown): error is TtsError {
   return (
     error instanceof TtsError &&
     error.code === 'grant_refused' &&
-    (error.check === 'refresh_token_dead' || error.check === 'user_disabled')
+    error.check === 'refresh_token_dead'
   )
 }
 

@@ -13,7 +13,7 @@ afterEach(() => {
   const { provider } = service()
   provider.faults.clear()
   provider.tokens.rotateRefreshTokens = true
-  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true })
+  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true, deleted: false })
 })
 
 describe('making a delegation', () => {
@@ -232,18 +232,40 @@ describe('renewing', () => {
     expect(await problemOf(none)).toMatchObject({ status: 401, code: 'missing_token' })
   })
 
-  test('a suspended account gets no proxy: 410, and renewal is over for good', async () => {
+  test('a suspended account gets no proxy; when it is restored, renewal continues', async () => {
     const made = await delegate(service())
     const alice = service().provider.user('alice')
     alice.suspended = true
+    for (let attempt = 0; attempt < 2; attempt += 1)
+      expect(await problemOf(await renew(service(), made))).toMatchObject({
+        status: 403,
+        code: 'grant_refused',
+        check: 'user_disabled',
+      })
+    expect(await show(service(), made)).toMatchObject({ state: 'active' })
+    alice.suspended = false
+    expect((await renew(service(), made)).status).toBe(200)
+    expect(await eventsOf(service(), made)).toEqual([
+      'used',
+      'rotated',
+      'refused',
+      'refused',
+      'made',
+    ])
+  })
+
+  test('a deleted account gets no proxy: 410, and renewal is over for good', async () => {
+    const made = await delegate(service())
+    const alice = service().provider.user('alice')
+    alice.deleted = true
     const refused = await problemOf(await renew(service(), made))
     expect(refused).toMatchObject({
       status: 410,
       code: 'delegation_ended',
-      check: 'user_disabled',
+      check: 'refresh_token_dead',
       detail: expect.stringContaining('renewal is over'),
     })
-    alice.suspended = false
+    alice.deleted = false
     const { faults } = service().provider
     faults.resetCounts()
     expect(await problemOf(await renew(service(), made))).toMatchObject({ status: 410 })

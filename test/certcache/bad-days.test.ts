@@ -124,7 +124,7 @@ const cases: readonly Case[] = [
       repairs.push(() => void (provider().user('alice').suspended = false))
     },
     refresh: [3, /account at the identity provider is disabled, suspended or deleted/],
-    status: [1, /^WARNING: Renewal has ended: /],
+    status: [1, /^WARNING: Renewal of gwms_proxy fails: .*disabled, suspended or deleted/],
     serve: [200, PEM],
   },
   {

@@ -351,6 +351,23 @@ reported by  : certcache at ${url}, running for 0 seconds
       first: /^OK/,
     },
     {
+      name: 'a token that ends in three minutes, because no renewal can be had',
+      source: {
+        kind: 'token',
+        renewsUntil: 180,
+        advice: 'Replace the token.',
+        withoutRenewal: 'the service does not offer delegations',
+      },
+      code: 1,
+      first: /^WARNING: Renewal ends in 3 minutes: Replace the token\.\n/,
+    },
+    {
+      name: 'a token of unknown end, because no renewal can be had',
+      source: { kind: 'token', withoutRenewal: 'the service does not offer delegations' },
+      code: 1,
+      first: /^WARNING: Renewal ends with the token: the service does not offer delegations\.\n/,
+    },
+    {
       name: 'nothing in hand',
       drop: true,
       renewal: { lastError },

@@ -280,7 +280,10 @@ test.for(['delegation', 'refresh'] as const)(
   },
 )
 
-/** The account is suspended: no further proxy, the old one to its last minute, then the reason. */
+/**
+ * The account is suspended: no further proxy, the old one to its last minute, then the reason. When it is restored,
+ * renewal continues without a new token.
+ */
 async function suspended(parts: {
   readonly world: OutsideWorld
   readonly cache: Certcache
@@ -316,15 +319,19 @@ async function suspended(parts: {
   expect(Number(over.headers['retry-after'])).toBeGreaterThan(0)
   expect(over.text).not.toContain('PRIVATE KEY')
   expect((await cache.ask('/health')).status).toBe(503)
-  expect(cache.engine.status().source.ended).toBeDefined()
+  expect(cache.engine.status().source.ended).toBeUndefined()
   expect(await world.issued()).toBe(issued)
-  // What is over for good is asked about once.
-  expect(world.asked().token - asked).toBe(1)
+  // Slow attempts: the waits double up to a quarter of an hour, and the jitter halves them at most.
+  const attempts = world.asked().token - asked
+  expect(attempts).toBeGreaterThan(1)
+  expect(attempts).toBeLessThan(8 + PROXY_LIFE / (7.5 * MINUTE))
 
-  // The file of the old proxy stays as it was; the account in good standing again and a new token begin anew.
+  // The account is restored: the next attempt succeeds.
   world.provider.user('alice').suspended = false
-  await cache.stop()
-  await cache.start(await world.logIn())
+  for (let step = 0; step < 10 && cache.served === undefined; step += 1) {
+    time.pass(2 * MINUTE)
+    await time.settled(cache.engine)
+  }
   const proxy = await cache.engine.obtain(undefined, AbortSignal.timeout(10_000))
   expect(lifeOf(proxy.pem).endMs).toBeGreaterThan(Date.now() + 11 * HOUR)
   expect(cache.engine.status().source).toMatchObject({ kind, ended: undefined })

@@ -18,10 +18,10 @@ function recorder() {
     if (method === 'POST')
       sent.push({
         path: new URL(url).pathname,
-        fields: Object.fromEntries(new URLSearchParams(String(body))),
-        authorization: new Headers(headers as Record<string, string>).get('authorization'),
+        fields: Object.fromEntries(new URLSearchParams(body as string)),
+        authorization: new Headers(headers).get('authorization'),
       })
-    return fetch(url, options as RequestInit)
+    return fetch(url, options)
   }
   return { sent, fetch: fetchFunction }
 }

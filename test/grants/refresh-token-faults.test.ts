@@ -311,7 +311,7 @@ test('a provider that is off, slow or broken costs nothing', async () => {
   expect(cell.held).toMatchObject({ rotates: true, attemptBegunAt: undefined })
 })
 
-test('a suspended account: over at once; an AUP to be signed: only until it is', async () => {
+test('a suspended account, an AUP to be signed: nothing until that changes, then the token works again', async () => {
   const { renew } = await realToken()
   provider().user('alice').aupSigned = false
   expect((await refusalOf(renew())).error).toMatchObject({
@@ -322,9 +322,11 @@ test('a suspended account: over at once; an AUP to be signed: only until it is',
   await renew()
   provider().user('alice').suspended = true
   expect((await refusalOf(renew())).error).toMatchObject({
-    code: 'delegation_ended',
+    code: 'grant_refused',
     check: 'user_disabled',
   })
+  provider().user('alice').suspended = false
+  await renew()
 })
 
 test.for([

@@ -159,12 +159,11 @@ const rows: Row[] = [
     changes: { previous: undefined },
   },
   {
-    name: 'the account is suspended: the previous token is not tried',
+    name: 'the account is suspended: no end, because it may be enabled again',
     held: { attemptBegunAt: MISSING },
     answers: { B: refused('user_disabled') },
     shown: ['B'],
-    error: ['delegation_ended', 'user_disabled'],
-    message: /renewal is over: no: user_disabled/,
+    error: ['grant_refused', 'user_disabled'],
     changes: { attemptBegunAt: MISSING },
   },
   {
@@ -376,7 +375,7 @@ describe('a store that fails', () => {
 
   test.for([
     { name: 'at a refusal', answer: refused('client_refused'), code: 'grant_refused' },
-    { name: 'at the end', answer: refused('user_disabled'), code: 'delegation_ended' },
+    { name: 'at the end', answer: refused('refresh_token_dead'), code: 'delegation_ended' },
   ])('$name: the refusal is what is told', async ({ answer, code }) => {
     const work = refreshHeld(parts(scripted({ B: answer }), failing({ held: HELD }, [2])))
     expect((await refusalOf(work)).error.code).toBe(code)

@@ -11,7 +11,13 @@ import { lastErrorOf, ProxyFiles, type LastError } from '../outputs/proxy-files.
 import type { HeldProxy, RenewalStatus } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 import type { Outcome } from './outcomes.ts'
-import { type Decision, decide, type Failures, type RenewalPolicy } from './renewal.ts'
+import {
+  type Decision,
+  decide,
+  type Failures,
+  type ProxyLife,
+  type RenewalPolicy,
+} from './renewal.ts'
 import type { Sources } from '../sources/sources.ts'
 
 /** The options of a managed proxy. */
@@ -20,7 +26,7 @@ export interface ManagedProxyOptions {
   readonly random: () => number
   readonly log: Log
   readonly environment: Environment
-  readonly sources: Pick<Sources, 'obtain'>
+  readonly sources: Pick<Sources, 'obtain' | 'renewableUntil'>
   /** Aborted when certcache shuts down: cancels requests in flight. */
   readonly closing: AbortSignal
   /** Writes all proxies into the state; never rejects. */
@@ -87,9 +93,7 @@ export class ManagedProxy {
     const failures = this.#failures
     // The clock was set back: restart the wait from now, once.
     if (failures && failures.lastAt > now) this.#failures = { ...failures, lastAt: now }
-    const held = this.#outdated ? undefined : this.current()
-    const proxy = held && { ...held, draw: this.#draw }
-    return decide(now, policy, { proxy, failures: this.#failures })
+    return decide(now, policy, { proxy: this.#life(), failures: this.#failures })
   }
 
   /**
@@ -100,9 +104,13 @@ export class ManagedProxy {
       const leftMs = (this.current()?.notAfter.getTime() ?? 0) - this.#parts.now().getTime()
       return leftMs < validForSeconds * 1000
     }
+    return decide(this.#parts.now(), policy, { proxy: this.#life(), failures: undefined }).renew
+  }
+
+  #life(): ProxyLife | undefined {
     const held = this.#outdated ? undefined : this.current()
-    const proxy = held && { ...held, draw: this.#draw }
-    return decide(this.#parts.now(), policy, { proxy, failures: undefined }).renew
+    const renewableUntil = this.#parts.sources.renewableUntil()
+    return held && { ...held, draw: this.#draw, renewableUntil }
   }
 
   /**

@@ -19,6 +19,8 @@ export interface ProxyLife {
   readonly notAfter: Date
   /** From 0 to below 1, drawn once for each proxy: its position within the jitter. */
   readonly draw: number
+  /** When renewal itself ends unless a renewal extends it; undefined when that is not known. */
+  readonly renewableUntil?: Date | undefined
 }
 
 /** The attempts that failed since the newest success. */
@@ -33,8 +35,10 @@ export interface Failures {
 
 export type Decision = { readonly renew: true } | { readonly renew: false; readonly at: Date }
 
-/** A last attempt is made this long before the proxy expires, whatever the backoff (a short-lived proxy: see below). */
+/** A last attempt is made this long before the proxy or its renewal ends, whatever the backoff. */
 const LAST_ATTEMPT_MS = 60_000
+/** Renewals that only keep the source alive are not more frequent than this. */
+const SHORTEST_WAIT_MS = 60_000
 /** A longer Retry-After is shortened to this. */
 const MAX_RETRY_AFTER_MS = 3_600_000
 
@@ -63,8 +67,17 @@ export function dueAt(policy: RenewalPolicy, proxy: ProxyLife): Date {
   const startMs = proxy.obtainedAt.getTime()
   const lifeMs = Math.max(0, proxy.notAfter.getTime() - startMs)
   const byLifeMs = lifeMs * (1 - policy.renewBelow)
-  const waitMs = Math.min(byLifeMs, policy.renewAfterMs ?? Infinity)
+  const waitMs = Math.min(byLifeMs, policy.renewAfterMs ?? Infinity, waitForSource(proxy))
   return new Date(startMs + waitMs * (1 - policy.jitter * proxy.draw))
+}
+
+/**
+ * Half the time until renewal ends: a refresh token of Keycloak's session expires after 30 minutes without a refresh,
+ * long before the proxy is due. If renewal ends anyway, the last proxy is then as new as possible.
+ */
+function waitForSource({ obtainedAt, renewableUntil }: ProxyLife): number {
+  const leftMs = (renewableUntil?.getTime() ?? Infinity) - obtainedAt.getTime()
+  return leftMs <= 0 ? Infinity : Math.max(leftMs / 2, SHORTEST_WAIT_MS)
 }
 
 /** Returns milliseconds since 1970. Waits double from the first to the longest; jitter shortens each by up to half. */
@@ -80,12 +93,14 @@ function retryAt(
   const backoffMs = Math.min(doubledMs, policy.retryLongestMs) * (0.5 + draw / 2)
   const nextMs = lastMs + Math.max(backoffMs, Math.min(retryAfterMs, MAX_RETRY_AFTER_MS))
   if (proxy === undefined) return nextMs
-  const lastChanceMs = proxy.notAfter.getTime() - lastAttemptBeforeEnd(proxy)
-  // After a failure of the last attempt the normal waits apply again.
-  return lastMs < lastChanceMs ? Math.min(nextMs, lastChanceMs) : nextMs
+  // After a failure of the last attempt before an end the normal waits apply again.
+  const lastChances = [proxy.notAfter, proxy.renewableUntil ?? proxy.notAfter]
+    .map((end) => end.getTime() - lastAttemptBefore(end, proxy))
+    .filter((chanceMs) => lastMs < chanceMs)
+  return Math.min(nextMs, ...lastChances)
 }
 
-/** One minute, or a tenth of the lifetime if that is shorter. */
-function lastAttemptBeforeEnd({ obtainedAt, notAfter }: ProxyLife): number {
-  return Math.min(LAST_ATTEMPT_MS, Math.max(0, notAfter.getTime() - obtainedAt.getTime()) / 10)
+/** One minute, or a tenth of the time from the beginning to the end if that is shorter. */
+function lastAttemptBefore(end: Date, { obtainedAt }: ProxyLife): number {
+  return Math.min(LAST_ATTEMPT_MS, Math.max(0, end.getTime() - obtainedAt.getTime()) / 10)
 }

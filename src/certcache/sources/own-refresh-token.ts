@@ -150,7 +150,8 @@ class OwnRefreshToken {
       if (access !== undefined) return access
     }
     const stored = this.#record?.access
-    if (stored !== undefined && this.#isUsable(stored.token, stored.expires_at))
+    const isUsable = stored !== undefined && this.#isUsable(stored.token, stored.expires_at)
+    if (isUsable && !outlivesRefreshToken(stored.expires_at, this.#record))
       return { token: stored.token, expiresAt: stored.expires_at }
     return this.#refresh()
   }
@@ -291,6 +292,12 @@ class OwnRefreshToken {
       this.#record?.ended?.reason ?? 'there is no refresh token, and no token to obtain one with',
     )
   }
+}
+
+/** Whether an access token outlives the refresh token: only a refresh keeps that one alive, so it is made each time. */
+export function outlivesRefreshToken(expiresAt: Date, record: OwnTokenRecord | undefined): boolean {
+  const end = record?.held.refreshExpiresAt
+  return end !== undefined && expiresAt >= end
 }
 
 function accessOf({ accessToken, expiresAt }: Granted, at: Date): AccessToken {

@@ -11,6 +11,7 @@ import {
   type AccessToken,
   type AccessTokenRequest,
   obtainAccessToken,
+  outlivesRefreshToken,
   recoverRefreshToken,
   type RefreshTokenParts,
   type TokenStart,
@@ -152,6 +153,7 @@ class OwnClientSource implements RefreshSource {
     // After renewal has ended the token in memory is not used any more, even if a clock set back makes it look fresh.
     const cached = this.#record?.ended === undefined ? this.#access : undefined
     if (cached === undefined || digestOf(cached.token) === refused) return undefined
+    if (outlivesRefreshToken(cached.expiresAt, this.#record)) return undefined
     const leftMs = cached.expiresAt.getTime() - this.#parts.now().getTime()
     return leftMs > FRESH_FOR_SECONDS * 1000 ? cached : undefined
   }
@@ -226,6 +228,8 @@ function adviceOf(
   if (record.ended !== undefined)
     return `Renewal ended at ${record.ended.at.toISOString()}. ${sourceEnded('').remedy ?? ''}`
   const end = until?.toISOString() ?? 'an unknown date'
+  if (record.held.refreshExpiresAt !== undefined)
+    return `The identity provider ends renewal at ${end}. certcache renews before then, which extends it unless the login session ends first; after that, log in with \`certcache login\`, or supply a new token.`
   return record.held.rotates === true
     ? `Renewal continues as long as it succeeds at least once in ${days} days; otherwise it ends at ${end}.`
     : `Renewal ends at ${end}; log in with \`certcache login\`, or supply a new token, before then.`

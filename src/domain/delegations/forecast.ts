@@ -3,7 +3,6 @@ import { type HeldRefreshToken, renewableUntil } from '../../grants/refresh-toke
 import type { Delegation } from './records.ts'
 
 export const DAY_MS = 86_400_000
-
 /** Limits on the life of delegations. */
 export interface DelegationBounds {
   /** Longest life of a delegation, in days. */
@@ -36,7 +35,14 @@ export function renewsUntil(
 export function adviceFor(
   delegation: Pick<
     Delegation,
-    'state' | 'createdAt' | 'renewsUntil' | 'rotates' | 'endedAt' | 'endReason' | 'providerId'
+    | 'state'
+    | 'createdAt'
+    | 'lastUsedAt'
+    | 'renewsUntil'
+    | 'rotates'
+    | 'endedAt'
+    | 'endReason'
+    | 'providerId'
   >,
   bounds: DelegationBounds,
   now: Date,
@@ -54,9 +60,19 @@ export function adviceFor(
   if (delegation.renewsUntil >= last)
     return `It renews by itself until ${until}, the longest that this service allows; before that, ${again}.`
   const lifetimeDays = bounds.lifetimeDays(delegation.providerId)
+  if (rotates !== false && lifetimeDays !== undefined && isShort(delegation, lifetimeDays))
+    return `It renews by itself until ${until}. Every use before then extends this, unless the login session at the provider ends first; after that, ${again}.`
   if (rotates === true && lifetimeDays !== undefined)
     return `It renews by itself until ${until}. Every renewal extends this, at most to ${shown(last)}: you need to do nothing while it is used at least every ${lifetimeDays} days.`
   return `It renews by itself until ${until}, when the provider's refresh token ends; before that, ${again}.`
+}
+
+/** Whether the provider has stated an earlier end than the usual one: refresh tokens of a Keycloak session. */
+function isShort(
+  { createdAt, lastUsedAt, renewsUntil: end }: Parameters<typeof adviceFor>[0],
+  lifetimeDays: number,
+): boolean {
+  return end.getTime() - (lastUsedAt ?? createdAt).getTime() < 0.9 * lifetimeDays * DAY_MS
 }
 
 /** Formats a time for people, to the minute, in UTC. */

@@ -102,7 +102,7 @@ describe('beside a running certcache', () => {
     try {
       const { engine: other } = await once()
       await expect(other.renewIfDue(always, soon())).rejects.toMatchObject({
-        code: 'delegation_ended',
+        code: 'grant_refused',
         message: expect.stringMatching(
           /^another certcache with this state could not renew gwms_proxy: /,
         ),

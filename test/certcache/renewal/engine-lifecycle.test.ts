@@ -32,7 +32,7 @@ afterEach(() => {
   const { provider } = service()
   provider.faults.clear()
   provider.faults.resetCounts()
-  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true })
+  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true, deleted: false })
 })
 
 const ownClient = () => ({
@@ -115,8 +115,13 @@ describe('auto', () => {
       await settingsIn(await temporaryDirectory(), { service: toService(), source }),
     )
     await engine.obtain(undefined, soon())
-    expect(engine.status().source).toMatchObject({ kind: 'token' })
-    expect(logged.join()).toContain('source.fallback')
+    expect(engine.status().source).toMatchObject({
+      kind: 'token',
+      withoutRenewal: expect.stringContaining('does not allow this kind of grant'),
+    })
+    expect(logged.join()).toMatch(
+      /"expires_at":"20.*source\.fallback|source\.fallback.*"expires_at":"20/,
+    )
   })
 
   test('with nothing at all says what is wanted', async () => {
@@ -194,7 +199,7 @@ describe('the end, and after', () => {
     const clock = { ...realClock, now: () => new Date(Date.now() + ahead) }
     const { engine } = await startEngine(await settingsIn(directory, sections), { clock })
     await engine.obtain(undefined, soon())
-    service().provider.user('alice').suspended = true
+    service().provider.user('alice').deleted = true
     ahead = 3_590_000
     const failed = await eventually(() => engine.status().source.ended)
     expect(failed).toMatch(/renewal is over/)
@@ -206,7 +211,7 @@ describe('the end, and after', () => {
     const asked = service().provider.faults.count('/token')
     await delay(200)
     expect(service().provider.faults.count('/token')).toBe(asked)
-    service().provider.user('alice').suspended = false
+    service().provider.user('alice').deleted = false
     ahead = 0
     const [unlucky, lucky] = [await logIn(service()), await logIn(service())]
     // Each token is one more chance, not one at every look.

@@ -14,7 +14,7 @@ afterEach(() => {
   const { provider } = service()
   provider.faults.clear()
   provider.faults.resetCounts()
-  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true })
+  Object.assign(provider.user('alice'), { suspended: false, aupSigned: true, deleted: false })
 })
 
 /** Our own client at the demo provider. */

@@ -36,6 +36,7 @@ describe('the advice', () => {
     state: 'active',
     renewsUntil: day(30),
     rotates: undefined,
+    lastUsedAt: undefined,
     endedAt: undefined,
     endReason: undefined,
   } as const
@@ -49,6 +50,16 @@ describe('the advice', () => {
       'an end that moves',
       { rotates: true },
       'It renews by itself until 2026-12-23 12:00 UTC. Every renewal extends this, at most to 2027-11-23 12:00 UTC: you need to do nothing while it is used at least every 30 days.',
+    ],
+    [
+      'the short life of a Keycloak session, before its first use',
+      { renewsUntil: day(0.02) },
+      'It renews by itself until 2026-11-23 12:28 UTC. Every use before then extends this, unless the login session at the provider ends first; after that, make a new delegation with a new access token.',
+    ],
+    [
+      'the short life of a Keycloak session, after a use',
+      { rotates: true, lastUsedAt: day(1), renewsUntil: day(1.02) },
+      'It renews by itself until 2026-11-24 12:28 UTC. Every use before then extends this, unless the login session at the provider ends first; after that, make a new delegation with a new access token.',
     ],
     [
       'the bound',
