@@ -26,6 +26,7 @@ import { operationsRoutes } from './operations.ts'
 import { problemRoutes } from './problem-pages.ts'
 import { sendProblem, toTtsError } from './problem.ts'
 import { contextOf, requestContext, routeName } from './request.ts'
+import { resourceMetadataMethods, serveResourceMetadata } from './resource-metadata.ts'
 import { sshAuthorityRoutes } from './ssh-authority.ts'
 import { successorRoutes } from './successor.ts'
 import { sendWattsError } from './watts/answers.ts'
@@ -54,7 +55,12 @@ export function createApp(dependencies: AppDependencies): Express {
   const { limits, issuing } = dependencies
   const app = createShell(dependencies)
   const web = webOf(dependencies)
-  const paths = web === undefined ? methodsByPath : [...methodsByPath, ...webMethods]
+  const { publicUrl } = dependencies
+  const paths = [
+    ...methodsByPath,
+    ...(web === undefined ? [] : webMethods),
+    ...(publicUrl === undefined ? [] : resourceMetadataMethods),
+  ]
   app.use(answerOptions(paths))
   const bounds = {
     maxBodyBytes: limits.body_bytes,
@@ -68,8 +74,9 @@ export function createApp(dependencies: AppDependencies): Express {
     app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority, log: dependencies.log }))
   addWattsRoutes(app, dependencies, web)
   addPublicRoutes(app, dependencies)
+  if (publicUrl !== undefined) app.use(serveResourceMetadata(publicUrl, issuing.verifier.providers))
   if (web !== undefined) app.use(webRoutes(web))
-  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services)))
+  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, publicUrl)))
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
     response.type('application/json').send(openApi)
   })

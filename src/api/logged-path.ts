@@ -4,6 +4,7 @@
 
 /** First segments of the existing paths. */
 const KNOWN_SEGMENTS: ReadonlySet<string> = new Set([
+  '.well-known',
   'api',
   'assets',
   'audit',

@@ -16,8 +16,12 @@ const idParameter = {
   schema: { type: 'string', format: 'uuid' },
 }
 
-/** Returns the OpenAPI 3.1 description of all public paths. */
-export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
+/**
+ * Returns the OpenAPI 3.1 description of all public paths.
+ *
+ * @param publicUrl without it there are no metadata of the protected resource
+ */
+export function createOpenApi(services: ReadonlyMap<string, Service>, publicUrl?: string): Json {
   return {
     openapi: '3.1.0',
     info: {
@@ -39,6 +43,7 @@ export function createOpenApi(services: ReadonlyMap<string, Service>): Json {
       ...wattsPaths(),
       ...authorityPaths(services),
       ...problemPaths(),
+      ...(publicUrl === undefined ? {} : metadataPaths()),
       '/healthz': { get: open('Alive', 'application/json') },
       '/readyz': {
         get: {
@@ -84,6 +89,12 @@ function problemPaths(): Json {
   }
 }
 
+function metadataPaths(): Json {
+  const summary =
+    'Metadata of this protected resource (RFC 9728); tts_audiences holds the accepted audiences by issuer'
+  return { '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') } }
+}
+
 const problemSchema = {
   type: 'object',
   required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
@@ -98,6 +109,11 @@ const problemSchema = {
     detail: { type: 'string' },
     code: { type: 'string', description: 'Stable error code, for programs' },
     check: { type: 'string', description: 'The check that failed' },
+    accepted_audiences: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'Audiences of which the token needs one (check `audience`)',
+    },
     request_id: { type: 'string', description: 'Id of the request in the log' },
   },
 }

@@ -1,10 +1,11 @@
 /**
  * Turns errors into HTTP answers, and is the only module that does: RFC 9457 problem details, with the challenge of
- * RFC 6750.
+ * RFC 6750 and RFC 9728.
  */
 import type { Response } from 'express'
 import { TtsError } from '../base/errors.ts'
 import { errorCodes, problemsUrl } from './error-codes.ts'
+import { resourceMetadataUrl } from './resource-metadata.ts'
 
 /** Retry-After of a 503 whose error names no time. */
 const RETRY_AFTER_SECONDS = 5
@@ -53,7 +54,7 @@ export function sendProblem(
   const isTokenMisplaced = error.code === 'invalid_request' && error.check === 'authorization'
   const challengeCode = isTokenMisplaced ? 'invalid_request' : ownChallenge
   if (challengeCode !== undefined)
-    response.setHeader('WWW-Authenticate', challenge(challengeCode, error))
+    response.setHeader('WWW-Authenticate', challenge(challengeCode, error, publicUrl))
   if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds))
   response
     .status(status)
@@ -69,17 +70,21 @@ export function sendProblem(
           : error.message,
         code: error.code,
         ...(error.check === undefined || isHidden ? {} : { check: error.check }),
+        ...(error.audiences === undefined ? {} : { accepted_audiences: error.audiences }),
         request_id: requestId,
       }),
     )
 }
 
-function challenge(code: string, error: TtsError): string {
+function challenge(code: string, error: TtsError, publicUrl: string | undefined): string {
   const parts = ['realm="tts"']
   if (code !== '') {
     parts.push(`error="${code}"`, `error_description="${escapeQuoted(error.message)}"`)
     if (error.scope !== undefined) parts.push(`scope="${escapeQuoted(error.scope)}"`)
   }
+  // RFC 9728 section 5.1: from there the client learns which providers and audiences are accepted.
+  if (publicUrl !== undefined)
+    parts.push(`resource_metadata="${escapeQuoted(resourceMetadataUrl(publicUrl))}"`)
   return `Bearer ${parts.join(', ')}`
 }
 

@@ -38,6 +38,8 @@ export interface TtsErrorOptions {
   readonly retryAfterSeconds?: number
   /** The required scopes (RFC 6750 section 3, attribute `scope`). */
   readonly scope?: string
+  /** The audiences of which the token needs one; shown to the caller. From the configuration, never from a token. */
+  readonly audiences?: readonly string[]
   /** The underlying error, for the log. Never shown to the caller. */
   readonly cause?: unknown
 }
@@ -52,6 +54,7 @@ export class TtsError extends Error {
   readonly remedy: string | undefined
   readonly retryAfterSeconds: number | undefined
   readonly scope: string | undefined
+  readonly audiences: readonly string[] | undefined
 
   constructor(code: TtsErrorCode, message: string, options: TtsErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -61,5 +64,6 @@ export class TtsError extends Error {
     this.remedy = options.remedy
     this.retryAfterSeconds = options.retryAfterSeconds
     this.scope = options.scope
+    this.audiences = options.audiences
   }
 }

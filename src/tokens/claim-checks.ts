@@ -180,15 +180,21 @@ function checkAudience(claims: Claims, { settings }: ClaimContext): void {
     if (settings.accept_missing_audience) return
     throw refusal(
       'audience',
-      'the token has no audience; the client must ask for one when it requests the token',
-      `Request an audience: at INDIGO IAM add audience=${accepted[0] ?? '<audience>'} to the authorization or token request. Or set accept_missing_audience, after reading what it means.`,
+      `the token has no audience; the client must request one with the token: ${shownValues(accepted)}`,
+      {
+        audiences: accepted,
+        remedy: `Request an audience: at INDIGO IAM add audience=${accepted[0] ?? '<audience>'} to the authorization or token request. Or set accept_missing_audience, after reading what it means.`,
+      },
     )
   }
   if (audiences.some((audience) => accepted.includes(audience))) return
   throw refusal(
     'audience',
-    'the token is meant for another service (claim aud)',
-    `The token is for ${shownValues(audiences)}; accepted: ${shownValues(accepted)}. ${adviceFor(audiences, accepted)}`,
+    `the token is meant for another service (claim aud); accepted audiences: ${shownValues(accepted)}`,
+    {
+      audiences: accepted,
+      remedy: `The token is for ${shownValues(audiences)}; accepted: ${shownValues(accepted)}. ${adviceFor(audiences, accepted)}`,
+    },
   )
 }
 
@@ -214,8 +220,10 @@ function checkProfileVersion(claims: Claims): void {
   )
 }
 
-/** The audiences that the settings accept. */
-export function acceptedAudiences(settings: ProviderSettings): readonly string[] {
+/** Returns the audiences that the settings accept, best first. */
+export function acceptedAudiences(
+  settings: Pick<ProviderSettings, 'audiences' | 'accept_any_wlcg_audience'>,
+): readonly string[] {
   return settings.accept_any_wlcg_audience
     ? [...settings.audiences, WLCG_ANY_AUDIENCE]
     : settings.audiences

@@ -26,10 +26,11 @@ export type TokenCheck =
   | 'userinfo'
   | 'user'
 
-/** What can be done, and the underlying error. */
+/** What can be done, the underlying error, and the audiences of which the token needs one. */
 export interface Explanation {
   readonly remedy: string
-  readonly cause: unknown
+  readonly cause?: unknown
+  readonly audiences?: readonly string[]
 }
 
 /**
@@ -41,11 +42,13 @@ export function refusal(
   message: string,
   explanation: string | Explanation,
 ): TtsError {
+  const { remedy, cause, audiences }: Explanation =
+    typeof explanation === 'string' ? { remedy: explanation } : explanation
   return new TtsError('invalid_token', message, {
     check,
-    ...(typeof explanation === 'string'
-      ? { remedy: explanation }
-      : { remedy: explanation.remedy, cause: loggable(explanation.cause) }),
+    remedy,
+    ...(cause !== undefined && { cause: loggable(cause) }),
+    ...(audiences !== undefined && { audiences }),
   })
 }
 

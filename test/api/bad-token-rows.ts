@@ -57,10 +57,10 @@ export const badTokenRows: readonly BadTokenRow[] = [
   // from whom and for whom
   { name: 'other issuer', token: claims({ iss: 'https://evil.example.org/' }), check: 'issuer', says: 'the token comes from an issuer that is not trusted here' },
   { name: 'no issuer', token: claims({ iss: undefined }), check: 'issuer', says: 'the token comes from an issuer that is not trusted here' },
-  { name: 'other audience', token: claims({ aud: 'https://other.example.org' }), check: 'audience', says: 'the token is meant for another service (claim aud)' },
-  { name: 'audience as prefix', token: claims({ aud: `${AUDIENCE}.evil.example` }), check: 'audience', says: 'the token is meant for another service (claim aud)' },
-  { name: 'WLCG any audience', token: claims({ aud: 'https://wlcg.cern.ch/jwt/v1/any' }), check: 'audience', says: 'the token is meant for another service (claim aud)' },
-  { name: 'missing aud', token: claims({ aud: undefined }), check: 'audience', says: 'the token has no audience; the client must ask for one when it requests the token' },
+  { name: 'other audience', token: claims({ aud: 'https://other.example.org' }), check: 'audience', says: `the token is meant for another service (claim aud); accepted audiences: ${AUDIENCE}` },
+  { name: 'audience as prefix', token: claims({ aud: `${AUDIENCE}.evil.example` }), check: 'audience', says: `the token is meant for another service (claim aud); accepted audiences: ${AUDIENCE}` },
+  { name: 'WLCG any audience', token: claims({ aud: 'https://wlcg.cern.ch/jwt/v1/any' }), check: 'audience', says: `the token is meant for another service (claim aud); accepted audiences: ${AUDIENCE}` },
+  { name: 'missing aud', token: claims({ aud: undefined }), check: 'audience', says: `the token has no audience; the client must request one with the token: ${AUDIENCE}` },
   // when
   { name: 'expired', token: (w) => mint(w, { claims: { exp: now() - 61 } }), check: 'expired', says: 'the token has expired' },
   { name: 'no exp', token: claims({ exp: undefined }), check: 'missing_expiry', says: 'the token has no valid expiry time (claim exp)' },
