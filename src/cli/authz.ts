@@ -6,6 +6,7 @@ import { isTree } from '../config/settings-tree.ts'
 import { type Authorisation, authorise } from '../domain/issuing/authorise.ts'
 import { TtsError } from '../base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
+import { ruleClaimsByProvider } from '../service/rule-claims.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
 import { waitSeconds } from './duration.ts'
@@ -108,7 +109,8 @@ async function subjectOfToken(
   const log = quietLog(terminal)
   log.level = 'silent'
   const { providers } = configuration
-  const verifier = createTokenVerifier({ providers, now: terminal.now, log })
+  const ruleClaims = ruleClaimsByProvider(configuration)
+  const verifier = createTokenVerifier({ providers, ruleClaims, now: terminal.now, log })
   try {
     return await verifier.verify(token, { signal: AbortSignal.timeout(wait * 1000) })
   } finally {

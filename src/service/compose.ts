@@ -8,6 +8,7 @@ import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
+import { ruleClaimsByProvider } from './rule-claims.ts'
 import { aliasOf } from '../config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from '../config/relying-schema.ts'
 import type { Environment, LoadedConfiguration } from '../config/load.ts'
@@ -282,7 +283,8 @@ function tokenVerifierOf({ loaded, now, log }: Core, keepsKeys: boolean): TokenV
   const { providers, limits } = loaded.configuration
   const keyDirectory = keepsKeys ? join(loaded.dataDirectory, 'provider-keys') : undefined
   const opaqueTokens = opaqueRateOf(limits)
-  return createTokenVerifier({ providers, now, log, opaqueTokens, keyDirectory })
+  const ruleClaims = ruleClaimsByProvider(loaded.configuration)
+  return createTokenVerifier({ providers, now, log, opaqueTokens, keyDirectory, ruleClaims })
 }
 
 function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {

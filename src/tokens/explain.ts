@@ -133,7 +133,7 @@ async function explainRest(
 ): Promise<void> {
   const { settings } = checked.provider
   let { known } = checked
-  const wantsMore = wantsUserInfo(known, settings)
+  const wantsMore = wantsUserInfo(known, checked.provider)
   // UserInfo may still show whether it is a user.
   const checkSpeaker = wantsMore ? checkUser : requirePerson
   await report.run(

@@ -19,6 +19,8 @@ export interface ProviderDependencies {
   readonly now: () => Date
   readonly log: TokenLog
   readonly fetch?: Fetch
+  /** Names or paths of the claims that authorisation rules read, by provider id. */
+  readonly ruleClaims?: ReadonlyMap<string, readonly string[]> | undefined
   /** Directory for the providers' keys; undefined: they are forgotten at the end of the process. */
   readonly keyDirectory?: string | undefined
   /** First and longest wait between two attempts of discovery, in milliseconds. Default 1,000 and 60,000. */
@@ -45,6 +47,8 @@ export interface Provider {
   readonly id: string
   readonly settings: ProviderSettings
   readonly keys: KeySet
+  /** Names or paths of the claims that authorisation rules read for users of this provider. */
+  readonly ruleClaims: readonly string[]
   /** Waits until keys can be had: those in use, or those after discovery. @throws {TtsError} `provider_unavailable` */
   ready(): Promise<void>
   /** Returns the configuration for openid-client. @throws {TtsError} `provider_unavailable` (never discovered yet) */
@@ -108,6 +112,7 @@ export function createProvider(
     id,
     settings,
     keys,
+    ruleClaims: dependencies.ruleClaims?.get(id) ?? [],
     configuration,
     ready: async () => {
       await keys.restore()

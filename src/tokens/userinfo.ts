@@ -1,11 +1,10 @@
 import * as oidc from 'openid-client'
-import type { ProviderSettings } from '../config/provider-schema.ts'
 import type { Claims } from './claim-values.ts'
 import { type KnownClaims, speakerOf } from './identity-checks.ts'
 import type { Provider } from './providers.ts'
 import { providerFault, refusal, unavailable } from './refusals.ts'
 
-/** Claims for groups: of IAM, WLCG, Keycloak and similar, EGI Check-in and AARC. */
+/** Claims for groups, for services whose rules read none: of IAM, WLCG, Keycloak and similar, EGI Check-in and AARC. */
 const GROUP_CLAIMS = [
   'groups',
   'wlcg.groups',
@@ -18,11 +17,23 @@ const GROUP_CLAIMS = [
 /** Whether UserInfo must be fetched. Client tokens have no UserInfo. */
 export function wantsUserInfo(
   { claims, sources }: KnownClaims,
-  settings: ProviderSettings,
+  { settings, ruleClaims }: Pick<Provider, 'settings' | 'ruleClaims'>,
 ): boolean {
   if (settings.userinfo === 'never' || speakerOf(sources) === 'client') return false
-  return settings.userinfo === 'always' || !GROUP_CLAIMS.some((name) => claims[name] !== undefined)
+  if (settings.userinfo === 'always') return true
+  const needed = ruleClaims.filter(canComeFromUserInfo)
+  if (needed.length === 0) return !GROUP_CLAIMS.some((name) => claims[name] !== undefined)
+  // Part of a nested claim is not enough to ask: UserInfo adds only whole claims.
+  return needed.some((name) => !Object.hasOwn(claims, name) && !Object.hasOwn(claims, topOf(name)))
 }
+
+/** Whether a claim that a rule names, by name or by path, can be added by UserInfo. */
+function canComeFromUserInfo(name: string): boolean {
+  return ![name, topOf(name)].some((each) => each === 'sub' || TOKEN_CLAIMS.has(each))
+}
+
+/** Returns the claim in which a path such as `realm_access.roles` begins. */
+const topOf = (path: string): string => path.split('.', 1)[0] ?? path
 
 /**
  * Fetches the claims of UserInfo and checks that they have the same subject.

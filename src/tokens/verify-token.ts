@@ -183,7 +183,7 @@ async function finish(token: string, checked: CheckedToken, now: () => Date): Pr
   const { settings } = provider
   checkUser(known.sources, settings)
   checkScopes(known.claims, settings)
-  const askUserInfo = wantsUserInfo(known, settings)
+  const askUserInfo = wantsUserInfo(known, provider)
   const all = askUserInfo
     ? mergeUserInfo(known, await fetchUserInfo(token, String(known.claims['sub']), provider))
     : known

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { explainToken } from '../../src/tokens/explain.ts'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import { AUDIENCE, refusalOf, settingsFor, verifierFor, type SettingsInput } from './support.ts'
@@ -206,6 +207,44 @@ describe('UserInfo', () => {
     await verifierFor({ iam: settings }).verify(access_token)
     expect(provider().faults.count('/userinfo')).toBe(0)
   })
+
+  test.for([
+    // Keycloak puts realm_access into every token.
+    { rules: ['groups'], claims: { realm_access: { roles: ['r'] } }, asked: true },
+    { rules: ['groups'], claims: { groups: [] }, asked: false },
+    { rules: ['groups', 'email'], claims: { groups: ['cms'] }, asked: true },
+    { rules: ['groups', 'sub', 'scope'], claims: { groups: ['cms'] }, asked: false },
+    { rules: ['wlcg.groups'], claims: { groups: ['cms'] }, asked: true },
+    { rules: ['wlcg.groups'], claims: { 'wlcg.groups': ['/cms'] }, asked: false },
+    { rules: ['realm_access.roles'], claims: { groups: ['cms'] }, asked: true },
+    // UserInfo cannot add to a claim that is there.
+    { rules: ['realm_access.roles'], claims: { realm_access: {} }, asked: false },
+    // Claims that UserInfo never sets.
+    { rules: ['groups', 'act.sub'], claims: { groups: ['cms'] }, asked: false },
+    // No rule reads a claim that UserInfo could set: any groups will do.
+    { rules: ['sub', 'acr', 'aud'], claims: { acr: '2' }, asked: false },
+    { rules: ['sub', 'client_id'], claims: {}, asked: true },
+    { rules: ['sub', 'client_id'], claims: { realm_access: {} }, asked: false },
+    { rules: [], claims: {}, asked: true },
+    { rules: [], claims: { entitlements: [] }, asked: false },
+  ])(
+    'when_missing_groups, rules on $rules, token with $claims: asked $asked',
+    async ({ rules, claims, asked }) => {
+      const { sub } = provider().user('alice')
+      const token = provider().mint({ claims: { sub, aud: AUDIENCE, ...claims } })
+      const settings = settingsFor(provider().issuer, { userinfo: 'when_missing_groups' })
+      provider().faults.set('/userinfo', { kind: 'body', body: { sub, extra: 'e' } })
+      const ruleClaims = new Map([['iam', rules]])
+      const verifier = verifierFor({ iam: settings }, undefined, { ruleClaims })
+      const verified = await verifier.verify(token)
+      expect(verified.claims['extra']).toBe(asked ? 'e' : undefined)
+      expect(provider().faults.count('/userinfo')).toBe(asked ? 1 : 0)
+      await verifier.verify(token)
+      expect(provider().faults.count('/userinfo')).toBe(asked ? 1 : 0)
+      const explained = await explainToken(token, verifier, new Date())
+      expect(explained.map(({ check }) => check).includes('userinfo')).toBe(asked)
+    },
+  )
 
   test('never changes what the token says, and has no say about the token', async () => {
     provider().tokens.includeAuthnInfo = true

@@ -1,0 +1,26 @@
+/** The claims that authorisation rules read, so that the token verifier fetches what they need. */
+import type { Configuration } from '../config/schema.ts'
+
+type RuleSource = Pick<Configuration, 'providers' | 'services' | 'web'>
+
+/**
+ * Returns the names (or paths) of the claims that rules of enabled services and the rules for operators read, by
+ * provider id. A rule for the provider `any` counts for all of them.
+ */
+export function ruleClaimsByProvider({
+  providers,
+  services,
+  web,
+}: RuleSource): ReadonlyMap<string, readonly string[]> {
+  const enabled = Object.values(services).filter((service) => service.enabled)
+  const ruleSets = [...enabled.map(({ authz }) => authz), web.operators]
+  const rules = ruleSets.flatMap(({ allow, forbid }) => [...allow, ...forbid])
+  const claimsOf = (id: string): readonly string[] => [
+    ...new Set(
+      rules
+        .filter(({ provider }) => provider === 'any' || provider === id)
+        .flatMap(({ claims }) => Object.keys(claims)),
+    ),
+  ]
+  return new Map(Object.keys(providers).map((id) => [id, claimsOf(id)]))
+}
