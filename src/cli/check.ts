@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { assembleService, type Core, openCore, type AssembledService } from '../service/compose.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import { authorise } from '../domain/issuing/authorise.ts'
+import { type Authorisation, authorise } from '../domain/issuing/authorise.ts'
 import { TtsError } from '../base/errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
@@ -11,6 +11,7 @@ import { explainToken } from '../tokens/explain.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import { isolationChecks } from './isolation-checks.ts'
+import { nearValueQuestions } from './rule-words.ts'
 import {
   loadedConfigurationFor,
   type OperatorOptions,
@@ -280,7 +281,7 @@ async function tokenChecks(
   const answers = [...service.issuing.services.values()].map(({ id, authz, enabled }) => ({
     id,
     ...(enabled
-      ? authorise(authz, verified)
+      ? withQuestions(authorise(authz, verified))
       : { allowed: false, reason: 'disabled', remedy: `Set services.${id}.enabled to true.` }),
   }))
   // A service may be meant for other users, so one refusal is only a warning. A token that every service refuses is a
@@ -293,6 +294,13 @@ async function tokenChecks(
     ...(remedy === undefined ? {} : { remedy }),
   }))
   return [...checks, ...rules]
+}
+
+/** Adds what the rules nearly match to the remedy. This is for the terminal: it holds values of claims. */
+function withQuestions(decision: Authorisation) {
+  const { allowed, reason, remedy } = decision
+  const texts = [...nearValueQuestions(decision), ...(remedy === undefined ? [] : [remedy])]
+  return { allowed, reason, remedy: texts.length === 0 ? undefined : texts.join(' ') }
 }
 
 /** Returns a silent log, because the result already reports every failure. */

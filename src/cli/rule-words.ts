@@ -1,5 +1,6 @@
 /** Describes evaluated rules for the operator. */
 import type { Authorisation, ConditionTrace, RuleTrace } from '../domain/issuing/authorise.ts'
+import { nearValue } from './near-value.ts'
 
 /** Description of a condition. */
 export interface ConditionDescription {
@@ -43,7 +44,7 @@ export function describeRule(rule: RuleTrace): RuleDescription {
     conditions: rule.conditions.map((condition) => ({
       claim: condition.claim,
       wanted: describeRequirement(condition),
-      found: condition.found === undefined ? 'no such claim' : displayClaim(condition.found),
+      found: condition.value === undefined ? 'no such claim' : displayClaim(condition.value),
       outcome: condition.outcome,
       why: explainCondition(condition, rule.list),
     })),
@@ -64,6 +65,32 @@ export function neededChanges(decision: Authorisation, service: string): readonl
   )
   const allowing = trace.some(({ list, outcome }) => list === 'allow' && outcome === 'true')
   return [...failed, ...forbidding, ...(allowing ? [] : allowChanges(trace, service))]
+}
+
+/**
+ * Returns a question about each condition of an allow rule that the token nearly meets, for a user who is refused. It
+ * holds values of claims: only for the operator's terminal.
+ */
+export function nearValueQuestions(decision: Authorisation): readonly string[] {
+  if (decision.allowed) return []
+  return decision.trace
+    .filter(({ list, outcome }) => list === 'allow' && outcome === 'false')
+    .flatMap((rule) =>
+      rule.conditions.flatMap((condition) => {
+        const hint = nearValueHint(condition)
+        if (hint === undefined) return []
+        const requirement = `${condition.claim} ${describeRequirement(condition)}`
+        return [`${nameOf(rule)} says ${requirement}: ${hint}`]
+      }),
+    )
+}
+
+function nearValueHint(condition: ConditionTrace): string | undefined {
+  const near = nearValue(condition)
+  if (near === undefined) return undefined
+  if (near.difference === 'whole')
+    return 'the claim has more than one value: use contains, which compares each of them'
+  return `did you mean ${displayClaim(near.value)}?`
 }
 
 const nameOf = ({ list, index }: RuleTrace): string => `${list} rule ${index}`
@@ -98,15 +125,17 @@ function describeBlocking(
   const descriptions = rule.conditions
     .filter(({ outcome }) => outcomes.includes(outcome))
     .map((condition) => {
-      const found = condition.found === undefined ? 'missing' : displayClaim(condition.found)
+      const value = condition.value === undefined ? 'missing' : displayClaim(condition.value)
       const problem = condition.problem === undefined ? '' : `, ${condition.problem}`
-      return `${condition.claim} ${describeRequirement(condition)} (now ${found}${problem})`
+      const near = rule.list === 'allow' ? nearValueHint(condition) : undefined
+      const hint = near === undefined ? '' : `; ${near}`
+      return `${condition.claim} ${describeRequirement(condition)} (now ${value}${problem}${hint})`
     })
   return [`${nameOf(rule)} ${words} ${descriptions.join(' and ')}`]
 }
 
-function describeRequirement({ operation, wanted }: ConditionTrace): string {
-  const value = displayClaim(wanted)
+function describeRequirement({ operation, expected }: ConditionTrace): string {
+  const value = displayClaim(expected)
   switch (operation) {
     case 'contains':
       return `contains ${value}`
@@ -117,9 +146,9 @@ function describeRequirement({ operation, wanted }: ConditionTrace): string {
     case 'equals':
       return `equals ${value}`
     case 'regexp':
-      return `matches ${displayClaim(`/${String(wanted)}/`).slice(1, -1)}`
+      return `matches ${displayClaim(`/${String(expected)}/`).slice(1, -1)}`
     case 'any':
-      return wanted === true ? 'exists, with any value' : 'is never true (any: false)'
+      return expected === true ? 'exists, with any value' : 'is never true (any: false)'
     default:
       return operation satisfies never
   }
@@ -144,12 +173,15 @@ function explainRule({ list, outcome, provider, conditions }: RuleTrace): string
   }
 }
 
-function explainCondition({ outcome, problem }: ConditionTrace, list: RuleTrace['list']): string {
+function explainCondition(condition: ConditionTrace, list: RuleTrace['list']): string {
+  const { outcome, problem } = condition
   switch (outcome) {
     case 'true':
       return 'matches'
-    case 'false':
-      return 'does not match'
+    case 'false': {
+      const hint = list === 'allow' ? nearValueHint(condition) : undefined
+      return hint === undefined ? 'does not match' : `does not match; ${hint}`
+    }
     case 'missing':
       return `a missing claim makes ${list === 'allow' ? 'an allow rule false' : 'a forbid rule true'}`
     case 'error':

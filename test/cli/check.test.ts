@@ -191,6 +191,12 @@ describe('with a token', () => {
       fails: /^FAILED {3}token for service proxy: no rule .*\n {9}-> \S/m,
     },
     {
+      title: 'with the full path of a group, as Keycloak sends it,',
+      claims: { groups: ['/cms'] },
+      fails:
+        /^FAILED {3}token for service proxy: no rule .*\n {9}-> allow rule 0 says groups contains "cms": did you mean "\/cms"\? Change the allow rules/m,
+    },
+    {
       title: 'of another issuer',
       claims: { iss: 'https://else.example.org/' },
       fails: /^FAILED {3}token issuer: .*\n {9}-> \S/m,

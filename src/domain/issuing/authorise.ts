@@ -17,9 +17,9 @@ export interface ConditionTrace {
   readonly claim: string
   readonly operation: RuleOperation
   /** The configured value that the rule compares with. */
-  readonly wanted: unknown
+  readonly expected: unknown
   /** The value of the claim; undefined when the claim is missing. */
-  readonly found: unknown
+  readonly value: unknown
   readonly outcome: 'true' | 'false' | 'missing' | 'error'
   /** Why the condition could not be evaluated (outcome `error`). */
   readonly problem?: string
@@ -108,16 +108,16 @@ function evaluateCondition(
   condition: ConditionSettings,
   claims: VerifiedToken['claims'],
 ): ConditionTrace[] {
-  const found = findClaim(claims, claim)
+  const value = findClaim(claims, claim)
   const operations = Object.keys(condition).filter(
     (name): name is RuleOperation => condition[name as RuleOperation] !== undefined,
   )
   return operations.map((operation) => ({
     claim,
     operation,
-    wanted: condition[operation],
-    found,
-    ...(found === undefined ? missing : outcomeOf(operation, condition, found)),
+    expected: condition[operation],
+    value,
+    ...(value === undefined ? missing : outcomeOf(operation, condition, value)),
   }))
 }
 

@@ -62,22 +62,22 @@ function unmetRule(rule: RuleTrace): string {
 }
 
 function unmetCondition(condition: ConditionTrace): string {
-  const { claim, found } = condition
-  const own = found === undefined ? 'your token does not have it' : `yours: ${displayValue(found)}`
+  const { claim, value } = condition
+  const own = value === undefined ? 'your token does not have it' : `yours: ${displayValue(value)}`
   return `${claim} ${SHOWN_CLAIMS.has(claim) ? requirement(condition) : 'must have a value that is not shown'} (${own})`
 }
 
-function requirement({ operation, wanted }: ConditionTrace): string {
+function requirement({ operation, expected }: ConditionTrace): string {
   switch (operation) {
     case 'contains':
     case 'contains_substring':
-      return `must contain ${displayValue(wanted)}`
+      return `must contain ${displayValue(expected)}`
     case 'is_member_of':
-      return `must be one of ${displayValue(wanted)}`
+      return `must be one of ${displayValue(expected)}`
     case 'equals':
-      return `must be ${displayValue(wanted)}`
+      return `must be ${displayValue(expected)}`
     case 'regexp':
-      return `must match ${displayValue(wanted)}`
+      return `must match ${displayValue(expected)}`
     case 'any':
       return 'must exist'
     default:

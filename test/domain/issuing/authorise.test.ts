@@ -198,7 +198,7 @@ test.for([
   expect(decision.trace[0]?.conditions[0]).toMatchObject({
     outcome: 'error',
     problem,
-    found: value,
+    value,
   })
   expect(decision.remedy).toContain(problem)
   expect(decision.reason + decision.remedy).not.toContain(String(value))
@@ -292,8 +292,8 @@ describe('rules together', () => {
           {
             claim: 'groups',
             operation: 'contains',
-            wanted: 'cms',
-            found: undefined,
+            expected: 'cms',
+            value: undefined,
             outcome: 'missing',
           },
         ],
