@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { providerDelegationSettings } from './delegation-schema.ts'
+import { findProblems } from './provider-problems.ts'
 import { requestSettings } from './provider-profile.ts'
 import { providerLoginSettings } from './web-schema.ts'
 
@@ -146,10 +147,10 @@ export const providerSettings = z
         'Endpoints that replace those of the discovery document, or that it does not name.',
       ),
     introspect: z
-      .enum(['never', 'opaque', 'always'])
+      .enum(['never', 'opaque', 'always', 'userinfo'])
       .default('never')
       .describe(
-        "Introspect tokens at the provider (RFC 7662). `opaque`: only tokens that are not JWTs. `always`: JWTs too, which detects revocation and adds claims that the JWT lacks (Keycloak's lightweight tokens). With several providers, an opaque token is sent to all of them that introspect, at the same time.",
+        "Introspect tokens at the provider (RFC 7662). `opaque`: only tokens that are not JWTs. `always`: JWTs too, which detects revocation and adds claims that the JWT lacks (Keycloak's lightweight tokens). `userinfo`: opaque tokens are looked up at UserInfo only, for a provider without introspection (Google). Audience, scopes and expiry cannot be seen there, so any service that gets such a token from a user can use it here; it needs `accept_missing_audience: true`. With several providers, an opaque token is sent to all of them that introspect, at the same time.",
       ),
     userinfo: z
       .enum(['never', 'when_missing_groups', 'always'])
@@ -194,7 +195,10 @@ export const providerSettings = z
       .optional()
       .describe('Users may create delegations if this section exists, even an empty one.'),
   })
-  .superRefine(checkRelated)
+  .superRefine((settings, context) => {
+    for (const { key, message } of findProblems(settings))
+      context.addIssue({ code: 'custom', path: [key], message })
+  })
 
 /** Settings of one provider, with defaults filled in. */
 export type ProviderSettings = z.output<typeof providerSettings>
@@ -241,62 +245,4 @@ export function isAcceptableUrl(text: string): boolean {
 
 function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
-}
-
-interface ClientKeys {
-  readonly client_id?: string | undefined
-  readonly client_secret?: string | undefined
-  readonly client_secret_file?: string | undefined
-}
-
-/** Returns whether a client can authenticate: token exchange and refresh are not for public clients. */
-const isConfidential = (client: ClientKeys): boolean =>
-  client.client_id !== undefined && hasSecret(client)
-
-const hasSecret = (client: ClientKeys | undefined): boolean =>
-  (client?.client_secret ?? client?.client_secret_file) !== undefined
-
-interface RelatedSettings extends ClientKeys {
-  readonly audiences: readonly string[]
-  readonly accept_any_wlcg_audience: boolean
-  readonly accept_missing_audience: boolean
-  readonly introspect: string
-  readonly client_authentication?: string | undefined
-  readonly delegation?: ClientKeys | undefined
-  readonly jwks_refresh_seconds: number
-  readonly jwks_maximum_age_seconds: number
-}
-
-function checkRelated(settings: RelatedSettings, context: z.core.$RefinementCtx): void {
-  const complain = (key: string, message: string): void =>
-    context.addIssue({ code: 'custom', path: [key], message })
-  const { accept_any_wlcg_audience: any, accept_missing_audience: missing } = settings
-  if (settings.audiences.length === 0 && !any && !missing) {
-    complain(
-      'audiences',
-      'needs at least one audience (or accept_any_wlcg_audience or accept_missing_audience)',
-    )
-  }
-  const needsNoSecret =
-    settings.client_authentication === 'none' && settings.client_id !== undefined
-  if (settings.introspect !== 'never' && !isConfidential(settings) && !needsNoSecret) {
-    complain(
-      'introspect',
-      'needs client_id and client_secret_file, to authenticate at the provider (or client_authentication: none)',
-    )
-  }
-  const { delegation } = settings
-  const client = delegation?.client_id === undefined ? settings : delegation
-  if (delegation !== undefined && !isConfidential(client)) {
-    complain(
-      'delegation',
-      'needs client_id and client_secret_file, here or in the section of the provider, to authenticate there',
-    )
-  }
-  if (delegation?.client_id === undefined && hasSecret(delegation)) {
-    complain('delegation', 'needs client_id in addition to the client_secret of this section')
-  }
-  if (settings.jwks_maximum_age_seconds < settings.jwks_refresh_seconds) {
-    complain('jwks_maximum_age_seconds', 'must be at least jwks_refresh_seconds')
-  }
 }

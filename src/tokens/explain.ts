@@ -10,8 +10,10 @@ import {
   speakerOf,
 } from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
+import { lookUpOpaque } from './opaque-token.ts'
 import { checkTokenText, readUnverified, type VerifiedJwt, verifyJwtSignature } from './jwt.ts'
 import type { Provider } from './providers.ts'
+import { refusal } from './refusals.ts'
 import { kindOfJwt } from './token-kind.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
 import { findProvider, type TokenVerifier } from './verify-token.ts'
@@ -114,8 +116,9 @@ async function explainOpaque(
     await report.run(
       'active',
       async () => {
-        const answer = await fetchIntrospection(token, provider)
-        known = checkIntrospection(answer, provider, { now })
+        const found = await lookUpOpaque(token, provider, now)
+        if (typeof found === 'string') throw notKnownAt(provider, found)
+        known = found
       },
       `active at provider ${provider.id}, which says that it is an access token`,
     )
@@ -124,6 +127,21 @@ async function explainOpaque(
       return
     }
   }
+}
+
+function notKnownAt({ id, settings }: Provider, found: 'unknown' | 'no_endpoint'): TtsError {
+  const endpoint = settings.introspect === 'userinfo' ? 'userinfo' : 'introspection'
+  return found === 'unknown'
+    ? refusal(
+        'active',
+        `the provider ${id} says that the token is not active: unknown, expired or revoked`,
+        'Get a new token. If it should be active, check that our client may introspect and that this provider issued the token.',
+      )
+    : refusal(
+        'format',
+        `not a JWT, and the provider ${id} has no ${endpoint} endpoint`,
+        `Set providers.${id}.endpoints.${endpoint}.`,
+      )
 }
 
 async function explainRest(

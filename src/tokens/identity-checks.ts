@@ -10,6 +10,8 @@ import { refusal } from './refusals.ts'
 export interface KnownClaims {
   readonly claims: Claims
   readonly sources: readonly Claims[]
+  /** Whether UserInfo is among the sources, so that it need not be asked again. */
+  readonly hasUserInfo?: boolean
 }
 
 /** Whose token it is; `unclear`: perhaps of a client that the provider represents as a user. */

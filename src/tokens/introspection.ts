@@ -41,9 +41,10 @@ export async function fetchIntrospection(token: string, provider: Provider): Pro
  */
 export function checkIntrospection(
   answer: Claims,
-  { settings }: Provider,
+  provider: Provider,
   context: { readonly now: Date; readonly jwt?: VerifiedJwt | undefined },
 ): KnownClaims {
+  const { settings } = provider
   if (answer['active'] !== true) {
     throw refusal(
       'active',
@@ -51,14 +52,14 @@ export function checkIntrospection(
       'Get a new token. If it should be active, check that our client may introspect and that this provider issued the token.',
     )
   }
-  const { active: _active, ...rest } = answer
-  const introspected = withAudienceList(rest)
   const { jwt, now } = context
   if (jwt === undefined) {
-    const claims = withSubject({ iss: settings.issuer, ...introspected })
+    const claims = withSubject(claimsOfAnswer(answer, provider))
     checkClaims(claims, { settings, now, source: 'introspection' })
     return { claims, sources: [claims] }
   }
+  const { active: _active, ...rest } = answer
+  const introspected = withAudienceList(rest)
   checkSameSubject(jwt.claims, introspected)
   const { headerType } = jwt
   const evidence = settings.access_token_evidence
@@ -69,6 +70,12 @@ export function checkIntrospection(
   for (const { check, run } of claimChecks)
     if (check !== 'type') run(claims, { settings, now, source: 'jwt', headerType })
   return { claims, sources: [jwt.claims, introspected] }
+}
+
+/** Returns the claims of an opaque token's answer, with the issuer and a list of audiences. */
+export function claimsOfAnswer(answer: Claims, { settings }: Provider): Claims {
+  const { active: _active, ...claims } = answer
+  return { iss: settings.issuer, ...withAudienceList(claims) }
 }
 
 /** INDIGO IAM 1.12 writes several audiences as one text with spaces, but only in introspection answers. */

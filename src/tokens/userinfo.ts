@@ -16,10 +16,11 @@ const GROUP_CLAIMS = [
 
 /** Whether UserInfo must be fetched. Client tokens have no UserInfo. */
 export function wantsUserInfo(
-  { claims, sources }: KnownClaims,
+  { claims, sources, hasUserInfo }: KnownClaims,
   { settings, ruleClaims }: Pick<Provider, 'settings' | 'ruleClaims'>,
 ): boolean {
-  if (settings.userinfo === 'never' || speakerOf(sources) === 'client') return false
+  if (hasUserInfo === true || settings.userinfo === 'never') return false
+  if (speakerOf(sources) === 'client') return false
   if (settings.userinfo === 'always') return true
   const needed = ruleClaims.filter(canComeFromUserInfo)
   if (needed.length === 0) return !GROUP_CLAIMS.some((name) => claims[name] !== undefined)
@@ -35,16 +36,23 @@ function canComeFromUserInfo(name: string): boolean {
 /** Returns the claim in which a path such as `realm_access.roles` begins. */
 const topOf = (path: string): string => path.split('.', 1)[0] ?? path
 
+/** Whether the provider has a UserInfo endpoint. @throws {TtsError} `provider_unavailable` (not discovered) */
+export async function canAskUserInfo(provider: Provider): Promise<boolean> {
+  const configuration = await provider.configuration()
+  return configuration.serverMetadata().userinfo_endpoint !== undefined
+}
+
 /**
  * Fetches the claims of UserInfo and checks that they have the same subject.
  *
+ * @param sub the subject of the token; undefined if it is not known yet
  * @throws {TtsError} `invalid_token`, check `userinfo` (the provider refuses the token) or `subject` (another subject)
  * @throws {TtsError} `provider_unavailable` (every other failure)
  * @see OpenID Connect Core 1.0 section 5.3
  */
 export async function fetchUserInfo(
   token: string,
-  sub: string,
+  sub: unknown,
   provider: Provider,
 ): Promise<Claims> {
   const configuration = await provider.configuration()
@@ -64,7 +72,7 @@ export async function fetchUserInfo(
     }
     throw unavailable(provider.id, error)
   }
-  if (claims['sub'] === sub) return claims
+  if (sub === undefined || claims['sub'] === sub) return claims
   throw refusal(
     'subject',
     'the token and UserInfo have different subjects',

@@ -2,7 +2,7 @@ import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-
 import { TtsError } from '../base/errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
-import { type Claims, clientIdOf, scopesOf, shownValues } from './claim-values.ts'
+import { clientIdOf, scopesOf, shownValues } from './claim-values.ts'
 import {
   checkScopes,
   checkUser,
@@ -10,8 +10,9 @@ import {
   requirePerson,
   speakerOf,
 } from './identity-checks.ts'
-import { canIntrospect, checkIntrospection, fetchIntrospection } from './introspection.ts'
+import { checkIntrospection, fetchIntrospection } from './introspection.ts'
 import { checkTokenText, readUnverified, verifyJwt, type UnverifiedJwt } from './jwt.ts'
+import { lookUpOpaque, type OpaqueLookup } from './opaque-token.ts'
 import {
   createProvider,
   type Provider,
@@ -158,16 +159,14 @@ type Lookup = Remembered | 'unknown' | 'no_endpoint' | TtsError
 
 /** @throws {TtsError} the refusal of a token that the provider knows */
 async function lookUp(token: string, provider: Provider, now: () => Date): Promise<Lookup> {
-  let answer: Claims
+  let known: OpaqueLookup
   try {
-    if (!(await canIntrospect(provider))) return 'no_endpoint'
-    answer = await fetchIntrospection(token, provider)
+    known = await lookUpOpaque(token, provider, now())
   } catch (error) {
     if (error instanceof TtsError && error.code === 'provider_unavailable') return error
     throw error
   }
-  if (answer['active'] !== true) return 'unknown'
-  const known = checkIntrospection(answer, provider, { now: now() })
+  if (typeof known === 'string') return known
   return finish(token, { provider, known, introspected: true }, now)
 }
 

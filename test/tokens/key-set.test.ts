@@ -200,11 +200,19 @@ describe('keys on disk', () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'tts-keys-'))
   })
-  afterEach(async () => rm(directory, { recursive: true, force: true }))
+  const started: { close(): Promise<void> }[] = []
+  afterEach(async () => {
+    // They may still write.
+    await Promise.all(started.splice(0).map(async (verifier) => verifier.close()))
+    await rm(directory, { recursive: true, force: true })
+  })
 
   const start = (changes: { readonly issuer?: string } = {}) => {
     const settings = settingsFor(changes.issuer ?? provider().issuer)
-    return verifierFor({ iam: settings }, undefined, { keyDirectory: join(directory, 'keys') })
+    const keyDirectory = join(directory, 'keys')
+    const verifier = verifierFor({ iam: settings }, undefined, { keyDirectory })
+    started.push(verifier)
+    return verifier
   }
   const file = () => join(directory, 'keys', 'iam.json')
   /** A process that fetched the keys and ended; from then on the provider is away. */

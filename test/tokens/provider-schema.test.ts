@@ -34,6 +34,25 @@ describe('refused settings', () => {
     { name: 'an alias too long', change: { alias: 'a'.repeat(22) }, path: 'alias' },
     { name: 'introspection without client', change: { introspect: 'opaque' }, path: 'introspect' },
     {
+      name: 'UserInfo only, without accept_missing_audience',
+      change: { introspect: 'userinfo' },
+      path: 'introspect',
+    },
+    {
+      name: 'UserInfo only, with required scopes',
+      change: { introspect: 'userinfo', accept_missing_audience: true, required_scopes: ['a'] },
+      path: 'required_scopes',
+    },
+    {
+      name: 'UserInfo only, with a maximum lifetime',
+      change: {
+        introspect: 'userinfo',
+        accept_missing_audience: true,
+        maximum_token_lifetime_seconds: 60,
+      },
+      path: 'maximum_token_lifetime_seconds',
+    },
+    {
       name: 'introspection without secret',
       change: { introspect: 'always', client_id: 'c' },
       path: 'introspect',
