@@ -60,6 +60,26 @@ export const providerEndpoints = z.strictObject({
 /** Endpoints that replace those of the discovery document. */
 export type ProviderEndpoints = z.output<typeof providerEndpoints>
 
+const claimName = z.string().min(1).max(256).optional()
+/** Every token has these, also that of a client, so they do not show a person. */
+const NO_USER_NAMES = ['sub', 'client_id', 'azp', 'aud', 'iss', 'jti', 'cid', 'appid']
+
+const claimNames = z.strictObject({
+  groups: claimName.describe(
+    'Claim with the groups, by name or path (`realm_access.roles`). Rules read it as `groups`; a claim `groups` of the token is then ignored.',
+  ),
+  scopes: claimName.describe(
+    'Claim with the scopes, a text or a list. Default: `scope`, otherwise `scp`.',
+  ),
+  user_name: claimName
+    .refine((name) => name === undefined || !NO_USER_NAMES.includes(name), {
+      message: 'must be a claim that only tokens of persons have',
+    })
+    .describe(
+      'Claim with the name of the user, which only tokens of persons may have. Rules read it as `preferred_username`. Default: `preferred_username`.',
+    ),
+})
+
 const seconds = (least: number, most: number) => z.number().int().min(least).max(most)
 
 const accessTokenEvidence = z.union([
@@ -141,6 +161,9 @@ export const providerSettings = z
       .describe(
         'How access tokens are distinguished from ID tokens and refresh tokens, which the provider signs with the same keys. `standard`: by the header `typ: at+jwt` (RFC 9068), `typ: Bearer` (Keycloak), `token_use: access` (Cognito), a client with `scope` or `scp`, `wlcg.ver` with `scope`, or `client_id` with `jti` and no sign of a login (INDIGO IAM); for opaque tokens by `token_type` or `token_use` in the introspection answer. Claims with their values, such as `{tokenUse: api}`: a token that has all of them (as value, list element or word of a text) is an access token too; choose claims that ID tokens of the provider do not have. `none`: every token is accepted unless it declares another kind. Dex needs this, because its ID tokens and access tokens look alike. An ID token for any client in `audiences` then gets credentials here. With every setting, a token that declares another kind is refused.',
       ),
+    claims: claimNames
+      .prefault({})
+      .describe('Claims that this provider uses in place of the usual ones.'),
     endpoints: providerEndpoints
       .prefault({})
       .describe(

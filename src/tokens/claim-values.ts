@@ -39,6 +39,21 @@ export function clientIdsOf(claims: Claims): readonly string[] {
     .filter((value): value is string => typeof value === 'string' && value !== '')
 }
 
+/**
+ * Returns a claim by its name (`wlcg.groups`) or, failing that, by its path (`realm_access.roles`); own properties
+ * only.
+ */
+export function findClaim(claims: Claims, name: string): unknown {
+  if (Object.hasOwn(claims, name)) return claims[name] ?? undefined
+  let value: unknown = claims
+  for (const step of name.split('.')) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    if (!Object.hasOwn(value, step)) return undefined
+    value = (value as Record<string, unknown>)[step]
+  }
+  return value ?? undefined
+}
+
 /** Longest text of untrusted values in a message for the operator, in characters. */
 const MAX_SHOWN = 300
 

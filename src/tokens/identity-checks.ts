@@ -44,11 +44,15 @@ const NAME_CLAIMS = ['preferred_username', 'username']
 function isOfClient(claims: Claims): boolean {
   const { gty, grant_type: grant, idtyp } = claims
   if (gty === 'client-credentials' || grant === 'client_credentials' || idtyp === 'app') return true
-  if ([...NAME_CLAIMS, 'sub'].some((name) => isServiceAccount(claims[name]))) return true
+  if (namesServiceAccount(claims)) return true
   const notes = ['clientHost', 'clientAddress', 'clientId']
   const hasNotes = notes.some((name) => claims[name] !== undefined)
   return isFromKeycloak(claims) && (hasNotes || isByClientCredentials(claims))
 }
+
+/** Whether a claim has the name of Keycloak's user of a client. */
+export const namesServiceAccount = (claims: Claims): boolean =>
+  [...NAME_CLAIMS, 'sub'].some((name) => isServiceAccount(claims[name]))
 
 /** Since Keycloak 26.2, `jti` begins with codes for session, token and grant (DefaultTokenContextEncoderProvider). */
 function isByClientCredentials({ jti }: Claims): boolean {

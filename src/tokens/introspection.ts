@@ -1,6 +1,7 @@
 import * as oidc from 'openid-client'
 import { TtsError } from '../base/errors.ts'
 import { checkBearer, checkClaims, claimChecks, requireAccessToken } from './claim-checks.ts'
+import { withUsualNames } from './claim-names.ts'
 import { type Claims, clientIdOf, wordsOf } from './claim-values.ts'
 import type { KnownClaims } from './identity-checks.ts'
 import type { VerifiedJwt } from './jwt.ts'
@@ -26,7 +27,9 @@ export async function fetchIntrospection(token: string, provider: Provider): Pro
     throw unavailable(provider.id, providerFault('it has no introspection endpoint'))
   }
   try {
-    return await oidc.tokenIntrospection(configuration, token, { token_type_hint: 'access_token' })
+    const hint = { token_type_hint: 'access_token' }
+    const answer = await oidc.tokenIntrospection(configuration, token, hint)
+    return withUsualNames(answer, provider.settings)
   } catch (error) {
     throw clientRefused(error, provider) ?? unavailable(provider.id, error)
   }

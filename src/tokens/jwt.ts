@@ -9,6 +9,7 @@ import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import { isOwnSecret } from '../service/own-secrets.ts'
 import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
 import { checksBeforeIntrospection, claimChecks } from './claim-checks.ts'
+import { withUsualNames } from './claim-names.ts'
 import type { Claims } from './claim-values.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal, algorithmNotAccepted } from './refusals.ts'
@@ -130,14 +131,16 @@ export async function verifyJwtSignature(
 ): Promise<SignedJwt> {
   await provider.ready()
   const options = verifyOptions(provider, now)
+  const renamed = (claims: Claims): Claims => withUsualNames(claims, provider.settings)
   try {
     refuseCriticalHeader(decodeProtectedHeader(token))
     const { payload, protectedHeader } = await provider.keys.verify(token, options)
-    return { header: protectedHeader, claims: payload, claimFailure: undefined }
+    return { header: protectedHeader, claims: renamed(payload), claimFailure: undefined }
   } catch (error) {
     if (error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed) {
       // jose checks claims only after it has verified the signature.
-      return { header: decodeProtectedHeader(token), claims: error.payload, claimFailure: error }
+      const claims = renamed(error.payload)
+      return { header: decodeProtectedHeader(token), claims, claimFailure: error }
     }
     if (error instanceof errors.JOSEAlgNotAllowed)
       throw algorithmNotAccepted(decodeProtectedHeader(token).alg, options.algorithms ?? [])

@@ -1,4 +1,5 @@
 import * as oidc from 'openid-client'
+import { withUsualNames } from './claim-names.ts'
 import type { Claims } from './claim-values.ts'
 import { type KnownClaims, speakerOf } from './identity-checks.ts'
 import type { Provider } from './providers.ts'
@@ -61,7 +62,8 @@ export async function fetchUserInfo(
   }
   let claims: Claims
   try {
-    claims = await oidc.fetchUserInfo(configuration, token, oidc.skipSubjectCheck)
+    const userInfo = await oidc.fetchUserInfo(configuration, token, oidc.skipSubjectCheck)
+    claims = withUsualNames(userInfo, provider.settings)
   } catch (error) {
     if (isRefusal(error)) {
       throw refusal('userinfo', 'the UserInfo endpoint of the provider refuses the token', {

@@ -6,7 +6,7 @@ import type {
 } from '../../config/rules-schema.ts'
 import { TtsError } from '../../base/errors.ts'
 import { matchesRegexp } from '../../regexp/linear-regexp.ts'
-import { hasWord } from '../../tokens/claim-values.ts'
+import { findClaim, hasWord } from '../../tokens/claim-values.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
 /**
@@ -160,21 +160,6 @@ function perform(operation: RuleOperation, condition: ConditionSettings, value: 
 function asString(value: unknown): string {
   if (typeof value !== 'string') throw new TypeError('the claim is not a string')
   return value
-}
-
-/**
- * Returns a claim by its name (`wlcg.groups`) or, failing that, by its path (`realm_access.roles`); own properties
- * only.
- */
-export function findClaim(claims: VerifiedToken['claims'], name: string): unknown {
-  if (Object.hasOwn(claims, name)) return claims[name] ?? undefined
-  let value: unknown = claims
-  for (const step of name.split('.')) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-    if (!Object.hasOwn(value, step)) return undefined
-    value = (value as Record<string, unknown>)[step]
-  }
-  return value ?? undefined
 }
 
 type Refusal = Omit<Authorisation, 'trace'>

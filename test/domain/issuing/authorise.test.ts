@@ -6,7 +6,8 @@ import {
   rulesSettings,
   unknownRuleProviders,
 } from '../../../src/config/rules-schema.ts'
-import { authorise, findClaim, requireAuthorised } from '../../../src/domain/issuing/authorise.ts'
+import { authorise, requireAuthorised } from '../../../src/domain/issuing/authorise.ts'
+import { findClaim } from '../../../src/tokens/claim-values.ts'
 
 type RulesInput = z.input<typeof rulesSettings>
 type Condition = NonNullable<RulesInput['allow']>[number]['claims'][string]
