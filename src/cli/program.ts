@@ -9,6 +9,7 @@ import { delegationCommand } from './delegation.ts'
 import { importWattsCommand } from './import-watts.ts'
 import { masterKeyCommand } from './master-key.ts'
 import { pluginCommand } from './plugin.ts'
+import { providerCommand } from './provider.ts'
 import { proxyInfoCommand } from './proxy-info.ts'
 import { proxyInitCommand } from './proxy-init.ts'
 import { serveCommand } from './serve.ts'
@@ -53,6 +54,7 @@ Examples:
     auditCommand(terminal),
     authzCommand(terminal),
     proxy,
+    providerCommand(terminal),
     masterKeyCommand(terminal),
     importWattsCommand(terminal),
     pluginCommand(terminal),

@@ -54,6 +54,7 @@ describe('help', () => {
       'authz explain',
       'proxy init',
       'proxy info',
+      'provider probe',
       'master-key rotate',
       'import-watts',
       'plugin test',
