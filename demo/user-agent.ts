@@ -46,8 +46,7 @@ async function discover(request: LoginRequest): Promise<oidc.Configuration> {
   const loopback = ['127.0.0.1', 'localhost', '[::1]'].includes(issuer.hostname)
   const authentication =
     request.clientSecret === undefined ? oidc.None() : oidc.ClientSecretBasic(request.clientSecret)
-  const metadata = { id_token_signed_response_alg: 'ES256' }
-  return oidc.discovery(issuer, request.clientId, metadata, authentication, {
+  return oidc.discovery(issuer, request.clientId, undefined, authentication, {
     timeout: Math.ceil((request.timeoutMs ?? 10_000) / 1000),
     ...(loopback && { execute: [oidc.allowInsecureRequests] }),
   })

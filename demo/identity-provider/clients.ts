@@ -51,7 +51,6 @@ export function createClients(redirectUris: readonly string[] = []): DemoClients
   const tts = credential('tts')
   const certcache = credential('certcache')
   const worker = credential('demo-worker')
-  const common = { id_token_signed_response_alg: 'ES256' } as const
   return {
     cli,
     tts,
@@ -60,7 +59,6 @@ export function createClients(redirectUris: readonly string[] = []): DemoClients
     exchangeAllowed: new Set([tts.clientId, certcache.clientId]),
     metadata: [
       {
-        ...common,
         client_id: cli.clientId,
         client_name: 'Command line of the demo',
         application_type: 'native',
@@ -70,7 +68,6 @@ export function createClients(redirectUris: readonly string[] = []): DemoClients
         response_types: ['code'],
       },
       {
-        ...common,
         client_id: tts.clientId,
         client_secret: tts.clientSecret,
         client_name: 'Token Translation Service',
@@ -81,7 +78,6 @@ export function createClients(redirectUris: readonly string[] = []): DemoClients
         token_endpoint_auth_method: 'client_secret_basic',
       },
       {
-        ...common,
         client_id: certcache.clientId,
         client_secret: certcache.clientSecret,
         client_name: 'Certcache of the demo',
@@ -91,7 +87,6 @@ export function createClients(redirectUris: readonly string[] = []): DemoClients
         token_endpoint_auth_method: 'client_secret_basic',
       },
       {
-        ...common,
         client_id: worker.clientId,
         client_secret: worker.clientSecret,
         client_name: 'Worker of the demo',

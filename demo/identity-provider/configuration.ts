@@ -11,7 +11,7 @@ export function configurationOf(state: ProviderState): Configuration {
   return {
     adapter: createMemoryAdapter(),
     clients: state.clients.metadata,
-    jwks: { keys: [state.keys.idTokenJwk()] },
+    jwks: { keys: [state.keys.firstJwk()] },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     responseTypes: ['code'],
     scopes: SCOPES,
@@ -98,6 +98,8 @@ async function grantEverything(state: ProviderState, ctx: KoaContextWithOIDC) {
   const grant = new provider.Grant({ clientId: client?.clientId, accountId: session?.accountId })
   grant.addOIDCScope(typeof params?.['scope'] === 'string' ? params['scope'] : 'openid')
   const grantId = await grant.save()
-  state.grants.set(grantId, { audiences: requestedAudiences(params ?? {}) })
+  // IAM ignores the audience of a device code request; clients name it at the token endpoint.
+  const isDevice = ctx.path.startsWith('/device')
+  state.grants.set(grantId, { audiences: isDevice ? [] : requestedAudiences(params ?? {}) })
   return grant
 }

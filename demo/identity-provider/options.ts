@@ -28,8 +28,11 @@ export interface TokenSettings {
   lifetimeSeconds: number
   /** Lifetime of refresh tokens in seconds. Default 2,592,000 (30 days). */
   refreshLifetimeSeconds: number
-  /** IAM's client setting "reuse refresh token" turned off. Default true: every refresh gives a new one. */
-  rotateRefreshTokens: boolean
+  /**
+   * IAM's client setting "reuse refresh token". Default false: every refresh gives a new one, which is the harder
+   * case. IAM's own default is true.
+   */
+  reuseRefreshToken: boolean
   /** Time that a rotated refresh token stays valid. Default 0, as in IAM; the WLCG profile recommends one day. */
   rotationGraceSeconds: number
   /** Whether a refresh that does not rotate repeats the refresh token in its answer. Default true. */
@@ -67,7 +70,7 @@ export function tokenSettings(changes: Partial<TokenSettings> = {}): TokenSettin
     typ: 'JWT',
     lifetimeSeconds: 3600,
     refreshLifetimeSeconds: 30 * 24 * 3600,
-    rotateRefreshTokens: true,
+    reuseRefreshToken: false,
     rotationGraceSeconds: 0,
     repeatRefreshToken: true,
     offlineAccessByExchange: 'given',

@@ -94,7 +94,7 @@ async function nextRefreshToken(
   token: RefreshToken,
   { provider, state, ctx }: Parts,
 ): Promise<string> {
-  if (!state.tokens.rotateRefreshTokens) return token.jti
+  if (state.tokens.reuseRefreshToken) return token.jti
   if (state.tokens.rotationGraceSeconds > 0) await token.consume()
   else await token.destroy()
   return new provider.RefreshToken({

@@ -5,7 +5,8 @@ import { configurationOf } from './configuration.ts'
 import { installDeviceInterval } from './device-pages.ts'
 import { Faults } from './faults.ts'
 import { installIntrospectionShape } from './introspection.ts'
-import { withTokenId } from './jwt-parameter.ts'
+import { installIdTokenFormat } from './id-tokens.ts'
+import { withStandardForm } from './request-form.ts'
 import { loginPage } from './login-page.ts'
 import { mintToken, type MintRequest } from './mint.ts'
 import { Provider } from 'oidc-provider'
@@ -38,6 +39,8 @@ export interface IdentityProvider {
 }
 
 const HOST = '127.0.0.1'
+/** Endpoints where clients authenticate. */
+const FORM_PATHS = new Set(['/token', '/introspect', '/revoke', '/devicecode'])
 
 /** Starts a development IAM on 127.0.0.1. For the demo and the tests; no user has a password. */
 export async function startIdentityProvider(
@@ -83,6 +86,7 @@ async function serve(faults: Faults, answer: Answer, exchange: Exchange): Promis
 function createAnswer(state: ProviderState): Answer {
   const provider = new Provider(state.issuer, configurationOf(state))
   installTokenFormat(provider, state)
+  installIdTokenFormat(provider, state)
   installIntrospectionShape(provider, state)
   installTokenExchange(provider, state)
   installRefreshRules(provider, state)
@@ -96,8 +100,8 @@ function createAnswer(state: ProviderState): Answer {
       await loginPage(provider, state, { request, response })
     } else {
       if (path === '/authorize') addConsentForOfflineAccess(request)
-      const withToken = path === '/introspect' || path === '/revoke'
-      await callback(withToken ? await withTokenId(request, state) : request, response)
+      const isForClients = FORM_PATHS.has(path) && request.method === 'POST'
+      await callback(isForClients ? await withStandardForm(request, state) : request, response)
     }
   }
 }

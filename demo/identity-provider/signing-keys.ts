@@ -16,36 +16,38 @@ export async function newRsaKey(): Promise<SigningKey> {
   return { kid: randomUUID(), ...(await generate('rsa', { modulusLength: 2048 })) }
 }
 
+/** The fixed key id of IAM, the same at each instance and after each change of the key. */
+const IAM_KEY_ID = 'rsa1'
+
 /**
- * The keys of a provider. Access tokens are signed with RSA keys that can be rotated. ID tokens are signed with an EC
- * key that never changes, because oidc-provider gets its keys at construction.
+ * The keys of a provider. Access tokens and ID tokens are signed with RSA keys that can be replaced. oidc-provider
+ * keeps the first one, because it gets its keys at construction; see `installIdTokenFormat`.
  */
 export class SigningKeys {
   #current: SigningKey
   #retired: SigningKey[] = []
-  readonly #idToken: SigningKey
+  readonly #first: SigningKey
 
-  constructor(current: SigningKey, idToken: SigningKey) {
-    this.#current = current
-    this.#idToken = idToken
+  constructor(first: SigningKey) {
+    this.#current = first
+    this.#first = first
   }
 
   static async create(): Promise<SigningKeys> {
-    const idToken = { kid: randomUUID(), ...(await generate('ec', { namedCurve: 'P-256' })) }
-    return new SigningKeys(await newRsaKey(), idToken)
+    return new SigningKeys({ ...(await newRsaKey()), kid: IAM_KEY_ID })
   }
 
-  /** The key that signs access tokens now. */
+  /** The key that signs tokens now. */
   get current(): SigningKey {
     return this.#current
   }
 
-  /** Private JWK of the ID token key. */
-  idTokenJwk(): JWK {
-    return { ...jwk(this.#idToken, 'ES256'), ...this.#idToken.privateKey.export({ format: 'jwk' }) }
+  /** Private JWK for oidc-provider. */
+  firstJwk(): JWK {
+    return { ...jwk(this.#first), ...this.#first.privateKey.export({ format: 'jwk' }) }
   }
 
-  /** Replaces the signing key. The old public key stays published only with `keepOld`. */
+  /** Replaces the signing key by one with another id. The old public key stays published only with `keepOld`. */
   async rotate(keepOld = false): Promise<SigningKey> {
     this.#retired = keepOld ? [...this.#retired, this.#current] : []
     this.#current = await newRsaKey()
@@ -60,11 +62,15 @@ export class SigningKeys {
 
   /** The public key set (RFC 7517 section 5). */
   publicSet(): { keys: JWK[] } {
-    const signing = [this.#current, ...this.#retired].map((key) => jwk(key, 'RS256'))
-    return { keys: [...signing, jwk(this.#idToken, 'ES256')] }
+    return { keys: [this.#current, ...this.#retired].map((key) => jwk(key)) }
   }
 }
 
-function jwk(key: SigningKey, alg: string): JWK {
-  return { ...(key.publicKey.export({ format: 'jwk' }) as JWK), kid: key.kid, alg, use: 'sig' }
+function jwk(key: SigningKey): JWK {
+  return {
+    ...(key.publicKey.export({ format: 'jwk' }) as JWK),
+    kid: key.kid,
+    alg: 'RS256',
+    use: 'sig',
+  }
 }

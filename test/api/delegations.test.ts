@@ -12,7 +12,7 @@ const DAY_MS = 86_400_000
 afterEach(() => {
   const { provider } = service()
   provider.faults.clear()
-  provider.tokens.rotateRefreshTokens = true
+  provider.tokens.reuseRefreshToken = false
   Object.assign(provider.user('alice'), { suspended: false, aupSigned: true, deleted: false })
 })
 
@@ -342,7 +342,7 @@ describe('renewing', () => {
   })
 
   test('a reply that is lost without rotation: it goes on', async () => {
-    service().provider.tokens.rotateRefreshTokens = false
+    service().provider.tokens.reuseRefreshToken = true
     const made = await delegate(service())
     const { faults } = service().provider
     faults.set('/token', { kind: 'lost-reply' })

@@ -93,7 +93,7 @@ describe.for(['files', 'PostgreSQL'] as const)(
         const { provider } = service()
         const before = { ...provider.tokens }
         // Never fresh for long enough: each renewal is a refresh, and each refresh a rotation.
-        Object.assign(provider.tokens, { lifetimeSeconds: 60, rotateRefreshTokens: true })
+        Object.assign(provider.tokens, { lifetimeSeconds: 60, reuseRefreshToken: false })
         const directory = await temporaryDirectory()
         const path = join(directory, 'certcache.yaml')
         await writeFile(join(directory, 'key'), randomBytes(32).toString('base64'), { mode: 0o600 })

@@ -63,7 +63,7 @@ describe('tts provider probe', () => {
     expect({ code, notes }).toEqual({ code: 0, notes: '' })
     expect(out).toMatch(/^looks like +: indigo-iam$/m)
     expect(out).toContain(`introspection        : ${provider().issuer}introspect\n`)
-    expect(out).toMatch(/^signs with +: RS256, ES256$/m)
+    expect(out).toMatch(/^signs with +: RS256$/m)
     expect(out).not.toContain('services:')
     expect(
       configurationSchema.safeParse(

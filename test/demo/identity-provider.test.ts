@@ -1,4 +1,10 @@
-import { decodeJwt, decodeProtectedHeader } from 'jose'
+import {
+  createLocalJWKSet,
+  decodeJwt,
+  decodeProtectedHeader,
+  type JSONWebKeySet,
+  jwtVerify,
+} from 'jose'
 import { describe, expect, test } from 'vitest'
 import { TOKEN_EXCHANGE_GRANT } from '../../demo/identity-provider/clients.ts'
 import { obtainAccessToken } from '../../demo/user-agent.ts'
@@ -97,6 +103,36 @@ describe('access tokens', () => {
     expect(await response.json()).toMatchObject({ preferred_username: 'bob', groups: ['guests'] })
   })
 
+  test('a new key comes under the old key id, as at IAM', async () => {
+    const read = async () =>
+      (await (await fetch(`${provider().issuer}jwk`)).json()) as {
+        keys: { kid: string; n: string }[]
+      }
+    const [before] = (await read()).keys
+    await provider().keys.replace()
+    const { keys } = await read()
+    expect(keys.map(({ kid }) => kid)).toEqual(['rsa1'])
+    expect(keys[0]?.n).not.toBe(before?.n)
+    expect(decodeProtectedHeader((await logIn()).access_token).kid).toBe('rsa1')
+  })
+
+  test('ID tokens look nearly like access tokens', async () => {
+    const { id_token: token = '' } = await logIn()
+    expect(decodeProtectedHeader(token)).toEqual({ alg: 'RS256', kid: 'rsa1', typ: 'JWT' })
+    const claims = decodeJwt(token)
+    expect(claims).toMatchObject({
+      iss: provider().issuer,
+      aud: 'demo-cli',
+      sub: provider().user('alice').sub,
+      auth_time: expect.any(Number),
+      jti: expect.any(String),
+      groups: ['cms', 'cms/production'],
+    })
+    expect(claims).not.toHaveProperty('client_id')
+    const { keys } = (await (await fetch(`${provider().issuer}jwk`)).json()) as JSONWebKeySet
+    await jwtVerify(token, createLocalJWKSet({ keys }))
+  })
+
   test('keys rotate', async () => {
     const before = decodeProtectedHeader((await logIn()).access_token).kid
     await provider().keys.rotate()
@@ -134,6 +170,39 @@ describe('introspection and revocation', () => {
     expect((await post('introspect', 'tts', { token })).body['active']).toBe(true)
     expect((await post('revoke', 'cli', { token })).status).toBe(200)
     expect((await post('introspect', 'tts', { token })).body).toEqual({ active: false })
+  })
+})
+
+describe('client authentication', () => {
+  const ask = async (changes: { header?: string; id?: string; secret?: string }) => {
+    const { access_token: token } = await logIn()
+    const { header, id, secret } = changes
+    const { clientId, clientSecret } = provider().clients.tts
+    const body = new URLSearchParams({
+      token,
+      ...(id !== undefined && { client_id: id }),
+      ...(secret !== undefined && { client_secret: secret === 'right' ? clientSecret : secret }),
+    })
+    const basic = (password: string) =>
+      `Basic ${Buffer.from(`${clientId}:${password}`).toString('base64')}`
+    const authorization = header && basic(header === 'right' ? clientSecret : header)
+    const response = await fetch(`${provider().issuer}introspect`, {
+      method: 'POST',
+      headers: { ...(authorization && { authorization }) },
+      body,
+    })
+    return response.status
+  }
+
+  test.for([
+    { name: 'Basic', request: { header: 'right' }, status: 200 },
+    { name: 'in the body', request: { id: 'tts', secret: 'right' }, status: 200 },
+    { name: 'both', request: { header: 'right', id: 'tts', secret: 'right' }, status: 200 },
+    { name: 'Basic, wrong', request: { header: 'wrong' }, status: 401 },
+    { name: 'in the body, wrong', request: { id: 'tts', secret: 'wrong' }, status: 401 },
+    { name: 'none', request: {}, status: 400 },
+  ])('$name: $status', async ({ request, status }) => {
+    expect(await ask(request)).toBe(status)
   })
 })
 

@@ -65,7 +65,7 @@ describe('rotation', () => {
   })
 
   test('without rotation the answer repeats the token, or leaves it out', async () => {
-    provider().tokens.rotateRefreshTokens = false
+    provider().tokens.reuseRefreshToken = true
     const first = (await delegation()).refresh_token
     expect((await refresh(first)).refresh_token).toBe(first)
     provider().tokens.repeatRefreshToken = false
@@ -89,7 +89,7 @@ describe('rotation', () => {
   })
 
   test('without rotation the end is fixed at the issue', async () => {
-    provider().tokens.rotateRefreshTokens = false
+    provider().tokens.reuseRefreshToken = true
     const token = (await delegation()).refresh_token
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() })
     vi.setSystemTime(Date.now() + 29 * DAY_MS)

@@ -24,7 +24,7 @@ let world: OutsideWorld
 beforeAll(async () => {
   world = await startOutsideWorld()
   // Never fresh for long enough: each renewal is a refresh, and each refresh a rotation.
-  const rotation = { rotateRefreshTokens: true, rotationGraceSeconds: 0 }
+  const rotation = { reuseRefreshToken: false, rotationGraceSeconds: 0 }
   Object.assign(world.provider.tokens, { lifetimeSeconds: 60, ...rotation })
 }, 60_000)
 afterAll(async () => {

@@ -34,7 +34,7 @@ afterAll(async () => {
   await provider.close()
 })
 beforeEach(() => {
-  Object.assign(provider.tokens, { rotateRefreshTokens: true, rotationGraceSeconds: 0 })
+  Object.assign(provider.tokens, { reuseRefreshToken: false, rotationGraceSeconds: 0 })
   provider.faults.resetCounts()
   directory = configured({})
 })
@@ -182,7 +182,7 @@ async function killedWhileRenewing(rounds: number): Promise<void> {
 
 describe('kill -9 of the service at random moments: the next one renews', () => {
   test('with a provider that repeats its refresh token', async () => {
-    provider.tokens.rotateRefreshTokens = false
+    provider.tokens.reuseRefreshToken = true
     await killedWhileRenewing(isFull ? 5 : 1)
   })
 

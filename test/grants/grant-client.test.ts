@@ -47,7 +47,7 @@ describe('what is granted', () => {
     const rotated = await client.refresh({ refreshToken: first, audience: 'https://b', signal })
     expect(decodeJwt(rotated.accessToken).aud).toBe('https://b')
     expect(rotated.refreshToken).not.toBe(first)
-    provider().tokens.rotateRefreshTokens = false
+    provider().tokens.reuseRefreshToken = true
     const again = { refreshToken: rotated.refreshToken ?? '', audience: undefined, signal }
     expect((await client.refresh(again)).refreshToken).toBe(rotated.refreshToken)
     provider().tokens.repeatRefreshToken = false

@@ -24,7 +24,7 @@ const now = (): Date => time
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'tts-recovery-'))
-  provider().tokens.rotateRefreshTokens = true
+  provider().tokens.reuseRefreshToken = false
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
@@ -103,7 +103,7 @@ test('the one that was killed is there again within that time: nothing is lost',
 })
 
 test('a provider that was seen to repeat its refresh token is asked at once', async () => {
-  provider().tokens.rotateRefreshTokens = false
+  provider().tokens.reuseRefreshToken = true
   const cell = await killed(clientWith('a').client, false)
   await refresh(clientWith('b').client, cell)
   expect(cell.held).toMatchObject({ rotates: false, attemptBegunAt: undefined })
@@ -113,7 +113,7 @@ test.for([
   ['no JSON', 'this is no answer'],
   ['no access token', '{"refresh_token":"r"}'],
 ])('an answer of no use, %s: the provider is asked again', async ([, body = '']) => {
-  provider().tokens.rotateRefreshTokens = false
+  provider().tokens.reuseRefreshToken = true
   const { client } = clientWith('a')
   const cell = await killed(client, undefined)
   const { attempt } = cell.held ?? {}

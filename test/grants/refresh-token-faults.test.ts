@@ -330,9 +330,9 @@ test('a suspended account, an AUP to be signed: nothing until that changes, then
 })
 
 test.for([
-  { rotateRefreshTokens: true, repeatRefreshToken: true, rotates: true },
-  { rotateRefreshTokens: false, repeatRefreshToken: true, rotates: false },
-  { rotateRefreshTokens: false, repeatRefreshToken: false, rotates: false },
+  { reuseRefreshToken: false, repeatRefreshToken: true, rotates: true },
+  { reuseRefreshToken: true, repeatRefreshToken: true, rotates: false },
+  { reuseRefreshToken: true, repeatRefreshToken: false, rotates: false },
 ])('ten renewals with %o', async ({ rotates, ...settings }) => {
   Object.assign(provider().tokens, settings)
   const { cell, renew } = await realToken()

@@ -6,21 +6,37 @@ import type { ProviderState } from './state.ts'
 const MAX_FORM_BYTES = 56 * 1024
 
 /**
- * Returns the request with the JWT in the form field `token` replaced by its id in the store: oidc-provider refuses
- * to introspect or revoke "structured tokens", but IAM does both.
+ * Returns the request as oidc-provider takes it, with what IAM takes in addition: client credentials in the body of
+ * every client, also together with HTTP Basic, and JWTs at introspection and revocation, where they are replaced by
+ * their ids in the store ("structured tokens" are refused there).
  */
-export async function withTokenId(
+export async function withStandardForm(
   request: IncomingMessage,
   state: ProviderState,
 ): Promise<IncomingMessage> {
   const form = new URLSearchParams(await readBody(request))
   const token = form.get('token')
   if (token?.includes('.') === true) form.set('token', state.tokenIds.get(token) ?? 'unknown')
+  const authorization = request.headers.authorization ?? basicOf(form)
+  if (authorization !== undefined)
+    for (const name of ['client_id', 'client_secret']) form.delete(name)
   const body = Buffer.from(form.toString())
   const { method, url, socket, httpVersion } = request
-  const headers = { ...request.headers, 'content-length': String(body.length) }
+  const headers = {
+    ...request.headers,
+    ...(authorization !== undefined && { authorization }),
+    'content-length': String(body.length),
+  }
   const replaced = Readable.from([body], { objectMode: false })
   return Object.assign(replaced, { method, url, headers, socket, httpVersion }) as IncomingMessage
+}
+
+/** Returns the credentials in the body as HTTP Basic (RFC 6749 section 2.3.1). */
+function basicOf(form: URLSearchParams): string | undefined {
+  const [id, secret] = [form.get('client_id'), form.get('client_secret')]
+  if (id === null || secret === null) return undefined
+  const pair = [id, secret].map((text) => encodeURIComponent(text)).join(':')
+  return `Basic ${Buffer.from(pair).toString('base64')}`
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -1,0 +1,54 @@
+import { randomUUID, sign } from 'node:crypto'
+import { promisify } from 'node:util'
+import { decodeJwt } from 'jose'
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { ProviderState } from './state.ts'
+
+const signAsync = promisify(sign)
+
+/** The replaced method of oidc-provider's ID tokens, which is not in its types. */
+interface IdTokenClass {
+  readonly prototype: {
+    issue: (this: IssuedIdToken, options: { readonly use: string }) => Promise<string>
+  }
+}
+interface IssuedIdToken {
+  readonly ctx: KoaContextWithOIDC
+}
+
+/**
+ * Gives ID tokens the shape of IAM: signed with the key of the access tokens, header `typ: JWT`, and with `jti`,
+ * `auth_time` and groups. So only a few claims distinguish them from access tokens.
+ */
+export function installIdTokenFormat(provider: Provider, state: ProviderState): void {
+  const tokenClass = provider.IdToken as unknown as IdTokenClass
+  const original = tokenClass.prototype.issue
+  tokenClass.prototype.issue = async function issue(options) {
+    const value = await original.call(this, options)
+    if (options.use !== 'idtoken') return value
+    const claims = decodeJwt(value)
+    const user = state.users.bySub(claims.sub)
+    const { current } = state.keys
+    const header = { kid: current.kid, alg: 'RS256', typ: 'JWT' }
+    const input = `${encode(header)}.${encode({
+      ...claims,
+      jti: randomUUID(),
+      auth_time: authTimeOf(this.ctx) ?? claims.iat,
+      ...(user !== undefined && {
+        preferred_username: user.username,
+        name: user.name,
+        organisation_name: 'demo',
+        groups: user.groups,
+      }),
+    })}`
+    const signature = await signAsync('sha256', Buffer.from(input), current.privateKey)
+    return `${input}.${signature.toString('base64url')}`
+  }
+}
+
+function authTimeOf(ctx: KoaContextWithOIDC): number | undefined {
+  const { AuthorizationCode, DeviceCode } = ctx.oidc.entities
+  return AuthorizationCode?.authTime ?? DeviceCode?.authTime
+}
+
+const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
