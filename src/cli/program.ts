@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { authzCommand } from './authz.ts'
 import { caCommand } from './ca.ts'
-import { checkCommand } from './check.ts'
+import { checkCommand } from './check/command.ts'
 import { inheritSettings } from './command-line.ts'
 import { auditCommand, credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'

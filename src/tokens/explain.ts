@@ -111,22 +111,47 @@ async function explainOpaque(
       remedy: 'Set introspect: opaque for the provider that issues such tokens.',
     })
   }
-  for (const provider of asked) {
-    let known: KnownClaims | undefined
-    await report.run(
-      'active',
-      async () => {
-        const found = await lookUpOpaque(token, provider, now)
-        if (typeof found === 'string') throw notKnownAt(provider, found)
-        known = found
-      },
-      `active at provider ${provider.id}, which says that it is an access token`,
-    )
-    if (known !== undefined) {
-      await explainRest(token, { provider, known }, report)
-      return
-    }
-  }
+  const lookups = asked.map(async (provider) => lookUp(token, provider, now))
+  // What the other providers say about the token of one of them does not matter.
+  const decisive = await firstKnown(lookups)
+  const shown = decisive === undefined ? await Promise.all(lookups) : [decisive]
+  report.checks.push(...shown.flatMap(({ checks }) => checks))
+  if (decisive !== undefined) await explainRest(token, decisive, report)
+}
+
+/** Returns the first lookup of a provider that knows the token, without waiting for the others. */
+async function firstKnown(lookups: readonly Promise<Lookup>[]): Promise<Known | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Known | undefined>()
+  const each = lookups.map(async (lookup) => {
+    const { known, ...rest } = await lookup
+    if (known !== undefined) resolve({ ...rest, known })
+  })
+  Promise.all(each).then(() => resolve(undefined), reject)
+  return promise
+}
+
+type Known = Lookup & { readonly known: KnownClaims }
+
+interface Lookup {
+  readonly provider: Provider
+  readonly checks: readonly ExplainedCheck[]
+  /** Undefined if the provider does not know the token, or refuses it. */
+  readonly known: KnownClaims | undefined
+}
+
+async function lookUp(token: string, provider: Provider, now: Date): Promise<Lookup> {
+  const report = new Report()
+  let known: KnownClaims | undefined
+  await report.run(
+    'active',
+    async () => {
+      const found = await lookUpOpaque(token, provider, now)
+      if (typeof found === 'string') throw notKnownAt(provider, found)
+      known = found
+    },
+    `active at provider ${provider.id}, which says that it is an access token`,
+  )
+  return { provider, checks: report.checks, known }
 }
 
 function notKnownAt({ id, settings }: Provider, found: 'unknown' | 'no_endpoint'): TtsError {

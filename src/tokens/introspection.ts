@@ -108,13 +108,43 @@ function checkSameSubject(signed: Claims, introspected: Claims): void {
   )
 }
 
-function clientRefused(error: unknown, { id }: Provider): TtsError | undefined {
-  const known =
+/**
+ * Introspects a token that does not exist, to see whether the provider accepts our client.
+ *
+ * @returns `inactive` if everything is in order; the HTTP status with which the provider refused our client
+ * @throws {TtsError} `provider_unavailable`
+ */
+export async function probeIntrospection(
+  token: string,
+  provider: Provider,
+): Promise<'inactive' | 'active' | { readonly status: number }> {
+  const configuration = await provider.configuration()
+  try {
+    const { active } = await oidc.tokenIntrospection(configuration, token)
+    return active ? 'active' : 'inactive'
+  } catch (error) {
+    const status = refusedStatus(error)
+    if (status !== undefined) return { status }
+    throw unavailable(provider.id, error)
+  }
+}
+
+/** Returns the HTTP status of an answer that refuses our client (RFC 6749 section 5.2); undefined for any other. */
+function refusedStatus(error: unknown): number | undefined {
+  const isAnswer =
     error instanceof oidc.ResponseBodyError || error instanceof oidc.WWWAuthenticateChallengeError
-  if (!known || (error.status !== 401 && error.status !== 403)) return undefined
+  if (!isAnswer) return undefined
+  const isInvalidClient =
+    error instanceof oidc.ResponseBodyError && error.error === 'invalid_client'
+  return error.status === 401 || error.status === 403 || isInvalidClient ? error.status : undefined
+}
+
+function clientRefused(error: unknown, { id }: Provider): TtsError | undefined {
+  const status = refusedStatus(error)
+  if (status === undefined) return undefined
   return new TtsError('provider_unavailable', `the identity provider ${id} refuses our client`, {
     check: 'provider',
     retryAfterSeconds: 60,
-    remedy: `Check providers.${id}.client_id and client_secret_file, and that the client may introspect: the provider refused our client with HTTP status ${error.status}.`,
+    remedy: `Check providers.${id}.client_id and client_secret_file, and that the client may introspect: the provider refused our client with HTTP status ${status}.`,
   })
 }

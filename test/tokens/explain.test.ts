@@ -121,3 +121,36 @@ test.for([
   const explained = await explainToken(token(), verifier, new Date())
   expect(explained.filter(({ ok }) => !ok).map(({ check }) => check)).toEqual(checks)
 })
+
+test('what other providers say about the opaque token of one of them does not matter', async () => {
+  const { clientId, clientSecret } = provider().clients.tts
+  const { issuer } = provider()
+  const client = { client_id: clientId, client_secret: clientSecret, introspect: 'opaque' } as const
+  const other = {
+    ...client,
+    timeout_seconds: 60,
+    endpoints: { introspection: `${issuer}introspect-other` },
+  }
+  const verifier = verifierFor({
+    other: settingsFor(issuer, other),
+    iam: settingsFor(issuer, client),
+  })
+  const inactive = { kind: 'body', body: { active: false } } as const
+  provider().faults.set('/introspect-other', inactive)
+  const { sub } = provider().user('alice')
+  const body = { active: true, sub, aud: AUDIENCE, token_type: 'Bearer', exp: 4e9 }
+  provider().faults.set('/introspect', { kind: 'body', body })
+  const known = await explainToken('opaque', verifier, new Date())
+  expect(known.filter(({ ok }) => !ok)).toEqual([])
+  expect(known[1]?.detail).toMatch(/^active at provider iam/)
+  provider().faults.set('/introspect-other', { kind: 'hang' })
+  expect(await explainToken('opaque', verifier, new Date())).toEqual(known)
+  provider().faults.set('/introspect-other', inactive)
+  provider().faults.set('/introspect', inactive)
+  const unknown = await explainToken('opaque', verifier, new Date())
+  expect(unknown.map(({ check, ok }) => [check, ok])).toEqual([
+    ['format', true],
+    ['active', false],
+    ['active', false],
+  ])
+})

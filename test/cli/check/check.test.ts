@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { useTestService } from '../support/service.ts'
-import { runTts, type TtsRun, type TtsRunOptions } from '../support/terminal.ts'
+import { useTestService } from '../../support/service.ts'
+import { runTts, type TtsRun, type TtsRunOptions } from '../../support/terminal.ts'
 
 const service = useTestService()
 let directory = ''
@@ -117,6 +117,7 @@ relying_services:
     expect(without.code).toBe(1)
     expect(without.out).toContain(`FAILED   ca: there is no CA in ${directory}/data yet`)
     expect(without.out).toContain('-> Run `tts ca init`')
+    expect(without.out).toContain('warning  providers: no provider is configured')
     await runTts(['-c', path, 'ca', 'init'])
     const { code, out } = await runTts(['-c', path, 'check'])
     expect(code).toBe(0)
@@ -230,6 +231,21 @@ describe('with a token', () => {
     const unread = await check(['--token-file', join(directory, 'none')])
     expect(unread.code).toBe(1)
     expect(unread.out).toContain('cannot be read: ENOENT')
+  })
+
+  test('all claims that rules read and the token lacks are named', async () => {
+    const allow =
+      '[{provider: iam, claims: {eduperson_entitlement: {any: true}, acr: {any: true}}}, {provider: any, claims: {groups: {any: true}}}]'
+    const environment = {
+      BEARER_TOKEN: service().token(),
+      TTS_SERVICES__X509__AUTHZ__ALLOW: allow,
+    }
+    const { code, out } = await check(['--token'], { environment })
+    expect(code).toBe(0)
+    expect(out).toContain(
+      'warning  token rule claims: rules read claims that neither token nor provider gives: eduperson_entitlement, acr\n',
+    )
+    expect((await checkToken(service().token())).out).not.toContain('rule claims')
   })
 
   test('a service for other people alone is a warning', async () => {

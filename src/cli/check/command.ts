@@ -1,0 +1,120 @@
+/** `tts check`: checks configuration, CA, database, providers, clients, services, and optionally one token. */
+import { Command } from 'commander'
+import type { LoadedConfiguration } from '../../config/load.ts'
+import type { Service } from '../../domain/issuing/service.ts'
+import { openServices } from '../../service/compose-services.ts'
+import { ruleClaimsByProvider } from '../../service/rule-claims.ts'
+import { createTokenVerifier } from '../../tokens/verify-token.ts'
+import { waitSeconds } from '../duration.ts'
+import { exitCodes } from '../exit-codes.ts'
+import {
+  loadedConfigurationFor,
+  type OperatorOptions,
+  quietLog,
+  type Terminal,
+} from '../terminal.ts'
+import { authorityChecks } from './authority.ts'
+import { type Check, checkLines, failure } from './check.ts'
+import { isolationChecks } from './isolation.ts'
+import { providerChecks } from './providers.ts'
+import { relyingChecks, serviceChecks } from './services.ts'
+import { tokenChecks } from './token.ts'
+
+interface CheckOptions extends OperatorOptions {
+  readonly token?: boolean
+  readonly tokenFile?: string
+  readonly wait: number
+}
+
+export function checkCommand(terminal: Terminal): Command {
+  return new Command('check')
+    .description(
+      'check configuration, CA, database, providers, clients and services, and optionally an access token',
+    )
+    .option('--token', 'examine the access token found by bearer token discovery (BEARER_TOKEN, …)')
+    .option('--token-file <FILE>', 'examine the access token in this file')
+    .option('--wait <SECONDS>', 'time limit for the providers, in seconds', waitSeconds, 10)
+    .addHelpText(
+      'after',
+      `
+The clients are tested at the providers with tokens that do not exist. Nothing changes there.
+Exit codes: 0 all checks passed (there may be warnings), 1 a check failed, 2 the configuration cannot be used.
+
+Examples:
+  tts check
+  BEARER_TOKEN=eyJ… tts check --token      # why is this token refused?`,
+    )
+    .action((_options, self: Command) => check(terminal, self.optsWithGlobals()))
+}
+
+async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
+  const loaded = await loadedConfigurationFor(terminal, options)
+  const checks = [
+    configurationCheck(loaded.path, loaded.overrides),
+    ...(await partChecks(loaded, terminal, options)),
+  ]
+  terminal.out(
+    options.json ? `${JSON.stringify(checks, null, 2)}\n` : checks.map(checkLines).join(''),
+  )
+  if (checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
+}
+
+/** Runs all checks at the same time; none depends on another one, so each problem is reported in the same run. */
+async function partChecks(
+  loaded: LoadedConfiguration,
+  terminal: Terminal,
+  options: CheckOptions,
+): Promise<Check[]> {
+  const { configuration } = loaded
+  const { now } = terminal
+  // The result already reports every failure.
+  const log = quietLog(terminal)
+  log.level = 'silent'
+  const { providers } = configuration
+  const ruleClaims = ruleClaimsByProvider(configuration)
+  const verifier = createTokenVerifier({ providers, now, log, ruleClaims })
+  const signal = AbortSignal.timeout(options.wait * 1000)
+  const clients = { ...loginOf(loaded), signal, now }
+  try {
+    const opened = openServices({ loaded, log }, { makeAuthority: false }).then(
+      ({ services }) => ({ services, checks: serviceChecks(services) }),
+      (error: unknown) => ({
+        services: new Map<string, Service>(),
+        checks: [failure('services', error)],
+      }),
+    )
+    const examined = async (): Promise<Check[]> => {
+      const { tokenFile } = options
+      if (options.token !== true && tokenFile === undefined) return []
+      const { services } = await opened
+      return tokenChecks({ verifier, services, terminal, tokenFile, signal })
+    }
+    const parts = await Promise.all([
+      authorityChecks(loaded, { log, now }),
+      providerChecks(verifier, clients),
+      relyingChecks(loaded, now),
+      opened.then(({ checks }) => checks),
+      examined(),
+    ])
+    const [authority, reachable, relying, services, token] = parts
+    const isolation = isolationChecks(configuration.services)
+    return [...authority, ...reachable, ...relying, ...services, ...isolation, ...token]
+  } finally {
+    await verifier.close()
+  }
+}
+
+function loginOf({ configuration }: LoadedConfiguration) {
+  const { listen, web } = configuration
+  const publicUrl = listen.public_url ?? `http://127.0.0.1:${listen.port}`
+  return {
+    webEnabled: web.enabled,
+    redirectUri: `${publicUrl.replace(/\/$/, '')}/login/callback`,
+  }
+}
+
+function configurationCheck(path: string | undefined, overrides: readonly string[]): Check {
+  const from = path ?? 'defaults, because no file was found'
+  const names = overrides.length === 0 ? '' : `, and ${overrides.join(', ')}`
+  return { check: 'configuration', state: 'ok', detail: `${from}${names}` }
+}
