@@ -27,7 +27,8 @@ interface ExplainOptions extends OperatorOptions {
   readonly wait: number
 }
 
-type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
+type Subject = Pick<VerifiedToken, 'providerId' | 'claims'> &
+  Partial<Pick<VerifiedToken, 'profile'>>
 
 /** The result of the command; `--json` prints exactly this. */
 interface Explanation {
@@ -139,7 +140,12 @@ async function subjectOfFile(
       },
     )
   }
-  return { providerId: provider, claims: await readClaims(path) }
+  const profile = configuration.providers[provider]?.profile
+  return {
+    providerId: provider,
+    claims: await readClaims(path),
+    ...(profile !== undefined && { profile }),
+  }
 }
 
 async function readClaims(path: string): Promise<Readonly<Record<string, unknown>>> {

@@ -146,6 +146,7 @@ export function relyingUserOf(
     claims: { iss: providerId, sub },
     scopes: [],
     clientId: undefined,
+    profile: 'generic',
     clientOnly: false,
     expiresAt,
   }

@@ -1,5 +1,6 @@
 import type { JWTPayload } from 'jose'
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
+import { adviceOn } from './advice.ts'
 import { audiencesOf, type Claims, shownValues } from './claim-values.ts'
 import { refusal, type TokenCheck } from './refusals.ts'
 import { kindOfAnswer, kindOfJwt, type TokenVerdict } from './token-kind.ts'
@@ -79,7 +80,7 @@ function checkType(claims: Claims, { settings, headerType, source }: ClaimContex
       : kindOfAnswer(claims, { evidence })
   const isLeftToIntrospection =
     source === 'jwt' && verdict.kind === 'unknown' && settings.introspect === 'always'
-  if (!isLeftToIntrospection) requireAccessToken(verdict)
+  if (!isLeftToIntrospection) requireAccessToken(verdict, settings)
 }
 
 /** @throws {TtsError} `invalid_token`, check `type` (the token is bound to a key) @see RFC 7800 */
@@ -100,7 +101,10 @@ const OTHER_KIND_WORDS = {
 } as const
 
 /** @throws {TtsError} `invalid_token`, check `type` (anything but an access token) */
-export function requireAccessToken({ kind, sign }: TokenVerdict): void {
+export function requireAccessToken(
+  { kind, sign }: TokenVerdict,
+  { profile }: Pick<ProviderSettings, 'profile'>,
+): void {
   if (kind === 'access') return
   if (kind !== 'unknown') {
     throw refusal(
@@ -114,17 +118,17 @@ export function requireAccessToken({ kind, sign }: TokenVerdict): void {
     sign === ''
       ? 'this does not seem to be an access token: nothing in it says that it is one'
       : `this does not seem to be an access token: it looks like an ID token (${sign})`,
-    'Send the access token, not the ID token. If it is an access token, the provider must put client_id and scope, or the header typ at+jwt, into its access tokens, or answer token_type at introspection (introspect: always here). Otherwise set providers.<id>.access_token_evidence to the claims that mark them.',
+    adviceOn('unknown_kind', profile),
   )
 }
 
-function checkSubject(claims: Claims): void {
+function checkSubject(claims: Claims, { settings }: ClaimContext): void {
   const sub = claims['sub']
   if (typeof sub === 'string' && sub !== '' && sub.length <= 1024) return
   throw refusal(
     'subject',
     'the token has no valid subject (claim sub)',
-    'Make the provider put `sub` into its access tokens.',
+    adviceOn('missing_subject', settings.profile),
   )
 }
 
@@ -183,7 +187,7 @@ function checkAudience(claims: Claims, { settings }: ClaimContext): void {
       `the token has no audience; the client must request one with the token: ${shownValues(accepted)}`,
       {
         audiences: accepted,
-        remedy: `Request an audience: at INDIGO IAM add audience=${accepted[0] ?? '<audience>'} to the authorization or token request. Or set accept_missing_audience, after reading what it means.`,
+        remedy: adviceOn('missing_audience', settings.profile, { audience: accepted[0] }),
       },
     )
   }
@@ -193,19 +197,20 @@ function checkAudience(claims: Claims, { settings }: ClaimContext): void {
     `the token is meant for another service (claim aud); accepted audiences: ${shownValues(accepted)}`,
     {
       audiences: accepted,
-      remedy: `The token is for ${shownValues(audiences)}; accepted: ${shownValues(accepted)}. ${adviceFor(audiences, accepted)}`,
+      remedy: `The token is for ${shownValues(audiences)}; accepted: ${shownValues(accepted)}. ${adviceFor(audiences, settings)}`,
     },
   )
 }
 
-function adviceFor(audiences: readonly string[], accepted: readonly string[]): string {
+function adviceFor(audiences: readonly string[], settings: ProviderSettings): string {
   if (audiences.includes(WLCG_ANY_AUDIENCE))
     return 'Request an audience of this service, or set accept_any_wlcg_audience: the token is for any service.'
-  const request = `Request the audience ${accepted[0] ?? '(none is configured)'}.`
+  const { profile } = settings
+  const audience = acceptedAudiences(settings)[0]
   // Keycloak puts it into every token: accepting it would accept tokens for every other service.
-  if (audiences.every((audience) => audience === 'account'))
-    return `${request} At Keycloak, add a mapper of the type Audience to the client that requests the token.`
-  return `${request} Add the audience of the token to providers.<id>.audiences only if it stands for this service.`
+  if (audiences.every((each) => each === 'account'))
+    return adviceOn('account_audience', profile, { audience })
+  return `${adviceOn('wrong_audience', profile, { audience })} Add the audience of the token to providers.<id>.audiences only if it stands for this service.`
 }
 
 function checkProfileVersion(claims: Claims): void {

@@ -1,5 +1,6 @@
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../base/errors.ts'
+import { adviceOn } from './advice.ts'
 import { type Claims, audiencesOf, clientIdsOf, scopesOf } from './claim-values.ts'
 import { refusal } from './refusals.ts'
 
@@ -86,7 +87,7 @@ export function checkUser(sources: readonly Claims[], settings: ProviderSettings
   throw refusal(
     'user',
     'the token is of a client, not of a user',
-    'Log in as a user (not client_credentials), or set allow_client_tokens.',
+    adviceOn('client_token', settings.profile),
   )
 }
 
@@ -101,7 +102,7 @@ export function requirePerson(sources: readonly Claims[], settings: ProviderSett
   throw refusal(
     'user',
     'the token does not say whether it is of a user or of a client (no preferred_username, no auth_time)',
-    'Give the client the scope profile at Keycloak, set introspect: always here, which adds the user name, or set allow_client_tokens.',
+    adviceOn('unclear_subject', settings.profile),
   )
 }
 
@@ -119,9 +120,7 @@ export function checkScopes(claims: Claims, settings: ProviderSettings): void {
     {
       check: 'scope',
       scope: settings.required_scopes.join(' '),
-      remedy: hasNoScopes
-        ? 'Switch on IAM_ACCESS_TOKEN_INCLUDE_SCOPE or use the wlcg profile at INDIGO IAM, or set introspect: always here.'
-        : 'Let the client request the scopes in required_scopes, and allow them for it at the provider.',
+      remedy: adviceOn(hasNoScopes ? 'no_scopes' : 'missing_scope', settings.profile),
     },
   )
 }

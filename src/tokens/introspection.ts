@@ -1,5 +1,6 @@
 import * as oidc from 'openid-client'
 import { TtsError } from '../base/errors.ts'
+import { adviceOn } from './advice.ts'
 import { checkBearer, checkClaims, claimChecks, requireAccessToken } from './claim-checks.ts'
 import { withUsualNames } from './claim-names.ts'
 import { type Claims, clientIdOf, wordsOf } from './claim-values.ts'
@@ -52,7 +53,7 @@ export function checkIntrospection(
     throw refusal(
       'active',
       'the provider says that the token is not active: unknown, expired or revoked',
-      'Get a new token. If it should be active, check that our client may introspect and that this provider issued the token.',
+      adviceOn('inactive', settings.profile),
     )
   }
   const { jwt, now } = context
@@ -66,7 +67,10 @@ export function checkIntrospection(
   checkSameSubject(jwt.claims, introspected)
   const { headerType } = jwt
   const evidence = settings.access_token_evidence
-  requireAccessToken(kindOfIntrospectedJwt(jwt.claims, introspected, { headerType, evidence }))
+  requireAccessToken(
+    kindOfIntrospectedJwt(jwt.claims, introspected, { headerType, evidence }),
+    settings,
+  )
   const claims = { ...introspected, ...jwt.claims }
   checkBearer(claims)
   // Again, because the answer may have added claims; the kind was judged above, by both.

@@ -1,7 +1,11 @@
+import type { ProviderProfile } from '../config/provider-profile.ts'
+
 /** A bearer token that has passed every check. Only `verifyToken` makes one. */
 export interface VerifiedToken {
   /** Id of the provider in our configuration. */
   readonly providerId: string
+  /** Product of the provider, for advice. */
+  readonly profile: ProviderProfile
   /** Issuer as configured for the provider, one trailing slash removed. */
   readonly issuer: string
   readonly sub: string

@@ -1,7 +1,9 @@
+import type { ProviderProfile } from '../config/provider-profile.ts'
 import { withoutTrailingSlash, type ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../base/errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
+import { adviceOn } from './advice.ts'
 import { clientIdOf, scopesOf, shownValues } from './claim-values.ts'
 import {
   checkScopes,
@@ -203,6 +205,7 @@ function verifiedToken(
 ): VerifiedToken {
   return Object.freeze({
     providerId: id,
+    profile: settings.profile,
     // Without the slash: the issuer identifies users, so adding or removing a slash in the settings must not create
     // new ones.
     issuer: withoutTrailingSlash(settings.issuer),
@@ -234,6 +237,12 @@ export function findProvider(token: UnverifiedJwt, providers: readonly Provider[
   )
 }
 
+/** Returns the product of all these providers, if it is the same. */
+function profileOf([first, ...others]: readonly Provider[]): ProviderProfile {
+  const profile = first?.settings.profile ?? 'generic'
+  return others.every(({ settings }) => settings.profile === profile) ? profile : 'generic'
+}
+
 function nobodyKnows(candidates: readonly Provider[], results: readonly Lookup[]): TtsError {
   const outage = results.find((result) => result instanceof TtsError)
   if (outage !== undefined) return outage
@@ -248,12 +257,12 @@ function nobodyKnows(candidates: readonly Provider[], results: readonly Lookup[]
     return refusal(
       'format',
       `the token is not a signed JWT, and no provider can be asked about it (${ids} has no introspection endpoint)`,
-      'Send a JWT, or set endpoints.introspection of the provider if its discovery document does not name it.',
+      `Send a JWT. ${adviceOn('no_introspection_endpoint', profileOf(candidates))}`,
     )
   return refusal(
     'active',
     'the token is not active at any provider: unknown, expired or revoked',
-    'Allow our client to introspect at the provider that issued the token.',
+    adviceOn('inactive', profileOf(candidates)),
   )
 }
 

@@ -45,6 +45,7 @@ test.for([
     providerId: 'iam',
     sub: provider().user('alice').sub,
     clientId: 'demo-cli',
+    profile: 'generic',
     clientOnly: false,
   })
 })

@@ -11,6 +11,7 @@ const token = {
   claims: {},
   scopes: [],
   clientId: undefined,
+  profile: 'generic' as const,
   clientOnly: false,
   expiresAt: new Date(60_000),
 }

@@ -9,6 +9,7 @@ import { TtsError } from '../../base/errors.ts'
 import { requestHabits } from '../../config/provider-profile.ts'
 import { perform } from '../../grants/grant-client.ts'
 import { delegationProviders } from '../../service/compose-delegations.ts'
+import { adviceOn } from '../../tokens/advice.ts'
 import { probeIntrospection } from '../../tokens/introspection.ts'
 import type { Provider } from '../../tokens/providers.ts'
 import { unavailable } from '../../tokens/refusals.ts'
@@ -57,7 +58,7 @@ async function introspectionCheck({ provider, metadata, signal }: Tested): Promi
       check,
       state: 'failed',
       detail: 'introspect is set, but the discovery document names no introspection endpoint',
-      remedy: `Set providers.${id}.endpoints.introspection, or introspect to never.`,
+      remedy: adviceOn('no_introspection_endpoint', provider.settings.profile),
     }
   }
   try {

@@ -3,6 +3,7 @@ import { unlessAborted } from '../../base/async.ts'
 import { type Authorisation, authorise } from '../../domain/issuing/authorise.ts'
 import type { Service } from '../../domain/issuing/service.ts'
 import { discoverBearerToken, readTokenFile } from '../../files/bearer-token.ts'
+import { adviceOn } from '../../tokens/advice.ts'
 import { findClaim } from '../../tokens/claim-values.ts'
 import { explainToken } from '../../tokens/explain.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
@@ -100,9 +101,15 @@ function missingClaims(verified: VerifiedToken, { providers }: TokenVerifier): C
       check: 'token rule claims',
       state: 'warning',
       detail: `rules read claims that neither token nor provider gives: ${missing.join(', ')}`,
-      remedy: `Make the provider send them, or change the rules.`,
+      remedy: adviceOnClaims(missing, verified),
     },
   ]
+}
+
+function adviceOnClaims(missing: readonly string[], { profile }: VerifiedToken): string {
+  return [...new Set(missing.map((claim) => adviceOn('missing_claim', profile, { claim })))].join(
+    ' ',
+  )
 }
 
 /** Adds what the rules nearly match to the remedy. This is for the terminal: it holds values of claims. */

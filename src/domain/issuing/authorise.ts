@@ -6,6 +6,7 @@ import type {
 } from '../../config/rules-schema.ts'
 import { TtsError } from '../../base/errors.ts'
 import { matchesRegexp } from '../../regexp/linear-regexp.ts'
+import { adviceOn } from '../../tokens/advice.ts'
 import { findClaim, hasWord } from '../../tokens/claim-values.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 
@@ -46,7 +47,8 @@ export interface Authorisation {
   readonly trace: readonly RuleTrace[]
 }
 
-type Subject = Pick<VerifiedToken, 'providerId' | 'claims'>
+type Subject = Pick<VerifiedToken, 'providerId' | 'claims'> &
+  Partial<Pick<VerifiedToken, 'profile'>>
 
 /**
  * Evaluates the rules like WaTTS. A user is allowed when at least one allow rule is true and no forbid rule is. A
@@ -59,13 +61,13 @@ export function authorise(rules: RulesSettings, token: Subject): Authorisation {
   const failed = trace.find(({ outcome }) => outcome === 'error')
   if (failed !== undefined) return { ...refusedByError(failed), trace }
   const forbidden = forbid.find(({ outcome }) => outcome === 'true')
-  if (forbidden !== undefined) return { ...refusedByRule(forbidden), trace }
+  if (forbidden !== undefined) return { ...refusedByRule(forbidden, token), trace }
   const allowing = allow.find(({ outcome }) => outcome === 'true')
   if (allowing !== undefined) {
     const reason = `allow rule ${allowing.index} allows the user`
     return { allowed: true, rule: allowing.index, reason, remedy: undefined, trace }
   }
-  return { ...refusedByDefault(allow, token.providerId), trace }
+  return { ...refusedByDefault(allow, token), trace }
 }
 
 /** @throws {TtsError} `access_denied`, check `authorisation` (the rules of the service refuse the token) */
@@ -175,7 +177,7 @@ function refusedByError({ list, index, conditions }: RuleTrace): Refusal {
   }
 }
 
-function refusedByRule({ index, conditions }: RuleTrace): Refusal {
+function refusedByRule({ index, conditions }: RuleTrace, token: Subject): Refusal {
   const missing = conditions.find(({ outcome }) => outcome === 'missing')
   return {
     allowed: false,
@@ -187,11 +189,12 @@ function refusedByRule({ index, conditions }: RuleTrace): Refusal {
     remedy:
       missing === undefined
         ? `Change forbid rule ${index}, which is true for this user, if the user should have access.`
-        : `Make the provider send the claim: forbid rule ${index} is true while it is missing. ${howToGet(missing.claim)}`,
+        : `Make the provider send the claim: forbid rule ${index} is true while it is missing. ${howToGet(missing.claim, token)}`,
   }
 }
 
-function refusedByDefault(allow: readonly RuleTrace[], providerId: string): Refusal {
+function refusedByDefault(allow: readonly RuleTrace[], token: Subject): Refusal {
+  const { providerId, profile = 'generic' } = token
   const tried = allow.filter(({ outcome }) => outcome !== 'other_provider')
   const conditions = tried.flatMap((rule) => rule.conditions)
   const missing = conditions.find(({ outcome }) => outcome === 'missing')?.claim
@@ -208,19 +211,19 @@ function refusedByDefault(allow: readonly RuleTrace[], providerId: string): Refu
     return {
       ...base,
       reason: `the token has no claim ${missing}, which the allow rules of this service need`,
-      remedy: howToGet(missing),
+      remedy: howToGet(missing, token),
     }
   }
+  const readsGroups = conditions.some(({ claim }) => claim === 'groups')
+  const hint = readsGroups ? adviceOn('other_groups', profile) : ''
   return {
     ...base,
     reason: `no rule of this service allows this user (claims checked: ${checked})`,
-    remedy: `Change the allow rules, or the user's values of ${checked} at the provider.`,
+    remedy:
+      `Change the allow rules, or the user's values of ${checked} at the provider. ${hint}`.trimEnd(),
   }
 }
 
-function howToGet(claim: string): string {
-  if (claim === 'wlcg.groups') {
-    return 'The client must request the scope wlcg.groups, with the wlcg profile at INDIGO IAM.'
-  }
-  return `To get ${claim}, set userinfo: always or when_missing_groups for the provider (the token needs the scopes openid and profile), set introspect: always, or switch on IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO at INDIGO IAM.`
+function howToGet(claim: string, { profile = 'generic' }: Subject): string {
+  return adviceOn('missing_claim', profile, { claim })
 }
