@@ -13,6 +13,11 @@ import {
 } from '../files/ssh-authority-files.ts'
 import type { Log } from '../base/log.ts'
 
+interface ServiceSource {
+  readonly loaded: LoadedConfiguration
+  readonly log: Log
+}
+
 export interface OpenedServices {
   readonly services: ReadonlyMap<string, Service>
   /** Undefined if no service issues SSH certificates. */
@@ -26,20 +31,36 @@ export interface OpenedServices {
  * @throws {TtsError} `configuration`
  */
 export async function openServices(
-  { loaded, log }: { readonly loaded: LoadedConfiguration; readonly log: Log },
+  { loaded, log }: ServiceSource,
   options: { readonly makeAuthority: boolean },
 ): Promise<OpenedServices> {
-  const { services: settings, ca } = loaded.configuration
-  checkExecutableUsers(settings)
-  const usesSsh = Object.values(settings).some(({ plugin }) => plugin === 'ssh-certificate')
-  const sshAuthority = usesSsh
+  const services = await openPlugins({ loaded, log })
+  const sshAuthority = needsSshAuthority(loaded)
     ? await openOrCreate(loaded, { log, mayCreate: options.makeAuthority })
     : undefined
-  const services = await createServices(settings, {
+  return { services, sshAuthority }
+}
+
+/**
+ * Opens the plugins only, for which no CA is needed.
+ *
+ * @throws {TtsError} `configuration`
+ */
+export async function openPlugins({
+  loaded,
+  log,
+}: ServiceSource): Promise<ReadonlyMap<string, Service>> {
+  const { services: settings, ca } = loaded.configuration
+  checkExecutableUsers(settings)
+  return createServices(settings, {
     endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
     log,
   })
-  return { services, sshAuthority }
+}
+
+/** Whether a service issues SSH certificates. */
+export function needsSshAuthority({ configuration }: LoadedConfiguration): boolean {
+  return Object.values(configuration.services).some(({ plugin }) => plugin === 'ssh-certificate')
 }
 
 /** Refuses to start if an executable would run as root by mistake. This is checked before any program runs. */

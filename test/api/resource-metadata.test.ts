@@ -104,6 +104,8 @@ describe('a service with a public URL that has a path', () => {
     const posted = await fetch(`${service.url}${PATH}`, { method: 'POST' })
     expect(posted.status).toBe(405)
     expect(posted.headers.get('allow')).toBe('GET, HEAD')
+    const head = await fetch(`${service.url}${PATH}`, { method: 'HEAD' })
+    expect([head.status, await head.text()]).toEqual([200, ''])
     const options = await fetch(`${service.url}${PATH}`, { method: 'OPTIONS' })
     expect([options.status, options.headers.get('allow')]).toEqual([204, 'GET, HEAD, OPTIONS'])
   })

@@ -114,6 +114,20 @@ describe('with claims from a file', () => {
     expect(out).toContain('ALLOWED: allow rule 1')
   })
 
+  test("the advice is that of the provider's product, and a near value is asked about", async () => {
+    const words = ['--service', 'proxy', '--claims', claimsFile({ sub: 'u', groups: ['/cms'] })]
+    const environment = { TTS_PROVIDERS__IAM__PROFILE: 'keycloak' }
+    const { code, out } = await explain([...words, '--provider', 'iam'], { environment })
+    expect(code).toBe(3)
+    expect(out).toContain('found ["/cms"]: does not match; did you mean "/cms"?\n')
+    expect(out).toContain(
+      '  - allow rule 0 would allow the user if groups contains "cms" (now ["/cms"]; did you mean "/cms"?)\n',
+    )
+    expect(out).toMatch(
+      /^ {2}-> Give the client that requests the token a scope or mapper that sets email /m,
+    )
+  })
+
   test('as users of a relying service', async () => {
     const words = ['--service', 'proxy', '--claims', claimsFile({ sub: 'u', groups: ['cms'] })]
     const { code, out } = await explain([...words, '--provider', 'rsp-portal'])

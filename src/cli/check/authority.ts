@@ -1,9 +1,12 @@
-/** The checks of CA, CRL and database. */
+/** The checks of CA, CRL, database and SSH CA. */
+import { randomBytes } from 'node:crypto'
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import type { LoadedConfiguration } from '../../config/load.ts'
 import { TtsError } from '../../base/errors.ts'
 import { authorityExists } from '../../files/authority-files.ts'
+import { openSshAuthorityFiles, sshAuthorityExists } from '../../files/ssh-authority-files.ts'
 import { type Core, openCore, type Runtime } from '../../service/compose.ts'
+import { needsSshAuthority } from '../../service/compose-services.ts'
 import { timeLeft } from '../terminal.ts'
 import { type Check, failure } from './check.ts'
 
@@ -17,6 +20,11 @@ export async function authorityChecks(
   loaded: LoadedConfiguration,
   runtime: Runtime,
 ): Promise<Check[]> {
+  const checks = await x509Checks(loaded, runtime)
+  return needsSshAuthority(loaded) ? [...checks, await sshCheck(loaded)] : checks
+}
+
+async function x509Checks(loaded: LoadedConfiguration, runtime: Runtime): Promise<Check[]> {
   if (!authorityExists(loaded.dataDirectory)) {
     return [
       {
@@ -37,6 +45,25 @@ export async function authorityChecks(
     return [certificateCheck(core), await crlCheck(core), await recordsCheck(core)]
   } finally {
     await core.close()
+  }
+}
+
+async function sshCheck({ configuration, dataDirectory }: LoadedConfiguration): Promise<Check> {
+  const check = 'ssh ca'
+  if (!sshAuthorityExists(dataDirectory)) {
+    return {
+      check,
+      state: 'failed',
+      detail: `there is no SSH CA in ${dataDirectory} yet`,
+      remedy: 'Run `tts ssh-ca init`, or `tts serve`, which creates one.',
+    }
+  }
+  try {
+    const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
+    const { publicKey } = await openSshAuthorityFiles(options)
+    return { check, state: 'ok', detail: publicKey.kind }
+  } catch (error) {
+    return failure(check, error)
   }
 }
 

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import type { LoadedConfiguration } from '../../config/load.ts'
 import type { Service } from '../../domain/issuing/service.ts'
-import { openServices } from '../../service/compose-services.ts'
+import { openPlugins } from '../../service/compose-services.ts'
 import { ruleClaimsByProvider } from '../../service/rule-claims.ts'
 import { createTokenVerifier } from '../../tokens/verify-token.ts'
 import { waitSeconds } from '../duration.ts'
@@ -76,8 +76,8 @@ async function partChecks(
   const signal = AbortSignal.timeout(options.wait * 1000)
   const clients = { ...loginOf(loaded), signal, now }
   try {
-    const opened = openServices({ loaded, log }, { makeAuthority: false }).then(
-      ({ services }) => ({ services, checks: serviceChecks(services) }),
+    const opened = openPlugins({ loaded, log }).then(
+      (services) => ({ services, checks: serviceChecks(services) }),
       (error: unknown) => ({
         services: new Map<string, Service>(),
         checks: [failure('services', error)],

@@ -130,6 +130,24 @@ relying_services:
     expect(out).toContain('-> Add a rule to services.proxy.authz.allow')
   })
 
+  test('a missing SSH CA is one failure, and everything else is checked', async () => {
+    const path = write(
+      'data_dir: ssh\nca: { key_kind: ec-p256 }\nservices: { ssh: { plugin: ssh-certificate } }\n',
+    )
+    await runTts(['-c', path, 'ca', 'init'])
+    const { code, out } = await runTts(['-c', path, 'check'])
+    expect(code).toBe(1)
+    expect(out).toContain(
+      `FAILED   ssh ca: there is no SSH CA in ${directory}/ssh yet\n         -> Run \`tts ssh-ca init\`, or \`tts serve\`, which creates one.\n`,
+    )
+    expect(out).toMatch(/^ok {7}records/m)
+    expect(out).toMatch(/^warning {2}service ssh: there is no allow rule/m)
+    await runTts(['-c', path, 'ssh-ca', 'init'])
+    expect((await runTts(['-c', path, 'check'])).out).toMatch(/^ok {7}ssh ca: ed25519$/m)
+    writeFileSync(join(directory, 'ssh', 'ssh-ca', 'passphrase'), 'wrong')
+    expect((await runTts(['-c', path, 'check'])).out).toMatch(/^FAILED {3}ssh ca: /m)
+  })
+
   test('a CA that does not open is a line of the result, and no secret is in it', async () => {
     const data = join(service().directory, 'data')
     const path = write(`data_dir: ${data}\nca: { passphrase: not-the-passphrase }\n`)
@@ -139,6 +157,7 @@ relying_services:
     expect(checks).toContainEqual(
       expect.objectContaining({ check: 'ca and records', state: 'failed' }),
     )
+    expect(checks).toContainEqual(expect.objectContaining({ check: 'service proxy' }))
     expect(out + notes).not.toContain('not-the-passphrase')
   })
 
