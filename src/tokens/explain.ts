@@ -1,5 +1,6 @@
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { TtsError } from '../base/errors.ts'
+import { adviceOn } from './advice.ts'
 import { checksBeforeIntrospection, claimChecks } from './claim-checks.ts'
 import { audiencesOf, type Claims, scopesOf } from './claim-values.ts'
 import {
@@ -160,12 +161,14 @@ function notKnownAt({ id, settings }: Provider, found: 'unknown' | 'no_endpoint'
     ? refusal(
         'active',
         `the provider ${id} says that the token is not active: unknown, expired or revoked`,
-        'Get a new token. If it should be active, check that our client may introspect and that this provider issued the token.',
+        adviceOn('inactive', settings.profile),
       )
     : refusal(
         'format',
         `not a JWT, and the provider ${id} has no ${endpoint} endpoint`,
-        `Set providers.${id}.endpoints.${endpoint}.`,
+        endpoint === 'userinfo'
+          ? `Set providers.${id}.endpoints.userinfo.`
+          : adviceOn('no_introspection_endpoint', settings.profile),
       )
 }
 

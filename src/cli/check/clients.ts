@@ -38,7 +38,7 @@ export async function clientChecks(provider: Provider, context: ClientContext): 
   const offersLogin =
     context.webEnabled && settings.login.enabled && settings.client_id !== undefined
   const checks = await Promise.all([
-    settings.introspect === 'never' ? undefined : introspectionCheck(tested),
+    ['never', 'userinfo'].includes(settings.introspect) ? undefined : introspectionCheck(tested),
     settings.delegation === undefined ? undefined : delegationCheck(tested),
     offersLogin ? loginCheck(tested) : undefined,
   ])
@@ -89,13 +89,14 @@ function refusedClient(check: string, id: string, status: number): Check {
 }
 
 function userInfoChecks({ provider: { id, settings }, metadata }: Tested): Check[] {
-  if (settings.userinfo === 'never' || metadata.userinfo_endpoint !== undefined) return []
+  const isUsed = settings.userinfo !== 'never' || settings.introspect === 'userinfo'
+  if (!isUsed || metadata.userinfo_endpoint !== undefined) return []
   return [
     {
       check: `provider ${id} userinfo`,
       state: 'failed',
-      detail: 'userinfo is set, but the discovery document names no UserInfo endpoint',
-      remedy: `Set providers.${id}.endpoints.userinfo, or userinfo to never.`,
+      detail: 'UserInfo is used, but the discovery document names no UserInfo endpoint',
+      remedy: `Set providers.${id}.endpoints.userinfo, or set userinfo (or introspect: userinfo) to never.`,
     },
   ]
 }

@@ -213,7 +213,16 @@ describe('endpoints', () => {
       line: [
         'userinfo',
         'failed',
-        'userinfo is set, but the discovery document names no UserInfo endpoint',
+        'UserInfo is used, but the discovery document names no UserInfo endpoint',
+      ],
+    },
+    {
+      missing: ['userinfo_endpoint', 'introspection_endpoint'],
+      settings: { introspect: 'userinfo', accept_missing_audience: true },
+      line: [
+        'userinfo',
+        'failed',
+        'UserInfo is used, but the discovery document names no UserInfo endpoint',
       ],
     },
     {
