@@ -2,11 +2,9 @@
 import { z } from 'zod'
 import type { Service } from '../domain/issuing/service.ts'
 import { nativeServices } from './native.ts'
+import { described, type Json, problemAnswer, publicPaths } from './openapi-public.ts'
 import { wattsPaths } from './watts/openapi.ts'
 
-type Json = Record<string, unknown>
-
-const problem = { $ref: '#/components/responses/Problem' }
 const bearer = [{ bearer: [] }]
 const pem = { 'application/x-pem-file': { schema: { type: 'string' } } }
 const idParameter = {
@@ -41,18 +39,7 @@ export function createOpenApi(services: ReadonlyMap<string, Service>, publicUrl?
       ...delegationPaths(services),
       ...credentialPaths(),
       ...wattsPaths(),
-      ...authorityPaths(services),
-      ...problemPaths(),
-      ...(publicUrl === undefined ? {} : metadataPaths()),
-      '/healthz': { get: open('Alive', 'application/json') },
-      '/readyz': {
-        get: {
-          ...open('Ready', 'application/json'),
-          responses: { 200: described('Ready'), 503: described('Not ready, with the reason') },
-        },
-      },
-      '/metrics': { get: open('Metrics for Prometheus', 'text/plain') },
-      '/openapi.json': { get: open('This description', 'application/json') },
+      ...publicPaths(services, publicUrl),
     },
     components: {
       securitySchemes: {
@@ -76,23 +63,6 @@ export function createOpenApi(services: ReadonlyMap<string, Service>, publicUrl?
       },
     },
   }
-}
-
-function problemPaths(): Json {
-  const get = open('The list of problem types, as Markdown or HTML', 'text/markdown')
-  const code = { name: 'code', in: 'path', required: true, schema: { type: 'string' } }
-  return {
-    '/problems': { get },
-    '/problems/{code}': {
-      get: { ...open('Explains one problem type', 'text/markdown'), parameters: [code] },
-    },
-  }
-}
-
-function metadataPaths(): Json {
-  const summary =
-    'Metadata of this protected resource (RFC 9728); tts_audiences holds the accepted audiences by issuer'
-  return { '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') } }
 }
 
 const problemSchema = {
@@ -153,7 +123,7 @@ function issuing(
         description: summary,
         content: { ...pem, 'application/json': { schema: { type: 'object' } } },
       },
-      default: problem,
+      default: problemAnswer,
     },
   }
 }
@@ -177,7 +147,7 @@ function successorPath(services: ReadonlyMap<string, Service>): Json {
 function delegationPaths(services: ReadonlyMap<string, Service>): Json {
   const either = [...bearer, { renewalSecret: [] }]
   const answers = (summary: string, status: number): Json => ({
-    responses: { [status]: described(summary), default: problem },
+    responses: { [status]: described(summary), default: problemAnswer },
   })
   const service = {
     name: 'service',
@@ -236,7 +206,7 @@ function credentialPaths(): Json {
     summary,
     security: bearer,
     parameters,
-    responses: { 200: described(summary), default: problem },
+    responses: { 200: described(summary), default: problemAnswer },
   })
   return {
     '/v1/credentials': {
@@ -273,43 +243,4 @@ function credentialPaths(): Json {
       ]),
     },
   }
-}
-
-const sshFiles = [
-  ['ssh/ca.pub', 'text/plain', 'The public key of the SSH CA, for TrustedUserCAKeys on hosts'],
-  ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates (KRL)'],
-] as const
-
-function authorityPaths(services: ReadonlyMap<string, Service>): Json {
-  const signsSsh = [...services.values()].some(({ plugin }) => plugin.id === 'ssh-certificate')
-  const files: readonly (readonly [string, string, string])[] = [
-    ['ca.pem', 'application/x-pem-file', 'The CA certificate'],
-    ['ca.der', 'application/pkix-cert', 'The CA certificate in DER'],
-    ['chain.pem', 'application/x-pem-file', 'The CA certificate and its chain, root last'],
-    ['crl.pem', 'application/x-pem-file', 'The CRL'],
-    ['crl.der', 'application/pkix-crl', 'The CRL in DER'],
-    [
-      'trust-anchors.tar.gz',
-      'application/gzip',
-      'The trust-anchor directory that relying parties install',
-    ],
-    ...(signsSsh ? sshFiles : []),
-  ]
-  return {
-    '/ca/': { get: open('The names of the files under /ca/', 'application/json') },
-    ...Object.fromEntries(
-      files.map(([name, type, summary]) => [`/ca/${name}`, { get: open(summary, type) }]),
-    ),
-  }
-}
-
-function open(summary: string, type: string): Json {
-  return {
-    summary,
-    responses: { 200: { description: summary, content: { [type]: {} } }, default: problem },
-  }
-}
-
-function described(description: string): Json {
-  return { description, content: { 'application/json': { schema: { type: 'object' } } } }
 }

@@ -1,0 +1,84 @@
+/** The part of /openapi.json about paths that need no token. */
+import type { Service } from '../domain/issuing/service.ts'
+
+export type Json = Record<string, unknown>
+
+/** Reference to the answer for errors. */
+export const problemAnswer = { $ref: '#/components/responses/Problem' }
+
+/** @param publicUrl without it there are no metadata of the protected resource */
+export function publicPaths(
+  services: ReadonlyMap<string, Service>,
+  publicUrl: string | undefined,
+): Json {
+  return {
+    ...authorityPaths(services),
+    ...problemPaths(),
+    ...(publicUrl === undefined ? {} : metadataPaths()),
+    '/healthz': { get: open('Alive', 'application/json') },
+    '/readyz': {
+      get: {
+        ...open('Ready', 'application/json'),
+        responses: { 200: described('Ready'), 503: described('Not ready, with the reason') },
+      },
+    },
+    '/metrics': { get: open('Metrics for Prometheus', 'text/plain') },
+    '/openapi.json': { get: open('This description', 'application/json') },
+  }
+}
+
+function problemPaths(): Json {
+  const get = open('The list of problem types, as Markdown or HTML', 'text/markdown')
+  const code = { name: 'code', in: 'path', required: true, schema: { type: 'string' } }
+  return {
+    '/problems': { get },
+    '/problems/{code}': {
+      get: { ...open('Explains one problem type', 'text/markdown'), parameters: [code] },
+    },
+  }
+}
+
+function metadataPaths(): Json {
+  const summary =
+    'Metadata of this protected resource (RFC 9728); tts_audiences holds the accepted audiences by issuer'
+  return { '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') } }
+}
+
+const sshFiles = [
+  ['ssh/ca.pub', 'text/plain', 'The public key of the SSH CA, for TrustedUserCAKeys on hosts'],
+  ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates (KRL)'],
+] as const
+
+function authorityPaths(services: ReadonlyMap<string, Service>): Json {
+  const signsSsh = [...services.values()].some(({ plugin }) => plugin.id === 'ssh-certificate')
+  const files: readonly (readonly [string, string, string])[] = [
+    ['ca.pem', 'application/x-pem-file', 'The CA certificate'],
+    ['ca.der', 'application/pkix-cert', 'The CA certificate in DER'],
+    ['chain.pem', 'application/x-pem-file', 'The CA certificate and its chain, root last'],
+    ['crl.pem', 'application/x-pem-file', 'The CRL'],
+    ['crl.der', 'application/pkix-crl', 'The CRL in DER'],
+    [
+      'trust-anchors.tar.gz',
+      'application/gzip',
+      'The trust-anchor directory that relying parties install',
+    ],
+    ...(signsSsh ? sshFiles : []),
+  ]
+  return {
+    '/ca/': { get: open('The names of the files under /ca/', 'application/json') },
+    ...Object.fromEntries(
+      files.map(([name, type, summary]) => [`/ca/${name}`, { get: open(summary, type) }]),
+    ),
+  }
+}
+
+function open(summary: string, type: string): Json {
+  return {
+    summary,
+    responses: { 200: { description: summary, content: { [type]: {} } }, default: problemAnswer },
+  }
+}
+
+export function described(description: string): Json {
+  return { description, content: { 'application/json': { schema: { type: 'object' } } } }
+}
