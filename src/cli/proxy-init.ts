@@ -9,6 +9,7 @@ import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { TtsError } from '../base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { writePrivateFile } from '../files/private-file.ts'
+import { useNetwork } from '../network/network.ts'
 import { serviceRefusal, requireSafeToken, send } from '../client/http-client.ts'
 import { duration, waitSeconds } from './duration.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
@@ -63,13 +64,15 @@ export function proxyInitCommand(terminal: Terminal): Command {
     .option('--service <ID>', 'id of the service, if not `proxy`')
     .option(
       '--cacert <FILE>',
-      "PEM file with the CA certificates for the service's TLS certificate",
+      "PEM file with the CA certificates for the service's TLS certificate (default: those of Node, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR)",
     )
     .option('--timeout <SECONDS>', 'time limit for the service, in seconds', waitSeconds, 60)
     .option('-q, --quiet', 'print nothing on success')
     .addHelpText(
       'after',
       `
+HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR: see docs/network.md.
+
 Examples:
   BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
   tts proxy init --lifetime 12h --type limited --out ./gwms_proxy`,
@@ -80,6 +83,11 @@ Examples:
 async function init(terminal: Terminal, options: InitOptions): Promise<void> {
   // Checks the options first, because generating the key takes a moment.
   const url = requestUrl(terminal, options)
+  useNetwork({
+    environment: terminal.environment,
+    trustGridAuthorities: true,
+    warn: (line) => terminal.note(`tts: warning: ${line}`),
+  })
   const certificateAuthorities =
     options.cacert === undefined ? undefined : await readAuthorities(options.cacert)
   const token =

@@ -12,6 +12,7 @@ export function serveCommand(terminal: Terminal): Command {
       `
 Without configuration the service listens on http://127.0.0.1:8080 and creates a SQLite database and a new CA, both
 in $XDG_DATA_HOME/tts or ~/.local/share/tts. It then trusts no provider and refuses every token.
+HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR: see docs/network.md.
 On SIGTERM it finishes the current requests and stops; a second SIGTERM stops it immediately.
 
 Examples:

@@ -6,6 +6,7 @@ import { formatDuration } from '../base/duration.ts'
 import { TtsError } from '../base/errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { createLog } from '../base/log.ts'
+import { useNetwork } from '../network/network.ts'
 
 export interface Terminal {
   readonly environment: Environment
@@ -25,12 +26,20 @@ export interface OperatorOptions {
   readonly json?: boolean
 }
 
-/** Reads the configuration for an operator command. */
+/** Reads the configuration for an operator command, and sets up proxy and trusted CAs of this process. */
 export async function loadedConfigurationFor(
   terminal: Terminal,
   options: OperatorOptions,
 ): Promise<LoadedConfiguration> {
-  return loadConfiguration(options.config, terminal.environment)
+  const { environment } = terminal
+  const loaded = await loadConfiguration(options.config, environment)
+  useNetwork({
+    environment,
+    tls: loaded.configuration.tls,
+    trustGridAuthorities: false,
+    warn: (line) => terminal.note(`tts: warning: ${line}`),
+  })
+  return loaded
 }
 
 /** Returns a log for commands: it prints only warnings and errors, as text on standard error. */

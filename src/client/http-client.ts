@@ -5,6 +5,7 @@
 import { readJson } from '../../plugins/json.ts'
 import { urlToHttpOptions } from 'node:url'
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'
+import { findProxyFailure } from '../network/network.ts'
 import { type HttpResponse, sendHttp } from './http-request.ts'
 
 export interface ClientRequest {
@@ -12,7 +13,7 @@ export interface ClientRequest {
   readonly method: 'GET' | 'POST' | 'DELETE'
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
-  /** CA certificates in PEM that replace those of the system. */
+  /** CA certificates in PEM that replace all other trusted ones. */
   readonly certificateAuthorities: string | undefined
   readonly timeoutMs: number
   /** Aborts the request before the deadline. */
@@ -74,16 +75,18 @@ const reasons: Readonly<Record<string, string>> = {
 
 function unreachable(url: URL, cause: Error): TtsError {
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.name
-  const why = reasons[code] ?? code
+  const proxyFailure = findProxyFailure(url, cause)
+  const why = proxyFailure?.reason ?? reasons[code] ?? code
   return new TtsError(
     'provider_unavailable',
     `the service ${url.origin} is not available: ${why}`,
     {
       cause,
       remedy:
-        why === untrusted
-          ? 'Give the CA certificate of the server with --cacert FILE.'
-          : 'Check --url (or TTS_URL), and that `tts serve` is running there.',
+        proxyFailure?.remedy ??
+        (why === untrusted
+          ? 'Give the CA certificate of the server with --cacert FILE, or set SSL_CERT_FILE or X509_CERT_DIR.'
+          : 'Check --url (or TTS_URL), and that `tts serve` is running there.'),
     },
   )
 }

@@ -5,6 +5,9 @@
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest, type RequestOptions } from 'node:https'
 
+import { currentNetwork } from '../network/network.ts'
+import { usesProxy } from '../network/http-proxy.ts'
+
 export interface HttpResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
@@ -14,7 +17,7 @@ export interface HttpResponse {
 const MAX_RESPONSE_BYTES = 1024 * 1024
 
 /**
- * Sends the request and reads the whole answer, 1 MiB at most.
+ * Sends the request and reads the whole answer, 1 MiB at most. An https request uses the HTTP proxy of this process.
  *
  * @param options where to connect, and `signal`, which is the deadline
  * @throws the error of the system or of the signal
@@ -24,7 +27,9 @@ export function sendHttp(
   body?: string,
 ): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
-    const request = (secure ? httpsRequest : httpRequest)(options, (response) => {
+    // Node's own agent would use the proxy for some names that NO_PROXY lists with a port.
+    const connection = bypassesProxy(options) ? { agent: false, ...options } : options
+    const request = (secure ? httpsRequest : httpRequest)(connection, (response) => {
       const chunks: Buffer[] = []
       let bytes = 0
       response.on('data', (chunk: Buffer) => {
@@ -41,4 +46,11 @@ export function sendHttp(
     request.on('error', reject)
     request.end(body)
   })
+}
+
+function bypassesProxy({ host, hostname = host, port }: RequestOptions): boolean {
+  const { proxy } = currentNetwork()
+  if (proxy === undefined || !hostname) return false
+  const name = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname
+  return !usesProxy(proxy, new URL(`https://${name}:${port || 443}`))
 }

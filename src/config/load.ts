@@ -70,13 +70,24 @@ export async function loadConfiguration(
     })
   }
   const base = file === undefined ? process.cwd() : dirname(resolve(file))
-  const configuration = await resolveSecrets(result.data, base)
+  const resolved = await resolveSecrets(result.data, base)
+  const configuration = { ...resolved, tls: resolveAuthorityPaths(resolved.tls, base) }
   const dataDirectory = resolve(base, configuration.data_dir ?? defaultDataDirectory(environment))
   return { configuration: deepFreeze(configuration), path: file, overrides, dataDirectory }
 }
 
 function defaultDataDirectory(environment: Environment): string {
   return resolve(environment['XDG_DATA_HOME'] || resolve(homedir(), '.local/share'), 'tts')
+}
+
+function resolveAuthorityPaths(
+  { ca_file: file, ca_directory: directory }: Configuration['tls'],
+  base: string,
+): Configuration['tls'] {
+  return {
+    ...(file === undefined ? {} : { ca_file: resolve(base, file) }),
+    ...(directory === undefined ? {} : { ca_directory: resolve(base, directory) }),
+  }
 }
 
 interface ClientSecret {

@@ -14,6 +14,7 @@ import { relyingProblems, relyingProviderId, relyingServicesSettings } from './r
 import { type RulesSettings, unknownRuleProviders } from './rules-schema.ts'
 import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
+import { tlsSettings } from './tls-schema.ts'
 import { webSettings } from './web-schema.ts'
 import { wattsSettings } from './watts-schema.ts'
 import {
@@ -222,6 +223,11 @@ export const configurationSchema = z
     watts: wattsSettings.prefault({}).describe('The REST API of WaTTS, under /api.'),
     web: webSettings.prefault({}).describe('The web pages.'),
     store: storeSettings.prefault({}).describe('The database.'),
+    tls: tlsSettings
+      .prefault({})
+      .describe(
+        'Further CAs that are trusted for connections to identity providers, PostgreSQL, webhooks and sites.',
+      ),
     limits: limitsSettings.prefault({}).describe('Limits for callers.'),
     log: z
       .strictObject({

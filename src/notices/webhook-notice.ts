@@ -1,6 +1,7 @@
 /** Sends a notice by webhook. */
 import { TtsError } from '../base/errors.ts'
 import type { Notifier } from '../domain/delegations/watch.ts'
+import { findProxyFailure } from '../network/network.ts'
 
 const DEFAULT_TIMEOUT_MS = 15_000
 
@@ -28,6 +29,10 @@ async function post(url: string, body: string, timeoutMs: number): Promise<numbe
     await response.body?.cancel()
     return response.status
   } catch (error) {
+    const proxyFailure = findProxyFailure(url, error)
+    // The reason names the host, which is not secret: a URL of a webhook has its secret in the path.
+    if (proxyFailure !== undefined)
+      throw failure(`cannot be reached: ${proxyFailure.reason}`, proxyFailure.remedy)
     const name = error instanceof Error ? error.name : 'error'
     throw failure(
       name === 'TimeoutError' ? `did not answer in ${timeoutMs} ms` : 'cannot be reached',
@@ -35,9 +40,9 @@ async function post(url: string, body: string, timeoutMs: number): Promise<numbe
   }
 }
 
-function failure(how: string): TtsError {
+function failure(how: string, remedy = 'Check delegations.notice.webhook_url.'): TtsError {
   return new TtsError('internal', `the webhook for notices of delegations ${how}`, {
     check: 'notice_webhook',
-    remedy: 'Check delegations.notice.webhook_url.',
+    remedy,
   })
 }

@@ -15,6 +15,7 @@ import { createFairQueue, QueueFullError } from '../../plugins/fair-queue.ts'
 import type { Environment } from '../config/settings-tree.ts'
 import { unlessAborted } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
+import { currentNetwork } from '../network/network.ts'
 import type { Fetch } from '../tokens/limited-fetch.ts'
 import type { HelperLine } from './main.ts'
 import { performOrder, type RequestOrder, type RequestOutcome, spoolFile } from './request.ts'
@@ -148,7 +149,7 @@ async function orderOf(
 ): Promise<RequestOrder> {
   const headers = [...new Headers(request.headers)]
   const body = await new Response(request.body as string | URLSearchParams | null).text()
-  return { url, headers, body, timeout_ms: timeoutMs, key }
+  return { url, headers, body, timeout_ms: timeoutMs, key, network: currentNetwork() }
 }
 
 function runHere(order: RequestOrder, path: string): Begun {
@@ -168,18 +169,12 @@ function runHere(order: RequestOrder, path: string): Begun {
   }
 }
 
-/** Variables for TLS, proxies and time. The URL of a proxy may hold its password. */
+/** Variables for TLS and time. The proxy is not among them, because its URL may hold a password: the order has it. */
 const PASSED_VARIABLES = [
   'HOME',
   'NODE_EXTRA_CA_CERTS',
   'NODE_OPTIONS',
-  'NODE_USE_ENV_PROXY',
-  'HTTP_PROXY',
-  'HTTPS_PROXY',
-  'NO_PROXY',
-  'http_proxy',
-  'https_proxy',
-  'no_proxy',
+  'NODE_USE_SYSTEM_CA',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
   'TZ',

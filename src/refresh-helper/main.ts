@@ -1,7 +1,6 @@
 /**
  * The program of a refresh helper, started by `helper.ts`. It makes one request to a token endpoint and writes the
- * answer to disk before it reports it. It survives its parent. Its arguments hold no secret, and its environment at
- * most the password of an HTTP proxy.
+ * answer to disk before it reports it. It survives its parent. Its arguments and its environment hold no secret.
  *
  * It prints `ready` when it holds its lock, and then reads the order, one line on standard input. If the order is cut
  * off because the parent was killed, nothing is sent. Signals to terminate are ignored: the work is short, and its
@@ -11,6 +10,7 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { tryFileLock } from '../files/file-lock.ts'
+import { applyNetwork } from '../network/network.ts'
 import { performOrder, type RequestOrder, type RequestOutcome, spoolFile } from './request.ts'
 import { lockPath } from './spool.ts'
 
@@ -48,12 +48,22 @@ async function work(): Promise<void> {
     isStored = underWay !== undefined
     const order = parsed(line)
     if (isStored || order === undefined) return
+    useOrderedNetwork(order)
     underWay = performOrder(order, spool, { tell: print, isStored: () => isStored })
     void underWay.finally(() => lines.close())
   })
   await once(lines, 'close')
   await underWay
   process.stdin.destroy()
+}
+
+/**
+ * Uses the proxy and CAs of the parent. If a CA file has gone since the parent read it, the request is made without it,
+ * and its failure says that the provider is not trusted.
+ */
+function useOrderedNetwork({ network }: RequestOrder): void {
+  const authorities = network.authorities.map((source) => ({ ...source, required: false }))
+  applyNetwork({ ...network, authorities }, () => undefined)
 }
 
 /** Undefined for an order that was cut off. */

@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { writePrivateFile } from '../files/private-file.ts'
+import type { Network } from '../network/network.ts'
 import { roomPath, sealAnswer, type TokenAnswer } from './spool.ts'
 
 /** The order that a helper reads from standard input. All of it is secret. */
@@ -18,6 +19,8 @@ export interface RequestOrder {
   readonly timeout_ms: number
   /** Key that encrypts the answer; 32 bytes, base64url. */
   readonly key: string
+  /** The proxy and the trusted CAs. */
+  readonly network: Network
 }
 
 /** How the request ended: an answer, or the innermost cause of the failure of `fetch`. */

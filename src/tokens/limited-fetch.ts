@@ -1,5 +1,6 @@
 import { isShallowJson } from '../../plugins/json.ts'
 import { isAcceptableUrl } from '../config/provider-schema.ts'
+import { findProxyFailure } from '../network/network.ts'
 import { providerFault } from './refusals.ts'
 
 /** The type of `fetch` that our libraries call. */
@@ -51,6 +52,8 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
         return attempt()
       })
       return await readLimited(response, limits.maxBodyBytes)
+    } catch (error) {
+      throw proxyFault(url, error) ?? error
     } finally {
       clearTimeout(timer)
       open.delete(controller)
@@ -63,6 +66,15 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
       for (const controller of open) controller.abort()
     },
   }
+}
+
+/** Returns the error for a request that the HTTP proxy did not forward; undefined if the error has another cause. */
+function proxyFault(url: string, error: unknown): Error | undefined {
+  const failure = findProxyFailure(url, error)
+  if (failure === undefined) return undefined
+  // The code tells callers that nothing reached the provider.
+  const fault = providerFault(`${failure.reason}. ${failure.remedy.replace(/\.$/, '')}`)
+  return Object.assign(fault, { code: 'EHOSTUNREACH' })
 }
 
 async function readLimited(response: Response, maxBodyBytes: number): Promise<Response> {

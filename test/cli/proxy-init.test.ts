@@ -322,7 +322,7 @@ describe('over TLS', () => {
     expect(untrusted.code).toBe(4)
     expect(untrusted.notes).toContain('its certificate is not from a trusted CA')
     expect(untrusted.notes).toContain(
-      'what to do: Give the CA certificate of the server with --cacert FILE.',
+      'what to do: Give the CA certificate of the server with --cacert FILE, or set SSL_CERT_FILE or X509_CERT_DIR.',
     )
 
     const port = new URL(url).port

@@ -38,6 +38,7 @@ Examples:
 
 The environment can set every key of the settings: CERTCACHE_LISTEN__PORT=9000 sets listen.port. The variables of the
 old DODAS cache (IAM_TOKEN, IAM_CLIENT_ID, PROXY_AUDIENCE, …) still work.
+HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR: see docs/network.md.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 refused, 4 a server cannot be reached (try again), 5 not
 found. \`certcache status\` uses the exit codes of Nagios plugins instead.`,

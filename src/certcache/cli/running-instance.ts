@@ -6,10 +6,11 @@ import { resolve } from 'node:path'
 import { sendHttp } from '../../client/http-request.ts'
 import { readSecret } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
+import { findProxyFailure } from '../../network/network.ts'
 import { isLoopback } from '../settings/listen-settings.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { statusReport, type StatusReport } from '../status.ts'
-import type { CliRuntime, SettingsOptions } from './runtime.ts'
+import { type CliRuntime, setUpNetwork, type SettingsOptions } from './runtime.ts'
 
 export interface StatusOptions extends SettingsOptions {
   readonly socket?: string
@@ -41,7 +42,10 @@ export async function targetFromOptions(
   const { environment } = runtime
   const url =
     options.url ?? (options.socket === undefined ? environment['CERTCACHE_URL'] : undefined)
-  if (url) return targetFromUrl(url, runtime, options)
+  if (url) {
+    setUpNetwork(runtime)
+    return targetFromUrl(url, runtime, options)
+  }
   return options.socket === undefined
     ? undefined
     : targetFromSocket(options.socket, runtime, options)
@@ -102,7 +106,8 @@ export async function targetFromSettings(
   const secure = file !== undefined
   const shown = `${secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
   const pinned = file === undefined ? {} : pinCertificate(file)
-  return { shown, secure, connection: { host, port, ...pinned }, secret }
+  // This machine is not reached through a proxy, whatever its address.
+  return { shown, secure, connection: { host, port, agent: false, ...pinned }, secret }
 }
 
 /** Accepts only the certificate in the file, whatever host name it is for. */
@@ -167,8 +172,12 @@ async function get({
   try {
     return await sendHttp({ ...connection, secure, path: '/status', headers, signal })
   } catch (cause) {
-    const message = `${shown} does not answer: ${describeCause(cause as Error)}`
-    throw new TtsError('provider_unavailable', message, { cause })
+    const failure = secure ? findProxyFailure(shown, cause) : undefined
+    const reason = failure?.reason ?? describeCause(cause as Error)
+    throw new TtsError('provider_unavailable', `${shown} does not answer: ${reason}`, {
+      cause,
+      ...(failure === undefined ? {} : { remedy: failure.remedy }),
+    })
   }
 }
 

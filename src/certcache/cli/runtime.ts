@@ -9,6 +9,8 @@ import type { GrantClient } from '../../grants/grant.ts'
 import type { openEngine } from '../compose.ts'
 import { type LoadedSettings, loadSettings } from '../settings/load-settings.ts'
 import type { Clock } from '../proxy-engine.ts'
+import { useNetwork } from '../../network/network.ts'
+import type { CertcacheSettings } from '../settings/settings.ts'
 import type { OwnClientSettings } from '../sources/own-client.ts'
 import type { openState } from '../state/open-state.ts'
 
@@ -46,11 +48,25 @@ export interface SettingsOptions {
   readonly port?: string
 }
 
-/** Loads the settings. The command line overrides environment and file. */
+/** Sets up proxy and trusted CAs of this process. @throws {TtsError} `configuration` */
+export function setUpNetwork(runtime: CliRuntime, tls: CertcacheSettings['tls'] = {}): void {
+  useNetwork({
+    environment: runtime.environment,
+    tls,
+    trustGridAuthorities: true,
+    warn: (line) => runtime.note(`certcache: warning: ${line}`),
+  })
+}
+
+/**
+ * Loads the settings, and sets up proxy and trusted CAs of this process. The command line overrides environment and
+ * file.
+ */
 export async function settingsFor(
-  { environment, uid, currentDirectory }: CliRuntime,
+  runtime: CliRuntime,
   options: SettingsOptions,
 ): Promise<LoadedSettings> {
+  const { environment, uid, currentDirectory } = runtime
   const path = (text: string | undefined): string | undefined =>
     text === undefined ? undefined : resolve(currentDirectory, text)
   const out = path(options.out)
@@ -74,5 +90,6 @@ export async function settingsFor(
         remedy: 'Set proxies.NAME.outputs in the settings, which name other proxies.',
       },
     )
+  setUpNetwork(runtime, loaded.settings.tls)
   return loaded
 }

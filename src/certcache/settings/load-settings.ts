@@ -114,7 +114,7 @@ function withPaths(
   base: string,
   runtime: SettingsRuntime,
 ): LoadedCertcacheSettings {
-  const { service, source, state, proxies, listen, access } = settings
+  const { service, source, tls, state, proxies, listen, access } = settings
   const directory = resolve(base, state.directory ?? defaultDirectory(runtime))
   // With the state in a database and no configured directory, files are written only where the settings say so.
   const hasDefaultOutput =
@@ -130,6 +130,7 @@ function withPaths(
   return {
     ...settings,
     service: absolute(base, service, ['ca_file']),
+    tls: absolute(base, tls, ['ca_file', 'ca_directory']),
     source: absolute(base, source, [
       'token_file',
       'client_secret_file',

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { requestedTokenType, requestSettings } from '../../config/provider-profile.ts'
 import { isAcceptableUrl, providerEndpoints } from '../../config/provider-schema.ts'
+import { tlsSettings } from '../../config/tls-schema.ts'
 import { accessSettings, serverProblems, listenSettings } from './listen-settings.ts'
 import { proxiesSettings } from './proxy-settings.ts'
 
@@ -25,7 +26,7 @@ const serviceSettings = z.strictObject({
   ca_file: file
     .optional()
     .describe(
-      'PEM file of the CAs that may issue the TLS certificate of the service. Default: the CAs of the system.',
+      'PEM file of the only CAs that may issue the TLS certificate of the service. Default: all trusted CAs; see `tls`.',
     ),
   timeout_seconds: z
     .number()
@@ -191,6 +192,11 @@ export const certcacheSchema = z
   .strictObject({
     service: serviceSettings.prefault({}).describe('The Token Translation Service.'),
     source: sourceSettings.prefault({}).describe('How proxies are renewed.'),
+    tls: tlsSettings
+      .prefault({})
+      .describe(
+        'Further CAs that are trusted for connections to the service, the identity provider and PostgreSQL.',
+      ),
     state: stateSettings.prefault({}).describe('The encrypted state that survives restarts.'),
     proxies: proxiesSettings
       .prefault({ gwms_proxy: {} })

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { serviceRefusal, send } from '../../client/http-client.ts'
 import type { HttpResponse } from '../../client/http-request.ts'
 import { TtsError } from '../../base/errors.ts'
+import { findProxyFailure } from '../../network/network.ts'
 import type { Log } from '../../base/log.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
 
@@ -55,7 +56,7 @@ export interface ServiceClient {
 
 export interface ServiceClientOptions {
   readonly url: string
-  /** PEM file of the CAs that may issue its TLS certificate; undefined: the CAs of the system. */
+  /** PEM file of the CAs that may issue its TLS certificate; undefined: all trusted CAs. */
   readonly caFile: string | undefined
   readonly timeoutMs: number
   readonly now: () => Date
@@ -94,7 +95,7 @@ async function askService(
     url: new URL(path, base),
     certificateAuthorities: await authorities(options.caFile),
     timeoutMs: options.timeoutMs,
-  }).catch(replaceRemedy)
+  }).catch((error: unknown) => replaceRemedy(error, options.url))
   warnAboutClock(response, options)
   return response
 }
@@ -178,11 +179,13 @@ async function authorities(path: string | undefined): Promise<string | undefined
   })
 }
 
-/** The remedy of the HTTP client names options of another program. */
-function replaceRemedy(error: unknown): never {
+/** The remedy of the HTTP client names options of another program, except for a failure of the HTTP proxy. */
+function replaceRemedy(error: unknown, url: string): never {
   if (!(error instanceof TtsError) || error.code !== 'provider_unavailable') throw error
   throw new TtsError(error.code, error.message, {
-    remedy: 'Check service.url and service.ca_file, and that `tts serve` runs there.',
+    remedy:
+      findProxyFailure(url, error.cause)?.remedy ??
+      'Check service.url, service.ca_file and the section tls, and that `tts serve` runs there.',
     cause: error.cause,
   })
 }

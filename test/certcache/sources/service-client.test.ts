@@ -59,7 +59,8 @@ test('nobody, or an answer that does not come: away, with what to look at', asyn
   const { url } = await serverThat('hangs')
   const away = {
     code: 'provider_unavailable',
-    remedy: 'Check service.url and service.ca_file, and that `tts serve` runs there.',
+    remedy:
+      'Check service.url, service.ca_file and the section tls, and that `tts serve` runs there.',
   }
   await expect(clientOf(url).checkReachable(soon())).rejects.toMatchObject(away)
   await expect(clientOf('http://127.0.0.1:1').checkReachable(soon())).rejects.toMatchObject(away)
