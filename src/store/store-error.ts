@@ -1,4 +1,5 @@
 import { TtsError } from '../base/errors.ts'
+import { databaseTlsRemedy } from '../network/database-tls.ts'
 
 const SQLITE_BUSY = 5
 const SQLITE_TOOBIG = 18
@@ -43,6 +44,7 @@ export function storeUnavailable(cause?: unknown): TtsError {
   return new TtsError('store_unavailable', 'the database is not available', {
     retryAfterSeconds: 1,
     remedy:
+      databaseTlsRemedy(cause, 'store.url') ??
       'Check that the database runs, that its disk is not full, and that store.path or store.url is right.',
     cause,
   })

@@ -27,6 +27,8 @@ export interface Site {
   readonly settings: (name: string, content: object) => string
   /** An access token of alice, as the provider with its public name would issue it. */
   readonly token: () => string
+  /** Path of a file with a key for the state of certcache. */
+  readonly stateKey: () => string
   /** A refresh token of certcache's client. */
   readonly refreshToken: () => Promise<string>
   readonly end: () => Promise<void>
@@ -71,6 +73,10 @@ export async function startSite(): Promise<Site> {
       return path(name)
     },
     token: () => provider.mint({ claims: { iss: ISSUER, aud: AUDIENCE, groups: ['cms'] } }),
+    stateKey: () => {
+      writeFileSync(path('state.key'), Buffer.alloc(32, 7).toString('base64'), { mode: 0o600 })
+      return path('state.key')
+    },
     refreshToken: async () => {
       const basic = Buffer.from(`${client.clientId}:${client.clientSecret}`).toString('base64')
       const response = await fetch(`${plainIssuer}/token`, {

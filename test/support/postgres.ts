@@ -1,7 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -10,6 +19,8 @@ import pg from 'pg'
 export interface PostgresCluster {
   /** Makes an empty database; answers its connection string. */
   createDatabase(): Promise<string>
+  /** Port on localhost; undefined without TLS. */
+  readonly port: number | undefined
   /** Stops the server by its pid and removes its files. */
   stop(): Promise<void>
 }
@@ -17,8 +28,13 @@ export interface PostgresCluster {
 /** The Debian package whose programs are missing, or undefined when PostgreSQL can be run. */
 export const missingPostgresPackage = findBinDirectory() === undefined ? 'postgresql' : undefined
 
+export interface PostgresOptions {
+  /** The server also listens on localhost, only with TLS. Files in PEM. Default: only the Unix socket. */
+  readonly tls?: { readonly keyFile: string; readonly certFile: string }
+}
+
 /** Starts a throw-away cluster from Debian's package, with fsync on. */
-export async function startPostgres(): Promise<PostgresCluster> {
+export async function startPostgres({ tls }: PostgresOptions = {}): Promise<PostgresCluster> {
   const bin = findBinDirectory()
   if (bin === undefined) throw new Error('Debian package postgresql is not installed')
   const account = unprivilegedAccount()
@@ -35,7 +51,25 @@ export async function startPostgres(): Promise<PostgresCluster> {
     '--no-sync',
   ]
   execFileSync(join(bin, 'initdb'), ['-D', data, ...flags], options)
-  const settings = ['-c', 'listen_addresses=', '-c', `unix_socket_directories=${directory}`]
+  const port = tls === undefined ? undefined : await freePort()
+  const settings = [
+    '-c',
+    `unix_socket_directories=${directory}`,
+    ...(tls === undefined
+      ? ['-c', 'listen_addresses=']
+      : ['-c', 'listen_addresses=localhost', '-c', 'ssl=on', '-p', String(port)]),
+  ]
+  if (tls !== undefined) {
+    for (const [from, name] of [
+      [tls.keyFile, 'server.key'],
+      [tls.certFile, 'server.crt'],
+    ] as const) {
+      const content = readFileSync(from)
+      writeFileSync(join(data, name), content, { mode: 0o600 })
+      if (account !== undefined) chownSync(join(data, name), account.uid, account.gid)
+    }
+    writeFileSync(join(data, 'pg_hba.conf'), 'local all all trust\nhostssl all all all trust\n')
+  }
   const server = spawn(join(bin, 'postgres'), ['-D', data, ...settings], options)
   const killServer = (): void => void server.kill('SIGKILL')
   process.once('exit', killServer)
@@ -45,7 +79,7 @@ export async function startPostgres(): Promise<PostgresCluster> {
     rmSync(directory, { recursive: true, force: true })
   }
   try {
-    await waitUntilReady(server, urlOf(directory, 'postgres'))
+    await waitUntilReady(server, urlOf(directory, 'postgres', port))
   } catch (error) {
     await stop()
     throw error
@@ -53,10 +87,10 @@ export async function startPostgres(): Promise<PostgresCluster> {
   let made = 0
   const createDatabase = async (): Promise<string> => {
     made += 1
-    await ask(urlOf(directory, 'postgres'), `create database tts_${made}`)
-    return urlOf(directory, `tts_${made}`)
+    await ask(urlOf(directory, 'postgres', port), `create database tts_${made}`)
+    return urlOf(directory, `tts_${made}`, port)
   }
-  return { createDatabase, stop }
+  return { createDatabase, port, stop }
 }
 
 /** Sends one statement over a connection of its own. */
@@ -96,8 +130,20 @@ function unprivilegedAccount(): { uid: number; gid: number } | undefined {
   throw new Error('there is neither a user postgres nor nobody')
 }
 
-function urlOf(directory: string, database: string): string {
-  return `postgres:///${database}?host=${encodeURIComponent(directory)}&user=tts`
+/** PostgreSQL cannot choose a port by itself. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** @param port part of the name of the socket; default 5432 */
+function urlOf(directory: string, database: string, port?: number): string {
+  const suffix = port === undefined ? '' : `&port=${port}`
+  return `postgres:///${database}?host=${encodeURIComponent(directory)}&user=tts${suffix}`
 }
 
 async function waitUntilReady(server: ChildProcess, url: string): Promise<void> {

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { createMutex, withinTime } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
+import { databaseTlsRemedy, describeUnreadableTlsFile } from '../../network/database-tls.ts'
 import { openRecord, sealRecord } from './state-key.ts'
 import type { LockName, RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
 
@@ -179,9 +180,10 @@ function newClient(url: string, timeoutMs: number): pg.Client {
       keepAlive: true,
       application_name: 'certcache',
     })
-  } catch {
+  } catch (error) {
     // Without a cause: the message of the library may repeat the connection string, which may hold a password.
-    throw new TtsError('configuration', 'state.url: must be a PostgreSQL connection string')
+    const problem = describeUnreadableTlsFile(error) ?? 'must be a PostgreSQL connection string'
+    throw new TtsError('configuration', `state.url: ${problem}`)
   }
 }
 
@@ -224,6 +226,7 @@ function unavailable(cause: unknown): TtsError {
     check: 'state_database',
     retryAfterSeconds: 5,
     remedy:
+      databaseTlsRemedy(cause, 'state.url') ??
       'Check state.url, that PostgreSQL runs, and that this user may create and write tables.',
     cause,
   })

@@ -1,6 +1,7 @@
 import { CompiledQuery, Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { TtsError } from '../../base/errors.ts'
+import { describeUnreadableTlsFile } from '../../network/database-tls.ts'
 import { createPostgresLocks } from './postgres-locks.ts'
 import type { Database, Tables } from '../schema/tables.ts'
 
@@ -90,6 +91,8 @@ function connectionOptions({ url, timeoutMs }: Omit<PostgresOptions, 'poolSize'>
 
 function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
   try {
+    // A pool parses the connection string, and reads the files that it names, only when it connects.
+    void new pg.Client(connectionOptions({ url, timeoutMs }))
     return new pg.Pool({
       ...connectionOptions({ url, timeoutMs }),
       max: poolSize,
@@ -98,6 +101,8 @@ function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
     })
   } catch (error) {
     // The library's message may repeat the connection string, which may hold a password: it is not passed on.
+    const problem = describeUnreadableTlsFile(error)
+    if (problem !== undefined) throw new TtsError('configuration', `store.url: ${problem}`)
     const name = error instanceof Error ? error.name : 'error'
     throw new TtsError('configuration', `store.url is no connection string of PostgreSQL (${name})`)
   }
