@@ -183,8 +183,9 @@ export function findProxyFailure(url: string | URL, error: unknown): ProxyFailur
   return {
     reason: `${shown} does not connect to ${target.host} (${status === '' ? 'it closed the connection' : `HTTP ${status}`})`,
     remedy:
-      status === '407'
-        ? 'Give the proxy user and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT.'
+      // tinyproxy answers 401 to a wrong password, which RFC 9110 section 15.5.8 answers with 407.
+      status === '407' || status === '401'
+        ? 'Give the proxy the right user and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT.'
         : `Allow ${target.host} in the proxy, or add ${target.hostname} to NO_PROXY to connect without it.`,
   }
 }

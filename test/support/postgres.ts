@@ -10,10 +10,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { freePort } from './free-port.ts'
 
 /** A PostgreSQL cluster of the tests' own, on a Unix socket in a private directory. */
 export interface PostgresCluster {
@@ -128,16 +128,6 @@ function unprivilegedAccount(): { uid: number; gid: number } | undefined {
     }
   }
   throw new Error('there is neither a user postgres nor nobody')
-}
-
-/** PostgreSQL cannot choose a port by itself. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** @param port part of the name of the socket; default 5432 */

@@ -8,7 +8,7 @@ export interface PrivateCa {
   readonly file: string
   /** Directory as IGTF distributes it: `HASH.0`, `NAME.pem`, CRL, policies. */
   readonly gridDirectory: string
-  /** Returns a key and certificate for a host name, and their files. */
+  /** Returns a key and certificate for a host name or IPv4 address, and their files. */
   issue(name: string): {
     readonly key: Buffer
     readonly cert: Buffer
@@ -42,7 +42,10 @@ export function makePrivateCa(directory: string): PrivateCa {
       )
       if (!keyFile || !request || !certFile) throw new Error('three names make three paths')
       const extensions = path(`${name}.ext`)
-      writeFileSync(extensions, `subjectAltName=DNS:${name}\nbasicConstraints=CA:FALSE\n`)
+      writeFileSync(
+        extensions,
+        `subjectAltName=${/^[\d.]+$/.test(name) ? 'IP' : 'DNS'}:${name}\nbasicConstraints=CA:FALSE\n`,
+      )
       openssl('req', ...KEY, '-keyout', keyFile, '-out', request, '-subj', `/CN=${name}`)
       const signer = ['-CA', path('ca.pem'), '-CAkey', path('ca.key'), '-CAcreateserial']
       const out = ['-days', '2', '-extfile', extensions, '-out', certFile]
