@@ -3,7 +3,7 @@
  * With our settings both decide as `usesProxy` does.
  */
 import { urlToHttpOptions } from 'node:url'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { sendHttp } from '../../src/client/http-request.ts'
 import { applyNetwork, findProxyFailure } from '../../src/network/network.ts'
 import { readHttpProxy, usesProxy } from '../../src/network/http-proxy.ts'
@@ -77,4 +77,21 @@ describe.for([
         : undefined,
     )
   })
+})
+
+test('plain http never uses a proxy, even if HTTP_PROXY is set', async () => {
+  vi.stubEnv('HTTP_PROXY', `http://127.0.0.1:${proxy.port}`)
+  vi.stubEnv('http_proxy', `http://127.0.0.1:${proxy.port}`)
+  try {
+    useProxy('')
+    const before = proxy.targets.length
+    const url = 'http://127.0.0.2:2/'
+    expect(await byFetch(url)).toBeInstanceOf(Error)
+    await sendHttp({ ...urlToHttpOptions(new URL(url)), secure: false }).catch(() => undefined)
+    expect(proxy.targets).toHaveLength(before)
+    // oxlint-disable-next-line node/no-process-env -- it must be as it was
+    expect(process.env['HTTP_PROXY']).toBe(`http://127.0.0.1:${proxy.port}`)
+  } finally {
+    vi.unstubAllEnvs()
+  }
 })

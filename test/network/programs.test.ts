@@ -165,6 +165,44 @@ describe.for(Object.entries(programs))('%s', ([, { attempt, trusts, without = []
   })
 })
 
+describe('certcache status', () => {
+  const status = async (env: Record<string, string>) =>
+    run(site, [certcache, 'status', '--url', SERVICE], env)
+  const reached = 'does not answer like a certcache (HTTP 404)'
+
+  test.for(['SSL_CERT_FILE', 'SSL_CERT_DIR', 'X509_CERT_DIR'])(
+    'through the proxy, the CA named by %s',
+    async (name) => {
+      const { out, err } = await status({ ...site.proxied, ...namings[name]?.env() })
+      expect(out + err).toContain(reached)
+    },
+  )
+
+  test('fails without the CA, without the proxy, and with a proxy that is down', async () => {
+    const { out: untrusted } = await status({ ...site.proxied })
+    expect(untrusted).toMatch(/tts\.example\.org does not answer: (SELF_SIGNED|UNABLE_TO)/)
+    const ca = { SSL_CERT_FILE: site.ca.file }
+    expect((await status(ca)).out).toMatch(/does not answer: (ENOTFOUND|EAI_AGAIN)/)
+    const { out: down } = await status({ ...ca, HTTPS_PROXY: 'http://127.0.0.1:1' })
+    expect(down).toContain('does not answer: the proxy 127.0.0.1:1 refuses connections')
+  })
+
+  test('the certcache of this machine is reached without the proxy', async () => {
+    const { keyFile, certFile } = site.ca.issue('127.0.0.2')
+    const listen = {
+      host: '127.0.0.2',
+      port: 2,
+      tls_certificate_file: certFile,
+      tls_key_file: keyFile,
+    }
+    const state = { directory: site.path('status-state') }
+    const settings = site.settings('status.yaml', { listen, state })
+    const env = { HTTPS_PROXY: 'http://127.0.0.1:1' }
+    const { out, err } = await run(site, [certcache, 'status', '--config', settings], env)
+    expect(out + err).not.toContain('127.0.0.1:1')
+  })
+})
+
 describe('broken settings', () => {
   test('a broken file in a directory is a warning that names it', async () => {
     const directory = site.path('broken')
