@@ -27,7 +27,7 @@ export function sendHttp(
   body?: string,
 ): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
-    // Node's own agent would use the proxy for some names that NO_PROXY lists with a port.
+    // Node's agent reads NO_PROXY in another way than `fetch`, so it must not decide.
     const connection = bypassesProxy(options) ? { agent: false, ...options } : options
     const request = (secure ? httpsRequest : httpRequest)(connection, (response) => {
       const chunks: Buffer[] = []

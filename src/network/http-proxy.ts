@@ -90,17 +90,12 @@ export function usesProxy({ exceptions }: HttpProxy, { protocol, hostname, port 
   )
 }
 
-/**
- * Formats the exceptions for Node. Node's `fetch` and its `https` read NO_PROXY differently: a name includes the names
- * under it only in `fetch`, and brackets around IPv6 addresses are required in one and forbidden in the other. So each
- * exception is listed in every form.
- */
+/** Formats the exceptions for Node's `fetch`, in which a name includes the names under it, as here. */
 export function formatExceptions(exceptions: readonly ProxyException[]): string {
   return exceptions
-    .flatMap(({ host, port }) => {
-      const suffix = port === undefined ? '' : `:${port}`
-      const names = host.includes(':') ? [host, `[${host}]`] : [host, `.${host}`]
-      return names.map((name) => `${name}${suffix}`)
+    .map(({ host, port }) => {
+      const name = host.includes(':') ? `[${host}]` : host
+      return port === undefined ? name : `${name}:${port}`
     })
     .join(',')
 }

@@ -189,17 +189,29 @@ describe('certcache status', () => {
 
   test('the certcache of this machine is reached without the proxy', async () => {
     const { keyFile, certFile } = site.ca.issue('127.0.0.2')
-    const listen = {
-      host: '127.0.0.2',
-      port: 2,
-      tls_certificate_file: certFile,
-      tls_key_file: keyFile,
+    const settings = site.settings('status.yaml', {
+      service: { url: site.world.serviceUrl },
+      listen: {
+        host: '127.0.0.2',
+        port: 0,
+        tls_certificate_file: certFile,
+        tls_key_file: keyFile,
+      },
+      access: { secret: 'secret-of-this-certcache' },
+      state: { directory: site.path('status-state') },
+    })
+    const env = { HTTPS_PROXY: 'http://127.0.0.1:1', BEARER_TOKEN: await site.world.logIn() }
+    const started = startProgram(certcache, ['serve', '--config', settings], { env })
+    try {
+      const [, port = ''] = await started.says(/"url":"https:\/\/127\.0\.0\.2:(\d+)/)
+      const asked = { ...env, CERTCACHE_LISTEN__PORT: port }
+      const { out, err } = await run(site, [certcache, 'status', '--config', settings], asked)
+      expect(out + err).toContain(`certcache at https://127.0.0.2:${port}`)
+      expect(out + err).not.toContain('the state in')
+    } finally {
+      started.child.kill('SIGKILL')
+      await started.ended
     }
-    const state = { directory: site.path('status-state') }
-    const settings = site.settings('status.yaml', { listen, state })
-    const env = { HTTPS_PROXY: 'http://127.0.0.1:1' }
-    const { out, err } = await run(site, [certcache, 'status', '--config', settings], env)
-    expect(out + err).not.toContain('127.0.0.1:1')
   })
 })
 
