@@ -130,7 +130,7 @@ const serverKeys: readonly WattsKey[] = [
 const oidcKeys: readonly WattsKey[] = [
   {
     key: 'oidc.cacertfile',
-    note: 'the service trusts the CAs of Node; for others, start it with NODE_EXTRA_CA_CERTS=FILE',
+    note: 'the service trusts the CAs of Node; name others in tls.ca_file',
   },
   { key: 'oidc.cert_depth', note: 'certificate chains of any length are verified' },
   { key: 'oidc.cache_duration', becomes: 'providers.ID.introspection_cache_seconds' },
