@@ -179,7 +179,7 @@ export const providerSettings = z
       .enum(['never', 'when_missing_groups', 'always'])
       .default('never')
       .describe(
-        'Add the claims of UserInfo. `when_missing_groups`: only if neither token nor introspection has groups, roles or entitlements.',
+        'Add the claims of UserInfo. `when_missing_groups`: only if neither token nor introspection has every claim that authorisation rules read, of those that UserInfo can set; if rules read none, only if there are no groups, roles or entitlements.',
       ),
     allow_client_tokens: z
       .boolean()
