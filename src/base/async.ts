@@ -130,8 +130,14 @@ export function createPendingAnswers<Answer>(): PendingAnswers<Answer> {
     ask: async (send) => {
       const question = Promise.withResolvers<Answer>()
       lastId += 1
-      waiting.set(lastId, question)
-      send(lastId)
+      const id = lastId
+      waiting.set(id, question)
+      try {
+        send(id)
+      } catch (error) {
+        waiting.delete(id)
+        throw error
+      }
       return question.promise
     },
     settle: (id, outcome) => {

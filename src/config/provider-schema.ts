@@ -40,7 +40,7 @@ const endpoint = (what: string) =>
   z
     .string()
     .max(1024)
-    .refine((url) => isAcceptableUrl(url.split('?')[0] ?? ''), {
+    .refine(isAcceptableEndpoint, {
       message: 'must be an https URL without fragment or user (http only for loopback addresses)',
     })
     .optional()
@@ -256,6 +256,11 @@ export function aliasOf(id: string, settings: Pick<ProviderSettings, 'alias'>): 
 /** Removes a trailing slash. The comparison of issuers ignores nothing else. */
 export function withoutTrailingSlash(issuerUrl: string): string {
   return issuerUrl.endsWith('/') ? issuerUrl.slice(0, -1) : issuerUrl
+}
+
+/** Returns whether a URL is acceptable for an endpoint, which may have a query (RFC 6749 section 3.1). */
+export function isAcceptableEndpoint(text: string): boolean {
+  return isAcceptableUrl(text.split('?')[0] ?? '') && !text.includes('#')
 }
 
 /** Returns whether a URL is https, or http on a loopback address, without user, query and fragment. */

@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client'
 import {
-  isAcceptableUrl,
+  isAcceptableEndpoint,
   type ProviderEndpoints,
   withoutTrailingSlash,
 } from '../config/provider-schema.ts'
@@ -150,7 +150,7 @@ function checkMetadata(
   }
   for (const name of ENDPOINTS) {
     const url = metadata[name]
-    if (url !== undefined && !isAcceptableUrl(url.split('?')[0] ?? '')) {
+    if (url !== undefined && !isAcceptableEndpoint(url)) {
       throw providerFault(`its ${name} is not an https URL`)
     }
   }

@@ -79,6 +79,15 @@ test('answers find their questions by number', async () => {
   expect(pending.size).toBe(0)
 })
 
+test('a question that cannot be sent does not wait for an answer', async () => {
+  const pending = createPendingAnswers<string>()
+  const broken = pending.ask(() => {
+    throw new Error('the channel is closed')
+  })
+  await expect(broken).rejects.toThrow('the channel is closed')
+  expect(pending.size).toBe(0)
+})
+
 test('an attempt is made again until it gives a value, fails, or the time has passed', async () => {
   const pauses = { milliseconds: 60_000, firstPauseMs: 1, longestPauseMs: 2 }
   let attempts = 0

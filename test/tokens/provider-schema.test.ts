@@ -29,6 +29,11 @@ describe('refused settings', () => {
     { name: 'algorithm none', change: { algorithms: ['none'] }, path: 'algorithms.0' },
     { name: 'no algorithm', change: { algorithms: [] }, path: 'algorithms' },
     { name: 'http elsewhere', change: { issuer: 'http://iam.example.org' }, path: 'issuer' },
+    ...['https://iam.example.org/token#a', 'https://iam.example.org/token?a=b#c'].map((token) => ({
+      name: `a fragment in an endpoint: ${token}`,
+      change: { endpoints: { token } },
+      path: 'endpoints.token',
+    })),
     { name: 'no URL', change: { issuer: 'iam' }, path: 'issuer' },
     { name: 'an alias with a slash', change: { alias: 'a/CN=b' }, path: 'alias' },
     { name: 'an alias too long', change: { alias: 'a'.repeat(22) }, path: 'alias' },
