@@ -54,6 +54,7 @@ export const requestedTokenType = z
 
 /** How to make the requests of grants at a provider. */
 export interface RequestHabits {
+  readonly profile: ProviderProfile
   readonly audienceParameter: Readonly<Record<AudienceRequest, AudienceParameter>>
   readonly requestedTokenType: 'none' | 'access_token' | 'refresh_token'
 }
@@ -73,6 +74,7 @@ export function requestHabits(
   const fallback = profile === 'keycloak' || profile === 'dex' ? 'none' : 'audience'
   const parameters = AUDIENCE_REQUESTS.map((request) => [request, set[request] ?? fallback])
   return {
+    profile,
     audienceParameter: Object.fromEntries(parameters) as RequestHabits['audienceParameter'],
     requestedTokenType: tokenType ?? (profile === 'keycloak' ? 'refresh_token' : 'none'),
   }

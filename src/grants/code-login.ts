@@ -40,11 +40,10 @@ export async function startCodeLogin(
   request: GrantParameters & { readonly redirectUri: string },
 ): Promise<CodeLogin> {
   const { audience, scopes, signal, redirectUri } = request
-  const { providerId } = options
   const [state, verifier] = [oidc.randomState(), oidc.randomPKCECodeVerifier()]
   const url = await perform(options, { kind: 'code', signal }, async (configuration) => {
     if (configuration.serverMetadata().authorization_endpoint === undefined)
-      throw refused('grant_not_enabled', providerId)
+      throw refused('grant_not_enabled', options)
     return oidc.buildAuthorizationUrl(configuration, {
       ...scopeParameters(scopes),
       ...audienceParameters(configuration, options.habits, { request: 'code', audience }),
@@ -64,7 +63,7 @@ export async function startCodeLogin(
       if (error !== null) {
         const description = returned.searchParams.get('error_description') ?? ''
         const answer = { status: 400, error, description, retryAfterSeconds: undefined }
-        throw refusalOf('code', answer, providerId)
+        throw refusalOf('code', answer, options)
       }
       const answer = await perform(
         options,

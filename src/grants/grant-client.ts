@@ -222,7 +222,7 @@ export async function perform<T>(
     return await work(own, deadline)
   } catch (error) {
     const answer = answerOf(error)
-    if (answer !== undefined) throw refusalOf(kind, answer, providerId)
+    if (answer !== undefined) throw refusalOf(kind, answer, options)
     throw failureOf(error, providerId, sent)
   }
 }
@@ -236,12 +236,12 @@ const tooLate = (): Error => new DOMException('the deadline has passed', 'Timeou
  * @throws {TtsError} `grant_refused`, check `offline_access_refused`
  */
 export function requireRefreshToken(
-  { providerId }: GrantClientOptions,
+  options: GrantClientOptions,
   isRequired: boolean,
   answer: Granted,
 ): Granted {
   if (answer.refreshToken !== undefined || !isRequired) return answer
-  throw refused('offline_access_refused', providerId)
+  throw refused('offline_access_refused', options)
 }
 
 /** Converts a token answer; `at` is the time of the request. */
@@ -270,7 +270,7 @@ async function startDevice(
   const at = options.now()
   const device = await perform(options, { kind: 'device', signal }, async (configuration) => {
     if (configuration.serverMetadata().device_authorization_endpoint === undefined) {
-      throw refused('grant_not_enabled', options.providerId)
+      throw refused('grant_not_enabled', options)
     }
     return oidc.initiateDeviceAuthorization(configuration, {
       ...scopeParameters(scopes),
@@ -318,7 +318,7 @@ async function waitForUser(options: GrantClientOptions, waiting: DeviceWait): Pr
       const isRequired = waiting.scopes.includes(OFFLINE)
       return requireRefreshToken(options, isRequired, granted(answer, options.now()))
     } catch (error) {
-      if (end.aborted) throw refused('device_expired', options.providerId)
+      if (end.aborted) throw refused('device_expired', options)
       // A broken connection does not end the polling (RFC 8628 section 3.5).
       if (waitSignal.aborted || !isTemporary(error)) throw error
       await delay((device.interval ?? 5) * 1000, undefined, { signal: end }).catch(() => undefined)

@@ -1,7 +1,9 @@
 import { TtsError } from '../base/errors.ts'
+import type { RequestHabits } from '../config/provider-profile.ts'
 import { describeFailure } from '../tokens/refusals.ts'
 import { matchingCheck } from './refusal-rules.ts'
 import type { ErrorAnswer, GrantCheck, GrantKind } from './refusal-types.ts'
+import { remedyOf } from './refusal-advice.ts'
 import { explanations } from './refusal-words.ts'
 
 /**
@@ -10,10 +12,22 @@ import { explanations } from './refusal-words.ts'
  */
 export const NOTHING_WAS_SENT = 'provider_unreachable'
 
+/** The provider that refuses. */
+export interface RefusingProvider {
+  /** Its name in messages. */
+  readonly providerId: string
+  readonly habits?: Pick<RequestHabits, 'profile'> | undefined
+}
+
 /** Returns the error for a provider's error answer: `grant_refused` or `provider_unavailable`. */
-export function refusalOf(grant: GrantKind, answer: ErrorAnswer, providerId: string): TtsError {
+export function refusalOf(
+  grant: GrantKind,
+  answer: ErrorAnswer,
+  provider: RefusingProvider,
+): TtsError {
+  const { providerId } = provider
   const check = matchingCheck(grant, answer)
-  if (check !== 'unavailable') return refused(check, providerId, answer)
+  if (check !== 'unavailable') return refused(check, provider, answer)
   const nothingWasSent = answer.status === 429
   return unavailableBy(describeAnswer(answer), providerId, {
     retryAfterSeconds: answer.retryAfterSeconds,
@@ -22,8 +36,13 @@ export function refusalOf(grant: GrantKind, answer: ErrorAnswer, providerId: str
 }
 
 /** Returns the error `grant_refused` with the explanation of its check. */
-export function refused(check: GrantCheck, providerId: string, answer?: ErrorAnswer): TtsError {
-  const { message, remedy } = explanations[check]
+export function refused(
+  check: GrantCheck,
+  { providerId, habits }: RefusingProvider,
+  answer?: ErrorAnswer,
+): TtsError {
+  const { message } = explanations[check]
+  const remedy = remedyOf(check, habits?.profile)
   const answered = answer === undefined ? undefined : describeAnswer(answer)
   return new TtsError('grant_refused', message, {
     check,
