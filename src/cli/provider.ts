@@ -5,6 +5,7 @@ import { isAcceptableUrl } from '../config/provider-schema.ts'
 import { readSecret } from '../config/settings-tree.ts'
 import { TtsError } from '../base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
+import { useNetwork } from '../network/network.ts'
 import { shownValues } from '../tokens/claim-values.ts'
 import { probeProvider, type ProbeResult } from '../tokens/probe.ts'
 import { describeFailure } from '../tokens/refusals.ts'
@@ -37,6 +38,7 @@ export function providerCommand(terminal: Terminal): Command {
 Reads the discovery document and the keys. With a token, it verifies the signature, asks UserInfo and (with a client
 and its secret) introspection, and shows where the token has audience, groups and scopes. The token is shown to this
 provider only, and never printed. No configuration file is needed.
+HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR: see docs/network.md.
 
 Exit codes: 0 settings were printed, 2 wrong usage, 3 the token is refused, 4 the provider cannot be reached.
 
@@ -56,6 +58,11 @@ async function probe(terminal: Terminal, issuer: string, options: ProbeOptions):
       check: 'issuer',
       remedy: 'Give an https URL without query, fragment or user (http only for this machine).',
     })
+  useNetwork({
+    environment: terminal.environment,
+    trustGridAuthorities: false,
+    warn: (line) => terminal.note(`tts: warning: ${line}`),
+  })
   const result = await probeProvider({
     issuer,
     clientId: options.clientId,

@@ -185,7 +185,7 @@ export function findProxyFailure(url: string | URL, error: unknown): ProxyFailur
     remedy:
       // tinyproxy answers 401 to a wrong password, which RFC 9110 section 15.5.8 answers with 407.
       status === '407' || status === '401'
-        ? 'Give the proxy the right user and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT.'
+        ? 'Put the right user and password of the proxy into HTTPS_PROXY (docs/network.md).'
         : `Allow ${target.host} in the proxy, or add ${target.hostname} to NO_PROXY to connect without it.`,
   }
 }

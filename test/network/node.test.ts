@@ -2,8 +2,13 @@
  * Node has two implementations of proxies, one for `fetch` and one for `node:https`, which read NO_PROXY differently.
  * With our settings both decide as `usesProxy` does.
  */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import tls from 'node:tls'
 import { urlToHttpOptions } from 'node:url'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { sendHttp } from '../../src/client/http-request.ts'
 import { applyNetwork, findProxyFailure } from '../../src/network/network.ts'
 import { readHttpProxy, usesProxy } from '../../src/network/http-proxy.ts'
@@ -95,3 +100,35 @@ test('plain http never uses a proxy, even if HTTP_PROXY is set', async () => {
     vi.unstubAllEnvs()
   }
 })
+
+test.for([
+  ['setGlobalProxyFromEnv', 'HTTPS_PROXY cannot be used with Node'],
+  ['setDefaultCACertificates', 'additional CA certificates cannot be used with Node'],
+] as const)('a Node without %s gives an error, not a direct connection', ([name, message]) => {
+  const holder: Partial<typeof http & typeof tls> = name === 'setGlobalProxyFromEnv' ? http : tls
+  const original = holder[name]
+  Object.assign(holder, { [name]: undefined })
+  try {
+    const authorities = [
+      {
+        kind: 'file' as const,
+        path: caFile(),
+        setting: 'tls.ca_file',
+        required: true,
+      },
+    ]
+    const { proxy: read } = readHttpProxy({ HTTPS_PROXY: 'http://127.0.0.1:1' })
+    const used = name === 'setGlobalProxyFromEnv' ? { authorities: [] } : { authorities }
+    expect(() => applyNetwork({ proxy: read, ...used }, () => undefined)).toThrow(message)
+  } finally {
+    Object.assign(holder, { [name]: original })
+  }
+})
+
+/** Any certificate of Node is a CA for this. */
+function caFile(): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'tts-node-')), 'ca.pem')
+  writeFileSync(path, tls.getCACertificates('default')[0] ?? '')
+  onTestFinished(() => rmSync(dirname(path), { recursive: true }))
+  return path
+}

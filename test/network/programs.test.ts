@@ -74,6 +74,11 @@ async function serve(tls: object, env: Record<string, string>): Promise<Outcome>
   }
 }
 
+async function probe(_tls: object, env: Record<string, string>): Promise<Outcome> {
+  const { code, out, err } = await run(site, [tts, 'provider', 'probe', ISSUER], env)
+  return { ok: code === 0, text: out + err }
+}
+
 async function proxyInit(_tls: object, env: Record<string, string>): Promise<Outcome> {
   const out = site.path('proxy')
   const words = ['proxy', 'init', '--url', SERVICE, '--out', out, '--key-type', 'ec-p256']
@@ -106,6 +111,11 @@ const configured = ['SSL_CERT_FILE', 'SSL_CERT_DIR', 'tls.ca_file', 'tls.ca_dire
 const programs: Readonly<Record<string, Program>> = {
   'tts check': { attempt: check, trusts: configured },
   'tts serve': { attempt: serve, trusts: configured },
+  'tts provider probe': {
+    attempt: probe,
+    trusts: ['SSL_CERT_FILE', 'SSL_CERT_DIR'],
+    without: ['tls.ca_file', 'tls.ca_directory'],
+  },
   'tts proxy init': {
     attempt: proxyInit,
     trusts: ['SSL_CERT_FILE', 'SSL_CERT_DIR', 'X509_CERT_DIR'],
@@ -139,7 +149,7 @@ describe.for(Object.entries(programs))('%s', ([, { attempt, trusts, without = []
     [
       'wants a password',
       () => `127.0.0.1:${site.proxy.port}`,
-      /the proxy 127\.0\.0\.1:\d+ does not connect to \w+\.example\.org \(HTTP 407\).*HTTPS_PROXY: http:\/\/USER:PASSWORD@HOST:PORT/s,
+      /the proxy 127\.0\.0\.1:\d+ does not connect to \w+\.example\.org \(HTTP 407\).*Put the right user and password of the proxy into HTTPS_PROXY/s,
     ],
     [
       'is down',

@@ -107,7 +107,7 @@ describeWithTools('tinyproxy', ['tinyproxy-bin'], () => {
       remedy:
         status === 'HTTP 403'
           ? `Allow ${host} in the proxy, or add ${HOST} to NO_PROXY to connect without it.`
-          : 'Give the proxy the right user and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT.',
+          : 'Put the right user and password of the proxy into HTTPS_PROXY (docs/network.md).',
     })
   })
 })
