@@ -105,7 +105,10 @@ test.for([
   ['setGlobalProxyFromEnv', 'HTTPS_PROXY cannot be used with Node'],
   ['setDefaultCACertificates', 'additional CA certificates cannot be used with Node'],
 ] as const)('a Node without %s gives an error, not a direct connection', ([name, message]) => {
-  const holder: Partial<typeof http & typeof tls> = name === 'setGlobalProxyFromEnv' ? http : tls
+  const holder = (name === 'setGlobalProxyFromEnv' ? http : tls) as unknown as Record<
+    string,
+    unknown
+  >
   const original = holder[name]
   Object.assign(holder, { [name]: undefined })
   try {
