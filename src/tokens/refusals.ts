@@ -136,7 +136,10 @@ export function describeFailure(error: unknown): string {
   if (code === 'OAUTH_TIMEOUT') return 'no answer in time'
   if (code === 'ECONNREFUSED') return 'the connection was refused'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its host name cannot be resolved'
-  if (code !== undefined && NOT_TRUSTED.test(code)) return 'its TLS certificate is not trusted'
+  if (code === 'CERT_HAS_EXPIRED') return 'its TLS certificate has expired'
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its TLS certificate is for another host name'
+  if (code !== undefined && NOT_TRUSTED.test(code))
+    return 'its TLS certificate is not trusted: name its CA in tls.ca_file or SSL_CERT_FILE'
   if (error instanceof ClientError) return describeClientError(error)
   const cause = error instanceof Error ? error.cause : undefined
   if (cause !== undefined) return describeFailure(cause)

@@ -38,6 +38,7 @@ export function checkCommand(terminal: Terminal): Command {
       'after',
       `
 The clients are tested at the providers with tokens that do not exist. Nothing changes there.
+HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are used for all connections, as in \`tts serve\`.
 Exit codes: 0 all checks passed (there may be warnings), 1 a check failed, 2 the configuration cannot be used.
 
 Examples:
