@@ -73,16 +73,8 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
   const configuration = Object.fromEntries(
     [...sections].map((section) => [section, { ...defaults[section], ...changes[section] }]),
   )
-  const path = join(directory, 'tts.yaml')
-  await writeFile(path, stringify({ data_dir: join(directory, 'data'), ...configuration }))
-  const logged: string[] = []
-  const log = createLog({
-    level: 'debug',
-    name: 'tts',
-    destination: { write: (line) => void logged.push(line) },
-  })
   if (options.providerDown === true) await provider.goDown()
-  const running = await serve(await loadConfiguration(path, {}), log, { now: options.now })
+  const { running, logged } = await serveIn(directory, configuration, options.now)
   if (options.awaitReady !== false) await waitUntilReady(running.url)
   return {
     url: running.url,
@@ -104,7 +96,25 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
   }
 }
 
-async function waitUntilReady(url: string): Promise<void> {
+/** Writes the configuration into the directory and starts a service whose data is there, too. */
+export async function serveIn(
+  directory: string,
+  configuration: Readonly<Record<string, unknown>>,
+  now?: () => Date,
+): Promise<Pick<TestService, 'running' | 'logged'>> {
+  const path = join(directory, 'tts.yaml')
+  await writeFile(path, stringify({ data_dir: join(directory, 'data'), ...configuration }))
+  const logged: string[] = []
+  const log = createLog({
+    level: 'debug',
+    name: 'tts',
+    destination: { write: (line) => void logged.push(line) },
+  })
+  const running = await serve(await loadConfiguration(path, {}), log, { now })
+  return { running, logged }
+}
+
+export async function waitUntilReady(url: string): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
     const response = await fetch(`${url}/readyz`)
     if (response.ok) return
