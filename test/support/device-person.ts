@@ -30,7 +30,11 @@ export function browser() {
     for (let step = 0; step < 10; step += 1) {
       const response = await fetch(url, {
         redirect: 'manual',
-        headers: { cookie: [...cookies].map((pair) => pair.join('=')).join('; ') },
+        headers: {
+          // Keycloak answers a form with JSON unless a page is accepted.
+          accept: 'text/html',
+          cookie: [...cookies].map((pair) => pair.join('=')).join('; '),
+        },
         ...(form !== undefined && { method: 'POST', body: new URLSearchParams(form) }),
       })
       for (const line of response.headers.getSetCookie()) {

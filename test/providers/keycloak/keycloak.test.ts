@@ -7,6 +7,7 @@ import { installKeycloak } from '../../support/keycloak-distribution.ts'
 import { type Keycloak, startKeycloak } from '../../support/keycloak.ts'
 import { accountCases } from './account-cases.ts'
 import { exchangeCases } from './exchange-cases.ts'
+import { loginCases } from './login-cases.ts'
 import { tokenCases } from './token-cases.ts'
 
 const NAME = 'with a real Keycloak'
@@ -33,5 +34,6 @@ if ('missing' in installation) {
     tokenCases(keycloak)
     exchangeCases(keycloak)
     accountCases(keycloak)
+    loginCases(keycloak)
   })
 }

@@ -1,0 +1,125 @@
+/** Renewal without the person: delegations of the service, and certcache with its own client. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { approveDevice, approveLogin } from '../../support/keycloak-pages.ts'
+import type { Keycloak } from '../../support/keycloak.ts'
+import { programPath, runToEnd, type Started, startProgram } from '../../support/programs.ts'
+import { AUDIENCE } from '../../support/service.ts'
+import { ask, useRealm, useService } from './support.ts'
+
+const certcache = programPath('src/certcache/main.ts')
+
+interface MadeDelegation {
+  readonly id: string
+  readonly renewal_secret: string
+  readonly renews_until: string
+}
+
+export function loginCases(keycloak: () => Keycloak): void {
+  const realm = useRealm(keycloak, 'logins')
+
+  describe('a delegation', () => {
+    const service = useService(realm, { delegation: { scopes: ['openid', 'profile'] } })
+
+    test('renews as long as the session lives, and not for a disabled user', async () => {
+      const { access_token } = await realm().logIn()
+      const created = await ask(service(), access_token, '/v1/delegations')
+      expect(created).toMatchObject({ status: 201 })
+      const made = JSON.parse(created.text) as MadeDelegation
+      const minutes = (Date.parse(made.renews_until) - Date.now()) / 60_000
+      expect(minutes).toBeGreaterThan(20)
+      expect(minutes).toBeLessThanOrEqual(30)
+      const renew = () => ask(service(), made.renewal_secret, `/v1/delegations/${made.id}/proxies`)
+      expect(await renew()).toMatchObject({ status: 200 })
+      const user = `/users/${await realm().userKey('alice')}`
+      await realm().change(user, { enabled: false })
+      try {
+        expect(await renew()).toMatchObject({ check: 'user_disabled' })
+      } finally {
+        await realm().change(user, { enabled: true })
+      }
+    })
+
+    test('is refused for a token of an offline session', async () => {
+      const { access_token } = await realm().logIn({ scope: 'openid offline_access' })
+      expect(await ask(service(), access_token, '/v1/delegations')).toMatchObject({
+        check: 'offline_access_refused',
+      })
+    })
+  })
+
+  describe('certcache with its own client', () => {
+    // Otherwise the access token of the login is valid for five minutes more.
+    const service = useService(realm, { introspect: 'always', introspection_cache_seconds: 0 })
+    let directory: string
+    const running: Started[] = []
+    beforeAll(async () => {
+      directory = mkdtempSync(join(tmpdir(), 'certcache-keycloak-'))
+      await realm().createPublicClient('certcache', {
+        redirectUris: ['http://127.0.0.1/callback'],
+        attributes: { 'oauth2.device.authorization.grant.enabled': 'true' },
+      })
+    })
+    afterEach(() => {
+      for (const { child } of running) child.kill('SIGKILL')
+    })
+    afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+    const settingsOf = (name: string): Record<string, string> => {
+      const path = join(directory, `${name}.json`)
+      const settings = {
+        service: { url: service().url },
+        source: {
+          issuer: realm().issuer,
+          profile: 'keycloak',
+          client_id: 'certcache',
+          audience: AUDIENCE,
+        },
+        state: { directory: join(directory, name) },
+        proxies: { gwms_proxy: { outputs: [{ path: join(directory, `${name}.pem`) }] } },
+      }
+      writeFileSync(path, JSON.stringify(settings), { mode: 0o600 })
+      return { CERTCACHE_CONFIG: path }
+    }
+    const start = (words: readonly string[], env: Record<string, string>): Started => {
+      const started = startProgram(certcache, words, { cwd: directory, env })
+      running.push(started)
+      return started
+    }
+    const refresh = (env: Record<string, string>) =>
+      runToEnd(certcache, ['refresh', '--valid', '96h'], { cwd: directory, env })
+
+    test('login by device code; a disabled user gets nothing', async () => {
+      const env = settingsOf('device')
+      const login = start(['login'], env)
+      const [, verificationUri = ''] = await login.says(/^Open {3}(\S+)$/m)
+      const [, userCode = ''] = await login.says(/^and enter {3}(\S+)$/m)
+      const page = await approveDevice({ verificationUri, userCode, username: 'alice' })
+      expect(page).toContain('Device Login Successful')
+      expect(await login.ended, login.stderr()).toBe(0)
+      expect(await refresh(env)).toMatchObject({ code: 0, err: '' })
+      const user = `/users/${await realm().userKey('alice')}`
+      await realm().change(user, { enabled: false })
+      try {
+        expect(await refresh(env)).toMatchObject({
+          code: 3,
+          err: expect.stringContaining('is disabled, suspended or deleted') as string,
+        })
+      } finally {
+        await realm().change(user, { enabled: true })
+      }
+    })
+
+    test('login by browser: the redirect URI needs no port', async () => {
+      const env = settingsOf('browser')
+      const login = start(['login', '--browser'], env)
+      const [, url = ''] = await login.says(/^Open in a browser on this machine {3}(\S+)$/m)
+      const { text } = await approveLogin(url, 'alice')
+      expect(text).toMatch(/^certcache has received the answer/)
+      expect(await login.ended, login.stderr()).toBe(0)
+      expect(await refresh(env)).toMatchObject({ code: 0, err: '' })
+    })
+  })
+}
