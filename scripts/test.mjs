@@ -35,8 +35,8 @@ function installMissing() {
     process.env.TTS_TEST_NO_INSTALL !== '1'
   if (!mayInstall) {
     printBanner([
-      'Tests with real grid tools and PostgreSQL will be SKIPPED: these Debian packages are',
-      `missing, and this script must not install them: ${missing.join(' ')}`,
+      'Tests with real grid tools, PostgreSQL and Keycloak will be SKIPPED: these Debian packages',
+      `are missing, and this script must not install them: ${missing.join(' ')}`,
       `Install them as root:  apt-get install --no-install-recommends ${missing.join(' ')}`,
     ])
     return

@@ -25,22 +25,27 @@ export interface ShellRun {
 
 export interface StartedShell {
   readonly pid: number
+  readonly out: () => string
   readonly err: () => string
   readonly ended: Promise<ShellRun>
   kill(signal: NodeJS.Signals): void
 }
 
-/** Starts a program with nothing of our environment but PATH; ended after 30 seconds at the latest. */
+/** Starts a program with nothing of our environment but PATH; ended after `timeoutMs` at the latest (30 seconds). */
 export function startShell(
   words: readonly string[],
-  options: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string } = {},
+  options: {
+    readonly env?: Readonly<Record<string, string>>
+    readonly cwd?: string
+    readonly timeoutMs?: number
+  } = {},
 ): StartedShell {
   const [program = '', ...rest] = words
   const child = spawn(program, rest, {
     cwd: options.cwd,
     env: { PATH: process.env['PATH'], ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 30_000,
+    timeout: options.timeoutMs ?? 30_000,
     killSignal: 'SIGKILL',
   })
   const texts = { out: '', err: '' }
@@ -48,6 +53,7 @@ export function startShell(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (texts.err += text))
   return {
     pid: child.pid ?? 0,
+    out: () => texts.out,
     err: () => texts.err,
     ended: once(child, 'close').then(([code, signal]) => ({
       code: (code ?? signal) as number | NodeJS.Signals,

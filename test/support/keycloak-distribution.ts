@@ -5,7 +5,7 @@ import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { promisify } from 'node:util'
+import { promisify, stripVTControlCharacters } from 'node:util'
 import { missingPackages } from './grid-tools.ts'
 
 /** The only place that names the version. `sha256` is that of the zip file on Maven Central. */
@@ -47,10 +47,17 @@ export async function installKeycloak(): Promise<KeycloakInstallation> {
     await moveIntoPlace(await buildIn(directory), home)
     return { home }
   } catch (error) {
-    return { missing: `Keycloak ${KEYCLOAK.version} cannot be installed: ${String(error)}` }
+    return { missing: `Keycloak ${KEYCLOAK.version} cannot be installed: ${reasonOf(error)}` }
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** One line: the first error that Maven printed, otherwise the message. */
+function reasonOf(error: unknown): string {
+  const output = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
+  const reason = /\[ERROR\][^\n]*/.exec(stripVTControlCharacters(output))?.[0] ?? String(error)
+  return reason.replaceAll(/\s+/g, ' ').trim()
 }
 
 /** Major version of `java`; 0 if its output has none. */

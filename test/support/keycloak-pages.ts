@@ -30,18 +30,21 @@ export async function approveDevice(person: {
   const go = browser()
   const entry = await go(person.verificationUri)
   const login = await go(actionOf(entry), { device_user_code: person.userCode })
-  const consent = await logIn(go, login, person.username)
-  const code = /name="code" value="([^"]*)"/.exec(consent.text)?.[1] ?? ''
-  return wordsOf((await go(actionOf(consent), { code, accept: 'Yes' })).text)
+  return wordsOf((await logIn(go, login, person.username)).text)
 }
 
-/** Logs in at an authorization URL, agrees if asked, and follows the redirects. Returns the last page. */
-export async function approveLogin(url: string, username: string): Promise<Page> {
+/** Logs in at a URL, agrees if asked, and follows the redirects. Returns the last page; `words` are without markup. */
+export async function approveLogin(
+  url: string,
+  username: string,
+): Promise<Page & { readonly words: string }> {
   const go = browser()
   const page = await logIn(go, await go(url), username)
+  return { ...page, words: wordsOf(page.text) }
+}
+
+async function logIn(go: ReturnType<typeof browser>, login: Page, username: string): Promise<Page> {
+  const page = await go(actionOf(login), { username, password: username, credentialId: '' })
   const code = /name="code" value="([^"]*)"/.exec(page.text)?.[1]
   return code === undefined ? page : go(actionOf(page), { code, accept: 'Yes' })
 }
-
-const logIn = (go: ReturnType<typeof browser>, page: Page, username: string): Promise<Page> =>
-  go(actionOf(page), { username, password: username, credentialId: '' })

@@ -75,7 +75,8 @@ export async function createRealm(keycloak: Keycloak, name: string): Promise<Key
   await keycloak.admin('POST', '', {
     realm: name,
     enabled: true,
-    // Only for speed: with our keys Keycloak does not generate any, and logins cost it little.
+    // Only for speed: logins cost little, and with our keys Keycloak does not generate any.
+    oauth2DevicePollingInterval: 1,
     passwordPolicy: 'hashIterations(1)',
     components: {
       [KEY_PROVIDER]: [

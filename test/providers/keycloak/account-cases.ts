@@ -160,6 +160,15 @@ export function accountCases(keycloak: () => Keycloak): void {
         dead("Session doesn't have required client"),
       )
     })
+
+    test.for(kinds)('on, with one reuse: a lost answer is harmless: %s', async (kind) => {
+      await realm().change('', { revokeRefreshToken: true, refreshTokenMaxReuse: 1 })
+      const first = (await refreshTokens(realm()))[kind]
+      expect((await refreshOf(realm(), kind, first)).status).toBe(200)
+      const { status, body } = await refreshOf(realm(), kind, first)
+      expect(status).toBe(200)
+      expect((await refreshOf(realm(), kind, body.refresh_token)).status).toBe(200)
+    })
   })
 
   describe('new keys', () => {

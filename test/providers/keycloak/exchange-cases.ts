@@ -180,9 +180,13 @@ export function exchangeCases(keycloak: () => Keycloak): void {
       })
       const client = { id: 'no-refresh', secret: realm().tts.secret }
       const form = { requested_token_type: REFRESH_TOKEN }
-      expect(
-        refusalIn('exchange', await exchange(realm(), await subject(), { form, client })),
-      ).toMatchObject({ status: 400, description: 'requested_token_type unsupported' })
+      const answer = await exchange(realm(), await subject(), { form, client })
+      expect(refusalIn('exchange', answer)).toEqual({
+        status: 400,
+        error: 'invalid_request',
+        description: 'requested_token_type unsupported',
+        check: 'offline_access_refused',
+      })
     })
 
     test('the refreshed token has the full aud again, whatever was requested', async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { installKeycloak } from '../../support/keycloak-distribution.ts'
 import { type Keycloak, startKeycloak } from '../../support/keycloak.ts'
 import { accountCases } from './account-cases.ts'
+import { documentCases } from './document-cases.ts'
 import { exchangeCases } from './exchange-cases.ts'
 import { loginCases } from './login-cases.ts'
 import { tokenCases } from './token-cases.ts'
@@ -31,6 +32,7 @@ if ('missing' in installation) {
       started = await startKeycloak(installation.home)
     }, 150_000)
     afterAll(async () => started?.stop())
+    documentCases(keycloak)
     tokenCases(keycloak)
     exchangeCases(keycloak)
     accountCases(keycloak)

@@ -23,7 +23,7 @@ export function loginCases(keycloak: () => Keycloak): void {
   describe('a delegation', () => {
     const service = useService(realm, { delegation: { scopes: ['openid', 'profile'] } })
 
-    test('renews as long as the session lives, and not for a disabled user', async () => {
+    test('renews as long as the session lives, and not while the user is disabled', async () => {
       const { access_token } = await realm().logIn()
       const created = await ask(service(), access_token, '/v1/delegations')
       expect(created).toMatchObject({ status: 201 })
@@ -40,6 +40,7 @@ export function loginCases(keycloak: () => Keycloak): void {
       } finally {
         await realm().change(user, { enabled: true })
       }
+      expect(await renew()).toMatchObject({ status: 200 })
     })
 
     test('is refused for a token of an offline session', async () => {
@@ -47,6 +48,21 @@ export function loginCases(keycloak: () => Keycloak): void {
       expect(await ask(service(), access_token, '/v1/delegations')).toMatchObject({
         check: 'offline_access_refused',
       })
+    })
+  })
+
+  describe('the web page', () => {
+    const service = useService(realm)
+
+    test('logs a user in', async () => {
+      await realm().change(`/clients/${await realm().clientKey(realm().tts.id)}`, {
+        standardFlowEnabled: true,
+        redirectUris: [`${service().url}/login/callback`],
+      })
+      const start = `${service().url}/login/start?provider=keycloak`
+      const { url, words } = await approveLogin(start, 'alice')
+      expect(new URL(url).origin).toBe(service().url)
+      expect(words).toContain('alice')
     })
   })
 
@@ -91,7 +107,7 @@ export function loginCases(keycloak: () => Keycloak): void {
     const refresh = (env: Record<string, string>) =>
       runToEnd(certcache, ['refresh', '--valid', '96h'], { cwd: directory, env })
 
-    test('login by device code; a disabled user gets nothing', async () => {
+    test('login by device code; a disabled user gets nothing until enabled again', async () => {
       const env = settingsOf('device')
       const login = start(['login'], env)
       const [, verificationUri = ''] = await login.says(/^Open {3}(\S+)$/m)
@@ -110,6 +126,7 @@ export function loginCases(keycloak: () => Keycloak): void {
       } finally {
         await realm().change(user, { enabled: true })
       }
+      expect(await refresh(env)).toMatchObject({ code: 0, err: '' })
     })
 
     test('login by browser: the redirect URI needs no port', async () => {
