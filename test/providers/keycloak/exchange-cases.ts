@@ -9,6 +9,7 @@ import {
   ask,
   claimsOf,
   exchange,
+  expectAtMost,
   type Form,
   REFRESH_TOKEN,
   refresh,
@@ -162,7 +163,8 @@ export function exchangeCases(keycloak: () => Keycloak): void {
       expect(claims).toMatchObject({ azp: 'tts', preferred_username: 'alice', typ: 'Bearer' })
       expect('refresh_token' in body).toBe(hasRefreshToken)
       // Without a refresh token, Keycloak sends 0.
-      expect(body['refresh_expires_in']).toBe(hasRefreshToken ? 1800 : 0)
+      if (hasRefreshToken) expectAtMost(body['refresh_expires_in'], 1800)
+      else expect(body['refresh_expires_in']).toBe(0)
     })
 
     test.for(refusals)('refused: $name', async ({ form = {}, client, refusal, ...row }) => {
@@ -194,10 +196,8 @@ export function exchangeCases(keycloak: () => Keycloak): void {
       const first = await exchange(realm(), await subject(), { form })
       const answer = await refresh(realm(), first.body.refresh_token)
       expect(claimsOf(accessTokenOf(answer))['aud']).toContain(AUDIENCE)
-      expect(answer.body).toMatchObject({
-        refresh_expires_in: 1800,
-        refresh_token: expect.anything(),
-      })
+      expect(answer.body.refresh_token).toBeDefined()
+      expectAtMost(answer.body['refresh_expires_in'], 1800)
     })
   })
 

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import {
   createRealm,
   type KeycloakClient,
@@ -165,4 +165,10 @@ export async function refresh(
   return typeof client === 'string'
     ? realm.token({ ...form, client_id: client })
     : realm.token(form, client)
+}
+
+/** Expects a rest of a lifetime in seconds. Keycloak counts whole seconds, and a busy machine needs some of them. */
+export function expectAtMost(seconds: unknown, lifetime: number): void {
+  expect(seconds).toBeLessThanOrEqual(lifetime)
+  expect(seconds).toBeGreaterThan(lifetime - 100)
 }

@@ -3,9 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type KeycloakRealm, mapper } from '../../support/keycloak-realm.ts'
-import type { Keycloak } from '../../support/keycloak.ts'
+import { accessTokenOf, type Keycloak } from '../../support/keycloak.ts'
 import { AUDIENCE } from '../../support/service.ts'
-import { ask, exchanged, useRealm, useService } from './support.ts'
+import { ask, exchange, exchanged, useRealm, useService } from './support.ts'
 
 interface Row {
   readonly name: string
@@ -55,6 +55,19 @@ export const tokenRows: readonly Row[] = [
     name: 'the same, exchanged by our client',
     token: async (realm) => exchanged(realm, await realm.serviceAccountToken(realm.other)),
     answer: refused('user', 'the token is of a client, not of a user'),
+  },
+  {
+    name: 'one without the scope profile, exchanged by itself',
+    token: async (realm) => {
+      const client = { ...realm.other, id: 'no-profile' }
+      return accessTokenOf(
+        await exchange(realm, await realm.serviceAccountToken(client), { client }),
+      )
+    },
+    answer: refused(
+      'user',
+      'the token does not say whether it is of a user or of a client (no preferred_username, no auth_time)',
+    ),
   },
   {
     name: 'an ID token',
@@ -112,6 +125,12 @@ async function createClients(realm: KeycloakRealm): Promise<void> {
     secret: realm.other.secret,
     serviceAccountsEnabled: true,
     attributes: lightweight,
+  })
+  await realm.createClient('no-profile', {
+    secret: realm.other.secret,
+    serviceAccountsEnabled: true,
+    defaultClientScopes: ['basic', 'tts'],
+    attributes: { 'standard.token.exchange.enabled': 'true' },
   })
   const account = await realm.userKey('service-account-other')
   const [cms] = (await realm.admin('GET', '/groups?search=cms')) as readonly { id: string }[]
