@@ -7,6 +7,14 @@ import { approveDevice, approveLogin } from '../../support/keycloak-pages.ts'
 import type { Keycloak } from '../../support/keycloak.ts'
 import { programPath, runToEnd, type Started, startProgram } from '../../support/programs.ts'
 import { AUDIENCE } from '../../support/service.ts'
+import {
+  eventually,
+  realClock,
+  settingsIn,
+  startEngine,
+  temporaryDirectory,
+} from '../../certcache/engine-support.ts'
+import { judge } from '../../../src/certcache/status.ts'
 import { ask, useRealm, useService } from './support.ts'
 
 const certcache = programPath('src/certcache/main.ts')
@@ -48,6 +56,49 @@ export function loginCases(keycloak: () => Keycloak): void {
       expect(await ask(service(), access_token, '/v1/delegations')).toMatchObject({
         check: 'offline_access_refused',
       })
+    })
+  })
+
+  describe('certcache with nothing but a token', () => {
+    const service = useService(realm, { delegation: {} })
+    const ownClient = () => ({
+      issuer: realm().issuer,
+      profile: 'keycloak',
+      client_id: realm().tts.id,
+      client_secret: realm().tts.secret,
+    })
+
+    test.for([
+      { kind: 'delegation', source: () => ({}) },
+      { kind: 'refresh', source: ownClient },
+    ])('renews by $kind before the session ends, and says when', async ({ kind, source }) => {
+      const { access_token: token } = await realm().logIn()
+      const directory = await temporaryDirectory()
+      const settings = await settingsIn(directory, {
+        service: { url: service().url },
+        source: { token, ...source() },
+      })
+      // The clock goes ahead by hand.
+      let aheadMs = 0
+      const clock = { ...realClock, now: () => new Date(Date.now() + aheadMs) }
+      const { engine } = await startEngine(settings, { clock })
+      const proxy = await engine.obtain(undefined, AbortSignal.timeout(30_000))
+      const minutesTo = (date: Date | undefined) =>
+        ((date?.getTime() ?? 0) - proxy.obtainedAt.getTime()) / 60_000
+
+      const before = engine.status()
+      expect(before.source.kind).toBe(kind)
+      expect(minutesTo(before.source.renewsUntil)).toBeLessThanOrEqual(31)
+      const next = minutesTo(before.proxies[0]?.nextAttemptAt)
+      expect(next).toBeGreaterThan(10)
+      expect(next).toBeLessThanOrEqual(15.5)
+      const { condition, reasons } = judge(before, { now: new Date(), warnBelowSeconds: 0 })
+      expect(condition).toBe('warning')
+      expect(reasons.join()).toMatch(/^Renewal ends in (2\d|30) minutes/)
+
+      aheadMs = 16 * 60_000
+      await eventually(() => engine.current()?.pem.equals(proxy.pem) === false)
+      expect(engine.status().source.ended).toBeUndefined()
     })
   })
 
