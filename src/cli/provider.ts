@@ -16,6 +16,7 @@ interface ProbeOptions {
   readonly json?: boolean
   readonly clientId?: string
   readonly clientSecretFile?: string
+  readonly introspectionEndpoint?: string
   readonly token?: boolean
   readonly tokenFile?: string
   readonly timeout: number
@@ -29,6 +30,10 @@ export function providerCommand(terminal: Terminal): Command {
     .description('look at a provider, and at a token of it, and print settings that fit')
     .option('--client-id <ID>', 'our client at the provider, to introspect the token')
     .option('--client-secret-file <FILE>', 'file with its secret')
+    .option(
+      '--introspection-endpoint <URL>',
+      'introspection endpoint, if discovery names none (Ory Hydra: on the administration port)',
+    )
     .option('--token', 'examine the access token found by bearer token discovery (BEARER_TOKEN, …)')
     .option('--token-file <FILE>', 'examine the access token in this file')
     .option('--timeout <SECONDS>', 'time limit for each request, in seconds', waitSeconds, 10)
@@ -36,8 +41,8 @@ export function providerCommand(terminal: Terminal): Command {
       'after',
       `
 Reads the discovery document and the keys. With a token, it verifies the signature, asks UserInfo and (with a client
-and its secret) introspection, and shows where the token has audience, groups and scopes. The token is shown to this
-provider only, and never printed. No configuration file is needed.
+and its secret, or with --introspection-endpoint) introspection, and shows where the token has audience, groups and
+scopes. The token is shown to this provider only, and never printed. No configuration file is needed.
 HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR: see docs/network.md.
 
 Exit codes: 0 settings were printed, 2 wrong usage, 3 the token is refused, 4 the provider cannot be reached.
@@ -53,11 +58,10 @@ Examples:
 }
 
 async function probe(terminal: Terminal, issuer: string, options: ProbeOptions): Promise<void> {
-  if (!isAcceptableUrl(issuer))
-    throw new TtsError('configuration', 'the issuer is not an acceptable URL', {
-      check: 'issuer',
-      remedy: 'Give an https URL without query, fragment or user (http only for this machine).',
-    })
+  const { introspectionEndpoint } = options
+  if (!isAcceptableUrl(issuer)) throw notAcceptable('issuer')
+  if (introspectionEndpoint !== undefined && !isAcceptableUrl(introspectionEndpoint))
+    throw notAcceptable('introspection endpoint')
   useNetwork({
     environment: terminal.environment,
     trustGridAuthorities: false,
@@ -66,6 +70,7 @@ async function probe(terminal: Terminal, issuer: string, options: ProbeOptions):
   const result = await probeProvider({
     issuer,
     clientId: options.clientId,
+    introspectionEndpoint,
     clientSecret: await secretOf(options.clientSecretFile),
     token: await tokenOf(terminal, options),
     timeoutMs: options.timeout * 1000,
@@ -78,6 +83,12 @@ async function probe(terminal: Terminal, issuer: string, options: ProbeOptions):
   })
   terminal.out(options.json ? `${JSON.stringify(result, null, 2)}\n` : format(result))
 }
+
+const notAcceptable = (name: string): TtsError =>
+  new TtsError('configuration', `the ${name} is not an acceptable URL`, {
+    check: name.replace(' ', '_'),
+    remedy: 'Give an https URL without query, fragment or user (http only for this machine).',
+  })
 
 async function secretOf(path: string | undefined): Promise<string | undefined> {
   return path === undefined ? undefined : readSecret('--client-secret-file', path)

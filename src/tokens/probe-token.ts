@@ -79,8 +79,9 @@ export async function examineToken(token: string, options: ExamineOptions): Prom
 }
 
 async function introspected(token: string, provider: Provider): Promise<Claims | undefined> {
-  if (provider.settings.client_secret === undefined || !(await canIntrospect(provider)))
-    return undefined
+  const { client_secret: secret, client_authentication: authentication } = provider.settings
+  const mayAsk = secret !== undefined || authentication === 'none'
+  if (!mayAsk || !(await canIntrospect(provider))) return undefined
   const answer = await fetchIntrospection(token, provider).catch(undefinedIfRefused)
   return answer?.['active'] === true ? answer : undefined
 }

@@ -13,6 +13,8 @@ export interface ProbeRequest extends Omit<ProviderClient, 'clientId'> {
   readonly issuer: string
   /** Our client at the provider, if there is one already. */
   readonly clientId: string | undefined
+  /** Where discovery names none. Asked without authentication if there is no secret. */
+  readonly introspectionEndpoint?: string | undefined
   readonly token: string | undefined
   readonly timeoutMs: number
   readonly now: Date
@@ -56,7 +58,12 @@ export async function probeProvider(request: ProbeRequest): Promise<ProbeResult>
       timeoutSeconds: timeoutMs / 1000,
       fetch: limited.fetch,
     })
-    const metadata = configuration.serverMetadata()
+    const { introspectionEndpoint } = request
+    const discovered: oidc.ServerMetadata = configuration.serverMetadata()
+    const metadata = {
+      ...discovered,
+      ...(introspectionEndpoint !== undefined && { introspection_endpoint: introspectionEndpoint }),
+    }
     const published = await algorithmsOfKeys(metadata.jwks_uri, limited.fetch)
     const examined =
       token === undefined
@@ -66,6 +73,8 @@ export async function probeProvider(request: ProbeRequest): Promise<ProbeResult>
               issuer,
               audiences: ['probe'],
               algorithms: [...SIGNATURE_ALGORITHMS],
+              endpoints: { introspection: introspectionEndpoint },
+              ...clientSettings(request),
               timeout_seconds: Math.min(60, timeoutMs / 1000),
             }),
             client: { clientId: request.clientId, clientSecret: request.clientSecret },
@@ -105,11 +114,33 @@ function suggest({ request, metadata, published, token }: Found): ProbeResult {
       ...(profile !== 'generic' && { profile }),
       ...(!isDefault && { algorithms }),
       ...(request.clientId !== undefined && { client_id: request.clientId }),
+      ...(usesIntrospection(token) && introspectionSettings(request)),
       ...(request.clientSecret !== undefined && { client_secret_file: '/etc/tts/client-secret' }),
       ...(onlyPost && { client_authentication: 'post' }),
       ...token?.settings,
     },
     remarks: [...remarksOf(profile, metadata), ...(token?.remarks ?? [])],
+  }
+}
+
+const usesIntrospection = (token: ExaminedToken | undefined): boolean =>
+  ['opaque', 'always'].includes(String(token?.settings['introspect']))
+
+/** Returns how to authenticate at an endpoint that was given without a secret. */
+function clientSettings({ introspectionEndpoint, clientSecret }: ProbeRequest) {
+  return introspectionEndpoint === undefined || clientSecret !== undefined
+    ? {}
+    : { client_authentication: 'none' as const }
+}
+
+/** A client that no provider knows can introspect there, but not log users in. */
+function introspectionSettings(request: ProbeRequest): Record<string, unknown> {
+  const { introspectionEndpoint: introspection, clientId } = request
+  if (introspection === undefined) return {}
+  return {
+    endpoints: { introspection },
+    ...clientSettings(request),
+    ...(clientId === undefined && { client_id: 'tts', login: { enabled: false } }),
   }
 }
 
@@ -158,7 +189,7 @@ const PROFILE_REMARKS: Readonly<Record<ProviderProfile, readonly string[]>> = {
     'Access tokens and ID tokens of Dex look alike: set introspect: always, or access_token_evidence: none, which accepts ID tokens for the same audiences.',
   ],
   hydra: [
-    'Access tokens of Ory Hydra are opaque unless strategies.access_token is jwt. To introspect them, set endpoints.introspection, which is on the administration port, and client_authentication: none.',
+    'Access tokens of Ory Hydra are opaque unless strategies.access_token, or access_token_strategy of the client, is jwt. To introspect them, set endpoints.introspection, which is on the administration port (/admin/oauth2/introspect), and client_authentication: none. Give --introspection-endpoint to get these settings.',
   ],
 }
 

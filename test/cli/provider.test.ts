@@ -110,6 +110,18 @@ describe('tts provider probe', () => {
 
   test.for([
     ['no https', ['provider', 'probe', 'http://iam.example.org'], 2, /not an acceptable URL/],
+    [
+      'no https for introspection',
+      [
+        'provider',
+        'probe',
+        'http://127.0.0.1:1',
+        '--introspection-endpoint',
+        'http://hydra.example.org/admin/oauth2/introspect',
+      ],
+      2,
+      /the introspection endpoint is not an acceptable URL/,
+    ],
     ['nobody there', ['provider', 'probe', 'http://127.0.0.1:1'], 4, /connection failed/],
     [
       'no secret',
