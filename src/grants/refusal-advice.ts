@@ -43,6 +43,8 @@ const hydra: Remedies = {
   scope_not_allowed: 'Administrator of the Hydra: add the scopes to `scope` of our client.',
   offline_access_refused:
     'Administrator of the Hydra: add offline_access to `scope`, and refresh_token to `grant_types`, of our client.',
+  refresh_token_dead:
+    'User: log in with `certcache login --browser`. Administrator of the Hydra: set oauth2.grant.refresh_token.rotation_grace_period, so that a lost answer does not end the renewal.',
 }
 
 const dex: Remedies = {

@@ -12,9 +12,9 @@ interface RefusalRule {
 }
 
 /**
- * Error answers of INDIGO IAM (1.12 and later), Keycloak and the RFCs; the first matching rule decides. Rules with
- * descriptions come first, because both providers use one error for several causes: IAM answers 401 `unauthorized`
- * for a suspended user.
+ * Error answers of INDIGO IAM (1.12 and later), Keycloak, Ory Hydra and the RFCs. The first matching rule decides.
+ * Rules with descriptions come first, because providers use one error for several causes: IAM answers 401
+ * `unauthorized` for a suspended user.
  */
 const rules: readonly RefusalRule[] = [
   // IAM: "User x needs to sign AUP for this organization in order to proceed."
@@ -75,11 +75,24 @@ const rules: readonly RefusalRule[] = [
       /grant[ _]type|exchange is not enabled|not allow refreshing|not allowed (to (exchange|initiate)|for this client)|flow is disabled/i,
     check: 'grant_not_enabled',
   },
-  { errors: ['unauthorized_client', 'unsupported_grant_type'], check: 'grant_not_enabled' },
-  // Keycloak: "Requested audience not available: x", "Audience not found".
+  // Hydra about a grant type that it does not know, such as token exchange: "Make sure that the various parameters are
+  // correct, ... has exactly whitelisted the redirect_uri you specified."
+  {
+    grants: ['exchange'],
+    errors: ['invalid_request'],
+    description: /exactly whitelisted the redirect_uri/i,
+    check: 'grant_not_enabled',
+  },
+  {
+    errors: ['unauthorized_client', 'unsupported_grant_type', 'unsupported_response_type'],
+    check: 'grant_not_enabled',
+  },
+  // Keycloak: "Requested audience not available: x", "Audience not found"; Hydra: "Requested audience 'x' has not been
+  // whitelisted by the OAuth 2.0 Client."
   {
     grants: ['exchange', 'refresh', 'device', 'code'],
-    description: /audience.{0,20}\bnot (available|found|allowed)/i,
+    description:
+      /audience.{0,20}\bnot (available|found|allowed)|audience\b.{1,300}\bnot been whitelisted/i,
     check: 'audience_not_allowed',
   },
   { errors: ['invalid_target'], check: 'audience_not_allowed' },

@@ -131,6 +131,11 @@ function describeAnswer({ status, error }: ErrorAnswer): string {
 
 /** Quotes an error without anything that may be part of a token, which IAM repeats in its description. */
 function quoted(answer: ErrorAnswer): string {
-  const description = answer.description.replaceAll(/[^\s"':,;]{16,}/g, '…').slice(0, 200)
+  const description = shortened(answer.description.replaceAll(/[^\s"':,;]{16,}/g, '…'))
   return `${describeAnswer(answer)}: ${description.replaceAll(/[^\x20-\x7e…]/g, '?')}`
+}
+
+/** Hydra begins with general words of about 200 characters for each error; the cause comes last. */
+function shortened(text: string): string {
+  return text.length <= 200 ? text : `${text.slice(0, 59)}…${text.slice(-140)}`
 }

@@ -41,6 +41,13 @@ describe('the remedy of a refusal names the switch of the product', () => {
       '',
       /no token exchange: log in with `certcache login --browser`/,
     ],
+    [
+      'hydra',
+      400,
+      'invalid_request',
+      'Make sure that the client you are using has exactly whitelisted the redirect_uri you specified.',
+      /no token exchange/,
+    ],
     ['dex', 400, 'unsupported_grant_type', '', /tokens of its connectors/],
     ['generic', 400, 'unsupported_grant_type', '', /enable the grant/],
   ] as const)('%s: %s %s %s', async ([profile, status, error, description, remedy]) => {

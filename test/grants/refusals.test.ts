@@ -307,6 +307,22 @@ describe('answers as INDIGO IAM and Keycloak write them', () => {
       'Client is not allowed to initiate OAuth 2.0 Device Authorization Grant. The flow is disabled for the client.',
       'grant_not_enabled',
     ],
+    // Ory Hydra
+    [
+      'exchange',
+      400,
+      'invalid_request',
+      'The request is missing a required parameter, includes an invalid parameter value, includes a parameter more than once, or is otherwise malformed. Make sure that the various parameters are correct, be aware of case sensitivity and trim your parameters. Make sure that the client you are using has exactly whitelisted the redirect_uri you specified.',
+      'grant_not_enabled',
+    ],
+    [
+      'exchange',
+      400,
+      'invalid_request',
+      "The request is missing a required parameter, includes an invalid parameter value, includes a parameter more than once, or is otherwise malformed. Requested audience 'https://tts' has not been whitelisted by the OAuth 2.0 Client.",
+      'audience_not_allowed',
+    ],
+    ['refresh', 400, 'invalid_grant', 'The refresh token was already used.', 'refresh_token_dead'],
     // The RFCs, with nothing but the error
     ['exchange', 400, 'invalid_grant', '', 'subject_token_refused'],
     ['exchange', 401, 'invalid_client', '', 'client_refused'],
@@ -328,6 +344,15 @@ describe('answers as INDIGO IAM and Keycloak write them', () => {
     for (const secret of [SUBJECT, REFRESH, provider().clients.certcache.clientSecret]) {
       expect(printed).not.toContain(secret)
     }
+  })
+
+  test('of a long description, beginning and end are quoted', async () => {
+    const description = `The request is malformed. ${'More words. '.repeat(20)}The cause.`
+    const body = { error: 'invalid_request', error_description: description }
+    const { error } = await refusalFor('exchange', { status: 400, body })
+    const { message } = error.cause as Error
+    expect(message).toMatch(/^it answered HTTP 400 invalid_request: The request.*….*The cause\.$/)
+    expect(message.length).toBeLessThan(250)
   })
 
   test('a 401 that is no OAuth answer concerns the client', async () => {
