@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildHydra } from '../../support/hydra-program.ts'
 import { type Hydra, startHydra } from '../../support/hydra.ts'
 import { documentCases } from './document-cases.ts'
+import { endCases } from './end-cases.ts'
 import { grantCases } from './grant-cases.ts'
 import { loginCases } from './login-cases.ts'
 import { createClients } from './support.ts'
@@ -31,7 +32,8 @@ if ('missing' in built) {
     }, 90_000)
     afterAll(async () => started?.stop())
     tokenCases(hydra)
-    grantCases(hydra, built.program)
+    grantCases(hydra)
+    endCases(hydra, built.program)
     loginCases(hydra)
     documentCases(hydra)
   })

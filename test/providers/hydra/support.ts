@@ -100,7 +100,7 @@ export const issued = {
   text: expect.stringContaining('BEGIN CERTIFICATE') as string,
 }
 
-const SECRET = randomBytes(18).toString('base64url')
+export const SECRET = randomBytes(18).toString('base64url')
 
 /** The clients of the cases. All may request our audience, unless they say otherwise. */
 const clients: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
