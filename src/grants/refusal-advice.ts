@@ -39,7 +39,7 @@ const hydra: Remedies = {
   audience_not_allowed:
     'Administrator of the Hydra: add the audience to the list `audience` of our client.',
   grant_not_enabled:
-    'Ory Hydra has no token exchange: log in with `certcache login --browser`. For that, add authorization_code and refresh_token to `grant_types` of our client.',
+    'Log in with `certcache login --browser`: Ory Hydra has no token exchange, and version 2.3 has no device codes. The login needs authorization_code and refresh_token in `grant_types` of our client at Hydra.',
   scope_not_allowed: 'Administrator of the Hydra: add the scopes to `scope` of our client.',
   offline_access_refused:
     'Administrator of the Hydra: add offline_access to `scope`, and refresh_token to `grant_types`, of our client.',

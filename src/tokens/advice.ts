@@ -119,19 +119,21 @@ const dex: Texts = {
 }
 
 const hydraAudience: Text = ({ audience }) =>
-  `Add ${audience ?? 'an audience of this service'} to the list of audiences of the client at Hydra, and add audience=${audience ?? '<audience>'} to the authorization or token request.`
+  `Add ${audience ?? 'an audience of this service'} to the list of audiences of the client at Hydra, and add audience=${audience ?? '<audience>'} to the authorization request. Hydra ignores resource, and an audience at refresh.`
 
 const hydra: Texts = {
   missing_audience: hydraAudience,
   wrong_audience: hydraAudience,
   missing_claim: ({ claim }) =>
-    `Let the consent application put ${claim} into session.access_token. Hydra then has it under ext: write ext.${claim} in the rule, or add it to oauth2.allowed_top_level_claims.`,
+    `Let the consent application put ${withoutExt(claim)} into session.access_token. Hydra then has it under ext: write ext.${withoutExt(claim)} in the rule, or set claims.groups to it here. oauth2.allowed_top_level_claims makes it a claim of its own.`,
   no_scopes:
     'Let the client request the scopes in required_scopes: Hydra lists the granted ones in scp.',
   missing_scope:
     'Add the scopes in required_scopes to the client at Hydra, let it request them, and let the consent application grant them.',
   unknown_kind:
-    'Send the access token, not the ID token. Hydra marks access tokens by client_id and scp: the client must request at least one scope.',
+    'Send the access token, not the ID token: access tokens of Hydra have client_id and jti.',
+  inactive:
+    'Get a new token. If it should be active, check that this Hydra issued it: Hydra ends a token when the consent of its user or its client is removed, or when a used refresh token of the same login is used again.',
   no_introspection_endpoint:
     'Set endpoints.introspection to that of the administration port (/admin/oauth2/introspect): Hydra has none on its public port.',
 }
@@ -154,6 +156,9 @@ export function adviceOn(
   const { audience, claim } = values
   return typeof text === 'string' ? text : text({ audience, claim })
 }
+
+/** A rule may already name the claim by its path. */
+const withoutExt = (claim = ''): string => claim.replace(/^ext\./, '')
 
 function isGroups(claim: string | undefined): boolean {
   return claim === 'groups' || claim === 'wlcg.groups'

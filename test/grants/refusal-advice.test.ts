@@ -39,7 +39,7 @@ describe('the remedy of a refusal names the switch of the product', () => {
       400,
       'unsupported_grant_type',
       '',
-      /no token exchange: log in with `certcache login --browser`/,
+      /`certcache login --browser`: Ory Hydra has no token exchange/,
     ],
     [
       'hydra',

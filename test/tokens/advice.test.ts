@@ -34,6 +34,12 @@ describe.for(PROVIDER_PROFILES)('%s', (profile) => {
   })
 })
 
+test('Hydra: a rule may name a claim with or without ext', () => {
+  const text = adviceOn('missing_claim', 'hydra', { claim: 'ext.groups' })
+  expect(text).toBe(adviceOn('missing_claim', 'hydra', { claim: 'groups' }))
+  expect(text).toContain('put groups into session.access_token')
+})
+
 test.for(['keycloak', 'indigo-iam', 'dex', 'hydra'] as const)(
   '%s: no advice about another product',
   (profile) => {
@@ -47,7 +53,13 @@ test.for(['keycloak', 'indigo-iam', 'dex', 'hydra'] as const)(
       keycloak: topics.filter((topic) => topic !== 'no_introspection_endpoint'),
       'indigo-iam': ['missing_audience', 'wrong_audience', 'missing_claim', 'no_scopes'],
       dex: ['missing_audience', 'wrong_audience', 'missing_claim', 'no_scopes', 'unknown_kind'],
-      hydra: ['missing_audience', 'missing_claim', 'unknown_kind', 'no_introspection_endpoint'],
+      hydra: [
+        'missing_audience',
+        'missing_claim',
+        'unknown_kind',
+        'inactive',
+        'no_introspection_endpoint',
+      ],
     }
     for (const topic of special[profile]) {
       const text = adviceOn(topic, profile, { audience: AUDIENCE, claim: 'groups' })
@@ -107,7 +119,7 @@ describe('in refusals', () => {
       name: 'another audience',
       profile: 'hydra',
       claims: { aud: 'else' },
-      remedy: `The token is for else; accepted: ${AUDIENCE}. Add ${AUDIENCE} to the list of audiences of the client at Hydra, and add audience=${AUDIENCE} to the authorization or token request. Add the audience of the token to providers.<id>.audiences only if it stands for this service.`,
+      remedy: `The token is for else; accepted: ${AUDIENCE}. Add ${AUDIENCE} to the list of audiences of the client at Hydra, and add audience=${AUDIENCE} to the authorization request. Hydra ignores resource, and an audience at refresh. Add the audience of the token to providers.<id>.audiences only if it stands for this service.`,
     },
     {
       name: 'an unclear subject',

@@ -8,6 +8,7 @@ import { unlessAborted } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { requestHabits } from '../../config/provider-profile.ts'
 import { perform } from '../../grants/grant-client.ts'
+import { remedyOf } from '../../grants/refusal-advice.ts'
 import { delegationProviders } from '../../service/compose-delegations.ts'
 import { adviceOn } from '../../tokens/advice.ts'
 import { probeIntrospection } from '../../tokens/introspection.ts'
@@ -135,7 +136,10 @@ function exchangeChecks({ provider: { id, settings }, metadata }: Tested): Check
       state: 'warning',
       detail:
         'the discovery document does not name token exchange (grant_types_supported), which delegations need',
-      remedy: 'Switch token exchange on at the provider, and for the client of delegations.',
+      remedy:
+        settings.profile === 'generic'
+          ? 'Switch token exchange on at the provider, and for the client of delegations.'
+          : remedyOf('grant_not_enabled', settings.profile),
     },
   ]
 }

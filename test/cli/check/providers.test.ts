@@ -277,6 +277,9 @@ describe('endpoints', () => {
       ['delegation', 'ok', accepted],
       ['token exchange', 'warning', expect.stringContaining('grant_types_supported')],
     ])
+    const hydra = { profile: 'hydra', delegation: {}, login: { enabled: false } }
+    const remedies = (await checkLines({ iam: tts(hydra) })).map(({ remedy }) => remedy)
+    expect(remedies).toContainEqual(expect.stringContaining('Ory Hydra has no token exchange'))
   })
 })
 
