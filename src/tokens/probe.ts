@@ -186,7 +186,7 @@ const PROFILE_REMARKS: Readonly<Record<ProviderProfile, readonly string[]>> = {
     'A token of INDIGO IAM has an audience only if its client requests one, and groups only with the wlcg profile or IAM_ACCESS_TOKEN_INCLUDE_AUTHN_INFO.',
   ],
   dex: [
-    'Access tokens and ID tokens of Dex look alike: set introspect: always, or access_token_evidence: none, which accepts ID tokens for the same audiences.',
+    'Access tokens and ID tokens of Dex look alike, also at introspection: set access_token_evidence: none, which accepts ID tokens for the same audiences too.',
   ],
   hydra: [
     'Access tokens of Ory Hydra are opaque unless strategies.access_token, or access_token_strategy of the client, is jwt. To introspect them, set endpoints.introspection, which is on the administration port (/admin/oauth2/introspect), and client_authentication: none. Give --introspection-endpoint to get these settings.',

@@ -12,6 +12,8 @@ export interface HydraLoginApp {
   subject: string
   /** Claims of the next access tokens. */
   claims: Readonly<Record<string, unknown>>
+  /** Changes of the answers to the next consent requests. */
+  consent: Readonly<Record<string, unknown>>
   /** False: refuses consent. */
   agrees: boolean
   close(): Promise<void>
@@ -41,6 +43,7 @@ export async function startLoginApp(adminUrl: string): Promise<HydraLoginApp> {
     callback: `${url}/callback`,
     subject: 'alice',
     claims: { groups: ['cms'] },
+    consent: {},
     agrees: true,
     close: async () => {
       const closed = once(server, 'close')
@@ -77,6 +80,7 @@ export async function startLoginApp(adminUrl: string): Promise<HydraLoginApp> {
     grant_scope: asked.requested_scope,
     grant_access_token_audience: asked.requested_access_token_audience,
     session: { access_token: app.claims },
+    ...app.consent,
   })
 
   return app

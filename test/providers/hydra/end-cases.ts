@@ -1,12 +1,14 @@
 /** What ends access at Hydra: used refresh tokens, lost answers, revocation. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { requestHabits } from '../../../src/config/provider-profile.ts'
 import { rememberedConfiguration } from '../../../src/grants/discovery.ts'
 import { createGrantClient } from '../../../src/grants/grant-client.ts'
 import { refreshHeld } from '../../../src/grants/refresh-token.ts'
 import { calm, refusalOf, storeOver } from '../../grants/support.ts'
-import { type Hydra, postForm, startHydra } from '../../support/hydra.ts'
+import { type Hydra, type HydraOptions, postForm, startHydra } from '../../support/hydra.ts'
 import { AUDIENCE } from '../../support/service.ts'
+import { blocksUnder } from './document.ts'
 import {
   createClients,
   introspect,
@@ -62,8 +64,8 @@ function rotationCases(hydra: () => Hydra, program: string): void {
   describe('rotation', () => {
     let patient: Hydra
     beforeAll(async () => {
-      const refresh_token = { rotation_grace_period: '60s' }
-      patient = await startHydra(program, { oauth2: { grant: { refresh_token } } })
+      const [, , configuration] = blocksUnder('At Hydra')
+      patient = await startHydra(program, parse(configuration?.code ?? '') as HydraOptions)
       await createClients(patient)
     }, 90_000)
     afterAll(async () => patient?.stop())
@@ -88,7 +90,7 @@ function rotationCases(hydra: () => Hydra, program: string): void {
       })
     })
 
-    test('not with rotation_grace_period', async () => {
+    test('not with the grace period of the document', async () => {
       const { refresh_token } = await logIn(patient)
       const granted = await refreshAfterLostAnswer(patient, refresh_token)
       expect(granted.refreshToken).toMatch(/^ory_rt_/)
