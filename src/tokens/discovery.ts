@@ -55,8 +55,8 @@ export async function discover(request: DiscoveryRequest): Promise<oidc.Configur
   return configuration
 }
 
-/** Names of the settings and of the metadata (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3). */
-const METADATA_NAMES = {
+/** The endpoints: names of the settings and of the metadata (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3). */
+export const METADATA_NAMES = {
   authorization: 'authorization_endpoint',
   token: 'token_endpoint',
   jwks: 'jwks_uri',

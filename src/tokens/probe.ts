@@ -3,7 +3,7 @@ import type * as oidc from 'openid-client'
 import { SIGNATURE_ALGORITHMS, providerSettings } from '../config/provider-schema.ts'
 import type { ProviderProfile } from '../config/provider-profile.ts'
 import type { Claims } from './claim-values.ts'
-import { discover, type ProviderClient } from './discovery.ts'
+import { discover, METADATA_NAMES, type ProviderClient } from './discovery.ts'
 import { createLimitedFetch, type Fetch } from './limited-fetch.ts'
 import { describeFailure } from './refusals.ts'
 import { examineToken, type ExaminedToken } from './probe-token.ts'
@@ -144,19 +144,9 @@ function introspectionSettings(request: ProbeRequest): Record<string, unknown> {
   }
 }
 
-const ENDPOINT_NAMES: Readonly<Record<string, keyof oidc.ServerMetadata>> = {
-  authorization: 'authorization_endpoint',
-  token: 'token_endpoint',
-  jwks: 'jwks_uri',
-  introspection: 'introspection_endpoint',
-  userinfo: 'userinfo_endpoint',
-  device_authorization: 'device_authorization_endpoint',
-  revocation: 'revocation_endpoint',
-}
-
 function endpointsOf(metadata: oidc.ServerMetadata): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(ENDPOINT_NAMES).flatMap(([name, member]) => {
+    Object.entries(METADATA_NAMES).flatMap(([name, member]) => {
       const url = metadata[member]
       return typeof url === 'string' ? [[name, url]] : []
     }),
