@@ -55,7 +55,7 @@ export async function discover(request: DiscoveryRequest): Promise<oidc.Configur
   return configuration
 }
 
-/** The endpoints: names of the settings and of the metadata (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3). */
+/** Names of endpoints: those of the settings, and those of RFC 8414 and OpenID Connect Discovery 1.0 section 3. */
 export const METADATA_NAMES = {
   authorization: 'authorization_endpoint',
   token: 'token_endpoint',
