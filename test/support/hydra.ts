@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { browser } from './device-person.ts'
 import { freePort } from './free-port.ts'
 import { type HydraLoginApp, startLoginApp } from './hydra-login-app.ts'
+import { type FormAnswer, postForm } from './token-forms.ts'
 
 const START_TIMEOUT_MS = 60_000
 
@@ -17,17 +18,10 @@ const KILL_AT_END = '"$@" </dev/null & cat >/dev/null; kill -KILL $!'
 
 export type Form = Readonly<Record<string, string>>
 
-/** An answer to a form: parsed JSON; empty if it is not JSON. */
-export interface FormAnswer {
-  readonly status: number
-  readonly body: {
-    readonly access_token?: string
-    readonly refresh_token?: string
-    readonly id_token?: string
-    readonly error?: string
-    readonly error_description?: string
-    readonly [member: string]: unknown
-  }
+/** A client that authenticates with HTTP Basic. */
+export interface HydraClient {
+  readonly id: string
+  readonly secret: string
 }
 
 /** A running Hydra. */
@@ -41,7 +35,7 @@ export interface Hydra {
   /** Registers a client: by default a public one for logins that may request our scopes and audience. */
   createClient(id: string, settings?: Readonly<Record<string, unknown>>): Promise<void>
   /** Posts a form to the token endpoint. */
-  token(form: Form, basic?: string): Promise<FormAnswer>
+  token(form: Form, client?: HydraClient): Promise<FormAnswer>
   /** Logs in with code and PKCE. Returns the query of the redirect if Hydra refuses, otherwise the tokens. */
   logIn(request: HydraLogin): Promise<FormAnswer>
   stop(): Promise<void>
@@ -148,8 +142,8 @@ function clientOf({
   Hydra,
   'issuer' | 'adminUrl' | 'app' | 'stop'
 > {
-  const token = async (form: Form, basic?: string) =>
-    postForm(`${issuer}/oauth2/token`, form, basic)
+  const token: Hydra['token'] = async (form, client) =>
+    postForm(`${issuer}/oauth2/token`, form, client)
   const admin: Hydra['admin'] = async (method, path, body) => {
     const response = await fetch(`${adminUrl}/admin${path}`, {
       method,
@@ -197,21 +191,4 @@ function clientOf({
     })
   }
   return { token, admin, logIn, createClient }
-}
-
-/** Posts a form; `basic` is a client id and secret for HTTP Basic authentication, `id:secret`. */
-export async function postForm(url: string, form: Form, basic?: string): Promise<FormAnswer> {
-  const response = await fetch(url, {
-    method: 'POST',
-    body: new URLSearchParams(form),
-    ...(basic !== undefined && {
-      headers: { authorization: `Basic ${Buffer.from(basic).toString('base64')}` },
-    }),
-  })
-  const text = await response.text()
-  const isJson = response.headers.get('content-type')?.includes('json') === true
-  return {
-    status: response.status,
-    body: isJson ? (JSON.parse(text) as FormAnswer['body']) : {},
-  }
 }

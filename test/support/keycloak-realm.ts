@@ -1,6 +1,7 @@
 /** A realm of a real Keycloak, set up over the admin REST API as docs/providers/keycloak.md says. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { accessTokenOf, type FormAnswer, type Keycloak, postForm } from './keycloak.ts'
+import type { Keycloak } from './keycloak.ts'
+import { accessTokenOf, type FormAnswer, postForm } from './token-forms.ts'
 import { AUDIENCE } from './service.ts'
 
 /** A client that authenticates, as `postForm` takes it. */

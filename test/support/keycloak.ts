@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './grid-site.ts'
+import { accessTokenOf, postForm } from './token-forms.ts'
 
 const START_TIMEOUT_MS = 120_000
 /** The access tokens of the administrator live for 60 seconds. */
@@ -26,22 +27,6 @@ const ADMIN_TOKEN_USE_MS = 30_000
  * when this process ends, however it ends; `kc.sh` starts Java as a child that would go on.
  */
 const KILL_AT_END = '"$@" </dev/null & cat >/dev/null; kill -KILL 0'
-
-/** The body of a token answer; others have members of their own. */
-interface TokenBody {
-  readonly access_token?: string
-  readonly refresh_token?: string
-  readonly error?: string
-  readonly error_description?: string
-  readonly [member: string]: unknown
-}
-
-/** An answer of Keycloak to a form. */
-export interface FormAnswer {
-  readonly status: number
-  /** Parsed JSON; empty if the answer is not JSON. */
-  readonly body: TokenBody
-}
 
 /** A running Keycloak. */
 export interface Keycloak {
@@ -173,30 +158,4 @@ function adminClient(url: string, { name, password }: Keycloak['administrator'])
     if (text !== '') return JSON.parse(text)
     return response.headers.get('location')?.split('/').at(-1)
   }
-}
-
-/** Posts a form, with a client's id and secret as Basic authentication if they are given. */
-export async function postForm(
-  url: string,
-  form: Readonly<Record<string, string>>,
-  client?: { readonly id: string; readonly secret: string },
-): Promise<FormAnswer> {
-  const basic = client && Buffer.from(`${client.id}:${client.secret}`).toString('base64')
-  const response = await fetch(url, {
-    method: 'POST',
-    body: new URLSearchParams(form),
-    ...(basic !== undefined && { headers: { authorization: `Basic ${basic}` } }),
-  })
-  const text = await response.text()
-  const isJson = response.headers.get('content-type')?.includes('json') === true
-  return {
-    status: response.status,
-    body: isJson ? (JSON.parse(text) as TokenBody) : {},
-  }
-}
-
-/** The access token of an answer. Throws for a refusal. */
-export function accessTokenOf({ body }: FormAnswer): string {
-  if (body.access_token === undefined) throw new Error(JSON.stringify(body))
-  return body.access_token
 }

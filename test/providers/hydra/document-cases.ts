@@ -1,24 +1,30 @@
 /** docs/providers/other.md: its commands run in order, its configurations and messages are the real ones. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { configurationSchema } from '../../../src/config/schema.ts'
-import { runShell, startShell, type StartedShell } from '../../deploy/shells.ts'
 import { browser } from '../../support/device-person.ts'
-import { freePort } from '../../support/free-port.ts'
 import type { Hydra } from '../../support/hydra.ts'
-import { programPath } from '../../support/programs.ts'
 import { AUDIENCE } from '../../support/service.ts'
-import { type Block, blocksUnder, text } from './document.ts'
+import { readDocument, useWorld, type WorldOptions } from '../document.ts'
 import { refusalRows } from './grant-cases.ts'
 import { introspect, logIn } from './support.ts'
 import { tokenRows } from './token-cases.ts'
 
+const { text, blocksUnder } = readDocument('other.md')
+
+const placesAt = ({ issuer, adminUrl }: Hydra): WorldOptions => ({
+  addresses: {
+    'https://hydra.example.org': issuer,
+    'https://idp.example.org': issuer,
+    'http://127.0.0.1:4445': adminUrl,
+  },
+  // Stands for oidc-agent.
+  scripts: { 'oidc-token': 'cat token' },
+})
+
 export function documentCases(hydra: () => Hydra): void {
   describe('docs/providers/other.md', () => {
-    const world = useWorld(hydra)
+    const world = useWorld(() => placesAt(hydra()))
 
     test('at Hydra: the client and the consent', async () => {
       const [client, consent] = blocksUnder('At Hydra')
@@ -92,7 +98,7 @@ export function documentCases(hydra: () => Hydra): void {
   })
 
   describe('docs/providers/other.md, any provider', () => {
-    const world = useWorld(hydra)
+    const world = useWorld(() => placesAt(hydra()))
 
     test('the settings that tts provider probe prints lead to a proxy', async () => {
       const [look, examine, check, get] = blocksUnder('Any provider')
@@ -107,88 +113,4 @@ export function documentCases(hydra: () => Hydra): void {
       expect(await world().run(get?.code)).toContain('@hydra/CN=')
     })
   })
-}
-
-interface World {
-  /** Runs commands with our programs; returns their output, or throws. */
-  run(code: string | undefined): Promise<string>
-  start(code: string | undefined): StartedShell
-  write(name: string, block: Block | undefined): void
-  serve(): Promise<void>
-}
-
-/** A directory with our programs, in which the addresses of the document are those of the test. */
-function useWorld(hydra: () => Hydra): () => World {
-  let world: World | undefined
-  let directory: string
-  let service: StartedShell | undefined
-  beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'tts-hydra-document-'))
-    const port = await freePort()
-    const url = `http://127.0.0.1:${port}`
-    const place = (code: string): string =>
-      code
-        .replaceAll(/https:\/\/(hydra|idp)\.example\.org/g, hydra().issuer)
-        .replaceAll('http://127.0.0.1:4445', hydra().adminUrl)
-        // Elsewhere it is the audience.
-        .replaceAll('{ url: https://tts.example.org }', `{ url: ${url} }`)
-        .replaceAll('--url https://tts.example.org', `--url ${url}`)
-    const words = (code = 'false') => ['sh', '-eu', '-c', place(code)]
-    const options = { cwd: directory, env: environmentIn(directory, port), timeoutMs: 60_000 }
-    world = {
-      run: async (code) => {
-        const { code: status, out, err } = await runShell(words(code), options)
-        if (status !== 0) throw new Error(`${code}\nended with ${status}:\n${out}\n${err}`)
-        return out
-      },
-      // In place of the shell, so that a kill reaches it.
-      start: (code) => startShell(words(`exec ${code}`), options),
-      write: (name, block) => writeFileSync(join(directory, name), place(block?.code ?? '')),
-      serve: async () => {
-        service = startShell(['tts', 'serve'], { ...options, timeoutMs: 300_000 })
-        const isReady = (): Promise<boolean> =>
-          fetch(`${url}/readyz`).then(
-            ({ ok }) => ok,
-            () => false,
-          )
-        await expect.poll(isReady).toBe(true)
-      },
-    }
-  })
-  afterAll(async () => {
-    service?.kill('SIGTERM')
-    await service?.ended
-    rmSync(directory, { recursive: true, force: true })
-  })
-  return () => {
-    if (world === undefined) throw new Error('not ready yet')
-    return world
-  }
-}
-
-function environmentIn(directory: string, port: number): Record<string, string> {
-  const commands = join(directory, 'commands')
-  mkdirSync(commands)
-  for (const [name, source] of [
-    ['tts', 'src/cli/main.ts'],
-    ['certcache', 'src/certcache/main.ts'],
-  ] as const)
-    writeFileSync(
-      join(commands, name),
-      `#!/bin/sh\nexec '${process.execPath}' '${programPath(source)}' "$@"\n`,
-      { mode: 0o755 },
-    )
-  // Stands for oidc-agent: prints the token of the test.
-  writeFileSync(join(commands, 'oidc-token'), `#!/bin/sh\ncat '${join(directory, 'token')}'\n`, {
-    mode: 0o755,
-  })
-  return {
-    PATH: `${commands}:${process.env['PATH']}`,
-    HOME: directory,
-    TTS_DATA_DIR: join(directory, 'data'),
-    TTS_LISTEN__PORT: String(port),
-    TTS_CA__KEY_KIND: 'ec-p256',
-    CERTCACHE_STATE__DIRECTORY: join(directory, 'certcache'),
-    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
-  }
 }

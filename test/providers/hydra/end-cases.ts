@@ -6,18 +6,12 @@ import { rememberedConfiguration } from '../../../src/grants/discovery.ts'
 import { createGrantClient } from '../../../src/grants/grant-client.ts'
 import { refreshHeld } from '../../../src/grants/refresh-token.ts'
 import { calm, refusalOf, storeOver } from '../../grants/support.ts'
-import { type Hydra, type HydraOptions, postForm, startHydra } from '../../support/hydra.ts'
+import { type Hydra, type HydraOptions, startHydra } from '../../support/hydra.ts'
 import { AUDIENCE } from '../../support/service.ts'
-import { blocksUnder } from './document.ts'
-import {
-  createClients,
-  introspect,
-  issued,
-  logIn,
-  refresh,
-  requestProxy,
-  useService,
-} from './support.ts'
+import { postForm } from '../../support/token-forms.ts'
+import { ask } from '../requests.ts'
+import { readDocument } from '../document.ts'
+import { createClients, introspect, issued, logIn, refresh, useService } from './support.ts'
 
 const NOT_VALID = 'The refresh token is malformed or not valid.'
 
@@ -64,7 +58,7 @@ function rotationCases(hydra: () => Hydra, program: string): void {
   describe('rotation', () => {
     let patient: Hydra
     beforeAll(async () => {
-      const [, , configuration] = blocksUnder('At Hydra')
+      const [, , configuration] = readDocument('other.md').blocksUnder('At Hydra')
       patient = await startHydra(program, parse(configuration?.code ?? '') as HydraOptions)
       await createClients(patient)
     }, 90_000)
@@ -110,17 +104,17 @@ function revocationCases(hydra: () => Hydra): void {
     test('the end of the login session ends nothing here', async () => {
       const { access_token, refresh_token } = await logIn(hydra())
       await hydra().admin('DELETE', '/oauth2/auth/sessions/login?subject=alice')
-      expect(await requestProxy(service(), access_token)).toMatchObject(issued)
+      expect(await ask(service(), access_token)).toMatchObject(issued)
       expect(await refresh(hydra(), refresh_token)).toMatchObject({ status: 200 })
     })
 
     test('the end of the consent ends all, but JWTs only with introspect: always', async () => {
       const [opaque, jwt] = [await logIn(hydra()), await logIn(hydra(), 'jwt')]
-      expect(await requestProxy(strict(), jwt.access_token)).toMatchObject(issued)
+      expect(await ask(strict(), jwt.access_token)).toMatchObject(issued)
       await hydra().admin('DELETE', '/oauth2/auth/sessions/consent?subject=alice&all=true')
-      expect(await requestProxy(service(), opaque.access_token)).toMatchObject(inactive)
-      expect(await requestProxy(service(), jwt.access_token)).toMatchObject(issued)
-      expect(await requestProxy(strict(), jwt.access_token)).toMatchObject(inactive)
+      expect(await ask(service(), opaque.access_token)).toMatchObject(inactive)
+      expect(await ask(service(), jwt.access_token)).toMatchObject(issued)
+      expect(await ask(strict(), jwt.access_token)).toMatchObject(inactive)
       const { body } = await refresh(hydra(), opaque.refresh_token)
       expect(body.error_description).toContain(NOT_VALID)
     })
@@ -129,14 +123,14 @@ function revocationCases(hydra: () => Hydra): void {
       const { access_token, refresh_token } = await logIn(hydra())
       const form = { token: refresh_token, client_id: 'opaque' }
       expect(await postForm(`${hydra().issuer}/oauth2/revoke`, form)).toMatchObject({ status: 200 })
-      expect(await requestProxy(service(), access_token)).toMatchObject(inactive)
+      expect(await ask(service(), access_token)).toMatchObject(inactive)
     })
 
     test('a deleted client', async () => {
       await hydra().createClient('deleted', { audience: [AUDIENCE] })
       const { access_token, refresh_token } = await logIn(hydra(), 'deleted')
       await hydra().admin('DELETE', '/clients/deleted')
-      expect(await requestProxy(service(), access_token)).toMatchObject(inactive)
+      expect(await ask(service(), access_token)).toMatchObject(inactive)
       expect(await refresh(hydra(), refresh_token, 'deleted')).toMatchObject({
         status: 401,
         body: { error: 'invalid_client' },

@@ -2,8 +2,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { matchingCheck } from '../../../src/grants/refusal-rules.ts'
 import type { GrantCheck, GrantKind } from '../../../src/grants/refusal-types.ts'
-import type { FormAnswer, Hydra } from '../../support/hydra.ts'
+import type { Hydra } from '../../support/hydra.ts'
 import { AUDIENCE } from '../../support/service.ts'
+import type { FormAnswer } from '../../support/token-forms.ts'
 import { clientToken, logIn, refresh, SECRET } from './support.ts'
 
 interface RefusalRow {
@@ -77,7 +78,7 @@ export const refusalRows: readonly RefusalRow[] = [
           subject_token: await clientToken(hydra, 'jwt-client'),
           subject_token_type: TOKEN_TYPE,
         },
-        `jwt-client:${SECRET}`,
+        { id: 'jwt-client', secret: SECRET },
       ),
     error: 'invalid_request',
     description:
@@ -87,7 +88,8 @@ export const refusalRows: readonly RefusalRow[] = [
   {
     name: 'a wrong secret',
     grant: 'exchange',
-    answer: (hydra) => hydra.token({ grant_type: 'client_credentials' }, 'jwt-client:wrong'),
+    answer: (hydra) =>
+      hydra.token({ grant_type: 'client_credentials' }, { id: 'jwt-client', secret: 'wrong' }),
     error: 'invalid_client',
     description:
       'Client authentication failed (e.g., unknown client, no client authentication included, or unsupported authentication method).',

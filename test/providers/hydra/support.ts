@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { soundCsr } from '../../api/support.ts'
-import { type FormAnswer, type Hydra, postForm } from '../../support/hydra.ts'
+import type { Hydra } from '../../support/hydra.ts'
 import { AUDIENCE, everyRefusalRecorded, serveIn, waitUntilReady } from '../../support/service.ts'
+import { type FormAnswer, postForm } from '../../support/token-forms.ts'
 
 export interface HydraService {
   readonly url: string
@@ -66,35 +66,6 @@ export function useService(
   }
 }
 
-/** An answer of the service. `check` and `detail` are those of a refusal. */
-export interface ServiceAnswer {
-  readonly status: number
-  readonly check?: string
-  readonly detail?: string
-  readonly text: string
-}
-
-/** Requests a proxy with a token and a sound CSR. */
-export async function requestProxy(
-  { url }: Pick<HydraService, 'url'>,
-  token: string | undefined,
-): Promise<ServiceAnswer> {
-  const response = await fetch(`${url}/v1/proxies`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/pkcs10' },
-    body: await soundCsr(),
-  })
-  const text = await response.text()
-  const isProblem = response.headers.get('content-type')?.includes('problem+json') === true
-  const { check, detail } = isProblem ? (JSON.parse(text) as Record<string, string>) : {}
-  return {
-    status: response.status,
-    text,
-    ...(check !== undefined && { check }),
-    ...(detail !== undefined && { detail }),
-  }
-}
-
 export const issued = {
   status: 200,
   text: expect.stringContaining('BEGIN CERTIFICATE') as string,
@@ -141,7 +112,7 @@ export async function logIn(
 /** An access token for our audience of a client itself. */
 export async function clientToken(hydra: Hydra, client: string): Promise<string> {
   const form = { grant_type: 'client_credentials', audience: AUDIENCE }
-  return (await hydra.token(form, `${client}:${SECRET}`)).body.access_token ?? ''
+  return (await hydra.token(form, { id: client, secret: SECRET })).body.access_token ?? ''
 }
 
 export const refresh = (hydra: Hydra, refreshToken = '', client = 'opaque'): Promise<FormAnswer> =>

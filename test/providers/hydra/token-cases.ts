@@ -2,9 +2,11 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { type Hydra, postForm } from '../../support/hydra.ts'
+import type { Hydra } from '../../support/hydra.ts'
 import { AUDIENCE } from '../../support/service.ts'
 import { runTts } from '../../support/terminal.ts'
+import { postForm } from '../../support/token-forms.ts'
+import { ask } from '../requests.ts'
 import {
   clientToken,
   introspect,
@@ -12,7 +14,6 @@ import {
   issued,
   logIn,
   providerSettings,
-  requestProxy,
   useService,
 } from './support.ts'
 
@@ -99,16 +100,17 @@ export function tokenCases(hydra: () => Hydra): void {
     })
 
     test.for(tokenRows)('$name', async ({ token, answer }) => {
-      expect(await requestProxy(service(), await token(hydra()))).toMatchObject(answer)
+      expect(await ask(service(), await token(hydra()))).toMatchObject(answer)
     })
 
     test('a user without the group', async () => {
       hydra().app.claims = { groups: ['atlas'] }
       try {
         for (const client of ['opaque', 'jwt'])
-          expect(
-            await requestProxy(service(), (await logIn(hydra(), client)).access_token),
-          ).toMatchObject({ status: 403, check: 'authorisation' })
+          expect(await ask(service(), (await logIn(hydra(), client)).access_token)).toMatchObject({
+            status: 403,
+            check: 'authorisation',
+          })
       } finally {
         hydra().app.claims = { groups: ['cms'] }
       }
@@ -116,18 +118,19 @@ export function tokenCases(hydra: () => Hydra): void {
 
     test('a rule that names ext.groups, without claims.groups', async () => {
       for (const client of ['opaque', 'jwt'])
-        expect(
-          await requestProxy(byPath(), (await logIn(hydra(), client)).access_token),
-        ).toMatchObject(issued)
+        expect(await ask(byPath(), (await logIn(hydra(), client)).access_token)).toMatchObject(
+          issued,
+        )
     })
 
     test('a client, with allow_client_tokens', async () => {
-      expect(
-        await requestProxy(withClients(), await clientToken(hydra(), 'jwt-client')),
-      ).toMatchObject(issued)
-      expect(
-        await requestProxy(withClients(), await clientToken(hydra(), 'opaque-client')),
-      ).toMatchObject({ status: 403, check: 'authorisation' })
+      expect(await ask(withClients(), await clientToken(hydra(), 'jwt-client'))).toMatchObject(
+        issued,
+      )
+      expect(await ask(withClients(), await clientToken(hydra(), 'opaque-client'))).toMatchObject({
+        status: 403,
+        check: 'authorisation',
+      })
     })
 
     test('a new key: its tokens and those of the old key are accepted', async () => {
@@ -135,17 +138,21 @@ export function tokenCases(hydra: () => Hydra): void {
       await hydra().admin('POST', '/keys/hydra.jwt.access-token', { alg: 'RS256', use: 'sig' })
       const { access_token } = await logIn(hydra(), 'jwt')
       expect(keyOf(access_token)).not.toBe(keyOf(old))
-      const request = async () => (await requestProxy(rotating(), access_token)).status
+      const request = async () => (await ask(rotating(), access_token)).status
       // 503 for the rest of the second.
       await expect.poll(request).toBe(200)
-      expect(await requestProxy(rotating(), old)).toMatchObject(issued)
+      expect(await ask(rotating(), old)).toMatchObject(issued)
     })
 
     test('introspection on the administration port asks for no authentication', async () => {
       const { access_token } = await logIn(hydra())
       const own = await introspect(hydra(), access_token)
       const url = introspectionUrl(hydra())
-      const byAnybody = await postForm(url, { token: access_token }, 'anybody:anything')
+      const byAnybody = await postForm(
+        url,
+        { token: access_token },
+        { id: 'anybody', secret: 'anything' },
+      )
       expect(own).toMatchObject({ active: true, token_use: 'access_token', token_type: 'Bearer' })
       expect(byAnybody.body).toEqual(own)
       expect(await fetch(`${hydra().issuer}/oauth2/introspect`, { method: 'POST' })).toMatchObject({

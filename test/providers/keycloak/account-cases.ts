@@ -7,17 +7,11 @@ import {
   type KeycloakTokens,
   rsaKey,
 } from '../../support/keycloak-realm.ts'
-import type { FormAnswer, Keycloak } from '../../support/keycloak.ts'
+import type { Keycloak } from '../../support/keycloak.ts'
+import type { FormAnswer } from '../../support/token-forms.ts'
 import { refusalIn } from './exchange-cases.ts'
-import {
-  ask,
-  exchange,
-  expectAtMost,
-  REFRESH_TOKEN,
-  refresh,
-  useRealm,
-  useService,
-} from './support.ts'
+import { ask } from '../requests.ts'
+import { exchange, expectAtMost, REFRESH_TOKEN, refresh, useRealm, useService } from './support.ts'
 
 /** The refresh token of an exchange for a login. */
 async function exchangedRefreshToken(

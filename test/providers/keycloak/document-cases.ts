@@ -1,38 +1,26 @@
 /** docs/providers/keycloak.md: its commands run in order, its names and messages are the real ones. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { explanations } from '../../../src/grants/refusal-words.ts'
-import { runShell, startShell, type StartedShell } from '../../deploy/shells.ts'
-import { freePort } from '../../support/grid-site.ts'
 import { approveDevice, approveLogin } from '../../support/keycloak-pages.ts'
 import type { Keycloak } from '../../support/keycloak.ts'
-import { programPath } from '../../support/programs.ts'
+import { readDocument, useWorld } from '../document.ts'
 import { tokenRows } from './token-cases.ts'
 
-const text = readFileSync(join(import.meta.dirname, '../../../docs/providers/keycloak.md'), 'utf8')
-
-interface Block {
-  readonly language: string
-  readonly code: string
-}
-
-/** The code blocks below a heading, up to the next one. */
-function blocksUnder(heading: string): readonly Block[] {
-  const after = text.split(`# ${heading}\n`)[1]
-  if (after === undefined) throw new Error(`no heading ${heading}`)
-  const section = after.replace(/\n#{2,} (?=[A-Z])[^]*/, '')
-  return [...section.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', code = '']) => ({
-    language,
-    code,
-  }))
-}
+const { text, blocksUnder } = readDocument('keycloak.md')
 
 export function documentCases(keycloak: () => Keycloak): void {
   describe('docs/providers/keycloak.md', () => {
-    const world = useWorld(keycloak)
+    const world = useWorld(() => ({
+      addresses: { 'https://keycloak.example.org': keycloak().url },
+      commands: keycloak().commands,
+      env: {
+        KC_CLI_PASSWORD: keycloak().administrator.password,
+        KC_OPTS: '-XX:TieredStopAtLevel=1',
+      },
+    }))
 
     test('at Keycloak: every command works', async () => {
       for (const heading of [
@@ -142,85 +130,4 @@ async function consoleWords(keycloak: Keycloak) {
     ...properties.map(({ label }) => label),
   ])
   return { messages, mappers }
-}
-
-interface World {
-  /** Runs commands with our programs and kcadm.sh; returns their output, or throws. */
-  run(code: string | undefined): Promise<string>
-  start(code: string | undefined): StartedShell
-  write(name: string, block: Block | undefined): void
-  serve(): Promise<void>
-}
-
-/** A directory with our programs, in which the addresses of the document are those of the test. */
-function useWorld(keycloak: () => Keycloak): () => World {
-  let world: World | undefined
-  let directory: string
-  let service: StartedShell | undefined
-  beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'tts-keycloak-document-'))
-    const port = await freePort()
-    const url = `http://127.0.0.1:${port}`
-    const place = (code: string): string =>
-      code
-        .replaceAll('https://keycloak.example.org', keycloak().url)
-        // Elsewhere it is the audience.
-        .replaceAll(/(--url |url: |"? )https:\/\/tts\.example\.org(?=[ /}\n]| })/g, `$1${url}`)
-    const env = environmentIn(directory, keycloak(), port)
-    const words = (code = 'false') => ['sh', '-eu', '-c', place(code)]
-    const options = { cwd: directory, env, timeoutMs: 60_000 }
-    world = {
-      run: async (code) => {
-        const { code: status, out, err } = await runShell(words(code), options)
-        if (status !== 0) throw new Error(`${code}\nended with ${status}:\n${out}\n${err}`)
-        return out
-      },
-      // In place of the shell, so that a kill reaches it.
-      start: (code) => startShell(words(`exec ${code}`), options),
-      write: (name, block) => writeFileSync(join(directory, name), place(block?.code ?? '')),
-      serve: async () => {
-        service = startShell(['tts', 'serve'], { ...options, timeoutMs: 300_000 })
-        const isReady = (): Promise<boolean> =>
-          fetch(`${url}/readyz`).then(
-            ({ ok }) => ok,
-            () => false,
-          )
-        await expect.poll(isReady).toBe(true)
-      },
-    }
-  })
-  afterAll(async () => {
-    service?.kill('SIGTERM')
-    await service?.ended
-    rmSync(directory, { recursive: true, force: true })
-  })
-  return () => {
-    if (world === undefined) throw new Error('not ready yet')
-    return world
-  }
-}
-
-function environmentIn(directory: string, keycloak: Keycloak, port: number) {
-  const commands = join(directory, 'commands')
-  mkdirSync(commands)
-  for (const [name, source] of [
-    ['tts', 'src/cli/main.ts'],
-    ['certcache', 'src/certcache/main.ts'],
-  ] as const)
-    writeFileSync(
-      join(commands, name),
-      `#!/bin/sh\nexec '${process.execPath}' '${programPath(source)}' "$@"\n`,
-      { mode: 0o755 },
-    )
-  return {
-    PATH: `${commands}:${keycloak.commands}:${process.env['PATH']}`,
-    HOME: directory,
-    KC_CLI_PASSWORD: keycloak.administrator.password,
-    KC_OPTS: '-XX:TieredStopAtLevel=1',
-    TTS_DATA_DIR: join(directory, 'data'),
-    TTS_LISTEN__PORT: String(port),
-    TTS_CA__KEY_KIND: 'ec-p256',
-    CERTCACHE_STATE__DIRECTORY: join(directory, 'certcache'),
-    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
-  }
 }

@@ -3,10 +3,11 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { matchingCheck } from '../../../src/grants/refusal-rules.ts'
 import type { GrantCheck, GrantKind } from '../../../src/grants/refusal-types.ts'
 import type { KeycloakClient, KeycloakRealm } from '../../support/keycloak-realm.ts'
-import { accessTokenOf, type FormAnswer, type Keycloak } from '../../support/keycloak.ts'
+import type { Keycloak } from '../../support/keycloak.ts'
+import { accessTokenOf, type FormAnswer } from '../../support/token-forms.ts'
 import { AUDIENCE } from '../../support/service.ts'
+import { ask } from '../requests.ts'
 import {
-  ask,
   claimsOf,
   exchange,
   expectAtMost,

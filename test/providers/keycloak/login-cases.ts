@@ -15,7 +15,8 @@ import {
   temporaryDirectory,
 } from '../../certcache/engine-support.ts'
 import { judge } from '../../../src/certcache/status.ts'
-import { ask, useRealm, useService } from './support.ts'
+import { ask } from '../requests.ts'
+import { useRealm, useService } from './support.ts'
 
 const certcache = programPath('src/certcache/main.ts')
 

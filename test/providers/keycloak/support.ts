@@ -8,9 +8,9 @@ import {
   type KeycloakClient,
   type KeycloakRealm,
 } from '../../support/keycloak-realm.ts'
-import { accessTokenOf, type FormAnswer, type Keycloak } from '../../support/keycloak.ts'
+import type { Keycloak } from '../../support/keycloak.ts'
+import { accessTokenOf, type FormAnswer } from '../../support/token-forms.ts'
 import { AUDIENCE, everyRefusalRecorded, serveIn, waitUntilReady } from '../../support/service.ts'
-import { soundCsr } from '../../api/support.ts'
 
 export type Form = Readonly<Record<string, string>>
 
@@ -83,40 +83,6 @@ export function useService(
   return () => {
     if (service === undefined) throw new Error('the service has not started yet')
     return service
-  }
-}
-
-/** An answer of the service. `check` and `detail` are those of a refusal. */
-export interface ServiceAnswer {
-  readonly status: number
-  readonly check?: string
-  readonly detail?: string
-  readonly text: string
-}
-
-/** Sends a request with a bearer token to the service. Default: for a proxy, with a sound CSR. */
-export async function ask(
-  service: KeycloakService,
-  token: string,
-  path = '/v1/proxies',
-): Promise<ServiceAnswer> {
-  const withCsr = path.endsWith('/proxies')
-  const response = await fetch(`${service.url}${path}`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      ...(withCsr && { 'content-type': 'application/pkcs10' }),
-    },
-    ...(withCsr && { body: await soundCsr() }),
-  })
-  const text = await response.text()
-  const isProblem = response.headers.get('content-type')?.includes('problem+json') === true
-  const { check, detail } = isProblem ? (JSON.parse(text) as Record<string, string>) : {}
-  return {
-    status: response.status,
-    text,
-    ...(check !== undefined && { check }),
-    ...(detail !== undefined && { detail }),
   }
 }
 

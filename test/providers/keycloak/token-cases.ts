@@ -3,9 +3,11 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type KeycloakRealm, mapper } from '../../support/keycloak-realm.ts'
-import { accessTokenOf, type Keycloak } from '../../support/keycloak.ts'
+import type { Keycloak } from '../../support/keycloak.ts'
+import { accessTokenOf } from '../../support/token-forms.ts'
 import { AUDIENCE } from '../../support/service.ts'
-import { ask, exchange, exchanged, useRealm, useService } from './support.ts'
+import { ask } from '../requests.ts'
+import { exchange, exchanged, useRealm, useService } from './support.ts'
 
 interface Row {
   readonly name: string
