@@ -45,6 +45,8 @@ export function useService(
   let stop: () => Promise<void> = async () => undefined
   beforeAll(async () => {
     const directory = await mkdtemp(join(tmpdir(), 'tts-hydra-service-'))
+    const remove = (): Promise<void> => rm(directory, { recursive: true, force: true })
+    stop = remove
     const { running } = await serveIn(directory, {
       listen: { port: 0 },
       ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
@@ -54,7 +56,7 @@ export function useService(
     })
     stop = async () => {
       await running.stop()
-      await rm(directory, { recursive: true, force: true })
+      await remove()
     }
     await waitUntilReady(running.url)
     service = { url: running.url, directory }
