@@ -41,20 +41,21 @@ const rules: readonly RefusalRule[] = [
       /offline_access not allowed for token exchange|new session is needed|requested_token_type unsupported/i,
     check: 'offline_access_refused',
   },
-  // IAM: "scope parameter is required".
+  // IAM: "The scope parameter is required for a token exchange request!".
   {
     grants: ['exchange', 'device', 'code'],
     errors: ['invalid_request', 'invalid_scope'],
     description: /scope.{0,30}\b(required|missing)\b|missing.{0,30}\bscope/i,
     check: 'scope_missing',
   },
-  // IAM, which then has deleted the token.
+  // IAM: "Client does not own the presented refresh token".
   {
     grants: ['refresh'],
     description: /does not own the presented refresh token/i,
     check: 'refresh_token_dead',
   },
-  // IAM: "Bad client credentials", "Client is suspended: x"; Keycloak: "Invalid client or Invalid client credentials".
+  // IAM: "Bad credentials" (also for an unknown client), "Client is suspended: x"; Keycloak: "Invalid client or Invalid
+  // client credentials".
   {
     errors: ['invalid_client', 'unauthorized_client', 'unauthorized'],
     description:
@@ -67,7 +68,7 @@ const rules: readonly RefusalRule[] = [
     description: /not within the token audience/i,
     check: 'subject_token_refused',
   },
-  // IAM: "Unauthorized grant type: x", "Client does not allow refreshing access token!"; Keycloak: "Standard token
+  // IAM: "Unauthorized grant type", "Client does not allow refreshing access token!"; Keycloak: "Standard token
   // exchange is not enabled for the requested client", "Public client is not allowed to exchange token", "The flow is
   // disabled ...".
   {
@@ -103,7 +104,8 @@ const rules: readonly RefusalRule[] = [
   { grants: ['code'], errors: ['invalid_grant'], check: 'login_expired' },
   // IAM: "No policy found authorizing this exchange", "Token exchange not allowed".
   { grants: ['exchange'], errors: ['access_denied'], check: 'grant_not_enabled' },
-  // IAM 401 invalid_token; Keycloak 400 invalid_request "Invalid token".
+  // IAM: 401 invalid_token "Access token for value <the token> was not found"; Keycloak: 400 invalid_request "Invalid
+  // token".
   {
     grants: ['exchange'],
     errors: ['invalid_token', 'invalid_grant'],
@@ -115,7 +117,7 @@ const rules: readonly RefusalRule[] = [
     description: /invalid token|subject_token\b/i,
     check: 'subject_token_refused',
   },
-  // IAM answers 401 invalid_token "Invalid refresh token: <the token>".
+  // IAM answers 401 invalid_token "Refresh token for value <the token> was not found", or "Invalid refresh token: ...".
   { grants: ['refresh'], errors: ['invalid_grant', 'invalid_token'], check: 'refresh_token_dead' },
   { errors: ['invalid_client', 'unauthorized'], check: 'client_refused' },
   { status: 401, check: 'client_refused' },

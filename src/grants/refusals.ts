@@ -29,7 +29,9 @@ export function refusalOf(
   const check = matchingCheck(grant, answer)
   if (check !== 'unavailable') return refused(check, provider, answer)
   const nothingWasSent = answer.status === 429
-  return unavailableBy(describeAnswer(answer), providerId, {
+  const isUnknownClient = grant === 'device' && answer.status === 404
+  const hint = isUnknownClient ? '; INDIGO IAM answers this if it does not know the client id' : ''
+  return unavailableBy(`${describeAnswer(answer)}${hint}`, providerId, {
     retryAfterSeconds: answer.retryAfterSeconds,
     nothingWasSent,
   })

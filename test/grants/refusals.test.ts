@@ -187,9 +187,31 @@ describe('answers as INDIGO IAM and Keycloak write them', () => {
   type Row = [Kind, number, string, string, string]
   const rows: Row[] = [
     // INDIGO IAM
-    ['exchange', 401, 'invalid_client', 'Unauthorized grant type: urn:x', 'grant_not_enabled'],
+    ['exchange', 401, 'invalid_client', 'Unauthorized grant type', 'grant_not_enabled'],
+    [
+      'exchange',
+      401,
+      'invalid_token',
+      `Access token for value ${SUBJECT} was not found`,
+      'subject_token_refused',
+    ],
     ['exchange', 401, 'invalid_token', `Invalid access token: ${SUBJECT}`, 'subject_token_refused'],
-    ['exchange', 400, 'invalid_request', 'scope parameter is required', 'scope_missing'],
+    [
+      'exchange',
+      400,
+      'invalid_request',
+      'The scope parameter is required for a token exchange request!',
+      'scope_missing',
+    ],
+    [
+      'exchange',
+      400,
+      'invalid_scope',
+      "Scope 'offline_access' not allowed for client 'af27f2b1-03e9-446b-8dff-6ba3029ae7a4'",
+      'scope_not_allowed',
+    ],
+    ['exchange', 401, 'unauthorized', 'Bad credentials', 'client_refused'],
+    ['exchange', 400, 'invalid_target', 'Not a valid URI: tts', 'audience_not_allowed'],
     ['exchange', 400, 'invalid_request', 'Delegation not supported', 'request_refused'],
     [
       'exchange',
@@ -215,7 +237,22 @@ describe('answers as INDIGO IAM and Keycloak write them', () => {
     ['exchange', 400, 'invalid_grant', 'User a needs to sign AUP for this o', 'aup_not_signed'],
     ['exchange', 400, 'invalid_target', 'resource is no URL', 'audience_not_allowed'],
     ['refresh', 401, 'invalid_token', `Invalid refresh token: ${REFRESH}`, 'refresh_token_dead'],
-    ['refresh', 401, 'invalid_token', `Refresh token for value ${REFRESH}`, 'refresh_token_dead'],
+    [
+      'refresh',
+      401,
+      'invalid_token',
+      `Refresh token for value ${REFRESH} was not found`,
+      'refresh_token_dead',
+    ],
+    ['refresh', 401, 'invalid_token', `Expired refresh token: ${REFRESH}`, 'refresh_token_dead'],
+    ['refresh', 401, 'unauthorized', 'Bad credentials', 'client_refused'],
+    [
+      'refresh',
+      400,
+      'invalid_target',
+      'The requested resource was not originally granted',
+      'audience_not_allowed',
+    ],
     ['refresh', 401, 'unauthorized', 'User test is not active.', 'user_disabled'],
     ['refresh', 400, 'invalid_grant', 'User test needs to sign AUP', 'aup_not_signed'],
     ['refresh', 401, 'invalid_client', 'Client is suspended: abc', 'client_refused'],
@@ -236,7 +273,13 @@ describe('answers as INDIGO IAM and Keycloak write them', () => {
     ],
     ['refresh', 400, 'invalid_scope', 'Up-scoping is not allowed.', 'scope_not_allowed'],
     ['device', 401, 'invalid_client', 'Unauthorized grant type: urn:dev', 'grant_not_enabled'],
-    ['device', 400, 'invalid_scope', 'Invalid scope: x', 'scope_not_allowed'],
+    [
+      'device',
+      400,
+      'invalid_scope',
+      "One or more requested scope is not allowed for client 'af27f2b1'",
+      'scope_not_allowed',
+    ],
     // Keycloak
     [
       'exchange',
@@ -353,6 +396,14 @@ describe('answers as INDIGO IAM and Keycloak write them', () => {
     const { message } = error.cause as Error
     expect(message).toMatch(/^it answered HTTP 400 invalid_request: The request.*….*The cause\.$/)
     expect(message.length).toBeLessThan(250)
+  })
+
+  test('IAM answers 404 to an unknown client that starts a device login', async () => {
+    const { error } = await refusalFor('device', { status: 404, body: '' })
+    expect(error.code).toBe('provider_unavailable')
+    expect(error.remedy).toContain(
+      'HTTP 404; INDIGO IAM answers this if it does not know the client',
+    )
   })
 
   test('a 401 that is no OAuth answer concerns the client', async () => {
