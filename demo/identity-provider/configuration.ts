@@ -75,11 +75,12 @@ function lifetimes(state: ProviderState): Configuration['ttl'] {
   }
 }
 
-/** Returns whether a token is active: those of a suspended user are not. A token of a client has no user. */
+/** Returns whether the tokens of a user are active. A token of a client has no user. */
 function isActiveUser(state: ProviderState, sub: string | undefined): boolean {
   if (sub === undefined) return true
   const user = state.users.bySub(sub)
-  return user !== undefined && user.suspended !== true
+  if (user === undefined) return false
+  return user.suspended !== true || state.tokens.suspension === 'at_refresh'
 }
 
 function accountOf(token: object): string | undefined {
@@ -88,7 +89,7 @@ function accountOf(token: object): string | undefined {
 
 function findAccount(state: ProviderState, sub: string) {
   const user = state.users.bySub(sub)
-  if (user === undefined || user.suspended === true) return undefined
+  if (user === undefined || !isActiveUser(state, sub)) return undefined
   return { accountId: sub, claims: () => userInfoClaims(user) }
 }
 

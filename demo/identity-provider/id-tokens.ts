@@ -17,8 +17,8 @@ interface IssuedIdToken {
 }
 
 /**
- * Gives ID tokens the shape of IAM: signed with the key of the access tokens, header `typ: JWT`, and with `jti`,
- * `auth_time` and groups. So only a few claims distinguish them from access tokens.
+ * Gives ID tokens the shape of IAM 1.12: signed with the key of the access tokens, and with `jti`, `kid` and groups;
+ * only those of a browser login have `amr`. So little but `client_id` distinguishes them from access tokens.
  */
 export function installIdTokenFormat(provider: Provider, state: ProviderState): void {
   const tokenClass = provider.IdToken as unknown as IdTokenClass
@@ -29,11 +29,13 @@ export function installIdTokenFormat(provider: Provider, state: ProviderState): 
     const claims = decodeJwt(value)
     const user = state.users.bySub(claims.sub)
     const { current } = state.keys
-    const header = { kid: current.kid, alg: 'RS256', typ: 'JWT' }
+    const { typ } = state.tokens
+    const header = { kid: current.kid, alg: 'RS256', ...(typ !== undefined && { typ }) }
     const input = `${encode(header)}.${encode({
       ...claims,
       jti: randomUUID(),
-      auth_time: authTimeOf(this.ctx) ?? claims.iat,
+      kid: current.kid,
+      ...(this.ctx.oidc.entities.AuthorizationCode !== undefined && { amr: ['pwd'] }),
       ...(user !== undefined && {
         preferred_username: user.username,
         name: user.name,
@@ -44,11 +46,6 @@ export function installIdTokenFormat(provider: Provider, state: ProviderState): 
     const signature = await signAsync('sha256', Buffer.from(input), current.privateKey)
     return `${input}.${signature.toString('base64url')}`
   }
-}
-
-function authTimeOf(ctx: KoaContextWithOIDC): number | undefined {
-  const { AuthorizationCode, DeviceCode } = ctx.oidc.entities
-  return AuthorizationCode?.authTime ?? DeviceCode?.authTime
 }
 
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')

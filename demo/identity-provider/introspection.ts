@@ -14,9 +14,15 @@ interface StandardAnswer {
   readonly token_type?: string
 }
 
-/** Converts introspection answers (RFC 7662) to the format of IAM. */
+/** Converts introspection answers (RFC 7662) to the format of IAM, which accepts clients by HTTP Basic only there. */
 export function installIntrospectionShape(provider: Provider, state: ProviderState): void {
   provider.use(async (ctx: KoaContextWithOIDC, next) => {
+    if (ctx.path === '/introspect' && ctx.get('authorization') === '') {
+      const error_description = 'Full authentication is required to access this resource'
+      ctx.status = 401
+      ctx.body = { error: 'unauthorized', error_description }
+      return
+    }
     await next()
     const body = ctx.body as StandardAnswer | undefined
     if (ctx.path !== '/introspect' || ctx.status !== 200 || body?.active !== true) return

@@ -22,15 +22,15 @@ export interface TokenSettings {
   audienceForm: 'string' | 'array'
   /** Whether `iss` in tokens ends in the slash that the discovery document has. Default true. */
   issuerSlash: boolean
-  /** Header `typ` of access tokens; undefined leaves it out. Default `JWT`, as IAM. */
+  /** Header `typ` of access tokens and ID tokens. Default undefined: no `typ`, as in IAM. */
   typ: string | undefined
   /** Lifetime of access tokens in seconds. Default 3600. */
   lifetimeSeconds: number
   /** Lifetime of refresh tokens in seconds. Default 2,592,000 (30 days). */
   refreshLifetimeSeconds: number
   /**
-   * IAM's client setting "reuse refresh token". Default false: every refresh gives a new one, which is the harder
-   * case. IAM's own default is true.
+   * IAM's client setting "Reuse refresh token". Default false: every refresh gives a new one, which is the harder
+   * case. At IAM it is off for clients that an administrator creates, and on for those that register themselves.
    */
   reuseRefreshToken: boolean
   /** Time that a rotated refresh token stays valid. Default 0, as in IAM; the WLCG profile recommends one day. */
@@ -39,6 +39,11 @@ export interface TokenSettings {
   repeatRefreshToken: boolean
   /** Result of offline_access at token exchange: a refresh token (default), a refusal (Keycloak), or nothing. */
   offlineAccessByExchange: 'given' | 'refused' | 'ignored'
+  /**
+   * Where a suspended user is refused: `at_refresh` only (default, as IAM 1.8 to 1.12: introspection says active,
+   * UserInfo answers, and exchange works), or `everywhere`, as at other providers.
+   */
+  suspension: 'at_refresh' | 'everywhere'
   /** `interval` of the device flow in seconds. Default undefined: the answer has none, which means 5. */
   deviceIntervalSeconds: number | undefined
   /** Format of introspection answers: that of IAM 1.12 (default) or the newer one with arrays. */
@@ -67,13 +72,14 @@ export function tokenSettings(changes: Partial<TokenSettings> = {}): TokenSettin
     includeAuthnInfo: false,
     audienceForm: 'string',
     issuerSlash: true,
-    typ: 'JWT',
+    typ: undefined,
     lifetimeSeconds: 3600,
     refreshLifetimeSeconds: 30 * 24 * 3600,
     reuseRefreshToken: false,
     rotationGraceSeconds: 0,
     repeatRefreshToken: true,
     offlineAccessByExchange: 'given',
+    suspension: 'at_refresh',
     deviceIntervalSeconds: undefined,
     introspection: 'iam-1.12',
     ...changes,

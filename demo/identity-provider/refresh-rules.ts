@@ -1,7 +1,7 @@
 import type { Provider, RefreshToken, TokenEndpointGrantContext } from 'oidc-provider'
 import { oauthError, type Refusal } from './oauth-error.ts'
 import type { ProviderState } from './state.ts'
-import { refusalByStanding } from './users.ts'
+import { refusalOfSuspended, refusalWithoutAup } from './users.ts'
 
 /** Properties that a new refresh token inherits. */
 const INHERITED = [
@@ -20,9 +20,9 @@ const INHERITED = [
 ] as const
 
 /**
- * Replaces the refresh grant of oidc-provider (RFC 6749 section 6) by one with the rules of INDIGO IAM: a token
- * presented by another client is deleted; a rotated one ends immediately or after the grace period, without an effect
- * on other tokens.
+ * Replaces the refresh grant of oidc-provider (RFC 6749 section 6) by one with the rules and words of INDIGO IAM: a
+ * token presented by another client stays valid; a rotated one ends immediately or after the grace period, and with it
+ * the access tokens that were issued before.
  */
 export function installRefreshRules(provider: Provider, state: ProviderState): void {
   provider.registerGrantType(
@@ -43,16 +43,16 @@ async function refresh(
   const value = params['refresh_token']
   const presented = typeof value === 'string' ? value : ''
   const token = await provider.RefreshToken.find(presented)
-  if (token === undefined) throw refusal('invalid_grant', 'refresh token not found or expired')
-  if (token.clientId !== client.clientId) {
-    await token.destroy()
-    throw refusal('invalid_grant', 'client does not own the presented refresh token')
+  const user = state.users.bySub(token?.accountId)
+  if (token === undefined || user === undefined || isRotated(token, state)) {
+    // IAM quotes the token.
+    throw refusal(401, 'invalid_token', `Refresh token for value ${presented} was not found`)
   }
-  if (isRotated(token, state)) throw refusal('invalid_grant', 'refresh token already used')
-  const user = state.users.bySub(token.accountId)
-  if (user === undefined) throw refusal('invalid_grant', 'refresh token not found or expired')
-  const standing = refusalByStanding(user)
+  const standing = refusalOfSuspended(user) ?? refusalWithoutAup(user)
   if (standing !== undefined) throw oauthError(standing)
+  if (token.clientId !== client.clientId) {
+    throw refusal(401, 'invalid_client', 'Client does not own the presented refresh token')
+  }
   const scope = narrowScope(token, params.scope)
   const next = await nextRefreshToken(token, { provider, state, ctx })
   const accessToken = new provider.AccessToken({ ...inheritedProperties(token), client, scope })
@@ -65,8 +65,8 @@ async function refresh(
   }
 }
 
-function refusal(error: string, description: string): Error {
-  return oauthError({ status: 400, error, description } satisfies Refusal)
+function refusal(status: number, error: string, description: string): Error {
+  return oauthError({ status, error, description } satisfies Refusal)
 }
 
 /** `consumed` is in seconds since the epoch. */
@@ -80,7 +80,7 @@ function isRotated(token: RefreshToken, state: ProviderState): boolean {
 function narrowScope(token: RefreshToken, requested: string | undefined): string {
   if (requested === undefined || requested === '') return token.scope ?? ''
   if (requested.split(' ').every((scope) => token.scopes.has(scope))) return requested
-  throw refusal('invalid_scope', 'up-scoping is not allowed')
+  throw refusal(400, 'invalid_scope', 'Up-scoping is not allowed.')
 }
 
 interface Parts {
@@ -96,7 +96,10 @@ async function nextRefreshToken(
 ): Promise<string> {
   if (state.tokens.reuseRefreshToken) return token.jti
   if (state.tokens.rotationGraceSeconds > 0) await token.consume()
-  else await token.destroy()
+  else {
+    await token.destroy()
+    await provider.AccessToken.revokeByGrantId(token.grantId ?? '')
+  }
   return new provider.RefreshToken({
     ...inheritedProperties(token),
     client: ctx.oidc.client,

@@ -7,8 +7,8 @@ const MAX_FORM_BYTES = 56 * 1024
 
 /**
  * Returns the request as oidc-provider takes it, with what IAM takes in addition: client credentials in the body of
- * every client, also together with HTTP Basic, and JWTs at introspection and revocation, where they are replaced by
- * their ids in the store ("structured tokens" are refused there).
+ * every client (not at introspection), also together with HTTP Basic, and JWTs at introspection and revocation, where
+ * they are replaced by their ids in the store ("structured tokens" are refused there).
  */
 export async function withStandardForm(
   request: IncomingMessage,
@@ -17,7 +17,9 @@ export async function withStandardForm(
   const form = new URLSearchParams(await readBody(request))
   const token = form.get('token')
   if (token?.includes('.') === true) form.set('token', state.tokenIds.get(token) ?? 'unknown')
-  const authorization = request.headers.authorization ?? basicOf(form)
+  const isIntrospection = request.url?.startsWith('/introspect') === true
+  const authorization =
+    request.headers.authorization ?? (isIntrospection ? undefined : basicOf(form))
   if (authorization !== undefined)
     for (const name of ['client_id', 'client_secret']) form.delete(name)
   const body = Buffer.from(form.toString())

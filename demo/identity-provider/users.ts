@@ -60,17 +60,17 @@ export class Users {
   }
 }
 
-/** Returns why a user gets no token, in the words of IAM. */
-export function refusalByStanding(user: DemoUser): Refusal | undefined {
-  const refusal = { status: 400, error: 'invalid_grant' }
-  if (user.suspended === true) {
-    return { ...refusal, description: `User ${user.username} is not active.` }
-  }
-  if (user.aupSigned === false) {
-    const what = 'needs to sign AUP for this organization in order to proceed.'
-    return { ...refusal, description: `User ${user.username} ${what}` }
-  }
-  return undefined
+/** Returns the refusal of a suspended user, in the words of IAM. */
+export function refusalOfSuspended({ suspended, username }: DemoUser): Refusal | undefined {
+  if (suspended !== true) return undefined
+  return { status: 401, error: 'unauthorized', description: `User ${username} is not active.` }
+}
+
+/** Returns the refusal of a user who has not signed the acceptable use policy, in the words of IAM. */
+export function refusalWithoutAup({ aupSigned, username }: DemoUser): Refusal | undefined {
+  if (aupSigned !== false) return undefined
+  const description = `User ${username} needs to sign AUP for this organization in order to proceed.`
+  return { status: 400, error: 'invalid_grant', description }
 }
 
 /** Returns all UserInfo claims of a user; oidc-provider removes those that the scopes of the token do not include. */

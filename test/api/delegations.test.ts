@@ -13,6 +13,7 @@ afterEach(() => {
   const { provider } = service()
   provider.faults.clear()
   provider.tokens.reuseRefreshToken = false
+  provider.tokens.suspension = 'at_refresh'
   Object.assign(provider.user('alice'), { suspended: false, aupSigned: true, deleted: false })
 })
 
@@ -117,6 +118,8 @@ describe('making a delegation', () => {
     ['the account is suspended', { suspended: true }, 'user_disabled'],
   ] as const)('%s: 403 in words', async ([, standing, check]) => {
     const token = await logIn(service())
+    // IAM itself refuses a suspended user only when the delegation is renewed.
+    service().provider.tokens.suspension = 'everywhere'
     Object.assign(service().provider.user('alice'), standing)
     const response = await ask(service(), '/v1/delegations', { token })
     expect(await problemOf(response)).toMatchObject({ status: 403, code: 'grant_refused', check })

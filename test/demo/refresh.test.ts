@@ -49,7 +49,7 @@ describe('rotation', () => {
     const first = (await delegation()).refresh_token
     const second = (await refresh(first)).refresh_token
     expect(second).not.toBe(first)
-    expect((await refresh(first)).error).toBe('invalid_grant')
+    expect((await refresh(first)).error).toBe('invalid_token')
     expect((await refresh(second)).status).toBe(200)
   })
 
@@ -60,7 +60,7 @@ describe('rotation', () => {
     const second = (await refresh(first)).refresh_token
     expect((await refresh(first)).status).toBe(200)
     vi.setSystemTime(Date.now() + 62_000)
-    expect((await refresh(first)).error).toBe('invalid_grant')
+    expect((await refresh(first)).error).toBe('invalid_token')
     expect((await refresh(second)).status).toBe(200)
   })
 
@@ -85,7 +85,7 @@ describe('rotation', () => {
       token = answer.refresh_token
     }
     vi.setSystemTime(Date.now() + 31 * DAY_MS)
-    expect((await refresh(token)).error).toBe('invalid_grant')
+    expect((await refresh(token)).error).toBe('invalid_token')
   })
 
   test('without rotation the end is fixed at the issue', async () => {
@@ -95,7 +95,7 @@ describe('rotation', () => {
     vi.setSystemTime(Date.now() + 29 * DAY_MS)
     expect((await refresh(token)).status).toBe(200)
     vi.setSystemTime(Date.now() + 2 * DAY_MS)
-    expect((await refresh(token)).error).toBe('invalid_grant')
+    expect((await refresh(token)).error).toBe('invalid_token')
   })
 })
 
@@ -119,15 +119,25 @@ test('scopes may be narrowed, not widened', async () => {
 })
 
 test.for([
-  { standing: { suspended: true }, description: /is not active/ },
-  { standing: { aupSigned: false }, description: /needs to sign AUP/ },
-  { standing: { deleted: true }, description: /not found/ },
+  {
+    standing: { suspended: true },
+    expected: { status: 401, error: 'unauthorized', error_description: /is not active/ },
+  },
+  {
+    standing: { aupSigned: false },
+    expected: { status: 400, error: 'invalid_grant', error_description: /needs to sign AUP/ },
+  },
+  {
+    standing: { deleted: true },
+    expected: { status: 401, error: 'invalid_token', error_description: /was not found/ },
+  },
 ])('a user with $standing is refused, and served again after', async (row) => {
   const { refresh_token: first } = await delegation()
   Object.assign(provider().user('alice'), row.standing)
   const answer = await refresh(first)
-  expect(answer).toMatchObject({ status: 400, error: 'invalid_grant' })
-  expect(answer.error_description).toMatch(row.description)
+  const { status, error, error_description } = row.expected
+  expect(answer).toMatchObject({ status, error })
+  expect(answer.error_description).toMatch(error_description)
   Object.assign(provider().user('alice'), { suspended: false, aupSigned: true, deleted: false })
   expect((await refresh(first)).status).toBe(200)
 })
@@ -135,7 +145,7 @@ test.for([
 test('a revoked refresh token is dead', async () => {
   const { refresh_token: token = '' } = await delegation()
   expect((await post({ token, token_type_hint: 'refresh_token' }, 'revoke')).status).toBe(200)
-  expect((await refresh(token)).error).toBe('invalid_grant')
+  expect((await refresh(token)).error).toBe('invalid_token')
 })
 
 test.for<{ setting: TokenSettings['offlineAccessByExchange']; expected: object }>([

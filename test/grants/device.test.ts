@@ -116,6 +116,7 @@ describe('a login on another device (RFC 8628)', () => {
   test('a suspended user gets nothing', async () => {
     const login = await start()
     await answer(login)
+    provider().tokens.suspension = 'everywhere'
     provider().user('alice').suspended = true
     expect((await refusalOf(login.wait(signal))).error.code).toBe('grant_refused')
   })

@@ -92,6 +92,8 @@ describe('what the provider really refuses', () => {
       who: /User/,
       attempt: async (iam) => {
         const subjectToken = await logIn(iam)
+        // Other providers than IAM do.
+        iam.tokens.suspension = 'everywhere'
         iam.user('alice').suspended = true
         return clientAt(iam).exchange({ subjectToken, audience: undefined, scopes: SCOPES, signal })
       },

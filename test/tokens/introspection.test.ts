@@ -173,6 +173,7 @@ describe('JWTs with introspect: always', () => {
 
   test('a signed token of a suspended user', async () => {
     const { access_token } = await logIn()
+    provider().tokens.suspension = 'everywhere'
     provider().user('alice').suspended = true
     const verifier = verifierFor({ iam: asking({ introspect: 'always' }) })
     expect((await refusalOf(verifier.verify(access_token))).check).toBe('active')

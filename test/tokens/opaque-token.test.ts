@@ -65,6 +65,7 @@ describe('introspect: userinfo', () => {
     await verifier.verify(token)
     expect(provider().faults.count('/userinfo')).toBe(1)
     verifier.advance(31)
+    provider().tokens.suspension = 'everywhere'
     provider().user('alice').suspended = true
     expect((await refusalOf(verifier.verify(token))).check).toBe('active')
   })

@@ -271,6 +271,7 @@ describe('a session', () => {
       const browser = new Browser(service)
       await browser.logIn()
       expect(await statusOf(browser)).toBe(200)
+      service.provider.tokens.suspension = 'everywhere'
       service.provider.user('alice').suspended = true
       expect(await statusOf(browser)).toBe(303)
     })

@@ -61,7 +61,7 @@ describe('a session with a refresh token', () => {
     const browser = await loggedIn()
     const token = await refreshTokenOf(service(), browser)
     expect(await logOut(browser)).toEqual([303, '/'])
-    expect(await useRefreshToken(service(), token)).toBe(400)
+    expect(await useRefreshToken(service(), token)).toBe(401)
     expect(service().provider.faults.count('/revoke')).toBe(1)
   })
 
@@ -76,7 +76,7 @@ describe('a session with a refresh token', () => {
       expect((await browser.ask('/services')).status).toBe(isOver ? 303 : 200)
       expect(service().provider.faults.count('/revoke')).toBe(isOver ? 1 : 0)
     }
-    expect(await useRefreshToken(service(), token)).toBe(400)
+    expect(await useRefreshToken(service(), token)).toBe(401)
   })
 
   test('so does another login in the same browser', async () => {
@@ -85,7 +85,7 @@ describe('a session with a refresh token', () => {
     await browser.follow('/login/start?provider=iam', 'alice')
     const second = await refreshTokenOf(service(), browser)
     expect(second).not.toBe(first)
-    expect(await useRefreshToken(service(), first)).toBe(400)
+    expect(await useRefreshToken(service(), first)).toBe(401)
     expect(await useRefreshToken(service(), second)).toBe(200)
   })
 

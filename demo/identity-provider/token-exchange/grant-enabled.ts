@@ -4,4 +4,4 @@ import type { ExchangeRule } from './request.ts'
 export const grantEnabled: ExchangeRule = ({ state, client }) =>
   state.clients.exchangeAllowed.has(client.clientId)
     ? undefined
-    : { status: 401, error: 'invalid_client', description: 'grant type not allowed to the client' }
+    : { status: 401, error: 'invalid_client', description: 'Unauthorized grant type' }

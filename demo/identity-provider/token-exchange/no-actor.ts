@@ -4,5 +4,5 @@ import type { ExchangeRule } from './request.ts'
 export const noActor: ExchangeRule = ({ parameters }) => {
   const named = ['actor_token', 'want_composite'].find((name) => parameters[name] !== undefined)
   if (named === undefined) return undefined
-  return { status: 400, error: 'invalid_request', description: `${named} is not supported` }
+  return { status: 400, error: 'invalid_request', description: 'Delegation not supported' }
 }

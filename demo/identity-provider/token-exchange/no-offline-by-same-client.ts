@@ -8,6 +8,7 @@ export const noOfflineBySameClient: ExchangeRule = ({ scopes, subject, client })
   return {
     status: 403,
     error: 'access_denied',
-    description: 'a client cannot exchange its own token for offline_access',
+    description:
+      'Token exchange not allowed: the actor and the subject are the same client and offline_access is in the requested scopes',
   }
 }

@@ -7,5 +7,9 @@ export const resourceAbsolute: ExchangeRule = ({ parameters }) => {
   const values = typeof resource === 'string' ? resource.split(' ') : ['']
   const ok = values.every((value) => URL.canParse(value) && !/[?#]/.test(value))
   if (ok) return undefined
-  return { status: 400, error: 'invalid_target', description: 'resource is not an absolute URL' }
+  return {
+    status: 400,
+    error: 'invalid_target',
+    description: `Not a valid URI: ${values.join(' ')}`,
+  }
 }

@@ -4,4 +4,8 @@ import type { ExchangeRule } from './request.ts'
 export const scopeRequired: ExchangeRule = ({ scopes }) =>
   scopes.size > 0
     ? undefined
-    : { status: 400, error: 'invalid_request', description: 'scope parameter is required' }
+    : {
+        status: 400,
+        error: 'invalid_request',
+        description: 'The scope parameter is required for a token exchange request!',
+      }

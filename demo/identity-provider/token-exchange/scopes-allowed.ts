@@ -6,5 +6,6 @@ export const scopesAllowed: ExchangeRule = ({ scopes, subject, client, allowedSc
   const theirs = allowedScopes(subject?.clientId ?? client.clientId)
   const refused = [...scopes].find((scope) => !ours.has(scope) || !theirs.has(scope))
   if (refused === undefined) return undefined
-  return { status: 400, error: 'invalid_scope', description: `scope not allowed: ${refused}` }
+  const description = `Scope '${refused}' not allowed for client '${client.clientId}'`
+  return { status: 400, error: 'invalid_scope', description }
 }

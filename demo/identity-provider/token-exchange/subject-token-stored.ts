@@ -1,11 +1,12 @@
 import type { ExchangeRule } from './request.ts'
 
 /** The subject token must be in the store of this provider. */
-export const subjectTokenStored: ExchangeRule = ({ subject }) =>
+export const subjectTokenStored: ExchangeRule = ({ subject, parameters }) =>
   subject === undefined
     ? {
         status: 401,
         error: 'invalid_token',
-        description: 'subject_token is not a valid token here',
+        // IAM quotes the token.
+        description: `Access token for value ${String(parameters['subject_token'])} was not found`,
       }
     : undefined
