@@ -101,6 +101,8 @@ const iam: Texts = {
     'Log in as a user (code or device login, not client_credentials), or set allow_client_tokens.',
   unknown_kind:
     'Send the access token, not the ID token: access tokens of INDIGO IAM have client_id and jti.',
+  inactive:
+    'Get a new token: this one was revoked, its user was deleted, or a refresh has ended it. With "Reuse refresh token" off or "Clear access tokens on refresh" on, INDIGO IAM ends the older access tokens at each refresh.',
 }
 
 const dexAudience: Text = ({ audience }) =>

@@ -51,7 +51,13 @@ test.for(['keycloak', 'indigo-iam', 'dex', 'hydra'] as const)(
     }
     const special: Readonly<Record<typeof profile, readonly AdviceTopic[]>> = {
       keycloak: topics.filter((topic) => topic !== 'no_introspection_endpoint'),
-      'indigo-iam': ['missing_audience', 'wrong_audience', 'missing_claim', 'no_scopes'],
+      'indigo-iam': [
+        'missing_audience',
+        'wrong_audience',
+        'missing_claim',
+        'no_scopes',
+        'inactive',
+      ],
       dex: ['missing_audience', 'wrong_audience', 'missing_claim', 'no_scopes', 'unknown_kind'],
       hydra: [
         'missing_audience',
