@@ -98,7 +98,7 @@ export function serviceRefusal(response: HttpResponse): TtsError {
   const detail =
     typeof problem['detail'] === 'string' ? problem['detail'] : `HTTP status ${response.status}`
   const id = typeof problem['request_id'] === 'string' ? ` (request ${problem['request_id']})` : ''
-  const remedy = remedyFor(response)
+  const remedy = remedyFor(response, problem)
   const message = `the service refused: ${detail}${id}`.replace(/[^\P{Cc}\n]/gu, '?')
   const retryAfterSeconds = retryAfterOf(response)
   return new TtsError(codeFor(code, response.status), message, {
@@ -114,8 +114,24 @@ function retryAfterOf({ headers }: HttpResponse): number | undefined {
   return typeof after === 'string' && /^\d{1,6}$/.test(after) ? Number(after) : undefined
 }
 
-function remedyFor(response: HttpResponse): string | undefined {
+/** Remedies of refusals by the identity provider (`grant_refused`), by check. */
+const grantRemedies: Readonly<Record<string, string>> = {
+  user_disabled:
+    'Ask the administrators of the identity provider about your account. Renewal continues by itself when they restore it.',
+  aup_not_signed:
+    'Sign the acceptable use policy at the identity provider. Renewal then continues by itself.',
+}
+
+function remedyFor(
+  response: HttpResponse,
+  problem: Readonly<Record<string, unknown>>,
+): string | undefined {
   const { status } = response
+  if (problem['code'] === 'grant_refused')
+    return (
+      grantRemedies[String(problem['check'])] ??
+      'Ask the operator of the service, who can find what to do in the log under this request.'
+    )
   if (status === 401)
     return 'Get a new token for this service. Its operator can examine the token with `tts check --token`.'
   if (status === 403)

@@ -230,6 +230,12 @@ export function findProvider(token: UnverifiedJwt, providers: readonly Provider[
     ({ settings }) => withoutTrailingSlash(settings.issuer) === issuer,
   )
   if (provider !== undefined) return provider
+  if (iss === undefined)
+    throw refusal(
+      'issuer',
+      'the token does not name its issuer (claim iss)',
+      'Send the access token: refresh tokens of INDIGO IAM, for example, are JWTs without issuer.',
+    )
   throw refusal(
     'issuer',
     'the token comes from an issuer that is not trusted here',

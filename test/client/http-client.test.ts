@@ -113,6 +113,19 @@ test.for([
   )
 })
 
+test.for([
+  { code: 'access_denied', check: 'authorisation', remedy: /who can find the deciding rule/ },
+  {
+    code: 'grant_refused',
+    check: 'user_disabled',
+    remedy: /about your account\. Renewal continues/,
+  },
+  { code: 'grant_refused', check: 'aup_not_signed', remedy: /^Sign the acceptable use policy/ },
+  { code: 'grant_refused', check: 'client_refused', remedy: /in the log under this request\.$/ },
+])('a 403, $code by $check, says who can do what', ({ code, check, remedy }) => {
+  expect(serviceRefusal(answer(403, { code, check, detail: 'why' })).remedy).toMatch(remedy)
+})
+
 test('says when to try again', () => {
   const busy = serviceRefusal(answer(503, {}, { 'retry-after': '7' }))
   expect(busy.remedy).toBe('Try again in 7 seconds.')

@@ -76,7 +76,7 @@ export const badTokens: readonly BadToken[] = [
   { name: 'claims nested 200 levels deep', mint: claims({ deep: JSON.parse('['.repeat(200) + ']'.repeat(200)) as unknown }), check: 'claims', message: /nested/ },
   // who
   { name: 'other issuer', mint: claims({ iss: 'https://evil.example/' }), check: 'issuer', message: /issuer/ },
-  { name: 'no issuer', mint: claims({ iss: undefined }), check: 'issuer', message: /issuer/ },
+  { name: 'no issuer', mint: claims({ iss: undefined }), check: 'issuer', message: /does not name its issuer/ },
   { name: 'issuer with two slashes', mint: ({ idp }) => ({ claims: { iss: `${idp.issuer}/` } }), check: 'issuer', message: /issuer/ },
   { name: 'issuer as a list', mint: ({ idp }) => ({ claims: { iss: [idp.issuer] } }), check: 'issuer', message: /issuer/ },
   { name: 'no sub', mint: claims({ sub: undefined }), check: 'subject', message: /sub/ },
