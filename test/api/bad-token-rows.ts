@@ -56,7 +56,7 @@ export const badTokenRows: readonly BadTokenRow[] = [
   { name: 'empty signature', token: (w) => mint(w, { signature: 'empty' }), check: 'signature', says: 'the signature of the token is wrong' },
   // from whom and for whom
   { name: 'other issuer', token: claims({ iss: 'https://evil.example.org/' }), check: 'issuer', says: 'the token comes from an issuer that is not trusted here' },
-  { name: 'no issuer', token: claims({ iss: undefined }), check: 'issuer', says: 'the token comes from an issuer that is not trusted here' },
+  { name: 'no issuer', token: claims({ iss: undefined }), check: 'issuer', says: 'the token does not name its issuer (claim iss)' },
   { name: 'other audience', token: claims({ aud: 'https://other.example.org' }), check: 'audience', says: `the token is meant for another service (claim aud); accepted audiences: ${AUDIENCE}` },
   { name: 'audience as prefix', token: claims({ aud: `${AUDIENCE}.evil.example` }), check: 'audience', says: `the token is meant for another service (claim aud); accepted audiences: ${AUDIENCE}` },
   { name: 'WLCG any audience', token: claims({ aud: 'https://wlcg.cern.ch/jwt/v1/any' }), check: 'audience', says: `the token is meant for another service (claim aud); accepted audiences: ${AUDIENCE}` },
