@@ -67,6 +67,8 @@ async function serve(tls: object, env: Record<string, string>): Promise<Outcome>
       headers: { authorization: `Bearer ${site.token()}` },
     })
     const text = await response.text()
+    // The answer may come before the reason is in the log.
+    if (response.status !== 200) await started.says(/provider\.unavailable/)
     return { ok: response.status === 200, text: text + started.stdout() + started.stderr() }
   } finally {
     started.child.kill('SIGKILL')
