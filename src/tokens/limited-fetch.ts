@@ -20,7 +20,7 @@ export interface FetchLimits {
 /** A limited `fetch`. */
 export interface LimitedFetch {
   readonly fetch: Fetch
-  /** Aborts every request under way. */
+  /** Aborts every request, also those that begin later. */
   close(): void
 }
 
@@ -32,6 +32,7 @@ export interface LimitedFetch {
 export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): LimitedFetch {
   const { sendAgain = true } = limits
   const open = new Set<AbortController>()
+  let isClosed = false
 
   async function limitedFetch(url: string, options: RequestInit = {}): Promise<Response> {
     const [bare = ''] = url.split('?')
@@ -43,6 +44,7 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
     const timer = setTimeout(expire, limits.timeoutMs)
     options.signal?.addEventListener('abort', expire, { once: true, signal })
     if (options.signal?.aborted === true) expire()
+    if (isClosed) controller.abort()
     open.add(controller)
     const attempt = async (): Promise<Response> =>
       fetchFunction(url, { ...options, redirect: 'manual', signal })
@@ -63,6 +65,7 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
   return {
     fetch: limitedFetch,
     close: () => {
+      isClosed = true
       for (const controller of open) controller.abort()
     },
   }

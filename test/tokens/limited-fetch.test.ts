@@ -81,3 +81,17 @@ test('what must not be repeated is sent once', async () => {
   await expect(fetch('https://iam.example.org/')).rejects.toThrow('fetch failed')
   expect(asked).toBe(1)
 })
+
+test('after close, a request is aborted at its start', async () => {
+  const hanging: Fetch = async (_url, options) =>
+    new Promise((_resolve, reject) => {
+      const abort = (): void => reject(options?.signal?.reason as Error)
+      if (options?.signal?.aborted === true) abort()
+      options?.signal?.addEventListener('abort', abort)
+    })
+  const limited = createLimitedFetch(hanging, { ...limits, timeoutMs: 60_000 })
+  const before = limited.fetch('https://iam.example.org/')
+  limited.close()
+  await expect(before).rejects.toThrow('aborted')
+  await expect(limited.fetch('https://iam.example.org/')).rejects.toThrow('aborted')
+})
