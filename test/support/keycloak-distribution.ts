@@ -34,7 +34,7 @@ const run = promisify(execFile)
  * about half a minute. Never throws.
  */
 export async function installKeycloak(): Promise<KeycloakInstallation> {
-  const missing = missingPackages(['openjdk-17-jre-headless', 'maven', 'unzip'])
+  const missing = missingPackages(['default-jre-headless', 'maven', 'unzip'])
   if (missing.length > 0) return { missing: `Debian package missing: ${missing.join(' ')}` }
   const java = javaVersion()
   if (java < LEAST_JAVA)
