@@ -91,13 +91,14 @@ function withAudienceList(answer: Claims): Claims {
   return typeof aud === 'string' && aud.includes(' ') ? { ...answer, aud: wordsOf(aud) } : answer
 }
 
+/** Whether an introspection answer names a user. */
+export const namesUser = (claims: Claims): boolean =>
+  ['username', 'user_id', 'preferred_username'].some((name) => claims[name] !== undefined)
+
 /** RFC 7662 has no `sub` for client tokens: the client then becomes the subject, unless the answer names a user. */
 function withSubject(claims: Claims): Claims {
   const clientId = clientIdOf(claims)
-  const namesUser = ['username', 'user_id', 'preferred_username'].some(
-    (name) => claims[name] !== undefined,
-  )
-  return claims['sub'] === undefined && clientId !== undefined && !namesUser
+  return claims['sub'] === undefined && clientId !== undefined && !namesUser(claims)
     ? { ...claims, sub: clientId }
     : claims
 }

@@ -8,6 +8,7 @@ import {
   checkIntrospection,
   claimsOfAnswer,
   fetchIntrospection,
+  namesUser,
 } from './introspection.ts'
 import type { Provider } from './providers.ts'
 import { kindOfAnswer } from './token-kind.ts'
@@ -46,7 +47,8 @@ async function completed(
   const { settings } = provider
   const claims = claimsOfAnswer(answer, provider)
   const { kind } = kindOfAnswer(claims, { evidence: settings.access_token_evidence })
-  const isComplete = kind !== 'unknown' && claims['sub'] !== undefined
+  // An access token that names neither subject nor user is of a client, which has no UserInfo.
+  const isComplete = kind !== 'unknown' && (claims['sub'] !== undefined || !namesUser(claims))
   if (isComplete || !(await canAskUserInfo(provider))) return check()
   let userInfo: Claims
   try {

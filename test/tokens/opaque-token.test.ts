@@ -161,6 +161,21 @@ describe('an introspection answer that leaves out what RFC 7662 makes optional',
     expect(error).toMatchObject({ code: 'invalid_token', check })
   })
 
+  test('a client, by token_type and without user: UserInfo is not asked', async () => {
+    const { access_token: token } = await logIn()
+    answer({ client_id: 'c', token_type: 'Bearer' })
+    // Ory Hydra answers 200 without subject for a client's token.
+    provider().faults.set('/userinfo', { kind: 'body', body: { iss: 'x' } })
+    const error = await refusalOf(verifierFor({ iam: introspecting() }).verify(token))
+    expect(error).toMatchObject({ code: 'invalid_token', check: 'user' })
+    const allowed = introspecting({ allow_client_tokens: true })
+    expect(await verifierFor({ iam: allowed }).verify(token)).toMatchObject({
+      sub: 'c',
+      clientOnly: true,
+    })
+    expect(provider().faults.count('/userinfo')).toBe(0)
+  })
+
   test('a provider whose UserInfo is away decides nothing', async () => {
     const { access_token: token } = await logIn()
     answer({ sub: alice() })
