@@ -125,7 +125,8 @@ function format(result: ProbeResult): string {
     )
   }
   return [
-    facts(rows),
+    // Discovery documents and claims come from outside: nothing in them may steer the terminal.
+    facts(rows.map(([label, value]) => [shownValues([label]), shownValues([value])])),
     '\nSettings that fit. Replace the audience by the URL of your service',
     Object.keys(token?.groups ?? {}).length === 0 ? ':\n\n' : ', and choose your own rule:\n\n',
     stringify(configurationOf(result), { lineWidth: 0 }),

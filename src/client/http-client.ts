@@ -115,12 +115,16 @@ function retryAfterOf({ headers }: HttpResponse): number | undefined {
 }
 
 /** Remedies of refusals by the identity provider (`grant_refused`), by check. */
-const grantRemedies: Readonly<Record<string, string>> = {
-  user_disabled:
+const grantRemedies: ReadonlyMap<unknown, string> = new Map([
+  [
+    'user_disabled',
     'Ask the administrators of the identity provider about your account. Renewal continues by itself when they restore it.',
-  aup_not_signed:
+  ],
+  [
+    'aup_not_signed',
     'Sign the acceptable use policy at the identity provider. Renewal then continues by itself.',
-}
+  ],
+])
 
 function remedyFor(
   response: HttpResponse,
@@ -129,7 +133,7 @@ function remedyFor(
   const { status } = response
   if (problem['code'] === 'grant_refused')
     return (
-      grantRemedies[String(problem['check'])] ??
+      grantRemedies.get(problem['check']) ??
       'Ask the operator of the service, who can find what to do in the log under this request.'
     )
   if (status === 401)

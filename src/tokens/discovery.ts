@@ -127,6 +127,7 @@ function formEncoded(text: string): string {
 }
 
 const ENDPOINTS = [
+  'authorization_endpoint',
   'jwks_uri',
   'introspection_endpoint',
   'userinfo_endpoint',

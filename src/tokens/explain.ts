@@ -11,7 +11,7 @@ import {
   speakerOf,
 } from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
-import { lookUpOpaque } from './opaque-token.ts'
+import { lookUpOpaque, lookupEndpoint } from './opaque-token.ts'
 import { checkTokenText, readUnverified, type VerifiedJwt, verifyJwtSignature } from './jwt.ts'
 import type { Provider } from './providers.ts'
 import { refusal } from './refusals.ts'
@@ -155,8 +155,9 @@ async function lookUp(token: string, provider: Provider, now: Date): Promise<Loo
   return { provider, checks: report.checks, known }
 }
 
-function notKnownAt({ id, settings }: Provider, found: 'unknown' | 'no_endpoint'): TtsError {
-  const endpoint = settings.introspect === 'userinfo' ? 'userinfo' : 'introspection'
+function notKnownAt(provider: Provider, found: 'unknown' | 'no_endpoint'): TtsError {
+  const { id, settings } = provider
+  const endpoint = lookupEndpoint(provider)
   return found === 'unknown'
     ? refusal(
         'active',
@@ -200,10 +201,10 @@ async function explainRest(
         known = mergeUserInfo(known, userInfo)
         requirePerson(known.sources, settings)
       },
-      () => `UserInfo returned: ${Object.keys(known.claims).join(', ')}`,
+      () => `UserInfo returned: ${namesOf(known.claims)}`,
     )
   }
-  report.pass('claims', `claims for rules: ${Object.keys(known.claims).sort().join(', ')}`)
+  report.pass('claims', `claims for rules: ${namesOf(known.claims)}`)
 }
 
 const SPEAKER_WORDS = {
@@ -241,6 +242,9 @@ function describe(check: string, claims: Claims): string {
       return 'ok'
   }
 }
+
+/** The names of claims come from outside, too. */
+const namesOf = (claims: Claims): string => Object.keys(claims).sort().map(show).join(', ')
 
 /** Makes a claim from outside printable and limits its length. */
 function show(value: unknown): string {

@@ -69,6 +69,10 @@ async function completed(
   }
 }
 
+/** Returns the endpoint at which opaque tokens are looked up, by its name in the settings `endpoints`. */
+export const lookupEndpoint = ({ settings }: Pick<Provider, 'settings'>) =>
+  settings.introspect === 'userinfo' ? 'userinfo' : 'introspection'
+
 /** Its expiry is not known. It is asked about again when its cache entry ends, which is earlier. */
 const ASSUMED_LIFETIME_SECONDS = 300
 

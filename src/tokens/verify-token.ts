@@ -14,7 +14,7 @@ import {
 } from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
 import { checkTokenText, readUnverified, verifyJwt, type UnverifiedJwt } from './jwt.ts'
-import { lookUpOpaque, type OpaqueLookup } from './opaque-token.ts'
+import { lookUpOpaque, lookupEndpoint, type OpaqueLookup } from './opaque-token.ts'
 import {
   createProvider,
   type Provider,
@@ -258,13 +258,17 @@ function nobodyKnows(candidates: readonly Provider[], results: readonly Lookup[]
       'the token is not a signed JWT, and introspection is not configured for any provider',
       'Set introspect: opaque, with client_id and client_secret_file, for the provider that issues such tokens.',
     )
-  const ids = candidates.map(({ id }) => id).join(', ')
-  if (results.every((result) => result === 'no_endpoint'))
+  if (results.every((result) => result === 'no_endpoint')) {
+    const missing = candidates.map((one) => `${one.id} has no ${lookupEndpoint(one)} endpoint`)
+    const lacksIntrospection = candidates.some((one) => lookupEndpoint(one) === 'introspection')
     return refusal(
       'format',
-      `the token is not a signed JWT, and no provider can be asked about it (${ids} has no introspection endpoint)`,
-      `Send a JWT. ${adviceOn('no_introspection_endpoint', profileOf(candidates))}`,
+      `the token is not a signed JWT, and no provider can be asked about it (${missing.join(', ')})`,
+      lacksIntrospection
+        ? `Send a JWT. ${adviceOn('no_introspection_endpoint', profileOf(candidates))}`
+        : 'Send a JWT, or set endpoints.userinfo of the provider.',
     )
+  }
   return refusal(
     'active',
     'the token is not active at any provider: unknown, expired or revoked',

@@ -100,6 +100,20 @@ describe('tts provider probe', () => {
     expect(out).toContain('- Neither the token nor the provider names groups of its user.')
   })
 
+  test('nothing that a provider sends steers the terminal', async () => {
+    const { issuer } = provider()
+    const escape = '\u001b[2J'
+    provider().faults.set('/.well-known/openid-configuration', {
+      kind: 'body',
+      body: { issuer, jwks_uri: `${issuer}jwk`, token_endpoint: `${issuer}${escape}token` },
+    })
+    const claims = { [`groups${escape}`]: ['cms'], groups: [`cms${escape}`] }
+    const token = provider().mint({ claims })
+    const { out, notes } = await probe(['--token-file', privateFile('escape', token)])
+    expect(out).toContain('?[2J')
+    expect(out + notes).not.toContain('\u001b')
+  })
+
   test('as JSON', async () => {
     const { out } = await probe(['--json'])
     expect(JSON.parse(out)).toMatchObject({

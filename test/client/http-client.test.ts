@@ -122,6 +122,7 @@ test.for([
   },
   { code: 'grant_refused', check: 'aup_not_signed', remedy: /^Sign the acceptable use policy/ },
   { code: 'grant_refused', check: 'client_refused', remedy: /in the log under this request\.$/ },
+  { code: 'grant_refused', check: 'constructor', remedy: /in the log under this request\.$/ },
 ])('a 403, $code by $check, says who can do what', ({ code, check, remedy }) => {
   expect(serviceRefusal(answer(403, { code, check, detail: 'why' })).remedy).toMatch(remedy)
 })

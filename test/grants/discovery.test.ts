@@ -46,6 +46,11 @@ describe('discovery', () => {
       words: /token_endpoint is not an https URL/,
     },
     {
+      name: 'an authorization endpoint in clear',
+      change: { authorization_endpoint: 'http://10.0.0.1/' },
+      words: /authorization_endpoint is not/,
+    },
+    {
       name: 'a device endpoint in clear',
       change: { device_authorization_endpoint: 'http://10.0.0.1/' },
       words: /device_authorization_endpoint is not/,

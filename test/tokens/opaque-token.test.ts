@@ -108,6 +108,8 @@ describe('introspect: userinfo', () => {
     })
     const error = await refusalOf(verifierFor({ iam: atUserInfo() }).verify(token))
     expect(error).toMatchObject({ code: 'invalid_token', check: 'format' })
+    expect(error.message).toContain('(iam has no userinfo endpoint)')
+    expect(error.remedy).toBe('Send a JWT, or set endpoints.userinfo of the provider.')
     const checks = await explainToken(token, verifierFor({ iam: atUserInfo() }), new Date())
     expect(checks.slice(1)).toEqual([
       {
