@@ -23,7 +23,7 @@ export const requestSettings = {
     .enum(PROVIDER_PROFILES)
     .default('generic')
     .describe(
-      'Product that the provider runs. It sets the defaults of `client_authentication`, `audience_parameter` and `requested_token_type`, and the advice in messages.',
+      'Product that the provider runs. It sets the defaults of `audience_parameter` and `requested_token_type`, and the advice in messages.',
     ),
   client_authentication: z
     .enum(['basic', 'post', 'none'])

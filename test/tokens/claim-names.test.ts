@@ -1,7 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { withUsualNames } from '../../src/tokens/claim-names.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
-import { AUDIENCE, refusalOf, settingsFor, type SettingsInput, verifierFor } from './support.ts'
+import {
+  accessTokenAt,
+  AUDIENCE,
+  refusalOf,
+  settingsFor,
+  type SettingsInput,
+  verifierFor,
+} from './support.ts'
 
 const provider = useIdentityProvider()
 
@@ -97,6 +104,29 @@ describe('a verified token', () => {
       ),
     )
     expect(error).toMatchObject({ code: 'insufficient_scope', check: 'scope' })
+  })
+
+  test('has the named claims of introspection and of UserInfo', async () => {
+    provider().tokens.format = 'opaque'
+    const token = await accessTokenAt(provider())
+    const { clientId, clientSecret } = provider().clients.tts
+    const client = {
+      client_id: clientId,
+      client_secret: clientSecret,
+      introspect: 'opaque',
+    } as const
+    const { sub } = provider().user('alice')
+    const exp = Math.floor(Date.now() / 1000) + 600
+    provider().faults.set('/introspect', {
+      kind: 'body',
+      body: { active: true, sub, exp, aud: AUDIENCE, token_type: 'Bearer', rights: ['write'] },
+    })
+    provider().faults.set('/userinfo', { kind: 'body', body: { sub, ext: { teams: ['cms'] } } })
+    const more = { ...client, userinfo: 'always' as const, required_scopes: ['write'] }
+    const names = { scopes: 'rights', groups: 'ext.teams' }
+    const verified = await verifierFor({ iam: settings(names, more) }).verify(token)
+    expect(verified.scopes).toEqual(['write'])
+    expect(verified.claims['groups']).toEqual(['cms'])
   })
 
   test('of a Keycloak client is not made a person by a user name of its own', async () => {

@@ -1,9 +1,14 @@
 /** Endpoints that the operator sets, in place of those of the discovery document or where it has none. */
 import { expect, test } from 'vitest'
 import { providerSettings } from '../../src/config/provider-schema.ts'
-import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
-import { AUDIENCE, refusalOf, settingsFor, type SettingsInput, verifierFor } from './support.ts'
+import {
+  accessTokenAt,
+  refusalOf,
+  settingsFor,
+  type SettingsInput,
+  verifierFor,
+} from './support.ts'
 
 const provider = useIdentityProvider()
 const at = (path: string): string => new URL(path, provider().issuer).href
@@ -24,16 +29,7 @@ function verifierWith(changes: SettingsInput) {
   return verifierFor({ iam: settingsFor(provider().issuer, { ...client, ...changes }) })
 }
 
-const logIn = async (): Promise<string> => {
-  const { access_token } = await obtainAccessToken({
-    issuer: provider().issuer,
-    clientId: 'demo-cli',
-    username: 'alice',
-    scope: 'openid profile email',
-    audience: AUDIENCE,
-  })
-  return access_token
-}
+const logIn = async (): Promise<string> => accessTokenAt(provider())
 
 test('introspection where discovery has none (Ory Hydra)', async () => {
   provider().tokens.format = 'opaque'

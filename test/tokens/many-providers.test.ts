@@ -3,9 +3,14 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ProviderSettings } from '../../src/config/provider-schema.ts'
-import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
-import { AUDIENCE, refusalOf, settingsFor, type SettingsInput, verifierFor } from './support.ts'
+import {
+  accessTokenAt,
+  refusalOf,
+  settingsFor,
+  type SettingsInput,
+  verifierFor,
+} from './support.ts'
 
 const own = useIdentityProvider()
 const foreign = useIdentityProvider()
@@ -29,14 +34,7 @@ async function hanging(changes: SettingsInput = {}): Promise<ProviderSettings> {
 
 async function opaqueToken(): Promise<string> {
   own().tokens.format = 'opaque'
-  const { access_token } = await obtainAccessToken({
-    issuer: own().issuer,
-    clientId: 'demo-cli',
-    username: 'alice',
-    scope: 'openid profile',
-    audience: AUDIENCE,
-  })
-  return access_token
+  return accessTokenAt(own())
 }
 
 /** Seven that do not know the token, and one more before the last. */

@@ -1,3 +1,4 @@
+import { obtainAccessToken } from '../../demo/user-agent.ts'
 import {
   createTokenVerifier,
   type TokenVerifier,
@@ -45,6 +46,12 @@ export function verifierFor(
       offsetMs += seconds * 1000
     },
   })
+}
+
+/** An access token of alice for this service, after a login in a browser. */
+export async function accessTokenAt({ issuer }: { readonly issuer: string }): Promise<string> {
+  const request = { clientId: 'demo-cli', username: 'alice', scope: 'openid profile email' }
+  return (await obtainAccessToken({ issuer, ...request, audience: AUDIENCE })).access_token
 }
 
 /** The TtsError that a promise is rejected with. Throws Error when it is not. */
