@@ -565,6 +565,25 @@ describe('login', () => {
     return { options, deposited, asked, closed: () => closed }
   }
 
+  test('what the provider writes does not steer the terminal', async () => {
+    const { options } = parts(granted)
+    const client = options.grantClient({})
+    const grantClient = (): GrantClient => ({
+      ...client,
+      startDevice: async (request) => ({
+        ...(await client.startDevice(request)),
+        verificationUri: 'https://iam.example.org/\u001b[2J',
+        verificationUriComplete: 'https://iam.example.org/\u009b1m',
+        userCode: 'AB\u202eCD\nwrong',
+      }),
+    })
+    const run = await runToItsEnd(['login'], { ...options, grantClient })
+    expect(run.code).toBe(0)
+    expect(run.out).toMatch(
+      /^Open {3}https:\/\/iam\.example\.org\/\?\[2J\nand enter {3}AB\?CD\?wrong\nor open {3}https:\/\/iam\.example\.org\/\?1m\n/,
+    )
+  })
+
   test('prints URL and code, and leaves the refresh token in the state', async () => {
     const { options, deposited, asked, closed } = parts(granted)
     const run = await runToItsEnd(['login'], options)

@@ -91,15 +91,17 @@ async function loginByDevice({
   const { audience, scopes } = settings.source
   const device = await client.startDevice({ audience, scopes, signal })
   const within = formatDuration(secondsUntil(device.expiresAt, runtime.clock.now()))
+  const complete = device.verificationUriComplete
   runtime.out(
-    `Open   ${device.verificationUri}\nand enter   ${device.userCode}\n` +
-      (device.verificationUriComplete === undefined
-        ? ''
-        : `or open   ${device.verificationUriComplete}\n`) +
+    `Open   ${printable(device.verificationUri)}\nand enter   ${printable(device.userCode)}\n` +
+      (complete === undefined ? '' : `or open   ${printable(complete)}\n`) +
       `Waiting for ${within}; Ctrl-C cancels.\n`,
   )
   return device.wait(signal)
 }
+
+/** The texts of the provider must not steer the terminal. */
+const printable = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 
 async function loginByBrowser(
   { runtime, settings, source, signal }: LoginRequest,
