@@ -16,8 +16,12 @@ import { temporaryDirectory, uid } from '../engine-support.ts'
 const start = new Date('2026-11-23T12:00:00Z')
 const later = (seconds: number): Date => new Date(start.getTime() + seconds * 1000)
 
-/** A provider that rotates without grace: one refresh token works, the newest. */
-function rotating() {
+/**
+ * A provider that rotates without grace: one refresh token works, the newest.
+ *
+ * @param refreshSeconds stated lifetime of refresh tokens; undefined: not stated
+ */
+function rotating(refreshSeconds?: number) {
   let live: string | undefined
   let made = 0
   const asked: string[] = []
@@ -29,7 +33,8 @@ function rotating() {
       accessToken: `access-${made}`,
       refreshToken: live,
       expiresAt: new Date(now.getTime() + 3_600_000),
-      refreshExpiresAt: undefined,
+      refreshExpiresAt:
+        refreshSeconds === undefined ? undefined : new Date(now.getTime() + refreshSeconds * 1000),
       scope: undefined,
     }
   }
@@ -84,13 +89,13 @@ const task = (wanted: Partial<AccessTokenRequest> = {}): AccessTokenRequest => (
 })
 const exchange: TokenStart = { kind: 'exchange', token: 'subject' }
 
-async function setUp() {
+async function setUp(refreshSeconds?: number) {
   const directory = join(await temporaryDirectory(), 'state')
   const store = await openState(
     { directory, key_file: join(directory, 'state.key'), cluster: 'c' },
     uid,
   )
-  const provider = rotating()
+  const provider = rotating(refreshSeconds)
   const { client, now } = provider
   const partsOver = (over: StateStore) => ({ store: over, client, now, owner: 'c' })
   const ask = async (wanted: Partial<AccessTokenRequest> = {}, over: StateStore = store) =>
@@ -114,6 +119,18 @@ test('one exchange; then the access token while it lives; then one refresh', asy
     used: [digestOf('subject')],
   })
   expect(record?.held.attemptBegunAt).toBeUndefined()
+})
+
+test.for([
+  { name: 'ends before the access token: each request refreshes, to keep it alive', seconds: 1800 },
+  { name: 'ends with it: the same', seconds: 3600 },
+  { name: 'lives longer: the access token is used again', seconds: 3601 },
+])('a refresh token that $name', async ({ seconds }) => {
+  const { provider, ask } = await setUp(seconds)
+  await ask({ start: exchange })
+  provider.advance(60)
+  expect(await ask()).toBe(seconds > 3600 ? 'access-1' : 'access-2')
+  expect(provider.asked).toHaveLength(seconds > 3600 ? 1 : 2)
 })
 
 test('many at once, of many processes: one asks, the others find what it got', async () => {
