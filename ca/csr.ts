@@ -22,7 +22,7 @@ import {
   verifySignatureHere,
 } from './key.ts'
 import { type PublicKey, readPublicKey } from './public-key.ts'
-import { type DistinguishedName, nameNode } from './name.ts'
+import { type DistinguishedName, nameNode, readName } from './name.ts'
 import { readPem, toPem } from './pem.ts'
 
 /** Largest accepted request: one with RSA-8192 and many attributes is far smaller. */
@@ -103,6 +103,22 @@ function csrDer(input: Buffer): Buffer {
     )
   }
   return block.der
+}
+
+/**
+ * Reads the subject of a request in PEM or DER, at most 16 KiB. Checks neither its signature nor its key.
+ *
+ * @throws {CaError} `too_large`, `malformed`
+ * @see RFC 2986 section 4.1
+ * @example
+ * const csr = await createCsr(parseSlashDn('/O=Example/CN=Issuing CA'), authority.signer)
+ * readCsrSubject(Buffer.from(csr)) // => parseSlashDn('/O=Example/CN=Issuing CA')
+ */
+export function readCsrSubject(input: Buffer): DistinguishedName {
+  const request = decode(csrDer(input), 'CSR', MAX_CSR_BYTES)
+  const [info] = childrenOf(request, 'CSR', Tag.sequence)
+  const [, subject] = childrenOf(info, 'CSR information', Tag.sequence)
+  return readName(subject, 'CSR subject')
 }
 
 /**

@@ -33,7 +33,7 @@ export {
   readCertificatesPem,
   type RootRequest,
 } from './authority.ts'
-export { createCsr, readCsr } from './csr.ts'
+export { createCsr, readCsr, readCsrSubject } from './csr.ts'
 export { type EndEntityProfile, type EndEntityRequest, issueEndEntity } from './end-entity.ts'
 export { type EndEntity, issueProxy, type ProxyRequest } from './proxy.ts'
 export type { ProxyType } from './extensions.ts'

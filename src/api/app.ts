@@ -36,6 +36,8 @@ export interface AppDependencies {
   readonly log: Logger
   readonly metrics: Metrics
   readonly inFlight: RequestsInFlight
+  /** `ok`, or why the CA cannot issue. */
+  readonly authorityStatus: () => Promise<string>
   readonly issuing: IssueDependencies
   readonly credentials: CredentialsDependencies
   readonly delegations: RenewalDependencies
@@ -174,6 +176,7 @@ function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
       inFlight,
       stopping,
       metrics,
+      authorityStatus: dependencies.authorityStatus,
     }),
   )
 }

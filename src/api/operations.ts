@@ -12,6 +12,8 @@ export interface OperationsDependencies {
   readonly inFlight: Pick<RequestsInFlight, 'count' | 'isFull'>
   readonly stopping: () => boolean
   readonly metrics: Metrics
+  /** `ok`, or why the CA cannot issue. */
+  readonly authorityStatus: () => Promise<string>
 }
 
 /** Answers are cached for this time, so that frequent probes cannot load the database. */
@@ -21,12 +23,17 @@ export function operationsRoutes(dependencies: OperationsDependencies): Router {
   const { store, metrics } = dependencies
   const router = Router()
   const probe = routeName('probe')
-  const databaseStatus = cacheResult(CACHE_MS, () =>
-    store.ping().then(
-      () => 'ok',
-      () => 'the database cannot be reached or written',
-    ),
-  )
+  const unreachable = 'the database cannot be reached or written'
+  const status = cacheResult(CACHE_MS, async () => {
+    const [database, authority] = await Promise.all([
+      store.ping().then(
+        () => 'ok',
+        () => unreachable,
+      ),
+      dependencies.authorityStatus().catch(() => 'unknown, because the database cannot be reached'),
+    ])
+    return { store: database, ca: authority }
+  })
   const exposition = cacheResult(CACHE_MS, () => metrics.registry.metrics())
 
   // Alive means that this process answers. If the database counted, its outage would restart all replicas.
@@ -35,7 +42,7 @@ export function operationsRoutes(dependencies: OperationsDependencies): Router {
   })
 
   router.get('/readyz', probe, async (_request, response) => {
-    const readiness = readinessOf(dependencies, await databaseStatus())
+    const readiness = readinessOf(dependencies, await status())
     response
       .status(readiness.ready ? 200 : 503)
       .setHeader('Cache-Control', 'no-store')
@@ -57,7 +64,7 @@ interface Readiness {
 
 function readinessOf(
   { providers, stopping, inFlight }: OperationsDependencies,
-  databaseStatus: string,
+  status: { readonly store: string; readonly ca: string },
 ): Readiness {
   const states = providers().map(({ id, ready, usingCached, lastError }) => ({
     id,
@@ -67,14 +74,15 @@ function readinessOf(
   }))
   // An outage of one provider must not affect users of the others.
   const isSomeProviderReady = states.length === 0 || states.some((state) => state.ready)
-  const ready = !stopping() && databaseStatus === 'ok' && isSomeProviderReady && !inFlight.isFull
+  const isUsable = status.store === 'ok' && status.ca === 'ok'
+  const ready = !stopping() && isUsable && isSomeProviderReady && !inFlight.isFull
   return {
     ready,
     stopping: stopping(),
     // A full instance refuses all new requests, so a load balancer should use another one.
     saturated: inFlight.isFull,
     requests_in_flight: inFlight.count,
-    store: databaseStatus,
+    ...status,
     providers: states,
   }
 }

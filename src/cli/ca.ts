@@ -1,5 +1,4 @@
 /** `tts ca …`: creates and shows the CA, exports its trust anchors, and puts it under an external root. */
-import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { Authority } from '../../ca/authority.ts'
@@ -12,7 +11,6 @@ import type { LoadedConfiguration } from '../config/load.ts'
 import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import { TtsError } from '../base/errors.ts'
 import {
-  type AuthorityFilesOptions,
   authorityExists,
   authorityPaths,
   initAuthorityFiles,
@@ -23,6 +21,8 @@ import {
 } from '../files/authority-files.ts'
 import { writeTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import type { Core } from '../service/compose.ts'
+import { authorityFilesOptions } from '../service/installation.ts'
+import { adoptCommand } from './adopt.ts'
 import { wholeNumberOption } from './duration.ts'
 import {
   loadedConfigurationFor,
@@ -81,6 +81,7 @@ export function caCommand(terminal: Terminal): Command {
     )
 
   addCertificateCommands(command, terminal)
+  command.addCommand(adoptCommand(terminal, 'x509-ca'))
   return command.addHelpText(
     'after',
     `
@@ -125,17 +126,10 @@ interface MakeOptions extends OperatorOptions {
   readonly lifetimeDays?: number
 }
 
-function filesOptions({
-  configuration,
-  dataDirectory,
-}: LoadedConfiguration): AuthorityFilesOptions {
-  return { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-}
-
 async function init(terminal: Terminal, options: MakeOptions): Promise<void> {
   const loaded = await loadedConfigurationFor(terminal, options)
   const { ca } = loaded.configuration
-  const authority = await initAuthorityFiles(filesOptions(loaded), {
+  const authority = await initAuthorityFiles(authorityFilesOptions(loaded), {
     subject: options.subject ?? ca.subject,
     keyKind: options.keyKind ?? ca.key_kind,
     lifetimeDays: options.lifetimeDays ?? ca.lifetime_days,
@@ -151,7 +145,7 @@ async function request(terminal: Terminal, options: MakeOptions): Promise<void> 
   const loaded = await loadedConfigurationFor(terminal, options)
   const { ca } = loaded.configuration
   terminal.out(
-    await requestAuthorityFiles(filesOptions(loaded), {
+    await requestAuthorityFiles(authorityFilesOptions(loaded), {
       subject: options.subject ?? (await currentSubject(loaded)) ?? ca.subject,
       keyKind: options.keyKind ?? ca.key_kind,
     }),
@@ -167,7 +161,7 @@ async function request(terminal: Terminal, options: MakeOptions): Promise<void> 
  */
 async function currentSubject(loaded: LoadedConfiguration): Promise<string | undefined> {
   if (!authorityExists(loaded.dataDirectory)) return undefined
-  const { certificate } = await openAuthorityFiles(filesOptions(loaded))
+  const { certificate } = await openAuthorityFiles(authorityFilesOptions(loaded))
   return formatSlashDn(certificate.subject)
 }
 
@@ -178,13 +172,16 @@ async function install(terminal: Terminal, options: OperatorOptions, file: strin
       cause,
     })
   })
-  const authority = await installAuthorityFiles(filesOptions(loaded), text)
+  const authority = await installAuthorityFiles(authorityFilesOptions(loaded), {
+    certificates: text,
+    now: terminal.now(),
+  })
   terminal.note(`Installed: ${describe(authority)}. Restart \`tts serve\`.`)
 }
 
 async function renew(terminal: Terminal, options: MakeOptions): Promise<void> {
   const loaded = await loadedConfigurationFor(terminal, options)
-  const authority = await renewAuthorityFiles(filesOptions(loaded), {
+  const authority = await renewAuthorityFiles(authorityFilesOptions(loaded), {
     lifetimeDays: options.lifetimeDays ?? loaded.configuration.ca.lifetime_days,
     now: terminal.now(),
   })

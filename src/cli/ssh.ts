@@ -1,5 +1,4 @@
 /** `tts ssh-ca`: manages the key that signs SSH certificates, and prints the files for hosts. */
-import { randomBytes } from 'node:crypto'
 import { Command, Option } from 'commander'
 import {
   type SshAuthority,
@@ -8,14 +7,14 @@ import {
 } from '../../ca/ssh/authority.ts'
 import { createKrl, krlVersionAt } from '../../ca/ssh/krl.ts'
 import { formatSshPublicKey, sshFingerprint } from '../../ca/ssh/public-key.ts'
-import type { LoadedConfiguration } from '../config/load.ts'
 import { SSH_AUTHORITY_COMMENT } from '../domain/issuing/ssh.ts'
-import type { AuthorityFilesOptions } from '../files/authority-files.ts'
 import {
   initSshAuthorityFiles,
   openSshAuthorityFiles,
   sshAuthorityPaths,
 } from '../files/ssh-authority-files.ts'
+import { authorityFilesOptions } from '../service/installation.ts'
+import { adoptCommand } from './adopt.ts'
 import { loadedConfigurationFor, facts, type OperatorOptions, type Terminal } from './terminal.ts'
 
 /** Returns the serial numbers of revoked SSH certificates that have not expired. */
@@ -44,6 +43,7 @@ export function sshCaCommand(terminal: Terminal, revokedSerials: RevokedSshSeria
     .description('print the revocation list (KRL) for RevokedKeys, in binary')
     .action((_options, self: Command) => krl(terminal, self.optsWithGlobals(), revokedSerials))
 
+  command.addCommand(adoptCommand(terminal, 'ssh-ca'))
   return command.addHelpText(
     'after',
     `
@@ -54,19 +54,12 @@ Examples:
   )
 }
 
-function filesOptions({
-  configuration,
-  dataDirectory,
-}: LoadedConfiguration): AuthorityFilesOptions {
-  return { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-}
-
 async function init(
   terminal: Terminal,
   options: OperatorOptions & { readonly keyKind: SshAuthorityKeyKind },
 ): Promise<void> {
   const loaded = await loadedConfigurationFor(terminal, options)
-  const authority = await initSshAuthorityFiles(filesOptions(loaded), options.keyKind)
+  const authority = await initSshAuthorityFiles(authorityFilesOptions(loaded), options.keyKind)
   const { directory } = sshAuthorityPaths(loaded.dataDirectory)
   terminal.out(publicKeyLine(authority))
   terminal.note(
@@ -76,7 +69,7 @@ async function init(
 
 async function show(terminal: Terminal, options: OperatorOptions): Promise<void> {
   const authority = await openSshAuthorityFiles(
-    filesOptions(await loadedConfigurationFor(terminal, options)),
+    authorityFilesOptions(await loadedConfigurationFor(terminal, options)),
   )
   const description = {
     key: authority.publicKey.kind,
@@ -100,7 +93,7 @@ async function krl(
   revokedSerials: RevokedSshSerials,
 ): Promise<void> {
   const authority = await openSshAuthorityFiles(
-    filesOptions(await loadedConfigurationFor(terminal, options)),
+    authorityFilesOptions(await loadedConfigurationFor(terminal, options)),
   )
   const now = terminal.now()
   terminal.out(

@@ -1,9 +1,12 @@
 /** The environment of a command, passed in so that tests can replace it. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type Environment, type LoadedConfiguration, loadConfiguration } from '../config/load.ts'
-import { type Core, openCore } from '../service/compose.ts'
+import type { Store } from '../domain/store.ts'
+import { type Core, openCore, openRecords } from '../service/compose.ts'
+import { noAuthorityYet } from '../service/installation.ts'
 import { formatDuration } from '../base/duration.ts'
-import { TtsError } from '../base/errors.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { createLog } from '../base/log.ts'
 import { useNetwork } from '../network/network.ts'
@@ -67,12 +70,9 @@ export async function withCore<T>(
   work: (core: Core) => Promise<T>,
 ): Promise<T> {
   const loaded = await loadedConfigurationFor(terminal, options)
-  if (!authorityExists(loaded.dataDirectory)) {
-    throw new TtsError('configuration', `there is no CA in ${loaded.dataDirectory} yet`, {
-      remedy:
-        'Select the right configuration with --config FILE, or create a CA with `tts ca init`.',
-    })
-  }
+  // A command with the wrong configuration must not create a database.
+  if (!authorityExists(loaded.dataDirectory) && !databaseExists(loaded))
+    throw noAuthorityYet(loaded)
   const core = await openCore(
     loaded,
     { log: quietLog(terminal), now: terminal.now },
@@ -83,6 +83,26 @@ export async function withCore<T>(
   } finally {
     await core.close()
   }
+}
+
+/** Opens the database alone, for commands that put things right between it and the CA. */
+export async function withRecords<T>(
+  loaded: LoadedConfiguration,
+  now: () => Date,
+  work: (store: Store) => Promise<T>,
+): Promise<T> {
+  const store = await openRecords(loaded, now)
+  try {
+    return await work(store)
+  } finally {
+    await store.close()
+  }
+}
+
+/** Whether there may be a database: a configured PostgreSQL, or the SQLite file. */
+export function databaseExists({ configuration, dataDirectory }: LoadedConfiguration): boolean {
+  const { url, path } = configuration.store
+  return url !== undefined || existsSync(resolve(dataDirectory, path))
 }
 
 /** Formats the time left: `3 days 4 hours left`, `12 minutes left`, `ended 2 hours ago`. */

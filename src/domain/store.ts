@@ -1,5 +1,6 @@
 /** The interface of the store; `src/store` implements it on SQLite and PostgreSQL. */
 import type { DelegationRecords } from './delegations/records.ts'
+import type { InstallationRecords, MasterKeyRecords } from './installation.ts'
 import type {
   AuditRecord,
   CredentialFilter,
@@ -126,6 +127,8 @@ export interface Store {
   /** Sessions of the web page. */
   readonly sessions: SessionRecords
   readonly pickups: PickupRecords
+  /** The keys that these records belong to. */
+  readonly installation: InstallationRecords
   /**
    * Records that a proof of possession was used; false when it was used before. Remembered at least until `expiresAt`.
    */
@@ -135,4 +138,5 @@ export interface Store {
   prune(now: Date, auditBefore: Date): Promise<void>
   /** Encrypts every stored key and refresh token again under the current master key; returns how many. */
   reencryptKeys(): Promise<number>
+  readonly masterKeys: MasterKeyRecords
 }

@@ -13,7 +13,7 @@ import {
   openAuthority,
 } from '../../ca/authority.ts'
 import { wholeSeconds } from '../../ca/certificate.ts'
-import { createCsr } from '../../ca/csr.ts'
+import { createCsr, readCsrSubject } from '../../ca/csr.ts'
 import { CaError } from '../../ca/errors.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
 import type { DistinguishedName } from '../../ca/name.ts'
@@ -23,6 +23,7 @@ import { decryptPrivateKey, encryptPrivateKey } from '../../ca/private-key.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
 import { BACKDATE_SECONDS } from '../../ca/validity.ts'
 import { TtsError } from '../base/errors.ts'
+import { refuseOtherName, refuseUnusable } from './authority-certificate.ts'
 import { makeDirectory } from './directory.ts'
 import { createPrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
 
@@ -124,11 +125,12 @@ export async function requestAuthorityFiles(
 /**
  * Installs the certificate (with the chain above it, root last) that an outside CA issued.
  *
- * @throws {TtsError} `configuration` (it is not for our key, or the chain is incomplete)
+ * @throws {TtsError} `configuration` (it is not for our key or has another name, it or a certificate above is not valid
+ *   now, or the chain is incomplete)
  */
 export async function installAuthorityFiles(
   options: AuthorityFilesOptions,
-  certificates: string,
+  { certificates, now }: { readonly certificates: string; readonly now: Date },
 ): Promise<Authority> {
   const paths = authorityPaths(options.dataDirectory)
   return fromFiles(paths.directory, async () => {
@@ -138,6 +140,8 @@ export async function installAuthorityFiles(
     )
     const authority = openAuthority(certificates, privateKey)
     checkAuthorityName(authority.certificate.subject)
+    refuseUnusable(authority, now)
+    refuseOtherName(authority, await expectedName(options))
     const pem = readPem(certificates, 'certificates')
       .filter(({ label }) => label === 'CERTIFICATE')
       .map(({ der }) => toPem('CERTIFICATE', der))
@@ -172,6 +176,15 @@ export async function renewAuthorityFiles(
     )
     return writeRoot(options, { ...request, subject: certificate.subject, privateKey })
   })
+}
+
+/** Everything that was issued names the CA as its issuer, so a new certificate must have the same name. */
+async function expectedName(
+  options: AuthorityFilesOptions,
+): Promise<DistinguishedName | undefined> {
+  const paths = authorityPaths(options.dataDirectory)
+  if (existsSync(paths.certificate)) return (await openAuthorityFiles(options)).certificate.subject
+  return existsSync(paths.request) ? readCsrSubject(await readFile(paths.request)) : undefined
 }
 
 async function writeRoot(

@@ -27,6 +27,21 @@ export async function writePrivateFile(
   await writeAt(path, { data, options, publish: replace })
 }
 
+/**
+ * Replaces a private file that exists, and keeps its mode. Its owner stays the same, too: an operator may run this as
+ * root for a service that runs as another user.
+ *
+ * @throws {TtsError} `not_found`; as `writePrivateFile`
+ */
+export async function replacePrivateFile(path: string, data: string | Uint8Array): Promise<void> {
+  const { uid, gid, mode } = await lstat(path).catch((error: unknown) =>
+    fail(error, path, 'opened'),
+  )
+  const isOurs = process.geteuid?.() !== 0 || uid === 0
+  const owner = isOurs ? {} : { owner: { uid, gid } }
+  await writePrivateFile(path, data, { mode: mode & 0o777, ...owner })
+}
+
 /** The same in an open directory. @throws as `writePrivateFile` */
 export async function writePrivateFileIn(
   { directory, name }: Place,

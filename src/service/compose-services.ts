@@ -1,17 +1,12 @@
 /** Creates the services with their plugins, and the SSH CA if a service needs it; see compose.ts. */
-import { randomBytes } from 'node:crypto'
 import type { SshAuthority } from '../../ca/ssh/authority.ts'
 import { isolationProblem } from '../../plugins/executable/isolation.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import type { ServiceSettings } from '../config/service-schema.ts'
 import { createServices, type Service } from '../domain/issuing/service.ts'
 import { TtsError } from '../base/errors.ts'
-import {
-  initSshAuthorityFiles,
-  openSshAuthorityFiles,
-  sshAuthorityExists,
-} from '../files/ssh-authority-files.ts'
 import type { Log } from '../base/log.ts'
+import { type Installation, openInstalledSshAuthority } from './installation.ts'
 
 interface ServiceSource {
   readonly loaded: LoadedConfiguration
@@ -31,12 +26,12 @@ export interface OpenedServices {
  * @throws {TtsError} `configuration`
  */
 export async function openServices(
-  { loaded, log }: ServiceSource,
+  installation: Installation,
   options: { readonly makeAuthority: boolean },
 ): Promise<OpenedServices> {
-  const services = await openPlugins({ loaded, log })
-  const sshAuthority = needsSshAuthority(loaded)
-    ? await openOrCreate(loaded, { log, mayCreate: options.makeAuthority })
+  const services = await openPlugins(installation)
+  const sshAuthority = needsSshAuthority(installation.loaded)
+    ? await openInstalledSshAuthority(installation, options.makeAuthority)
     : undefined
   return { services, sshAuthority }
 }
@@ -74,15 +69,4 @@ function checkExecutableUsers(services: Readonly<Record<string, ServiceSettings>
         { check: 'plugin_user', remedy: problem.remedy },
       )
   }
-}
-
-async function openOrCreate(
-  { configuration, dataDirectory }: LoadedConfiguration,
-  { log, mayCreate }: { readonly log: Log; readonly mayCreate: boolean },
-): Promise<SshAuthority> {
-  const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-  if (sshAuthorityExists(dataDirectory) || !mayCreate) return openSshAuthorityFiles(options)
-  const authority = await initSshAuthorityFiles(options, 'ed25519')
-  log.info({ event: 'ssh-ca.made', keyKind: authority.publicKey.kind }, 'created a new SSH CA')
-  return authority
 }

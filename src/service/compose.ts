@@ -8,6 +8,8 @@ import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
+import { openInstalledAuthority } from './installation.ts'
+import { masterKeySource } from './master-key-source.ts'
 import { ruleClaimsByProvider } from './rule-claims.ts'
 import { aliasOf } from '../config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from '../config/relying-schema.ts'
@@ -29,18 +31,12 @@ import type { Store } from '../domain/store.ts'
 import type { Service as OfferedService } from '../domain/issuing/service.ts'
 import { createSubjects } from '../domain/issuing/subject.ts'
 import { TtsError } from '../base/errors.ts'
-import {
-  authorityExists,
-  initAuthorityFiles,
-  openAuthorityFiles,
-} from '../files/authority-files.ts'
 import { createRequestsInFlight, type RequestsInFlight } from '../http/requests-in-flight.ts'
 import { createSampler, type Sampler } from '../limits/sampler.ts'
 import { partOf } from '../limits/shares.ts'
 import type { Log } from '../base/log.ts'
 import { createRelyingServices, type RelyingServices } from '../relying/relying-services.ts'
 import { createSigningPool } from '../signing/signing-pool.ts'
-import { loadMasterKeys, parseMasterKeys } from '../store/encryption/master-keys.ts'
 import { openStore } from '../store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from '../tokens/verify-token.ts'
 
@@ -96,21 +92,42 @@ export async function openCore(
   runtime: Runtime,
   options: { readonly makeAuthority: boolean },
 ): Promise<Core> {
-  const { configuration, dataDirectory } = loaded
   const { log, now } = runtime
-  await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
-  const authority = await openOrCreateAuthority(loaded, runtime, options.makeAuthority)
-  const masterKeys =
-    configuration.master_key === undefined
-      ? await loadMasterKeys(join(dataDirectory, 'master-keys'))
-      : parseMasterKeys(configuration.master_key, 'master_key')
-  const settings = {
-    ...configuration.store,
-    path: resolve(dataDirectory, configuration.store.path),
+  const store = await openRecords(loaded, now)
+  try {
+    const installation = { loaded, store, log, now }
+    const authority = await openInstalledAuthority(installation, options.makeAuthority)
+    return coreOf(runtime, { loaded, store, authority })
+  } catch (error) {
+    await store.close().catch(() => undefined)
+    throw error
   }
-  const store = await openStore({ settings, masterKeys, now })
+}
+
+/**
+ * Opens the database without its CA.
+ *
+ * @throws {TtsError} `configuration`, `store_unavailable`
+ */
+export async function openRecords(loaded: LoadedConfiguration, now: () => Date): Promise<Store> {
+  await mkdir(loaded.dataDirectory, { recursive: true, mode: 0o700 })
+  const settings = databaseSettings(loaded)
+  return openStore({ settings, masterKeys: masterKeySource(loaded), now })
+}
+
+/** Returns the settings of the database with the absolute path of an SQLite file. */
+export function databaseSettings({ configuration, dataDirectory }: LoadedConfiguration) {
+  const { store } = configuration
+  return { ...store, path: resolve(dataDirectory, store.path) }
+}
+
+function coreOf(
+  runtime: Runtime,
+  { loaded, store, authority }: Pick<Core, 'loaded' | 'store' | 'authority'>,
+): Core {
+  const { now, log } = runtime
   const { crl_lifetime_seconds: lifetimeSeconds, crl_refresh_seconds: refreshSeconds } =
-    configuration.ca
+    loaded.configuration.ca
   const crls = createCrlPublisher({
     store,
     authority,
@@ -128,27 +145,6 @@ export async function openCore(
     crlUrl: crlUrlOf(loaded),
     close: () => store.close(),
   }
-}
-
-async function openOrCreateAuthority(
-  { configuration, dataDirectory }: LoadedConfiguration,
-  { log, now }: Runtime,
-  mayCreate: boolean,
-): Promise<Authority> {
-  const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-  if (authorityExists(dataDirectory) || !mayCreate) return openAuthorityFiles(options)
-  const { subject, key_kind: keyKind, lifetime_days: lifetimeDays } = configuration.ca
-  const authority = await initAuthorityFiles(options, {
-    subject,
-    keyKind,
-    lifetimeDays,
-    now: now(),
-  })
-  log.info(
-    { event: 'ca.made', subject, keyKind, directory: join(dataDirectory, 'ca') },
-    'created a new CA',
-  )
-  return authority
 }
 
 /**

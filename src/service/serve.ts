@@ -6,6 +6,8 @@ import { problemsUrl } from '../api/error-codes.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { listen, type Listening, type ListenOptions } from '../http/server.ts'
 import { trustedProxies } from '../http/trusted-proxies.ts'
+import { authorityEnd } from '../files/authority-certificate.ts'
+import { authorityStatus } from './installation.ts'
 import { assembleService, openCore, type AssembledService } from './compose.ts'
 import type { Environment, LoadedConfiguration } from '../config/load.ts'
 import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
@@ -25,6 +27,7 @@ export interface Running {
 }
 
 const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
+const MASTER_KEYS_INTERVAL_MS = 60_000
 
 /** The environment of a service; by default the real time and no environment variables. */
 export interface ServeRuntime {
@@ -72,7 +75,12 @@ export async function serve(
       await service.close()
     }
     const plain = await listenPlain(dependencies, loaded, { log, metrics })
-    const ends = [core.crls.watch(), watchRecords(service), service.delegations.watch()]
+    const ends = [
+      core.crls.watch(),
+      watchRecords(service),
+      watchMasterKeys(service),
+      service.delegations.watch(),
+    ]
     log.info({ event: 'service.started', url: listening.url, plainUrl: plain?.url }, 'listening')
     let stopped: Promise<void> | undefined
     const stop = async (): Promise<void> => {
@@ -102,6 +110,7 @@ function appDependencies(
     ...options,
     metrics,
     inFlight,
+    authorityStatus: () => authorityStatus(service, authority),
     issuing,
     credentials: service,
     delegations,
@@ -134,7 +143,7 @@ function metricsOf(service: AssembledService): Metrics {
     providers: () => service.verifier.status(),
     requestsInFlight: () => service.inFlight.count,
     keyPool: () => service.keyPool.state,
-    authorityNotAfter: service.authority.certificate.validity.notAfter,
+    authorityNotAfter: authorityEnd(service.authority),
     delegations: () => service.store.delegations.census(service.now()),
     crlNextUpdate: async () => (await service.crls.published()).nextUpdate,
   })
@@ -199,6 +208,21 @@ function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger
     requestTimeoutMs: configuration.limits.request_timeout_seconds * 1000,
     log,
   }
+}
+
+/** Follows the file of master keys, so that a rotation needs no restart. */
+function watchMasterKeys({ store, log }: AssembledService): () => void {
+  const reload = async (): Promise<void> => {
+    if (await store.masterKeys.reload())
+      log.info({ event: 'master-keys.reloaded' }, 'read the changed master keys')
+  }
+  const timer = setInterval(() => {
+    reload().catch((error: unknown) => {
+      log.error({ event: 'master-keys.failed', err: error }, 'cannot read the master keys again')
+    })
+  }, MASTER_KEYS_INTERVAL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** Regularly removes the keys of expired EECs and old audit records. */

@@ -1,7 +1,8 @@
+import type { Kysely } from 'kysely'
 import type { Pickup, PickupRecords } from '../domain/records.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
-import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
-import type { Ask, Database } from './schema/tables.ts'
+import { seal, type SealedPlace, unknownMasterKey, unseal } from './encryption/sealed-key.ts'
+import type { Ask, Database, Tables } from './schema/tables.ts'
 
 /**
  * Answers that wait to be picked up: encrypted, found only by who knows the id of their address, and gone once read.
@@ -30,6 +31,7 @@ export function pickupRecords(
       }),
     take: (pickup, at) =>
       ask(async () => {
+        await refuseUnknownKey(writes, masterKeys, pickup)
         // One statement: of two who ask at once, on whatever replica, one gets the row.
         const [row] = await writes
           .deleteFrom('pickups')
@@ -43,6 +45,21 @@ export function pickupRecords(
         return unseal(masterKeys, placeOf(pickup), sealed).toString('utf8')
       }),
   }
+}
+
+/** A row that this process cannot decrypt yet must not be deleted. */
+async function refuseUnknownKey(
+  writes: Kysely<Tables>,
+  { keys }: MasterKeys,
+  { idDigest }: Pickup,
+): Promise<void> {
+  const row = await writes
+    .selectFrom('pickups')
+    .select('master_key_id')
+    .where('id_digest', '=', idDigest)
+    .executeTakeFirst()
+  if (row !== undefined && !keys.has(row.master_key_id))
+    throw unknownMasterKey('internal', row.master_key_id)
 }
 
 function placeOf({ idDigest, ownerDigest }: Pickup): SealedPlace {

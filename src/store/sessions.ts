@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SessionContent, SessionRecords, StoredSession } from '../domain/session-records.ts'
+import { TtsError } from '../base/errors.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
 import { seal, type SealedPlace, unseal } from './encryption/sealed-key.ts'
 import type { Ask, Database, WebSessionRow } from './schema/tables.ts'
@@ -16,7 +17,8 @@ export function sessionRecords(
   const { writes } = database
   return {
     create: (session, maximum) => ask(() => create(database, masterKeys, { session, maximum })),
-    find: (idDigest, times) => ask(() => find(database, masterKeys, { idDigest, ...times })),
+    find: (idDigest, times) =>
+      ask(() => find(database, masterKeys, { idDigest, ...times })).catch(endedIfKeyIsGone),
     used: (idDigest, at) =>
       ask(async () => {
         await writes
@@ -96,7 +98,7 @@ async function find(
     .where('ends_at', '>', wanted.now.getTime())
     .where('last_used_at', '>', wanted.usedAfter.getTime())
     .executeTakeFirst()
-  if (row === undefined || !masterKeys.keys.has(row.master_key_id)) return undefined
+  if (row === undefined) return undefined
   return {
     idDigest: row.id_digest,
     createdAt: new Date(row.created_at),
@@ -104,6 +106,11 @@ async function find(
     endsAt: new Date(row.ends_at),
     content: contentOf(masterKeys, row),
   }
+}
+
+function endedIfKeyIsGone(error: unknown): undefined {
+  if (error instanceof TtsError && error.check === 'master_key_unknown') return undefined
+  throw error
 }
 
 function contentOf(masterKeys: MasterKeys, row: WebSessionRow): SessionContent {

@@ -17,11 +17,17 @@ import { delegationRecords } from './delegations/delegations.ts'
 import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
 import { createRecordBatch, GroupCommit, type RecordEntry } from './group-commit.ts'
 import { ensureIdentity, findIdentity } from './identities.ts'
-import type { MasterKeys } from './encryption/master-keys.ts'
+import {
+  type MasterKeyRing,
+  openMasterKeyRing,
+  recordedMasterKeys,
+} from './encryption/master-key-ring.ts'
+import type { MasterKeyFile, MasterKeys } from './encryption/master-keys.ts'
+import { installationRecords } from './installation.ts'
 import { migrate } from './schema/migrations.ts'
 import { pickupRecords } from './pickups.ts'
-import { openPostgres } from './postgres/postgres.ts'
-import { checkMasterKeys, reencryptKeys } from './encryption/reencryption.ts'
+import { openDatabase } from './open-database.ts'
+import { reencryptKeys } from './encryption/reencryption.ts'
 import {
   countRevocations,
   countRevokedSsh,
@@ -31,7 +37,6 @@ import {
 } from './revocations.ts'
 import { auditRow } from './schema/rows.ts'
 import { sessionRecords } from './sessions.ts'
-import { openSqlite } from './sqlite/sqlite.ts'
 import { closedStore, storeError, storeUnavailable } from './store-error.ts'
 import type { Ask, Database } from './schema/tables.ts'
 import { beat, listAudit, prune } from './upkeep.ts'
@@ -43,7 +48,8 @@ const MAX_BATCH = 256
 export interface OpenStoreOptions {
   /** `path` is absolute. */
   readonly settings: StoreSettings
-  readonly masterKeys: MasterKeys
+  /** The keys, or their file: it is created for a new database, and read again when it changes. */
+  readonly masterKeys: MasterKeys | MasterKeyFile
   readonly now: () => Date
 }
 
@@ -58,23 +64,17 @@ export async function openStore({ settings, masterKeys, now }: OpenStoreOptions)
   const database = await openDatabase(settings)
   try {
     await migrate(database)
-    await checkMasterKeys(database, masterKeys)
+    const ring = await openMasterKeyRing(database, masterKeys, now)
+    return assembleStore({ database, masterKeys: ring, now, queueLimit: settings.queue_limit })
   } catch (error) {
     await database.destroy().catch(() => undefined)
     throw storeError(error)
   }
-  return assembleStore({ database, masterKeys, now, queueLimit: settings.queue_limit })
-}
-
-async function openDatabase(settings: StoreSettings): Promise<Database> {
-  const timeoutMs = Math.round(settings.timeout_seconds * 1000)
-  if (settings.url === undefined) return await openSqlite(settings.path, timeoutMs)
-  return openPostgres({ url: settings.url, poolSize: settings.pool_size, timeoutMs })
 }
 
 interface StoreParts {
   readonly database: Database
-  readonly masterKeys: MasterKeys
+  readonly masterKeys: MasterKeyRing
   readonly now: () => Date
   readonly queueLimit: number
 }
@@ -86,7 +86,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     maxQueued: queueLimit,
     timeoutMs: database.timeoutMs,
   })
-  const { ask, close } = guard(database, commits)
+  const { ask, close } = guard(database, commits, masterKeys)
   return {
     kind: database.kind,
     close,
@@ -129,10 +129,15 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     delegations: delegationRecords(database, masterKeys, ask),
     sessions: sessionRecords(database, masterKeys, ask),
     pickups: pickupRecords(database, masterKeys, { ask, now }),
+    installation: installationRecords(database, ask),
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),
     reencryptKeys: () => ask(() => reencryptKeys(database, masterKeys), UNBOUNDED),
+    masterKeys: {
+      reload: () => masterKeys.reload(),
+      recorded: () => ask(() => recordedMasterKeys(database)),
+    },
   }
 }
 
@@ -201,7 +206,11 @@ interface Guard {
   readonly close: () => Promise<void>
 }
 
-function guard(database: Database, commits: GroupCommit<RecordEntry>): Guard {
+function guard(
+  database: Database,
+  commits: GroupCommit<RecordEntry>,
+  masterKeys: MasterKeyRing,
+): Guard {
   const underWay = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
   const closeOnce = async (): Promise<void> => {
@@ -212,7 +221,8 @@ function guard(database: Database, commits: GroupCommit<RecordEntry>): Guard {
   return {
     ask: async (question, timeoutMs = database.timeoutMs) => {
       if (closing !== undefined) throw closedStore()
-      const answer = withinTime(question(), timeoutMs, () => unanswered(timeoutMs))
+      const asked = withNewKeys(question, masterKeys)
+      const answer = withinTime(asked, timeoutMs, () => unanswered(timeoutMs))
       underWay.add(answer)
       try {
         return await answer
@@ -223,6 +233,20 @@ function guard(database: Database, commits: GroupCommit<RecordEntry>): Guard {
       }
     },
     close: () => (closing ??= closeOnce()),
+  }
+}
+
+/** A row under an unknown master key: the keys may have been rotated while this process runs. */
+async function withNewKeys<Answer>(
+  question: () => Promise<Answer>,
+  masterKeys: MasterKeyRing,
+): Promise<Answer> {
+  try {
+    return await question()
+  } catch (error) {
+    if (!(error instanceof TtsError) || error.check !== 'master_key_unknown') throw error
+    if (!(await masterKeys.reload())) throw error
+    return question()
   }
 }
 

@@ -135,6 +135,7 @@ describe('health', () => {
     expect(JSON.parse(readyz.body.toString())).toEqual({
       ready: true,
       stopping: false,
+      ca: 'ok',
       saturated: false,
       requests_in_flight: 0,
       store: 'ok',

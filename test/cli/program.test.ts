@@ -44,6 +44,7 @@ describe('help', () => {
       'ca csr',
       'ca install',
       'ca renew',
+      'ca adopt',
       'credential list',
       'credential show',
       'credential revoke',
@@ -56,11 +57,15 @@ describe('help', () => {
       'proxy info',
       'provider probe',
       'master-key rotate',
+      'master-key add',
+      'master-key prune',
+      'master-key forget',
       'import-watts',
       'plugin test',
       'ssh-ca init',
       'ssh-ca show',
       'ssh-ca krl',
+      'ssh-ca adopt',
     ])
   })
 

@@ -59,7 +59,11 @@ describe('tts serve', () => {
     const data = path('share/tts')
     for (const name of readdirSync(data, { recursive: true, encoding: 'utf8' })) {
       const found = statSync(join(data, name))
-      const wanted = found.isDirectory() ? 0o700 : name === 'ca/ca.pem' ? 0o644 : 0o600
+      const wanted = found.isDirectory()
+        ? 0o700
+        : ['ca/ca.pem', 'ca/database-id'].includes(name)
+          ? 0o644
+          : 0o600
       expect({ name, mode: found.mode & 0o777 }).toEqual({ name, mode: wanted })
     }
     expect(statSync(data).mode & 0o777).toBe(0o700)

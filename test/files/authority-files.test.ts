@@ -41,6 +41,9 @@ const wanted = () => ({ subject, keyKind: 'ec-p256' as const, lifetimeDays: 365,
 const paths = () => authorityPaths(directory)
 const modeOf = (path: string): string => (statSync(path).mode & 0o7777).toString(8)
 
+const install = (certificates: string, now: Date = new Date()) =>
+  installAuthorityFiles(options(), { certificates, now })
+
 function openssl(...args: string[]): string {
   return execFileSync('openssl', args, { encoding: 'utf8', stdio: 'pipe', cwd: directory })
 }
@@ -260,7 +263,7 @@ describe('an intermediate under an outside root', () => {
     }
     expect(keyOf(again)).toBe(keyOf(csr))
 
-    await installAuthorityFiles(options(), `${rootSigns('Root', caExtensions)}${root()}`)
+    await install(`${rootSigns('Root', caExtensions)}${root()}`)
     const authority = await openAuthorityFiles(options())
     expect(authority.chain).toHaveLength(1)
     const signer = createSigner(await generatePrivateKey('ec-p256'))
@@ -308,10 +311,41 @@ describe('an intermediate under an outside root', () => {
   ])('$name: refused, and nothing is installed', async ({ extensions, text }) => {
     await requestAuthorityFiles(options(), wanted())
     const signed = rootSigns('Root', extensions ?? caExtensions)
-    await expect(installAuthorityFiles(options(), text(signed))).rejects.toMatchObject({
+    await expect(install(text(signed))).rejects.toMatchObject({
       code: 'configuration',
     })
     expect(authorityExists(directory)).toBe(false)
+  })
+
+  test.for([
+    { name: 'expired', days: 31, says: /certificate of .*CN=TTS-CA expired on 20/ },
+    { name: 'under a root that has expired', days: 61, says: / expired on 20/ },
+    { name: 'not yet valid', days: -1, says: /CN=TTS-CA is not valid before 20/ },
+  ])('a certificate that is $name is refused', async ({ days, says }) => {
+    await requestAuthorityFiles(options(), wanted())
+    const signed = rootSigns('Root', caExtensions)
+    const now = new Date(Date.now() + days * 86_400_000)
+    await expect(install(`${signed}${root()}`, now)).rejects.toMatchObject({
+      code: 'configuration',
+      check: 'authority_validity',
+      message: expect.stringMatching(says) as string,
+    })
+    expect(authorityExists(directory)).toBe(false)
+  })
+
+  test('a certificate of our key for another name is refused, before and after the first', async () => {
+    await requestAuthorityFiles(options(), { ...wanted(), subject: `${subject}-2` })
+    const other = rootSigns('Root', caExtensions) + root()
+    await requestAuthorityFiles(options(), wanted())
+    const refusal = {
+      check: 'authority_name',
+      message: `the certificate is for ${subject}-2, but this CA is ${subject}`,
+    }
+    await expect(install(other)).rejects.toMatchObject(refusal)
+    expect(authorityExists(directory)).toBe(false)
+    await install(rootSigns('Root', caExtensions) + root())
+    rmSync(paths().request)
+    await expect(install(other)).rejects.toMatchObject(refusal)
   })
 
   test('a link in place of the request is not written through', async () => {
@@ -328,10 +362,10 @@ describe('an intermediate under an outside root', () => {
 
   test('a renewed certificate takes the place of the old one, another key does not', async () => {
     await requestAuthorityFiles(options(), wanted())
-    await installAuthorityFiles(options(), `${rootSigns('Root', caExtensions)}${root()}`)
+    await install(`${rootSigns('Root', caExtensions)}${root()}`)
     const before = readFileSync(paths().certificate, 'utf8')
     const renewed = rootSigns('Root', caExtensions, '40')
-    await installAuthorityFiles(options(), `${renewed}${root()}`)
+    await install(`${renewed}${root()}`)
     expect(readFileSync(paths().certificate, 'utf8')).not.toBe(before)
     expect(modeOf(paths().certificate)).toBe('644')
   })

@@ -13,7 +13,11 @@ import type {
   Identity,
 } from '../../src/domain/records.ts'
 import type { Store } from '../../src/domain/store.ts'
-import { parseMasterKeys, type MasterKeys } from '../../src/store/encryption/master-keys.ts'
+import {
+  type MasterKeyFile,
+  parseMasterKeys,
+  type MasterKeys,
+} from '../../src/store/encryption/master-keys.ts'
 import { openStore } from '../../src/store/store.ts'
 import {
   ask,
@@ -32,7 +36,10 @@ export interface StoreFixture {
   /** Settings of an empty database of its own. */
   readonly newDatabase: (overrides?: Partial<StoreSettings>) => Promise<StoreSettings>
   /** A store that is closed after the test. */
-  readonly open: (settings: StoreSettings, masterKeys?: MasterKeys) => Promise<Store>
+  readonly open: (
+    settings: StoreSettings,
+    masterKeys?: MasterKeys | MasterKeyFile,
+  ) => Promise<Store>
   /** Raw SQL past the store. */
   readonly query: (settings: StoreSettings, sql: string) => Promise<unknown[]>
 }

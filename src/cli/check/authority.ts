@@ -1,13 +1,14 @@
 /** The checks of CA, CRL, database and SSH CA. */
-import { randomBytes } from 'node:crypto'
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import type { LoadedConfiguration } from '../../config/load.ts'
 import { TtsError } from '../../base/errors.ts'
+import { authorityEnd, describeInvalid, invalidAt } from '../../files/authority-certificate.ts'
 import { authorityExists } from '../../files/authority-files.ts'
 import { openSshAuthorityFiles, sshAuthorityExists } from '../../files/ssh-authority-files.ts'
 import { type Core, openCore, type Runtime } from '../../service/compose.ts'
+import { authorityFilesOptions } from '../../service/installation.ts'
 import { needsSshAuthority } from '../../service/compose-services.ts'
-import { timeLeft } from '../terminal.ts'
+import { databaseExists, timeLeft } from '../terminal.ts'
 import { type Check, failure } from './check.ts'
 
 const DAY_MS = 86_400_000
@@ -25,7 +26,7 @@ export async function authorityChecks(
 }
 
 async function x509Checks(loaded: LoadedConfiguration, runtime: Runtime): Promise<Check[]> {
-  if (!authorityExists(loaded.dataDirectory)) {
+  if (!authorityExists(loaded.dataDirectory) && !databaseExists(loaded)) {
     return [
       {
         check: 'ca',
@@ -48,8 +49,9 @@ async function x509Checks(loaded: LoadedConfiguration, runtime: Runtime): Promis
   }
 }
 
-async function sshCheck({ configuration, dataDirectory }: LoadedConfiguration): Promise<Check> {
+async function sshCheck(loaded: LoadedConfiguration): Promise<Check> {
   const check = 'ssh ca'
+  const { dataDirectory } = loaded
   if (!sshAuthorityExists(dataDirectory)) {
     return {
       check,
@@ -59,8 +61,7 @@ async function sshCheck({ configuration, dataDirectory }: LoadedConfiguration): 
     }
   }
   try {
-    const options = { dataDirectory, passphrase: configuration.ca.passphrase, randomBytes }
-    const { publicKey } = await openSshAuthorityFiles(options)
+    const { publicKey } = await openSshAuthorityFiles(authorityFilesOptions(loaded))
     return { check, state: 'ok', detail: publicKey.kind }
   } catch (error) {
     return failure(check, error)
@@ -68,17 +69,28 @@ async function sshCheck({ configuration, dataDirectory }: LoadedConfiguration): 
 }
 
 function certificateCheck({ authority, now }: Core): Check {
-  const { notAfter } = authority.certificate.validity
-  const left = notAfter.getTime() - now().getTime()
-  const state = left <= 0 ? 'failed' : left < 365 * DAY_MS ? 'warning' : 'ok'
-  const detail = `${formatSlashDn(authority.certificate.subject)}, ${timeLeft(notAfter, now())}`
+  const end = authorityEnd(authority)
+  const left = end.getTime() - now().getTime()
+  const invalid = invalidAt(authority, now())
+  const { chain, certificate } = authority
+  const kind = chain.length === 0 ? 'self-signed' : `under ${chain.map(nameOf).join(', under ')}`
   return {
     check: 'ca',
-    state,
-    detail,
-    remedy: 'Run `tts ca renew`, then distribute the new trust anchors.',
+    state: invalid !== undefined ? 'failed' : left < 365 * DAY_MS ? 'warning' : 'ok',
+    detail:
+      invalid === undefined
+        ? `${nameOf(certificate)}, ${kind}, ${timeLeft(end, now())}`
+        : describeInvalid(invalid),
+    remedy:
+      invalid?.state === 'not_yet_valid'
+        ? 'Check the clock of this machine.'
+        : chain.length === 0
+          ? 'Run `tts ca renew`, then distribute the new trust anchors.'
+          : 'Run `tts ca csr`, have the request signed by the CA above, run `tts ca install FILE`, then distribute the new trust anchors.',
   }
 }
+
+const nameOf = ({ subject }: Core['authority']['certificate']): string => formatSlashDn(subject)
 
 async function crlCheck({ crls, now }: Core): Promise<Check> {
   try {

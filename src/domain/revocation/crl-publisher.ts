@@ -3,7 +3,8 @@
  * outdated CRL, relying parties refuse every credential of the CA.
  */
 import type { Authority } from '../../../ca/authority.ts'
-import { createCrl } from '../../../ca/crl.ts'
+import { verifyCrl } from '../../../ca/chain-revocation.ts'
+import { createCrl, readCrlOutline } from '../../../ca/crl.ts'
 import { BACKDATE_SECONDS } from '../../../ca/validity.ts'
 import { wholeSeconds } from '../../../ca/certificate.ts'
 import { createSingleFlight } from '../../base/async.ts'
@@ -107,7 +108,7 @@ export function createCrlPublisher(dependencies: CrlDependencies): CrlPublisher 
 
 /** @param onKnown called with each CRL that is found or made and contains every revocation */
 function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecord) => void) {
-  const { store, now, log, settings } = dependencies
+  const { store, authority, now, log, settings } = dependencies
   const next = createCrlMaker(dependencies)
   let latest: CrlRecord | undefined
   /** One run at a time, shared by all callers. */
@@ -129,6 +130,8 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
       latest = await store.latestCrl()
       if (latest === undefined)
         log.error({ event: 'crl.incomplete', number }, 'the CRL in the database is incomplete')
+      // After the operator has adopted another CA, the newest CRL is still one of the former CA.
+      else if (!verifyCrl(readCrlOutline(latest.der), authority.certificate)) latest = undefined
     }
     const crl = latest
     return { crl, due: crl === undefined || isDue(crl, await store.countRevocations()) }

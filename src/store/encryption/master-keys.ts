@@ -1,6 +1,11 @@
 import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
 import { TtsError } from '../../base/errors.ts'
-import { createPrivateFile, readPrivateFile, writePrivateFile } from '../../files/private-file.ts'
+import {
+  createPrivateFile,
+  readPrivateFile,
+  replacePrivateFile,
+  type SecretFileOptions,
+} from '../../files/private-file.ts'
 
 const MAX_FILE_BYTES = 65_536
 const KEY_BYTES = 32
@@ -13,13 +18,40 @@ export interface MasterKeys {
   readonly keys: ReadonlyMap<string, KeyObject>
 }
 
+/** A file of master keys. */
+export interface MasterKeyFile {
+  readonly path: string
+  /** Who may read it, see `readPrivateFile`. */
+  readonly readers?: SecretFileOptions['readers']
+}
+
 /**
- * Reads the master keys' file; made with one random key, private, if there is none.
+ * Reads a file of master keys; undefined when there is none.
  *
- * @throws TtsError `configuration` when others can read the file or a line is wrong.
+ * @throws {TtsError} `configuration` (others can read the file, or a line is wrong)
  */
-export async function loadMasterKeys(path: string): Promise<MasterKeys> {
-  return parseMasterKeys(await readOrCreate(path), path)
+export async function readMasterKeyFile(file: MasterKeyFile): Promise<MasterKeys | undefined> {
+  try {
+    return parseMasterKeys(await textOf(file), file.path)
+  } catch (error) {
+    if (hasCode(error, 'not_found')) return undefined
+    throw error
+  }
+}
+
+/**
+ * Creates a private file with one random master key. When another process creates it at the same time, both get the
+ * same key.
+ *
+ * @throws {TtsError} `configuration`
+ */
+export async function createMasterKeyFile(file: MasterKeyFile): Promise<MasterKeys> {
+  try {
+    await createPrivateFile(file.path, newKeyLine().line)
+  } catch (error) {
+    if (!hasCode(error, 'conflict')) throw error
+  }
+  return parseMasterKeys(await textOf(file), file.path)
 }
 
 /**
@@ -45,36 +77,75 @@ export function parseMasterKeys(text: string, source: string): MasterKeys {
 }
 
 /**
- * Puts a new random key first in the file and keeps the older ones; answers its id. The keys in the database are
- * encrypted anew by `Store.reencryptKeys`, after which the older lines may go.
+ * Adds a new random key as the last line, where it decrypts but does not encrypt yet. Returns its id.
  *
- * @throws TtsError `configuration` or `not_found` when the file cannot be read or written.
+ * @throws {TtsError} `configuration` or `not_found` (the file cannot be read or written)
  */
-export async function rotateMasterKeys(path: string): Promise<string> {
-  const text = (await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES })).toString('utf8')
-  parseMasterKeys(text, path)
+export async function addMasterKey(file: MasterKeyFile): Promise<string> {
   const { id, line } = newKeyLine()
-  await writePrivateFile(path, `${line}${text}`)
+  await rewrite(file, (lines) => [...lines, line])
   return id
 }
 
+/**
+ * Puts a key first: a new random one, or the last line if `isPrepared` says that it has never encrypted anything.
+ * Keeps all others, because they decrypt what was encrypted before. Returns the id of the first key.
+ *
+ * @throws {TtsError} `configuration` or `not_found` (the file cannot be read or written)
+ */
+export async function rotateMasterKeys(
+  file: MasterKeyFile,
+  isPrepared: (id: string) => boolean,
+): Promise<string> {
+  const created = newKeyLine()
+  let first = created.id
+  await rewrite(file, (lines) => {
+    const last = lines.at(-1)
+    const lastId = last === undefined ? undefined : idOf(last)
+    if (last === undefined || lastId === undefined || !isPrepared(lastId))
+      return [created.line, ...lines]
+    first = lastId
+    return [last, ...lines.slice(0, -1)]
+  })
+  return first
+}
+
+/**
+ * Removes keys. Returns the ids that were removed.
+ *
+ * @throws {TtsError} `configuration` or `not_found` (the file cannot be read or written)
+ */
+export async function removeMasterKeys(
+  file: MasterKeyFile,
+  isObsolete: (id: string) => boolean,
+): Promise<readonly string[]> {
+  let removed: readonly string[] = []
+  await rewrite(file, (lines) => {
+    removed = lines.map(idOf).filter(isObsolete)
+    return lines.filter((line) => !isObsolete(idOf(line)))
+  })
+  return removed
+}
+
+/** The file keeps its owner: this may run as root, and the service as another user. */
+async function rewrite(
+  file: MasterKeyFile,
+  change: (lines: readonly string[]) => readonly string[],
+): Promise<void> {
+  const text = await textOf(file)
+  parseMasterKeys(text, file.path)
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const changed = change(lines.map((line) => `${line.trim()}\n`))
+  await replacePrivateFile(file.path, changed.join(''))
+}
+
+const idOf = (line: string): string => line.slice(0, line.indexOf(':'))
+
 const FORMAT = 'One line for each key: id:base64 of 32 random bytes, the current key first.'
 
-async function readOrCreate(path: string): Promise<string> {
-  const read = async (): Promise<string> =>
-    (await readPrivateFile(path, { maxBytes: MAX_FILE_BYTES })).toString('utf8')
-  try {
-    return await read()
-  } catch (error) {
-    if (!hasCode(error, 'not_found')) throw error
-  }
-  try {
-    await createPrivateFile(path, newKeyLine().line)
-  } catch (error) {
-    // Another process that started at once was first: its key is the one.
-    if (!hasCode(error, 'conflict')) throw error
-  }
-  return await read()
+async function textOf({ path, readers }: MasterKeyFile): Promise<string> {
+  const options = { maxBytes: MAX_FILE_BYTES, ...(readers !== undefined && { readers }) }
+  return (await readPrivateFile(path, options)).toString('utf8')
 }
 
 function parseLine(line: string, place: string): { id: string; key: KeyObject } {

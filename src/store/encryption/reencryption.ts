@@ -1,26 +1,12 @@
 import type { Transaction } from 'kysely'
 import { resealedColumns } from '../delegations/rows.ts'
 import type { MasterKeys } from './master-keys.ts'
-import { openKey, sealKey, unknownMasterKey } from './sealed-key.ts'
+import { openKey, sealKey } from './sealed-key.ts'
 import { storeError } from '../store-error.ts'
 import { originalText } from '../stored-text.ts'
 import type { Database, DatabaseKind, Tables } from '../schema/tables.ts'
 
 const AT_ONCE = 100
-
-/**
- * Refuses to go on with keys or refresh tokens in the database that no known master key opens.
- *
- * @throws TtsError `configuration` with check `master_key_unknown`.
- */
-export async function checkMasterKeys({ writes }: Database, masterKeys: MasterKeys): Promise<void> {
-  for (const table of ['end_entity_keys', 'delegations'] as const) {
-    const rows = await writes.selectFrom(table).select('master_key_id').distinct().execute()
-    for (const { master_key_id: id } of rows) {
-      if (id !== null && !masterKeys.keys.has(id)) throw unknownMasterKey('configuration', id)
-    }
-  }
-}
 
 /** Encrypts what stands under older master keys under the current one; answers how many keys and refresh tokens. */
 export async function reencryptKeys(database: Database, masterKeys: MasterKeys): Promise<number> {

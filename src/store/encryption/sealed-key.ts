@@ -84,8 +84,7 @@ export function unknownMasterKey(
     `a stored key or refresh token is encrypted under the unknown master key ${masterKeyId}`,
     {
       check: 'master_key_unknown',
-      remedy:
-        'Put its line back into the file of master keys. If it is lost, delete the rows of end_entity_keys that name it (new EECs are then made) and end the delegations that do.',
+      remedy: `Put its line back into the file of master keys, on each replica. If the key is lost for ever, run \`tts master-key forget ${masterKeyId}\`.`,
     },
   )
 }

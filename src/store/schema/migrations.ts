@@ -2,6 +2,7 @@ import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../../base/errors.ts'
 import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
+import { addInstallationKeys } from './installation-key-schema.ts'
 import { addPluginCredentials } from './plugin-credential-schema.ts'
 import { addWebSessions } from './session-schema.ts'
 import { storeError } from '../store-error.ts'
@@ -82,6 +83,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0006_crl_parts': {
       up: (db: Kysely<Tables>) => addCrlParts(db, types),
+    },
+    '0007_installation_keys': {
+      up: (db: Kysely<Tables>) => addInstallationKeys(db, types),
     },
   }
 }

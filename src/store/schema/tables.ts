@@ -20,6 +20,7 @@ export interface Tables {
   readonly delegation_events: DelegationEventRow
   readonly used_proofs: { readonly digest: string; readonly expires_at: number }
   readonly pickups: PickupRow
+  readonly installation_keys: InstallationKeyRow
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -112,6 +113,21 @@ export interface CredentialRow {
   readonly revocation_reason: string | null
   /** When its owner took it off the list. */
   readonly forgotten_at: number | null
+}
+
+/** A key that these records belong to. */
+export interface InstallationKeyRow {
+  /** `x509-ca`, `ssh-ca`, `master-key`, or `database` for the id of the database itself. */
+  readonly kind: string
+  /** Hash of the public key of a CA; id of a master key; id of the database. */
+  readonly key_id: string
+  /** Identifies the content of a master key, which nobody can compute from the fingerprint. */
+  readonly fingerprint: string
+  /** For people: the name of a CA, the kind of an SSH key. */
+  readonly name: string
+  /** `current` or `former`; one current row for each kind. */
+  readonly state: string
+  readonly since: number
 }
 
 /** An answer that waits to be picked up. */

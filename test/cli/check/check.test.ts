@@ -108,7 +108,7 @@ relying_services:
     expect(soon.out).toContain('-> Run `tts ca renew`')
     const ended = await runTts(['-c', path, 'check'], { now: years(11) })
     expect(ended.code).toBe(1)
-    expect(ended.out).toMatch(/^FAILED {3}ca: .*ended/m)
+    expect(ended.out).toMatch(/^FAILED {3}ca: the certificate of .* expired on /m)
   })
 
   test('no CA, no provider, nobody let in', async () => {

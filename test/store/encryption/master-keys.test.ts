@@ -5,8 +5,11 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
-  loadMasterKeys,
+  addMasterKey,
+  createMasterKeyFile,
   parseMasterKeys,
+  readMasterKeyFile,
+  removeMasterKeys,
   rotateMasterKeys,
 } from '../../../src/store/encryption/master-keys.ts'
 import { openKey, sealKey } from '../../../src/store/encryption/sealed-key.ts'
@@ -34,33 +37,46 @@ describe('master keys file', () => {
   })
 
   test('is made private with one random key, and then only read', async () => {
-    const made = await loadMasterKeys(path)
+    expect(await readMasterKeyFile({ path })).toBeUndefined()
+    const created = await createMasterKeyFile({ path })
     expect((await stat(path)).mode & 0o777).toBe(0o600)
     expect(await readFile(path, 'utf8')).toMatch(/^[0-9a-f]{8}:[A-Za-z0-9+/]{43}=\n$/)
-    expect((await loadMasterKeys(path)).currentId).toBe(made.currentId)
+    expect((await createMasterKeyFile({ path })).currentId).toBe(created.currentId)
+    expect((await readMasterKeyFile({ path }))?.currentId).toBe(created.currentId)
   })
 
   test('many processes at once get the same key', async () => {
-    const loaded = await Promise.all(Array.from({ length: 8 }, () => loadMasterKeys(path)))
+    const loaded = await Promise.all(
+      Array.from({ length: 8 }, async () => createMasterKeyFile({ path })),
+    )
     expect(new Set(loaded.map((keys) => keys.currentId)).size).toBe(1)
   })
 
   test('rotation puts a new key first and keeps the old', async () => {
-    const before = await loadMasterKeys(path)
-    const id = await rotateMasterKeys(path)
-    const after = await loadMasterKeys(path)
-    expect(after.currentId).toBe(id)
-    expect([...after.keys.keys()]).toEqual([id, before.currentId])
+    const before = await createMasterKeyFile({ path })
+    const id = await rotateMasterKeys({ path }, () => false)
+    const after = await readMasterKeyFile({ path })
+    expect(after?.currentId).toBe(id)
+    expect([...(after?.keys.keys() ?? [])]).toEqual([id, before.currentId])
+  })
+
+  test('rotation uses a key that was added for it, and removal leaves the others', async () => {
+    const before = await createMasterKeyFile({ path })
+    const added = await addMasterKey({ path })
+    expect((await readMasterKeyFile({ path }))?.currentId).toBe(before.currentId)
+    expect(await rotateMasterKeys({ path }, (id) => id === added)).toBe(added)
+    const after = await readMasterKeyFile({ path })
+    expect([...(after?.keys.keys() ?? [])]).toEqual([added, before.currentId])
+    expect(await removeMasterKeys({ path }, (id) => id !== added)).toEqual([before.currentId])
+    expect([...((await readMasterKeyFile({ path }))?.keys.keys() ?? [])]).toEqual([added])
   })
 
   test('a file that others can read is refused', async () => {
     await writeFile(path, `a:${encoded()}\n`)
     await chmod(path, 0o644)
-    await expect(loadMasterKeys(path)).rejects.toMatchObject({
-      code: 'configuration',
-      check: 'file_mode',
-    })
-    await expect(rotateMasterKeys(path)).rejects.toMatchObject({ check: 'file_mode' })
+    const refusal = { code: 'configuration', check: 'file_mode' }
+    await expect(readMasterKeyFile({ path })).rejects.toMatchObject(refusal)
+    await expect(rotateMasterKeys({ path }, () => false)).rejects.toMatchObject(refusal)
   })
 
   test('keys do not show when printed', () => {
@@ -151,6 +167,7 @@ describeStores('held keys', ({ newDatabase, open, query }) => {
     expect(await both.reencryptKeys()).toBe(0)
     const after = await open(settings, parseMasterKeys(fresh, 'x'))
     expect(await after.findHeldEndEntity(identity.id, NOW, 'rsa-2048')).toEqual(held)
+    // Not the key of the records, although nothing is encrypted under another one now.
     await expect(open(settings, parseMasterKeys(old, 'x'))).rejects.toMatchObject({
       code: 'configuration',
       check: 'master_key_unknown',

@@ -1,0 +1,15 @@
+import type { StoreSettings } from '../config/store-schema.ts'
+import { openPostgres } from './postgres/postgres.ts'
+import type { Database } from './schema/tables.ts'
+import { openSqlite } from './sqlite/sqlite.ts'
+
+/**
+ * Opens PostgreSQL when `settings.url` is set, otherwise the SQLite file `settings.path` (absolute).
+ *
+ * @throws {TtsError} `configuration`, `store_unavailable`
+ */
+export async function openDatabase(settings: StoreSettings): Promise<Database> {
+  const timeoutMs = Math.round(settings.timeout_seconds * 1000)
+  if (settings.url === undefined) return await openSqlite(settings.path, timeoutMs)
+  return openPostgres({ url: settings.url, poolSize: settings.pool_size, timeoutMs })
+}
