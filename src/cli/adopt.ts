@@ -48,7 +48,7 @@ async function adopt(
       await writeDatabaseMark(loaded.dataDirectory, await installation.databaseId())
     terminal.note(
       isAnother
-        ? `The database now belongs to ${describe(found)}${former === undefined ? '' : `, before to ${describe(former)}`}. Restart \`tts serve\`.`
+        ? `The database now belongs to ${describe(found)}${former === undefined ? '' : `, before to ${describe(former)}`}. Start \`tts serve\`, or send it SIGHUP.`
         : `The database belongs to ${describe(found)} already.`,
     )
   })

@@ -22,6 +22,7 @@ import {
 import { writeTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import type { Core } from '../service/compose.ts'
 import { authorityFilesOptions } from '../service/installation.ts'
+import { actAsCaller } from './act-as-owner.ts'
 import { adoptCommand } from './adopt.ts'
 import { wholeNumberOption } from './duration.ts'
 import {
@@ -166,17 +167,18 @@ async function currentSubject(loaded: LoadedConfiguration): Promise<string | und
 }
 
 async function install(terminal: Terminal, options: OperatorOptions, file: string): Promise<void> {
-  const loaded = await loadedConfigurationFor(terminal, options)
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+  // Before root acts as the owner of the data directory, who may not be able to read it.
+  const certificates = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new TtsError('not_found', `the file ${file} cannot be read: ${cause.code ?? 'error'}`, {
       cause,
     })
   })
-  const authority = await installAuthorityFiles(authorityFilesOptions(loaded), {
-    certificates: text,
-    now: terminal.now(),
-  })
-  terminal.note(`Installed: ${describe(authority)}. Restart \`tts serve\`.`)
+  const loaded = await loadedConfigurationFor(terminal, options)
+  const request = { certificates, now: terminal.now() }
+  const authority = await installAuthorityFiles(authorityFilesOptions(loaded), request)
+  terminal.note(
+    `Installed: ${describe(authority)}. Reload the service: send SIGHUP to \`tts serve\`.`,
+  )
 }
 
 async function renew(terminal: Terminal, options: MakeOptions): Promise<void> {
@@ -186,7 +188,7 @@ async function renew(terminal: Terminal, options: MakeOptions): Promise<void> {
     now: terminal.now(),
   })
   terminal.note(
-    `Renewed: ${describe(authority)}. Restart \`tts serve\`, and distribute the new trust anchors before the old certificate expires.`,
+    `Renewed: ${describe(authority)}. Reload the service (send SIGHUP to \`tts serve\`), and distribute the new trust anchors before the old certificate expires.`,
   )
 }
 
@@ -244,6 +246,8 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
   const { alias } = core.loaded.configuration.ca
   const { authority, crls, crlUrl, endEntityBase: userNamespace } = core
   const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
+  // Only root may write to /etc/grid-security.
+  actAsCaller()
   await writeTrustAnchorDirectory(directory, files).catch((cause: NodeJS.ErrnoException) => {
     if (cause instanceof TtsError) throw cause
     throw new TtsError(

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { homeDirectory } from '../files/home-directory.ts'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { examine, type Finding, formatFindings } from '../../ca/doctor/examine.ts'
@@ -104,9 +104,10 @@ async function explain(
 }
 
 function defaultTrustAnchors(terminal: Terminal): string | undefined {
+  const home = homeDirectory(terminal.environment)
   const directories = [
     terminal.environment['X509_CERT_DIR'],
-    join(homedir(), '.globus', 'certificates'),
+    home && join(home, '.globus', 'certificates'),
     '/etc/grid-security/certificates',
   ]
   return directories.find((path) => path !== undefined && path !== '' && existsSync(path))

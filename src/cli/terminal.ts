@@ -10,6 +10,7 @@ import { formatDuration } from '../base/duration.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { createLog } from '../base/log.ts'
 import { useNetwork } from '../network/network.ts'
+import { actAsOwnerOf } from './act-as-owner.ts'
 
 export interface Terminal {
   readonly environment: Environment
@@ -29,8 +30,21 @@ export interface OperatorOptions {
   readonly json?: boolean
 }
 
-/** Reads the configuration for an operator command, and sets up proxy and trusted CAs of this process. */
+/**
+ * Reads the configuration for an operator command, and sets up proxy and trusted CAs of this process. From then on root
+ * acts as the owner of the data directory, see act-as-owner.ts.
+ */
 export async function loadedConfigurationFor(
+  terminal: Terminal,
+  options: OperatorOptions,
+): Promise<LoadedConfiguration> {
+  const loaded = await serviceConfiguration(terminal, options)
+  actAsOwnerOf(loaded.dataDirectory)
+  return loaded
+}
+
+/** The same for the service itself, which stays the user that it is. */
+export async function serviceConfiguration(
   terminal: Terminal,
   options: OperatorOptions,
 ): Promise<LoadedConfiguration> {

@@ -3,9 +3,10 @@
  * problem with its key, the value found and the requirement.
  */
 import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import { homeDirectory } from '../files/home-directory.ts'
+import { trustGroup } from '../files/trusted-group.ts'
 import { isWebhook } from './delegation-schema.ts'
 import { type Configuration, configurationSchema } from './schema.ts'
 import {
@@ -70,6 +71,7 @@ export async function loadConfiguration(
     })
   }
   const base = file === undefined ? process.cwd() : dirname(resolve(file))
+  trustGroup(result.data.trusted_group)
   const resolved = await resolveSecrets(result.data, base)
   const configuration = { ...resolved, tls: resolveAuthorityPaths(resolved.tls, base) }
   const dataDirectory = resolve(base, configuration.data_dir ?? defaultDataDirectory(environment))
@@ -77,7 +79,14 @@ export async function loadConfiguration(
 }
 
 function defaultDataDirectory(environment: Environment): string {
-  return resolve(environment['XDG_DATA_HOME'] || resolve(homedir(), '.local/share'), 'tts')
+  const home = homeDirectory(environment)
+  const share = environment['XDG_DATA_HOME'] || (home && resolve(home, '.local/share'))
+  if (share) return resolve(share, 'tts')
+  throw new TtsError(
+    'configuration',
+    `data_dir: must be set, because user id ${process.getuid?.() ?? '?'} has no home directory`,
+    { remedy: 'Set data_dir (TTS_DATA_DIR) to a directory that this user can write.' },
+  )
 }
 
 function resolveAuthorityPaths(

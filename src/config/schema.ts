@@ -200,6 +200,13 @@ export const configurationSchema = z
       .describe(
         'Directory for CA, master key and SQLite database. Default: $XDG_DATA_HOME/tts, or ~/.local/share/tts.',
       ),
+    trusted_group: z
+      .int()
+      .min(0)
+      .optional()
+      .describe(
+        'Number of a group of this process whose members may read and change its private files. For Kubernetes volumes with fsGroup, which give all files to that group. Default: only the owner.',
+      ),
     listen: listenSettings.prefault({}).describe('Listeners of the service.'),
     ca: authoritySettings.prefault({}).describe('The certification authority.'),
     providers: providersSettings

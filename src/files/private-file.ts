@@ -3,6 +3,7 @@ import { constants } from 'node:fs'
 import { link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import { groupRemedy, modeForOthers } from './trusted-group.ts'
 import { type Directory, inDirectoryOf, replacedError } from './directory.ts'
 
 /** Options for writing a private file. */
@@ -89,7 +90,7 @@ export async function readPrivateFile(path: string, options: SecretFileOptions):
     const found = await checkedStat(file, path)
     const { size } = found
     if (options.readers === 'root_for_group') refuseSharedSecret(path, found)
-    else refuseSharedMode(path, found.mode)
+    else refuseSharedMode(path, found)
     if (size > options.maxBytes) throw tooLong(path, options.maxBytes)
     return await readBounded(file, path, { size, maxBytes: options.maxBytes })
   } finally {
@@ -98,19 +99,22 @@ export async function readPrivateFile(path: string, options: SecretFileOptions):
 }
 
 /**
- * Refuses permission bits that let group or others read or change a file.
+ * Refuses permission bits that let group or others read or change a file. The trusted group may, see trusted-group.ts.
  *
  * @throws {TtsError} `configuration`, check `file_mode`, naming the file, its mode and the command that fixes it
  */
-export function refuseSharedMode(path: string, mode: number): void {
-  if ((mode & 0o077) === 0) return
+export function refuseSharedMode(
+  path: string,
+  { mode, gid }: { readonly mode: number; readonly gid: number },
+): void {
+  if ((modeForOthers({ mode, gid }) & 0o077) === 0) return
   const found = (mode & 0o7777).toString(8).padStart(4, '0')
   throw new TtsError(
     'configuration',
     `${path} can be used by others than its owner (mode ${found})`,
     {
       check: 'file_mode',
-      remedy: `Run chmod 600 '${path}'.`,
+      remedy: `Run chmod 600 '${path}'.${(mode & 0o007) === 0 ? groupRemedy(gid) : ''}`,
     },
   )
 }
@@ -126,11 +130,11 @@ export function refuseSharedMode(path: string, mode: number): void {
  */
 export function refuseSharedSecret(
   path: string,
-  { mode, uid }: { readonly mode: number; readonly uid: number },
+  { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
 ): void {
   if (uid === 0 && (mode & 0o037) === 0) return
   try {
-    refuseSharedMode(path, mode)
+    refuseSharedMode(path, { mode, gid })
   } catch (error) {
     if (!(error instanceof TtsError) || uid !== 0 || process.getuid?.() === 0) throw error
     // With mode 0600 a file of root would be unreadable for us.
@@ -236,7 +240,7 @@ async function refuseSymbolicLink(entry: string, path: string): Promise<void> {
 async function checkedStat(
   file: FileHandle,
   path: string,
-): Promise<{ mode: number; size: number; uid: number }> {
+): Promise<{ mode: number; size: number; uid: number; gid: number }> {
   const found = await file.stat()
   if (!found.isFile()) throw new TtsError('configuration', `${path} is not a plain file`)
   return found

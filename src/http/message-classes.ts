@@ -11,12 +11,7 @@
  * lookup: a fifth of the event loop time of a request. These classes already have the prototypes of Express, so
  * setting them again costs nothing.
  */
-import {
-  IncomingMessage,
-  type RequestListener,
-  type ServerOptions,
-  ServerResponse,
-} from 'node:http'
+import { IncomingMessage, type RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Express } from 'express'
 import { type ByteCollector, createByteCollector } from './byte-collector.ts'
@@ -39,7 +34,7 @@ export interface MessageBounds {
 export function messageClassesOf(
   listener: RequestListener | Express,
   bounds: MessageBounds,
-): Pick<ServerOptions, 'IncomingMessage' | 'ServerResponse'> {
+): MessageClasses {
   class BoundedRequest extends IncomingMessage {
     #held: ByteCollector | undefined
     #heldChunks = 0
@@ -85,12 +80,26 @@ export function messageClassesOf(
     }
   }
   class Response<Request extends IncomingMessage> extends ServerResponse<Request> {}
-  if ('request' in listener) {
-    Object.setPrototypeOf(BoundedRequest.prototype, listener.request)
-    Object.setPrototypeOf(Response.prototype, listener.response)
-    Object.assign(listener, { request: BoundedRequest.prototype, response: Response.prototype })
-  }
-  return { IncomingMessage: BoundedRequest, ServerResponse: Response }
+  const classes = { IncomingMessage: BoundedRequest, ServerResponse: Response }
+  useMessageClasses(classes, listener)
+  return classes
+}
+
+/** Gives the classes to another Express application, which then gets all requests of the server. */
+export function useMessageClasses(
+  { IncomingMessage: BoundedRequest, ServerResponse: Response }: MessageClasses,
+  listener: RequestListener | Express,
+): void {
+  if (!('request' in listener)) return
+  Object.setPrototypeOf(BoundedRequest.prototype, listener.request)
+  Object.setPrototypeOf(Response.prototype, listener.response)
+  Object.assign(listener, { request: BoundedRequest.prototype, response: Response.prototype })
+}
+
+/** The classes of a server's messages, for `createServer`. */
+export interface MessageClasses {
+  readonly IncomingMessage: typeof IncomingMessage
+  readonly ServerResponse: typeof ServerResponse
 }
 
 /**

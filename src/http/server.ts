@@ -17,7 +17,7 @@ import { closeServer } from './close-server.ts'
 import { type ConnectionLimits, limitConnections } from './connections.ts'
 import { closeLingering } from './lingering-close.ts'
 import { answerMalformed } from './malformed.ts'
-import { messageClassesOf } from './message-classes.ts'
+import { messageClassesOf, useMessageClasses } from './message-classes.ts'
 import { trackResponses } from './open-responses.ts'
 import { handInTurns } from './request-turns.ts'
 import { normaliseTarget } from './request-target.ts'
@@ -46,6 +46,8 @@ export interface ListenOptions {
 export interface Listening {
   /** URL of the listener, for example `http://127.0.0.1:8080`. */
   readonly url: string
+  /** Passes all further requests to another application. */
+  use(app: RequestListener): void
   /** Stops accepting connections and waits until all requests are answered, at most `timeoutMs` milliseconds. */
   close(timeoutMs: number): Promise<void>
 }
@@ -73,16 +75,17 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
  * @throws {TtsError} `configuration` (the address is not available, or the TLS files cannot be used)
  */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listening> {
-  const { tls, host, port, requestTimeoutMs, connections: limits = unlimited } = options
+  const { tls, requestTimeoutMs, connections: limits = unlimited } = options
   const { problemsUrl = '/problems' } = options
+  const classes = messageClassesOf(app, {
+    openRequests: (socket) => open.of(socket).size,
+    onRequestFlood: () => limits.onClosed('pipelined'),
+    onChunkFlood: ({ socket }) => connections.shutOut(socket),
+  })
   const settings = {
     maxHeaderSize: MAX_HEADER_BYTES,
     connectionsCheckingInterval: SLOW_CLIENT_CHECK_INTERVAL_MS,
-    ...messageClassesOf(app, {
-      openRequests: (socket) => open.of(socket).size,
-      onRequestFlood: () => limits.onClosed('pipelined'),
-      onChunkFlood: ({ socket }) => connections.shutOut(socket),
-    }),
+    ...classes,
   }
   const clientCertificate = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
@@ -98,13 +101,37 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const connections = limitConnections(server, limits)
   const open = trackResponses(server)
   closeLingering(server)
-  handRequestsTo(app, server, limits)
+  let current = app
+  handRequestsTo((request, response) => current(request, response), server, limits)
   answerMalformed(server, open, { onMalformed: options.onMalformed, problemsUrl })
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
   server.maxHeadersCount = 100
   const unwatch = tls && isTls(server) ? watchTls(server, tls, options) : undefined
+  await bind(server, options)
+  const address = server.address() as AddressInfo
+  const urlHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return {
+    url: `${tls ? 'https' : 'http'}://${urlHost}:${address.port}`,
+    use(next) {
+      useMessageClasses(classes, next)
+      current = next
+    },
+    close: async (timeoutMs) => {
+      unwatch?.()
+      for (const response of open.all) {
+        if (!response.headersSent) response.setHeader('Connection', 'close')
+      }
+      await closeServer(server, timeoutMs)
+    },
+  }
+}
+
+async function bind(
+  server: Server | TlsServer,
+  { host, port }: Pick<ListenOptions, 'host' | 'port'>,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       reject(
@@ -117,18 +144,6 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     })
     server.listen({ host, port, backlog: 4096 }, resolve)
   })
-  const address = server.address() as AddressInfo
-  const urlHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return {
-    url: `${tls ? 'https' : 'http'}://${urlHost}:${address.port}`,
-    close: async (timeoutMs) => {
-      unwatch?.()
-      for (const response of open.all) {
-        if (!response.headersSent) response.setHeader('Connection', 'close')
-      }
-      await closeServer(server, timeoutMs)
-    },
-  }
 }
 
 /**

@@ -1,6 +1,5 @@
 /** Composition root: the only module that creates store, CA, clock, verifier and the other parts, and connects them. */
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Authority } from '../../ca/authority.ts'
@@ -31,6 +30,7 @@ import type { Store } from '../domain/store.ts'
 import type { Service as OfferedService } from '../domain/issuing/service.ts'
 import { createSubjects } from '../domain/issuing/subject.ts'
 import { TtsError } from '../base/errors.ts'
+import { prepareDataDirectory } from '../files/data-directory.ts'
 import { createRequestsInFlight, type RequestsInFlight } from '../http/requests-in-flight.ts'
 import { createSampler, type Sampler } from '../limits/sampler.ts'
 import { partOf } from '../limits/shares.ts'
@@ -110,7 +110,7 @@ export async function openCore(
  * @throws {TtsError} `configuration`, `store_unavailable`
  */
 export async function openRecords(loaded: LoadedConfiguration, now: () => Date): Promise<Store> {
-  await mkdir(loaded.dataDirectory, { recursive: true, mode: 0o700 })
+  await prepareDataDirectory(loaded.dataDirectory)
   const settings = databaseSettings(loaded)
   return openStore({ settings, masterKeys: masterKeySource(loaded), now })
 }

@@ -11,7 +11,7 @@ export interface MetricsSources {
   readonly providers: () => readonly ProviderStatus[]
   readonly requestsInFlight: () => number
   readonly keyPool: () => { readonly ready: number; readonly waiting: number }
-  readonly authorityNotAfter: Date
+  readonly authorityEnd: () => Date
   readonly delegations: () => Promise<DelegationCensus>
   readonly crlNextUpdate: () => Promise<Date | undefined>
   readonly now: () => Date
@@ -98,7 +98,7 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
     })
   }
   gauge('tts_ca_certificate_remaining_seconds', 'Time until the CA certificate expires.', () =>
-    secondsUntil(sources.authorityNotAfter),
+    secondsUntil(sources.authorityEnd()),
   )
   gauge(
     'tts_crl_remaining_seconds',

@@ -283,7 +283,7 @@ describe('renew', () => {
     const renew = ['--config', config, 'ca', 'renew', '--lifetime-days', '8000']
     const { code, notes } = await runTts(renew)
     expect(code).toBe(0)
-    expect(notes).toMatch(/^Renewed: .*CN=TTS-CA, valid until .*\. Restart `tts serve`/)
+    expect(notes).toMatch(/^Renewed: .*CN=TTS-CA, valid until .*\. Reload the service/)
     const renewed = readFileSync(file, 'utf8')
     const [before, after] = [new X509Certificate(old), new X509Certificate(renewed)]
     expect(after.serialNumber).not.toBe(before.serialNumber)

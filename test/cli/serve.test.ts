@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import {
   existsSync,
   mkdtempSync,
@@ -11,7 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { programPath, runToEnd, type Started, startProgram } from '../support/programs.ts'
 let directory = ''
 const path = (name: string): string => join(directory, name)
@@ -150,5 +151,66 @@ describe('tts as a program', () => {
     const { code, out } = await runToEnd(main(), words, { cwd: directory })
     expect(code).toBe(1)
     expect(out).toContain('FAILED   ca: there is no CA')
+  })
+})
+
+describe('signals', () => {
+  const start = async (name: string, configuration: string) => {
+    writeFileSync(path(`${name}.yaml`), configuration)
+    const started = startProgram(main(), ['serve', '--config', path(`${name}.yaml`)], {
+      cwd: directory,
+    })
+    running.push(started)
+    const [, url = ''] = await started.says(/"url":"(http:[^"]+)".*"listening"/)
+    return { ...started, url }
+  }
+  const base = 'listen: { port: 0 }\nca: { key_kind: ec-p256 }\n'
+
+  test('SIGHUP reads the configuration again; what cannot be used is logged with its remedy', async () => {
+    const { child, url, says, stdout, ended } = await start('hup', `data_dir: hup\n${base}`)
+    const ready = async (): Promise<unknown> => (await fetch(`${url}/readyz`)).json()
+    writeFileSync(path('hup.yaml'), `data_dir: hup\n${base}lisen: 1\n`)
+    child.kill('SIGHUP')
+    await says(/"event":"service.reload-failed".*lisen: unknown key/)
+    expect(await ready()).toMatchObject({ ready: true })
+    writeFileSync(path('hup.yaml'), `data_dir: elsewhere\n${base}`)
+    child.kill('SIGHUP')
+    await says(/there is no CA in .*elsewhere yet/)
+    expect(existsSync(path('elsewhere/ca'))).toBe(false)
+    writeFileSync(path('hup.yaml'), `data_dir: hup\n${base}log: { level: debug }\n`)
+    child.kill('SIGHUP')
+    await says(/"event":"service.reloaded"/)
+    expect(await ready()).toMatchObject({ ready: true })
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    expect(stdout()).toContain('"stopped"')
+  })
+
+  test('a reader of the log that stops reading, or goes away, does not stop the service', async () => {
+    const limits =
+      'requests_per_second_per_address: 1e5, burst_per_address: 1e5, shutdown_seconds: 5'
+    const wide = `${base}limits: { ${limits} }\n`
+    for (const reader of ['stuck', 'gone']) {
+      writeFileSync(path(`${reader}.yaml`), `data_dir: ${reader}\n${wide}`)
+      const child = spawn(process.execPath, [main(), 'serve', '-c', path(`${reader}.yaml`)], {
+        env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      onTestFinished(() => void child.kill('SIGKILL'))
+      const ended = once(child, 'exit')
+      let text = ''
+      while (!text.includes('"listening"')) text += String((await once(child.stdout, 'data'))[0])
+      const url = /"url":"(http:[^"]+)"/.exec(text)?.[1] ?? ''
+      if (reader === 'stuck') child.stdout.pause()
+      else child.stdout.destroy()
+      // Each refusal is a line of about 400 bytes; pipe and stream hold less than a thousand of them.
+      const refused = Array.from({ length: 20 }, async () => {
+        for (let count = 0; count < 100; count += 1)
+          expect((await fetch(`${url}/v1/proxies`, { method: 'POST' })).status).toBe(401)
+      })
+      await Promise.all(refused)
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    }
   })
 })

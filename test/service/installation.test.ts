@@ -117,7 +117,7 @@ describeStores('records and CA', ({ newDatabase, query }) => {
     const adopted = await tts('ca', 'adopt')
     expect(adopted).toMatchObject({ code: 0 })
     expect(adopted.notes).toMatch(
-      /^The database now belongs to .+ \(key [0-9a-f]{64}\), before to .+ Restart `tts serve`\.$/m,
+      /^The database now belongs to .+ \(key [0-9a-f]{64}\), before to .+ Start `tts serve`, or send it SIGHUP\.$/m,
     )
     expect(await start()).not.toBe(key)
     // The CRL in the database is one of the new CA.

@@ -25,16 +25,19 @@ export interface StartOptions {
   readonly cwd?: string
   /** Besides PATH; nothing else is handed down. */
   readonly env?: Readonly<Record<string, string>>
+  /** Runs as this user, without other groups; needs root. */
+  readonly uid?: number
 }
 
 /** Starts a program. Who starts it sees to its end. */
 export function startProgram(
   path: string,
   words: readonly string[],
-  { cwd = tmpdir(), env = {} }: StartOptions = {},
+  { cwd = tmpdir(), env = {}, uid }: StartOptions = {},
 ): Started {
   const child = spawn(process.execPath, [path, ...words], {
     cwd,
+    ...(uid !== undefined && { uid, gid: uid }),
     env: {
       PATH: process.env['PATH'],
       HOME: '/nonexistent',

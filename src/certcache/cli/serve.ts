@@ -1,7 +1,9 @@
 /** `certcache serve`: renews proxies and serves them to workers, until SIGTERM. */
 import { Command } from 'commander'
 import type { Logger } from 'pino'
+import { createLogOutput } from '../../base/log-output.ts'
 import { createLog } from '../../base/log.ts'
+import { exitCodes } from '../../cli/exit-codes.ts'
 import type { RunningEngine } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
@@ -48,10 +50,14 @@ async function serve(
   version: string,
 ): Promise<void> {
   const loaded = await settingsFor(runtime, options)
+  const output = runtime.logDestination
+    ? undefined
+    : createLogOutput(process.stdout, { name: 'certcache' })
+  const destination = runtime.logDestination ?? output
   const log = createLog({
     level: loaded.settings.log_level,
     name: 'certcache',
-    ...(runtime.logDestination ? { destination: runtime.logDestination } : {}),
+    ...(destination && { destination }),
   })
   for (const note of loaded.notes) log.warn({ event: 'settings.note' }, note)
   // Before anything else: without a handler the kernel does not deliver SIGTERM to the first process of a container.
@@ -83,7 +89,11 @@ async function serve(
   await server.close(CLOSE_MS)
   await engine.close()
   log.info({ event: 'certcache.stopped' }, 'stopped')
+  // A reader of the log that has stopped reading would keep this process alive.
+  if ((await output?.flush(FLUSH_TIMEOUT_MS)) === false) runtime.endNow(exitCodes.done)
 }
+
+const FLUSH_TIMEOUT_MS = 1000
 
 interface RunningParts {
   readonly engine: RunningEngine

@@ -3,7 +3,6 @@
  * files.
  */
 import { existsSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import {
   configurationError,
@@ -16,6 +15,8 @@ import {
   type Tree,
 } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
+import { homeDirectory } from '../../files/home-directory.ts'
+import { trustGroup } from '../../files/trusted-group.ts'
 import { refuseSharedSecret } from '../../files/private-file.ts'
 import { applyOldNames } from './environment.ts'
 import { type CertcacheSettings, certcacheSchema } from './settings.ts'
@@ -84,6 +85,7 @@ export async function loadSettings(
     throw configurationError(result.error, { path: file, prefix: PREFIX, input: tree, reference })
   }
   const base = file === undefined ? process.cwd() : dirname(resolve(file))
+  trustGroup(result.data.trusted_group)
   const settings = await withSecrets(withPaths(result.data, base, { environment, uid }))
   const names = [...overrides, ...old.used]
   return { settings: deepFreeze(settings), path: file, overrides: names, notes: old.notes }
@@ -165,8 +167,14 @@ function absolute<Section extends object>(
 
 function defaultDirectory({ environment, uid }: SettingsRuntime): string {
   if (uid === 0) return '/var/lib/certcache'
-  const home = environment['HOME'] || homedir()
-  return join(environment['XDG_STATE_HOME'] || join(home, '.local/state'), 'certcache')
+  const home = homeDirectory(environment)
+  const base = environment['XDG_STATE_HOME'] || (home && join(home, '.local/state'))
+  if (base) return join(base, 'certcache')
+  throw new TtsError(
+    'configuration',
+    `state.directory: must be set, because user id ${uid} has no home directory`,
+    { remedy: 'Set state.directory to a directory that this user can write.' },
+  )
 }
 
 /** Reads secrets from their files. `token_file` stays a path, because it is read again each time. */

@@ -204,6 +204,13 @@ export const certcacheSchema = z
     renewal: renewalSettings.prefault({}).describe('When proxies are renewed.'),
     listen: listenSettings.prefault({}).describe('Where `certcache serve` listens.'),
     access: accessSettings.prefault({}).describe('Who may fetch proxies.'),
+    trusted_group: z
+      .int()
+      .min(0)
+      .optional()
+      .describe(
+        'Number of a group of this process whose members may read and change its private files. For Kubernetes volumes with fsGroup, which give all files to that group. Default: only the owner.',
+      ),
     log_level: z
       .enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { TtsError } from '../../base/errors.ts'
 import { type Directory, makeDirectory, withDirectory } from '../../files/directory.ts'
 import { readPrivateFile, writePrivateFileIn } from '../../files/private-file.ts'
+import { groupRemedy, modeForOthers } from '../../files/trusted-group.ts'
 import { type FileLock, tryFileLock } from '../../files/file-lock.ts'
 import { loadStateKey, openRecord, sealRecord } from './state-key.ts'
 import type { RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
@@ -129,7 +130,7 @@ async function createMissing(directory: string): Promise<void> {
 }
 
 function refuseShared(
-  stats: Pick<Stats, 'isDirectory' | 'mode' | 'uid'>,
+  stats: Pick<Stats, 'isDirectory' | 'mode' | 'uid' | 'gid'>,
   { directory, uid }: FileStateOptions,
 ): void {
   const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0')
@@ -144,10 +145,10 @@ function refuseShared(
       'Name the directory itself.',
     )
   if (stats.uid !== uid) throw problem('belongs to another user', 'Name a directory of your own.')
-  if ((stats.mode & 0o077) !== 0)
+  if ((modeForOthers(stats) & 0o077) !== 0)
     throw problem(
       `can be accessed by other users than its owner (mode ${mode})`,
-      `Run chmod 700 '${directory}', or name a new directory inside it, which is created private.`,
+      `Run chmod 700 '${directory}', or name a new directory inside it, which is created private.${(stats.mode & 0o007) === 0 ? groupRemedy(stats.gid) : ''}`,
     )
 }
 

@@ -2,6 +2,7 @@
 import { lstat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { modeForOthers } from '../../files/trusted-group.ts'
 import { makeDirectory } from '../../files/directory.ts'
 import type { StateLocation } from './open-state.ts'
 
@@ -29,7 +30,7 @@ async function isPrivate(path: string, uid: number): Promise<boolean> {
   try {
     await makeDirectory(path, 0o700)
     const stats = await lstat(path)
-    return stats.isDirectory() && stats.uid === uid && (stats.mode & 0o077) === 0
+    return stats.isDirectory() && stats.uid === uid && (modeForOthers(stats) & 0o077) === 0
   } catch {
     return false
   }

@@ -18,7 +18,7 @@ import { type Check, checkLines, failure } from './check.ts'
 import { isolationChecks } from './isolation.ts'
 import { providerChecks } from './providers.ts'
 import { relyingChecks, serviceChecks } from './services.ts'
-import { tokenChecks } from './token.ts'
+import { readTokenToCheck, tokenChecks, type TokenToCheck } from './token.ts'
 
 interface CheckOptions extends OperatorOptions {
   readonly token?: boolean
@@ -49,10 +49,18 @@ Examples:
 }
 
 async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
+  const { tokenFile } = options
+  // Before root acts as the owner of the data directory, who may not be able to read the token.
+  const token =
+    options.token === true || tokenFile !== undefined
+      ? await readTokenToCheck(terminal, tokenFile)
+      : undefined
+  await loadedConfigurationFor(terminal, options)
+  // Again, because the service must be able to read every file of the configuration, too.
   const loaded = await loadedConfigurationFor(terminal, options)
   const checks = [
     configurationCheck(loaded.path, loaded.overrides),
-    ...(await partChecks(loaded, terminal, options)),
+    ...(await partChecks(loaded, terminal, { wait: options.wait, token })),
   ]
   terminal.out(
     options.json ? `${JSON.stringify(checks, null, 2)}\n` : checks.map(checkLines).join(''),
@@ -64,7 +72,7 @@ async function check(terminal: Terminal, options: CheckOptions): Promise<void> {
 async function partChecks(
   loaded: LoadedConfiguration,
   terminal: Terminal,
-  options: CheckOptions,
+  options: { readonly wait: number; readonly token: TokenToCheck | undefined },
 ): Promise<Check[]> {
   const { configuration } = loaded
   const { now } = terminal
@@ -85,10 +93,10 @@ async function partChecks(
       }),
     )
     const examined = async (): Promise<Check[]> => {
-      const { tokenFile } = options
-      if (options.token !== true && tokenFile === undefined) return []
+      const { token } = options
+      if (token === undefined) return []
       const { services } = await opened
-      return tokenChecks({ verifier, services, terminal, tokenFile, signal })
+      return tokenChecks({ verifier, services, terminal, token, signal })
     }
     const parts = await Promise.all([
       authorityChecks(loaded, { log, now }),

@@ -16,25 +16,33 @@ export interface TokenContext {
   readonly verifier: TokenVerifier
   readonly services: ReadonlyMap<string, Service>
   readonly terminal: Terminal
-  /** Undefined: the token that bearer token discovery finds. */
-  readonly tokenFile: string | undefined
+  readonly token: TokenToCheck
   /** Ends the wait for providers. */
   readonly signal: AbortSignal
 }
 
+/** A token, or why there is none. */
+export type TokenToCheck = { readonly text: string } | { readonly problem: unknown }
+
+/** @param file undefined: the token that bearer token discovery finds */
+export async function readTokenToCheck(
+  terminal: Terminal,
+  file: string | undefined,
+): Promise<TokenToCheck> {
+  try {
+    const text =
+      file === undefined ? (await discoverBearerToken(terminal)).token : await readTokenFile(file)
+    return { text }
+  } catch (problem) {
+    return { problem }
+  }
+}
+
 /** Examines the token of the user who runs the command, and says which services it may use. */
 export async function tokenChecks(context: TokenContext): Promise<Check[]> {
-  const { terminal, tokenFile, verifier, signal } = context
-  let token: string
-  try {
-    token =
-      tokenFile === undefined
-        ? (await discoverBearerToken(terminal)).token
-        : await readTokenFile(tokenFile)
-  } catch (error) {
-    return [failure('token', error)]
-  }
-  const examined = examine(token, verifier, terminal.now())
+  const { terminal, token, verifier, signal } = context
+  if ('problem' in token) return [failure('token', token.problem)]
+  const examined = examine(token.text, verifier, terminal.now())
   const { checks, verified } = await unlessAborted(examined, signal).catch((error: unknown) => {
     if (!signal.aborted) throw error
     return { checks: [noAnswer], verified: undefined }

@@ -6,7 +6,7 @@ import { createMutex } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { refuseSharedMode } from '../../files/private-file.ts'
 import { createFileLocks } from './file-locks.ts'
-import { createLocalLocks } from '../named-locks.ts'
+import { createLocalLocks, type NamedLocks } from '../named-locks.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 import { retryWhileBusy, sqliteDialect } from './sqlite-driver.ts'
 import type { Database, Tables } from '../schema/tables.ts'
@@ -42,11 +42,20 @@ export async function openSqlite(path: string, timeoutMs: number): Promise<Datab
     await reader.close()
     await writer.close()
   }
-  const locks = createLocalLocks()
+  const locks = localLocksOf(path)
   // Between a service and the next one, which may run side by side for a moment.
   const refreshLocks = createFileLocks(join(dirname(path), 'custody-locks'))
   return { kind: 'sqlite', reads, writes, timeoutMs, locks, refreshLocks, transact, destroy }
 }
+
+/** Shared by all stores of a process on this file: while a configuration is reloaded, there are two. */
+function localLocksOf(path: string): NamedLocks {
+  const locks = localLocks.get(path) ?? createLocalLocks()
+  localLocks.set(path, locks)
+  return locks
+}
+
+const localLocks = new Map<string, NamedLocks>()
 
 /**
  * SQLite gives -wal and -shm the mode of the database file, so its mode alone matters. An existing file is looked at
@@ -65,7 +74,7 @@ async function ensurePrivateDatabaseFile(path: string): Promise<void> {
     throw cannotOpen(path, error)
   })
   if (!found.isFile()) throw cannotOpen(path, new Error('not a plain file'))
-  refuseSharedMode(path, found.mode)
+  refuseSharedMode(path, found)
 }
 
 async function openConnection(path: string, timeoutMs: number): Promise<SqliteConnection> {

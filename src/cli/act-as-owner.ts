@@ -1,0 +1,65 @@
+/**
+ * Operator commands that root runs act as the owner of the data directory. Otherwise they would leave files of root
+ * there, which the service could not read at its next start.
+ */
+import { statSync } from 'node:fs'
+import { TtsError } from '../base/errors.ts'
+
+/** Gives up root's rights in favour of the owner of the data directory, if that is another user. */
+export function actAsOwnerOf(dataDirectory: string): void {
+  const owner = otherOwnerOf(dataDirectory)
+  if (owner === undefined) return
+  useGroupsOf(owner)
+  process.setegid?.(owner.gid)
+  // Last, because only root may set groups.
+  process.seteuid?.(owner.uid)
+}
+
+/** Takes root's rights back, to write outside the data directory. */
+export function actAsCaller(): void {
+  if (process.getuid?.() !== 0 || process.geteuid?.() === 0) return
+  process.seteuid?.(0)
+  process.setegid?.(process.getgid?.() ?? 0)
+}
+
+/**
+ * Refuses to run the service as root on the data of another user.
+ *
+ * @throws {TtsError} `configuration`, check `root`, with the command to run instead
+ */
+export function refuseRootOnOthersData(dataDirectory: string): void {
+  const owner = otherOwnerOf(dataDirectory)
+  if (owner === undefined) return
+  throw new TtsError(
+    'configuration',
+    `root must not run the service on the data of another user: ${dataDirectory} belongs to user id ${owner.uid}`,
+    {
+      check: 'root',
+      remedy: `Run it as that user: sudo -u '#${owner.uid}' tts serve …. If the service must run as root, for plugins with \`user\`, give the directory to root: chown -R root '${dataDirectory}'.`,
+    },
+  )
+}
+
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** The owner of the directory if we are root and it belongs to another user. */
+function otherOwnerOf(dataDirectory: string): Owner | undefined {
+  if (process.geteuid?.() !== 0) return undefined
+  const found = statSync(dataDirectory, { throwIfNoEntry: false })
+  return found === undefined || found.uid === 0 ? undefined : found
+}
+
+/** The groups of the user; of a user without an entry in passwd, the group of the directory. */
+function useGroupsOf({ uid, gid }: Owner): void {
+  // The types of Node lack it.
+  const system: object = process
+  const initgroups: unknown = Reflect.get(system, 'initgroups')
+  try {
+    if (typeof initgroups === 'function') Reflect.apply(initgroups, process, [uid, gid])
+  } catch {
+    process.setgroups?.([gid])
+  }
+}

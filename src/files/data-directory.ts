@@ -1,0 +1,73 @@
+/** The data directory: created if missing, and usable by this process. */
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { TtsError } from '../base/errors.ts'
+import { makeDirectory } from './directory.ts'
+
+/**
+ * Creates the data directory if it is missing, with mode 0700, and checks that this process can write to it.
+ *
+ * @throws {TtsError} `configuration`, check `data_directory`, saying who owns it and what to do
+ */
+export async function prepareDataDirectory(path: string): Promise<void> {
+  try {
+    if (!existsSync(path)) await makeDirectory(path, 0o700)
+    const { R_OK, W_OK, X_OK } = constants
+    accessSync(path, R_OK | W_OK | X_OK)
+  } catch (error) {
+    if (error instanceof TtsError) throw error
+    throw unusable(path, error as NodeJS.ErrnoException)
+  }
+}
+
+function unusable(path: string, cause: NodeJS.ErrnoException): TtsError {
+  const { problem, remedy } = describe(path, cause)
+  return new TtsError('configuration', `the data directory ${path} cannot be used: ${problem}`, {
+    check: 'data_directory',
+    remedy,
+    cause,
+  })
+}
+
+function describe(path: string, { code = 'unknown error' }: NodeJS.ErrnoException) {
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+      return describeDenied(path)
+    case 'EROFS':
+      return {
+        problem: 'its file system is read-only',
+        remedy: 'Mount a volume that can be written there, or set data_dir (TTS_DATA_DIR).',
+      }
+    case 'ENOTDIR':
+      return {
+        problem: 'it, or a part of its path, is not a directory',
+        remedy: 'Set data_dir (TTS_DATA_DIR) to a directory.',
+      }
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return { problem: 'the disk is full', remedy: 'Free space on the disk.' }
+    default:
+      return { problem: code, remedy: 'Set data_dir (TTS_DATA_DIR) to another directory.' }
+  }
+}
+
+function describeDenied(path: string) {
+  const nearest = nearestExisting(path)
+  const owner = statSync(nearest, { throwIfNoEntry: false })?.uid ?? 'unknown'
+  const us = process.geteuid?.() ?? 'unknown'
+  if (nearest !== path)
+    return {
+      problem: `it does not exist, and this process (user id ${us}) cannot create it in ${nearest}, which belongs to user id ${owner}`,
+      remedy: `Create it as root: install -d -m 700 -o '${us}' '${path}'. Or set data_dir (TTS_DATA_DIR).`,
+    }
+  return {
+    problem: `it belongs to user id ${owner}, and this process (user id ${us}) cannot write to it`,
+    remedy: `Run this as its owner (sudo -u '#${owner}' …), or give it to this user: chown -R '${us}' '${path}'. On a Kubernetes volume, set fsGroup and trusted_group.`,
+  }
+}
+
+/** The directory itself, or the lowest one above it that exists and can be seen. */
+function nearestExisting(path: string): string {
+  for (let at = path; ; at = dirname(at)) if (existsSync(at) || at === dirname(at)) return at
+}

@@ -1,0 +1,155 @@
+/**
+ * The service under one configuration, without its listeners: the parts, the HTTP applications and the background
+ * work. A reload starts a second instance and retires the first one.
+ */
+import type { RequestListener } from 'node:http'
+import type { Logger } from 'pino'
+import { type AppDependencies, createApp, createPublicApp } from '../api/app.ts'
+import type { LoadedConfiguration } from '../config/load.ts'
+import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
+import type { WebOptions } from '../web/site.ts'
+import { type AssembledService, assembleService, openCore, type Runtime } from './compose.ts'
+import { authorityStatus } from './installation.ts'
+import type { Metrics } from './metrics.ts'
+
+/** What an instance shares with the one before it. */
+export interface InstanceOptions extends Runtime {
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly stopping: () => boolean
+  readonly makeAuthority: boolean
+  /** URL of the listener, for configurations without a public URL. */
+  readonly listenerUrl: () => string
+}
+
+export interface Instance {
+  readonly service: AssembledService
+  readonly app: RequestListener
+  /** For the plain listener: public paths only. */
+  readonly publicApp: RequestListener
+  /** Starts the background work. */
+  watch(): void
+  /** Ends the background work, waits until all its requests are answered, at most this time, and closes it. */
+  retire(timeoutMs: number): Promise<void>
+}
+
+const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
+const MASTER_KEYS_INTERVAL_MS = 60_000
+const DRAIN_POLL_MS = 10
+
+/**
+ * Opens CA and database, and makes the applications.
+ *
+ * @param options.makeAuthority create a CA if there has never been one
+ * @throws {TtsError} `configuration`, `store_unavailable`
+ */
+export async function startInstance(
+  loaded: LoadedConfiguration,
+  options: InstanceOptions,
+): Promise<Instance> {
+  const core = await openCore(loaded, options, options)
+  let close = core.close
+  try {
+    const service = await assembleService(core)
+    close = service.close
+    // There must be a CRL before the first certificate, for relying parties that fetch it early. If no new CRL can be
+    // issued, an older one is enough: a service that does not start could not revoke anything either.
+    await core.crls.published()
+    return instanceOf(service, options)
+  } catch (error) {
+    await close().catch(() => undefined)
+    throw error
+  }
+}
+
+function instanceOf(service: AssembledService, options: InstanceOptions): Instance {
+  const dependencies = appDependencies(service, options)
+  let ends: readonly (() => unknown)[] = []
+  return {
+    service,
+    app: createApp(dependencies),
+    publicApp: createPublicApp(dependencies),
+    watch() {
+      const { crls, delegations } = service
+      ends = [crls.watch(), watchRecords(service), watchMasterKeys(service), delegations.watch()]
+    },
+    async retire(timeoutMs) {
+      const ended = ends.map(async (end) => end())
+      ends = []
+      const endsAtMs = performance.now() + timeoutMs
+      while (service.inFlight.count > 0 && performance.now() < endsAtMs)
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))
+      await Promise.all(ended)
+      await service.close()
+    },
+  }
+}
+
+function appDependencies(
+  service: AssembledService,
+  { log, metrics, stopping, listenerUrl }: InstanceOptions,
+): AppDependencies {
+  const { authority, crls, crlUrl, endEntityBase, issuing, inFlight, delegations } = service
+  const { ca, limits, watts, listen } = service.loaded.configuration
+  return {
+    log,
+    metrics,
+    stopping,
+    web: webOptions(service, () => listen.public_url ?? listenerUrl()),
+    inFlight,
+    authorityStatus: () => authorityStatus(service, authority),
+    issuing,
+    credentials: service,
+    delegations,
+    trustAnchors: createTrustAnchors({
+      authority,
+      crls,
+      alias: ca.alias,
+      crlUrl,
+      userNamespace: endEntityBase,
+    }),
+    limits,
+    watts,
+    publicUrl: listen.public_url,
+    trustedProxies: listen.trusted_proxies,
+  }
+}
+
+/** @param publicUrl known once the service listens */
+function webOptions(
+  { loaded, relying }: AssembledService,
+  publicUrl: () => string,
+): WebOptions | undefined {
+  const { web } = loaded.configuration
+  return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()), relying } : undefined
+}
+
+/** Follows the file of master keys, so that a rotation needs no restart. */
+function watchMasterKeys({ store, log }: AssembledService): () => void {
+  const reload = async (): Promise<void> => {
+    if (await store.masterKeys.reload())
+      log.info({ event: 'master-keys.reloaded' }, 'read the changed master keys')
+  }
+  const timer = setInterval(() => {
+    reload().catch((error: unknown) => {
+      log.error({ event: 'master-keys.failed', err: error }, 'cannot read the master keys again')
+    })
+  }, MASTER_KEYS_INTERVAL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+/** Regularly removes the keys of expired EECs and old audit records. */
+function watchRecords(service: AssembledService): () => void {
+  const days = service.loaded.configuration.store.audit_retention_days
+  const prune = (): void => {
+    const at = service.now()
+    service.store.prune(at, new Date(at.getTime() - days * 86_400_000)).catch((error: unknown) => {
+      service.log.error({ event: 'records.prune-failed', err: error }, 'cannot remove old records')
+    })
+  }
+  prune()
+  const timer = setInterval(prune, UPKEEP_INTERVAL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
+}
