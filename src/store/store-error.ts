@@ -1,5 +1,5 @@
 import { TtsError } from '../base/errors.ts'
-import { databaseTlsRemedy } from '../network/database-tls.ts'
+import { explainDatabaseFault } from '../network/database-faults.ts'
 
 const SQLITE_BUSY = 5
 const SQLITE_TOOBIG = 18
@@ -44,7 +44,7 @@ export function storeUnavailable(cause?: unknown): TtsError {
   return new TtsError('store_unavailable', 'the database is not available', {
     retryAfterSeconds: 1,
     remedy:
-      databaseTlsRemedy(cause, 'store.url') ??
+      explainDatabaseFault(cause, { url: 'store.url', path: 'store.path' }) ??
       'Check that the database runs, that its disk is not full, and that store.path or store.url is right.',
     cause,
   })
@@ -64,11 +64,12 @@ function isDuplicate(error: unknown): boolean {
   )
 }
 
-/** A mistake of this program, not of the database: SQLite's generic error, PostgreSQL's class 42. */
+/** A mistake of this program, not of the database: SQLite's generic error, PostgreSQL's class 42 but for rights. */
 function isProgramError(error: unknown): boolean {
+  const state = sqlState(error)
   return (
     sqliteCode(error) === 1 ||
-    sqlState(error)?.startsWith('42') === true ||
+    (state?.startsWith('42') === true && state !== '42501') ||
     error instanceof TypeError
   )
 }

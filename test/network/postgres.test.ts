@@ -47,7 +47,7 @@ describeWithTools('PostgreSQL with TLS', ['postgresql'], () => {
       title: 'no CA',
       trusted: false,
       remedy: (setting) =>
-        `Name the CA of the database's certificate in tls.ca_file, or with sslrootcert=FILE in ${setting}.`,
+        `The certificate of the database is not trusted. Name its CA in tls.ca_file, or with sslrootcert=FILE in ${setting}.`,
     },
     { title: 'tls.ca_file', trusted: true, tls: { ca_file: 'ca.pem' } },
     { title: 'tls.ca_directory', trusted: true, tls: { ca_directory: 'certificates' } },

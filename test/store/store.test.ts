@@ -88,8 +88,9 @@ describeStores('a database that is held up', ({ kind, newDatabase, open }) => {
   test('gives store_unavailable within the deadline, and works again after', async () => {
     const settings = await newDatabase({ timeout_seconds: 0.3 })
     const masterKeys = newMasterKeys()
-    const store = await open(settings, masterKeys)
+    // The first one creates the tables, which may take longer than the deadline of the test.
     const patient = await open({ ...settings, timeout_seconds: 60 }, masterKeys)
+    const store = await open(settings, masterKeys)
     // SQLite has one lock for all who write; on PostgreSQL only what wants this lock waits. It is held until this
     // test lets go, so that nobody's waiting ends by luck.
     const letGo = await holdWrites(settings)

@@ -19,8 +19,10 @@ import { freePort } from './free-port.ts'
 export interface PostgresCluster {
   /** Makes an empty database; answers its connection string. */
   createDatabase(): Promise<string>
-  /** Port on localhost; undefined without TLS. */
+  /** Port on localhost; undefined without TLS and passwords. */
   readonly port: number | undefined
+  /** Directory of the Unix socket. */
+  readonly directory: string
   /** Stops the server by its pid and removes its files. */
   stop(): Promise<void>
 }
@@ -31,10 +33,15 @@ export const missingPostgresPackage = findBinDirectory() === undefined ? 'postgr
 export interface PostgresOptions {
   /** The server also listens on localhost, only with TLS. Files in PEM. Default: only the Unix socket. */
   readonly tls?: { readonly keyFile: string; readonly certFile: string }
+  /** The server also listens on localhost, without TLS, where users need their passwords. Default: no. */
+  readonly passwords?: boolean
 }
 
 /** Starts a throw-away cluster from Debian's package, with fsync on. */
-export async function startPostgres({ tls }: PostgresOptions = {}): Promise<PostgresCluster> {
+export async function startPostgres({
+  tls,
+  passwords = false,
+}: PostgresOptions = {}): Promise<PostgresCluster> {
   const bin = findBinDirectory()
   if (bin === undefined) throw new Error('Debian package postgresql is not installed')
   const account = unprivilegedAccount()
@@ -51,14 +58,20 @@ export async function startPostgres({ tls }: PostgresOptions = {}): Promise<Post
     '--no-sync',
   ]
   execFileSync(join(bin, 'initdb'), ['-D', data, ...flags], options)
-  const port = tls === undefined ? undefined : await freePort()
+  const port = tls === undefined && !passwords ? undefined : await freePort()
   const settings = [
     '-c',
     `unix_socket_directories=${directory}`,
-    ...(tls === undefined
+    ...(port === undefined
       ? ['-c', 'listen_addresses=']
-      : ['-c', 'listen_addresses=localhost', '-c', 'ssl=on', '-p', String(port)]),
+      : ['-c', 'listen_addresses=localhost', '-p', String(port)]),
+    ...(tls === undefined ? [] : ['-c', 'ssl=on']),
   ]
+  if (passwords)
+    writeFileSync(
+      join(data, 'pg_hba.conf'),
+      'local all all trust\nhost all all all scram-sha-256\n',
+    )
   if (tls !== undefined) {
     for (const [from, name] of [
       [tls.keyFile, 'server.key'],
@@ -90,7 +103,7 @@ export async function startPostgres({ tls }: PostgresOptions = {}): Promise<Post
     await ask(urlOf(directory, 'postgres', port), `create database tts_${made}`)
     return urlOf(directory, `tts_${made}`, port)
   }
-  return { createDatabase, port, stop }
+  return { createDatabase, port, directory, stop }
 }
 
 /** Sends one statement over a connection of its own. */
@@ -115,8 +128,8 @@ function findBinDirectory(): string | undefined {
     .find((bin) => existsSync(join(bin, 'postgres')))
 }
 
-/** PostgreSQL refuses to run as root: then it runs as the package's user, or else as nobody. */
-function unprivilegedAccount(): { uid: number; gid: number } | undefined {
+/** PostgreSQL and PgBouncer refuse to run as root: then they run as the package's user, or else as nobody. */
+export function unprivilegedAccount(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
     try {

@@ -7,7 +7,11 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { createMutex, withinTime } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
-import { databaseTlsRemedy, describeUnreadableTlsFile } from '../../network/database-tls.ts'
+import {
+  explainConnectionString,
+  explainDatabaseFault,
+  severalHosts,
+} from '../../network/database-faults.ts'
 import { openRecord, sealRecord } from './state-key.ts'
 import type { LockName, RecordName, StateLock, StateOptions, StateStore } from './state-store.ts'
 
@@ -151,8 +155,9 @@ async function connect(options: PostgresStateOptions, onEnd: () => void): Promis
     await client.connect()
     // Without keepalives a machine that vanished would hold its lock for hours. Without synchronous_commit a crash of
     // the database could lose a commit.
+    // Not when the connection opens, because PgBouncer refuses statement_timeout there.
     await client.query(
-      'set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set synchronous_commit = on',
+      `set statement_timeout = ${timeoutMs}; set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set synchronous_commit = on`,
     )
     await createTable(client)
     return client
@@ -171,19 +176,19 @@ async function endSoon(client: pg.Client): Promise<void> {
 }
 
 function newClient(url: string, timeoutMs: number): pg.Client {
+  const problem = severalHosts(url)
+  if (problem !== undefined) throw new TtsError('configuration', `state.url: ${problem}`)
   try {
     return new pg.Client({
       connectionString: url,
       connectionTimeoutMillis: timeoutMs,
-      statement_timeout: timeoutMs,
       query_timeout: timeoutMs + 500,
       keepAlive: true,
       application_name: 'certcache',
     })
   } catch (error) {
     // Without a cause: the message of the library may repeat the connection string, which may hold a password.
-    const problem = describeUnreadableTlsFile(error) ?? 'must be a PostgreSQL connection string'
-    throw new TtsError('configuration', `state.url: ${problem}`)
+    throw new TtsError('configuration', `state.url: ${explainConnectionString(url, error)}`)
   }
 }
 
@@ -226,7 +231,7 @@ function unavailable(cause: unknown): TtsError {
     check: 'state_database',
     retryAfterSeconds: 5,
     remedy:
-      databaseTlsRemedy(cause, 'state.url') ??
+      explainDatabaseFault(cause, { url: 'state.url' }) ??
       'Check state.url, that PostgreSQL runs, and that this user may create and write tables.',
     cause,
   })

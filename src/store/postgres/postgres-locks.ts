@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Client } from 'pg'
+import pg, { type Client } from 'pg'
 import { retryFor } from '../../base/async.ts'
+import { type ConnectionSettings, connectionOptions, sessionStatement } from './connection.ts'
 import { createLocalLocks, LOCK_PAUSES, lockBusy, type NamedLocks } from '../named-locks.ts'
 
 /**
@@ -10,11 +11,10 @@ import { createLocalLocks, LOCK_PAUSES, lockBusy, type NamedLocks } from '../nam
  * When only the connection breaks, a lock is lost while its work goes on. What the work saves is kept all the same, and
  * nothing is ended over a newer token (`DelegationEnd.onlyIfCurrent`).
  *
- * @param open a new client, not connected yet
  */
-export function createPostgresLocks(open: () => Client): NamedLocks {
+export function createPostgresLocks(settings: ConnectionSettings): NamedLocks {
   const local = createLocalLocks()
-  const session = createSession(open)
+  const session = createSession(settings)
   return {
     // First within the process: to the database, all that this one session asks for is its own already.
     run: (name, work, waitMs) =>
@@ -53,7 +53,7 @@ interface Session {
   close(): Promise<void>
 }
 
-function createSession(open: () => Client): Session {
+function createSession(settings: ConnectionSettings): Session {
   let current: Promise<Client> | undefined
 
   /** Ends the connection: whatever state its locks are in, the database drops them. */
@@ -63,13 +63,14 @@ function createSession(open: () => Client): Session {
   }
 
   async function connect(): Promise<Client> {
-    const client = open()
+    const client = new pg.Client(connectionOptions(settings))
     client.on('error', () => drop(client))
     client.on('end', () => {
       current = undefined
     })
     await client.connect()
     // Else a machine that vanished would hold its locks for the two hours of the system's default.
+    await client.query(sessionStatement(settings.timeoutMs))
     await client.query(
       'set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3',
     )

@@ -1,7 +1,6 @@
 import { CompiledQuery, Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
-import { TtsError } from '../../base/errors.ts'
-import { describeUnreadableTlsFile } from '../../network/database-tls.ts'
+import { checkConnectionString, connectionOptions, sessionStatement } from './connection.ts'
 import { createPostgresLocks } from './postgres-locks.ts'
 import type { Database, Tables } from '../schema/tables.ts'
 
@@ -15,7 +14,7 @@ export interface PostgresOptions {
 /**
  * A bounded pool of connections, each question with a deadline on both sides. Nothing is connected yet.
  *
- * @throws TtsError `configuration` when the connection string cannot be read.
+ * @throws {TtsError} `configuration` (the connection string cannot be read)
  */
 export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Database {
   const pool = createPool({ url, poolSize, timeoutMs })
@@ -30,17 +29,12 @@ export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Dat
   }
   const dialect = new PostgresDialect({
     pool: { connect, end: () => pool.end() },
-    // A database set to lose its last commits in a crash would break "on record before it leaves".
     onCreateConnection: async (connection) => {
-      await connection.executeQuery(
-        CompiledQuery.raw(
-          `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`,
-        ),
-      )
+      await connection.executeQuery(CompiledQuery.raw(sessionStatement(timeoutMs)))
     },
   })
   const db = new Kysely<Tables>({ dialect })
-  const locks = createPostgresLocks(() => new pg.Client(connectionOptions({ url, timeoutMs })))
+  const locks = createPostgresLocks({ url, timeoutMs })
   const destroy = async (): Promise<void> => {
     await locks.close()
     await db.destroy()
@@ -77,35 +71,13 @@ async function transact(
   return rows
 }
 
-function connectionOptions({ url, timeoutMs }: Omit<PostgresOptions, 'poolSize'>): pg.ClientConfig {
-  return {
-    connectionString: url,
-    connectionTimeoutMillis: timeoutMs,
-    statement_timeout: timeoutMs,
-    // Later than the server's own limit: this one is for a server or network that answers nothing at all.
-    query_timeout: timeoutMs + 500,
-    keepAlive: true,
-    application_name: 'tts',
-  }
-}
-
 function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
-  try {
-    // A pool parses the connection string, and reads the files that it names, only when it connects.
-    void new pg.Client(connectionOptions({ url, timeoutMs }))
-    return new pg.Pool({
-      ...connectionOptions({ url, timeoutMs }),
-      max: poolSize,
-      idle_in_transaction_session_timeout: timeoutMs * 2,
-      types: { getTypeParser },
-    })
-  } catch (error) {
-    // The library's message may repeat the connection string, which may hold a password: it is not passed on.
-    const problem = describeUnreadableTlsFile(error)
-    if (problem !== undefined) throw new TtsError('configuration', `store.url: ${problem}`)
-    const name = error instanceof Error ? error.name : 'error'
-    throw new TtsError('configuration', `store.url is no connection string of PostgreSQL (${name})`)
-  }
+  checkConnectionString({ url, timeoutMs })
+  return new pg.Pool({
+    ...connectionOptions({ url, timeoutMs }),
+    max: poolSize,
+    types: { getTypeParser },
+  })
 }
 
 /** int8 as a number: our integers are milliseconds and counts, far below 2^53. */

@@ -5,6 +5,7 @@ import { Kysely } from 'kysely'
 import { createMutex } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
 import { refuseSharedMode } from '../../files/private-file.ts'
+import { explainDatabaseFault } from '../../network/database-faults.ts'
 import { createFileLocks } from './file-locks.ts'
 import { createLocalLocks, type NamedLocks } from '../named-locks.ts'
 import { openSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
@@ -94,7 +95,9 @@ async function openConnection(path: string, timeoutMs: number): Promise<SqliteCo
 function cannotOpen(path: string, cause: unknown): TtsError {
   if (cause instanceof TtsError) return cause
   return new TtsError('configuration', `the database ${path} cannot be opened`, {
-    remedy: 'Check store.path: a file on a local disk, in a directory that the service may write.',
+    remedy:
+      explainDatabaseFault(cause, { url: 'store.url', path: 'store.path' }) ??
+      'Check store.path: a file on a local disk, in a directory that the service may write.',
     cause,
   })
 }
