@@ -1,5 +1,4 @@
 /** Listens on HTTP or HTTPS, reloads changed certificates, and finishes the current requests when it stops. */
-import { readFileSync, watchFile, unwatchFile } from 'node:fs'
 import {
   createServer,
   type IncomingMessage,
@@ -9,7 +8,6 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { createSecureContext } from 'node:tls'
 import { TtsError } from '../base/errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Log } from '../base/log.ts'
@@ -20,12 +18,14 @@ import { answerMalformed } from './malformed.ts'
 import { messageClassesOf, useMessageClasses } from './message-classes.ts'
 import { trackResponses } from './open-responses.ts'
 import { handInTurns } from './request-turns.ts'
+import type { TlsFilePaths } from './tls-files.ts'
+import { reloadTls, tlsContext } from './tls-reload.ts'
 import { normaliseTarget } from './request-target.ts'
 
 export interface ListenOptions {
   readonly host: string
   readonly port: number
-  readonly tls: { readonly certificateFile: string; readonly keyFile: string } | undefined
+  readonly tls: TlsFilePaths | undefined
   /**
    * Request a client certificate, but neither require nor verify one: the code that reads it must verify it. Default
    * false.
@@ -46,6 +46,8 @@ export interface ListenOptions {
 export interface Listening {
   /** URL of the listener, for example `http://127.0.0.1:8080`. */
   readonly url: string
+  /** When the TLS certificate in use expires; undefined without TLS. */
+  readonly tlsEnd: Date | undefined
   /** Passes all further requests to another application. */
   use(app: RequestListener): void
   /** Stops accepting connections and waits until all requests are answered, at most `timeoutMs` milliseconds. */
@@ -90,11 +92,12 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const clientCertificate = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
     : {}
-  const server = tls
+  const context = tls && tlsContext(tls)
+  const server = context
     ? createTlsServer({
         ...settings,
         ...clientCertificate,
-        ...readTls(tls),
+        ...context.options,
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       })
     : createServer(settings)
@@ -108,18 +111,24 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
   server.maxHeadersCount = 100
-  const unwatch = tls && isTls(server) ? watchTls(server, tls, options) : undefined
+  const reloading =
+    context && tls && isTls(server)
+      ? reloadTls(server, tls, { ...context, ...reloadOptions(options) })
+      : undefined
   await bind(server, options)
   const address = server.address() as AddressInfo
   const urlHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
   return {
     url: `${tls ? 'https' : 'http'}://${urlHost}:${address.port}`,
+    get tlsEnd() {
+      return reloading?.end
+    },
     use(next) {
       useMessageClasses(classes, next)
       current = next
     },
     close: async (timeoutMs) => {
-      unwatch?.()
+      reloading?.stop()
       for (const response of open.all) {
         if (!response.headersSent) response.setHeader('Connection', 'close')
       }
@@ -170,49 +179,10 @@ function handRequestsTo(
   }
 }
 
+function reloadOptions({ log, tlsLookIntervalMs = TLS_CHECK_INTERVAL_MS }: ListenOptions) {
+  return { log, intervalMs: tlsLookIntervalMs }
+}
+
 function isTls(server: Server | TlsServer): server is TlsServer {
   return 'setSecureContext' in server
-}
-
-function readTls({ certificateFile, keyFile }: NonNullable<ListenOptions['tls']>) {
-  const files = `the TLS files ${certificateFile} and ${keyFile}`
-  try {
-    const read = { cert: readFileSync(certificateFile), key: readFileSync(keyFile) }
-    const context = { ...read, minVersion: 'TLSv1.2' as const }
-    // Throws if certificate and key do not match, before a server uses them.
-    createSecureContext(context)
-    return context
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-    throw new TtsError('configuration', `${files} cannot be used (${code})`, { cause })
-  }
-}
-
-/**
- * Polls the files, because certificates are often replaced by changing a symbolic link to a parent directory, which a
- * watcher misses.
- */
-function watchTls(
-  server: TlsServer,
-  files: NonNullable<ListenOptions['tls']>,
-  { log, tlsLookIntervalMs = TLS_CHECK_INTERVAL_MS }: ListenOptions,
-): () => void {
-  const reload = (): void => {
-    try {
-      server.setSecureContext(readTls(files))
-      log.info({ event: 'tls.reloaded' }, 'reloaded the TLS certificate')
-    } catch (error) {
-      // The files may be only partly replaced: the old certificate stays in use until the next change.
-      log.error(
-        { event: 'tls.reload-failed', err: error },
-        'the new TLS files cannot be used; the old certificate stays in use',
-      )
-    }
-  }
-  const paths = [files.certificateFile, files.keyFile]
-  for (const path of paths)
-    watchFile(path, { interval: tlsLookIntervalMs, persistent: false }, reload)
-  return () => {
-    for (const path of paths) unwatchFile(path, reload)
-  }
 }

@@ -12,6 +12,8 @@ export interface MetricsSources {
   readonly requestsInFlight: () => number
   readonly keyPool: () => { readonly ready: number; readonly waiting: number }
   readonly authorityEnd: () => Date
+  /** When the TLS certificate of the listener expires; undefined without TLS. */
+  readonly tlsEnd: () => Date | undefined
   readonly delegations: () => Promise<DelegationCensus>
   readonly crlNextUpdate: () => Promise<Date | undefined>
   readonly now: () => Date
@@ -99,6 +101,14 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
   }
   gauge('tts_ca_certificate_remaining_seconds', 'Time until the CA certificate expires.', () =>
     secondsUntil(sources.authorityEnd()),
+  )
+  gauge(
+    'tts_tls_certificate_remaining_seconds',
+    'Time until the TLS certificate of the listener expires. Absent without TLS.',
+    () => {
+      const end = sources.tlsEnd()
+      return end && secondsUntil(end)
+    },
   )
   gauge(
     'tts_crl_remaining_seconds',

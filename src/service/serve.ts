@@ -54,7 +54,11 @@ export async function serve(
   let stopping = false
   let listenerUrl = 'http://127.0.0.1'
   let instances: InstanceHolder | undefined
-  const metrics = createMetrics(metricsSources(() => (instances?.current ?? first).service))
+  let tlsEnd: () => Date | undefined = () => undefined
+  const metrics = createMetrics({
+    ...metricsSources(() => (instances?.current ?? first).service),
+    tlsEnd: () => tlsEnd(),
+  })
   const options = {
     log,
     now,
@@ -78,6 +82,7 @@ export async function serve(
   })
   instances = holder
   listenerUrl = listeners.url
+  tlsEnd = listeners.tlsEnd
   first.watch()
   const { url, plainUrl } = listeners
   log.info({ event: 'service.started', url, plainUrl }, 'listening')
@@ -107,6 +112,7 @@ interface Listeners {
   readonly url: string
   readonly plainUrl: string | undefined
   readonly use: (instance: Instance) => void
+  readonly tlsEnd: () => Date | undefined
   close(timeoutMs: number): Promise<void>
 }
 
@@ -134,6 +140,7 @@ async function openListeners(
   return {
     url: listening.url,
     plainUrl: plain?.url,
+    tlsEnd: () => listening.tlsEnd,
     use({ app, publicApp }) {
       listening.use(app)
       plain?.use(publicApp)
@@ -175,7 +182,7 @@ function warnAboutListener(
   )
 }
 
-function metricsSources(service: () => AssembledService): MetricsSources {
+function metricsSources(service: () => AssembledService): Omit<MetricsSources, 'tlsEnd'> {
   return {
     now: () => service().now(),
     providers: () => service().verifier.status(),

@@ -146,11 +146,12 @@ describe('tts as a program', () => {
   })
 
   test('its exit code is the one that a command asked for', async () => {
+    writeFileSync(path('none'), 'not a directory')
     writeFileSync(path('tts.yaml.none'), 'data_dir: none\n')
     const words = ['--config', path('tts.yaml.none'), 'check']
     const { code, out } = await runToEnd(main(), words, { cwd: directory })
     expect(code).toBe(1)
-    expect(out).toContain('FAILED   ca: there is no CA')
+    expect(out).toContain('FAILED   data directory')
   })
 })
 

@@ -12,6 +12,7 @@ import { TtsError } from '../../base/errors.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
 import { messageClassesOf } from '../../http/message-classes.ts'
+import { readTlsFiles } from '../../http/tls-files.ts'
 import { trackResponses } from '../../http/open-responses.ts'
 import { partOf } from '../../limits/shares.ts'
 import type { Log } from '../../base/log.ts'
@@ -196,28 +197,32 @@ function urlOf(server: Server | TlsServer, { socket }: ListenSettings, secure: b
 const isTls = (server: Server | TlsServer): server is TlsServer => 'setSecureContext' in server
 
 function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
-  const names = [certificateFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])]
+  const { certificatePem: cert, keyPem: key } = readTlsFiles({ certificateFile, keyFile })
+  const context = { cert, key, minVersion: 'TLSv1.2' as const }
+  if (clientCaFile === undefined) return context
+  // A client without a certificate gets an HTTP error from the access rules instead of a failed handshake.
+  return {
+    ...context,
+    ca: readClientCa(clientCaFile),
+    requestCert: true,
+    rejectUnauthorized: false,
+  }
+}
+
+function readClientCa(path: string): string {
   try {
-    const context = {
-      cert: readFileSync(certificateFile),
-      key: readFileSync(keyFile),
-      ...(clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile, 'utf8') }),
-      minVersion: 'TLSv1.2' as const,
-    }
-    if (context.ca?.includes('-----BEGIN CERTIFICATE-----') === false)
+    const ca = readFileSync(path, 'utf8')
+    if (!ca.includes('-----BEGIN CERTIFICATE-----'))
       throw Object.assign(new Error('no certificate'), { code: 'no CA in PEM' })
-    // Throws if certificate and key do not match, before the server uses them.
-    createSecureContext(context)
-    // A client without a certificate gets an HTTP error from the access rules instead of a failed handshake.
-    const clientAuthentication = { requestCert: true, rejectUnauthorized: false }
-    return clientCaFile === undefined ? context : { ...context, ...clientAuthentication }
+    // Throws if OpenSSL cannot read it, before the server uses it.
+    createSecureContext({ ca })
+    return ca
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-    throw new TtsError(
-      'configuration',
-      `the TLS files ${names.join(', ')} cannot be used (${code})`,
-      { cause },
-    )
+    throw new TtsError('configuration', `access.client_ca_file: ${path} cannot be used (${code})`, {
+      check: 'tls_file',
+      cause,
+    })
   }
 }
 

@@ -1,21 +1,22 @@
 /** The checks of CA, CRL, database and SSH CA. */
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import type { LoadedConfiguration } from '../../config/load.ts'
-import { TtsError } from '../../base/errors.ts'
 import { authorityEnd, describeInvalid, invalidAt } from '../../files/authority-certificate.ts'
 import { authorityExists } from '../../files/authority-files.ts'
 import { openSshAuthorityFiles, sshAuthorityExists } from '../../files/ssh-authority-files.ts'
-import { type Core, openCore, type Runtime } from '../../service/compose.ts'
+import { type Core, databaseSettings, openCore, type Runtime } from '../../service/compose.ts'
+import { probeDatabase } from '../../store/probe-database.ts'
+import { clockChecks } from './clock.ts'
 import { authorityFilesOptions } from '../../service/installation.ts'
 import { needsSshAuthority } from '../../service/compose-services.ts'
-import { databaseExists, timeLeft } from '../terminal.ts'
+import { timeLeft } from '../terminal.ts'
 import { type Check, failure } from './check.ts'
 
 const DAY_MS = 86_400_000
 
 /**
- * Checks CA and database. Neither is created, so before the CA exists the database is not checked. A CA or database
- * that cannot be opened is a result of this command, not a reason to abort it.
+ * Checks CA and database. Neither is created. A CA or database that cannot be opened is a result of this command, not a
+ * reason to abort it.
  */
 export async function authorityChecks(
   loaded: LoadedConfiguration,
@@ -26,26 +27,47 @@ export async function authorityChecks(
 }
 
 async function x509Checks(loaded: LoadedConfiguration, runtime: Runtime): Promise<Check[]> {
-  if (!authorityExists(loaded.dataDirectory) && !databaseExists(loaded)) {
-    return [
-      {
-        check: 'ca',
-        state: 'failed',
-        detail: `there is no CA in ${loaded.dataDirectory} yet`,
-        remedy: 'Run `tts ca init`, or `tts serve`, which creates one.',
-      },
-    ]
-  }
+  const { checks: database, hasRecords } = await databaseChecks(loaded, runtime)
+  if (database.some(({ check, state }) => check === 'database' && state === 'failed'))
+    return database
+  if (!authorityExists(loaded.dataDirectory) && !hasRecords)
+    return [noAuthority('ca', 'CA', loaded), ...database]
   let core: Core
   try {
     core = await openCore(loaded, runtime, { makeAuthority: false })
   } catch (error) {
-    return [failure('ca and records', error)]
+    return [failure('ca and records', error), ...database]
   }
   try {
-    return [certificateCheck(core), await crlCheck(core), await recordsCheck(core)]
+    const records = await recordsCheck(core)
+    return [certificateCheck(core), await crlCheck(core), records, ...database.filter(isProblem)]
   } finally {
     await core.close()
+  }
+}
+
+const isProblem = ({ state }: Check): boolean => state !== 'ok'
+
+/** Looks at the database without changing it, also before there is a CA. */
+async function databaseChecks(loaded: LoadedConfiguration, { now }: Runtime) {
+  try {
+    const { description, hasRecords, clock } = await probeDatabase(databaseSettings(loaded), now)
+    const connected: Check = { check: 'database', state: 'ok', detail: description }
+    const clocks = clock === undefined ? [] : clockChecks('the database', clock)
+    return { hasRecords, checks: [connected, ...clocks] }
+  } catch (error) {
+    return { hasRecords: false, checks: [failure('database', error)] }
+  }
+}
+
+/** A warning, because a first start makes it. */
+function noAuthority(check: string, name: string, { dataDirectory }: LoadedConfiguration): Check {
+  const command = check === 'ca' ? 'tts ca init' : 'tts ssh-ca init'
+  return {
+    check,
+    state: 'warning',
+    detail: `there is no ${name} in ${dataDirectory} yet`,
+    remedy: `Run \`${command}\`, or \`tts serve\`, which creates one.`,
   }
 }
 
@@ -53,12 +75,7 @@ async function sshCheck(loaded: LoadedConfiguration): Promise<Check> {
   const check = 'ssh ca'
   const { dataDirectory } = loaded
   if (!sshAuthorityExists(dataDirectory)) {
-    return {
-      check,
-      state: 'failed',
-      detail: `there is no SSH CA in ${dataDirectory} yet`,
-      remedy: 'Run `tts ssh-ca init`, or `tts serve`, which creates one.',
-    }
+    return noAuthority(check, 'SSH CA', loaded)
   }
   try {
     const { publicKey } = await openSshAuthorityFiles(authorityFilesOptions(loaded))
@@ -110,12 +127,6 @@ async function recordsCheck({ store }: Core): Promise<Check> {
     await store.ping()
     return { check: 'records', state: 'ok', detail: `${store.kind}, readable and writable` }
   } catch (error) {
-    const detail = error instanceof TtsError ? error.message : 'failed'
-    return {
-      check: 'records',
-      state: 'failed',
-      detail,
-      remedy: 'Check store.path or store.url, free disk space, and the database server.',
-    }
+    return failure('records', error)
   }
 }

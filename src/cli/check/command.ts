@@ -15,7 +15,9 @@ import {
 } from '../terminal.ts'
 import { authorityChecks } from './authority.ts'
 import { type Check, checkLines, failure } from './check.ts'
+import { dataDirectoryChecks } from './data-directory.ts'
 import { isolationChecks } from './isolation.ts'
+import { listenerChecks } from './listener.ts'
 import { providerChecks } from './providers.ts'
 import { relyingChecks, serviceChecks } from './services.ts'
 import { readTokenToCheck, tokenChecks, type TokenToCheck } from './token.ts'
@@ -99,15 +101,18 @@ async function partChecks(
       return tokenChecks({ verifier, services, terminal, token, signal })
     }
     const parts = await Promise.all([
+      dataDirectoryChecks(loaded),
       authorityChecks(loaded, { log, now }),
+      listenerChecks(loaded, now()),
       providerChecks(verifier, clients),
       relyingChecks(loaded, now),
       opened.then(({ checks }) => checks),
       examined(),
     ])
-    const [authority, reachable, relying, services, token] = parts
+    const [directory, authority, listeners, reachable, relying, services, token] = parts
     const isolation = isolationChecks(configuration.services)
-    return [...authority, ...reachable, ...relying, ...services, ...isolation, ...token]
+    const machine = [...directory, ...authority, ...listeners]
+    return [...machine, ...reachable, ...relying, ...services, ...isolation, ...token]
   } finally {
     await verifier.close()
   }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Provider } from '../../tokens/providers.ts'
 import type { TokenVerifier } from '../../tokens/verify-token.ts'
 import type { Check } from './check.ts'
+import { clockChecks } from './clock.ts'
 import { type ClientContext, clientChecks } from './clients.ts'
 
 /** @param context.signal ends the wait for providers; those that have not answered by then have failed */
@@ -48,7 +49,29 @@ async function reachableChecks(provider: Provider, context: ClientContext): Prom
     ]
   }
   const detail = `discovery and keys of ${issuer} are available`
-  return [{ check, state: 'ok', detail }, ...(await clientChecks(provider, context))]
+  const [clock, clients] = await Promise.all([
+    providerClockChecks({ id, issuer }, context),
+    clientChecks(provider, context),
+  ])
+  return [{ check, state: 'ok', detail }, ...clock, ...clients]
+}
+
+/** Compares clocks by the Date header of the discovery document (RFC 9110 section 6.6.1). */
+async function providerClockChecks(
+  { id, issuer }: { readonly id: string; readonly issuer: string },
+  { signal, now }: ClientContext,
+): Promise<Check[]> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  try {
+    const response = await fetch(url, { signal })
+    const theirs = new Date(response.headers.get('date') ?? '')
+    const ours = now()
+    await response.body?.cancel()
+    return Number.isNaN(theirs.getTime()) ? [] : clockChecks(`provider ${id}`, { theirs, ours })
+  } catch {
+    // The other checks report a provider that does not answer.
+    return []
+  }
 }
 
 /** Warns where only the audience distinguishes access tokens from ID tokens. */
