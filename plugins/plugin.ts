@@ -42,7 +42,10 @@ export class PluginError extends Error {
 /** Another login of the same user, which a plugin required. */
 export interface AdditionalLogin {
   readonly providerId: string
+  /** Without a trailing slash, as in this service's records. */
   readonly issuer: string
+  /** Exactly as the provider publishes it. */
+  readonly publishedIssuer: string
   readonly sub: string
   readonly claims: Readonly<Record<string, unknown>>
   readonly accessToken: string | undefined
@@ -50,8 +53,11 @@ export interface AdditionalLogin {
 
 /** The caller as shown to plugins. */
 export interface PluginCaller {
-  /** Verified issuer and subject. */
+  /** Verified issuer without a trailing slash, as in this service's records. */
   readonly issuer: string
+  /** The issuer exactly as the provider publishes it: executables identify people by it. */
+  readonly publishedIssuer: string
+  /** Verified subject. */
   readonly sub: string
   /** Claims from token, introspection and UserInfo; empty for renewal by possession. */
   readonly claims: Readonly<Record<string, unknown>>
@@ -197,9 +203,14 @@ export type ParameterSets = readonly (readonly RequestParameter[])[]
 
 /** Why a plugin cannot be used. */
 export interface PluginProblem {
+  /** For users. */
   readonly reason: string
+  /** For the operator: may contain more than users should see. */
+  readonly detail: string
   /** What the operator can do; a full sentence. */
   readonly remedy: string | undefined
+  /** True while the plugin is starting, so that requests should be repeated. */
+  readonly starting: boolean
 }
 
 /** A plugin with the settings of one service; built in or an executable. */
@@ -213,10 +224,10 @@ export interface Plugin<Schema extends z.ZodType = z.ZodType> {
   readonly patienceSeconds?: number
   /** Schema of the request parameters. Must refuse unknown keys. */
   readonly parameters: Schema
-  /** The same parameters as a list for people. */
+  /** The same parameters as a list for people; may change when `problem` does. */
   readonly parameterSets: ParameterSets
-  /** Set when the plugin cannot be used; its service is then disabled. */
-  readonly problem?: PluginProblem
+  /** Set while the plugin cannot be used; its service is then disabled. */
+  readonly problem?: PluginProblem | undefined
   /**
    * Makes the credential.
    *
@@ -227,6 +238,8 @@ export interface Plugin<Schema extends z.ZodType = z.ZodType> {
   request(context: IssuingContext, parameters: z.output<Schema>): Promise<PluginAnswer>
   /** Revokes the credential with this state. Undefined when changing the record is enough. @throws as `request` */
   revoke?(tools: RevocationTools, state: string): Promise<void>
+  /** Stops background work. */
+  close?(): void
 }
 
 /** A built-in plugin as written in its file: without the parameter list, and with a shorter answer for certificates. */

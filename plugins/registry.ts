@@ -1,7 +1,6 @@
 /** The plugins by id. To add one, write its folder and add a line here. */
 import type { z } from 'zod'
-import { startExecutable } from './executable/index.ts'
-import type { PluginLog } from './executable/runner.ts'
+import { type PluginHost, startExecutable } from './executable/index.ts'
 import type { ExecutableSettings } from './executable/settings.ts'
 import { info } from './info/index.ts'
 import type { Plugin } from './plugin.ts'
@@ -18,7 +17,7 @@ export interface PluginSettings {
   readonly settings?: SshCertificateSettings | undefined
 }
 
-type PluginOpener = (settings: PluginSettings, host: { readonly log: PluginLog }) => Promise<Plugin>
+type PluginOpener = (settings: PluginSettings, host: PluginHost) => Promise<Plugin>
 
 const opened = async <Schema extends z.ZodType>(plugin: Plugin<Schema>): Promise<Plugin> => plugin
 
@@ -42,7 +41,7 @@ export const pluginIds = Object.keys(openers) as [PluginId, ...PluginId[]]
 export function openPlugin(
   id: PluginId,
   settings: PluginSettings,
-  host: { readonly log: PluginLog },
+  host: PluginHost,
 ): Promise<Plugin> {
   const openById: PluginOpener = openers[id]
   return openById(settings, host)

@@ -1,7 +1,7 @@
 /** Tests an executable against the protocol, check by check, for those who write or install one. */
 import { type ParameterSets, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError, programCommand } from './command.ts'
-import { encodeInput, encodeParameterInput, type PluginAction } from './input.ts'
+import { encodeInput, encodeParameterInput, type PluginAction, wattsUserId } from './input.ts'
 import { checkRequestParams, readParameterSets, resolveConfParams } from './parameters.ts'
 import {
   AnswerError,
@@ -9,6 +9,7 @@ import {
   readParameterAnswer,
   readRequestAnswer,
   readRevokeAnswer,
+  requestChannel,
 } from './protocol.ts'
 import { type PluginLog, type Run, runPlugin, type RunOutcome } from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
@@ -60,6 +61,8 @@ export async function examineExecutable(order: ExaminationOrder): Promise<Plugin
     })
     checks.push(ok('program', order.settings.command.join(' ')))
     const known = await examineParameter(findings)
+    if (order.params !== undefined || order.state !== undefined)
+      checks.push(ok('watts_userid', wattsUserId(order.caller)))
     if (order.params !== undefined) await examineRequest(findings, known)
     if (order.state !== undefined) await examineRevoke(findings, known)
   } catch (error) {
@@ -83,15 +86,16 @@ async function examineParameter(findings: Findings): Promise<Known> {
   })
   const declared = must('parameter answer', () => readParameterAnswer(answer))
   checks.push(ok('parameter answer', `version ${declared.version}`))
+  const by = requestChannel(declared, order.settings)
   checks.push(
-    declared.stdin
+    by === 'stdin'
       ? ok('features.stdin', 'requests come on standard input')
       : {
           check: 'features.stdin',
           state: 'warning',
           detail: 'requests come as an argument, which other users of the machine can read',
           remedy:
-            'Read standard input and answer `"features": {"stdin": true}`. Otherwise the service needs allow_insecure_plugins: true.',
+            'Read standard input and answer `"features": {"stdin": true}`. If the program reads standard input but cannot say so, set reads_stdin: true (--stdin). Otherwise the service needs allow_insecure_plugins: true.',
         },
   )
   const { conf_params: configured } = order.settings
@@ -109,7 +113,7 @@ async function examineParameter(findings: Findings): Promise<Known> {
     })
   const sets = must('request_params', () => readParameterSets(declared.requestParams))
   checks.push(ok('request_params', sets.map(describeSet).join(' or ')))
-  return { by: declared.stdin ? 'stdin' : 'argument', confParams: values, sets }
+  return { by, confParams: values, sets }
 }
 
 function describeSet(set: ParameterSets[number]): string {

@@ -1,40 +1,26 @@
 /** Runs an executable that speaks the WaTTS plugin protocol as a plugin of this service. */
 import { createFairQueue, type FairQueue, QueueFullError } from '../fair-queue.ts'
-import { type ParameterSets, type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
-import { CommandError } from './command.ts'
-import { encodeInput, encodeParameterInput } from './input.ts'
-import { exposure } from './isolation.ts'
-import {
-  checkRequestParams,
-  type ConfParams,
-  readParameterSets,
-  resolveConfParams,
-} from './parameters.ts'
+import { type PluginAnswer, type PluginCaller, PluginError } from '../plugin.ts'
+import { encodeInput } from './input.ts'
+import { checkRequestParams, type ConfParams } from './parameters.ts'
 import {
   AnswerError,
   oneLine,
-  type ParameterAnswer,
-  readParameterAnswer,
   readRequestAnswer,
   readRevokeAnswer,
   type RequestAnswer,
   userMessages,
 } from './protocol.ts'
-import { hideSecrets, type PluginLog, type Run, type RunOutcome, runPlugin } from './runner.ts'
+import {
+  hideSecrets,
+  type PluginLog,
+  type Run,
+  type Runner,
+  type RunOutcome,
+  runPlugin,
+} from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
-
-/** Whether the plugin can be used, and the parameters that it declares. */
-export type ExecutableStatus =
-  | {
-      readonly state: 'ready'
-      readonly version: string
-      readonly parameterSets: ParameterSets
-      readonly confParams: ConfParams
-      readonly developerEmail: string | undefined
-      /** How requests reach the program. */
-      readonly by: Run['by']
-    }
-  | { readonly state: 'disabled'; readonly reason: string; readonly remedy: string | undefined }
+import { type ExecutableStatus, logStatus, readStatus, startingStatus } from './status.ts'
 
 export interface ExecutablePlugin {
   readonly id: string
@@ -71,7 +57,7 @@ export function createExecutablePlugin(
 ): ExecutablePlugin {
   const runner = { id, settings, log }
   const queue = createRunQueue(settings)
-  let status: ExecutableStatus = disabled('it has not been started yet')
+  let status: ExecutableStatus = startingStatus
 
   /** Queues and runs one request; returns the answer with secrets removed. */
   const ask = async (
@@ -101,8 +87,9 @@ export function createExecutablePlugin(
   return {
     id,
     async start(signal) {
+      const before = status
       status = await readStatus(runner, signal)
-      logStatus(runner, status)
+      logStatus(runner, status, before)
       return status
     },
     get status() {
@@ -154,85 +141,12 @@ interface ProgramRequest {
   readonly credState: string | undefined
 }
 
-interface Host {
-  readonly id: string
-  readonly settings: ExecutableSettings
-  readonly log: PluginLog
-}
-
-/** Runs the action `parameter` and decides whether the settings permit the program. */
-async function readStatus(runner: Host, signal: AbortSignal): Promise<ExecutableStatus> {
-  const { settings } = runner
-  try {
-    const input = encodeParameterInput()
-    const run: Run = { action: 'parameter', input, by: 'argument', secrets: [], signal }
-    const { answer } = await runPlugin(runner, run)
-    const declared = readParameterAnswer(answer)
-    return (
-      refusedInput(declared, settings) ?? {
-        state: 'ready',
-        version: declared.version,
-        parameterSets: readParameterSets(declared.requestParams),
-        confParams: resolveConfParams(declared.confParams, settings.conf_params),
-        developerEmail: declared.developerEmail,
-        by: declared.stdin ? 'stdin' : 'argument',
-      }
-    )
-  } catch (error) {
-    const cause = error instanceof PluginError ? error.cause : error
-    if (cause instanceof CommandError) return disabled(cause.message, cause.remedy)
-    if (cause instanceof AnswerError)
-      return disabled(cause.message, 'Run `tts plugin test` on the program.')
-    throw error
-  }
-}
-
-/**
- * Refuses requests by argument unless they are allowed: every user of the machine can read the arguments of a program.
- */
-function refusedInput(
-  { stdin }: ParameterAnswer,
-  settings: ExecutableSettings,
-): ExecutableStatus | undefined {
-  if (stdin) return undefined
-  if (settings.pass_access_token)
-    return disabled(
-      'it reads requests from its argument, and an access token is never passed as an argument',
-      'Let the program read standard input and declare that (features.stdin), or set pass_access_token: false.',
-    )
-  if (settings.allow_insecure_plugins) return undefined
-  return disabled(
-    'it reads requests from its argument, which other users of the machine can see',
-    'Let the program read standard input and declare that (features.stdin), or set allow_insecure_plugins: true.',
-  )
-}
-
-function disabled(reason: string, remedy?: string): ExecutableStatus {
-  return { state: 'disabled', reason, remedy }
-}
-
-function logStatus({ id, settings, log }: Host, status: ExecutableStatus): void {
-  if (status.state === 'disabled') {
-    const { reason, remedy } = status
-    log.error({ plugin: id, reason, remedy }, 'plugin.disabled')
-    return
-  }
-  const { version, by, confParams } = status
-  const { user, sandbox } = settings
-  const exposed = exposure(settings)
-  log.info(
-    { plugin: id, version, by, user, sandbox, ...(exposed === undefined ? {} : { exposed }) },
-    'plugin.ready',
-  )
-  for (const name of confParams.unknown)
-    log.warn(
-      { plugin: id, name, remedy: 'Remove it from conf_params.' },
-      'plugin.unknown_conf_param',
-    )
-}
-
 /** Parses an answer. Logs what is wrong with it; the caller gets only a general message. */
-function parseAnswer<Answer>({ id, log }: Host, action: string, read: () => Answer): Answer {
+function parseAnswer<Answer>(
+  { id, log }: Pick<Runner, 'id' | 'log'>,
+  action: string,
+  read: () => Answer,
+): Answer {
   try {
     return read()
   } catch (error) {
@@ -247,7 +161,10 @@ function parseAnswer<Answer>({ id, log }: Host, action: string, read: () => Answ
   }
 }
 
-function toPluginAnswer({ id, log }: Host, answer: RequestAnswer): PluginAnswer {
+function toPluginAnswer(
+  { id, log }: Pick<Runner, 'id' | 'log'>,
+  answer: RequestAnswer,
+): PluginAnswer {
   if (answer.kind === 'login') return answer
   const { entries, state, problems } = answer
   if (problems.length > 0)

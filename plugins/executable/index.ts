@@ -1,4 +1,5 @@
 /** The plugin `executable`: a program that speaks the WaTTS protocol, one for each service. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import { fitsSomeSet } from '../parameters.ts'
 import type { Plugin } from '../plugin.ts'
@@ -6,8 +7,21 @@ import { createExecutablePlugin, type ExecutablePlugin } from './executable-plug
 import type { PluginLog } from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
 
-/** How long the start waits for a program to declare its parameters. */
-const START_MS = 30_000
+/** How long the start of the service waits for a program. Slower ones are ready later. */
+const START_WAIT_MS = 5_000
+/** Waits between two attempts to start a program. */
+const RETRY_FIRST_MS = 5_000
+const RETRY_LONGEST_MS = 300_000
+
+/** Where a plugin is opened. */
+export interface PluginHost {
+  readonly log: PluginLog
+  /**
+   * True in the running service: a program that is slow or fails at the start is asked again in the background, until
+   * `close`. False in commands: they wait for the one answer.
+   */
+  readonly retries: boolean
+}
 
 type Parameters = Readonly<Record<string, unknown>>
 
@@ -19,19 +33,47 @@ type Parameters = Readonly<Record<string, unknown>>
 export async function startExecutable(
   service: string,
   settings: ExecutableSettings,
-  { log }: { readonly log: PluginLog },
+  { log, retries }: PluginHost,
 ): Promise<Plugin> {
   const executable = createExecutablePlugin(service, settings, { log })
-  const late = AbortSignal.timeout(START_MS)
-  await executable.start(late).catch((error: unknown) => {
-    if (!late.aborted) throw error
-  })
-  return asPlugin(executable, settings)
+  const closing = new AbortController()
+  if (retries) await startInBackground(executable, { log, service, signal: closing.signal })
+  else await executable.start(closing.signal)
+  return asPlugin(executable, settings, () => closing.abort())
 }
 
-function asPlugin(executable: ExecutablePlugin, settings: ExecutableSettings): Plugin {
-  const { status } = executable
-  const parameterSets = status.state === 'ready' ? status.parameterSets : []
+/** Asks a program until it is ready. Resolves after the first attempt, or a few seconds if it takes longer. */
+async function startInBackground(
+  executable: ExecutablePlugin,
+  background: { readonly log: PluginLog; readonly service: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const { log, service, signal } = background
+  const first = executable.start(signal)
+  const untilReady = async (): Promise<void> => {
+    let { state } = await first
+    for (let waitMs = RETRY_FIRST_MS; state !== 'ready'; waitMs *= 2) {
+      await delay(Math.min(waitMs, RETRY_LONGEST_MS), undefined, { ref: false, signal })
+      const status = await executable.start(signal)
+      state = status.state
+    }
+  }
+  untilReady().catch((error: unknown) => {
+    if (signal.aborted) return
+    const reason = error instanceof Error ? error.message : 'unknown'
+    log.error({ plugin: service, reason }, 'plugin.start_failed')
+  })
+  await Promise.race([first, delay(START_WAIT_MS, undefined, { ref: false, signal })])
+}
+
+function asPlugin(
+  executable: ExecutablePlugin,
+  settings: ExecutableSettings,
+  close: () => void,
+): Plugin {
+  const parameterSets = (): Plugin['parameterSets'] => {
+    const { status } = executable
+    return status.state === 'ready' ? status.parameterSets : []
+  }
   // Clients of WaTTS compare this message, so it must not change.
   const error = 'invalid parameter have been passed'
   const plugin: Plugin<z.ZodType<Parameters>> = {
@@ -39,13 +81,21 @@ function asPlugin(executable: ExecutablePlugin, settings: ExecutableSettings): P
     description: 'Credential made by a program of this site',
     // Twice the timeout of a run, because other requests may be ahead in the queue.
     patienceSeconds: 2 * settings.timeout_seconds,
-    parameters: z.custom<Parameters>((value) => hasKeysOfSomeSet(value, parameterSets), { error }),
-    parameterSets,
-    ...(status.state === 'disabled'
-      ? { problem: { reason: status.reason, remedy: status.remedy } }
-      : {}),
+    parameters: z.custom<Parameters>((value) => hasKeysOfSomeSet(value, parameterSets()), {
+      error,
+    }),
+    get parameterSets() {
+      return parameterSets()
+    },
+    get problem() {
+      const { status } = executable
+      if (status.state === 'ready') return undefined
+      const { reason: detail, shown = detail, remedy, starting = false } = status
+      return { reason: shown, detail, remedy, starting }
+    },
     request: ({ caller, signal }, parameters) => executable.request(caller, parameters, signal),
     revoke: ({ caller, signal }, state) => executable.revoke(caller, state, signal),
+    close,
   }
   return plugin
 }

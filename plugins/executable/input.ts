@@ -48,9 +48,26 @@ export function encodeInput(action: 'request' | 'revoke', input: PluginInput): s
   })
 }
 
-/** Returns the user id of the WaTTS protocol. */
-export function wattsUserId({ issuer, sub }: Pick<PluginCaller, 'issuer' | 'sub'>): string {
-  return encode({ issuer, subject: sub })
+/**
+ * Returns the user id of the WaTTS protocol. Plugins store it, so it has the bytes that WaTTS made: base64url without
+ * padding of a JSON object as its library, jsone 1.4, writes it.
+ */
+export function wattsUserId({
+  publishedIssuer,
+  sub,
+}: Pick<PluginCaller, 'publishedIssuer' | 'sub'>): string {
+  const json = `{"issuer":${jsoneText(publishedIssuer)},"subject":${jsoneText(sub)}}`
+  return Buffer.from(json, 'utf8').toString('base64url')
+}
+
+/** Formats a JSON string like jsone 1.4: in ASCII, with lower-case hexadecimal digits and an escaped slash. */
+function jsoneText(text: string): string {
+  return JSON.stringify(text)
+    .replaceAll('/', '\\/')
+    .replaceAll(
+      /[\u0080-\uffff]/g,
+      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    )
 }
 
 function encode(value: object): string {
@@ -61,13 +78,13 @@ function accessToken(token: string | undefined, pass: boolean): { access_token?:
   return pass && token !== undefined ? { access_token: token } : {}
 }
 
-function userInfo(user: Pick<PluginCaller, 'issuer' | 'sub' | 'claims'>): object {
+function userInfo(user: Pick<PluginCaller, 'publishedIssuer' | 'sub' | 'claims'>): object {
   const claims = Object.entries(user.claims).filter(([name]) => !TOKEN_CLAIMS.has(name))
   // The verified issuer and subject override those in UserInfo.
   return {
     ...Object.fromEntries(claims),
     ...scopes(user.claims['scope']),
-    iss: user.issuer,
+    iss: user.publishedIssuer,
     sub: user.sub,
   }
 }

@@ -3,6 +3,7 @@
  * because existing plugins were written for several versions of WaTTS.
  */
 import { z } from 'zod'
+import { isShallowJson, isShallowValue } from '../json.ts'
 import { type CredentialEntry, PluginError } from '../plugin.ts'
 
 /** Messages for callers. Clients of WaTTS know them, so they must not change. */
@@ -13,19 +14,31 @@ export const userMessages = {
   overloaded: 'too many requests wait for the plugin, please try again later',
 } as const
 
+interface AnswerErrorOptions {
+  /** Message for callers. Default: that of a bad result. */
+  readonly userMessage?: string
+  /** What users may know of the problem. Default: the message. */
+  readonly shown?: string | undefined
+  /** The program's output if it is not an answer at all. For the author of the plugin, never for a log. */
+  readonly output?: Buffer
+}
+
 /** The error for an invalid answer. Its message says what is wrong, for the log and the author of the plugin. */
 export class AnswerError extends Error {
   readonly userMessage: string
-  /** The program's output if it is not an answer at all. For the author of the plugin, never for a log. */
+  readonly shown: string
   readonly output: Buffer | undefined
 
-  constructor(problem: string, userMessage: string = userMessages.badResult, output?: Buffer) {
+  constructor(problem: string, options: AnswerErrorOptions = {}) {
     super(problem)
     this.name = 'AnswerError'
-    this.userMessage = userMessage
-    this.output = output
+    this.userMessage = options.userMessage ?? userMessages.badResult
+    this.shown = options.shown ?? problem
+    this.output = options.output
   }
 }
+
+const { hadError } = userMessages
 
 /** A declared configuration parameter. */
 export interface DeclaredConfParam {
@@ -50,6 +63,14 @@ export interface ParameterAnswer {
   readonly requestParams: readonly (readonly DeclaredRequestParam[])[]
   readonly developerEmail: string | undefined
   readonly stdin: boolean
+}
+
+/** Returns how requests reach the program: an access token and other secrets must go to standard input only. */
+export function requestChannel(
+  { stdin }: Pick<ParameterAnswer, 'stdin'>,
+  { reads_stdin: readsStdin }: { readonly reads_stdin: boolean },
+): 'stdin' | 'argument' {
+  return stdin || readsStdin ? 'stdin' : 'argument'
 }
 
 /** The answer to `request`. */
@@ -117,28 +138,41 @@ const errorAnswer = z.object({
  * @throws {AnswerError} with the raw output's problem
  */
 export function parseOutput(output: Buffer): Readonly<Record<string, unknown>> {
-  if (output.length === 0) throw new AnswerError('it printed nothing', userMessages.hadError)
+  if (output.length === 0) throw new AnswerError('it printed nothing', { userMessage: hadError })
   let value: unknown
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(output))
+    value = parseExactly(new TextDecoder('utf-8', { fatal: true }).decode(output))
   } catch (error) {
     const reason = error instanceof SyntaxError ? 'is not one JSON object' : 'is not UTF-8'
-    throw new AnswerError(`its output ${reason}`, userMessages.hadError)
+    throw new AnswerError(`its output ${reason}`, { userMessage: hadError })
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new AnswerError('its output is JSON but not an object', userMessages.hadError)
+    throw new AnswerError('its output is JSON but not an object', { userMessage: hadError })
   const answer = value as Record<string, unknown>
   if (!Object.hasOwn(answer, 'result'))
-    throw new AnswerError('its answer has no `result`', userMessages.hadError)
+    throw new AnswerError('its answer has no `result`', { userMessage: hadError })
   return answer
+}
+
+/** Parses JSON. Numbers that JavaScript cannot represent stay text: a plugin may answer with a number as password. */
+function parseExactly(text: string): unknown {
+  // With a function for the values, JSON.parse would overflow the stack on deeply nested text.
+  if (!isShallowJson(text)) return JSON.parse(text)
+  const exact = (_key: string, value: unknown, { source }: { source?: string }): unknown =>
+    typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER ? source : value
+  return JSON.parse(text, exact as Parameters<typeof JSON.parse>[1])
 }
 
 /** Parses the answer to `parameter`. @throws {AnswerError} invalid, or the plugin reports an error */
 export function readParameterAnswer(answer: Readonly<Record<string, unknown>>): ParameterAnswer {
   if (answer['result'] === 'error') {
-    const { log_msg, user_msg } = answer
-    const message = [log_msg, user_msg].find((text) => typeof text === 'string')
-    throw new AnswerError(`the plugin says: ${oneLine(message ?? 'error')}`)
+    const { log_msg: logMessage, user_msg: userMessage } = answer
+    const shown = typeof userMessage === 'string' ? userMessage : 'error'
+    const message = typeof logMessage === 'string' ? logMessage : shown
+    // The protocol keeps `log_msg` for the log.
+    throw new AnswerError(`the plugin says: ${oneLine(message)}`, {
+      shown: `the plugin says: ${oneLine(shown)}`,
+    })
   }
   expectOk(answer)
   const read = parse(parameterAnswer, answer)
@@ -214,7 +248,8 @@ function readEntry(entry: unknown): CredentialEntry | string {
     return type === undefined ? 'it has no type' : 'its type is not text, textarea or textfile'
   if (typeof name !== 'string' || name === '') return 'it has no name'
   const text = readValue(value, type)
-  if (text === undefined) return 'its value is not text'
+  if (text === undefined)
+    return value === undefined ? 'it has no value' : 'its value is nested too deep'
   return {
     name: oneLine(name),
     type,
@@ -225,13 +260,16 @@ function readEntry(entry: unknown): CredentialEntry | string {
   }
 }
 
-/** The pieces of a textfile are joined unchanged, because each has its own line end. */
+/**
+ * Returns a value as text; undefined if there is none. The pieces of a textfile are joined unchanged, because each has
+ * its own line end. WaTTS showed lists and objects in Erlang's notation; here they are JSON.
+ */
 function readValue(value: unknown, type: CredentialEntry['type']): string | undefined {
   if (typeof value === 'string') return value
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  if (type !== 'textfile' || !Array.isArray(value)) return undefined
-  const pieces = value.map((piece) => readValue(piece, 'text'))
-  return pieces.includes(undefined) ? undefined : pieces.join('')
+  if (value === undefined || !isShallowValue(value)) return undefined
+  if (type === 'textfile' && Array.isArray(value))
+    return value.map((piece) => readValue(piece, 'text')).join('')
+  return JSON.stringify(value)
 }
 
 /** Clients save files under this name, so it must not lead out of their directory. */

@@ -150,7 +150,9 @@ function withEnd(error: AnswerError, end: ProcessEnd, stderr: string): AnswerErr
   const how = howEnded(end)
   const last = stderr.trimEnd().split('\n').at(-1) ?? ''
   const suffix = last === '' ? '' : `; the last line of its standard error: ${last.slice(0, 300)}`
-  return new AnswerError(`${error.message} (${how}${suffix})`, error.userMessage, end.stdout)
+  const { userMessage, shown } = error
+  const output = end.stdout
+  return new AnswerError(`${error.message} (${how}${suffix})`, { userMessage, shown, output })
 }
 
 function howEnded({ exitCode, exitSignal }: ProcessEnd): string {

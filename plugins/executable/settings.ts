@@ -121,6 +121,14 @@ const executableKeys = z.strictObject({
     .describe(
       'Longest time of one run, in seconds; then the program is killed, with every process that it started.',
     ),
+  start_timeout_seconds: z
+    .number()
+    .min(0.1)
+    .max(3600)
+    .optional()
+    .describe(
+      'Longest time that the program may take to declare its parameters when the service starts, in seconds. Default: `timeout_seconds`. The service does not wait for it: until the program has answered, only its own service is unavailable. If it does not answer, it is asked again, after 5 seconds at first and every 5 minutes in the end.',
+    ),
   maximum_output_bytes: z
     .int()
     .min(1024)
@@ -156,11 +164,17 @@ const executableKeys = z.strictObject({
     .describe(
       'True: the program may get the request as an argument, which every user of the machine can read in the process list.',
     ),
+  reads_stdin: z
+    .boolean()
+    .default(false)
+    .describe(
+      'True: the program reads requests from standard input, although its answer to `parameter` does not say so (`features.stdin`). A program that reads only its argument then gets no request.',
+    ),
   pass_access_token: z
     .boolean()
     .default(false)
     .describe(
-      "True: the program gets the caller's access token. Only for programs that read standard input.",
+      "True: the program gets the caller's access token. Only for programs that read standard input: see `reads_stdin`.",
     ),
   allow_same_state: z
     .boolean()

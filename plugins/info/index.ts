@@ -15,11 +15,11 @@ export const info = definePlugin({
   description: 'Shows what your identity provider says about you',
   parameters: z.strictObject({}),
   request({ caller }) {
-    const { issuer, sub, claims, additionalLogins } = caller
+    const { publishedIssuer, sub, claims, additionalLogins } = caller
     return Promise.resolve({
       kind: 'credential',
       entries: [
-        text('Issuer', issuer),
+        text('Issuer', publishedIssuer),
         text('Subject', sub),
         ...claimEntries(claims),
         ...additionalLogins.flatMap((login, index) => loginEntries(login, index + 1)),
@@ -31,9 +31,10 @@ export const info = definePlugin({
   },
 })
 
-function loginEntries({ issuer, sub, claims }: AdditionalLogin, number: number): CredentialEntry[] {
+function loginEntries(login: AdditionalLogin, number: number): CredentialEntry[] {
+  const { publishedIssuer, sub, claims } = login
   const prefix = `Login ${number}: `
-  return [text(`${prefix}Issuer`, issuer), text(`${prefix}Subject`, sub)].concat(
+  return [text(`${prefix}Issuer`, publishedIssuer), text(`${prefix}Subject`, sub)].concat(
     claimEntries(claims, prefix),
   )
 }

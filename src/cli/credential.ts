@@ -7,6 +7,7 @@ import { revocationReasons } from '../../ca/crl.ts'
 import { presentCredential } from '../api/native.ts'
 import { readReason, revokeCredential } from '../domain/revocation/credentials.ts'
 import type { Core } from '../service/compose.ts'
+import { publishedIssuerOf } from '../service/published-issuer.ts'
 import type { AuditRecord, CredentialView, Origin, Revocation } from '../domain/records.ts'
 import { createServices, type Service } from '../domain/issuing/service.ts'
 import { TtsError } from '../base/errors.ts'
@@ -181,6 +182,7 @@ async function revoke(
         ...core,
         endEntities: { forget: () => undefined },
         services: await serviceOf(core, id),
+        verifier: { publishedIssuer: (issuer) => publishedIssuerOf(core, issuer) },
       },
       {
         id,

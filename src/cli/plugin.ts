@@ -1,5 +1,6 @@
 /** `tts plugin test`: tests an executable against the WaTTS plugin protocol. */
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import {
@@ -10,6 +11,7 @@ import {
 import { type ExecutableSettings, executableSettings } from '../../plugins/executable/settings.ts'
 import type { PluginCaller } from '../../plugins/plugin.ts'
 import { TtsError } from '../base/errors.ts'
+import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'
@@ -17,6 +19,10 @@ import type { Terminal } from './terminal.ts'
 interface TestOptions {
   readonly conf: readonly string[]
   readonly params?: string
+  readonly issuer: string
+  readonly sub: string
+  readonly stdin?: boolean
+  readonly tokenFile?: string
   readonly request?: boolean
   readonly revoke?: string
   readonly wait: number
@@ -25,13 +31,13 @@ interface TestOptions {
   readonly json?: boolean
 }
 
-/** The user of the test requests. */
-const TEST_CALLER: PluginCaller = {
-  issuer: 'https://iam.example.org/',
-  sub: 'tts-plugin-test',
-  claims: { name: 'Plugin Test', email: 'plugin-test@example.org', scope: 'openid profile email' },
-  accessToken: undefined,
-  additionalLogins: [],
+/** The user of the test requests, unless options name another one. */
+const TEST_ISSUER = 'https://iam.example.org/'
+const TEST_SUB = 'tts-plugin-test'
+const TEST_CLAIMS = {
+  name: 'Plugin Test',
+  email: 'plugin-test@example.org',
+  scope: 'openid profile email',
 }
 
 export function pluginCommand(terminal: Terminal): Command {
@@ -53,6 +59,17 @@ export function pluginCommand(terminal: Terminal): Command {
     .option('--request', 'also request a credential, which the program really creates')
     .option('--params <JSON>', 'parameters of the request as a JSON object; needs --request')
     .option('--revoke <STATE>', 'revoke the credential with this state')
+    .option(
+      '--issuer <URL>',
+      'issuer of the user, with the slash at its end if the provider writes one',
+      TEST_ISSUER,
+    )
+    .option('--sub <SUB>', 'subject (claim sub) of the user', TEST_SUB)
+    .option(
+      '--token-file <FILE>',
+      'pass the access token in this file, like the setting pass_access_token',
+    )
+    .option('--stdin', 'send requests on standard input, like the setting reads_stdin')
     .option('--wait <SECONDS>', 'time limit for each run, in seconds', waitSeconds, 30)
     .option(
       '--user <USER>',
@@ -62,7 +79,7 @@ export function pluginCommand(terminal: Terminal): Command {
     .addHelpText(
       'after',
       `
-The user is ${TEST_CALLER.sub} of ${TEST_CALLER.issuer}; there is no access token.
+The program gets the same input as from the service for this user. watts_userid is the id under which WaTTS knew the user.
 Exit codes: 0 all checks passed (there may be warnings), 1 a check failed, 2 wrong usage, 5 no such file.
 
 Examples:
@@ -86,7 +103,7 @@ async function pluginTest(terminal: Terminal, file: string, options: TestOptions
     throw new TtsError('invalid_request', '--params needs --request')
   const examined = await examineExecutable({
     settings: settingsOf(path, options),
-    caller: TEST_CALLER,
+    caller: await callerOf(options),
     params: options.request === true ? parametersOf(options.params ?? '{}') : undefined,
     state: options.revoke,
     signal: new AbortController().signal,
@@ -94,6 +111,27 @@ async function pluginTest(terminal: Terminal, file: string, options: TestOptions
   const result = { ...examined, checks: [...userChecks(options), ...examined.checks] }
   terminal.out(options.json ? `${JSON.stringify(result, null, 2)}\n` : report(result))
   if (examined.checks.some(({ state }) => state === 'failed')) terminal.exitWith(exitCodes.failed)
+}
+
+async function callerOf({ issuer, sub, tokenFile }: TestOptions): Promise<PluginCaller> {
+  return {
+    issuer: withoutTrailingSlash(issuer),
+    publishedIssuer: issuer,
+    sub,
+    claims: TEST_CLAIMS,
+    accessToken: tokenFile === undefined ? undefined : await readToken(tokenFile),
+    additionalLogins: [],
+  }
+}
+
+async function readToken(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new TtsError('not_found', `the file ${path} cannot be read: ${cause.code ?? 'failed'}`, {
+      cause,
+      remedy: 'Give the path of a file with an access token to --token-file.',
+    })
+  })
+  return text.trim()
 }
 
 /** Warns about a test as root: a service that runs as root would refuse this configuration. */
@@ -110,7 +148,8 @@ function userChecks({ user }: TestOptions): readonly PluginCheck[] {
   ]
 }
 
-function settingsOf(path: string, { conf, wait, user, sandbox }: TestOptions): ExecutableSettings {
+function settingsOf(path: string, options: TestOptions): ExecutableSettings {
+  const { conf, wait, user, sandbox, stdin, tokenFile } = options
   const pairs = conf.map((text) => {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
     if (name === undefined || value === undefined)
@@ -121,6 +160,8 @@ function settingsOf(path: string, { conf, wait, user, sandbox }: TestOptions): E
     command: [path],
     timeout_seconds: wait,
     conf_params: Object.fromEntries(pairs),
+    reads_stdin: stdin ?? false,
+    pass_access_token: tokenFile !== undefined,
     ...(user === undefined ? { allow_root: true } : { user }),
     ...(sandbox === true && { sandbox: 'bubblewrap' }),
   })

@@ -142,6 +142,7 @@ export function relyingUserOf(
   return {
     providerId,
     issuer: providerId,
+    publishedIssuer: providerId,
     sub,
     claims: { iss: providerId, sub },
     scopes: [],

@@ -51,7 +51,7 @@ export function createSiteKeys(site: {
     },
     fetch: location.startsWith('file:') ? readKeys : limited.fetch,
     now,
-    uri: () => location,
+    published: () => ({ issuer: location, jwks_uri: location }),
   })
   const isOld = (): boolean => {
     const fetchedAt = keys.fetchedAt()?.getTime() ?? -Infinity

@@ -17,6 +17,8 @@ export interface OpenedServices {
   readonly services: ReadonlyMap<string, Service>
   /** Undefined if no service issues SSH certificates. */
   readonly sshAuthority: SshAuthority | undefined
+  /** Ends the background work of the plugins. */
+  readonly closePlugins: () => void
 }
 
 /**
@@ -29,27 +31,37 @@ export async function openServices(
   installation: Installation,
   options: { readonly makeAuthority: boolean },
 ): Promise<OpenedServices> {
-  const services = await openPlugins(installation)
+  const services = await openPlugins(installation, { retries: true })
+  const closePlugins = (): void => {
+    for (const { plugin } of services.values()) plugin.close?.()
+  }
   const sshAuthority = needsSshAuthority(installation.loaded)
-    ? await openInstalledSshAuthority(installation, options.makeAuthority)
+    ? await openInstalledSshAuthority(installation, options.makeAuthority).catch(
+        (error: unknown) => {
+          closePlugins()
+          throw error
+        },
+      )
     : undefined
-  return { services, sshAuthority }
+  return { services, sshAuthority, closePlugins }
 }
 
 /**
  * Opens the plugins only, for which no CA is needed.
  *
+ * @param options.retries see `createServices`
  * @throws {TtsError} `configuration`
  */
-export async function openPlugins({
-  loaded,
-  log,
-}: ServiceSource): Promise<ReadonlyMap<string, Service>> {
+export async function openPlugins(
+  { loaded, log }: ServiceSource,
+  { retries }: { readonly retries: boolean },
+): Promise<ReadonlyMap<string, Service>> {
   const { services: settings, ca } = loaded.configuration
   checkExecutableUsers(settings)
   return createServices(settings, {
     endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
     log,
+    retries,
   })
 }
 

@@ -185,17 +185,12 @@ export async function assembleService(
   core: Core,
   options: { readonly makeAuthority: boolean } = { makeAuthority: true },
 ): Promise<AssembledService> {
-  const { services, sshAuthority } = await openServices(core, options)
+  const { services, sshAuthority, closePlugins } = await openServices(core, options)
   const { authority, store, log, now } = core
   const { ca, limits } = core.loaded.configuration
   const inFlight = requestsInFlightOf(limits)
   const verifier = tokenVerifierOf(core, options.makeAuthority)
-  const keyPool = createKeyPool({
-    size: limits.key_pool_size,
-    queue: limits.key_queue,
-    queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
-    idle: () => inFlight.count === 0,
-  })
+  const keyPool = keyPoolOf(limits, inFlight)
   const signingPool = createSigningPool({ log, threads: signingThreads() })
   const issuance = {
     authority,
@@ -233,6 +228,7 @@ export async function assembleService(
   const close = async (): Promise<void> => {
     // Delegations close first, because pending answers of providers need client and store.
     await delegations.close()
+    closePlugins()
     keyPool.close()
     relying.close()
     await verifier.close()
@@ -242,6 +238,15 @@ export async function assembleService(
   const limiting = { revocationRate: revocationRateOf(limits) }
   const parts = { inFlight, verifier, keyPool, endEntities, services, issuing }
   return { ...core, ...parts, ...limiting, delegations, relying, close }
+}
+
+function keyPoolOf(limits: LimitsSettings, inFlight: RequestsInFlight): KeyPool {
+  return createKeyPool({
+    size: limits.key_pool_size,
+    queue: limits.key_queue,
+    queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
+    idle: () => inFlight.count === 0,
+  })
 }
 
 /** Leaves one CPU core to the event loop. */

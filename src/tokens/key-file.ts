@@ -14,7 +14,10 @@ import { describeFailure } from './refusals.ts'
 const MAX_BYTES = 512 * 1024
 
 const content = z.strictObject({
+  /** Without a trailing slash. */
   issuer: z.string(),
+  /** Exactly as the provider publishes it: plugins identify users by it. */
+  published_issuer: z.string(),
   jwks_uri: z.string(),
   fetched_at: z.iso.datetime(),
   keys: z.array(z.record(z.string(), z.unknown())),
@@ -37,12 +40,18 @@ export function createKeyFile({ path, issuer, onFailure }: KeyFileOptions): KeyS
         .then((bytes) => content.safeParse(JSON.parse(bytes.toString('utf8'))))
         .catch(() => undefined)
       if (read?.success !== true || read.data.issuer !== wanted) return undefined
-      const { jwks_uri: uri, fetched_at: fetchedAt, keys } = read.data
-      return { keys: { keys }, uri, fetchedAt: new Date(fetchedAt) }
+      const { jwks_uri: uri, published_issuer: published, keys } = read.data
+      return {
+        keys: { keys },
+        uri,
+        issuer: published,
+        fetchedAt: new Date(read.data.fetched_at),
+      }
     },
-    async save({ keys, uri, fetchedAt }): Promise<void> {
+    async save({ keys, uri, issuer: published, fetchedAt }): Promise<void> {
       const text = {
         issuer: wanted,
+        published_issuer: published,
         jwks_uri: uri,
         fetched_at: fetchedAt.toISOString(),
         keys: keys.keys,

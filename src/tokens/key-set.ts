@@ -28,6 +28,8 @@ export interface FetchedKeys {
   readonly keys: JSONWebKeySet
   /** Where it was fetched. */
   readonly uri: string
+  /** Issuer exactly as in the discovery document. */
+  readonly issuer: string
   readonly fetchedAt: Date
 }
 
@@ -48,8 +50,9 @@ export interface KeySetOptions {
   >
   readonly fetch: Fetch
   readonly now: () => Date
-  /** Returns `jwks_uri` of the newest discovery document; undefined before discovery. */
-  readonly uri: () => string | undefined
+  /** Returns the newest discovery document; undefined before discovery. */
+  readonly published: () =>
+    { readonly issuer: string; readonly jwks_uri?: string | undefined } | undefined
   readonly store?: KeyStore | undefined
 }
 
@@ -69,6 +72,8 @@ export interface KeySet {
   restore(): Promise<void>
   /** Fetches the key set now, or joins the fetch under way. @throws {TtsError} `provider_unavailable` */
   refresh(): Promise<void>
+  /** Returns the issuer exactly as published when the current keys were fetched; undefined without keys. */
+  publishedIssuer(): string | undefined
   /** When the current keys were fetched. */
   fetchedAt(): Date | undefined
   /** Whether there are keys, and they are not too old to be used. */
@@ -80,6 +85,7 @@ export interface KeySet {
 interface Cached {
   readonly find: JWTVerifyGetKey
   readonly uri: string
+  readonly issuer: string
   readonly fetchedAtMs: number
 }
 
@@ -114,6 +120,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     refresh: cache.refresh,
     usable: cache.usable,
     close: cache.close,
+    publishedIssuer: () => cache.current()?.issuer,
     fetchedAt: () => {
       const current = cache.current()
       return current === undefined ? undefined : new Date(current.fetchedAtMs)
@@ -156,12 +163,14 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
 
   async function load(): Promise<void> {
     try {
-      const uri = source.uri() ?? cached?.uri ?? ''
+      const published = source.published()
+      const uri = published?.jwks_uri ?? cached?.uri ?? ''
+      const issuer = published?.issuer ?? cached?.issuer ?? ''
       const keys = await fetchKeys(source.fetch, uri)
       const fetchedAt = now()
-      cached = { find: createLocalJWKSet(keys), uri, fetchedAtMs: fetchedAt.getTime() }
+      cached = { find: createLocalJWKSet(keys), uri, issuer, fetchedAtMs: fetchedAt.getTime() }
       lastFailure = undefined
-      if (!isClosed) saving = store?.save({ keys, uri, fetchedAt })
+      if (!isClosed) saving = store?.save({ keys, uri, issuer, fetchedAt })
     } catch (error) {
       lastFailure = { atMs: now().getTime(), error }
       throw unavailable(providerId, error)
@@ -172,8 +181,8 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
     const stored = await store?.load()
     // Keys from the future would never be fetched again: the clock was set back.
     if (stored === undefined || stored.fetchedAt > now() || cached !== undefined) return
-    const { keys, uri, fetchedAt } = stored
-    cached = { find: createLocalJWKSet(keys), uri, fetchedAtMs: fetchedAt.getTime() }
+    const { keys, uri, issuer, fetchedAt } = stored
+    cached = { find: createLocalJWKSet(keys), uri, issuer, fetchedAtMs: fetchedAt.getTime() }
   }
 
   return {

@@ -53,6 +53,8 @@ export interface Provider {
   ready(): Promise<void>
   /** Returns the configuration for openid-client. @throws {TtsError} `provider_unavailable` (never discovered yet) */
   configuration(): Promise<oidc.Configuration>
+  /** Returns the issuer exactly as published; undefined before discovery and without stored keys. */
+  publishedIssuer(): string | undefined
   status(): ProviderStatus
   close(): Promise<void>
 }
@@ -79,12 +81,13 @@ export function createProvider(
     maxBodyBytes: MAX_BODY_BYTES,
   })
   let discovered: Discovered | undefined
+  const published = () => discovered?.configuration.serverMetadata()
   const keys = createKeySet({
     providerId: id,
     settings,
     fetch: limited.fetch,
     now,
-    uri: () => discovered?.configuration.serverMetadata().jwks_uri,
+    published,
     store: keyStoreOf(id, settings, dependencies),
   })
   const discovery = runInBackground(
@@ -114,6 +117,7 @@ export function createProvider(
     keys,
     ruleClaims: dependencies.ruleClaims?.get(id) ?? [],
     configuration,
+    publishedIssuer: () => published()?.issuer ?? keys.publishedIssuer(),
     ready: async () => {
       await keys.restore()
       if (!keys.usable()) await configuration()

@@ -8,6 +8,8 @@ export interface VerifiedToken {
   readonly profile: ProviderProfile
   /** Issuer as configured for the provider, one trailing slash removed. */
   readonly issuer: string
+  /** The same issuer exactly as the provider publishes it in its discovery document. For plugins only. */
+  readonly publishedIssuer: string
   readonly sub: string
   /** Merged claims of the token and, as configured, of introspection and UserInfo. */
   readonly claims: Readonly<Record<string, unknown>>

@@ -55,6 +55,14 @@ export interface TokenVerifier {
       readonly address?: string | undefined
     },
   ): Promise<VerifiedToken>
+  /**
+   * Returns an issuer exactly as its provider publishes it. Issuers of no provider (relying services, providers that
+   * were removed from the configuration) are returned unchanged.
+   *
+   * @param issuer without a trailing slash, as in `VerifiedToken`
+   * @throws {TtsError} `provider_unavailable` (the provider was never reached)
+   */
+  publishedIssuer(issuer: string): Promise<string>
   /** Returns the status of each provider. */
   status(): readonly ProviderStatus[]
   /** The providers themselves, for `explainToken`. */
@@ -87,6 +95,14 @@ export function createTokenVerifier(dependencies: TokenVerifierDependencies): To
       }
       const verified = cache.resolve(token, verify, key)
       return signal === undefined ? verified : abandonable(verified, signal)
+    },
+    publishedIssuer: async (issuer) => {
+      const provider = providers.find(
+        ({ settings }) => withoutTrailingSlash(settings.issuer) === issuer,
+      )
+      if (provider === undefined) return issuer
+      await provider.ready()
+      return provider.publishedIssuer() ?? provider.settings.issuer
     },
     status: () => providers.map((provider) => provider.status()),
     close: async () => {
@@ -199,16 +215,16 @@ async function finish(token: string, checked: CheckedToken, now: () => Date): Pr
   return { token: verified, untilMs }
 }
 
-function verifiedToken(
-  { id, settings }: Provider,
-  { claims, sources }: KnownClaims,
-): VerifiedToken {
+function verifiedToken(provider: Provider, { claims, sources }: KnownClaims): VerifiedToken {
+  const { id, settings } = provider
+  const publishedIssuer = provider.publishedIssuer()
   return Object.freeze({
     providerId: id,
     profile: settings.profile,
     // Without the slash: the issuer identifies users, so adding or removing a slash in the settings must not create
     // new ones.
     issuer: withoutTrailingSlash(settings.issuer),
+    publishedIssuer: publishedIssuer ?? settings.issuer,
     sub: String(claims['sub']),
     claims: Object.freeze({ ...claims }),
     scopes: Object.freeze([...scopesOf(claims)]),

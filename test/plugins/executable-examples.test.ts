@@ -173,7 +173,7 @@ describe('signed-url.ts', () => {
     const made = await plugin.request(caller, params, soon())
     if (made.kind !== 'credential') throw new Error('no credential')
     const url = new URL(valueOf(made))
-    expect(url.searchParams.get('sub')).toBe(`${caller.sub}@${caller.issuer}`)
+    expect(url.searchParams.get('sub')).toBe(`${caller.sub}@${caller.publishedIssuer}`)
     const signature = url.searchParams.get('signature')
     url.searchParams.delete('signature')
     expect(signature).toBe(

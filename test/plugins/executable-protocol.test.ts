@@ -41,6 +41,7 @@ describe('the input', () => {
         {
           providerId: 'egi',
           issuer: 'https://egi',
+          publishedIssuer: 'https://egi',
           sub: 'z',
           claims: { jti: 1 },
           accessToken: 'other',
@@ -70,7 +71,7 @@ describe('the input', () => {
       params: { key: ['any', { json: null }] },
       watts_userid: wattsUserId(caller),
       user_info: {
-        iss: caller.issuer,
+        iss: caller.publishedIssuer,
         sub: caller.sub,
         email: 'zoë@example.org',
         groups: ['cms'],
@@ -102,8 +103,37 @@ describe('the input', () => {
   })
 
   test('the id of a person is what WaTTS makes of issuer and subject', () => {
-    const id = wattsUserId({ issuer: 'https://iam.example.org/', sub: 'a' })
-    expect(id).toBe('eyJpc3N1ZXIiOiJodHRwczovL2lhbS5leGFtcGxlLm9yZy8iLCJzdWJqZWN0IjoiYSJ9')
+    const id = wattsUserId({ publishedIssuer: 'https://iam.example.org/', sub: 'a' })
+    expect(id).toBe('eyJpc3N1ZXIiOiJodHRwczpcL1wvaWFtLmV4YW1wbGUub3JnXC8iLCJzdWJqZWN0IjoiYSJ9')
+  })
+
+  // Printed by jsone 1.4.0 on Erlang 25.
+  test.for([
+    [
+      'https://iam.example.org',
+      'z"o\\ë/\u{1f600}\u2028',
+      'eyJpc3N1ZXIiOiJodHRwczpcL1wvaWFtLmV4YW1wbGUub3JnIiwic3ViamVjdCI6InpcIm9cXFx1MDBlYlwvXHVkODNkXHVkZTAwXHUyMDI4In0',
+    ],
+    [
+      'https://x.example/realms/y',
+      'tab\there\x01\x1f\x7f\nend\r\f\b',
+      'eyJpc3N1ZXIiOiJodHRwczpcL1wveC5leGFtcGxlXC9yZWFsbXNcL3kiLCJzdWJqZWN0IjoidGFiXHRoZXJlXHUwMDAxXHUwMDFmf1xuZW5kXHJcZlxiIn0',
+    ],
+    ['rsp-portal', 'user-17', 'eyJpc3N1ZXIiOiJyc3AtcG9ydGFsIiwic3ViamVjdCI6InVzZXItMTcifQ'],
+  ] as const)('the id of a person at %s', ([publishedIssuer, sub, id]) => {
+    expect(wattsUserId({ publishedIssuer, sub })).toBe(id)
+  })
+
+  test('the id of a person is JSON in ASCII with the same values', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (sub) => {
+        const publishedIssuer = 'https://iam.example.org/'
+        const json = Buffer.from(wattsUserId({ publishedIssuer, sub }), 'base64url').toString()
+        expect(json).toMatch(/^[\x20-\x7f]*$/)
+        expect(json).not.toMatch(/[^\\]\//)
+        expect(JSON.parse(json)).toEqual({ issuer: publishedIssuer, subject: sub })
+      }),
+    )
   })
 
   test('reaches the program as it was made', async () => {
@@ -125,7 +155,7 @@ describe('the input', () => {
     expect(lines.at(-1)).toMatchObject({ event: 'plugin.unknown_conf_param', name: 'misspelt' })
     expect(JSON.parse(await firstValue(plugin))).toMatchObject({
       conf_params: { debug: true, host: 'localhost', mode: '640' },
-      user_info: { iss: caller.issuer, email: 'zoë@example.org' },
+      user_info: { iss: caller.publishedIssuer, email: 'zoë@example.org' },
     })
     await expect(plugin.revoke(caller, 'state', soon())).resolves.toBeUndefined()
   })
@@ -197,6 +227,48 @@ describe('answers', () => {
     { features: { stdin: true, more: 1 }, stdin: true },
   ])('features $features', ({ features, stdin }) => {
     expect(readParameterAnswer({ ...sound, features })).toMatchObject({ stdin })
+  })
+})
+
+describe('the value of an entry is shown as text', () => {
+  test.for([
+    ['text', '"a"', 'a'],
+    ['text', '42', '42'],
+    ['text', '-1.5', '-1.5'],
+    ['text', '12345678901234567890', '12345678901234567890'],
+    ['text', 'true', 'true'],
+    ['text', 'false', 'false'],
+    ['text', 'null', 'null'],
+    ['text', '["a","b"]', '["a","b"]'],
+    ['text', '[]', '[]'],
+    ['textarea', '{"host":"x","port":22}', '{"host":"x","port":22}'],
+    ['textfile', '["a\\n","b\\n"]', 'a\nb\n'],
+    ['textfile', '["a\\n",1,true,["x"],{"y":null}]', 'a\n1true["x"]{"y":null}'],
+    ['textfile', '7', '7'],
+    ['textfile', '{"a":[1]}', '{"a":[1]}'],
+  ] as const)('%s %s', ([type, value, text]) => {
+    const answer = parseOutput(
+      Buffer.from(
+        `{"result":"ok","state":"s","credential":[{"name":"n","type":"${type}","value":${value}}]}`,
+      ),
+    )
+    expect(readRequestAnswer(answer)).toMatchObject({ entries: [{ value: text }], problems: [] })
+  })
+
+  test('none is dropped, whatever it is', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('text', 'textarea', 'textfile'),
+        fc.jsonValue({ maxDepth: 20 }),
+        (type, value) => {
+          const credential = [{ name: 'n', type, value }]
+          const answer = parseOutput(
+            Buffer.from(JSON.stringify({ result: 'ok', state: 's', credential })),
+          )
+          expect(readRequestAnswer(answer)).toMatchObject({ problems: [] })
+        },
+      ),
+    )
   })
 })
 

@@ -154,12 +154,13 @@ describe('what is an answer all the same', () => {
         { name: 'File', type: 'textfile', value: 'a\nb\n3', saveAs: 'file.pem' },
         { name: 'Escape', type: 'textfile', value: 'x' },
         { name: 'Number', type: 'text', value: '42' },
+        { name: 'Texts', type: 'text', value: '["no","file"]' },
       ],
       notAfter: undefined,
-      warnings: ["5 of the plugin's entries could not be read, contact the administrator"],
+      warnings: ["4 of the plugin's entries could not be read, contact the administrator"],
       state: 'state-1',
     })
-    expect(lines.at(-1)).toMatchObject({ event: 'plugin.entries_left_out', count: 5 })
+    expect(lines.at(-1)).toMatchObject({ event: 'plugin.entries_left_out', count: 4 })
     const { plugin: deep } = await startPlugin(directory, 'deep-value.py')
     expect(await deep.request(caller, {}, soon())).toMatchObject({ entries: [] })
   })
@@ -180,8 +181,8 @@ describe('what is an answer all the same', () => {
     const { plugin } = await startPlugin(directory, 'wants-login.py')
     const login = { kind: 'login', provider: 'egi', message: 'log in there too' }
     expect(await plugin.request(caller, {}, soon())).toEqual(login)
-    const { accessToken, claims, issuer } = caller
-    const additionalLogins = [{ providerId: 'egi', issuer, sub: 'zoe@egi', claims, accessToken }]
+    const another = { ...caller, providerId: 'egi', sub: 'zoe@egi' }
+    const additionalLogins = [another]
     expect(await firstValue(plugin, { ...caller, additionalLogins })).toBe('zoe@egi')
     // Only requests may end in a login.
     expect((await refusalOf(plugin.revoke(caller, 's', soon()))).code).toBe('failed')
@@ -301,6 +302,13 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
     {
       name: 'parameter-errs.sh',
       reason: /the plugin says: the key of the CA is missing/,
+      shown: 'the plugin says: sorry',
+      remedy: /tts plugin test/,
+    },
+    {
+      name: 'stderr-at-start.sh',
+      reason: /it printed nothing \(exit code 3; .*SECRET-ON-STDERR/,
+      shown: 'it printed nothing',
       remedy: /tts plugin test/,
     },
     {
@@ -308,9 +316,10 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
       reason: /from its argument, which other users/,
       remedy: /allow_insecure_plugins/,
     },
-  ])('$name', async ({ name, reason, remedy }) => {
+  ])('$name', async ({ name, reason, remedy, ...more }) => {
     const { plugin, lines } = await startPlugin(directory, name)
     expect(plugin.status).toEqual({
+      ...more,
       state: 'disabled',
       reason: expect.stringMatching(reason),
       remedy: expect.stringMatching(remedy),
@@ -346,6 +355,18 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
         'it reads requests from its argument, and an access token is never passed as an argument',
     })
   })
+
+  test.for([{ allow_insecure_plugins: true }, {}])(
+    'a program that reads standard input without saying so gets the token there: %o',
+    async (given) => {
+      const settings = { ...given, pass_access_token: true, reads_stdin: true }
+      const { plugin } = await startPlugin(directory, 'secret-stdin.py', settings)
+      expect(plugin.status).toMatchObject({ state: 'ready', by: 'stdin' })
+      expect(await firstValue(plugin, { ...caller, accessToken: 'the-token' })).toBe(
+        '[0, "the-token"]',
+      )
+    },
+  )
 
   test('an old plugin runs where the operator allows it', async () => {
     const given = { allow_insecure_plugins: true }

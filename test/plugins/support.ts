@@ -16,7 +16,8 @@ import { type PluginAnswer, type PluginCaller, PluginError } from '../../plugins
 export const fixture = (name: string): string => join(import.meta.dirname, 'fixtures', name)
 
 export const caller: PluginCaller = {
-  issuer: 'https://iam.example.org/',
+  publishedIssuer: 'https://iam.example.org/',
+  issuer: 'https://iam.example.org',
   sub: '9e499e0e-ce25-485b-9353-d19726fd287a',
   claims: {
     email: 'zoë@example.org',

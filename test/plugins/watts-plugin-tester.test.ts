@@ -168,7 +168,13 @@ describe('what our service asks, the tool would have asked', () => {
     })
   })
   test.for(['request', 'revoke'] as const)('%s', (action) => {
-    const egi = { providerId: 'egi', issuer: 'https://egi', sub: 'z', claims: { name: 'Z' } }
+    const egi = {
+      providerId: 'egi',
+      issuer: 'https://egi',
+      publishedIssuer: 'https://egi',
+      sub: 'z',
+      claims: { name: 'Z' },
+    }
     const sent = encodeInput(action, {
       caller: {
         ...caller,

@@ -35,6 +35,7 @@ export function sshRequest(
 export function sshCaller(claims: Readonly<Record<string, unknown>> = {}): PluginCaller {
   return {
     issuer: 'https://iam.example.org/',
+    publishedIssuer: 'https://iam.example.org/',
     sub: '9e499e0e-ce25-485b-9353-d19726fd287a',
     claims: { preferred_username: 'alice', ...claims },
     accessToken: undefined,

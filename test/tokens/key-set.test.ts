@@ -228,7 +228,10 @@ describe('keys on disk', () => {
     await ranBefore()
     expect((await stat(file())).mode & 0o777).toBe(0o600)
     const verifier = start()
-    await verifier.verify(good())
+    const { issuer } = provider()
+    // Plugins identify people by it, so the slash at its end must not come and go.
+    expect(await verifier.verify(good())).toMatchObject({ publishedIssuer: issuer })
+    expect(await verifier.publishedIssuer(issuer.replace(/\/$/, ''))).toBe(issuer)
     await expect.poll(() => verifier.status()[0]?.lastError).toBeDefined()
     expect(verifier.status()[0]).toMatchObject({ ready: true, usingCached: true })
     expect((await refusalOf(verifier.verify(await forged()))).code).toBe('provider_unavailable')

@@ -7,6 +7,7 @@ const provider = useIdentityProvider()
 const token = {
   providerId: 'iam',
   issuer: 'https://iam.example.org',
+  publishedIssuer: 'https://iam.example.org/',
   sub: 'u',
   claims: {},
   scopes: [],

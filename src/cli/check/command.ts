@@ -87,7 +87,7 @@ async function partChecks(
   const signal = AbortSignal.timeout(options.wait * 1000)
   const clients = { ...loginOf(loaded), signal, now }
   try {
-    const opened = openPlugins({ loaded, log }).then(
+    const opened = openPlugins({ loaded, log }, { retries: false }).then(
       (services) => ({ services, checks: serviceChecks(services) }),
       (error: unknown) => ({
         services: new Map<string, Service>(),

@@ -41,7 +41,7 @@ export function serviceChecks(services: ReadonlyMap<string, Service>): Check[] {
         ? `${service.plugin.id}, ${service.authz.allow.length} allow and ${service.authz.forbid.length} forbid rule(s)`
         : service.enabled
           ? 'there is no allow rule, so every user is refused'
-          : (problem?.reason ?? 'disabled'),
+          : (problem?.detail ?? 'disabled'),
       remedy:
         problem?.remedy ??
         (service.enabled

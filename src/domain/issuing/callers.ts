@@ -109,8 +109,9 @@ async function additionalLogin(
   accessToken: string,
   from: From,
 ): Promise<AdditionalLogin> {
-  const { providerId, issuer, sub, claims } = await verifier.verify(accessToken, from)
-  return { providerId, issuer, sub, claims, accessToken }
+  const token = await verifier.verify(accessToken, from)
+  const { providerId, issuer, publishedIssuer, sub, claims } = token
+  return { providerId, issuer, publishedIssuer, sub, claims, accessToken }
 }
 
 interface TokenCaller {
@@ -123,7 +124,7 @@ interface TokenCaller {
 
 function callerByToken(tokenCaller: TokenCaller): Caller {
   const { token, accessToken, additionalLogins, delegationId } = tokenCaller
-  const { issuer, sub, clientId, claims } = token
+  const { issuer, publishedIssuer, sub, clientId, claims } = token
   return {
     key: { issuer, sub },
     clientId,
@@ -140,7 +141,14 @@ function callerByToken(tokenCaller: TokenCaller): Caller {
         ...login,
         accessToken: pass(login.accessToken),
       }))
-      return { issuer, sub, claims, accessToken: pass(accessToken), additionalLogins: logins }
+      return {
+        issuer,
+        publishedIssuer,
+        sub,
+        claims,
+        accessToken: pass(accessToken),
+        additionalLogins: logins,
+      }
     },
   }
 }
@@ -170,7 +178,15 @@ function callerByPossession(predecessor: Predecessor): Caller {
       ...(asked as object | undefined),
     }),
     tools: (context, limits) => withinPredecessor(context, predecessor, limits),
-    forPlugin: () => ({ issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }),
+    // Only plugins that make certificates renew by possession, and they use the recorded issuer.
+    forPlugin: () => ({
+      issuer,
+      publishedIssuer: issuer,
+      sub,
+      claims: {},
+      accessToken: undefined,
+      additionalLogins: [],
+    }),
   }
 }
 

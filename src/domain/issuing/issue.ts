@@ -297,7 +297,13 @@ function requireService(services: ReadonlyMap<string, Service>, id: string): Ser
 
 function requireEnabled({ id, enabled, plugin }: Service): void {
   if (enabled) return
-  const remedy = plugin.problem?.remedy ?? plugin.problem?.reason
+  const { problem } = plugin
+  if (problem?.starting === true)
+    throw new TtsError('overloaded', 'the plugin of this service is starting, try again later', {
+      check: 'plugin_starting',
+      retryAfterSeconds: 5,
+    })
+  const remedy = problem?.remedy ?? problem?.detail
   throw new TtsError('access_denied', 'the service you tried to use is disabled', {
     check: 'enabled',
     remedy: remedy ?? `Set services.${id}.enabled to true.`,

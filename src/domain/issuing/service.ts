@@ -9,7 +9,7 @@ import type { Log } from '../../base/log.ts'
 export interface Service {
   readonly id: string
   readonly plugin: Plugin
-  /** False when the service is disabled or its plugin cannot be used. */
+  /** False while the service is disabled or its plugin cannot be used. */
   readonly enabled: boolean
   readonly description: string
   /** Undefined for plugins that do not make certificates. */
@@ -38,16 +38,24 @@ export interface Deletion {
  */
 const DELETION_GRACE_SECONDS = 60
 
+export interface ServiceHost {
+  readonly endEntityLifetimeSeconds: number
+  readonly log: Log
+  readonly retries?: boolean
+}
+
 /**
  * Creates the configured services, by id. A plugin that cannot be used disables only its own service.
  *
  * @param host.endEntityLifetimeSeconds lifetime of the EECs that sign proxies
+ * @param host.retries true in the running service: plugins that fail at the start are tried again until they are
+ *   closed. Default false
  * @throws {TtsError} `configuration` (a default lifetime exceeds its maximum, a proxy could outlive its EEC, or
  *   lifetimes are set for a plugin without certificates)
  */
 export async function createServices(
   settings: Readonly<Record<string, ServiceSettings>>,
-  host: { readonly endEntityLifetimeSeconds: number; readonly log: Log },
+  host: ServiceHost,
 ): Promise<ReadonlyMap<string, Service>> {
   const services = await Promise.all(
     Object.entries(settings).map(([id, service]) => createService(id, service, host)),
@@ -75,18 +83,20 @@ function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number):
 async function createService(
   id: string,
   settings: ServiceSettings,
-  { log }: { readonly log: Log },
+  { log, retries = false }: ServiceHost,
 ): Promise<Service> {
   const { executable, settings: ssh } = settings
   const plugin = await openPlugin(
     settings.plugin,
     { service: id, executable, settings: ssh },
-    { log: eventLog(log) },
+    { log: eventLog(log), retries },
   )
   return {
     id,
     plugin,
-    enabled: settings.enabled && plugin.problem === undefined,
+    get enabled() {
+      return settings.enabled && plugin.problem === undefined
+    },
     description: settings.description ?? plugin.description,
     lifetimes: lifetimesOf(id, settings, plugin),
     authz: settings.authz,

@@ -6,6 +6,7 @@ import {
   credentialNotFound,
   revokeCredential,
   type CredentialsDependencies,
+  type CredentialRevocationDependencies,
 } from './credentials.ts'
 import type { CredentialView, Identity, Origin } from '../records.ts'
 import type { Log } from '../../base/log.ts'
@@ -27,7 +28,7 @@ export interface DeletionRequest {
  * @throws {TtsError} `not_found` (missing, of another identity, revoked or deleted); what `revokeCredential` throws
  */
 export async function deleteCredential(
-  dependencies: Omit<CredentialsDependencies, 'verifier'>,
+  dependencies: CredentialRevocationDependencies,
   deletion: DeletionRequest,
 ): Promise<void> {
   const { id, identity, origin, signal, log, dropOrphan } = deletion

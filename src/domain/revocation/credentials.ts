@@ -25,6 +25,11 @@ export interface CredentialsDependencies {
   readonly revocationRate?: Pick<RateLimiter, 'take'>
 }
 
+/** What a revocation needs. It verifies no token. */
+export type CredentialRevocationDependencies = Omit<CredentialsDependencies, 'verifier'> & {
+  readonly verifier: Pick<TokenVerifier, 'publishedIssuer'>
+}
+
 /** A token that is not yet verified, and the address that sent it. */
 export interface TokenCaller extends From {
   readonly token: string
@@ -101,10 +106,11 @@ export interface CredentialRevocation {
  * @throws {TtsError} `limit_reached`, check `revocation_rate`; `overloaded`, check `busy`
  * @throws {TtsError} `conflict`, check `service_gone` (the service is not configured any more)
  * @throws {TtsError} `plugin_failed`, `access_denied` (the plugin failed or refused)
+ * @throws {TtsError} `provider_unavailable` (a plugin must revoke, and how the issuer is written is not known)
  * @throws {TtsError} `store_unavailable` (also when the revocation is stored but the new CRL could not be made)
  */
 export async function revokeCredential(
-  dependencies: Omit<CredentialsDependencies, 'verifier'>,
+  dependencies: CredentialRevocationDependencies,
   request: CredentialRevocation,
 ): Promise<Revocation> {
   const { store, endEntities, crls } = dependencies
@@ -172,10 +178,10 @@ function needsPlugin({ endEntitySerial, sshSerial, pluginState }: CredentialView
 const REVOCATION_WAIT_MS = 30_000
 
 async function revokeByPlugin(
-  dependencies: Omit<CredentialsDependencies, 'verifier'>,
+  dependencies: CredentialRevocationDependencies,
   request: CredentialRevocation,
 ): Promise<Revocation> {
-  const { store, services } = dependencies
+  const { store, services, verifier } = dependencies
   const inTurn = async (): Promise<Revocation> => {
     // Read again under the lock: another request may just have revoked it, and the plugin must be called only once.
     const credential = await store.findCredential(request.id, request.identity?.id)
@@ -186,7 +192,7 @@ async function revokeByPlugin(
       if (plugin?.revoke === undefined) requireDroppable(request)
       else {
         const { signal } = request
-        const caller = request.caller ?? ownerOf(identity)
+        const caller = request.caller ?? (await ownerOf(identity, verifier))
         await plugin.revoke({ caller, signal }, pluginState ?? '').catch((error: unknown) => {
           throw revocationError(request, error)
         })
@@ -210,8 +216,14 @@ function requireDroppable({ dropOrphan }: CredentialRevocation): void {
   )
 }
 
-function ownerOf({ issuer, sub }: Identity): PluginCaller {
-  return { issuer, sub, claims: {}, accessToken: undefined, additionalLogins: [] }
+/** Returns the owner with the same issuer as at the request: a plugin would not find the credential under another. */
+async function ownerOf(
+  { issuer, sub }: Identity,
+  verifier: CredentialRevocationDependencies['verifier'],
+): Promise<PluginCaller> {
+  const publishedIssuer = await verifier.publishedIssuer(issuer)
+  const nothing = { claims: {}, accessToken: undefined, additionalLogins: [] }
+  return { issuer, publishedIssuer, sub, ...nothing }
 }
 
 function revocationError({ log, id }: CredentialRevocation, error: unknown): TtsError {

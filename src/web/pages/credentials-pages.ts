@@ -141,6 +141,7 @@ export async function revokeOwn(visit: PostedVisit): Promise<void> {
     identity: view.identity,
     caller: {
       issuer: token.issuer,
+      publishedIssuer: token.publishedIssuer,
       sub: token.sub,
       claims: token.claims,
       accessToken: undefined,

@@ -270,7 +270,7 @@ describe('POST credential', () => {
     expect(picked[1]).toEqual({
       name: 'Issuer',
       type: 'text',
-      value: service().provider.issuer.replace(/\/$/, ''),
+      value: service().provider.issuer,
     })
   })
 

@@ -65,14 +65,15 @@ describe('6. what a program is told', () => {
       unknown
     >
     const { sub } = service().provider.user('alice')
-    const issuer = service().provider.issuer.replace(/\/$/, '')
+    const { issuer } = service().provider
+    const id = `{"issuer":"${issuer.replaceAll('/', '\\/')}","subject":"${sub}"}`
     expect(asked).toMatchObject({
       watts_version: '1.0.0',
       action: 'request',
       cred_state: 'undefined',
       conf_params: { journal, stubborn: false, sleep: '0' },
       params: { label: 'x' },
-      watts_userid: Buffer.from(JSON.stringify({ issuer, subject: sub })).toString('base64url'),
+      watts_userid: Buffer.from(id).toString('base64url'),
       user_info: { iss: issuer, sub, groups: service().provider.user('alice').groups },
       additional_logins: [],
     })
@@ -146,6 +147,16 @@ describe('4. what a program that misbehaves costs its caller, and nobody else', 
       expect(service().logged.join('')).toMatch(new RegExp(`"plugin.disabled"|plugin disabled`))
     },
   )
+})
+
+test('what a program says for the log at its start is in the log alone', async () => {
+  const line = await serviceLine(service(), 'broken')
+  expect(line?.['authz_tooltip']).toBe(
+    'the plugin of this service cannot be used: the plugin says: sorry',
+  )
+  const said = 'the key of the CA is missing'
+  expect(service().logged.join('')).toContain(said)
+  expect((await get(service(), '/api/v2/iam/service')).text).not.toContain(said)
 })
 
 describe('4. states', () => {

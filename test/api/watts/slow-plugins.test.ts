@@ -1,0 +1,77 @@
+/** Programs that are slow to start: they delay nobody, are asked again, and everybody is told the true cause. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import type { IdentityProvider } from '../../../demo/identity-provider/server.ts'
+import { testConfiguration, useTestService } from '../../support/service.ts'
+import { runTts } from '../../support/terminal.ts'
+import { Browser, withLogin } from '../../web/support.ts'
+import { errorText, executable, misbehaving, obtain, post, serviceLine } from './support.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'tts-test-slow-'))
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+const gate = (name: string): string => join(directory, name)
+const open = (name: string): void => writeFileSync(gate(name), '')
+
+const slow = (name: string, seconds: number): object =>
+  executable(misbehaving('slow-start.py'), {
+    command: [misbehaving('slow-start.py'), gate(name)],
+    start_timeout_seconds: seconds,
+  })
+const services = {
+  starting: slow('starting', 600),
+  late: slow('late', 0.5),
+  account: executable(misbehaving('names-of-streams.sh')),
+}
+const { identityProvider = {}, configuration } = withLogin()
+const service = useTestService({
+  identityProvider,
+  configuration: (provider: IdentityProvider) => ({
+    ...(typeof configuration === 'function' ? configuration(provider) : configuration),
+    services: { ...testConfiguration(provider)['services'], ...services },
+  }),
+})
+const cause = 'its program did not declare its parameters within 0.5 seconds; it is asked again'
+
+test('the service runs, and the other services with it', async () => {
+  expect((await obtain(service(), { service: 'account' })).entries).toHaveLength(1)
+})
+
+test('starting: 503, which says so, and then it works', async () => {
+  const answer = await post(service(), { service: 'starting' })
+  expect(errorText(answer, 503)).toBe('the plugin of this service is starting, try again later')
+  expect(answer.header('retry-after')).toBe('5')
+  expect(await serviceLine(service(), 'starting')).toMatchObject({
+    enabled: false,
+    authz_tooltip: 'the plugin of this service cannot be used: its program is starting',
+  })
+  open('starting')
+  await expect
+    .poll(async () => (await serviceLine(service(), 'starting'))?.['enabled'], { timeout: 20_000 })
+    .toBe(true)
+  const { entries } = await obtain(service(), { service: 'starting' })
+  expect(entries[0]?.value).toBe('late')
+})
+
+test('too slow: lists, pages, log and `check` name the cause; it is asked again', async () => {
+  expect(await serviceLine(service(), 'late')).toMatchObject({
+    enabled: false,
+    authz_tooltip: `the plugin of this service cannot be used: ${cause}`,
+  })
+  expect(service().logged.join('')).toContain(cause)
+  const browser = new Browser(service())
+  await browser.logIn('alice')
+  expect((await browser.ask('/services/late')).text).toContain(`the service is disabled: ${cause}`)
+  const { out } = await runTts(['--config', join(service().directory, 'tts.yaml'), 'check'])
+  expect(out).toContain(
+    `FAILED   service late: ${cause}\n         -> Find out why the program is slow to start, or raise start_timeout_seconds.\n`,
+  )
+  open('late')
+  await expect
+    .poll(async () => (await serviceLine(service(), 'late'))?.['enabled'], { timeout: 30_000 })
+    .toBe(true)
+  expect((await obtain(service(), { service: 'late' })).entries[0]?.value).toBe('late')
+  const disabled = service().logged.filter((line) => line.includes('"plugin.disabled"'))
+  expect(disabled.filter((line) => line.includes('"late"'))).toHaveLength(1)
+})
