@@ -1,6 +1,7 @@
 /** Tests an executable against the protocol, check by check, for those who write or install one. */
 import { type ParameterSets, type PluginCaller, PluginError } from '../plugin.ts'
 import { CommandError, programCommand } from './command.ts'
+import { expandHome } from './home-directory.ts'
 import { encodeInput, encodeParameterInput, type PluginAction, wattsUserId } from './input.ts'
 import { checkRequestParams, readParameterSets, resolveConfParams } from './parameters.ts'
 import {
@@ -99,9 +100,12 @@ async function examineParameter(findings: Findings): Promise<Known> {
         },
   )
   const { conf_params: configured } = order.settings
-  const { values, unknown } = must('conf_params', () =>
+  const { values: resolved, unknown } = must('conf_params', () =>
     resolveConfParams(declared.confParams, configured),
   )
+  const values = await expandHome(resolved, order.settings).catch((error: unknown) => {
+    throw new CheckFailed('conf_params', error)
+  })
   const names = Object.entries(values).map(([name, value]) => `${name}=${String(value)}`)
   checks.push(ok('conf_params', names.join(', ') || 'none'))
   for (const name of unknown)

@@ -157,7 +157,9 @@ const executableKeys = z.strictObject({
         .describe('Value of one parameter, of the declared type.'),
     )
     .default({})
-    .describe('Values of the configuration parameters that the program declares.'),
+    .describe(
+      'Values of the configuration parameters that the program declares. `~/` at the start of a value is the home directory of the user who runs the program.',
+    ),
   allow_insecure_plugins: z
     .boolean()
     .default(false)

@@ -1,6 +1,7 @@
 /** Whether the program of a plugin can be used: asks it for its parameters when the service starts. */
 import { type ParameterSets, PluginError } from '../plugin.ts'
 import { CommandError } from './command.ts'
+import { expandHome } from './home-directory.ts'
 import { encodeParameterInput } from './input.ts'
 import { exposure } from './isolation.ts'
 import { type ConfParams, readParameterSets, resolveConfParams } from './parameters.ts'
@@ -45,12 +46,13 @@ export async function readStatus(runner: Runner, signal: AbortSignal): Promise<E
     const patient = { ...runner, settings: { ...settings, timeout_seconds: startSeconds } }
     const { answer } = await runPlugin(patient, run)
     const declared = readParameterAnswer(answer)
+    const confParams = resolveConfParams(declared.confParams, settings.conf_params)
     return (
       refusedInput(declared, settings) ?? {
         state: 'ready',
         version: declared.version,
         parameterSets: readParameterSets(declared.requestParams),
-        confParams: resolveConfParams(declared.confParams, settings.conf_params),
+        confParams: { ...confParams, values: await expandHome(confParams.values, settings) },
         developerEmail: declared.developerEmail,
         by: requestChannel(declared, settings),
       }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { providerDelegationSettings } from './delegation-schema.ts'
+import { idPattern } from './id-pattern.ts'
 import { findProblems } from './provider-problems.ts'
 import { requestSettings } from './provider-profile.ts'
 import { providerLoginSettings } from './web-schema.ts'
@@ -21,15 +22,22 @@ export const SIGNATURE_ALGORITHMS = [
   'EdDSA',
 ] as const
 
-/** Ids and aliases of providers: the part after the @ of a subject name. */
-const shortName = z
+/** The part after the @ of a subject name. */
+const alias = z
   .string()
   .regex(/^[A-Za-z0-9.-]{1,21}$/, 'must be 1 to 21 letters, digits, dots or hyphens')
 
-/** Rules and paths of WaTTS use these ids with another meaning. */
-const providerId = shortName.refine((id) => id !== 'any' && !id.startsWith('rsp'), {
-  message: 'must be another id; `any` means all providers, and rsp… users sent by relying services',
-})
+/** Rules and paths of WaTTS use some ids with another meaning. */
+const providerId = z
+  .string()
+  .regex(
+    idPattern,
+    'must be 1 to 64 letters, digits, `_`, `-` or dots, and begin with a letter, a digit or `_`',
+  )
+  .refine((id) => id !== 'any' && !id.startsWith('rsp'), {
+    message:
+      'must be another id; `any` means all providers, and rsp… users sent by relying services',
+  })
 
 const issuer = z.string().max(1024).refine(isAcceptableUrl, {
   message:
@@ -103,9 +111,11 @@ export const providerSettings = z
       .max(200)
       .optional()
       .describe('Name of the provider on the login page. Default: its id.'),
-    alias: shortName
+    alias: alias
       .optional()
-      .describe('Text after the @ in subject names. Default: the id of the provider.'),
+      .describe(
+        'Text after the @ in subject names: 1 to 21 letters, digits, dots or hyphens. Default: the id of the provider, if it has this form.',
+      ),
     audiences: z
       .array(z.string().min(1).max(1024))
       .default([])
@@ -147,7 +157,7 @@ export const providerSettings = z
     login: providerLoginSettings
       .prefault({})
       .describe(
-        'Login on the web pages of this service. It needs `client_id`; register the client with the redirect URI `<public_url>/login/callback`.',
+        'Login on the web pages of this service. It needs `client_id`; register the client with the redirect URI `<public_url>/login/callback` (see `redirect_path`).',
       ),
     client_secret: z.string().min(1).optional().describe('Secret of the client. Prefer the file.'),
     client_secret_file: z

@@ -260,7 +260,8 @@ export const configurationSchema = z
       context.addIssue({
         code: 'custom',
         path: ['providers', id, 'alias'],
-        message: 'must begin and end with a letter or a digit (the default is the id)',
+        message:
+          'must begin and end with a letter or a digit, and consist of at most 21 letters, digits, dots and hyphens (set it if the default, the id, does not)',
       })
     }
     const aliases = Object.entries(configuration.providers).map(([id, one]) => aliasOf(id, one))

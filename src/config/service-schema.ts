@@ -2,11 +2,15 @@ import { z } from 'zod'
 import { executableSettings } from '../../plugins/executable/settings.ts'
 import { pluginIds } from '../../plugins/registry.ts'
 import { sshCertificateSettings } from '../../plugins/ssh-certificate/settings.ts'
+import { idPattern } from './id-pattern.ts'
 import { rulesSettings } from './rules-schema.ts'
 
 const serviceId = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/, 'must consist of lower-case letters, digits, _ and -')
+  .regex(
+    idPattern,
+    'must be 1 to 64 letters, digits, `_`, `-` or dots, and begin with a letter, a digit or `_`',
+  )
 
 const authzSettings = rulesSettings.extend({
   tooltip: z
@@ -95,9 +99,10 @@ export type ServiceSettings = z.output<typeof serviceSettings>
 
 /**
  * The default services of the native paths. They exist even if the configuration does not name them, but then nobody
- * may use them.
+ * may use them, and lists do not show them.
  */
 const builtIn = { proxy: { plugin: 'x509-proxy' }, x509: { plugin: 'x509-certificate' } } as const
+const UNNAMED = { authz: { hide: true } } as const
 
 /** All services by id. */
 export const servicesSettings = z.preprocess(
@@ -113,7 +118,7 @@ function withBuiltIn(value: object): object {
   const defaults = Object.entries(builtIn).map(([id, service]) => {
     const own = services[id]
     const merged = typeof own === 'object' && own !== null ? { ...service, ...own } : own
-    return [id, merged ?? service] as const
+    return [id, merged ?? { ...service, ...UNNAMED }] as const
   })
   return { ...services, ...Object.fromEntries(defaults) }
 }

@@ -60,7 +60,8 @@ export function setByName(tree: Tree, name: string, value: string): void {
   const keys = name.toLowerCase().split('__')
   const last = keys.pop() ?? ''
   let place = tree
-  for (const key of keys) {
+  for (const word of keys) {
+    const key = keyOf(place, word)
     const next = Object.hasOwn(place, key) ? place[key] : undefined
     const child: Tree = isTree(next) ? next : {}
     Object.defineProperty(place, key, {
@@ -78,6 +79,12 @@ export function setByName(tree: Tree, name: string, value: string): void {
     configurable: true,
     writable: true,
   })
+}
+
+/** Returns the key of a mapping for a lower-case word: ids of services and providers may have capitals. */
+function keyOf(place: Tree, word: string): string {
+  if (Object.hasOwn(place, word)) return word
+  return Object.keys(place).find((key) => key.toLowerCase() === word) ?? word
 }
 
 function yamlScalar(value: string): unknown {
@@ -130,6 +137,8 @@ function describeIssue(issue: z.core.$ZodIssue, { input, reference }: SettingsOr
     )
     return `${key === '(top)' ? '' : `${key}.`}${keys.join(', ')}: unknown key; ${reference} lists all keys`
   }
+  if (issue.code === 'invalid_key')
+    return `${key}: the name ${issue.issues[0]?.message ?? 'is invalid'}`
   const value = issue.path.reduce<unknown>(
     (node, part) =>
       isTree(node) || Array.isArray(node) ? (node as Tree)[String(part)] : undefined,

@@ -36,6 +36,12 @@ export const webSettings = z.strictObject({
     .max(1000)
     .default(10)
     .describe('Maximum number of sessions of one identity; a further session ends the oldest.'),
+  show_access_token: z
+    .boolean()
+    .default(false)
+    .describe(
+      'True: users can see issuer, subject and access token of their login, as in WaTTS. Anybody who sees the token can act as the user.',
+    ),
   operators: rulesSettings
     .prefault({})
     .describe(
@@ -45,6 +51,23 @@ export const webSettings = z.strictObject({
 
 /** Valid settings of the web pages. */
 export type WebSettings = z.output<typeof webSettings>
+
+/** Parameters of an authorization request on which the security of a login depends. */
+const PROTOCOL_PARAMETERS = [
+  'audience',
+  'client_id',
+  'code_challenge',
+  'code_challenge_method',
+  'nonce',
+  'redirect_uri',
+  'request',
+  'request_uri',
+  'resource',
+  'response_mode',
+  'response_type',
+  'scope',
+  'state',
+]
 
 /** Settings of browser login at a provider (`providers.<id>.login`). */
 export const providerLoginSettings = z.strictObject({
@@ -56,4 +79,24 @@ export const providerLoginSettings = z.strictObject({
     .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope without spaces'))
     .default(['openid', 'profile'])
     .describe('Scopes to request at login; openid is always requested.'),
+  redirect_path: z
+    .enum(['/login/callback', '/oidc'])
+    .default('/login/callback')
+    .describe(
+      'Path of the redirect URI that the client is registered with at the provider. `/oidc` is that of WaTTS.',
+    ),
+  parameters: z
+    .record(
+      z
+        .string()
+        .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'must consist of letters, digits, `_`, `-` and dots')
+        .refine((name) => !PROTOCOL_PARAMETERS.includes(name), {
+          message: 'must not be a parameter that this service sets itself',
+        }),
+      z.string().min(1).max(512).describe('Value of one parameter.'),
+    )
+    .default({})
+    .describe(
+      'Further parameters of the authorization request, for example `{idphint: …}`, which names the home institution at some providers (`kc_idp_hint` at Keycloak).',
+    ),
 })

@@ -49,9 +49,7 @@ export function wattsSessionsOf(web: Web): WattsSessions {
     loginPath: (providerId) =>
       ownPath(
         web,
-        providerId === undefined
-          ? '/login'
-          : `/login/start?provider=${encodeURIComponent(providerId)}`,
+        providerId === undefined ? '/oidc' : `/oidc?provider=${encodeURIComponent(providerId)}`,
       ),
   }
 }

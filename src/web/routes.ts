@@ -9,21 +9,23 @@ import { errorPages } from './pages/error-page.ts'
 import { logOut, showLogin, startLogin } from './login/pages.ts'
 import { RELYING_PATH } from './login/state.ts'
 import { arrive, finishAnyLogin, logInForSite, runRequest, showRequest } from './relying/pages.ts'
+import { oidcForm, showOidcEntry } from './oidc-entry.ts'
 import { download } from './pages/result-page.ts'
 import { pageHeaders } from './sessions/security.ts'
 import { submitRequest, showService, showServices } from './pages/services-pages.ts'
 import { isLoopbackUrl, ownPath } from './site.ts'
 import { showStart } from './pages/start-page.ts'
+import { showAccessToken } from './pages/token-page.ts'
 import { personalPage, postedForm, publicPage, type Web } from './view.ts'
 
-/** Paths of the pages with their methods; `/` is a page only for browsers. */
+/** Paths of the pages with their methods; `/` is a page unless the client prefers JSON. */
 export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/$/, 'GET, HEAD'],
   [/^\/(login(\/(start|callback))?|services|credentials|audit)\/?$/, 'GET, HEAD'],
   [/^\/assets\/[\w.-]+$/, 'GET, HEAD'],
-  [/^\/(services\/[^/]+|delegations)\/?$/, 'GET, HEAD, POST'],
+  [/^\/(services\/[^/]+|delegations|oidc)\/?$/, 'GET, HEAD, POST'],
   [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
-  [/^\/(logout|download|rsp\/download)\/?$/, 'POST'],
+  [/^\/(logout|download|access-token|rsp\/download)\/?$/, 'POST'],
   // No HEAD, because a signed request can be used only once.
   [/^\/rsp\/request\/?$/i, 'GET, POST'],
   [/^\/rsp\/[^/]+\/?$/i, 'GET'],
@@ -66,18 +68,21 @@ export function webRoutes(web: Web): Router {
   router.use(assetRoutes())
   router.use(redirectToPublicHost(web))
   router.get('/', (request, _response, next) => {
-    // API clients accept any type and must keep getting the answer of the API at this path.
-    if (request.accepts(['application/json', 'text/html']) === 'text/html') next()
+    // Monitoring and curl accept any type, and get the page, as from WaTTS.
+    if (request.accepts(['text/html', 'application/json']) === 'text/html') next()
     else next('router')
   })
   get('/', publicPage(web, showStart))
   get('/login', publicPage(web, showLogin))
   get('/login/start', publicPage(web, startLogin))
   get('/login/callback', publicPage(web, finishAnyLogin))
+  get('/oidc', publicPage(web, showOidcEntry))
+  post('/oidc', oidcForm(web))
   post('/logout', postedForm(web, logOut))
   get('/services', personalPage(web, showServices))
   get('/services/:id', personalPage(web, showService))
   post('/services/:id', postedForm(web, submitRequest))
+  post('/access-token', postedForm(web, showAccessToken))
   post('/download', postedForm(web, download, MAX_DOWNLOAD_BYTES))
   get('/credentials', personalPage(web, showCredentials))
   get('/credentials/:id/revoke', personalPage(web, confirmRevocation))

@@ -100,10 +100,11 @@ describe('what is wrong is named: key, found, wanted', () => {
     { name: 'provider without audience', yaml: 'providers: {iam: {issuer: "https://iam.example.org/"}}', says: /^providers\.iam\.audiences: found nothing; needs at least one audience/ },
     { name: 'symmetric algorithm', yaml: iam('    algorithms: [HS256]'), says: /^providers\.iam\.algorithms\.0: found "HS256"; / },
     { name: 'alias that ends in a hyphen', yaml: iam('    alias: iam-'), says: /^providers\.iam\.alias: found "iam-"; must begin and end/ },
-    { name: 'id that begins with a dot', yaml: 'providers: {.x: {issuer: "https://iam.example.org/", audiences: [a]}}', says: /^providers\.\.x\.alias: found nothing; must begin and end/ },
+    { name: 'id that begins with a dot', yaml: 'providers: {.x: {issuer: "https://iam.example.org/", audiences: [a]}}', says: /^providers\.\.x: the name must be 1 to 64 letters/ },
+    { name: 'id that is no alias', yaml: 'providers: {my_iam: {issuer: "https://iam.example.org/", audiences: [a]}}', says: /^providers\.my_iam\.alias: found nothing; must begin and end .* \(set it if the default/ },
     { name: 'introspection without client', yaml: iam('    introspect: always'), says: /^providers\.iam\.introspect: found "always"; needs client_id/ },
     { name: 'unknown plugin', yaml: 'services: {a: {plugin: x}}', says: /^services\.a\.plugin: found "x"; / },
-    { name: 'service id in capitals', yaml: 'services: {Proxy: {plugin: x509-proxy}}', says: /^services\.Proxy: / },
+    { name: 'service id with a space', yaml: 'services: {"my proxy": {plugin: x509-proxy}}', says: /^services\.my proxy: the name must be 1 to 64 letters/ },
     { name: 'rule of an unknown provider', yaml: 'services: {proxy: {authz: {allow: [{provider: iam, claims: {groups: {contains: cms}}}]}}}', says: /^services\.proxy\.authz\.allow\.0\.provider: found "iam"; .*iam is not configured/ },
     { name: 'rule without claims', yaml: 'services: {proxy: {authz: {allow: [{provider: any, claims: {}}]}}}', says: /^services\.proxy\.authz\.allow\.0\.claims: / },
     { name: 'rule with a broken expression', yaml: 'services: {proxy: {authz: {allow: [{provider: any, claims: {sub: {regexp: "("}}}]}}}', says: /regexp: found "\("; must be a regular expression of JavaScript with the flag u: Unterminated group/ },
@@ -248,9 +249,10 @@ describe('the environment', () => {
     { name: 'secret that looks like a list', env: { TTS_CA__PASSPHRASE: '[a]' }, at: (c: Loaded) => c.ca.passphrase, value: '[a]' },
     { name: 'an IPv6 address', env: { TTS_LISTEN__HOST: '::1' }, at: (c: Loaded) => c.listen.host, value: '::1' },
     { name: 'empty is not set', env: { TTS_LISTEN__PORT: '' }, at: (c: Loaded) => c.listen.port, value: 8080 },
+    { name: 'of an id with capitals', yaml: 'services: {Site_X: {plugin: info}}', env: { TTS_SERVICES__SITE_X__PRIORITY: '3' }, at: (c: Loaded) => c.services['Site_X']?.priority, value: 3 },
     { name: 'another prefix', env: { MYTTS_LISTEN__PORT: '1', TTSX: '1' }, at: (c: Loaded) => c.listen.port, value: 8080 },
-  ])('$name', async ({ env, at, value }) => {
-    expect(at((await load('', env as Environment)).configuration)).toEqual(value)
+  ])('$name', async ({ env, at, value, yaml = '' }) => {
+    expect(at((await load(yaml, env as Environment)).configuration)).toEqual(value)
   })
 
   type Loaded = Awaited<ReturnType<typeof load>>['configuration']

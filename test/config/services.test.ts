@@ -75,6 +75,21 @@ describe('account names of more than one provider', () => {
   })
 })
 
+test.for(['Site_X509', '_x', 'a.b-c', '7', 'A'.repeat(64)])('the id %s is accepted', (id) => {
+  const issuer = 'https://iam.example.org'
+  const given = {
+    services: { [id]: { plugin: 'info' } },
+    providers: { [id]: { issuer, audiences: ['a'], alias: 'x' } },
+  }
+  expect(problems(given)).toEqual([])
+})
+
+test('services that the configuration does not name are not shown', () => {
+  const { services } = configurationSchema.parse({ services: { x509: { enabled: true } } })
+  expect(services['proxy']?.authz.hide).toBe(true)
+  expect(services['x509']?.authz.hide).toBe(false)
+})
+
 describe('what a service is', () => {
   const create = (settings: object) =>
     createServices(configurationSchema.parse(service(settings)).services, {

@@ -1,7 +1,10 @@
 /** The protocol without a program: what is asked, what answers mean, which parameters fit, who waits. */
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { quoteForShell } from '../../plugins/executable/command.ts'
+import { expandHome } from '../../plugins/executable/home-directory.ts'
 import { encodeInput, encodeParameterInput, wattsUserId } from '../../plugins/executable/input.ts'
 import {
   checkRequestParams,
@@ -314,6 +317,67 @@ describe('conf_params', () => {
     { name: 'the same name twice', declared: [text, text], given: {}, problem: /is repeated/ },
   ])('$name', ({ declared, given, problem }) => {
     expect(() => resolveConfParams(declared, given)).toThrow(problem)
+  })
+})
+
+describe('~ in conf_params', () => {
+  const local = { connection: { type: 'local' }, user: undefined } as const
+  const settings = (changes: object) =>
+    ({ ...local, ...changes }) as unknown as Parameters<typeof expandHome>[1]
+  test.for([
+    { value: '~', is: homedir() },
+    { value: '~/.config/x', is: `${homedir()}/.config/x` },
+    { value: '~alice/x', is: '~alice/x' },
+    { value: '/a/~/b', is: '/a/~/b' },
+    { value: 'a~', is: 'a~' },
+  ])('$value', async ({ value, is }) => {
+    const values = await expandHome({ path: value, flag: true }, settings({}))
+    expect(values).toEqual({ path: is, flag: true })
+  })
+
+  test('of another user: that of this user', async () => {
+    const [name = '', , , , , home = ''] =
+      readFileSync('/etc/passwd', 'utf8')
+        .split('\n')
+        .map((line) => line.split(':'))
+        .find(([user]) => user === 'nobody') ?? []
+    const user = settings({ user: name })
+    expect(await expandHome({ path: '~/x' }, user)).toEqual({ path: `${home}/x` })
+  })
+
+  test('of a user who has none: the parameter is named', async () => {
+    const user = settings({ user: 4_000_000_000 })
+    await expect(expandHome({ path: '~/x' }, user)).rejects.toMatchObject({
+      message:
+        'conf_params.path begins with ~, but the user who runs the program has no home directory',
+      remedy: 'Write the absolute path.',
+    })
+    expect(await expandHome({ path: '/x' }, user)).toEqual({ path: '/x' })
+  })
+
+  test('on another machine the program expands it', async () => {
+    const there = settings({ connection: { type: 'ssh' } })
+    expect(await expandHome({ path: '~/x' }, there)).toEqual({ path: '~/x' })
+  })
+
+  test('in the settings and in the defaults of a program', async () => {
+    const declared = JSON.stringify({
+      result: 'ok',
+      version: '2',
+      features: { stdin: true },
+      conf_params: [
+        { name: 'dir', type: 'string', default: '~/default' },
+        { name: 'file', type: 'string', default: '' },
+      ],
+      request_params: [],
+    })
+    const { plugin } = await startPlugin(directory, 'declares.py', {
+      command: [fixture('declares.py'), declared],
+      conf_params: { file: '~/.watts/map' },
+    })
+    expect(JSON.parse(await firstValue(plugin))).toMatchObject({
+      conf_params: { dir: `${homedir()}/default`, file: `${homedir()}/.watts/map` },
+    })
   })
 })
 

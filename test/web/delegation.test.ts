@@ -160,3 +160,13 @@ test('such a login belongs to the session that began it', async () => {
   expect(refused.status).toBe(403)
   expect(refused.text).toContain('Your session ended during the login')
 })
+
+test('the login address of WaTTS adds a login for a user who is logged in elsewhere', async () => {
+  const alice = new Browser(service)
+  await alice.logIn()
+  const before = alice.cookie('tts_session')
+  const page = await alice.follow('/oidc?provider=egi', 'bob')
+  expect([page.status, page.path]).toEqual([200, '/services'])
+  expect(alice.cookie('tts_session')).toBe(before)
+  expect((await alice.ask('/services/linked')).text).toContain('You are also logged in at')
+})

@@ -17,6 +17,8 @@ import { withLogin } from './support.ts'
 /** Addresses that answer with another page's address or a file. */
 const withoutPage = new Set([
   'GET /login/start',
+  'GET /oidc',
+  'POST /oidc',
   'POST /logout',
   'POST /download',
   'POST /credentials/:id/revoke',
@@ -46,7 +48,7 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     const everybody = { allow: [{ provider: 'iam', claims: { sub: { any: true } } }] }
     const cms = { allow: [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }] }
     const { configuration, ...options } = withLogin({
-      web: { operators: cms, contact: 'grid-support@example.org' },
+      web: { operators: cms, contact: 'grid-support@example.org', show_access_token: true },
       services: {
         proxy: { authz: cms },
         x509: { authz: cms },
@@ -145,6 +147,10 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     await logIn(page, 'Alice Example')
     for (const path of ['/', '/services', '/credentials', '/delegations', '/services/none'])
       await go(path)
+    await page.goto(at('/services'))
+    await button('Show issuer, subject and access token')
+    await page.getByRole('heading', { name: 'Your access token' }).waitFor()
+    await look()
     await go('/services/proxy')
     await page.getByText('More options').click()
     await look()

@@ -178,7 +178,7 @@ describe('under a path', () => {
     const { text } = await alice.ask(`${BASE}/api/v2/info`, {
       headers: { accept: 'application/json' },
     })
-    expect(JSON.parse(text)).toMatchObject({ redirect_path: `${BASE}/login` })
+    expect(JSON.parse(text)).toMatchObject({ redirect_path: `${BASE}/oidc` })
   })
 })
 

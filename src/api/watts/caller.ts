@@ -51,7 +51,7 @@ export interface WattsSessions {
   sessionOf(request: Request): Promise<WattsSession | undefined>
   /** Ends the session and deletes its cookie. */
   end(request: Request, response: Response): Promise<void>
-  /** Returns the path where a browser logs in at a provider. */
+  /** Returns the path where a browser logs in at a provider; without one, the path that expects `?provider=ID`. */
   loginPath(providerId: string | undefined): string
 }
 

@@ -11,7 +11,8 @@ export function listProviders(providers: readonly Provider[], version: 1 | 2): o
   const shown = providers
     .filter(({ settings }) => settings.login.enabled)
     .map((provider, index) => {
-      const { id, ready, issuer } = provider.status()
+      const { id, ready, issuer: configured } = provider.status()
+      const issuer = provider.publishedIssuer() ?? configured
       const desc = provider.settings.description ?? id
       return { id, desc, priority: index + 1, ready, issuer }
     })

@@ -193,6 +193,6 @@ function accessTokenOf({ session, token }: WattsCaller): object {
       check: 'session',
     })
   }
-  const { issuer, sub: subject, providerId } = token
+  const { publishedIssuer: issuer, sub: subject, providerId } = token
   return { access_token: session.accessToken, issuer, subject, issuer_id: providerId }
 }

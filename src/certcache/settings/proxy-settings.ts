@@ -34,7 +34,7 @@ const outputSettings = z.strictObject({
 const proxySettings = z.strictObject({
   service: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9_-]{0,31}$/)
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/)
     .default('proxy')
     .describe(
       'Id of the service that issues the proxy: `services.<id>` at the Token Translation Service.',

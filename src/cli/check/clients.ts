@@ -22,8 +22,8 @@ export interface ClientContext {
   readonly now: () => Date
   /** Whether people can log in on the web pages. */
   readonly webEnabled: boolean
-  /** URL of the login on the web pages to which the provider sends people back. */
-  readonly redirectUri: string
+  /** URL of this service without a slash at its end. */
+  readonly publicUrl: string
 }
 
 interface Tested extends ClientContext {
@@ -146,7 +146,7 @@ function exchangeChecks({ provider: { id, settings }, metadata }: Tested): Check
 
 /** Tests the client with an authorization code, the grant that the login uses. */
 async function loginCheck(tested: Tested): Promise<Check> {
-  const { provider, metadata, signal, now, redirectUri } = tested
+  const { provider, metadata, signal, now, publicUrl } = tested
   const { id, settings } = provider
   const check = `provider ${id} login`
   const missing = (['authorization_endpoint', 'token_endpoint'] as const).find(
@@ -169,7 +169,7 @@ async function loginCheck(tested: Tested): Promise<Check> {
   }
   const parameters = {
     code: unknownToken(),
-    redirect_uri: redirectUri,
+    redirect_uri: `${publicUrl}${settings.login.redirect_path}`,
     code_verifier: oidc.randomPKCECodeVerifier(),
   }
   const exchange = async () =>

@@ -123,7 +123,7 @@ function loginOf({ configuration }: LoadedConfiguration) {
   const publicUrl = listen.public_url ?? `http://127.0.0.1:${listen.port}`
   return {
     webEnabled: web.enabled,
-    redirectUri: `${publicUrl.replace(/\/$/, '')}/login/callback`,
+    publicUrl: publicUrl.replace(/\/$/, ''),
   }
 }
 

@@ -30,6 +30,8 @@ export interface CompletedLogin {
 export interface LoginClient {
   /** Ids and display names of the providers that offer login. */
   readonly providers: readonly { readonly id: string; readonly description: string }[]
+  /** Returns the path to which the provider sends browsers back. @throws {TtsError} `not_found` */
+  redirectPath(providerId: string): string
   /**
    * Returns the authorization URL of the provider, where the browser is sent.
    *
@@ -76,6 +78,7 @@ export function createLoginClient(verifier: TokenVerifier, now: () => Date): Log
       id,
       description: settings.description ?? id,
     })),
+    redirectPath: (id) => providerOf(id).settings.login.redirect_path,
     start: async (id, checks, redirectUri) => startLogin(providerOf(id), checks, redirectUri),
     complete: async (id, checks, returned) => {
       const provider = providerOf(id)
@@ -117,6 +120,7 @@ async function startLogin(
     throw unavailable(provider.id, new Error('it has no authorization_endpoint'))
   const [audience] = settings.audiences
   return oidc.buildAuthorizationUrl(configuration, {
+    ...settings.login.parameters,
     redirect_uri: redirectUri,
     scope: [...new Set(['openid', ...settings.login.scopes])].join(' '),
     state,

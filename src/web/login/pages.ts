@@ -39,21 +39,32 @@ export function showLogin(visit: Visit): void {
   })
 }
 
-/** Redirects the browser to the provider that the user chose. */
+/** Handles `GET /login/start`: redirects the browser to the provider that the user chose. */
 export async function startLogin(visit: Visit): Promise<void> {
+  const { provider, add } = visit.request.query
+  await startLoginAt(visit, provider, { isAdditional: add === '1' })
+}
+
+/**
+ * Redirects the browser to a provider.
+ *
+ * @param kind.isAdditional an additional login, which a plugin requires; it does not replace the login of the session
+ */
+export async function startLoginAt(
+  visit: Visit,
+  providerId: unknown,
+  { isAdditional }: { readonly isAdditional: boolean },
+): Promise<void> {
   const { request, session } = visit
-  const { provider: providerId } = request.query
   // A link from another site must not start a login unasked: the user sees the choice of providers first.
   if (!isOwnLink(request) || typeof providerId !== 'string') {
     goTo(visit, '/login')
     return
   }
-  // `add`: an additional login that a plugin requires; it does not replace the login of the session.
-  const isAdditional = request.query['add'] === '1' && session !== undefined
   await beginLogin(visit, {
     providerId,
     returnPath: safeReturnPath(request.query['return']) ?? AFTER_LOGIN,
-    sessionDigest: isAdditional ? loginDigest(session) : undefined,
+    sessionDigest: isAdditional && session !== undefined ? loginDigest(session) : undefined,
   })
 }
 
@@ -68,7 +79,8 @@ export async function beginLogin(
   requireCookies(web)
   const secret = web.issuing.randomBytes(32).toString('base64url')
   const login: LoginState = { ...target, secret, startedAtMs: web.now().getTime() }
-  const url = await web.client.start(login.providerId, checksOf(login), redirectUri(web))
+  const uri = redirectUri(web, login.providerId)
+  const url = await web.client.start(login.providerId, checksOf(login), uri)
   setCookie(web, response, {
     name: 'login',
     value: formatLoginState(login),
@@ -95,7 +107,7 @@ export async function finishLogin(visit: Visit, login: LoginState): Promise<void
   clearCookie(web, response, 'login')
   // Only the query of the request is used. Host and path come from the configuration, never from a header of the
   // request.
-  const returned = new URL(redirectUri(web))
+  const returned = new URL(redirectUri(web, login.providerId))
   returned.search = new URL(request.originalUrl, 'http://query').search
   const completed = await web.client.complete(login.providerId, checksOf(login), returned)
   if (login.sessionDigest === undefined) {
@@ -140,8 +152,9 @@ export async function logOut(visit: PostedVisit): Promise<void> {
   goTo(visit, '/')
 }
 
-function redirectUri(web: Web): string {
-  return absoluteUrl(web, '/login/callback')
+/** Returns the URL to which a provider sends the browser back. @throws {TtsError} `not_found` */
+function redirectUri(web: Web, providerId: string): string {
+  return absoluteUrl(web, web.client.redirectPath(providerId))
 }
 
 /** Returns the digest by which a login names its session. */

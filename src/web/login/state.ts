@@ -73,7 +73,8 @@ function noLogin(): TtsError {
 }
 
 /** The pages that may follow a login. Any other path is ignored, in whatever spelling. */
-const RETURN_PATH = /^\/(?:services(?:\/[a-z0-9][a-z0-9_-]{0,31})?|credentials|delegations|audit)$/
+const RETURN_PATH =
+  /^\/(?:services(?:\/[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?|credentials|delegations|audit)$/
 
 /** Path where users of relying services go after a login. The parameter `return` cannot name it. */
 export const RELYING_PATH = '/rsp/request'

@@ -17,6 +17,7 @@ import {
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
 import { showResult } from './result-page.ts'
+import { tokenButton } from './token-page.ts'
 import { ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit } from '../view.ts'
 
@@ -43,7 +44,7 @@ export function showServices(visit: PersonalVisit): void {
         <bdi>${providerNameOf(visit)}</bdi>.
       </p>
       ${services.length === 0 && html`<div class="box note"><p>No service is available to you.</p></div>`}
-      ${services.map((service) => serviceCard(visit, service))}`,
+      ${services.map((service) => serviceCard(visit, service))} ${tokenButton(visit)}`,
   })
 }
 

@@ -95,8 +95,9 @@ describe('headers', () => {
     }
   })
 
-  test('the API at / is what it was', async () => {
-    const answer = await rawRequest(`${service().url}/`, { method: 'GET' })
+  test('a client that prefers JSON gets the answer of the API at /', async () => {
+    const headers = { accept: 'application/json' }
+    const answer = await rawRequest(`${service().url}/`, { method: 'GET', headers })
     expect([answer.status, answer.headers['content-type']]).toEqual([
       404,
       'application/problem+json; charset=utf-8',
@@ -219,6 +220,7 @@ describe('forms of other pages', () => {
     '/download',
     '/services/proxy',
     '/delegations',
+    '/access-token',
     `/credentials/${id}/revoke`,
     `/delegations/${id}/revoke`,
   ]
@@ -226,7 +228,8 @@ describe('forms of other pages', () => {
     const source = readFileSync(new URL('../../../src/web/routes.ts', import.meta.url), 'utf8')
     const found = [...source.matchAll(/^ {2}post\('([^']+)'/gm)].map(([, path = '']) => path)
     const known = actions.map((path) => path.replace(id, ':id').replace('/proxy', '/:id'))
-    expect(found.toSorted()).toEqual(known.toSorted())
+    // /oidc acts like a link: the browser goes to the provider, or to the choice of providers.
+    expect(found.toSorted()).toEqual([...known, '/oidc'].toSorted())
   })
   const senders = [
     { 'sec-fetch-site': 'cross-site' },
@@ -288,7 +291,8 @@ describe('where a login leads', () => {
     '/services#x',
     '/services\r\nSet-Cookie: a=b',
     '/services\n',
-    '/services/PROXY',
+    '/services/..',
+    '/services/.hidden',
     ' /services',
     '/logout',
     '/login/start',
