@@ -1,4 +1,6 @@
 /** Converts the OpenID providers of a watts.conf. */
+import { aliasPattern } from '../../ca/subject-naming.ts'
+import { idPattern } from '../config/id-pattern.ts'
 import type { Tree } from '../config/settings-tree.ts'
 import type { Reading } from './reading.ts'
 
@@ -26,7 +28,7 @@ export function importProviders(reading: Reading, publicUrl: string): ImportedPr
   const providers = new Map<string, Tree>()
   const secrets: ImportedSecret[] = []
   const shared = sharedSettings(reading)
-  for (const id of reading.ids('openid')) {
+  for (const id of reading.ids('openid').filter((each) => isProvider(reading, each))) {
     const ours = ourId(id, reading)
     if (ours === undefined) continue
     if (providers.has(ours)) {
@@ -38,25 +40,37 @@ export function importProviders(reading: Reading, publicUrl: string): ImportedPr
       continue
     }
     ids.set(id, ours)
-    const { settings, secret } = importProvider(reading, id, { ours, publicUrl })
+    const others = reading.ids('openid').filter((other) => other !== id)
+    const used = [...providers.values()].map(({ alias = '' }) => String(alias))
+    const aliases = [...others, ...used].map((alias) => alias.toLowerCase())
+    const { settings, secret } = importProvider(reading, id, { ours, publicUrl, aliases })
     providers.set(ours, { ...settings, ...shared })
     if (secret !== undefined) secrets.push(secret)
   }
-  if (providers.size > 0) remarkAudiences(reading)
+  if (providers.size > 0) remarkLogins(reading, publicUrl)
   return { providers: Object.fromEntries(providers), secrets, ids }
 }
 
-/** Returns the id here: 1 to 21 letters, digits, dots and hyphens, because the id is part of subject names. */
+/** Lines of other keys, such as misspelt ones, make no provider. */
+function isProvider(reading: Reading, id: string): boolean {
+  return ['description', 'client_id', 'client_secret', 'config_endpoint'].some(
+    (name) => reading.find(`openid.${id}.${name}`) !== undefined,
+  )
+}
+
+/** Returns the id here, which is the same if it can be part of a path. */
 function ourId(id: string, reading: Reading): string | undefined {
   if (id === 'any' || id.startsWith('rsp')) {
     reading.remark('problem', `openid.${id}`, 'WaTTS does not accept this provider name')
     return undefined
   }
-  const ours = id
-    .replace(/[^A-Za-z0-9.-]/g, '-')
-    .slice(0, 21)
-    .replace(/^[.-]+|[.-]+$/g, '')
-  if (ours === '') {
+  const ours = idPattern.test(id)
+    ? id
+    : id
+        .replace(/[^A-Za-z0-9._-]/g, '-')
+        .replace(/^[._-]+/, '')
+        .slice(0, 64)
+  if (!/[A-Za-z0-9]/.test(ours)) {
     reading.remark('problem', `openid.${id}`, 'the id has no letter or digit')
     return undefined
   }
@@ -64,25 +78,49 @@ function ourId(id: string, reading: Reading): string | undefined {
     reading.remark(
       'changed',
       `openid.${id}`,
-      `its id is now ${ours} (1 to 21 letters, digits, dots, hyphens): clients that use the id must use the new one, or the issuer`,
+      `its id is now ${ours} (at most 64 characters, the first one not a hyphen or dot): clients that use the id must use the new one, or the issuer`,
     )
   return ours
 }
 
-function remarkAudiences(reading: Reading): void {
+/** Returns an alias that no other provider has, if the id cannot be one: the names of users contain it. */
+function importAlias(reading: Reading, id: string, place: Place): string | undefined {
+  const { ours, aliases } = place
+  const isFree = (alias: string): boolean => !aliases.includes(alias.toLowerCase())
+  if (aliasPattern.test(ours) && isFree(ours)) return undefined
+  const base = trimmed(ours.replace(/[^A-Za-z0-9.-]/g, '-'), 21)
+  const numbered = [base, ...Array.from({ length: 99 }, (_, i) => `${trimmed(base, 18)}-${i + 2}`)]
+  const alias = numbered.find(isFree) ?? base
+  reading.remark(
+    'changed',
+    `openid.${id}`,
+    `the names of its users end in @${alias} (alias), because the id is not possible there`,
+  )
+  return alias
+}
+
+const trimmed = (text: string, length: number): string =>
+  text
+    .replace(/^[.-]+/, '')
+    .slice(0, length)
+    .replace(/[.-]+$/, '')
+
+function remarkLogins(reading: Reading, publicUrl: string): void {
   reading.remark(
     'changed',
     'openid',
-    'WaTTS accepted tokens for any audience. This service accepts tokens for public_url or the client, and tokens without audience (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients request the audience). ID tokens, which also are for the client, are refused: a token must show that it is an access token. If those of your provider do not, `tts check --token` reports it: see access_token_evidence',
+    `WaTTS accepted tokens for any audience. This service accepts tokens for public_url or the client, and tokens without audience (accept_missing_audience, which lets other services of the user replay tokens: switch it off once clients request the audience). ID tokens, which also are for the client, are refused: a token must show that it is an access token. If those of your provider do not, 'tts check --token' reports it: see access_token_evidence. The redirect URI stays ${publicUrl}/oidc, which is registered at the providers (login.redirect_path). The button that shows the access token is off (web.show_access_token)`,
   )
 }
 
 interface Place {
   readonly ours: string
   readonly publicUrl: string
+  /** Aliases that other providers have or may have, in lower case. */
+  readonly aliases: readonly string[]
 }
 
-function importProvider(reading: Reading, id: string, { ours, publicUrl }: Place) {
+function importProvider(reading: Reading, id: string, { ours, publicUrl, aliases }: Place) {
   const key = (name: string): string => `openid.${id}.${name}`
   const to = (name: string): string => `providers.${ours}.${name}`
   const clientId = reading.text(key('client_id'), to('client_id'))
@@ -90,9 +128,11 @@ function importProvider(reading: Reading, id: string, { ours, publicUrl }: Place
   const description = reading.text(key('description'), to('description'))
   const secret =
     value === undefined ? undefined : { provider: ours, fileName: `client-secret-${ours}`, value }
+  const alias = importAlias(reading, id, { ours, publicUrl, aliases })
   const settings: Tree = {
     issuer: importIssuer(reading, key('config_endpoint'), to('issuer')),
     ...(description !== undefined && { description }),
+    ...(alias !== undefined && { alias }),
     audiences: [publicUrl, ...(clientId === undefined ? [] : [clientId])],
     accept_missing_audience: true,
     ...(clientId !== undefined && { client_id: clientId }),
@@ -129,13 +169,16 @@ type Naming = (name: string) => string
 function importLogin(reading: Reading, key: Naming, to: Naming): Tree {
   const scopes = reading.text(key('request_scopes'), to('login.scopes'))
   const disabled = reading.boolean(key('disable_login'), to('login.enabled')) ?? false
+  const hint = reading.text(key('idphint'), to('login.parameters'))
   const login: Tree = {
+    redirect_path: '/oidc',
+    ...(hint !== undefined && { parameters: { idphint: hint } }),
     ...(disabled && { enabled: false }),
     ...(scopes !== undefined && {
       scopes: scopes.split(/[, \t]+/).filter((scope) => scope !== ''),
     }),
   }
-  return Object.keys(login).length === 0 ? {} : { login }
+  return { login }
 }
 
 /** Converts the settings that WaTTS had for all providers together. */

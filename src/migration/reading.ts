@@ -74,6 +74,11 @@ export class Reading {
     return [...new Set(this.under(first).map(({ words }) => words[1] ?? ''))]
   }
 
+  /** Returns the keys of an object, without its first two words. */
+  keysOf(first: string, id: string): readonly (readonly string[])[] {
+    return this.under(first, id).map(({ words }) => words.slice(2))
+  }
+
   carried(setting: ConfSetting, to: string): void {
     this.#conclude(setting, 'carried', { to })
   }

@@ -1,18 +1,20 @@
 /** Converts the services of a watts.conf, each to a service with the plugin `executable`. */
 import { isAbsolute } from 'node:path'
+import { idPattern } from '../config/id-pattern.ts'
 import type { Tree } from '../config/settings-tree.ts'
 import { importConnection } from './connection.ts'
 import type { Reading } from './reading.ts'
 import { importRules, type RuleProviders } from './rules.ts'
 import { splitCommand } from './values.ts'
+import { findWattsKey } from './watts-keys.ts'
 
 /** Converts all services. */
 export function importServices(reading: Reading, known: RuleProviders): Tree {
   const insecure = importInsecure(reading)
   const services = new Map<string, Tree>()
-  for (const id of reading.ids('service')) {
+  for (const id of reading.ids('service').filter((each) => isService(reading, each))) {
     const ours = ourId(id)
-    if (!/^[a-z0-9]/.test(ours) || services.has(ours)) {
+    if (!idPattern.test(ours) || services.has(ours)) {
       reading.remark(
         'problem',
         `service.${id}`,
@@ -24,19 +26,52 @@ export function importServices(reading: Reading, known: RuleProviders): Tree {
       reading.remark(
         'changed',
         `service.${id}`,
-        `its id is now ${ours} (lower-case letters, digits, _ and -): clients must use the new id`,
+        `its id is now ${ours} (at most 64 characters, the first one not a hyphen or dot): clients must use the new id`,
       )
     services.set(ours, importService({ reading, id, ours, known, insecure }))
   }
+  if (services.size > 0) remarkPlugins(reading)
   return Object.fromEntries(services)
 }
 
+/**
+ * Whether these lines made a service in WaTTS. Without description and command, WaTTS would not have started; a service
+ * must not appear because of a misspelt id.
+ */
+function isService(reading: Reading, id: string): boolean {
+  if (['description', 'cmd'].some((name) => reading.find(`service.${id}.${name}`))) return true
+  const isKnown = reading.keysOf('service', id).some((words) => makesService(words))
+  if (isKnown)
+    reading.remark(
+      'problem',
+      `service.${id}`,
+      'has neither description nor cmd, so it is no service here: correct the id if these lines belong to another service; WaTTS would not have started',
+    )
+  return false
+}
+
+/** The schema of WaTTS counts an id as a service for any key except these, and those that it does not know. */
+function makesService(words: readonly string[]): boolean {
+  const others = ['display_prio', 'cmd_env_use', 'cmd_env_var', 'mail_on_error_to']
+  const { becomes } = findWattsKey(['service', 'id', ...words]) ?? {}
+  return !others.includes(words[0] ?? '') && becomes !== undefined
+}
+
+function remarkPlugins(reading: Reading): void {
+  reading.remark(
+    'changed',
+    'service',
+    'plugins get the same watts_userid as from WaTTS, and the issuer as the provider publishes it. A value of a credential that is a list or an object is shown as JSON',
+  )
+}
+
 const ourId = (id: string): string =>
-  id
-    .toLowerCase()
-    .replace(/[^a-z0-9_-]/g, '-')
-    .replace(/^[_-]+/, '')
-    .slice(0, 32)
+  idPattern.test(id)
+    ? id
+    : id
+        .replace(/[^A-Za-z0-9._-]/g, '-')
+        .replace(/^[._-]+/, '')
+        .slice(0, 64)
 
 function importInsecure(reading: Reading): boolean {
   const insecure = reading.boolean(
@@ -152,7 +187,7 @@ function importRunning(context: ServiceContext): Tree {
     name: 'executable.parallel_runner',
     least: 1,
   })
-  const pass = reading.boolean(key('pass_access_token'), to('pass_access_token'))
+  const pass = importPassing(reading, key('pass_access_token'), to('pass_access_token'))
   const same = reading.boolean(key('allow_same_state'), to('allow_same_state'))
   const parameters = importParameters(context)
   return {
@@ -187,7 +222,14 @@ function countOrInfinite(
 
 function importTimeout(reading: Reading, key: string, to: string): number | undefined {
   const setting = reading.find(key)
-  if (setting === undefined) return undefined
+  if (setting === undefined) {
+    reading.remark(
+      'changed',
+      key,
+      `is not set: a run may take 30 seconds (timeout_seconds), and so may the start (start_timeout_seconds). WaTTS waited without limit`,
+    )
+    return undefined
+  }
   if (setting.value === 'infinity') {
     reading.changed(setting, to, 'every run has a time limit: 3600 seconds, which is the maximum')
     return 3600
@@ -198,6 +240,18 @@ function importTimeout(reading: Reading, key: string, to: string): number | unde
   if (seconds * 1000 !== milliseconds)
     reading.changed(setting, to, `${seconds} seconds; the limits are 0.1 and 3600`)
   return seconds
+}
+
+function importPassing(reading: Reading, key: string, to: string): boolean | undefined {
+  const pass = reading.boolean(key, to)
+  const setting = reading.find(key)
+  if (setting !== undefined && pass === true)
+    reading.changed(
+      setting,
+      to,
+      'the token goes to standard input only. If the plugin reads it there but does not declare that (features.stdin), set reads_stdin: true; WaTTS passed the token as an argument then, which every user of the machine could read',
+    )
+  return pass
 }
 
 function importParameters({ reading, id, ours }: ServiceContext): Tree {
@@ -212,7 +266,13 @@ function importParameters({ reading, id, ours }: ServiceContext): Tree {
       )
       return []
     }
-    if (/pass|secret|token|key/.test(name))
+    if (/^~(?:\/|$)/.test(setting.value))
+      reading.changed(
+        setting,
+        `${to}.${name}`,
+        '~ is now the home directory of the user who runs the plugin: write the absolute path if the plugin has files in the home of the user of WaTTS',
+      )
+    else if (/pass|secret|token|key/.test(name))
       reading.changed(
         setting,
         `${to}.${name}`,

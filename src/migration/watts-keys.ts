@@ -158,7 +158,7 @@ const providerKeys: readonly WattsKey[] = [
   { key: 'openid.$id.config_endpoint', becomes: 'providers.ID.issuer' },
   { key: 'openid.$id.request_scopes', becomes: 'providers.ID.login.scopes' },
   { key: 'openid.$id.disable_login', becomes: 'providers.ID.login.enabled' },
-  { key: 'openid.$id.idphint', note: 'the login URL has no such parameter' },
+  { key: 'openid.$id.idphint', becomes: 'providers.ID.login.parameters' },
 ]
 
 const rspKeys: readonly WattsKey[] = [
@@ -235,7 +235,10 @@ const formerKeys: readonly WattsKey[] = [
   { key: 'rsp.$id.return_url', note: 'the relying service names its pages in the request' },
   { key: 'service.$id.env_use', note: environment },
   { key: 'service.$id.env_var', note: environment },
-  { key: 'service.$id.email_on_error_to', note: mail },
+  {
+    key: 'service.$id.email_on_error_to',
+    note: `the handbook's name of mail_on_error_to, which WaTTS did not know: ${mail}`,
+  },
 ]
 
 export const wattsKeys: readonly WattsKey[] = [

@@ -70,8 +70,14 @@ describe('a whole site', () => {
       introspection_cache_seconds: 120,
       timeout_seconds: 60,
     })
-    expect(configuration.providers['eduGAIN-bridge']).toMatchObject({
+    expect(configuration.providers['eduGAIN_bridge']).toMatchObject({
+      alias: 'eduGAIN-bridge',
       client_secret: 'SECRET-OF-BRIDGE',
+      login: {
+        enabled: false,
+        redirect_path: '/oidc',
+        parameters: { idphint: 'https://idp.example.edu/shibboleth' },
+      },
     })
   })
 
@@ -96,7 +102,7 @@ describe('a whole site', () => {
           allow: [
             { provider: 'iam', claims: { groups: { contains_substring: 'cms' } } },
             {
-              provider: 'eduGAIN-bridge',
+              provider: 'eduGAIN_bridge',
               claims: { sub: { is_member_of: ['17@example.edu', '18@example.edu'] } },
             },
             { provider: 'iam', claims: { email: { regexp: '@(cern|site)\\.example\\.org$' } } },
@@ -104,7 +110,7 @@ describe('a whole site', () => {
           forbid: [{ provider: 'any', claims: { banned: { equals: 'true' } } }],
         },
       },
-      account: {
+      Account: {
         plugin: 'executable',
         description: 'An account on the login node',
         credential_limit: 'infinite',
@@ -166,8 +172,8 @@ describe('a whole site', () => {
     expect(imported.secrets).toEqual([
       { provider: 'iam', fileName: 'client-secret-iam', value: 'SECRET-OF-IAM' },
       {
-        provider: 'eduGAIN-bridge',
-        fileName: 'client-secret-eduGAIN-bridge',
+        provider: 'eduGAIN_bridge',
+        fileName: 'client-secret-eduGAIN_bridge',
         value: 'SECRET-OF-BRIDGE',
       },
     ])
@@ -297,18 +303,22 @@ describe('providers', () => {
   })
 
   test.for([
-    { id: 'a_b', ours: 'a-b' },
-    { id: '-x-', ours: 'x' },
-    { id: 'a'.repeat(40), ours: 'a'.repeat(21) },
-    { id: '__proto__', ours: 'proto' },
-  ])('the id $id becomes $ours, also in rules', async ({ id, ours }) => {
+    { id: 'a_b', ours: 'a_b', alias: 'a-b' },
+    { id: 'EGI_Check-in', ours: 'EGI_Check-in', alias: 'EGI-Check-in' },
+    { id: '-x-', ours: 'x-', alias: 'x' },
+    { id: 'a'.repeat(40), ours: 'a'.repeat(40), alias: 'a'.repeat(21) },
+    { id: 'a'.repeat(70), ours: 'a'.repeat(64), alias: 'a'.repeat(21) },
+    { id: '__proto__', ours: 'proto__', alias: 'proto' },
+  ])('the id $id becomes $ours, also in rules', async ({ id, ours, alias }) => {
     const text = `${provider(id)}service.s.description = d\nservice.s.cmd = /p\nservice.s.connection.type = local
 service.s.authz.allow.${id}.sub.any = true`
     expect(at(whole(text), 'services/s/authz/allow')).toEqual([
       { provider: ours, claims: { sub: { any: true } } },
     ])
     expect(findingOf(text, `openid.${id}`)[0]).toMatchObject({ fate: 'changed' })
-    expect(Object.keys((await load(text)).providers)).toEqual([ours])
+    const { providers } = await load(text)
+    expect(Object.keys(providers)).toEqual([ours])
+    expect(providers[ours]?.alias).toBe(alias)
   })
 
   test.for(['any', 'rsp-x', 'rsp', '_'])('the id %s is taken by neither', (id) => {
@@ -319,11 +329,35 @@ service.s.authz.allow.${id}.sub.any = true`
     )
   })
 
+  test('two that would have one alias have two', async () => {
+    const text = `${provider('a_b')}${provider('a-b').replace('i.org', 'j.org')}`
+    const { providers } = await load(text)
+    expect([providers['a_b']?.alias, providers['a-b']?.alias]).toEqual(['a-b-2', undefined])
+    expect(findingOf(text, 'openid.a_b')[0]?.note).toContain('@a-b-2')
+  })
+
   test('two that would be one are told', () => {
-    const { findings } = importWatts(
-      `${provider('a_b')}${provider('a-b').replace('i.org', 'j.org')}`,
+    const { findings } = importWatts(`${provider('-a')}${provider('a').replace('i.org', 'j.org')}`)
+    expect(findings).toContainEqual(expect.objectContaining({ fate: 'problem', key: 'openid.a' }))
+  })
+
+  test('logins keep the redirect URI that is registered', () => {
+    expect(at(whole(provider('iam')), 'providers/iam/login/redirect_path')).toBe('/oidc')
+    expect(findingOf(provider('iam'), 'openid')[0]?.note).toContain(
+      'The redirect URI stays http://localhost:8080/oidc',
     )
-    expect(findings).toContainEqual(expect.objectContaining({ fate: 'problem', key: 'openid.a-b' }))
+  })
+
+  test('an idphint is sent at the login', () => {
+    const text = `${provider('iam')}openid.iam.idphint = https://idp.example.edu/x`
+    expect(at(whole(text), 'providers/iam/login/parameters')).toEqual({
+      idphint: 'https://idp.example.edu/x',
+    })
+    expect(findingOf(text, 'openid.iam.idphint')[0]).toMatchObject({ fate: 'carried' })
+  })
+
+  test('an unknown key makes no provider', () => {
+    expect(at(whole('openid.iam2.descripton = d'), 'providers')).toEqual({})
   })
 
   test('no cache is none', () => {
@@ -332,7 +366,82 @@ service.s.authz.allow.${id}.sub.any = true`
   })
 })
 
+describe('no service appears that was not there', () => {
+  test.for([
+    'service.info2.email_on_error_to = admin',
+    'service.info2.mail_on_error_to = admin',
+    'service.info2.display_prio = 3',
+    'service.info2.cmd_env_use = true',
+    'service.info2.descripton = misspelt',
+    // The handbook's example of a plugin parameter.
+    'service.plugin.path = /tmp/data',
+  ])('%s', (line) => {
+    const text = service(line)
+    expect(Object.keys(at(whole(text), 'services') as Tree)).toEqual(['s'])
+    const [found] = findingOf(text, line.split(' ')[0] ?? '')
+    expect(found?.fate).toMatch(/dropped|problem/)
+  })
+
+  test('lines of a service without description and command are to fix', () => {
+    const text = service('service.sx.credential_limit = 3')
+    expect(Object.keys(at(whole(text), 'services') as Tree)).toEqual(['s'])
+    expect(findingOf(text, 'service.sx')).toEqual([
+      expect.objectContaining({
+        fate: 'problem',
+        note: expect.stringContaining('neither description nor cmd'),
+      }),
+    ])
+  })
+
+  test('nor in lists: the services of the native paths are hidden', async () => {
+    const { services } = await load(service())
+    expect(Object.keys(services).toSorted()).toEqual(['proxy', 's', 'x509'])
+    for (const id of ['proxy', 'x509']) {
+      expect(services[id]?.authz).toMatchObject({ allow: [], hide: true })
+    }
+  })
+
+  test("the handbook's email_on_error_to of a service has no effect", () => {
+    const [finding] = findingOf(
+      service('service.s.email_on_error_to = admin'),
+      'service.s.email_on_error_to',
+    )
+    expect(finding).toMatchObject({
+      fate: 'dropped',
+      note: expect.stringContaining("the handbook's name of mail_on_error_to"),
+    })
+  })
+})
+
 describe('services', () => {
+  test.for(['Site_X509', '_x', 'a-b', 'A'.repeat(64)])('the id %s stays', async (id) => {
+    const text = service(
+      `service.${id}.description = d`,
+      `service.${id}.cmd = /p`,
+      `service.${id}.connection.type = local`,
+    )
+    expect(Object.keys((await load(text)).services)).toContain(id)
+    expect(findingOf(text, `service.${id}`)).toEqual([])
+  })
+
+  test.for([
+    { line: 'pass_access_token = true', key: 'pass_access_token', says: 'reads_stdin: true' },
+    { line: 'plugin.work_dir = ~/.config', key: 'plugin.work_dir', says: 'home directory' },
+    { line: 'priority = 1', key: 'plugin_timeout', says: 'start_timeout_seconds' },
+  ])('what differs is noted: $line', ({ line, key, says }) => {
+    const [finding] = findingOf(service(`service.s.${line}`), `service.s.${key}`)
+    expect(finding).toMatchObject({ fate: 'changed', note: expect.stringContaining(says) })
+  })
+
+  test.for([
+    ['service', 'same watts_userid'],
+    ['openid', 'web.show_access_token'],
+  ] as const)('what holds for all is noted once: %s', ([key, says]) => {
+    const found = findingOf(service(), key)
+    expect(found).toHaveLength(1)
+    expect(found[0]?.note).toContain(says)
+  })
+
   test.for([
     { line: 'credential_limit = infinite', path: 'credential_limit', value: 'infinite' },
     { line: 'credential_limit = 0', path: 'credential_limit', value: 0 },
