@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { providerDelegationSettings } from './delegation-schema.ts'
 import { idPattern } from './id-pattern.ts'
 import { findProblems } from './provider-problems.ts'
+import { sharedIssuerProblems } from './shared-issuers.ts'
 import { requestSettings } from './provider-profile.ts'
 import { providerLoginSettings } from './web-schema.ts'
 
@@ -105,7 +106,9 @@ export type AccessTokenEvidence = z.output<typeof accessTokenEvidence>
 /** One trusted OpenID provider. */
 export const providerSettings = z
   .strictObject({
-    issuer: issuer.describe('Issuer URL, as in the claim `iss`. Only a trailing slash may differ.'),
+    issuer: issuer.describe(
+      'Issuer URL, as in the claim `iss`. Only a trailing slash may differ. Several ids may have one issuer, for several logins at it.',
+    ),
     description: z
       .string()
       .max(200)
@@ -236,25 +239,18 @@ export const providerSettings = z
 /** Settings of one provider, with defaults filled in. */
 export type ProviderSettings = z.output<typeof providerSettings>
 
-/** All trusted providers by id. Issuers and aliases must be unique, otherwise two people could share a subject name. */
+/** All trusted providers by id. */
 export const providersSettings = z
   .record(providerId, providerSettings)
   .superRefine((providers, context) => {
-    const seen = new Map<string, string>()
-    for (const [id, settings] of Object.entries(providers)) {
-      const issuerKey = `issuer ${withoutTrailingSlash(settings.issuer)}`
-      const aliasKey = `alias ${aliasOf(id, settings).toLowerCase()}`
-      for (const key of [issuerKey, aliasKey]) {
-        const other = seen.get(key)
-        seen.set(key, id)
-        if (other === undefined) continue
-        context.addIssue({
-          code: 'custom',
-          path: [id, key.startsWith('alias') ? 'alias' : 'issuer'],
-          message: `must be unique, but the provider ${other} has the same`,
-        })
-      }
-    }
+    const entries = Object.entries(providers).map(([id, settings]) => ({
+      id,
+      issuer: withoutTrailingSlash(settings.issuer),
+      alias: aliasOf(id, settings),
+      settings,
+    }))
+    for (const { path, message } of sharedIssuerProblems(entries))
+      context.addIssue({ code: 'custom', path: [...path], message })
   })
   .describe('The trusted OpenID providers, by id.')
 

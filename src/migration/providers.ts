@@ -3,6 +3,7 @@ import { aliasPattern } from '../../ca/subject-naming.ts'
 import { idPattern } from '../config/id-pattern.ts'
 import type { Tree } from '../config/settings-tree.ts'
 import type { Reading } from './reading.ts'
+import { withSharedIssuers } from './shared-issuers.ts'
 
 /** A secret that is written to a separate file. */
 export interface ImportedSecret {
@@ -40,15 +41,15 @@ export function importProviders(reading: Reading, publicUrl: string): ImportedPr
       continue
     }
     ids.set(id, ours)
-    const others = reading.ids('openid').filter((other) => other !== id)
-    const used = [...providers.values()].map(({ alias = '' }) => String(alias))
-    const aliases = [...others, ...used].map((alias) => alias.toLowerCase())
-    const { settings, secret } = importProvider(reading, id, { ours, publicUrl, aliases })
-    providers.set(ours, { ...settings, ...shared })
+    const { settings, secret } = importProvider(reading, id, { ours, publicUrl })
+    const earlier = [...providers.values()]
+    const isFirst = earlier.every(({ issuer }) => issuer !== settings['issuer'])
+    const alias = isFirst ? importAlias(reading, { id, ours, earlier }) : undefined
+    providers.set(ours, { ...settings, ...shared, ...(alias !== undefined && { alias }) })
     if (secret !== undefined) secrets.push(secret)
   }
   if (providers.size > 0) remarkLogins(reading, publicUrl)
-  return { providers: Object.fromEntries(providers), secrets, ids }
+  return { providers: Object.fromEntries(withSharedIssuers(reading, providers)), secrets, ids }
 }
 
 /** Lines of other keys, such as misspelt ones, make no provider. */
@@ -84,9 +85,15 @@ function ourId(id: string, reading: Reading): string | undefined {
 }
 
 /** Returns an alias that no other provider has, if the id cannot be one: the names of users contain it. */
-function importAlias(reading: Reading, id: string, place: Place): string | undefined {
-  const { ours, aliases } = place
-  const isFree = (alias: string): boolean => !aliases.includes(alias.toLowerCase())
+function importAlias(
+  reading: Reading,
+  provider: { readonly id: string; readonly ours: string; readonly earlier: readonly Tree[] },
+): string | undefined {
+  const { id, ours, earlier } = provider
+  const others = reading.ids('openid').filter((other) => other !== id)
+  const used = [...others, ...earlier.map(({ alias = '' }) => String(alias))]
+  const isFree = (alias: string): boolean =>
+    !used.some((other) => other.toLowerCase() === alias.toLowerCase())
   if (aliasPattern.test(ours) && isFree(ours)) return undefined
   const base = trimmed(ours.replace(/[^A-Za-z0-9.-]/g, '-'), 21)
   const numbered = [base, ...Array.from({ length: 99 }, (_, i) => `${trimmed(base, 18)}-${i + 2}`)]
@@ -116,11 +123,9 @@ function remarkLogins(reading: Reading, publicUrl: string): void {
 interface Place {
   readonly ours: string
   readonly publicUrl: string
-  /** Aliases that other providers have or may have, in lower case. */
-  readonly aliases: readonly string[]
 }
 
-function importProvider(reading: Reading, id: string, { ours, publicUrl, aliases }: Place) {
+function importProvider(reading: Reading, id: string, { ours, publicUrl }: Place) {
   const key = (name: string): string => `openid.${id}.${name}`
   const to = (name: string): string => `providers.${ours}.${name}`
   const clientId = reading.text(key('client_id'), to('client_id'))
@@ -128,11 +133,9 @@ function importProvider(reading: Reading, id: string, { ours, publicUrl, aliases
   const description = reading.text(key('description'), to('description'))
   const secret =
     value === undefined ? undefined : { provider: ours, fileName: `client-secret-${ours}`, value }
-  const alias = importAlias(reading, id, { ours, publicUrl, aliases })
   const settings: Tree = {
     issuer: importIssuer(reading, key('config_endpoint'), to('issuer')),
     ...(description !== undefined && { description }),
-    ...(alias !== undefined && { alias }),
     audiences: [publicUrl, ...(clientId === undefined ? [] : [clientId])],
     accept_missing_audience: true,
     ...(clientId !== undefined && { client_id: clientId }),

@@ -1,11 +1,13 @@
 /** The claims that authorisation rules read, so that the token verifier fetches what they need. */
+import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import type { Configuration } from '../config/schema.ts'
 
 type RuleSource = Pick<Configuration, 'providers' | 'services' | 'web'>
 
 /**
  * Returns the names (or paths) of the claims that rules of enabled services and the rules for operators read, by
- * provider id. A rule for the provider `any` counts for all of them.
+ * provider id. A rule for the provider `any` counts for all of them, and a rule for one id of an issuer for all ids of
+ * this issuer.
  */
 export function ruleClaimsByProvider({
   providers,
@@ -15,10 +17,14 @@ export function ruleClaimsByProvider({
   const enabled = Object.values(services).filter((service) => service.enabled)
   const ruleSets = [...enabled.map(({ authz }) => authz), web.operators]
   const rules = ruleSets.flatMap(({ allow, forbid }) => [...allow, ...forbid])
+  const issuerOf = (id: string): string | undefined => {
+    const { issuer } = providers[id] ?? {}
+    return issuer === undefined ? undefined : withoutTrailingSlash(issuer)
+  }
   const claimsOf = (id: string): readonly string[] => [
     ...new Set(
       rules
-        .filter(({ provider }) => provider === 'any' || provider === id)
+        .filter(({ provider }) => provider === 'any' || issuerOf(provider) === issuerOf(id))
         .flatMap(({ claims }) => Object.keys(claims)),
     ),
   ]

@@ -4,6 +4,8 @@ import type { ProviderProfile } from '../config/provider-profile.ts'
 export interface VerifiedToken {
   /** Id of the provider in our configuration. */
   readonly providerId: string
+  /** Ids of further providers with the same issuer whose checks the token passed. */
+  readonly otherProviderIds?: readonly string[]
   /** Product of the provider, for advice. */
   readonly profile: ProviderProfile
   /** Issuer as configured for the provider, one trailing slash removed. */

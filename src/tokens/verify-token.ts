@@ -22,6 +22,7 @@ import {
   type ProviderStatus,
 } from './providers.ts'
 import { refusal } from './refusals.ts'
+import { combineVerified, groupByIssuer, providersOfIssuer } from './shared-issuer.ts'
 import { createTokenCache, type Remembered } from './token-cache.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
 import type { VerifiedToken } from './verified-token.ts'
@@ -131,7 +132,7 @@ async function verifyToken(
   const unverified = readUnverified(token)
   return unverified === undefined
     ? verifyOpaque(token, providers, now)
-    : verifySigned(token, findProvider(unverified, providers), now)
+    : verifyAtEach(token, findProvider(unverified, providers), { providers, now })
 }
 
 async function verifySigned(
@@ -149,6 +150,19 @@ async function verifySigned(
   return finish(token, { provider, known, introspected: true }, now)
 }
 
+/** Verifies a signed token by all providers that have the issuer of this one. */
+async function verifyAtEach(
+  token: string,
+  first: Provider,
+  { providers, now }: { readonly providers: readonly Provider[]; readonly now: () => Date },
+): Promise<Remembered> {
+  const candidates = providersOfIssuer(first, providers)
+  if (candidates.length === 1) return verifySigned(token, first, now)
+  return combineVerified(
+    await Promise.allSettled(candidates.map((provider) => verifySigned(token, provider, now))),
+  )
+}
+
 /**
  * An opaque token does not name its issuer, so all providers with introspection are asked at the same time. The first
  * one that knows the token decides, whatever the others do.
@@ -160,8 +174,8 @@ async function verifyOpaque(
 ): Promise<Remembered> {
   const candidates = providers.filter(({ settings }) => settings.introspect !== 'never')
   const decided = Promise.withResolvers<Remembered>()
-  const lookups = candidates.map(async (provider) => {
-    const found = await lookUp(token, provider, now)
+  const lookups = groupByIssuer(candidates).map(async (group) => {
+    const found = await lookUpAtEach(token, group, now)
     if (typeof found === 'object' && 'token' in found) decided.resolve(found)
     return found
   })
@@ -174,6 +188,23 @@ async function verifyOpaque(
 
 /** The token, or why the provider does not decide: it does not know the token, cannot be asked, or does not answer. */
 type Lookup = Remembered | 'unknown' | 'no_endpoint' | TtsError
+
+/** Looks a token up at the providers of one issuer. @throws {TtsError} as `lookUp` */
+async function lookUpAtEach(
+  token: string,
+  group: readonly Provider[],
+  now: () => Date,
+): Promise<Lookup> {
+  const [only] = group
+  if (group.length === 1 && only !== undefined) return lookUp(token, only, now)
+  const results = await Promise.allSettled(group.map((provider) => lookUp(token, provider, now)))
+  const isKnown = (result: (typeof results)[number]): result is PromiseSettledResult<Remembered> =>
+    result.status === 'rejected' || (typeof result.value === 'object' && 'token' in result.value)
+  const known = results.filter(isKnown)
+  if (known.length > 0) return combineVerified(known)
+  const lookups = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  return lookups.find((lookup) => lookup instanceof TtsError) ?? lookups[0] ?? 'unknown'
+}
 
 /** @throws {TtsError} the refusal of a token that the provider knows */
 async function lookUp(token: string, provider: Provider, now: () => Date): Promise<Lookup> {

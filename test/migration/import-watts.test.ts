@@ -356,6 +356,25 @@ service.s.authz.allow.${id}.sub.any = true`
     expect(findingOf(text, 'openid.iam.idphint')[0]).toMatchObject({ fate: 'carried' })
   })
 
+  test('two ids of one issuer are two logins of the same people', async () => {
+    const second = provider('Home_Org').replace('client_id = c', 'client_id = d')
+    const text = `${provider('iam')}${second}openid.Home_Org.idphint = https://idp.example.edu/x`
+    const { providers } = await load(text)
+    const audiences = ['http://localhost:8080', 'c', 'd']
+    expect(providers).toMatchObject({
+      iam: { audiences, client_id: 'c' },
+      Home_Org: {
+        audiences,
+        alias: 'iam',
+        client_id: 'd',
+        login: { parameters: { idphint: 'https://idp.example.edu/x' } },
+      },
+    })
+    expect(findingOf(text, 'openid.Home_Org').map(({ note }) => note)).toEqual([
+      expect.stringContaining('has the same issuer as iam'),
+    ])
+  })
+
   test('an unknown key makes no provider', () => {
     expect(at(whole('openid.iam2.descripton = d'), 'providers')).toEqual({})
   })

@@ -89,7 +89,7 @@ describe('refused settings', () => {
   })
 })
 
-test('issuers and aliases are unique over the providers', () => {
+test('aliases are unique over the issuers, and ids of one issuer trust the same', () => {
   const parse = (second: object) =>
     providersSettings
       .safeParse({
@@ -98,7 +98,22 @@ test('issuers and aliases are unique over the providers', () => {
       })
       .error?.issues.map((issue) => issue.path.join('.'))
   expect(parse({})).toBeUndefined()
-  expect(parse({ issuer: 'https://iam.example.org' })).toEqual(['other.issuer'])
+  const same = { issuer: 'https://iam.example.org', alias: 'iam' }
+  expect(parse(same)).toBeUndefined()
+  const own = { description: 'd', audiences: ['b'], client_id: 'c', login: { enabled: false } }
+  expect(parse({ ...same, ...own })).toBeUndefined()
+  expect(parse({ ...same, alias: undefined })).toEqual(['other.alias'])
+  expect(parse({ ...same, alias: 'IAM' })).toEqual(['other.alias'])
+  for (const [name, value] of Object.entries({
+    accept_missing_audience: true,
+    allow_client_tokens: true,
+    algorithms: ['ES256'],
+    required_scopes: ['x'],
+    userinfo: 'always',
+    claims: { groups: 'roles' },
+    access_token_evidence: 'none',
+  }))
+    expect(parse({ ...same, [name]: value })).toEqual([`other.${name}`])
   expect(parse({ alias: 'IAM' })).toEqual(['other.alias'])
   expect(aliasOf('iam', {})).toBe('iam')
 })

@@ -1,5 +1,6 @@
 /** What WaTTS's page had: `/oidc` for logins, the access token on request, and the front page for any client. */
 import { describe, expect, test } from 'vitest'
+import type { IdentityProvider } from '../../demo/identity-provider/server.ts'
 import { rawRequest } from '../api/support.ts'
 import { useTestService } from '../support/service.ts'
 import { type Answer, Browser, fieldsOf, withLogin } from './support.ts'
@@ -78,6 +79,55 @@ describe('/oidc', () => {
   test('is what GET info names', async () => {
     const { text } = await new Browser(service()).ask('/api/v2/info')
     expect(JSON.parse(text)).toMatchObject({ redirect_path: '/oidc' })
+  })
+})
+
+describe('two ids of one issuer', () => {
+  const { configuration, ...options } = withLogin()
+  const both = useTestService({
+    ...options,
+    configuration: (idp: IdentityProvider) => {
+      const made = typeof configuration === 'function' ? configuration(idp) : {}
+      const iam = made['providers']?.['iam'] as object
+      const kit = { ...iam, description: 'KIT', login: { parameters: { idphint: 'kit' } } }
+      const rule = { provider: 'kit', claims: { sub: { any: true } } }
+      return {
+        ...made,
+        providers: { iam, kit },
+        services: { info: { plugin: 'info', authz: { allow: [rule] } } },
+      }
+    },
+  })
+
+  test('each has its button, its request and its path, and the rules of both hold', async () => {
+    const browser = new Browser(both())
+    expect((await browser.ask('/login')).text).toMatch(/Demo IAM[^]*KIT/)
+    expect(authorisation(await browser.ask('/oidc?provider=kit'))['idphint']).toBe('kit')
+    const page = await browser.follow('/oidc?provider=kit', 'alice')
+    expect([page.status, page.path]).toEqual([200, '/services'])
+    const headers = { authorization: `Bearer ${both().token()}`, accept: 'application/json' }
+    for (const id of ['iam', 'kit', encodeURIComponent(both().provider.issuer)]) {
+      const { status, text } = await new Browser(both()).ask(`/api/v2/${id}/service`, { headers })
+      expect([id, status]).toEqual([id, 200])
+      const { service_list: list } = JSON.parse(text) as { service_list: object[] }
+      expect(list).toContainEqual(expect.objectContaining({ id: 'info', authorized: true }))
+    }
+    const list = await new Browser(both()).ask('/api/v2/oidcp')
+    expect(JSON.parse(list.text)).toMatchObject({
+      openid_provider_list: [{ id: 'iam' }, { id: 'kit' }],
+    })
+  })
+
+  test('a person has one name and one watts_userid at both', async () => {
+    const browser = new Browser(both())
+    await browser.follow('/oidc?provider=kit', 'alice')
+    const { text } = await browser.ask('/services/info')
+    await browser.ask('/services/info', { form: fieldsOf(text, '/services/info') })
+    const [credential] = await both().running.service.store.listCredentials({ limit: 1 })
+    expect(credential?.identity).toMatchObject({
+      issuer: both().provider.issuer.replace(/\/$/, ''),
+      subject: expect.stringMatching(/@indigo-iam-test$/) as string,
+    })
   })
 })
 

@@ -89,7 +89,8 @@ export async function callerOf(
 }
 
 function requireProvider(token: VerifiedToken, provider: string | undefined): void {
-  if (provider === undefined || token.providerId === provider) return
+  const { providerId, otherProviderIds = [] } = token
+  if (provider === undefined || [providerId, ...otherProviderIds].includes(provider)) return
   throw new TtsError('invalid_token', 'the token is not from the provider in the path', {
     check: 'issuer',
   })

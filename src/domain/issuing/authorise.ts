@@ -48,7 +48,7 @@ export interface Authorisation {
 }
 
 type Subject = Pick<VerifiedToken, 'providerId' | 'claims'> &
-  Partial<Pick<VerifiedToken, 'profile'>>
+  Partial<Pick<VerifiedToken, 'profile' | 'otherProviderIds'>>
 
 /**
  * Evaluates the rules like WaTTS. A user is allowed when at least one allow rule is true and no forbid rule is. A
@@ -92,7 +92,8 @@ interface PlacedRule {
 function evaluate({ list, index, rule }: PlacedRule, token: Subject): RuleTrace {
   const { provider } = rule
   const place = { list, index, provider }
-  if (provider !== 'any' && provider !== token.providerId) {
+  const { providerId, otherProviderIds = [] } = token
+  if (!['any', providerId, ...otherProviderIds].includes(provider)) {
     return { ...place, outcome: 'other_provider', conditions: [] }
   }
   const conditions = Object.entries(rule.claims).flatMap(([claim, condition]) =>

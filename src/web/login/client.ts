@@ -214,7 +214,9 @@ async function boundedConfiguration(
 }
 
 function requireSamePerson(provider: Provider, idToken: oidc.IDToken, token: VerifiedToken): void {
-  if (token.providerId === provider.id && idToken.sub === token.sub) return
+  const { providerId, otherProviderIds = [], sub } = token
+  const isSameProvider = [providerId, ...otherProviderIds].includes(provider.id)
+  if (isSameProvider && idToken.sub === sub) return
   throw new TtsError(
     'access_denied',
     'the access token and the ID token from the identity provider name different users',
