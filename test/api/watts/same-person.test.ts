@@ -13,7 +13,10 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }))
 const mapfile = join(directory, 'map')
 
 const service = useTestService(
-  wattsService({ account: executable(program('mapfile.py'), { conf_params: { mapfile } }) }),
+  wattsService({
+    account: executable(program('mapfile.py'), { conf_params: { mapfile } }),
+    asked: executable(program('account.py')),
+  }),
 )
 const tts = (...words: string[]) =>
   runTts(['--config', join(service().directory, 'tts.yaml'), ...words])
@@ -64,6 +67,28 @@ test('of another account the plugin says so: the proof that it looks', async () 
   const { id } = await obtain(service(), { service: 'account' })
   writeFileSync(mapfile, '')
   expect(errorText(await remove(service(), id), 500)).toBe('who are you?')
+})
+
+test('`tts plugin test` sends what the service sends, but for the claims', async () => {
+  const { issuer } = service().provider
+  const { sub } = service().provider.user('alice')
+  const { entries } = await obtain(service(), { service: 'asked' })
+  const { code, out } = await tts(
+    ...`--json plugin test --request --issuer ${issuer} --sub ${sub}`.split(' '),
+    program('account.py'),
+  )
+  expect(code, out).toBe(1) // It has an entry of an unknown type.
+  const { answers } = JSON.parse(out) as {
+    answers: { request: { credential: { name: string; value: [string] }[] } }
+  }
+  const [text = ''] = answers.request.credential.find(({ name }) => name === 'Asked')?.value ?? []
+  const [tested, sent] = [text, entries.find(({ name }) => name === 'Asked')?.value ?? ''].map(
+    (json) => JSON.parse(json) as { user_info: Record<string, unknown> },
+  )
+  expect(Object.keys(tested ?? {})).toEqual(Object.keys(sent ?? {}))
+  const { iss, sub: subject } = sent?.user_info ?? {}
+  expect(tested?.user_info).toMatchObject({ iss, sub: subject })
+  expect({ ...tested, user_info: 0 }).toEqual({ ...sent, user_info: 0 })
 })
 
 test('is the same person to `tts plugin test`', async () => {
