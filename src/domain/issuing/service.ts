@@ -57,11 +57,22 @@ export async function createServices(
   settings: Readonly<Record<string, ServiceSettings>>,
   host: ServiceHost,
 ): Promise<ReadonlyMap<string, Service>> {
-  const services = await Promise.all(
-    Object.entries(settings).map(([id, service]) => createService(id, service, host)),
+  const opened = await Promise.all(
+    Object.entries(settings).map(async ([id, service]) => ({
+      id,
+      service,
+      plugin: await openPluginOf(id, service, host),
+    })),
   )
-  for (const service of services) checkProxyLifetime(service, host.endEntityLifetimeSeconds)
-  return new Map(services.map((service) => [service.id, service]))
+  try {
+    const services = opened.map(({ id, service, plugin }) => createService(id, service, plugin))
+    for (const service of services) checkProxyLifetime(service, host.endEntityLifetimeSeconds)
+    return new Map(services.map((service) => [service.id, service]))
+  } catch (error) {
+    // A reload with this configuration fails, and the service goes on without these plugins.
+    for (const { plugin } of opened) plugin.close?.()
+    throw error
+  }
 }
 
 /** With less than a day between them, nearly every request for the longest proxy would need a new EEC. */
@@ -80,17 +91,16 @@ function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number):
   )
 }
 
-async function createService(
+async function openPluginOf(
   id: string,
-  settings: ServiceSettings,
+  { plugin, executable, settings }: ServiceSettings,
   { log, retries = false }: ServiceHost,
-): Promise<Service> {
-  const { executable, settings: ssh } = settings
-  const plugin = await openPlugin(
-    settings.plugin,
-    { service: id, executable, settings: ssh },
-    { log: eventLog(log), retries },
-  )
+): Promise<Plugin> {
+  return openPlugin(plugin, { service: id, executable, settings }, { log: eventLog(log), retries })
+}
+
+function createService(id: string, settings: ServiceSettings, plugin: Plugin): Service {
+  const { executable } = settings
   return {
     id,
     plugin,
