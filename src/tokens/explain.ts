@@ -15,6 +15,7 @@ import { lookUpOpaque, lookupEndpoint } from './opaque-token.ts'
 import { checkTokenText, readUnverified, type VerifiedJwt, verifyJwtSignature } from './jwt.ts'
 import type { Provider } from './providers.ts'
 import { refusal } from './refusals.ts'
+import { providersOfIssuer } from './shared-issuer.ts'
 import { kindOfJwt } from './token-kind.ts'
 import { fetchUserInfo, mergeUserInfo, wantsUserInfo } from './userinfo.ts'
 import { findProvider, type TokenVerifier } from './verify-token.ts'
@@ -47,14 +48,37 @@ export async function explainToken(
     return report.checks
   }
   const { claims: unverifiedClaims } = unverified
-  let provider: Provider | undefined
+  let candidates: readonly Provider[] = []
   await report.run(
     'issuer',
-    () => (provider = findProvider(unverified, verifier.providers)),
-    () => `issuer ${show(unverifiedClaims['iss'])} is provider ${provider?.id}`,
+    () => {
+      const provider = findProvider(unverified, verifier.providers)
+      candidates = providersOfIssuer(provider, verifier.providers)
+    },
+    () =>
+      `issuer ${show(unverifiedClaims['iss'])} is provider ${candidates.map(({ id }) => id).join(', ')}`,
   )
-  if (provider !== undefined) await explainSigned(token, provider, { report, now })
+  report.checks.push(...(await explainAtBest(token, candidates, now)))
   return report.checks
+}
+
+/** Returns the checks of the provider that refuses the token for the fewest reasons: one that accepts it is enough. */
+async function explainAtBest(
+  token: string,
+  candidates: readonly Provider[],
+  now: Date,
+): Promise<readonly ExplainedCheck[]> {
+  const results = candidates.map(async (provider) => {
+    const report = new Report()
+    await explainSigned(token, provider, { report, now })
+    return report.checks
+  })
+  const failures = (checks: readonly ExplainedCheck[]): number =>
+    checks.filter(({ ok }) => !ok).length
+  const [best = []] = (await Promise.all(results)).toSorted(
+    (one, other) => failures(one) - failures(other),
+  )
+  return best
 }
 
 interface Runtime {

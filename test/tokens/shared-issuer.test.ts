@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { authorise } from '../../src/domain/issuing/authorise.ts'
 import { rulesSettings } from '../../src/config/rules-schema.ts'
+import { explainToken } from '../../src/tokens/explain.ts'
 import { refusal, unavailable } from '../../src/tokens/refusals.ts'
 import { combineVerified } from '../../src/tokens/shared-issuer.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
@@ -29,6 +30,16 @@ test.for([
   const token = await twoIds().verify(tokenFor(aud))
   expect([token.providerId, ...(token.otherProviderIds ?? [])]).toEqual(ids)
   expect(token.issuer).toBe(provider().issuer.replace(/\/$/, ''))
+})
+
+test('`tts check --token` shows the checks of the one that accepts it', async () => {
+  const failed = async (aud: string): Promise<readonly string[]> => {
+    const checks = await explainToken(tokenFor(aud), twoIds(), new Date())
+    expect(checks.find(({ check }) => check === 'issuer')?.detail).toMatch(/ is provider one, two$/)
+    return checks.filter(({ ok }) => !ok).map(({ check }) => check)
+  }
+  expect(await failed(forTwo)).toEqual([])
+  expect(await failed('https://three.example.org')).toEqual(['audience'])
 })
 
 test('a token for neither is refused', async () => {

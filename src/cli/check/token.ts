@@ -79,11 +79,11 @@ async function examine(
 }
 
 function serviceAnswers(verified: VerifiedToken, context: TokenContext): Check[] {
-  const answers = [...context.services.values()].map(({ id, authz, enabled }) => ({
-    id,
-    ...(enabled
-      ? withQuestions(authorise(authz, verified))
-      : { allowed: false, reason: 'disabled', remedy: `Set services.${id}.enabled to true.` }),
+  const answers = [...context.services.values()].map((service) => ({
+    id: service.id,
+    ...(service.enabled
+      ? withQuestions(authorise(service.authz, verified))
+      : disabledAnswer(service)),
   }))
   // A service may be meant for other users, so one refusal is only a warning. A token that every service refuses is a
   // failure.
@@ -95,6 +95,14 @@ function serviceAnswers(verified: VerifiedToken, context: TokenContext): Check[]
     ...(remedy === undefined ? {} : { remedy }),
   }))
   return [...missingClaims(verified, context.verifier), ...rules]
+}
+
+function disabledAnswer({ id, plugin: { problem } }: Service) {
+  const { detail: reason, remedy } = problem ?? {
+    detail: 'disabled',
+    remedy: `Set services.${id}.enabled to true.`,
+  }
+  return { allowed: false, reason, remedy }
 }
 
 /** Names all claims that rules read and the token lacks; a refusal names only the first one. */
