@@ -68,7 +68,6 @@ describe('methods', () => {
 
 describe('paths', () => {
   test.for([
-    '/',
     '/v1',
     '/v1/',
     '/v2/proxies',
