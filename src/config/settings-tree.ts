@@ -137,7 +137,8 @@ function describeIssue(issue: z.core.$ZodIssue, { input, reference }: SettingsOr
     )
     return `${key === '(top)' ? '' : `${key}.`}${keys.join(', ')}: unknown key; ${reference} lists all keys`
   }
-  if (issue.code === 'invalid_key')
+  // The library's own message says nothing; a schema may have another one.
+  if (issue.code === 'invalid_key' && issue.message === 'Invalid key in record')
     return `${key}: the name ${issue.issues[0]?.message ?? 'is invalid'}`
   const value = issue.path.reduce<unknown>(
     (node, part) =>
