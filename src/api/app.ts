@@ -133,6 +133,10 @@ function createShell(dependencies: AppDependencies): Express {
       metrics,
       inFlight,
       stopping,
+      configuredIds: new Set([
+        ...dependencies.issuing.services.keys(),
+        ...dependencies.issuing.verifier.providers.map(({ id }) => id),
+      ]),
       addresses: createRateLimiter({
         perSecond: limits.requests_per_second_per_address,
         burst: limits.burst_per_address,

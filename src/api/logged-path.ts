@@ -1,39 +1,78 @@
 /**
- * The form of a path that is safe to log. It has no text that the client chose, because that may be a misplaced token.
+ * The form of a path that is safe to log: the whole path, without text that a client chose, because that may be a
+ * misplaced token.
  */
+import { errorCodes } from './error-codes.ts'
 
-/** First segments of the existing paths. */
-const KNOWN_SEGMENTS: ReadonlySet<string> = new Set([
+/** Segments of the existing paths. */
+const PATH_WORDS: ReadonlySet<string> = new Set([
   '.well-known',
+  'access_token',
+  'additional_logins',
   'api',
   'assets',
   'audit',
+  'ban',
   'ca',
+  'ca.der',
+  'ca.pem',
+  'ca.pub',
+  'callback',
+  'certificates',
+  'chain.pem',
+  'credential',
+  'credential_data',
   'credentials',
+  'crl.der',
+  'crl.pem',
   'delegations',
   'download',
+  'forget',
   'healthz',
+  'info',
+  'krl',
   'login',
   'logout',
   'metrics',
+  'new',
+  'oauth-protected-resource',
+  'oidc',
+  'oidcp',
   'openapi.json',
+  'params',
   'problems',
+  'proxies',
   'readyz',
+  'revoke',
   'rsp',
+  'service',
   'services',
+  'ssh',
+  'start',
+  'successor',
+  'trust-anchors.tar.gz',
   'v1',
+  'v2',
+  ...Object.keys(errorCodes),
 ])
 
+/** Ids that the service itself makes. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const HIDDEN = '[...]'
+const MAX_SEGMENTS = 8
+
 /**
- * @param route pattern of the route that answered, or `other`
  * @param target path and query of the request
- * @returns the pattern; for an unknown path, only its first segment, if that is a known one
+ * @param configured ids of providers and services
+ * @returns the path; each segment that is neither a word of our paths nor an id of ours is replaced
  */
-export function loggedPath(route: string, target: string): string {
-  if (route !== 'other') return route
+export function loggedPath(target: string, configured: ReadonlySet<string>): string {
   const [path = ''] = target.split('?', 1)
-  const [first = '', ...rest] = path.split('/').filter((segment) => segment !== '')
-  if (first === '') return '/'
-  const shown = KNOWN_SEGMENTS.has(first) ? first : '[unknown]'
-  return rest.length > 0 ? `/${shown}/[...]` : `/${shown}`
+  const segments = path.split('/').filter((segment) => segment !== '')
+  const isOurs = (segment: string): boolean =>
+    PATH_WORDS.has(segment) || configured.has(segment) || UUID.test(segment)
+  const shown = segments
+    .slice(0, MAX_SEGMENTS)
+    .map((segment) => (isOurs(segment) ? segment : HIDDEN))
+  return `/${shown.join('/')}${segments.length > MAX_SEGMENTS ? `/${HIDDEN}` : ''}`
 }

@@ -36,6 +36,8 @@ export interface RequestOptions {
   readonly bodyTimeoutMs: number
   /** True once the service is stopping. */
   readonly stopping: () => boolean
+  /** Ids of providers and services, which may be logged. */
+  readonly configuredIds: ReadonlySet<string>
 }
 
 /** Returns the context that `requestContext` created for this request. */
@@ -195,7 +197,7 @@ function finish(
   const fields = {
     event: 'http.request',
     method: knownMethod(request.method),
-    path: loggedPath(route, request.originalUrl),
+    path: loggedPath(request.originalUrl, options.configuredIds),
     status,
     // The reason of every refusal; the audit trail may have only a sample of them.
     ...(response.locals['refusal'] as object | undefined),

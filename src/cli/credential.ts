@@ -1,28 +1,19 @@
-/**
- * `tts credential …` and `tts audit`: lists, shows and revokes credentials, and shows the audit trail, directly in
- * the database.
- */
-import { Command, Option } from 'commander'
-import { revocationReasons } from '../../ca/crl.ts'
+/** `tts credential …`: lists and shows credentials, directly in the database. */
+import { Command } from 'commander'
 import { presentCredential } from '../api/native.ts'
-import { readReason, revokeCredential } from '../domain/revocation/credentials.ts'
-import type { Core } from '../service/compose.ts'
-import { publishedIssuerOf } from '../service/published-issuer.ts'
-import type { AuditRecord, CredentialView, Origin, Revocation } from '../domain/records.ts'
-import { createServices, type Service } from '../domain/issuing/service.ts'
+import type { CredentialView } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import { pageSize } from './duration.ts'
 import {
-  facts,
-  type OperatorOptions,
-  quietLog,
-  type Terminal,
-  timeLeft,
-  withCore,
-} from './terminal.ts'
+  addFilterOptions,
+  type FilterOptions,
+  noteNextPage,
+  recordFilter,
+} from './record-filter.ts'
+import { revokeCommand } from './revoke.ts'
+import { facts, type OperatorOptions, type Terminal, timeLeft, withCore } from './terminal.ts'
 
-interface ListOptions extends OperatorOptions {
-  readonly service?: string
+interface ListOptions extends OperatorOptions, FilterOptions {
   readonly active?: boolean
   readonly limit?: number
   readonly after?: string
@@ -31,10 +22,8 @@ interface ListOptions extends OperatorOptions {
 export function credentialCommand(terminal: Terminal): Command {
   const command = new Command('credential').description('list, show and revoke credentials')
 
-  command
-    .command('list')
+  addFilterOptions(command.command('list'))
     .description('list the newest credentials')
-    .option('--service <ID>', 'only credentials of this service')
     .option('--active', 'only credentials that are neither expired nor revoked')
     .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
     .option('--after <ID>', 'continue after this credential')
@@ -46,48 +35,23 @@ export function credentialCommand(terminal: Terminal): Command {
     .description('show everything that is recorded about a credential')
     .action((id: string, _options, self: Command) => show(terminal, self.optsWithGlobals(), id))
 
-  command
-    .command('revoke')
-    .argument('<id>', 'id of the credential')
-    .description('revoke the EEC of a credential, and with it every proxy that the EEC signed')
-    .addOption(
-      new Option('--reason <REASON>', 'reason in the CRL')
-        .choices(Object.keys(revocationReasons))
-        .default('unspecified'),
-    )
-    .action((id: string, options: { reason: string }, self: Command) =>
-      revoke(terminal, self.optsWithGlobals(), { id, reason: options.reason }),
-    )
+  command.addCommand(revokeCommand(terminal))
 
   return command.addHelpText(
     'after',
     `
 Examples:
-  tts credential list --active
+  tts credential list --active --address 192.0.2.7 --since 2h
   tts credential show 0f8fad5b-d9cb-469f-a165-70867728950e
-  tts credential revoke 0f8fad5b-d9cb-469f-a165-70867728950e --reason keyCompromise`,
+  tts credential revoke 0f8fad5b-d9cb-469f-a165-70867728950e --reason keyCompromise
+  tts credential revoke --client stolen-client --since 2026-11-20 --yes`,
   )
-}
-
-export function auditCommand(terminal: Terminal): Command {
-  return new Command('audit')
-    .description('show the newest audit records: issued, refused, revoked')
-    .option('--refused', 'only refusals')
-    .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
-    .addHelpText(
-      'after',
-      `
-Examples:
-  tts audit --refused            # who was refused, and by which check
-  tts audit --json --limit 1000`,
-    )
-    .action((_options, self: Command) => audit(terminal, self.optsWithGlobals()))
 }
 
 async function list(terminal: Terminal, options: ListOptions): Promise<void> {
   await withCore(terminal, options, async ({ store, now }) => {
     const credentials = await store.listCredentials({
-      ...(options.service === undefined ? {} : { serviceId: options.service }),
+      ...recordFilter(options, now()),
       ...(options.active ? { activeAt: now() } : {}),
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ...(options.after === undefined ? {} : { after: options.after }),
@@ -104,6 +68,8 @@ async function list(terminal: Terminal, options: ListOptions): Promise<void> {
     }
     for (const credential of credentials) terminal.out(line(credential, now()))
     if (credentials.length === 0) terminal.note('There are no credentials.')
+    if (!options.json)
+      noteNextPage(terminal, credentials, { limit: options.limit, after: ({ id }) => id })
   })
 }
 
@@ -166,96 +132,4 @@ function describe(credential: CredentialView, now: Date): string {
         [certificate.kind, `serial ${certificate.serial}, ${certificate.keyKind}`] as const,
     ),
   ])
-}
-
-async function revoke(
-  terminal: Terminal,
-  options: OperatorOptions,
-  { id, reason }: { readonly id: string; readonly reason: string },
-): Promise<void> {
-  await withCore(terminal, options, async (core) => {
-    const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
-    const revocation = await revokeCredential(
-      // Only the running service has stored EEC keys in memory. The database makes it refuse the revoked EEC at the
-      // next use.
-      {
-        ...core,
-        endEntities: { forget: () => undefined },
-        services: await serviceOf(core, id),
-        verifier: { publishedIssuer: (issuer) => publishedIssuerOf(core, issuer) },
-      },
-      {
-        id,
-        identity: undefined,
-        reason: readReason(reason),
-        origin,
-        signal: new AbortController().signal,
-        log: quietLog(terminal),
-        dropOrphan: core.loaded.configuration.watts.allow_dropping_credentials,
-      },
-    )
-    await reportRevocation(terminal, core, { json: options.json === true, revocation })
-  })
-}
-
-/** Creates only the service whose plugin revokes the credential. */
-async function serviceOf(
-  { store, loaded, log }: Core,
-  id: string,
-): Promise<ReadonlyMap<string, Service>> {
-  const { services, ca } = loaded.configuration
-  const serviceId = (await store.findCredential(id))?.serviceId ?? ''
-  const settings = Object.hasOwn(services, serviceId) ? services[serviceId] : undefined
-  return createServices(settings === undefined ? {} : { [serviceId]: settings }, {
-    endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
-    log,
-  })
-}
-
-async function reportRevocation(
-  terminal: Terminal,
-  { crls }: Core,
-  { json, revocation }: { readonly json: boolean; readonly revocation: Revocation },
-): Promise<void> {
-  const { credentialId: id, endEntitySerial, affectedCredentialIds, newlyRevoked } = revocation
-  const crl = endEntitySerial === undefined ? undefined : await crls.current()
-  if (json) {
-    terminal.out(
-      `${JSON.stringify({ id, end_entity_serial: endEntitySerial ?? null, newly_revoked: newlyRevoked, affected: affectedCredentialIds, crl_number: crl?.number ?? null }, null, 2)}\n`,
-    )
-    return
-  }
-  if (crl === undefined || endEntitySerial === undefined) {
-    terminal.note(newlyRevoked ? 'Revoked.' : 'The credential was already revoked.')
-    return
-  }
-  terminal.note(
-    newlyRevoked
-      ? `Revoked: EEC ${endEntitySerial} is on CRL number ${crl.number}; ${affectedCredentialIds.length} credential(s) are revoked with it. Sites get the new CRL when fetch-crl runs next.`
-      : `The credential was already revoked; EEC ${endEntitySerial} is on CRL number ${crl.number}.`,
-  )
-}
-
-async function audit(
-  terminal: Terminal,
-  options: OperatorOptions & { readonly refused?: boolean; readonly limit?: number },
-): Promise<void> {
-  await withCore(terminal, options, async ({ store }) => {
-    const records = await store.listAudit({
-      ...(options.refused ? { outcome: 'refused' as const } : {}),
-      ...(options.limit === undefined ? {} : { limit: options.limit }),
-    })
-    if (options.json) terminal.out(`${JSON.stringify(records, null, 2)}\n`)
-    else for (const record of records) terminal.out(auditLine(record))
-    if (records.length === 0) terminal.note('There are no audit records.')
-  })
-}
-
-function auditLine(record: AuditRecord): string {
-  const who =
-    record.sub === undefined ? '-' : `${JSON.stringify(record.sub)} of ${record.issuer ?? '?'}`
-  const why = [record.code, record.check, record.detail]
-    .filter((part) => part !== undefined)
-    .join(', ')
-  return `${record.at.toISOString()}  ${record.event}  ${record.origin.address}  ${who}${why === '' ? '' : `  ${why}`}\n`
 }

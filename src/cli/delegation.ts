@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { presentDelegation, presentEvent } from '../api/delegations.ts'
 import type { Core } from '../service/compose.ts'
 import { delegationBounds, delegationProviders } from '../service/compose-delegations.ts'
-import { revokeDelegation } from '../domain/delegations/access.ts'
+import { type DelegationRevocation, revokeDelegation } from '../domain/delegations/access.ts'
 import { adviceFor } from '../domain/delegations/forecast.ts'
 import {
   type Delegation,
@@ -147,33 +147,39 @@ function eventLine({ at, event, outcome, origin, detail }: DelegationEvent): str
 async function revoke(terminal: Terminal, options: OperatorOptions, id: string): Promise<void> {
   await withCore(terminal, options, async (core) => {
     const delegation = await requireDelegation(core, id)
-    const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
-    const { configuration } = core.loaded
-    const { providerId } = delegation
-    const settings = configuration.providers[providerId]
-    const verifier = createTokenVerifier({
-      providers: settings === undefined ? {} : { [providerId]: settings },
-      now: core.now,
-      log: quietLog(terminal),
+    const reason = 'revoked by the operator'
+    const { newlyRevoked, providerTold } = await revokeDelegationHere(core, delegation, {
+      reason,
+      terminal,
     })
-    try {
-      const { newlyRevoked, providerTold } = await revokeDelegation(
-        {
-          ...core,
-          providers: delegationProviders(verifier.providers, { now: core.now }),
-          log: quietLog(terminal),
-        },
-        delegation,
-        { origin, reason: 'revoked by the operator' },
-      )
-      if (options.json) {
-        const answer = { id, newly_revoked: newlyRevoked, provider_told: providerTold }
-        terminal.out(`${JSON.stringify(answer, null, 2)}\n`)
-      } else terminal.note(outcome(newlyRevoked, providerTold))
-    } finally {
-      await verifier.close()
-    }
+    if (options.json) {
+      const answer = { id, newly_revoked: newlyRevoked, provider_told: providerTold }
+      terminal.out(`${JSON.stringify(answer, null, 2)}\n`)
+    } else terminal.note(outcome(newlyRevoked, providerTold))
   })
+}
+
+/** Revokes a delegation from the command line, here and at its provider. */
+export async function revokeDelegationHere(
+  core: Core,
+  delegation: Delegation,
+  { reason, terminal }: { readonly reason: string; readonly terminal: Terminal },
+): Promise<DelegationRevocation> {
+  const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
+  const { providerId } = delegation
+  const settings = core.loaded.configuration.providers[providerId]
+  const log = quietLog(terminal)
+  const verifier = createTokenVerifier({
+    providers: settings === undefined ? {} : { [providerId]: settings },
+    now: core.now,
+    log,
+  })
+  try {
+    const providers = delegationProviders(verifier.providers, { now: core.now })
+    return await revokeDelegation({ ...core, providers, log }, delegation, { origin, reason })
+  } finally {
+    await verifier.close()
+  }
 }
 
 function outcome(newlyRevoked: boolean, providerTold: boolean): string {

@@ -4,7 +4,9 @@ import { authzCommand } from './authz.ts'
 import { caCommand } from './ca.ts'
 import { checkCommand } from './check/command.ts'
 import { inheritSettings } from './command-line.ts'
-import { auditCommand, credentialCommand } from './credential.ts'
+import { auditCommand } from './audit.ts'
+import { banCommand } from './ban.ts'
+import { credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'
 import { importWattsCommand } from './import-watts.ts'
 import { masterKeyCommand } from './master-key.ts'
@@ -52,6 +54,7 @@ Examples:
     credentialCommand(terminal),
     delegationCommand(terminal),
     auditCommand(terminal),
+    banCommand(terminal),
     authzCommand(terminal),
     proxy,
     providerCommand(terminal),

@@ -158,9 +158,39 @@ export interface CrlRecord {
   readonly revocations: number
 }
 
-export interface CredentialFilter {
-  readonly identityId?: string
+/** Selects records by who, where and when; every condition must hold. */
+export interface RecordFilter {
+  /** Subject name of the identity, slash-DN. */
+  readonly subject?: string
+  readonly issuer?: string
+  readonly sub?: string
+  /** Address of the client. */
+  readonly address?: string
   readonly serviceId?: string
+  readonly clientId?: string
+  /** At this time or later. */
+  readonly since?: Date
+  /** Before this time. */
+  readonly until?: Date
+}
+
+/** Selects lines of the audit trail, newest first. */
+export interface AuditFilter extends RecordFilter {
+  readonly outcome?: 'allowed' | 'refused'
+  readonly event?: string
+  /** At most this many. Default 100, at most 1000. */
+  readonly limit?: number
+  /** Continue after the line with this number (keyset paging). */
+  readonly after?: number
+}
+
+/** A line of the audit trail with its number. */
+export interface NumberedAuditRecord extends AuditRecord {
+  readonly number: number
+}
+
+export interface CredentialFilter extends RecordFilter {
+  readonly identityId?: string
   /** Only credentials that are neither expired at this time nor revoked. */
   readonly activeAt?: Date
   /** Excludes those that their owner removed from the list. */

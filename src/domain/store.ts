@@ -1,7 +1,9 @@
 /** The interface of the store; `src/store` implements it on SQLite and PostgreSQL. */
+import type { BanRecords } from './bans/records.ts'
 import type { DelegationRecords } from './delegations/records.ts'
 import type { InstallationRecords, MasterKeyRecords } from './installation.ts'
 import type {
+  AuditFilter,
   AuditRecord,
   CredentialFilter,
   CredentialRecord,
@@ -9,6 +11,7 @@ import type {
   CrlRecord,
   HeldEndEntity,
   Identity,
+  NumberedAuditRecord,
   PickupRecords,
   Revocation,
   RevocationPage,
@@ -70,10 +73,7 @@ export interface Store {
   findCredential(id: string, identityId?: string): Promise<CredentialView | undefined>
   /** The credential that the certificate of this serial number was made for. */
   findCredentialByCertificate(serial: string): Promise<CredentialView | undefined>
-  listAudit(filter: {
-    readonly limit?: number
-    readonly outcome?: 'allowed' | 'refused'
-  }): Promise<readonly AuditRecord[]>
+  listAudit(filter: AuditFilter): Promise<readonly NumberedAuditRecord[]>
 
   /** The credential with this plugin state that is not revoked. */
   findCredentialByState(key: {
@@ -127,6 +127,7 @@ export interface Store {
   /** Sessions of the web page. */
   readonly sessions: SessionRecords
   readonly pickups: PickupRecords
+  readonly bans: BanRecords
   /** The keys that these records belong to. */
   readonly installation: InstallationRecords
   /**

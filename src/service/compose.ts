@@ -15,6 +15,7 @@ import { relyingAliasOf, relyingProviderId } from '../config/relying-schema.ts'
 import type { Environment, LoadedConfiguration } from '../config/load.ts'
 import type { LimitsSettings } from '../config/schema.ts'
 import { type CrlPublisher, createCrlPublisher } from '../domain/revocation/crl-publisher.ts'
+import { createBanList } from '../domain/bans/ban-list.ts'
 import { createCredentialCounts } from '../domain/issuing/credential-limit.ts'
 import { createEndEntityCache, type EndEntityCache } from '../domain/issuing/end-entities.ts'
 import { createIdentityShare, type IdentityShare } from '../domain/issuing/identity-share.ts'
@@ -218,6 +219,7 @@ export async function assembleService(
     limiter: identityLimiterOf(core),
     identityShare: identityShareOf(limits),
     credentialCounts: createCredentialCounts({ store, now }),
+    bans: createBanList(store.bans),
     sampleRefusal: refusalSamplerOf(limits),
     possession: possessionVerifierOf(core),
   }

@@ -6,6 +6,7 @@ import type {
   CredentialFilter,
   CredentialRecord,
   CredentialView,
+  RecordFilter,
 } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { RecordEntry } from './group-commit.ts'
@@ -71,6 +72,7 @@ export async function listCredentials(
       .where('revocations.serial', 'is', null)
       .where('credentials.revoked_at', 'is', null)
   }
+  query = whereRecorded(query, filter)
   if (filter.listed === true) query = query.where('credentials.forgotten_at', 'is', null)
   if (filter.after !== undefined) {
     const { issued_at: issuedAt, id } = await findPlace(database, filter.after)
@@ -87,6 +89,27 @@ export async function listCredentials(
     .orderBy('credentials.id', 'desc')
     .execute()
   return await toViews(database, rows)
+}
+
+/** The conditions of an operator's search. */
+function whereRecorded(
+  query: ReturnType<typeof selectCredentials>,
+  { subject, issuer, sub, address, clientId, since, until }: RecordFilter,
+): ReturnType<typeof selectCredentials> {
+  const texts = [
+    ['identities.subject', subject],
+    ['identities.issuer', issuer],
+    ['identities.sub', sub],
+    ['credentials.address', address],
+    ['credentials.client_id', clientId],
+  ] as const
+  let narrowed = query
+  for (const [column, text] of texts)
+    if (text !== undefined) narrowed = narrowed.where(column, '=', storedText(text))
+  if (since !== undefined) narrowed = narrowed.where('credentials.issued_at', '>=', since.getTime())
+  return until === undefined
+    ? narrowed
+    : narrowed.where('credentials.issued_at', '<', until.getTime())
 }
 
 /** One credential; with `identityId` only if it is that identity's. */
@@ -116,50 +139,6 @@ export async function findCredentialByState(
     .execute()
   const [view] = await toViews(database, rows)
   return view
-}
-
-/** How many listed credentials live, by service. */
-export async function countCredentials(
-  { reads }: Database,
-  identityId: string,
-  activeAt: Date,
-): Promise<ReadonlyMap<string, number>> {
-  const rows = await reads
-    .selectFrom('credentials')
-    .leftJoin('revocations', 'revocations.serial', 'credentials.end_entity_serial')
-    .select(({ fn }) => ['service_id', fn.countAll<number>().as('count')])
-    .where('identity_id', '=', storedText(identityId))
-    .where((where) =>
-      where.or([where('not_after', 'is', null), where('not_after', '>', activeAt.getTime())]),
-    )
-    .where('revocations.serial', 'is', null)
-    .where('credentials.revoked_at', 'is', null)
-    .where('forgotten_at', 'is', null)
-    .groupBy('service_id')
-    .execute()
-  return new Map(rows.map((row) => [originalText(row.service_id), row.count]))
-}
-
-/** How many listed credentials of one service live; read from an index by identity, service and end. */
-export async function countServiceCredentials(
-  { reads }: Database,
-  { identityId, serviceId }: { readonly identityId: string; readonly serviceId: string },
-  activeAt: Date,
-): Promise<number> {
-  const { count } = await reads
-    .selectFrom('credentials')
-    .leftJoin('revocations', 'revocations.serial', 'credentials.end_entity_serial')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('identity_id', '=', storedText(identityId))
-    .where('service_id', '=', storedText(serviceId))
-    .where((where) =>
-      where.or([where('not_after', 'is', null), where('not_after', '>', activeAt.getTime())]),
-    )
-    .where('revocations.serial', 'is', null)
-    .where('credentials.revoked_at', 'is', null)
-    .where('forgotten_at', 'is', null)
-    .executeTakeFirstOrThrow()
-  return count
 }
 
 /** Takes a credential off its owner's list. */

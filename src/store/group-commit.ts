@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { CompiledQuery, type Insertable } from 'kysely'
 import { TtsError } from '../base/errors.ts'
+import { banned } from '../domain/bans/ban-list.ts'
 import { isDataError, storeError, storeUnavailable } from './store-error.ts'
 import type {
   AuditRow,
@@ -116,9 +117,9 @@ type CommitEntries = (entries: readonly RecordEntry[]) => Promise<readonly (TtsE
  * when it fails as a whole.
  */
 export function createRecordBatch(database: Database): CommitEntries {
-  const { insertsOf, selectRevoked } = createStatementCache(database)
+  const { insertsOf, selectRefused } = createStatementCache(database)
 
-  /** Returns the serial numbers of revoked EECs among the credentials'; nothing is written then. */
+  /** Returns revoked EECs and banned identities among those of the credentials; nothing is written then. */
   async function write(entries: readonly RecordEntry[]): Promise<ReadonlySet<string>> {
     const credentials = entries.flatMap((entry) => entry.credentials)
     const inserts = [
@@ -136,22 +137,21 @@ export function createRecordBatch(database: Database): CommitEntries {
         entries.flatMap((entry) => entry.audit),
       ),
     ]
-    const serials = endEntitySerialsOf(credentials)
-    if (serials.size === 0) {
+    if (credentials.length === 0) {
       await database.transact(inserts)
-      return serials
+      return new Set()
     }
     // After the inserts: on PostgreSQL their foreign key holds the EEC's row against a revocation under way (which
     // locks that row), so either this finds the revocation or the revocation finds the credentials.
-    const rows = await database.transact(inserts, selectRevoked([...serials]))
-    return new Set(rows.map((row) => (row as { readonly serial: string }).serial))
+    const rows = await database.transact(inserts, selectRefused(credentials))
+    return new Set(rows.map((row) => (row as { readonly key: string }).key))
   }
 
   const commit: CommitEntries = async (entries) => {
     if (entries.length === 0) return []
     try {
-      const revoked = await write(entries)
-      return revoked.size === 0 ? entries.map(() => undefined) : await without(entries, revoked)
+      const refused = await write(entries)
+      return refused.size === 0 ? entries.map(() => undefined) : await without(entries, refused)
     } catch (error) {
       if (!isDataError(error)) throw error
       if (entries.length === 1) return [storeError(error)]
@@ -164,22 +164,22 @@ export function createRecordBatch(database: Database): CommitEntries {
 
   async function without(
     entries: readonly RecordEntry[],
-    revoked: ReadonlySet<string>,
+    refused: ReadonlySet<string>,
   ): Promise<readonly (TtsError | undefined)[]> {
-    const isRevoked = (entry: RecordEntry): boolean =>
-      entry.credentials.some((row) => revoked.has(row.end_entity_serial ?? ''))
-    const live = entries.filter((entry) => !isRevoked(entry))
+    const live = entries.filter((entry) => refusalOf(entry, refused) === undefined)
     const outcomes = await commit(live)
     const outcomeOf = new Map(live.map((entry, index) => [entry, outcomes[index]]))
-    return entries.map((entry) => (isRevoked(entry) ? revokedEndEntity() : outcomeOf.get(entry)))
+    return entries.map((entry) => refusalOf(entry, refused) ?? outcomeOf.get(entry))
   }
 
   return commit
 }
 
-function endEntitySerialsOf(credentials: readonly CredentialRow[]): ReadonlySet<string> {
-  const serials = credentials.map((credential) => credential.end_entity_serial)
-  return new Set(serials.filter((serial) => serial !== null))
+function refusalOf(entry: RecordEntry, refused: ReadonlySet<string>): TtsError | undefined {
+  if (entry.credentials.some((row) => refused.has(row.identity_id))) return banned()
+  return entry.credentials.some((row) => refused.has(row.end_entity_serial ?? ''))
+    ? revokedEndEntity()
+    : undefined
 }
 
 const revokedEndEntity = (): TtsError =>
@@ -229,12 +229,24 @@ function createStatementCache({ kind, writes }: Pick<Database, 'kind' | 'writes'
       }
       return inserts
     },
-    selectRevoked: (serials: readonly string[]): CompiledQuery =>
-      CompiledQuery.raw(
-        textOf(`revocations ${serials.length}`, () =>
-          writes.selectFrom('revocations').select('serial').where('serial', 'in', serials),
+    selectRefused: (credentials: readonly CredentialRow[]): CompiledQuery => {
+      const serials = credentials.map((row) => row.end_entity_serial ?? '')
+      const identities = credentials.map((row) => row.identity_id)
+      return CompiledQuery.raw(
+        textOf(`refused ${credentials.length}`, () =>
+          writes
+            .selectFrom('revocations')
+            .select('serial as key')
+            .where('serial', 'in', serials)
+            .unionAll(
+              writes
+                .selectFrom('banned_identities')
+                .select('identity_id as key')
+                .where('identity_id', 'in', identities),
+            ),
         ),
-        [...serials],
-      ),
+        [...serials, ...identities],
+      )
+    },
   }
 }

@@ -78,6 +78,7 @@ async function insertIdentity(
       subject: storedText(candidate.subject),
       comparable: storedText(candidate.comparable),
       created_at: now.getTime(),
+      groups: null,
     })
     .onConflict((conflict) => conflict.doNothing())
     .returningAll()

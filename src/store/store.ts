@@ -2,9 +2,8 @@ import type { StoreSettings } from '../config/store-schema.ts'
 import type { Store } from '../domain/store.ts'
 import { withinTime } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
+import { countCredentials, countServiceCredentials } from './credential-counts.ts'
 import {
-  countCredentials,
-  countServiceCredentials,
   credentialEntry,
   findCredential,
   findCredentialByCertificate,
@@ -37,9 +36,11 @@ import {
 } from './revocations.ts'
 import { auditRow } from './schema/rows.ts'
 import { sessionRecords } from './sessions.ts'
+import { banRecords } from './bans.ts'
 import { closedStore, storeError, storeUnavailable } from './store-error.ts'
 import type { Ask, Database } from './schema/tables.ts'
-import { beat, listAudit, prune } from './upkeep.ts'
+import { listAudit } from './audit.ts'
+import { beat, prune } from './upkeep.ts'
 import { claimProof } from './used-proofs.ts'
 
 const MAX_BATCH = 256
@@ -130,6 +131,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     sessions: sessionRecords(database, masterKeys, ask),
     pickups: pickupRecords(database, masterKeys, { ask, now }),
     installation: installationRecords(database, ask),
+    bans: banRecords(database, ask),
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),

@@ -1,22 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { AuditRecord } from '../domain/records.ts'
-import { checkedLimit } from './credentials.ts'
-import { toAudit } from './schema/rows.ts'
 import type { Database } from './schema/tables.ts'
 
 /** Rows that one statement removes, so that others get their turn between. */
 const PRUNE_AT_ONCE = 1000
-
-/** Lines of the audit trail, newest first. */
-export async function listAudit(
-  { reads }: Database,
-  filter: { readonly limit?: number; readonly outcome?: 'allowed' | 'refused' },
-): Promise<readonly AuditRecord[]> {
-  let query = reads.selectFrom('audit').selectAll().limit(checkedLimit(filter.limit))
-  if (filter.outcome !== undefined) query = query.where('outcome', '=', filter.outcome)
-  const rows = await query.orderBy('at', 'desc').orderBy('id', 'desc').execute()
-  return rows.map(toAudit)
-}
 
 /** Removes the keys of EECs that ended, used proofs that are too old to be shown again, and old lines of all trails. */
 export async function prune(database: Database, now: Date, auditBefore: Date): Promise<void> {

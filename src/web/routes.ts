@@ -3,6 +3,7 @@ import { type RequestHandler, Router } from 'express'
 import { routeName } from '../api/request.ts'
 import { assetRoutes } from './html/assets.ts'
 import { showAudit } from './pages/audit-page.ts'
+import { confirmBan, submitBan, submitLift } from './pages/ban-pages.ts'
 import { confirmRevocation, revokeOwn, showCredentials } from './pages/credentials-pages.ts'
 import { confirmEnd, endOwn, createOwn, showDelegations } from './pages/delegations-pages.ts'
 import { errorPages } from './pages/error-page.ts'
@@ -25,7 +26,8 @@ export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/assets\/[\w.-]+$/, 'GET, HEAD'],
   [/^\/(services\/[^/]+|delegations|oidc)\/?$/, 'GET, HEAD, POST'],
   [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
-  [/^\/(logout|download|access-token|rsp\/download)\/?$/, 'POST'],
+  [/^\/audit\/ban\/?$/, 'GET, HEAD, POST'],
+  [/^\/(audit\/lift|logout|download|access-token|rsp\/download)\/?$/, 'POST'],
   // No HEAD, because a signed request can be used only once.
   [/^\/rsp\/request\/?$/i, 'GET, POST'],
   [/^\/rsp\/[^/]+\/?$/i, 'GET'],
@@ -92,6 +94,9 @@ export function webRoutes(web: Web): Router {
   get('/delegations/:id/revoke', personalPage(web, confirmEnd))
   post('/delegations/:id/revoke', postedForm(web, endOwn))
   get('/audit', personalPage(web, showAudit))
+  get('/audit/ban', personalPage(web, confirmBan))
+  post('/audit/ban', postedForm(web, submitBan))
+  post('/audit/lift', postedForm(web, submitLift))
   addRelyingRoutes(router, web)
   router.use(errorPages(web))
   return router

@@ -67,6 +67,13 @@ function makeFixture(kind: Store['kind']): StoreFixture {
   let cluster: PostgresCluster | undefined
   let made = 0
   const open: Store[] = []
+  // A database belongs to its master keys.
+  const keys = new Map<string, MasterKeys>()
+  const keysOf = ({ url, path }: StoreSettings): MasterKeys => {
+    const known = keys.get(url ?? path) ?? newMasterKeys()
+    keys.set(url ?? path, known)
+    return known
+  }
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'tts-store-'))
     if (kind === 'postgresql') cluster = await startPostgres()
@@ -86,7 +93,7 @@ function makeFixture(kind: Store['kind']): StoreFixture {
       const place = url === undefined ? { path: join(directory, `${made}`, 'tts.db') } : { url }
       return storeSettings.parse({ pool_size: 4, ...place, ...overrides })
     },
-    open: async (settings, masterKeys = newMasterKeys()) => {
+    open: async (settings, masterKeys = keysOf(settings)) => {
       const store = await openStore({ settings, masterKeys, now: () => NOW })
       open.push(store)
       return store

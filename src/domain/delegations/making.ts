@@ -61,6 +61,7 @@ export async function makeDelegation(
     const { signal, origin } = request
     caller = await dependencies.verifier.verify(request.token, { signal, address: origin.address })
     leave = dependencies.issuing.identityShare.enter(caller)
+    await dependencies.issuing.bans.requireNotBanned(caller)
     return await exchange(dependencies, request, caller)
   } catch (error) {
     throw await recordRefusal(dependencies, { request, caller, error })
@@ -109,6 +110,7 @@ async function storeGranted(
     await requireUsableToken(dependencies, exchanged)
     // Without a caller nobody would ever learn the secret.
     if (request.signal.aborted) throw cancelledRequest()
+    await dependencies.issuing.bans.requireNotBanned(exchanged.caller)
     // 4. Store before answering.
     return await record(dependencies, exchanged)
   } catch (error) {

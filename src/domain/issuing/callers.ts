@@ -4,6 +4,7 @@
  */
 import type { AdditionalLogin, PluginCaller, IssuingContext } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
+import type { Claims } from '../../tokens/claim-values.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 import type { TokenVerifier } from '../../tokens/verify-token.ts'
 import { requireAuthorised } from './authorise.ts'
@@ -42,6 +43,8 @@ export type Evidence =
 export interface Caller {
   /** (issuer, sub). */
   readonly key: { readonly issuer: string; readonly sub: string }
+  /** The claims of the token; undefined for renewal by possession. */
+  readonly claims: Claims | undefined
   /** The OAuth client that the token was issued to; in a chain of renewals by possession, that of the first token. */
   readonly clientId: string | undefined
   /** The service of the presented proxy; undefined for callers with a token, whose request names the service. */
@@ -127,6 +130,7 @@ function callerByToken(tokenCaller: TokenCaller): Caller {
   const { issuer, publishedIssuer, sub, clientId, claims } = token
   return {
     key: { issuer, sub },
+    claims,
     clientId,
     serviceId: undefined,
     ancestry: { delegationId, renewedFrom: undefined, firstIssuedAt: undefined },
@@ -159,6 +163,7 @@ function callerByPossession(predecessor: Predecessor): Caller {
   const { issuer, sub } = identity
   return {
     key: { issuer, sub },
+    claims: undefined,
     clientId,
     serviceId,
     ancestry: { delegationId, renewedFrom: credentialId, firstIssuedAt },

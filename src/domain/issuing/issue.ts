@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import type { BanList } from '../bans/ban-list.ts'
 import type { Sampler } from '../../limits/sampler.ts'
 import { type Caller, type CallerDependencies, type Evidence, identifyCaller } from './callers.ts'
 import { type CredentialCounts, withinCredentialLimit } from './credential-limit.ts'
@@ -31,6 +32,7 @@ export interface IssueDependencies extends IssuingDependencies, CallerDependenci
   readonly identityShare: IdentityShare
   readonly credentialCounts: CredentialCounts
   readonly sampleRefusal: Sampler
+  readonly bans: BanList
   readonly store: Store
 }
 
@@ -122,6 +124,9 @@ export async function issue(
     const { signal, origin } = request
     caller = await identifyCaller(dependencies, request, { signal, address: origin.address })
     leave = dependencies.identityShare.enter(caller.key)
+    const { key, claims } = caller
+    const bannable = { ...key, claims }
+    await dependencies.bans.requireNotBanned(bannable)
 
     // 2. Read the request. Only now: strangers must not make us read bodies.
     const asked = await request.read()
@@ -138,6 +143,8 @@ export async function issue(
 
     // 5. Get the identity with its permanent subject name; the first request assigns the name.
     const identity = await caller.identity(dependencies.subjects)
+    await dependencies.bans.requireNotBanned(bannable, identity.id)
+    await dependencies.bans.rememberGroups(bannable, identity.id)
 
     // 6. The plugin makes the credential, with tools that enforce the service's limits. 7. Record it before answering.
     const grant = { request, caller, service, parameters, identity }
@@ -246,6 +253,8 @@ async function recordCredential(
   }
   const audit = auditLine(grant, { ...line, event: 'credential.issued', credentialId: id })
   try {
+    // Again: a plugin may have taken long. For known identities the store looks, too, in the same transaction.
+    await dependencies.bans.requireNotBanned({ ...caller.key, claims: caller.claims }, identity.id)
     await dependencies.store.recordCredential(record, audit)
   } catch (error) {
     const isDouble = error instanceof TtsError && error.check === 'duplicate_record'

@@ -6,7 +6,6 @@ import type { RateLimiter } from '../../limits/rate-limiter.ts'
 import type { Log } from '../../base/log.ts'
 import type { TokenVerifier } from '../../tokens/verify-token.ts'
 import type { From } from '../issuing/callers.ts'
-import type { CrlPublisher } from './crl-publisher.ts'
 import type { EndEntityCache } from '../issuing/end-entities.ts'
 import { issueError } from '../issuing/issue-errors.ts'
 import type { RevocationReason } from '../../../ca/crl-entries.ts'
@@ -18,7 +17,8 @@ export interface CredentialsDependencies {
   readonly store: Store
   readonly verifier: TokenVerifier
   readonly endEntities: Pick<EndEntityCache, 'forget'>
-  readonly crls: Pick<CrlPublisher, 'current'>
+  /** Makes a CRL with the revocation before the answer. */
+  readonly crls: { current(): Promise<unknown> }
   readonly services: ReadonlyMap<string, Pick<Service, 'plugin' | 'deletion'>>
   readonly now: () => Date
   /** Rate of revocations per identity; absent for the operator's commands. */

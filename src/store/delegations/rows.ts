@@ -17,7 +17,7 @@ import type { DelegationEventRow, DelegationRow, IdentityRow, Tables } from '../
 
 /** A delegation's columns but those of its refresh token, with those of its identity. */
 export type SelectedDelegation = Omit<DelegationRow, 'sealed_custody' | 'master_key_id'> &
-  Omit<IdentityRow, 'id' | 'created_at'> & { readonly identity_created_at: number }
+  Omit<IdentityRow, 'id' | 'created_at' | 'groups'> & { readonly identity_created_at: number }
 
 /** The row for a delegation; its refresh token comes on top. */
 export function delegationRow(

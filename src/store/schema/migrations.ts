@@ -1,5 +1,6 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../../base/errors.ts'
+import { addBans } from './ban-schema.ts'
 import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
 import { addInstallationKeys } from './installation-key-schema.ts'
@@ -86,6 +87,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0007_installation_keys': {
       up: (db: Kysely<Tables>) => addInstallationKeys(db, types),
+    },
+    '0008_bans': {
+      up: (db: Kysely<Tables>) => addBans(db, types),
     },
   }
 }

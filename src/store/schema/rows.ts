@@ -19,7 +19,7 @@ export interface CertificateOwner {
 }
 
 /** The identity that a row stands for. */
-export function toIdentity(row: IdentityRow): Identity {
+export function toIdentity(row: Omit<IdentityRow, 'groups'>): Identity {
   return {
     id: originalText(row.id),
     issuer: originalText(row.issuer),

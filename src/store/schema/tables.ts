@@ -21,6 +21,8 @@ export interface Tables {
   readonly used_proofs: { readonly digest: string; readonly expires_at: number }
   readonly pickups: PickupRow
   readonly installation_keys: InstallationKeyRow
+  readonly bans: BanRow
+  readonly banned_identities: { readonly identity_id: string; readonly ban_id: string }
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -57,6 +59,8 @@ export interface IdentityRow {
   /** Subject as RFC 5280 section 7.1 compares it; unique. */
   readonly comparable: string
   readonly created_at: number
+  /** JSON list of the groups that it was last seen with; NULL before 0008. */
+  readonly groups: string | null
 }
 
 /** One certificate, for ever on record. */
@@ -113,6 +117,20 @@ export interface CredentialRow {
   readonly revocation_reason: string | null
   /** When its owner took it off the list. */
   readonly forgotten_at: number | null
+}
+
+/** A ban of an identity (`value` is its sub) or of a group. */
+export interface BanRow {
+  readonly id: string
+  /** `identity` or `group`. */
+  readonly kind: string
+  /** NULL: the group at every provider. */
+  readonly issuer: string | null
+  readonly value: string
+  readonly reason: string
+  readonly created_at: number
+  readonly created_by: string
+  readonly lifted_at: number | null
 }
 
 /** A key that these records belong to. */

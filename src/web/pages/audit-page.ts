@@ -1,10 +1,10 @@
 /** The operator's page: the latest audit records. */
 import type { AuditRecord } from '../../domain/records.ts'
-import { TtsError } from '../../base/errors.ts'
 import { html, type Html } from '../html/html.ts'
 import { sendPage } from '../html/layout.ts'
 import { ownPath } from '../site.ts'
-import { isOperator, type PersonalVisit } from '../view.ts'
+import type { PersonalVisit, Web } from '../view.ts'
+import { banLink, bansInForce, requireOperator } from './ban-pages.ts'
 import { instant } from './words.ts'
 
 const SHOWN = 100
@@ -12,13 +12,12 @@ const outcomes = ['allowed', 'refused'] as const
 type Outcome = (typeof outcomes)[number]
 
 export async function showAudit(visit: PersonalVisit): Promise<void> {
+  requireOperator(visit)
   const { web, request } = visit
-  // Other users must not learn that this page exists.
-  if (!isOperator(web, visit.session))
-    throw new TtsError('not_found', 'this page does not exist', { check: 'operator' })
   const outcome = readOutcome(request.query['outcome'])
   const filter = { limit: SHOWN, ...(outcome === undefined ? {} : { outcome }) }
-  const lines = await web.issuing.store.listAudit(filter)
+  const { store } = web.issuing
+  const [lines, { bans }] = await Promise.all([store.listAudit(filter), store.bans.inForce()])
   const link = (to: string, name: string, isCurrent: boolean): Html =>
     html`<li>
       <a href="${ownPath(web, `/audit${to}`)}" ${isCurrent && html` aria-current="true"`}
@@ -33,9 +32,9 @@ export async function showAudit(visit: PersonalVisit): Promise<void> {
           ${link('', 'All', outcome === undefined)}${link('?outcome=allowed', 'Allowed', outcome === 'allowed')}${link('?outcome=refused', 'Refused', outcome === 'refused')}
         </ul>
       </nav>
-      ${lines.length === 0 && html`<p>There are no records.</p>`}
+      ${bansInForce(visit, bans)} ${lines.length === 0 && html`<p>There are no records.</p>`}
       <ol class="log">
-        ${lines.map((line) => html`<li class="card">${lineOf(line)}</li>`)}
+        ${lines.map((line) => html`<li class="card">${lineOf(line, web)}</li>`)}
       </ol>
       <p class="hint">
         This page shows the newest ${SHOWN} records. On the host of the service,
@@ -48,7 +47,7 @@ function readOutcome(text: unknown): Outcome | undefined {
   return outcomes.find((one) => one === text)
 }
 
-function lineOf(line: AuditRecord): Html {
+function lineOf(line: AuditRecord, web: Web): Html {
   const { outcome, event, at, issuer, sub, serviceId, origin, code, check, detail } = line
   const facts = [
     ['Who', sub === undefined ? undefined : `${sub} of ${issuer ?? 'an unknown issuer'}`],
@@ -71,5 +70,6 @@ function lineOf(line: AuditRecord): Html {
           html`<dt>${name}</dt>
             <dd><bdi>${value}</bdi></dd>`,
       )}
-    </dl>`
+    </dl>
+    ${issuer !== undefined && sub !== undefined && html`<p>${banLink(web, { issuer, sub })}</p>`}`
 }

@@ -1,0 +1,23 @@
+/** The groups of a token, as bans of groups see them. */
+import { type Claims, findClaim, wordsOf } from '../../tokens/claim-values.ts'
+
+/** Claims that hold groups: those of IAM, Keycloak and most providers, and that of the WLCG profile. */
+const GROUP_CLAIMS = ['groups', 'wlcg.groups'] as const
+const MAX_GROUPS = 2000
+
+/** Returns the groups in the claims, without a leading slash, sorted, at most 2000. */
+export function groupsInClaims(claims: Claims): readonly string[] {
+  const values = GROUP_CLAIMS.flatMap((name) => {
+    const value = findClaim(claims, name)
+    if (typeof value === 'string') return wordsOf(value)
+    return Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : []
+  })
+  return [...new Set(values.map(normalised))].sort().slice(0, MAX_GROUPS)
+}
+
+/** Whether a ban of this group holds for somebody with these groups. Keycloak writes groups with a slash. */
+export function isGroupOf(group: string, groups: readonly string[]): boolean {
+  return groups.includes(normalised(group))
+}
+
+const normalised = (group: string): string => group.replace(/^\//, '')

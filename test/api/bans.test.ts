@@ -1,0 +1,184 @@
+/** Bans on two replicas: refused everywhere, what is out is revoked, delegations end, nobody else is touched. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { stringify } from 'yaml'
+import {
+  type IdentityProvider,
+  startIdentityProvider,
+} from '../../demo/identity-provider/server.ts'
+import { readCrl } from '../../ca/crl.ts'
+import { createLog } from '../../src/base/log.ts'
+import { loadConfiguration } from '../../src/config/load.ts'
+import type { StoreSettings } from '../../src/config/store-schema.ts'
+import { type Running, serve } from '../../src/service/serve.ts'
+import { describeStores } from '../store/support.ts'
+import {
+  AUDIENCE,
+  type TestService,
+  testConfiguration,
+  waitUntilReady,
+} from '../support/service.ts'
+import { runTts } from '../support/terminal.ts'
+import { delegate, providerSettings, renew } from './delegation-support.ts'
+import { bearer, soundCsr, wideLimits } from './support.ts'
+
+let directory = ''
+let provider: IdentityProvider
+const replicas: Running[] = []
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tts-bans-'))
+  provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
+})
+afterEach(async () => {
+  await Promise.all(replicas.splice(0).map(async (replica) => replica.stop()))
+  await provider.close()
+  await rm(directory, { recursive: true, force: true })
+})
+
+const config = (): string => join(directory, 'tts.yaml')
+const tts = async (...words: readonly string[]) => runTts(['--config', config(), ...words])
+
+async function startReplicas(settings: StoreSettings): Promise<void> {
+  const store =
+    settings.url === undefined ? { path: settings.path } : { url: settings.url, pool_size: 4 }
+  const configuration = {
+    ...testConfiguration(provider),
+    services: {
+      proxy: { authz: { allow: [{ provider: 'any', claims: { sub: { any: true } } }] } },
+    },
+    data_dir: join(directory, 'data'),
+    ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
+    providers: { iam: providerSettings(provider) },
+    limits: wideLimits,
+    store,
+  }
+  await writeFile(config(), stringify(configuration), { mode: 0o600 })
+  for (let replica = 0; replica < 2; replica += 1) {
+    const log = createLog({ level: 'silent', name: 'tts' })
+    replicas.push(await serve(await loadConfiguration(config(), {}), log))
+  }
+  for (const { url } of replicas) await waitUntilReady(url)
+}
+
+function tokenOf(sub: string, groups: unknown = ['other']): string {
+  return provider.mint({ claims: { sub, groups, aud: AUDIENCE } })
+}
+
+async function ask(replica: number, token: string): Promise<{ status: number; check: unknown }> {
+  const response = await fetch(`${replicas[replica]?.url}/v1/proxies`, {
+    method: 'POST',
+    headers: { ...bearer(token), 'content-type': 'application/pkcs10', accept: '*/*' },
+    body: await soundCsr(),
+  })
+  const text = await response.text()
+  const problem = response.ok ? {} : (JSON.parse(text) as { check?: unknown })
+  return { status: response.status, check: problem.check }
+}
+
+const issued = { status: 200, check: undefined }
+const refused = { status: 403, check: 'banned' }
+
+/** Asks on both replicas, one request after the other, until `work` is done. */
+async function whileAsking(token: string, work: () => Promise<void>): Promise<number[]> {
+  const done = new AbortController()
+  const statuses: number[] = []
+  const callers = [0, 1].map(async (replica) => {
+    while (!done.signal.aborted) statuses.push((await ask(replica, token)).status)
+  })
+  await work().finally(() => done.abort())
+  await Promise.all(callers)
+  return statuses
+}
+
+async function activeOf(sub: string): Promise<number> {
+  const { out } = await tts('credential', 'list', '--json', '--active', '--sub', sub)
+  return (JSON.parse(out) as unknown[]).length
+}
+
+describeStores('bans', ({ newDatabase }) => {
+  test('of an identity: at once, on all replicas, also while it asks', async () => {
+    await startReplicas(await newDatabase())
+    const [mallory, alice] = [tokenOf('mallory'), tokenOf('alice')]
+    expect(await ask(0, alice)).toEqual(issued)
+    const statuses = await whileAsking(mallory, async () => {
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      const words = ['--sub', 'mallory', '--issuer', provider.issuer, '--reason', 'stolen laptop']
+      const { code, notes } = await tts('ban', 'add', ...words)
+      expect({ code, notes }).toEqual({
+        code: 0,
+        notes: expect.stringMatching(
+          /^Banned "mallory" of http:\S+ \(ban [0-9a-f-]{36}\): 1 known user\(s\), \d+ credential\(s\) revoked, 0 delegation\(s\) ended\./,
+        ) as string,
+      })
+    })
+    expect(new Set(statuses)).toEqual(new Set([200, 403]))
+    // Everything that was handed out, also in the moment of the ban, is revoked.
+    expect(await activeOf('mallory')).toBe(0)
+    for (const replica of [0, 1]) {
+      expect(await ask(replica, mallory)).toEqual(refused)
+      expect(await ask(replica, alice)).toEqual(issued)
+      const crl = await fetch(`${replicas[replica]?.url}/ca/crl.der`)
+      const { revoked } = readCrl(Buffer.from(await crl.arrayBuffer()))
+      expect(revoked.size).toBeGreaterThan(0)
+    }
+    expect(await activeOf('alice')).toBeGreaterThan(0)
+    const audit = await tts('audit', '--event', 'ban.added')
+    expect(audit.out).toMatch(
+      /ban\.added {2}local {2}"mallory" of http:\S+ {2}ban \S+: stolen laptop$/m,
+    )
+  })
+
+  test('end when they are lifted', async () => {
+    await startReplicas(await newDatabase())
+    // Before the user was ever seen.
+    const words = ['--sub', 'eve', '--issuer', provider.issuer, '--reason', 'mistake']
+    const added = await tts('--json', 'ban', 'add', ...words)
+    const { id, identities } = JSON.parse(added.out) as { id: string; identities: number }
+    expect(identities).toBe(0)
+    expect(await ask(0, tokenOf('eve'))).toEqual(refused)
+    expect((await tts('ban', 'list')).out).toMatch(
+      new RegExp(`^${id} .* in force .*"eve" of .*mistake$`, 'm'),
+    )
+    expect((await tts('ban', 'lift', id)).notes).toContain('Lifted the ban of "eve"')
+    expect((await tts('ban', 'lift', id)).notes).toContain('was lifted before')
+    await expect.poll(async () => ask(1, tokenOf('eve')), { timeout: 3000 }).toEqual(issued)
+    expect((await tts('ban', 'list')).out).toMatch(/ lifted 20/)
+    expect((await tts('ban', 'lift', 'nonsense')).code).toBe(5)
+  })
+
+  test('of a group: its members, known or new, and nobody else', async () => {
+    await startReplicas(await newDatabase())
+    const inGroup = { alice: ['/cms/pilot', 'cms'], bob: 'atlas cms/pilot', carol: ['cms'] }
+    for (const [sub, groups] of Object.entries(inGroup))
+      expect(await ask(0, tokenOf(sub, groups))).toEqual(issued)
+    const words = ['--group', 'cms/pilot', '--reason', 'leaked pilot key']
+    const { notes } = await tts('ban', 'add', ...words)
+    expect(notes).toMatch(
+      /^Banned the group cms\/pilot of every provider .*: 2 known user\(s\), 2 cred/,
+    )
+    expect(await activeOf('alice')).toBe(0)
+    expect(await activeOf('bob')).toBe(0)
+    expect(await activeOf('carol')).toBe(1)
+    expect(await ask(1, tokenOf('alice', inGroup.alice))).toEqual(refused)
+    expect(await ask(1, tokenOf('new', ['/cms/pilot']))).toEqual(refused)
+    expect(await ask(1, tokenOf('carol', inGroup.carol))).toEqual(issued)
+    // A token that leaves the group out does not help a known member.
+    expect(await ask(1, tokenOf('alice', ['cms']))).toEqual(refused)
+  })
+
+  test('end delegations, here and at the provider, and refuse new ones', async () => {
+    await startReplicas(await newDatabase())
+    const service = { url: replicas[0]?.url, running: replicas[0], provider } as TestService
+    const made = await delegate(service)
+    expect((await renew(service, made)).status).toBe(200)
+    const { sub } = provider.user('alice')
+    const words = ['--sub', sub, '--issuer', provider.issuer, '--reason', 'left']
+    expect((await tts('ban', 'add', ...words)).notes).toContain('1 delegation(s) ended')
+    const renewed = await renew(service, made)
+    expect(renewed.status).not.toBe(200)
+    const shown = await tts('--json', 'delegation', 'list')
+    expect(JSON.parse(shown.out)).toMatchObject([{ state: 'revoked' }])
+  })
+})
