@@ -1,12 +1,14 @@
-/** Reads signing_policy files as Globus does: which names a CA may sign. */
+/** Reads signing_policy files: which names a CA may sign. Globus and caNl read the same file differently. */
 
 /** A signing_policy file. */
 export interface SigningPolicy {
   readonly text: string
   readonly blocks: readonly SigningPolicyBlock[]
+  /** The first word that Globus does not expect: it then refuses the whole file. */
+  readonly unexpected: { readonly word: string; readonly line: number } | undefined
 }
 
-/** One CA's block in the file. */
+/** One CA's block in the file, as Globus reads it. */
 export interface SigningPolicyBlock {
   /** Slash-DN of the CA. */
   readonly authority: string
@@ -19,37 +21,69 @@ export interface SigningPolicyBlock {
 /** Larger signing_policy files are not read. */
 const MAX_LENGTH = 64 * 1024
 
-/** Reads the file and ignores what it does not understand. */
+interface Word {
+  readonly text: string
+  /** Whether it stood in single quotes. */
+  readonly quoted: boolean
+  /** Where it begins in the file. */
+  readonly index: number
+}
+
+/**
+ * Splits the text into words as Globus does: by white space, with single quotes around words that contain some, and
+ * without comments, which may begin in any line after white space. A backslash in quotes is dropped.
+ */
+function readWords(text: string): readonly Word[] {
+  const pattern = /#[^\n]*|'((?:[^'\\]|\\[\s\S])*)'?|[^\s]+/g
+  return [...text.matchAll(pattern)]
+    .filter(([match]) => !match.startsWith('#'))
+    .map((match) => ({
+      text: match[1] === undefined ? match[0] : match[1].replace(/\\([\s\S])/g, '$1'),
+      quoted: match[1] !== undefined,
+      index: match.index,
+    }))
+}
+
+const isKeyword = (word: Word | undefined): boolean =>
+  word === undefined || /^(access_id_|pos_rights|neg_rights|cond_)/i.test(word.text)
+
+/** Reads the file as Globus does. */
 export function readSigningPolicy(text: string): SigningPolicy {
+  const words = readWords(text.slice(0, MAX_LENGTH))
   const blocks: SigningPolicyBlock[] = []
-  for (const line of text.slice(0, MAX_LENGTH).split(/\r?\n/)) {
-    const [, keyword = '', , value = ''] = /^\s*(\w+)\s+(\S+)\s+(.*?)\s*$/.exec(line) ?? []
+  let index = 0
+  while (index < words.length) {
+    const [keyword, , value] = words.slice(index, index + 3)
+    if (keyword === undefined || !isKeyword(keyword)) break
     const last = blocks.at(-1)
-    if (keyword.toLowerCase() === 'access_id_ca') {
-      blocks.push({ authority: unquote(value), maySign: false, subjects: [] })
-    } else if (last && keyword.toLowerCase() === 'pos_rights') {
-      blocks[blocks.length - 1] = { ...last, maySign: value === 'CA:sign' }
-    } else if (last && keyword.toLowerCase() === 'cond_subjects') {
-      blocks[blocks.length - 1] = { ...last, subjects: readSubjects(value) }
+    const name = keyword.text.toLowerCase()
+    if (name === 'access_id_ca')
+      blocks.push({ authority: value?.text ?? '', maySign: false, subjects: [] })
+    else if (last && name === 'pos_rights')
+      blocks[blocks.length - 1] = { ...last, maySign: value?.text === 'CA:sign' }
+    else if (last && name === 'cond_subjects') {
+      const several =
+        value?.quoted === false && value.text.startsWith('"') && !isKeyword(words[index + 3])
+      blocks[blocks.length - 1] = {
+        ...last,
+        subjects: several ? undefined : readSubjects(value?.text ?? ''),
+      }
+      // The rest of the patterns is reported as wrong quotes.
+      if (several) while (!isKeyword(words[index + 3])) index += 1
     }
+    index += 3
   }
-  return { text, blocks }
+  const word = words[index]
+  const unexpected = word && {
+    word: word.text,
+    line: text.slice(0, word.index).split('\n').length,
+  }
+  return { text, blocks, unexpected }
 }
 
-/** Removes single quotes only: Globus finds no CA whose name is in double quotes. */
-function unquote(value: string): string {
-  return /^'(.*)'$/.exec(value)?.[1] ?? value
-}
-
-function readSubjects(value: string): readonly string[] | undefined {
-  const inner = /^'([^']*)'$/.exec(value)?.[1]
-  // A single pattern may stand in double quotes, or in none.
-  if (inner === undefined) {
-    const single = /^"([^"']*)"$/.exec(value)?.[1] ?? /^[^\s"']+$/.exec(value)?.[0]
-    return single === undefined ? undefined : [single]
-  }
-  const quoted = [...inner.matchAll(/"([^"]*)"/g)].map((match) => match[1] ?? '')
-  return quoted.length > 0 ? quoted : [inner.trim()]
+function readSubjects(value: string): readonly string[] {
+  const quoted = [...value.matchAll(/"([^"]*)"/g)].map((match) => match[1] ?? '')
+  return quoted.length > 0 ? quoted : [value.trim()]
 }
 
 /**

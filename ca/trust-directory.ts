@@ -2,39 +2,50 @@
 import { type Certificate, readCertificate } from './certificate.ts'
 import { type Crl, MAX_CRL_BYTES, readCrl } from './crl.ts'
 import { CaError, malformed } from './errors.ts'
+import { readNamespaces, type Namespaces } from './namespaces.ts'
 import { readPem } from './pem.ts'
+import { pemFaults, type PemFault, withCurrentLabels, withoutByteOrderMark } from './pem-lines.ts'
 import { readSigningPolicy, type SigningPolicy } from './signing-policy.ts'
 
 /** A file of a directory, or the target of a link. */
 export interface DirectoryFile {
   readonly name: string
+  /** Empty when there is a problem. */
   readonly content: Buffer
+  /** Why the file cannot be read. */
+  readonly problem?: string
 }
 
-/** A certificate or CRL under a hash name. */
+/** A certificate or CRL in a file with a hash name. */
 export interface HashedFile<Value> {
   readonly name: string
   /** The part before the dot. */
   readonly hash: string
+  /** N of `HASH.N` or `HASH.rN`. */
+  readonly number: number
   readonly format: 'PEM' | 'DER'
   readonly value: Value
+  /** Position among the objects of the file, from 0. */
+  readonly position: number
+  /** Lines for which relying parties do not read this file although `readPem` does. */
+  readonly faults: readonly PemFault[]
 }
 
 /** A directory as relying parties see it. */
 export interface TrustDirectory {
-  /** `HASH.0` and the like. */
+  /** All certificates of `HASH.0` and the like; a file with several has one entry for each, in order. */
   readonly certificates: readonly HashedFile<Certificate>[]
-  /** `HASH.r0` and the like. */
+  /** The CRLs of `HASH.r0` and the like. */
   readonly crls: readonly HashedFile<Crl>[]
   /** By hash. */
   readonly signingPolicies: ReadonlyMap<string, SigningPolicy>
-  /** Hashes with a namespaces file. */
-  readonly namespaces: ReadonlySet<string>
+  /** By hash. */
+  readonly namespaces: ReadonlyMap<string, Namespaces>
   /** Files that could not be read, with the reason. */
   readonly unreadable: readonly { readonly name: string; readonly reason: string }[]
 }
 
-const hashName = /^([0-9a-f]{8})\.(r?)\d{1,3}$/
+const hashName = /^([0-9a-f]{8})\.(r?)(\d{1,3})$/
 const policyName = /^([0-9a-f]{8})\.(signing_policy|namespaces)$/
 
 /**
@@ -51,17 +62,23 @@ export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirector
   const certificates: HashedFile<Certificate>[] = []
   const crls: HashedFile<Crl>[] = []
   const signingPolicies = new Map<string, SigningPolicy>()
-  const namespaces = new Set<string>()
+  const namespaces = new Map<string, Namespaces>()
   const unreadable: { name: string; reason: string }[] = []
-  for (const { name, content } of files) {
-    const [, hash = '', revocation] = hashName.exec(name) ?? []
+  for (const { name, content, problem } of files) {
+    const [, hash = '', revocation, digits] = hashName.exec(name) ?? []
     const [, policyHash = '', kind] = policyName.exec(name) ?? []
+    const place = { name, hash, number: Number(digits) }
+    if (problem !== undefined) {
+      unreadable.push({ name, reason: problem })
+      continue
+    }
     try {
-      if (revocation === '') certificates.push({ name, hash, ...readObject(content, certificate) })
-      else if (revocation === 'r') crls.push({ name, hash, ...readObject(content, revocationList) })
+      if (revocation === '') certificates.push(...readObjects(place, content, certificate))
+      else if (revocation === 'r') crls.push(...readObjects(place, content, revocationList))
       else if (kind === 'signing_policy')
         signingPolicies.set(policyHash, readSigningPolicy(content.toString('latin1')))
-      else if (kind === 'namespaces') namespaces.add(policyHash)
+      else if (kind === 'namespaces')
+        namespaces.set(policyHash, readNamespaces(content.toString('latin1')))
     } catch (error) {
       if (!(error instanceof CaError)) throw error
       unreadable.push({ name, reason: error.message })
@@ -70,19 +87,32 @@ export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirector
   return { certificates, crls, signingPolicies, namespaces, unreadable }
 }
 
+interface ObjectKind<Value> {
+  readonly label: string
+  readonly read: (der: Buffer) => Value
+}
 const certificate = { label: 'CERTIFICATE', read: readCertificate }
 const revocationList = { label: 'X509 CRL', read: readCrl }
 /** As text a CRL of `MAX_CRL_BYTES` is a third longer. */
 const MAX_PEM_LENGTH = Math.ceil(1.4 * MAX_CRL_BYTES)
 
-function readObject<Value>(
+function readObjects<Value>(
+  place: { readonly name: string; readonly hash: string; readonly number: number },
   content: Buffer,
-  { label, read }: { readonly label: string; readonly read: (der: Buffer) => Value },
-): { readonly format: 'PEM' | 'DER'; readonly value: Value } {
-  if (content[0] === 0x30) return { format: 'DER', value: read(content) }
-  const [block] = readPem(content.toString('latin1'), label, MAX_PEM_LENGTH).filter(
-    (one) => one.label === label,
-  )
-  if (block === undefined) throw malformed(label, 'the file contains none', { reason: 'missing' })
-  return { format: 'PEM', value: read(block.der) }
+  { label, read }: ObjectKind<Value>,
+): readonly HashedFile<Value>[] {
+  if (content[0] === 0x30)
+    return [{ ...place, position: 0, format: 'DER', value: read(content), faults: [] }]
+  const original = content.toString('latin1')
+  const text = withCurrentLabels(withoutByteOrderMark(original))
+  const blocks = readPem(text, label, MAX_PEM_LENGTH).filter((one) => one.label === label)
+  if (blocks.length === 0) throw malformed(label, 'the file contains none', { reason: 'missing' })
+  const faults = pemFaults(original)
+  return blocks.map(({ der }, position) => ({
+    ...place,
+    position,
+    format: 'PEM',
+    value: read(der),
+    faults,
+  }))
 }

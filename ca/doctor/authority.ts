@@ -1,9 +1,11 @@
 /** Rules on CAs, and on signatures within the chain. */
 import type { Link } from '../chain-link.ts'
 import { extensionOids } from '../extensions.ts'
-import { formatSlashDn } from '../name-text.ts'
+import { namesOtherKey } from './key-identifiers.ts'
 import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
-import { globus, strict, validating } from './relying-parties.ts'
+import { isSignedBy } from './signatures.ts'
+import { crlRequiring, except, globus, java, openssl, validating } from './relying-parties.ts'
+import { crlsByHash } from './trust-lookup.ts'
 
 /** Rules on CAs. */
 const caRemedy = 'Use a CA certificate with critical basicConstraints CA:TRUE.'
@@ -20,7 +22,7 @@ export const authorityRules: readonly DoctorRule[] = [
   {
     id: 'ca-not-a-ca',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: except(validating, ...java),
     check: ({ authorities }) =>
       eachOf('CA', authorities, (link) =>
         link.facts.authority || isCaByKeyUsage(link)
@@ -42,7 +44,7 @@ export const authorityRules: readonly DoctorRule[] = [
   {
     id: 'ca-no-key-cert-sign',
     severity: 'refuses',
-    relyingParties: strict,
+    relyingParties: [...openssl, ...globus],
     check: ({ authorities }) =>
       eachOf('CA', authorities, ({ facts }) =>
         facts.keyUsage && !facts.keyUsage.includes('keyCertSign')
@@ -54,51 +56,56 @@ export const authorityRules: readonly DoctorRule[] = [
   {
     id: 'ca-no-crl-sign',
     severity: 'warns',
-    relyingParties: ['OpenSSL', 'GridSite', 'caNl-Java', 'VOMS Java'],
-    check: ({ authorities }) =>
-      eachOf('CA', authorities, ({ facts }) =>
-        facts.keyUsage && !facts.keyUsage.includes('cRLSign')
-          ? 'has a keyUsage without cRLSign: once a CRL is installed, everything it signed is refused'
-          : undefined,
-      ),
+    relyingParties: [...crlRequiring, ...java],
+    check: ({ authorities, trustAnchors }) =>
+      authorities
+        .filter(({ facts }) => facts.keyUsage && !facts.keyUsage.includes('cRLSign'))
+        .map((link) => {
+          const start = `The CA ${nameOf(link)} has a keyUsage without cRLSign`
+          const has =
+            trustAnchors && crlsByHash(trustAnchors, link.certificate.subjectNode).length > 0
+          return has
+            ? {
+                severity: 'refuses',
+                sentence: `${start}, but its CRL is installed: everything that it signed is refused.`,
+              }
+            : `${start}: once a CRL is installed, everything that it signed is refused.`
+        }),
     remedy: 'Use a CA certificate with keyUsage keyCertSign and cRLSign.',
   },
   {
     id: 'ca-path-length',
     severity: 'refuses',
-    relyingParties: strict,
-    check: ({ verdict }) =>
+    relyingParties: [...openssl, ...globus],
+    check: ({ authorities }) =>
       when(
-        verdict.problems.some(({ code }) => code === 'path_length'),
+        authorities.some(({ facts: { pathLength } }, index) =>
+          // The CAs below it, of which a CA with its own name as issuer does not count.
+          pathLength === undefined ? false : index > pathLength,
+        ),
         'The chain has more CAs than a path length allows.',
       ),
     remedy: 'Have the CA above issue a certificate with a path length that allows it.',
   },
   {
-    id: 'ca-name-not-sayable',
-    severity: 'refuses',
-    relyingParties: [...globus, 'caNl-Java', 'VOMS Java'],
-    check: ({ authorities }) =>
-      authorities
-        .filter(({ certificate }) =>
-          certificate.subject
-            .flat()
-            .some(({ value }) => typeof value !== 'string' || /['/]|[^\x20-\x7e]/u.test(value)),
-        )
-        .map((link) => `A signing_policy has no form for the name of the CA ${nameOf(link)}.`),
-    remedy: 'Use a CA with an ASCII name that has no slash and no apostrophe.',
-  },
-  {
     id: 'bad-signature',
     severity: 'refuses',
     relyingParties: validating,
-    check: ({ verdict }) =>
-      verdict.problems
-        .filter(({ code }) => code === 'bad_signature')
-        .map(({ certificateIndex }) => {
-          const subject = verdict.path[certificateIndex]?.subject ?? []
-          return `The signature of ${formatSlashDn(subject)} is not that of its issuer's key.`
-        }),
+    check: ({ chain, proxies, trustAnchors }) =>
+      chain
+        .filter((link, index) => {
+          const { certificate } = link
+          const issuer = chain[index + 1]?.certificate
+          return (
+            issuer !== undefined &&
+            !isSignedBy(certificate, issuer) &&
+            // A CA with another key is reported by the rules on the trust directory.
+            (trustAnchors === undefined ||
+              proxies.includes(link) ||
+              !namesOtherKey(certificate, issuer))
+          )
+        })
+        .map((link) => `The signature of ${nameOf(link)} is not that of its issuer's key.`),
     remedy: 'Request a new proxy, and install the trust anchors of the current CA.',
   },
 ]

@@ -1,12 +1,15 @@
 /** The input of the doctor's rules: proxy file and trust directory, with the role of each certificate. */
-import { type ChainVerdict, validateChain } from '../chain.ts'
+import type { Asn1Node } from '../asn1.ts'
+import { isOneCommonNameLonger } from '../chain-proxy.ts'
+import type { Certificate } from '../certificate.ts'
 import { type Link, readLink } from '../chain-link.ts'
-import { canonicalName } from '../name-hash.ts'
 import { formatSlashDn } from '../name-text.ts'
 import type { ProxyFile } from '../proxy-file.ts'
 import { proxyKind } from '../proxy-info.ts'
 import type { TrustDirectory } from '../trust-directory.ts'
 import type { RelyingParty } from './relying-parties.ts'
+import { isSignedBy } from './signatures.ts'
+import { certificatesByHash, certificatesOfName, sameNode } from './trust-lookup.ts'
 
 /** Permissions and owner of the proxy file, and its text. */
 export interface FileFacts {
@@ -40,7 +43,19 @@ export interface DoctorContext extends Examination {
   readonly endEntity: Link | undefined
   /** CAs above the EEC, nearest first, as far as they were found in the trust directory or in the file. */
   readonly authorities: readonly Link[]
-  readonly verdict: ChainVerdict
+  /** Leaf first: the proxies that lead to the EEC, the EEC and its CAs, however many. */
+  readonly chain: readonly Link[]
+}
+
+/** One problem that a rule finds. */
+export interface Problem {
+  readonly sentence: string
+  /** If not those of the rule. */
+  readonly relyingParties?: readonly RelyingParty[]
+  /** If not that of the rule. */
+  readonly severity?: 'refuses' | 'warns'
+  /** If not that of the rule. */
+  readonly remedy?: string
 }
 
 /** One rule. To add a rule, add an object to the table of its topic. */
@@ -49,46 +64,62 @@ export interface DoctorRule {
   readonly id: string
   readonly severity: 'refuses' | 'warns'
   readonly relyingParties: readonly RelyingParty[]
-  /** Returns the problems, one sentence each; empty when there are none. */
-  check(context: DoctorContext): readonly string[]
+  /** Returns the problems, mostly one sentence each; empty when there are none. */
+  check(context: DoctorContext): readonly (string | Problem)[]
   /** What to do, a full sentence. */
   readonly remedy: string
 }
 
 /** Finds the role of every certificate of a file, in whatever order they are. */
 export function buildContext(examination: Examination): DoctorContext {
-  const { proxyFile, trustAnchors, now } = examination
-  const links = proxyFile.certificates.map(readLink)
-  const proxies = links.filter((link) => proxyKind(link) !== undefined)
+  const links = examination.proxyFile.certificates.map(readLink)
+  const proxies = links.filter((link) => isProxyOf(links, link))
   // The leaf is the proxy that did not issue another one; it may be further down in files that begin with the EEC.
   const leaf = proxies.find((link) => !proxies.some((other) => issued(link, other))) ?? links[0]
   if (leaf === undefined) throw new TypeError('a proxy file has a certificate')
   const endEntity = findEndEntity(links, proxies)
-  const trusted = (trustAnchors?.certificates ?? []).map(({ value }) => readLink(value))
   const others = links.filter((link) => !proxies.includes(link) && link !== endEntity)
-  const rest = proxyFile.certificates.filter((certificate) => certificate !== leaf.certificate)
+  const authorities = findAuthorities(endEntity, { examination, others })
   return {
     ...examination,
     links,
     proxies,
     leaf,
     endEntity,
-    authorities: findAuthorities(endEntity, [...trusted, ...others]),
-    verdict: validateChain({
-      certificates: [leaf.certificate, ...rest],
-      // Without a trust directory its rules are left out, but signatures within the file are still verified.
-      anchors: trusted.map(({ certificate }) => certificate),
-      now,
-      allowProxies: true,
-    }),
+    authorities,
+    chain: [
+      ...findProxyPath(leaf, proxies),
+      ...(endEntity && !proxies.includes(endEntity) ? [endEntity] : []),
+      ...authorities,
+    ],
+  }
+}
+
+/** A certificate that the EEC signed was meant as a proxy, even if it does not say so. */
+function isProxyOf(links: readonly Link[], link: Link): boolean {
+  const { certificate, facts } = link
+  return (
+    proxyKind(link) !== undefined ||
+    (!facts.authority &&
+      isOneCommonNameLonger(certificate.subject, certificate.issuer) &&
+      links.some((other) => !other.facts.authority && issued(other, link)))
+  )
+}
+
+/** The proxies from the leaf up, as far as one issued the other. */
+function findProxyPath(leaf: Link, proxies: readonly Link[]): readonly Link[] {
+  if (!proxies.includes(leaf)) return []
+  const path = [leaf]
+  for (let current = leaf; ;) {
+    const next = proxies.find((proxy) => issued(proxy, current) && !path.includes(proxy))
+    if (next === undefined) return path
+    path.push(next)
+    current = next
   }
 }
 
 function issued(issuer: Link, link: Link): boolean {
-  return (
-    issuer !== link &&
-    canonicalName(issuer.certificate.subjectNode).equals(canonicalName(link.certificate.issuerNode))
-  )
+  return issuer !== link && sameNode(issuer.certificate.subjectNode, link.certificate.issuerNode)
 }
 
 function findEndEntity(links: readonly Link[], proxies: readonly Link[]): Link | undefined {
@@ -98,21 +129,50 @@ function findEndEntity(links: readonly Link[], proxies: readonly Link[]): Link |
 }
 
 const MAX_AUTHORITIES = 10
+/** Number of certificates of one name that are tried. */
+const MAX_SAME_NAME = 20
 
 function findAuthorities(
   endEntity: Link | undefined,
-  candidates: readonly Link[],
+  sources: { readonly examination: Examination; readonly others: readonly Link[] },
 ): readonly Link[] {
   const found: Link[] = []
+  const names: Asn1Node[] = []
   let current = endEntity
   while (current && found.length < MAX_AUTHORITIES) {
-    const child: Link = current
-    const issuer = candidates.find((candidate) => issued(candidate, child))
-    if (issuer === undefined || found.includes(issuer)) break
+    const { certificate }: Link = current
+    if (sameNode(certificate.issuerNode, certificate.subjectNode)) break
+    names.push(certificate.issuerNode)
+    const issuer = findIssuer(certificate, names, sources)
+    if (
+      issuer === undefined ||
+      found.some((one) => one.certificate.der.equals(issuer.certificate.der))
+    )
+      break
     found.push(issuer)
     current = issuer
   }
   return found
+}
+
+/** Prefers what OpenSSL finds, then other files of the directory, then the proxy file; and the key that signed. */
+function findIssuer(
+  child: Certificate,
+  names: readonly Asn1Node[],
+  { examination: { trustAnchors }, others }: Parameters<typeof findAuthorities>[1],
+): Link | undefined {
+  const name = child.issuerNode
+  const trusted = trustAnchors
+    ? [...certificatesByHash(trustAnchors, names), ...certificatesOfName(trustAnchors, name)]
+    : []
+  const candidates = [
+    ...trusted.map(({ value }) => value),
+    ...others.map(({ certificate }) => certificate),
+  ]
+    .filter(({ subjectNode }) => sameNode(subjectNode, name))
+    .slice(0, MAX_SAME_NAME)
+  const issuer = candidates.find((candidate) => isSignedBy(child, candidate)) ?? candidates[0]
+  return issuer && readLink(issuer)
 }
 
 /** Returns the name of a certificate for use in sentences. */

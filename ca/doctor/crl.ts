@@ -1,72 +1,116 @@
 /** Rules on CRLs. A CRL is optional, but an existing one must be valid. */
-import { verifyCrl } from '../chain-revocation.ts'
+import type { Certificate } from '../certificate.ts'
 import type { Crl } from '../crl.ts'
 import type { HashedFile, TrustDirectory } from '../trust-directory.ts'
-import { type DoctorContext, type DoctorRule, eachOf, endEntityOf } from './context.ts'
-import { globus, type RelyingParty } from './relying-parties.ts'
-import { eachNeeded, neededAuthorities } from './trust-directory.ts'
+import {
+  type DoctorContext,
+  type DoctorRule,
+  endEntityOf,
+  nameOf,
+  type Problem,
+} from './context.ts'
+import { describePemFault } from './file-lines.ts'
+import { eachNeeded, type NeededAuthority } from './needed-authorities.ts'
+import { crlRequiring, globus, java, type RelyingParty } from './relying-parties.ts'
+import { newCrlRemedy } from './remedies.ts'
+import { isCrlSignedBy } from './signatures.ts'
+import { certificatesByHash, crlsByHash, opensslFault, sameNode } from './trust-lookup.ts'
 
-const refusing: readonly RelyingParty[] = [...globus, 'OpenSSL', 'GridSite']
-const java: readonly RelyingParty[] = ['caNl-Java', 'VOMS Java']
-
-const fetchNew = 'Run fetch-crl, or install the new CRL of the CA: `tts ca crl` makes it.'
+/** Those that look at CRLs with OpenSSL. */
+const refusing: readonly RelyingParty[] = [...globus, ...crlRequiring]
 const SOON_MS = 24 * 3600 * 1000
 
-/** The CRL of a CA by its new hash, where Globus and OpenSSL look for it. */
-function crlOf(trust: TrustDirectory, hash: string): HashedFile<Crl> | undefined {
-  return trust.crls.find((crl) => crl.hash === hash)
+/** The CRLs of a CA that OpenSSL finds, the best first: signed by the CA and in time, then the newest. */
+function crlsOf(context: DoctorContext, { node }: NeededAuthority): readonly HashedFile<Crl>[] {
+  const { trustAnchors, authorities } = context
+  const issuers = authorities
+    .map(({ certificate }) => certificate)
+    .filter(({ subjectNode }) => sameNode(subjectNode, node))
+  const score = ({ value }: HashedFile<Crl>): number =>
+    (isSigned(value, issuers) ? 2 : 0) + (isInTime(value, context.now) ? 1 : 0)
+  return (trustAnchors ? crlsByHash(trustAnchors, node) : []).toSorted(
+    (one, other) =>
+      score(other) - score(one) ||
+      other.value.thisUpdate.getTime() - one.value.thisUpdate.getTime(),
+  )
 }
 
-/** A sentence for each CRL of the chain's CAs; `what` follows "The CRL NAME of the CA". */
+/** True also where the signature cannot be computed. */
+const isSigned = (crl: Crl, issuers: readonly Certificate[]): boolean =>
+  issuers.length === 0 || issuers.some((issuer) => isCrlSignedBy(crl, issuer) !== false)
+
+const isInTime = ({ thisUpdate, nextUpdate }: Crl, now: Date): boolean =>
+  thisUpdate <= now && (nextUpdate === undefined || nextUpdate > now)
+
+/** A problem with the best CRL of each CA of the chain; `check` returns what follows "The CRL NAME of the CA". */
 function eachCrl(
   context: DoctorContext,
-  what: (file: HashedFile<Crl>) => string | undefined,
-): readonly string[] {
-  return eachNeeded(context, ({ hash, name }, trust) => {
-    const file = crlOf(trust, hash)
-    const problem = file && what(file)
-    return problem === undefined ? undefined : `The CRL ${hash}.r0 of the CA ${name} ${problem}.`
+  check: (file: HashedFile<Crl>) => string | undefined,
+): readonly (string | Problem)[] {
+  return eachNeeded(context, (needed) => {
+    const [file] = crlsOf(context, needed)
+    const problem = file && check(file)
+    return problem && `The CRL ${file.name} of the CA ${needed.name} ${problem}.`
   })
 }
 
-export const crlRules: readonly DoctorRule[] = [
-  {
-    id: 'crl-not-pem',
-    severity: 'warns',
+/** The first file that should be a CRL of the CA, and why OpenSSL does not read it. */
+function unreadableCrl(
+  { hash }: NeededAuthority,
+  { crls, unreadable }: TrustDirectory,
+): { readonly name: string; readonly reason: string; readonly isDer: boolean } | undefined {
+  const own = crls.filter((file) => file.hash === hash)
+  const der = own.find(({ format }) => format === 'DER')
+  if (der) return { name: der.name, reason: 'it is in DER but must be in PEM', isDer: true }
+  const odd = own.find((file) => opensslFault(file) !== undefined)
+  const fault = odd && opensslFault(odd)
+  if (fault) return { name: odd.name, reason: describePemFault(fault), isDer: false }
+  const broken = unreadable.find(({ name }) => new RegExp(`^${hash}\\.r\\d+$`).test(name))
+  return broken && { ...broken, isDer: false }
+}
+
+function unreadableRule(id: string, isDer: boolean, remedy: string): DoctorRule {
+  return {
+    id,
+    severity: 'refuses',
     relyingParties: refusing,
     check: (context) =>
-      eachCrl(context, ({ format }) =>
-        format === 'DER'
-          ? 'is in DER but must be in PEM: it is ignored, and revocations are not seen'
-          : undefined,
-      ),
-    remedy: 'Convert it with openssl crl -inform DER.',
-  },
-  {
-    id: 'crl-unreadable',
-    severity: 'warns',
-    relyingParties: refusing,
-    check: (context) =>
-      eachNeeded(context, ({ hash, name }, { unreadable }) => {
-        const file = unreadable.find((one) => one.name.startsWith(`${hash}.r`))
-        return (
-          file &&
-          `The CRL ${file.name} of the CA ${name} cannot be read, so revocations are not seen: ${file.reason}.`
-        )
+      eachNeeded(context, (needed, trust) => {
+        const file = unreadableCrl(needed, trust)
+        return file?.isDer === isDer
+          ? `The CRL ${file.name} of the CA ${needed.name} cannot be read: ${file.reason}.`
+          : undefined
       }),
-    remedy: fetchNew,
-  },
+    remedy,
+  }
+}
+
+/** Whether the directory has CRLs at all: then OpenSSL with -crl_check_all requires those of all CAs. */
+const hasCrls = ({ crls, unreadable }: TrustDirectory): boolean =>
+  crls.length > 0 || unreadable.some(({ name }) => /^[0-9a-f]{8}\.r\d+$/.test(name))
+
+export const crlRules: readonly DoctorRule[] = [
+  unreadableRule('crl-not-pem', true, 'Convert it with openssl crl -inform DER.'),
+  unreadableRule('crl-unreadable', false, newCrlRemedy),
   {
     id: 'crl-bad-signature',
     severity: 'refuses',
     relyingParties: [...refusing, 'XRootD', ...java],
     check: (context) =>
-      eachCrl(context, ({ value }) =>
-        context.authorities.some(({ certificate }) => verifyCrl(value, certificate))
-          ? undefined
-          : 'is not signed by the key of that CA',
-      ),
-    remedy: fetchNew,
+      eachNeeded(context, (needed) => {
+        const issuers = context.authorities
+          .map(({ certificate }) => certificate)
+          .filter(({ subjectNode }) => sameNode(subjectNode, needed.node))
+        const files = crlsOf(context, needed)
+        const bad = files.filter(({ value }) => !isSigned(value, issuers))
+        const first = bad.find(({ number }) => number === 0) ?? bad[0]
+        if (first === undefined) return undefined
+        const sentence = `The CRL ${first.name} of the CA ${needed.name} is not signed by the key of that CA.`
+        if (bad.length === files.length) return sentence
+        // Globus and XRootD take the first one.
+        return first.number === 0 ? { sentence, relyingParties: [...globus, 'XRootD'] } : undefined
+      }),
+    remedy: newCrlRemedy,
   },
   {
     id: 'crl-ended',
@@ -78,7 +122,7 @@ export const crlRules: readonly DoctorRule[] = [
           ? `expired at ${nextUpdate.toISOString()}: every certificate of this CA is refused`
           : undefined,
       ),
-    remedy: fetchNew,
+    remedy: newCrlRemedy,
   },
   {
     id: 'crl-ended-where-required',
@@ -90,7 +134,7 @@ export const crlRules: readonly DoctorRule[] = [
           ? 'has expired: an XRootD server that requires CRLs (-crl:3) refuses, others only log it'
           : undefined,
       ),
-    remedy: fetchNew,
+    remedy: newCrlRemedy,
   },
   {
     id: 'crl-not-begun',
@@ -114,46 +158,44 @@ export const crlRules: readonly DoctorRule[] = [
           ? `expires at ${nextUpdate.toISOString()}; after that every certificate of this CA is refused`
           : undefined,
       ),
-    remedy: fetchNew,
+    remedy: newCrlRemedy,
   },
   {
     id: 'crl-revoked',
     severity: 'refuses',
-    relyingParties: [...globus, 'OpenSSL', 'VOMS Java', 'GridSite', 'caNl-Java'],
-    check: (context) => {
-      const crls = context.trustAnchors?.crls ?? []
-      const candidates = [...endEntityOf(context), ...context.authorities]
-      const revoked = candidates.filter(({ certificate }, index) => {
-        const issuer = context.authorities[index]
-        return (
-          issuer !== undefined &&
-          crls.some(
-            ({ value }) =>
-              value.revoked.has(certificate.serial) && verifyCrl(value, issuer.certificate),
-          )
+    relyingParties: [...globus, ...crlRequiring, ...java],
+    check: (context) =>
+      eachNeeded(context, (needed) => {
+        const { serial } = needed.signed
+        const files = crlsOf(context, needed)
+        const has = ({ value }: HashedFile<Crl>): boolean => value.revoked.has(serial)
+        const subject = [...endEntityOf(context), ...context.authorities].find(
+          ({ certificate }) => certificate === needed.signed,
         )
-      })
-      return eachOf('certificate', revoked, () => 'is revoked by the CRL of its CA')
-    },
+        if (subject === undefined || !files.some(has)) return undefined
+        const sentence = `The certificate ${nameOf(subject)} is revoked by the CRL of its CA.`
+        // OpenSSL looks at one CRL, Java at all.
+        const [best] = files
+        return best && has(best) ? sentence : { sentence, relyingParties: java }
+      }),
     remedy: 'Find out why it was revoked, then request a new EEC and proxy.',
   },
   {
     id: 'crl-missing-above',
-    severity: 'warns',
-    relyingParties: ['OpenSSL'],
-    check: (context) => {
-      const trust = context.trustAnchors
-      const some = trust && neededAuthorities(context).some(({ hash }) => crlOf(trust, hash))
-      if (!some) return []
-      return eachNeeded(context, ({ hash, name }, { certificates, crls, unreadable }) =>
-        // A missing CA is reported by another rule.
-        !certificates.some((one) => one.hash === hash) ||
-        crls.some((crl) => crl.hash === hash) ||
-        unreadable.some((one) => one.name.startsWith(`${hash}.r`))
+    severity: 'refuses',
+    relyingParties: crlRequiring,
+    check: (context) =>
+      eachNeeded(context, (needed, trust) =>
+        // A missing CA and an unreadable CRL are reported by other rules.
+        !hasCrls(trust) ||
+        unreadableCrl(needed, trust) !== undefined ||
+        certificatesByHash(trust, needed.names).every(
+          ({ value }) => !sameNode(value.subjectNode, needed.node),
+        ) ||
+        crlsOf(context, needed).length > 0
           ? undefined
-          : `The CRL of the CA ${name} is missing, while another CA of the chain has one: -crl_check_all requires all of them.`,
-      )
-    },
-    remedy: 'Fetch the CRLs of all CAs of the chain.',
+          : `The CRL ${needed.hash}.r0 of the CA ${needed.name} is missing, while the directory has other CRLs: where revocation is checked (openssl -crl_check_all, SSLCARevocationCheck chain), all CAs of the chain need one.`,
+      ),
+    remedy: 'Install the CRLs of all CAs of the chain, for instance with fetch-crl.',
   },
 ]

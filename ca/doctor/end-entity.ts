@@ -1,14 +1,22 @@
 /** Rules on the EEC. */
 import { lastCommonName, startsWithName } from '../name.ts'
-import { type DoctorRule, eachOf, endEntityOf, when } from './context.ts'
-import { globus, relyingParties, validating } from './relying-parties.ts'
+import { type DoctorRule, eachOf, endEntityOf, nameOf, when } from './context.ts'
+import {
+  canlC,
+  except,
+  globus,
+  globusTls,
+  java,
+  relyingParties,
+  validating,
+} from './relying-parties.ts'
 
 /** Rules on the EEC itself. */
 export const endEntityRules: readonly DoctorRule[] = [
   {
     id: 'end-entity-missing',
     severity: 'refuses',
-    relyingParties,
+    relyingParties: except(relyingParties, 'arcproxy', ...canlC),
     check: ({ endEntity }) => when(endEntity === undefined, 'The EEC is not in the file.'),
     remedy: 'Put the certificate that signed the proxy after the key.',
   },
@@ -17,15 +25,22 @@ export const endEntityRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: validating,
     check: (context) =>
-      eachOf('EEC', endEntityOf(context), ({ facts }) =>
-        facts.authority ? 'has basicConstraints CA:TRUE' : undefined,
-      ),
+      endEntityOf(context)
+        .filter(({ facts }) => facts.authority)
+        .map((link) => ({
+          sentence: `The EEC ${nameOf(link)} has basicConstraints CA:TRUE.`,
+          // OpenSSL does not count as a CA what may not sign certificates.
+          relyingParties:
+            link.facts.keyUsage && !link.facts.keyUsage.includes('keyCertSign')
+              ? [...globusTls, ...java, 'XRootD', 'XRootD https']
+              : validating,
+        })),
     remedy: 'Have the EEC issued with CA:FALSE.',
   },
   {
     id: 'end-entity-cn-proxy',
     severity: 'refuses',
-    relyingParties: [...globus, 'VOMS', 'VOMS Java', 'arcproxy', 'GridSite', 'caNl-C'],
+    relyingParties: [...globus, ...java, 'arcproxy'],
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ certificate }) =>
         /^(limited )?proxy$/i.test(lastCommonName(certificate.subject) ?? '')
@@ -36,7 +51,7 @@ export const endEntityRules: readonly DoctorRule[] = [
   },
   {
     id: 'end-entity-cn-digits',
-    severity: 'warns',
+    severity: 'refuses',
     relyingParties: ['arcproxy'],
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ certificate }) =>
@@ -49,7 +64,7 @@ export const endEntityRules: readonly DoctorRule[] = [
   {
     id: 'end-entity-under-ca-name',
     severity: 'refuses',
-    relyingParties: ['XRootD'],
+    relyingParties: ['XRootD', 'XRootD https'],
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ certificate: { subject, issuer } }) =>
         subject.length > issuer.length && startsWithName(subject, issuer)

@@ -2,8 +2,18 @@
 import type { Certificate } from '../certificate.ts'
 import type { Link } from '../chain-link.ts'
 import { extensionOids } from '../extensions.ts'
+import { draftProxyCertInfo } from '../proxy-info.ts'
 import { type DoctorRule, eachCertificate, eachOf, endEntityOf } from './context.ts'
-import { globus, openssl, strict, validating } from './relying-parties.ts'
+import {
+  canlC,
+  except,
+  globus,
+  java,
+  openssl,
+  plainOpenssl,
+  strict,
+  validating,
+} from './relying-parties.ts'
 
 /** The only extensions that Globus accepts as critical. */
 const globusCritical = new Set<string>([
@@ -39,7 +49,7 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'proxy-subject-alternative-name',
     severity: 'refuses',
-    relyingParties: [...openssl, ...globus],
+    relyingParties: [...except(openssl, 'caNl-C'), ...globus, ...java],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ certificate }) =>
         has(certificate, extensionOids.subjectAltName) ? 'has a subjectAltName' : undefined,
@@ -49,7 +59,7 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'proxy-issuer-alternative-name',
     severity: 'refuses',
-    relyingParties: [...openssl, ...globus],
+    relyingParties: [...except(openssl, 'caNl-C'), ...globus, ...java],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ certificate }) =>
         has(certificate, '2.5.29.18') ? 'has an issuerAltName' : undefined,
@@ -59,7 +69,7 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'proxy-is-ca',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: except(validating, 'caNl-C'),
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ facts }) =>
         facts.authority ? 'has basicConstraints CA:TRUE' : undefined,
@@ -69,13 +79,20 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'critical-extension-unknown',
     severity: 'refuses',
-    relyingParties: strict,
+    relyingParties: except(strict, ...canlC),
     check: (context) =>
-      eachCertificate(context, (link) =>
-        criticalOf(link).some((oid) => !globusCritical.has(oid) && !opensslCritical.has(oid))
-          ? 'has a critical extension that no relying party knows'
-          : undefined,
-      ),
+      eachCertificate(context, (link) => {
+        const unknown = criticalOf(link).filter(
+          (oid) =>
+            !globusCritical.has(oid) &&
+            !opensslCritical.has(oid) &&
+            // Such a proxy is reported by its kind.
+            oid !== draftProxyCertInfo,
+        )
+        return unknown.length > 0
+          ? `has the critical extension ${unknown.join(', ')}, which no relying party knows`
+          : undefined
+      }),
     remedy: 'Have the certificate reissued without it, or with it not critical.',
   },
   {
@@ -92,19 +109,18 @@ export const extensionRules: readonly DoctorRule[] = [
   {
     id: 'extension-twice',
     severity: 'refuses',
-    relyingParties: [...openssl, ...globus],
+    relyingParties: [...plainOpenssl, ...globus, ...java],
     check: (context) =>
-      eachCertificate(context, ({ facts }) =>
-        facts.duplicates.some((oid) => oid !== extensionOids.proxyCertInfo)
-          ? 'has an extension more than once'
-          : undefined,
-      ),
+      eachCertificate(context, ({ facts }) => {
+        const twice = facts.duplicates.filter((oid) => oid !== extensionOids.proxyCertInfo)
+        return twice.length > 0 ? `has the extension ${twice.join(', ')} more than once` : undefined
+      }),
     remedy: 'Have the certificate reissued.',
   },
   {
     id: 'extension-unreadable',
     severity: 'refuses',
-    relyingParties: strict,
+    relyingParties: except(strict, ...canlC),
     check: (context) =>
       eachCertificate(context, ({ facts }) => {
         const names = facts.unreadable.filter((name) => name !== 'proxyCertInfo')
@@ -126,6 +142,6 @@ export const extensionRules: readonly DoctorRule[] = [
         ...eachOf('EEC', endEntityOf(context), what),
       ]
     },
-    remedy: 'Ask the service for a new proxy.',
+    remedy: 'Request a new proxy, or have the EEC reissued.',
   },
 ]

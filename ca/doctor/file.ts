@@ -1,11 +1,24 @@
-/** Rules on the file: order, labels, permissions. */
+/** Rules on the file: order, labels, permissions. Rules on its lines are in `file-lines.ts`. */
 import { type DoctorContext, type DoctorRule, nameOf, when } from './context.ts'
-import { globus, openssl, relyingParties } from './relying-parties.ts'
+import { except, globus, openssl, relyingParties, type RelyingParty } from './relying-parties.ts'
 
 const order = 'Write the file in the order proxy, private key, EEC, CAs.'
 const permissions = 'Run chmod 600 on the file. `tts proxy init` creates it with that mode.'
 
+/** XRootD's default depth of verification over https. */
+const MAX_DEPTH = 9
+
 const modeText = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0')
+
+/** Globus refuses all but read and write by the owner, caNl-C and arcproxy less, and VOMS Java wants 0600 exactly. */
+function partiesAgainstMode(mode: number): readonly RelyingParty[] {
+  return [
+    ...((mode & 0o177) === 0 ? [] : globus),
+    ...((mode & 0o066) === 0 ? [] : ['caNl-C' as const]),
+    ...((mode & 0o007) === 0 ? [] : ['arcproxy' as const]),
+    ...(mode === 0o600 ? [] : ['VOMS Java' as const]),
+  ]
+}
 
 function onDisk(
   { fileFacts }: DoctorContext,
@@ -19,7 +32,7 @@ export const fileRules: readonly DoctorRule[] = [
   {
     id: 'file-proxy-not-first',
     severity: 'refuses',
-    relyingParties: [...openssl, 'Globus'],
+    relyingParties: [...openssl, 'Globus', 'VOMS', 'arcproxy'],
     check: ({ links, leaf }) =>
       when(links[0] !== leaf, `The first certificate of the file is not ${nameOf(leaf)}.`),
     remedy: order,
@@ -50,6 +63,38 @@ export const fileRules: readonly DoctorRule[] = [
     remedy: order,
   },
   {
+    id: 'file-unrelated-certificate',
+    severity: 'refuses',
+    relyingParties: ['XRootD'],
+    check: ({ links, chain }) => {
+      const unused = links.filter(
+        ({ certificate }, index) =>
+          !chain.some((link) => link.certificate.der.equals(certificate.der)) ||
+          links.findIndex((link) => link.certificate.der.equals(certificate.der)) !== index,
+      )
+      const [first] = unused
+      return first === undefined
+        ? []
+        : [
+            `The file has ${unused.length} more certificates than its chain needs, for instance ${nameOf(first)}.`,
+          ]
+    },
+    remedy: order,
+  },
+  {
+    id: 'file-chain-too-deep',
+    severity: 'refuses',
+    relyingParties: ['XRootD https'],
+    check: ({ chain }) => {
+      const between = chain.length - 2
+      return when(
+        between > MAX_DEPTH,
+        `The chain has ${between} certificates between the leaf and the root; XRootD accepts ${MAX_DEPTH}.`,
+      )
+    },
+    remedy: 'Delegate fewer times, or start from a new proxy.',
+  },
+  {
     id: 'file-ec-key-label',
     severity: 'refuses',
     relyingParties: globus,
@@ -60,7 +105,7 @@ export const fileRules: readonly DoctorRule[] = [
   {
     id: 'file-no-proxy',
     severity: 'refuses',
-    relyingParties: ['XRootD'],
+    relyingParties: ['XRootD', 'VOMS'],
     check: ({ proxies }) =>
       when(
         proxies.length === 0,
@@ -71,31 +116,24 @@ export const fileRules: readonly DoctorRule[] = [
   {
     id: 'file-mode-not-private',
     severity: 'refuses',
-    relyingParties: globus,
-    check: (context) =>
-      onDisk(context, ({ mode }) =>
-        (mode & 0o077) === 0
-          ? undefined
-          : `The file has mode ${modeText(mode)}: Globus refuses any permission for group or others.`,
-      ),
-    remedy: permissions,
-  },
-  {
-    id: 'file-mode-for-others',
-    severity: 'refuses',
-    relyingParties: ['arcproxy'],
-    check: (context) =>
-      onDisk(context, ({ mode }) =>
-        (mode & 0o007) === 0
-          ? undefined
-          : `The file has mode ${modeText(mode)}: others can use it.`,
-      ),
+    relyingParties: [...globus, 'VOMS Java', 'caNl-C', 'arcproxy'],
+    check: ({ fileFacts }) => {
+      const parties = fileFacts ? partiesAgainstMode(fileFacts.mode & 0o777) : []
+      return fileFacts === undefined || parties.length === 0
+        ? []
+        : [
+            {
+              sentence: `The file has mode ${modeText(fileFacts.mode)}; only mode 0600 suits all.`,
+              relyingParties: parties,
+            },
+          ]
+    },
     remedy: permissions,
   },
   {
     id: 'file-owner',
     severity: 'refuses',
-    relyingParties,
+    relyingParties: except(relyingParties, 'VOMS'),
     check: (context) =>
       onDisk(context, ({ ownerUid, uid }) =>
         ownerUid === uid

@@ -1,7 +1,7 @@
 /** Rules on keyUsage and extendedKeyUsage of proxies and EECs. */
 import type { CertificateFacts } from '../certificate-facts.ts'
 import { type DoctorRule, eachOf, endEntityOf } from './context.ts'
-import { globus, openssl, strict, tls } from './relying-parties.ts'
+import { canlC, except, globus, openssl, strict, tls } from './relying-parties.ts'
 
 /** clientAuth or anyExtendedKeyUsage. */
 const clientPurposes = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
@@ -51,7 +51,7 @@ export const keyUsageRules: readonly DoctorRule[] = [
   {
     id: 'end-entity-no-digital-signature',
     severity: 'refuses',
-    relyingParties: strict,
+    relyingParties: except(strict, ...canlC),
     check: (context) =>
       eachOf('EEC', endEntityOf(context), ({ facts }) =>
         lacksDigitalSignature(facts) ? 'has a keyUsage without digitalSignature' : undefined,

@@ -1,11 +1,30 @@
 /** Rules on keys and signature algorithms. */
 import { sameName } from '../name.ts'
 import { keyBelongsTo } from '../proxy-file.ts'
-import { type DoctorRule, eachCertificate, eachOf, endEntityOf, nameOf, when } from './context.ts'
-import { globus, relyingParties, tls } from './relying-parties.ts'
+import {
+  type DoctorContext,
+  type DoctorRule,
+  eachCertificate,
+  eachOf,
+  endEntityOf,
+  nameOf,
+  when,
+} from './context.ts'
+import { except, globus, globusTls, relyingParties, tls } from './relying-parties.ts'
 
 /** 2047 bits still reach OpenSSL's security level 2. */
 const MIN_RSA_BITS = 2047
+
+/** Java's TLS refuses smaller keys. */
+const MIN_JAVA_BITS = 1024
+
+function withRsaKey(context: DoctorContext, isRefused: (bits: number) => boolean) {
+  return eachCertificate(context, ({ facts: { key } }) =>
+    key.family === 'RSA' && isRefused(key.bits)
+      ? `has an RSA key of ${key.bits} bits, under 2048`
+      : undefined,
+  )
+}
 
 const newKeys = 'Create a new one with an RSA key of at least 2048 bits.'
 
@@ -13,31 +32,20 @@ export const keyRules: readonly DoctorRule[] = [
   {
     id: 'key-rsa-too-small',
     severity: 'refuses',
-    relyingParties: [...tls, 'Globus', 'VOMS Java'],
-    check: (context) =>
-      eachCertificate(context, ({ facts: { key } }) =>
-        key.family === 'RSA' && key.bits < MIN_RSA_BITS
-          ? `has an RSA key of ${key.bits} bits, under 2048`
-          : undefined,
-      ),
-    remedy: newKeys,
-  },
-  {
-    id: 'key-rsa-below-1024',
-    severity: 'refuses',
-    relyingParties: ['caNl-Java'],
-    check: (context) =>
-      eachCertificate(context, ({ facts: { key } }) =>
-        key.family === 'RSA' && key.bits < 1024
-          ? `has an RSA key of ${key.bits} bits, which not even caNl-Java takes`
-          : undefined,
-      ),
+    relyingParties: tls,
+    check: (context) => [
+      ...withRsaKey(context, (bits) => bits < MIN_RSA_BITS && bits >= MIN_JAVA_BITS),
+      ...withRsaKey(context, (bits) => bits < MIN_JAVA_BITS).map((sentence) => ({
+        sentence,
+        relyingParties: [...tls, 'caNl-Java'] as const,
+      })),
+    ],
     remedy: newKeys,
   },
   {
     id: 'key-ec-proxy',
     severity: 'refuses',
-    relyingParties: [...globus, 'XRootD'],
+    relyingParties: [...globusTls, 'XRootD'],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ facts }) =>
         facts.key.family === 'EC'
@@ -85,7 +93,7 @@ export const keyRules: readonly DoctorRule[] = [
   {
     id: 'key-missing',
     severity: 'refuses',
-    relyingParties,
+    relyingParties: except(relyingParties, 'VOMS'),
     check: ({ proxyFile }) =>
       when(proxyFile.privateKey === undefined, 'The file contains no private key.'),
     remedy: 'Put the private key of the proxy after the proxy, or let the service make both.',
@@ -93,7 +101,7 @@ export const keyRules: readonly DoctorRule[] = [
   {
     id: 'key-of-another',
     severity: 'refuses',
-    relyingParties,
+    relyingParties: except(relyingParties, 'VOMS'),
     check: ({ proxyFile: { privateKey }, leaf }) =>
       when(
         privateKey !== undefined && !keyBelongsTo(privateKey, leaf.certificate),

@@ -1,10 +1,8 @@
 /** Rules on the name of the user: software writes the same name as different strings. */
-import { attributeTypes } from '../name.ts'
-import { type DoctorContext, type DoctorRule, endEntityOf, when } from './context.ts'
-import { globus, type RelyingParty } from './relying-parties.ts'
-
-/** Who looks names up in a grid map or the like. */
-const java: readonly RelyingParty[] = ['caNl-Java', 'VOMS Java']
+import { attributeTypes, type DistinguishedName } from '../name.ts'
+import { formatSlashDn } from '../name-text.ts'
+import { type DoctorContext, type DoctorRule, endEntityOf, type Problem, when } from './context.ts'
+import { globus, java, type RelyingParty } from './relying-parties.ts'
 
 /** Returns all text values of the EEC's name in one string. */
 function personText(context: DoctorContext): string {
@@ -20,7 +18,7 @@ function hasType(context: DoctorContext, names: readonly string[]): boolean {
 }
 
 const otherName =
-  'Have the EEC issued under a name of letters, digits, spaces and , . - @ : = _ only.'
+  'Write the name in that form, or have the EEC issued under a name of letters, digits, spaces and , . - @ : = _ only.'
 
 /** A rule on characters in the person's name. */
 function characters(
@@ -37,12 +35,41 @@ function characters(
   }
 }
 
+/** The name as OpenSSL 3 prints it; `formatSlashDn` doubles backslashes. */
+const opensslForm = (name: DistinguishedName): string =>
+  formatSlashDn(name).replaceAll('\\\\', '\\')
+
+/** XRootD prints values as they are. */
+const plainForm = (name: DistinguishedName): string =>
+  opensslForm(name).replaceAll(/\\([/+])/g, '$1')
+
+/** In a grid map of Globus, backslashes and double quotes need a backslash. */
+const globusForm = (name: DistinguishedName): string =>
+  opensslForm(name).replaceAll(/[\\"]/g, '\\$&')
+
+/** Says how to write a name in a grid map where it is not simply the slash-DN. */
+function sayForms(name: DistinguishedName): readonly Problem[] {
+  const values = name.flat().map(({ value }) => String(value))
+  const found = (pattern: RegExp): boolean => values.some((value) => pattern.test(value))
+  const say = (party: RelyingParty, form: string): Problem => ({
+    sentence: `In a grid map of ${party}, the name must be written "${form}".`,
+    relyingParties: [party],
+  })
+  return [
+    ...(found(/[/+"]/) ? [say('GridFTP', globusForm(name))] : []),
+    ...(found(/[/+\\]/) && !found(/"/) ? [say('XRootD', plainForm(name))] : []),
+  ]
+}
+
 export const nameRules: readonly DoctorRule[] = [
-  characters('name-slash-plus-backslash', [...globus, 'XRootD', ...java], {
-    pattern: /[/+\\"]/,
-    sentence:
-      'The name contains a slash, plus, backslash or double quote: a Globus grid map writes it differently from XRootD and Java.',
-  }),
+  {
+    id: 'name-slash-plus-backslash',
+    severity: 'refuses',
+    relyingParties: ['GridFTP', 'XRootD'],
+    check: (context) =>
+      endEntityOf(context).flatMap(({ certificate }) => sayForms(certificate.subject)),
+    remedy: otherName,
+  },
   characters('name-quote', ['XRootD'], {
     pattern: /"/,
     sentence: 'The name contains a double quote: no form of it matches in a grid map of XRootD.',
@@ -52,7 +79,21 @@ export const nameRules: readonly DoctorRule[] = [
     pattern: /[^\x20-\x7e\n]/u,
     sentence:
       'The name contains characters other than printable ASCII: XRootD turns them into unprintable bytes, others write \\xC3\\xA9.',
+    severity: 'refuses',
   }),
+  {
+    id: 'name-two-in-one',
+    severity: 'refuses',
+    relyingParties: ['XRootD'],
+    check: (context) =>
+      when(
+        endEntityOf(context).some(({ certificate }) =>
+          certificate.subject.some((rdn) => rdn.length > 1),
+        ),
+        'The name has two attributes in one part: XRootD writes them as two parts.',
+      ),
+    remedy: otherName,
+  },
   characters('name-parentheses', ['MyProxy', 'HTCondor'], {
     pattern: /[()]/,
     sentence:

@@ -1,7 +1,7 @@
 /** Rules on ProxyCertInfo. */
 import { extensionOids } from '../extensions.ts'
-import { type DoctorRule, eachOf, when } from './context.ts'
-import { globus, openssl, strict, validating } from './relying-parties.ts'
+import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
+import { except, globus, java, openssl, strict, validating } from './relying-parties.ts'
 
 const askAgain =
   'Ask the service for a new proxy: impersonation, no path length, ProxyCertInfo critical.'
@@ -13,7 +13,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
   {
     id: 'proxy-cert-info-not-critical',
     severity: 'refuses',
-    relyingParties: [...globus, 'XRootD', 'GridSite', 'caNl-Java', 'VOMS Java'],
+    relyingParties: [...globus, 'XRootD'],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ facts }) =>
         facts.proxyCertInfo?.critical === false
@@ -25,7 +25,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
   {
     id: 'proxy-cert-info-twice',
     severity: 'refuses',
-    relyingParties: [...openssl, ...globus],
+    relyingParties: [...except(openssl, 'caNl-C'), ...globus, ...java],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ facts }) =>
         facts.duplicates.includes(extensionOids.proxyCertInfo)
@@ -37,7 +37,7 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
   {
     id: 'proxy-cert-info-unreadable',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: except(validating, 'caNl-C', 'caNl-Java'),
     check: ({ proxies }) =>
       eachOf('proxy', proxies, ({ facts }) =>
         facts.unreadable.includes('proxyCertInfo')
@@ -52,11 +52,10 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
     relyingParties: ['MyProxy'],
     check: ({ leaf }) => {
       const left = leaf.facts.proxyCertInfo?.pathLength
-      return eachOf('proxy', [leaf], () =>
-        left !== undefined && left < MIN_PATH_LENGTH
-          ? `has a path length of ${left}: it cannot be delegated as often as needed`
-          : undefined,
-      )
+      if (left === undefined || left >= MIN_PATH_LENGTH) return []
+      const sentence = `The proxy ${nameOf(leaf)} has a path length of ${left}: it cannot be delegated as often as needed.`
+      // Globus derives a proxy from the proxy as soon as it delegates.
+      return [{ sentence, ...(left === 0 ? { relyingParties: globus } : {}) }]
     },
     remedy: 'Request a proxy without a path length, or with at least 2.',
   },
@@ -64,9 +63,12 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
     id: 'proxy-path-length-exceeded',
     severity: 'refuses',
     relyingParties: strict,
-    check: ({ verdict }) =>
+    check: ({ chain }) =>
       when(
-        verdict.problems.some(({ code }) => code === 'proxy_path_length'),
+        chain.some(({ facts: { proxyCertInfo } }, index) => {
+          const allowed = proxyCertInfo?.pathLength
+          return allowed !== undefined && index > allowed
+        }),
         'The chain has more proxies than a path length allows.',
       ),
     remedy: 'Delegate from a proxy whose path length allows it.',
@@ -96,10 +98,14 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
   {
     id: 'proxy-limited-signs-full',
     severity: 'refuses',
-    relyingParties: globus,
-    check: ({ verdict }) =>
+    relyingParties: [...globus, ...java],
+    check: ({ chain }) =>
       when(
-        verdict.problems.some(({ code }) => code === 'limited_signs_full'),
+        chain.some(
+          ({ facts }, index) =>
+            facts.proxyCertInfo?.type === 'impersonation' &&
+            chain[index + 1]?.facts.proxyCertInfo?.type === 'limited',
+        ),
         'A limited proxy signed one that is not limited.',
       ),
     remedy: 'Delegate a limited proxy only as a limited one, or start from a full proxy.',

@@ -2,8 +2,8 @@
 import { isOneCommonNameLonger } from '../chain-proxy.ts'
 import { lastCommonName } from '../name.ts'
 import { proxyKind } from '../proxy-info.ts'
-import { type DoctorRule, eachOf, when } from './context.ts'
-import { globus, openssl, validating } from './relying-parties.ts'
+import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
+import { canlC, except, globus, java, openssl, validating } from './relying-parties.ts'
 
 const askAgain =
   'Ask the service for a new proxy: its subject is the subject of the EEC plus one CN of digits.'
@@ -23,12 +23,14 @@ export const proxySubjectRules: readonly DoctorRule[] = [
   },
   {
     id: 'proxy-cn-not-digits',
-    severity: 'warns',
+    severity: 'refuses',
     relyingParties: ['arcproxy'],
     check: ({ proxies }) =>
       eachOf('proxy', proxies, (link) => {
         const commonName = lastCommonName(link.certificate.subject)
-        return link.isProxy && commonName !== undefined && !/^\d+$/.test(commonName)
+        return link.isProxy &&
+          commonName !== undefined &&
+          !/^(\d+|(limited )?proxy)$/.test(commonName)
           ? 'has a last CN that does not consist of digits: arcproxy mistakes the proxy for the person'
           : undefined
       }),
@@ -37,7 +39,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
   {
     id: 'proxy-cn-legacy',
     severity: 'refuses',
-    relyingParties: [...globus, 'VOMS'],
+    relyingParties: globus,
     check: ({ proxies }) =>
       eachOf('proxy', proxies, (link) =>
         link.isProxy && /^(limited )?proxy$/i.test(lastCommonName(link.certificate.subject) ?? '')
@@ -63,13 +65,29 @@ export const proxySubjectRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: [...openssl, ...globus],
     check: ({ proxies }) =>
-      eachOf('proxy', proxies, (link) => (link.isProxy ? undefined : `is a ${proxyKind(link)}`)),
+      proxies
+        .filter(({ isProxy }) => !isProxy)
+        .map((link) => {
+          const kind = proxyKind(link)
+          if (kind === undefined)
+            return {
+              sentence: `The proxy ${nameOf(link)} has no ProxyCertInfo.`,
+              relyingParties: validating,
+            }
+          return {
+            sentence: `The proxy ${nameOf(link)} is a ${kind}.`,
+            // caNl-C and XRootD still accept legacy proxies, and Globus those of the draft.
+            relyingParties: kind.includes('legacy')
+              ? except([...openssl, ...globus], ...canlC)
+              : [...openssl, 'XRootD'],
+          }
+        }),
     remedy: 'Request an RFC 3820 proxy (with Globus: grid-proxy-init -rfc).',
   },
   {
     id: 'proxy-kinds-mixed',
     severity: 'refuses',
-    relyingParties: globus,
+    relyingParties: [...globus, ...java],
     check: ({ proxies }) =>
       when(
         new Set(proxies.map((link) => proxyKind(link)?.split(' ')[0])).size > 1,

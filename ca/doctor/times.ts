@@ -1,7 +1,22 @@
 /** Rules on the validity of certificates. */
+import type { Certificate } from '../certificate.ts'
 import type { Link } from '../chain-link.ts'
-import { type DoctorContext, type DoctorRule, eachOf, endEntityOf, when } from './context.ts'
-import { globus, relyingParties, type RelyingParty, validating } from './relying-parties.ts'
+import {
+  type DoctorContext,
+  type DoctorRule,
+  eachOf,
+  endEntityOf,
+  type Problem,
+  when,
+} from './context.ts'
+import {
+  except,
+  globus,
+  java,
+  relyingParties,
+  type RelyingParty,
+  validating,
+} from './relying-parties.ts'
 
 const ended = ({ certificate: { validity } }: Link, now: Date): string | undefined =>
   validity.notAfter <= now ? `expired at ${validity.notAfter.toISOString()}` : undefined
@@ -15,18 +30,53 @@ function secondsLeft({ links, now }: DoctorContext): number {
   return Math.floor((Math.min(...ends) - now.getTime()) / 1000)
 }
 
-/** These two tolerate differences between clocks. */
-const tolerant = new Set<RelyingParty>(['XRootD', 'caNl-Java'])
-const strictClock = validating.filter((party) => !tolerant.has(party))
+/** arcproxy reads times although it does not validate the chain. */
+const readingTimes: readonly RelyingParty[] = [...validating, 'arcproxy']
 
 const renew = 'Request a new proxy now.'
 const clock = 'Wait, or correct the clocks: a proxy is valid from five minutes before it is issued.'
+
+/** caNl-Java and XRootD tolerate such a difference between clocks. */
+const GRACE_MS = 5 * 60 * 1000
+
+const isWithinGrace = (date: Date, now: Date): boolean =>
+  Math.abs(date.getTime() - now.getTime()) <= GRACE_MS
+
+function eachOutOfTime(
+  role: string,
+  links: readonly Link[],
+  {
+    check,
+    parties,
+  }: {
+    readonly check: (link: Link) => string | undefined
+    readonly parties: (certificate: Certificate) => readonly RelyingParty[]
+  },
+): readonly Problem[] {
+  return links.flatMap((link) =>
+    eachOf(role, [link], check).map((sentence) => ({
+      sentence,
+      relyingParties: parties(link.certificate),
+    })),
+  )
+}
+
+/** A time for people: `11 hours`, `1 hour 50 minutes`, `50 seconds`. */
+function formatSpan(seconds: number): string {
+  const count = (value: number, unit: string): string => `${value} ${unit}${value === 1 ? '' : 's'}`
+  if (seconds < 120) return count(seconds, 'second')
+  const hours = Math.floor(seconds / 3600)
+  const minutes = Math.floor((seconds % 3600) / 60)
+  return [hours > 0 ? count(hours, 'hour') : '', minutes > 0 ? count(minutes, 'minute') : '']
+    .filter((part) => part !== '')
+    .join(' ')
+}
 
 function tooShort(context: DoctorContext, seconds: number): readonly string[] {
   const left = secondsLeft(context)
   return when(
     left > 0 && left < seconds,
-    `The file is valid for ${left} more seconds; at least ${seconds} are required.`,
+    `The file is valid for ${formatSpan(left)} more; at least ${formatSpan(seconds)} are required.`,
   )
 }
 
@@ -35,34 +85,56 @@ export const timeRules: readonly DoctorRule[] = [
     id: 'proxy-ended',
     severity: 'refuses',
     relyingParties,
-    check: ({ proxies, now }) => eachOf('proxy', proxies, (link) => ended(link, now)),
+    check: ({ proxies, now }) =>
+      eachOutOfTime('proxy', proxies, {
+        check: (link) => ended(link, now),
+        parties: ({ validity }) =>
+          isWithinGrace(validity.notAfter, now)
+            ? except(relyingParties, 'caNl-Java')
+            : relyingParties,
+      }),
     remedy: renew,
   },
   {
     id: 'proxy-not-begun',
     severity: 'refuses',
-    relyingParties: strictClock,
-    check: ({ proxies, now }) => eachOf('proxy', proxies, (link) => notBegun(link, now)),
+    relyingParties: readingTimes,
+    check: ({ proxies, now }) =>
+      eachOutOfTime('proxy', proxies, {
+        check: (link) => notBegun(link, now),
+        parties: ({ validity }) =>
+          isWithinGrace(validity.notBefore, now)
+            ? except(readingTimes, 'XRootD', ...java)
+            : readingTimes,
+      }),
     remedy: clock,
   },
   {
     id: 'end-entity-ended',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: readingTimes,
     check: (context) => eachOf('EEC', endEntityOf(context), (link) => ended(link, context.now)),
     remedy: renew,
   },
   {
     id: 'end-entity-not-begun',
     severity: 'refuses',
-    relyingParties: strictClock,
-    check: (context) => eachOf('EEC', endEntityOf(context), (link) => notBegun(link, context.now)),
+    relyingParties: readingTimes,
+    check: (context) =>
+      eachOutOfTime('EEC', endEntityOf(context), {
+        check: (link) => notBegun(link, context.now),
+        parties: ({ validity }) =>
+          isWithinGrace(validity.notBefore, context.now)
+            ? except(readingTimes, 'XRootD')
+            : readingTimes,
+      }),
     remedy: clock,
   },
   {
     id: 'ca-out-of-time',
     severity: 'refuses',
-    relyingParties: validating,
+    // Java does not look at the times of a trusted CA.
+    relyingParties: except(validating, ...java),
     check: ({ authorities, now }) =>
       eachOf('CA', authorities, (link) => ended(link, now) ?? notBegun(link, now)),
     remedy: 'Install the trust anchors of the current CA.',
@@ -99,7 +171,7 @@ export const timeRules: readonly DoctorRule[] = [
     id: 'time-left-glideinwms-half-day',
     severity: 'warns',
     relyingParties: ['glideinWMS'],
-    check: (context) => tooShort(context, 12 * 3600),
+    check: (context) => (secondsLeft(context) < 60 ? [] : tooShort(context, 12 * 3600)),
     remedy: 'Renew before half a day is left, or request longer proxies.',
   },
   {

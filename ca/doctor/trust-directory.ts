@@ -1,251 +1,207 @@
 /** Rules on the trust directory: which files relying parties look for, and under which names. */
-import type { Asn1Node } from '../asn1.ts'
-import { subjectHash, subjectHashOld } from '../name-hash.ts'
+import type { Certificate } from '../certificate.ts'
 import { formatSlashDn } from '../name-text.ts'
-import { policyPermits, type SigningPolicy } from '../signing-policy.ts'
-import type { TrustDirectory } from '../trust-directory.ts'
-import type { DoctorContext, DoctorRule } from './context.ts'
-import { globus, type RelyingParty, strict, validating } from './relying-parties.ts'
+import type { HashedFile, TrustDirectory } from '../trust-directory.ts'
+import type { DoctorContext, DoctorRule, Problem } from './context.ts'
+import { describePemFault } from './file-lines.ts'
+import { namesOtherKey } from './key-identifiers.ts'
+import { eachNeeded, type NeededAuthority } from './needed-authorities.ts'
+import { opensslFiles, type RelyingParty, validating } from './relying-parties.ts'
+import { installRemedy } from './remedies.ts'
+import { isSignedBy } from './signatures.ts'
+import {
+  certificatesByHash,
+  certificatesOfName,
+  javaFault,
+  javaFinds,
+  opensslFault,
+  sameNode,
+  xrootdFinds,
+} from './trust-lookup.ts'
 
-/** A CA that the chain needs, in the directory or missing. */
-interface NeededAuthority {
-  readonly name: string
-  readonly node: Asn1Node
-  readonly hash: string
-  readonly oldHash: string
-  /** Name of the certificate that it signed. */
-  readonly signed: string
+/** Why OpenSSL does not find a CA: the rule that says so, and how. */
+interface Absence {
+  readonly rule: string
+  readonly sentence: string
 }
 
-/** The issuers of EEC and CAs, nearest first. */
-export function neededAuthorities({ endEntity, authorities }: DoctorContext): NeededAuthority[] {
-  const issued = [...(endEntity ? [endEntity] : []), ...authorities]
-  return issued
-    .filter(
-      ({ certificate }) => formatSlashDn(certificate.issuer) !== formatSlashDn(certificate.subject),
-    )
-    .map(({ certificate }) => ({
-      name: formatSlashDn(certificate.issuer),
-      node: certificate.issuerNode,
-      hash: subjectHash(certificate.issuerNode),
-      oldHash: subjectHashOld(certificate.issuerNode),
-      signed: formatSlashDn(certificate.subject),
-    }))
+const opensslFinds = ({ names, node }: NeededAuthority, trust: TrustDirectory): boolean =>
+  certificatesByHash(trust, names).some(({ value }) => sameNode(value.subjectNode, node))
+
+/** The parties that do not find a CA which OpenSSL does not find either. */
+function partiesWithout(needed: NeededAuthority, trust: TrustDirectory): readonly RelyingParty[] {
+  const { node, hash, oldHash, nearest } = needed
+  // Java is content with the CA that signed the EEC, and XRootD does not look for those above it in other files.
+  if (!nearest) return opensslFiles
+  return [
+    ...opensslFiles,
+    ...(xrootdFinds(trust, node) ? [] : ['XRootD' as const]),
+    ...(javaFinds(trust, node, hash) ? [] : ['caNl-Java' as const]),
+    ...(javaFinds(trust, node, oldHash) ? [] : ['VOMS Java' as const]),
+  ]
 }
 
-/** A sentence for each CA that the chain needs; none without a trust directory. */
-export function eachNeeded(
-  context: DoctorContext,
-  what: (needed: NeededAuthority, trust: TrustDirectory) => string | undefined,
-): readonly string[] {
-  const { trustAnchors } = context
-  if (trustAnchors === undefined) return []
-  return neededAuthorities(context).flatMap((needed) => what(needed, trustAnchors) ?? [])
+function explainAbsence(needed: NeededAuthority, trust: TrustDirectory): Absence {
+  const { name, hash, node, nearest } = needed
+  const broken = trust.unreadable.find((file) => new RegExp(`^${hash}\\.\\d+$`).test(file.name))
+  const elsewhere = certificatesOfName(trust, node)
+  const file = elsewhere.find((one) => one.hash === hash) ?? elsewhere[0]
+  if (file !== undefined) return explainFile(file, needed)
+  if (broken !== undefined)
+    return {
+      rule: 'trust-ca-unreadable',
+      sentence: `The file ${broken.name} of the CA ${name} cannot be read: ${broken.reason}.`,
+    }
+  const other = trust.certificates.find((one) => one.hash === hash)
+  return {
+    rule: nearest ? 'trust-ca-missing' : 'trust-ca-above-missing',
+    sentence: other
+      ? `The file ${other.name} is not the CA ${name} but ${formatSlashDn(other.value.subject)}.`
+      : `The CA ${name} is not in the trust directory. Expected file: ${hash}.0.`,
+  }
 }
 
-const hashesIn = ({ certificates }: TrustDirectory): readonly string[] =>
-  certificates.map(({ hash }) => hash)
-
-/** The policy that Globus finds, by the new hash. */
-function eachPolicy(
-  context: DoctorContext,
-  what: (policy: SigningPolicy, needed: NeededAuthority) => string | undefined,
-): readonly string[] {
-  return eachNeeded(context, (needed, { signingPolicies }) => {
-    const policy = signingPolicies.get(needed.hash)
-    return policy && what(policy, needed)
-  })
+/** Explains why a file that has the CA is of no use. */
+function explainFile(
+  file: HashedFile<Certificate>,
+  { name, hash, oldHash }: NeededAuthority,
+): Absence {
+  const fault = opensslFault(file)
+  if (file.hash === oldHash)
+    return {
+      rule: 'trust-hash-missing',
+      sentence: `The CA ${name} is installed as ${file.name} but not as ${hash}.0.`,
+    }
+  if (file.hash !== hash)
+    return {
+      rule: 'trust-wrong-hash',
+      sentence: `The CA ${name} is installed as ${file.name}, but its name has the hash ${hash}.`,
+    }
+  if (file.format === 'DER')
+    return {
+      rule: 'trust-ca-not-pem',
+      sentence: `The file ${file.name} of the CA ${name} is in DER but must be in PEM.`,
+    }
+  if (fault !== undefined)
+    return {
+      rule: 'trust-ca-lines',
+      sentence: `The file ${file.name} of the CA ${name} cannot be read because of ${describePemFault(fault)}.`,
+    }
+  return {
+    rule: 'trust-number-missing',
+    sentence: `The CA ${name} is installed as ${file.name}, but no readable file has a number below it: relying parties begin with ${hash}.0.`,
+  }
 }
 
-const install =
-  'Install the complete trust-anchor archive of the CA: it has all file names and links.'
-/** Relying parties that need a signing_policy. */
-const policyParties: readonly RelyingParty[] = [...globus, 'caNl-Java']
-
-const policyRules: readonly DoctorRule[] = [
-  {
-    id: 'signing-policy-missing',
-    severity: 'refuses',
-    relyingParties: policyParties,
-    check: (context) =>
-      eachNeeded(context, ({ hash, name }, trust) =>
-        hashesIn(trust).includes(hash) && !trust.signingPolicies.has(hash)
-          ? `The file ${hash}.signing_policy for the CA ${name} is missing.`
-          : undefined,
-      ),
-    remedy: install,
-  },
-  {
-    id: 'signing-policy-forbids',
-    severity: 'refuses',
-    relyingParties: policyParties,
-    check: (context) =>
-      eachPolicy(context, (policy, { name, hash, signed }) =>
-        allQuoted(policy) && !policyPermits(policy, name, signed)
-          ? `The file ${hash}.signing_policy does not allow the CA ${name} to sign ${signed}.`
-          : undefined,
-      ),
-    remedy: 'Add the name, or its beginning and "*", to cond_subjects of the file.',
-  },
-  {
-    id: 'signing-policy-quotes',
-    severity: 'refuses',
-    relyingParties: policyParties,
-    check: (context) =>
-      eachPolicy(context, (policy, { hash }) =>
-        allQuoted(policy)
-          ? undefined
-          : `In ${hash}.signing_policy, cond_subjects has several patterns, and its outer quotes are not single quotes.`,
-      ),
-    remedy: `Write cond_subjects globus '"/DC=org/DC=example/*"'.`,
-  },
-  {
-    id: 'signing-policy-no-last-newline',
-    severity: 'refuses',
-    relyingParties: globus,
-    check: (context) =>
-      eachPolicy(context, ({ text }, { hash }) =>
-        text.endsWith('\n')
-          ? undefined
-          : `The file ${hash}.signing_policy does not end with a newline.`,
-      ),
-    remedy: 'Add a newline at the end of the file.',
-  },
-  {
-    id: 'signing-policy-without-own-name',
-    severity: 'warns',
-    relyingParties: ['Globus'],
-    check: (context) =>
-      eachPolicy(context, (policy, { name, hash, node }) =>
-        allQuoted(policy) &&
-        context.trustAnchors?.certificates.some(
-          ({ value }) => subjectHash(value.subjectNode) === hash && isSelfIssued(value, node),
-        ) &&
-        !policyPermits(policy, name, name)
-          ? `The file ${hash}.signing_policy does not cover the CA's own name ${name}: grid-cert-diagnostics complains.`
-          : undefined,
-      ),
-    remedy: "Add the CA's own name to cond_subjects of the file.",
-  },
-]
-
-function allQuoted({ blocks }: SigningPolicy): boolean {
-  return blocks.every(({ subjects }) => subjects !== undefined)
-}
-
-function isSelfIssued({ issuerNode }: { readonly issuerNode: Asn1Node }, node: Asn1Node): boolean {
-  return subjectHash(issuerNode) === subjectHash(node)
-}
-
-/** CAs of the chain that the directory does not have under any name. */
-function missingAuthorities(context: DoctorContext): readonly NeededAuthority[] {
-  const trust = context.trustAnchors
-  if (trust === undefined) return []
-  return neededAuthorities(context).filter(
-    ({ hash }) =>
-      !trust.certificates.some(({ value }) => subjectHash(value.subjectNode) === hash) &&
-      !trust.unreadable.some(({ name }) => name.startsWith(`${hash}.`)),
-  )
-}
-
-const sayMissing = ({ name, hash }: NeededAuthority): string =>
-  `The CA ${name} is not in the trust directory. Expected file: ${hash}.0.`
-
-const issuedFirst = ({ endEntity }: DoctorContext): string | undefined =>
-  endEntity && formatSlashDn(endEntity.certificate.subject)
-
-const certificateRules: readonly DoctorRule[] = [
-  {
-    id: 'trust-ca-missing',
+/** A rule for one reason why OpenSSL does not find a CA. */
+function absenceRule(id: string, remedy: string): DoctorRule {
+  return {
+    id,
     severity: 'refuses',
     relyingParties: validating,
     check: (context) =>
-      missingAuthorities(context)
-        .filter(({ signed }) => signed === issuedFirst(context))
-        .map(sayMissing),
-    remedy: install,
-  },
-  {
-    id: 'trust-ca-above-missing',
-    severity: 'refuses',
-    relyingParties: strict,
-    check: (context) =>
-      missingAuthorities(context)
-        .filter(({ signed }) => signed !== issuedFirst(context))
-        .map(sayMissing),
-    remedy: install,
-  },
-  {
-    id: 'trust-hash-missing',
-    severity: 'refuses',
-    relyingParties: strict.filter((party) => party !== 'VOMS Java'),
-    check: (context) =>
-      eachNeeded(context, ({ name, hash, oldHash }, trust) =>
-        hashesIn(trust).includes(oldHash) && !hashesIn(trust).includes(hash)
-          ? `The CA ${name} is installed as ${oldHash}.0 but not as ${hash}.0.`
-          : undefined,
-      ),
-    remedy: install,
-  },
+      eachNeeded(context, (needed, trust) => {
+        if (opensslFinds(needed, trust)) return []
+        const { rule, sentence } = explainAbsence(needed, trust)
+        return rule === id ? { sentence, relyingParties: partiesWithout(needed, trust) } : []
+      }),
+    remedy,
+  }
+}
+
+const renameRemedy = 'Name the files as openssl rehash does, or install the trust anchors again.'
+
+const absenceRules: readonly DoctorRule[] = [
+  absenceRule('trust-ca-missing', installRemedy),
+  absenceRule('trust-ca-above-missing', installRemedy),
+  absenceRule('trust-hash-missing', renameRemedy),
+  absenceRule('trust-wrong-hash', renameRemedy),
+  absenceRule('trust-number-missing', renameRemedy),
+  absenceRule('trust-ca-not-pem', 'Convert it with openssl x509 -inform DER.'),
+  absenceRule('trust-ca-lines', 'Write it again with openssl x509.'),
+  absenceRule('trust-ca-unreadable', installRemedy),
+]
+
+/** Problems of single parties with a CA that OpenSSL finds. */
+function eachFound(
+  context: DoctorContext,
+  check: (needed: NeededAuthority, trust: TrustDirectory) => string | Problem | undefined,
+): readonly (string | Problem)[] {
+  return eachNeeded(context, (needed, trust) =>
+    needed.nearest && opensslFinds(needed, trust) ? check(needed, trust) : undefined,
+  )
+}
+
+const singleRules: readonly DoctorRule[] = [
   {
     id: 'trust-old-hash-missing',
     severity: 'refuses',
     relyingParties: ['VOMS Java'],
     check: (context) =>
-      eachNeeded(context, ({ name, hash, oldHash }, trust) =>
-        hashesIn(trust).includes(hash) && !hashesIn(trust).includes(oldHash)
-          ? `The CA ${name} is not installed as ${oldHash}.0, the only file name that voms-proxy-init of Java looks for.`
-          : undefined,
+      eachFound(context, ({ name, oldHash }, { certificates }) =>
+        certificates.some(({ hash }) => hash === oldHash)
+          ? undefined
+          : `The CA ${name} is not installed as ${oldHash}.0, the only file name that voms-proxy-init of Java looks for.`,
       ),
-    remedy: install,
+    remedy: 'Add a link to the file with the other hash, as the trust anchors of the IGTF have.',
   },
   {
-    id: 'trust-ca-not-pem',
+    id: 'trust-java-file',
     severity: 'refuses',
-    relyingParties: validating,
+    relyingParties: ['caNl-Java', 'VOMS Java'],
     check: (context) =>
-      eachNeeded(context, ({ hash, name }, { certificates }) =>
-        certificates.some((one) => one.hash === hash && one.format === 'DER')
-          ? `The file ${hash}.0 of the CA ${name} is in DER but must be in PEM.`
-          : undefined,
-      ),
-    remedy: 'Convert it with openssl x509 -inform DER.',
-  },
-  {
-    id: 'trust-ca-unreadable',
-    severity: 'refuses',
-    relyingParties: strict,
-    check: (context) =>
-      eachNeeded(context, ({ hash, name }, { unreadable }) => {
-        const file = unreadable.find(
-          (one) => one.name.startsWith(`${hash}.`) && !/\.r/.test(one.name),
+      eachFound(context, ({ name, node, hash, oldHash }, trust) => {
+        const blind = (
+          [
+            ['caNl-Java', hash],
+            ['VOMS Java', oldHash],
+          ] as const
+        ).filter(
+          ([, own]) =>
+            trust.certificates.some((file) => file.hash === own) && !javaFinds(trust, node, own),
         )
-        return file && `The file ${file.name} of the CA ${name} cannot be read: ${file.reason}.`
+        const [first] = blind
+        const file = first && trust.certificates.find((one) => one.hash === first[1])
+        if (file === undefined) return undefined
+        const fault = javaFault(file)
+        const reason = fault
+          ? describePemFault(fault)
+          : 'the first certificate in it is another one'
+        return {
+          sentence: `Java does not find the CA ${name} in ${file.name}: ${reason}.`,
+          relyingParties: blind.map(([party]) => party),
+        }
       }),
-    remedy: install,
+    remedy: 'Write the certificate alone into its file, with openssl x509.',
+  },
+  {
+    id: 'trust-xrootd-file',
+    severity: 'refuses',
+    relyingParties: ['XRootD'],
+    check: (context) =>
+      eachFound(context, ({ name, node, hash }, trust) =>
+        xrootdFinds(trust, node)
+          ? undefined
+          : `XRootD reads the CA ${name} only from ${hash}.0, as the only certificate in that file.`,
+      ),
+    remedy: 'Write the certificate alone into that file.',
   },
   {
     id: 'trust-other-key',
     severity: 'refuses',
     relyingParties: validating,
-    check: ({ trustAnchors, verdict }) =>
-      trustAnchors !== undefined &&
-      verdict.problems.some(({ code }) => code === 'untrusted') &&
-      isSelfSignedEnd(verdict.path)
-        ? ['The root of the chain in the file does not match any root in the trust directory.']
-        : [],
-    remedy: install,
+    check: (context) =>
+      eachNeeded(context, ({ name, node, names, signed }, trust) => {
+        const found = certificatesByHash(trust, names)
+          .map(({ value }) => value)
+          .filter(({ subjectNode }) => sameNode(subjectNode, node))
+        return found.length > 0 &&
+          found.every((issuer) => !isSignedBy(signed, issuer) && namesOtherKey(signed, issuer))
+          ? `The CA ${name} in the trust directory has another key than the CA that signed ${formatSlashDn(signed.subject)}.`
+          : undefined
+      }),
+    remedy: installRemedy,
   },
 ]
 
-/** Whether the path ends at a root, which is then not trusted. */
-function isSelfSignedEnd(path: DoctorContext['verdict']['path']): boolean {
-  const root = path.at(-1)
-  return (
-    path.length > 1 &&
-    root !== undefined &&
-    formatSlashDn(root.subject) === formatSlashDn(root.issuer)
-  )
-}
-
-export const trustDirectoryRules: readonly DoctorRule[] = [...certificateRules, ...policyRules]
+export const trustDirectoryRules: readonly DoctorRule[] = [...absenceRules, ...singleRules]

@@ -1,13 +1,16 @@
 /** `tts proxy info`: prints the output of grid-proxy-info without Globus; `--explain` diagnoses the proxy. */
+import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { homeDirectory } from '../files/home-directory.ts'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { Command } from 'commander'
 import { examine, type Finding, formatFindings } from '../../ca/doctor/examine.ts'
+import { parseExaminedFile } from '../../ca/doctor/file-lines.ts'
 import { CaError } from '../../ca/errors.ts'
-import { MAX_PROXY_FILE_LENGTH, parseProxyFile, type ProxyFile } from '../../ca/proxy-file.ts'
+import { MAX_PROXY_FILE_LENGTH, type ProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { readTrustAnchors } from '../../ca/trust-directory.ts'
 import { TtsError } from '../base/errors.ts'
@@ -19,6 +22,7 @@ import { proxyPath, type Terminal } from './terminal.ts'
 interface InfoOptions {
   readonly explain?: boolean
   readonly trustAnchors?: string
+  readonly as?: string
   readonly valid?: number
   readonly json?: boolean
 }
@@ -35,6 +39,10 @@ export function proxyInfoCommand(terminal: Terminal): Command {
       'trust anchor directory for --explain (default: X509_CERT_DIR, ~/.globus/certificates, /etc/grid-security/certificates)',
     )
     .option(
+      '--as <USER>',
+      'judge the mode and owner of the file for this user, by name or number (default: yourself; for root, the owner of the file)',
+    )
+    .option(
       '--valid <TIME>',
       'exit with code 1 unless the proxy is valid at least this long, for example 12h',
       duration,
@@ -48,11 +56,17 @@ Exit codes: 0 success, 1 the proxy has expired or expires within --valid, 5 no s
 Examples:
   tts proxy info
   tts proxy info --valid 12h && echo good for half a day
-  tts proxy info --explain --trust-anchors /etc/grid-security/certificates gwms_proxy`,
+  tts proxy info --explain --trust-anchors /etc/grid-security/certificates gwms_proxy
+  sudo tts proxy info --explain --as alice`,
     )
-    .action((file: string | undefined, _options, self: Command) =>
-      info(terminal, file ?? proxyPath(terminal), self.optsWithGlobals()),
-    )
+    .action(async (file: string | undefined, _options, self: Command) => {
+      const options = self.optsWithGlobals<InfoOptions>()
+      const user = options.as === undefined ? undefined : await findUser(options.as)
+      const path =
+        file ??
+        proxyPath(user === undefined ? terminal : { ...terminal, environment: {}, uid: user })
+      await info(terminal, path, { ...options, ...(user === undefined ? {} : { user }) })
+    })
 }
 
 interface ReadFile {
@@ -62,55 +76,79 @@ interface ReadFile {
   readonly ownerUid: number
 }
 
-async function info(terminal: Terminal, path: string, options: InfoOptions): Promise<void> {
+/** What `--explain` looked at, and what it found. */
+interface Explanation {
+  readonly trustAnchors: string | undefined
+  /** Number of the user for whom mode and owner of the file were judged. */
+  readonly examinedAs: number
+  readonly findings: readonly Finding[]
+}
+
+async function info(
+  terminal: Terminal,
+  path: string,
+  options: InfoOptions & { readonly user?: number },
+): Promise<void> {
   const file = await readProxy(path)
   const now = terminal.now()
   const description = describeProxy(file.proxyFile, { now, path })
-  const findings = options.explain ? await explain(terminal, file, options) : undefined
+  const explanation = options.explain ? await explain(terminal, file, options) : undefined
   if (options.json) {
-    terminal.out(
-      `${JSON.stringify({ ...description, ...(findings ? { findings } : {}) }, null, 2)}\n`,
-    )
+    const { trustAnchors = null, ...rest } = explanation ?? {}
+    const explained = explanation ? { trustAnchors, ...rest } : {}
+    terminal.out(`${JSON.stringify({ ...description, ...explained }, null, 2)}\n`)
   } else {
     terminal.out(formatProxyInfo(description))
-    if (findings) terminal.out(`\n${formatFindings(findings)}`)
+    if (explanation) terminal.out(`\n${formatFindings(explanation.findings, explanation)}`)
   }
   if (description.timeLeftSeconds < Math.max(options.valid ?? 0, 1))
     terminal.exitWith(exitCodes.failed)
-  else if (findings?.some(({ severity }) => severity === 'refuses'))
+  else if (explanation?.findings.some(({ severity }) => severity === 'refuses'))
     terminal.exitWith(exitCodes.wouldBeRefused)
 }
 
 async function explain(
   terminal: Terminal,
   file: ReadFile,
-  options: InfoOptions,
-): Promise<readonly Finding[]> {
-  const directory = options.trustAnchors ?? defaultTrustAnchors(terminal)
-  if (directory === undefined) {
-    terminal.note(
-      'Trust anchors were not examined: none were given, and the default directories do not exist.',
-    )
-  }
+  options: InfoOptions & { readonly user?: number },
+): Promise<Explanation> {
+  const trustAnchors = options.trustAnchors ?? defaultTrustAnchors(terminal)
   const { mode, ownerUid, text } = file
-  return examine({
+  // Root looks at files of others; the question is whether their owners can use them.
+  const examinedAs = options.user ?? (terminal.uid === 0 ? ownerUid : terminal.uid)
+  if (examinedAs !== terminal.uid)
+    terminal.note(`tts: mode and owner of the file are judged for user ${examinedAs}`)
+  const findings = examine({
     proxyFile: file.proxyFile,
-    fileFacts: { mode, ownerUid, uid: terminal.uid, text },
-    ...(directory === undefined
+    fileFacts: { mode, ownerUid, uid: examinedAs, text },
+    ...(trustAnchors === undefined
       ? {}
-      : { trustAnchors: readTrustAnchors(await readDirectory(directory)) }),
+      : { trustAnchors: readTrustAnchors(await readDirectory(trustAnchors)) }),
     now: terminal.now(),
   })
+  return { trustAnchors, examinedAs, findings }
+}
+
+/** Returns the number of a user, as `id` knows it: from /etc/passwd, or a directory service. */
+async function findUser(user: string): Promise<number> {
+  if (/^\d{1,10}$/.test(user)) return Number(user)
+  try {
+    const { stdout } = await promisify(execFile)('id', ['-u', '--', user], { timeout: 10_000 })
+    return Number(stdout.trim())
+  } catch (cause) {
+    throw new TtsError('invalid_request', `--as ${user}: there is no user of this name`, { cause })
+  }
 }
 
 function defaultTrustAnchors(terminal: Terminal): string | undefined {
+  const named = terminal.environment['X509_CERT_DIR']
+  // Grid tools fail when it does not exist, and do not look elsewhere.
+  if (named !== undefined && named !== '') return named
   const home = homeDirectory(terminal.environment)
-  const directories = [
-    terminal.environment['X509_CERT_DIR'],
-    home && join(home, '.globus', 'certificates'),
+  return [
+    ...(home === undefined ? [] : [join(home, '.globus', 'certificates')]),
     '/etc/grid-security/certificates',
-  ]
-  return directories.find((path) => path !== undefined && path !== '' && existsSync(path))
+  ].find((path) => existsSync(path))
 }
 
 async function readDirectory(directory: string) {
@@ -147,7 +185,7 @@ async function readProxy(path: string): Promise<ReadFile> {
 
 function parse(text: string, path: string): ProxyFile {
   try {
-    return parseProxyFile(text)
+    return parseExaminedFile(text)
   } catch (error) {
     if (!(error instanceof CaError)) throw error
     throw new TtsError('invalid_request', `${path} is not a proxy file: ${error.message}`, {

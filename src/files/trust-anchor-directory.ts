@@ -73,7 +73,8 @@ async function writeWhole(path: string, content: string): Promise<void> {
 }
 
 /**
- * Reads the files of a directory, sorted by name. Follows links; skips sub-directories and files that are too large.
+ * Reads the files of a directory, sorted by name. Follows links; skips sub-directories and files that are too large. A
+ * file that cannot be read is returned with the reason, because others may not depend on it.
  *
  * @throws {RangeError} too many files, or too many bytes in total
  */
@@ -92,7 +93,16 @@ export async function readTrustAnchorDirectory(
     total += size
     if (total > MAX_DIRECTORY_BYTES)
       throw new RangeError(`the files of the directory have more than ${MAX_DIRECTORY_BYTES} bytes`)
-    files.push({ name, content: await readFile(path) })
+    files.push(
+      await readFile(path).then(
+        (content) => ({ name, content }),
+        (error: NodeJS.ErrnoException) => ({
+          name,
+          content: Buffer.alloc(0),
+          problem: error.code === 'EACCES' ? 'permission denied' : (error.code ?? error.message),
+        }),
+      ),
+    )
   }
   return files
 }

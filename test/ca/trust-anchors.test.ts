@@ -132,7 +132,7 @@ describe('trustAnchorFiles of a root', () => {
     ])
     expect(directory.crls[0]?.value.number).toBe(7)
     expect([...directory.signingPolicies.keys()]).toEqual([hash, old])
-    expect([...directory.namespaces]).toEqual([hash, old])
+    expect([...directory.namespaces.keys()]).toEqual([hash, old])
     expect(directory.unreadable).toEqual([])
     const der = readTrustAnchors([{ name: `${hash}.r0`, content: crl }])
     expect(der.crls[0]?.format).toBe('DER')

@@ -1,6 +1,8 @@
 import {
   chmodSync,
+  chownSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -128,10 +130,15 @@ describe('the doctor', () => {
     const environment = { X509_CERT_DIR: path('anchors') }
     const found = await info(['--explain', path('proxy')], { environment })
     expect(found).toMatchObject({ code: 0, notes: '' })
-    const missing = ['--explain', '--trust-anchors', path('no-anchors'), path('proxy')]
-    const { code, notes } = await info(missing)
-    expect(code).toBe(5)
-    expect(notes).toContain(`the trust anchors in ${path('no-anchors')} cannot be read`)
+    for (const { code, notes } of [
+      await info(['--explain', '--trust-anchors', path('no-anchors'), path('proxy')]),
+      await info(['--explain', path('proxy')], {
+        environment: { X509_CERT_DIR: path('no-anchors') },
+      }),
+    ]) {
+      expect(code).toBe(5)
+      expect(notes).toContain(`the trust anchors in ${path('no-anchors')} cannot be read`)
+    }
   })
 
   test('a file that others can read is refused, and who refuses it is named', async () => {
@@ -145,10 +152,43 @@ describe('the doctor', () => {
     expect(out).toMatch(/^ {4}remedy: .*chmod 600/m)
   })
 
-  test('an EC key is refused by XRootD and Globus', async () => {
+  test('an EC key is refused by XRootD and GridFTP', async () => {
     const { code, out } = await explain('ec')
     expect(code).toBe(6)
-    expect(out).toMatch(/^ {4}by: {5}.*(XRootD.*Globus|Globus.*XRootD)/m)
+    expect(out).toMatch(/^ {4}by: {5}GridFTP, MyProxy, XRootD$/m)
+  })
+
+  test('says which directory and which user the answer is for', async () => {
+    const { out } = await explain('proxy')
+    expect(out).toContain(`\nTrust directory: ${path('anchors')}\n`)
+    const words = ['--json', '--explain', '--trust-anchors', path('anchors'), path('proxy')]
+    expect(JSON.parse((await info(words)).out)).toMatchObject({
+      trustAnchors: path('anchors'),
+      examinedAs: process.getuid?.(),
+      findings: [],
+    })
+  })
+
+  test.skipIf(existsSync('/etc/grid-security/certificates'))(
+    'without a trust directory it does not say that all accept',
+    async () => {
+      const { code, out } = await info(['--explain', path('proxy')])
+      expect(code).toBe(0)
+      expect(out).toContain('\nTrust anchors, signing policies and CRLs were not examined')
+      expect(out).not.toContain('would accept')
+      const { out: json } = await info(['--json', '--explain', path('proxy')])
+      expect(JSON.parse(json)).toMatchObject({ trustAnchors: null })
+    },
+  )
+
+  test('a file with odd lines is refused, and the line is named', async () => {
+    const text = readFileSync(path('proxy'), 'utf8')
+    writeFileSync(path('indented'), text.replace(/^(?=.)/gm, '    '), { mode: 0o600 })
+    const { code, out } = await explain('indented')
+    expect(code).toBe(6)
+    expect(out).toContain('  Line 1, in the block CERTIFICATE, has white space before -----BEGIN')
+    writeFileSync(path('marked'), `\u{FEFF}# a note\n${text}`, { mode: 0o600 })
+    expect(await explain('marked')).toMatchObject({ code: 0 })
   })
 
   test('an ended CRL is refused', async () => {
@@ -190,6 +230,44 @@ describe('the doctor', () => {
     const { code, out } = await info(words)
     expect(code).toBe(6)
     expect(out).toContain('revoked')
+  })
+
+  test('root asks for the owner of the file, and anybody for whom they name', async () => {
+    cpSync(path('proxy'), path('theirs'))
+    const owner = process.getuid?.() || 65_534
+    if (process.getuid?.() === 0) chownSync(path('theirs'), owner, owner)
+    const words = ['--json', '--explain', '--trust-anchors', path('anchors'), path('theirs')]
+    const asRoot = await info(words, { uid: 0 })
+    expect(JSON.parse(asRoot.out)).toMatchObject({ examinedAs: owner, findings: [] })
+    expect(asRoot).toMatchObject({
+      code: 0,
+      notes: `tts: mode and owner of the file are judged for user ${owner}\n`,
+    })
+    const named = await info(['--as', String(owner), ...words], { uid: 12_345 })
+    expect(JSON.parse(named.out)).toMatchObject({ examinedAs: owner, findings: [] })
+    for (const run of [
+      await info(words, { uid: 12_345 }),
+      await info(['--as', '12345', ...words], { uid: 0 }),
+    ]) {
+      expect(run.code).toBe(6)
+      expect(JSON.parse(run.out)).toMatchObject({
+        examinedAs: 12_345,
+        findings: [{ rule: 'file-owner' }],
+      })
+    }
+  })
+
+  test('--as takes a name, and looks for the proxy of that user', async () => {
+    const stranger = 3_000_000_000 + process.pid
+    const run = await info(['--explain', '--as', String(stranger)])
+    expect(run.code).toBe(5)
+    expect(run.notes).toContain(`the proxy file /tmp/x509up_u${stranger} cannot be read`)
+    const words = ['--json', '--explain', '--trust-anchors', path('anchors'), path('proxy')]
+    const root = JSON.parse((await info(['--as', 'root', ...words])).out) as { examinedAs: number }
+    expect(root.examinedAs).toBe(0)
+    const nobody = await info(['--as', 'no-such-user-here', ...words])
+    expect(nobody.code).toBe(2)
+    expect(nobody.notes).toContain('--as no-such-user-here: there is no user of this name')
   })
 
   test('has its findings as JSON too', async () => {

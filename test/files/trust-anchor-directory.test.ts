@@ -80,6 +80,16 @@ describe('writeTrustAnchorDirectory', () => {
 })
 
 describe('readTrustAnchorDirectory', () => {
+  test('names a file that cannot be read, and reads the others', async () => {
+    await writeFile(join(directory, '0a1b2c3d.0'), 'good')
+    // Root can open all files, but nobody can read the first page of a process.
+    await symlink('/proc/self/mem', join(directory, 'deadbeef.0'))
+    expect(await readTrustAnchorDirectory(directory)).toEqual([
+      { name: '0a1b2c3d.0', content: Buffer.from('good') },
+      { name: 'deadbeef.0', content: Buffer.alloc(0), problem: 'EIO' },
+    ])
+  })
+
   test('follows links, skips dangling ones and directories', async () => {
     await writeTrustAnchorDirectory(join(directory, 'sub'), files)
     await writeTrustAnchorDirectory(directory, files)

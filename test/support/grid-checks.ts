@@ -16,7 +16,7 @@ export function gridProxyInfo(credential: CredentialFiles): Promise<ToolRun> {
 
 /** What voms-proxy-info prints. */
 export function vomsProxyInfo(credential: CredentialFiles): Promise<ToolRun> {
-  return runTool('voms-proxy-info', ['-file', credential.proxyPath], environment(credential))
+  return runTool('voms-proxy-info2', ['-file', credential.proxyPath], environment(credential))
 }
 
 /** `openssl verify` of a proxy file as a strict relying party does it, with or without CRLs. */

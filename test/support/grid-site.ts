@@ -19,6 +19,8 @@ import { anyExtension } from './extensions.ts'
 export interface CredentialFiles {
   readonly proxyPath: string
   readonly trustAnchorDir: string
+  /** Slash-DN of the person; read from the proxy file when undefined. */
+  readonly identity?: string
 }
 
 export interface GridSite {
@@ -38,10 +40,8 @@ export interface GridSite {
 const hostBase = parseSlashDn('/O=TTS test hosts')
 
 /** Prepares a site that trusts the credential's CA and knows its person. */
-export async function openGridSite({
-  proxyPath,
-  trustAnchorDir,
-}: CredentialFiles): Promise<GridSite> {
+export async function openGridSite(credential: CredentialFiles): Promise<GridSite> {
+  const { trustAnchorDir } = credential
   const directory = await mkdtemp(join(tmpdir(), 'tts-site-'))
   const path = (name: string): string => join(directory, name)
   const user = serverUser()
@@ -50,8 +50,7 @@ export async function openGridSite({
   await writeTrustAnchorDirectory(path('certificates'), host.anchors)
   await writeFile(path('hostcert.pem'), host.certificate, { mode: 0o644 })
   await writeFile(path('hostkey.pem'), host.key, { mode: 0o400 })
-  const { certificates } = parseProxyFile(await readFile(proxyPath, 'utf8'))
-  const { identity } = describeProxy({ certificates }, { now: new Date(), path: proxyPath })
+  const identity = credential.identity ?? (await identityOf(credential.proxyPath))
   await writeFile(path('grid-mapfile'), `"${identity}" ${user.name}\n`)
   await mkdir(path('data'))
   for (const name of ['', 'hostcert.pem', 'hostkey.pem', 'data', 'grid-mapfile'])
@@ -65,6 +64,11 @@ export async function openGridSite({
     user,
     close: () => rm(directory, { recursive: true, force: true }),
   }
+}
+
+async function identityOf(path: string): Promise<string> {
+  const { certificates } = parseProxyFile(await readFile(path, 'utf8'))
+  return describeProxy({ certificates }, { now: new Date(), path }).identity
 }
 
 function serverUser(): GridSite['user'] {

@@ -1,4 +1,4 @@
-import { smallInteger } from '../../../ca/asn1.ts'
+import { oid, sequence, smallInteger } from '../../../ca/asn1.ts'
 import { basicConstraints, keyUsage, proxyCertInfo } from '../../../ca/extensions.ts'
 import { withCommonName } from '../../../ca/name.ts'
 import { type ChainPlan, type Plan, userName } from '../../support/certificate-builder.ts'
@@ -30,7 +30,7 @@ export const keyCases: readonly DoctorCase[] = [
   { rule: 'key-rsa-too-small', name: 'proxy', plan: proxy({ key: 'rsa-1024' }) },
   { rule: 'key-rsa-too-small', name: 'EEC', plan: { endEntity: { key: 'rsa-1024' } } },
   { rule: 'key-rsa-too-small', name: 'CA', plan: { authority: { key: 'rsa-1024' } } },
-  { rule: 'key-rsa-below-1024', plan: proxy({ key: 'rsa-512' }), also: ['key-rsa-too-small'] },
+  { rule: 'key-rsa-too-small', name: '512 bits', plan: proxy({ key: 'rsa-512' }) },
   { rule: 'key-ec-proxy', plan: proxy({ key: 'ec-p256' }), also: ['key-families-mixed'] },
   {
     rule: 'key-ec-end-entity',
@@ -61,20 +61,23 @@ const MINUTE = 60
 const HOUR = 3600
 export const timeCases: readonly DoctorCase[] = [
   { rule: 'proxy-ended', plan: proxy({ begins: -HOUR, ends: -MINUTE }) },
+  { rule: 'proxy-ended', name: 'hours ago', plan: proxy({ begins: -4 * HOUR, ends: -2 * HOUR }) },
   { rule: 'proxy-not-begun', plan: proxy({ begins: 4 * MINUTE }) },
+  { rule: 'proxy-not-begun', name: 'for hours', plan: proxy({ begins: 2 * HOUR }) },
   {
     rule: 'end-entity-ended',
     plan: { endEntity: { begins: -HOUR, ends: -MINUTE } },
     also: ['proxy-outlives-end-entity'],
   },
   { rule: 'end-entity-not-begun', plan: { endEntity: { begins: 4 * MINUTE } } },
+  { rule: 'end-entity-not-begun', name: 'for hours', plan: { endEntity: { begins: 2 * HOUR } } },
   { rule: 'ca-out-of-time', name: 'ended', plan: { authority: { begins: -HOUR, ends: -MINUTE } } },
   { rule: 'ca-out-of-time', name: 'not begun', plan: { authority: { begins: HOUR } } },
   { rule: 'proxy-outlives-end-entity', plan: proxy({ ends: 12 * 24 * HOUR }) },
   {
     rule: 'time-left-glideinwms-minute',
     plan: proxy({ ends: 50 }),
-    also: ['time-left-htcondor', 'time-left-glideinwms-half-day'],
+    also: ['time-left-htcondor'],
   },
   {
     rule: 'time-left-htcondor',
@@ -105,7 +108,6 @@ export const fileCases: readonly DoctorCase[] = [
   },
   { rule: 'file-no-proxy', plan: { proxies: [] } },
   { rule: 'file-mode-not-private', fileFacts: { mode: 0o640 } },
-  { rule: 'file-mode-for-others', fileFacts: { mode: 0o604 }, also: ['file-mode-not-private'] },
   { rule: 'file-owner', fileFacts: { ownerUid: 0 } },
 ]
 
@@ -118,7 +120,6 @@ export const proxyCases: readonly DoctorCase[] = [
   {
     rule: 'proxy-cn-legacy',
     plan: proxy({ subject: withCommonName(userName, 'limited proxy') }),
-    also: ['proxy-cn-not-digits'],
   },
   {
     rule: 'proxy-cn-begins-proxy',
@@ -137,7 +138,11 @@ export const proxyCases: readonly DoctorCase[] = [
     rule: 'proxy-not-rfc3820',
     name: 'draft',
     plan: proxyExtensions({
-      proxyCertInfo: anyExtension('1.3.6.1.4.1.3536.1.222', smallInteger(1)),
+      proxyCertInfo: anyExtension(
+        '1.3.6.1.4.1.3536.1.222',
+        sequence(sequence(oid('1.3.6.1.5.5.7.21.1'))),
+        true,
+      ),
     }),
   },
   {

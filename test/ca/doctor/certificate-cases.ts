@@ -1,11 +1,19 @@
-import { smallInteger } from '../../../ca/asn1.ts'
+import {
+  explicit,
+  implicitConstructed,
+  implicitPrimitive,
+  oid,
+  sequence,
+  smallInteger,
+} from '../../../ca/asn1.ts'
+
 import {
   basicConstraints,
   keyUsage,
   proxyCertInfo,
   subjectAltNameUri,
 } from '../../../ca/extensions.ts'
-import { type DistinguishedName, withCommonName } from '../../../ca/name.ts'
+import { type DistinguishedName, nameNode, withCommonName } from '../../../ca/name.ts'
 import { parseSlashDn } from '../../../ca/name-text.ts'
 import {
   authorityName,
@@ -28,6 +36,10 @@ const endEntityExtensions = (extensions: NonNullable<Plan['extensions']>): Chain
 const authorityExtensions = (extensions: NonNullable<Plan['extensions']>): ChainPlan => ({
   authority: { extensions },
 })
+/** Permits all names below /C=EU. */
+const permittedNames = sequence(
+  implicitConstructed(0, [sequence(explicit(4, nameNode(parseSlashDn('/C=EU'))))]),
+)
 const asCa = basicConstraints({ pathLength: undefined })
 export const certificateCases: readonly DoctorCase[] = [
   {
@@ -43,12 +55,14 @@ export const certificateCases: readonly DoctorCase[] = [
   {
     rule: 'critical-extension-unknown-to-globus',
     name: 'policies in the EEC',
-    plan: endEntityExtensions({ policies: anyExtension('2.5.29.32', smallInteger(1), true) }),
+    plan: endEntityExtensions({
+      policies: anyExtension('2.5.29.32', sequence(sequence(oid('1.2.840.113612.5.2.2.1'))), true),
+    }),
   },
   {
     rule: 'critical-extension-unknown-to-globus',
     name: 'name constraints in the CA',
-    plan: authorityExtensions({ constraints: anyExtension('2.5.29.30', smallInteger(1), true) }),
+    plan: authorityExtensions({ constraints: anyExtension('2.5.29.30', permittedNames, true) }),
   },
   { rule: 'extension-twice', plan: endEntityExtensions({ again: keyUsage(['digitalSignature']) }) },
   {
@@ -108,6 +122,7 @@ export const certificateCases: readonly DoctorCase[] = [
     rule: 'ca-name-not-sayable',
     name: 'apostrophe',
     plan: { authority: { subject: withCommonName(baseName, "O'Neill CA") } },
+    also: ['signing-policy-missing'],
   },
   {
     rule: 'ca-name-not-sayable',
@@ -119,7 +134,13 @@ export const certificateCases: readonly DoctorCase[] = [
   {
     rule: 'critical-extension-unknown-to-globus',
     name: 'SAN in the EEC',
-    plan: endEntityExtensions({ name: anyExtension('2.5.29.17', smallInteger(1), true) }),
+    plan: endEntityExtensions({
+      name: anyExtension(
+        '2.5.29.17',
+        sequence(implicitPrimitive(2, Buffer.from('a.example'))),
+        true,
+      ),
+    }),
   },
 ]
 
@@ -166,7 +187,6 @@ export const healthy: readonly (Illness & { readonly name: string })[] = [
     plan: endEntityExtensions({ basicConstraints: undefined }),
   },
   { name: 'PSS in the EEC only', plan: { endEntity: { signature: 'pss' } } },
-  { name: 'mode 0400', fileFacts: { mode: 0o400 } },
   { name: 'CRLF and no last newline', text: ({ text }) => text.replaceAll('\n', '\r\n').trimEnd() },
   { name: 'text around the blocks', text: ({ text }) => `hello\n${text}\nbye\n` },
   {

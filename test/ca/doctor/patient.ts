@@ -4,27 +4,34 @@ import type { Examination, FileFacts } from '../../../ca/doctor/context.ts'
 import { subjectHash, subjectHashOld } from '../../../ca/name-hash.ts'
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import { toPem } from '../../../ca/pem.ts'
-import { parseProxyFile } from '../../../ca/proxy-file.ts'
+import { CaError } from '../../../ca/errors.ts'
+import { parseExaminedFile } from '../../../ca/doctor/file-lines.ts'
+import type { ProxyFile } from '../../../ca/proxy-file.ts'
 import { trustAnchorFiles } from '../../../ca/trust-anchors.ts'
 import { type DirectoryFile, readTrustAnchors } from '../../../ca/trust-directory.ts'
 import {
   asAuthority,
   baseName,
   buildChain,
+  type Built,
   type BuiltChain,
   type ChainPlan,
   NOW,
+  testKey,
 } from '../../support/certificate-builder.ts'
 
 /** What shall be wrong with a patient. */
 export interface Illness {
-  readonly plan?: ChainPlan
+  readonly plan?: ChainPlan | ((now: Date) => ChainPlan)
   /** Text of the proxy file, made of the good one. */
-  readonly text?: (chain: BuiltChain) => string
+  readonly text?: (chain: BuiltChain) => string | Promise<string>
   readonly fileFacts?: Partial<FileFacts>
   /** Files of the trust directory, made of the good ones. */
-  readonly files?: (files: readonly DirectoryFile[], chain: BuiltChain) => readonly DirectoryFile[]
-  readonly crl?: (chain: BuiltChain) => Partial<CrlRequest>
+  readonly files?: (
+    files: readonly DirectoryFile[],
+    chain: BuiltChain,
+  ) => readonly DirectoryFile[] | Promise<readonly DirectoryFile[]>
+  readonly crl?: (chain: BuiltChain, now: Date) => Partial<CrlRequest>
 }
 
 export const DAY_MS = 86_400_000
@@ -36,28 +43,42 @@ export function blocks(text: string): string[] {
 
 /** The files of a patient, and what the doctor is given of them. */
 export interface Patient {
+  readonly chain: BuiltChain
   readonly text: string
   readonly files: readonly DirectoryFile[]
-  readonly examination: Examination
+  /** Undefined: our parser refuses the file. */
+  readonly examination: Examination | undefined
 }
 
-export async function makePatient(illness: Illness = {}): Promise<Patient> {
-  const now = illness.plan?.now ?? NOW
-  const chain = await buildChain(illness.plan)
-  const good = await trustFiles(chain, { now, ...illness.crl?.(chain) })
-  const text = illness.text?.(chain) ?? chain.text
-  const files = illness.files?.(good, chain) ?? good
-  const examination = {
-    proxyFile: parseProxyFile(text),
+export async function makePatient(illness: Illness = {}, now: Date = NOW): Promise<Patient> {
+  const plan = typeof illness.plan === 'function' ? illness.plan(now) : illness.plan
+  const chain = await buildChain({ now, ...plan })
+  const good = await trustFiles(chain, { now, ...illness.crl?.(chain, now) })
+  const text = (await illness.text?.(chain)) ?? chain.text
+  const files = (await illness.files?.(good, chain)) ?? good
+  const proxyFile = readable(text)
+  const examination = proxyFile && {
+    proxyFile,
     fileFacts: { mode: 0o600, ownerUid: 1000, uid: 1000, text, ...illness.fileFacts },
     trustAnchors: readTrustAnchors(files),
     now,
   }
-  return { text, files, examination }
+  return { chain, text, files, examination }
 }
 
 export async function patient(illness: Illness = {}): Promise<Examination> {
-  return (await makePatient(illness)).examination
+  const { examination } = await makePatient(illness)
+  if (examination === undefined) throw new TypeError('the proxy file cannot be read')
+  return examination
+}
+
+function readable(text: string): ProxyFile | undefined {
+  try {
+    return parseExaminedFile(text)
+  } catch (error) {
+    if (error instanceof CaError) return undefined
+    throw error
+  }
 }
 
 async function trustFiles(
@@ -89,6 +110,18 @@ async function trustFiles(
     return file === undefined ? '' : 'linkTo' in file ? content(file.linkTo) : file.content
   }
   return files.map(({ name }) => ({ name, content: Buffer.from(content(name)) }))
+}
+
+/** The instant for which a chain was built. */
+export const instantOf = ({ endEntity }: BuiltChain): Date =>
+  new Date(endEntity.certificate.validity.notBefore.getTime() + 300_000)
+
+/** A CA of the same name as the chain's, with another key. */
+export async function makeNamesake(chain: BuiltChain): Promise<Built> {
+  const { subject } = chain.authority.certificate
+  const privateKey = await testKey('namesake')
+  const built = await buildChain({ now: instantOf(chain), authority: { subject, privateKey } })
+  return built.authority
 }
 
 /** The directory of a CA whose name we would not write: the certificate and a policy for all. */

@@ -1,9 +1,9 @@
 import { subjectHash, subjectHashOld } from '../../../ca/name-hash.ts'
 import { readPem } from '../../../ca/pem.ts'
 import type { DirectoryFile } from '../../../ca/trust-directory.ts'
-import { type BuiltChain, NOW } from '../../support/certificate-builder.ts'
+import type { BuiltChain } from '../../support/certificate-builder.ts'
 import type { DoctorCase } from './cases.ts'
-import { DAY_MS } from './patient.ts'
+import { DAY_MS, makeNamesake } from './patient.ts'
 
 type Change = NonNullable<DoctorCase['files']>
 const hash = ({ authority }: BuiltChain): string => subjectHash(authority.certificate.subjectNode)
@@ -25,7 +25,7 @@ const text =
   (content: Buffer): Buffer =>
     Buffer.from(change(content.toString()))
 const toDer = (content: Buffer): Buffer => readPem(content.toString(), 'file')[0]?.der ?? content
-const later = (milliseconds: number): Date => new Date(NOW.getTime() + milliseconds)
+const later = (now: Date, milliseconds: number): Date => new Date(now.getTime() + milliseconds)
 
 export const trustCases: readonly DoctorCase[] = [
   { rule: 'trust-ca-missing', files: () => [] },
@@ -33,6 +33,8 @@ export const trustCases: readonly DoctorCase[] = [
     rule: 'trust-ca-above-missing',
     plan: { intermediate: {} },
     files: without((chain) => [hash(chain), oldHash(chain)]),
+    // caNl-Java wants a policy for the missing CA.
+    also: ['signing-policy-missing'],
   },
   { rule: 'trust-hash-missing', files: without((chain) => [`${hash(chain)}.0`]) },
   { rule: 'trust-old-hash-missing', files: without((chain) => [`${oldHash(chain)}.0`]) },
@@ -41,21 +43,28 @@ export const trustCases: readonly DoctorCase[] = [
     rule: 'trust-ca-unreadable',
     files: (files, chain) =>
       files.map((file) =>
-        file.name === `${hash(chain)}.0` ? { ...file, content: Buffer.from('nothing') } : file,
+        file.name === `${hash(chain)}.0` || file.name === `${oldHash(chain)}.0`
+          ? { ...file, content: Buffer.from('nothing') }
+          : file,
       ),
-    also: ['trust-hash-missing'],
   },
   {
     rule: 'trust-other-key',
     plan: {},
-    text: ({ text: file, authority }) => file + pem(authority.certificate.der),
-    files: () => [],
-    also: ['trust-ca-missing'],
+    files: async (files, chain) => {
+      const { certificate } = await makeNamesake(chain)
+      return files
+        .filter(({ name }) => !name.includes('.r'))
+        .map((file) =>
+          file.name.endsWith('.0') ? { ...file, content: Buffer.from(pem(certificate.der)) } : file,
+        )
+    },
   },
   { rule: 'signing-policy-missing', files: without((chain) => [`${hash(chain)}.signing_policy`]) },
   {
     rule: 'signing-policy-forbids',
     name: 'another name',
+    also: ['namespaces-forbid'],
     files: changed(
       '.signing_policy',
       text((policy) => policy.replace('/*', '/CN=TTS-CA" "/C=EU/O=INDIGO/OU=other/*')),
@@ -123,16 +132,20 @@ export const crlCases: readonly DoctorCase[] = [
   { rule: 'crl-bad-signature', files: changed('.r0', (content) => forge(content)) },
   {
     rule: 'crl-ended',
-    crl: () => ({ nextUpdate: later(-1000) }),
+    crl: (_chain, now) => ({ nextUpdate: later(now, -1000) }),
     also: ['crl-ended-where-required'],
   },
-  { rule: 'crl-ended-where-required', crl: () => ({ nextUpdate: NOW }), also: ['crl-ended'] },
-  { rule: 'crl-not-begun', crl: () => ({ thisUpdate: later(60_000) }) },
-  { rule: 'crl-ends-soon', crl: () => ({ nextUpdate: later(DAY_MS / 2) }) },
+  {
+    rule: 'crl-ended-where-required',
+    crl: (_chain, now) => ({ nextUpdate: now }),
+    also: ['crl-ended'],
+  },
+  { rule: 'crl-not-begun', crl: (_chain, now) => ({ thisUpdate: later(now, DAY_MS) }) },
+  { rule: 'crl-ends-soon', crl: (_chain, now) => ({ nextUpdate: later(now, DAY_MS / 2) }) },
   {
     rule: 'crl-revoked',
-    crl: ({ endEntity }) => ({
-      entries: [{ serial: endEntity.certificate.serial, revokedAt: NOW, reason: 'keyCompromise' }],
+    crl: ({ endEntity }, now) => ({
+      entries: [{ serial: endEntity.certificate.serial, revokedAt: now, reason: 'keyCompromise' }],
     }),
   },
   {

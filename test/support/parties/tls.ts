@@ -1,0 +1,172 @@
+/** Relying parties that see the credential in a TLS handshake, with curl as the client. */
+import { chown, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type GridServer,
+  type GridSite,
+  freePort,
+  openGridSite,
+  startServer,
+} from '../grid-site.ts'
+import { findLibraryDirectory, findProgram, runTool } from '../grid-tools.ts'
+import { partyOfOne, type PatientFiles, type Refusal } from './party.ts'
+
+/** Shows the credential to a server of this site with curl. */
+async function askWithCurl(
+  patient: PatientFiles,
+  url: string,
+  server: GridServer,
+): Promise<Refusal> {
+  const { proxyPath } = patient
+  // The server's own certificate is not what is tested.
+  const options = ['--silent', '--show-error', '--fail', '--insecure', '--max-time', '10']
+  const credential = ['--cert', proxyPath, '--key', proxyPath]
+  const { status, output } = await runTool('curl', [...options, ...credential, url])
+  return status === 0 ? undefined : `${output}\n${server.output().slice(-2000)}`
+}
+
+async function withServer(
+  patient: PatientFiles,
+  check: (site: GridSite) => Promise<{ readonly server: GridServer; readonly url: string }>,
+): Promise<Refusal> {
+  const site = await openGridSite(patient)
+  let server: GridServer | undefined
+  try {
+    const started = await check(site)
+    server = started.server
+    return await askWithCurl(patient, started.url, server)
+  } finally {
+    await server?.stop()
+    await site.close()
+  }
+}
+
+async function startOpenssl(site: GridSite, options: readonly string[]) {
+  const server = await startServer(site, {
+    command: [
+      'openssl',
+      ...'s_server -accept 127.0.0.1:0 -www -Verify 30 -verify_return_error'.split(' '),
+      ...'-allow_proxy_certs -no-CAfile -no-CAstore -CApath'.split(' '),
+      site.certDir,
+      '-cert',
+      site.hostCertificate,
+      '-key',
+      site.hostKey,
+      ...options,
+    ],
+    env: {},
+    ready: /ACCEPT \S+:\d+/,
+  })
+  const port = /ACCEPT \S+:(\d+)/.exec(server.output())?.[1] ?? ''
+  return { server, url: `https://127.0.0.1:${port}/` }
+}
+
+/** A server that knows nothing of CRLs. */
+const checkCurl = (patient: PatientFiles): Promise<Refusal> =>
+  withServer(patient, (site) => startOpenssl(site, []))
+
+/** A server that requires CRLs of all CAs as soon as the patient's directory has some. */
+async function checkOpenssl(patient: PatientFiles): Promise<Refusal> {
+  const crls = await hasCrls(patient)
+  return withServer(patient, (site) => startOpenssl(site, crls ? ['-crl_check_all'] : []))
+}
+
+/** A site checks revocation as soon as it installs CRLs. */
+async function hasCrls({ trustAnchorDir }: PatientFiles): Promise<boolean> {
+  const names = await readdir(trustAnchorDir)
+  return names.some((name) => /^[0-9a-f]{8}\.r\d+$/.test(name))
+}
+
+async function checkGridSite(patient: PatientFiles): Promise<Refusal> {
+  const crls = await hasCrls(patient)
+  return withServer(patient, (site) => startGridSite(site, crls))
+}
+
+const gridSiteConfiguration = (
+  site: GridSite,
+  { port, crls }: { readonly port: number; readonly crls: boolean },
+): string => {
+  const modules = '/usr/lib/apache2/modules'
+  const load = (name: string): string => `LoadModule ${name}_module ${modules}/mod_${name}.so`
+  const data = join(site.directory, 'data')
+  return [
+    ...['mpm_event', 'authz_core', 'ssl', 'gridsite'].map(load),
+    `Listen 127.0.0.1:${port}`,
+    'ServerName localhost',
+    `PidFile ${site.directory}/apache.pid`,
+    `Mutex file:${site.directory} default`,
+    `DefaultRuntimeDir ${site.directory}`,
+    'ErrorLog "|/bin/cat"',
+    'LogLevel info',
+    `DocumentRoot ${data}`,
+    'StartServers 1',
+    'SSLEngine on',
+    `SSLCertificateFile ${site.hostCertificate}`,
+    `SSLCertificateKeyFile ${site.hostKey}`,
+    `SSLCACertificatePath ${site.certDir}`,
+    ...(crls ? [`SSLCARevocationPath ${site.certDir}`, 'SSLCARevocationCheck chain'] : []),
+    'SSLVerifyClient require',
+    'SSLVerifyDepth 10',
+    `GridSiteSessionsDir ${data}`,
+    `<Directory ${data}>`,
+    'Require all granted',
+    '</Directory>',
+    '',
+  ].join('\n')
+}
+
+async function startGridSite(site: GridSite, crls: boolean) {
+  const port = await freePort()
+  const path = join(site.directory, 'apache.conf')
+  await writeFile(path, gridSiteConfiguration(site, { port, crls }))
+  await writeFile(join(site.directory, 'data', 'file'), 'content')
+  const server = await startServer(site, {
+    command: [findProgram('apache2') ?? '', '-DFOREGROUND', '-f', path],
+    // In place of /etc/grid-security/certificates.
+    env: { X509_CERT_DIR: site.certDir },
+    ready: /resuming normal operations/,
+  })
+  return { server, url: `https://127.0.0.1:${port}/file` }
+}
+
+async function startXrootdHttps(site: GridSite) {
+  const admin = join(site.directory, 'admin')
+  await mkdir(admin)
+  await chown(admin, site.user.uid, site.user.gid)
+  await writeFile(join(site.directory, 'data', 'file'), 'content')
+  const port = await freePort()
+  const libraries = findLibraryDirectory('libXrdHttp-5.so') ?? ''
+  const path = join(site.directory, 'xrootd-https.cf')
+  await writeFile(
+    path,
+    [
+      `xrd.port ${port}`,
+      `all.adminpath ${admin}`,
+      `all.pidpath ${admin}`,
+      'all.export /',
+      `oss.localroot ${join(site.directory, 'data')}`,
+      `xrd.protocol http ${libraries}/libXrdHttp-5.so`,
+      'http.httpsmode manual',
+      `http.cert ${site.hostCertificate}`,
+      `http.key ${site.hostKey}`,
+      `http.cadir ${site.certDir}`,
+      '',
+    ].join('\n'),
+  )
+  const server = await startServer(site, {
+    command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
+    env: {},
+    ready: /xrootd anon@\S+ initialization (completed|failed)/,
+  })
+  return { server, url: `https://127.0.0.1:${port}/file` }
+}
+
+const tools = ['openssl', 'curl'] as const
+export const opensslParty = partyOfOne('OpenSSL', tools, checkOpenssl)
+export const curlParty = partyOfOne('curl/https', tools, checkCurl)
+export const gridSiteParty = partyOfOne('GridSite', ['gridsite', 'curl'], checkGridSite)
+export const xrootdHttpsParty = partyOfOne(
+  'XRootD https',
+  ['xrootd-server', 'xrootd-server-plugins', 'curl'],
+  (patient) => withServer(patient, startXrootdHttps),
+)
