@@ -29,13 +29,26 @@ interface OpenBlock {
   readonly label: string
   /** Lines of content so far. */
   readonly contentLines: number
-  /** The first blank line after content. */
+  /** The first blank line, which OpenSSL takes for the end of headers. */
   readonly blankLine: number | undefined
+  /** Whether a line shorter than 64 characters followed the blank line: only END may follow. */
+  readonly isLast: boolean
+  /** The blank line for which OpenSSL refuses the block. */
+  readonly fault: number | undefined
 }
+
+const openBlock = (block: number, label: string): OpenBlock => ({
+  block,
+  label,
+  contentLines: 0,
+  blankLine: undefined,
+  isLast: false,
+  fault: undefined,
+})
 
 /**
  * Returns the faults of a text, in order. `trailing_space` and `byte_order_mark` matter to Java only. A blank line
- * right after BEGIN is not a fault: OpenSSL takes it for the end of headers.
+ * right after BEGIN is mostly not a fault: OpenSSL takes it for the end of headers.
  *
  * @see RFC 7468 section 2
  */
@@ -55,28 +68,36 @@ export function pemFaults(text: string): readonly PemFault[] {
       faults.push({ block, label: open?.label ?? label, line, kind: fault })
     }
     if (kind === 'BEGIN') {
-      open = { block: count, label, contentLines: 0, blankLine: undefined }
+      open = openBlock(count, label)
       count += 1
       if (space !== '') add('indented_begin', open.block)
       else if (content.endsWith(' ')) add('trailing_space', open.block)
     } else if (kind === 'END' && open) {
       if (space !== '') add('indented_end', open.block)
-      else if (open.blankLine !== undefined)
-        faults.push({
-          block: open.block,
-          label: open.label,
-          line: open.blankLine,
-          kind: 'blank_line',
-        })
+      else if (open.fault !== undefined)
+        faults.push({ block: open.block, label: open.label, line: open.fault, kind: 'blank_line' })
       open = undefined
     } else if (open) open = readContent(open, content, line)
   }
   return faults
 }
 
+/** Full lines of base64 have as many characters. */
+const LINE_LENGTH = 64
+
+/** Reads a line between BEGIN and END as OpenSSL's `get_header_and_data` does. */
 function readContent(open: OpenBlock, content: string, line: number): OpenBlock {
-  if (content.trim() !== '') return { ...open, contentLines: open.contentLines + 1 }
-  return open.contentLines > 0 && open.blankLine === undefined ? { ...open, blankLine: line } : open
+  const { blankLine, contentLines, isLast } = open
+  const { length } = content.trimEnd()
+  if (length === 0) {
+    const isHeaderEnd = contentLines === 0 && blankLine === undefined
+    return isHeaderEnd ? { ...open, blankLine: line } : { ...open, fault: open.fault ?? line }
+  }
+  const next = { ...open, contentLines: contentLines + 1 }
+  if (blankLine === undefined) return next
+  return isLast || length > LINE_LENGTH
+    ? { ...next, fault: open.fault ?? blankLine }
+    : { ...next, isLast: length < LINE_LENGTH }
 }
 
 /** Removes a UTF-8 byte order mark at the beginning of a text that was read as Latin-1. */

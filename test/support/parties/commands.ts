@@ -41,8 +41,9 @@ async function checkVoms(patient: PatientFiles): Promise<Refusal> {
   if (exists.status !== 0) return exists.output || 'voms-proxy-info -exists says no'
   const { output } = await runTool('voms-proxy-info2', [...file, '-identity'], environment(patient))
   // Of a proxy of a proxy it prints the proxy in between.
-  const identity = output.replace(/\n$/, '').replace(/(\/CN=(\d+|proxy))+$/, '')
-  return isPerson(identity, patient) ? undefined : output
+  const identity = output.replace(/\n$/, '')
+  const isBetween = identity.startsWith(`${patient.identity}/CN=`)
+  return isBetween || isPerson(identity, patient) ? undefined : output
 }
 
 /** arcproxy must find a valid proxy and the right person, and derive a proxy from it. */
