@@ -43,7 +43,7 @@ const has = ({ extensions }: Certificate, oid: string): boolean =>
 const criticalOf = ({ certificate }: Link): readonly string[] =>
   certificate.extensions.filter(({ critical }) => critical).map(({ oid }) => oid)
 
-const askAgain = 'Ask the service for a new proxy without this extension.'
+const askAgain = 'Request a new proxy without this extension.'
 
 export const extensionRules: readonly DoctorRule[] = [
   {

@@ -40,7 +40,7 @@ function sayFault(fault: PemFault, context: DoctorContext): Problem {
   const isEndEntity = fault.label === 'CERTIFICATE' && links[certificateAt] === endEntity
   const sentence = describePemFault(fault)
   return {
-    sentence: `${sentence[0]?.toUpperCase() ?? ''}${sentence.slice(1)}: the block is not found.`,
+    sentence: `${sentence[0]?.toUpperCase() ?? ''}${sentence.slice(1)}, so the block cannot be read.`,
     // arcproxy does not read the EEC of the file, and caNl-C can do without it.
     relyingParties: isEndEntity
       ? except(readers, 'arcproxy', ...(fault.kind === 'indented_begin' ? canlC : []))

@@ -75,9 +75,7 @@ export const fileRules: readonly DoctorRule[] = [
       const [first] = unused
       return first === undefined
         ? []
-        : [
-            `The file has ${unused.length} more certificates than its chain needs, for instance ${nameOf(first)}.`,
-          ]
+        : [`The file has certificates that its chain does not need, for instance ${nameOf(first)}.`]
     },
     remedy: order,
   },

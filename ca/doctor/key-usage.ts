@@ -13,7 +13,7 @@ const lacksDigitalSignature = ({ keyUsage }: CertificateFacts): boolean =>
   keyUsage !== undefined && !keyUsage.includes('digitalSignature')
 
 const proxyRemedy =
-  'Ask the service for a new proxy: digitalSignature and keyEncipherment, clientAuth or nothing.'
+  'Request a new proxy with keyUsage digitalSignature and keyEncipherment, and without extendedKeyUsage.'
 const endEntityRemedy =
   'Have the EEC reissued with keyUsage digitalSignature and extendedKeyUsage clientAuth.'
 

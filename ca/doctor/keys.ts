@@ -26,7 +26,7 @@ function withRsaKey(context: DoctorContext, isRefused: (bits: number) => boolean
   )
 }
 
-const newKeys = 'Create a new one with an RSA key of at least 2048 bits.'
+const newKeys = 'Replace it by one with an RSA key of at least 2048 bits.'
 
 export const keyRules: readonly DoctorRule[] = [
   {
@@ -64,7 +64,7 @@ export const keyRules: readonly DoctorRule[] = [
           ? 'has an EC key: Globus has no signature algorithm to delegate with'
           : undefined,
       ),
-    remedy: 'Let the service make EECs with RSA keys where Globus code delegates.',
+    remedy: 'Use an EEC with an RSA key where Globus delegates.',
   },
   {
     id: 'key-families-mixed',
@@ -96,7 +96,7 @@ export const keyRules: readonly DoctorRule[] = [
     relyingParties: except(relyingParties, 'VOMS'),
     check: ({ proxyFile }) =>
       when(proxyFile.privateKey === undefined, 'The file contains no private key.'),
-    remedy: 'Put the private key of the proxy after the proxy, or let the service make both.',
+    remedy: 'Put the private key of the proxy after the proxy, or request a new proxy.',
   },
   {
     id: 'key-of-another',

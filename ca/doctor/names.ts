@@ -18,7 +18,7 @@ function hasType(context: DoctorContext, names: readonly string[]): boolean {
 }
 
 const otherName =
-  'Write the name in that form, or have the EEC issued under a name of letters, digits, spaces and , . - @ : = _ only.'
+  'Have the EEC issued under a name of letters, digits, spaces and , . - @ : = _ only.'
 
 /** A rule on characters in the person's name. */
 function characters(
@@ -68,7 +68,7 @@ export const nameRules: readonly DoctorRule[] = [
     relyingParties: ['GridFTP', 'XRootD'],
     check: (context) =>
       endEntityOf(context).flatMap(({ certificate }) => sayForms(certificate.subject)),
-    remedy: otherName,
+    remedy: `Write the name in that form. ${otherName.replace('Have', 'Otherwise have')}`,
   },
   characters('name-quote', ['XRootD'], {
     pattern: /"/,

@@ -4,7 +4,7 @@ import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
 import { except, globus, java, openssl, strict, validating } from './relying-parties.ts'
 
 const askAgain =
-  'Ask the service for a new proxy: impersonation, no path length, ProxyCertInfo critical.'
+  'Request a new impersonation proxy without a path length and with a critical ProxyCertInfo.'
 
 /** MyProxy delegates once when it stores a proxy and once when it delivers it. */
 const MIN_PATH_LENGTH = 2

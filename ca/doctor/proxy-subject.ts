@@ -6,7 +6,7 @@ import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
 import { canlC, except, globus, java, openssl, validating } from './relying-parties.ts'
 
 const askAgain =
-  'Ask the service for a new proxy: its subject is the subject of the EEC plus one CN of digits.'
+  'Request a new proxy whose subject is the subject of the EEC plus one CN of digits.'
 
 export const proxySubjectRules: readonly DoctorRule[] = [
   {
@@ -75,7 +75,7 @@ export const proxySubjectRules: readonly DoctorRule[] = [
               relyingParties: validating,
             }
           return {
-            sentence: `The proxy ${nameOf(link)} is a ${kind}.`,
+            sentence: `The proxy ${nameOf(link)} is not an RFC 3820 proxy but a ${kind}.`,
             // caNl-C and XRootD still accept legacy proxies, and Globus those of the draft.
             relyingParties: kind.includes('legacy')
               ? except([...openssl, ...globus], ...canlC)

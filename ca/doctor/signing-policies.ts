@@ -6,7 +6,7 @@ import { canlPermits } from '../signing-policy-canl.ts'
 import type { TrustDirectory } from '../trust-directory.ts'
 import type { DoctorContext, DoctorRule, Problem } from './context.ts'
 import { eachNeeded, type NeededAuthority } from './needed-authorities.ts'
-import { globus } from './relying-parties.ts'
+import { globus, java, type RelyingParty } from './relying-parties.ts'
 import { installRemedy } from './remedies.ts'
 import { certificatesByHash, sameNode } from './trust-lookup.ts'
 
@@ -43,27 +43,65 @@ function forbids(policy: SigningPolicy, { name, signed }: NeededAuthority): bool
 /** A single-quoted word of a policy ends at an apostrophe, and loses its backslashes. */
 const needsEscape = ({ name }: NeededAuthority): boolean => /['\\]/.test(globusName(name))
 
+/** What a Java party decides, and by which kind of file. */
+interface Decision {
+  readonly permits: boolean
+  readonly kind: 'signing_policy' | 'namespaces'
+}
+
 /** What caNl-Java decides: namespaces come before the signing_policy. Undefined: neither says anything. */
-function canlJavaDecides(needed: NeededAuthority, trust: TrustDirectory): boolean | undefined {
+function canlJavaDecides(needed: NeededAuthority, trust: TrustDirectory): Decision | undefined {
   const { hash, name, signed } = needed
   const subject = formatSlashDn(signed.subject)
   const namespaces = trust.namespaces.get(hash)
   if (namespaces?.rules.some(({ issuer }) => issuer.toLowerCase() === name.toLowerCase()))
-    return namespacesPermit(namespaces, name, subject) ?? true
+    return { permits: namespacesPermit(namespaces, name, subject) ?? true, kind: 'namespaces' }
   const policy = trust.signingPolicies.get(hash)
-  return policy && canlPermits(policy, name, subject)
+  const permits = policy && canlPermits(policy, name, subject)
+  return permits === undefined ? undefined : { permits, kind: 'signing_policy' }
 }
 
 /** What VOMS Java decides, by the old hash: the signing_policy comes before the namespaces. */
-function vomsJavaDecides(needed: NeededAuthority, trust: TrustDirectory): boolean | undefined {
+function vomsJavaDecides(needed: NeededAuthority, trust: TrustDirectory): Decision | undefined {
   const { oldHash, name, signed } = needed
   const subject = formatSlashDn(signed.subject)
   const policy = trust.signingPolicies.get(oldHash)
+  const byPolicy = policy && canlPermits(policy, name, subject)
+  if (byPolicy !== undefined) return { permits: byPolicy, kind: 'signing_policy' }
   const namespaces = trust.namespaces.get(oldHash)
-  return (
-    (policy && canlPermits(policy, name, subject)) ??
-    (namespaces && namespacesPermit(namespaces, name, subject))
-  )
+  const permits = namespaces && namespacesPermit(namespaces, name, subject)
+  return permits === undefined ? undefined : { permits, kind: 'namespaces' }
+}
+
+/** A Java party whose file does not allow the CA to sign the name. */
+interface JavaForbidder {
+  readonly party: 'caNl-Java' | 'VOMS Java'
+  readonly file: string
+  /** The text of the file if it is a signing_policy: the same file under another hash is the same finding. */
+  readonly text: string | undefined
+}
+
+function javaForbidders(needed: NeededAuthority, trust: TrustDirectory): readonly JavaForbidder[] {
+  const decisions = [
+    { party: 'caNl-Java', hash: needed.hash, decision: canlJavaDecides(needed, trust) },
+    { party: 'VOMS Java', hash: needed.oldHash, decision: vomsJavaDecides(needed, trust) },
+  ] as const
+  return decisions.flatMap(({ party, hash, decision }) => {
+    if (decision === undefined || decision.permits) return []
+    const policy = decision.kind === 'signing_policy' ? trust.signingPolicies.get(hash) : undefined
+    return [{ party, file: `${hash}.${decision.kind}`, text: policy?.text }]
+  })
+}
+
+function sayForbids(
+  file: string,
+  { name, signed }: NeededAuthority,
+  parties: readonly RelyingParty[],
+): Problem {
+  return {
+    sentence: `The file ${file} does not allow the CA ${name} to sign ${formatSlashDn(signed.subject)}.`,
+    relyingParties: parties,
+  }
 }
 
 export const signingPolicyRules: readonly DoctorRule[] = [
@@ -98,35 +136,33 @@ export const signingPolicyRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: globus,
     check: (context) =>
-      eachPolicy(context, (policy, needed) =>
-        forbids(policy, needed) && !needsEscape(needed)
-          ? `The file ${needed.hash}.signing_policy does not allow the CA ${needed.name} to sign ${formatSlashDn(needed.signed.subject)}.`
-          : undefined,
-      ),
+      eachNeeded(context, (needed, trust) => {
+        const policy = trust.signingPolicies.get(needed.hash)
+        const parties = [
+          ...(policy && forbids(policy, needed) && !needsEscape(needed) ? globus : []),
+          ...javaForbidders(needed, trust)
+            .filter(({ text }) => text === policy?.text)
+            .map(({ party }) => party),
+        ]
+        return parties.length === 0
+          ? []
+          : [sayForbids(`${needed.hash}.signing_policy`, needed, parties)]
+      }),
     remedy: 'Add the name, or its beginning and "*", to cond_subjects of the file.',
   },
   {
     id: 'namespaces-forbid',
     severity: 'refuses',
-    relyingParties: ['caNl-Java'],
+    relyingParties: java,
     check: (context) =>
-      eachNeeded(context, (needed, trust) => {
-        const { name, hash, oldHash, signed } = needed
-        const say = (file: string, party: 'caNl-Java' | 'VOMS Java'): Problem => ({
-          sentence: `The file ${file} does not allow the CA ${name} to sign ${formatSlashDn(signed.subject)}: ${party} goes by it.`,
-          relyingParties: [party],
-        })
-        const first = trust.namespaces.has(hash) ? 'namespaces' : 'signing_policy'
-        const second = trust.signingPolicies.has(oldHash) ? 'signing_policy' : 'namespaces'
-        return [
-          ...(canlJavaDecides(needed, trust) === false
-            ? [say(`${hash}.${first}`, 'caNl-Java')]
-            : []),
-          ...(vomsJavaDecides(needed, trust) === false
-            ? [say(`${oldHash}.${second}`, 'VOMS Java')]
-            : []),
-        ]
-      }),
+      eachNeeded(context, (needed, trust) =>
+        javaForbidders(needed, trust)
+          .filter(
+            ({ text }) =>
+              text === undefined || text !== trust.signingPolicies.get(needed.hash)?.text,
+          )
+          .map(({ file, party }) => sayForbids(file, needed, [party])),
+      ),
     remedy: 'Add the name, or its beginning and a wildcard, to the file.',
   },
   {

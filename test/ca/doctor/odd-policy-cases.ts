@@ -139,7 +139,7 @@ export const oddPolicyCases: readonly OddCase[] = [
       () =>
         `access_id_CA X509 '${root}'\npos_rights globus CA:sign\ncond_subjects globus '"${root}"'\n`,
     ),
-    rules: ['namespaces-forbid', 'signing-policy-forbids'],
+    rules: ['signing-policy-forbids'],
   },
   {
     name: 'no namespaces',
@@ -161,7 +161,7 @@ export const oddPolicyCases: readonly OddCase[] = [
   {
     name: 'namespaces permit, the policy forbids',
     files: editPolicy((t) => t.replace(/cond_subjects.*/, `cond_subjects globus '"/CN=x*"'`)),
-    rules: ['namespaces-forbid', 'signing-policy-forbids', 'signing-policy-without-own-name'],
+    rules: ['signing-policy-forbids', 'signing-policy-without-own-name'],
   },
   { name: 'namespaces are nonsense', files: edit('.namespaces', () => 'nonsense\n'), rules: [] },
   {
@@ -174,7 +174,7 @@ export const oddPolicyCases: readonly OddCase[] = [
     files: withoutNamespaces((t) =>
       t.replace(/cond_subjects.*/, `cond_subjects globus '"/CN=x*"'`),
     ),
-    rules: ['namespaces-forbid', 'signing-policy-forbids', 'signing-policy-without-own-name'],
+    rules: ['signing-policy-forbids', 'signing-policy-without-own-name'],
   },
   {
     name: 'no namespaces, and a question mark in the policy',

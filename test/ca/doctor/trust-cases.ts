@@ -64,7 +64,6 @@ export const trustCases: readonly DoctorCase[] = [
   {
     rule: 'signing-policy-forbids',
     name: 'another name',
-    also: ['namespaces-forbid'],
     files: changed(
       '.signing_policy',
       text((policy) => policy.replace('/*', '/CN=TTS-CA" "/C=EU/O=INDIGO/OU=other/*')),
