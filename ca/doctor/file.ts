@@ -32,7 +32,7 @@ export const fileRules: readonly DoctorRule[] = [
   {
     id: 'file-proxy-not-first',
     severity: 'refuses',
-    relyingParties: [...openssl, 'Globus', 'VOMS', 'arcproxy'],
+    relyingParties: [...openssl, 'Globus', 'MyProxy', 'VOMS', 'arcproxy'],
     check: ({ links, leaf }) =>
       when(links[0] !== leaf, `The first certificate of the file is not ${nameOf(leaf)}.`),
     remedy: order,

@@ -76,10 +76,10 @@ export const proxySubjectRules: readonly DoctorRule[] = [
             }
           return {
             sentence: `The proxy ${nameOf(link)} is not an RFC 3820 proxy but a ${kind}.`,
-            // caNl-C and XRootD still accept legacy proxies, and Globus those of the draft.
+            // caNl-C still accepts legacy proxies, Globus those of the draft, and XRootD both.
             relyingParties: kind.includes('legacy')
               ? except([...openssl, ...globus], ...canlC)
-              : [...openssl, 'XRootD'],
+              : openssl,
           }
         }),
     remedy: 'Request an RFC 3820 proxy (with Globus: grid-proxy-init -rfc).',

@@ -6,17 +6,17 @@ import type { DoctorContext, DoctorRule, Problem } from './context.ts'
 import { describePemFault } from './file-lines.ts'
 import { namesOtherKey } from './key-identifiers.ts'
 import { eachNeeded, type NeededAuthority } from './needed-authorities.ts'
-import { opensslFiles, type RelyingParty, validating } from './relying-parties.ts'
+import { globusTls, opensslFiles, type RelyingParty, validating } from './relying-parties.ts'
 import { installRemedy } from './remedies.ts'
 import { isSignedBy } from './signatures.ts'
 import {
   certificatesByHash,
   certificatesOfName,
+  findForXrootd,
   javaFault,
   javaFinds,
   opensslFault,
   sameNode,
-  xrootdFinds,
 } from './trust-lookup.ts'
 
 /** Why OpenSSL does not find a CA: the rule that says so, and how. */
@@ -35,7 +35,7 @@ function partiesWithout(needed: NeededAuthority, trust: TrustDirectory): readonl
   if (!nearest) return opensslFiles
   return [
     ...opensslFiles,
-    ...(xrootdFinds(trust, node) ? [] : ['XRootD' as const]),
+    ...(findForXrootd(trust, node) ? [] : ['XRootD' as const]),
     ...(javaFinds(trust, node, hash) ? [] : ['caNl-Java' as const]),
     ...(javaFinds(trust, node, oldHash) ? [] : ['VOMS Java' as const]),
   ]
@@ -179,12 +179,27 @@ const singleRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: ['XRootD'],
     check: (context) =>
-      eachFound(context, ({ name, node, hash }, trust) =>
-        xrootdFinds(trust, node)
+      eachFound(context, ({ name, node, names, hash, signed }, trust) => {
+        const read = findForXrootd(trust, node)
+        const others = certificatesByHash(trust, names)
+        return read &&
+          (isSignedBy(signed, read) || !others.some(({ value }) => isSignedBy(signed, value)))
           ? undefined
-          : `XRootD reads the CA ${name} only from ${hash}.0, as the only certificate in that file.`,
-      ),
+          : `XRootD reads the CA ${name} only from ${hash}.0, as the only certificate in that file.`
+      }),
     remedy: 'Write the certificate alone into that file.',
+  },
+  {
+    id: 'trust-own-file',
+    severity: 'refuses',
+    relyingParties: globusTls,
+    check: (context) =>
+      eachNeeded(context, (needed, trust) =>
+        opensslFinds(needed, trust) && !opensslFinds({ ...needed, names: [needed.node] }, trust)
+          ? `The CA ${needed.name} is only in the file of another CA: GridFTP and MyProxy need it as ${needed.hash}.0.`
+          : undefined,
+      ),
+    remedy: 'Write the certificate into its own file.',
   },
   {
     id: 'trust-other-key',

@@ -2,7 +2,7 @@
 import type { Asn1Node } from '../asn1.ts'
 import type { Certificate } from '../certificate.ts'
 import type { Crl } from '../crl.ts'
-import { canonicalName, subjectHash } from '../name-hash.ts'
+import { canonicalName, subjectHash, subjectHashOld } from '../name-hash.ts'
 import type { PemFault } from '../pem-lines.ts'
 import type { HashedFile, TrustDirectory } from '../trust-directory.ts'
 
@@ -80,15 +80,19 @@ export function javaFinds(trust: TrustDirectory, name: Asn1Node, hash: string): 
   )
 }
 
-/** Whether XRootD finds a CA over root://: it reads number 0 only, which must have one certificate. */
-export function xrootdFinds({ certificates }: TrustDirectory, name: Asn1Node): boolean {
-  const hash = subjectHash(name)
-  const files = certificates.filter((file) => file.hash === hash && file.number === 0)
-  const [file] = files
-  return (
-    file !== undefined &&
-    files.length === 1 &&
-    !isUnreadableToOpenssl(file) &&
-    sameNode(file.value.subjectNode, name)
-  )
+/**
+ * Returns the certificate that XRootD reads over root:// for a CA: number 0 of either hash, which must have only one
+ * certificate.
+ */
+export function findForXrootd(
+  { certificates }: TrustDirectory,
+  name: Asn1Node,
+): Certificate | undefined {
+  return [subjectHash(name), subjectHashOld(name)]
+    .map((hash) => certificates.filter((file) => file.hash === hash && file.number === 0))
+    .flatMap((files) => {
+      const [file] = files
+      const isUsable = file !== undefined && files.length === 1 && !isUnreadableToOpenssl(file)
+      return isUsable && sameNode(file.value.subjectNode, name) ? [file.value] : []
+    })[0]
 }

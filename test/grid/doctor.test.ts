@@ -12,6 +12,7 @@ import { canlCParty } from '../support/parties/canl-c.ts'
 import { arcproxyParty, globusParty, vomsParty } from '../support/parties/commands.ts'
 import { type Corpus, writeCorpus, type WrittenCase } from '../support/parties/corpus.ts'
 import { canlJavaParty, vomsJavaParty } from '../support/parties/java.ts'
+import { myProxyParty } from '../support/parties/myproxy.ts'
 import { type Party, partyOfOne } from '../support/parties/party.ts'
 import { curlParty, gridSiteParty, opensslParty, xrootdHttpsParty } from '../support/parties/tls.ts'
 import { checkXrootd, xrootdPackages } from '../support/xrootd.ts'
@@ -33,6 +34,7 @@ const parties: readonly (readonly [Party, number])[] = [
   [canlCParty, 8],
   [gridSiteParty, 8],
   [xrootdHttpsParty, 8],
+  [myProxyParty, 16],
   [partyOfOne('GridFTP', gridFtpPackages, checkGridFtp), 8],
   [partyOfOne('XRootD', xrootdPackages, checkXrootd), 8],
 ]

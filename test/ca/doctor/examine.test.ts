@@ -136,6 +136,15 @@ describe('what the doctor says', () => {
     )
   })
 
+  test('one missing policy is one finding, by all whom it concerns', async () => {
+    const files = (all: readonly DirectoryFile[]): readonly DirectoryFile[] =>
+      all.filter(({ name }) => !/\.(namespaces|signing_policy)$/.test(name))
+    const findings = examine(await patient({ files }))
+    expect(findings.map(({ relyingParties: by }) => by)).toEqual([
+      ['Globus', 'GridFTP', 'MyProxy', 'caNl-Java'],
+    ])
+  })
+
   test('the identifier of an unknown critical extension', async () => {
     const [sentence] = await sentencesOf({
       plan: { endEntity: { extensions: { other: unknownExtension(true) } } },

@@ -25,7 +25,7 @@ export const oddCaCases: readonly OddCase[] = [
       rename('.0', '.1'),
       writeBoth('.0', async (chain) => pemOf(await makeNamesake(chain))),
     ),
-    rules: [],
+    rules: ['trust-xrootd-file'],
   },
   {
     name: 'CA as .1 behind an empty .0',
@@ -103,7 +103,7 @@ export const oddCaCases: readonly OddCase[] = [
           : file,
       )
     }),
-    rules: ['trust-xrootd-file'],
+    rules: ['trust-own-file', 'trust-xrootd-file'],
   },
   {
     name: 'text before the CA',

@@ -58,6 +58,21 @@ export const oddCrlCases: readonly OddCase[] = [
     rules: ['crl-bad-signature'],
   },
   {
+    name: 'good .r0, newer .r1 of a namesake',
+    files: writeBoth('.r1', (chain) => makeCrl(chain, { beganDaysAgo: 0.5, byNamesake: true })),
+    rules: [],
+  },
+  {
+    name: 'good .r0, newer .r1 that has ended',
+    files: writeBoth('.r1', (chain) => makeCrl(chain, { beganDaysAgo: 0.5, endsInDays: -0.1 })),
+    rules: [],
+  },
+  {
+    name: 'revoked in a newer .r1',
+    files: writeBoth('.r1', (chain) => makeCrl(chain, { beganDaysAgo: 0.5, revoke: true })),
+    rules: ['crl-revoked'],
+  },
+  {
     name: 'revoked only in .r1',
     files: writeBoth('.r1', (chain) => makeCrl(chain, { revoke: true })),
     rules: ['crl-revoked'],

@@ -97,29 +97,28 @@ export async function makeOtherAuthority(chain: BuiltChain): Promise<Built> {
   return (await buildChain({ now: instantOf(chain), authority: { subject, privateKey } })).authority
 }
 
-/** A CRL of the root that began nine days ago; by its namesake, or with a revoked EEC, when asked for. */
-export async function makeCrl(
-  chain: BuiltChain,
-  options: {
-    readonly endsInDays?: number
-    readonly byNamesake?: true
-    readonly revoke?: true
-  } = {},
-): Promise<string> {
+interface CrlOptions {
+  /** Nine when undefined: older than the good CRL of the directory. */
+  readonly beganDaysAgo?: number
+  readonly endsInDays?: number
+  readonly byNamesake?: true
+  /** Revokes the EEC. */
+  readonly revoke?: true
+}
+
+/** Returns a CRL of the root, in PEM. */
+export async function makeCrl(chain: BuiltChain, options: CrlOptions = {}): Promise<string> {
   const authority = options.byNamesake ? await makeNamesake(chain) : chain.authority
   return toPem('X509 CRL', await createCrl(asAuthority(authority), requestCrl(chain, options)))
 }
 
-function requestCrl(
-  chain: BuiltChain,
-  { endsInDays = 30, revoke }: { readonly endsInDays?: number; readonly revoke?: true },
-) {
+function requestCrl(chain: BuiltChain, { beganDaysAgo = 9, endsInDays = 30, revoke }: CrlOptions) {
   const now = instantOf(chain).getTime()
   const { serial } = chain.endEntity.certificate
   const revokedAt = new Date(now - DAY_MS)
   return {
     number: 7,
-    thisUpdate: new Date(now - 9 * DAY_MS),
+    thisUpdate: new Date(now - beganDaysAgo * DAY_MS),
     nextUpdate: new Date(now + endsInDays * DAY_MS),
     entries: revoke ? [{ serial, revokedAt, reason: 'keyCompromise' as const }] : [],
   }
