@@ -20,12 +20,19 @@ import { certificatesByHash, crlsByHash, opensslFault, sameNode } from './trust-
 const refusing: readonly RelyingParty[] = [...globus, ...crlRequiring]
 const SOON_MS = 24 * 3600 * 1000
 
-/** The CRLs of a CA that OpenSSL finds, the best first: signed by the CA and in time, then the newest. */
-function crlsOf(context: DoctorContext, { node }: NeededAuthority): readonly HashedFile<Crl>[] {
-  const { trustAnchors, authorities } = context
-  const issuers = authorities
+/** The certificates of a CA in the chain. */
+const issuersOf = (
+  { authorities }: DoctorContext,
+  { node }: Pick<NeededAuthority, 'node'>,
+): readonly Certificate[] =>
+  authorities
     .map(({ certificate }) => certificate)
     .filter(({ subjectNode }) => sameNode(subjectNode, node))
+
+/** The CRLs of a CA that OpenSSL finds, the best first: signed by the CA and in time, then the newest. */
+function crlsOf(context: DoctorContext, { node }: NeededAuthority): readonly HashedFile<Crl>[] {
+  const { trustAnchors } = context
+  const issuers = issuersOf(context, { node })
   const score = ({ value }: HashedFile<Crl>): number =>
     (isSigned(value, issuers) ? 2 : 0) + (isInTime(value, context.now) ? 1 : 0)
   return (trustAnchors ? crlsByHash(trustAnchors, node) : []).toSorted(
@@ -69,6 +76,24 @@ function unreadableCrl(
   return broken && { ...broken, isDer: false }
 }
 
+/** Of several CRLs OpenSSL takes the best, Globus the first that is in time, and Java the first that is good. */
+function partiesThatSeeRevocation(
+  context: DoctorContext,
+  needed: NeededAuthority,
+): readonly RelyingParty[] {
+  const best = crlsOf(context, needed)
+  const inOrder = best.toSorted((one, other) => one.number - other.number)
+  const issuers = issuersOf(context, needed)
+  const inTime = inOrder.filter(({ value }) => isInTime(value, context.now))
+  const has = (file: HashedFile<Crl> | undefined): boolean =>
+    file?.value.revoked.has(needed.signed.serial) === true
+  return [
+    ...(has(inTime[0] ?? inOrder[0]) ? globus : []),
+    ...(has(best[0]) ? crlRequiring : []),
+    ...(has(inTime.find(({ value }) => isSigned(value, issuers)) ?? inOrder[0]) ? java : []),
+  ]
+}
+
 function unreadableRule(id: string, isDer: boolean, remedy: string): DoctorRule {
   return {
     id,
@@ -98,9 +123,7 @@ export const crlRules: readonly DoctorRule[] = [
     relyingParties: [...refusing, 'XRootD', ...java],
     check: (context) =>
       eachNeeded(context, (needed) => {
-        const issuers = context.authorities
-          .map(({ certificate }) => certificate)
-          .filter(({ subjectNode }) => sameNode(subjectNode, needed.node))
+        const issuers = issuersOf(context, needed)
         const files = crlsOf(context, needed)
         const bad = files.filter(({ value }) => !isSigned(value, issuers))
         const first = bad.find(({ number }) => number === 0) ?? bad[0]
@@ -166,17 +189,16 @@ export const crlRules: readonly DoctorRule[] = [
     relyingParties: [...globus, ...crlRequiring, ...java],
     check: (context) =>
       eachNeeded(context, (needed) => {
-        const { serial } = needed.signed
-        const files = crlsOf(context, needed)
-        const has = ({ value }: HashedFile<Crl>): boolean => value.revoked.has(serial)
+        const parties = partiesThatSeeRevocation(context, needed)
         const subject = [...endEntityOf(context), ...context.authorities].find(
           ({ certificate }) => certificate === needed.signed,
         )
-        if (subject === undefined || !files.some(has)) return undefined
-        const sentence = `The certificate ${nameOf(subject)} is revoked by the CRL of its CA.`
-        // OpenSSL looks at one CRL, Java at all.
-        const [best] = files
-        return best && has(best) ? sentence : { sentence, relyingParties: java }
+        return subject === undefined || parties.length === 0
+          ? undefined
+          : {
+              sentence: `The certificate ${nameOf(subject)} is revoked by the CRL of its CA.`,
+              relyingParties: parties,
+            }
       }),
     remedy: 'Find out why it was revoked, then request a new EEC and proxy.',
   },

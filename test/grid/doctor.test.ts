@@ -24,17 +24,17 @@ const JUDGE_ALL = process.env['TTS_TEST_ALL_VERDICTS'] === '1'
 
 /** Each party with the part of the cases that it judges: one in so many, by the time that it takes. */
 const parties: readonly (readonly [Party, number])[] = [
-  [globusParty, 1],
-  [vomsParty, 1],
-  [arcproxyParty, 1],
+  [globusParty, 2],
+  [vomsParty, 3],
+  [arcproxyParty, 3],
   [canlJavaParty, 1],
   [opensslParty, 3],
-  [vomsJavaParty, 3],
-  [curlParty, 8],
+  [vomsJavaParty, 4],
+  [curlParty, 10],
   [canlCParty, 8],
-  [gridSiteParty, 8],
-  [xrootdHttpsParty, 8],
-  [myProxyParty, 16],
+  [gridSiteParty, 10],
+  [xrootdHttpsParty, 10],
+  [myProxyParty, 20],
   [partyOfOne('GridFTP', gridFtpPackages, checkGridFtp), 8],
   [partyOfOne('XRootD', xrootdPackages, checkXrootd), 8],
 ]

@@ -136,6 +136,18 @@ describe('what the doctor says', () => {
     )
   })
 
+  test.for([
+    {
+      title: 'crl-revoked',
+      by: ['Globus', 'GridFTP', 'MyProxy', 'OpenSSL', 'GridSite', 'caNl-Java', 'VOMS Java'],
+    },
+    { title: 'revoked in a newer .r1', by: ['OpenSSL', 'GridSite'] },
+  ])('who sees the revocation of: $title', async ({ title, by }) => {
+    const illness = allCases.find((one) => one.title === title) ?? {}
+    const findings = examine(await patient(illness))
+    expect(findings.find(({ rule }) => rule === 'crl-revoked')?.relyingParties).toEqual(by)
+  })
+
   test('one missing policy is one finding, by all whom it concerns', async () => {
     const files = (all: readonly DirectoryFile[]): readonly DirectoryFile[] =>
       all.filter(({ name }) => !/\.(namespaces|signing_policy)$/.test(name))
