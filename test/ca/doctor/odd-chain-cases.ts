@@ -10,7 +10,7 @@ import {
   type Plan,
 } from '../../support/certificate-builder.ts'
 import { vomsAttributes } from '../../support/voms-attributes.ts'
-import type { OddCase } from './odd-files.ts'
+import { edit, type OddCase } from './odd-files.ts'
 
 const proxy = (plan: Plan): ChainPlan => ({ proxies: [plan] })
 const proxyExtensions = (extensions: NonNullable<Plan['extensions']>): ChainPlan =>
@@ -133,6 +133,18 @@ const authorityCase = (name: string, ...rules: readonly string[]): OddCase => ({
   plan: { authority: { subject: withCommonName(baseName, name) } },
   rules,
 })
+/** The name of the CA in its policy with a backslash before each backslash and apostrophe, as the remedy says. */
+const escapedCase = (name: string): OddCase => ({
+  ...authorityCase(name),
+  name: `CA named ${name}, escaped in its policy`,
+  files: edit('.signing_policy', (text) =>
+    text.replace(
+      /^access_id_CA X509 '(.*)'$/m,
+      (_, authority: string) => `access_id_CA X509 '${authority.replaceAll(/[\\']/g, '\\$&')}'`,
+    ),
+  ),
+})
+
 export const nameCases: readonly OddCase[] = [
   personCase('robot/jane', 'name-slash-plus-backslash'),
   personCase('a+b', 'name-slash-plus-backslash'),
@@ -167,5 +179,6 @@ export const nameCases: readonly OddCase[] = [
   authorityCase('CA+x', 'ca-name-not-sayable'),
   authorityCase('Caf\u00e9 CA', 'ca-name-not-sayable'),
   authorityCase("O'Neill CA", 'ca-name-not-sayable', 'signing-policy-missing'),
+  ...['CA/x', 'CA+x', 'Caf\u00e9 CA', "O'Neill CA"].map((name) => escapedCase(name)),
   ...['CA "x"', 'CA\\x', 'CA (x)', 'CA*', 'CA #1'].map((name) => authorityCase(name)),
 ]
