@@ -15,7 +15,7 @@ export interface WrittenCase {
   readonly title: string
   readonly files: PatientFiles
   /** Undefined: our parser refuses the file, so the doctor says that it is not a proxy file. */
-  readonly examination: (() => Examination) | undefined
+  readonly examination: Examination | undefined
 }
 
 export interface Corpus {
@@ -49,7 +49,6 @@ async function writeCase(directory: string, one: CorpusCase): Promise<WrittenCas
       trustAnchorDir,
       identity: formatSlashDn(chain.endEntity.certificate.subject),
     },
-    // The party judges later than the files were made.
-    examination: examination && (() => ({ ...examination, now: new Date() })),
+    examination,
   }
 }
