@@ -76,7 +76,10 @@ function unreadableCrl(
   return broken && { ...broken, isDer: false }
 }
 
-/** Of several CRLs OpenSSL takes the best, Globus the first that is in time, and Java the first that is good. */
+/**
+ * Of several CRLs OpenSSL takes the best, Globus the first that is in time, and Java any that is good: not always the
+ * same one.
+ */
 function partiesThatSeeRevocation(
   context: DoctorContext,
   needed: NeededAuthority,
@@ -85,12 +88,13 @@ function partiesThatSeeRevocation(
   const inOrder = best.toSorted((one, other) => one.number - other.number)
   const issuers = issuersOf(context, needed)
   const inTime = inOrder.filter(({ value }) => isInTime(value, context.now))
+  const good = inTime.filter(({ value }) => isSigned(value, issuers))
   const has = (file: HashedFile<Crl> | undefined): boolean =>
     file?.value.revoked.has(needed.signed.serial) === true
   return [
     ...(has(inTime[0] ?? inOrder[0]) ? globus : []),
     ...(has(best[0]) ? crlRequiring : []),
-    ...(has(inTime.find(({ value }) => isSigned(value, issuers)) ?? inOrder[0]) ? java : []),
+    ...((good.length > 0 ? good : inOrder).some(has) ? java : []),
   ]
 }
 

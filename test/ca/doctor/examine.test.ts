@@ -141,7 +141,8 @@ describe('what the doctor says', () => {
       title: 'crl-revoked',
       by: ['Globus', 'GridFTP', 'MyProxy', 'OpenSSL', 'GridSite', 'caNl-Java', 'VOMS Java'],
     },
-    { title: 'revoked in a newer .r1', by: ['OpenSSL', 'GridSite'] },
+    { title: 'revoked in a newer .r1', by: ['OpenSSL', 'GridSite', 'caNl-Java', 'VOMS Java'] },
+    { title: 'revoked only in an older .r1', by: ['caNl-Java', 'VOMS Java'] },
   ])('who sees the revocation of: $title', async ({ title, by }) => {
     const illness = allCases.find((one) => one.title === title) ?? {}
     const findings = examine(await patient(illness))

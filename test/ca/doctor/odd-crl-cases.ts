@@ -75,7 +75,7 @@ export const oddCrlCases: readonly OddCase[] = [
   {
     name: 'revoked only in an older .r1',
     files: writeBoth('.r1', (chain) => makeCrl(chain, { revoke: true })),
-    rules: [],
+    rules: ['crl-revoked'],
   },
   {
     name: 'revoked in an expired CRL',
