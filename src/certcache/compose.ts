@@ -11,7 +11,7 @@ import { openState } from './state/open-state.ts'
 import { spoolDirectory } from './state/spool-directory.ts'
 import type { Clock, ProxyEngine } from './proxy-engine.ts'
 import { removeLeftovers } from './outputs/proxy-output.ts'
-import { cannotWrite, findWriteObstacle } from './outputs/room.ts'
+import { cannotWriteOutput, findWriteObstacle } from './outputs/room.ts'
 import type { RenewalPolicy } from './renewal/renewal.ts'
 import { createServiceClient } from './sources/service-client.ts'
 import type { RenewalSettings } from './settings/settings.ts'
@@ -119,7 +119,7 @@ async function findStateProblem({
   directory,
 }: LoadedCertcacheSettings['state']): Promise<TtsError | undefined> {
   const code = url === undefined ? await findWriteObstacle(directory, STATE_BYTES) : undefined
-  return code === undefined ? undefined : cannotWrite(directory, { code })
+  return code === undefined ? undefined : cannotWriteOutput(directory, { code })
 }
 
 /** Removes temporary files of killed certcaches. They are private, but they hold keys. */

@@ -1,10 +1,11 @@
 /** `tts authz explain`: shows which rule of a service allows or refuses a user, and why. */
-import { readFile } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { isTree } from '../config/settings-tree.ts'
 import { type Authorisation, authorise } from '../domain/issuing/authorise.ts'
 import { TtsError } from '../base/errors.ts'
+import { cannotRead } from '../files/file-errors.ts'
+import { readInputFile } from '../files/input-file.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { ruleClaimsByProvider } from '../service/rule-claims.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
@@ -149,10 +150,10 @@ async function subjectOfFile(
 }
 
 async function readClaims(path: string): Promise<Readonly<Record<string, unknown>>> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' ? 'not_found' : 'invalid_request'
-    throw new TtsError(code, `${path} cannot be read: ${cause.code ?? 'failed'}`, { cause })
+  const read = readInputFile(path, { maxBytes: MAX_CLAIMS_BYTES }).catch((cause: unknown) => {
+    throw cannotRead(path, cause)
   })
+  const text = (await read).toString('utf8')
   const claims = text.length > MAX_CLAIMS_BYTES ? undefined : parseJson(text)
   if (isTree(claims)) return claims
   throw new TtsError('invalid_request', `${path}: must be a JSON object of claims`)

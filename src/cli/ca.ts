@@ -1,5 +1,4 @@
 /** `tts ca …`: creates and shows the CA, exports its trust anchors, and puts it under an external root. */
-import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { Authority } from '../../ca/authority.ts'
 import { fingerprint } from '../../ca/certificate.ts'
@@ -9,7 +8,8 @@ import { formatSlashDn } from '../../ca/name-text.ts'
 import { toPem } from '../../ca/pem.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
-import { TtsError } from '../base/errors.ts'
+import { cannotRead, fileError } from '../files/file-errors.ts'
+import { readInputFile } from '../files/input-file.ts'
 import {
   authorityExists,
   authorityPaths,
@@ -33,6 +33,8 @@ import {
   timeLeft,
   withCore,
 } from './terminal.ts'
+
+const MAX_CERTIFICATE_BYTES = 1024 * 1024
 
 const kinds = keyKinds.filter((kind) => kind !== 'rsa-2048')
 
@@ -168,13 +170,13 @@ async function currentSubject(loaded: LoadedConfiguration): Promise<string | und
 
 async function install(terminal: Terminal, options: OperatorOptions, file: string): Promise<void> {
   // Before root acts as the owner of the data directory, who may not be able to read it.
-  const certificates = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new TtsError('not_found', `the file ${file} cannot be read: ${cause.code ?? 'error'}`, {
-      cause,
-    })
-  })
+  const content = await readInputFile(file, { maxBytes: MAX_CERTIFICATE_BYTES }).catch(
+    (cause: unknown) => {
+      throw cannotRead(`the file ${file}`, cause)
+    },
+  )
   const loaded = await loadedConfigurationFor(terminal, options)
-  const request = { certificates, now: terminal.now() }
+  const request = { certificates: content.toString('utf8'), now: terminal.now() }
   const authority = await installAuthorityFiles(authorityFilesOptions(loaded), request)
   terminal.note(
     `Installed: ${describe(authority)}. Reload the service: send SIGHUP to \`tts serve\`.`,
@@ -248,16 +250,8 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
   const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
   // Only root may write to /etc/grid-security.
   actAsCaller()
-  await writeTrustAnchorDirectory(directory, files).catch((cause: NodeJS.ErrnoException) => {
-    if (cause instanceof TtsError) throw cause
-    throw new TtsError(
-      'configuration',
-      `the trust anchors cannot be written to ${directory}: ${cause.code ?? 'error'}`,
-      {
-        cause,
-        remedy: 'Choose a directory that you can write to, or run this command as its owner.',
-      },
-    )
+  await writeTrustAnchorDirectory(directory, files).catch((cause: unknown) => {
+    throw fileError(`the trust anchors cannot be written to ${directory}`, cause)
   })
   terminal.note(
     `Wrote ${files.length} files to ${directory}. If this is not the default directory, set X509_CERT_DIR=${directory}.`,

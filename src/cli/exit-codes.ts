@@ -1,5 +1,6 @@
 /** Exit codes of the command line. They are stable, and documented in docs/command-line.md. */
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'
+import { isMachineFault } from '../base/system-error.ts'
 
 export const exitCodes = {
   /** Success. */
@@ -38,5 +39,7 @@ const byCode: Partial<Record<TtsErrorCode, number>> = {
 
 /** Returns the exit code for an error. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof TtsError ? (byCode[error.code] ?? exitCodes.failed) : exitCodes.failed
+  // A full disk is not wrong usage.
+  if (!(error instanceof TtsError) || isMachineFault(error)) return exitCodes.failed
+  return byCode[error.code] ?? exitCodes.failed
 }

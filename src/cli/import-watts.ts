@@ -1,9 +1,11 @@
 /** `tts import-watts`: converts the configuration of a WaTTS. */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { TtsError } from '../base/errors.ts'
+import { cannotRead, cannotWrite } from '../files/file-errors.ts'
+import { readInputFile } from '../files/input-file.ts'
+import { makeDirectory } from '../files/directory.ts'
 import { createPrivateFile, writePrivateFile } from '../files/private-file.ts'
 import { asYaml, type ImportedWatts, importWatts, reportLines } from '../migration/import-watts.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -58,7 +60,10 @@ async function importFile(terminal: Terminal, file: string, options: ImportOptio
   }))
   const files = [...secrets, { path: resolve(options.out), text: asYaml(imported) }]
   if (options.force !== true) refuseExisting(files.map(({ path }) => path))
-  if (!isSameDirectory) await mkdir(directory, { recursive: true, mode: 0o700 })
+  if (!isSameDirectory)
+    await makeDirectory(directory, 0o700).catch((cause: unknown) => {
+      throw cannotWrite(directory, cause)
+    })
   // The configuration is written last: when it exists, all files that it names exist too.
   const write = options.force === true ? writePrivateFile : createPrivateFile
   for (const { path, text } of files) await write(path, text)
@@ -68,12 +73,9 @@ async function importFile(terminal: Terminal, file: string, options: ImportOptio
 }
 
 async function readConf(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' ? 'not_found' : 'invalid_request'
-    throw new TtsError(code, `${file} cannot be read: ${cause.code ?? 'failed'}`, { cause })
+  const bytes = await readInputFile(file, { maxBytes: MAX_BYTES }).catch((cause: unknown) => {
+    throw cannotRead(file, cause)
   })
-  if (bytes.length > MAX_BYTES)
-    throw new TtsError('invalid_request', `${file} is larger than 1 MiB`)
   // WaTTS read both Latin-1 and UTF-8. The report shows which text is not UTF-8.
   return bytes.toString('utf8')
 }

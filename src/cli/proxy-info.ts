@@ -14,6 +14,8 @@ import { MAX_PROXY_FILE_LENGTH, type ProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { readTrustAnchors } from '../../ca/trust-directory.ts'
 import { TtsError } from '../base/errors.ts'
+import { cannotRead } from '../files/file-errors.ts'
+import { INPUT_FLAGS } from '../files/input-file.ts'
 import { readTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import { exitCodes } from './exit-codes.ts'
 import { duration } from './duration.ts'
@@ -153,23 +155,15 @@ function defaultTrustAnchors(terminal: Terminal): string | undefined {
 
 async function readDirectory(directory: string) {
   return readTrustAnchorDirectory(directory).catch((cause: unknown) => {
-    throw new TtsError('not_found', `the trust anchors in ${directory} cannot be read`, { cause })
+    throw cannotRead(`the trust anchors in ${directory}`, cause)
   })
 }
 
 async function readProxy(path: string): Promise<ReadFile> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
-    (cause: NodeJS.ErrnoException) => {
-      throw new TtsError(
-        'not_found',
-        `the proxy file ${path} cannot be read: ${cause.code ?? 'error'}`,
-        {
-          cause,
-          remedy: 'Create a proxy with `tts proxy init`, or give the path of its file.',
-        },
-      )
-    },
-  )
+  const file = await open(path, INPUT_FLAGS).catch((cause: NodeJS.ErrnoException) => {
+    const remedy = 'Create a proxy with `tts proxy init`, or give the path of its file.'
+    throw cannotRead(`the proxy file ${path}`, cause, cause.code === 'ENOENT' ? { remedy } : {})
+  })
   try {
     const stats = await file.stat()
     const { mode, uid, size } = stats

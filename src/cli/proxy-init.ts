@@ -1,6 +1,5 @@
 /** `tts proxy init`: gets a proxy for a token. The private key is generated here and never leaves this host. */
 import { X509Certificate } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
@@ -8,11 +7,15 @@ import { formatProxyFile, keyBelongsTo, parseProxyFile } from '../../ca/proxy-fi
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { TtsError } from '../base/errors.ts'
 import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
+import { cannotRead } from '../files/file-errors.ts'
+import { readInputFile } from '../files/input-file.ts'
 import { writePrivateFile } from '../files/private-file.ts'
 import { useNetwork } from '../network/network.ts'
 import { serviceRefusal, requireSafeToken, send } from '../client/http-client.ts'
 import { duration, waitSeconds } from './duration.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
+
+const MAX_CA_BYTES = 4 * 1024 * 1024
 
 interface InitOptions {
   readonly url?: string
@@ -131,11 +134,10 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
 
 /** Reads a PEM file, and checks that its first certificate can be parsed. */
 async function readAuthorities(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new TtsError('not_found', `the file ${path} cannot be read: ${cause.code ?? 'error'}`, {
-      cause,
-    })
+  const read = readInputFile(path, { maxBytes: MAX_CA_BYTES }).catch((cause: unknown) => {
+    throw cannotRead(`the file ${path}`, cause)
   })
+  const text = (await read).toString('utf8')
   try {
     void new X509Certificate(text)
     return text

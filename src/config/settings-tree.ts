@@ -1,8 +1,9 @@
 /** The parts of loading a configuration that all our programs share: files, environment variables, errors, secrets. */
-import { readFileSync } from 'node:fs'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import type { z } from 'zod'
 import { TtsError } from '../base/errors.ts'
+import { fileErrorReason, fileErrorRemedy, systemErrorCode } from '../base/system-error.ts'
+import { readInputFileSync } from '../files/input-file.ts'
 import { readPrivateFile } from '../files/private-file.ts'
 import { redactText } from '../base/redact.ts'
 
@@ -23,14 +24,19 @@ export type Tree = Record<string, unknown>
 export function readYaml(path: string): Tree {
   let parsed: unknown
   try {
-    const text = readFileSync(path, 'utf8')
-    if (text.length > MAX_FILE_BYTES) throw new TtsError('configuration', 'it is larger than 1 MiB')
+    const text = readInputFileSync(path, { maxBytes: MAX_FILE_BYTES }).toString('utf8')
     parsed = parseYaml(text, { maxAliasCount: 100, logLevel: 'error' }) ?? {}
   } catch (error) {
     // No cause, because the parser's message quotes lines of the file, which may contain a secret.
+    const remedy = error instanceof TtsError ? error.remedy : fileErrorRemedy(error)
+    const problem =
+      error instanceof TtsError
+        ? error.message
+        : `${path} cannot be read: ${describeReadError(error)}`
     throw new TtsError(
       'configuration',
-      `the configuration file ${path} cannot be read: ${describeReadError(error)}`,
+      `the configuration file ${problem}`,
+      remedy === undefined ? {} : { remedy },
     )
   }
   if (!isTree(parsed)) throw new TtsError('configuration', `${path}: must be a YAML mapping`)
@@ -38,14 +44,14 @@ export function readYaml(path: string): Tree {
 }
 
 function describeReadError(error: unknown): string {
-  if (error instanceof TtsError) return error.message
   if (error instanceof YAMLParseError) {
     const [start] = error.linePos ?? []
     const where = start === undefined ? '' : ` at line ${start.line}, column ${start.col}`
     return `it is not valid YAML (${error.code})${where}`
   }
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' ? code : 'it is not valid YAML (anchors or aliases)'
+  return systemErrorCode(error) === undefined
+    ? 'it is not valid YAML (anchors or aliases)'
+    : fileErrorReason(error)
 }
 
 /** Returns whether a value is a mapping. */

@@ -1,7 +1,10 @@
 /** WLCG Bearer Token Discovery: finds the user's token on this machine. */
-import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { readJson } from '../../plugins/json.ts'
 import { TtsError } from '../base/errors.ts'
+import { systemErrorCode } from '../base/system-error.ts'
+import { cannotRead } from './file-errors.ts'
+import { INPUT_FLAGS, readOpenInput } from './input-file.ts'
 import { refuseSharedSecret } from './private-file.ts'
 
 /** A token, and where it was found (for messages; never log the token). */
@@ -19,6 +22,8 @@ export interface TokenRuntime {
   readonly temporaryDirectory?: string
   /** Refuse a file that others can read, for programs that use a token for long. Default false. */
   readonly wantsPrivate?: boolean
+  /** How long to wait for the writer of a pipe. Default 10,000. */
+  readonly timeoutMs?: number
 }
 
 const MAX_TOKEN_FILE_BYTES = 64 * 1024
@@ -32,11 +37,13 @@ const MAX_TOKEN_FILE_BYTES = 64 * 1024
  * `file_mode`
  */
 export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundToken> {
-  const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false } = runtime
+  const { environment, uid, temporaryDirectory = '/tmp', wantsPrivate = false, timeoutMs } = runtime
   const inEnvironment = environment['BEARER_TOKEN']?.trim()
-  if (inEnvironment) return { token: inEnvironment, source: 'BEARER_TOKEN' }
+  if (inEnvironment)
+    return { token: parseToken(inEnvironment, 'BEARER_TOKEN'), source: 'BEARER_TOKEN' }
+  const options = { wantsPrivate, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
   const named = environment['BEARER_TOKEN_FILE']?.trim()
-  if (named) return { token: await readTokenFile(named, { wantsPrivate }), source: named }
+  if (named) return { token: await readTokenFile(named, options), source: named }
   const runtimeDirectory = environment['XDG_RUNTIME_DIR']?.trim()
   const places = [...(runtimeDirectory ? [runtimeDirectory] : []), temporaryDirectory].map(
     (directory) => `${directory}/bt_u${uid}`,
@@ -56,21 +63,22 @@ export async function discoverBearerToken(runtime: TokenRuntime): Promise<FoundT
 }
 
 /**
- * Reads a token from a file and trims white space.
+ * Reads a token from a file and trims white space. The file holds the token alone, or the JSON answer of a token
+ * endpoint, as HTCondor's credmon stores it (RFC 6749 section 5.1).
  *
  * @throws {TtsError} `missing_token` (unreadable, or not exactly one token)
  * @throws {TtsError} `configuration`, check `file_mode` (others can read the file, and `wantsPrivate` is set)
  */
 export async function readTokenFile(
   path: string,
-  { wantsPrivate = false }: Pick<TokenRuntime, 'wantsPrivate'> = {},
+  { wantsPrivate = false, timeoutMs }: Pick<TokenRuntime, 'wantsPrivate' | 'timeoutMs'> = {},
 ): Promise<string> {
-  const file = await open(path, 'r').catch((cause: unknown) => unreadable(path, cause))
+  const file = await open(path, INPUT_FLAGS).catch((cause: unknown) => unreadable(path, cause))
   try {
     // Only plain files are checked: others cannot open a pipe.
     const found = await file.stat()
     if (wantsPrivate && found.isFile()) refuseSharedSecret(path, found)
-    return await readToken(file, path)
+    return await readToken(file, path, timeoutMs)
   } finally {
     await file.close()
   }
@@ -84,10 +92,8 @@ async function readOwnTokenFile(
   path: string,
   { uid, wantsPrivate }: { readonly uid: number; readonly wantsPrivate: boolean },
 ): Promise<string | undefined> {
-  // O_NONBLOCK: opening a FIFO must not hang.
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK
-  const file = await open(path, flags).catch((cause: unknown) =>
-    codeOf(cause) === 'ENOENT' ? undefined : unreadable(path, cause),
+  const file = await open(path, INPUT_FLAGS).catch((cause: unknown) =>
+    systemErrorCode(cause) === 'ENOENT' ? undefined : unreadable(path, cause),
   )
   try {
     const found = await file?.stat()
@@ -104,29 +110,45 @@ async function readOwnTokenFile(
   }
 }
 
-async function readToken(file: FileHandle, path: string): Promise<string> {
-  const buffer = Buffer.alloc(MAX_TOKEN_FILE_BYTES + 1)
-  let length = 0
-  // A pipe, as in `--token-file <(oidc-token iam)`, delivers its content in pieces.
-  while (length < buffer.length) {
-    const { bytesRead } = await file
-      .read(buffer, length, buffer.length - length, null)
-      .catch((cause: unknown) => unreadable(path, cause))
-    if (bytesRead === 0) break
-    length += bytesRead
-  }
-  const token = buffer.toString('utf8', 0, length).trim()
-  if (length > MAX_TOKEN_FILE_BYTES || token === '' || /\s/.test(token))
-    throw new TtsError('missing_token', `the token file ${path} does not hold exactly one token`)
-  return token
+async function readToken(file: FileHandle, path: string, timeoutMs?: number): Promise<string> {
+  const limits = { maxBytes: MAX_TOKEN_FILE_BYTES, timeoutMs }
+  const content = await readOpenInput(file, path, limits).catch((error: unknown) => {
+    if (!(error instanceof TtsError)) return unreadable(path, error)
+    throw new TtsError('missing_token', `the token file ${error.message}`, {
+      ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+      cause: error,
+    })
+  })
+  return parseToken(content.toString('utf8').trim(), `the token file ${path}`)
+}
+
+/** Returns the token in a text: the text itself, or `access_token` of a JSON object. @param name for messages */
+function parseToken(text: string, name: string): string {
+  const token = text.startsWith('{') ? accessTokenIn(text, name) : text
+  if (token === '') throw new TtsError('missing_token', `${name} is empty`)
+  // Exactly what fits in the header Authorization.
+  if (/^[\x21-\x7e]+$/.test(token)) return token
+  throw new TtsError('missing_token', `${name} does not hold exactly one token`, {
+    remedy: 'It must hold the access token alone, or a JSON object with access_token.',
+  })
+}
+
+function accessTokenIn(text: string, name: string): string {
+  const read = readJson(text)
+  const value = 'value' in read ? read.value : undefined
+  const token: unknown =
+    typeof value === 'object' && value !== null && 'access_token' in value
+      ? value.access_token
+      : undefined
+  if (typeof token === 'string') return token
+  const isRefresh = typeof value === 'object' && value !== null && 'refresh_token' in value
+  throw new TtsError('missing_token', `${name} is JSON without an access_token`, {
+    remedy: isRefresh
+      ? 'It holds a refresh token. Name the file with the access token: HTCondor stores it with the suffix .use.'
+      : 'It must hold the access token alone, or a JSON object with access_token.',
+  })
 }
 
 function unreadable(path: string, cause: unknown): never {
-  const message = `the token file ${path} cannot be read: ${codeOf(cause) ?? 'error'}`
-  throw new TtsError('missing_token', message, { cause })
+  throw cannotRead(`the token file ${path}`, cause, { code: 'missing_token' })
 }
-
-const codeOf = (error: unknown): string | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : undefined

@@ -4,6 +4,7 @@ import { lstat, mkdir, open, readlink, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import { makePath, noRoomForDirectories } from './make-path.ts'
 
 /** A directory that was opened for reading. */
 export interface OpenedDirectory {
@@ -114,7 +115,8 @@ async function openStep(at: FileHandle, name: string, make: number | undefined):
     () => true,
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'EEXIST') return false
-      throw error
+      // The parent is open, so it exists.
+      throw error.code === 'ENOENT' ? noRoomForDirectories(name, error) : error
     },
   )
   return { file: await open(entry, flags), isNew }
@@ -143,7 +145,7 @@ async function openTrusted(path: string, make: number | undefined): Promise<Open
       )
     if (at === dirname(at)) break
   }
-  const made = make === undefined ? undefined : await mkdir(path, { recursive: true, mode: make })
+  const isNew = make === undefined ? false : await makePath(path, make)
   const file = await open(path, DIRECTORY_FLAGS | constants.O_NOFOLLOW)
-  return { file, isNew: made !== undefined, at: path }
+  return { file, isNew, at: path }
 }

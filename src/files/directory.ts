@@ -20,6 +20,7 @@ import {
   type OpenedDirectory,
   openPathAsRoot,
 } from './directory-path.ts'
+import { makePath } from './make-path.ts'
 
 /** An open directory. */
 export interface Directory {
@@ -125,10 +126,10 @@ export function replacedError(path: string): TtsError {
 }
 
 async function openAsUser(path: string, make: number | undefined): Promise<OpenedDirectory> {
-  const made = make === undefined ? undefined : await mkdir(path, { recursive: true, mode: make })
+  const isNew = make === undefined ? false : await makePath(path, make)
   const file = await open(path, DIRECTORY_FLAGS)
   const at = (await hasDescriptorPath(file)) ? descriptorPath(file) : path
-  return { file, isNew: made !== undefined, at }
+  return { file, isNew, at }
 }
 
 function asDirectory(

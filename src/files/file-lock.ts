@@ -4,10 +4,11 @@
  *
  * Such a lock also ends when the process closes any descriptor of the file, so only SQLite may open the file.
  */
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { TtsError } from '../base/errors.ts'
+import { makePathSync } from './make-path.ts'
 
 /** A held file lock. */
 export interface FileLock {
@@ -30,7 +31,7 @@ export interface FileLockOptions {
 export function tryFileLock(path: string, options: FileLockOptions = {}): FileLock | undefined {
   let database: DatabaseSync | undefined
   try {
-    if (options.makeDirectory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (options.makeDirectory) makePathSync(dirname(path), 0o700)
     makeFile(path)
     database = new DatabaseSync(path, { timeout: 0 })
     // Nothing is written, so the lock can be taken on a full disk.

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
 import { groupRemedy, modeForOthers } from './trusted-group.ts'
 import { type Directory, inDirectoryOf, replacedError } from './directory.ts'
+import { fileError } from './file-errors.ts'
+import { refuseUnsafeTarget } from './output-file.ts'
 
 /** Options for writing a private file. */
 export interface PrivateFileOptions {
@@ -17,8 +19,8 @@ export interface PrivateFileOptions {
 /**
  * Writes a private file atomically: readers see the complete old or new file, even after a crash or on a full disk.
  *
- * @throws {TtsError} `configuration`, check `symbolic_link` (the path is a link), `replaced` (by another user), or
- *   none (the path cannot be written)
+ * @throws {TtsError} `configuration`, check `symbolic_link` (the path is a link), `not_plain_file` (a device, pipe,
+ *   socket or directory), `replaced` (by another user), or none (the path cannot be written)
  */
 export async function writePrivateFile(
   path: string,
@@ -159,7 +161,7 @@ interface Writing {
 }
 
 async function replace({ directory, name }: Place, temporary: string): Promise<void> {
-  await refuseSymbolicLink(directory.entry(name), join(directory.path, name))
+  await refuseUnsafeTarget(directory, name)
   await rename(directory.entry(temporary), directory.entry(name))
 }
 
@@ -223,20 +225,6 @@ async function checkPublished(file: FileHandle, entry: string, path: string): Pr
   if (found?.ino !== written.ino || found.dev !== written.dev) throw replacedError(path)
 }
 
-async function refuseSymbolicLink(entry: string, path: string): Promise<void> {
-  const found = await lstat(entry).catch(() => undefined)
-  if (found?.isSymbolicLink() === true) {
-    throw new TtsError(
-      'configuration',
-      `${path} is a symbolic link; secrets are not written through links`,
-      {
-        check: 'symbolic_link',
-        remedy: 'Name the file itself, or remove the link.',
-      },
-    )
-  }
-}
-
 async function checkedStat(
   file: FileHandle,
   path: string,
@@ -277,7 +265,5 @@ function fail(error: unknown, path: string, verb: string): never {
   if (code === 'ENOENT' && verb === 'opened') {
     throw new TtsError('not_found', `there is no file ${path}`, { cause: error })
   }
-  throw new TtsError('configuration', `${path} cannot be ${verb} (${code ?? 'unknown error'})`, {
-    cause: error,
-  })
+  throw fileError(`${path} cannot be ${verb}`, error)
 }

@@ -9,6 +9,7 @@ import {
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { TtsError } from '../base/errors.ts'
+import { listenError } from '../base/system-error.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Log } from '../base/log.ts'
 import { closeServer } from './close-server.ts'
@@ -143,13 +144,7 @@ async function bind(
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(
-        new TtsError(
-          'configuration',
-          `cannot listen on ${host} port ${port}: ${cause.code ?? cause.message}`,
-          { cause },
-        ),
-      )
+      reject(listenError(`${host} port ${port}`, cause))
     })
     server.listen({ host, port, backlog: 4096 }, resolve)
   })

@@ -1,8 +1,10 @@
 /** Reads the CA certificates that TLS connections trust in addition to those of Node. */
 import { X509Certificate } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import { fileErrorReason } from '../base/system-error.ts'
+import { readInputFileSync } from '../files/input-file.ts'
 
 /** A file or directory with CA certificates. */
 export interface AuthoritySource {
@@ -27,6 +29,8 @@ export interface AuthorityReading {
 const CERTIFICATE_FILE = /\.(pem|crt|\d+)$/
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 const MAX_WARNINGS = 5
+/** A bundle of all public CAs has 250 kB. */
+const MAX_FILE_BYTES = 16 * 1024 * 1024
 
 /**
  * Reads all sources. Each certificate is returned once.
@@ -78,7 +82,7 @@ function readSource({ kind, path }: AuthoritySource): SourceReading {
 function readFile(path: string): SourceReading {
   let text: string
   try {
-    text = readFileSync(path, 'latin1')
+    text = readInputFileSync(path, { maxBytes: MAX_FILE_BYTES }).toString('latin1')
   } catch (error) {
     return { certificates: [], problems: [unreadable(path, error)] }
   }
@@ -108,8 +112,9 @@ function normalisedPem(block: string): string | undefined {
 const isAuthority = (pem: string): boolean => new X509Certificate(pem).ca
 
 function unreadable(path: string, error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'error'
-  return `${path} cannot be read: ${code}`
+  return error instanceof TtsError
+    ? error.message
+    : `${path} cannot be read: ${fileErrorReason(error)}`
 }
 
 const emptyText = ({ kind, path }: AuthoritySource): string =>

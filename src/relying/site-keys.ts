@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { type JWTVerifyOptions, type JWTVerifyResult } from 'jose'
 import type { RelyingServiceSettings } from '../config/relying-schema.ts'
 import { TtsError } from '../base/errors.ts'
+import { fileErrorReason } from '../base/system-error.ts'
+import { INPUT_FLAGS } from '../files/input-file.ts'
 import { createKeySet } from '../tokens/key-set.ts'
 import { createLimitedFetch, type Fetch } from '../tokens/limited-fetch.ts'
 import { providerFault } from '../tokens/refusals.ts'
@@ -79,8 +81,8 @@ export function createSiteKeys(site: {
 
 /** Reads a file, and returns it like a fetched response. */
 async function readKeys(url: string): Promise<Response> {
-  const file = await open(fileURLToPath(url), 'r').catch((error: unknown) => {
-    throw providerFault(`the file with its keys cannot be opened (${codeOf(error)})`)
+  const file = await open(fileURLToPath(url), INPUT_FLAGS).catch((error: unknown) => {
+    throw providerFault(`the file with its keys cannot be opened: ${fileErrorReason(error)}`)
   })
   try {
     const { size } = await file.stat()
@@ -89,10 +91,6 @@ async function readKeys(url: string): Promise<Response> {
   } finally {
     await file.close()
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'failed'
 }
 
 function unavailable(id: string, error: unknown): TtsError {

@@ -60,7 +60,7 @@ test('when the plain port is taken, the start fails and nothing goes on listenin
   try {
     await expect(serve(loaded, createLog({ level: 'silent', name: 'tts' }))).rejects.toMatchObject({
       code: 'configuration',
-      message: `cannot listen on 127.0.0.1 port ${port}: EADDRINUSE`,
+      message: `cannot listen on 127.0.0.1 port ${port}: another program listens there`,
     })
     await expect(fetch(`http://127.0.0.1:${mainPort}/healthz`)).rejects.toThrow()
   } finally {

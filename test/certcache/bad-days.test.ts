@@ -179,8 +179,11 @@ const cases: readonly Case[] = [
       const outputs = [{ path: join(day.directory, 'file/gwms_proxy') }]
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
-    refresh: [2, /file\/gwms_proxy cannot be written \(ENOTDIR\)/],
-    status: [1, /^WARNING: .*file\/gwms_proxy cannot be written \(ENOTDIR\)/],
+    refresh: [2, /file\/gwms_proxy cannot be written: a part of the path is not a directory/],
+    status: [
+      1,
+      /^WARNING: .*file\/gwms_proxy cannot be written: a part of the path is not a directory/,
+    ],
     serve: [200, PEM],
   },
   {
@@ -191,8 +194,8 @@ const cases: readonly Case[] = [
       const outputs = [{ path: join(day.directory, 'readonly/gwms_proxy') }]
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
-    refresh: [2, /cannot be written \(EROFS\)\n.*read-only/],
-    status: [1, /^WARNING: .*readonly\/gwms_proxy cannot be written \(EROFS\)/],
+    refresh: [2, /cannot be written: the file system is read-only\n.*read-only/],
+    status: [1, /^WARNING: .*readonly\/gwms_proxy cannot be written: the file system is read-only/],
     serve: [200, PEM],
   },
   {
@@ -205,8 +208,8 @@ const cases: readonly Case[] = [
       const outputs = [{ path: join(directory, 'gwms_proxy') }]
       day.settings['proxies'] = { gwms_proxy: { key_type: 'ec-p256', outputs } }
     },
-    refresh: [2, /cannot be written \(ENOSPC\)\n.*Free space on the disk/],
-    status: [1, /^WARNING: .*full\/gwms_proxy cannot be written \(ENOSPC\)/],
+    refresh: [1, /cannot be written: the disk is full\n.*Free space on the disk/],
+    status: [1, /^WARNING: .*full\/gwms_proxy cannot be written: the disk is full/],
     serve: [200, PEM],
   },
   {
@@ -217,8 +220,11 @@ const cases: readonly Case[] = [
       const state = stateOnItsOwnDisk(day)
       execFileSync('mount', ['-o', 'remount,ro', state])
     },
-    refresh: [2, /sealed cannot be written \(EROFS\)\n.*the new proxy is valid for/],
-    status: [1, /^WARNING: .*state cannot be written \(EROFS\)/],
+    refresh: [
+      2,
+      /sealed cannot be written: the file system is read-only\n.*the new proxy is valid for/,
+    ],
+    status: [1, /^WARNING: .*state cannot be written: the file system is read-only/],
     serve: [200, PEM],
   },
   {
@@ -226,8 +232,8 @@ const cases: readonly Case[] = [
     asRoot: true,
     renews: true,
     happens: (day) => fill(stateOnItsOwnDisk(day)),
-    refresh: [2, /sealed cannot be written \(ENOSPC\)\n.*the new proxy is valid for/],
-    status: [1, /^WARNING: .*state cannot be written \(ENOSPC\)/],
+    refresh: [1, /sealed cannot be written: the disk is full\n.*the new proxy is valid for/],
+    status: [1, /^WARNING: .*state cannot be written: the disk is full/],
     serve: [200, PEM],
   },
   {

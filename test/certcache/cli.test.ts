@@ -98,7 +98,7 @@ describe('serve', () => {
     const second = startCertcache(['serve', '--port', new URL(first.url).port], { engine })
     expect(await second.ended).toBe(2)
     expect(second.notes()).toMatch(
-      /^certcache: cannot listen on 127\.0\.0\.1 port \d+: EADDRINUSE\n {2}what to do: /,
+      /^certcache: cannot listen on 127\.0\.0\.1 port \d+: another program listens there\n {2}what to do: /,
     )
     expect(closed).toBe(1)
   })

@@ -46,7 +46,7 @@ test('a port that is taken is told, with what to do', async () => {
   const { origin } = await listening()
   await expect(listenForRedirect(Number(new URL(origin).port))).rejects.toMatchObject({
     code: 'configuration',
-    message: expect.stringMatching(/EADDRINUSE/),
+    message: expect.stringMatching(/another program listens there/),
     remedy: expect.stringMatching(/--redirect-port/),
   })
 })

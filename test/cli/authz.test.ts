@@ -215,7 +215,7 @@ describe('with claims from a file', () => {
       name: 'no such file',
       words: ['--service', 'proxy', '--provider', 'iam', '--claims', '/no/such/file'],
       code: 5,
-      says: 'ENOENT',
+      says: 'the file or its directory does not exist',
     },
   ])('$name', async ({ words, code, says }) => {
     const run = await explain(words)

@@ -175,7 +175,9 @@ describe('export', () => {
     writeFileSync(path('file'), '')
     const { code, notes } = await ca(['export', path('file/below')])
     expect(code).toBe(2)
-    expect(notes).toContain(`the trust anchors cannot be written to ${path('file/below')}: ENOTDIR`)
+    expect(notes).toContain(
+      `the trust anchors cannot be written to ${path('file/below')}: a part of the path is not a directory`,
+    )
   })
 })
 
@@ -234,7 +236,12 @@ describe('under an outside root', () => {
   })
 
   test.for([
-    { title: 'is not there', content: undefined, code: 5, says: 'cannot be read: ENOENT' },
+    {
+      title: 'is not there',
+      content: undefined,
+      code: 5,
+      says: 'cannot be read: the file or its directory does not exist',
+    },
     { title: 'is no PEM', content: 'nothing', code: 2, says: 'the CA in ' },
   ])('a file that $title is not installed', async ({ content, code, says }) => {
     await ca(['csr'])

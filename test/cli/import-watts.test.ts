@@ -97,8 +97,13 @@ test.for(['tts.yaml', 'client-secret-iam'])(
 )
 
 test.for([
-  { name: 'no such file', words: ['/no/such/file'], code: 5, says: 'ENOENT' },
-  { name: 'a directory', words: ['.'], code: 2, says: 'EISDIR' },
+  {
+    name: 'no such file',
+    words: ['/no/such/file'],
+    code: 5,
+    says: 'the file or its directory does not exist',
+  },
+  { name: 'a directory', words: ['.'], code: 2, says: 'it is a directory' },
   { name: 'no file', words: [], code: 2, says: 'file' },
 ])('$name', async ({ words, code, says }) => {
   const run = await runTts(['import-watts', ...words])

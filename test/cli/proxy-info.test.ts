@@ -61,7 +61,9 @@ describe('the facts', () => {
     const stranger = 3_000_000_000 + process.pid
     const { code, notes } = await info([], { uid: stranger })
     expect(code).toBe(5)
-    expect(notes).toContain(`the proxy file /tmp/x509up_u${stranger} cannot be read: ENOENT`)
+    expect(notes).toContain(
+      `the proxy file /tmp/x509up_u${stranger} cannot be read: the file or its directory does not exist`,
+    )
     expect(notes).toContain('what to do: Create a proxy with `tts proxy init`')
   })
 
@@ -96,7 +98,12 @@ describe('the facts', () => {
   })
 
   test.for([
-    { title: 'is not there', name: 'none', code: 5, says: 'cannot be read: ENOENT' },
+    {
+      title: 'is not there',
+      name: 'none',
+      code: 5,
+      says: 'cannot be read: the file or its directory does not exist',
+    },
     { title: 'is a directory', name: 'folder', code: 2, says: 'is not a regular file' },
     { title: 'is empty', name: 'empty', code: 2, says: 'is not a proxy file' },
     { title: 'is something else', name: 'else', code: 2, says: 'is not a proxy file' },

@@ -96,7 +96,9 @@ describe('the token', () => {
   ])('a file of $title that cannot be read ends it with 3', async ({ words, environment }) => {
     const { code, notes } = await init(words, { environment, temporaryDirectory: directory })
     expect(code).toBe(3)
-    expect(notes).toContain('the token file /nonexistent/t cannot be read: ENOENT')
+    expect(notes).toContain(
+      'the token file /nonexistent/t cannot be read: the file or its directory does not exist',
+    )
   })
 
   test('none at all ends it with 3 and says where tokens are looked for', async () => {
@@ -170,7 +172,9 @@ describe('the file', () => {
     expect(existsSync(path('target'))).toBe(false)
     const missing = await withToken(['--out', path('none/proxy')])
     expect(missing).toMatchObject({ code: 2, out: '' })
-    expect(missing.notes).toContain('none/proxy cannot be written (ENOENT)')
+    expect(missing.notes).toContain(
+      'none/proxy cannot be written: the file or its directory does not exist',
+    )
   })
 })
 
@@ -337,7 +341,12 @@ describe('over TLS', () => {
   })
 
   test.for([
-    { title: 'is not there', content: undefined, code: 5, says: 'cannot be read: ENOENT' },
+    {
+      title: 'is not there',
+      content: undefined,
+      code: 5,
+      says: 'cannot be read: the file or its directory does not exist',
+    },
     {
       title: 'contains no PEM certificate',
       content: 'nothing',

@@ -118,7 +118,9 @@ describe('tts serve', () => {
     const env = { ...ca, TTS_LISTEN__PORT: new URL(url).port }
     const { code, err } = await runToEnd(main(), ['serve'], { cwd: directory, env })
     expect(code).toBe(2)
-    expect(err).toContain(`cannot listen on 127.0.0.1 port ${env.TTS_LISTEN__PORT}: EADDRINUSE`)
+    expect(err).toContain(
+      `cannot listen on 127.0.0.1 port ${env.TTS_LISTEN__PORT}: another program listens there`,
+    )
   })
 })
 

@@ -82,14 +82,16 @@ describe('discovery', () => {
   test('a file that a variable names and that is not there is an error, no reason to go on', async () => {
     put(join(temporary, name), 'from-tmp')
     const { message } = await refusal(discover({ BEARER_TOKEN_FILE: join(directory, 'none') }))
-    expect(message).toBe(`the token file ${join(directory, 'none')} cannot be read: ENOENT`)
+    expect(message).toBe(
+      `the token file ${join(directory, 'none')} cannot be read: the file or its directory does not exist`,
+    )
   })
 
   test('a file in the runtime directory that holds no token is an error too', async () => {
     put(join(temporary, name), 'from-tmp')
     put(join(runtime, name), '\n')
     const { message } = await refusal(discover({ XDG_RUNTIME_DIR: runtime }))
-    expect(message).toContain('does not hold exactly one token')
+    expect(message).toBe(`the token file ${join(runtime, name)} is empty`)
   })
 
   test('a directory or a FIFO in /tmp is refused at once', { timeout: 10_000 }, async () => {
@@ -118,18 +120,60 @@ describe('discovery', () => {
 
 describe('token files', () => {
   test.for([
-    { title: 'an empty one', content: '' },
-    { title: 'white space alone', content: ' \n\t' },
-    { title: 'two tokens', content: 'one two' },
-    { title: 'two lines', content: 'one\ntwo\n' },
-    { title: 'one that is too long', content: Buffer.alloc(70_000, 0x61) },
-  ])('$title is refused, and not shown', async ({ content }) => {
+    { title: 'an empty one', content: '', says: 'is empty' },
+    { title: 'white space alone', content: ' \n\t', says: 'is empty' },
+    { title: 'two tokens', content: 'one two', says: 'does not hold exactly one token' },
+    { title: 'two lines', content: 'one\ntwo\n', says: 'does not hold exactly one token' },
+    { title: 'no ASCII', content: 'tokën', says: 'does not hold exactly one token' },
+    {
+      title: 'a long one',
+      content: Buffer.alloc(70_000, 0x61),
+      says: 'is longer than 65536 bytes',
+    },
+    { title: 'JSON without it', content: '{"a":1}', says: 'is JSON without an access_token' },
+    { title: 'broken JSON', content: '{"access_token', says: 'is JSON without an access_token' },
+    { title: 'a number', content: '{"access_token":7}', says: 'is JSON without an access_token' },
+    { title: 'an empty member', content: '{"access_token":""}', says: 'is empty' },
+    {
+      title: 'two in a member',
+      content: '{"access_token":"a b"}',
+      says: 'does not hold exactly one token',
+    },
+  ])('$title is refused, and not shown', async ({ content, says }) => {
     const secret = randomBytes(12).toString('hex')
     const path = put(join(directory, 'token'), content)
     const { message } = await refusal(readTokenFile(path))
-    expect(message).toBe(`the token file ${path} does not hold exactly one token`)
+    expect(message).toBe(`the token file ${path} ${says}`)
     const two = put(join(directory, 'token'), `${secret} ${secret}`)
     expect(JSON.stringify(await refusal(readTokenFile(two)))).not.toContain(secret)
+  })
+
+  // As HTCondor's credmon stores it, with the suffix .use.
+  test('the JSON answer of a token endpoint', async () => {
+    const answer = {
+      access_token: 'a.b-c',
+      token_type: 'bearer',
+      expires_in: 1199,
+      expires_at: 1.5e9,
+    }
+    const path = put(join(directory, 'igwn.use'), `${JSON.stringify(answer)}\n`)
+    expect(await readTokenFile(path)).toBe('a.b-c')
+    expect(await discover({ BEARER_TOKEN_FILE: path })).toEqual({ token: 'a.b-c', source: path })
+    expect((await discover({ BEARER_TOKEN: JSON.stringify(answer) })).token).toBe('a.b-c')
+  })
+
+  test('the file with the refresh token beside it is named', async () => {
+    const path = put(join(directory, 'igwn.top'), '{"refresh_token":"r"}')
+    const { message, remedy } = await refusal(readTokenFile(path))
+    expect(message).toBe(`the token file ${path} is JSON without an access_token`)
+    expect(remedy).toContain('suffix .use')
+  })
+
+  test('a pipe that nobody writes to is given up', async () => {
+    const path = join(directory, 'pipe')
+    execFileSync('mkfifo', [path])
+    const { message } = await refusal(readTokenFile(path, { timeoutMs: 50 }))
+    expect(message).toBe(`the token file ${path} is a pipe that does not end in time`)
   })
 
   test('white space around the token is no part of it', async () => {
@@ -138,7 +182,7 @@ describe('token files', () => {
   })
 
   test('a directory is refused with the reason', async () => {
-    expect((await refusal(readTokenFile(directory))).message).toContain('EISDIR')
+    expect((await refusal(readTokenFile(directory))).message).toContain('it is a directory')
   })
 
   test('a pipe that gives the token in pieces is read to its end', async () => {

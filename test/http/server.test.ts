@@ -167,7 +167,7 @@ describe('listening', () => {
         }),
       ).rejects.toMatchObject({
         code: 'configuration',
-        message: `cannot listen on 127.0.0.1 port ${port}: EADDRINUSE`,
+        message: `cannot listen on 127.0.0.1 port ${port}: another program listens there`,
       })
     } finally {
       taken.close()

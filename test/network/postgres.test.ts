@@ -121,7 +121,9 @@ describeWithTools('PostgreSQL with TLS', ['postgresql'], () => {
       store: { url },
     })
     const service = await run(site, [tts, 'check', '--config', configuration], {})
-    expect(service.out).toContain('store.url: /nonexistent/ca.pem cannot be read: ENOENT')
+    expect(service.out).toContain(
+      'store.url: /nonexistent/ca.pem cannot be read: the file or its directory does not exist',
+    )
     const settings = site.settings('pg-certcache.yaml', {
       state: { url, key_file: site.stateKey() },
       source: { kind: 'token' },
@@ -129,6 +131,8 @@ describeWithTools('PostgreSQL with TLS', ['postgresql'], () => {
     const cache = await run(site, [certcache, 'refresh', '--config', settings], {
       BEARER_TOKEN: 'x',
     })
-    expect(cache.err).toContain('state.url: /nonexistent/ca.pem cannot be read: ENOENT')
+    expect(cache.err).toContain(
+      'state.url: /nonexistent/ca.pem cannot be read: the file or its directory does not exist',
+    )
   })
 })

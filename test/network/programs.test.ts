@@ -242,8 +242,16 @@ describe('broken settings', () => {
   })
 
   test.for([
-    ['ca_file', 'missing.pem', /tls\.ca_file: .*missing\.pem cannot be read: ENOENT/],
-    ['ca_directory', 'missing', /tls\.ca_directory: .*missing cannot be read: ENOENT/],
+    [
+      'ca_file',
+      'missing.pem',
+      /tls\.ca_file: .*missing\.pem cannot be read: the file or its directory does not exist/,
+    ],
+    [
+      'ca_directory',
+      'missing',
+      /tls\.ca_directory: .*missing cannot be read: the file or its directory does not exist/,
+    ],
   ] as const)('tls.%s that cannot be read is an error', async ([key, value, expected]) => {
     const configuration = site.settings('bad.yaml', serviceConfiguration(site, { [key]: value }))
     const { code, err } = await run(site, [tts, 'check', '--config', configuration], {})

@@ -55,8 +55,12 @@ describe('files', () => {
   })
 
   const bad: readonly (readonly [string, () => string, string])[] = [
-    ['does not exist', () => join(root, 'none.pem'), 'cannot be read: ENOENT'],
-    ['is a directory', () => ca.gridDirectory, 'cannot be read: EISDIR'],
+    [
+      'does not exist',
+      () => join(root, 'none.pem'),
+      'cannot be read: the file or its directory does not exist',
+    ],
+    ['is a directory', () => ca.gridDirectory, 'cannot be read: it is a directory'],
     ['is empty', () => file(''), 'holds no PEM certificate'],
     ['is DER', () => file('\u0030\u0082'), 'holds no PEM certificate'],
     ['is a key', () => ca.issue('key.example.org').keyFile, 'holds no PEM certificate'],
@@ -102,7 +106,7 @@ describe('directories', () => {
       certificates: [caPem],
       warnings: [
         `tls.ca: ${join(path, 'a.pem')} holds a certificate that cannot be parsed`,
-        `tls.ca: ${join(path, 'c.1')} cannot be read: ENOENT`,
+        `tls.ca: ${join(path, 'c.1')} cannot be read: the file or its directory does not exist`,
       ],
     })
   })
@@ -117,8 +121,12 @@ describe('directories', () => {
   })
 
   const empty: readonly (readonly [string, () => string, string])[] = [
-    ['does not exist', () => join(root, 'none'), 'cannot be read: ENOENT'],
-    ['is a file', () => ca.file, 'cannot be read: ENOTDIR'],
+    [
+      'does not exist',
+      () => join(root, 'none'),
+      'cannot be read: the file or its directory does not exist',
+    ],
+    ['is a file', () => ca.file, 'cannot be read: a part of the path is not a directory'],
     ['is empty', () => directory({}), 'holds no CA certificate'],
     ['holds CRLs only', () => directory({ 'a.r0': caPem }), 'holds no CA certificate'],
     [

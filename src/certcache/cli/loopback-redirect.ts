@@ -1,7 +1,8 @@
 /** Receives the redirect of a browser login on this machine, once (RFC 8252 section 7.3). */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { TtsError } from '../../base/errors.ts'
+import type { TtsError } from '../../base/errors.ts'
+import { listenError } from '../../base/system-error.ts'
 
 export interface LoopbackRedirect {
   readonly redirectUri: string
@@ -78,13 +79,10 @@ function redirectedUrl(request: IncomingMessage, redirectUri: string): URL | und
 }
 
 function cannotListen(port: number, cause: NodeJS.ErrnoException): TtsError {
-  return new TtsError(
-    'configuration',
-    `cannot listen on port ${port} of 127.0.0.1 for the redirect of the browser (${cause.code ?? 'error'})`,
-    {
-      remedy:
-        'Choose another port with --redirect-port. The redirect URI with it must be registered at the provider.',
-      cause,
-    },
-  )
+  const remedy =
+    'Choose another port with --redirect-port. The redirect URI with it must be registered at the provider.'
+  return listenError(`port ${port} of 127.0.0.1 for the redirect of the browser`, cause, {
+    EADDRINUSE: remedy,
+    EACCES: remedy,
+  })
 }

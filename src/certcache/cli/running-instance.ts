@@ -1,11 +1,12 @@
 /** Asks a running certcache for its status. */
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import type { RequestOptions } from 'node:https'
 import { resolve } from 'node:path'
 import { sendHttp } from '../../client/http-request.ts'
 import { readSecret } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
+import { cannotRead } from '../../files/file-errors.ts'
+import { readInputFileSync } from '../../files/input-file.ts'
 import { findProxyFailure } from '../../network/network.ts'
 import { isLoopback } from '../settings/listen-settings.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
@@ -29,6 +30,7 @@ export interface InstanceTarget {
 }
 
 const TIMEOUT_MS = 10_000
+const MAX_FILE_BYTES = 4 * 1024 * 1024
 
 /**
  * Returns the target named on the command line or in the environment; undefined if none is named.
@@ -135,9 +137,9 @@ const readAuthorities = (path: string, { currentDirectory }: CliRuntime): string
 
 function readFile(path: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readInputFileSync(path, { maxBytes: MAX_FILE_BYTES }).toString('utf8')
   } catch (cause) {
-    throw new TtsError('not_found', `${path} cannot be read`, { cause })
+    throw cannotRead(path, cause)
   }
 }
 

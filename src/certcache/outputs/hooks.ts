@@ -4,6 +4,7 @@ import { PROGRAM_PATH, startProcessTree } from '../../../plugins/process/process
 import type { Environment } from '../../config/settings-tree.ts'
 import type { Log } from '../../base/log.ts'
 import { redactText } from '../../base/redact.ts'
+import { fileErrorReason } from '../../base/system-error.ts'
 
 /** One run of a hook. */
 export interface HookRun {
@@ -83,7 +84,7 @@ function execute(
       resolve({ end, output: output.trim() })
     }
     child.on('error', (error: NodeJS.ErrnoException) =>
-      settle(`cannot be started (${error.code ?? error.name})`),
+      settle(`cannot be started: ${fileErrorReason(error)}`),
     )
     const closed = new Promise<void>((resolveClosed) => {
       child.once('close', () => resolveClosed())

@@ -11,7 +11,7 @@ import { writePrivateFileIn } from '../../files/private-file.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
 import type { OutputSettings } from '../settings/proxy-settings.ts'
 import { hasPair, pairOf, writePair } from './split-output.ts'
-import { cannotWrite, findWriteObstacle } from './room.ts'
+import { cannotWriteOutput, findWriteObstacle } from './room.ts'
 import { checkTarget, isUpToDate, ownerOf, rethrowWithRemedy, targetIn } from './targets.ts'
 
 const LEFTOVER_AGE_MS = 3_600_000
@@ -51,7 +51,7 @@ export async function inspectOutput(
     const isPair = output.format === 'split'
     const target = isPair ? output.path : await resolveTarget(output)
     const code = await findWriteObstacle(isPair ? target : dirname(target), proxy.pem.length)
-    if (code !== undefined) return cannotWrite(target, { code })
+    if (code !== undefined) return cannotWriteOutput(target, { code })
     const isCurrent = isPair
       ? await inDirectory(target, (directory) => hasPair(directory, pairOf(proxy), access))
       : await inTargetDirectory(output, async (directory, name) => {
@@ -83,7 +83,7 @@ async function inTargetDirectory<Result>(
 ): Promise<Result> {
   const path = await resolveTarget(output)
   return inDirectoryOf(path, work).catch((error: unknown) => {
-    throw error instanceof TtsError ? error : cannotWrite(path, error)
+    throw cannotWriteOutput(path, error)
   })
 }
 
@@ -92,7 +92,7 @@ async function inDirectory<Result>(
   work: (directory: Directory) => Promise<Result>,
 ): Promise<Result> {
   return withDirectory(path, work).catch((error: unknown) => {
-    throw error instanceof TtsError ? error : cannotWrite(path, error)
+    throw cannotWriteOutput(path, error)
   })
 }
 
@@ -111,7 +111,7 @@ async function resolveTarget({ path, follow_symlink: follow }: OutputSettings): 
     )
   const resolved = process.geteuid?.() === 0 ? followAsRoot(path) : realpath(path)
   return resolved.catch((error: unknown) => {
-    throw error instanceof TtsError ? error : cannotWrite(path, error)
+    throw cannotWriteOutput(path, error)
   })
 }
 

@@ -1,7 +1,9 @@
 /** Checks without writing whether a file could be written, and makes the errors for files that cannot. */
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
-import { TtsError } from '../../base/errors.ts'
+import type { TtsError } from '../../base/errors.ts'
+import { fileErrorRemedy, systemErrorCode } from '../../base/system-error.ts'
+import { cannotWrite } from '../../files/file-errors.ts'
 
 /**
  * Returns why a file of `bytes` bytes cannot be created in the directory, as an error code of the file system (`EROFS`,
@@ -24,31 +26,16 @@ export async function findWriteObstacle(
   }
 }
 
-/** What the operator can do, by error code of the file system. */
-export const remedies: Readonly<Record<string, string>> = {
-  ENOSPC: 'Free space on the disk, which is full. The old file is intact.',
-  EDQUOT: 'Free space or raise the quota, which is exhausted. The old file is intact.',
-  EFBIG: 'Raise the file size limit (ulimit -f).',
-  EROFS: 'Name a path on another file system. This one is read-only.',
-  EACCES: 'Name another path, or let this user write to the directory.',
-  EPERM: 'Run as root: only root can give files to other users.',
-  ENOENT: 'Create the directory, which does not exist.',
-  ENOTDIR: 'Correct the path: a part of it is not a directory.',
+/** Returns the error for an output that cannot be written. A TtsError stays. */
+export function cannotWriteOutput(path: string, cause: unknown): TtsError {
+  return cannotWrite(path, cause, { check: 'output', remedy: outputRemedy(cause) })
 }
 
-/** Returns the error for a file or directory that cannot be written. The remedy depends on the code of `cause`. */
-export function cannotWrite(path: string, cause: unknown): TtsError {
-  const code = codeOf(cause)
-  const remedy = remedies[code]
-  return new TtsError('configuration', `${path} cannot be written (${code})`, {
-    check: 'output',
-    ...(remedy === undefined ? {} : { remedy }),
-    cause,
-  })
-}
-
-/** Returns the code of a file system error. */
-export function codeOf(error: unknown): string {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : ''
-  return typeof code === 'string' && code !== '' ? code : 'unknown error'
+/** Returns what the operator can do about an output that cannot be written; undefined if that is not known. */
+export function outputRemedy(cause: unknown): string | undefined {
+  const code = systemErrorCode(cause)
+  // Outputs may have another owner, so the system refuses chown more often than anything else.
+  if (code === 'EPERM') return 'Run as root: only root can give files to other users.'
+  const remedy = fileErrorRemedy(cause)
+  return code === 'ENOSPC' || code === 'EDQUOT' ? `${remedy} The old file is intact.` : remedy
 }

@@ -24,7 +24,8 @@ import {
 } from '../../files/directory.ts'
 import { writePrivateFileIn } from '../../files/private-file.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
-import { cannotWrite } from './room.ts'
+import { systemErrorCode } from '../../base/system-error.ts'
+import { cannotWriteOutput } from './room.ts'
 import { checkTarget, foreignFile, isUpToDate, type Owner, targetIn } from './targets.ts'
 
 const LINK = '..data'
@@ -90,7 +91,7 @@ export async function writePair(path: string, pair: Pair, access: FileAccess): P
     return true
   }
   return withDirectory(path, work, { make: 0o700 }).catch((error: unknown) => {
-    throw error instanceof TtsError ? error : cannotWrite(path, error)
+    throw cannotWriteOutput(path, error)
   })
 }
 
@@ -125,8 +126,8 @@ async function writeVersion(
         mode,
         ...(owner ? { owner } : {}),
       }).catch((error: unknown) => {
-        throw error instanceof TtsError && error.remedy === undefined
-          ? cannotWrite(join(directory.path, file), error.cause)
+        throw error instanceof TtsError && systemErrorCode(error.cause) !== undefined
+          ? cannotWriteOutput(join(directory.path, file), error.cause)
           : error
       })
     // Until here only we could enter the directory. Now let the readers of the files in.

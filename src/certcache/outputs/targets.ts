@@ -3,10 +3,11 @@ import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../../base/errors.ts'
+import { systemErrorCode } from '../../base/system-error.ts'
 import type { Directory } from '../../files/directory.ts'
 import type { OutputSettings } from '../settings/proxy-settings.ts'
 import { groupId, userId } from './accounts.ts'
-import { codeOf, remedies } from './room.ts'
+import { outputRemedy } from './room.ts'
 
 /** At most this much of a file is compared with the new content. */
 const MAX_COMPARED_BYTES = 512 * 1024
@@ -112,8 +113,8 @@ export function foreignFile(path: string, problem: string, remedy: string): TtsE
 
 /** Rethrows a file system error with its remedy. @throws {TtsError} `configuration` */
 export function rethrowWithRemedy(error: unknown): never {
-  if (!(error instanceof TtsError) || error.remedy !== undefined) throw error
-  const remedy = remedies[codeOf(error.cause)]
+  if (!(error instanceof TtsError) || systemErrorCode(error.cause) === undefined) throw error
+  const remedy = outputRemedy(error.cause)
   throw new TtsError(error.code, error.message, {
     check: error.check ?? 'output',
     ...(remedy === undefined ? {} : { remedy }),

@@ -9,6 +9,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
 import { TtsError } from '../../base/errors.ts'
+import { listenError } from '../../base/system-error.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
 import { messageClassesOf } from '../../http/message-classes.ts'
@@ -171,17 +172,9 @@ async function listenOn(
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const code = cause.code ?? cause.message
-      const remedy =
-        code === 'EADDRINUSE'
-          ? 'Choose another listen.port, or stop the program that listens there (`certcache status` shows a running certcache).'
-          : undefined
-      reject(
-        new TtsError('configuration', `cannot listen on ${shown}: ${code}`, {
-          cause,
-          ...(remedy === undefined ? {} : { remedy }),
-        }),
-      )
+      const EADDRINUSE =
+        'Choose another listen.port, or stop the program that listens there (`certcache status` shows a running certcache).'
+      reject(listenError(shown, cause, { EADDRINUSE }))
     })
     server.listen(address, resolve)
   })

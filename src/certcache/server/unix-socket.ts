@@ -6,6 +6,7 @@ import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname } from 'node:path'
 import { TtsError } from '../../base/errors.ts'
+import { listenError } from '../../base/system-error.ts'
 import { openDirectory } from '../../files/directory.ts'
 
 export interface SocketPath {
@@ -22,28 +23,22 @@ export interface SocketPath {
 export async function prepareSocket(path: string): Promise<SocketPath> {
   const directory = await openDirectory(dirname(path)).catch((cause: unknown) => {
     if (cause instanceof TtsError) throw cause
-    throw cannotListen(path, (cause as NodeJS.ErrnoException).code ?? 'unknown error', cause)
+    throw listenError(path, cause)
   })
   try {
     const at = directory.entry(basename(path))
     const stats = await lstat(at).catch(() => undefined)
     if (stats && !stats.isSocket())
       throw new TtsError('configuration', `listen.socket: ${path} exists and is not a socket`)
-    if (stats && (await isInUse(at))) throw cannotListen(path, 'another program listens there')
+    if (stats && (await isInUse(at))) throw listenError(path, { code: 'EADDRINUSE' })
     if (stats) await unlink(at)
     // Only root must be protected from a replaced directory. For other users the plain path is better: tools show it.
     const isRoot = process.geteuid?.() === 0
     return { path: isRoot ? at : path, close: async () => directory.close() }
   } catch (error) {
     await directory.close()
-    throw error instanceof TtsError
-      ? error
-      : cannotListen(path, (error as NodeJS.ErrnoException).code ?? 'unknown error', error)
+    throw error instanceof TtsError ? error : listenError(path, error)
   }
-}
-
-function cannotListen(path: string, reason: string, cause?: unknown): TtsError {
-  return new TtsError('configuration', `cannot listen on ${path}: ${reason}`, { cause })
 }
 
 function isInUse(path: string): Promise<boolean> {

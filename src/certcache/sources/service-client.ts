@@ -1,10 +1,11 @@
 /** The client of the Token Translation Service. */
 import { readJson } from '../../../plugins/json.ts'
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { serviceRefusal, send } from '../../client/http-client.ts'
 import type { HttpResponse } from '../../client/http-request.ts'
 import { TtsError } from '../../base/errors.ts'
+import { cannotRead } from '../../files/file-errors.ts'
+import { readInputFile } from '../../files/input-file.ts'
 import { findProxyFailure } from '../../network/network.ts'
 import type { Log } from '../../base/log.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
@@ -65,6 +66,8 @@ export interface ServiceClientOptions {
 
 /** A larger clock difference makes certificates look expired or not yet valid. */
 const CLOCK_TOLERANCE_MS = 60_000
+
+const MAX_CA_BYTES = 4 * 1024 * 1024
 
 const delegationResponse = z.object({
   id: z.string().min(1).max(128),
@@ -173,10 +176,10 @@ function readDelegation(body: string): ServiceDelegation {
 
 async function authorities(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined
-  return readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const message = `service.ca_file: ${path} cannot be read (${cause.code ?? 'error'})`
-    throw new TtsError('configuration', message, { cause })
+  const read = readInputFile(path, { maxBytes: MAX_CA_BYTES }).catch((cause: unknown) => {
+    throw cannotRead(`service.ca_file: ${path}`, cause, { code: 'configuration' })
   })
+  return (await read).toString('utf8')
 }
 
 /** The remedy of the HTTP client names options of another program, except for a failure of the HTTP proxy. */

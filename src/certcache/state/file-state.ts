@@ -3,6 +3,8 @@ import type { Stats } from 'node:fs'
 import { lstat, readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../../base/errors.ts'
+import { fileErrorRemedy } from '../../base/system-error.ts'
+import { fileError } from '../../files/file-errors.ts'
 import { type Directory, makeDirectory, withDirectory } from '../../files/directory.ts'
 import { readPrivateFile, writePrivateFileIn } from '../../files/private-file.ts'
 import { groupRemedy, modeForOthers } from '../../files/trusted-group.ts'
@@ -153,10 +155,9 @@ function refuseShared(
 }
 
 function unusable(path: string, cause: unknown): TtsError {
-  const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
-  return new TtsError('configuration', `the state in ${path} cannot be used (${code})`, {
+  const remedy = fileErrorRemedy(cause)
+  return fileError(`the state in ${path} cannot be used`, cause, {
     check: 'state_directory',
-    remedy: 'Set state.directory to a directory that this user can write.',
-    cause,
+    remedy: `${remedy === undefined ? '' : `${remedy} `}state.directory (--state) must be a directory that this user can write.`,
   })
 }

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { mkdir, open, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Kysely } from 'kysely'
 import { createMutex } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
+import { makePath } from '../../files/make-path.ts'
 import { refuseSharedMode } from '../../files/private-file.ts'
 import { explainDatabaseFault } from '../../network/database-faults.ts'
 import { createFileLocks } from './file-locks.ts'
@@ -64,7 +65,7 @@ const localLocks = new Map<string, NamedLocks>()
  */
 async function ensurePrivateDatabaseFile(path: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makePath(dirname(path), 0o700)
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
     const file = await open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
     await file.close()

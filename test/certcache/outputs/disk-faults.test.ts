@@ -79,15 +79,15 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
       name: 'full',
       spoil: fill,
       repair: async (small: string) => rm(join(small, 'filler')),
-      code: 'ENOSPC',
-      remedy: /Free space on the disk, which is full\. The old file is intact\./,
+      reason: 'the disk is full',
+      remedy: /Free space on the disk\. The old file is intact\./,
     },
     {
       name: 'read-only',
       spoil: async (small: string) => execFileSync('mount', ['-o', 'remount,ro', small]),
       repair: async (small: string) => execFileSync('mount', ['-o', 'remount,rw', small]),
-      code: 'EROFS',
-      remedy: /read-only/,
+      reason: 'the file system is read-only',
+      remedy: /another file system/,
     },
   ]
   test.for(faults)(
@@ -98,7 +98,7 @@ describe.skipIf(!mayMount)('a file system of its own for the proxy', () => {
         await fault.spoil(small)
         await expect(engine.renewIfDue(always, soon())).rejects.toMatchObject({
           code: 'configuration',
-          message: `${path} cannot be written (${fault.code})`,
+          message: `${path} cannot be written: ${fault.reason}`,
           remedy: expect.stringMatching(fault.remedy),
         })
         expect(await readFile(path)).toEqual(old.pem)
@@ -146,7 +146,9 @@ test.skipIf(!mayMount)(
       const error = await eventually(() => engine.status().proxies[0]?.lastError)
       expect(error).toMatchObject({
         code: 'configuration',
-        message: expect.stringMatching(/default\.proxies\.sealed cannot be written \(ENOSPC\)/),
+        message: expect.stringMatching(
+          /default\.proxies\.sealed cannot be written: the disk is full/,
+        ),
       })
       await rm(join(state, 'filler'))
       await eventually(() => engine.status().proxies[0]?.lastError === undefined)

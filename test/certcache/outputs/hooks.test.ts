@@ -59,8 +59,8 @@ test('no shell reads its words', async () => {
 
 describe('what goes wrong is logged and stops nothing', () => {
   test.for([
-    [['/no/such/program'], /cannot be started \(ENOENT\)/],
-    [['/etc'], /cannot be started \(EACCES\)/],
+    [['/no/such/program'], /cannot be started: the file or its directory does not exist/],
+    [['/etc'], /cannot be started: permission denied/],
     [['sh', '-c', 'echo oops >&2; exit 3'], /exited with code 3/],
     [['sh', '-c', 'kill -9 $$'], /killed by SIGKILL/],
   ] as const)('%o', async ([command, wanted]) => {

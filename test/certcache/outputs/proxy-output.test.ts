@@ -153,13 +153,13 @@ const refusals: readonly Refusal[] = [
       return join(directory, 'link')
     },
     output: { follow_symlink: true },
-    message: /cannot be written \(ENOENT\)/,
+    message: /cannot be written: the file or its directory does not exist/,
     check: 'output',
   },
   {
     name: 'a directory that does not exist',
     prepare: async (directory) => join(directory, 'none/proxy'),
-    message: /cannot be written \(ENOENT\)/,
+    message: /cannot be written: the file or its directory does not exist/,
     check: 'output',
   },
   {
@@ -168,7 +168,7 @@ const refusals: readonly Refusal[] = [
       await writeFile(join(directory, 'file'), '')
       return join(directory, 'file/proxy')
     },
-    message: /cannot be written \(ENOTDIR\)/,
+    message: /cannot be written: a part of the path is not a directory/,
     check: 'output',
   },
   {

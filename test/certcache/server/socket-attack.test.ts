@@ -68,7 +68,7 @@ test('the umask is as it was, also when there is nowhere to listen', async () =>
   const before = process.umask()
   await expect(listening('/nonexistent/socket')).rejects.toMatchObject({
     code: 'configuration',
-    message: 'cannot listen on /nonexistent/socket: ENOENT',
+    message: 'cannot listen on /nonexistent/socket: the file or its directory does not exist',
   })
   expect(process.umask()).toBe(before)
 })

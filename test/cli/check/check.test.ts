@@ -96,7 +96,9 @@ relying_services:
     expect(out).toMatch(
       /^FAILED {3}relying service gone: its keys cannot be loaded from file:\S+\.gone$/m,
     )
-    expect(out).toMatch(/^ {9}-> Check relying_services\.gone\.keys_location: .*ENOENT/m)
+    expect(out).toMatch(
+      /^ {9}-> Check relying_services\.gone\.keys_location: .*the file or its directory does not exist/m,
+    )
   })
 
   test('a CA that ends within a year is a warning, one that ended a failure', async () => {
@@ -171,7 +173,9 @@ relying_services:
     expect(notes).toContain('limit: unknown key')
     const none = await runTts(['-c', join(directory, 'none.yaml'), 'check'])
     expect(none.code).toBe(2)
-    expect(none.notes).toContain('none.yaml cannot be read: ENOENT')
+    expect(none.notes).toContain(
+      'none.yaml cannot be read: the file or its directory does not exist',
+    )
   })
 
   test.for([['--wait', 'long'], ['--wait', '0'], ['surplus']])(
@@ -251,7 +255,7 @@ describe('with a token', () => {
     expect(out).toMatch(/^ok {7}records/m)
     const unread = await check(['--token-file', join(directory, 'none')])
     expect(unread.code).toBe(1)
-    expect(unread.out).toContain('cannot be read: ENOENT')
+    expect(unread.out).toContain('cannot be read: the file or its directory does not exist')
   })
 
   test('all claims that rules read and the token lacks are named', async () => {
