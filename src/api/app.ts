@@ -149,6 +149,7 @@ function createShell(dependencies: AppDependencies): Express {
       }),
       timeoutMs: limits.request_timeout_seconds * 1000,
       bodyTimeoutMs: limits.body_timeout_seconds * 1000,
+      maxTokenBytes: limits.token_bytes,
     }),
   )
   return app

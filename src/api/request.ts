@@ -10,6 +10,7 @@ import { hasBody } from '../http/request-body.ts'
 import { hasMalformedTarget } from '../http/request-target.ts'
 import type { AdmittedRequest, RequestsInFlight } from '../http/requests-in-flight.ts'
 import type { Metrics } from '../service/metrics.ts'
+import { tokenTooLong } from '../tokens/jwt.ts'
 import { loggedPath } from './logged-path.ts'
 import type { Logger } from 'pino'
 
@@ -22,6 +23,7 @@ export interface RequestContext {
   readonly admitted: AdmittedRequest
   /** Time that the client has to send its body, from the moment the service starts to read it. */
   readonly bodyTimeoutMs: number
+  readonly maxTokenBytes: number
 }
 
 export interface RequestOptions {
@@ -34,6 +36,7 @@ export interface RequestOptions {
   readonly inFlight: RequestsInFlight
   readonly timeoutMs: number
   readonly bodyTimeoutMs: number
+  readonly maxTokenBytes: number
   /** True once the service is stopping. */
   readonly stopping: () => boolean
   /** Ids of providers and services, which may be logged. */
@@ -45,8 +48,6 @@ export function contextOf(response: Response): RequestContext {
   return response.locals['context'] as RequestContext
 }
 
-const MAX_TOKEN_LENGTH = 16 * 1024
-
 /**
  * Returns the middleware that adds context, access log and metrics, and enforces the limits on the number of requests.
  */
@@ -57,7 +58,13 @@ export function requestContext(options: RequestOptions): RequestHandler {
     const origin: Origin = { requestId: id, address: clientAddress(request), interface: 'native' }
     const log = options.log.child({ request: id })
     let admitted = notAdmitted
-    const fixed = { id, log, origin, bodyTimeoutMs: options.bodyTimeoutMs }
+    const fixed = {
+      id,
+      log,
+      origin,
+      bodyTimeoutMs: options.bodyTimeoutMs,
+      maxTokenBytes: options.maxTokenBytes,
+    }
     response.locals['context'] = lazyContext(fixed, response, {
       timeoutMs: options.timeoutMs,
       admitted: () => admitted,
@@ -240,13 +247,9 @@ export function bearerToken(request: Request): string {
     })
   }
   // The size is checked before anything parses the token (see CVE-2025-66506 of Fulcio).
-  if (header.length > MAX_TOKEN_LENGTH) {
-    throw new TtsError(
-      'invalid_token',
-      `the Authorization header is longer than ${MAX_TOKEN_LENGTH} characters`,
-      { check: 'size' },
-    )
-  }
+  const tokenBytes = header.length - 'Bearer '.length
+  const { maxTokenBytes } = contextOf(request.res as Response)
+  if (tokenBytes > maxTokenBytes) throw tokenTooLong(tokenBytes, maxTokenBytes)
   const [, scheme = '', token = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? []
   if (scheme.toLowerCase() !== 'bearer' || token === '') {
     throw new TtsError('missing_token', 'the Authorization header must be "Bearer TOKEN"', {

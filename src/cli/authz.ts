@@ -112,7 +112,14 @@ async function subjectOfToken(
   log.level = 'silent'
   const { providers } = configuration
   const ruleClaims = ruleClaimsByProvider(configuration)
-  const verifier = createTokenVerifier({ providers, ruleClaims, now: terminal.now, log })
+  const maxTokenBytes = configuration.limits.token_bytes
+  const verifier = createTokenVerifier({
+    providers,
+    ruleClaims,
+    maxTokenBytes,
+    now: terminal.now,
+    log,
+  })
   try {
     return await verifier.verify(token, { signal: AbortSignal.timeout(wait * 1000) })
   } finally {

@@ -6,6 +6,7 @@ import { readJson } from '../../plugins/json.ts'
 import { urlToHttpOptions } from 'node:url'
 import { TtsError, type TtsErrorCode } from '../base/errors.ts'
 import { findProxyFailure } from '../network/network.ts'
+import { foreignAnswer, tryAgain } from './foreign-answer.ts'
 import { type HttpResponse, sendHttp } from './http-request.ts'
 
 export interface ClientRequest {
@@ -18,6 +19,8 @@ export interface ClientRequest {
   readonly timeoutMs: number
   /** Aborts the request before the deadline. */
   readonly signal?: AbortSignal
+  /** Prints a line about the request or its answer (`--verbose`). It never holds a token. */
+  readonly trace?: ((line: string) => void) | undefined
 }
 
 /**
@@ -47,9 +50,44 @@ export async function send(clientRequest: ClientRequest): Promise<HttpResponse> 
     signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
     ...(certificateAuthorities === undefined ? {} : { ca: certificateAuthorities }),
   }
-  return sendHttp(options, body).catch((error: unknown) => {
+  return traced(clientRequest, async () => sendHttp(options, body)).catch((error: unknown) => {
     throw unreachable(url, error as Error)
   })
+}
+
+/** Reports method, URL, status, size and time. The URL is safe: it never holds a token. */
+async function traced(
+  { url, method, trace }: ClientRequest,
+  work: () => Promise<HttpResponse>,
+): Promise<HttpResponse> {
+  if (trace === undefined) return work()
+  trace(`> ${method} ${url.origin}${url.pathname}${url.search}`)
+  const startedAt = performance.now()
+  const elapsed = (): string => `${Math.round(performance.now() - startedAt)} ms`
+  try {
+    const { status, headers, body } = await work()
+    const type = headers['content-type']
+    const kind =
+      typeof type === 'string' ? `${type.replace(/[^\x20-\x7e]/g, '?').slice(0, 80)}, ` : ''
+    trace(`< ${status} after ${elapsed()} (${kind}${Buffer.byteLength(body)} bytes)`)
+    return { status, headers, body }
+  } catch (error) {
+    trace(`< no answer after ${elapsed()}`)
+    throw error
+  }
+}
+
+/**
+ * Returns the body of an answer with a certificate chain in PEM.
+ *
+ * @throws {TtsError} the refusal; `internal`, check `foreign_answer` (another program answered)
+ */
+export function pemOf(response: HttpResponse): string {
+  if (response.status !== 200) throw serviceRefusal(response)
+  const type = response.headers['content-type']
+  const isPem = typeof type === 'string' && type.startsWith('application/x-pem-file')
+  if (!isPem) throw foreignAnswer(response)
+  return response.body
 }
 
 const untrusted = 'its certificate is not from a trusted CA'
@@ -95,12 +133,14 @@ function unreachable(url: URL, cause: Error): TtsError {
 export function serviceRefusal(response: HttpResponse): TtsError {
   const problem = readProblem(response.body)
   const code = typeof problem['code'] === 'string' ? problem['code'] : ''
+  const retryAfterSeconds = retryAfterOf(response)
+  // Every refusal of the service has a code.
+  if (code === '') return foreignAnswer(response, retryAfterSeconds)
   const detail =
     typeof problem['detail'] === 'string' ? problem['detail'] : `HTTP status ${response.status}`
   const id = typeof problem['request_id'] === 'string' ? ` (request ${problem['request_id']})` : ''
   const remedy = remedyFor(response, problem)
   const message = `the service refused: ${detail}${id}`.replace(/[^\P{Cc}\n]/gu, '?')
-  const retryAfterSeconds = retryAfterOf(response)
   return new TtsError(codeFor(code, response.status), message, {
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
     ...(typeof problem['check'] === 'string' ? { check: problem['check'] } : {}),
@@ -136,6 +176,9 @@ function remedyFor(
       grantRemedies.get(problem['check']) ??
       'Ask the operator of the service, who can find what to do in the log under this request.'
     )
+  // The sizes of token and headers.
+  if (problem['check'] === 'size' || status === 431)
+    return 'Request a token with fewer claims (scopes, groups), or ask the operator of the service to raise limits.token_bytes.'
   if (status === 401)
     return 'Get a new token for this service. Its operator can examine the token with `tts check --token`.'
   if (status === 403)
@@ -143,7 +186,7 @@ function remedyFor(
   if (status < 500 && status !== 429) return undefined
   const seconds = retryAfterOf(response)
   return seconds !== undefined
-    ? `Try again in ${seconds} seconds.`
+    ? tryAgain(seconds)
     : 'Try again later. The operator can find the request in the log.'
 }
 
@@ -160,7 +203,6 @@ function codeFor(code: string, status: number): TtsErrorCode {
     [403, 'access_denied'],
     [404, 'not_found'],
     [429, 'limit_reached'],
-    // From a reverse proxy, when the service does not answer it.
     [502, 'overloaded'],
     [503, 'overloaded'],
     [504, 'overloaded'],

@@ -98,6 +98,14 @@ export const limitsSettings = z.strictObject({
     .max(1_048_576)
     .default(65_536)
     .describe('Maximum size of a request body.'),
+  token_bytes: z
+    .int()
+    .min(1024)
+    .max(65_536)
+    .default(16_384)
+    .describe(
+      'Maximum size of an access token. All request headers together may have 16 KiB more. A reverse proxy before the service has a limit of its own, often 8 KiB (nginx: `large_client_header_buffers`).',
+    ),
   shutdown_seconds: seconds(1, 300)
     .default(20)
     .describe('Time limit for running requests to finish after SIGTERM, in seconds.'),

@@ -50,7 +50,10 @@ function answerTo(code: string, problemsUrl: string): string {
     type: `${problemsUrl}/invalid_request`,
     title,
     status,
-    detail: 'the message is not valid HTTP/1.1, is too large, or arrived too slowly',
+    detail:
+      status === 431
+        ? 'the request headers are too long, probably because the access token is'
+        : 'the message is not valid HTTP/1.1, is too large, or arrived too slowly',
     code: 'invalid_request',
     check: 'http',
   })

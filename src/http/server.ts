@@ -39,6 +39,8 @@ export interface ListenOptions {
   readonly onMalformed?: (code: string, address: string) => void
   /** URL of the problem types (RFC 9457 section 3.1.1). Default: `/problems` of this server. */
   readonly problemsUrl?: string
+  /** Maximum size of all request headers together; longer ones are answered with 431. Default 32 KiB. */
+  readonly maxHeaderBytes?: number
   readonly log: Log
   /** Interval between checks of the TLS files. Default 10,000. */
   readonly tlsLookIntervalMs?: number
@@ -63,10 +65,7 @@ const unlimited: ConnectionLimits = {
 }
 
 const TLS_CHECK_INTERVAL_MS = 10_000
-/**
- * Enough for a token of 16 KiB, which gets a proper refusal, and the other headers. Node answers longer headers with
- * 431.
- */
+/** Enough for a token of 16 KiB, which gets a proper refusal, and the other headers. */
 const MAX_HEADER_BYTES = 32 * 1024
 /** Interval at which Node checks for clients that send headers or requests too slowly. */
 const SLOW_CLIENT_CHECK_INTERVAL_MS = 2000
@@ -86,7 +85,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     onChunkFlood: ({ socket }) => connections.shutOut(socket),
   })
   const settings = {
-    maxHeaderSize: MAX_HEADER_BYTES,
+    maxHeaderSize: options.maxHeaderBytes ?? MAX_HEADER_BYTES,
     connectionsCheckingInterval: SLOW_CLIENT_CHECK_INTERVAL_MS,
     ...classes,
   }

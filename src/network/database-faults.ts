@@ -1,4 +1,5 @@
 /** Why a database does not work, in words for the operator, and what to do. No message of a library is repeated. */
+import { fileErrorReason } from '../base/system-error.ts'
 
 /** The settings to name in the advice, which differ between the programs. */
 export interface DatabaseSettingNames {
@@ -119,9 +120,9 @@ function explainDriver(message: string, url: string): string | undefined {
  * @param error the error of the driver
  */
 export function explainConnectionString(url: string, error: unknown): string {
-  const { path, code = 'error' } = (error ?? {}) as NodeJS.ErrnoException
+  const { path } = (error ?? {}) as NodeJS.ErrnoException
   // A file of sslrootcert, sslcert or sslkey.
-  if (typeof path === 'string') return `${path} cannot be read: ${code}`
+  if (typeof path === 'string') return `${path} cannot be read: ${fileErrorReason(error)}`
   return (
     severalHosts(url) ?? 'must be a connection string, postgres://USER:PASSWORD@HOST:PORT/DATABASE'
   )

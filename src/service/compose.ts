@@ -287,7 +287,16 @@ function tokenVerifierOf({ loaded, now, log }: Core, keepsKeys: boolean): TokenV
   const keyDirectory = keepsKeys ? join(loaded.dataDirectory, 'provider-keys') : undefined
   const opaqueTokens = opaqueRateOf(limits)
   const ruleClaims = ruleClaimsByProvider(loaded.configuration)
-  return createTokenVerifier({ providers, now, log, opaqueTokens, keyDirectory, ruleClaims })
+  const maxTokenBytes = limits.token_bytes
+  return createTokenVerifier({
+    providers,
+    now,
+    log,
+    opaqueTokens,
+    keyDirectory,
+    ruleClaims,
+    maxTokenBytes,
+  })
 }
 
 function requestsInFlightOf(limits: LimitsSettings): RequestsInFlight {

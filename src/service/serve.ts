@@ -213,11 +213,13 @@ async function listenPlain(
   })
 }
 
+const OTHER_HEADERS_BYTES = 16 * 1024
+
 /** Returns the limits that apply before a request is parsed. */
 function connectionOptions(
   { configuration }: LoadedConfiguration,
   { log, metrics }: Observers,
-): Pick<ListenOptions, 'connections' | 'onMalformed' | 'problemsUrl'> {
+): Pick<ListenOptions, 'connections' | 'onMalformed' | 'problemsUrl' | 'maxHeaderBytes'> {
   const { listen, limits } = configuration
   const isSample = createSampler({ perMinute: 1, nowMs: () => performance.now() })
   return {
@@ -228,6 +230,7 @@ function connectionOptions(
       onClosed: (reason) => metrics.connectionClosed(reason),
     },
     problemsUrl: problemsUrl(listen.public_url),
+    maxHeaderBytes: limits.token_bytes + OTHER_HEADERS_BYTES,
     onMalformed: (code, address) => {
       metrics.refused('invalid_request', 'http')
       const sample = isSample(`${addressKey(address)} ${code}`)

@@ -35,11 +35,12 @@ export interface ExplainedCheck {
  */
 export async function explainToken(
   token: string,
-  verifier: Pick<TokenVerifier, 'providers'>,
+  verifier: Pick<TokenVerifier, 'providers' | 'maxTokenBytes'>,
   now: Date,
 ): Promise<readonly ExplainedCheck[]> {
   const report = new Report()
-  if (!(await report.run('format', () => checkTokenText(token), 'well-formed bearer token'))) {
+  const checkText = (): void => checkTokenText(token, verifier.maxTokenBytes)
+  if (!(await report.run('format', checkText, 'well-formed bearer token'))) {
     return report.checks
   }
   const unverified = readUnverified(token)

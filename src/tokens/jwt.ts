@@ -6,6 +6,7 @@ import {
   type JWTVerifyOptions,
 } from 'jose'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
+import type { TtsError } from '../base/errors.ts'
 import { isOwnSecret } from '../service/own-secrets.ts'
 import { isShallowValue, MAX_JSON_DEPTH } from '../../plugins/json.ts'
 import { checksBeforeIntrospection, claimChecks } from './claim-checks.ts'
@@ -14,8 +15,10 @@ import type { Claims } from './claim-values.ts'
 import type { Provider } from './providers.ts'
 import { fromJose, refusal, algorithmNotAccepted } from './refusals.ts'
 
-/** A larger token is refused before it is parsed. */
-export const MAX_TOKEN_BYTES = 16 * 1024
+/** A larger token is refused before it is parsed, unless `limits.token_bytes` has another value. */
+export const DEFAULT_TOKEN_BYTES = 16 * 1024
+/** Largest value of `limits.token_bytes`. */
+export const MAX_TOKEN_BYTES = 64 * 1024
 
 /** RFC 6750 section 2.1, b64token. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
@@ -26,18 +29,21 @@ export interface UnverifiedJwt {
   readonly claims: Claims
 }
 
+/** Returns the error for a token that is too long. */
+export function tokenTooLong(bytes: number, maxBytes: number): TtsError {
+  return refusal(
+    'size',
+    `the access token has ${bytes} bytes; this service accepts at most ${maxBytes}`,
+    'Let the provider issue tokens with fewer claims (groups, scopes), or raise limits.token_bytes.',
+  )
+}
+
 /**
  * Checks the form of a bearer token. @throws {TtsError} `invalid_token`, check `size` or `format` @see RFC 6750
  * section 2.1
  */
-export function checkTokenText(token: string): void {
-  if (token.length > MAX_TOKEN_BYTES) {
-    throw refusal(
-      'size',
-      'the token is too long',
-      `Send a token of at most ${MAX_TOKEN_BYTES} bytes.`,
-    )
-  }
+export function checkTokenText(token: string, maxBytes: number): void {
+  if (token.length > maxBytes) throw tokenTooLong(token.length, maxBytes)
   if (isOwnSecret(token)) {
     // Must come before any provider is asked, which would otherwise learn the secret.
     throw refusal(

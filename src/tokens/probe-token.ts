@@ -4,7 +4,7 @@ import { TtsError } from '../base/errors.ts'
 import { audiencesOf, type Claims, findClaim, scopesOf } from './claim-values.ts'
 import { speakerOf } from './identity-checks.ts'
 import { canIntrospect, fetchIntrospection } from './introspection.ts'
-import { checkTokenText, readUnverified, verifyJwtSignature } from './jwt.ts'
+import { checkTokenText, MAX_TOKEN_BYTES, readUnverified, verifyJwtSignature } from './jwt.ts'
 import type { Fetch } from './limited-fetch.ts'
 import { createProvider, type Provider } from './providers.ts'
 import { kindOfAnswer, kindOfJwt } from './token-kind.ts'
@@ -49,7 +49,7 @@ interface Sources {
  * @throws {TtsError} `invalid_token` (not a token, or its signature is wrong), `provider_unavailable`
  */
 export async function examineToken(token: string, options: ExamineOptions): Promise<ExaminedToken> {
-  checkTokenText(token)
+  checkTokenText(token, MAX_TOKEN_BYTES)
   const { clientId, clientSecret } = options.client
   const settings = {
     ...options.settings,

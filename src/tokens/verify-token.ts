@@ -13,7 +13,13 @@ import {
   speakerOf,
 } from './identity-checks.ts'
 import { checkIntrospection, fetchIntrospection } from './introspection.ts'
-import { checkTokenText, readUnverified, verifyJwt, type UnverifiedJwt } from './jwt.ts'
+import {
+  checkTokenText,
+  DEFAULT_TOKEN_BYTES,
+  readUnverified,
+  verifyJwt,
+  type UnverifiedJwt,
+} from './jwt.ts'
 import { lookUpOpaque, lookupEndpoint, type OpaqueLookup } from './opaque-token.ts'
 import {
   createProvider,
@@ -36,6 +42,8 @@ export interface TokenVerifierDependencies extends ProviderDependencies {
    * burst 100.
    */
   readonly opaqueTokens?: { readonly perSecond: number; readonly burst: number }
+  /** Maximum size of a token. Default `DEFAULT_TOKEN_BYTES`. */
+  readonly maxTokenBytes?: number
 }
 
 /** Turns bearer tokens into verified ones. */
@@ -68,6 +76,7 @@ export interface TokenVerifier {
   status(): readonly ProviderStatus[]
   /** The providers themselves, for `explainToken`. */
   readonly providers: readonly Provider[]
+  readonly maxTokenBytes: number
   /** Stops all background work. */
   close(): Promise<void>
 }
@@ -76,7 +85,7 @@ const DEFAULT_OPAQUE_RATE = { perSecond: 10, burst: 100 }
 
 /** Creates the verifier and starts the discovery of all providers in the background. */
 export function createTokenVerifier(dependencies: TokenVerifierDependencies): TokenVerifier {
-  const { now } = dependencies
+  const { now, maxTokenBytes = DEFAULT_TOKEN_BYTES } = dependencies
   const providers = Object.entries(dependencies.providers).map(([id, settings]) =>
     createProvider(id, settings, dependencies),
   )
@@ -87,8 +96,9 @@ export function createTokenVerifier(dependencies: TokenVerifierDependencies): To
   })
   return {
     providers,
+    maxTokenBytes,
     verify: async (token, { signal, address } = {}) => {
-      checkTokenText(token)
+      checkTokenText(token, maxTokenBytes)
       const key = address === undefined ? undefined : addressKey(address)
       const verify = (): Promise<Remembered> => {
         if (key !== undefined && readUnverified(token) === undefined) requireRate(opaque.take(key))

@@ -43,7 +43,7 @@ export const badTokenRows: readonly BadTokenRow[] = [
   { name: 'cut to two parts', token: (w) => w.service.token().replace(/\.[^.]+$/, ''), check: 'format', says: 'the token is not a signed JWT, and introspection is not configured for any provider' },
   { name: 'dots, thousands of them', token: () => '.'.repeat(16_000), check: 'format', says: 'the token is not a signed JWT, and introspection is not configured for any provider' },
   { name: 'encrypted (JWE)', token: (w) => `${w.service.token()}.a.b`, check: 'format', says: 'the token is not a signed JWT, and introspection is not configured for any provider' },
-  { name: 'too long', token: (w) => `${w.service.token()}${'a'.repeat(16_384)}`, check: 'size', says: 'the Authorization header is longer than 16384 characters' },
+  { name: 'too long', token: (w) => w.service.token().padEnd(16_385, 'a'), check: 'size', says: 'the access token has 16385 bytes; this service accepts at most 16384' },
   // the signature
   { name: 'alg none', token: (w) => mint(w, { signature: 'none' }), check: 'algorithm', says: 'the token is signed with an algorithm that is not accepted here' },
   { name: 'HS256 with the public key', token: (w) => mint(w, { signature: 'HS256-public-key' }), check: 'algorithm', says: 'the token is signed with an algorithm that is not accepted here' },

@@ -179,6 +179,27 @@ describe('bounds', () => {
       headers: { authorization: `Bearer ${'a'.repeat(size)}`, 'content-length': '0' },
     })
     expect(answer.status).toBe(status)
+    expect(JSON.parse(answer.text)).toMatchObject({
+      check: status === 401 ? 'size' : 'http',
+      detail:
+        status === 401
+          ? 'the access token has 20000 bytes; this service accepts at most 16384'
+          : 'the request headers are too long, probably because the access token is',
+    })
+  })
+
+  test('limits.token_bytes admits a longer token', async () => {
+    const service = await serviceWith({ token_bytes: 40_000 })
+    const token = service.token('alice', { entitlements: 'e'.repeat(20_000) })
+    expect(token.length).toBeGreaterThan(25_000)
+    expect((await ask(service, '/v1/proxies?key_type=ec-p256', { token })).status).toBe(200)
+    const longer = await ask(service, '/v1/proxies', { token: token.padEnd(40_001, 'a') })
+    expect(await problemOf(longer)).toMatchObject({
+      status: 401,
+      check: 'size',
+      detail: 'the access token has 40001 bytes; this service accepts at most 40000',
+    })
+    expect((await ask(service, '/v1/proxies', { token: 'a'.repeat(57_000) })).status).toBe(431)
   })
 })
 

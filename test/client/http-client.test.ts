@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
-import { serviceRefusal, requireSafeToken, send } from '../../src/client/http-client.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { pemOf, requireSafeToken, send, serviceRefusal } from '../../src/client/http-client.ts'
 import { exitCodeOf } from '../../src/cli/exit-codes.ts'
 import { TtsError } from '../../src/base/errors.ts'
 import { freePort } from '../support/grid-site.ts'
@@ -98,6 +98,10 @@ test.for([
   { status: 404, code: 'not_found', exit: 5 },
   { status: 429, code: 'limit_reached', exit: 4 },
   { status: 500, code: 'internal', exit: 1 },
+  { status: 400, code: undefined, exit: 1 },
+  { status: 401, code: undefined, exit: 1 },
+  { status: 404, code: undefined, exit: 1 },
+  { status: 431, code: undefined, exit: 1 },
   { status: 502, code: undefined, exit: 4 },
   { status: 503, code: 'provider_unavailable', exit: 4 },
   { status: 504, code: undefined, exit: 4 },
@@ -108,7 +112,7 @@ test.for([
   expect(exitCodeOf(error)).toBe(exit)
   expect(error.message).toBe(
     code === undefined
-      ? `the service refused: HTTP status ${status}`
+      ? `the answer is not from a Token Translation Service: HTTP status ${status}`
       : 'the service refused: why (request r1)',
   )
 })
@@ -128,14 +132,96 @@ test.for([
 })
 
 test('says when to try again', () => {
-  const busy = serviceRefusal(answer(503, {}, { 'retry-after': '7' }))
+  const code = 'overloaded'
+  const busy = serviceRefusal(answer(503, { code }, { 'retry-after': '7' }))
   expect(busy.remedy).toBe('Try again in 7 seconds.')
-  expect(serviceRefusal(answer(429, {}, { 'retry-after': 'soon' })).remedy).toContain('later')
+  expect(serviceRefusal(answer(429, { code }, { 'retry-after': 'soon' })).remedy).toContain('later')
 })
 
 test('what a service says does not steer the terminal', () => {
-  const { message } = serviceRefusal(answer(400, { detail: 'red\u001b[31m\u0007\u009b1m' }))
+  const { message } = serviceRefusal(
+    answer(400, { code: 'invalid_request', detail: 'red\u001b[31m\u0007\u009b1m' }),
+  )
   expect(message).toBe('the service refused: red?[31m??1m')
+})
+
+describe('an answer that is not ours', () => {
+  const html = { 'content-type': 'text/html; charset=utf-8' }
+  test.for([
+    { status: 400, says: /too long.*large_client_header_buffers/ },
+    { status: 431, says: /too long.*large_client_header_buffers/ },
+    { status: 401, says: /wants a login of its own/ },
+    { status: 403, says: /wants a login of its own/ },
+    { status: 404, says: /Check the address of the service, with its port and path/ },
+    { status: 502, says: /does not reach it.*Try again later\.$/ },
+    { status: 418, says: /a login page of the network/ },
+  ])('HTML with status $status', ({ status, says }) => {
+    const error = serviceRefusal(answer(status, '<html>hunter2</html>', html))
+    expect(error.message).toBe(
+      `the answer is not from a Token Translation Service: HTTP status ${status} with text/html`,
+    )
+    expect(error.remedy).toMatch(says)
+    expect(error.check).toBe('foreign_answer')
+    expect(error.code).toBe(status === 502 ? 'overloaded' : 'internal')
+  })
+
+  test('JSON without a code is another program’s', () => {
+    const { check } = serviceRefusal(answer(403, { message: 'no' }, html))
+    expect(check).toBe('foreign_answer')
+  })
+
+  test('a gateway says when to try again', () => {
+    const error = serviceRefusal(answer(503, '', { ...html, 'retry-after': '7' }))
+    expect(error).toMatchObject({ code: 'overloaded', retryAfterSeconds: 7 })
+    expect(error.remedy).toMatch(/Try again in 7 seconds\.$/)
+  })
+
+  test('a redirect is named without its query', () => {
+    const location = 'https://sso.example.org/login?token=hunter2#here'
+    const { message, remedy } = serviceRefusal(answer(302, '', { location }))
+    expect(message).toMatch(/HTTP status 302, a redirect to https:\/\/sso\.example\.org\/login$/)
+    expect(remedy).toContain('a token is never sent to where a redirect leads')
+    for (const odd of ['/login', 'javascript:alert(1)', '', '\u001b[31m'])
+      expect(serviceRefusal(answer(302, '', { location: odd })).message).toMatch(/HTTP status 302$/)
+  })
+
+  test.for(['text/html', 'text/plain', '\u001b[31m', undefined])('200 with %s', (type) => {
+    const response = answer(200, 'hello', type === undefined ? {} : { 'content-type': type })
+    expect(() => pemOf(response)).toThrow('the answer is not from a Token Translation Service')
+  })
+
+  test('a certificate chain of the service is ours', () => {
+    const headers = { 'content-type': 'application/x-pem-file; charset=utf-8' }
+    expect(pemOf(answer(200, 'PEM', headers))).toBe('PEM')
+  })
+})
+
+test.for([
+  { status: 401, code: 'invalid_token', check: 'size' },
+  { status: 431, code: 'invalid_request', check: 'http' },
+])('a token that is too long for the service: status $status', ({ status, code, check }) => {
+  expect(serviceRefusal(answer(status, { code, check, detail: 'why' })).remedy).toBe(
+    'Request a token with fewer claims (scopes, groups), or ask the operator of the service to raise limits.token_bytes.',
+  )
+})
+
+test('the trace has method, address, status and time, and no token', async () => {
+  const url = await serve((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain' }).end('hello')
+  })
+  const lines: string[] = []
+  await send({
+    url: new URL('v1/proxies?type=limited', url),
+    method: 'POST',
+    headers: { authorization: 'Bearer hunter2' },
+    body: 'a body',
+    certificateAuthorities: undefined,
+    timeoutMs: 5000,
+    trace: (line) => void lines.push(line),
+  })
+  expect(lines).toHaveLength(2)
+  expect(lines[0]).toBe(`> POST ${url.origin}/v1/proxies?type=limited`)
+  expect(lines[1]).toMatch(/^< 200 after \d+ ms \(text\/plain, 5 bytes\)$/)
 })
 
 test.for([

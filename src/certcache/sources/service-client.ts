@@ -1,7 +1,9 @@
 /** The client of the Token Translation Service. */
 import { readJson } from '../../../plugins/json.ts'
 import { z } from 'zod'
-import { serviceRefusal, send } from '../../client/http-client.ts'
+import { clockDifference, describeClockDifference } from '../../client/clock.ts'
+import { foreignAnswer } from '../../client/foreign-answer.ts'
+import { pemOf, serviceRefusal, send } from '../../client/http-client.ts'
 import type { HttpResponse } from '../../client/http-request.ts'
 import { TtsError } from '../../base/errors.ts'
 import { cannotRead } from '../../files/file-errors.ts'
@@ -64,9 +66,6 @@ export interface ServiceClientOptions {
   readonly log: Log
 }
 
-/** A larger clock difference makes certificates look expired or not yet valid. */
-const CLOCK_TOLERANCE_MS = 60_000
-
 const MAX_CA_BYTES = 4 * 1024 * 1024
 
 const delegationResponse = z.object({
@@ -123,9 +122,8 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
         body: request.csr,
         signal,
       })
-      if (response.status !== 200) throw serviceRefusal(response)
       return {
-        pem: response.body,
+        pem: pemOf(response),
         renewsUntil: parseDate(response.headers['tts-renews-until']),
         warning: shortText(response.headers['tts-warning']),
       }
@@ -143,7 +141,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
         signal,
       })
       if (response.status !== 201) throw serviceRefusal(response)
-      return readDelegation(response.body)
+      return readDelegation(response)
     },
     checkReachable: async (signal) => {
       const request = { method: 'GET', path: 'healthz', headers: {}, body: undefined } as const
@@ -165,11 +163,10 @@ function queryParameters({ settings }: ServiceProxyRequest): URLSearchParams {
   return new URLSearchParams(parameters)
 }
 
-function readDelegation(body: string): ServiceDelegation {
-  const read = readJson(body)
+function readDelegation(response: HttpResponse): ServiceDelegation {
+  const read = readJson(response.body)
   const result = delegationResponse.safeParse('value' in read ? read.value : undefined)
-  if (!result.success)
-    throw new TtsError('internal', 'the service answered with an invalid delegation')
+  if (!result.success) throw foreignAnswer(response)
   const { id, renewal_secret, renews_until, advice } = result.data
   return { id, renewalSecret: renewal_secret, renewsUntil: renews_until, advice }
 }
@@ -194,13 +191,11 @@ function replaceRemedy(error: unknown, url: string): never {
 }
 
 function warnAboutClock({ headers }: HttpResponse, { now, log }: ServiceClientOptions): void {
-  const serviceTime = parseDate(headers['date'])
-  if (serviceTime === undefined) return
-  const aheadSeconds = Math.round((now().getTime() - serviceTime.getTime()) / 1000)
-  if (Math.abs(aheadSeconds) * 1000 > CLOCK_TOLERANCE_MS)
+  const aheadSeconds = clockDifference(headers, now())
+  if (aheadSeconds !== undefined)
     log.warn(
       { event: 'clock.differs', ahead_seconds: aheadSeconds },
-      'the clocks of this machine and of the service differ; synchronise this one with NTP',
+      describeClockDifference(aheadSeconds),
     )
 }
 

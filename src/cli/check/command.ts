@@ -81,9 +81,15 @@ async function partChecks(
   // The result already reports every failure.
   const log = quietLog(terminal)
   log.level = 'silent'
-  const { providers } = configuration
+  const { providers, limits } = configuration
   const ruleClaims = ruleClaimsByProvider(configuration)
-  const verifier = createTokenVerifier({ providers, now, log, ruleClaims })
+  const verifier = createTokenVerifier({
+    providers,
+    now,
+    log,
+    ruleClaims,
+    maxTokenBytes: limits.token_bytes,
+  })
   const signal = AbortSignal.timeout(options.wait * 1000)
   const clients = { ...loginOf(loaded), signal, now }
   try {
