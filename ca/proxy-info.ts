@@ -22,9 +22,12 @@ export interface ProxyFacts {
   readonly path: string
   /** How many further proxies may follow; undefined: no limit. */
   readonly pathLength: number | undefined
+  /** The latest beginning of all certificates in the file: the proxy is not valid before it. */
+  readonly notBefore: Date
   /** The earliest end of all certificates in the file: the proxy is not valid after it. */
   readonly notAfter: Date
-  /** Whole seconds until `notAfter`; 0 when it is past. */
+  readonly state: 'valid' | 'expired' | 'not yet valid'
+  /** Whole seconds until `notAfter`; 0 unless it is valid now. */
   readonly timeLeftSeconds: number
   readonly certificates: readonly CertificateLifetime[]
 }
@@ -59,6 +62,9 @@ export function describeProxy(
   const { certificate, facts } = leaf
   const ends = links.map((link) => link.certificate.validity.notAfter.getTime())
   const notAfter = new Date(Math.min(...ends))
+  const begins = links.map((link) => link.certificate.validity.notBefore.getTime())
+  const notBefore = new Date(Math.max(...begins))
+  const state = stateAt(now, { notBefore, notAfter })
   return {
     subject: formatSlashDn(certificate.subject),
     issuer: formatSlashDn(certificate.issuer),
@@ -69,10 +75,20 @@ export function describeProxy(
     strengthBits: facts.key.bits,
     path,
     pathLength: remainingPathLength(links),
+    notBefore,
     notAfter,
-    timeLeftSeconds: secondsUntil(notAfter, now),
+    state,
+    timeLeftSeconds: state === 'valid' ? secondsUntil(notAfter, now) : 0,
     certificates: links.map((link) => lifetime(link, now)),
   }
+}
+
+function stateAt(
+  now: Date,
+  { notBefore, notAfter }: Pick<ProxyFacts, 'notBefore' | 'notAfter'>,
+): ProxyFacts['state'] {
+  if (now >= notAfter) return 'expired'
+  return now < notBefore ? 'not yet valid' : 'valid'
 }
 
 function lifetime(link: Link, now: Date): CertificateLifetime {
@@ -156,9 +172,14 @@ export function formatProxyInfo(facts: ProxyFacts): string {
     `type     : ${facts.type}`,
     `strength : ${facts.strengthBits} bits`,
     `path     : ${facts.path}`,
-    `timeleft : ${formatTimeLeft(facts.timeLeftSeconds)}`,
+    `timeleft : ${formatTimeLeft(facts.timeLeftSeconds)}${stateText(facts)}`,
     '',
   ].join('\n')
+}
+
+/** grid-proxy-info shows the whole lifetime of a proxy that is not valid yet, which hides a wrong clock. */
+function stateText({ state, notBefore }: ProxyFacts): string {
+  return state === 'not yet valid' ? `  (not valid before ${notBefore.toISOString()})` : ''
 }
 
 const DAY_SECONDS = 86_400

@@ -9,6 +9,8 @@ import { toPem } from '../../ca/pem.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import { cannotRead, fileError } from '../files/file-errors.ts'
+import { STANDARD_OUTPUT } from '../files/output-file.ts'
+import { packTrustAnchors } from '../files/trust-anchor-archive.ts'
 import { readInputFile } from '../files/input-file.ts'
 import {
   authorityExists,
@@ -64,7 +66,10 @@ export function caCommand(terminal: Terminal): Command {
 
   command
     .command('export')
-    .argument('<directory>', 'for example /etc/grid-security/certificates')
+    .argument(
+      '<directory>',
+      'for example /etc/grid-security/certificates; `-`: a .tar.gz to standard output',
+    )
     .description(
       'write the trust anchors for relying parties: certificate, CRL, signing_policy, namespaces, info',
     )
@@ -248,6 +253,10 @@ async function exportTo(terminal: Terminal, core: Core, directory: string): Prom
   const { alias } = core.loaded.configuration.ca
   const { authority, crls, crlUrl, endEntityBase: userNamespace } = core
   const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
+  if (directory === STANDARD_OUTPUT) {
+    terminal.out(await packTrustAnchors(files))
+    return
+  }
   // Only root may write to /etc/grid-security.
   actAsCaller()
   await writeTrustAnchorDirectory(directory, files).catch((cause: unknown) => {

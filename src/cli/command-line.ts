@@ -9,6 +9,7 @@ import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../base/errors.ts'
 import { redactText } from '../base/redact.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { translateGridFlags } from './grid-flags.ts'
 
 /**
  * Copies the settings of the root to all subcommands, which commander does only for commands that it creates itself.
@@ -35,7 +36,7 @@ export async function runCommandLine(
   note: (line: string) => void,
 ): Promise<number> {
   try {
-    await program.parseAsync(argv, { from: 'user' })
+    await program.parseAsync(translateGridFlags(argv), { from: 'user' })
     return exitCodes.done
   } catch (error) {
     if (error instanceof CommanderError)

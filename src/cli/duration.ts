@@ -30,20 +30,38 @@ export function waitSeconds(text: string): number {
   throw new TtsError('invalid_request', `"${text}" must be a number of seconds from 1 to 3600`)
 }
 
+/** Longer durations are typing errors. Ten years. */
+const MAX_SECONDS = 10 * 366 * 86_400
+
 /**
- * Parses a duration and returns seconds: `3600`, `45m`, `12h`, `4d`, or `96:00` (hours and minutes, as in
+ * Parses a duration and returns seconds: `3600`, `45m`, `12h30m`, `4d`, or `96:00` (hours and minutes, as in
  * grid-proxy-init -valid).
  *
  * @throws {TtsError} `invalid_request`
  */
 export function duration(text: string): number {
-  const [, hours, minutes] = /^(\d{1,5}):([0-5]\d)$/.exec(text) ?? []
-  if (hours !== undefined) return Number(hours) * 3600 + Number(minutes) * 60
-  const [, count, unit = 's'] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? []
-  if (count === undefined)
-    throw new TtsError(
-      'invalid_request',
-      `"${text}" must be a duration, for example 3600, 45m, 12h, 4d or 96:00`,
-    )
-  return Number(count) * ({ s: 1, m: 60, h: 3600, d: 86_400 }[unit] ?? 1)
+  const seconds = clockTime(text) ?? unitTime(text)
+  if (seconds !== undefined && seconds <= MAX_SECONDS) return seconds
+  throw new TtsError(
+    'invalid_request',
+    `"${text}" must be a duration, for example 3600, 45m, 12h30m, 4d or 96:00 (hours:minutes)`,
+  )
+}
+
+/** Reads hours and minutes, and maybe seconds. */
+function clockTime(text: string): number | undefined {
+  const [, hours, minutes, seconds = '0'] = /^(\d{1,5}):([0-5]?\d)(?::([0-5]\d))?$/.exec(text) ?? []
+  return hours === undefined
+    ? undefined
+    : Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds)
+}
+
+/** Reads numbers with units, the largest unit first; a number alone is seconds. */
+function unitTime(text: string): number | undefined {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  const [match, ...counts] =
+    /^(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?$/.exec(text) ?? []
+  if (match === undefined || match === '') return undefined
+  const units = [86_400, 3600, 60, 1]
+  return units.reduce((sum, size, index) => sum + Number(counts[index] ?? 0) * size, 0)
 }

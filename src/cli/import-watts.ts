@@ -6,6 +6,7 @@ import { TtsError } from '../base/errors.ts'
 import { cannotRead, cannotWrite } from '../files/file-errors.ts'
 import { readInputFile } from '../files/input-file.ts'
 import { makeDirectory } from '../files/directory.ts'
+import { checkOutputFile, STANDARD_OUTPUT } from '../files/output-file.ts'
 import { createPrivateFile, writePrivateFile } from '../files/private-file.ts'
 import { asYaml, type ImportedWatts, importWatts, reportLines } from '../migration/import-watts.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -24,7 +25,11 @@ export function importWattsCommand(terminal: Terminal): Command {
   return new Command('import-watts')
     .description('convert the configuration of a WaTTS, and report what happened to each setting')
     .argument('<file>', 'path of watts.conf')
-    .option('-o, --out <FILE>', 'configuration file to write', 'tts.yaml')
+    .option(
+      '-o, --out <FILE>',
+      'configuration file to write, or `-` for standard output',
+      'tts.yaml',
+    )
     .option(
       '--secrets-dir <DIR>',
       'directory for files with client secrets (default: that of the configuration)',
@@ -58,17 +63,28 @@ async function importFile(terminal: Terminal, file: string, options: ImportOptio
     path: join(directory, fileName),
     text: `${value}\n`,
   }))
-  const files = [...secrets, { path: resolve(options.out), text: asYaml(imported) }]
+  const isPrinted = options.out === STANDARD_OUTPUT
+  if (isPrinted && isSameDirectory && secrets.length > 0)
+    throw new TtsError('invalid_request', `${file} has client secrets, which need a directory`, {
+      remedy: 'Name a directory for the files with secrets: --secrets-dir DIR.',
+    })
+  const configuration = { path: resolve(options.out), text: asYaml(imported) }
+  const files = isPrinted ? secrets : [...secrets, configuration]
   if (options.force !== true) refuseExisting(files.map(({ path }) => path))
   if (!isSameDirectory)
     await makeDirectory(directory, 0o700).catch((cause: unknown) => {
       throw cannotWrite(directory, cause)
     })
+  for (const { path } of files) await checkOutputFile(path)
   // The configuration is written last: when it exists, all files that it names exist too.
   const write = options.force === true ? writePrivateFile : createPrivateFile
   for (const { path, text } of files) await write(path, text)
   const paths = files.map(({ path }) => path)
-  terminal.out(options.json ? asJson(imported, paths) : asText(imported, paths))
+  const report = options.json ? asJson(imported, paths) : asText(imported, paths)
+  if (isPrinted) {
+    terminal.out(configuration.text)
+    terminal.note(report.trimEnd())
+  } else terminal.out(report)
   if (imported.findings.some(({ fate }) => fate === 'problem')) terminal.exitWith(exitCodes.failed)
 }
 
@@ -98,7 +114,7 @@ function asText({ findings }: ImportedWatts, written: readonly string[]): string
   const lines = [
     ...reportLines(findings),
     `${count('carried')} converted, ${count('changed')} converted with a difference, ${count('dropped')} dropped, ${count('problem')} to fix`,
-    `written, readable only by you: ${written.join(', ')}`,
+    ...(written.length === 0 ? [] : [`written, readable only by you: ${written.join(', ')}`]),
     'next: review the file, then run `tts check --config FILE`',
   ]
   return `${lines.join('\n')}\n`

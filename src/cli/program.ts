@@ -9,9 +9,11 @@ import { banCommand } from './ban.ts'
 import { credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'
 import { importWattsCommand } from './import-watts.ts'
+import { myCommand } from './my.ts'
 import { masterKeyCommand } from './master-key.ts'
 import { pluginCommand } from './plugin.ts'
 import { providerCommand } from './provider.ts'
+import { proxyDestroyCommand } from './proxy-destroy.ts'
 import { proxyInfoCommand } from './proxy-info.ts'
 import { proxyInitCommand } from './proxy-init.ts'
 import { serveCommand } from './serve.ts'
@@ -37,9 +39,10 @@ export function createProgram(terminal: Terminal, version: string): Command {
       writeErr: (text) => terminal.note(text.trimEnd()),
     })
   const proxy = new Command('proxy')
-    .description('create a proxy file from a token, or examine one')
+    .description('create a proxy file from a token, examine one, or destroy one')
     .addCommand(proxyInitCommand(terminal))
     .addCommand(proxyInfoCommand(terminal))
+    .addCommand(proxyDestroyCommand(terminal))
     .addHelpText(
       'after',
       `
@@ -57,6 +60,7 @@ Examples:
     banCommand(terminal),
     authzCommand(terminal),
     proxy,
+    myCommand(terminal),
     providerCommand(terminal),
     masterKeyCommand(terminal),
     importWattsCommand(terminal),

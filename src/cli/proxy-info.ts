@@ -11,17 +11,24 @@ import { examine, type Finding, formatFindings } from '../../ca/doctor/examine.t
 import { parseExaminedFile } from '../../ca/doctor/file-lines.ts'
 import { CaError } from '../../ca/errors.ts'
 import { MAX_PROXY_FILE_LENGTH, type ProxyFile } from '../../ca/proxy-file.ts'
-import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
+import { describeProxy, formatProxyInfo, type ProxyFacts } from '../../ca/proxy-info.ts'
 import { readTrustAnchors } from '../../ca/trust-directory.ts'
 import { TtsError } from '../base/errors.ts'
+import { isMachineFault } from '../base/system-error.ts'
 import { cannotRead } from '../files/file-errors.ts'
 import { INPUT_FLAGS } from '../files/input-file.ts'
 import { readTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import { exitCodes } from './exit-codes.ts'
-import { duration } from './duration.ts'
+import { duration, wholeNumberOption } from './duration.ts'
+import { type FieldOptions, formatCertificates, formatFields } from './proxy-fields.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
 
-interface InfoOptions {
+interface InfoOptions extends FieldOptions {
+  readonly file?: string
+  readonly exists?: boolean
+  readonly bits?: number
+  readonly all?: boolean
+  readonly text?: boolean
   readonly explain?: boolean
   readonly trustAnchors?: string
   readonly as?: string
@@ -46,18 +53,33 @@ export function proxyInfoCommand(terminal: Terminal): Command {
     )
     .option(
       '--valid <TIME>',
-      'exit with code 1 unless the proxy is valid at least this long, for example 12h',
+      'exit with code 1 unless the proxy is valid now and for at least this long: 12h30m, or 12:00',
       duration,
     )
+    .option('--file <FILE>', 'the proxy file, as for grid-proxy-info')
+    .option('--exists', 'print nothing; exit with code 1 unless there is a valid proxy')
+    .option('--bits <N>', 'exit with code 1 unless the key has at least N bits', wholeNumberOption)
+    .option('--subject', 'print only the subject')
+    .option('--issuer', 'print only the issuer')
+    .option('--identity', 'print only the identity')
+    .option('--type', 'print only the type')
+    .option('--strength', 'print only the strength of the key, in bits')
+    .option('--path', 'print only the path of the file')
+    .option('--timeleft', 'print only the time left, in seconds; 0 unless the proxy is valid now')
+    .option('--text', 'print each certificate of the file')
+    .option('--all', 'print everything: the usual facts, then each certificate')
     .addHelpText(
       'after',
       `
+The flags of grid-proxy-info work with one dash too: -file F, -timeleft, -exists -valid H:M, -hours N, -subject, -all.
+
 Exit codes: 0 success, 1 the proxy has expired or expires within --valid, 5 no such file,
 6 (with --explain) a relying party would refuse it.
 
 Examples:
   tts proxy info
   tts proxy info --valid 12h && echo good for half a day
+  tts proxy info -exists -valid 12:00 || tts proxy init
   tts proxy info --explain --trust-anchors /etc/grid-security/certificates gwms_proxy
   sudo tts proxy info --explain --as alice`,
     )
@@ -66,8 +88,10 @@ Examples:
       const user = options.as === undefined ? undefined : await findUser(options.as)
       const path =
         file ??
+        options.file ??
         proxyPath(user === undefined ? terminal : { ...terminal, environment: {}, uid: user })
-      await info(terminal, path, { ...options, ...(user === undefined ? {} : { user }) })
+      if (options.exists) await exists(terminal, path, options)
+      else await info(terminal, path, { ...options, ...(user === undefined ? {} : { user }) })
     })
 }
 
@@ -86,6 +110,33 @@ interface Explanation {
   readonly findings: readonly Finding[]
 }
 
+/** Prints nothing, as scripts expect it of grid-proxy-info -exists. */
+async function exists(terminal: Terminal, path: string, options: InfoOptions): Promise<void> {
+  const file = await readProxy(path).catch((error: unknown) => {
+    if (error instanceof TtsError && !isMachineFault(error)) return undefined
+    throw error
+  })
+  const facts = file && describeProxy(file.proxyFile, { now: terminal.now(), path })
+  if (facts === undefined || !suffices(facts, options)) terminal.exitWith(exitCodes.failed)
+}
+
+function suffices(facts: ProxyFacts, { valid = 0, bits = 0 }: InfoOptions): boolean {
+  return facts.timeLeftSeconds >= Math.max(valid, 1) && facts.strengthBits >= bits
+}
+
+/** Prints what is asked for. */
+function print(
+  terminal: Terminal,
+  file: ProxyFile,
+  { facts, options }: { readonly facts: ProxyFacts; readonly options: InfoOptions },
+): void {
+  const { all = false, text = all } = options
+  const fields = all ? undefined : formatFields(facts, options)
+  if (all || (fields === undefined && !text)) terminal.out(formatProxyInfo(facts))
+  if (fields !== undefined) terminal.out(fields)
+  if (text) terminal.out(formatCertificates(file, facts))
+}
+
 async function info(
   terminal: Terminal,
   path: string,
@@ -100,11 +151,15 @@ async function info(
     const explained = explanation ? { trustAnchors, ...rest } : {}
     terminal.out(`${JSON.stringify({ ...description, ...explained }, null, 2)}\n`)
   } else {
-    terminal.out(formatProxyInfo(description))
+    print(terminal, file.proxyFile, { facts: description, options })
     if (explanation) terminal.out(`\n${formatFindings(explanation.findings, explanation)}`)
   }
-  if (description.timeLeftSeconds < Math.max(options.valid ?? 0, 1))
-    terminal.exitWith(exitCodes.failed)
+  if (description.state === 'expired') terminal.note(`The proxy ${path} has expired.`)
+  if (description.state === 'not yet valid')
+    terminal.note(
+      `The proxy ${path} is not valid before ${description.notBefore.toISOString()}. Check the clock of this machine.`,
+    )
+  if (!suffices(description, options)) terminal.exitWith(exitCodes.failed)
   else if (explanation?.findings.some(({ severity }) => severity === 'refuses'))
     terminal.exitWith(exitCodes.wouldBeRefused)
 }

@@ -1,53 +1,40 @@
-/** `tts proxy init`: gets a proxy for a token. The private key is generated here and never leaves this host. */
-import { X509Certificate } from 'node:crypto'
+/** `tts proxy init`: creates a proxy file from an access token, without Globus and without curl. */
+import type { KeyObject } from 'node:crypto'
 import { Command, Option } from 'commander'
 import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
 import { formatProxyFile, keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { TtsError } from '../base/errors.ts'
-import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
-import { cannotRead } from '../files/file-errors.ts'
-import { readInputFile } from '../files/input-file.ts'
+import { pemOf } from '../client/http-client.ts'
+import { checkOutputFile, STANDARD_OUTPUT } from '../files/output-file.ts'
 import { writePrivateFile } from '../files/private-file.ts'
-import { useNetwork } from '../network/network.ts'
-import { serviceRefusal, requireSafeToken, send } from '../client/http-client.ts'
-import { duration, waitSeconds } from './duration.ts'
+import { duration } from './duration.ts'
+import { addServiceOptions, connectToService, type ServiceOptions } from './service-connection.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
 
-const MAX_CA_BYTES = 4 * 1024 * 1024
-
-interface InitOptions {
-  readonly url?: string
-  readonly tokenFile?: string
+interface InitOptions extends ServiceOptions {
   readonly out?: string
   readonly lifetime?: number
   readonly type: string
   readonly pathLength?: string
   readonly keyType: KeyKind
   readonly service?: string
-  readonly cacert?: string
-  readonly timeout: number
   readonly quiet?: boolean
 }
 
 export function proxyInitCommand(terminal: Terminal): Command {
-  return new Command('init')
+  const command = new Command('init')
     .description(
       'create a proxy file from an access token (like grid-proxy-init from a certificate)',
     )
-    .option('--url <URL>', 'URL of the service (default: TTS_URL, or http://127.0.0.1:8080)')
-    .option(
-      '--token-file <FILE>',
-      'file with the access token (default: BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u$ID, /tmp/bt_u$ID)',
-    )
     .option(
       '-o, --out <FILE>',
-      'proxy file to write (default: X509_USER_PROXY, or /tmp/x509up_u$ID)',
+      'proxy file to write, or `-` for standard output (default: X509_USER_PROXY, or /tmp/x509up_u$ID)',
     )
     .option(
       '-l, --lifetime <TIME>',
-      'lifetime of the proxy: seconds, or 45m, 12h, 4d, 96:00 (default: that of the service)',
+      'lifetime of the proxy: seconds, or 45m, 12h30m, 4d, 96:00 (default: that of the service)',
       duration,
     )
     .addOption(
@@ -65,15 +52,11 @@ export function proxyInitCommand(terminal: Terminal): Command {
         .default('rsa-2048'),
     )
     .option('--service <ID>', 'id of the service, if not `proxy`')
-    .option(
-      '--cacert <FILE>',
-      "PEM file with the CA certificates for the service's TLS certificate (default: those of Node, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR)",
-    )
-    .option('--timeout <SECONDS>', 'time limit for the service, in seconds', waitSeconds, 60)
     .option('-q, --quiet', 'print nothing on success')
     .addHelpText(
       'after',
       `
+The flags of grid-proxy-init work too: -valid H:M, -hours N, -out FILE, -limited, -bits N, -debug.
 HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR: see docs/network.md.
 
 Examples:
@@ -81,84 +64,60 @@ Examples:
   tts proxy init --lifetime 12h --type limited --out ./gwms_proxy`,
     )
     .action((options: InitOptions) => init(terminal, options))
+  return addServiceOptions(command)
 }
 
 async function init(terminal: Terminal, options: InitOptions): Promise<void> {
-  // Checks the options first, because generating the key takes a moment.
-  const url = requestUrl(terminal, options)
-  useNetwork({
-    environment: terminal.environment,
-    trustGridAuthorities: true,
-    warn: (line) => terminal.note(`tts: warning: ${line}`),
-  })
-  const certificateAuthorities =
-    options.cacert === undefined ? undefined : await readAuthorities(options.cacert)
-  const token =
-    options.tokenFile === undefined
-      ? (await discoverBearerToken(terminal)).token
-      : await readTokenFile(options.tokenFile)
-  const privateKey = await generatePrivateKey(options.keyType)
-  const csr = await createCsr([], createSigner(privateKey))
-  const response = await send({
-    url,
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/pkcs10',
-      accept: 'application/x-pem-file',
-    },
-    body: csr,
-    certificateAuthorities,
-    timeoutMs: options.timeout * 1000,
-  })
-  if (response.status !== 200) throw serviceRefusal(response)
-  const [proxy, ...chain] = parseProxyFile(response.body).certificates
-  if (!proxy || chain.length === 0 || !keyBelongsTo(privateKey, proxy)) {
-    throw new TtsError('internal', 'the service did not return a proxy for the key of the request')
-  }
   const path = options.out ?? proxyPath(terminal)
-  const text = formatProxyFile(
+  // A proxy that cannot be written must not be issued. And the key takes a moment.
+  if (path !== STANDARD_OUTPUT) await checkOutputFile(path)
+  const ask = await connectToService(terminal, options)
+  const privateKey = await generatePrivateKey(options.keyType)
+  const response = await ask({
+    method: 'POST',
+    path: 'v1/proxies',
+    query: {
+      proxy_type: options.type,
+      lifetime_seconds: options.lifetime?.toString(),
+      path_length: options.pathLength,
+      service: options.service,
+    },
+    headers: { 'content-type': 'application/pkcs10', accept: 'application/x-pem-file' },
+    body: await createCsr([], createSigner(privateKey)),
+  })
+  const text = proxyFileOf(pemOf(response), privateKey)
+  if (path === STANDARD_OUTPUT) terminal.out(text)
+  else await writePrivateFile(path, text)
+  const warning = response.headers['tts-warning']
+  if (typeof warning === 'string') terminal.note(`note: ${warning}`)
+  reportProxy(terminal, text, { path, quiet: options.quiet === true })
+}
+
+/** @throws {TtsError} `internal` (the certificates do not belong to the key) */
+function proxyFileOf(pem: string, privateKey: KeyObject): string {
+  const [proxy, ...chain] = parseProxyFile(pem).certificates
+  if (!proxy || chain.length === 0 || !keyBelongsTo(privateKey, proxy))
+    throw new TtsError('internal', 'the service did not return a proxy for the key of the request')
+  return formatProxyFile(
     proxy.der,
     privateKey,
     chain.map(({ der }) => der),
   )
-  await writePrivateFile(path, text)
-  const warning = response.headers['tts-warning']
-  if (typeof warning === 'string') terminal.note(`note: ${warning}`)
-  if (!options.quiet) {
-    terminal.out(
-      formatProxyInfo(describeProxy(parseProxyFile(text), { now: terminal.now(), path })),
+}
+
+function reportProxy(
+  terminal: Terminal,
+  text: string,
+  { path, quiet }: { readonly path: string; readonly quiet: boolean },
+): void {
+  const facts = describeProxy(parseProxyFile(text), { now: terminal.now(), path })
+  if (facts.state !== 'valid')
+    terminal.note(
+      `tts: warning: by the clock of this machine the proxy ${facts.state === 'expired' ? 'has expired' : `is not valid before ${facts.notBefore.toISOString()}`}; check the clock`,
     )
-  }
-}
-
-/** Reads a PEM file, and checks that its first certificate can be parsed. */
-async function readAuthorities(path: string): Promise<string> {
-  const read = readInputFile(path, { maxBytes: MAX_CA_BYTES }).catch((cause: unknown) => {
-    throw cannotRead(`the file ${path}`, cause)
-  })
-  const text = (await read).toString('utf8')
-  try {
-    void new X509Certificate(text)
-    return text
-  } catch (cause) {
-    throw new TtsError('invalid_request', `${path} contains no PEM certificate`, { cause })
-  }
-}
-
-function requestUrl(terminal: Terminal, options: InitOptions): URL {
-  const base = options.url ?? terminal.environment['TTS_URL'] ?? 'http://127.0.0.1:8080'
-  if (!URL.canParse(base) || !/^https?:/.test(base)) {
-    throw new TtsError('invalid_request', `"${base}" is not an http or https URL`)
-  }
-  const url = new URL('v1/proxies', base.endsWith('/') ? base : `${base}/`)
-  requireSafeToken(url)
-  const parameters: readonly (readonly [string, string | undefined])[] = [
-    ['proxy_type', options.type],
-    ['lifetime_seconds', options.lifetime?.toString()],
-    ['path_length', options.pathLength],
-    ['service', options.service],
-  ]
-  for (const [name, value] of parameters) if (value !== undefined) url.searchParams.set(name, value)
-  return url
+  if (quiet) return
+  const report = formatProxyInfo(facts)
+  // Standard output holds the proxy alone.
+  if (path === STANDARD_OUTPUT) terminal.note(report.trimEnd())
+  else terminal.out(report)
 }

@@ -119,11 +119,11 @@ export function databaseExists({ configuration, dataDirectory }: LoadedConfigura
   return url !== undefined || existsSync(resolve(dataDirectory, path))
 }
 
-/** Formats the time left: `3 days 4 hours left`, `12 minutes left`, `ended 2 hours ago`. */
+/** Formats the time left: `3 days 4 hours left`, `12 minutes left`, `expired 2 hours ago`. */
 export function timeLeft(until: Date, now: Date): string {
   const seconds = Math.round((until.getTime() - now.getTime()) / 1000)
   const words = formatDuration(Math.abs(seconds))
-  return seconds >= 0 ? `${words} left` : `ended ${words} ago`
+  return seconds >= 0 ? `${words} left` : `expired ${words} ago`
 }
 
 /** Formats lines of `label : value` with aligned labels. */

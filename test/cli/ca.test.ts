@@ -170,6 +170,17 @@ describe('export', () => {
     expect(readdirSync(path('certificates'))).toEqual(names)
   })
 
+  test('`-` is an archive of the same files on standard output', async () => {
+    await ca(['init'])
+    const { code, bytes, notes } = await ca(['export', '-'])
+    expect({ code, notes }).toEqual({ code: 0, notes: '' })
+    writeFileSync(path('anchors.tar.gz'), bytes)
+    const listed = execFileSync('tar', ['-tzf', path('anchors.tar.gz')], { encoding: 'utf8' })
+    await ca(['export', path('certificates')])
+    expect(listed.trimEnd().split('\n').sort()).toEqual(readdirSync(path('certificates')).sort())
+    expect(existsSync('-')).toBe(false)
+  })
+
   test('a place that cannot be written is named', async () => {
     await ca(['init'])
     writeFileSync(path('file'), '')

@@ -87,7 +87,7 @@ describe('list and show', () => {
     const later = new Date(Date.now() + 5 * 86_400_000)
     expect((await tts(['credential', 'list', '--active'], later)).out).toBe('')
     expect((await tts(['credential', 'list'], later)).out).toContain(`${id}  `)
-    expect((await tts(['credential', 'list'], later)).out).toContain('ended 1 day ago')
+    expect((await tts(['credential', 'list'], later)).out).toContain('expired 1 day ago')
   })
 
   test('shows everything about one', async () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   mkdirSync,
   mkdtempSync,
@@ -127,4 +128,31 @@ test('a directory that cannot be written ends it with 2, and no configuration is
   mkdirSync(at('tts.yaml'))
   const { code } = await importText(small, '--force')
   expect(code).toBe(2)
+})
+
+test('`-` is standard output; the report goes to standard error', async () => {
+  writeFileSync(at('watts.conf'), small)
+  const words = ['import-watts', at('watts.conf'), '--out', '-']
+  const none = await runTts(words)
+  expect(none).toMatchObject({ code: 2, out: '' })
+  expect(none.notes).toContain('has client secrets, which need a directory')
+  const { code, out, notes } = await runTts([...words, '--secrets-dir', at('secrets')])
+  expect(code).toBe(0)
+  expect(readdirSync(directory).sort()).toEqual(['secrets', 'watts.conf'])
+  expect(notes).toContain('Not converted:')
+  expect(out).not.toContain('THE-SECRET')
+  writeFileSync(at('tts.yaml'), out, { mode: 0o600 })
+  const { configuration } = await loadConfiguration(at('tts.yaml'), {})
+  expect(configuration.providers['iam']?.client_secret).toBe('THE-SECRET')
+})
+
+test('a pipe or a directory is not replaced, and nothing is written before', async () => {
+  execFileSync('mkfifo', [at('pipe')])
+  mkdirSync(at('directory'))
+  for (const name of ['pipe', 'directory']) {
+    const { code, notes } = await importText(small, '--force', '--out', at(name))
+    expect(code).toBe(2)
+    expect(notes).toContain('it is not replaced')
+    expect(readdirSync(directory).sort()).toEqual(['directory', 'pipe', 'watts.conf'])
+  }
 })

@@ -118,6 +118,68 @@ describe('the facts', () => {
     expect(run.notes).toContain(says)
   })
 
+  test.for([
+    {
+      hours: -24,
+      code: 1,
+      says: /is not valid before 2\S+Z\. Check the clock of this machine\.$/m,
+    },
+    { hours: 5 * 24, code: 1, says: /^The proxy \S+ has expired\.$/m },
+  ])('$hours hours from now', async ({ hours, code, says }) => {
+    const now = new Date(Date.now() + (hours * DAY_MS) / 24)
+    const run = await info([path('proxy')], { now: () => now })
+    expect(run.code).toBe(code)
+    expect(run.notes).toMatch(says)
+    expect(run.out).toMatch(
+      hours < 0 ? /^timeleft : 0:00:00 {2}\(not valid before 2\S+Z\)$/m : /^timeleft : 0:00:00$/m,
+    )
+    const refused = await info(['--valid', '1m', path('proxy')], { now: () => now })
+    expect(refused.code).toBe(1)
+    const json = await info(['--json', path('proxy')], { now: () => now })
+    expect(JSON.parse(json.out)).toMatchObject({
+      state: hours < 0 ? 'not yet valid' : 'expired',
+      timeLeftSeconds: 0,
+    })
+  })
+
+  test.for([
+    { words: ['-timeleft'], out: /^345\d{3}\n$/ },
+    { words: ['--timeleft', '--file', 'proxy'], out: /^345\d{3}\n$/ },
+    { words: ['-subject'], out: /^\/C=EU\/.*\/CN=\d+\n$/ },
+    { words: ['-issuer', '-identity'], out: /^(\/C=EU\/\S+@indigo-iam-test\n){2}$/ },
+    { words: ['-type'], out: /^RFC 3820 compliant impersonation proxy\n$/ },
+    { words: ['-strength', '-path'], out: /^2048\n\/\S+\/proxy\n$/ },
+    {
+      words: ['-text'],
+      out: /^\ncertificate 1: proxy\n {2}subject {5}: \/C=EU.*certificate 2: end entity\n/s,
+    },
+    { words: ['-all'], out: /^subject {2}: .*timeleft : .*\ncertificate 2: end entity\n/s },
+  ])('$words prints that alone', async ({ words, out }) => {
+    const file = words.includes('--file') ? [] : [path('proxy')]
+    const given = words.map((word) => (word === 'proxy' ? path('proxy') : word))
+    const run = await info([...given, ...file])
+    expect(run).toMatchObject({ code: 0, notes: '' })
+    expect(run.out).toMatch(out)
+    expect(run.out).not.toContain('PRIVATE')
+  })
+
+  test.for([
+    { words: ['-exists'], code: 0 },
+    { words: ['-exists', '-valid', '12:00'], code: 0 },
+    { words: ['-exists', '-valid', '97:00'], code: 1 },
+    { words: ['-exists', '-hours', '97'], code: 1 },
+    { words: ['-exists', '-hours', '12', '-bits', '2048'], code: 0 },
+    { words: ['-exists', '-bits', '4096'], code: 1 },
+    { words: ['-exists'], hours: -24, code: 1 },
+    { words: ['-exists'], hours: 120, code: 1 },
+    { words: ['-exists'], name: 'none', code: 1 },
+    { words: ['-exists'], name: 'token', code: 1 },
+  ])('$words $hours $name ends silently with $code', async ({ words, hours = 0, name, code }) => {
+    const now = new Date(Date.now() + (hours * DAY_MS) / 24)
+    const run = await info([...words, path(name ?? 'proxy')], { now: () => now })
+    expect(run).toMatchObject({ code, out: '', notes: '' })
+  })
+
   test('a time that is none is wrong usage', async () => {
     const { code, notes } = await info(['--valid', 'long', path('proxy')])
     expect(code).toBe(2)

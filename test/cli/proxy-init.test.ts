@@ -178,6 +178,99 @@ describe('the file', () => {
   })
 })
 
+describe('the file is looked at before anything is issued', () => {
+  const credentials = async (): Promise<number> =>
+    (await service().running.service.store.listCredentials({ limit: 1000 })).length
+
+  const isRoot = uid === 0
+  test.for([
+    { name: 'pipe', says: 'pipe is a named pipe; it is not replaced' },
+    { name: 'directory', says: 'directory is a directory; it is not replaced' },
+    { name: 'link', says: 'link is a symbolic link' },
+    { name: 'none/proxy', says: 'cannot be written: the file or its directory does not exist' },
+    { name: 'file/proxy', says: 'cannot be written: a part of the path is not a directory' },
+    ...(isRoot ? [{ name: 'device', says: 'device is a device; it is not replaced' }] : []),
+  ])('--out $name', async ({ name, says }) => {
+    execFileSync('mkfifo', [path('pipe')])
+    mkdirSync(path('directory'))
+    execFileSync('ln', ['-s', path('nowhere'), path('link')])
+    put('file', 'old')
+    // In this directory alone.
+    if (isRoot) execFileSync('mknod', [path('device'), 'c', '1', '7'])
+    const before = await credentials()
+    const run = await withToken(['--out', path(name)])
+    expect(run).toMatchObject({ code: 2, out: '' })
+    expect(run.notes).toContain(says)
+    expect(run.notes).toContain('what to do: ')
+    expect(await credentials()).toBe(before)
+    if (isRoot) expect(statSync(path('device')).isCharacterDevice()).toBe(true)
+  })
+
+  test('X509_USER_PROXY is looked at too', async () => {
+    mkdirSync(path('directory'))
+    const words = ['proxy', 'init', '--url', service().url]
+    const environment = { BEARER_TOKEN: tokenOf('alice'), X509_USER_PROXY: path('directory') }
+    const { code, notes } = await runTts(words, { environment })
+    expect(code).toBe(2)
+    expect(notes).toContain('is a directory; it is not replaced')
+  })
+
+  test('`-` is standard output: the proxy alone, the facts go to standard error', async () => {
+    const { code, out, notes } = await withToken(['--out', '-', '--key-type', 'rsa-2048'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/^-----BEGIN CERTIFICATE-----[^]*-----BEGIN (RSA )?PRIVATE KEY-----/)
+    expect(parseProxyFile(out).certificates).toHaveLength(2)
+    expect(notes).toContain('timeleft : ')
+    expect(notes).not.toContain('PRIVATE')
+    const quiet = await withToken(['-q', '--out', '-', '--key-type', 'rsa-2048'])
+    expect(quiet).toMatchObject({ code: 0, notes: '' })
+    expect(existsSync('-')).toBe(false)
+    const { out: facts } = await withToken()
+    expect(facts).not.toContain('PRIVATE')
+  })
+})
+
+describe('clocks', () => {
+  const HOUR_MS = 3_600_000
+  test.for([
+    {
+      title: 'behind',
+      offset: -1,
+      says: /(1 hour|59 minutes.*) behind the clock of the service; set it with NTP/,
+    },
+    { title: 'ahead', offset: 5, says: /5 hours.* ahead of the clock of the service/ },
+  ])('one that is $title is named', async ({ offset, says }) => {
+    const environment = { BEARER_TOKEN: tokenOf('alice') }
+    const now = (): Date => new Date(Date.now() + offset * HOUR_MS)
+    const { code, notes } = await init([], { environment, now })
+    expect(code).toBe(0)
+    expect(notes).toMatch(says)
+  })
+
+  test('no time is left while the proxy is not valid yet', async () => {
+    const environment = { BEARER_TOKEN: tokenOf('alice') }
+    const now = (): Date => new Date(Date.now() - 24 * HOUR_MS)
+    const { out, notes } = await init([], { environment, now })
+    expect(out).toMatch(/^timeleft : 0:00:00 {2}\(not valid before 2\d{3}-\S+Z\)$/m)
+    expect(notes).toMatch(/warning: by the clock of this machine the proxy is not valid before 2/)
+  })
+
+  test('one that is right is not mentioned', async () => {
+    expect((await withToken(['--key-type', 'rsa-2048'])).notes).toBe('')
+  })
+})
+
+test('--verbose shows the requests, and never the token', async () => {
+  const token = tokenOf('alice')
+  const { code, notes } = await withToken(['--verbose', '--type', 'limited'], token)
+  expect(code).toBe(0)
+  expect(notes).toContain(`> POST ${service().url}/v1/proxies?proxy_type=limited\n`)
+  expect(notes).toMatch(
+    /^< 200 after \d+ ms \(application\/x-pem-file; charset=utf-8, \d+ bytes\)$/m,
+  )
+  for (const part of token.split('.').slice(1)) expect(notes).not.toContain(part)
+})
+
 describe('what is asked', () => {
   test.for([
     { time: '3600', seconds: 3600 },
@@ -185,6 +278,7 @@ describe('what is asked', () => {
     { time: '12h', seconds: 43_200 },
     { time: '4d', seconds: 345_600 },
     { time: '96:00', seconds: 345_600 },
+    { time: '12h30m', seconds: 45_000 },
   ])('a life of $time', async ({ time, seconds }) => {
     expect(await withToken(['--lifetime', time])).toMatchObject({ code: 0 })
     const { timeLeftSeconds } = factsOf(path('proxy'))
@@ -192,12 +286,14 @@ describe('what is asked', () => {
     expect(timeLeftSeconds).toBeGreaterThan(seconds - 20)
   })
 
-  test.for(['', '1w', '1.5h', '-1', '12 h', '0x10', '96:60', '1h30m', 'NaN'])(
+  test.for(['', '1w', '1.5h', '-1', '12 h', '0x10', '96:60', '30m1h', 'NaN'])(
     'a life of "%s" is no time',
     async (time) => {
       const { code, notes } = await withToken([`--lifetime=${time}`])
       expect(code).toBe(2)
-      expect(notes).toContain('must be a duration, for example 3600, 45m, 12h, 4d or 96:00')
+      expect(notes).toContain(
+        'must be a duration, for example 3600, 45m, 12h30m, 4d or 96:00 (hours:minutes)',
+      )
       expect(existsSync(path('proxy'))).toBe(false)
     },
   )
