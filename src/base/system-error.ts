@@ -161,9 +161,9 @@ export function listenError(
 export function isMachineFault(error: unknown): boolean {
   const MAX_CAUSES = 8
   let current = error
-  for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth += 1) {
+  for (let depth = 0; depth < MAX_CAUSES; depth += 1) {
     if (machineFaults.has(systemErrorCode(current) ?? '')) return true
-    current = current.cause
+    current = current instanceof Error ? current.cause : undefined
   }
   return false
 }

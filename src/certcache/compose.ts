@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly readOnly?: boolean
   /** Where refresh requests run, see `createRefreshHelper`. Default `process`. */
   readonly refreshIn?: 'process' | 'here'
+  /** Prints a line about each request to the service and its answer. */
+  readonly trace?: ((line: string) => void) | undefined
   /** How often the state is polled for changes by others. Default 3000. */
   readonly pollMs?: number
 }
@@ -80,6 +82,7 @@ export async function openEngine(
         log,
         helper,
         cluster: settings.state.cluster,
+        stateDirectory: settings.state.url === undefined ? settings.state.directory : undefined,
       }),
     })
   const engine = new Engine({
@@ -133,13 +136,17 @@ async function removeAllLeftovers(
     await removeLeftovers(path, now)
 }
 
-function serviceClientOf({ service }: LoadedCertcacheSettings, { clock, log }: EngineOptions) {
+function serviceClientOf(
+  { service }: LoadedCertcacheSettings,
+  { clock, log, trace }: EngineOptions,
+) {
   return createServiceClient({
     url: service.url,
     caFile: service.ca_file,
     timeoutMs: service.timeout_seconds * 1000,
     now: () => clock.now(),
     log,
+    trace,
   })
 }
 

@@ -1,8 +1,17 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Command } from 'commander'
 import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-engine.ts'
@@ -216,6 +225,66 @@ describe('refresh', () => {
       code: 0,
       out: `gwms_proxy: ${says}, valid for 3 days 23 hours\n`,
     })
+  })
+
+  test.for([
+    { valid: '12h', isLonger: false },
+    { valid: '97:00', isLonger: true },
+    // 96 hours when it was issued, and a second less now.
+    { valid: '4d', isLonger: true },
+  ])('--valid $valid beyond what the service gives: $isLonger', async ({ valid, isLonger }) => {
+    const engine = warmEngine()
+    engine.renewIfDue = async () => ({ renewed: true, proxy })
+    const run = await runToItsEnd(['refresh', '-q', '--valid', valid], { engine, now })
+    expect(run).toMatchObject({ code: 0, out: '' })
+    if (isLonger)
+      expect(run.notes).toMatch(
+        /^certcache: warning: --valid 4 days.* is longer than the new proxy gwms_proxy is valid \(3 days 23 hours\), so every run renews it; /,
+      )
+    else expect(run.notes).toBe('')
+  })
+
+  test('--out - prints the proxy alone', async () => {
+    const engine = warmEngine()
+    const run = startCertcache(['refresh', '--out', '-'], { engine, now })
+    expect(await run.ended).toBe(0)
+    expect(run.out()).toBe(proxy.pem.toString())
+    expect(run.notes()).toBe(good('gwms_proxy'))
+    expect(run.opened[0]?.settings.proxies['gwms_proxy']?.outputs).toEqual([])
+  })
+
+  const pathsThatFail = [
+    { name: 'pipe', says: 'pipe is not a plain file; it is not replaced' },
+    { name: 'directory', says: 'directory is not a plain file; it is not replaced' },
+    { name: 'link', says: 'link is a symbolic link' },
+    { name: 'none/proxy', says: 'cannot be written: the file or its directory does not exist' },
+    { name: 'file/proxy', says: 'cannot be written: a part of the path is not a directory' },
+    { name: 'file', says: 'file is not a proxy file; it is not replaced' },
+  ]
+  for (const command of ['refresh', 'serve'])
+    test.for(pathsThatFail)(
+      `${command} --out $name asks nothing of the service`,
+      async ({ name, says }) => {
+        const directory = mkdtempSync(join(tmpdir(), 'certcache-out-'))
+        onTestFinished(() => rmSync(directory, { recursive: true }))
+        execFileSync('mkfifo', [join(directory, 'pipe')])
+        mkdirSync(join(directory, 'directory'))
+        writeFileSync(join(directory, 'file'), 'hello')
+        symlinkSync(join(directory, 'nowhere'), join(directory, 'link'))
+        const engine = standInEngine()
+        const asked = vi.spyOn(engine, 'renewIfDue')
+        const run = await runToItsEnd([command, '--out', name], { engine, now, directory })
+        expect(run).toMatchObject({ code: 2, out: '' })
+        expect(run.notes).toContain(says)
+        expect(run.notes).toContain('what to do: ')
+        expect(asked).not.toHaveBeenCalled()
+      },
+    )
+
+  test('serve cannot write to standard output', async () => {
+    const run = await runToItsEnd(['serve', '--out', '-'], {})
+    expect(run).toMatchObject({ code: 2, out: '' })
+    expect(run.notes).toContain('use `certcache refresh --out -`')
   })
 
   test('--quiet is quiet when all is well', async () => {

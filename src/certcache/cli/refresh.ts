@@ -1,9 +1,13 @@
 /** `certcache refresh`: renews once and exits, for cron and timers. */
+import { join } from 'node:path'
 import { Command } from 'commander'
 import { createLog } from '../../base/log.ts'
 import { duration, waitSeconds } from '../../cli/duration.ts'
 import { TtsError } from '../../base/errors.ts'
+import { STANDARD_OUTPUT } from '../../files/output-file.ts'
+import { checkOutput } from '../outputs/proxy-output.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
+import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { formatDuration, secondsUntil } from '../../base/duration.ts'
 import { type SettingsOptions, settingsFor, type CliRuntime } from './runtime.ts'
 
@@ -12,6 +16,7 @@ interface RefreshOptions extends SettingsOptions {
   readonly proxy?: string
   readonly timeout: number
   readonly quiet?: boolean
+  readonly verbose?: boolean
 }
 
 export function refreshCommand(runtime: CliRuntime): Command {
@@ -24,13 +29,20 @@ export function refreshCommand(runtime: CliRuntime): Command {
     )
     .option(
       '--valid <TIME>',
-      'renew proxies that are valid for less than this: 3600, 45m, 12h, 4d, 96:00 (default: as renewal.renew_below says)',
+      'renew proxies that are valid for less than this: 3600, 45m, 12h30m, 4d, 96:00 (default: as renewal.renew_below says)',
       duration,
     )
     .option('--proxy <NAME>', 'renew only this proxy of the settings')
-    .option('-o, --out <FILE>', 'file for the proxy (default: gwms_proxy in the state directory)')
+    .option(
+      '-o, --out <FILE>',
+      'file for the proxy, or `-` for standard output (default: gwms_proxy in the state directory)',
+    )
     .option('--state <DIRECTORY>', 'directory of the state (default: state.directory)')
     .option('--timeout <SECONDS>', 'time limit of the command', waitSeconds, 120)
+    .option(
+      '--verbose',
+      'print each request to the service, its status and its time; never a token',
+    )
     .option('-q, --quiet', 'print nothing on success')
     .addHelpText(
       'after',
@@ -58,20 +70,26 @@ async function refresh(runtime: CliRuntime, options: RefreshOptions): Promise<vo
     name: 'certcache',
     destination: { write: (line) => runtime.note(formatLogLine(line)) },
   })
-  const parts = { log, clock, random, environment, uid, background: false }
+  const trace = options.verbose ? (line: string): void => runtime.note(line) : undefined
+  const parts = { log, clock, random, environment, uid, background: false, trace }
   const engine = await runtime.openEngine(settings, parts)
   try {
-    await renewAll(runtime, options, engine)
+    await renewAll(runtime, options, { engine, settings })
   } finally {
     await engine.close()
   }
+}
+
+interface Refreshing {
+  readonly engine: ProxyEngine
+  readonly settings: LoadedCertcacheSettings
 }
 
 /** Renews each proxy, even when another one fails, and then throws the first error. */
 async function renewAll(
   runtime: CliRuntime,
   options: RefreshOptions,
-  engine: ProxyEngine,
+  { engine, settings }: Refreshing,
 ): Promise<void> {
   const names = options.proxy === undefined ? engine.names : [options.proxy]
   for (const name of names)
@@ -84,11 +102,10 @@ async function renewAll(
   for (const name of names) {
     const before = engine.current(name)
     try {
+      // A proxy that cannot be written must not be issued.
+      await checkOutputs(settings, name)
       const request = { name, validForSeconds: options.valid }
-      const { renewed, proxy, hasOtherRenewer = false } = await engine.renewIfDue(request, signal)
-      const left = formatDuration(secondsUntil(proxy.notAfter, runtime.clock.now()))
-      if (!options.quiet)
-        runtime.out(`${name}: ${describeResult(renewed, hasOtherRenewer)}, valid for ${left}\n`)
+      report(runtime, options, { name, ...(await engine.renewIfDue(request, signal)) })
     } catch (error) {
       failures.push(error)
       const held = engine.current(name)
@@ -106,6 +123,32 @@ async function renewAll(
     }
   }
   if (failures.length > 0) throw failures[0]
+}
+
+/** The state directory itself is not checked: the proxy is issued even if the state cannot be written. */
+async function checkOutputs(
+  { proxies, state }: LoadedCertcacheSettings,
+  name: string,
+): Promise<void> {
+  for (const output of proxies[name]?.outputs ?? [])
+    if (output.path !== join(state.directory, name)) await checkOutput(output)
+}
+
+type Result = Awaited<ReturnType<ProxyEngine['renewIfDue']>> & { readonly name: string }
+
+function report(runtime: CliRuntime, options: RefreshOptions, result: Result): void {
+  const { name, renewed, proxy, hasOtherRenewer = false } = result
+  const isPrinted = options.out === STANDARD_OUTPUT
+  if (isPrinted) runtime.out(proxy.pem)
+  const secondsLeft = secondsUntil(proxy.notAfter, runtime.clock.now())
+  const left = formatDuration(secondsLeft)
+  const line = `${name}: ${describeResult(renewed, hasOtherRenewer)}, valid for ${left}`
+  if (!options.quiet && isPrinted) runtime.note(line)
+  else if (!options.quiet) runtime.out(`${line}\n`)
+  if (options.valid !== undefined && secondsLeft < options.valid)
+    runtime.note(
+      `certcache: warning: --valid ${formatDuration(options.valid)} is longer than the new proxy ${name} is valid (${left}), so every run renews it; give a shorter time, or set proxies.${name}.lifetime_seconds if the service allows more`,
+    )
 }
 
 function describeResult(renewed: boolean, hasOtherRenewer: boolean): string {

@@ -4,6 +4,7 @@ import type { DestinationStream } from 'pino'
 import type { Environment } from '../../config/settings-tree.ts'
 import type { Terminal } from '../../cli/terminal.ts'
 import { TtsError } from '../../base/errors.ts'
+import { STANDARD_OUTPUT } from '../../files/output-file.ts'
 import type { CodeLogin, startCodeLogin } from '../../grants/code-login.ts'
 import type { GrantClient } from '../../grants/grant.ts'
 import type { openEngine } from '../compose.ts'
@@ -69,20 +70,23 @@ export async function settingsFor(
   const { environment, uid, currentDirectory } = runtime
   const path = (text: string | undefined): string | undefined =>
     text === undefined ? undefined : resolve(currentDirectory, text)
-  const out = path(options.out)
+  const isPrinted = options.out === STANDARD_OUTPUT
+  const out = isPrinted ? undefined : path(options.out)
+  const outputs = out === undefined ? [] : [{ path: out }]
   const overrides: Environment = {
     CERTCACHE_SERVICE__URL: options.url,
     CERTCACHE_SOURCE__TOKEN_FILE: path(options.tokenFile),
     CERTCACHE_STATE__DIRECTORY: path(options.state),
     CERTCACHE_LISTEN__PORT: options.port,
-    CERTCACHE_PROXIES__GWMS_PROXY__OUTPUTS: out && JSON.stringify([{ path: out }]),
+    CERTCACHE_PROXIES__GWMS_PROXY__OUTPUTS:
+      options.out === undefined ? undefined : JSON.stringify(outputs),
   }
   const present = Object.entries(overrides).filter(([, value]) => value !== undefined)
   const loaded = await loadSettings(path(options.config), {
     environment: { ...environment, ...Object.fromEntries(present) },
     uid,
   })
-  if (out !== undefined && Object.keys(loaded.settings.proxies).join() !== 'gwms_proxy')
+  if (options.out !== undefined && Object.keys(loaded.settings.proxies).join() !== 'gwms_proxy')
     throw new TtsError(
       'invalid_request',
       '--out: can only be used with the single proxy gwms_proxy',

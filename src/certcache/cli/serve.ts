@@ -1,9 +1,12 @@
 /** `certcache serve`: renews proxies and serves them to workers, until SIGTERM. */
 import { Command } from 'commander'
 import type { Logger } from 'pino'
+import { TtsError } from '../../base/errors.ts'
 import { createLogOutput } from '../../base/log-output.ts'
 import { createLog } from '../../base/log.ts'
 import { exitCodes } from '../../cli/exit-codes.ts'
+import { STANDARD_OUTPUT } from '../../files/output-file.ts'
+import { checkOutput } from '../outputs/proxy-output.ts'
 import type { RunningEngine } from '../compose.ts'
 import type { LoadedSettings } from '../settings/load-settings.ts'
 import { type CertcacheServer, startServer } from '../server/server.ts'
@@ -49,7 +52,14 @@ async function serve(
   options: SettingsOptions,
   version: string,
 ): Promise<void> {
+  if (options.out === STANDARD_OUTPUT)
+    throw new TtsError('invalid_request', '--out: `serve` cannot write to standard output', {
+      remedy: 'Name a file, or use `certcache refresh --out -`.',
+    })
   const loaded = await settingsFor(runtime, options)
+  // With a wrong path on the command line it does not start. Outputs in the settings are tried again each minute.
+  if (options.out !== undefined)
+    for (const file of loaded.settings.proxies['gwms_proxy']?.outputs ?? []) await checkOutput(file)
   const output = runtime.logDestination
     ? undefined
     : createLogOutput(process.stdout, { name: 'certcache' })

@@ -16,6 +16,8 @@ import { checkTarget, isUpToDate, ownerOf, rethrowWithRemedy, targetIn } from '.
 
 const LEFTOVER_AGE_MS = 3_600_000
 const MAX_LINKS = 40
+/** A proxy file with its chain is not longer. */
+const PROXY_BYTES = 32 * 1024
 
 /**
  * Writes the proxy to one output, unless the file already has this content, mode and owner.
@@ -64,6 +66,25 @@ export async function inspectOutput(
     if (error instanceof TtsError) return error
     throw error
   }
+}
+
+/**
+ * Checks, before a proxy is requested, that the output could be written.
+ *
+ * @throws {TtsError} `configuration`; the message names the file
+ */
+export async function checkOutput(output: OutputSettings): Promise<void> {
+  const owner = await ownerOf(output)
+  const isPair = output.format === 'split'
+  const target = isPair ? output.path : await resolveTarget(output)
+  // The directory of a pair is created if it is missing.
+  const exists = !isPair || (await lstat(target).catch(() => undefined)) !== undefined
+  const code = await findWriteObstacle(isPair && exists ? target : dirname(target), PROXY_BYTES)
+  if (code !== undefined) throw cannotWriteOutput(target, { code })
+  if (!isPair)
+    await inTargetDirectory(output, (directory, name) =>
+      checkTarget(targetIn(directory, name), owner),
+    )
 }
 
 const outdatedError = (path: string): TtsError =>

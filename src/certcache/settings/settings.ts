@@ -58,6 +58,12 @@ const sourceSettings = z.strictObject({
     .optional()
     .describe('Renewal secret of that delegation. Prefer `renewal_secret_file`.'),
   renewal_secret_file: file.optional().describe('File with the renewal secret.'),
+  replace_delegation: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether a new delegation ends the active ones of the same person and client with the same label, which names cluster, host and state directory. Certcaches in containers with the same host name and state directory must differ in `state.cluster`, or set this to false.',
+    ),
   issuer: z
     .string()
     .max(1024)

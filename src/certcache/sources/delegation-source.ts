@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { createSingleFlight } from '../../base/async.ts'
 import { TtsError } from '../../base/errors.ts'
+import { delegationLabel, endEarlierDelegations, type StateName } from './earlier-delegations.ts'
 import type { ProxySource, SourceParts } from './source.ts'
 import { freshToken, sourceEnded } from './start-token.ts'
 import {
@@ -13,10 +14,8 @@ import {
 } from '../state/state-records.ts'
 import type { ServiceProxyRequest, ServiceProxy } from './service-client.ts'
 
-const MAX_LABEL = 100
-
-export function createDelegationSource(parts: SourceParts, cluster: string): ProxySource {
-  return new DelegationSource(parts, `certcache ${cluster} on ${hostname()}`.slice(0, MAX_LABEL))
+export function createDelegationSource(parts: SourceParts, state: StateName): ProxySource {
+  return new DelegationSource(parts, delegationLabel(state, hostname()))
 }
 
 class DelegationSource implements ProxySource {
@@ -106,7 +105,7 @@ class DelegationSource implements ProxySource {
   }
 
   async #create(signal: AbortSignal): Promise<DelegationRecord> {
-    const { service, now, log } = this.#parts
+    const { service, now, log, settings } = this.#parts
     const token = await this.#freshToken()
     const created = await service
       .createDelegation(token, this.#label, signal)
@@ -125,6 +124,9 @@ class DelegationSource implements ProxySource {
       { event: 'delegation.made', delegation: created.id },
       'created a delegation; the service renews from now on',
     )
+    // Only a delegation that is in the state can take over.
+    if (settings.replace_delegation && !this.#unsaved)
+      await endEarlierDelegations({ service, log, token, label: this.#label, created, signal })
     return record
   }
 

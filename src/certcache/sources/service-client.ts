@@ -34,6 +34,16 @@ export interface ServiceDelegation {
   readonly renewalSecret: string
   readonly renewsUntil: Date | undefined
   readonly advice: string | undefined
+  /** The client of the access token; undefined if the service does not know it. */
+  readonly clientId: string | undefined
+}
+
+/** A delegation in the list of its owner. */
+export interface ListedDelegation {
+  readonly id: string
+  readonly state: string
+  readonly label: string | undefined
+  readonly clientId: string | undefined
 }
 
 /** The authority for a request: an access token, or a delegation id with its renewal secret as bearer. */
@@ -53,6 +63,9 @@ export interface ServiceClient {
   ): Promise<ServiceProxy>
   /** @throws {TtsError} `not_found` when the service does not offer delegations for this provider */
   createDelegation(token: string, label: string, signal: AbortSignal): Promise<ServiceDelegation>
+  /** Returns the delegations of the token's owner. */
+  listDelegations(token: string, signal: AbortSignal): Promise<readonly ListedDelegation[]>
+  revokeDelegation(token: string, id: string, signal: AbortSignal): Promise<void>
   /** Checks that the service answers, so that no token is requested in vain. */
   checkReachable(signal: AbortSignal): Promise<void>
 }
@@ -64,6 +77,8 @@ export interface ServiceClientOptions {
   readonly timeoutMs: number
   readonly now: () => Date
   readonly log: Log
+  /** Prints a line about each request and its answer. */
+  readonly trace?: ((line: string) => void) | undefined
 }
 
 const MAX_CA_BYTES = 4 * 1024 * 1024
@@ -77,10 +92,22 @@ const delegationResponse = z.object({
     .optional()
     .catch(undefined),
   advice: z.string().max(2000).optional().catch(undefined),
+  client_id: z.string().nullish().catch(undefined),
+})
+
+const delegationList = z.object({
+  delegations: z.array(
+    z.object({
+      id: z.string().min(1).max(128),
+      state: z.string(),
+      label: z.string().nullish(),
+      client_id: z.string().nullish(),
+    }),
+  ),
 })
 
 interface ServiceRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
@@ -97,6 +124,7 @@ async function askService(
     url: new URL(path, base),
     certificateAuthorities: await authorities(options.caFile),
     timeoutMs: options.timeoutMs,
+    trace: options.trace,
   }).catch((error: unknown) => replaceRemedy(error, options.url))
   warnAboutClock(response, options)
   return response
@@ -143,11 +171,44 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
       if (response.status !== 201) throw serviceRefusal(response)
       return readDelegation(response)
     },
+    ...ownDelegations(ask),
     checkReachable: async (signal) => {
       const request = { method: 'GET', path: 'healthz', headers: {}, body: undefined } as const
       const response = await ask({ ...request, signal })
       // Any status below 500 is good enough: a reverse proxy may not forward this path.
       if (response.status >= 500) throw serviceRefusal(response)
+    },
+  }
+}
+
+function ownDelegations(
+  ask: (request: ServiceRequest) => Promise<HttpResponse>,
+): Pick<ServiceClient, 'listDelegations' | 'revokeDelegation'> {
+  const headersOf = (token: string) => ({
+    authorization: `Bearer ${token}`,
+    accept: 'application/json',
+  })
+  return {
+    listDelegations: async (token, signal) => {
+      const headers = headersOf(token)
+      const path = 'v1/delegations'
+      const response = await ask({ method: 'GET', path, headers, body: undefined, signal })
+      if (response.status !== 200) throw serviceRefusal(response)
+      const read = readJson(response.body)
+      const result = delegationList.safeParse('value' in read ? read.value : undefined)
+      if (!result.success) throw foreignAnswer(response)
+      return result.data.delegations.map(({ id, state, label, client_id: clientId }) => ({
+        id,
+        state,
+        label: label ?? undefined,
+        clientId: clientId ?? undefined,
+      }))
+    },
+    revokeDelegation: async (token, id, signal) => {
+      const headers = headersOf(token)
+      const path = `v1/delegations/${encodeURIComponent(id)}`
+      const response = await ask({ method: 'DELETE', path, headers, body: undefined, signal })
+      if (response.status !== 200) throw serviceRefusal(response)
     },
   }
 }
@@ -167,8 +228,14 @@ function readDelegation(response: HttpResponse): ServiceDelegation {
   const read = readJson(response.body)
   const result = delegationResponse.safeParse('value' in read ? read.value : undefined)
   if (!result.success) throw foreignAnswer(response)
-  const { id, renewal_secret, renews_until, advice } = result.data
-  return { id, renewalSecret: renewal_secret, renewsUntil: renews_until, advice }
+  const { id, renewal_secret, renews_until, advice, client_id } = result.data
+  return {
+    id,
+    renewalSecret: renewal_secret,
+    renewsUntil: renews_until,
+    advice,
+    clientId: client_id ?? undefined,
+  }
 }
 
 async function authorities(path: string | undefined): Promise<string | undefined> {

@@ -44,7 +44,7 @@ export function createSources(parts: RefreshSourceParts): Sources {
   let fallback: Fallback
   let reportedDigest: string | undefined
   const refresh = createRefreshSource(parts)
-  const delegation = createDelegationSource(parts, parts.cluster)
+  const delegation = createDelegationSource(parts, parts)
   const token = createTokenSource(parts, () => fallback?.reason)
 
   const pick = (): ProxySource =>

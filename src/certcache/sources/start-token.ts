@@ -32,7 +32,13 @@ export function createStartTokens(
     read: async () =>
       find().catch((error: unknown) => {
         if (!(error instanceof TtsError) || error.check === 'file_mode') throw error
-        throw new TtsError(error.code, error.message, { remedy: REMEDY, cause: error.cause })
+        const { remedy } = error
+        // Other remedies than ours are for the content of the file: the rest name options of another program.
+        const isOfContent = error.cause === undefined && remedy?.includes('--token-file') === false
+        throw new TtsError(error.code, error.message, {
+          remedy: isOfContent ? remedy : REMEDY,
+          cause: error.cause,
+        })
       }),
   }
 }
