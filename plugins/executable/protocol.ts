@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { isShallowJson, isShallowValue } from '../json.ts'
+import { validationWords } from '../validation-words.ts'
 import { type CredentialEntry, PluginError } from '../plugin.ts'
 
 /** Messages for callers. Clients of WaTTS know them, so they must not change. */
@@ -233,7 +234,7 @@ function expectOk(answer: Readonly<Record<string, unknown>>): void {
 }
 
 function parse<Output>(schema: z.ZodType<Output>, answer: unknown): Output {
-  const parsed = schema.safeParse(answer)
+  const parsed = schema.safeParse(answer, { error: validationWords })
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new AnswerError(`\`${issue?.path.join('.') ?? ''}\`: ${issue?.message ?? 'is invalid'}`)

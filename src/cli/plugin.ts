@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
+import { validationWords } from '../../plugins/validation-words.ts'
 import {
   examineExecutable,
   type PluginCheck,
@@ -156,7 +157,7 @@ function settingsOf(path: string, options: TestOptions): ExecutableSettings {
       throw new TtsError('invalid_request', `--conf ${text}: must have the form name=value`)
     return [name, value] as const
   })
-  const settings = executableSettings.safeParse({
+  const given = {
     command: [path],
     timeout_seconds: wait,
     conf_params: Object.fromEntries(pairs),
@@ -164,7 +165,8 @@ function settingsOf(path: string, options: TestOptions): ExecutableSettings {
     pass_access_token: tokenFile !== undefined,
     ...(user === undefined ? { allow_root: true } : { user }),
     ...(sandbox === true && { sandbox: 'bubblewrap' }),
-  })
+  }
+  const settings = executableSettings.safeParse(given, { error: validationWords })
   if (settings.success) return settings.data
   const [issue] = settings.error.issues
   throw new TtsError(

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { validationWords } from '../../plugins/validation-words.ts'
 import { TtsError } from '../base/errors.ts'
 import { homeDirectory } from '../files/home-directory.ts'
 import { trustGroup } from '../files/trusted-group.ts'
@@ -60,7 +61,7 @@ export async function loadConfiguration(
     .sort()
   for (const name of overrides)
     setByName(settings, name.slice('TTS_'.length), environment[name] ?? '')
-  const result = configurationSchema.safeParse(settings)
+  const result = configurationSchema.safeParse(settings, { error: validationWords })
   if (!result.success) {
     const reference = 'docs/configuration.md'
     throw configurationError(result.error, {

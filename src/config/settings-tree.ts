@@ -1,6 +1,7 @@
 /** The parts of loading a configuration that all our programs share: files, environment variables, errors, secrets. */
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import type { z } from 'zod'
+import { unionProblem } from '../../plugins/validation-words.ts'
 import { TtsError } from '../base/errors.ts'
 import { fileErrorReason, fileErrorRemedy, systemErrorCode } from '../base/system-error.ts'
 import { readInputFileSync } from '../files/input-file.ts'
@@ -152,7 +153,8 @@ function describeIssue(issue: z.core.$ZodIssue, { input, reference }: SettingsOr
     input,
   )
   const displayed = value !== undefined && isSecret(issue.path) ? 'a value' : displayValue(value)
-  return `${key}: found ${displayed}; ${issue.message}`
+  const problem = issue.code === 'invalid_union' ? unionProblem(issue) : issue.message
+  return `${key}: found ${displayed}; ${problem}`
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Converts a watts.conf to a configuration of this service, with a report about every line. */
 import { stringify } from 'yaml'
+import { validationWords } from '../../plugins/validation-words.ts'
 import { configurationError, isTree, type Tree } from '../config/settings-tree.ts'
 import { configurationSchema } from '../config/schema.ts'
 import { parseConf } from './conf-lines.ts'
@@ -57,7 +58,7 @@ function nameSecretFiles(
 
 /** Checks the result against the schema, so that the first start reveals no further problems. */
 function reportSchemaProblems(reading: Reading, configuration: Tree): void {
-  const result = configurationSchema.safeParse(configuration)
+  const result = configurationSchema.safeParse(configuration, { error: validationWords })
   if (result.success) return
   const { message } = configurationError(result.error, origin(configuration))
   for (const line of message.split('\n').slice(1)) {

@@ -422,3 +422,19 @@ describe('lifetimes that belong together', () => {
     })
   })
 })
+
+test('the words of the validator are never shown', async () => {
+  const yaml = `listen: { port: 99999, host: 7 }
+limits: { body_bytes: 1, token_bytes: 1.5, requests_in_flight: many }
+ca: { key_kind: dsa, lifetime_days: [] }
+providers: { iam: { issuer: 5, audiences: [] } }
+services: { proxy: { plugin: nope } }
+store: x
+`
+  const error = await load(yaml).catch((failure: unknown) => failure)
+  const { message } = error as TtsError
+  expect(message).toContain('listen.port: found 99999; must be at most 65535')
+  expect(message).toContain('limits.token_bytes: found 1.5; must be a whole number')
+  expect(message).toContain('store: found "x"; must be a mapping of keys to values')
+  expect(message).not.toMatch(/Invalid|expected|Too |received|Unrecognized/)
+})

@@ -4,6 +4,7 @@
  */
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { validationWords } from '../../../plugins/validation-words.ts'
 import {
   configurationError,
   deepFreeze,
@@ -79,7 +80,7 @@ export async function loadSettings(
       'configuration',
       `the environment is invalid:\n${old.problems.map((line) => `  ${line}`).join('\n')}`,
     )
-  const result = certcacheSchema.safeParse(tree)
+  const result = certcacheSchema.safeParse(tree, { error: validationWords })
   if (!result.success) {
     const reference = 'docs/certcache-configuration.md'
     throw configurationError(result.error, { path: file, prefix: PREFIX, input: tree, reference })

@@ -1,5 +1,6 @@
 /** Checks the caller's parameters against the plugin's schema. */
 import type { z } from 'zod'
+import { unionProblem, validationWords } from '../../../plugins/validation-words.ts'
 import { containsPrivateKey } from '../../../ca/pem.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Service } from './service.ts'
@@ -11,7 +12,7 @@ import type { Service } from './service.ts'
  */
 export function readParameters(service: Service, parameters: unknown): unknown {
   requireNoPrivateKey(parameters)
-  const result = service.plugin.parameters.safeParse(parameters ?? {})
+  const result = service.plugin.parameters.safeParse(parameters ?? {}, { error: validationWords })
   if (result.success) return result.data
   throw new TtsError('invalid_request', parameterProblems(result.error), { check: 'parameters' })
 }
@@ -49,11 +50,4 @@ function parameterProblem(issue: z.core.$ZodIssue): string {
   }
   const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
   return `${where}${issue.code === 'invalid_union' ? unionProblem(issue) : issue.message}`
-}
-
-/** Returns the problem of the first alternative that has the value's type. */
-function unionProblem(issue: z.core.$ZodIssueInvalidUnion): string {
-  const problems = issue.errors.flat()
-  const best = problems.find(({ code }) => code !== 'invalid_type') ?? problems[0]
-  return best?.message ?? issue.message
 }
