@@ -79,7 +79,7 @@ async function walk(path: string, make: number | undefined): Promise<OpenedDirec
   let at = await open('/', LOOKUP_FLAGS)
   try {
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
-      const step = await openStep(at, name, make)
+      const step = await openStep(at, name, { path, make })
       if ('link' in step) {
         if (!isRootsAlone(await at.stat())) throw untrustedLink(path, name)
         if (++links > MAX_LINKS) throw Object.assign(new Error('too many links'), { code: 'ELOOP' })
@@ -100,7 +100,11 @@ async function walk(path: string, make: number | undefined): Promise<OpenedDirec
 
 type Step = { readonly file: FileHandle; readonly isNew: boolean } | { readonly link: string }
 
-async function openStep(at: FileHandle, name: string, make: number | undefined): Promise<Step> {
+async function openStep(
+  at: FileHandle,
+  name: string,
+  { path, make }: { readonly path: string; readonly make: number | undefined },
+): Promise<Step> {
   const entry = `${descriptorPath(at)}/${name}`
   const flags = LOOKUP_FLAGS | constants.O_NOFOLLOW
   try {
@@ -116,7 +120,7 @@ async function openStep(at: FileHandle, name: string, make: number | undefined):
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'EEXIST') return false
       // The parent is open, so it exists.
-      throw error.code === 'ENOENT' ? noRoomForDirectories(name, error) : error
+      throw error.code === 'ENOENT' ? noRoomForDirectories(path, error) : error
     },
   )
   return { file: await open(entry, flags), isNew }
