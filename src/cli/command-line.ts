@@ -8,6 +8,8 @@ import { type Command, CommanderError } from 'commander'
 import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../base/errors.ts'
 import { redactText } from '../base/redact.ts'
+import { systemErrorCode } from '../base/system-error.ts'
+import { fileError } from '../files/file-errors.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import { translateGridFlags } from './grid-flags.ts'
 
@@ -38,9 +40,10 @@ export async function runCommandLine(
   try {
     await program.parseAsync(translateGridFlags(argv), { from: 'user' })
     return exitCodes.done
-  } catch (error) {
-    if (error instanceof CommanderError)
-      return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+  } catch (thrown) {
+    if (thrown instanceof CommanderError)
+      return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage
+    const error = explainFileError(thrown)
     const isExpected = error instanceof TtsError || error instanceof CaError
     const message = error instanceof Error ? redactText(error.message) : 'unknown error'
     note(`${program.name()}: ${isExpected ? '' : 'unexpected error: '}${message}`)
@@ -48,6 +51,13 @@ export async function runCommandLine(
     if (remedy !== undefined) note(`  what to do: ${remedy}`)
     return exitCodeOf(error)
   }
+}
+
+/** Explains an error of the file system that no other code has explained. */
+function explainFileError(error: unknown): unknown {
+  const isOfFile = systemErrorCode(error) !== undefined && error instanceof Error && 'path' in error
+  if (!isOfFile || typeof error.path !== 'string' || error.path === '') return error
+  return fileError(`${error.path} cannot be used`, error)
 }
 
 /**

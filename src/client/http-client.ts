@@ -100,6 +100,13 @@ const reasons: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'the host name cannot be resolved at the moment',
   TimeoutError: 'it did not answer in time',
   ABORT_ERR: 'it did not answer in time',
+  ECONNABORTED: 'it closed the connection',
+  EPIPE: 'it closed the connection',
+  ETIMEDOUT: 'it did not answer in time',
+  EHOSTUNREACH: 'there is no route to it',
+  ENETUNREACH: 'this machine has no network to it',
+  EADDRNOTAVAIL: 'this machine has no free port or address for the connection',
+  EMFILE: 'this process has too many open files',
   EPROTO: 'it does not use TLS on this port',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not use TLS on this port',
   SELF_SIGNED_CERT_IN_CHAIN: untrusted,
@@ -108,13 +115,31 @@ const reasons: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT: untrusted,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
   CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
+}
+
+const CLOCK_REMEDY =
+  'Check the clock of this machine (timedatectl). If it is right, the operator must renew the certificate of the server.'
+
+/** Remedies for error codes; the others are about the address. */
+const remedies: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: CLOCK_REMEDY,
+  CERT_NOT_YET_VALID: CLOCK_REMEDY,
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'Use the host name for which the certificate is, or ask the operator for a certificate with this one.',
+}
+
+function reasonOf(code: string, cause: Error): string {
+  // Codes of Node's HTTP parser.
+  if (code.startsWith('HPE_')) return 'it does not speak HTTP on this port'
+  return reasons[code] ?? (code === 'Error' ? cause.message : code)
 }
 
 function unreachable(url: URL, cause: Error): TtsError {
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.name
   const proxyFailure = findProxyFailure(url, cause)
-  const why = proxyFailure?.reason ?? reasons[code] ?? code
+  const why = proxyFailure?.reason ?? reasonOf(code, cause)
   return new TtsError(
     'provider_unavailable',
     `the service ${url.origin} is not available: ${why}`,
@@ -122,6 +147,7 @@ function unreachable(url: URL, cause: Error): TtsError {
       cause,
       remedy:
         proxyFailure?.remedy ??
+        remedies[code] ??
         (why === untrusted
           ? 'Give the CA certificate of the server with --cacert FILE, or set SSL_CERT_FILE or X509_CERT_DIR.'
           : 'Check --url (or TTS_URL), and that `tts serve` is running there.'),

@@ -59,7 +59,12 @@ export async function refuseUnsafeTarget(directory: Directory, name: string): Pr
     throw new TtsError(
       'configuration',
       `${path} is a symbolic link; secrets are not written through links`,
-      { check: 'symbolic_link', remedy: 'Name the file itself, or remove the link.' },
+      {
+        check: 'symbolic_link',
+        remedy: path.startsWith('/dev/')
+          ? 'Name a file. `-` is standard output.'
+          : 'Name the file itself, or remove the link.',
+      },
     )
   if (!stats.isFile())
     throw new TtsError('configuration', `${path} is ${kindOf(stats)}; it is not replaced`, {

@@ -8,7 +8,6 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { TtsError } from '../base/errors.ts'
 import { listenError } from '../base/system-error.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Log } from '../base/log.ts'

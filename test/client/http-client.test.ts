@@ -61,12 +61,14 @@ test('a service that does not end its answer is given up', async () => {
   expect((await failure(ask(url, 100))).message).toContain('it did not answer in time')
 })
 
-test('an answer without end is cut off', async () => {
+test('an answer without end is cut off, and named', async () => {
   const url = await serve((_request, response) => {
     const timer = setInterval(() => response.write(Buffer.alloc(300_000)), 1)
     response.once('close', () => clearInterval(timer))
   })
-  expect((await failure(ask(url))).code).toBe('provider_unavailable')
+  const { code, message } = await failure(ask(url))
+  expect(code).toBe('provider_unavailable')
+  expect(message).toMatch(/not available: the answer is too long$/)
 })
 
 test('nothing listens', async () => {
@@ -82,6 +84,15 @@ test('https to a port that does not speak TLS', async () => {
   const { port } = server.address() as AddressInfo
   const { message } = await failure(ask(new URL(`https://127.0.0.1:${port}/`)))
   expect(message).toMatch(/it does not use TLS on this port|it closed the connection/)
+})
+
+test('a port that does not speak HTTP', async () => {
+  const server = createTcpServer((socket) => void socket.end('SSH-2.0-nothing\r\n'))
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const { message } = await failure(ask(new URL(`http://127.0.0.1:${port}/`)))
+  expect(message).toMatch(/not available: it does not speak HTTP on this port$/)
 })
 
 const answer = (status: number, body: object | string, headers = {}) => ({

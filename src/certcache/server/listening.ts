@@ -9,7 +9,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
 import { TtsError } from '../../base/errors.ts'
-import { listenError } from '../../base/system-error.ts'
+import { cannotRead } from '../../files/file-errors.ts'
+import { listenError, systemErrorCode } from '../../base/system-error.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
 import { messageClassesOf } from '../../http/message-classes.ts'
@@ -211,6 +212,9 @@ function readClientCa(path: string): string {
     createSecureContext({ ca })
     return ca
   } catch (cause) {
+    const path = cause instanceof Error && 'path' in cause ? String(cause.path) : ''
+    if (systemErrorCode(cause) !== undefined)
+      throw cannotRead(`the TLS file ${path}`, cause, { code: 'configuration' })
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
     throw new TtsError('configuration', `access.client_ca_file: ${path} cannot be used (${code})`, {
       check: 'tls_file',
