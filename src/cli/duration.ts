@@ -20,12 +20,12 @@ export function pageSize(text: string): number {
 }
 
 /**
- * Parses a time limit in seconds, 1 to 3600.
+ * Parses a time limit, a second to an hour, and returns seconds.
  *
  * @throws {TtsError} `invalid_request`
  */
 export function waitSeconds(text: string): number {
-  const seconds = wholeNumberOption(text)
+  const seconds = duration(text)
   if (seconds >= 1 && seconds <= 3600) return seconds
   throw new TtsError('invalid_request', `"${text}" must be a number of seconds from 1 to 3600`)
 }

@@ -36,6 +36,7 @@ export async function checkOutputFile(path: string): Promise<void> {
   try {
     await inDirectoryOf(path, async (directory, name) => {
       await refuseUnsafeTarget(directory, name)
+      await refuseForeignTarget(directory, name)
       await probe(directory)
     })
   } catch (error) {
@@ -73,6 +74,22 @@ export async function refuseUnsafeTarget(directory: Directory, name: string): Pr
         ? `Name a file in it, for example ${join(path, 'proxy.pem')}.`
         : 'Name a file, or `-` for standard output.',
     })
+}
+
+/** In a sticky directory (/tmp) only the owner of a file, or of the directory, can replace the file. */
+async function refuseForeignTarget(directory: Directory, name: string): Promise<void> {
+  const user = process.geteuid?.() ?? 0
+  const [place, target] = await Promise.all([
+    directory.file.stat(),
+    lstat(directory.entry(name)).catch(() => undefined),
+  ])
+  if (target === undefined || (place.mode & 0o1000) === 0) return
+  if (user === 0 || target.uid === user || place.uid === user) return
+  throw new TtsError(
+    'configuration',
+    `${join(directory.path, name)} belongs to another user (uid ${target.uid}); it cannot be replaced`,
+    { check: 'foreign_file', remedy: 'Name another path, or let the owner remove the file.' },
+  )
 }
 
 function kindOf(stats: Stats): string {

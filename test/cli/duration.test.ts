@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { duration } from '../../src/cli/duration.ts'
+import { duration, waitSeconds } from '../../src/cli/duration.ts'
 
 test.for([
   ['0', 0],
@@ -29,6 +29,19 @@ test.for(wrong.split('|'))('"%s" is not a duration', (text) => {
   expect(() => duration(text)).toThrow(
     `"${text}" must be a duration, for example 3600, 45m, 12h30m, 4d or 96:00 (hours:minutes)`,
   )
+})
+
+test.for([
+  ['1', 1],
+  ['60', 60],
+  ['1m30s', 90],
+  ['1h', 3600],
+] as const)('a time limit of %s', ([text, seconds]) => {
+  expect(waitSeconds(text)).toBe(seconds)
+})
+
+test.for(['0', '0s', '3601', '1h1s', '1d'])('a time limit of %s is out of bounds', (text) => {
+  expect(() => waitSeconds(text)).toThrow('must be a number of seconds from 1 to 3600')
 })
 
 test('the parts of a duration add up', () => {

@@ -333,7 +333,7 @@ describe('what is asked', () => {
     { words: ['--type', 'full'], says: 'Allowed choices are impersonation, limited, independent' },
     { words: ['--key-type', 'rsa-1024'], says: 'Allowed choices are rsa-2048' },
     { words: ['--path-length', 'two'], says: 'path_length' },
-    { words: ['--timeout', 'soon'], says: '"soon" must be a whole number' },
+    { words: ['--timeout', 'soon'], says: '"soon" must be a duration' },
     { words: ['--timeout', '0'], says: 'must be a number of seconds from 1 to 3600' },
     { words: ['--url', 'tts.example.org'], says: 'is not an http or https URL' },
     { words: ['--url', 'ftp://tts.example.org'], says: 'is not an http or https URL' },

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { lstat, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
@@ -30,6 +30,39 @@ describe.skipIf(noAttacker !== undefined)(`as another process (${noAttacker ?? '
     await symlink(victim, join(dirname(victim), 'link'))
     expect(await withoutProc(join(dirname(victim), 'link', 'y'))).toBe('configuration directory')
     expect(await readdir(home)).toEqual([])
+  })
+
+  test('a file of another user in a sticky directory is refused before anything is issued', async ({
+    skip,
+  }) => {
+    const asUser = { uid: ATTACKER_UID, gid: ATTACKER_UID, cwd: '/' }
+    const check = (path: string): Promise<string> =>
+      run(
+        process.execPath,
+        [
+          '-e',
+          `import(${JSON.stringify(programPath('src/files/output-file.ts'))})
+           .then(({ checkOutputFile }) => checkOutputFile(${JSON.stringify(path)}))
+           .then(() => console.log('accepted'), (error) => console.log(error.message))`,
+        ],
+        asUser,
+      ).then(({ stdout }) => stdout.trim())
+    const { home } = await attackScene()
+    const answer = await check(join(home, 'proxy')).catch(() => undefined)
+    skip(answer === undefined, 'other users cannot run this Node')
+    expect(answer).toBe('accepted')
+    const sticky = join(dirname(home), 'sticky')
+    await mkdir(sticky)
+    await chmod(sticky, 0o1777)
+    await writeFile(join(sticky, 'proxy'), 'of root')
+    expect(await check(join(sticky, 'proxy'))).toBe(
+      `${join(sticky, 'proxy')} belongs to another user (uid 0); it cannot be replaced`,
+    )
+    expect(await check(join(sticky, 'new'))).toBe('accepted')
+    await mkdir(join(home, 'closed'), { mode: 0o755 })
+    expect(await check(join(home, 'closed', 'proxy'))).toBe(
+      `${join(home, 'closed', 'proxy')} cannot be written: permission denied`,
+    )
   })
 
   test('another user follows their links as ever', async ({ skip }) => {

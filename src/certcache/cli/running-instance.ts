@@ -160,6 +160,11 @@ export async function askRunning(target: InstanceTarget): Promise<StatusReport> 
   throw new TtsError(
     'internal',
     `${target.shown} does not answer like a certcache (HTTP ${status})`,
+    {
+      check: 'foreign_answer',
+      remedy:
+        'Another program listens there. Check --url or --socket, or listen.port in the settings.',
+    },
   )
 }
 
