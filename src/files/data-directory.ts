@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import { fileErrorReason } from '../base/system-error.ts'
 import { makeDirectory } from './directory.ts'
 
 /**
@@ -48,7 +49,10 @@ function describe(path: string, { code = 'unknown error' }: NodeJS.ErrnoExceptio
     case 'EDQUOT':
       return { problem: 'the disk is full', remedy: 'Free space on the disk.' }
     default:
-      return { problem: code, remedy: 'Set data_dir (TTS_DATA_DIR) to another directory.' }
+      return {
+        problem: fileErrorReason({ code }),
+        remedy: 'Set data_dir (TTS_DATA_DIR) to another directory.',
+      }
   }
 }
 
