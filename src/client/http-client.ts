@@ -107,6 +107,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENETUNREACH: 'this machine has no network to it',
   EADDRNOTAVAIL: 'this machine has no free port or address for the connection',
   EMFILE: 'this process has too many open files',
+  EACCES: 'permission denied',
   EPROTO: 'it does not use TLS on this port',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not use TLS on this port',
   SELF_SIGNED_CERT_IN_CHAIN: untrusted,
@@ -130,16 +131,21 @@ const remedies: Readonly<Record<string, string>> = {
     'Use the host name for which the certificate is, or ask the operator for a certificate with this one.',
 }
 
-function reasonOf(code: string, cause: Error): string {
+/** Returns why there is no answer, in words that complete a sentence about the server. */
+export function connectionReason(cause: Error): string {
+  const code = connectionCode(cause)
   // Codes of Node's HTTP parser.
   if (code.startsWith('HPE_')) return 'it does not speak HTTP on this port'
   return reasons[code] ?? (code === 'Error' ? cause.message : code)
 }
 
+const connectionCode = (cause: Error): string =>
+  'code' in cause && typeof cause.code === 'string' ? cause.code : cause.name
+
 function unreachable(url: URL, cause: Error): TtsError {
-  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.name
+  const code = connectionCode(cause)
   const proxyFailure = findProxyFailure(url, cause)
-  const why = proxyFailure?.reason ?? reasonOf(code, cause)
+  const why = proxyFailure?.reason ?? connectionReason(cause)
   return new TtsError(
     'provider_unavailable',
     `the service ${url.origin} is not available: ${why}`,

@@ -192,9 +192,13 @@ describe('certcache status', () => {
 
   test('fails without the CA, without the proxy, and with a proxy that is down', async () => {
     const { out: untrusted } = await status({ ...site.proxied })
-    expect(untrusted).toMatch(/tts\.example\.org does not answer: (SELF_SIGNED|UNABLE_TO)/)
+    expect(untrusted).toMatch(
+      /tts\.example\.org does not answer: its certificate is not from a trusted CA/,
+    )
     const ca = { SSL_CERT_FILE: site.ca.file }
-    expect((await status(ca)).out).toMatch(/does not answer: (ENOTFOUND|EAI_AGAIN)/)
+    expect((await status(ca)).out).toMatch(
+      /does not answer: the host (does not exist|name cannot be resolved at the moment)/,
+    )
     const { out: down } = await status({ ...ca, HTTPS_PROXY: 'http://127.0.0.1:1' })
     expect(down).toContain('does not answer: the proxy 127.0.0.1:1 refuses connections')
   })

@@ -2,10 +2,10 @@
 import { X509Certificate } from 'node:crypto'
 import type { RequestOptions } from 'node:https'
 import { resolve } from 'node:path'
+import { connectionReason } from '../../client/http-client.ts'
 import { sendHttp } from '../../client/http-request.ts'
 import { readSecret } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
-import { fileErrorReason, systemErrorCode } from '../../base/system-error.ts'
 import { cannotRead } from '../../files/file-errors.ts'
 import { readInputFileSync } from '../../files/input-file.ts'
 import { findProxyFailure } from '../../network/network.ts'
@@ -189,21 +189,14 @@ async function get({
   }
 }
 
-const connectionReasons: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'no program listens there',
-  ENOENT: 'the socket does not exist',
-  ENOTSOCK: 'it is not a socket',
-  ECONNRESET: 'it closed the connection',
-  ENOTFOUND: 'the host does not exist',
-  ABORT_ERR: 'it did not answer in time',
-}
-
 function describeCause(cause: Error): string {
-  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message
-  if (code.startsWith('HPE_')) return 'it does not speak HTTP'
-  const known = connectionReasons[code]
-  if (known !== undefined) return known
-  return systemErrorCode(cause) === undefined ? code : fileErrorReason(cause)
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : ''
+  const ofInstance: Readonly<Record<string, string>> = {
+    ECONNREFUSED: 'no program listens there',
+    ENOENT: 'the socket does not exist',
+    ENOTSOCK: 'it is not a socket',
+  }
+  return ofInstance[code] ?? connectionReason(cause)
 }
 
 const oneLine = (text: string): string =>
