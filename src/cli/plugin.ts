@@ -1,6 +1,5 @@
 /** `tts plugin test`: tests an executable against the WaTTS plugin protocol. */
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { validationWords } from '../../plugins/validation-words.ts'
@@ -12,6 +11,7 @@ import {
 import { type ExecutableSettings, executableSettings } from '../../plugins/executable/settings.ts'
 import type { PluginCaller } from '../../plugins/plugin.ts'
 import { TtsError } from '../base/errors.ts'
+import { readTokenFile } from '../files/bearer-token.ts'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -120,19 +120,9 @@ async function callerOf({ issuer, sub, tokenFile }: TestOptions): Promise<Plugin
     publishedIssuer: issuer,
     sub,
     claims: TEST_CLAIMS,
-    accessToken: tokenFile === undefined ? undefined : await readToken(tokenFile),
+    accessToken: tokenFile === undefined ? undefined : await readTokenFile(tokenFile),
     additionalLogins: [],
   }
-}
-
-async function readToken(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new TtsError('not_found', `the file ${path} cannot be read: ${cause.code ?? 'failed'}`, {
-      cause,
-      remedy: 'Give the path of a file with an access token to --token-file.',
-    })
-  })
-  return text.trim()
 }
 
 /** Warns about a test as root: a service that runs as root would refuse this configuration. */

@@ -3,6 +3,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { TtsError } from '../base/errors.ts'
+import { fileErrorReason } from '../base/system-error.ts'
 
 /** Paths of PEM files. */
 export interface TlsFilePaths {
@@ -62,7 +63,7 @@ function readFile(path: string): Buffer {
     }
     throw new TtsError(
       'configuration',
-      `the TLS file ${path} ${problems[code] ?? `cannot be read (${code})`}`,
+      `the TLS file ${path} ${problems[code] ?? `cannot be read: ${fileErrorReason(cause)}`}`,
       {
         check: 'tls_file',
         remedy:
