@@ -4,6 +4,9 @@
  */
 import type { z } from 'zod'
 
+/** The message for a name in a mapping; the issue below it says what the name must be. */
+export const INVALID_NAME = 'has an invalid name'
+
 /** The error map for `safeParse(value, { error: validationWords })`. */
 export const validationWords: z.core.$ZodErrorMap = (issue) => describe(issue)
 
@@ -33,7 +36,7 @@ function describe(issue: z.core.$ZodRawIssue): string {
     case 'invalid_union':
       return 'does not have one of the accepted forms'
     case 'invalid_key':
-      return 'has an invalid name'
+      return INVALID_NAME
     case 'invalid_element':
       return 'has an invalid entry'
     default:

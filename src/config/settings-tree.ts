@@ -1,7 +1,7 @@
 /** The parts of loading a configuration that all our programs share: files, environment variables, errors, secrets. */
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import type { z } from 'zod'
-import { unionProblem } from '../../plugins/validation-words.ts'
+import { INVALID_NAME, unionProblem } from '../../plugins/validation-words.ts'
 import { TtsError } from '../base/errors.ts'
 import { fileErrorReason, fileErrorRemedy, systemErrorCode } from '../base/system-error.ts'
 import { readInputFileSync } from '../files/input-file.ts'
@@ -144,8 +144,8 @@ function describeIssue(issue: z.core.$ZodIssue, { input, reference }: SettingsOr
     )
     return `${key === '(top)' ? '' : `${key}.`}${keys.join(', ')}: unknown key; ${reference} lists all keys`
   }
-  // The library's own message says nothing; a schema may have another one.
-  if (issue.code === 'invalid_key' && issue.message === 'Invalid key in record')
+  // The general message says nothing; a schema may have another one.
+  if (issue.code === 'invalid_key' && issue.message === INVALID_NAME)
     return `${key}: the name ${issue.issues[0]?.message ?? 'is invalid'}`
   const value = issue.path.reduce<unknown>(
     (node, part) =>
