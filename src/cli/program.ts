@@ -38,6 +38,21 @@ export function createProgram(terminal: Terminal, version: string): Command {
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.note(text.trimEnd()),
     })
+  for (const command of commandsOf(terminal)) program.addCommand(command)
+  program.addHelpText(
+    'after',
+    `
+Exit codes: 0 success, 1 failed, 2 wrong usage or configuration, 3 token missing or refused,
+4 service unreachable or busy (try again), 5 not found, 6 a relying party would refuse the proxy.
+
+Try it out:    npm run demo
+As a user:     tts proxy init --url https://tts.example.org && tts proxy info --explain`,
+  )
+  inheritSettings(program)
+  return program
+}
+
+function commandsOf(terminal: Terminal): readonly Command[] {
   const proxy = new Command('proxy')
     .description('create a proxy file from a token, examine one, or destroy one')
     .addCommand(proxyInitCommand(terminal))
@@ -50,7 +65,7 @@ Examples:
   BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
   tts proxy info --explain`,
     )
-  for (const command of [
+  return [
     serveCommand(terminal),
     checkCommand(terminal),
     caCommand(terminal),
@@ -68,18 +83,5 @@ Examples:
     sshCaCommand(terminal, (options) =>
       withCore(terminal, options, ({ store, now }) => store.revokedSshSerials(now())),
     ),
-  ]) {
-    program.addCommand(command)
-  }
-  program.addHelpText(
-    'after',
-    `
-Exit codes: 0 success, 1 failed, 2 wrong usage or configuration, 3 token missing or refused,
-4 service unreachable or busy (try again), 5 not found, 6 a relying party would refuse the proxy.
-
-Try it out:    npm run demo
-As a user:     tts proxy init --url https://tts.example.org && tts proxy info --explain`,
-  )
-  inheritSettings(program)
-  return program
+  ]
 }

@@ -1,6 +1,5 @@
 /** `tts proxy info`: prints the output of grid-proxy-info without Globus; `--explain` diagnoses the proxy. */
 import { execFile } from 'node:child_process'
-import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { homeDirectory } from '../files/home-directory.ts'
