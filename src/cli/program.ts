@@ -5,6 +5,7 @@ import { caCommand } from './ca.ts'
 import { checkCommand } from './check/command.ts'
 import { inheritSettings } from './command-line.ts'
 import { auditCommand } from './audit.ts'
+import { backupCommand, restoreCommand } from './backup.ts'
 import { banCommand } from './ban.ts'
 import { credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'
@@ -78,6 +79,8 @@ Examples:
     myCommand(terminal),
     providerCommand(terminal),
     masterKeyCommand(terminal),
+    backupCommand(terminal),
+    restoreCommand(terminal),
     importWattsCommand(terminal),
     pluginCommand(terminal),
     sshCaCommand(terminal, (options) =>

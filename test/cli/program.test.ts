@@ -66,6 +66,8 @@ describe('help', () => {
       'master-key add',
       'master-key prune',
       'master-key forget',
+      'backup',
+      'restore',
       'import-watts',
       'plugin test',
       'ssh-ca init',

@@ -1,0 +1,261 @@
+/** The drill: everything is destroyed, restored from one file, and goes on; also in the other kind of database. */
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { stringify } from 'yaml'
+import {
+  type IdentityProvider,
+  startIdentityProvider,
+} from '../../demo/identity-provider/server.ts'
+import { readCrl } from '../../ca/crl.ts'
+import { createLog } from '../../src/base/log.ts'
+import { loadConfiguration } from '../../src/config/load.ts'
+import type { StoreSettings } from '../../src/config/store-schema.ts'
+import { type Running, serve } from '../../src/service/serve.ts'
+import { delegate, providerSettings, renew } from '../api/delegation-support.ts'
+import { bearer, soundCsr, wideLimits } from '../api/support.ts'
+import { describeStores } from '../store/support.ts'
+import { missingPostgresPackage, startPostgres } from '../support/postgres.ts'
+import { type TestService, testConfiguration, waitUntilReady } from '../support/service.ts'
+import { runTts } from '../support/terminal.ts'
+
+let directory = ''
+let provider: IdentityProvider
+let running: Running | undefined
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tts-backup-'))
+  provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
+  await writeFile(path('passphrase'), `${randomBytes(18).toString('base64')}\n`, { mode: 0o600 })
+})
+afterEach(async () => {
+  await running?.stop()
+  await provider.close()
+  await rm(directory, { recursive: true, force: true })
+})
+
+const path = (name: string): string => join(directory, name)
+const tts = async (...words: readonly string[]) => runTts(['--config', path('tts.yaml'), ...words])
+const backup = async (file = 'backup') =>
+  tts('backup', '--passphrase-file', path('passphrase'), path(file))
+const restore = async (file = 'backup', ...words: readonly string[]) =>
+  tts('restore', '--passphrase-file', path('passphrase'), ...words, path(file))
+
+async function configure({ url, path: file }: StoreSettings): Promise<void> {
+  const configuration = {
+    ...testConfiguration(provider),
+    services: {
+      ...testConfiguration(provider)['services'],
+      ssh: { plugin: 'ssh-certificate' },
+    },
+    data_dir: path('data'),
+    ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
+    providers: { iam: providerSettings(provider) },
+    limits: wideLimits,
+    store: url === undefined ? { path: file } : { url, pool_size: 4 },
+  }
+  await writeFile(path('tts.yaml'), stringify(configuration), { mode: 0o600 })
+}
+
+async function start(): Promise<TestService> {
+  const log = createLog({ level: 'silent', name: 'tts' })
+  running = await serve(await loadConfiguration(path('tts.yaml'), {}), log)
+  await waitUntilReady(running.url)
+  const token = (): string => {
+    const { sub, groups } = provider.user('alice')
+    return provider.mint({ claims: { sub, groups, aud: 'https://tts.example.org' } })
+  }
+  return { url: running.url, running, provider, token } as unknown as TestService
+}
+
+async function stop(): Promise<void> {
+  await running?.stop()
+  running = undefined
+}
+
+interface Issued {
+  readonly id: string
+  readonly end_entity_serial: string
+  /** Subject name. */
+  readonly identity: string
+}
+
+async function issue(service: TestService): Promise<Issued> {
+  const response = await fetch(`${service.url}/v1/proxies`, {
+    method: 'POST',
+    headers: {
+      ...bearer(service.token()),
+      'content-type': 'application/pkcs10',
+      accept: 'application/json',
+    },
+    body: await soundCsr(),
+  })
+  expect(response.status).toBe(200)
+  return (await response.json()) as Issued
+}
+
+async function revokedSerials({ url }: TestService): Promise<readonly string[]> {
+  const answer = await fetch(`${url}/ca/crl.der`)
+  return [...readCrl(Buffer.from(await answer.arrayBuffer())).revoked.keys()]
+}
+
+const text = async (service: TestService, file: string): Promise<string> =>
+  (await fetch(`${service.url}/ca/${file}`)).text()
+
+/** Uses the installation, backs it up, and returns what must be the same after a restore. */
+async function usedInstallation() {
+  const service = await start()
+  const issued = await issue(service)
+  const delegation = await delegate(service)
+  expect((await renew(service, delegation)).status).toBe(200)
+  const state = {
+    issued,
+    delegation,
+    ca: await text(service, 'ca.pem'),
+    sshCa: await text(service, 'ssh/ca.pub'),
+    audit: (await service.running.service.store.listAudit({ limit: 1000 })).length,
+    crlNumber: await service.running.service.store.latestCrlNumber(),
+  }
+  // While the service runs.
+  const made = await backup()
+  expect(made.notes).toMatch(/^Backed up to .*: the state of 20.*, with 1 user\(s\), 2 credential/)
+  expect(made.code).toBe(0)
+  expect((await stat(path('backup'))).mode & 0o777).toBe(0o600)
+  await stop()
+  return state
+}
+
+async function expectSame(state: Awaited<ReturnType<typeof usedInstallation>>): Promise<void> {
+  const service = await start()
+  expect(await text(service, 'ca.pem')).toBe(state.ca)
+  expect(await text(service, 'ssh/ca.pub')).toBe(state.sshCa)
+  const { store } = service.running.service
+  expect((await store.listAudit({ limit: 1000 })).length).toBe(state.audit)
+  // Something that was issued before is revoked, under the same CA, with a higher number.
+  expect(await revokedSerials(service)).toEqual([])
+  expect((await tts('credential', 'revoke', state.issued.id)).code).toBe(0)
+  await expect.poll(async () => revokedSerials(service)).toEqual([state.issued.end_entity_serial])
+  expect(await store.latestCrlNumber()).toBeGreaterThan(state.crlNumber)
+  // The delegation renews, and the person has the same name.
+  expect((await renew(service, state.delegation)).status).toBe(200)
+  expect(state.issued.identity).toContain('/CN=')
+  expect((await issue(service)).identity).toBe(state.issued.identity)
+  expect(await store.listAudit({ limit: 1 })).toMatchObject([
+    { event: expect.any(String) as string },
+  ])
+}
+
+describeStores('the drill', ({ newDatabase }) => {
+  test('destroy, restore, revoke something issued before, renew', async () => {
+    await configure(await newDatabase())
+    const state = await usedInstallation()
+    await rm(path('data'), { recursive: true })
+    await configure(await newDatabase())
+    const restored = await restore()
+    expect(restored).toMatchObject({ code: 0 })
+    expect(restored.notes).toMatch(/^Restored: the state of 20.*\nRun `tts check`/)
+    expect((await tts('check')).out).toMatch(/^ok {7}records: /m)
+    await expectSame(state)
+  })
+
+  test('nothing is overwritten', async () => {
+    await configure(await newDatabase())
+    await usedInstallation()
+    const before = await readFile(path('data/master-keys'), 'utf8')
+    const files = await restore()
+    expect(files).toMatchObject({ code: 1 })
+    expect(files.notes).toMatch(/there is .*\/ca and .*\/ssh-ca and .*\/master-keys already/)
+    await mkdir(path('saved'))
+    for (const name of ['ca', 'ssh-ca', 'master-keys']) {
+      await cp(path(`data/${name}`), path(`saved/${name}`), { recursive: true })
+      await rm(path(`data/${name}`), { recursive: true })
+    }
+    const records = await restore()
+    expect(records).toMatchObject({ code: 1 })
+    expect(records.notes).toContain('the database is not empty; nothing was restored')
+    expect(await readdir(path('data'))).not.toContain('ca')
+    expect(before).not.toBe('')
+  })
+})
+
+const required = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'
+
+describe.skipIf(missingPostgresPackage !== undefined && !required)('from one to the other', () => {
+  test('from SQLite to PostgreSQL and back', async () => {
+    const cluster = await startPostgres()
+    try {
+      const sqlite = { path: path('data/tts.db') } as StoreSettings
+      await configure(sqlite)
+      const state = await usedInstallation()
+      await rm(path('data'), { recursive: true })
+      await configure({ ...sqlite, url: await cluster.createDatabase() })
+      expect((await restore()).code).toBe(0)
+      await start()
+      await stop()
+      expect((await backup('second')).code).toBe(0)
+      await rm(path('data'), { recursive: true })
+      await configure(sqlite)
+      expect((await restore('second')).code).toBe(0)
+      await expectSame(state)
+    } finally {
+      await stop()
+      await cluster.stop()
+    }
+  })
+})
+
+describe('a backup that cannot be used', () => {
+  beforeEach(async () => {
+    await configure({ path: path('data/tts.db') } as StoreSettings)
+  })
+
+  test('is refused, and nothing is changed', async () => {
+    await usedInstallation()
+    await rm(path('data'), { recursive: true })
+    const whole = await readFile(path('backup'))
+    const flipped = Buffer.from(whole)
+    flipped[whole.length - 100]! ^= 1
+    const first = Buffer.from(whole)
+    first[250]! ^= 1
+    const cases = {
+      cut: { content: whole.subarray(0, whole.length - 1), says: 'damaged or incomplete' },
+      short: { content: whole.subarray(0, 40), says: 'not a backup' },
+      flipped: { content: flipped, says: /damaged or incomplete|not that of the backup/ },
+      first: { content: first, says: 'the passphrase is not that of the backup' },
+      longer: { content: Buffer.concat([whole, whole]), says: 'damaged or incomplete' },
+      other: { content: Buffer.from('hello\n'), says: 'not a backup of `tts backup`' },
+      empty: { content: Buffer.alloc(0), says: 'not a backup' },
+    }
+    for (const [name, { content, says }] of Object.entries(cases)) {
+      await writeFile(path(name), content)
+      const { code, notes } = await restore(name)
+      expect({ name, code }).toEqual({ name, code: 2 })
+      expect(notes).toMatch(says)
+      expect(notes).not.toContain('unexpected')
+    }
+    expect(await readdir(path('data'))).toEqual([])
+    await writeFile(path('passphrase'), 'another passphrase of some length\n')
+    expect((await restore()).notes).toContain('the passphrase is not that of the backup')
+    expect((await restore('missing')).code).toBe(5)
+    expect((await restore('backup', '--verify')).code).toBe(2)
+  })
+
+  test('a passphrase that is short, or that others can read', async () => {
+    await writeFile(path('short'), 'too short\n', { mode: 0o600 })
+    const short = await tts('backup', '--passphrase-file', path('short'), path('backup'))
+    expect(short.notes).toContain('the passphrase must have at least 16 characters')
+    await writeFile(path('open'), 'long enough, but open to all\n', { mode: 0o644 })
+    const open = await tts('backup', '--passphrase-file', path('open'), path('backup'))
+    expect(open.notes).toContain('can be used by others than its owner')
+    expect(await readdir(directory)).not.toContain('backup')
+  })
+
+  test('without records there is nothing to back up, and no file is left', async () => {
+    await mkdir(path('data'))
+    const { code, notes } = await backup()
+    expect(code).not.toBe(0)
+    expect(notes).not.toContain('unexpected')
+    expect((await readdir(directory)).filter((name) => name.startsWith('backup'))).toEqual([])
+  })
+})
