@@ -23,6 +23,7 @@ const withoutPage = new Set([
   'POST /download',
   'POST /credentials/:id/revoke',
   'POST /delegations/:id/revoke',
+  'POST /audit/lift',
 ])
 
 /** Those of users whom relying services send have a test of their own. */
@@ -193,6 +194,16 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     await page.getByText('Ended or revoked').click()
     await look()
     for (const path of ['/audit', '/audit?outcome=refused']) await go(path)
+    await go('/audit/ban?issuer=https%3A%2F%2Fidp.example.org&sub=mallory')
+    await page.getByLabel('Reason').fill('stolen laptop')
+    await button('Ban')
+    await page.getByRole('heading', { name: 'Banned' }).waitFor()
+    await look()
+    await page.goto(at('/audit'))
+    await page.getByText('Bans in force (1)').click()
+    await look()
+    await button('Lift this ban')
+    await page.getByText('Bans in force').waitFor({ state: 'detached' })
   }
 
   test('axe looks', async () => {
