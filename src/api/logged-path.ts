@@ -7,6 +7,7 @@ import { errorCodes } from './error-codes.ts'
 /** Segments of the existing paths. */
 const PATH_WORDS: ReadonlySet<string> = new Set([
   '.well-known',
+  'access-token',
   'access_token',
   'additional_logins',
   'api',
@@ -31,6 +32,7 @@ const PATH_WORDS: ReadonlySet<string> = new Set([
   'healthz',
   'info',
   'krl',
+  'lift',
   'login',
   'logout',
   'metrics',
@@ -43,6 +45,7 @@ const PATH_WORDS: ReadonlySet<string> = new Set([
   'problems',
   'proxies',
   'readyz',
+  'request',
   'revoke',
   'rsp',
   'service',

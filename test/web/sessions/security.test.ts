@@ -221,6 +221,8 @@ describe('forms of other pages', () => {
     '/services/proxy',
     '/delegations',
     '/access-token',
+    '/audit/ban',
+    '/audit/lift',
     `/credentials/${id}/revoke`,
     `/delegations/${id}/revoke`,
   ]
