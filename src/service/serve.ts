@@ -167,6 +167,7 @@ function warnAboutListener(
     'listen.tls_key_file': settings.tls_key_file,
     'listen.trusted_proxies': settings.trusted_proxies,
     'limits.connections': limits.connections,
+    'limits.token_bytes': limits.token_bytes,
     'limits.address_share': limits.address_share,
     'limits.request_timeout_seconds': limits.request_timeout_seconds,
     'delegations.renewal_by_possession.enabled': delegations.renewal_by_possession.enabled,
