@@ -99,6 +99,37 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
   return encodedSequence([tbs, encode(algorithm), encode(bitString(signature))])
 }
 
+/**
+ * Makes the CRL of another CA with the number, times and entries of an existing one, and returns its DER. For a CA
+ * whose key is rolled over: relying parties need a CRL under each of its keys. Serial numbers must be unique over both.
+ *
+ * @throws {CaError} `malformed`, `too_large`; `bad_request` when the CRL has no number or no nextUpdate;
+ *   `self_check_failed`
+ * @see RFC 5280 section 5
+ * @example
+ * const times = { thisUpdate: now, nextUpdate: new Date(now.getTime() + 86_400_000) }
+ * const entries = [{ serial: '4a01', revokedAt: now, reason: 'keyCompromise' }]
+ * const crl = await createCrl(authority, { number: 7, ...times, entries })
+ * readCrl(await signCrlAgain(authority, crl)).revoked.has('4a01') // => true
+ */
+export async function signCrlAgain(authority: Authority, crl: Buffer): Promise<Buffer> {
+  const { outline, entriesDer } = readParts(crl)
+  const { number, thisUpdate, nextUpdate } = outline
+  if (number === undefined || nextUpdate === undefined)
+    throw new CaError('bad_request', 'the CRL must have a number and a nextUpdate', {
+      field: 'CRL',
+      reason: 'missing',
+    })
+  const encodedEntries = entriesDer === undefined ? [] : [contentOfSequence(entriesDer)]
+  return createCrl(authority, { number, thisUpdate, nextUpdate, entries: [], encodedEntries })
+}
+
+/** The octets behind tag and length (X.690 section 8.1.3). The structure was checked before. */
+function contentOfSequence(der: Buffer): Buffer {
+  const first = der[1] ?? 0
+  return der.subarray(first < 0x80 ? 2 : 2 + (first & 0x7f))
+}
+
 /** The fields of a CRL without its entries. */
 export interface CrlOutline {
   readonly issuer: DistinguishedName

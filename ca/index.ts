@@ -38,7 +38,7 @@ export { type EndEntityProfile, type EndEntityRequest, issueEndEntity } from './
 export { type EndEntity, issueProxy, type ProxyRequest } from './proxy.ts'
 export type { ProxyType } from './extensions.ts'
 export type { FurtherExtension } from './further-extensions.ts'
-export { createCrl, type CrlRequest, encodeCrlEntries, readCrl } from './crl.ts'
+export { createCrl, type CrlRequest, encodeCrlEntries, readCrl, signCrlAgain } from './crl.ts'
 export type { Crl, CrlEntry, CrlOutline } from './crl.ts'
 export { type RevocationReason, revocationReasons } from './crl-entries.ts'
 export { trustAnchorFiles } from './trust-anchors.ts'

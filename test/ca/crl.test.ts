@@ -22,7 +22,9 @@ import {
   readCrl,
   readCrlOutline,
   revocationReasons,
+  signCrlAgain,
 } from '../../ca/crl.ts'
+import { verifyCrl } from '../../ca/chain-revocation.ts'
 import { CaError } from '../../ca/errors.ts'
 import { toPem } from '../../ca/pem.ts'
 import { asAuthority, buildChain } from '../support/certificate-builder.ts'
@@ -359,5 +361,42 @@ describe('readCrl', () => {
 
   test('too much is refused', () => {
     expect(() => readCrl(Buffer.alloc(MAX_CRL_BYTES + 1))).toThrow(refusal('too_large'))
+  })
+})
+
+describe('signCrlAgain', () => {
+  test.for([0, 1, 3, 5000])(
+    '%i entries: the same list under the key of another CA',
+    async (count) => {
+      const other = await makeAuthority('ec-p256')
+      const entries = manyEntries(count)
+      const first = await createCrl(authority, { ...request, entries })
+      const second = await signCrlAgain(other, first)
+      const [ours, theirs] = [readCrl(first), readCrl(second)]
+      expect(theirs).toMatchObject({
+        number: 7,
+        thisUpdate,
+        nextUpdate,
+        revoked: ours.revoked,
+        criticalExtensions: [],
+      })
+      expect(verifyCrl(theirs, other.certificate)).toBe(true)
+      expect(verifyCrl(theirs, authority.certificate)).toBe(false)
+      // The entries are the same octets.
+      const encoded = Buffer.concat(encodeCrlEntries(entries))
+      expect(second.includes(encoded)).toBe(true)
+      const files = { 'crl.der': second, 'ca.pem': certificatePem(other) }
+      const words = ['crl', '-inform', 'DER', '-in', 'crl.der', '-CAfile', 'ca.pem', '-noout']
+      expect((await openssl(words, files)).text).toContain('verify OK')
+    },
+  )
+
+  test('a list without a number is refused', async () => {
+    const crl = await createCrl(authority, request)
+    // The OID of cRLNumber, 2.5.29.20, becomes one that nobody knows.
+    const unnumbered = Buffer.from(crl)
+    const at = unnumbered.indexOf(Buffer.from('0603551d14', 'hex'))
+    unnumbered[at + 4] = 0x63
+    await expect(signCrlAgain(authority, unnumbered)).rejects.toEqual(refusal('bad_request'))
   })
 })
