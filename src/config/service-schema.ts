@@ -27,6 +27,16 @@ const authzSettings = rulesSettings.extend({
 const serviceKeys = z.strictObject({
   plugin: z.enum(pluginIds).describe('The plugin that creates the credentials.'),
   enabled: z.boolean().default(true).describe('False: every request is refused.'),
+  name: z
+    .string()
+    .trim()
+    .min(1)
+    .max(80)
+    .regex(/^\P{C}+$/u, 'must be printable text')
+    .optional()
+    .describe(
+      'Name of the service on the web pages, for example `Proxy for jobs`. Default: what its plugin makes, for example `Proxy` or `Certificate`; for executables, the id.',
+    ),
   description: z
     .string()
     .max(1000)

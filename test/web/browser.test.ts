@@ -57,7 +57,7 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
 
   /** Takes a proxy, and answers where its file is. */
   async function takeProxy(page: Page, file: string): Promise<string> {
-    await page.getByRole('link', { name: 'Request a credential from proxy' }).click()
+    await page.getByRole('link', { name: 'Request: Proxy' }).click()
     await page.getByRole('button', { name: 'Request' }).click()
     await page.getByText('This page is shown only once').waitFor()
     const downloading = page.waitForEvent('download')
@@ -80,7 +80,7 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
   async function revokeAll(page: Page): Promise<void> {
     await page.getByRole('link', { name: 'Issued to you', exact: true }).click()
     await page
-      .getByRole('link', { name: /^Revoke proxy / })
+      .getByRole('link', { name: /^Revoke \d+ prox/ })
       .first()
       .click()
     await page.getByRole('heading', { name: 'Revoke this credential?' }).waitFor()
@@ -139,7 +139,7 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
       await page.keyboard.press('Enter')
       await page.keyboard.press('Tab')
       expect(await page.evaluate('document.activeElement.getAttribute("aria-label")')).toBe(
-        'Request a credential from proxy',
+        'Request: Proxy',
       )
       await page.keyboard.press('Enter')
       await page.getByLabel('Lifetime in hours').press('Enter')

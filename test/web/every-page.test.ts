@@ -175,11 +175,13 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     await page.getByText('Another login is required').first().waitFor()
     await look()
     await go('/credentials')
-    await page.getByRole('link', { name: /^Revoke proxy/ }).click()
+    await page.getByRole('link', { name: /^Revoke \d+ prox/ }).click()
     await page.getByRole('heading', { name: 'Revoke this credential?' }).waitFor()
     await look()
     await button('Revoke')
-    await page.getByText('Expired or revoked').click()
+    await look()
+    await page.goto(at('/credentials?show=all'))
+    await page.getByText('Details').first().click()
     await look()
     await page.goto(at('/delegations'))
     await page.getByLabel('Name').fill('a worker')
@@ -237,8 +239,9 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     const { findings } = await visit({}, async (page, look) => {
       await logIn(page, 'Bob Example')
       const why = 'groups must contain cms (yours: guests)'
-      for (const name of ['proxy', 'x509']) {
-        const card = page.getByRole('region', { name })
+      const regions = { proxy: 'Proxy', x509: 'Certificate' }
+      for (const [name, region] of Object.entries(regions)) {
+        const card = page.getByRole('region', { name: region })
         const text = await card.innerText()
         expect(text).toContain('not available')
         expect(text).toContain(why)

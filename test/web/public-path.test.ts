@@ -220,7 +220,7 @@ describeWithTools('under a path, by https, in Chromium', chromiumPackages, () =>
       sameSite: 'Lax',
     })
     expect(await context.cookies(`https://${HOST}/other`)).toEqual([])
-    await page.getByRole('link', { name: 'Request a credential from proxy' }).click()
+    await page.getByRole('link', { name: 'Request: Proxy' }).click()
     await page.getByRole('button', { name: 'Request' }).click()
     await page.getByText('This page is shown only once').waitFor()
     expect(await seriousFindings(page)).toEqual([])

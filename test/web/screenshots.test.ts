@@ -11,6 +11,7 @@ import { chromiumPackages, startChromium } from '../support/chromium.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
 import { type ReverseProxy, startReverseProxy } from '../support/reverse-proxy.ts'
 import { startTestService, type TestService } from '../support/service.ts'
+import { recordManyCredentials } from './many-credentials.ts'
 import { withLogin } from './support.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -127,6 +128,8 @@ describeWithTools('pictures', chromiumPackages, () => {
       await take('start')
       await logIn(page, 'Alice Example')
       await take('services')
+      await page.goto(`${SITE}/credentials`)
+      await take('credentials-none')
       await page.goto(`${SITE}/services/proxy`)
       await page.getByLabel('Lifetime in hours').fill('a week')
       await page.getByRole('button', { name: 'Request' }).click()
@@ -139,7 +142,7 @@ describeWithTools('pictures', chromiumPackages, () => {
       await take('delegations')
       await page.goto(`${SITE}/credentials`)
       await take('credentials')
-      await page.getByRole('link', { name: /^Revoke proxy/ }).click()
+      await page.getByRole('link', { name: /^Revoke \d+ prox/ }).click()
       await take('revoke')
       await page.goto(`${SITE}/services/none`)
       await take('error')
@@ -150,6 +153,14 @@ describeWithTools('pictures', chromiumPackages, () => {
     await withPage(phone, async (page, take) => {
       await logIn(page, 'Bob Example')
       await take('phone-dark')
+      await recordManyCredentials(service, service.provider.user('bob').sub)
+      await page.goto(`${SITE}/credentials`)
+      await take('credentials-many-phone', false)
+    })
+    await withPage({}, async (page, take) => {
+      await logIn(page, 'Bob Example')
+      await page.goto(`${SITE}/credentials`)
+      await take('credentials-many', false)
     })
     await withPage({ colorScheme: 'dark' }, async (page, take) => {
       await logIn(page, 'Alice Example')
@@ -157,7 +168,7 @@ describeWithTools('pictures', chromiumPackages, () => {
       await take('dark')
     })
     const names = await readdir(directory)
-    expect(names).toHaveLength(11)
+    expect(names).toHaveLength(14)
     for (const name of names) {
       const { size } = await stat(join(directory, name))
       expect(size, name).toBeLessThan(MAX_BYTES)

@@ -11,6 +11,8 @@ export interface Service {
   readonly plugin: Plugin
   /** False while the service is disabled or its plugin cannot be used. */
   readonly enabled: boolean
+  /** Name for users; undefined when not configured. */
+  readonly name: string | undefined
   readonly description: string
   /** Undefined for plugins that do not make certificates. */
   readonly lifetimes:
@@ -107,6 +109,7 @@ function createService(id: string, settings: ServiceSettings, plugin: Plugin): S
     get enabled() {
       return settings.enabled && plugin.problem === undefined
     },
+    name: settings.name,
     description: settings.description ?? plugin.description,
     lifetimes: lifetimesOf(id, settings, plugin),
     authz: settings.authz,

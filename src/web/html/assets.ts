@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { Router } from 'express'
 import { routeName } from '../../api/request.ts'
 import { copyScript } from './copy-script.ts'
+import { localTimeScript } from './local-time-script.ts'
 import { styleSheet } from './style-sheet.ts'
 
 interface Asset {
@@ -16,7 +17,7 @@ const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect 
 /** The assets that pages link to. */
 export const assets = {
   style: asset('style', 'css', { type: 'text/css', content: styleSheet }),
-  script: asset('copy', 'js', { type: 'text/javascript', content: copyScript }),
+  script: asset('page', 'js', { type: 'text/javascript', content: copyScript + localTimeScript }),
   icon: asset('icon', 'svg', { type: 'image/svg+xml', content: icon }),
 } as const
 

@@ -1,4 +1,4 @@
-/** The only script of the pages, for the copy buttons. Everything else works without scripts. */
+/** The script of the copy buttons. Browsers without script show none. */
 export const copyScript = `'use strict'
 for (const button of document.querySelectorAll('button[data-copy]')) {
   const source = document.getElementById(button.dataset.copy)

@@ -86,6 +86,34 @@ ol.log { list-style: none; padding: 0; }
 .log h2 { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem .6rem; font-size: 1.02rem; }
 .log time { margin-inline-start: auto; font-weight: 400; font-size: .92rem; color: var(--soft); }
 .log dl { margin: .3rem 0; font-size: .92rem; }
+table.issued { width: 100%; border-collapse: collapse; background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; margin: 1.2rem 0; }
+.issued caption { text-align: start; font-size: 1.1rem; font-weight: 650; padding: .3rem 0; }
+.issued th, .issued td { text-align: start; vertical-align: top; padding: .6rem .8rem; border-top: 1px solid var(--line); }
+.issued thead th { color: var(--soft); font-weight: 500; font-size: .92rem; border-top: 0; }
+.issued tbody th { width: 34%; }
+.issued time, .issued td .hint { white-space: nowrap; }
+.issued .members time { white-space: normal; }
+.issued .hint { display: block; font-weight: 400; margin: .15rem 0; }
+.issued details { margin: 0; font-weight: 400; font-size: .92rem; }
+.issued summary { font-weight: 500; color: var(--link); }
+.issued .button { min-height: 2.4rem; padding: .3rem .8rem; }
+.members { margin: .3rem 0; padding-inline-start: 1.1rem; }
+meter { display: block; width: 100%; max-width: 11rem; height: .8rem; margin: .25rem 0 0; }
+.filter label { margin: 0; font-weight: 500; }
+.filter select { width: auto; }
+@media (max-width: 46rem) {
+  table.issued, .issued tbody, .issued tbody th, .issued td, .issued caption { display: block; width: auto; }
+  .issued tbody th { grid-column: 1 / -1; }
+  .issued td:last-child { align-self: end; }
+  .issued td:first-of-type { display: none; }
+  table.issued { border: 0; background: none; }
+  .issued thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .issued tbody tr { display: grid; grid-template-columns: 1fr auto; background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .3rem 0; margin: .6rem 0; }
+  .issued tbody th, .issued td { border: 0; padding: .2rem .8rem; }
+  .issued td:empty { display: none; }
+  .issued td:not(:empty)::before { content: attr(data-label) ' '; display: block; color: var(--soft); font-size: .85rem; }
+  .issued td[data-label=Revoke]::before { display: none; }
+}
 @media (max-width: 34rem) {
   h1 { font-size: 1.4rem; }
   dl.facts { grid-template-columns: 1fr; gap: 0; }

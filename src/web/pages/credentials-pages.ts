@@ -6,10 +6,14 @@ import { html, type Html } from '../html/html.ts'
 import { goTo, sendPage, tokenField } from '../html/layout.ts'
 import { ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
-import { instant, timeLeftInWords } from './words.ts'
+import { countInWords, type CredentialGroup, groupCredentials } from './credential-groups.ts'
+import { credentialTable } from './credential-table.ts'
+import { serviceName } from './service-names.ts'
+import { instant } from './words.ts'
 
 const PLACE = '/credentials'
-const SHOWN = 100
+const MAX_READ = 1000
+const GROUPS_PER_PAGE = 25
 
 /** Notices after an action. The address selects one of them; its own text is never shown. */
 const notices: Readonly<Record<string, string>> = {
@@ -17,65 +21,149 @@ const notices: Readonly<Record<string, string>> = {
   gone: 'The credential was already revoked.',
 }
 
+/** What the user selected in the address. */
+interface Selection {
+  readonly showsAll: boolean
+  readonly serviceId: string | undefined
+  /** From 1. */
+  readonly page: number
+}
+
+function selectionOf({ request }: PersonalVisit): Selection {
+  const { show, service, page } = request.query
+  return {
+    showsAll: show === 'all',
+    serviceId: typeof service === 'string' && service !== '' ? service : undefined,
+    page: typeof page === 'string' && /^[1-9]\d{0,3}$/.test(page) ? Number(page) : 1,
+  }
+}
+
 export async function showCredentials(visit: PersonalVisit): Promise<void> {
   const { web, request } = visit
+  const selection = selectionOf(visit)
   const identity = await sessionIdentity(visit)
+  const now = web.now()
   const views =
     identity === undefined
       ? []
       : await web.issuing.store.listCredentials({
           identityId: identity.id,
-          listed: true,
-          limit: SHOWN,
+          limit: MAX_READ,
+          ...(selection.showsAll ? {} : { activeAt: now }),
         })
+  const groups = groupCredentials(views, now)
+  const selected = groups.filter(
+    ({ members }) =>
+      selection.serviceId === undefined ||
+      members.some(({ serviceId }) => serviceId === selection.serviceId),
+  )
   const { done } = request.query
   const notice =
     typeof done === 'string' && Object.hasOwn(notices, done) ? notices[done] : undefined
-  const now = web.now()
-  const active = views.filter((view) => isActive(view, now))
-  const ended = views.filter((view) => !isActive(view, now))
   sendPage(visit, {
     title: 'Issued to you',
     place: PLACE,
     content: html`${notice !== undefined && html`<div class="box good" role="status"><p>${notice}</p></div>`}
-    ${active.length === 0 && html`<p>You have no valid credential. <a href="${ownPath(web, '/services')}">Request a credential</a></p>`}
-    ${active.map((view) => credentialCard(web, view))}
     ${
-      ended.length > 0 &&
-      html`<details>
-        <summary>Expired or revoked (${ended.length})</summary>
-        ${ended.map((view) => credentialCard(web, view))}
-      </details>`
+      identity !== undefined &&
+      html`<p>
+        Your name in certificates: <span class="mono"><bdi>${identity.subject}</bdi></span>
+      </p>`
     }
-    ${views.length === SHOWN && html`<p class="hint">This page shows the newest ${SHOWN} credentials; the API lists all.</p>`}`,
+    ${identity !== undefined && filterForm(web, selection, groups)}
+    ${selected.length === 0 && emptyList(web, selection)} ${tables(web, selected, selection)}
+    ${pageLinks(web, selected, selection)}
+    ${views.length === MAX_READ && html`<p class="hint">This page covers the newest ${MAX_READ} credentials; the API lists all.</p>`}`,
   })
 }
 
-function isActive({ revokedAt, notAfter }: CredentialView, now: Date): boolean {
-  return revokedAt === undefined && (notAfter === undefined || notAfter > now)
+function emptyList(web: Web, { showsAll, serviceId }: Selection): Html {
+  const which = `${showsAll ? '' : 'valid '}credential`
+  const text = serviceId === undefined ? which : `${which} from this service`
+  return html`<p>You have no ${text}.</p>
+    <p><a class="button" href="${ownPath(web, '/services')}">Request a credential</a></p>`
 }
 
-function credentialCard(web: Web, view: CredentialView): Html {
-  const { id, serviceId } = view
-  const now = web.now()
-  const active = isActive(view, now)
-  return html`<article class="card" aria-labelledby="c-${id}">
-    <h2 id="c-${id}">
-      ${serviceId} <span class="badge ${active ? 'good' : 'note'}">${stateOf(view, now)}</span>
-    </h2>
-    ${facts(view)}
-    ${active && html`<p><a class="button quiet" href="${ownPath(web, `/credentials/${id}/revoke`)}" aria-label="Revoke ${serviceId} ${id}">Revoke</a></p>`}
-  </article>`
+/** A form with GET, so that it works without script and the address can be kept. */
+function filterForm(
+  web: Web,
+  { showsAll, serviceId }: Selection,
+  groups: readonly CredentialGroup[],
+): Html {
+  const ids = new Set(groups.flatMap(({ members }) => members.map((view) => view.serviceId)))
+  if (serviceId !== undefined) ids.add(serviceId)
+  const option = (value: string, name: string, isSelected: boolean): Html =>
+    html`<option value="${value}" ${isSelected && html` selected`}>${name}</option>`
+  return html`<form class="row filter" method="get" action="${ownPath(web, PLACE)}">
+    <label for="show">Show</label>
+    <select id="show" name="show">
+      ${option('', 'valid ones', !showsAll)}${option('all', 'all, also expired and revoked', showsAll)}
+    </select>
+    <label for="service">from</label>
+    <select id="service" name="service">
+      ${option('', 'all services', serviceId === undefined)}${[...ids].map((id) => option(id, serviceName(web, id), id === serviceId))}
+    </select>
+    <button class="quiet">Show</button>
+  </form>`
 }
 
-function stateOf({ revokedAt, notAfter }: CredentialView, now: Date): string {
-  if (revokedAt !== undefined) return 'revoked'
-  return notAfter === undefined ? 'valid' : timeLeftInWords(notAfter, now)
+const sections = [
+  ['x509', 'Certificates and their proxies'],
+  ['ssh', 'SSH certificates'],
+  ['other', 'Other credentials'],
+] as const
+
+function tables(
+  web: Web,
+  groups: readonly CredentialGroup[],
+  { page }: Selection,
+): readonly (Html | false)[] {
+  const first = (page - 1) * GROUPS_PER_PAGE
+  return sections.map(([kind, caption]) => {
+    const shown = groups
+      .filter((group) => group.kind === kind)
+      .slice(first, first + GROUPS_PER_PAGE)
+    return shown.length > 0 && credentialTable(web, caption, shown)
+  })
 }
 
-function facts(view: CredentialView): Html {
+function pageLinks(
+  web: Web,
+  groups: readonly CredentialGroup[],
+  { showsAll, serviceId, page }: Selection,
+): Html | false {
+  const most = Math.max(
+    ...sections.map(([kind]) => groups.filter((group) => group.kind === kind).length),
+  )
+  const pages = Math.ceil(most / GROUPS_PER_PAGE)
+  const link = (to: number, name: string): Html | false => {
+    const query = new URLSearchParams({
+      ...(showsAll ? { show: 'all' } : {}),
+      ...(serviceId === undefined ? {} : { service: serviceId }),
+      page: String(to),
+    })
+    return (
+      to >= 1 &&
+      to <= pages &&
+      html`<a class="button quiet" href="${ownPath(web, `${PLACE}?${query.toString()}`)}"
+        >${name}</a
+      >`
+    )
+  }
+  return (
+    (pages > 1 || page > 1) &&
+    html`<nav class="row" aria-label="Pages of this list">
+      ${link(Math.min(page - 1, pages), 'Newer')}
+      <span>Page ${page} of ${Math.max(pages, 1)}</span> ${link(page + 1, 'Older')}
+    </nav>`
+  )
+}
+
+function facts(web: Web, view: CredentialView): Html {
   const { id, issuedAt, notAfter, revokedAt, origin, endEntitySerial } = view
   return html`<dl class="facts">
+    <dt>Service</dt>
+    <dd><bdi>${serviceName(web, view.serviceId)}</bdi></dd>
     <dt>Issued</dt>
     <dd>${instant(issuedAt)}</dd>
     ${
@@ -105,28 +193,38 @@ function facts(view: CredentialView): Html {
 export async function confirmRevocation(visit: PersonalVisit): Promise<void> {
   const { web, session } = visit
   const view = await ownCredential(visit)
-  const others =
-    view.endEntitySerial === undefined
-      ? []
-      : await web.issuing.store
-          .listCredentials({ identityId: view.identity.id, activeAt: web.now(), limit: 1000 })
-          .then((all) =>
-            all.filter((one) => one.id !== view.id && one.endEntitySerial === view.endEntitySerial),
-          )
+  const { endEntitySerial } = view
+  const active = await web.issuing.store.listCredentials({
+    identityId: view.identity.id,
+    activeAt: web.now(),
+    limit: MAX_READ,
+  })
+  const ending = active.filter(
+    (one) =>
+      one.id === view.id ||
+      (endEntitySerial !== undefined && one.endEntitySerial === endEntitySerial),
+  )
+  const isMany = ending.length > 1
+  const what = `${active.length === MAX_READ ? 'at least ' : ''}${countInWords(ending)}`
   sendPage(visit, {
-    title: 'Revoke this credential?',
+    title: isMany ? `Revoke ${what}?` : 'Revoke this credential?',
     place: PLACE,
-    content: html`<article class="card">${facts(view)}</article>
+    content: html`<article class="card">${facts(web, view)}</article>
       <div class="box note">
+        ${isMany && html`<p>This revokes ${what} of <bdi>${view.identity.subject}</bdi>: all depend on the certificate ${endEntitySerial}. The newest is shown above.</p>`}
+        ${endEntitySerial !== undefined && countInWords([view]) === '1 certificate' && html`<p>Proxies that you made from this certificate end too.</p>`}
         <p>
-          This cannot be undone. Relying parties refuse the credential as soon as they fetch the
-          next revocation list.
+          This cannot be undone. Relying parties refuse
+          ${isMany ? 'the credentials' : 'the credential'} as soon as they fetch the next revocation
+          list.
         </p>
-        ${others.length > 0 && html`<p>${others.length} other valid ${others.length === 1 ? 'credential of yours depends' : 'credentials of yours depend'} on the same certificate and will be revoked too.</p>`}
       </div>
       <form method="post" action="${ownPath(web, `/credentials/${view.id}/revoke`)}" class="row">
-        ${tokenField(session)} <button class="danger">Revoke</button
-        ><a class="button quiet" href="${ownPath(web, '/credentials')}">Keep it</a>
+        ${tokenField(session)}
+        <button class="danger">${isMany ? `Revoke all ${ending.length}` : 'Revoke'}</button
+        ><a class="button quiet" href="${ownPath(web, '/credentials')}"
+          >${isMany ? 'Keep them' : 'Keep it'}</a
+        >
       </form>`,
   })
 }

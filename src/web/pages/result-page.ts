@@ -9,6 +9,7 @@ import { html, type Html, textArea } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
 import { ownPath } from '../site.ts'
 import type { PersonalVisit, PostedVisit } from '../view.ts'
+import { serviceName } from './service-names.ts'
 import { instant, timeLeftInWords } from './words.ts'
 
 /** Entries that stay hidden until the user opens them, because somebody else may see the screen. */
@@ -16,7 +17,7 @@ const SECRET_NAME = /private|secret|passphrase|password/i
 
 export function showResult(visit: PostedVisit, credential: IssuedCredential): void {
   sendPage(visit, {
-    title: `Your credential from ${credential.serviceId}`,
+    title: `Issued: ${serviceName(visit.web, credential.serviceId)}`,
     place: '/services',
     content: html`${resultContent(visit, credential)}
       <p><a href="${ownPath(visit.web, '/credentials')}">Your credentials</a></p>`,

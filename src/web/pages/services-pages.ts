@@ -17,6 +17,7 @@ import {
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
 import { showResult } from './result-page.ts'
+import { serviceName } from './service-names.ts'
 import { tokenButton } from './token-page.ts'
 import { ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit } from '../view.ts'
@@ -58,9 +59,10 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
   const availability = availabilityOf(service, session.token)
   const { usable } = availability
   const title = html`service-${service.id}`
+  const name = serviceName(web, service.id)
   return html`<section class="card" aria-labelledby="${title}">
     <h2 id="${title}">
-      ${service.id}
+      <bdi>${name}</bdi>
       <span class="badge ${usable ? 'good' : 'note'}"
         >${usable ? 'available' : 'not available'}</span
       >
@@ -72,7 +74,7 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
             <a
               class="button"
               href="${ownPath(web, `/services/${service.id}`)}"
-              aria-label="Request a credential from ${service.id}"
+              aria-label="Request: ${name}"
               >Request</a
             >
           </p>`
@@ -117,7 +119,7 @@ function showForm(visit: PersonalVisit, service: Service, { values, refusal }: F
   })
   const summary = problems.byField.size > 0 ? ['some fields need your attention'] : []
   sendPage(visit, {
-    title: `Request: ${service.id}`,
+    title: `Request: ${serviceName(web, service.id)}`,
     place: PLACE,
     status: refusal === undefined ? 200 : statusOf(refusal),
     content: html`<p><bdi>${service.description}</bdi></p>
@@ -238,7 +240,10 @@ function showAdditionalLogin(visit: PostedVisit, service: Service, login: LoginW
     title: 'Another login is required',
     place: PLACE,
     content: html`<div class="box note">
-        <p>The service ${service.id} requires that you also log in at another provider.</p>
+        <p>
+          The service <bdi>${serviceName(visit.web, service.id)}</bdi> requires that you also log in
+          at another provider.
+        </p>
         <p><bdi>${login.message}</bdi></p>
       </div>
       ${

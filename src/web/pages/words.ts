@@ -24,7 +24,7 @@ export function timeLeftInWords(end: Date, now: Date): string {
   return seconds > 0 ? `${durationInWords(seconds)} left` : 'ended'
 }
 
-/** Renders a point in time, in UTC. */
+/** Renders a point in time in UTC. The script of the pages replaces it by the browser's local time. */
 export function instant(at: Date): Html {
   const iso = at.toISOString()
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`

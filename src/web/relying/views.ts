@@ -11,6 +11,7 @@ import type { RelyingSession } from './sessions.ts'
 import { resultContent } from '../pages/result-page.ts'
 import { ownPath } from '../site.ts'
 import type { PersonalVisit, PostedVisit, Visit } from '../view.ts'
+import { serviceName } from '../pages/service-names.ts'
 import { sentence } from '../pages/words.ts'
 
 /** Returns the name that the users of the site know. */
@@ -37,7 +38,7 @@ export function showConsent(visit: Visit, session: RelyingSession): void {
   const logins = stored.content.additionalLogins
   const site = siteName(visit, siteRequest)
   sendVisitPage(visit, {
-    title: `Request: ${siteRequest.serviceId}`,
+    title: `Request: ${serviceName(web, siteRequest.serviceId)}`,
     content: html`<p>
         <bdi>${site}</bdi> requests a credential for you. Continue only if all of this is correct.
       </p>
@@ -48,7 +49,8 @@ export function showConsent(visit: Visit, session: RelyingSession): void {
         <dd class="mono"><bdi>${siteRequest.sub}</bdi></dd>
         <dt>Service</dt>
         <dd>
-          <bdi>${siteRequest.serviceId}</bdi>${service && html`: <bdi>${service.description}</bdi>`}
+          <bdi>${serviceName(web, siteRequest.serviceId)}</bdi
+          >${service && html`: <bdi>${service.description}</bdi>`}
         </dd>
         ${Object.entries(siteRequest.parameters).map(
           ([name, value]) =>
@@ -107,7 +109,7 @@ export function showVisitResult(
   const { siteRequest } = session
   const own: PersonalVisit = { ...visit, session }
   sendVisitPage(visit, {
-    title: `Your credential from ${siteRequest.serviceId}`,
+    title: `Issued: ${serviceName(visit.web, siteRequest.serviceId)}`,
     content: html`<p>${backLink(visit, siteRequest, siteRequest.successUrl)}</p>
       ${resultContent(own, credential, '/rsp/download')}
       <p>${backLink(visit, siteRequest, siteRequest.successUrl)}</p>`,

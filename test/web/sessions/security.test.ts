@@ -75,7 +75,7 @@ describe('headers', () => {
     const { status, text } = await user.ask(path)
     expect(status).toBe(200)
     expect(text).not.toMatch(/<style|\sstyle=|\son\w+=|javascript:/i)
-    expect(text.match(/<script[^>]*>/g)).toEqual([expect.stringMatching(/src="\/assets\/copy-/)])
+    expect(text.match(/<script[^>]*>/g)).toEqual([expect.stringMatching(/src="\/assets\/page-/)])
     for (const [, target = ''] of text.matchAll(/(?:src|href|action)="([^"]*)"/g))
       expect(target).toMatch(/^(\/(?!\/)|#)/)
     expect(CONTENT_SECURITY_POLICY).not.toContain('unsafe')
