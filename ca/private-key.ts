@@ -1,19 +1,12 @@
-/**
- * Private keys at rest: PKCS#8, encrypted by PBES2 (RFC 8018) with PBKDF2-HMAC-SHA-256 and AES-256-CBC.
- *
- * Written here because `KeyObject.export` fixes the PBKDF2 count at 2048. PBKDF2 and not scrypt: OpenSSL refuses
- * scrypt above 32 MiB when it reads a key, and older tools know no scrypt at all.
- */
-import { createCipheriv, createPrivateKey, type KeyObject, pbkdf2, randomBytes } from 'node:crypto'
-import { promisify } from 'node:util'
-import { encode, nullValue, octetString, oid, sequence, smallInteger } from './asn1.ts'
+/** Private keys at rest: PKCS#8, encrypted by a passphrase (`pbes2.ts`). */
+import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { encode } from './asn1.ts'
 import { CaError } from './errors.ts'
+import { encryptByPassword, encryptedPrivateKeyInfo } from './pbes2.ts'
 import { toPem } from './pem.ts'
 
 /** PBKDF2 iterations, as recommended by OWASP for HMAC-SHA-256. */
 export const PBKDF2_ITERATIONS = 600_000
-
-const derive = promisify(pbkdf2)
 
 /**
  * The key as `ENCRYPTED PRIVATE KEY` PEM: AES-256-CBC under PBKDF2-HMAC-SHA-256.
@@ -29,19 +22,10 @@ export async function encryptPrivateKey(
   passphrase: string,
   iterations = PBKDF2_ITERATIONS,
 ): Promise<string> {
-  const salt = randomBytes(16)
-  const iv = randomBytes(16)
-  const secret = await derive(passphrase, salt, iterations, 32, 'sha256')
-  const cipher = createCipheriv('aes-256-cbc', secret, iv)
   const clear = key.export({ type: 'pkcs8', format: 'der' })
-  const encrypted = Buffer.concat([cipher.update(clear), cipher.final()])
+  const encrypted = await encryptByPassword(clear, passphrase, iterations)
   clear.fill(0)
-  const prf = sequence(oid('1.2.840.113549.2.9'), nullValue())
-  const parameters = sequence(octetString(salt), smallInteger(iterations), prf)
-  const keyDerivation = sequence(oid('1.2.840.113549.1.5.12'), parameters)
-  const encryption = sequence(oid('2.16.840.1.101.3.4.1.42'), octetString(iv))
-  const scheme = sequence(oid('1.2.840.113549.1.5.13'), sequence(keyDerivation, encryption))
-  return toPem('ENCRYPTED PRIVATE KEY', encode(sequence(scheme, octetString(encrypted))))
+  return toPem('ENCRYPTED PRIVATE KEY', encode(encryptedPrivateKeyInfo(encrypted)))
 }
 
 /**
