@@ -1,7 +1,7 @@
 /**
  * PKCS#12 files (RFC 7292), with which browsers import a certificate and its key. Key and certificates are encrypted as
- * in `pbes2.ts`; the file is authenticated by HMAC-SHA-256. These are the defaults of OpenSSL 3; NSS (Firefox, Chromium)
- * and Windows 10 and later read them. PBMAC1 (RFC 9579) would be better, but few programs know it yet.
+ * in `pbes2.ts`; the file is authenticated by HMAC-SHA-256. These are the defaults of OpenSSL 3; NSS (Firefox,
+ * Chromium) and Windows 10 and later read them. PBMAC1 (RFC 9579) would be better, but few programs know it yet.
  */
 import { createHash, createHmac, hash, type KeyObject, randomBytes } from 'node:crypto'
 import {

@@ -1,4 +1,4 @@
-/** PKCS#12 files are read by OpenSSL and, where they are installed, by NSS's tools, as Firefox and Chromium read them. */
+/** PKCS#12 files are read by OpenSSL and, where its tools are installed, by NSS, which browsers use. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

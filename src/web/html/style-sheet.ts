@@ -63,7 +63,7 @@ label { display: block; font-weight: 600; margin-top: .9rem; }
 .field { margin: .9rem 0; }
 .field label, .card > input[type=hidden] + .field { margin-top: 0; }
 .hint { color: var(--soft); font-size: .92rem; margin: .15rem 0 .35rem; }
-input[type=text], input[type=number], select, textarea {
+input[type=text], input[type=password], input[type=number], select, textarea {
   width: 100%; max-width: 32rem; font: inherit; color: var(--ink); background: var(--paper);
   border: 1px solid var(--soft); border-radius: .4rem; padding: .5rem .6rem; min-height: 2.75rem;
 }

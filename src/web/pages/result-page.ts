@@ -3,17 +3,17 @@
  * contains it.
  */
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
+import { x509Certificate } from '../../../plugins/x509-certificate/index.ts'
 import type { IssuedCredential } from '../../domain/issuing/issue.ts'
 import { TtsError } from '../../base/errors.ts'
 import { html, type Html, textArea } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
 import { ownPath } from '../site.ts'
 import type { PersonalVisit, PostedVisit } from '../view.ts'
+import { isSecret, nextStepsOf, type NextSteps } from './next-steps.ts'
+import { downloadPkcs12, keyPairOf, pkcs12Form } from './pkcs12-download.ts'
 import { serviceName } from './service-names.ts'
 import { instant, timeLeftInWords } from './words.ts'
-
-/** Entries that stay hidden until the user opens them, because somebody else may see the screen. */
-const SECRET_NAME = /private|secret|passphrase|password/i
 
 export function showResult(visit: PostedVisit, credential: IssuedCredential): void {
   sendPage(visit, {
@@ -33,6 +33,9 @@ export function resultContent(
   const { id, entries, notAfter, warnings, identity } = credential
   const now = visit.web.now()
   const action = ownPath(visit.web, downloadPath)
+  const pluginId = visit.web.issuing.services.get(credential.serviceId)?.plugin.id
+  const steps = nextStepsOf(pluginId, entries, ({ saveAs, name }) => fileNameOf(saveAs ?? name))
+  const pair = pluginId === x509Certificate.id ? keyPairOf(entries) : undefined
   return html`<div class="box good" role="status">
       <p>Issued. This page is shown only once: download what you need before you leave it.</p>
     </div>
@@ -52,6 +55,7 @@ export function resultContent(
       <dt>Id</dt>
       <dd class="mono">${id}</dd>
     </dl>
+    ${steps && stepsCard(steps)} ${pair && pkcs12Form(visit, pair, { action: downloadPath })}
     ${entries.map((entry, index) => entryCard(entry, `entry-${index}`, { action, token: tokenField(visit.session) }))}`
 }
 
@@ -61,7 +65,6 @@ function entryCard(
   { action, token }: { readonly action: string; readonly token: Html },
 ): Html {
   const { name, type, value } = entry
-  const isSecret = SECRET_NAME.test(name) || value.includes('PRIVATE KEY-----')
   const rendered =
     type === 'text'
       ? html`<pre id="${id}"><code>${value}</code></pre>`
@@ -77,9 +80,8 @@ function entryCard(
         Copy <span class="unseen"><bdi>${name}</bdi></span>
       </button>
     </div>
-    ${type !== 'text' && isSecret && afterDownload(entry)}
     ${
-      isSecret
+      isSecret(entry)
         ? html`<details>
             <summary>
               Show <span class="unseen"><bdi>${name}</bdi></span>
@@ -92,12 +94,13 @@ function entryCard(
   </article>`
 }
 
-/** Browsers save files readable for everybody, but grid tools refuse keys that others can read. */
-function afterDownload({ name, saveAs, value }: CredentialEntry): Html {
-  const file = fileNameOf(saveAs ?? name)
-  const isProxyFile = /BEGIN CERTIFICATE-[^]*PRIVATE KEY-/.test(value)
-  return html`<p class="hint">After the download, run this in the directory of the file:</p>
-    <pre><code>chmod 600 ${file}${isProxyFile && `\nexport X509_USER_PROXY="$PWD/${file}"`}</code></pre>`
+function stepsCard({ text, commands }: NextSteps): Html {
+  return html`<section class="card" aria-labelledby="steps">
+    <h2 id="steps">Next steps</h2>
+    <p>${text}</p>
+    <pre id="steps-commands"><code>${commands.join('\n')}</code></pre>
+    <button type="button" class="quiet" data-copy="steps-commands" hidden>Copy the commands</button>
+  </section>`
 }
 
 function rowsOf({ rows, value }: CredentialEntry): number {
@@ -129,7 +132,12 @@ export function fileNameOf(name: string): string {
 }
 
 /** Returns the content of the submitted form as a file. */
-export function download({ form, response }: PostedVisit): void {
+export async function download(visit: PostedVisit): Promise<void> {
+  const { form, response } = visit
+  if (form['kind'] === 'pkcs12') {
+    await downloadPkcs12(visit)
+    return
+  }
   const { content = '', file = '' } = form
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(content))
     throw new TtsError('invalid_request', 'content: must be Base64')
