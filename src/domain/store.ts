@@ -36,6 +36,8 @@ export interface Store {
     readonly issuer: string
     readonly sub: string
   }): Promise<Identity | undefined>
+  /** Returns whether an identity has a subject with this comparable form. */
+  isSubjectTaken(comparable: string): Promise<boolean>
   /**
    * Returns the identity's record, or makes it with the first candidate name that never belonged to another identity.
    * Concurrent calls, also from several processes, get the same record.

@@ -29,6 +29,16 @@ export async function findIdentity(
   return row === undefined ? undefined : toIdentity(row)
 }
 
+/** Returns whether an identity has a subject with this comparable form. */
+export async function isSubjectTaken(db: Kysely<Tables>, comparable: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('identities')
+    .select('id')
+    .where('comparable', '=', storedText(comparable))
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /**
  * The identity's record, made with the first free candidate if there is none. Uniqueness is the database's: no lock is
  * held between the statements, and none is needed, since a row once there never changes.

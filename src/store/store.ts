@@ -15,7 +15,7 @@ import { addCrl, latestCrl, latestCrlNumber } from './crls.ts'
 import { delegationRecords } from './delegations/delegations.ts'
 import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
 import { createRecordBatch, GroupCommit, type RecordEntry } from './group-commit.ts'
-import { ensureIdentity, findIdentity } from './identities.ts'
+import { ensureIdentity, findIdentity, isSubjectTaken } from './identities.ts'
 import {
   type MasterKeyRing,
   openMasterKeyRing,
@@ -93,6 +93,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     close,
     ping: () => ask(() => beat(database, now())),
     findIdentity: (key) => ask(() => findIdentity(database.reads, key)),
+    isSubjectTaken: (comparable) => ask(() => isSubjectTaken(database.reads, comparable)),
     ensureIdentity: (key, candidates, at) =>
       ask(() => ensureIdentity(database, key, { candidates, now: at })),
     findHeldEndEntity: (identityId, at, keyKind) =>

@@ -18,6 +18,14 @@ describeStores('identities', ({ newDatabase, open }) => {
     expect(await store.findIdentity({ issuer, sub: 'A' })).toBeUndefined()
   })
 
+  test('a subject is taken from the moment at which it is assigned', async () => {
+    const store = await open(await newDatabase())
+    expect(await store.isSubjectTaken('/c=eu/cn=a')).toBe(false)
+    await store.ensureIdentity({ issuer, sub: 'a' }, [name('A'), name('B')], NOW)
+    expect(await store.isSubjectTaken('/c=eu/cn=a')).toBe(true)
+    expect(await store.isSubjectTaken('/c=eu/cn=b')).toBe(false)
+  })
+
   test('many callers at once in two stores get one identity with one name', async () => {
     const settings = await newDatabase()
     const stores = [await open(settings), await open(settings)]

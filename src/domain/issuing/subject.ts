@@ -4,7 +4,7 @@ import type { DistinguishedName } from '../../../ca/name.ts'
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import { comparableName, subjectCandidates } from '../../../ca/subject-naming.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
-import type { Identity } from '../records.ts'
+import type { Identity, SubjectCandidate } from '../records.ts'
 import type { Store } from '../store.ts'
 
 export interface SubjectDependencies {
@@ -22,6 +22,19 @@ export interface Subjects {
    * `store_unavailable`
    */
   identify(token: VerifiedToken): Promise<Identity>
+  /**
+   * Returns the subject that `identify` would return now, as slash-DN, without assigning it. Undefined: every candidate
+   * belongs to another identity. @throws {TtsError} `store_unavailable`
+   */
+  foresee(token: VerifiedToken): Promise<ForeseenSubject | undefined>
+}
+
+/** The subject that a user has or would get. */
+export interface ForeseenSubject {
+  /** Slash-DN. */
+  readonly subject: string
+  /** Whether it is assigned to the user already. */
+  readonly isAssigned: boolean
 }
 
 const MAX_IN_MEMORY = 50_000
@@ -29,19 +42,34 @@ const MAX_IN_MEMORY = 50_000
 export function createSubjects({ store, now, base, aliases }: SubjectDependencies): Subjects {
   // Safe to cache: an identity's record never changes.
   const inMemory = new LRUCache<string, Identity>({ max: MAX_IN_MEMORY })
+  const candidatesOf = ({
+    issuer,
+    sub,
+    providerId,
+  }: VerifiedToken): readonly SubjectCandidate[] => {
+    const alias = aliases.get(providerId) ?? providerId
+    return subjectCandidates(base, { issuer, sub, alias }).map((name) => {
+      const subject = formatSlashDn(name)
+      return { subject, comparable: comparableName(subject) }
+    })
+  }
   return {
-    async identify({ issuer, sub, providerId }) {
+    async identify(token) {
+      const { issuer, sub } = token
       const key = JSON.stringify([issuer, sub])
       const remembered = inMemory.get(key)
       if (remembered) return remembered
-      const alias = aliases.get(providerId) ?? providerId
-      const candidates = subjectCandidates(base, { issuer, sub, alias }).map((name) => {
-        const subject = formatSlashDn(name)
-        return { subject, comparable: comparableName(subject) }
-      })
-      const identity = await store.ensureIdentity({ issuer, sub }, candidates, now())
+      const identity = await store.ensureIdentity({ issuer, sub }, candidatesOf(token), now())
       inMemory.set(key, identity)
       return identity
+    },
+    async foresee(token) {
+      const { issuer, sub } = token
+      const identity = await store.findIdentity({ issuer, sub })
+      if (identity !== undefined) return { subject: identity.subject, isAssigned: true }
+      for (const { subject, comparable } of candidatesOf(token))
+        if (!(await store.isSubjectTaken(comparable))) return { subject, isAssigned: false }
+      return undefined
     },
   }
 }

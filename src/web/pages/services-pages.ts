@@ -16,6 +16,7 @@ import {
 } from './form-fields.ts'
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
+import { namePreview } from './name-preview.ts'
 import { showResult } from './result-page.ts'
 import { serviceName } from './service-names.ts'
 import { tokenButton } from './token-page.ts'
@@ -83,11 +84,11 @@ function serviceCard({ web, session }: PersonalVisit, service: Service): Html {
   </section>`
 }
 
-export function showService(visit: PersonalVisit): void {
+export async function showService(visit: PersonalVisit): Promise<void> {
   const service = serviceOf(visit)
   const { pending } = visit.session.stored.content
   const values = pending?.serviceId === service.id ? pending.parameters : {}
-  showForm(visit, service, { values, refusal: undefined })
+  await showForm(visit, service, { values, refusal: undefined })
 }
 
 interface FilledForm {
@@ -95,11 +96,16 @@ interface FilledForm {
   readonly refusal: TtsError | undefined
 }
 
-function showForm(visit: PersonalVisit, service: Service, { values, refusal }: FilledForm): void {
+async function showForm(
+  visit: PersonalVisit,
+  service: Service,
+  { values, refusal }: FilledForm,
+): Promise<void> {
   const { web, session } = visit
   const availability = availabilityOf(service, session.token)
   const sets = fieldSetsOf(service)
   const problems = placeProblems(sets, refusal)
+  const name = await namePreview(visit, service)
   const formId = web.issuing.randomBytes(16).toString('base64url')
   const forms = sets.map((fields, index) => {
     const idPrefix = `f${index}-`
@@ -124,7 +130,7 @@ function showForm(visit: PersonalVisit, service: Service, { values, refusal }: F
     status: refusal === undefined ? 200 : statusOf(refusal),
     content: html`<p><bdi>${service.description}</bdi></p>
       ${refusal !== undefined && html`<div class="box bad" role="alert">${[...problems.others, ...summary].map((text) => html`<p>No credential was issued: <bdi>${text}</bdi>.</p>`)}</div>`}
-      ${logins(visit)}
+      ${logins(visit)} ${availability.usable && name}
       ${availability.usable ? forms : html`<div class="box note">${renderUnavailable(availability, service.authz.tooltip, web.settings.contact)}</div>`}
       <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
   })
@@ -177,7 +183,7 @@ export async function submitRequest(visit: PostedVisit): Promise<void> {
   } catch (error) {
     if (!(error instanceof TtsError) || !isCorrectable(error)) throw error
     web.metrics.refused(error.code, error.check)
-    showForm(visit, service, { values, refusal: error })
+    await showForm(visit, service, { values, refusal: error })
   }
 }
 
