@@ -80,6 +80,8 @@ interface StoreParts {
   readonly queueLimit: number
 }
 
+const auditAlone = { certificates: [], endEntityKeys: [], credentials: [] } as const
+
 function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): Store {
   const commits = new GroupCommit<RecordEntry>({
     commit: createRecordBatch(database),
@@ -102,15 +104,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
       ask(() => commits.submit(endEntityEntry(masterKeys, identityId, { endEntity, audit }))),
     recordCredential: (credential, audit) =>
       ask(() => commits.submit(credentialEntry(credential, audit))),
-    recordAudit: (audit) =>
-      ask(() =>
-        commits.submit({
-          certificates: [],
-          endEntityKeys: [],
-          credentials: [],
-          audit: [auditRow(audit)],
-        }),
-      ),
+    recordAudit: (audit) => ask(() => commits.submit({ ...auditAlone, audit: [auditRow(audit)] })),
     listCredentials: (filter) => ask(() => listCredentials(database, filter)),
     findCredential: (id, identityId) => ask(() => findCredential(database, id, identityId)),
     findCredentialByCertificate: (serial) =>
