@@ -11,6 +11,7 @@ import { AUDIENCE, startTestService, type TestService } from '../support/service
 import { wideLimits } from '../api/support.ts'
 import { Browser, fieldsOf } from './support.ts'
 
+const MAXIMUM = 3
 let service: TestService
 let other: IdentityProvider
 let directory: string
@@ -29,6 +30,7 @@ beforeAll(async () => {
     configuration: (idp) => ({
       ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
       limits: wideLimits,
+      delegations: { maximum_per_identity: MAXIMUM },
       providers: {
         iam: {
           issuer: idp.issuer,
@@ -109,8 +111,25 @@ describe('delegations', () => {
     await alice.logIn()
     const refused = await send(alice, '/delegations', '/delegations', { label: 'x'.repeat(101) })
     expect(refused.status).toBe(400)
-    expect(refused.text).toMatch(/id="label-error"[^>]*>\s*<bdi>must be a string of at most 100/)
+    expect(refused.text).toMatch(
+      /id="label-error"[^>]*>\s*The name must have at most 100 characters/,
+    )
     expect(refused.text).toContain('aria-invalid="true"')
+    expect(refused.text).toContain(`value="${'x'.repeat(101)}"`)
+  })
+
+  test('that are refused for another reason do not blame the name', async () => {
+    const alice = new Browser(service)
+    await alice.logIn()
+    let refused = await send(alice, '/delegations', '/delegations', { label: 'one too many' })
+    for (let made = 1; refused.status === 201; made += 1) {
+      expect(made).toBeLessThanOrEqual(MAXIMUM)
+      refused = await send(alice, '/delegations', '/delegations', { label: 'one too many' })
+    }
+    expect(refused.status).toBe(409)
+    expect(refused.text).toMatch(/role="alert">\s*<p>\s*No delegation was created: /)
+    expect(refused.text).not.toMatch(/label-error|aria-invalid/)
+    expect(refused.text).toContain('value="one too many"')
   })
 })
 

@@ -1,4 +1,5 @@
 /** The pages for a user's delegations: list, creation and revocation. */
+import { answerTo } from '../../api/problem.ts'
 import { requestSignal, withinSignal } from '../../api/deadline.ts'
 import { contextOf } from '../../api/request.ts'
 import { revokeDelegation } from '../../domain/delegations/access.ts'
@@ -11,7 +12,7 @@ import { html, type Html, textArea } from '../html/html.ts'
 import { goTo, sendPage, tokenField } from '../html/layout.ts'
 import { absoluteUrl, ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
-import { instant, timeLeftInWords } from './words.ts'
+import { instant, sentence, timeLeftInWords } from './words.ts'
 
 const PLACE = '/delegations'
 const SHOWN = 100
@@ -28,6 +29,7 @@ interface FilledForm {
 
 async function showAll(visit: PersonalVisit, filled: FilledForm): Promise<void> {
   const { web, request } = visit
+  const { problem } = filled
   const identity = await sessionIdentity(visit)
   const delegations =
     identity === undefined
@@ -38,12 +40,19 @@ async function showAll(visit: PersonalVisit, filled: FilledForm): Promise<void> 
   sendPage(visit, {
     title: 'Delegations',
     place: PLACE,
-    status: filled.problem === undefined ? 200 : 400,
+    status: problem === undefined ? 200 : statusOf(problem),
     content: html`<p>
         A delegation lets a program, such as certcache, renew proxies in your name while you are
         away.
       </p>
       ${request.query['done'] === 'revoked' && html`<div class="box good" role="status"><p>Revoked. This delegation can no longer renew proxies.</p></div>`}
+      ${
+        problem !== undefined &&
+        !isOfLabel(problem) &&
+        html`<div class="box bad" role="alert">
+          <p>No delegation was created: <bdi>${problem.message}</bdi>.</p>
+        </div>`
+      }
       ${active.length === 0 && html`<p>You have no active delegation.</p>`}
       ${active.map((delegation) => delegationCard(web, delegation))}
       ${
@@ -110,7 +119,20 @@ function facts(delegation: Delegation): Html {
   </dl>`
 }
 
-function creationForm({ web, session }: PersonalVisit, { label, problem }: FilledForm): Html {
+function statusOf(problem: TtsError): number {
+  const { status } = answerTo(problem)
+  // 401 is for clients that can send another token.
+  return status === 401 ? 403 : status
+}
+
+/** Other refusals, for example of the provider, are not the fault of the field. */
+function isOfLabel({ check }: TtsError): boolean {
+  return check === 'label'
+}
+
+function creationForm({ web, session }: PersonalVisit, filled: FilledForm): Html {
+  const { label } = filled
+  const problem = filled.problem && isOfLabel(filled.problem) ? filled.problem : undefined
   if (!web.delegations.providers.has(session.token.providerId)) {
     return html`<div class="box note">
       <p>
@@ -127,7 +149,7 @@ function creationForm({ web, session }: PersonalVisit, { label, problem }: Fille
         <p class="hint" id="label-hint">
           To help you recognise the delegation, for example the name of the host that will use it.
         </p>
-        ${problem !== undefined && html`<p class="error" id="label-error" role="alert"><bdi>${problem.message}</bdi></p>`}
+        ${problem !== undefined && html`<p class="error" id="label-error" role="alert">${sentence(problem.message)}</p>`}
         <input
           type="text"
           id="label"
@@ -169,7 +191,8 @@ function readLabel(label: string): string | undefined {
   if (label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
   throw new TtsError(
     'invalid_request',
-    `must be a string of at most ${MAX_LABEL} printable characters`,
+    `the name must have at most ${MAX_LABEL} characters, without line ends and invisible ones`,
+    { check: 'label' },
   )
 }
 

@@ -2,15 +2,14 @@
 import { z } from 'zod'
 import type { ParameterSets, RequestParameter } from '../../../plugins/plugin.ts'
 import type { Service } from '../../domain/issuing/service.ts'
-import type { TtsError } from '../../base/errors.ts'
 import { html, type Html, textArea } from '../html/html.ts'
-import { sentence } from './words.ts'
 
 /** Prefix of the fields that hold parameters. */
 const PREFIX = 'p_'
 const HOUR_SECONDS = 3600
 
-interface Field extends RequestParameter {
+/** A form field for a parameter. */
+export interface Field extends RequestParameter {
   /** The form field is in hours, although the parameter is in seconds. */
   readonly inHours: boolean
   readonly choices: readonly string[]
@@ -82,10 +81,16 @@ export function parametersOfForm(sets: FieldSets, values: FieldValues): Record<s
   )
 }
 
-/** Returns text that is not a number unchanged, so that the plugin reports the error. */
+/** Seconds of the units that may follow the number; without a unit it is hours. */
+const unitSeconds: Readonly<Record<string, number>> = { d: 86_400, h: HOUR_SECONDS, m: 60 }
+
+/** Returns text that is not a lifetime unchanged, so that the plugin reports the error. */
 function secondsOf(text: string): number | string {
-  const number = Number(text.trim().replace(',', '.'))
-  return Number.isFinite(number) ? Math.round(number * HOUR_SECONDS) : text
+  const [, number = '', unit = 'h'] =
+    /^\s*(\d{1,9}(?:[.,]\d{1,9})?)\s*(?:(d|h|m)(?:ays?|ours?|in(?:utes?)?)?)?\s*$/i.exec(text) ?? []
+  if (number === '') return text
+  const size = unitSeconds[unit.toLowerCase()] ?? HOUR_SECONDS
+  return Math.round(Number(number.replace(',', '.')) * size)
 }
 
 /** Replaces the CR LF that browsers send at the end of each line of a text area. */
@@ -95,27 +100,9 @@ function withLineFeeds(text: string): string {
 
 /** The problems of a refusal, separated into those of a field and all others. */
 export interface PlacedProblems {
+  /** Sentences, by key of the parameter. */
   readonly byField: ReadonlyMap<string, string>
   readonly others: readonly string[]
-}
-
-/** Assigns the problems of a refusal to the fields that they name. */
-export function placeProblems(sets: FieldSets, refusal: TtsError | undefined): PlacedProblems {
-  const byField = new Map<string, string>()
-  const others: string[] = []
-  const fields = new Map(sets.flat().map((field) => [field.key, field]))
-  for (const problem of refusal?.message.split('; ') ?? []) {
-    const [, key = '', text = ''] = /^([a-z_]{1,32}): (.+)$/s.exec(problem) ?? []
-    const own = key === '' && refusal?.code === 'invalid_csr' ? 'csr' : key
-    const field = fields.get(own)
-    if (field === undefined) others.push(problem)
-    else byField.set(own, sentence(field.inHours ? lifetimeProblem(field) : text || problem))
-  }
-  return { byField, others }
-}
-
-function lifetimeProblem({ most }: Field): string {
-  return `must be a number of hours${most === undefined ? '' : `, at most ${most}`}, and at least one minute`
 }
 
 /**

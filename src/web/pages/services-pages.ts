@@ -10,10 +10,10 @@ import {
   type FieldValues,
   fieldSetsOf,
   parametersOfForm,
-  placeProblems,
   renderFields,
   valuesOf,
 } from './form-fields.ts'
+import { placeProblems, renderRefusal } from './form-problems.ts'
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
 import { namePreview } from './name-preview.ts'
@@ -104,7 +104,7 @@ async function showForm(
   const { web, session } = visit
   const availability = availabilityOf(service, session.token)
   const sets = fieldSetsOf(service)
-  const problems = placeProblems(sets, refusal)
+  const problems = placeProblems(sets, refusal, values)
   const name = await namePreview(visit, service)
   const formId = web.issuing.randomBytes(16).toString('base64url')
   const forms = sets.map((fields, index) => {
@@ -123,14 +123,13 @@ async function showForm(
       <p><button>Request</button></p>
     </form>`
   })
-  const summary = problems.byField.size > 0 ? ['some fields need your attention'] : []
   sendPage(visit, {
     title: `Request: ${serviceName(web, service.id)}`,
     place: PLACE,
     status: refusal === undefined ? 200 : statusOf(refusal),
     content: html`<p><bdi>${service.description}</bdi></p>
-      ${refusal !== undefined && html`<div class="box bad" role="alert">${[...problems.others, ...summary].map((text) => html`<p>No credential was issued: <bdi>${text}</bdi>.</p>`)}</div>`}
-      ${logins(visit)} ${availability.usable && name}
+      ${refusal !== undefined && renderRefusal(web, { sets, problems, refusal })} ${logins(visit)}
+      ${availability.usable && name}
       ${availability.usable ? forms : html`<div class="box note">${renderUnavailable(availability, service.authz.tooltip, web.settings.contact)}</div>`}
       <p><a href="${ownPath(visit.web, '/services')}">All services</a></p>`,
   })
