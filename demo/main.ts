@@ -117,10 +117,14 @@ function configuration(directory: string, provider: IdentityProvider): object {
         alias: 'indigo-iam-test',
         description: 'Demo IAM',
         audiences: [AUDIENCE],
-        // certcache sends its token once. The service exchanges it and uses the result for all renewals.
         client_id: clientId,
         client_secret: clientSecret,
-        delegation: {},
+        // certcache sends its token once, or a user creates a delegation on the page. The service exchanges the token and
+        // uses the result for all renewals. Providers refuse a client that exchanges its own token, so this is another.
+        delegation: {
+          client_id: provider.clients.certcache.clientId,
+          client_secret: provider.clients.certcache.clientSecret,
+        },
       },
     },
     services: { proxy: { authz: { allow } }, x509: { authz: { allow } } },

@@ -12,6 +12,7 @@ import type { TrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import type { LimitsSettings } from '../config/schema.ts'
 import type { WattsSettings } from '../config/watts-schema.ts'
 import { createWeb, wattsSessionsOf } from '../web/compose.ts'
+import { errorsForBrowsers } from '../web/pages/error-page.ts'
 import { webMethods, webRoutes } from '../web/routes.ts'
 import type { WebOptions } from '../web/site.ts'
 import type { Web } from '../web/view.ts'
@@ -83,6 +84,7 @@ export function createApp(dependencies: AppDependencies): Express {
     response.type('application/json').send(openApi)
   })
   app.use(refuseUnknown(paths))
+  if (web !== undefined) app.use(errorsForBrowsers(web))
   app.use(handleErrors(dependencies))
   return app
 }
@@ -221,7 +223,9 @@ function refuseUnknown(paths: typeof methodsByPath): RequestHandler {
       response.setHeader('Allow', methods)
       throw new TtsError('method_not_allowed', `this path supports only ${methods}`)
     }
-    throw new TtsError('not_found', 'this path does not exist; /openapi.json lists all paths')
+    throw new TtsError('not_found', 'this path does not exist; /openapi.json lists all paths', {
+      check: 'path',
+    })
   }
 }
 

@@ -23,7 +23,7 @@ import { personalPage, postedForm, publicPage, type Web } from './view.ts'
 export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/$/, 'GET, HEAD'],
   [/^\/(login(\/(start|callback))?|services|credentials|audit)\/?$/, 'GET, HEAD'],
-  [/^\/assets\/[\w.-]+$/, 'GET, HEAD'],
+  [/^\/(assets\/[\w.-]+|favicon\.ico)$/, 'GET, HEAD'],
   [/^\/(services\/[^/]+|delegations|oidc)\/?$/, 'GET, HEAD, POST'],
   [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
   [/^\/audit\/ban\/?$/, 'GET, HEAD, POST'],

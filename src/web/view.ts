@@ -106,6 +106,11 @@ export function isOperator(web: Web, session: WebSession | undefined): boolean {
   return session !== undefined && authorise(web.settings.operators, session.token).allowed
 }
 
+/** Returns whether the operator has configured delegations for the user's provider. */
+export function canDelegate(web: Web, { token }: WebSession): boolean {
+  return web.delegations.providers.has(token.providerId)
+}
+
 /** Returns whether a request comes from a page of this service, not by a link from another site. */
 export function isOwnLink(request: Request): boolean {
   return !isCrossSite(request)

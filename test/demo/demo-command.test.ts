@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy } from '../../ca/proxy-info.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
+import { Browser, fieldsOf } from '../web/support.ts'
 import { programPath, runToEnd, type Started, startProgram } from '../support/programs.ts'
 
 const run = promisify(execFile)
@@ -82,6 +83,24 @@ describe('once', () => {
     expect(Date.parse(new X509Certificate(fresh).validTo)).toBe(Date.parse(nextEnd ?? ''))
     // The settings that are left name no token.
     expect(readFileSync(path('renewed/certcache.yaml'), 'utf8')).not.toContain('token')
+  })
+})
+
+describe('its page', () => {
+  test('lets alice create a delegation that renews', async () => {
+    const running = startProgram(demo(), ['--dir', path('page')], { cwd: directory })
+    started.push(running)
+    await running.says(/\/metrics\n$/)
+    const [, url = ''] = /Open (http:\S+)\/ in a browser/.exec(running.stdout()) ?? []
+    const alice = new Browser({ url })
+    await alice.logIn('alice', '/delegations')
+    const form = fieldsOf((await alice.ask('/delegations')).text, '/delegations')
+    const created = await alice.ask('/delegations', { form: { ...form, label: 'from the page' } })
+    expect(created.status, created.text).toBe(201)
+    const [, secret = ''] = /(tts_renew_[\w-]+)/.exec(created.text) ?? []
+    const [, renewal = ''] = /(\/v1\/delegations\/[0-9a-f-]{36}\/proxies)/.exec(created.text) ?? []
+    const headers = { authorization: `Bearer ${secret}` }
+    expect((await fetch(`${url}${renewal}`, { method: 'POST', headers })).status).toBe(200)
   })
 })
 

@@ -40,5 +40,10 @@ export function assetRoutes(): Router {
       response.type(type).send(content)
     })
   }
+  // Browsers ask for this path where a page names no icon, for example for the answers of the API.
+  router.get('/favicon.ico', routeName('/favicon.ico'), (_request, response) => {
+    response.setHeader('Cache-Control', 'public, max-age=86400')
+    response.type(assets.icon.type).send(assets.icon.content)
+  })
   return router
 }

@@ -4,7 +4,7 @@ import { type Content, html, type Html } from './html.ts'
 import { formToken } from '../sessions/security.ts'
 import { ownPath } from '../site.ts'
 import type { WebSession } from '../sessions/sessions.ts'
-import { isOperator, type Visit, type Web } from '../view.ts'
+import { canDelegate, isOperator, type Visit, type Web } from '../view.ts'
 import { contactLink, instant } from '../pages/words.ts'
 
 export interface Page {
@@ -57,7 +57,7 @@ function navigation(web: Web, session: WebSession, place: string | undefined): H
   const places = [
     ['/services', 'Services'],
     ['/credentials', 'Issued to you'],
-    ['/delegations', 'Delegations'],
+    ...(canDelegate(web, session) ? [['/delegations', 'Delegations']] : []),
     ...(isOperator(web, session) ? [['/audit', 'Audit']] : []),
   ] as const
   return html`<nav aria-label="Pages">

@@ -11,7 +11,7 @@ import { idOf, sessionIdentity } from './credentials-pages.ts'
 import { html, type Html, textArea } from '../html/html.ts'
 import { goTo, sendPage, tokenField } from '../html/layout.ts'
 import { absoluteUrl, ownPath } from '../site.ts'
-import { originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
+import { canDelegate, originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
 import { instant, sentence, timeLeftInWords } from './words.ts'
 
 const PLACE = '/delegations'
@@ -133,7 +133,7 @@ function isOfLabel({ check }: TtsError): boolean {
 function creationForm({ web, session }: PersonalVisit, filled: FilledForm): Html {
   const { label } = filled
   const problem = filled.problem && isOfLabel(filled.problem) ? filled.problem : undefined
-  if (!web.delegations.providers.has(session.token.providerId)) {
+  if (!canDelegate(web, session)) {
     return html`<div class="box note">
       <p>
         Users of <bdi>${session.token.providerId}</bdi> cannot create delegations, because the

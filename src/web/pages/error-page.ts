@@ -2,12 +2,36 @@
 import type { ErrorRequestHandler, Request, Response } from 'express'
 import { answerTo, toTtsError } from '../../api/problem.ts'
 import { contextOf } from '../../api/request.ts'
+import type { TtsError } from '../../base/errors.ts'
 import { html } from '../html/html.ts'
 import { sendPage } from '../html/layout.ts'
+import { pageHeaders } from '../sessions/security.ts'
 import type { WebSession } from '../sessions/sessions.ts'
 import { ownPath } from '../site.ts'
 import type { Web } from '../view.ts'
 import { sentence } from './words.ts'
+
+/**
+ * Returns the error handler for wrong addresses outside the pages. Browsers get a page; clients of the API, and those
+ * that accept anything, such as curl, get a problem document.
+ */
+export function errorsForBrowsers(web: Web): ErrorRequestHandler {
+  const showPage = errorPages(web)
+  // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
+  return function errorsForBrowsers(error: unknown, request, response, next) {
+    const types = ['application/problem+json', 'application/json', 'text/html']
+    const isBrowser =
+      !response.headersSent &&
+      ['not_found', 'method_not_allowed'].includes(toTtsError(error).code) &&
+      ['GET', 'HEAD'].includes(request.method) &&
+      request.get('authorization') === undefined &&
+      !request.path.startsWith('/api/') &&
+      request.accepts(types) === 'text/html'
+    response.vary('Accept')
+    if (!isBrowser) next(error)
+    else pageHeaders(request, response, () => void showPage(error, request, response, next))
+  }
+}
 
 /** Returns the error handler of the pages. */
 export function errorPages(web: Web): ErrorRequestHandler {
@@ -20,6 +44,7 @@ export function errorPages(web: Web): ErrorRequestHandler {
     const failure = toTtsError(error)
     const { code, check, message, remedy } = failure
     web.metrics.refused(code, check)
+    response.locals['refusal'] = { code, check }
     const { id, log } = contextOf(response)
     if (code === 'internal') log.error({ event: 'request.failed', err: error }, 'a request failed')
     else log.info({ event: 'page.refused', code, check, remedy }, message)
@@ -35,11 +60,12 @@ export function errorPages(web: Web): ErrorRequestHandler {
         content: html`<div class="box bad" role="alert">
             <p>
               <bdi
-                >${isHidden ? 'The service failed. Its log has the cause.' : sentence(message)}</bdi
+                >${isHidden ? 'The service failed. Its log has the cause.' : wordsOf(failure)}</bdi
               >
             </p>
           </div>
-          <p>
+          <p class="row">
+            <a class="button quiet" href="${ownPath(web, '/')}">Go to the start page</a>
             ${session === undefined ? html`<a class="button" href="${ownPath(web, '/login')}">Log in</a>` : html`<a class="button" href="${ownPath(web, '/services')}">Go to the services</a>`}
           </p>
           <p class="hint">
@@ -48,6 +74,13 @@ export function errorPages(web: Web): ErrorRequestHandler {
       },
     )
   }
+}
+
+/** Wrong addresses are common among people, who do not need the list of paths of the API. */
+function wordsOf({ code, check, message }: TtsError): string {
+  return code === 'not_found' && check === 'path'
+    ? 'This page does not exist. Check the address.'
+    : sentence(message)
 }
 
 /**
