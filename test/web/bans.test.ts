@@ -43,6 +43,9 @@ test('ban from the audit page, with a reason, and lift it', async () => {
   expect(missing.text).toContain('Enter a reason of at most 200 characters.')
   expect(missing.text).toMatch(/aria-invalid="true" aria-describedby="reason-problem"/)
 
+  const long = await alice.ask('/audit/ban', { form: { ...fields, reason: 'x'.repeat(201) } })
+  expect(long.text).toContain(`value="${'x'.repeat(201)}"`)
+
   const done = await alice.ask('/audit/ban', { form: { ...fields, reason: 'stolen laptop' } })
   expect(done.status).toBe(200)
   expect(done.text).toMatch(/1 credential\(s\) revoked,\s+0 delegation\(s\) ended\./)

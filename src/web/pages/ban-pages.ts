@@ -25,16 +25,17 @@ export function confirmBan(visit: PersonalVisit): void {
   requireOperator(visit)
   const { issuer, sub } = visit.request.query
   if (typeof issuer !== 'string' || typeof sub !== 'string') throw noUser()
-  showForm(visit, { issuer, sub, problem: undefined })
+  showForm(visit, { issuer, sub, reason: '', problem: undefined })
 }
 
 interface BanForm {
   readonly issuer: string
   readonly sub: string
+  readonly reason: string
   readonly problem: string | undefined
 }
 
-function showForm(visit: PersonalVisit, { issuer, sub, problem }: BanForm): void {
+function showForm(visit: PersonalVisit, { issuer, sub, reason, problem }: BanForm): void {
   const { web, session } = visit
   sendPage(visit, {
     title: 'Ban this user?',
@@ -52,10 +53,12 @@ function showForm(visit: PersonalVisit, { issuer, sub, problem }: BanForm): void
         <input type="hidden" name="issuer" value="${issuer}" />
         <input type="hidden" name="sub" value="${sub}" />
         <label for="reason">Reason, for the audit trail</label>
-        ${problem !== undefined && html`<p class="problem" id="reason-problem">${problem}</p>`}
+        ${problem !== undefined && html`<p class="error" id="reason-problem">${problem}</p>`}
         <input
+          type="text"
           id="reason"
           name="reason"
+          value="${reason}"
           required
           maxlength="${MAX_REASON}"
           ${problem !== undefined && html` aria-invalid="true" aria-describedby="reason-problem"`}
@@ -75,7 +78,8 @@ export async function submitBan(visit: PostedVisit): Promise<void> {
   const { issuer, sub, reason = '' } = form
   if (issuer === undefined || sub === undefined) throw noUser()
   if (reason.trim() === '' || reason.length > MAX_REASON || /\p{C}/u.test(reason)) {
-    showForm(visit, { issuer, sub, problem: `Enter a reason of at most ${MAX_REASON} characters.` })
+    const problem = `Enter a reason of at most ${MAX_REASON} characters.`
+    showForm(visit, { issuer, sub, reason, problem })
     return
   }
   const { token } = session
