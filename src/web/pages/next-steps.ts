@@ -76,7 +76,7 @@ function certificateSteps(certificate: string, key: string | undefined): NextSte
       ],
     }
   return {
-    text: 'To use the certificate with grid tools, download certificate and key, and run this in their directory. The last command makes a proxy, and asks for the passphrase below:',
+    text: 'To use the certificate with grid tools, download certificate and key, and run this in their directory. The last command makes a proxy, and asks for the passphrase above:',
     commands: [
       `chmod 600 ${key}`,
       'mkdir -p ~/.globus',

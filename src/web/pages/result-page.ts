@@ -55,8 +55,9 @@ export function resultContent(
       <dt>Id</dt>
       <dd class="mono">${id}</dd>
     </dl>
-    ${steps && stepsCard(steps)} ${pair && pkcs12Form(visit, pair, { action: downloadPath })}
-    ${entries.map((entry, index) => entryCard(entry, `entry-${index}`, { action, token: tokenField(visit.session) }))}`
+    ${pair && pkcs12Form(visit, pair, { action: downloadPath })}
+    ${entries.map((entry, index) => entryCard(entry, `entry-${index}`, { action, token: tokenField(visit.session) }))}
+    ${steps && stepsCard(steps)}`
 }
 
 function entryCard(
