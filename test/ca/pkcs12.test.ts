@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readPem } from '../../ca/pem.ts'
 import { pkcs12File, PKCS12_ITERATIONS } from '../../ca/pkcs12.ts'
-import { describeWithTools } from '../support/grid-tools.ts'
+import { describeWithTools, findProgram } from '../support/grid-tools.ts'
 
 let directory = ''
 let keyPem = ''
@@ -116,8 +116,9 @@ describeWithTools('NSS, which Firefox and Chromium use', ['libnss3-tools'], () =
     const file = join(directory, 'nss.p12')
     writeFileSync(file, await pkcs12File(content(), { password }))
     const database = `sql:${directory}`
-    execFileSync('certutil', ['-N', '-d', database, '--empty-password'])
-    execFileSync('pk12util', ['-i', file, '-d', database, '-W', password])
-    expect(execFileSync('certutil', ['-K', '-d', database], { encoding: 'utf8' })).toMatch(/alice/)
+    const certutil = findProgram('certutil') ?? ''
+    execFileSync(certutil, ['-N', '-d', database, '--empty-password'])
+    execFileSync(findProgram('pk12util') ?? '', ['-i', file, '-d', database, '-W', password])
+    expect(execFileSync(certutil, ['-K', '-d', database], { encoding: 'utf8' })).toMatch(/alice/)
   })
 })
