@@ -119,8 +119,9 @@ function configuration(directory: string, provider: IdentityProvider): object {
         audiences: [AUDIENCE],
         client_id: clientId,
         client_secret: clientSecret,
-        // certcache sends its token once, or a user creates a delegation on the page. The service exchanges the token and
-        // uses the result for all renewals. Providers refuse a client that exchanges its own token, so this is another.
+        // certcache sends its token once, or a user creates a delegation on the page. The service exchanges the token
+        // and uses the result for all renewals. Providers refuse a client that exchanges its own token, so this is
+        // another client.
         delegation: {
           client_id: provider.clients.certcache.clientId,
           client_secret: provider.clients.certcache.clientSecret,
