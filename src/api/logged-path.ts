@@ -28,6 +28,7 @@ const PATH_WORDS: ReadonlySet<string> = new Set([
   'crl.pem',
   'delegations',
   'download',
+  'favicon.ico',
   'forget',
   'healthz',
   'info',

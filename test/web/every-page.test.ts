@@ -21,7 +21,6 @@ const withoutPage = new Set([
   'POST /oidc',
   'POST /logout',
   'POST /download',
-  'POST /audit/lift',
   'POST /credentials/:id/revoke',
   'POST /delegations/:id/revoke',
   'POST /audit/lift',
@@ -195,11 +194,6 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     await look()
     await button('Revoke')
     await page.getByText('Ended or revoked').click()
-    await look()
-    await go('/audit/ban?issuer=https%3A%2F%2Fiam.example.org&sub=mallory')
-    await page.getByLabel('Reason, for the audit trail').fill('a stolen laptop')
-    await button('Ban')
-    await page.getByRole('heading', { name: 'Banned' }).waitFor()
     await look()
     for (const path of ['/audit', '/audit?outcome=refused']) await go(path)
     await go('/audit/ban?issuer=https%3A%2F%2Fidp.example.org&sub=mallory')
