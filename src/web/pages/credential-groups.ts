@@ -46,7 +46,7 @@ function kindOf(view: CredentialView | undefined): CredentialGroup['kind'] {
   return view?.sshSerial === undefined ? 'other' : 'ssh'
 }
 
-/** Returns when the last of the credentials ends; undefined if one of them has no known end. */
+/** Returns the credential that ends last; one without a known end counts as the last. */
 export function latestEnd(views: readonly CredentialView[]): CredentialView | undefined {
   return views.reduce<CredentialView | undefined>((latest, view) => {
     if (latest === undefined || view.notAfter === undefined) return view
