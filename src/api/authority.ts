@@ -2,7 +2,7 @@
 import { Router, type RequestHandler } from 'express'
 import { toPem } from '../../ca/pem.ts'
 import type { CrlRecord } from '../domain/records.ts'
-import type { TrustAnchors } from '../domain/revocation/trust-anchors.ts'
+import type { OtherAuthority, TrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import { routeName } from './request.ts'
 import { sendTagged, taggedOnce } from './tagged-answer.ts'
 
@@ -25,16 +25,24 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
   get('/ca.pem', fixed(PEM, own))
   get('/ca.der', fixed('application/pkix-cert', authority.certificate.der))
   get('/chain.pem', fixed(PEM, certificates.join('')))
+  // What the oldest CA has signed names this URL, see `crlUrls`.
+  const { oldest } = trustAnchors
+  const plain = async (): Promise<CrlRecord> =>
+    oldest === undefined ? crls.published() : trustAnchors.crlOf(oldest)
   get('/crl.pem', async (_request, response) => {
-    const crl = crlPem(await crls.published())
+    const crl = crlPem(await plain())
     // Express adds the charset to strings but not to buffers.
     sendTagged(response.type(`${PEM}; charset=utf-8`), crl)
   })
   get('/crl.der', async (_request, response) => {
-    const crl = crlDer(await crls.published())
+    const crl = crlDer(await plain())
     // RFC 5280 section 4.2.1.13: a distribution point serves the CRL in DER, as application/pkix-crl (RFC 2585).
     sendTagged(response.type('application/pkix-crl'), crl)
   })
+  const current = { authority, shortId: trustAnchors.shortId }
+  addCertificateAndCrl(get, current, async () => crls.published())
+  for (const other of trustAnchors.others)
+    addCertificateAndCrl(get, other, async () => trustAnchors.crlOf(other))
   get('/trust-anchors.tar.gz', async (_request, response) => {
     const anchors = archive(await trustAnchors.archive())
     response.setHeader('Content-Disposition', 'attachment; filename="trust-anchors.tar.gz"')
@@ -46,6 +54,19 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
     })
   })
   return router
+}
+
+/** The certificate and the CRL of one CA, of those that there are during a roll-over of the key. */
+function addCertificateAndCrl(
+  get: (path: string, handler: RequestHandler) => void,
+  { authority, shortId }: Pick<OtherAuthority, 'authority' | 'shortId'>,
+  crl: () => Promise<CrlRecord>,
+): void {
+  const der = taggedOnce((record: CrlRecord) => record.der)
+  get(`/${shortId}/ca.pem`, fixed(PEM, toPem('CERTIFICATE', authority.certificate.der)))
+  get(`/${shortId}/crl.der`, async (_request, response) => {
+    sendTagged(response.type('application/pkix-crl'), der(await crl()))
+  })
 }
 
 function fixed(type: string, content: Buffer | string): RequestHandler {

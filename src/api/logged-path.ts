@@ -60,8 +60,8 @@ const PATH_WORDS: ReadonlySet<string> = new Set([
   ...Object.keys(errorCodes),
 ])
 
-/** Ids that the service itself makes. */
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+/** Ids that the service itself makes: UUIDs, and those of CAs. */
+const OWN_ID = /^[0-9a-f]{8}((-[0-9a-f]{4}){3}-[0-9a-f]{12})?$/
 const HIDDEN = '[...]'
 const MAX_SEGMENTS = 8
 
@@ -74,7 +74,7 @@ export function loggedPath(target: string, configured: ReadonlySet<string>): str
   const [path = ''] = target.split('?', 1)
   const segments = path.split('/').filter((segment) => segment !== '')
   const isOurs = (segment: string): boolean =>
-    PATH_WORDS.has(segment) || configured.has(segment) || UUID.test(segment)
+    PATH_WORDS.has(segment) || configured.has(segment) || OWN_ID.test(segment)
   const shown = segments
     .slice(0, MAX_SEGMENTS)
     .map((segment) => (isOurs(segment) ? segment : HIDDEN))

@@ -12,6 +12,7 @@ import { TtsError } from '../base/errors.ts'
 import type { StoreSettings } from '../config/store-schema.ts'
 import { makeDirectory } from '../files/directory.ts'
 import { cannotRead } from '../files/file-errors.ts'
+import { otherPlaces } from '../files/roll-over-files.ts'
 import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
 import { openSnapshot, restoreRows, type BackupRow } from '../store/table-backup.ts'
 import {
@@ -90,7 +91,8 @@ function withAllKeys(files: BackupFile[], before: readonly BackupFile[]): Backup
 
 async function readFiles({ dataDirectory, masterKeyFile }: BackupPlace): Promise<BackupFile[]> {
   const files: BackupFile[] = []
-  for (const directory of DIRECTORIES)
+  const others = (await otherPlaces(dataDirectory)).map((other) => other.place)
+  for (const directory of [...DIRECTORIES, ...others])
     for (const name of await namesIn(join(dataDirectory, directory)))
       files.push(await readOne(`${directory}/${name}`, join(dataDirectory, directory, name)))
   if (masterKeyFile !== undefined) files.push(await readOne(MASTER_KEYS, masterKeyFile))
@@ -188,10 +190,10 @@ async function writeOne(place: BackupPlace, { path, mode, data }: BackupFile): P
     if (place.masterKeyFile !== undefined) await createPrivateFile(place.masterKeyFile, data)
     return
   }
-  const [directory = '', name = '', ...rest] = path.split('/')
   // A backup is encrypted by us, but a path of it must still not lead elsewhere.
-  const isKnown = DIRECTORIES.some((known) => known === directory)
-  if (!isKnown || rest.length > 0 || !/^[\w-][\w.-]*$/.test(name))
+  const [, directory, name] =
+    /^(ca|ssh-ca|ca-next|ca-former\/[0-9a-f]{8})\/([\w-][\w.-]*)$/.exec(path) ?? []
+  if (directory === undefined || name === undefined)
     throw new TtsError('configuration', `the backup has the unknown file ${path}`)
   await makeDirectory(join(place.dataDirectory, directory), 0o700)
   await createPrivateFile(join(place.dataDirectory, directory, name), data, { mode })

@@ -7,7 +7,7 @@ import { readPublicKey } from '../../ca/public-key.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { toPem } from '../../ca/pem.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
+import { trustAnchorsOf } from '../service/roll-over.ts'
 import { cannotRead, fileError } from '../files/file-errors.ts'
 import { STANDARD_OUTPUT } from '../files/output-file.ts'
 import { packTrustAnchors } from '../files/trust-anchor-archive.ts'
@@ -26,6 +26,7 @@ import type { Core } from '../service/compose.ts'
 import { authorityFilesOptions } from '../service/installation.ts'
 import { actAsCaller } from './act-as-owner.ts'
 import { adoptCommand } from './adopt.ts'
+import { rollOverCommand } from './roll-over.ts'
 import { wholeNumberOption } from './duration.ts'
 import {
   loadedConfigurationFor,
@@ -89,6 +90,7 @@ export function caCommand(terminal: Terminal): Command {
     )
 
   addCertificateCommands(command, terminal)
+  command.addCommand(rollOverCommand(terminal))
   command.addCommand(adoptCommand(terminal, 'x509-ca'))
   return command.addHelpText(
     'after',
@@ -207,10 +209,11 @@ function describe({ certificate, chain }: Authority): string {
 
 async function show(
   terminal: Terminal,
-  { authority, crls, crlUrl, endEntityBase }: Core,
+  { authority, others, crls, crlUrlOf, endEntityBase }: Core,
   options: OperatorOptions,
 ): Promise<void> {
   const { certificate } = authority
+  const crlUrl = crlUrlOf()
   const crl = await crls.current()
   const now = terminal.now()
   const summary = {
@@ -225,6 +228,11 @@ async function show(
     crl_number: crl.number,
     crl_next_update: crl.nextUpdate.toISOString(),
     crl_url: crlUrl ?? null,
+    others: others.map((other) => ({
+      role: other.role,
+      subject: formatSlashDn(other.authority.certificate.subject),
+      not_after: other.authority.certificate.validity.notAfter.toISOString(),
+    })),
   }
   if (options.json) {
     terminal.out(`${JSON.stringify(summary, null, 2)}\n`)
@@ -245,14 +253,16 @@ async function show(
         `number ${crl.number}, next update ${summary.crl_next_update}  (${timeLeft(crl.nextUpdate, now)})`,
       ],
       ['CRL URL', crlUrl ?? 'none (set listen.public_url or ca.crl_url)'],
+      ...summary.others.map(
+        ({ role, subject, not_after: end }) =>
+          [`${role} CA`, `${subject}, valid until ${end}`] as const,
+      ),
     ]),
   )
 }
 
 async function exportTo(terminal: Terminal, core: Core, directory: string): Promise<void> {
-  const { alias } = core.loaded.configuration.ca
-  const { authority, crls, crlUrl, endEntityBase: userNamespace } = core
-  const files = await createTrustAnchors({ authority, crls, alias, crlUrl, userNamespace }).files()
+  const files = await trustAnchorsOf(core).files()
   if (directory === STANDARD_OUTPUT) {
     terminal.out(await packTrustAnchors(files))
     return

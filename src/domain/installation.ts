@@ -30,6 +30,8 @@ export interface InstallationRecords {
     authority: RecordedAuthority,
     audit: AuditRecord,
   ): Promise<void>
+  /** When the last EEC ends that was issued before a roll-over, with the minutes in which replicas follow. */
+  lastEndBefore(rolledOverAt: Date): Promise<Date | undefined>
   /** Whether a CA of this kind has issued anything, also before its key was recorded. */
   hasIssued(kind: AuthorityKind): Promise<boolean>
 }

@@ -30,6 +30,8 @@ import { createPrivateFile, readPrivateFile, writePrivateFile } from './private-
 /** Options for making and opening the CA. */
 export interface AuthorityFilesOptions {
   readonly dataDirectory: string
+  /** Directory of the CA in the data directory. Default `ca`; others during a roll-over of its key. */
+  readonly place?: string
   /** Configured passphrase; undefined: the one in the file, which is made if missing. */
   readonly passphrase: string | undefined
   readonly randomBytes: (size: number) => Buffer
@@ -46,8 +48,8 @@ export interface NewAuthority {
 const MAX_FILE_BYTES = 256 * 1024
 
 /** Returns the paths of the CA's files. */
-export function authorityPaths(dataDirectory: string) {
-  const directory = join(dataDirectory, 'ca')
+export function authorityPaths(dataDirectory: string, place = 'ca') {
+  const directory = join(dataDirectory, place)
   return {
     directory,
     certificate: join(directory, 'ca.pem'),
@@ -58,8 +60,8 @@ export function authorityPaths(dataDirectory: string) {
 }
 
 /** Whether there is a CA certificate. */
-export function authorityExists(dataDirectory: string): boolean {
-  return existsSync(authorityPaths(dataDirectory).certificate)
+export function authorityExists(dataDirectory: string, place?: string): boolean {
+  return existsSync(authorityPaths(dataDirectory, place).certificate)
 }
 
 /**
@@ -68,7 +70,7 @@ export function authorityExists(dataDirectory: string): boolean {
  * @throws {TtsError} `configuration`, naming the faulty file
  */
 export async function openAuthorityFiles(options: AuthorityFilesOptions): Promise<Authority> {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   const certificates = await readFile(paths.certificate, 'utf8').catch((cause: unknown) => {
     throw new TtsError('configuration', `the CA certificate ${paths.certificate} cannot be read`, {
       cause,
@@ -91,7 +93,7 @@ export async function initAuthorityFiles(
   options: AuthorityFilesOptions,
   request: NewAuthority,
 ): Promise<Authority> {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   return fromFiles(paths.directory, async () => {
     const subject = parseSlashDn(request.subject)
     checkAuthorityName(subject)
@@ -109,7 +111,7 @@ export async function requestAuthorityFiles(
   options: AuthorityFilesOptions,
   request: Pick<NewAuthority, 'subject' | 'keyKind'>,
 ): Promise<string> {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   return fromFiles(paths.directory, async () => {
     const subject = parseSlashDn(request.subject)
     checkAuthorityName(subject)
@@ -132,7 +134,7 @@ export async function installAuthorityFiles(
   options: AuthorityFilesOptions,
   { certificates, now }: { readonly certificates: string; readonly now: Date },
 ): Promise<Authority> {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   return fromFiles(paths.directory, async () => {
     const privateKey = decryptPrivateKey(
       await keyPem(paths.privateKey),
@@ -161,7 +163,7 @@ export async function renewAuthorityFiles(
   options: AuthorityFilesOptions,
   request: Pick<NewAuthority, 'lifetimeDays' | 'now'>,
 ): Promise<Authority> {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   const { certificate, chain } = await openAuthorityFiles(options)
   if (chain.length > 0) {
     throw new TtsError(
@@ -182,7 +184,7 @@ export async function renewAuthorityFiles(
 async function expectedName(
   options: AuthorityFilesOptions,
 ): Promise<DistinguishedName | undefined> {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   if (existsSync(paths.certificate)) return (await openAuthorityFiles(options)).certificate.subject
   return existsSync(paths.request) ? readCsrSubject(await readFile(paths.request)) : undefined
 }
@@ -207,12 +209,14 @@ async function writeRoot(
     serial: serialFrom(options.randomBytes, END_ENTITY_SERIAL_BYTES),
   })
   const pem = toPem('CERTIFICATE', der)
-  await writePrivateFile(authorityPaths(options.dataDirectory).certificate, pem, { mode: 0o644 })
+  await writePrivateFile(authorityPaths(options.dataDirectory, options.place).certificate, pem, {
+    mode: 0o644,
+  })
   return openAuthority(pem, request.privateKey)
 }
 
 async function newKey(options: AuthorityFilesOptions, kind: KeyKind) {
-  const paths = authorityPaths(options.dataDirectory)
+  const paths = authorityPaths(options.dataDirectory, options.place)
   refuseExisting(paths)
   await makeDirectory(paths.directory, 0o700)
   const passphrase = await readOrMakePassphrase(options)
@@ -256,12 +260,12 @@ async function keyPem(path: string): Promise<string> {
 
 async function readPassphrase(options: AuthorityFilesOptions): Promise<string> {
   if (options.passphrase !== undefined) return options.passphrase
-  const { passphrase } = authorityPaths(options.dataDirectory)
+  const { passphrase } = authorityPaths(options.dataDirectory, options.place)
   return (await readPrivateFile(passphrase, { maxBytes: 4096 })).toString('utf8').trim()
 }
 
 async function readOrMakePassphrase(options: AuthorityFilesOptions): Promise<string> {
-  const { passphrase } = authorityPaths(options.dataDirectory)
+  const { passphrase } = authorityPaths(options.dataDirectory, options.place)
   if (options.passphrase !== undefined || existsSync(passphrase)) return readPassphrase(options)
   const text = options.randomBytes(32).toString('base64url')
   await createPrivateFile(passphrase, `${text}\n`)

@@ -9,6 +9,7 @@ import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
 import { openInstalledAuthority } from './installation.ts'
 import { masterKeySource } from './master-key-source.ts'
+import { crlUrls, followRollOver, openOtherAuthorities } from './roll-over.ts'
 import { ruleClaimsByProvider } from './rule-claims.ts'
 import { aliasOf } from '../config/provider-schema.ts'
 import { relyingAliasOf, relyingProviderId } from '../config/relying-schema.ts'
@@ -25,6 +26,7 @@ import {
   createPossessionVerifier,
   type PossessionVerifier,
 } from '../domain/possession/possession.ts'
+import type { OtherAuthority } from '../domain/revocation/trust-anchors.ts'
 import { createIdentityLimiter, type IdentityLimiter } from '../domain/issuing/identity-limiter.ts'
 import { createRateLimiter, type RateLimiter } from '../limits/rate-limiter.ts'
 import type { Store } from '../domain/store.ts'
@@ -61,11 +63,14 @@ export interface Runtime {
 export interface Core extends Runtime {
   readonly loaded: LoadedConfiguration
   readonly authority: Authority
+  /** The CAs before and after a roll-over of the key. */
+  readonly others: readonly OtherAuthority[]
   readonly store: Store
   readonly crls: CrlPublisher
   /** Prefix of the names of all users. */
   readonly endEntityBase: DistinguishedName
-  readonly crlUrl: string | undefined
+  /** Where the CRL of a CA is served; undefined: nowhere. @param shortId undefined: the current CA */
+  readonly crlUrlOf: (shortId?: string) => string | undefined
   readonly close: () => Promise<void>
 }
 
@@ -97,8 +102,10 @@ export async function openCore(
   const store = await openRecords(loaded, now)
   try {
     const installation = { loaded, store, log, now }
+    await followRollOver(loaded, await store.installation.authority('x509-ca'))
     const authority = await openInstalledAuthority(installation, options.makeAuthority)
-    return coreOf(runtime, { loaded, store, authority })
+    const others = await openOtherAuthorities(loaded)
+    return coreOf(runtime, { loaded, store, authority, others })
   } catch (error) {
     await store.close().catch(() => undefined)
     throw error
@@ -124,7 +131,7 @@ export function databaseSettings({ configuration, dataDirectory }: LoadedConfigu
 
 function coreOf(
   runtime: Runtime,
-  { loaded, store, authority }: Pick<Core, 'loaded' | 'store' | 'authority'>,
+  { loaded, store, authority, others }: Pick<Core, 'loaded' | 'store' | 'authority' | 'others'>,
 ): Core {
   const { now, log } = runtime
   const { crl_lifetime_seconds: lifetimeSeconds, crl_refresh_seconds: refreshSeconds } =
@@ -140,10 +147,11 @@ function coreOf(
     ...runtime,
     loaded,
     authority,
+    others,
     store,
     crls,
     endEntityBase: endEntityBaseOf(loaded, authority),
-    crlUrl: crlUrlOf(loaded),
+    crlUrlOf: crlUrls(crlUrlOf(loaded), { authority, others }),
     close: () => store.close(),
   }
 }
@@ -199,7 +207,7 @@ export async function assembleService(
     signingPool,
     now,
     randomBytes,
-    profile: { crlUrl: core.crlUrl, policyOids: ca.policy_oids },
+    profile: { crlUrl: core.crlUrlOf(), policyOids: ca.policy_oids },
     withSubjectUri: ca.subject_alternative_name,
     sshAuthority,
   }

@@ -109,15 +109,23 @@ export function noAuthorityYet({ dataDirectory }: LoadedConfiguration): TtsError
  * @throws {TtsError} `store_unavailable`
  */
 export async function authorityStatus(
-  { store, now }: Pick<Installation, 'store' | 'now'>,
+  { store, now, others }: AuthorityState,
   authority: Authority,
 ): Promise<string> {
   const invalid = invalidAt(authority, now())
   if (invalid !== undefined) return describeInvalid(invalid)
   const recorded = await store.installation.authority('x509-ca')
-  return recorded === undefined || recorded.keyId === recordedForm(authority, now()).keyId
+  // After a roll-over on another replica, this one follows by itself; until then its CA is as good.
+  const usable = [authority, ...others.map((other) => other.authority)]
+  return recorded === undefined ||
+    usable.some((one) => recorded.keyId === recordedForm(one, now()).keyId)
     ? 'ok'
     : 'the database belongs to another CA now: restart this replica with that CA'
+}
+
+interface AuthorityState extends Pick<Installation, 'store' | 'now'> {
+  /** The CAs before and after a roll-over of the key. */
+  readonly others: readonly { readonly authority: Authority }[]
 }
 
 /** How the records identify a CA: by its key, because a renewed certificate has the same one. */

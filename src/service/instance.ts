@@ -6,11 +6,11 @@ import type { RequestListener } from 'node:http'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp } from '../api/app.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import { createTrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import type { WebOptions } from '../web/site.ts'
 import { type AssembledService, assembleService, openCore, type Runtime } from './compose.ts'
 import { authorityStatus } from './installation.ts'
 import type { Metrics } from './metrics.ts'
+import { isRolledOver, trustAnchorsOf } from './roll-over.ts'
 
 /** What an instance shares with the one before it. */
 export interface InstanceOptions extends Runtime {
@@ -18,6 +18,8 @@ export interface InstanceOptions extends Runtime {
   readonly metrics: Metrics
   readonly stopping: () => boolean
   readonly makeAuthority: boolean
+  /** Called when another replica has activated the next CA. */
+  readonly onRollOver: () => void
   /** URL of the listener, for configurations without a public URL. */
   readonly listenerUrl: () => string
 }
@@ -35,6 +37,7 @@ export interface Instance {
 
 const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 const MASTER_KEYS_INTERVAL_MS = 60_000
+const ROLL_OVER_INTERVAL_MS = 10_000
 const DRAIN_POLL_MS = 10
 
 /**
@@ -71,7 +74,13 @@ function instanceOf(service: AssembledService, options: InstanceOptions): Instan
     publicApp: createPublicApp(dependencies),
     watch() {
       const { crls, delegations } = service
-      ends = [crls.watch(), watchRecords(service), watchMasterKeys(service), delegations.watch()]
+      ends = [
+        crls.watch(),
+        watchRecords(service),
+        watchMasterKeys(service),
+        watchRollOver(service, options),
+        delegations.watch(),
+      ]
     },
     async retire(timeoutMs) {
       const ended = ends.map(async (end) => end())
@@ -89,8 +98,8 @@ function appDependencies(
   service: AssembledService,
   { log, metrics, stopping, listenerUrl }: InstanceOptions,
 ): AppDependencies {
-  const { authority, crls, crlUrl, endEntityBase, issuing, inFlight, delegations } = service
-  const { ca, limits, watts, listen } = service.loaded.configuration
+  const { authority, issuing, inFlight, delegations } = service
+  const { limits, watts, listen } = service.loaded.configuration
   return {
     log,
     metrics,
@@ -101,13 +110,7 @@ function appDependencies(
     issuing,
     credentials: service,
     delegations,
-    trustAnchors: createTrustAnchors({
-      authority,
-      crls,
-      alias: ca.alias,
-      crlUrl,
-      userNamespace: endEntityBase,
-    }),
+    trustAnchors: trustAnchorsOf(service),
     limits,
     watts,
     publicUrl: listen.public_url,
@@ -122,6 +125,22 @@ function webOptions(
 ): WebOptions | undefined {
   const { web } = loaded.configuration
   return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()), relying } : undefined
+}
+
+/** Notices that another replica, or a command, has activated the next CA. */
+function watchRollOver(
+  service: AssembledService,
+  { log, onRollOver }: Pick<InstanceOptions, 'log' | 'onRollOver'>,
+): () => void {
+  const timer = setInterval(() => {
+    isRolledOver(service)
+      .then((isDue) => isDue && onRollOver())
+      .catch((error: unknown) => {
+        log.error({ event: 'roll-over.failed', err: error }, 'cannot see which CA is current')
+      })
+  }, ROLL_OVER_INTERVAL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** Follows the file of master keys, so that a rotation needs no restart. */

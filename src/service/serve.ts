@@ -55,10 +55,8 @@ export async function serve(
   let listenerUrl = 'http://127.0.0.1'
   let instances: InstanceHolder | undefined
   let tlsEnd: () => Date | undefined = () => undefined
-  const metrics = createMetrics({
-    ...metricsSources(() => (instances?.current ?? first).service),
-    tlsEnd: () => tlsEnd(),
-  })
+  const sources = metricsSources(() => (instances?.current ?? first).service)
+  const metrics = createMetrics({ ...sources, tlsEnd: () => tlsEnd() })
   const options = {
     log,
     now,
@@ -66,6 +64,7 @@ export async function serve(
     metrics,
     stopping: () => stopping,
     listenerUrl: () => listenerUrl,
+    onRollOver: () => continueWithNext(instances, log),
   }
   const first = await startInstance(loaded, { ...options, makeAuthority: true })
   const listeners = await openListeners(loaded, first, { log, metrics }).catch(
@@ -106,6 +105,15 @@ export async function serve(
     },
     stop: () => (stopped ??= stop()),
   }
+}
+
+/** Opens the installation again, whose next CA has become the current one. */
+function continueWithNext(instances: InstanceHolder | undefined, log: Logger): void {
+  if (instances === undefined) return
+  log.info({ event: 'ca.rolled-over' }, 'another CA is current: continuing with it')
+  instances.replace(instances.current.service.loaded).catch((error: unknown) => {
+    log.error({ event: 'service.reload-failed', err: error }, 'cannot continue with the next CA')
+  })
 }
 
 interface Listeners {

@@ -19,6 +19,7 @@ export function installationRecords(database: Database, ask: Ask): InstallationR
     recordAuthority: (kind, authority) => ask(() => recordAuthority(database, kind, authority)),
     adoptAuthority: (kind, authority, audit) =>
       ask(() => adoptAuthority(database, kind, { authority, audit })),
+    lastEndBefore: (at) => ask(() => lastEndBefore(database, at)),
     hasIssued: (kind) => ask(() => hasIssued(database, kind)),
   }
 }
@@ -102,6 +103,19 @@ export async function currentKey(
     .where('kind', '=', kind)
     .where('state', '=', 'current')
     .executeTakeFirst()
+}
+
+/** Replicas follow a roll-over within seconds; a request may take minutes. */
+const FOLLOW_MS = 10 * 60_000
+
+async function lastEndBefore({ writes }: Database, at: Date): Promise<Date | undefined> {
+  const row = await writes
+    .selectFrom('certificates')
+    .select(({ fn }) => fn.max('not_after').as('last'))
+    .where('kind', '=', 'eec')
+    .where('not_before', '<=', at.getTime() + FOLLOW_MS)
+    .executeTakeFirst()
+  return row?.last === null || row === undefined ? undefined : new Date(row.last)
 }
 
 async function hasIssued({ writes }: Database, kind: AuthorityKind): Promise<boolean> {

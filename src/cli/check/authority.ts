@@ -40,7 +40,11 @@ async function x509Checks(loaded: LoadedConfiguration, runtime: Runtime): Promis
   }
   try {
     const records = await recordsCheck(core)
-    return [certificateCheck(core), await crlCheck(core), records, ...database.filter(isProblem)]
+    const authorities = [
+      certificateCheck(core),
+      ...core.others.map((other) => otherCheck(other, core)),
+    ]
+    return [...authorities, await crlCheck(core), records, ...database.filter(isProblem)]
   } finally {
     await core.close()
   }
@@ -104,6 +108,23 @@ function certificateCheck({ authority, now }: Core): Check {
         : chain.length === 0
           ? 'Run `tts ca renew`, then distribute the new trust anchors.'
           : 'Run `tts ca csr`, have the request signed by the CA above, run `tts ca install FILE`, then distribute the new trust anchors.',
+  }
+}
+
+/** A CA before or after a roll-over of the key. */
+function otherCheck({ authority, role }: Core['others'][number], { now }: Core): Check {
+  const invalid = invalidAt(authority, now())
+  return {
+    check: `ca ${role}`,
+    state: invalid === undefined ? 'ok' : 'warning',
+    detail:
+      invalid === undefined
+        ? `${nameOf(authority.certificate)}, ${timeLeft(authorityEnd(authority), now())}`
+        : describeInvalid(invalid),
+    remedy:
+      role === 'next'
+        ? 'Check the clock of this machine.'
+        : 'Run `tts ca roll-over finish`: what it signed has expired, too.',
   }
 }
 

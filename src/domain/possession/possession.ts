@@ -4,6 +4,7 @@
  * life of the whole chain is limited.
  */
 import type { Authority } from '../../../ca/authority.ts'
+import type { OtherAuthority } from '../revocation/trust-anchors.ts'
 import { type Certificate, fingerprint, readCertificate } from '../../../ca/certificate.ts'
 import { certificateFacts } from '../../../ca/certificate-facts.ts'
 import { validateChain } from '../../../ca/chain.ts'
@@ -56,6 +57,8 @@ export interface PossessionVerifier {
 export interface PossessionDependencies {
   readonly store: Store
   readonly authority: Authority
+  /** CAs before and after a roll-over of the key. */
+  readonly others: readonly Pick<OtherAuthority, 'authority'>[]
   readonly now: () => Date
   /** How many days after the token the last successor must end. */
   readonly maximumDays: number
@@ -98,13 +101,16 @@ function readProxy({ now }: PossessionDependencies, der: Buffer | undefined): Ce
  * signature check.
  */
 function requireValidChain(
-  { authority, now }: PossessionDependencies,
+  { authority, others: more, now }: PossessionDependencies,
   proxy: Certificate,
   above: readonly Buffer[],
 ): void {
-  const anchors = [authority.certificate, ...authority.chain]
+  const anchors = [authority, ...more.map((other) => other.authority)].flatMap(
+    ({ certificate, chain }) => [certificate, ...chain],
+  )
   const others = withoutDuplicates([proxy.der, ...above]).slice(1)
-  if (others.length > anchors.length + 1) throw refused('proxy_chain', 'the chain is too long')
+  if (others.length > authority.chain.length + 2)
+    throw refused('proxy_chain', 'the chain is too long')
   const certificates = [proxy, ...others.map((der) => read(der))]
   const verdict = validateChain({ certificates, anchors, now: now(), allowProxies: true })
   const [problem] = verdict.problems

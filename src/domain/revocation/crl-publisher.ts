@@ -4,7 +4,7 @@
  */
 import type { Authority } from '../../../ca/authority.ts'
 import { verifyCrl } from '../../../ca/chain-revocation.ts'
-import { createCrl, readCrlOutline } from '../../../ca/crl.ts'
+import { createCrl, readCrlOutline, signCrlAgain } from '../../../ca/crl.ts'
 import { BACKDATE_SECONDS } from '../../../ca/validity.ts'
 import { wholeSeconds } from '../../../ca/certificate.ts'
 import { createSingleFlight } from '../../base/async.ts'
@@ -130,8 +130,9 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
       latest = await store.latestCrl()
       if (latest === undefined)
         log.error({ event: 'crl.incomplete', number }, 'the CRL in the database is incomplete')
-      // After the operator has adopted another CA, the newest CRL is still one of the former CA.
-      else if (!verifyCrl(readCrlOutline(latest.der), authority.certificate)) latest = undefined
+      // After a roll-over of the key, the newest CRL may be one of the other CA: the list is the same for both.
+      else if (!verifyCrl(readCrlOutline(latest.der), authority.certificate))
+        latest = { ...latest, der: await signCrlAgain(authority, latest.der) }
     }
     const crl = latest
     return { crl, due: crl === undefined || isDue(crl, await store.countRevocations()) }

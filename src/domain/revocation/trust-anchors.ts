@@ -3,43 +3,101 @@ import type { Authority } from '../../../ca/authority.ts'
 import type { DistinguishedName } from '../../../ca/name.ts'
 import { type TrustAnchorFile, trustAnchorFiles } from '../../../ca/trust-anchors.ts'
 import { packTrustAnchors } from '../../files/trust-anchor-archive.ts'
+import { signCrlAgain } from '../../../ca/crl.ts'
+import type { CrlRecord } from '../records.ts'
 import type { CrlPublisher } from './crl-publisher.ts'
+
+/** A CA that relying parties must trust beside the current one: the next one, or a former one. */
+export interface OtherAuthority {
+  readonly authority: Authority
+  /** The first digits of the hash of its key: part of its paths and file names. */
+  readonly shortId: string
+  readonly role: 'next' | 'former'
+}
 
 export interface TrustAnchors {
   readonly authority: Authority
+  /** The first digits of the hash of its key. */
+  readonly shortId: string
+  readonly others: readonly OtherAuthority[]
+  /** The oldest of the former CAs. */
+  readonly oldest: OtherAuthority | undefined
   readonly crls: Pick<CrlPublisher, 'current' | 'published'>
-  /** Returns the files, with a CRL that contains every revocation. @throws {TtsError} as `CrlPublisher.current` */
+  /** Returns the published CRL under the key of another CA. @throws {TtsError} as `CrlPublisher.published` */
+  crlOf(other: OtherAuthority): Promise<CrlRecord>
+  /** Returns the files, with CRLs that contain every revocation. @throws {TtsError} as `CrlPublisher.current` */
   files(): Promise<readonly TrustAnchorFile[]>
-  /** Returns the files as one .tar.gz, with the published CRL. @throws {TtsError} as `CrlPublisher.published` */
+  /** Returns the files as one .tar.gz, with the published CRLs. @throws {TtsError} as `CrlPublisher.published` */
   archive(): Promise<Buffer>
 }
 
-export interface TrustAnchorOptions {
-  readonly authority: Authority
+export interface TrustAnchorOptions extends Pick<
+  TrustAnchors,
+  'authority' | 'shortId' | 'others' | 'oldest'
+> {
   readonly crls: Pick<CrlPublisher, 'current' | 'published'>
   /** Base name of the files. */
   readonly alias: string
-  readonly crlUrl: string | undefined
+  /** Where the CRL of a CA is served; undefined: nowhere. @param shortId undefined: the current CA */
+  readonly crlUrlOf: (shortId: string | undefined) => string | undefined
   readonly userNamespace: DistinguishedName
 }
 
-export function createTrustAnchors({
-  authority,
-  crls,
-  ...names
-}: TrustAnchorOptions): TrustAnchors {
-  const certificates = [authority.certificate, ...authority.chain]
+export function createTrustAnchors(options: TrustAnchorOptions): TrustAnchors {
+  const { authority, shortId, others, oldest, crls, alias, crlUrlOf, userNamespace } = options
+  const signAgain = createSignedAgain()
   let packed: { readonly number: number; readonly archive: Promise<Buffer> } | undefined
-  const filesWith = (crl: Buffer): readonly TrustAnchorFile[] =>
-    trustAnchorFiles({ certificates, crls: [crl], ...names })
+
+  async function filesWith(crl: CrlRecord): Promise<readonly TrustAnchorFile[]> {
+    const own = anchorsOf(authority, { alias, crlUrl: crlUrlOf(undefined), crl: crl.der })
+    const more = others.map(async (other) =>
+      anchorsOf(other.authority, {
+        alias: `${alias}-${other.shortId}`,
+        crlUrl: crlUrlOf(other.shortId),
+        crl: (await signAgain(other, crl)).der,
+      }),
+    )
+    return [own, ...(await Promise.all(more))].flat()
+  }
+
+  const anchorsOf = (
+    { certificate, chain }: Authority,
+    named: { readonly alias: string; readonly crlUrl: string | undefined; readonly crl: Buffer },
+  ): readonly TrustAnchorFile[] =>
+    trustAnchorFiles({
+      certificates: [certificate, ...chain],
+      crls: [named.crl],
+      alias: named.alias,
+      crlUrl: named.crlUrl,
+      userNamespace,
+    })
+
   return {
     authority,
+    shortId,
+    others,
+    oldest,
     crls,
-    files: async () => filesWith((await crls.current()).der),
+    crlOf: async (other) => signAgain(other, await crls.published()),
+    files: async () => filesWith(await crls.current()),
     async archive() {
-      const { number, der } = await crls.published()
-      if (packed?.number !== number) packed = { number, archive: packTrustAnchors(filesWith(der)) }
+      const crl = await crls.published()
+      if (packed?.number !== crl.number)
+        packed = { number: crl.number, archive: filesWith(crl).then(packTrustAnchors) }
       return packed.archive
     },
+  }
+}
+
+/** Remembers the latest CRL of each other CA. */
+function createSignedAgain(): (other: OtherAuthority, crl: CrlRecord) => Promise<CrlRecord> {
+  const latest = new Map<string, { readonly number: number; readonly crl: Promise<CrlRecord> }>()
+  return async ({ authority, shortId }, crl) => {
+    const known = latest.get(shortId)
+    if (known?.number === crl.number) return known.crl
+    const made = signCrlAgain(authority, crl.der).then((der) => ({ ...crl, der }))
+    latest.set(shortId, { number: crl.number, crl: made })
+    made.catch(() => latest.delete(shortId))
+    return made
   }
 }

@@ -20,7 +20,13 @@ test('a chain of twenty certificates of somebody else: nothing is verified', asy
       return undefined
     },
   } as unknown as Store
-  const verifier = createPossessionVerifier({ store, authority, now: () => NOW, maximumDays: 30 })
+  const verifier = createPossessionVerifier({
+    store,
+    authority,
+    others: [],
+    now: () => NOW,
+    maximumDays: 30,
+  })
   const certificates = [
     foreign.proxy.der,
     ...Array.from({ length: 18 }, () => foreign.endEntity.der),
