@@ -391,3 +391,21 @@ test('the certificate of /ca is the one that signs', async () => {
   expect(eec.checkIssued(ca)).toBe(true)
   expect(eec.verify(ca.publicKey)).toBe(true)
 })
+
+test('a service whose CA has expired is not ready, and says why', async () => {
+  let offsetMs = 0
+  const expired = await startTestService({ ...quick, now: () => new Date(Date.now() + offsetMs) })
+  try {
+    expect((await ask(expired, '/readyz', { method: 'GET' })).status).toBe(200)
+    offsetMs = 11 * 366 * 86_400_000
+    await expect
+      .poll(async () => {
+        const response = await ask(expired, '/readyz', { method: 'GET' })
+        const { ca } = (await response.json()) as { ca: string }
+        return `${response.status} ${ca}`
+      })
+      .toMatch(/^503 the certificate of \/C=EU\/O=INDIGO\/OU=TTS\/CN=TTS-CA expired on 20/)
+  } finally {
+    await expired.stop()
+  }
+})

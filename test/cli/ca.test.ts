@@ -232,6 +232,18 @@ describe('under an outside root', () => {
     expect(await shown()).toMatchObject({ subject, issuer: '/O=Root/CN=Root CA' })
     expect(await ca(['renew'])).toMatchObject({ code: 1 })
     expect((await ca(['renew'])).notes).toContain('make a request with `tts ca csr`')
+    // `check` knows which kind of CA it speaks of, and looks at the root, too.
+    const check = async (days: number) =>
+      runTts(['--config', path('tts.yaml'), 'check'], {
+        now: () => new Date(Date.now() + days * 86_400_000),
+      })
+    expect((await check(0)).out).toMatch(
+      /^ok {7}ca: \/DC=org\/DC=example\/CN=Example TTS CA, under \/O=Root\/CN=Root CA, \d+ days/m,
+    )
+    const soon = await check(1800)
+    expect(soon.out).toMatch(
+      /^warning {2}ca: .*\n {9}-> Run `tts ca csr`, have the request signed/m,
+    )
   })
 
   test('the request of a CA that is there has its name and its key', async () => {

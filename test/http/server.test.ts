@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, get as httpGet, type IncomingMessage } from 'node:http'
+import { get as httpsGet } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -67,6 +68,18 @@ async function subjectServed(port: number, options: object = {}): Promise<string
       },
     )
     socket.once('error', reject)
+  })
+}
+
+async function metricsOf(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    httpsGet(`${url}/metrics`, { rejectUnauthorized: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      response.on('end', () => resolve(text))
+    }).on('error', reject)
   })
 }
 
@@ -145,6 +158,10 @@ describe('TLS', () => {
     })
     try {
       expect(await subjectServed(Number(new URL(service.url).port))).toBe('first')
+      const metric = /^tts_tls_certificate_remaining_seconds (\d+)$/m.exec(
+        await metricsOf(service.url),
+      )
+      expect(Number(metric?.[1])).toBeGreaterThan(3600)
     } finally {
       await service.stop()
     }

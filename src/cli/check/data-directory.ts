@@ -19,7 +19,11 @@ export async function dataDirectoryChecks({
   try {
     const checks = place === dataDirectory ? ownerChecks(dataDirectory) : []
     const access = await accessCheck(dataDirectory, place)
-    return [access, ...(access.state === 'ok' ? checks : []), ...(await spaceChecks(place))]
+    return [
+      access,
+      ...(access.state === 'ok' ? checks : []),
+      ...spaceChecks(place, await freeMib(place)),
+    ]
   } catch (error) {
     if (error instanceof TtsError) return [failure('data directory', error)]
     return [problem('data directory', `${place} cannot be examined (${codeOf(error)})`)]
@@ -101,9 +105,13 @@ function isOpen(path: string, stats: Stats): boolean {
   return stats.isFile() && (mode & (isPublic ? 0o022 : 0o077)) !== 0
 }
 
-async function spaceChecks(place: string): Promise<Check[]> {
+async function freeMib(place: string): Promise<number> {
   const { bavail, bsize } = await statfs(place)
-  const mib = Math.floor((bavail * bsize) / MIB)
+  return Math.floor((bavail * bsize) / MIB)
+}
+
+/** @param mib free on the disk of the place */
+export function spaceChecks(place: string, mib: number): Check[] {
   if (mib >= WARN_BELOW_MIB) return []
   return [
     {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openState } from '../../../src/certcache/state/open-state.ts'
 import { readState, writeState } from '../../../src/certcache/state/state-records.ts'
 import type { StateLock, StateStore } from '../../../src/certcache/state/state-store.ts'
+import { trustGroup } from '../../../src/files/trusted-group.ts'
 import { ask, type PostgresCluster, startPostgres } from '../../support/postgres.ts'
 import { eventually, temporaryDirectory, uid } from '../engine-support.ts'
 
@@ -188,6 +189,27 @@ describe('files', () => {
       /state.directory/,
     ],
   ]
+  test('of a volume with fsGroup are accepted with trusted_group, and not without', async () => {
+    const place = await newPlace('files')
+    const store = await openState(place, uid)
+    await store.deposit(Buffer.from('{}'))
+    await store.close()
+    // As Kubernetes does at each start of a pod.
+    await chmod(place.directory, 0o2770)
+    for (const name of await readdir(place.directory))
+      await chmod(join(place.directory, name), 0o660)
+    const group = process.getegid?.() ?? 0
+    await expect(openState(place, uid)).rejects.toMatchObject({
+      check: 'file_mode',
+      remedy: expect.stringContaining(`set trusted_group: ${group}.`),
+    })
+    trustGroup(group)
+    onTestFinished(() => trustGroup(undefined))
+    const again = await openState(place, uid)
+    expect(await again.read('incoming')).toEqual(Buffer.from('{}'))
+    await again.close()
+  })
+
   test.for(wrong)('%s stops the start', async ([, spoil, message, remedy]) => {
     const place = await newPlace('files')
     const store = await openState(place, uid)

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { clockChecks } from '../../../src/cli/check/clock.ts'
+import { spaceChecks } from '../../../src/cli/check/data-directory.ts'
 import { readTlsFiles } from '../../../src/http/tls-files.ts'
 import { missingPostgresPackage, startPostgres } from '../../support/postgres.ts'
 import { runTts, type TtsRunOptions } from '../../support/terminal.ts'
@@ -187,6 +188,17 @@ describe('the data directory', () => {
     )
     // Everybody may read the certificate.
     expect(out).not.toContain('ca.pem can be used')
+  })
+
+  test.for([
+    { mib: 1024, state: undefined },
+    { mib: 1023, state: 'warning' },
+    { mib: 50, state: 'warning' },
+    { mib: 49, state: 'failed' },
+  ])('$mib MiB free: $state', ({ mib, state }) => {
+    const [found] = spaceChecks('/data', mib)
+    expect(found?.state).toBe(state)
+    if (found) expect(found.detail).toBe(`${mib} MiB are free on the disk of /data`)
   })
 
   test('files of another user', async ({ skip }) => {
