@@ -45,7 +45,7 @@ export const webSettings = z.strictObject({
   operators: rulesSettings
     .prefault({})
     .describe(
-      'Rules about who may see the page with the latest audit records, like those of services. Without allow rules, nobody may.',
+      'Rules about who may see the page with the latest audit records and ban users there, like those of services. Without allow rules, nobody may.',
     ),
 })
 
