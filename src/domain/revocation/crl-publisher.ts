@@ -121,18 +121,23 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
     now().getTime() - crl.thisUpdate.getTime() >=
       (settings.refreshSeconds + BACKDATE_SECONDS) * 1000
 
+  /** After a roll-over of the key, the newest CRL may be one of the other CA: the list is the same for both. */
+  async function underOurKey(crl: CrlRecord): Promise<CrlRecord> {
+    if (verifyCrl(readCrlOutline(crl.der), authority.certificate)) return crl
+    return { ...crl, der: await signCrlAgain(authority, crl.der) }
+  }
+
   /**
    * Returns the newest stored CRL and whether a new one is due. The CRL itself, of many megabytes, is read only once.
    */
   async function look(): Promise<{ readonly crl: CrlRecord | undefined; readonly due: boolean }> {
     const number = await store.latestCrlNumber()
     if (number !== (latest?.number ?? 0)) {
-      latest = await store.latestCrl()
-      if (latest === undefined)
+      const stored = await store.latestCrl()
+      if (stored === undefined)
         log.error({ event: 'crl.incomplete', number }, 'the CRL in the database is incomplete')
-      // After a roll-over of the key, the newest CRL may be one of the other CA: the list is the same for both.
-      else if (!verifyCrl(readCrlOutline(latest.der), authority.certificate))
-        latest = { ...latest, der: await signCrlAgain(authority, latest.der) }
+      // Only now: another caller must not get it under the key of another CA meanwhile.
+      latest = stored && (await underOurKey(stored))
     }
     const crl = latest
     return { crl, due: crl === undefined || isDue(crl, await store.countRevocations()) }

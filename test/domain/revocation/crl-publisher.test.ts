@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { createRootCertificate, openAuthority } from '../../../ca/authority.ts'
+import { type Authority, createRootCertificate, openAuthority } from '../../../ca/authority.ts'
 import { wholeSeconds } from '../../../ca/certificate.ts'
-import { readCrl } from '../../../ca/crl.ts'
+import { verifyCrl } from '../../../ca/chain-revocation.ts'
+import { readCrl, readCrlOutline } from '../../../ca/crl.ts'
 import { generatePrivateKey } from '../../../ca/key.ts'
 import { parseSlashDn } from '../../../ca/name-text.ts'
 import { toPem } from '../../../ca/pem.ts'
@@ -13,22 +14,22 @@ import { createLog } from '../../../src/base/log.ts'
 
 const DAY_MS = 86_400_000
 const begin = new Date('2026-11-23T12:00:00.000Z')
-const privateKey = await generatePrivateKey('ec-p256')
-const authority = openAuthority(
-  toPem(
-    'CERTIFICATE',
-    await createRootCertificate({
-      subject: parseSlashDn('/O=T/CN=CA'),
-      privateKey,
-      validity: {
-        notBefore: wholeSeconds(new Date(begin.getTime() - DAY_MS)),
-        notAfter: wholeSeconds(new Date(begin.getTime() + 3650 * DAY_MS)),
-      },
-      serial: Buffer.from('0102', 'hex'),
-    }),
-  ),
-  privateKey,
-)
+
+async function newAuthority(name: string): Promise<Authority> {
+  const privateKey = await generatePrivateKey('ec-p256')
+  const certificate = await createRootCertificate({
+    subject: parseSlashDn(name),
+    privateKey,
+    validity: {
+      notBefore: wholeSeconds(new Date(begin.getTime() - DAY_MS)),
+      notAfter: wholeSeconds(new Date(begin.getTime() + 3650 * DAY_MS)),
+    },
+    serial: Buffer.from('0102', 'hex'),
+  })
+  return openAuthority(toPem('CERTIFICATE', certificate), privateKey)
+}
+
+const authority = await newAuthority('/O=T/CN=CA')
 
 /** CRL records in memory; like PostgreSQL, revocations may come in while a CRL is being made. */
 function crlWorld() {
@@ -180,6 +181,28 @@ describe('current', () => {
     await expect(publisher.current()).rejects.toThrow('disk full')
     expect((await publisher.current()).number).toBe(1)
   })
+})
+
+test('after a roll-over of the key, nobody gets the stored CRL under the former key', async () => {
+  const { publisher, store, revoke } = crlWorld()
+  const serial = revoke()
+  await publisher.current()
+  const next = await newAuthority('/O=T/CN=CA 2')
+  const [log, now] = [createLog({ level: 'silent', name: 't' }), () => begin]
+  const settings = { lifetimeSeconds: 30 * 86_400, refreshSeconds: 86_400 }
+  const started = createCrlPublisher({ store, authority: next, now, log, settings })
+  const first = started.current()
+  // Until the CRL is signed again, other requests find it in the database, too.
+  const answers = [first]
+  for (let turn = 0; turn < 20; turn += 1) {
+    await Promise.resolve()
+    answers.push(started.current())
+  }
+  for (const crl of await Promise.all(answers)) {
+    expect(crl.number).toBe(1)
+    expect(serialsOn(crl)).toEqual([serial])
+    expect(verifyCrl(readCrlOutline(crl.der), next.certificate)).toBe(true)
+  }
 })
 
 describe('a CRL carries what it counts', () => {
