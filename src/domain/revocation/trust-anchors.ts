@@ -82,9 +82,13 @@ export function createTrustAnchors(options: TrustAnchorOptions): TrustAnchors {
     files: async () => filesWith(await crls.current()),
     async archive() {
       const crl = await crls.published()
-      if (packed?.number !== crl.number)
-        packed = { number: crl.number, archive: filesWith(crl).then(packTrustAnchors) }
-      return packed.archive
+      if (packed?.number === crl.number) return packed.archive
+      const made = { number: crl.number, archive: filesWith(crl).then(packTrustAnchors) }
+      packed = made
+      made.archive.catch(() => {
+        if (packed === made) packed = undefined
+      })
+      return made.archive
     },
   }
 }
