@@ -1,7 +1,7 @@
 /** `tts ban …`: bans users and groups now, without a restart, and lifts bans. */
 import { Command } from 'commander'
 import { TtsError } from '../base/errors.ts'
-import { type BanResult, banUsers, liftBan } from '../domain/bans/ban.ts'
+import { type BanResult, banUsers, isReason, liftBan, MAX_REASON } from '../domain/bans/ban.ts'
 import type { Ban, BanTarget } from '../domain/bans/records.ts'
 import type { Origin } from '../domain/records.ts'
 import type { Core } from '../service/compose.ts'
@@ -60,6 +60,11 @@ Examples:
 const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
 
 async function add(terminal: Terminal, options: AddOptions): Promise<void> {
+  if (!isReason(options.reason))
+    throw new TtsError(
+      'invalid_request',
+      `--reason must be one line of at most ${MAX_REASON} characters that says why`,
+    )
   await withCore(terminal, options, async (core) => {
     const target = await targetOf(core, options)
     const result = await banUsers(
@@ -90,9 +95,9 @@ function report(terminal: Terminal, result: BanResult, json: boolean): void {
     terminal.note(
       `Banned ${describe(ban.target)} (ban ${ban.id}): ${identities} known user(s), ${credentials} credential(s) revoked, ${delegations} delegation(s) ended. Sites get the CRL when fetch-crl runs next.`,
     )
-  for (const line of failures) terminal.note(`not revoked: ${line}`)
+  for (const line of failures) terminal.note(`failed: ${line}`)
   if (failures.length > 0)
-    throw new TtsError('conflict', `${failures.length} revocation(s) failed; the ban holds`, {
+    throw new TtsError('conflict', `${failures.length} step(s) failed; the ban holds`, {
       remedy: 'Mend the cause, then run `tts credential revoke ID` or `tts delegation revoke ID`.',
     })
 }
@@ -102,7 +107,7 @@ async function targetOf(core: Core, options: AddOptions): Promise<BanTarget> {
   const { sub, subject, credential, group } = options
   const issuer = options.issuer?.replace(/\/$/, '')
   const named = [sub, subject, credential, group].filter((text) => text !== undefined)
-  if (named.length !== 1)
+  if (named.length !== 1 || named.includes(''))
     throw new TtsError('invalid_request', 'name one of --sub, --subject, --credential and --group')
   if (group !== undefined) return { kind: 'group', issuer, group }
   if (sub !== undefined) {
@@ -138,7 +143,7 @@ async function list(terminal: Terminal, options: OperatorOptions): Promise<void>
 
 async function lift(terminal: Terminal, options: OperatorOptions, id: string): Promise<void> {
   await withCore(terminal, options, async (core) => {
-    const ban = (await core.store.bans.list()).find((one) => one.id === id)
+    const ban = await core.store.bans.find(id)
     if (ban === undefined)
       throw new TtsError('not_found', `the ban ${id} does not exist; see \`tts ban list\``)
     const isLifted = await liftBan(core, ban, origin)

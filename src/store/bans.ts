@@ -27,6 +27,15 @@ export function banRecords(database: Database, ask: Ask): BanRecords {
           .execute()
         return rows.map(toBan)
       }),
+    find: (id) =>
+      ask(async () => {
+        const row = await writes
+          .selectFrom('bans')
+          .selectAll()
+          .where('id', '=', storedText(id))
+          .executeTakeFirst()
+        return row && toBan(row)
+      }),
     add: (ban, audit) => ask(() => addBan(database, ban, audit)),
     sweep: (ban) => ask(() => sweep(database, ban)),
     lift: (id, at, audit) => ask(() => liftBan(database, id, { at, audit })),

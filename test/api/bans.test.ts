@@ -146,6 +146,11 @@ describeStores('bans', ({ newDatabase }) => {
     await expect.poll(async () => ask(1, tokenOf('eve')), { timeout: 3000 }).toEqual(issued)
     expect((await tts('ban', 'list')).out).toMatch(/ lifted 20/)
     expect((await tts('ban', 'lift', 'nonsense')).code).toBe(5)
+    for (const wrong of [
+      ['--group', '', '--reason', 'why'],
+      ['--group', 'cms', '--reason', ' '],
+    ])
+      expect((await tts('ban', 'add', ...wrong)).code).toBe(2)
   })
 
   test('of a group: its members, known or new, and nobody else', async () => {

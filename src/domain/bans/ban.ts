@@ -30,7 +30,7 @@ export interface BanResult {
   readonly identities: number
   readonly credentials: number
   readonly delegations: number
-  /** What could not be revoked; try again with `tts credential revoke`. */
+  /** What failed, also at the second try: each with its cause. */
   readonly failures: readonly string[]
 }
 
@@ -40,6 +40,14 @@ export interface BanRequest {
   readonly reason: string
   readonly createdBy: string
   readonly origin: Origin
+}
+
+/** Longest reason of a ban, in characters. */
+export const MAX_REASON = 200
+
+/** Whether a text can be the reason of a ban: one line that says something. */
+export function isReason(text: string): boolean {
+  return text.trim() !== '' && text.length <= MAX_REASON && !/\p{C}/u.test(text)
 }
 
 /** Replicas read the bans once a second. What they issued until then is found by a second look. */
@@ -56,7 +64,7 @@ export async function banUsers(
   dependencies: BanDependencies,
   { target, reason, createdBy, origin }: BanRequest,
 ): Promise<BanResult> {
-  const { store, now, publish, wait = delay } = dependencies
+  const { store, now, wait = delay } = dependencies
   const createdAt = now()
   const ban: Ban = {
     id: randomUUID(),
@@ -67,18 +75,13 @@ export async function banUsers(
     liftedAt: undefined,
   }
   await store.bans.add(ban, auditOf(ban, { event: 'ban.added', at: createdAt, origin }))
-  const first = await endAll(dependencies, ban)
-  await publish()
+  const ended = { credentials: 0, delegations: 0, failures: new Set<string>() }
+  await endAll(dependencies, ban, ended)
   await wait(SECOND_LOOK_MS)
-  const second = await endAll(dependencies, ban)
-  if (second.credentials > 0) await publish()
-  return {
-    ban,
-    identities: second.identities,
-    credentials: first.credentials + second.credentials,
-    delegations: first.delegations + second.delegations,
-    failures: [...new Set([...first.failures, ...second.failures])],
-  }
+  // What failed is tried again now.
+  ended.failures.clear()
+  const identities = await endAll(dependencies, ban, ended)
+  return { ban, identities, ...ended, failures: [...ended.failures] }
 }
 
 /** The records hold issuers without a slash at the end. */
@@ -102,45 +105,49 @@ export async function liftBan(
   return store.bans.lift(ban.id, at, auditOf(ban, { event: 'ban.lifted', at, origin }))
 }
 
-type Ended = Omit<BanResult, 'ban'>
+/** Counts what is ended. */
+interface Ended {
+  credentials: number
+  delegations: number
+  readonly failures: Set<string>
+}
 
-async function endAll(dependencies: BanDependencies, ban: Ban): Promise<Ended> {
-  const members = await dependencies.store.bans.sweep(ban)
-  const failures: string[] = []
-  let [credentials, delegations] = [0, 0]
-  for (const identity of members) {
-    delegations += await endDelegations(dependencies, identity, { ban, failures })
-    credentials += await revokeAll(dependencies, identity, failures)
-  }
-  return { identities: members.length, credentials, delegations, failures }
+/** Returns the number of identities. The CRL comes before the delegations: each of them may wait for its provider. */
+async function endAll(dependencies: BanDependencies, ban: Ban, ended: Ended): Promise<number> {
+  const { store, publish } = dependencies
+  const members = await store.bans.sweep(ban)
+  for (const identity of members) await revokeCredentials(dependencies, identity, ended)
+  await succeeds('the CRL', ended.failures, publish)
+  for (const identity of members) await endDelegations(dependencies, identity, { ban, ended })
+  return members.length
 }
 
 async function endDelegations(
   { store, endDelegation }: BanDependencies,
   identity: Identity,
-  { ban, failures }: { readonly ban: Ban; readonly failures: string[] },
-): Promise<number> {
+  { ban, ended }: { readonly ban: Ban; readonly ended: Ended },
+): Promise<void> {
   const active = await store.delegations.list({
     identityId: identity.id,
     state: 'active',
     limit: 1000,
   })
-  let ended = 0
   for (const delegation of active)
-    ended += await attempt(`delegation ${delegation.id}`, failures, async () =>
-      endDelegation(delegation, `banned: ${ban.reason}`),
+    if (
+      await succeeds(`delegation ${delegation.id}`, ended.failures, async () =>
+        endDelegation(delegation, `banned: ${ban.reason}`),
+      )
     )
-  return ended
+      ended.delegations += 1
 }
 
-async function revokeAll(
+async function revokeCredentials(
   { store, revokeCredential, now }: BanDependencies,
   identity: Identity,
-  failures: string[],
-): Promise<number> {
-  let revoked = 0
+  ended: Ended,
+): Promise<void> {
+  const revokedSerials = new Set<string>()
   let after: string | undefined
-  const done = new Set<string>()
   for (;;) {
     const page = await store.listCredentials({
       identityId: identity.id,
@@ -149,33 +156,34 @@ async function revokeAll(
       ...(after !== undefined && { after }),
     })
     for (const credential of page) {
-      const { id, endEntitySerial } = credential
-      // Revoking an EEC revokes all credentials under it.
-      if (endEntitySerial !== undefined && done.has(endEntitySerial)) revoked += 1
-      else
-        revoked += await attempt(`credential ${id}`, failures, async () =>
+      const { id, endEntitySerial: serial } = credential
+      const isRevoked =
+        // Revoking an EEC revokes all credentials under it.
+        (serial !== undefined && revokedSerials.has(serial)) ||
+        (await succeeds(`credential ${id}`, ended.failures, async () =>
           revokeCredential(credential, 'privilegeWithdrawn'),
-        )
-      if (endEntitySerial !== undefined) done.add(endEntitySerial)
+        ))
+      if (!isRevoked) continue
+      ended.credentials += 1
+      if (serial !== undefined) revokedSerials.add(serial)
     }
-    const last = page.at(-1)
-    if (last === undefined || page.length < PAGE) return revoked
-    after = last.id
+    after = page.at(-1)?.id
+    if (page.length < PAGE) return
   }
 }
 
-/** One failure must not keep the others from being revoked. Returns 1 if the work succeeded, otherwise 0. */
-async function attempt(
+/** One failure must not keep the others from being revoked. */
+async function succeeds(
   name: string,
-  failures: string[],
+  failures: Set<string>,
   work: () => Promise<void>,
-): Promise<number> {
+): Promise<boolean> {
   try {
     await work()
-    return 1
+    return true
   } catch (error) {
-    failures.push(`${name}: ${error instanceof Error ? error.message : 'unknown error'}`)
-    return 0
+    failures.add(`${name}: ${error instanceof Error ? error.message : 'unknown error'}`)
+    return false
   }
 }
 

@@ -31,6 +31,7 @@ export interface BanRecords {
   inForce(): Promise<BansInForce>
   /** All bans, newest first, at most 1000. */
   list(): Promise<readonly Ban[]>
+  find(id: string): Promise<Ban | undefined>
   /** Stores a ban with its audit line. From then on no credential of its identities can be recorded. */
   add(ban: Ban, audit: AuditRecord): Promise<void>
   /** Adds identities that were first seen, or seen in the group, since. Returns all that the ban holds for. */

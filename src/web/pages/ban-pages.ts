@@ -1,7 +1,14 @@
 /** The operator's pages to ban the user of an audit record, and to lift bans. */
 import { contextOf } from '../../api/request.ts'
 import { TtsError } from '../../base/errors.ts'
-import { type BanDependencies, type BanResult, banUsers, liftBan } from '../../domain/bans/ban.ts'
+import {
+  type BanDependencies,
+  type BanResult,
+  banUsers,
+  isReason,
+  liftBan,
+  MAX_REASON,
+} from '../../domain/bans/ban.ts'
 import type { Ban } from '../../domain/bans/records.ts'
 import { revokeDelegation } from '../../domain/delegations/access.ts'
 import { revokeCredential } from '../../domain/revocation/credentials.ts'
@@ -12,7 +19,6 @@ import { isOperator, originOf, type PersonalVisit, type PostedVisit, type Web } 
 import { instant } from './words.ts'
 
 const PLACE = '/audit'
-const MAX_REASON = 200
 
 /** Other users must not learn that these pages exist. @throws {TtsError} `not_found` */
 export function requireOperator({ web, session }: PersonalVisit): void {
@@ -77,7 +83,7 @@ export async function submitBan(visit: PostedVisit): Promise<void> {
   const { session, form } = visit
   const { issuer, sub, reason = '' } = form
   if (issuer === undefined || sub === undefined) throw noUser()
-  if (reason.trim() === '' || reason.length > MAX_REASON || /\p{C}/u.test(reason)) {
+  if (!isReason(reason)) {
     const problem = `Enter a reason of at most ${MAX_REASON} characters.`
     showForm(visit, { issuer, sub, reason, problem })
     return
@@ -127,7 +133,7 @@ function showResult(visit: PostedVisit, result: BanResult): void {
           Nothing is issued to this user any more. ${credentials} credential(s) revoked,
           ${delegations} delegation(s) ended.
         </p>
-        ${failures.length > 0 && html`<p>Not revoked: ${failures.join('; ')}</p>`}
+        ${failures.length > 0 && html`<p>These failed: ${failures.join('; ')}</p>`}
       </div>
       <p><a href="${ownPath(visit.web, PLACE)}">Latest requests</a></p>`,
   })
@@ -173,7 +179,7 @@ export async function submitLift(visit: PostedVisit): Promise<void> {
   requireOperator(visit)
   const { web, form } = visit
   const { store } = web.issuing
-  const ban = (await store.bans.list()).find(({ id }) => id === form['id'])
+  const ban = await store.bans.find(form['id'] ?? '')
   if (ban === undefined) throw new TtsError('not_found', 'no ban has this id', { check: 'ban' })
   await liftBan({ store, now: web.now }, ban, originOf(visit))
   goTo(visit, PLACE)
