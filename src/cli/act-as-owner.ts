@@ -5,17 +5,29 @@
 import { statSync } from 'node:fs'
 import { TtsError } from '../base/errors.ts'
 
+/**
+ * For how long root's rights are given up. A program that is started after `until_written` can take them back, because
+ * its real user is still root: only commands without plugins may use it.
+ */
+export type Renunciation = 'for_good' | 'until_written'
+
 /** Gives up root's rights in favour of the owner of the data directory, if that is another user. */
-export function actAsOwnerOf(dataDirectory: string): void {
+export function actAsOwnerOf(dataDirectory: string, renunciation: Renunciation): void {
   const owner = otherOwnerOf(dataDirectory)
   if (owner === undefined) return
+  // The user comes last, because only root may set groups.
   useGroupsOf(owner)
-  process.setegid?.(owner.gid)
-  // Last, because only root may set groups.
-  process.seteuid?.(owner.uid)
+  if (renunciation === 'until_written') {
+    process.setegid?.(owner.gid)
+    process.seteuid?.(owner.uid)
+  } else {
+    // As root, these set the real, the effective and the saved id.
+    process.setgid?.(owner.gid)
+    process.setuid?.(owner.uid)
+  }
 }
 
-/** Takes root's rights back, to write outside the data directory. */
+/** Takes root's rights back after `until_written`, to write outside the data directory. */
 export function actAsCaller(): void {
   if (process.getuid?.() !== 0 || process.geteuid?.() === 0) return
   process.seteuid?.(0)

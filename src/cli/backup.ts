@@ -85,7 +85,7 @@ async function backup(terminal: Terminal, options: BackupOptions, file: string):
     throw cannotWrite(file, error)
   })
   try {
-    const place = placeOf(await loadedConfigurationFor(terminal, options))
+    const place = placeOf(await loadedConfigurationFor(terminal, options, 'until_written'))
     const output = handle.createWriteStream({ flush: true })
     const summary = await writeBackup(place, passphrase, { output, now: terminal.now() })
     actAsCaller()

@@ -35,6 +35,7 @@ import {
   type Terminal,
   timeLeft,
   withCore,
+  withCoreOf,
 } from './terminal.ts'
 
 const MAX_CERTIFICATE_BYTES = 1024 * 1024
@@ -75,7 +76,7 @@ export function caCommand(terminal: Terminal): Command {
       'write the trust anchors for relying parties: certificate, CRL, signing_policy, namespaces, info',
     )
     .action((directory: string, _options, self: Command) =>
-      withCore(terminal, self.optsWithGlobals(), (core) => exportTo(terminal, core, directory)),
+      exportTo(terminal, self.optsWithGlobals(), directory),
     )
 
   command
@@ -261,8 +262,13 @@ async function show(
   )
 }
 
-async function exportTo(terminal: Terminal, core: Core, directory: string): Promise<void> {
-  const files = await trustAnchorsOf(core).files()
+async function exportTo(
+  terminal: Terminal,
+  options: OperatorOptions,
+  directory: string,
+): Promise<void> {
+  const loaded = await loadedConfigurationFor(terminal, options, 'until_written')
+  const files = await withCoreOf(terminal, loaded, async (core) => trustAnchorsOf(core).files())
   if (directory === STANDARD_OUTPUT) {
     terminal.out(await packTrustAnchors(files))
     return

@@ -10,7 +10,7 @@ import { formatDuration } from '../base/duration.ts'
 import { authorityExists } from '../files/authority-files.ts'
 import { createLog } from '../base/log.ts'
 import { useNetwork } from '../network/network.ts'
-import { actAsOwnerOf } from './act-as-owner.ts'
+import { actAsOwnerOf, type Renunciation } from './act-as-owner.ts'
 
 export interface Terminal {
   readonly environment: Environment
@@ -37,9 +37,10 @@ export interface OperatorOptions {
 export async function loadedConfigurationFor(
   terminal: Terminal,
   options: OperatorOptions,
+  renunciation: Renunciation = 'for_good',
 ): Promise<LoadedConfiguration> {
   const loaded = await serviceConfiguration(terminal, options)
-  actAsOwnerOf(loaded.dataDirectory)
+  actAsOwnerOf(loaded.dataDirectory, renunciation)
   return loaded
 }
 
@@ -83,7 +84,15 @@ export async function withCore<T>(
   options: OperatorOptions,
   work: (core: Core) => Promise<T>,
 ): Promise<T> {
-  const loaded = await loadedConfigurationFor(terminal, options)
+  return withCoreOf(terminal, await loadedConfigurationFor(terminal, options), work)
+}
+
+/** The same for a configuration that is loaded already. */
+export async function withCoreOf<T>(
+  terminal: Terminal,
+  loaded: LoadedConfiguration,
+  work: (core: Core) => Promise<T>,
+): Promise<T> {
   // A command with the wrong configuration must not create a database.
   if (!authorityExists(loaded.dataDirectory) && !databaseExists(loaded))
     throw noAuthorityYet(loaded)

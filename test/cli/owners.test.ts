@@ -1,11 +1,13 @@
 /** Owners and groups of the data directory: commands of root, volumes with fsGroup, users without a passwd entry. */
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -73,6 +75,28 @@ describe.skipIf(!isPossible)('commands of root on the data of a user', () => {
     mkdirSync(path('certificates'))
     expect(await tts('ca', 'export', path('certificates'))).toMatchObject({ code: 0 })
     for (const file of filesBelow(path('certificates'))) expect(lstatSync(file).uid).toBe(0)
+  })
+
+  test('start no program that is root, or can become root', async () => {
+    mkdirSync(path('data'), { mode: 0o700 })
+    chownSync(path('data'), USER, USER)
+    // Bash goes back to its real user when that is another one. Every other program could do the same.
+    const plugin = [
+      '#!/bin/bash',
+      'cat > /dev/null',
+      `grep -E '^(Uid|Gid|Groups):' /proc/self/status > ${path('data/ids')}`,
+      `echo '{"result":"ok","version":"1","conf_params":[],"request_params":[]}'`,
+    ]
+    writeFileSync(path('plugin'), `${plugin.join('\n')}\n`, { mode: 0o755 })
+    const service = { plugin: 'executable', executable: { command: [path('plugin')] } }
+    appendFileSync(path('tts.yaml'), `services: ${JSON.stringify({ account: service })}\n`)
+    expect(await tts('ca', 'init')).toMatchObject({ code: 0 })
+    const { out } = await tts('check')
+    expect(out).toMatch(/^(ok|warning) .*account/m)
+    const four = Array(4).fill(String(USER)).join('\t')
+    expect(readFileSync(path('data/ids'), 'utf8')).toMatch(
+      new RegExp(`^Uid:\t${four}\nGid:\t${four}\nGroups:\t${USER} *$`, 'm'),
+    )
   })
 
   test('`serve` is refused, with the line to run instead', async () => {
