@@ -19,16 +19,16 @@ const issuerOf = ({ settings }: Provider): string => withoutTrailingSlash(settin
 /**
  * Combines what the providers of one issuer say of a token: the first one that accepts it, with the ids of the others.
  *
- * @throws {TtsError} none accepts it: an outage if there was one, because the provider might accept it; otherwise the
- *   refusal of the first
+ * @throws {TtsError} an outage if there was one, also when another id accepts the token, because the rules may forbid
+ *   the id that cannot be asked; otherwise the refusal of the first, if none accepts it
  */
 export function combineVerified(results: readonly PromiseSettledResult<Remembered>[]): Remembered {
+  const reasons = results.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+  const outage = reasons.find(isOutage)
+  if (outage !== undefined) throw outage
   const accepted = results.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   const [first, ...others] = accepted
-  if (first === undefined) {
-    const reasons = results.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
-    throw reasons.find(isOutage) ?? reasons[0]
-  }
+  if (first === undefined) throw reasons[0]
   if (others.length === 0) return first
   const otherProviderIds = others.map(({ token }) => token.providerId)
   return {

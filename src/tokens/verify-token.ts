@@ -208,12 +208,14 @@ async function lookUpAtEach(
   const [only] = group
   if (group.length === 1 && only !== undefined) return lookUp(token, only, now)
   const results = await Promise.allSettled(group.map((provider) => lookUp(token, provider, now)))
+  const lookups = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  // An outage decides for all ids, as in `combineVerified`. It is returned: another issuer may know the token.
+  const outage = lookups.find((lookup) => lookup instanceof TtsError)
+  if (outage !== undefined) return outage
   const isKnown = (result: (typeof results)[number]): result is PromiseSettledResult<Remembered> =>
     result.status === 'rejected' || (typeof result.value === 'object' && 'token' in result.value)
   const known = results.filter(isKnown)
-  if (known.length > 0) return combineVerified(known)
-  const lookups = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-  return lookups.find((lookup) => lookup instanceof TtsError) ?? lookups[0] ?? 'unknown'
+  return known.length > 0 ? combineVerified(known) : (lookups[0] ?? 'unknown')
 }
 
 /** @throws {TtsError} the refusal of a token that the provider knows */

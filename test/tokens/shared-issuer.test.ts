@@ -3,8 +3,6 @@ import { expect, test } from 'vitest'
 import { authorise } from '../../src/domain/issuing/authorise.ts'
 import { rulesSettings } from '../../src/config/rules-schema.ts'
 import { explainToken } from '../../src/tokens/explain.ts'
-import { refusal, unavailable } from '../../src/tokens/refusals.ts'
-import { combineVerified } from '../../src/tokens/shared-issuer.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import { AUDIENCE, accessTokenAt, refusalOf, settingsFor, verifierFor } from './support.ts'
 
@@ -77,11 +75,26 @@ test.for([
   expect(authorise(forbidding, token).allowed).toBe(!allowed)
 })
 
-test('an outage of one is not taken for a refusal', () => {
-  const results = [refusal('audience', 'no', 'Ask.'), unavailable('two', new Error('down'))].map(
-    (reason) => ({ status: 'rejected', reason }) as const,
-  )
-  expect(() => combineVerified(results)).toThrow(
-    expect.objectContaining({ code: 'provider_unavailable' }),
-  )
-})
+/** `introspect` of both ids; `one` has the wrong secret, so that it cannot be asked. */
+async function whileOneIsOut(introspect: 'opaque' | 'always', audiences: readonly string[]) {
+  const { clientId: client_id, clientSecret: client_secret } = provider().clients.tts
+  const { issuer } = provider()
+  const settings = { introspect, client_id, audiences: [...audiences] }
+  const out = settingsFor(issuer, { ...settings, client_secret: 'wrong', audiences: [AUDIENCE] })
+  const two = settingsFor(issuer, { ...settings, client_secret, alias: 'one' })
+  const verifier = verifierFor({ one: out, two })
+  provider().tokens.format = introspect === 'opaque' ? 'opaque' : 'jwt'
+  const token = await accessTokenAt(provider())
+  provider().tokens.format = 'jwt'
+  return refusalOf(verifier.verify(token))
+}
+
+test.for(['opaque', 'always'] as const)(
+  'an outage of one id is neither a refusal nor an answer, introspect: %s',
+  async (introspect) => {
+    // The other id accepts the token; a rule may forbid the one that cannot be asked.
+    expect((await whileOneIsOut(introspect, [AUDIENCE])).code).toBe('provider_unavailable')
+    // The other id refuses it; the one that cannot be asked may accept it.
+    expect((await whileOneIsOut(introspect, [forTwo])).code).toBe('provider_unavailable')
+  },
+)
