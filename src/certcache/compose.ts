@@ -7,7 +7,7 @@ import { createRefreshHelper } from '../refresh-helper/helper.ts'
 import type { EngineSettings } from './renewal/engine-parts.ts'
 import { Engine } from './renewal/engine.ts'
 import type { LoadedCertcacheSettings } from './settings/load-settings.ts'
-import { openState } from './state/open-state.ts'
+import { openState, placeOfState } from './state/open-state.ts'
 import { spoolDirectory } from './state/spool-directory.ts'
 import type { Clock, ProxyEngine } from './proxy-engine.ts'
 import { removeLeftovers } from './outputs/proxy-output.ts'
@@ -82,7 +82,7 @@ export async function openEngine(
         log,
         helper,
         cluster: settings.state.cluster,
-        stateDirectory: settings.state.url === undefined ? settings.state.directory : undefined,
+        statePlace: placeOfState(settings.state),
       }),
     })
   const engine = new Engine({

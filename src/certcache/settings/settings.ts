@@ -62,7 +62,7 @@ const sourceSettings = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether a new delegation ends the active ones of the same person and client with the same label, which names cluster, host and state directory. Certcaches in containers with the same host name and state directory must differ in `state.cluster`, or set this to false.',
+      'Whether a new delegation ends the active ones of the same person and client with the same label, which names cluster, host, and state directory or database. Certcaches in containers with the same host name and state directory must differ in `state.cluster`, or set this to false.',
     ),
   issuer: z
     .string()

@@ -12,20 +12,20 @@ const MAX_LABEL = 100
 /** Where the state is. */
 export interface StateName {
   readonly cluster: string
-  /** Undefined when the state is in a database. */
-  readonly stateDirectory: string | undefined
+  /** Its directory, or its database, for people. */
+  readonly statePlace: string
 }
 
 /**
- * Returns the label of this certcache's delegations. It names the state, so that another certcache of the same person
- * on this machine has another label.
+ * Returns the label of this certcache's delegations. It names the state, so that another certcache of the same person,
+ * on this machine or another one, has another label: delegations with the same label are ended.
  */
-export function delegationLabel({ cluster, stateDirectory }: StateName, host: string): string {
+export function delegationLabel({ cluster, statePlace }: StateName, host: string): string {
   const start = `certcache ${cluster} on ${host}`
-  if (stateDirectory === undefined) return start.slice(0, MAX_LABEL)
-  const label = `${start} in ${stateDirectory}`
+  const label = `${start} in ${statePlace}`
   if (label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
-  const digest = createHash('sha256').update(stateDirectory).digest('hex').slice(0, 16)
+  // Of the whole: the end of a long host name is cut off, which often has its number.
+  const digest = createHash('sha256').update(label).digest('hex').slice(0, 16)
   const end = ` in ${digest}`
   return `${start.slice(0, MAX_LABEL - end.length)}${end}`
 }

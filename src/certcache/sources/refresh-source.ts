@@ -31,8 +31,8 @@ export interface RefreshSourceParts extends SourceParts {
   /** Undefined in read-only mode, where nothing is refreshed. */
   readonly helper: RefreshHelper | undefined
   readonly cluster: string
-  /** Undefined when the state is in a database. */
-  readonly stateDirectory: string | undefined
+  /** Its directory, or its database, for people. */
+  readonly statePlace: string
 }
 
 /** A proxy source that also accepts logins of `certcache login`. */

@@ -1,6 +1,6 @@
 /** Opens the state that the settings name, for all commands. */
 import { openFileState } from './file-state.ts'
-import { openPostgresState } from './postgres-state.ts'
+import { openPostgresState, placeOfDatabase } from './postgres-state.ts'
 import { loadStateKey } from './state-key.ts'
 import type { StateStore } from './state-store.ts'
 
@@ -10,6 +10,11 @@ export interface StateLocation {
   readonly key_file: string
   readonly cluster: string
   readonly url?: string | undefined
+}
+
+/** Names the place of the state for people, without secrets: its directory, or its database. */
+export function placeOfState({ directory, url }: StateLocation): string {
+  return url === undefined ? directory : placeOfDatabase(url)
 }
 
 /**

@@ -175,6 +175,16 @@ async function endSoon(client: pg.Client): Promise<void> {
   )
 }
 
+/**
+ * Returns host, port and name of a database, as in `db.example.org:5432/certcache`, without user and password.
+ *
+ * @throws {TtsError} `configuration` (the driver cannot read the connection string)
+ */
+export function placeOfDatabase(url: string): string {
+  const { host, port, database } = newClient(url, 0)
+  return `${host}:${port}/${database ?? ''}`
+}
+
 function newClient(url: string, timeoutMs: number): pg.Client {
   const problem = severalHosts(url)
   if (problem !== undefined) throw new TtsError('configuration', `state.url: ${problem}`)

@@ -2,35 +2,48 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { delegationLabel } from '../../../src/certcache/sources/earlier-delegations.ts'
+import { placeOfState } from '../../../src/certcache/state/open-state.ts'
 import { delegate, delegating, logIn } from '../../api/delegation-support.ts'
 import { useTestService } from '../../support/service.ts'
 import { settingsIn, startEngine, temporaryDirectory } from '../engine-support.ts'
 
 describe('the label', () => {
-  test('names cluster, host and state directory', () => {
-    const name = { cluster: 'default', stateDirectory: '/var/lib/certcache' }
+  test('names cluster, host and state', () => {
+    const name = { cluster: 'default', statePlace: '/var/lib/certcache' }
     expect(delegationLabel(name, 'node1')).toBe('certcache default on node1 in /var/lib/certcache')
-    expect(delegationLabel({ ...name, stateDirectory: undefined }, 'node1')).toBe(
-      'certcache default on node1',
+    const location = { directory: '/unused', key_file: '/unused', cluster: 'default' }
+    const url = 'postgresql://user:secret@db.example.org/pool?application_name=x'
+    const statePlace = placeOfState({ ...location, url })
+    expect(delegationLabel({ ...name, statePlace }, 'node1')).toBe(
+      'certcache default on node1 in db.example.org:5432/pool',
     )
+    expect(placeOfState(location)).toBe('/unused')
   })
 
   test.for([`/${'x'.repeat(200)}`, '/tmp/a\u0007b', '/tmp/\u202e'])(
     'a path that the service would refuse is replaced by its digest: %s',
-    (stateDirectory) => {
-      const long = delegationLabel({ cluster: 'c', stateDirectory }, 'h'.repeat(64))
+    (statePlace) => {
+      const long = delegationLabel({ cluster: 'c', statePlace }, 'h'.repeat(64))
       expect(long).toMatch(/^certcache c on h{64} in [0-9a-f]{16}$/)
-      const longest = delegationLabel({ cluster: 'c'.repeat(64), stateDirectory }, 'h'.repeat(64))
+      const longest = delegationLabel({ cluster: 'c'.repeat(64), statePlace }, 'h'.repeat(64))
       expect(longest).toHaveLength(100)
-      expect(longest.slice(-20)).toBe(long.slice(-20))
+      expect(longest).toMatch(/ in [0-9a-f]{16}$/)
     },
   )
 
   test('two directories have two labels', () => {
     const label = (end: string): string =>
-      delegationLabel({ cluster: 'c', stateDirectory: `/${'x'.repeat(200)}${end}` }, 'h')
+      delegationLabel({ cluster: 'c', statePlace: `/${'x'.repeat(200)}${end}` }, 'h')
     expect(label('a')).not.toBe(label('b'))
   })
+})
+
+test('two hosts with long names have two labels', () => {
+  const label = (host: string): string =>
+    delegationLabel({ cluster: 'c'.repeat(50), statePlace: '/var/lib/certcache' }, host)
+  const host = 'certcache-production-01.grid.example.org'
+  expect(label(host)).not.toBe(label(host.replace('01', '02')))
+  expect(label(host)).toHaveLength(100)
 })
 
 describe('a new state', () => {
