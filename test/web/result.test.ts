@@ -1,6 +1,12 @@
 /** The page of a new credential: names, next steps that work in a shell, and PKCS#12 for browsers. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { X509Certificate } from 'node:crypto'
+import {
+  createCipheriv,
+  createHash,
+  createPrivateKey,
+  randomBytes,
+  X509Certificate,
+} from 'node:crypto'
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -139,14 +145,45 @@ test('a password that cannot be used: the form comes again, and still works', as
   }
 })
 
+/** Encrypts bytes as if they were a key, in the form of the service (RFC 1421; key derivation of OpenSSL). */
+function traditionalBlock(content: Buffer, passphrase: string): string {
+  const iv = randomBytes(16)
+  const salted = Buffer.concat([Buffer.from(passphrase), iv.subarray(0, 8)])
+  const md5 = (before: Buffer): Buffer =>
+    createHash('md5')
+      .update(Buffer.concat([before, salted]))
+      .digest()
+  const start = md5(Buffer.alloc(0))
+  const cipher = createCipheriv('aes-256-cbc', Buffer.concat([start, md5(start)]), iv)
+  return [
+    '-----BEGIN RSA PRIVATE KEY-----',
+    'Proc-Type: 4,ENCRYPTED',
+    `DEK-Info: AES-256-CBC,${iv.toString('hex').toUpperCase()}`,
+    '',
+    Buffer.concat([cipher.update(content), cipher.final()]).toString('base64'),
+    '-----END RSA PRIVATE KEY-----\n',
+  ].join('\n')
+}
+
 test('a key that the service did not make is refused, without reading it', async () => {
   const { browser, page } = await request('x509')
   const fields = downloads(page).find(({ kind }) => kind === 'pkcs12') ?? {}
-  const args = ['genpkey', '-algorithm', 'RSA', '-aes256', '-pass', 'pass:x']
-  const pkcs8 = execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  // The right key with the right passphrase, which would be accepted if it were read.
+  const { passphrase = '' } = fields
+  const own = Buffer.from(fields['key'] ?? '', 'base64').toString('latin1')
+  const pkcs8 = createPrivateKey({ key: own, passphrase })
+    .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase })
+    .toString()
+  // OpenSSL passes over a block that is not a key.
+  const first = traditionalBlock(Buffer.alloc(32), passphrase)
+  expect(createPrivateKey({ key: first + pkcs8, passphrase }).type).toBe('private')
+  const base64 = (text: string): string => Buffer.from(text).toString('base64')
   const other = downloads((await request('x509')).page).find(({ kind }) => kind === 'pkcs12') ?? {}
   const forms = [
-    { key: pkcs8.toString('base64'), passphrase: 'x' },
+    { key: base64(pkcs8) },
+    { key: base64(first + pkcs8) },
+    { key: base64(own + pkcs8) },
+    { key: base64(pkcs8 + own) },
     { key: other['key'] ?? '', passphrase: other['passphrase'] ?? '' },
     { passphrase: 'wrong' },
     { certificate: '' },

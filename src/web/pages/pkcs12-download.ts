@@ -38,16 +38,14 @@ export function keyPairOf(entries: readonly CredentialEntry[]): KeyPair | undefi
 
 /**
  * Only the form that the plugin makes: a key in PKCS#8 could name a key derivation that takes minutes, and reading it
- * blocks the process.
+ * blocks the process. Nothing may follow: OpenSSL goes on to the next block when the first one is not a key.
  */
 function isTraditionalKey(pem: string): boolean {
-  return (
-    pem.length <= MAX_KEY_CHARACTERS &&
-    pem.startsWith(
-      '-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,',
-    )
-  )
+  return pem.length <= MAX_KEY_CHARACTERS && TRADITIONAL_KEY.test(pem)
 }
+
+const TRADITIONAL_KEY =
+  /^-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,[0-9A-F]{32}\n\n([A-Za-z0-9+/=]{1,64}\n)+-----END RSA PRIVATE KEY-----\n$/
 
 /** Renders the form. @param action path that accepts the download forms of this session */
 export function pkcs12Form(
