@@ -62,6 +62,46 @@ test('ban from the audit page, with a reason, and lift it', async () => {
   await expect.poll(async () => (await askForProxy()).status, { timeout: 3000 }).toBe(200)
 })
 
+test('a banned operator can neither ban others nor lift the own ban', async () => {
+  const alice = await loggedIn('alice')
+  const { sub } = service().provider.user('alice')
+  const query = new URLSearchParams({ issuer: service().provider.issuer, sub }).toString()
+  const fields = fieldsOf((await alice.ask(`/audit/ban?${query}`)).text, '/audit/ban')
+  const banned = await alice.ask('/audit/ban', { form: { ...fields, reason: 'stolen account' } })
+  expect(banned.status).toBe(200)
+  const { store } = service().running.service
+  const [ban] = (await store.bans.inForce()).bans
+  const form = { ...fields, reason: 'revenge', id: ban?.id ?? '' }
+  for (const page of ['/audit', `/audit/ban?${query}`]) {
+    const answer = await alice.ask(page)
+    expect([answer.status, answer.text]).toEqual([403, expect.stringContaining('has banned you')])
+  }
+  for (const path of ['/audit/ban', '/audit/lift'])
+    expect((await alice.ask(path, { form })).status).toBe(403)
+  expect((await store.bans.inForce()).bans).toHaveLength(1)
+  const [audit] = await store.listAudit({ event: 'ban.added', limit: 1 })
+  if (ban === undefined || audit === undefined) throw new Error('there is no ban')
+  await store.bans.lift(ban.id, new Date(), audit)
+  await expect.poll(async () => (await alice.ask('/audit')).status, { timeout: 3000 }).toBe(200)
+})
+
+test('a user who was never seen, and names that nobody has', async () => {
+  const alice = await loggedIn('alice')
+  const { issuer } = service().provider
+  const pageOf = async (sub: string) =>
+    alice.ask(`/audit/ban?${new URLSearchParams({ issuer, sub }).toString()}`)
+  const fields = fieldsOf((await pageOf('new')).text, '/audit/ban')
+  const banned = await alice.ask('/audit/ban', { form: { ...fields, reason: 'announced' } })
+  expect(banned.text).toContain('This user has never asked for anything here.')
+  const lift = fieldsOf((await alice.ask('/audit')).text, '/audit/lift')
+  expect((await alice.ask('/audit/lift', { form: lift })).status).toBe(303)
+  for (const sub of ['x'.repeat(1025), 'x\u202ey', 'x\ny']) {
+    expect((await pageOf(sub)).status).toBe(400)
+    const form = { ...fields, sub, reason: 'why' }
+    expect((await alice.ask('/audit/ban', { form })).status).toBe(400)
+  }
+})
+
 test('nobody else learns that there are such pages', async () => {
   const bob = await loggedIn('bob')
   const query = new URLSearchParams({ issuer: service().provider.issuer, sub: 'x' }).toString()

@@ -12,7 +12,7 @@ const outcomes = ['allowed', 'refused'] as const
 type Outcome = (typeof outcomes)[number]
 
 export async function showAudit(visit: PersonalVisit): Promise<void> {
-  requireOperator(visit)
+  await requireOperator(visit)
   const { web, request } = visit
   const outcome = readOutcome(request.query['outcome'])
   const filter = { limit: SHOWN, ...(outcome === undefined ? {} : { outcome }) }

@@ -19,18 +19,25 @@ import { isOperator, originOf, type PersonalVisit, type PostedVisit, type Web } 
 import { instant } from './words.ts'
 
 const PLACE = '/audit'
+const MAX_NAME = 1024
 
-/** Other users must not learn that these pages exist. @throws {TtsError} `not_found` */
-export function requireOperator({ web, session }: PersonalVisit): void {
+/**
+ * Other users must not learn that these pages exist. A banned operator must not ban others, or lift the own ban.
+ *
+ * @throws {TtsError} `not_found`; `access_denied`, check `banned`; `store_unavailable`
+ */
+export async function requireOperator({ web, session }: PersonalVisit): Promise<void> {
   if (!isOperator(web, session))
     throw new TtsError('not_found', 'this page does not exist', { check: 'operator' })
+  const { issuer, sub, claims } = session.token
+  await web.issuing.bans.requireNotBanned({ issuer, sub, claims })
 }
 
 /** Asks for the reason. */
-export function confirmBan(visit: PersonalVisit): void {
-  requireOperator(visit)
+export async function confirmBan(visit: PersonalVisit): Promise<void> {
+  await requireOperator(visit)
   const { issuer, sub } = visit.request.query
-  if (typeof issuer !== 'string' || typeof sub !== 'string') throw noUser()
+  if (!isName(issuer) || !isName(sub)) throw noUser()
   showForm(visit, { issuer, sub, reason: '', problem: undefined })
 }
 
@@ -79,10 +86,10 @@ function showForm(visit: PersonalVisit, { issuer, sub, reason, problem }: BanFor
 
 /** Bans the user, and shows what was ended. */
 export async function submitBan(visit: PostedVisit): Promise<void> {
-  requireOperator(visit)
+  await requireOperator(visit)
   const { session, form } = visit
   const { issuer, sub, reason = '' } = form
-  if (issuer === undefined || sub === undefined) throw noUser()
+  if (!isName(issuer) || !isName(sub)) throw noUser()
   if (!isReason(reason)) {
     const problem = `Enter a reason of at most ${MAX_REASON} characters.`
     showForm(visit, { issuer, sub, reason, problem })
@@ -124,7 +131,7 @@ function banDependencies(visit: PostedVisit): BanDependencies {
 }
 
 function showResult(visit: PostedVisit, result: BanResult): void {
-  const { credentials, delegations, failures } = result
+  const { identities, credentials, delegations, failures } = result
   sendPage(visit, {
     title: 'Banned',
     place: PLACE,
@@ -133,6 +140,7 @@ function showResult(visit: PostedVisit, result: BanResult): void {
           Nothing is issued to this user any more. ${credentials} credential(s) revoked,
           ${delegations} delegation(s) ended.
         </p>
+        ${identities === 0 && html`<p>This user has never asked for anything here. Compare the name if that is a surprise.</p>`}
         ${failures.length > 0 && html`<p>These failed: ${failures.join('; ')}</p>`}
       </div>
       <p><a href="${ownPath(visit.web, PLACE)}">Latest requests</a></p>`,
@@ -176,13 +184,18 @@ export function banLink(
 }
 
 export async function submitLift(visit: PostedVisit): Promise<void> {
-  requireOperator(visit)
+  await requireOperator(visit)
   const { web, form } = visit
   const { store } = web.issuing
   const ban = await store.bans.find(form['id'] ?? '')
   if (ban === undefined) throw new TtsError('not_found', 'no ban has this id', { check: 'ban' })
   await liftBan({ store, now: web.now }, ban, originOf(visit))
   goTo(visit, PLACE)
+}
+
+/** Whether a value can be an issuer or a `sub`. */
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= MAX_NAME && !/\p{C}/u.test(value)
 }
 
 function noUser(): TtsError {
