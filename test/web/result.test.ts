@@ -145,6 +145,19 @@ test('a password that cannot be used: the form comes again, and still works', as
   }
 })
 
+test('many files at the same time: one is made, the others are refused', async () => {
+  const { browser, page } = await request('x509')
+  const fields = downloads(page).find(({ kind }) => kind === 'pkcs12') ?? {}
+  const form = { ...fields, password, again: password }
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, async () => browser.ask('/download', { form })),
+  )
+  const statuses = new Set(answers.map(({ status }) => status))
+  expect(statuses).toEqual(new Set([200, 429]))
+  expect(answers.find(({ status }) => status === 429)?.headers.get('retry-after')).toBe('1')
+  expect((await browser.ask('/download', { form })).status).toBe(200)
+})
+
 /** Encrypts bytes as if they were a key, in the form of the service (RFC 1421; key derivation of OpenSSL). */
 function traditionalBlock(content: Buffer, passphrase: string): string {
   const iv = randomBytes(16)

@@ -9,6 +9,7 @@ import { readPem } from '../../../ca/pem.ts'
 import { pkcs12File } from '../../../ca/pkcs12.ts'
 import { decryptPrivateKey } from '../../../ca/private-key.ts'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
+import { contextOf } from '../../api/request.ts'
 import { TtsError } from '../../base/errors.ts'
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
@@ -99,7 +100,8 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64')
 /**
  * Answers the submitted form with the file, or shows the form again if the passwords cannot be used.
  *
- * @throws {TtsError} `invalid_request` (certificate and key are not those of the result page)
+ * @throws {TtsError} `invalid_request` (certificate and key are not those of the result page); `limit_reached` (another
+ *   file of the user is being made)
  */
 export async function downloadPkcs12(visit: PostedVisit): Promise<void> {
   const { form, response } = visit
@@ -116,10 +118,39 @@ export async function downloadPkcs12(visit: PostedVisit): Promise<void> {
     showFormAgain(visit, pair, problem)
     return
   }
-  const pause = async (): Promise<void> => setImmediate()
-  const file = await pkcs12File(content, { password, pause })
+  const file = await makeFile(visit, content, password)
   response.setHeader('Content-Disposition', `attachment; filename="${FILE}"`)
   response.type('application/x-pkcs12').send(file)
+}
+
+type Content = Parameters<typeof pkcs12File>[0]
+
+/** Issuer and `sub` of the users whose file is being made. One takes a third of a second of a core. */
+const waiting = new Set<string>()
+
+async function makeFile(
+  { session, response }: PostedVisit,
+  content: Content,
+  password: string,
+): Promise<Buffer> {
+  const user = JSON.stringify([session.token.issuer, session.token.sub])
+  if (waiting.has(user))
+    throw new TtsError('limit_reached', 'another file of yours is being made: wait for it', {
+      check: 'pkcs12',
+      retryAfterSeconds: 1,
+    })
+  const { signal } = contextOf(response)
+  const pause = async (): Promise<void> => {
+    // Nobody waits for the file any more.
+    signal.throwIfAborted()
+    await setImmediate()
+  }
+  waiting.add(user)
+  try {
+    return await pkcs12File(content, { password, pause })
+  } finally {
+    waiting.delete(user)
+  }
 }
 
 function passwordProblem(password: string, again: string | undefined): string | undefined {
@@ -130,7 +161,7 @@ function passwordProblem(password: string, again: string | undefined): string | 
   return password === again ? undefined : 'The two passwords are not the same.'
 }
 
-function readPair(pair: KeyPair): Parameters<typeof pkcs12File>[0] {
+function readPair(pair: KeyPair): Content {
   try {
     const blocks = readPem(pair.certificate, 'certificate')
     const certificates = blocks.map(({ der }) => der)
