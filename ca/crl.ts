@@ -21,7 +21,7 @@ import {
   timeOf,
 } from './asn1-read.ts'
 import type { Authority } from './authority.ts'
-import { issuerKeyId, readExtensionList } from './certificate.ts'
+import { type CertificateExtension, issuerKeyId, readExtensionList } from './certificate.ts'
 import { type CrlEntry, encodeCrlEntries, readCrlEntries } from './crl-entries.ts'
 import { CaError, malformed, tooLarge } from './errors.ts'
 import { authorityKeyIdentifier, crlNumber, extensionOids } from './extensions.ts'
@@ -147,6 +147,8 @@ export interface CrlOutline {
 export interface Crl extends CrlOutline {
   /** Revocation dates by serial number (content octets as hex). */
   readonly revoked: ReadonlyMap<string, Date>
+  /** Those of the list itself. */
+  readonly extensions: readonly CertificateExtension[]
   /** Object identifiers (dotted) of all critical extensions, of the list and of its entries. */
   readonly criticalExtensions: readonly string[]
 }
@@ -162,12 +164,14 @@ export interface Crl extends CrlOutline {
  * readCrl(der).revoked.size // => 0
  */
 export function readCrl(der: Buffer): Crl {
-  const { outline, entriesDer, criticalExtensions } = readParts(der)
+  const { outline, entriesDer, extensions } = readParts(der)
+  const critical = extensions.filter((extension) => extension.critical).map(({ oid }) => oid)
   const entries = entriesDer && readCrlEntries(entriesDer)
   return {
     ...outline,
     revoked: entries?.revoked ?? new Map(),
-    criticalExtensions: criticalExtensions.concat(entries?.criticalExtensions ?? []),
+    criticalExtensions: critical.concat(entries?.criticalExtensions ?? []),
+    extensions,
   }
 }
 
@@ -183,8 +187,8 @@ export function readCrlOutline(der: Buffer): CrlOutline {
 interface CrlParts {
   readonly outline: CrlOutline
   readonly entriesDer: Buffer | undefined
-  /** Critical extensions of the list itself. */
-  readonly criticalExtensions: readonly string[]
+  /** Those of the list itself. */
+  readonly extensions: readonly CertificateExtension[]
 }
 
 function readParts(der: Buffer): CrlParts {
@@ -215,7 +219,7 @@ function readParts(der: Buffer): CrlParts {
   const algorithm = childrenOf(decode(algorithmDer, 'CRL algorithm'), 'CRL algorithm', Tag.sequence)
   return {
     entriesDer,
-    criticalExtensions: extensions.filter(({ critical }) => critical).map(({ oid }) => oid),
+    extensions,
     outline: {
       issuer: readName(decode(issuer, 'CRL issuer'), 'CRL issuer'),
       thisUpdate: timeOf(decode(thisUpdate, 'thisUpdate'), 'thisUpdate'),

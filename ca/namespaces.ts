@@ -1,75 +1,98 @@
 /** Reads IGTF namespaces files, which caNl goes by in addition to, or in place of, a signing_policy. */
+import { RE2JS, RE2JSSyntaxException } from 're2js'
 
 /** A rule of the file: which names an issuer may sign. */
 interface NamespaceRule {
-  /** Slash-DN of the CA. */
+  /** Slash-DN of the CA; `SELF` is the CA of the file's name. */
   readonly issuer: string
   readonly permit: boolean
-  /** The regular expression of the file, as far as it is a text with `.*` at its end. */
-  readonly pattern: SimplePattern | undefined
-}
-
-interface SimplePattern {
-  readonly text: string
-  /** Whether anything may follow. */
-  readonly open: boolean
+  /** Undefined: the regular expression uses something that only Java knows. */
+  readonly matches: ((name: string) => boolean) | undefined
 }
 
 export interface Namespaces {
+  /** Empty if the file has an error: then caNl ignores all of it. */
   readonly rules: readonly NamespaceRule[]
 }
 
-/** Larger files are not read. */
-const MAX_LENGTH = 64 * 1024
+/** What the rules say of a name; `unknown` when one of them cannot be judged here. */
+export type NamespaceVerdict = 'permitted' | 'forbidden' | 'unknown'
 
-const statement = /^TO +ISSUER +(?:"([^"]*)"|(SELF)) +(PERMIT|DENY) +SUBJECT +"([^"]*)"$/i
+/** Longest expression, in characters, and largest one when its repetitions are written out. */
+const MAX_EXPRESSION_LENGTH = 1024
+const MAX_INSTRUCTIONS = 3000
 
-/** Reads the file and ignores what it does not understand. */
+const statement =
+  /^TO +ISSUER +(?:"((?:[^"\\]|\\.)*)"|SELF) +(PERMIT|DENY) +SUBJECT +"((?:[^"\\]|\\.)*)"$/i
+
+/** Reads the file as caNl for Java 2.7 does. */
 export function readNamespaces(text: string): Namespaces {
-  const joined = text
-    .slice(0, MAX_LENGTH)
-    .split(/\r?\n/)
-    .filter((line) => !/^\s*#/.test(line))
-    .join('\n')
-    // A backslash continues the line.
-    .replaceAll(/\\\n/g, ' ')
-  return {
-    rules: joined.split('\n').flatMap((line) => {
-      const match = statement.exec(line.trim().replaceAll(/\s+/g, ' '))
-      if (match === null || match[2] !== undefined) return []
-      const [, issuer = '', , verb = '', pattern = ''] = match
-      return [{ issuer, permit: verb.toUpperCase() === 'PERMIT', pattern: simplePattern(pattern) }]
-    }),
+  const rules: NamespaceRule[] = []
+  for (const line of joinLines(text)) {
+    const match = statement.exec(line)
+    if (match === null) return { rules: [] }
+    const [, issuer = 'SELF', verb = '', expression = ''] = match
+    rules.push({
+      issuer,
+      permit: verb.toUpperCase() === 'PERMIT',
+      matches: compileExpression(expression),
+    })
+  }
+  return { rules }
+}
+
+/** The statements, without comments; a backslash continues a line. */
+function joinLines(text: string): readonly string[] {
+  const statements: string[] = []
+  let begun = ''
+  for (const whole of text.split(/\r\n|\r|\n/)) {
+    const version = /^#NAMESPACES-VERSION: (.*)$/.exec(whole)
+    // caNl refuses files of another version.
+    if (version && version[1] !== '1.0') return ['']
+    const line = /^(?:[^#\\]|\\.|\\$)*/.exec(whole)?.[0] ?? ''
+    if (line.endsWith('\\') && !line.endsWith('\\\\')) {
+      begun += line.slice(0, -1)
+      continue
+    }
+    begun += line
+    if (begun.trim() === '') continue
+    statements.push(begun.trim())
+    begun = ''
+  }
+  return statements
+}
+
+/** Java's syntax where RE2 means the same by it; caNl writes expression and name in small letters. */
+function compileExpression(expression: string): NamespaceRule['matches'] {
+  // Within a class, "&&" and "[" are set operations in Java, and letters in RE2.
+  if (expression.length > MAX_EXPRESSION_LENGTH || /&&|\[[^\]]*\[/.test(expression))
+    return undefined
+  try {
+    const compiled = RE2JS.compile(expression.toLowerCase(), RE2JS.CASE_INSENSITIVE)
+    if (compiled.programSize() > MAX_INSTRUCTIONS) return undefined
+    return (name) => compiled.matches(name.toLowerCase())
+  } catch (error) {
+    if (error instanceof RE2JSSyntaxException) return undefined
+    throw error
   }
 }
 
-/** Escaped characters stand for themselves; any other special one makes the pattern too hard to judge here. */
-function simplePattern(pattern: string): SimplePattern | undefined {
-  const open = pattern.endsWith('.*')
-  const rest = open ? pattern.slice(0, -2) : pattern
-  const plain = rest.replaceAll(/\\[^a-zA-Z0-9]/g, '')
-  // An unescaped dot in a name matches itself too.
-  if (/[*+?()[\]{}|^$\\]/.test(plain)) return undefined
-  return { text: rest.replaceAll(/\\(.)/g, '$1'), open }
-}
-
 /**
- * Whether the rules for an issuer let it sign a name; undefined when there is none for it, or when one of them is too
- * hard to judge.
+ * What the rules for an issuer say of a name that it signed; undefined when there is none for it.
+ *
+ * @param issuer - slash-DN of the CA whose hash is in the file's name
+ * @param subject - slash-DN
  */
 export function namespacesPermit(
   { rules }: Namespaces,
   issuer: string,
   subject: string,
-): boolean | undefined {
-  const own = rules.filter((rule) => rule.issuer.toLowerCase() === issuer.toLowerCase())
-  if (own.length === 0 || own.some(({ pattern }) => pattern === undefined)) return undefined
-  const matching = own.filter(({ pattern }) => pattern !== undefined && matches(pattern, subject))
-  return matching.length > 0 && matching.every(({ permit }) => permit)
-}
-
-function matches({ text, open }: SimplePattern, subject: string): boolean {
-  const wanted = text.toLowerCase()
-  const name = subject.toLowerCase()
-  return open ? name.startsWith(wanted) : name === wanted
+): NamespaceVerdict | undefined {
+  const names = ['self', issuer.toLowerCase()]
+  const own = rules.filter((rule) => names.includes(rule.issuer.toLowerCase()))
+  if (own.length === 0) return undefined
+  const matching = own.filter(({ matches }) => matches?.(subject))
+  if (matching.some(({ permit }) => !permit)) return 'forbidden'
+  if (own.some(({ matches }) => matches === undefined)) return 'unknown'
+  return matching.length > 0 ? 'permitted' : 'forbidden'
 }

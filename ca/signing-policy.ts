@@ -18,9 +18,6 @@ export interface SigningPolicyBlock {
   readonly subjects: readonly string[] | undefined
 }
 
-/** Larger signing_policy files are not read. */
-const MAX_LENGTH = 64 * 1024
-
 interface Word {
   readonly text: string
   /** Whether it stood in single quotes. */
@@ -49,7 +46,7 @@ const isKeyword = (word: Word | undefined): boolean =>
 
 /** Reads the file as Globus does. */
 export function readSigningPolicy(text: string): SigningPolicy {
-  const words = readWords(text.slice(0, MAX_LENGTH))
+  const words = readWords(text)
   const blocks: SigningPolicyBlock[] = []
   let index = 0
   while (index < words.length) {

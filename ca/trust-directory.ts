@@ -21,7 +21,7 @@ export interface HashedFile<Value> {
   readonly name: string
   /** The part before the dot. */
   readonly hash: string
-  /** N of `HASH.N` or `HASH.rN`. */
+  /** N of `HASH.N` or `HASH.rN`; NaN with a leading zero, which parties that count do not open. */
   readonly number: number
   readonly format: 'PEM' | 'DER'
   readonly value: Value
@@ -48,6 +48,9 @@ export interface TrustDirectory {
 const hashName = /^([0-9a-f]{8})\.(r?)(\d{1,3})$/
 const policyName = /^([0-9a-f]{8})\.(signing_policy|namespaces)$/
 
+/** Largest signing_policy or namespaces file. Those of the IGTF have at most a few kB. */
+const MAX_POLICY_BYTES = 256 * 1024
+
 /**
  * Reads the files with hash names of a trust-anchor directory; skips other files, which are the targets of links.
  * Lists files that cannot be read in `unreadable`.
@@ -67,7 +70,7 @@ export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirector
   for (const { name, content, problem } of files) {
     const [, hash = '', revocation, digits] = hashName.exec(name) ?? []
     const [, policyHash = '', kind] = policyName.exec(name) ?? []
-    const place = { name, hash, number: Number(digits) }
+    const place = { name, hash, number: numberOf(digits) }
     if (problem !== undefined) {
       unreadable.push({ name, reason: problem })
       continue
@@ -75,6 +78,8 @@ export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirector
     try {
       if (revocation === '') certificates.push(...readObjects(place, content, certificate))
       else if (revocation === 'r') crls.push(...readObjects(place, content, revocationList))
+      else if (kind !== undefined && content.length > MAX_POLICY_BYTES)
+        unreadable.push({ name, reason: `it is larger than ${MAX_POLICY_BYTES / 1024} KiB` })
       else if (kind === 'signing_policy')
         signingPolicies.set(policyHash, readSigningPolicy(content.toString('latin1')))
       else if (kind === 'namespaces')
@@ -86,6 +91,8 @@ export function readTrustAnchors(files: readonly DirectoryFile[]): TrustDirector
   }
   return { certificates, crls, signingPolicies, namespaces, unreadable }
 }
+
+const numberOf = (digits = ''): number => (/^0\d/.test(digits) ? Number.NaN : Number(digits))
 
 interface ObjectKind<Value> {
   readonly label: string

@@ -21,7 +21,7 @@ const refusing: readonly RelyingParty[] = [...globus, ...crlRequiring]
 const SOON_MS = 24 * 3600 * 1000
 
 /** The certificates of a CA in the chain. */
-const issuersOf = (
+export const issuersOf = (
   { authorities }: DoctorContext,
   { node }: Pick<NeededAuthority, 'node'>,
 ): readonly Certificate[] =>
@@ -30,7 +30,10 @@ const issuersOf = (
     .filter(({ subjectNode }) => sameNode(subjectNode, node))
 
 /** The CRLs of a CA that OpenSSL finds, the best first: signed by the CA and in time, then the newest. */
-function crlsOf(context: DoctorContext, { node }: NeededAuthority): readonly HashedFile<Crl>[] {
+export function crlsOf(
+  context: DoctorContext,
+  { node }: NeededAuthority,
+): readonly HashedFile<Crl>[] {
   const { trustAnchors } = context
   const issuers = issuersOf(context, { node })
   const score = ({ value }: HashedFile<Crl>): number =>

@@ -5,12 +5,15 @@
 import { authorityRules } from './authority.ts'
 import { buildContext, type DoctorContext, type DoctorRule, type Examination } from './context.ts'
 import { crlRules } from './crl.ts'
+import { crlScopeRules } from './crl-scope.ts'
 import { endEntityRules } from './end-entity.ts'
 import { extensionRules } from './extensions.ts'
 import { fileLineRules } from './file-lines.ts'
 import { fileRules } from './file.ts'
+import { keyIdentifierRules } from './key-identifiers.ts'
 import { keyUsageRules } from './key-usage.ts'
 import { digestRules, keyRules } from './keys.ts'
+import { nameConstraintRules } from './name-constraints.ts'
 import { nameRules } from './names.ts'
 import { proxyCertInfoRules } from './proxy-cert-info.ts'
 import { proxySubjectRules } from './proxy-subject.ts'
@@ -44,10 +47,13 @@ export const doctorRules: readonly DoctorRule[] = [
   ...endEntityRules,
   ...nameRules,
   ...authorityRules,
+  ...keyIdentifierRules,
+  ...nameConstraintRules,
   ...vomsRules,
   ...trustDirectoryRules,
   ...signingPolicyRules,
   ...crlRules,
+  ...crlScopeRules,
 ]
 
 /**

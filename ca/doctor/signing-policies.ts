@@ -1,5 +1,5 @@
 /** Rules on signing_policy and namespaces files. */
-import { namespacesPermit } from '../namespaces.ts'
+import { namespacesPermit, type NamespaceVerdict } from '../namespaces.ts'
 import { formatSlashDn } from '../name-text.ts'
 import { policyPermits, type SigningPolicy } from '../signing-policy.ts'
 import { canlPermits } from '../signing-policy-canl.ts'
@@ -45,20 +45,25 @@ const needsEscape = ({ name }: NeededAuthority): boolean => /['\\]/.test(globusN
 
 /** What a Java party decides, and by which kind of file. */
 interface Decision {
-  readonly permits: boolean
+  readonly verdict: NamespaceVerdict
   readonly kind: 'signing_policy' | 'namespaces'
 }
+
+const decisionOf = (permits: boolean): Decision => ({
+  verdict: permits ? 'permitted' : 'forbidden',
+  kind: 'signing_policy',
+})
 
 /** What caNl-Java decides: namespaces come before the signing_policy. Undefined: neither says anything. */
 function canlJavaDecides(needed: NeededAuthority, trust: TrustDirectory): Decision | undefined {
   const { hash, name, signed } = needed
   const subject = formatSlashDn(signed.subject)
   const namespaces = trust.namespaces.get(hash)
-  if (namespaces?.rules.some(({ issuer }) => issuer.toLowerCase() === name.toLowerCase()))
-    return { permits: namespacesPermit(namespaces, name, subject) ?? true, kind: 'namespaces' }
+  const verdict = namespaces && namespacesPermit(namespaces, name, subject)
+  if (verdict !== undefined) return { verdict, kind: 'namespaces' }
   const policy = trust.signingPolicies.get(hash)
   const permits = policy && canlPermits(policy, name, subject)
-  return permits === undefined ? undefined : { permits, kind: 'signing_policy' }
+  return permits === undefined ? undefined : decisionOf(permits)
 }
 
 /** What VOMS Java decides, by the old hash: the signing_policy comes before the namespaces. */
@@ -67,27 +72,31 @@ function vomsJavaDecides(needed: NeededAuthority, trust: TrustDirectory): Decisi
   const subject = formatSlashDn(signed.subject)
   const policy = trust.signingPolicies.get(oldHash)
   const byPolicy = policy && canlPermits(policy, name, subject)
-  if (byPolicy !== undefined) return { permits: byPolicy, kind: 'signing_policy' }
+  if (byPolicy !== undefined) return decisionOf(byPolicy)
   const namespaces = trust.namespaces.get(oldHash)
-  const permits = namespaces && namespacesPermit(namespaces, name, subject)
-  return permits === undefined ? undefined : { permits, kind: 'namespaces' }
+  const verdict = namespaces && namespacesPermit(namespaces, name, subject)
+  return verdict && { verdict, kind: 'namespaces' }
 }
 
-/** A Java party whose file does not allow the CA to sign the name. */
-interface JavaForbidder {
+/** A Java party whose file does not allow the CA to sign the name, or does so in words that are not judged here. */
+interface JavaFile {
   readonly party: 'caNl-Java' | 'VOMS Java'
   readonly file: string
   /** The text of the file if it is a signing_policy: the same file under another hash is the same finding. */
   readonly text: string | undefined
 }
 
-function javaForbidders(needed: NeededAuthority, trust: TrustDirectory): readonly JavaForbidder[] {
+function javaFiles(
+  needed: NeededAuthority,
+  trust: TrustDirectory,
+  verdict: NamespaceVerdict,
+): readonly JavaFile[] {
   const decisions = [
     { party: 'caNl-Java', hash: needed.hash, decision: canlJavaDecides(needed, trust) },
     { party: 'VOMS Java', hash: needed.oldHash, decision: vomsJavaDecides(needed, trust) },
   ] as const
   return decisions.flatMap(({ party, hash, decision }) => {
-    if (decision === undefined || decision.permits) return []
+    if (decision?.verdict !== verdict) return []
     const policy = decision.kind === 'signing_policy' ? trust.signingPolicies.get(hash) : undefined
     return [{ party, file: `${hash}.${decision.kind}`, text: policy?.text }]
   })
@@ -104,6 +113,30 @@ function sayForbids(
   }
 }
 
+const unreadableFile = ({ unreadable }: TrustDirectory, name: string) =>
+  unreadable.find((file) => file.name === name)
+
+/** Each Java party whose namespaces file cannot be read here. */
+function namespacesUnread(
+  { hash, oldHash, name }: NeededAuthority,
+  trust: TrustDirectory,
+): readonly Problem[] {
+  const files = [
+    { party: 'caNl-Java', file: unreadableFile(trust, `${hash}.namespaces`) },
+    { party: 'VOMS Java', file: unreadableFile(trust, `${oldHash}.namespaces`) },
+  ] as const
+  return files.flatMap(({ party, file }) =>
+    file === undefined
+      ? []
+      : [
+          {
+            sentence: `The file ${file.name} for the CA ${name} cannot be read: ${file.reason}.`,
+            relyingParties: [party],
+          },
+        ],
+  )
+}
+
 export const signingPolicyRules: readonly DoctorRule[] = [
   {
     id: 'signing-policy-missing',
@@ -114,7 +147,10 @@ export const signingPolicyRules: readonly DoctorRule[] = [
         const { hash, name, nearest } = needed
         const installed = isInstalled(needed, trust)
         if (nearest && !installed) return []
-        const sentence = `The file ${hash}.signing_policy for the CA ${name} is missing.`
+        const broken = unreadableFile(trust, `${hash}.signing_policy`)
+        const sentence = broken
+          ? `The file ${broken.name} for the CA ${name} cannot be read: ${broken.reason}.`
+          : `The file ${hash}.signing_policy for the CA ${name} is missing.`
         return [
           ...(trust.signingPolicies.has(hash) || !installed ? [] : [sentence]),
           ...(canlJavaDecides(needed, trust) === undefined
@@ -140,7 +176,7 @@ export const signingPolicyRules: readonly DoctorRule[] = [
         const policy = trust.signingPolicies.get(needed.hash)
         const parties = [
           ...(policy && forbids(policy, needed) && !needsEscape(needed) ? globus : []),
-          ...javaForbidders(needed, trust)
+          ...javaFiles(needed, trust, 'forbidden')
             .filter(({ text }) => text === policy?.text)
             .map(({ party }) => party),
         ]
@@ -156,7 +192,7 @@ export const signingPolicyRules: readonly DoctorRule[] = [
     relyingParties: java,
     check: (context) =>
       eachNeeded(context, (needed, trust) =>
-        javaForbidders(needed, trust)
+        javaFiles(needed, trust, 'forbidden')
           .filter(
             ({ text }) =>
               text === undefined || text !== trust.signingPolicies.get(needed.hash)?.text,
@@ -164,6 +200,20 @@ export const signingPolicyRules: readonly DoctorRule[] = [
           .map(({ file, party }) => sayForbids(file, needed, [party])),
       ),
     remedy: 'Add the name, or its beginning and a wildcard, to the file.',
+  },
+  {
+    id: 'namespaces-not-judged',
+    severity: 'warns',
+    relyingParties: java,
+    check: (context) =>
+      eachNeeded(context, (needed, trust) => [
+        ...javaFiles(needed, trust, 'unknown').map(({ file, party }) => ({
+          sentence: `The file ${file} has a regular expression for the CA ${needed.name} that only Java can evaluate: whether it allows ${formatSlashDn(needed.signed.subject)} is not known.`,
+          relyingParties: [party],
+        })),
+        ...namespacesUnread(needed, trust),
+      ]),
+    remedy: 'Compare the name with the file, or try voms-proxy-info of Java.',
   },
   {
     id: 'ca-name-not-sayable',

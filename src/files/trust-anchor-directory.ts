@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { MAX_CRL_BYTES } from '../../ca/crl.ts'
 import type { TrustAnchorFile } from '../../ca/trust-anchors.ts'
 import type { DirectoryFile } from '../../ca/trust-directory.ts'
+import { fileErrorReason } from '../base/system-error.ts'
 import { type Directory, withDirectory } from './directory.ts'
 
 /** Maximum number of files in a directory. The one of all IGTF CAs has about 900. */
 export const MAX_DIRECTORY_FILES = 5000
-/** Larger files are skipped. The limit fits a CRL in PEM with some text. */
+/** Larger files are not read. The limit fits a CRL in PEM with some text. */
 export const MAX_DIRECTORY_FILE_BYTES = 1.5 * MAX_CRL_BYTES
 /** Maximum size of all files together. */
 export const MAX_DIRECTORY_BYTES = 5 * MAX_CRL_BYTES
@@ -73,8 +74,8 @@ async function writeWhole(path: string, content: string): Promise<void> {
 }
 
 /**
- * Reads the files of a directory, sorted by name. Follows links; skips sub-directories and files that are too large. A
- * file that cannot be read is returned with the reason, because others may not depend on it.
+ * Reads the files of a directory, sorted by name. Follows links; skips sub-directories. A file that cannot be read, or
+ * is too large, is returned with the reason, because others may not depend on it.
  *
  * @throws {RangeError} too many files, or too many bytes in total
  */
@@ -89,18 +90,19 @@ export async function readTrustAnchorDirectory(
   for (const name of names) {
     const path = join(directory, name)
     const size = await fileSize(path)
-    if (size === undefined || size > MAX_DIRECTORY_FILE_BYTES) continue
+    if (size === undefined) continue
+    if (size > MAX_DIRECTORY_FILE_BYTES) {
+      const problem = `it is larger than ${MAX_DIRECTORY_FILE_BYTES / 1024 / 1024} MiB`
+      files.push({ name, content: Buffer.alloc(0), problem })
+      continue
+    }
     total += size
     if (total > MAX_DIRECTORY_BYTES)
       throw new RangeError(`the files of the directory have more than ${MAX_DIRECTORY_BYTES} bytes`)
     files.push(
       await readFile(path).then(
         (content) => ({ name, content }),
-        (error: NodeJS.ErrnoException) => ({
-          name,
-          content: Buffer.alloc(0),
-          problem: error.code === 'EACCES' ? 'permission denied' : (error.code ?? error.message),
-        }),
+        (error: unknown) => ({ name, content: Buffer.alloc(0), problem: fileErrorReason(error) }),
       ),
     )
   }

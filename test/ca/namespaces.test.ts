@@ -8,28 +8,63 @@ const file = (...patterns: readonly string[]): string =>
 
 describe('namespacesPermit', () => {
   test.for([
-    { text: file('/DC=org/DC=example/.*'), subject: '/DC=org/DC=example/CN=Jane', permits: true },
-    { text: file('/DC=org/DC=example/.*'), subject: '/DC=org/DC=other/CN=Jane', permits: false },
-    { text: file('/dc=ORG/DC=example/.*'), subject: '/DC=org/DC=example/CN=Jane', permits: true },
-    { text: file('/DC=org/CN=a\\.b'), subject: '/DC=org/CN=a.b', permits: true },
-    { text: file('/DC=org/CN=a\\.b'), subject: '/DC=org/CN=a.bc', permits: false },
-    { text: file('/CN=x', '/DC=org/.*'), subject: '/DC=org/CN=a', permits: true },
-    { text: `# a note\n\n${file('/DC=org/.*')}`, subject: '/DC=org/CN=a', permits: true },
-    { text: file('/DC=org/.*').replaceAll('\n', '\r\n'), subject: '/DC=org/CN=a', permits: true },
+    {
+      text: file('/DC=org/DC=example/.*'),
+      subject: '/DC=org/DC=example/CN=Jane',
+      verdict: 'permitted',
+    },
+    {
+      text: file('/DC=org/DC=example/.*'),
+      subject: '/DC=org/DC=other/CN=Jane',
+      verdict: 'forbidden',
+    },
+    {
+      text: file('/dc=ORG/DC=example/.*'),
+      subject: '/DC=org/DC=example/CN=Jane',
+      verdict: 'permitted',
+    },
+    { text: file('/DC=org/CN=a\\.b'), subject: '/DC=org/CN=a.b', verdict: 'permitted' },
+    { text: file('/DC=org/CN=a\\.b'), subject: '/DC=org/CN=a.bc', verdict: 'forbidden' },
+    { text: file('/CN=x', '/DC=org/.*'), subject: '/DC=org/CN=a', verdict: 'permitted' },
+    { text: `# a note\n\n${file('/DC=org/.*')}`, subject: '/DC=org/CN=a', verdict: 'permitted' },
+    {
+      text: file('/DC=org/.*').replaceAll('\n', '\r\n'),
+      subject: '/DC=org/CN=a',
+      verdict: 'permitted',
+    },
     {
       text: `${file('/DC=org/.*')}TO Issuer "${ca}" DENY Subject "/DC=org/CN=a.*"\n`,
       subject: '/DC=org/CN=ab',
-      permits: false,
+      verdict: 'forbidden',
     },
-    // A pattern that is more than a beginning is not judged.
-    { text: file('/DC=org/CN=(a|b)'), subject: '/DC=org/CN=c', permits: undefined },
-    { text: file('/DC=org/CN=[a-z]+'), subject: '/DC=org/CN=c', permits: undefined },
-    { text: '# nothing\n', subject: '/DC=org/CN=c', permits: undefined },
-    { text: 'nonsense', subject: '/DC=org/CN=c', permits: undefined },
-    { text: file('.*').replace(ca, '/CN=other'), subject: '/CN=x', permits: undefined },
-    { text: file('.*').replace(`"${ca}"`, 'SELF'), subject: '/CN=x', permits: undefined },
-  ])('$text $subject: $permits', ({ text, subject, permits }) => {
-    expect(namespacesPermit(readNamespaces(text), ca, subject)).toBe(permits)
+    // Regular expressions of Java, as far as RE2 knows them.
+    { text: file('/DC=org/CN=(a|b)'), subject: '/DC=org/CN=c', verdict: 'forbidden' },
+    { text: file('/DC=org/CN=(a|b)'), subject: '/DC=org/CN=b', verdict: 'permitted' },
+    { text: file('/DC=org/CN=[A-Z]+'), subject: '/DC=org/CN=c', verdict: 'permitted' },
+    { text: file('/DC=org/CN=[a-z]+'), subject: '/DC=org/CN=c1', verdict: 'forbidden' },
+    { text: file('/CN=x(?=y).*'), subject: '/CN=xy', verdict: 'unknown' },
+    { text: file('/CN=[a-z&&[^b]]'), subject: '/CN=a', verdict: 'unknown' },
+    { text: file('/CN=(a{1000}){1000}'), subject: '/CN=a', verdict: 'unknown' },
+    { text: file('/CN=(?=x).*', '/CN=.*'), subject: '/CN=x', verdict: 'unknown' },
+    {
+      text: `${file('/CN=(?=x).*')}TO Issuer "${ca}" DENY Subject "/CN=x"\n`,
+      subject: '/CN=x',
+      verdict: 'forbidden',
+    },
+    // SELF is the CA of the file's name.
+    { text: file('.*').replace(`"${ca}"`, 'SELF'), subject: '/CN=x', verdict: 'permitted' },
+    { text: file('/CN=y').replace(`"${ca}"`, 'self'), subject: '/CN=x', verdict: 'forbidden' },
+    // caNl ignores a file with an error, and reads no tabs.
+    { text: '# nothing\n', subject: '/DC=org/CN=c', verdict: undefined },
+    { text: 'nonsense', subject: '/DC=org/CN=c', verdict: undefined },
+    { text: `${file('.*')}nonsense\n`, subject: '/CN=x', verdict: undefined },
+    { text: file('.*').replace('TO ', 'TO\t'), subject: '/CN=x', verdict: undefined },
+    { text: `#NAMESPACES-VERSION: 1.0\n${file('.*')}`, subject: '/CN=x', verdict: 'permitted' },
+    { text: `#NAMESPACES-VERSION: 2.0\n${file('.*')}`, subject: '/CN=x', verdict: undefined },
+    { text: file('.*').replace('\n\n', ' # why\n'), subject: '/CN=x', verdict: 'permitted' },
+    { text: file('.*').replace(ca, '/CN=other'), subject: '/CN=x', verdict: undefined },
+  ])('$text $subject: $verdict', ({ text, subject, verdict }) => {
+    expect(namespacesPermit(readNamespaces(text), ca, subject)).toBe(verdict)
   })
 
   test('never throws, whatever the text', () => {
@@ -46,7 +81,7 @@ describe('namespacesPermit', () => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 30 }), fc.string(), (pieces, subject) => {
         const answer = namespacesPermit(readNamespaces(pieces.join('')), 'a', subject)
-        expect([true, false, undefined]).toContain(answer)
+        expect(['permitted', 'forbidden', 'unknown', undefined]).toContain(answer)
       }),
     )
   })

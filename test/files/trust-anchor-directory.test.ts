@@ -8,6 +8,7 @@ import {
   rm,
   symlink,
   writeFile,
+  truncate,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -86,7 +87,19 @@ describe('readTrustAnchorDirectory', () => {
     await symlink('/proc/self/mem', join(directory, 'deadbeef.0'))
     expect(await readTrustAnchorDirectory(directory)).toEqual([
       { name: '0a1b2c3d.0', content: Buffer.from('good') },
-      { name: 'deadbeef.0', content: Buffer.alloc(0), problem: 'EIO' },
+      {
+        name: 'deadbeef.0',
+        content: Buffer.alloc(0),
+        problem: 'the disk reports an input/output error',
+      },
+    ])
+  })
+
+  test('names a file that is too large', async () => {
+    await writeFile(join(directory, '0a1b2c3d.r0'), '')
+    await truncate(join(directory, '0a1b2c3d.r0'), 49 * 1024 * 1024)
+    expect(await readTrustAnchorDirectory(directory)).toEqual([
+      { name: '0a1b2c3d.r0', content: Buffer.alloc(0), problem: 'it is larger than 48 MiB' },
     ])
   })
 

@@ -6,6 +6,7 @@ import { longCases, nameCases, vomsCases } from './odd-chain-cases.ts'
 import { oddCrlCases } from './odd-crl-cases.ts'
 import { modeCases, textCases } from './odd-file-cases.ts'
 import type { OddCase } from './odd-files.ts'
+import { linkCases } from './odd-link-cases.ts'
 import { oddPolicyCases } from './odd-policy-cases.ts'
 import type { Illness } from './patient.ts'
 import { crlCases, trustCases } from './trust-cases.ts'
@@ -55,6 +56,7 @@ export const measurableCases: readonly AnyCase[] = [
     ...oddCaCases,
     ...oddCrlCases,
     ...oddPolicyCases,
+    ...linkCases,
   ].map(withTitle),
 ]
 

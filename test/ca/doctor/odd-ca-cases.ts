@@ -19,6 +19,15 @@ import { makeNamesake } from './patient.ts'
 
 export const oddCaCases: readonly OddCase[] = [
   { name: 'CA as .1 only', files: rename('.0', '.1'), rules: ['trust-number-missing'] },
+  { name: 'CA as .00 only', files: rename('.0', '.00'), rules: ['trust-number-missing'] },
+  {
+    name: 'CA as .1 behind .00',
+    files: all(
+      rename('.0', '.1'),
+      writeBoth('.00', (chain) => pemOf(chain.authority)),
+    ),
+    rules: ['trust-number-missing'],
+  },
   {
     name: 'CA as .1 behind a namesake',
     files: all(

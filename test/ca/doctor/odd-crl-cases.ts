@@ -1,10 +1,23 @@
 /** Trust directories with odd CRLs. */
-import { keyUsage } from '../../../ca/extensions.ts'
+import {
+  type Asn1Node,
+  explicit,
+  implicitConstructed,
+  implicitPrimitive,
+  sequence,
+  smallInteger,
+} from '../../../ca/asn1.ts'
+import { authorityKeyIdentifier, crlDistributionPoint, keyUsage } from '../../../ca/extensions.ts'
+import { nameNode } from '../../../ca/name.ts'
+import { authorityName } from '../../support/certificate-builder.ts'
+import { anyExtension, unknownExtension } from '../../support/extensions.ts'
 import {
   all,
   BOM,
   edit,
+  type FilesChange,
   makeCrl,
+  makeExtendedCrl,
   makeWeakCrl,
   type OddCase,
   pemToDer,
@@ -14,7 +27,146 @@ import {
   writeBoth,
 } from './odd-files.ts'
 
+/** The reason keyCompromise alone, as bit string. */
+const KEY_COMPROMISE = [6, 0x40]
+const place = 'http://ca.example/crl'
+
+const extended = (...extensions: readonly Asn1Node[]): FilesChange =>
+  writeBoth('.r0', (chain) => makeExtendedCrl(chain, { extensions }))
+
+/** issuingDistributionPoint (RFC 5280 section 5.2.5) with one of its booleans, [1] to [5], or a name of one URI. */
+const distributionPoint = (part: number | 'name', critical = true): Asn1Node =>
+  anyExtension(
+    '2.5.29.28',
+    sequence(
+      part === 'name'
+        ? implicitConstructed(0, [
+            implicitConstructed(0, [implicitPrimitive(6, Buffer.from(place))]),
+          ])
+        : implicitPrimitive(part, Buffer.from(part === 3 ? KEY_COMPROMISE : [255])),
+    ),
+    critical,
+  )
+const deltaOf = anyExtension('2.5.29.27', smallInteger(6), true)
+const entryWith = (entryExtension: Asn1Node): FilesChange =>
+  writeBoth('.r0', (chain) => makeExtendedCrl(chain, { entryExtension }))
+const certificateIssuer = anyExtension(
+  '2.5.29.29',
+  sequence(explicit(4, nameNode(authorityName))),
+  true,
+)
+
 export const oddCrlCases: readonly OddCase[] = [
+  {
+    name: 'CRL with a critical extension',
+    files: extended(unknownExtension(true)),
+    rules: ['crl-not-usable'],
+  },
+  { name: 'CRL with an unknown extension', files: extended(unknownExtension(false)), rules: [] },
+  {
+    name: 'CRL for CAs only',
+    files: extended(distributionPoint(2)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL for CAs only, not critical',
+    files: extended(distributionPoint(2, false)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL for EECs only',
+    files: extended(distributionPoint(1)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL for EECs only, not critical',
+    files: extended(distributionPoint(1, false)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL for attributes only',
+    files: extended(distributionPoint(5)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'indirect CRL',
+    files: extended(distributionPoint(4)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with the name of its place',
+    files: extended(distributionPoint('name')),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with the name of its place, not critical',
+    files: extended(distributionPoint('name', false)),
+    rules: ['crl-not-usable'],
+  },
+  { name: 'delta CRL', files: extended(deltaOf), rules: [] },
+  {
+    name: 'CRL for some reasons only',
+    files: extended(distributionPoint(3)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL for EECs only, of a root above an intermediate',
+    plan: { intermediate: {} },
+    files: extended(distributionPoint(1)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL for CAs only, of a root above an intermediate',
+    plan: { intermediate: {} },
+    files: extended(distributionPoint(2)),
+    rules: [],
+  },
+  {
+    name: 'CRL with the name of its place, which the EEC has',
+    plan: { endEntity: { extensions: { point: crlDistributionPoint(place) } } },
+    files: extended(distributionPoint('name')),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with the name of its place, which EEC and root have',
+    plan: {
+      authority: { extensions: { point: crlDistributionPoint(place) } },
+      endEntity: { extensions: { point: crlDistributionPoint(place) } },
+    },
+    files: extended(distributionPoint('name')),
+    rules: [],
+  },
+  {
+    name: 'CRL names another key',
+    files: writeBoth('.r0', (chain) =>
+      makeExtendedCrl(chain, {
+        replace: [authorityKeyIdentifier(Buffer.alloc(20, 7))],
+      }),
+    ),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with a critical extension as .r0, good .r1',
+    files: all(rename('.r0', '.r1'), extended(unknownExtension(true))),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with a critical number',
+    files: writeBoth('.r0', (chain) =>
+      makeExtendedCrl(chain, { replace: [anyExtension('2.5.29.20', smallInteger(7), true)] }),
+    ),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with a critical extension in an entry',
+    files: entryWith(unknownExtension(true)),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with the issuer of an entry',
+    files: entryWith(certificateIssuer),
+    rules: [],
+  },
   { name: 'CRL empty', files: edit('.r0', () => ''), rules: ['crl-unreadable'] },
   { name: 'CRL in DER', files: edit('.r0', pemToDer), rules: ['crl-not-pem'] },
   {
@@ -30,6 +182,7 @@ export const oddCrlCases: readonly OddCase[] = [
   { name: 'CRL with byte order mark', files: edit('.r0', (t) => BOM + t), rules: [] },
   { name: 'CRL with CRLF', files: edit('.r0', (t) => t.replaceAll('\n', '\r\n')), rules: [] },
   { name: 'CRL with text before', files: edit('.r0', (t) => `# fetched\n${t}`), rules: [] },
+  { name: 'CRL as .r00 only', files: rename('.r0', '.r00'), rules: ['crl-missing-above'] },
   { name: 'CRL as .r1 only', files: rename('.r0', '.r1'), rules: ['crl-missing-above'] },
   {
     name: 'expired .r0, good .r1',

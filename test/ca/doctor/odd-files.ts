@@ -1,6 +1,14 @@
 /** Changes to the files of a trust directory, for cases. */
 import { sign } from 'node:crypto'
-import { bitString, encode, sequence } from '../../../ca/asn1.ts'
+import {
+  type Asn1Node,
+  bitString,
+  encode,
+  explicit,
+  sequence,
+  smallInteger,
+  time,
+} from '../../../ca/asn1.ts'
 import { childrenOf, decode } from '../../../ca/asn1-read.ts'
 import { createCrl } from '../../../ca/crl.ts'
 import { withCommonName } from '../../../ca/name.ts'
@@ -122,6 +130,37 @@ function requestCrl(chain: BuiltChain, { beganDaysAgo = 9, endsInDays = 30, revo
     nextUpdate: new Date(now + endsInDays * DAY_MS),
     entries: revoke ? [{ serial, revokedAt, reason: 'keyCompromise' as const }] : [],
   }
+}
+
+/** Parts of a CRL that the library does not write. */
+interface CrlExtras {
+  /** Of the list, beside those that the library writes, or in place of them. */
+  readonly extensions?: readonly Asn1Node[]
+  readonly replace?: readonly Asn1Node[]
+  /** Of one entry, for a certificate that is in no file. */
+  readonly entryExtension?: Asn1Node
+}
+
+/** A CRL of the root with further extensions, signed again. */
+export async function makeExtendedCrl(
+  chain: BuiltChain,
+  { extensions = [], replace, entryExtension }: CrlExtras,
+): Promise<string> {
+  const signed = await createCrl(asAuthority(chain.authority), requestCrl(chain, {}))
+  const [body, algorithm] = childrenOf(decode(signed, 'CRL'), 'CRL')
+  const fields = childrenOf(body, 'CRL')
+  const own = childrenOf(childrenOf(fields.at(-1), 'CRL')[0], 'CRL')
+  const begun = time(new Date(instantOf(chain).getTime() - DAY_MS))
+  const entries = entryExtension && [
+    sequence(sequence(smallInteger(99), begun, sequence(entryExtension))),
+  ]
+  const tbs = sequence(
+    ...fields.slice(0, -1),
+    ...(entries ?? []),
+    explicit(0, sequence(...(replace ?? own), ...extensions)),
+  )
+  const signature = bitString(sign('sha256', encode(tbs), chain.authority.privateKey))
+  return toPem('X509 CRL', encode(sequence(tbs, algorithm, signature)))
 }
 
 /** A CRL of a CA whose key is too small for the library: signed by a strong one, then again by its own. */

@@ -19,6 +19,14 @@ const editPolicy = (change: (text: string) => string): FilesChange =>
 const withoutNamespaces = (change: (text: string) => string): FilesChange =>
   all((files) => files.filter(({ name }) => !name.endsWith('.namespaces')), editPolicy(change))
 
+const namespacesOf = (text: string): FilesChange => edit('.namespaces', () => `${text}\n`)
+
+/** A long policy of other CAs, then one that does not let ours sign. */
+const forbiddenAtTheEnd =
+  `access_id_CA X509 '/CN=other'\npos_rights globus CA:sign\ncond_subjects globus '"/CN=x"'\n`.repeat(
+    2000,
+  ) + `access_id_CA X509 '${root}'\npos_rights globus CA:sign\ncond_subjects globus '"/CN=x*"'\n`
+
 export const oddPolicyCases: readonly OddCase[] = [
   {
     name: 'comment lines',
@@ -161,6 +169,56 @@ export const oddPolicyCases: readonly OddCase[] = [
   {
     name: 'namespaces permit, the policy forbids',
     files: editPolicy((t) => t.replace(/cond_subjects.*/, `cond_subjects globus '"/CN=x*"'`)),
+    rules: ['signing-policy-forbids', 'signing-policy-without-own-name'],
+  },
+  {
+    name: 'namespaces permit by a class',
+    files: namespacesOf('TO Issuer SELF PERMIT Subject "/C=EU/O=[A-Z]+/OU=(TTS|XXX)/CN=.*"'),
+    rules: [],
+  },
+  {
+    name: 'namespaces permit others by a class',
+    files: namespacesOf('TO Issuer SELF PERMIT Subject "/C=EU/O=[0-9]+/OU=TTS/CN=.*"'),
+    rules: ['namespaces-forbid'],
+  },
+  {
+    name: 'namespaces deny by SELF',
+    files: edit('.namespaces', (t) => `${t}TO Issuer SELF DENY Subject ".*"\n`),
+    rules: ['namespaces-forbid'],
+  },
+  {
+    name: 'namespaces with a look-ahead that permits',
+    files: namespacesOf('TO Issuer SELF PERMIT Subject "/C=EU(?=/).*"'),
+    rules: ['namespaces-not-judged'],
+  },
+  {
+    name: 'namespaces forbid, with an error behind',
+    files: namespacesOf('TO Issuer SELF PERMIT Subject "/CN=x"\nnonsense'),
+    rules: [],
+  },
+  {
+    name: 'namespaces forbid, with tabs',
+    files: namespacesOf('TO Issuer SELF\tPERMIT Subject "/CN=x"'),
+    rules: [],
+  },
+  {
+    name: 'namespaces of another version forbid',
+    files: namespacesOf('#NAMESPACES-VERSION: 2.0\nTO Issuer SELF PERMIT Subject "/CN=x"'),
+    rules: [],
+  },
+  {
+    name: 'namespaces forbid, with a comment behind',
+    files: namespacesOf('TO Issuer SELF PERMIT Subject "/CN=x" # none of ours'),
+    rules: ['namespaces-forbid'],
+  },
+  {
+    name: 'namespaces of 257 KiB',
+    files: edit('.namespaces', (t) => t + '#'.repeat(257 * 1024)),
+    rules: ['namespaces-not-judged'],
+  },
+  {
+    name: 'a policy of 200 KiB that forbids at its end',
+    files: edit('.signing_policy', () => forbiddenAtTheEnd),
     rules: ['signing-policy-forbids', 'signing-policy-without-own-name'],
   },
   { name: 'namespaces are nonsense', files: edit('.namespaces', () => 'nonsense\n'), rules: [] },
