@@ -6,10 +6,10 @@ import { type Authorisation, authorise } from '../domain/issuing/authorise.ts'
 import { TtsError } from '../base/errors.ts'
 import { cannotRead } from '../files/file-errors.ts'
 import { readInputFile } from '../files/input-file.ts'
-import { discoverBearerToken, readTokenFile } from '../files/bearer-token.ts'
 import { ruleClaimsByProvider } from '../service/rule-claims.ts'
 import type { VerifiedToken } from '../tokens/verified-token.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
+import { readTokenToCheck, type TokenToCheck } from './check/token.ts'
 import { waitSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import { neededChanges, describeRule, type RuleDescription, displayClaim } from './rule-words.ts'
@@ -30,6 +30,11 @@ interface ExplainOptions extends OperatorOptions {
 
 type Subject = Pick<VerifiedToken, 'providerId' | 'claims'> &
   Partial<Pick<VerifiedToken, 'profile'>>
+
+type Claims = Readonly<Record<string, unknown>>
+
+/** Claims of a file, or why there are none. */
+type ClaimsToCheck = { readonly claims: Claims } | { readonly problem: unknown }
 
 /** The result of the command; `--json` prints exactly this. */
 interface Explanation {
@@ -72,17 +77,33 @@ Examples:
 }
 
 async function explainRules(terminal: Terminal, options: ExplainOptions): Promise<void> {
+  refuseMixedOptions(options)
+  // Before root acts as the owner of the data directory, who may not be able to read the file.
+  const given =
+    options.claims === undefined
+      ? await readTokenToCheck(terminal, options.tokenFile)
+      : await readClaimsToCheck(options.claims)
   const loaded = await loadedConfigurationFor(terminal, options)
   const service = serviceOf(loaded, options.service)
-  const subject =
-    options.claims === undefined
-      ? await subjectOfToken(loaded, terminal, options)
-      : await subjectOfFile(loaded, options.claims, options)
+  const subject = await subjectOf(given, loaded, { terminal, options })
   // The same decision as in the running service, with its trace.
   const decision = authorise(service.authz, subject)
   const explanation = explanationOf(decision, subject, { options, enabled: service.enabled })
   terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : asText(explanation))
   if (!explanation.allowed) terminal.exitWith(exitCodes.refused)
+}
+
+function refuseMixedOptions({ claims, provider, tokenFile }: ExplainOptions): void {
+  if (claims === undefined && provider !== undefined)
+    throw new TtsError(
+      'invalid_request',
+      '--provider needs --claims; a token names its own provider',
+    )
+  if (claims !== undefined && (tokenFile !== undefined || provider === undefined))
+    throw new TtsError(
+      'invalid_request',
+      '--claims needs --provider, and must not be combined with a token',
+    )
 }
 
 function serviceOf({ configuration }: LoadedConfiguration, id: string) {
@@ -94,20 +115,34 @@ function serviceOf({ configuration }: LoadedConfiguration, id: string) {
   })
 }
 
-async function subjectOfToken(
-  { configuration }: LoadedConfiguration,
-  terminal: Terminal,
-  { tokenFile, provider, wait }: ExplainOptions,
+interface ExplainContext {
+  readonly terminal: Terminal
+  readonly options: ExplainOptions
+}
+
+async function subjectOf(
+  given: TokenToCheck | ClaimsToCheck,
+  loaded: LoadedConfiguration,
+  context: ExplainContext,
 ): Promise<Subject> {
-  if (provider !== undefined)
-    throw new TtsError(
-      'invalid_request',
-      '--provider needs --claims; a token names its own provider',
-    )
-  const token =
-    tokenFile === undefined
-      ? (await discoverBearerToken(terminal)).token
-      : await readTokenFile(tokenFile)
+  const { provider } = context.options
+  // Before a problem of the file: the user can see at once that the provider is wrong.
+  if (provider !== undefined) refuseUnknownProvider(loaded, provider)
+  if ('problem' in given) throw given.problem
+  if ('text' in given) return verifyToken(given.text, loaded, context)
+  const profile = loaded.configuration.providers[provider ?? '']?.profile
+  return {
+    providerId: provider ?? '',
+    claims: given.claims,
+    ...(profile !== undefined && { profile }),
+  }
+}
+
+async function verifyToken(
+  token: string,
+  { configuration }: LoadedConfiguration,
+  { terminal, options }: ExplainContext,
+): Promise<Subject> {
   const log = quietLog(terminal)
   log.level = 'silent'
   const { providers } = configuration
@@ -121,47 +156,36 @@ async function subjectOfToken(
     log,
   })
   try {
-    return await verifier.verify(token, { signal: AbortSignal.timeout(wait * 1000) })
+    return await verifier.verify(token, { signal: AbortSignal.timeout(options.wait * 1000) })
   } finally {
     await verifier.close()
   }
 }
 
-async function subjectOfFile(
-  { configuration }: LoadedConfiguration,
-  path: string,
-  { provider, tokenFile }: ExplainOptions,
-): Promise<Subject> {
-  if (tokenFile !== undefined || provider === undefined)
-    throw new TtsError(
-      'invalid_request',
-      '--claims needs --provider, and must not be combined with a token',
-    )
+function refuseUnknownProvider({ configuration }: LoadedConfiguration, provider: string): void {
   // Users of a relying service belong to the provider rsp-ID, which is not in the configuration.
-  if (!provider.startsWith('rsp-') && !Object.hasOwn(configuration.providers, provider)) {
-    const known = Object.keys(configuration.providers).join(', ') || 'none'
-    throw new TtsError(
-      'invalid_request',
-      `the provider ${displayClaim(provider)} is not configured`,
-      {
-        remedy: `Use one of the configured providers: ${known}.`,
-      },
-    )
-  }
-  const profile = configuration.providers[provider]?.profile
-  return {
-    providerId: provider,
-    claims: await readClaims(path),
-    ...(profile !== undefined && { profile }),
+  if (provider.startsWith('rsp-') || Object.hasOwn(configuration.providers, provider)) return
+  const known = Object.keys(configuration.providers).join(', ') || 'none'
+  throw new TtsError(
+    'invalid_request',
+    `the provider ${displayClaim(provider)} is not configured`,
+    { remedy: `Use one of the configured providers: ${known}.` },
+  )
+}
+
+async function readClaimsToCheck(path: string): Promise<ClaimsToCheck> {
+  try {
+    return { claims: await readClaims(path) }
+  } catch (problem) {
+    return { problem }
   }
 }
 
-async function readClaims(path: string): Promise<Readonly<Record<string, unknown>>> {
+async function readClaims(path: string): Promise<Claims> {
   const read = readInputFile(path, { maxBytes: MAX_CLAIMS_BYTES }).catch((cause: unknown) => {
     throw cannotRead(path, cause)
   })
-  const text = (await read).toString('utf8')
-  const claims = text.length > MAX_CLAIMS_BYTES ? undefined : parseJson(text)
+  const claims = parseJson((await read).toString('utf8'))
   if (isTree(claims)) return claims
   throw new TtsError('invalid_request', `${path}: must be a JSON object of claims`)
 }

@@ -77,6 +77,21 @@ describe.skipIf(!isPossible)('commands of root on the data of a user', () => {
     for (const file of filesBelow(path('certificates'))) expect(lstatSync(file).uid).toBe(0)
   })
 
+  test('read what root names: a token, or a file of claims', async () => {
+    mkdirSync(path('data'), { mode: 0o700 })
+    chownSync(path('data'), USER, USER)
+    const provider = { issuer: 'https://iam.example.org', audiences: ['tts'] }
+    appendFileSync(path('tts.yaml'), `providers: ${JSON.stringify({ iam: provider })}\n`)
+    writeFileSync(path('claims.json'), '{"sub":"u"}', { mode: 0o600 })
+    writeFileSync(path('token'), 'no-jwt', { mode: 0o600 })
+    const explain = ['authz', 'explain', '--service', 'x509']
+    const claims = await tts(...explain, '--claims', path('claims.json'), '--provider', 'iam')
+    expect(claims).toMatchObject({ err: '', out: expect.stringContaining('"u" of the provider') })
+    // The token is read, and refused as a token.
+    const token = await tts(...explain, '--token-file', path('token'))
+    expect(token.err).toContain('the token is not a signed JWT')
+  })
+
   test('start no program that is root, or can become root', async () => {
     mkdirSync(path('data'), { mode: 0o700 })
     chownSync(path('data'), USER, USER)
