@@ -1,9 +1,11 @@
 /**
  * Standard output as the destination of the log of a service. A reader that stops reading (a full journal, a stuck
  * log shipper) must not stop the service: lines wait in a bounded queue, and are dropped and counted beyond it. A
- * reader that goes away ends the log, not the service.
+ * reader that goes away ends the log, not the service. Any other fault, such as a full disk, loses only the lines that
+ * could not be written.
  */
 import type { Writable } from 'node:stream'
+import { systemErrorCode } from './system-error.ts'
 
 /** A destination of the log. */
 export interface LogOutput {
@@ -27,31 +29,43 @@ export function createLogOutput(
   { name, maxQueuedBytes = MAX_QUEUED_BYTES }: LogOutputOptions,
 ): LogOutput {
   let dropped = 0
-  let isBroken = false
+  /** Why lines could not be written; undefined: the reader was too slow. */
+  let code: string | undefined
+  let hasReader = true
+  const isBroken = (): boolean => !hasReader || stream.destroyed
   // Replaces the handler for commands, which ends the process when the reader goes away.
   stream.removeAllListeners('error')
-  stream.on('error', () => {
-    isBroken = true
+  stream.on('error', (error) => {
+    if (systemErrorCode(error) === 'EPIPE') hasReader = false
   })
+  const send = (text: string, lines: number): void => {
+    stream.write(text, (error) => {
+      if (!error) return
+      dropped += lines
+      code = systemErrorCode(error) ?? code ?? 'unknown error'
+    })
+  }
   const reportDropped = (): void => {
     const lines = dropped
+    const why = code === undefined ? { msg: TOO_SLOW } : { code, msg: NOT_WRITTEN }
     dropped = 0
+    code = undefined
     const fields = { level: 'warn', time: new Date().toISOString(), name, event: 'log.dropped' }
-    const msg = 'the reader of the log was too slow; lines were dropped'
-    stream.write(`${JSON.stringify({ ...fields, lines, msg })}\n`)
+    send(`${JSON.stringify({ ...fields, lines, ...why })}\n`, lines)
   }
   return {
     write(line) {
-      if (isBroken) return
+      if (isBroken()) return
       if (stream.writableLength + line.length > maxQueuedBytes) {
         dropped += 1
         return
       }
       if (dropped > 0) reportDropped()
-      stream.write(line)
+      send(line, 1)
     },
     async flush(timeoutMs) {
-      const isFlushed = (): boolean => isBroken || stream.writableLength === 0
+      if (dropped > 0 && !isBroken()) reportDropped()
+      const isFlushed = (): boolean => isBroken() || stream.writableLength === 0
       const endsAtMs = performance.now() + timeoutMs
       while (!isFlushed() && performance.now() < endsAtMs)
         await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
@@ -60,4 +74,6 @@ export function createLogOutput(
   }
 }
 
+const TOO_SLOW = 'the reader of the log was too slow; lines were dropped'
+const NOT_WRITTEN = 'lines of the log could not be written; they were dropped'
 const FLUSH_POLL_MS = 10
