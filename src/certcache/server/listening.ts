@@ -2,15 +2,12 @@
  * Listens on loopback, the network with TLS, or a Unix socket. Limits connections, and completes open requests at
  * shutdown.
  */
-import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { unwatchFile, watchFile } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { createSecureContext } from 'node:tls'
 import type { z } from 'zod'
-import { TtsError } from '../../base/errors.ts'
-import { cannotRead } from '../../files/file-errors.ts'
-import { listenError, systemErrorCode } from '../../base/system-error.ts'
+import { listenError } from '../../base/system-error.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
 import { messageClassesOf } from '../../http/message-classes.ts'
@@ -19,6 +16,7 @@ import { trackResponses } from '../../http/open-responses.ts'
 import { partOf } from '../../limits/shares.ts'
 import type { Log } from '../../base/log.ts'
 import type { listenSettings } from '../settings/listen-settings.ts'
+import { readClientCa } from './client-ca.ts'
 import { prepareSocket } from './unix-socket.ts'
 
 export type ListenSettings = Readonly<z.output<typeof listenSettings>>
@@ -200,26 +198,6 @@ function readTls({ certificateFile, keyFile, clientCaFile }: TlsFiles) {
     ca: readClientCa(clientCaFile),
     requestCert: true,
     rejectUnauthorized: false,
-  }
-}
-
-function readClientCa(path: string): string {
-  try {
-    const ca = readFileSync(path, 'utf8')
-    if (!ca.includes('-----BEGIN CERTIFICATE-----'))
-      throw Object.assign(new Error('no certificate'), { code: 'no CA in PEM' })
-    // Throws if OpenSSL cannot read it, before the server uses it.
-    createSecureContext({ ca })
-    return ca
-  } catch (cause) {
-    const path = cause instanceof Error && 'path' in cause ? String(cause.path) : ''
-    if (systemErrorCode(cause) !== undefined)
-      throw cannotRead(`the TLS file ${path}`, cause, { code: 'configuration' })
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-    throw new TtsError('configuration', `access.client_ca_file: ${path} cannot be used (${code})`, {
-      check: 'tls_file',
-      cause,
-    })
   }
 }
 

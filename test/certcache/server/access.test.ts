@@ -424,12 +424,23 @@ describe('TLS', () => {
     await expect(
       testServer(standInEngine(), { settings: serverSettings({ listen, access: {} }) }),
     ).rejects.toMatchObject({ code: 'configuration' })
-    const access = { mode: 'restricted', client_ca_file: path('client.key') }
+  })
+
+  test.for([
+    { name: 'client.key', says: 'contains no CA certificate in PEM' },
+    { name: 'garbage.pem', says: 'contains a certificate that cannot be parsed' },
+    { name: 'missing.pem', says: 'cannot be read: the file or its directory does not exist' },
+  ])('CAs of clients in $name stop the start: it $says', async ({ name, says }) => {
+    // The first certificate is good; every one must be.
+    const garbage = read('clients.pem').replace(/\n[^-\n]{20}/g, `\n${'A'.repeat(20)}`)
+    writeFileSync(path('garbage.pem'), `${read('clients.pem')}${garbage}`)
+    const access = { mode: 'restricted', client_ca_file: path(name) }
     await expect(
       testServer(standInEngine(), { settings: serverSettings({ listen: tlsFiles(), access }) }),
     ).rejects.toMatchObject({
       code: 'configuration',
-      message: expect.stringContaining('no CA') as string,
+      message: expect.stringContaining(`${path(name)} ${says}`) as string,
+      remedy: expect.any(String) as string,
     })
   })
 
