@@ -2,6 +2,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { createServer, isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
+import { listenError, systemErrorCode } from '../../base/system-error.ts'
 import type { LoadedConfiguration } from '../../config/load.ts'
 import { readTlsFiles } from '../../http/tls-files.ts'
 import { timeLeft } from '../terminal.ts'
@@ -86,41 +87,44 @@ function hostChecks(certificate: X509Certificate, publicUrl: string | undefined)
   ]
 }
 
-async function addressCheck(address: {
+interface Address {
   readonly name: string
   readonly host: string
   readonly port: number
-}): Promise<Check[]> {
-  const { name, host, port } = address
-  const code = await bindProblem(host, port)
-  const problems: Readonly<Record<string, readonly [string, string]>> = {
-    EACCES: [
-      `this user must not listen on port ${port}`,
-      'Use a port of 1024 or above, or give the service CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities).',
-    ],
-    EADDRNOTAVAIL: [
-      `this machine does not have the address ${host}`,
-      'Set listen.host to an address of this machine.',
-    ],
-    ENOTFOUND: [
-      `the host name ${host} does not exist`,
-      'Set listen.host to an address of this machine.',
-    ],
-  }
-  // In use: probably by the service itself.
-  if (code === undefined || code === 'EADDRINUSE') return []
-  const [detail, remedy] = problems[code] ?? [
-    `cannot listen on ${host} port ${port}: ${code}`,
-    'Check listen.host and listen.port.',
-  ]
-  return [{ check: name, state: 'failed', detail, remedy }]
 }
 
+async function addressCheck(address: Address): Promise<Check[]> {
+  const cause = await bindProblem(address)
+  return cause === undefined ? [] : listenChecks(address, cause)
+}
+
+/** @param cause why this process could not listen there */
+export function listenChecks({ name, host, port }: Address, cause: unknown): Check[] {
+  const code = systemErrorCode(cause)
+  // In use: probably by the service itself.
+  if (code === 'EADDRINUSE') return []
+  // systemd gives the capability to the service, not to the user who runs the check.
+  if (code === 'EACCES' && port < FIRST_FREE_PORT)
+    return [
+      {
+        check: name,
+        state: 'warning',
+        detail: `this user may not listen on port ${port}; whether the service may, this check cannot see`,
+        remedy: `Give the service the capability for low ports (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), if it does not have it, or choose a port from ${FIRST_FREE_PORT}.`,
+      },
+    ]
+  const { detail, remedy, state } = failure(name, listenError(`${host} port ${port}`, cause))
+  return [{ check: name, state, detail, remedy: remedy ?? 'Check listen.host and listen.port.' }]
+}
+
+/** Lower ports need a capability. */
+const FIRST_FREE_PORT = 1024
+
 /** Listens for a moment. */
-async function bindProblem(host: string, port: number): Promise<string | undefined> {
+async function bindProblem({ host, port }: Address): Promise<unknown> {
   const server = createServer()
   return new Promise((done) => {
-    server.once('error', ({ code = 'unknown error' }: NodeJS.ErrnoException) => done(code))
+    server.once('error', done)
     server.listen({ host, port }, () => server.close(() => done(undefined)))
   })
 }

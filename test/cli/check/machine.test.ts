@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { clockChecks } from '../../../src/cli/check/clock.ts'
 import { spaceChecks } from '../../../src/cli/check/data-directory.ts'
+import { listenChecks } from '../../../src/cli/check/listener.ts'
 import { readTlsFiles } from '../../../src/http/tls-files.ts'
 import { missingPostgresPackage, startPostgres } from '../../support/postgres.ts'
 import { runTts, type TtsRunOptions } from '../../support/terminal.ts'
@@ -141,8 +142,20 @@ describe('addresses', () => {
   test('one that this machine does not have', async () => {
     const listen = { host: '192.0.2.1', trusted_proxies: ['10.0.0.1'] }
     expect(await check({ listen })).toMatch(
-      /^FAILED {3}listener: this machine does not have the address 192\.0\.2\.1$/m,
+      /^FAILED {3}listener: cannot listen on 192\.0\.2\.1 port 8080: this machine does not have the address$/m,
     )
+  })
+
+  test.for([
+    { code: 'EACCES', port: 443, state: 'warning', says: 'this user may not listen on port 443' },
+    { code: 'EACCES', port: 1024, state: 'failed', says: 'port 1024: permission denied' },
+    { code: 'ENOTFOUND', port: 443, state: 'failed', says: 'the host name does not exist' },
+    { code: 'EPROTO', port: 8080, state: 'failed', says: 'port 8080: system error EPROTO' },
+  ])('$code on port $port: $state', ({ code, port, state, says }) => {
+    const [found] = listenChecks({ name: 'listener', host: 'tts.test', port }, { code })
+    expect(found).toMatchObject({ check: 'listener', state })
+    expect(found?.detail).toContain(says)
+    expect(found?.remedy).toMatch(/^[A-Z].*\.$/)
   })
 
   test('one that is in use is in order: the service runs', async () => {
