@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { TtsError } from '../base/errors.ts'
 import type { StoreSettings } from '../config/store-schema.ts'
+import { isPublicFile } from '../files/data-directory.ts'
 import { makeDirectory } from '../files/directory.ts'
 import { cannotRead } from '../files/file-errors.ts'
 import { otherPlaces } from '../files/roll-over-files.ts'
@@ -109,12 +110,8 @@ async function namesIn(directory: string): Promise<readonly string[]> {
   }
 }
 
-/** Public files: everybody may read them. */
-const PUBLIC_NAMES: ReadonlySet<string> = new Set(['ca.pem', 'ca.csr', 'database-id'])
-
 async function readOne(path: string, from: string): Promise<BackupFile> {
-  if (PUBLIC_NAMES.has(path.slice(path.lastIndexOf('/') + 1)))
-    return { path, mode: 0o644, data: await readFile(from) }
+  if (isPublicFile(path)) return { path, mode: 0o644, data: await readFile(from) }
   const data = await readPrivateFile(from, { maxBytes: MAX_FILE_BYTES, readers: 'root_for_group' })
   return { path, mode: 0o600, data }
 }

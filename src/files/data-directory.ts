@@ -1,8 +1,8 @@
 /** The data directory: created if missing, and usable by this process. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { TtsError } from '../base/errors.ts'
-import { fileErrorReason } from '../base/system-error.ts'
+import { fileErrorReason, systemErrorCode } from '../base/system-error.ts'
 import { makeDirectory } from './directory.ts'
 
 /**
@@ -16,13 +16,14 @@ export async function prepareDataDirectory(path: string): Promise<void> {
     const { R_OK, W_OK, X_OK } = constants
     accessSync(path, R_OK | W_OK | X_OK)
   } catch (error) {
-    if (error instanceof TtsError) throw error
-    throw unusable(path, error as NodeJS.ErrnoException)
+    throw unusableDataDirectory(path, error)
   }
 }
 
-function unusable(path: string, cause: NodeJS.ErrnoException): TtsError {
-  const { problem, remedy } = describe(path, cause)
+/** Returns the error for a data directory that cannot be created or written. A TtsError stays. */
+export function unusableDataDirectory(path: string, cause: unknown): TtsError {
+  if (cause instanceof TtsError) return cause
+  const { problem, remedy } = describe(path, systemErrorCode(cause) ?? '')
   return new TtsError('configuration', `the data directory ${path} cannot be used: ${problem}`, {
     check: 'data_directory',
     remedy,
@@ -30,8 +31,10 @@ function unusable(path: string, cause: NodeJS.ErrnoException): TtsError {
   })
 }
 
-function describe(path: string, { code = 'unknown error' }: NodeJS.ErrnoException) {
-  switch (code) {
+function describe(path: string, code: string) {
+  // The search of a file that is no program is denied, too.
+  const isFile = statSync(nearestExisting(path), { throwIfNoEntry: false })?.isFile() === true
+  switch (isFile ? 'ENOTDIR' : code) {
     case 'EACCES':
     case 'EPERM':
       return describeDenied(path)
@@ -71,7 +74,13 @@ function describeDenied(path: string) {
   }
 }
 
-/** The directory itself, or the lowest one above it that exists and can be seen. */
-function nearestExisting(path: string): string {
+/** Public files of the data directory: everybody may read them. */
+const PUBLIC_NAMES: ReadonlySet<string> = new Set(['ca.pem', 'ca.csr', 'database-id'])
+
+/** Whether everybody may read a file of the data directory, by its name. */
+export const isPublicFile = (path: string): boolean => PUBLIC_NAMES.has(basename(path))
+
+/** Returns the directory itself, or the lowest one above it that exists and can be seen. */
+export function nearestExisting(path: string): string {
   for (let at = path; ; at = dirname(at)) if (existsSync(at) || at === dirname(at)) return at
 }

@@ -125,8 +125,8 @@ describe.skipIf(!isPossible)('commands of root on the data of a user', () => {
   })
 
   test('a data directory of root is named, with its owner, for a user without an entry in passwd', async () => {
-    const asUser = async (env: Record<string, string>) => {
-      const { child, ended, stdout, stderr } = startProgram(main, ['serve'], {
+    const asUser = async (env: Record<string, string>, command = 'serve') => {
+      const { child, ended, stdout, stderr } = startProgram(main, [command], {
         cwd: directory,
         env: { ...env, TTS_CA__KEY_KIND: 'ec-p256', TTS_LISTEN__PORT: '0' },
         uid: USER,
@@ -141,13 +141,19 @@ describe.skipIf(!isPossible)('commands of root on the data of a user', () => {
     expect(denied.err).toContain(
       `the data directory ${path('data')} cannot be used: it belongs to user id 0, and this process (user id ${USER}) cannot write to it`,
     )
+    const checked = await asUser({ TTS_DATA_DIR: path('data') }, 'check')
+    expect(checked.out).toContain(
+      `FAILED   data directory: the data directory ${path('data')} cannot be used: it belongs to user id 0, and this process (user id ${USER}) cannot write to it`,
+    )
     const missing = await asUser({ TTS_DATA_DIR: path('missing/data') })
     expect(missing.err).toContain(
       `it does not exist, and this process (user id ${USER}) cannot create it in ${directory}, which belongs to user id 0`,
     )
     const homeless = await asUser({ HOME: '' })
     expect(homeless.err).toContain(`data_dir: must be set, because user id ${USER} has no home`)
-    expect(denied.err + missing.err + homeless.err).not.toMatch(/unexpected|EACCES|ENOENT/)
+    expect(denied.err + checked.out + missing.err + homeless.err).not.toMatch(
+      /unexpected|EACCES|ENOENT/,
+    )
   })
 })
 

@@ -1,9 +1,10 @@
 /** The checks of the data directory: owners, modes, write access, space. */
-import { accessSync, constants, existsSync, lstatSync, readdirSync, type Stats } from 'node:fs'
+import { accessSync, constants, lstatSync, readdirSync, type Stats } from 'node:fs'
 import { statfs, unlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { TtsError } from '../../base/errors.ts'
+import { join } from 'node:path'
 import type { LoadedConfiguration } from '../../config/load.ts'
+import { isPublicFile, nearestExisting, unusableDataDirectory } from '../../files/data-directory.ts'
+import { fileError } from '../../files/file-errors.ts'
 import { modeForOthers } from '../../files/trusted-group.ts'
 import { type Check, failure } from './check.ts'
 
@@ -17,16 +18,15 @@ export async function dataDirectoryChecks({
 }: LoadedConfiguration): Promise<Check[]> {
   const place = nearestExisting(dataDirectory)
   try {
-    const checks = place === dataDirectory ? ownerChecks(dataDirectory) : []
     const access = await accessCheck(dataDirectory, place)
+    const isUsable = access.state === 'ok' && place === dataDirectory
     return [
       access,
-      ...(access.state === 'ok' ? checks : []),
+      ...(isUsable ? ownerChecks(dataDirectory) : []),
       ...spaceChecks(place, await freeMib(place)),
     ]
   } catch (error) {
-    if (error instanceof TtsError) return [failure('data directory', error)]
-    return [problem('data directory', `${place} cannot be examined (${codeOf(error)})`)]
+    return [failure('data directory', fileError(`${place} cannot be examined`, error))]
   }
 }
 
@@ -36,13 +36,7 @@ async function accessCheck(dataDirectory: string, place: string): Promise<Check>
     accessSync(place, constants.R_OK | constants.W_OK | constants.X_OK)
     if (place === dataDirectory) await writeOnce(place)
   } catch (error) {
-    const owner = lstatSync(place).uid
-    return {
-      check: 'data directory',
-      state: 'failed',
-      detail: `this user (${us}) cannot write in ${place}, which belongs to user id ${owner} (${codeOf(error)})`,
-      remedy: `Run this as the user of the service (sudo -u '#${owner}' …), or give the directory to it: chown -R USER '${place}'.`,
-    }
+    return failure('data directory', unusableDataDirectory(dataDirectory, error))
   }
   const detail =
     place === dataDirectory
@@ -57,8 +51,6 @@ async function writeOnce(directory: string): Promise<void> {
   await unlink(path)
 }
 
-/** Files that are public, by name. */
-const PUBLIC_NAMES: ReadonlySet<string> = new Set(['ca.pem', 'ca.csr', 'database-id'])
 const MAX_FILES = 5000
 
 /** Finds files of other users and files that others can read. */
@@ -101,8 +93,7 @@ function isOpen(path: string, stats: Stats): boolean {
   const mode = modeForOthers(stats)
   if (stats.isSymbolicLink()) return false
   if (stats.isDirectory()) return (mode & 0o022) !== 0
-  const isPublic = PUBLIC_NAMES.has(path.slice(path.lastIndexOf('/') + 1))
-  return stats.isFile() && (mode & (isPublic ? 0o022 : 0o077)) !== 0
+  return stats.isFile() && (mode & (isPublicFile(path) ? 0o022 : 0o077)) !== 0
 }
 
 async function freeMib(place: string): Promise<number> {
@@ -123,12 +114,6 @@ export function spaceChecks(place: string, mib: number): Check[] {
   ]
 }
 
-function problem(check: string, detail: string, remedy?: string): Check {
-  return { check, state: 'failed', detail, ...(remedy !== undefined && { remedy }) }
-}
-
-const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'unknown error'
-
-function nearestExisting(path: string): string {
-  for (let at = path; ; at = dirname(at)) if (existsSync(at) || at === dirname(at)) return at
+function problem(check: string, detail: string, remedy: string): Check {
+  return { check, state: 'failed', detail, remedy }
 }

@@ -18,6 +18,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { clockChecks } from '../../../src/cli/check/clock.ts'
 import { spaceChecks } from '../../../src/cli/check/data-directory.ts'
 import { listenChecks } from '../../../src/cli/check/listener.ts'
+import { prepareDataDirectory } from '../../../src/files/data-directory.ts'
 import { readTlsFiles } from '../../../src/http/tls-files.ts'
 import { missingPostgresPackage, startPostgres } from '../../support/postgres.ts'
 import { runTts, type TtsRunOptions } from '../../support/terminal.ts'
@@ -183,7 +184,12 @@ describe('the data directory', () => {
 
   test('a file in its place', async () => {
     writeFileSync(path('data'), '')
-    expect(await check()).toMatch(/^FAILED {3}data directory: /m)
+    const says = `the data directory ${path('data')} cannot be used: it, or a part of its path, is not a directory`
+    expect(await check()).toContain(
+      `FAILED   data directory: ${says}\n         -> Set data_dir (TTS_DATA_DIR) to a directory.\n`,
+    )
+    // The same words stop the service at its start.
+    await expect(prepareDataDirectory(path('data'))).rejects.toThrow(says)
   })
 
   test('what others can read or change', async () => {
