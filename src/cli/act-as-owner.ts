@@ -2,8 +2,9 @@
  * Operator commands that root runs act as the owner of the data directory. Otherwise they would leave files of root
  * there, which the service could not read at its next start.
  */
-import { statSync } from 'node:fs'
 import { TtsError } from '../base/errors.ts'
+import { type DirectoryOwner, otherOwnerOf } from '../files/data-directory.ts'
+import { checkTrustedGroup } from '../files/trusted-group.ts'
 
 /**
  * For how long root's rights are given up. A program that is started after `until_written` can take them back, because
@@ -11,7 +12,11 @@ import { TtsError } from '../base/errors.ts'
  */
 export type Renunciation = 'for_good' | 'until_written'
 
-/** Gives up root's rights in favour of the owner of the data directory, if that is another user. */
+/**
+ * Gives up root's rights in favour of the owner of the data directory, if that is another user.
+ *
+ * @throws {TtsError} `configuration`, check `trusted_group` (the owner is not a member)
+ */
 export function actAsOwnerOf(dataDirectory: string, renunciation: Renunciation): void {
   const owner = otherOwnerOf(dataDirectory)
   if (owner === undefined) return
@@ -25,6 +30,7 @@ export function actAsOwnerOf(dataDirectory: string, renunciation: Renunciation):
     process.setgid?.(owner.gid)
     process.setuid?.(owner.uid)
   }
+  checkTrustedGroup()
 }
 
 /** Takes root's rights back after `until_written`, to write outside the data directory. */
@@ -52,20 +58,8 @@ export function refuseRootOnOthersData(dataDirectory: string): void {
   )
 }
 
-interface Owner {
-  readonly uid: number
-  readonly gid: number
-}
-
-/** The owner of the directory if we are root and it belongs to another user. */
-function otherOwnerOf(dataDirectory: string): Owner | undefined {
-  if (process.geteuid?.() !== 0) return undefined
-  const found = statSync(dataDirectory, { throwIfNoEntry: false })
-  return found === undefined || found.uid === 0 ? undefined : found
-}
-
 /** The groups of the user; of a user without an entry in passwd, the group of the directory. */
-function useGroupsOf({ uid, gid }: Owner): void {
+function useGroupsOf({ uid, gid }: DirectoryOwner): void {
   // The types of Node lack it.
   const system: object = process
   const initgroups: unknown = Reflect.get(system, 'initgroups')

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { validationWords } from '../../plugins/validation-words.ts'
 import { TtsError } from '../base/errors.ts'
+import { otherOwnerOf } from '../files/data-directory.ts'
 import { homeDirectory } from '../files/home-directory.ts'
 import { trustGroup } from '../files/trusted-group.ts'
 import { isWebhook } from './delegation-schema.ts'
@@ -72,10 +73,10 @@ export async function loadConfiguration(
     })
   }
   const base = file === undefined ? process.cwd() : dirname(resolve(file))
-  trustGroup(result.data.trusted_group)
+  const dataDirectory = resolve(base, result.data.data_dir ?? defaultDataDirectory(environment))
+  trustGroup(result.data.trusted_group, otherOwnerOf(dataDirectory) ? 'later' : 'now')
   const resolved = await resolveSecrets(result.data, base)
   const configuration = { ...resolved, tls: resolveAuthorityPaths(resolved.tls, base) }
-  const dataDirectory = resolve(base, configuration.data_dir ?? defaultDataDirectory(environment))
   return { configuration: deepFreeze(configuration), path: file, overrides, dataDirectory }
 }
 

@@ -74,6 +74,18 @@ function describeDenied(path: string) {
   }
 }
 
+export interface DirectoryOwner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Returns the owner of the directory if we are root and it belongs to another user, whom commands then act as. */
+export function otherOwnerOf(path: string): DirectoryOwner | undefined {
+  if (process.geteuid?.() !== 0) return undefined
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found === undefined || found.uid === 0 ? undefined : found
+}
+
 /** Public files of the data directory: everybody may read them. */
 const PUBLIC_NAMES: ReadonlySet<string> = new Set(['ca.pem', 'ca.csr', 'database-id'])
 

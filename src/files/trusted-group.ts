@@ -9,19 +9,29 @@ let trusted: number | undefined
 /**
  * Trusts a group from now on; undefined: none.
  *
+ * @param check `later`: this process is about to become another user, and then calls `checkTrustedGroup`
  * @throws {TtsError} `configuration`, check `trusted_group` (this process is not a member)
  */
-export function trustGroup(gid: number | undefined): void {
-  if (gid !== undefined && !ownGroups().includes(gid))
-    throw new TtsError(
-      'configuration',
-      `trusted_group: found ${gid}; must be a group of this process, which has ${ownGroups().join(', ')}`,
-      {
-        check: 'trusted_group',
-        remedy: 'In Kubernetes, set it to the fsGroup of the pod. Otherwise leave it out.',
-      },
-    )
+export function trustGroup(gid: number | undefined, check: 'now' | 'later' = 'now'): void {
+  if (check === 'now') refuseForeign(gid)
   trusted = gid
+}
+
+/** @throws {TtsError} `configuration`, check `trusted_group` (this process is not a member of the trusted group) */
+export function checkTrustedGroup(): void {
+  refuseForeign(trusted)
+}
+
+function refuseForeign(gid: number | undefined): void {
+  if (gid === undefined || ownGroups().includes(gid)) return
+  throw new TtsError(
+    'configuration',
+    `trusted_group: found ${gid}; must be a group of this process, which has ${ownGroups().join(', ')}`,
+    {
+      check: 'trusted_group',
+      remedy: 'In Kubernetes, set it to the fsGroup of the pod. Otherwise leave it out.',
+    },
+  )
 }
 
 /** Returns the permission bits without those of the group, if it is trusted. */

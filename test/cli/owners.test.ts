@@ -92,6 +92,25 @@ describe.skipIf(!isPossible)('commands of root on the data of a user', () => {
     expect(token.err).toContain('the token is not a signed JWT')
   })
 
+  test('trust the group of the owner, and no group that the owner is not in', async () => {
+    mkdirSync(path('data'), { mode: 0o700 })
+    chownSync(path('data'), USER, USER)
+    expect(await tts('ca', 'init')).toMatchObject({ code: 0 })
+    // As Kubernetes does at each start of a pod.
+    for (const file of filesBelow(path('data')))
+      chmodSync(file, statSync(file).isDirectory() ? 0o2770 : statSync(file).mode | 0o660)
+    const configuration = readFileSync(path('tts.yaml'), 'utf8')
+    writeFileSync(path('tts.yaml'), `${configuration}trusted_group: ${USER}\n`)
+    expect(await tts('ca', 'show')).toMatchObject({ code: 0, err: '' })
+    expect(await tts('check')).toMatchObject({ err: '' })
+    writeFileSync(path('tts.yaml'), `${configuration}trusted_group: 4000000\n`)
+    const { code, err } = await tts('ca', 'show')
+    expect(code).toBe(2)
+    expect(err).toContain(
+      `trusted_group: found 4000000; must be a group of this process, which has ${USER}`,
+    )
+  })
+
   test('start no program that is root, or can become root', async () => {
     mkdirSync(path('data'), { mode: 0o700 })
     chownSync(path('data'), USER, USER)
