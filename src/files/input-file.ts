@@ -2,7 +2,15 @@
  * Reads a file that a person names, in bounded time: opening or reading a pipe without a writer would otherwise never
  * end, whatever the time limit of the command is. Process substitution, `<(command)`, works.
  */
-import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  type Stats,
+} from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TtsError } from '../base/errors.ts'
@@ -40,9 +48,9 @@ export async function readOpenInput(
   path: string,
   options: InputFileOptions,
 ): Promise<Buffer> {
-  const input = startInput(path, options)
+  const input = startInput(path, await file.stat(), options)
+  const { buffer } = input
   for (;;) {
-    const buffer = input.nextBuffer()
     const length = await file.read(buffer, 0, buffer.length, null).then(
       ({ bytesRead }) => bytesRead,
       (error: unknown) => waitIfEmpty(error),
@@ -56,9 +64,9 @@ export async function readOpenInput(
 export function readInputFileSync(path: string, options: InputFileOptions): Buffer {
   const file = openSync(path, INPUT_FLAGS)
   try {
-    const input = startInput(path, options)
+    const input = startInput(path, fstatSync(file), options)
     for (;;) {
-      const length = readOnce(file, input.nextBuffer())
+      const length = readOnce(file, input.buffer)
       if (input.accept(length)) return input.content()
       if (length === undefined || length === 0)
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS)
@@ -85,21 +93,19 @@ function waitIfEmpty(error: unknown): undefined {
 const CHUNK_BYTES = 64 * 1024
 
 /** Collects the pieces of one file and watches its limits. */
-function startInput(path: string, { maxBytes, timeoutMs }: InputFileOptions) {
-  // A named pipe reads as empty until its writer opens it. The pipe of `<(command)`, which is a link, has its writer.
-  const isNamedPipe = lstatSync(path).isFIFO()
+function startInput(path: string, stats: Stats, { maxBytes, timeoutMs }: InputFileOptions) {
+  // A named pipe reads as empty until its writer opens it. The pipe of `<(command)`, without a name, has its writer.
+  const isNamedPipe = stats.isFIFO() && hasName(path)
   const endAt = performance.now() + (timeoutMs ?? TIMEOUT_MS)
   const chunks: Buffer[] = []
+  const buffer = Buffer.alloc(CHUNK_BYTES)
   let total = 0
-  let buffer = Buffer.alloc(0)
   return {
-    nextBuffer: (): Buffer => {
-      buffer = Buffer.alloc(CHUNK_BYTES)
-      return buffer
-    },
-    /** Returns whether the file has ended. `length`: bytes in the last buffer; undefined: no data yet. */
+    /** Where the next piece is read to. */
+    buffer,
+    /** Returns whether the file has ended. `length`: bytes in the buffer; undefined: no data yet. */
     accept: (length: number | undefined): boolean => {
-      chunks.push(buffer.subarray(0, length ?? 0))
+      if (length !== undefined && length > 0) chunks.push(Buffer.from(buffer.subarray(0, length)))
       total += length ?? 0
       if (total > maxBytes)
         throw new TtsError('invalid_request', `${path} is longer than ${maxBytes} bytes`)
@@ -112,5 +118,16 @@ function startInput(path: string, { maxBytes, timeoutMs }: InputFileOptions) {
       return false
     },
     content: (): Buffer => Buffer.concat(chunks),
+  }
+}
+
+/** Whether a pipe is a file. The link in /dev/fd to a pipe without a name cannot be resolved. */
+function hasName(path: string): boolean {
+  try {
+    // The variant in JavaScript does not look at the last part.
+    realpathSync.native(path)
+    return true
+  } catch {
+    return false
   }
 }

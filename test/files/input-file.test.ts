@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import {
   readInputFileSync,
   type InputFileOptions,
 } from '../../src/files/input-file.ts'
+import { programPath } from '../support/programs.ts'
 
 let directory = ''
 beforeEach(() => {
@@ -47,12 +48,29 @@ describe.for(ways)('%s', ([, read]) => {
     })
   })
 
-  test('a pipe whose writer starts late is read to its end', async () => {
+  test('waiting for a pipe takes no memory', async () => {
     execFileSync('mkfifo', [path('pipe')])
+    const before = process.memoryUsage().arrayBuffers
+    await expect(read(path('pipe'), { maxBytes: 7, timeoutMs: 600 })).rejects.toThrow('in time')
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(512 * 1024)
+  })
+
+  test('a command that prints nothing, as in `<(command)`, is empty at once', () => {
+    const name = read === readInputFile ? 'readInputFile' : 'readInputFileSync'
+    const script = `import { ${name} as read } from '${programPath('src/files/input-file.ts')}'
+      console.log((await read('/dev/stdin', { maxBytes: 7 })).length)`
+    const shell = 'true | "$0" --input-type=module -e "$1"'
+    const words = ['-c', shell, process.execPath, script]
+    expect(execFileSync('sh', words, { encoding: 'utf8', timeout: 5000 })).toBe('0\n')
+  })
+
+  test.for(['pipe', 'link'])('a %s whose writer starts late is read to its end', async (name) => {
+    execFileSync('mkfifo', [path('pipe')])
+    symlinkSync(path('pipe'), path('link'))
     const script = `sleep 0.1; (printf one; sleep 0.1; printf two) > '${path('pipe')}'`
     const writer = spawn('sh', ['-c', script], { stdio: 'ignore' })
     const ended = once(writer, 'exit')
-    expect((await read(path('pipe'), { maxBytes: 100 })).toString()).toBe('onetwo')
+    expect((await read(path(name), { maxBytes: 100 })).toString()).toBe('onetwo')
     await ended
   })
 
