@@ -88,7 +88,7 @@ const destroy: Flags = {
   dryrun: ['--dry-run'],
   dry: ['--dry-run'],
   debug: [],
-  default: [],
+  default: ['--default'],
 }
 
 const byCommand: Readonly<Record<string, Flags>> = { init, info, destroy }
@@ -99,11 +99,12 @@ const byCommand: Readonly<Record<string, Flags>> = { init, info, destroy }
  * @throws {TtsError} `invalid_request` (a flag for which there is no counterpart)
  */
 export function translateGridFlags(argv: readonly string[]): readonly string[] {
-  const start = commandIndex(argv)
-  const flags = argv[start] === 'proxy' ? byCommand[argv[start + 1] ?? ''] : undefined
+  const proxy = wordIndex(argv, 0)
+  const command = wordIndex(argv, proxy + 1)
+  const flags = argv[proxy] === 'proxy' ? byCommand[argv[command] ?? ''] : undefined
   if (flags === undefined) return argv
-  const translated = argv.slice(0, start + 2)
-  for (let index = start + 2; index < argv.length; index += 1) {
+  const translated = argv.slice(0, command + 1)
+  for (let index = command + 1; index < argv.length; index += 1) {
     const word = argv[index] ?? ''
     if (word === '--') return [...translated, ...argv.slice(index)]
     const flag = readFlag(flags, word)
@@ -114,9 +115,9 @@ export function translateGridFlags(argv: readonly string[]): readonly string[] {
   return translated
 }
 
-/** Returns the index of the first word that is not an option of all commands. */
-function commandIndex(argv: readonly string[]): number {
-  let index = 0
+/** Returns the index of the first word from `start` that is not an option of all commands. */
+function wordIndex(argv: readonly string[], start: number): number {
+  let index = start
   while (argv[index]?.startsWith('-'))
     index += ['-c', '--config'].includes(argv[index] ?? '') ? 2 : 1
   return index

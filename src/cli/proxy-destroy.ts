@@ -13,6 +13,7 @@ import { proxyPath, type Terminal } from './terminal.ts'
 
 interface DestroyOptions {
   readonly file?: string
+  readonly default?: boolean
   readonly dryRun?: boolean
   readonly quiet?: boolean
 }
@@ -22,6 +23,7 @@ export function proxyDestroyCommand(terminal: Terminal): Command {
     .argument('[file]', 'the proxy file (default: X509_USER_PROXY, or /tmp/x509up_u$ID)')
     .description('overwrite and remove a proxy file')
     .option('--file <FILE>', 'the proxy file, as for grid-proxy-destroy')
+    .option('--default', 'the default proxy file, besides a file that is named')
     .option('--dry-run', 'only say what would be removed')
     .option('-q, --quiet', 'print nothing on success')
     .addHelpText(
@@ -36,9 +38,12 @@ Examples:
   tts proxy destroy
   tts proxy destroy ./gwms_proxy`,
     )
-    .action((file: string | undefined, _options, self: Command) => {
+    .action(async (file: string | undefined, _options, self: Command) => {
       const options = self.optsWithGlobals<DestroyOptions>()
-      return destroy(terminal, file ?? options.file ?? proxyPath(terminal), options)
+      const ours = proxyPath(terminal)
+      const named = file ?? options.file ?? ours
+      for (const path of new Set(options.default ? [named, ours] : [named]))
+        await destroy(terminal, path, options)
     })
 }
 

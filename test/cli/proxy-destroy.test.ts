@@ -73,6 +73,20 @@ test.for([
   expect(existsSync(path('proxy'))).toBe(false)
 })
 
+test.for(['--default', '-default'])(
+  '%s removes the default proxy besides the file',
+  async (flag) => {
+    copyFileSync(path('proxy'), path('other'))
+    const environment = { X509_USER_PROXY: path('proxy') }
+    const run = await destroy([flag, path('other')], { environment })
+    expect(run).toMatchObject({ code: 0 })
+    expect(['proxy', 'other'].map((name) => existsSync(path(name)))).toEqual([false, false])
+    copyFileSync(join(origin, 'proxy'), path('proxy'))
+    expect(await destroy([flag], { environment })).toMatchObject({ code: 0 })
+    expect(existsSync(path('proxy'))).toBe(false)
+  },
+)
+
 test.for(['--dry-run', '-dryrun'])('%s changes nothing', async (flag) => {
   const before = readFileSync(path('proxy'))
   const { code, notes } = await destroy([flag, path('proxy')])
