@@ -1,5 +1,10 @@
 /** Wrong addresses answer people with a page and clients with a problem document; the icon is ours. */
+import express, { type ErrorRequestHandler } from 'express'
+import request from 'supertest'
 import { expect, test } from 'vitest'
+import { TtsError } from '../../src/base/errors.ts'
+import { errorsForBrowsers } from '../../src/web/pages/error-page.ts'
+import type { Web } from '../../src/web/view.ts'
 import { useTestService } from '../support/service.ts'
 import { Browser, withLogin } from './support.ts'
 
@@ -61,6 +66,27 @@ test('a user who is logged in gets back to the services', async () => {
   expect(status).toBe(404)
   expect(text).toContain('href="/services">Go to the services</a>')
   expect(text).toContain('Alice Example')
+})
+
+test('a page that fails is left to the next handler', async () => {
+  const app = express()
+  const web = {
+    metrics: {
+      refused: () => {
+        throw new Error('broken')
+      },
+    },
+  }
+  app.use(() => {
+    throw new TtsError('not_found', 'no such path')
+  })
+  app.use(errorsForBrowsers(web as unknown as Web))
+  // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
+  app.use(((error: Error, _request, response, _next) => {
+    response.status(500).send(error.message)
+  }) satisfies ErrorRequestHandler)
+  const answer = await request(app).get('/').set('accept', BROWSER)
+  expect([answer.status, answer.text]).toEqual([500, 'broken'])
 })
 
 test('the icon: where browsers look, and on the pages', async () => {

@@ -18,7 +18,7 @@ import { sentence } from './words.ts'
 export function errorsForBrowsers(web: Web): ErrorRequestHandler {
   const showPage = errorPages(web)
   // oxlint-disable-next-line max-params -- Express knows an error handler by its four parameters
-  return function errorsForBrowsers(error: unknown, request, response, next) {
+  return async function errorsForBrowsers(error: unknown, request, response, next) {
     const types = ['application/problem+json', 'application/json', 'text/html']
     const isBrowser =
       !response.headersSent &&
@@ -28,8 +28,13 @@ export function errorsForBrowsers(web: Web): ErrorRequestHandler {
       !request.path.startsWith('/api/') &&
       request.accepts(types) === 'text/html'
     response.vary('Accept')
-    if (!isBrowser) next(error)
-    else pageHeaders(request, response, () => void showPage(error, request, response, next))
+    if (!isBrowser) {
+      next(error)
+      return
+    }
+    void pageHeaders(request, response, () => undefined)
+    // Express hands a rejection to the next error handler.
+    await showPage(error, request, response, next)
   }
 }
 
