@@ -33,15 +33,22 @@ const plain = (html: string): string =>
 const lifetime = 'lifetime_seconds'
 const bounds = 'at least one minute, at most 168 hours'
 const unread = (value: string): string =>
-  `“${value}” is not a lifetime. Write a number of hours, for example 12 (${bounds}).`
+  `“${value}” is not a lifetime. Write a number of hours, or of minutes or days with the unit, for example 12 or 2 days (${bounds}).`
 const outside = (value: string): string => `“${value}” is too short or too long: ${bounds}.`
 const rows: readonly (readonly [string, Record<string, string>, string, string])[] = [
   ['proxy', { p_lifetime_seconds: 'a week' }, lifetime, unread('a week')],
   ['proxy', { p_lifetime_seconds: '-1' }, lifetime, unread('-1')],
   ['proxy', { p_lifetime_seconds: '1e9' }, lifetime, unread('1e9')],
+  ['proxy', { p_lifetime_seconds: '12 weeks' }, lifetime, unread('12 weeks')],
+  ['proxy', { p_lifetime_seconds: '5 hays' }, lifetime, unread('5 hays')],
+  ['proxy', { p_lifetime_seconds: '5 dours' }, lifetime, unread('5 dours')],
+  ['proxy', { p_lifetime_seconds: '1.000,5' }, lifetime, unread('1.000,5')],
+  ['proxy', { p_lifetime_seconds: '.001' }, lifetime, outside('.001')],
+  ['proxy', { p_lifetime_seconds: '10 days' }, lifetime, outside('10 days')],
   ['proxy', { p_lifetime_seconds: '0' }, lifetime, outside('0')],
   ['proxy', { p_lifetime_seconds: '1000' }, lifetime, outside('1000')],
   ['proxy', { p_lifetime_seconds: '99999999' }, lifetime, outside('99999999')],
+  ['proxy', { p_lifetime_seconds: '999999999999' }, lifetime, outside('999999999999')],
   ['proxy', { p_path_length: 'x' }, 'path_length', 'Must be a whole number from 0 to 100.'],
   ['proxy', { p_path_length: '99999' }, 'path_length', 'Must be at most 100.'],
   [
@@ -96,6 +103,10 @@ test.for([
   ['12', 12 * 60],
   ['12h', 12 * 60],
   ['0,5', 30],
+  ['.5', 30],
+  ['1 day', 24 * 60],
+  ['3 hrs', 180],
+  ['45 mins', 45],
   ['90 min', 90],
   ['2 days', 48 * 60],
   [' 3 Hours ', 180],

@@ -84,12 +84,14 @@ export function parametersOfForm(sets: FieldSets, values: FieldValues): Record<s
 /** Seconds of the units that may follow the number; without a unit it is hours. */
 const unitSeconds: Readonly<Record<string, number>> = { d: 86_400, h: HOUR_SECONDS, m: 60 }
 
-/** Returns text that is not a lifetime unchanged, so that the plugin reports the error. */
-function secondsOf(text: string): number | string {
-  const [, number = '', unit = 'h'] =
-    /^\s*(\d{1,9}(?:[.,]\d{1,9})?)\s*(?:(d|h|m)(?:ays?|ours?|in(?:utes?)?)?)?\s*$/i.exec(text) ?? []
-  if (number === '') return text
-  const size = unitSeconds[unit.toLowerCase()] ?? HOUR_SECONDS
+const lifetimeForm =
+  /^\s*(\d{1,15}(?:[.,]\d{1,9})?|[.,]\d{1,9})\s*(d(?:ays?)?|h(?:ours?|rs?)?|m(?:ins?|inutes?)?)?\s*$/i
+
+/** Returns the seconds of a lifetime; text that is none unchanged, so that the plugin reports the error. */
+export function secondsOf(text: string): number | string {
+  const [, number, unit = 'h'] = lifetimeForm.exec(text) ?? []
+  if (number === undefined) return text
+  const size = unitSeconds[unit.charAt(0).toLowerCase()] ?? HOUR_SECONDS
   return Math.round(Number(number.replace(',', '.')) * size)
 }
 

@@ -3,7 +3,13 @@ import { TtsError } from '../../base/errors.ts'
 import { html, type Html } from '../html/html.ts'
 import { ownPath } from '../site.ts'
 import type { Web } from '../view.ts'
-import { type Field, type FieldSets, type FieldValues, type PlacedProblems } from './form-fields.ts'
+import {
+  type Field,
+  type FieldSets,
+  type FieldValues,
+  type PlacedProblems,
+  secondsOf,
+} from './form-fields.ts'
 import { sentence } from './words.ts'
 
 /**
@@ -53,9 +59,9 @@ function wordsFor(field: Field, text: string, { fields, values }: Form): string 
 
 function lifetimeProblem({ most }: Field, value: string): string {
   const bounds = `at least one minute${most === undefined ? '' : `, at most ${most} hours`}`
-  return /^[\d.,]+\s*[a-z]*$/i.test(value)
+  return typeof secondsOf(value) === 'number'
     ? `“${value}” is too short or too long: ${bounds}.`
-    : `“${value}” is not a lifetime. Write a number of hours, for example 12 (${bounds}).`
+    : `“${value}” is not a lifetime. Write a number of hours, or of minutes or days with the unit, for example 12 or 2 days (${bounds}).`
 }
 
 /** Renders the summary above the form, with a link to each field that needs a correction. */
