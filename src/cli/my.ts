@@ -1,6 +1,7 @@
 /** `tts my credentials`: a person lists and revokes the own credentials, with an access token. */
 import { Command, Option } from 'commander'
 import { revocationReasons } from '../../ca/crl.ts'
+import { printable } from '../base/printable.ts'
 import {
   type OwnCredential,
   type OwnRevocation,
@@ -90,9 +91,6 @@ function line({ id, service, subject, ...credential }: OwnCredential, now: Date)
   const when = `${issuedAt.slice(0, 19)}Z`
   return `${[id, when, service.padEnd(8), state.padEnd(24), subject].map(printable).join('  ')}\n`
 }
-
-/** The texts of the service must not steer the terminal. */
-const printable = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 
 async function revoke(
   terminal: Terminal,

@@ -1,4 +1,5 @@
 /** Describes evaluated rules for the operator. */
+import { printable } from '../base/printable.ts'
 import type { Authorisation, ConditionTrace, RuleTrace } from '../domain/issuing/authorise.ts'
 import { nearValue } from './near-value.ts'
 
@@ -28,7 +29,7 @@ const MAX_VALUE_CHARACTERS = 120
 /** Formats a value for a terminal: JSON without control and invisible characters, at most 120 characters. */
 export function displayClaim(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing'
-  const clean = [...text.slice(0, 4 * MAX_VALUE_CHARACTERS).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')]
+  const clean = [...printable(text.slice(0, 4 * MAX_VALUE_CHARACTERS))]
   return clean.length <= MAX_VALUE_CHARACTERS && text.length <= 4 * MAX_VALUE_CHARACTERS
     ? clean.join('')
     : `${clean.slice(0, MAX_VALUE_CHARACTERS - 1).join('')}…`

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import { TtsError } from '../../base/errors.ts'
+import { printable } from '../../base/printable.ts'
 import type { Granted } from '../../grants/grant.ts'
 import type { LoadedCertcacheSettings } from '../settings/load-settings.ts'
 import { encodeState } from '../state/state-records.ts'
@@ -99,9 +100,6 @@ async function loginByDevice({
   )
   return device.wait(signal)
 }
-
-/** The texts of the provider must not steer the terminal. */
-const printable = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 
 async function loginByBrowser(
   { runtime, settings, source, signal }: LoginRequest,
