@@ -93,8 +93,7 @@ async function postgresSnapshot(connection: {
   readonly url: string
   readonly timeoutMs: number
 }): Promise<Snapshot> {
-  const types = { getTypeParser }
-  const client = new pg.Client({ ...connectionOptions(connection), types })
+  const client = new pg.Client(connectionOptions(connection))
   client.on('error', () => undefined)
   await client.connect()
   try {
@@ -122,12 +121,6 @@ async function postgresSnapshot(connection: {
     await client.end().catch(() => undefined)
     throw error
   }
-}
-
-/** int8 as a number, as in the store. */
-function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
-  if (oid === (pg.types.builtins.INT8 as number) && format !== 'binary') return Number
-  return pg.types.getTypeParser(oid, format)
 }
 
 function schemaName(name: unknown): string {

@@ -18,7 +18,14 @@ export function connectionOptions({ url, timeoutMs }: ConnectionSettings): pg.Cl
     query_timeout: timeoutMs + 500,
     keepAlive: true,
     application_name: 'tts',
+    types: { getTypeParser },
   }
+}
+
+/** int8 as a number: our integers are milliseconds and counts, far below 2^53. */
+function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
+  if (oid === (pg.types.builtins.INT8 as number) && format !== 'binary') return Number
+  return pg.types.getTypeParser(oid, format)
 }
 
 /**

@@ -76,14 +76,7 @@ function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
   return new pg.Pool({
     ...connectionOptions({ url, timeoutMs }),
     max: poolSize,
-    types: { getTypeParser },
   })
-}
-
-/** int8 as a number: our integers are milliseconds and counts, far below 2^53. */
-function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
-  if (oid === (pg.types.builtins.INT8 as number) && format !== 'binary') return Number
-  return pg.types.getTypeParser(oid, format)
 }
 
 /** A pooled connection that is thrown away, not pooled again, once a question on it got no answer. */
