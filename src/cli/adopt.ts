@@ -1,6 +1,7 @@
 /** `tts ca adopt` and `tts ssh-ca adopt`: the operator's word that a database continues with another CA. */
 import { Command } from 'commander'
 import type { AuthorityKind, RecordedAuthority } from '../domain/installation.ts'
+import { cliOrigin, operatorRecord } from '../domain/operator-audit.ts'
 import type { AuditRecord } from '../domain/records.ts'
 import { openAuthorityFiles } from '../files/authority-files.ts'
 import { writeDatabaseMark } from '../files/database-mark.ts'
@@ -72,17 +73,10 @@ function auditOf(
   found: RecordedAuthority,
   former: RecordedAuthority | undefined,
 ): AuditRecord {
-  return {
+  return operatorRecord({
     at: found.since,
     event: 'authority.adopted',
-    outcome: 'allowed',
-    origin: { requestId: 'cli', address: 'local', interface: 'cli' },
-    issuer: undefined,
-    sub: undefined,
-    serviceId: undefined,
-    credentialId: undefined,
-    code: undefined,
-    check: undefined,
+    origin: cliOrigin,
     detail: `${kind}: ${describe(found)} in place of ${former === undefined ? 'none' : describe(former)}`,
-  }
+  })
 }

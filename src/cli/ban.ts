@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { TtsError } from '../base/errors.ts'
 import { type BanResult, banUsers, isReason, liftBan, MAX_REASON } from '../domain/bans/ban.ts'
 import type { Ban, BanTarget } from '../domain/bans/records.ts'
-import type { Origin } from '../domain/records.ts'
+import { cliOrigin } from '../domain/operator-audit.ts'
 import type { Core } from '../service/compose.ts'
 import { revokeDelegationHere } from './delegation.ts'
 import { noCrl, revokeHere } from './revoke.ts'
@@ -57,8 +57,6 @@ Examples:
   return command
 }
 
-const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
-
 async function add(terminal: Terminal, options: AddOptions): Promise<void> {
   if (!isReason(options.reason))
     throw new TtsError(
@@ -80,7 +78,7 @@ async function add(terminal: Terminal, options: AddOptions): Promise<void> {
           await core.crls.current()
         },
       },
-      { target, reason: options.reason, createdBy: 'cli', origin },
+      { target, reason: options.reason, createdBy: 'cli', origin: cliOrigin },
     )
     report(terminal, result, options.json === true)
   })
@@ -146,7 +144,7 @@ async function lift(terminal: Terminal, options: OperatorOptions, id: string): P
     const ban = await core.store.bans.find(id)
     if (ban === undefined)
       throw new TtsError('not_found', `the ban ${id} does not exist; see \`tts ban list\``)
-    const isLifted = await liftBan(core, ban, origin)
+    const isLifted = await liftBan(core, ban, cliOrigin)
     terminal.note(
       isLifted
         ? `Lifted the ban of ${describe(ban.target)}. What was revoked stays revoked.`

@@ -11,7 +11,7 @@ import {
   type DelegationState,
   delegationStates,
 } from '../domain/delegations/records.ts'
-import type { Origin } from '../domain/records.ts'
+import { cliOrigin } from '../domain/operator-audit.ts'
 import { TtsError } from '../base/errors.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
 import { pageSize } from './duration.ts'
@@ -165,7 +165,6 @@ export async function revokeDelegationHere(
   delegation: Delegation,
   { reason, terminal }: { readonly reason: string; readonly terminal: Terminal },
 ): Promise<DelegationRevocation> {
-  const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
   const { providerId } = delegation
   const settings = core.loaded.configuration.providers[providerId]
   const log = quietLog(terminal)
@@ -176,7 +175,10 @@ export async function revokeDelegationHere(
   })
   try {
     const providers = delegationProviders(verifier.providers, { now: core.now })
-    return await revokeDelegation({ ...core, providers, log }, delegation, { origin, reason })
+    return await revokeDelegation({ ...core, providers, log }, delegation, {
+      origin: cliOrigin,
+      reason,
+    })
   } finally {
     await verifier.close()
   }

@@ -2,7 +2,8 @@
 import { Command, Option } from 'commander'
 import { revocationReasons } from '../../ca/crl.ts'
 import { TtsError } from '../base/errors.ts'
-import type { CredentialFilter, CredentialView, Origin, Revocation } from '../domain/records.ts'
+import type { CredentialFilter, CredentialView, Revocation } from '../domain/records.ts'
+import { cliOrigin } from '../domain/operator-audit.ts'
 import { createServices, type Service } from '../domain/issuing/service.ts'
 import { readReason, revokeCredential } from '../domain/revocation/credentials.ts'
 import type { Core } from '../service/compose.ts'
@@ -33,8 +34,6 @@ export function revokeCommand(terminal: Terminal): Command {
         : revokeOne(terminal, self.optsWithGlobals(), id),
     )
 }
-
-const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
 
 async function revokeOne(terminal: Terminal, options: RevokeOptions, id: string): Promise<void> {
   await withCore(terminal, options, async (core) => {
@@ -140,7 +139,7 @@ export async function revokeHere(
       id,
       identity: undefined,
       reason: readReason(reason),
-      origin,
+      origin: cliOrigin,
       signal: new AbortController().signal,
       log: quietLog(terminal),
       dropOrphan: core.loaded.configuration.watts.allow_dropping_credentials,

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander'
 import { keyKinds, type KeyKind } from '../../ca/key.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
-import type { Origin } from '../domain/records.ts'
+import { cliOrigin } from '../domain/operator-audit.ts'
 import { activateNext, finishRollOver, prepareNext } from '../service/roll-over.ts'
 import { wholeNumberOption } from './duration.ts'
 import {
@@ -67,12 +67,13 @@ async function prepare(terminal: Terminal, options: PrepareOptions): Promise<voi
   )
 }
 
-const origin: Origin = { requestId: 'cli', address: 'local', interface: 'cli' }
-
 async function activate(terminal: Terminal, options: OperatorOptions): Promise<void> {
   const loaded = await loadedConfigurationFor(terminal, options)
   await withRecords(loaded, terminal.now, async (store) => {
-    const { current, former } = await activateNext(loaded, store, { now: terminal.now(), origin })
+    const { current, former } = await activateNext(loaded, store, {
+      now: terminal.now(),
+      origin: cliOrigin,
+    })
     terminal.note(
       `${formatSlashDn(current.certificate.subject)} signs from now on; replicas follow within ten seconds. What ${formatSlashDn(former.certificate.subject)} signed stays valid. When it has expired, run \`tts ca roll-over finish\`.`,
     )

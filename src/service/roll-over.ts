@@ -9,7 +9,8 @@ import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { TtsError } from '../base/errors.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import type { RecordedAuthority } from '../domain/installation.ts'
-import type { AuditRecord, Origin } from '../domain/records.ts'
+import { operatorRecord } from '../domain/operator-audit.ts'
+import type { Origin } from '../domain/records.ts'
 import {
   createTrustAnchors,
   type OtherAuthority,
@@ -222,39 +223,24 @@ export async function activateNext(
   await store.installation.adoptAuthority(
     'x509-ca',
     recorded,
-    auditOf({ former, next, now, origin }),
+    operatorRecord({
+      at: now,
+      event: 'authority.rolled-over',
+      origin,
+      detail: `${nameOf(next)} follows ${nameOf(former)}`,
+    }),
   )
   await followRollOver(loaded, recorded)
   return { current: next, former }
 }
+
+const nameOf = ({ certificate }: Authority): string => formatSlashDn(certificate.subject)
 
 const noNext = (): TtsError =>
   new TtsError('not_found', 'there is no next CA', {
     remedy:
       'Make one with `tts ca roll-over prepare`, and give its trust anchors to the sites first.',
   })
-
-function auditOf(about: {
-  readonly former: Authority
-  readonly next: Authority
-  readonly now: Date
-  readonly origin: Origin
-}): AuditRecord {
-  const nameOf = ({ certificate }: Authority): string => formatSlashDn(certificate.subject)
-  return {
-    at: about.now,
-    event: 'authority.rolled-over',
-    outcome: 'allowed',
-    origin: about.origin,
-    issuer: undefined,
-    sub: undefined,
-    serviceId: undefined,
-    credentialId: undefined,
-    code: undefined,
-    check: undefined,
-    detail: `${nameOf(about.next)} follows ${nameOf(about.former)}`,
-  }
-}
 
 /**
  * Deletes the former CAs with their keys.

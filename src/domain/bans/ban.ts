@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RevocationReason } from '../../../ca/crl-entries.ts'
 import { withoutTrailingSlash } from '../../config/provider-schema.ts'
+import { operatorRecord } from '../operator-audit.ts'
 import type { AuditRecord, CredentialView, Identity, Origin } from '../records.ts'
 import type { Store } from '../store.ts'
 import type { Delegation } from '../delegations/records.ts'
@@ -192,17 +193,11 @@ function auditOf(
   { event, at, origin }: { readonly event: string; readonly at: Date; readonly origin: Origin },
 ): AuditRecord {
   const isIdentity = target.kind === 'identity'
-  return {
+  return operatorRecord({
     at,
     event,
-    outcome: 'allowed',
     origin,
-    issuer: target.issuer,
-    sub: isIdentity ? target.sub : undefined,
-    serviceId: undefined,
-    credentialId: undefined,
-    code: undefined,
-    check: undefined,
+    user: { issuer: target.issuer, sub: isIdentity ? target.sub : undefined },
     detail: `ban ${id}${isIdentity ? '' : ` of the group ${target.group}`}: ${reason}`,
-  }
+  })
 }

@@ -1,7 +1,7 @@
 import type { Transaction } from 'kysely'
 import { TtsError } from '../../base/errors.ts'
 import type { StoreSettings } from '../../config/store-schema.ts'
-import type { AuditRecord } from '../../domain/records.ts'
+import { cliOrigin, operatorRecord } from '../../domain/operator-audit.ts'
 import { migrate } from '../schema/migrations.ts'
 import { auditRow } from '../schema/rows.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -86,25 +86,8 @@ async function forget(
     .where('kind', '=', 'master-key')
     .where('key_id', '=', id)
     .execute()
-  await transaction
-    .insertInto('audit')
-    .values(auditRow(auditOf(id, now)))
-    .execute()
+  const action = { at: now, event: 'master-key.forgotten', origin: cliOrigin }
+  const audit = operatorRecord({ ...action, detail: `master key ${id}` })
+  await transaction.insertInto('audit').values(auditRow(audit)).execute()
   return forgotten
-}
-
-function auditOf(id: string, now: Date): AuditRecord {
-  return {
-    at: now,
-    event: 'master-key.forgotten',
-    outcome: 'allowed',
-    origin: { requestId: 'cli', address: 'local', interface: 'cli' },
-    issuer: undefined,
-    sub: undefined,
-    serviceId: undefined,
-    credentialId: undefined,
-    code: undefined,
-    check: undefined,
-    detail: `master key ${id}`,
-  }
 }
