@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { CommandError } from './command.ts'
 import type { Isolation } from './isolation.ts'
+import { systemReason } from './start-problem.ts'
 
 const REMOVE_TIMEOUT_MS = 30_000
 
@@ -18,13 +19,18 @@ export interface RunDirectory {
   remove(): Promise<void>
 }
 
-/** @param parent default: the directory for temporary files. @throws the system's error */
+/** @param parent default: the directory for temporary files. @throws {CommandError} it cannot be made there */
 export async function makeRunDirectory(
-  parent: string | undefined,
+  parent = tmpdir(),
   { account, asUser }: Pick<Isolation, 'account' | 'asUser'>,
 ): Promise<RunDirectory> {
   // mkdtemp creates it with mode 0700.
-  const path = await mkdtemp(join(parent ?? tmpdir(), 'tts-plugin-'))
+  const path = await mkdtemp(join(parent, 'tts-plugin-')).catch((error: unknown) => {
+    throw new CommandError(
+      `no directory for the run can be made in ${parent}: ${systemReason(error)}`,
+      'Set working_directory to a directory that the service can write to, or free space there.',
+    )
+  })
   return {
     path,
     handOver: async () => {

@@ -8,6 +8,7 @@ import { type ProcessEnd, type ProcessLimits, runProcess } from './process.ts'
 import { AnswerError, parseOutput, userMessages } from './protocol.ts'
 import { makeRunDirectory, type RunDirectory } from './run-directory.ts'
 import type { ExecutableSettings } from './settings.ts'
+import { startProblem, systemReason } from './start-problem.ts'
 import { openStreams } from './streams.ts'
 
 /** The log of runs; a pino logger has this type. */
@@ -125,8 +126,8 @@ async function runInDirectory({ settings, log }: Runner, run: Run): Promise<Proc
 async function remove(directory: RunDirectory, log: PluginLog): Promise<void> {
   await directory.remove().catch((error: unknown) => {
     // Not fatal: a program may remove its own permissions, and its answer is still good.
-    const { code } = error as NodeJS.ErrnoException
-    log.warn({ directory: directory.path, reason: code }, 'plugin.directory_left')
+    const reason = systemReason(error)
+    log.warn({ directory: directory.path, reason }, 'plugin.directory_left')
   })
 }
 
@@ -160,18 +161,7 @@ function howEnded({ exitCode, exitSignal }: ProcessEnd): string {
 }
 
 function cannotRun({ id, log }: Runner, { action }: Run, error: unknown): PluginError {
-  const { code } = error as NodeJS.ErrnoException
-  const cause =
-    error instanceof CommandError
-      ? error
-      : new CommandError(
-          code === 'E2BIG'
-            ? 'the request is too long for an argument'
-            : `it cannot be started: ${code ?? 'error'}`,
-          code === 'E2BIG'
-            ? 'Let the program read standard input (features.stdin).'
-            : 'Check `command`, `working_directory` and the limits of the system.',
-        )
+  const cause = error instanceof CommandError ? error : startProblem(error)
   log.error({ plugin: id, action, reason: cause.message, remedy: cause.remedy }, 'plugin.not_run')
   return failed(cause)
 }

@@ -1,11 +1,19 @@
 /** What an executable does to its caller, one program for each way to misbehave; and that nobody else pays for it. */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, copyFileSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { runProcess } from '../../plugins/executable/process.ts'
 import { runPlugin } from '../../plugins/executable/runner.ts'
 import { executableSettings } from '../../plugins/executable/settings.ts'
+import { startProblem } from '../../plugins/executable/start-problem.ts'
 import { openStreams } from '../../plugins/executable/streams.ts'
 import {
   caller,
@@ -344,6 +352,38 @@ describe('a program that cannot be run is disabled, with the remedy', () => {
     })
     chmodSync(path, 0o755)
     expect(await plugin.start(soon())).toMatchObject({ state: 'ready', version: 'fixture' })
+  })
+
+  test.for([
+    { name: 'missing', reason: 'it does not exist' },
+    { name: 'file', reason: 'a part of the path is not a directory' },
+  ])('no directory for its runs: $name', async ({ name, reason }) => {
+    writeFileSync(join(directory, 'file'), '')
+    const parent = join(directory, name)
+    const { plugin } = await startPlugin(directory, 'echoes.py', { working_directory: parent })
+    expect(plugin.status).toMatchObject({
+      state: 'disabled',
+      reason: `no directory for the run can be made in ${parent}: ${reason}`,
+      remedy: expect.stringMatching(/^Set working_directory to .*\.$/),
+    })
+  })
+
+  test.for([
+    { error: { code: 'EACCES' }, reason: 'permission denied', remedy: /noexec/ },
+    { error: { code: 'EAGAIN' }, reason: 'the limit of processes is reached', remedy: /TasksMax/ },
+    {
+      error: { code: 'E2BIG' },
+      reason: 'the request is too long for an argument',
+      remedy: /stdin/,
+    },
+    { error: { code: 'EPROTO' }, reason: 'system error EPROTO', remedy: /working_directory/ },
+    // A failed child process has its exit code here.
+    { error: { code: 1 }, reason: 'unknown error', remedy: /working_directory/ },
+    { error: new Error('secret'), reason: 'unknown error', remedy: /working_directory/ },
+  ])('cannot be started: $reason', ({ error, reason, remedy }) => {
+    const problem = startProblem(error)
+    expect(problem.message).toBe(`it cannot be started: ${reason}`)
+    expect(problem.remedy).toMatch(remedy)
   })
 
   test('an access token is never passed by argument', async () => {
