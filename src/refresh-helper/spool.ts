@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import { fileErrorReason } from '../base/system-error.ts'
 import { makeDirectory } from '../files/directory.ts'
 import { tryFileLock } from '../files/file-lock.ts'
 import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
@@ -132,16 +133,11 @@ function ownerOf(name: string): string | undefined {
 }
 
 function unusable(directory: string, cause: unknown): TtsError {
-  const code = (cause as NodeJS.ErrnoException).code
-  const reason = cause instanceof TtsError ? cause.message : (code ?? 'unknown error')
-  return new TtsError(
-    'configuration',
-    `the refresh spool ${directory} cannot be used (${reason})`,
-    {
-      check: 'refresh_spool',
-      remedy:
-        'Make it a directory that this user can write and no other user can reach, in data_dir of the service or state.directory of certcache.',
-      cause,
-    },
-  )
+  const reason = cause instanceof TtsError ? cause.message : fileErrorReason(cause)
+  return new TtsError('configuration', `the refresh spool ${directory} cannot be used: ${reason}`, {
+    check: 'refresh_spool',
+    remedy:
+      'Make it a directory that this user can write and no other user can reach, in data_dir of the service or state.directory of certcache.',
+    cause,
+  })
 }

@@ -263,10 +263,17 @@ test('the spool has one name for good; another directory has another', async () 
   expect(await other.spool()).not.toBe(names[0])
 })
 
-test('a spool that cannot be made is named', async () => {
-  const made = createRefreshHelper({ directory: '/proc/nothing/here', environment: {} })
+test.for([
+  {
+    path: '/proc/nothing/here',
+    says: '/proc/nothing/here cannot be created: the file system of its parent accepts no new directories',
+  },
+  { path: '/dev/null', says: 'a part of the path is not a directory' },
+])('a spool that cannot be made is named: $path', async ({ path, says }) => {
+  const made = createRefreshHelper({ directory: path, environment: {} })
   await expect(made.spool()).rejects.toMatchObject({
     code: 'configuration',
     check: 'refresh_spool',
+    message: `the refresh spool ${path} cannot be used: ${says}`,
   })
 })
