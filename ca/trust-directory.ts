@@ -25,6 +25,8 @@ export interface HashedFile<Value> {
   readonly number: number
   readonly format: 'PEM' | 'DER'
   readonly value: Value
+  /** Whether a block is a TRUSTED CERTIFICATE, which OpenSSL reads and XRootD does not. */
+  readonly isTrustedForm: boolean
   /** Position among the objects of the file, from 0. */
   readonly position: number
   /** Lines for which relying parties do not read this file although `readPem` does. */
@@ -109,14 +111,25 @@ function readObjects<Value>(
   { label, read }: ObjectKind<Value>,
 ): readonly HashedFile<Value>[] {
   if (content[0] === 0x30)
-    return [{ ...place, position: 0, format: 'DER', value: read(content), faults: [] }]
+    return [
+      {
+        ...place,
+        isTrustedForm: false,
+        position: 0,
+        format: 'DER',
+        value: read(content),
+        faults: [],
+      },
+    ]
   const original = content.toString('latin1')
   const text = withCurrentLabels(withoutByteOrderMark(original))
   const blocks = readPem(text, label, MAX_PEM_LENGTH).filter((one) => one.label === label)
   if (blocks.length === 0) throw malformed(label, 'the file contains none', { reason: 'missing' })
   const faults = pemFaults(original)
+  const isTrustedForm = original.includes('-----BEGIN TRUSTED CERTIFICATE-----')
   return blocks.map(({ der }, position) => ({
     ...place,
+    isTrustedForm,
     position,
     format: 'PEM',
     value: read(der),

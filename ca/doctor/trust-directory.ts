@@ -185,9 +185,9 @@ const singleRules: readonly DoctorRule[] = [
         return read &&
           (isSignedBy(signed, read) || !others.some(({ value }) => isSignedBy(signed, value)))
           ? undefined
-          : `XRootD reads the CA ${name} only from ${hash}.0, as the only certificate in that file.`
+          : `XRootD reads the CA ${name} only from ${hash}.0, as the only certificate in that file, with the label CERTIFICATE.`
       }),
-    remedy: 'Write the certificate alone into that file.',
+    remedy: 'Write the certificate alone into that file, with openssl x509.',
   },
   {
     id: 'trust-own-file',

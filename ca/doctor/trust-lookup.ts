@@ -92,7 +92,11 @@ export function findForXrootd(
     .map((hash) => certificates.filter((file) => file.hash === hash && file.number === 0))
     .flatMap((files) => {
       const [file] = files
-      const isUsable = file !== undefined && files.length === 1 && !isUnreadableToOpenssl(file)
+      const isUsable =
+        file !== undefined &&
+        files.length === 1 &&
+        !file.isTrustedForm &&
+        !isUnreadableToOpenssl(file)
       return isUsable && sameNode(file.value.subjectNode, name) ? [file.value] : []
     })[0]
 }

@@ -168,7 +168,7 @@ export const oddCaCases: readonly OddCase[] = [
   {
     name: 'CA as TRUSTED CERTIFICATE',
     files: edit('.0', (t) => t.replaceAll(' CERTIFICATE', ' TRUSTED CERTIFICATE')),
-    rules: [],
+    rules: ['trust-xrootd-file'],
   },
   { name: 'CA file empty', files: edit('.0', () => ''), rules: ['trust-ca-unreadable'] },
   { name: 'a broken unrelated CA', files: add('deadbeef.0', 'not a certificate'), rules: [] },
