@@ -2,19 +2,13 @@
  * Backs up and restores an installation as one file: the records, the CA, the SSH CA and the master keys, which belong
  * together, encrypted to a passphrase. A backup can be restored into the other kind of database.
  */
-import { existsSync } from 'node:fs'
-import { type FileHandle, readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import type { FileHandle } from 'node:fs/promises'
 import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { TtsError } from '../base/errors.ts'
 import type { StoreSettings } from '../config/store-schema.ts'
-import { isPublicFile } from '../files/data-directory.ts'
-import { makeDirectory } from '../files/directory.ts'
 import { cannotRead } from '../files/file-errors.ts'
-import { otherPlaces } from '../files/roll-over-files.ts'
-import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
 import { openSnapshot, restoreRows, type BackupRow } from '../store/table-backup.ts'
 import {
   type BackupFile,
@@ -24,14 +18,19 @@ import {
   writeParts,
 } from './content.ts'
 import { decryptBackup, encryptBackup } from './encryption.ts'
+import {
+  createFiles,
+  type FilePlace,
+  readFiles,
+  refuseFilledPlace,
+  refuseUnknownFile,
+  withAllKeys,
+} from './files.ts'
 
 /** What is backed up, and where it is restored to. */
-export interface BackupPlace {
-  readonly dataDirectory: string
+export interface BackupPlace extends FilePlace {
   /** `path` is absolute. */
   readonly database: StoreSettings
-  /** File of the master keys; undefined: they are a value of the configuration. */
-  readonly masterKeyFile: string | undefined
 }
 
 /** What a backup holds. */
@@ -40,10 +39,6 @@ export interface BackupSummary {
   readonly files: readonly string[]
   readonly rows: Readonly<Record<string, number>>
 }
-
-const MASTER_KEYS = 'master-keys'
-const DIRECTORIES = ['ca', 'ssh-ca'] as const
-const MAX_FILE_BYTES = 1024 * 1024
 
 /**
  * Writes a backup to a stream.
@@ -78,48 +73,10 @@ export async function writeBackup(
   }
 }
 
-/** Adds the master keys that were removed from their file meanwhile. */
-function withAllKeys(files: BackupFile[], before: readonly BackupFile[]): BackupFile[] {
-  const linesOf = (data: Buffer): string[] => data.toString('utf8').trimEnd().split('\n')
-  const earlier = before.find(({ path }) => path === MASTER_KEYS)
-  return files.map((file) => {
-    if (file.path !== MASTER_KEYS || earlier === undefined) return file
-    const lines = linesOf(file.data)
-    const removed = linesOf(earlier.data).filter((line) => !lines.includes(line))
-    return { ...file, data: Buffer.from(`${[...lines, ...removed].join('\n')}\n`) }
-  })
-}
-
-async function readFiles({ dataDirectory, masterKeyFile }: BackupPlace): Promise<BackupFile[]> {
-  const files: BackupFile[] = []
-  const others = (await otherPlaces(dataDirectory)).map((other) => other.place)
-  for (const directory of [...DIRECTORIES, ...others])
-    for (const name of await namesIn(join(dataDirectory, directory)))
-      files.push(await readOne(`${directory}/${name}`, join(dataDirectory, directory, name)))
-  if (masterKeyFile !== undefined) files.push(await readOne(MASTER_KEYS, masterKeyFile))
-  return files
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    const entries = await readdir(directory, { withFileTypes: true })
-    return entries.filter((entry) => entry.isFile()).map(({ name }) => name)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw cannotRead(directory, error)
-  }
-}
-
-async function readOne(path: string, from: string): Promise<BackupFile> {
-  if (isPublicFile(path)) return { path, mode: 0o644, data: await readFile(from) }
-  const data = await readPrivateFile(from, { maxBytes: MAX_FILE_BYTES, readers: 'root_for_group' })
-  return { path, mode: 0o600, data }
-}
-
 /**
  * Reads a whole backup without restoring it, and so checks that it is complete.
  *
- * @throws {TtsError} `configuration` (not a backup, wrong passphrase, damaged)
+ * @throws {TtsError} `configuration` (not a backup, wrong passphrase, damaged, or a file that cannot be restored)
  */
 export async function verifyBackup(backup: FileHandle, passphrase: string): Promise<BackupSummary> {
   const files: BackupFile[] = []
@@ -127,8 +84,10 @@ export async function verifyBackup(backup: FileHandle, passphrase: string): Prom
   let header: BackupHeader | undefined
   for await (const part of partsOf(backup, passphrase)) {
     if ('header' in part) header = part.header
-    else if ('file' in part) files.push(part.file)
-    else rows.set(part.row.table, (rows.get(part.row.table) ?? 0) + 1)
+    else if ('file' in part) {
+      refuseUnknownFile(part.file, files)
+      files.push(part.file)
+    } else rows.set(part.row.table, (rows.get(part.row.table) ?? 0) + 1)
   }
   if (header === undefined) throw noHeader()
   return summaryOf(header, files, rows)
@@ -136,7 +95,7 @@ export async function verifyBackup(backup: FileHandle, passphrase: string): Prom
 
 /**
  * Restores a backup into an empty database and a data directory without CA and master keys. The backup is verified to
- * its end first, so a damaged one changes nothing.
+ * its end first, so a damaged one changes nothing, and files and records are written together or not at all.
  *
  * @throws {TtsError} `conflict`, check `not_empty`; `configuration`; `store_unavailable`
  */
@@ -146,7 +105,7 @@ export async function restoreBackup(
   passphrase: string,
 ): Promise<BackupSummary> {
   const summary = await verifyBackup(backup, passphrase)
-  await refuseFilled(place)
+  await refuseFilledPlace(place)
   const parts = partsOf(backup, passphrase)
   const first = await parts.next()
   if (first.done === true || !('header' in first.value)) throw noHeader()
@@ -158,42 +117,9 @@ export async function restoreBackup(
       else if ('row' in part) yield part.row
     }
   }
-  await restoreRows(place.database, schema, rows())
-  // After the records: without its files, the service refuses to start with them, and says what is missing.
-  for (const file of files) await writeOne(place, file)
+  const besides = async (): Promise<() => Promise<void>> => createFiles(place, files)
+  await restoreRows(place.database, { schema, rows: rows(), besides })
   return summary
-}
-
-async function refuseFilled({ dataDirectory, masterKeyFile }: BackupPlace): Promise<void> {
-  const present: string[] = []
-  for (const directory of DIRECTORIES)
-    if ((await namesIn(join(dataDirectory, directory))).length > 0)
-      present.push(join(dataDirectory, directory))
-  if (masterKeyFile !== undefined && existsSync(masterKeyFile)) present.push(masterKeyFile)
-  if (present.length === 0) return
-  throw new TtsError(
-    'conflict',
-    `there is ${present.join(' and ')} already; nothing was restored`,
-    {
-      check: 'not_empty',
-      remedy:
-        'Move these files away, or set data_dir to an empty directory. They are never overwritten.',
-    },
-  )
-}
-
-async function writeOne(place: BackupPlace, { path, mode, data }: BackupFile): Promise<void> {
-  if (path === MASTER_KEYS) {
-    if (place.masterKeyFile !== undefined) await createPrivateFile(place.masterKeyFile, data)
-    return
-  }
-  // A backup is encrypted by us, but a path of it must still not lead elsewhere.
-  const [, directory, name] =
-    /^(ca|ssh-ca|ca-next|ca-former\/[0-9a-f]{8})\/([\w-][\w.-]*)$/.exec(path) ?? []
-  if (directory === undefined || name === undefined)
-    throw new TtsError('configuration', `the backup has the unknown file ${path}`)
-  await makeDirectory(join(place.dataDirectory, directory), 0o700)
-  await createPrivateFile(join(place.dataDirectory, directory, name), data, { mode })
 }
 
 function partsOf(backup: FileHandle, passphrase: string): AsyncGenerator<BackupPart> {

@@ -128,6 +128,18 @@ function schemaName(name: unknown): string {
   throw new TtsError('configuration', 'the database has no records yet', { check: 'no_records' })
 }
 
+/** What a database gets from a backup. */
+export interface RestoredContent {
+  /** Name of the newest schema change when the backup was made. */
+  readonly schema: string
+  readonly rows: AsyncIterable<BackupRow>
+  /**
+   * Writes what belongs to the rows, after all of them and before they are kept. Returns how to undo it, which is done
+   * when the rows cannot be kept.
+   */
+  readonly besides: () => Promise<() => Promise<void>>
+}
+
 /**
  * Writes rows into an empty database, all of them or none, and brings its schema to this version.
  *
@@ -137,21 +149,34 @@ function schemaName(name: unknown): string {
  */
 export async function restoreRows(
   settings: StoreSettings,
-  schema: string,
-  rows: AsyncIterable<BackupRow>,
+  content: RestoredContent,
 ): Promise<void> {
   const database = await openDatabase(settings)
   try {
-    await migrateTo(database, schema)
-    await database.writes.transaction().execute(async (transaction) => {
-      await refuseFilled(transaction)
-      await insertAll(transaction, database.kind, rows)
-    })
+    await migrateTo(database, content.schema)
+    await restoreAll(database, content)
     await migrateTo(database, undefined)
   } catch (error) {
     throw storeError(error)
   } finally {
     await database.destroy()
+  }
+}
+
+async function restoreAll(
+  { kind, writes }: Database,
+  { rows, besides }: RestoredContent,
+): Promise<void> {
+  let undo = async (): Promise<void> => undefined
+  try {
+    await writes.transaction().execute(async (transaction) => {
+      await refuseFilled(transaction)
+      await insertAll(transaction, kind, rows)
+      undo = await besides()
+    })
+  } catch (error) {
+    await undo()
+    throw error
   }
 }
 

@@ -1,0 +1,158 @@
+/** A restore is all or nothing: what cannot be restored whole leaves neither records nor files. */
+import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import {
+  type BackupPlace,
+  type BackupSummary,
+  restoreBackup,
+  verifyBackup,
+} from '../../src/backup/backup.ts'
+import { type BackupPart, writeParts } from '../../src/backup/content.ts'
+import { encryptBackup } from '../../src/backup/encryption.ts'
+import {
+  type FilePlace,
+  readFiles,
+  refuseFilledPlace,
+  refuseUnknownFile,
+} from '../../src/backup/files.ts'
+import type { StoreSettings } from '../../src/config/store-schema.ts'
+import { schemaMigrations } from '../../src/store/schema/migrations.ts'
+import { describeStores, NOW } from '../store/support.ts'
+
+const NEWEST_SCHEMA = Object.keys(schemaMigrations('sqlite')).toSorted().at(-1)!
+const PASSPHRASE = 'a passphrase of some length'
+
+let directory = ''
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tts-restore-'))
+})
+afterEach(async () => {
+  await rm(directory, { recursive: true, force: true })
+})
+const path = (name: string): string => join(directory, name)
+
+/** Writes a backup with these files and one user. */
+async function backupWith(...files: readonly string[]): Promise<void> {
+  async function* parts(): AsyncGenerator<BackupPart> {
+    yield { header: { schema: NEWEST_SCHEMA, createdAt: NOW.toISOString() } }
+    for (const file of files)
+      yield { file: { path: file, mode: 0o600, data: Buffer.from(`content of ${file}`) } }
+    const row = { id: 'i-1', issuer: 'https://iam.example/', sub: 'alice', created_at: 1 }
+    const values = { ...row, subject: '/CN=alice', comparable: '/cn=alice' }
+    yield { row: { table: 'identities', values } }
+  }
+  const handle = await open(path('backup'), 'w', 0o600)
+  await pipeline(
+    Readable.from(writeParts(parts())),
+    createGzip(),
+    await encryptBackup(PASSPHRASE),
+    handle.createWriteStream(),
+  )
+}
+
+async function read(
+  work: (handle: Awaited<ReturnType<typeof open>>) => Promise<BackupSummary>,
+): Promise<BackupSummary> {
+  const handle = await open(path('backup'))
+  try {
+    return await work(handle)
+  } finally {
+    await handle.close()
+  }
+}
+
+describeStores('a restore', ({ newDatabase, query }) => {
+  const placeFor = (database: StoreSettings): BackupPlace => ({
+    database,
+    dataDirectory: path('data'),
+    masterKeyFile: path('data/master-keys'),
+  })
+  const newPlace = async (): Promise<BackupPlace> => placeFor(await newDatabase())
+  const restore = async (place: BackupPlace): Promise<BackupSummary> =>
+    read(async (handle) => restoreBackup(place, handle, PASSPHRASE))
+  const users = async ({ database }: BackupPlace): Promise<number> =>
+    (await query(database, 'select id from identities')).length
+  const everything = async (): Promise<string[]> => (await readdir(path('data'))).sort()
+
+  beforeEach(async () => mkdir(path('data')))
+
+  test('brings back the files of all CAs, whatever their names', async () => {
+    const files = ['ca/ca.pem', 'ca/.ca.pem.swp', 'ca/my notes~', 'ssh-ca/passphrase']
+    const others = ['ca-next/ca-key.pem', 'ca-former/0123abcd/ca.pem', 'master-keys']
+    await backupWith(...files, ...others)
+    const place = await newPlace()
+    expect(await restore(place)).toMatchObject({ files: [...files, ...others] })
+    expect(await users(place)).toBe(1)
+    expect(await everything()).toEqual(['ca', 'ca-former', 'ca-next', 'master-keys', 'ssh-ca'])
+    expect(await readdir(path('data/ca'))).toHaveLength(3)
+  })
+
+  test('with a file of another place is refused before anything is written', async () => {
+    await backupWith('ca/ca.pem', 'ca/../../outside')
+    const place = await newPlace()
+    const refusal = { message: 'the backup has the unknown file ca/../../outside' }
+    await expect(restore(place)).rejects.toMatchObject(refusal)
+    const verified = read(async (handle) => verifyBackup(handle, PASSPHRASE))
+    await expect(verified).rejects.toMatchObject(refusal)
+    expect(await everything()).toEqual([])
+    // Not even its tables are there.
+    await expect(users(place)).rejects.toThrow()
+  })
+
+  test('whose last file cannot be written keeps nothing, and can be repeated', async () => {
+    await backupWith('ca/ca.pem', 'ca-former/0123abcd/ca.pem', 'master-keys')
+    const place = await newPlace()
+    const elsewhere = { ...place, masterKeyFile: path('data/missing/master-keys') }
+    await expect(restore(elsewhere)).rejects.toMatchObject({ code: 'configuration' })
+    expect(await users(place)).toBe(0)
+    expect(await readdir(path('data'), { recursive: true })).toEqual(['ca-former'])
+    await restore(place)
+    expect(await users(place)).toBe(1)
+  })
+})
+
+const inDirectory = (): FilePlace => ({ dataDirectory: path('data'), masterKeyFile: undefined })
+
+test.for([
+  '../ca/ca.pem',
+  'ca/sub/ca.pem',
+  'ca/..',
+  'ca/',
+  'ca-former/other/ca.pem',
+  '/etc/passwd',
+  'other/ca.pem',
+  'master-keys/ca.pem',
+])('the file %s has no place', (name) => {
+  const file = { path: name, mode: 0o600, data: Buffer.alloc(0) }
+  expect(() => refuseUnknownFile(file, [])).toThrow(`the backup has the unknown file ${name}`)
+})
+
+test('a file that is there twice is refused', () => {
+  const file = { path: 'ca/ca.pem', mode: 0o644, data: Buffer.alloc(0) }
+  expect(() => refuseUnknownFile(file, [file])).toThrow('the backup has the file ca/ca.pem twice')
+})
+
+test.for(['ca/ca.csr', 'ca-next/ca-key.pem', 'ca-former/89abcdef/ca.pem', 'ssh-ca/passphrase'])(
+  'a directory that has %s is not empty',
+  async (name) => {
+    await mkdir(join(path('data'), name, '..'), { recursive: true })
+    await expect(refuseFilledPlace(inDirectory())).resolves.toBeUndefined()
+    await writeFile(join(path('data'), name), 'of another installation')
+    await expect(refuseFilledPlace(inDirectory())).rejects.toMatchObject({
+      code: 'conflict',
+      check: 'not_empty',
+    })
+  },
+)
+
+test('a file that was being written when the machine stopped is not backed up', async () => {
+  await mkdir(path('data/ca'), { recursive: true })
+  await writeFile(path('data/ca/ca.pem'), 'certificate')
+  await writeFile(path('data/ca/.tts-0a1b2c3d4e5f.tmp'), 'half of it')
+  expect((await readFiles(inDirectory())).map((file) => file.path)).toEqual(['ca/ca.pem'])
+})
