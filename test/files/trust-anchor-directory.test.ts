@@ -14,8 +14,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { MAX_CRL_BYTES } from '../../ca/crl.ts'
+import { toPem } from '../../ca/pem.ts'
 import {
-  MAX_ARCHIVE_CONTENT_BYTES,
+  contentLimitOf,
+  MAX_AUTHORITY_BYTES,
+  MAX_LARGE_AUTHORITIES,
   packTrustAnchors,
 } from '../../src/files/trust-anchor-archive.ts'
 import {
@@ -146,7 +150,19 @@ describe('packTrustAnchors', () => {
   test('a large CRL goes in whole, a giant one is refused', async () => {
     const content = 'x'.repeat(3_000_000)
     expect((await packTrustAnchors([{ name: 'a.r0', content }])).length).toBeGreaterThan(1000)
-    const giant = [{ name: 'a.r0', content: 'x'.repeat(MAX_ARCHIVE_CONTENT_BYTES + 1) }]
+    const giant = [{ name: 'a.r0', content: 'x'.repeat(MAX_AUTHORITY_BYTES + 1) }]
     await expect(packTrustAnchors(giant)).rejects.toThrow(RangeError)
+  })
+  test('each CA of a roll-over may have the longest CRL', () => {
+    const crlBytes = 128 * toPem('X509 CRL', Buffer.alloc(MAX_CRL_BYTES / 128)).length
+    const anchors = (count: number) =>
+      Array.from({ length: count }, (_, index) => [
+        { name: `tts-${index}.pem`, content: 'certificate\n' },
+        { name: `${index}0000000.0`, linkTo: `tts-${index}.pem` },
+        { name: `${index}0000000.r0`, content: 'crl' },
+      ]).flat()
+    for (let count = 1; count <= MAX_LARGE_AUTHORITIES; count += 1)
+      expect(contentLimitOf(anchors(count))).toBeGreaterThan(count * (2 * crlBytes + 20_000))
+    expect(contentLimitOf(anchors(100))).toBe(contentLimitOf(anchors(MAX_LARGE_AUTHORITIES)))
   })
 })
