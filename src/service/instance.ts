@@ -18,8 +18,8 @@ export interface InstanceOptions extends Runtime {
   readonly metrics: Metrics
   readonly stopping: () => boolean
   readonly makeAuthority: boolean
-  /** Called when another replica has activated the next CA. */
-  readonly onRollOver: () => void
+  /** Called when another replica has activated the next CA; not again before it is settled. */
+  readonly onRollOver: (outdated: Pick<Instance, 'service'>) => Promise<void>
   /** URL of the listener, for configurations without a public URL. */
   readonly listenerUrl: () => string
 }
@@ -67,20 +67,19 @@ export async function startInstance(
 
 function instanceOf(service: AssembledService, options: InstanceOptions): Instance {
   const dependencies = appDependencies(service, options)
-  let ends: readonly (() => unknown)[] = []
+  let ends: (() => unknown)[] = []
   return {
     service,
     app: createApp(dependencies),
     publicApp: createPublicApp(dependencies),
     watch() {
       const { crls, delegations } = service
-      ends = [
-        crls.watch(),
-        watchRecords(service),
-        watchMasterKeys(service),
-        watchRollOver(service, options),
-        delegations.watch(),
-      ]
+      // One after the other, so that those that have begun end when a later one cannot begin.
+      ends.push(crls.watch())
+      ends.push(watchRecords(service))
+      ends.push(watchMasterKeys(service))
+      ends.push(watchRollOver(service, options))
+      ends.push(delegations.watch())
     },
     async retire(timeoutMs) {
       const ended = ends.map(async (end) => end())
@@ -127,18 +126,27 @@ function webOptions(
   return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()), relying } : undefined
 }
 
-/** Notices that another replica, or a command, has activated the next CA. */
-function watchRollOver(
+/**
+ * Notices that another replica, or a command, has activated the next CA. Looks again only when `onRollOver` is settled:
+ * a start may take longer than the interval, and must not be followed by another one.
+ */
+export function watchRollOver(
   service: AssembledService,
   { log, onRollOver }: Pick<InstanceOptions, 'log' | 'onRollOver'>,
 ): () => void {
-  const timer = setInterval(() => {
-    isRolledOver(service)
-      .then((isDue) => isDue && onRollOver())
-      .catch((error: unknown) => {
-        log.error({ event: 'roll-over.failed', err: error }, 'cannot see which CA is current')
-      })
-  }, ROLL_OVER_INTERVAL_MS)
+  let isBusy = false
+  const look = async (): Promise<void> => {
+    if (isBusy) return
+    isBusy = true
+    try {
+      if (await isRolledOver(service)) await onRollOver({ service })
+    } catch (error) {
+      log.error({ event: 'roll-over.failed', err: error }, 'cannot see which CA is current')
+    } finally {
+      isBusy = false
+    }
+  }
+  const timer = setInterval(() => void look(), ROLL_OVER_INTERVAL_MS)
   timer.unref()
   return () => clearInterval(timer)
 }

@@ -13,6 +13,13 @@ export interface InstanceHolder {
    * @throws {TtsError} `configuration`, `store_unavailable`
    */
   replace(loaded: LoadedConfiguration): Promise<void>
+  /**
+   * The same with the configuration of the current instance, for an instance that cannot go on as it is. Does nothing
+   * when that one was replaced meanwhile.
+   *
+   * @throws as `replace`
+   */
+  renew(outdated: Pick<Instance, 'service'>): Promise<void>
   /** Retires the current instance, after a replacement that has begun. */
   close(): Promise<void>
 }
@@ -44,9 +51,16 @@ export function holdInstance(
   async function replace(loaded: LoadedConfiguration): Promise<void> {
     if (isClosing) return
     const before = current
-    current = await start(loaded)
-    use(current)
-    current.watch()
+    const next = await start(loaded)
+    try {
+      use(next)
+      next.watch()
+    } catch (error) {
+      retireInBackground(next)
+      use(before)
+      throw error
+    }
+    current = next
     log.level = loaded.configuration.log.level
     log.info({ event: 'service.reloaded' }, 'continuing with the new configuration')
     retireInBackground(before)
@@ -57,6 +71,11 @@ export function holdInstance(
       return current
     },
     replace: async (loaded) => turns.run(async () => replace(loaded)),
+    renew: async ({ service }) =>
+      turns.run(async () => {
+        // Looked at in its turn: a reload may be under way, whose configuration must stay in use.
+        if (current.service === service) await replace(service.loaded)
+      }),
     async close() {
       isClosing = true
       await turns.run(async () => retire(current))

@@ -64,7 +64,8 @@ export async function serve(
     metrics,
     stopping: () => stopping,
     listenerUrl: () => listenerUrl,
-    onRollOver: () => continueWithNext(instances, log),
+    onRollOver: async (outdated: Pick<Instance, 'service'>) =>
+      continueWithNext(outdated, instances, log),
   }
   const first = await startInstance(loaded, { ...options, makeAuthority: true })
   const listeners = await openListeners(loaded, first, { log, metrics }).catch(
@@ -108,10 +109,14 @@ export async function serve(
 }
 
 /** Opens the installation again, whose next CA has become the current one. */
-function continueWithNext(instances: InstanceHolder | undefined, log: Logger): void {
+async function continueWithNext(
+  outdated: Pick<Instance, 'service'>,
+  instances: InstanceHolder | undefined,
+  log: Logger,
+): Promise<void> {
   if (instances === undefined) return
   log.info({ event: 'ca.rolled-over' }, 'another CA is current: continuing with it')
-  instances.replace(instances.current.service.loaded).catch((error: unknown) => {
+  await instances.renew(outdated).catch((error: unknown) => {
     log.error({ event: 'service.reload-failed', err: error }, 'cannot continue with the next CA')
   })
 }
