@@ -104,7 +104,8 @@ export async function openCore(
     const installation = { loaded, store, log, now }
     await followRollOver(loaded, await store.installation.authority('x509-ca'))
     const authority = await openInstalledAuthority(installation, options.makeAuthority)
-    const others = await openOtherAuthorities(loaded)
+    const recorded = await store.installation.authorities('x509-ca')
+    const others = await openOtherAuthorities(loaded, recorded)
     return coreOf(runtime, { loaded, store, authority, others })
   } catch (error) {
     await store.close().catch(() => undefined)

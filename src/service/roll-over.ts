@@ -80,27 +80,32 @@ export function trustAnchorsOf(core: {
   })
 }
 
-/** The first of the former CAs by the beginning of its certificate. */
-function oldestOf(others: readonly OtherAuthority[]): OtherAuthority | undefined {
-  const beginOf = ({ authority }: OtherAuthority): number =>
-    authority.certificate.validity.notBefore.getTime()
-  return others
-    .filter(({ role }) => role === 'former')
-    .toSorted((left, right) => beginOf(left) - beginOf(right))[0]
-}
+const oldestOf = (others: readonly OtherAuthority[]): OtherAuthority | undefined =>
+  others.find(({ role }) => role === 'former')
 
-/** Opens the CAs before and after a roll-over. @throws {TtsError} `configuration` */
+/**
+ * Opens the CAs before and after a roll-over, the oldest of the former ones first.
+ *
+ * @param recorded tells their order. The certificates do not: one that was renewed begins later than its CA
+ * @throws {TtsError} `configuration`
+ */
 export async function openOtherAuthorities(
   loaded: LoadedConfiguration,
+  recorded: readonly RecordedAuthority[] = [],
 ): Promise<readonly OtherAuthority[]> {
   const options = authorityFilesOptions(loaded)
   const places = await otherPlaces(loaded.dataDirectory)
-  return Promise.all(
+  const opened = await Promise.all(
     places.map(async ({ place, role }) => {
       const authority = await openAuthorityFiles({ ...options, place })
-      return { authority, role, shortId: shortIdOf(authority) }
+      const { keyId } = recordedForm(authority, new Date(0))
+      const since =
+        recorded.find((known) => known.keyId === keyId)?.since ??
+        authority.certificate.validity.notBefore
+      return { authority, role, shortId: shortIdOf(authority), since }
     }),
   )
+  return opened.toSorted((left, right) => left.since.getTime() - right.since.getTime())
 }
 
 /**

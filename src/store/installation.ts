@@ -16,6 +16,7 @@ export function installationRecords(database: Database, ask: Ask): InstallationR
   return {
     databaseId: () => ask(() => databaseId(database)),
     authority: (kind) => ask(() => findAuthority(database.writes, kind)),
+    authorities: (kind) => ask(() => listAuthorities(database.reads, kind)),
     recordAuthority: (kind, authority) => ask(() => recordAuthority(database, kind, authority)),
     adoptAuthority: (kind, authority, audit) =>
       ask(() => adoptAuthority(database, kind, { authority, audit })),
@@ -38,7 +39,26 @@ async function findAuthority(
   kind: AuthorityKind,
 ): Promise<RecordedAuthority | undefined> {
   const row = await currentKey(db, kind)
-  return row && { keyId: row.key_id, name: originalText(row.name), since: new Date(row.since) }
+  return row && recordedOf(row)
+}
+
+const recordedOf = (row: InstallationKeyRow): RecordedAuthority => ({
+  keyId: row.key_id,
+  name: originalText(row.name),
+  since: new Date(row.since),
+})
+
+async function listAuthorities(
+  db: Kysely<Tables>,
+  kind: AuthorityKind,
+): Promise<readonly RecordedAuthority[]> {
+  const rows = await db
+    .selectFrom('installation_keys')
+    .selectAll()
+    .where('kind', '=', kind)
+    .orderBy('since')
+    .execute()
+  return rows.map(recordedOf)
 }
 
 async function recordAuthority(

@@ -221,6 +221,25 @@ describeStores('the roll-over', ({ newDatabase }) => {
     expect((await issue(a)).identity).toBe(old.identity)
   })
 
+  test('the first CA keeps its CRL URL, also when its certificate was renewed', async () => {
+    await configure(await newDatabase())
+    const first = await authorityOf(await start('a'))
+    await replicas.splice(0)[0]?.stop()
+    const roll = async (words: readonly string[], seconds: number): Promise<void> =>
+      expect(await tts(['ca', ...words], new Date(Date.now() + seconds * 1000))).toMatchObject({
+        code: 0,
+      })
+    await roll(['roll-over', 'prepare'], 10)
+    await roll(['renew'], 20)
+    await roll(['roll-over', 'activate'], 30)
+    await roll(['roll-over', 'prepare'], 40)
+    await roll(['roll-over', 'activate'], 50)
+    const a = await start('a')
+    expect(formatSlashDn((await authorityOf(a)).subject)).toMatch(/ 3$/)
+    expect(await readdir(path('a/ca-former'))).toHaveLength(2)
+    expect(verifyCrl(await crlAt(a, 'crl.der'), first)).toBe(true)
+  })
+
   test('a move that was interrupted is completed at the start', async () => {
     await configure(await newDatabase())
     await start('a')
