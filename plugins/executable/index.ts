@@ -1,4 +1,5 @@
 /** The plugin `executable`: a program that speaks the WaTTS protocol, one for each service. */
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import { fitsSomeSet } from '../parameters.ts'
@@ -7,8 +8,6 @@ import { createExecutablePlugin, type ExecutablePlugin } from './executable-plug
 import type { PluginLog } from './runner.ts'
 import type { ExecutableSettings } from './settings.ts'
 
-/** How long the start of the service waits for a program. Slower ones are ready later. */
-const START_WAIT_MS = 5_000
 /** Waits between two attempts to start a program. */
 const RETRY_FIRST_MS = 5_000
 const RETRY_LONGEST_MS = 300_000
@@ -17,10 +16,10 @@ const RETRY_LONGEST_MS = 300_000
 export interface PluginHost {
   readonly log: PluginLog
   /**
-   * True in the running service: a program that is slow or fails at the start is asked again in the background, until
-   * `close`. False in commands: they wait for the one answer.
+   * For the running service: a program that fails, or has not answered when this signal is aborted, is asked in the
+   * background, until `close`. Undefined in commands: they wait for the one answer.
    */
-  readonly retries: boolean
+  readonly patience: AbortSignal | undefined
 }
 
 type Parameters = Readonly<Record<string, unknown>>
@@ -33,21 +32,27 @@ type Parameters = Readonly<Record<string, unknown>>
 export async function startExecutable(
   service: string,
   settings: ExecutableSettings,
-  { log, retries }: PluginHost,
+  { log, patience }: PluginHost,
 ): Promise<Plugin> {
   const executable = createExecutablePlugin(service, settings, { log })
   const closing = new AbortController()
-  if (retries) await startInBackground(executable, { log, service, signal: closing.signal })
-  else await executable.start(closing.signal)
+  const { signal } = closing
+  if (patience === undefined) await executable.start(signal)
+  else await startInBackground(executable, { log, service, signal, patience })
   return asPlugin(executable, settings, () => closing.abort())
 }
 
-/** Asks a program until it is ready. Resolves after the first attempt, or a few seconds if it takes longer. */
+/** Asks a program until it is ready. Resolves after the first attempt, or when the patience ends. */
 async function startInBackground(
   executable: ExecutablePlugin,
-  background: { readonly log: PluginLog; readonly service: string; readonly signal: AbortSignal },
+  background: {
+    readonly log: PluginLog
+    readonly service: string
+    readonly signal: AbortSignal
+    readonly patience: AbortSignal
+  },
 ): Promise<void> {
-  const { log, service, signal } = background
+  const { log, service, signal, patience } = background
   const first = executable.start(signal)
   const untilReady = async (): Promise<void> => {
     let { state } = await first
@@ -62,7 +67,16 @@ async function startInBackground(
     const reason = error instanceof Error ? error.message : 'unknown'
     log.error({ plugin: service, reason }, 'plugin.start_failed')
   })
-  await Promise.race([first, delay(START_WAIT_MS, undefined, { ref: false, signal })])
+  const answered = first.then(() => true)
+  if (
+    await Promise.race([
+      answered,
+      patience.aborted ? false : once(patience, 'abort').then(() => false),
+    ])
+  )
+    return
+  const remedy = 'Its service is unavailable until the program has declared its parameters.'
+  log.warn({ plugin: service, remedy }, 'plugin.starting')
 }
 
 function asPlugin(

@@ -25,13 +25,14 @@ export interface OpenedServices {
  * Opens all plugins. It runs each executable to get its parameters.
  *
  * @param options.makeAuthority create an SSH CA if one is needed and there is none
+ * @param options.patience until when to wait for slow programs
  * @throws {TtsError} `configuration`
  */
 export async function openServices(
   installation: Installation,
-  options: { readonly makeAuthority: boolean },
+  options: { readonly makeAuthority: boolean; readonly patience: AbortSignal },
 ): Promise<OpenedServices> {
-  const services = await openPlugins(installation, { retries: true })
+  const services = await openPlugins(installation, options)
   const closePlugins = (): void => {
     for (const { plugin } of services.values()) plugin.close?.()
   }
@@ -49,19 +50,19 @@ export async function openServices(
 /**
  * Opens the plugins only, for which no CA is needed.
  *
- * @param options.retries see `createServices`
+ * @param options.patience see `createServices`
  * @throws {TtsError} `configuration`
  */
 export async function openPlugins(
   { loaded, log }: ServiceSource,
-  { retries }: { readonly retries: boolean },
+  { patience }: { readonly patience?: AbortSignal },
 ): Promise<ReadonlyMap<string, Service>> {
   const { services: settings, ca } = loaded.configuration
   checkExecutableUsers(settings)
   return createServices(settings, {
     endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
     log,
-    retries,
+    patience,
   })
 }
 

@@ -189,11 +189,12 @@ function crlUrlOf({ configuration }: LoadedConfiguration): string | undefined {
  * Assembles the running service from an opened core.
  *
  * @param options.makeAuthority create an SSH CA if a service needs one and there is none
+ * @param options.patience until when to wait for slow plugins
  * @throws {TtsError} `configuration`
  */
 export async function assembleService(
   core: Core,
-  options: { readonly makeAuthority: boolean } = { makeAuthority: true },
+  options: { readonly makeAuthority: boolean; readonly patience: AbortSignal },
 ): Promise<AssembledService> {
   const { services, sshAuthority, closePlugins } = await openServices(core, options)
   const { authority, store, log, now } = core

@@ -18,6 +18,8 @@ export interface InstanceOptions extends Runtime {
   readonly metrics: Metrics
   readonly stopping: () => boolean
   readonly makeAuthority: boolean
+  /** Until when to wait for slow plugins; called when they begin to start. */
+  readonly patience: () => AbortSignal
   /** Called when another replica has activated the next CA; not again before it is settled. */
   readonly onRollOver: (outdated: Pick<Instance, 'service'>) => Promise<void>
   /** URL of the listener, for configurations without a public URL. */
@@ -53,7 +55,10 @@ export async function startInstance(
   const core = await openCore(loaded, options, options)
   let close = core.close
   try {
-    const service = await assembleService(core)
+    const service = await assembleService(core, {
+      makeAuthority: true,
+      patience: options.patience(),
+    })
     close = service.close
     // There must be a CRL before the first certificate, for relying parties that fetch it early. If no new CRL can be
     // issued, an older one is enough: a service that does not start could not revoke anything either.

@@ -9,7 +9,7 @@ import { trustedProxies } from '../http/trusted-proxies.ts'
 import { authorityEnd } from '../files/authority-certificate.ts'
 import type { AssembledService } from './compose.ts'
 import type { Environment, LoadedConfiguration } from '../config/load.ts'
-import { type Instance, startInstance } from './instance.ts'
+import { type Instance, type InstanceOptions, startInstance } from './instance.ts'
 import { holdInstance, type InstanceHolder } from './reloading.ts'
 import { createMetrics, type Metrics, type MetricsSources } from './metrics.ts'
 import { createSampler } from '../limits/sampler.ts'
@@ -41,6 +41,11 @@ export interface ServeRuntime {
   readonly refreshIn?: 'process' | 'here' | undefined
 }
 
+/** How long the start waits for slow plugins. Those that take longer are ready later. */
+const START_PATIENCE_MS = 5000
+/** The same for a replacement: meanwhile the instance before it answers, whose plugins are ready. */
+const REPLACEMENT_PATIENCE_MS = 30_000
+
 /**
  * Starts the service.
  *
@@ -51,23 +56,22 @@ export async function serve(
   log: Logger,
   { now = () => new Date(), ...more }: ServeRuntime = {},
 ): Promise<Running> {
-  let stopping = false
+  const end = new AbortController()
   let listenerUrl = 'http://127.0.0.1'
   let instances: InstanceHolder | undefined
   let tlsEnd: () => Date | undefined = () => undefined
   const sources = metricsSources(() => (instances?.current ?? first).service)
   const metrics = createMetrics({ ...sources, tlsEnd: () => tlsEnd() })
-  const options = {
+  const options: SharedOptions = {
     log,
     now,
     ...more,
     metrics,
-    stopping: () => stopping,
+    stopping: () => end.signal.aborted,
     listenerUrl: () => listenerUrl,
-    onRollOver: async (outdated: Pick<Instance, 'service'>) =>
-      continueWithNext(outdated, instances, log),
+    onRollOver: async (outdated) => continueWithNext(outdated, instances, log),
   }
-  const first = await startInstance(loaded, { ...options, makeAuthority: true })
+  const first = await startFirst(loaded, options)
   const listeners = await openListeners(loaded, first, { log, metrics }).catch(
     async (error: unknown) => {
       await first.retire(0)
@@ -75,8 +79,7 @@ export async function serve(
     },
   )
   const holder = holdInstance(first, {
-    // A reload must not create a CA, for example because of a wrong data_dir.
-    start: async (next) => startInstance(next, { ...options, makeAuthority: false }),
+    start: async (next) => startReplacement(next, options, end.signal),
     use: listeners.use,
     log,
   })
@@ -87,7 +90,7 @@ export async function serve(
   const { url, plainUrl } = listeners
   log.info({ event: 'service.started', url, plainUrl }, 'listening')
   async function stop(): Promise<void> {
-    stopping = true
+    end.abort()
     log.info({ event: 'service.stopping' }, 'finishing the current requests')
     const { limits } = holder.current.service.loaded.configuration
     await Promise.all([listeners.close(limits.shutdown_seconds * 1000), holder.close()])
@@ -106,6 +109,25 @@ export async function serve(
     },
     stop: () => (stopped ??= stop()),
   }
+}
+
+type SharedOptions = Omit<InstanceOptions, 'makeAuthority' | 'patience'>
+
+async function startFirst(loaded: LoadedConfiguration, options: SharedOptions): Promise<Instance> {
+  const patience = (): AbortSignal => AbortSignal.timeout(START_PATIENCE_MS)
+  return startInstance(loaded, { ...options, makeAuthority: true, patience })
+}
+
+/** @param end of the service, which waits for no plugin */
+async function startReplacement(
+  loaded: LoadedConfiguration,
+  options: SharedOptions,
+  end: AbortSignal,
+): Promise<Instance> {
+  const patience = (): AbortSignal =>
+    AbortSignal.any([end, AbortSignal.timeout(REPLACEMENT_PATIENCE_MS)])
+  // A reload must not create a CA, for example because of a wrong data_dir.
+  return startInstance(loaded, { ...options, makeAuthority: false, patience })
 }
 
 /** Opens the installation again, whose next CA has become the current one. */

@@ -48,7 +48,10 @@ async function replica(name: string, settings: StoreSettings): Promise<Replica> 
       const loaded = await loadConfiguration(config, {})
       const runtime = { log: createLog({ level: 'silent', name: 'test' }), now: () => new Date() }
       const core = await openCore(loaded, runtime, { makeAuthority: true })
-      const service = await assembleService(core).catch(async (error: unknown) => {
+      const service = await assembleService(core, {
+        makeAuthority: true,
+        patience: AbortSignal.timeout(5000),
+      }).catch(async (error: unknown) => {
         await core.close()
         throw error
       })

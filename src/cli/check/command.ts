@@ -93,7 +93,7 @@ async function partChecks(
   const signal = AbortSignal.timeout(options.wait * 1000)
   const clients = { ...loginOf(loaded), signal, now }
   try {
-    const opened = openPlugins({ loaded, log }, { retries: false }).then(
+    const opened = openPlugins({ loaded, log }, {}).then(
       (services) => ({ services, checks: serviceChecks(services) }),
       (error: unknown) => ({
         services: new Map<string, Service>(),

@@ -43,15 +43,15 @@ const DELETION_GRACE_SECONDS = 60
 export interface ServiceHost {
   readonly endEntityLifetimeSeconds: number
   readonly log: Log
-  readonly retries?: boolean
+  /** See `PluginHost`. */
+  readonly patience?: AbortSignal | undefined
 }
 
 /**
  * Creates the configured services, by id. A plugin that cannot be used disables only its own service.
  *
  * @param host.endEntityLifetimeSeconds lifetime of the EECs that sign proxies
- * @param host.retries true in the running service: plugins that fail at the start are tried again until they are
- *   closed. Default false
+ * @param host.patience until when the running service waits for slow plugins; undefined in commands
  * @throws {TtsError} `configuration` (a default lifetime exceeds its maximum, a proxy could outlive its EEC, or
  *   lifetimes are set for a plugin without certificates)
  */
@@ -96,9 +96,9 @@ function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number):
 async function openPluginOf(
   id: string,
   { plugin, executable, settings }: ServiceSettings,
-  { log, retries = false }: ServiceHost,
+  { log, patience }: ServiceHost,
 ): Promise<Plugin> {
-  return openPlugin(plugin, { service: id, executable, settings }, { log: eventLog(log), retries })
+  return openPlugin(plugin, { service: id, executable, settings }, { log: eventLog(log), patience })
 }
 
 function createService(id: string, settings: ServiceSettings, plugin: Plugin): Service {

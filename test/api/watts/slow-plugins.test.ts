@@ -4,10 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import type { IdentityProvider } from '../../../demo/identity-provider/server.ts'
-import { testConfiguration, useTestService } from '../../support/service.ts'
+import { loadConfiguration } from '../../../src/config/load.ts'
+import { startTestService, testConfiguration, useTestService } from '../../support/service.ts'
 import { runTts } from '../../support/terminal.ts'
 import { Browser, withLogin } from '../../web/support.ts'
-import { errorText, executable, misbehaving, obtain, post, serviceLine } from './support.ts'
+import {
+  errorText,
+  executable,
+  misbehaving,
+  obtain,
+  post,
+  serviceLine,
+  wattsService,
+} from './support.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'tts-test-slow-'))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
@@ -19,6 +28,7 @@ const slow = (name: string, seconds: number): object =>
     command: [misbehaving('slow-start.py'), gate(name)],
     start_timeout_seconds: seconds,
   })
+const pause = async (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 250))
 const services = {
   starting: slow('starting', 600),
   late: slow('late', 0.5),
@@ -46,6 +56,7 @@ test('starting: 503, which says so, and then it works', async () => {
     enabled: false,
     authz_tooltip: 'the plugin of this service cannot be used: its program is starting',
   })
+  expect(service().logged.filter((line) => line.includes('"plugin.starting"'))).toHaveLength(1)
   open('starting')
   await expect
     .poll(async () => (await serviceLine(service(), 'starting'))?.['enabled'], { timeout: 20_000 })
@@ -74,4 +85,36 @@ test('too slow: lists, pages, log and `check` name the cause; it is asked again'
   expect((await obtain(service(), { service: 'late' })).entries[0]?.value).toBe('late')
   const disabled = service().logged.filter((line) => line.includes('"plugin.disabled"'))
   expect(disabled.filter((line) => line.includes('"late"'))).toHaveLength(1)
+})
+
+test('a reload waits for a slow program, because the old instance has it ready', async () => {
+  open('reloaded')
+  const own = await startTestService(wattsService({ reloaded: slow('reloaded', 600) }))
+  const isEnabled = async (): Promise<unknown> => (await serviceLine(own, 'reloaded'))?.['enabled']
+  try {
+    await expect.poll(isEnabled, { timeout: 20_000 }).toBe(true)
+    rmSync(gate('reloaded'))
+    const loaded = await loadConfiguration(join(own.directory, 'tts.yaml'), {})
+    let isReloaded = false
+    const reload = own.running.reload(loaded).finally(() => {
+      isReloaded = true
+    })
+    // Longer than the first start waits.
+    for (const until = performance.now() + 6000; performance.now() < until; await pause())
+      expect(await isEnabled()).toBe(true)
+    expect(isReloaded).toBe(false)
+    open('reloaded')
+    await reload
+    expect(await isEnabled()).toBe(true)
+
+    // The end of the service does not wait that long.
+    rmSync(gate('reloaded'))
+    const last = own.running.reload(loaded)
+    await pause()
+    const begin = performance.now()
+    await Promise.all([own.running.stop(), last])
+    expect(performance.now() - begin).toBeLessThan(15_000)
+  } finally {
+    await own.stop()
+  }
 })
