@@ -65,8 +65,7 @@ export function createExecutablePlugin(
     request: ProgramRequest,
     signal: AbortSignal,
   ): Promise<RunOutcome['answer']> => {
-    if (status.state === 'disabled')
-      throw new PluginError('failed', userMessages.hadError, { cause: new Error(status.reason) })
+    if (status.state === 'disabled') throw unusable(status)
     const { by, confParams } = status
     const passAccessToken = settings.pass_access_token && by === 'stdin'
     const input = encodeInput(action, {
@@ -129,6 +128,15 @@ function createRunQueue({
 
 const MAX_RUNS_OF_ONE_USER = 16
 const WAITING_SHARE_OF_ONE_USER = 1 / 8
+
+function unusable({
+  starting,
+  reason,
+}: Extract<ExecutableStatus, { readonly state: 'disabled' }>): PluginError {
+  return starting === true
+    ? new PluginError('overloaded', userMessages.starting, { retryAfterSeconds: 5 })
+    : new PluginError('failed', userMessages.hadError, { cause: new Error(reason) })
+}
 
 function overloaded({ timeout_seconds: timeout }: ExecutableSettings): PluginError {
   const retryAfterSeconds = Math.ceil(Math.min(timeout, 30))

@@ -13,6 +13,7 @@ export const userMessages = {
   hadError: 'the plugin had an error, please contact the administrator',
   timedOut: 'the plugin timed out, please inform the administrator',
   overloaded: 'too many requests wait for the plugin, please try again later',
+  starting: 'the plugin is starting, please try again later',
 } as const
 
 interface AnswerErrorOptions {

@@ -21,6 +21,7 @@ import {
   fixture,
   isGone,
   keptLog,
+  makePlugin,
   refusalOf,
   soon,
   startPlugin,
@@ -183,6 +184,17 @@ describe('what is an answer all the same', () => {
     })
     expect(lines.at(-1)).toMatchObject({ event: 'plugin.refused', level: 'info' })
     expect((await refusalOf(plugin.revoke(caller, 'state', soon()))).code).toBe('refused')
+  })
+
+  test('not yet ready: it says so, and when to try again', async () => {
+    const { plugin } = makePlugin(directory, 'refuses.py')
+    const starting = {
+      code: 'overloaded',
+      message: 'the plugin is starting, please try again later',
+      retryAfterSeconds: 5,
+    }
+    await expect(plugin.revoke(caller, 'state', soon())).rejects.toMatchObject(starting)
+    await expect(plugin.request(caller, {}, soon())).rejects.toMatchObject(starting)
   })
 
   test('the wanted for another login, after which it goes on', async () => {

@@ -68,6 +68,13 @@ export async function startPlugin(
   name: string,
   given: Given = {},
 ): Promise<TestPlugin> {
+  const made = makePlugin(directory, name, given)
+  await made.plugin.start(AbortSignal.timeout(20_000))
+  return made
+}
+
+/** The same before its start. */
+export function makePlugin(directory: string, name: string, given: Given = {}): TestPlugin {
   const log = keptLog()
   const settings = executableSettings.parse({
     command: [fixture(name)],
@@ -77,7 +84,6 @@ export async function startPlugin(
     ...given,
   })
   const plugin = createExecutablePlugin(name, settings, { log })
-  await plugin.start(AbortSignal.timeout(20_000))
   return { plugin, lines: log.lines, directory }
 }
 
