@@ -6,6 +6,13 @@
 /** Deeper than any legitimate request or answer. */
 export const MAX_JSON_DEPTH = 32
 
+/** Parts of `JSON` that the types of the standard library do not have yet. */
+export const { rawJSON, isRawJSON } = JSON as unknown as {
+  /** Makes an object that `JSON.stringify` writes as this text. */
+  readonly rawJSON: (text: string) => object
+  readonly isRawJSON: (value: unknown) => boolean
+}
+
 /** A value, or the problem with the text, for the caller. The problem never quotes the text, which may hold secrets. */
 export type ReadJson = { readonly value: unknown } | { readonly problem: string }
 

@@ -1,4 +1,5 @@
 /** Resolves and checks the parameters that a plugin declares, for its configuration and for requests. */
+import { isRawJSON } from '../json.ts'
 import { fitsSomeSet } from '../parameters.ts'
 import { type ParameterSets, PluginError, type RequestParameter } from '../plugin.ts'
 import { AnswerError, type DeclaredConfParam, type DeclaredRequestParam } from './protocol.ts'
@@ -47,6 +48,7 @@ function convert(value: unknown, type: 'boolean' | 'string'): boolean | string |
     return [false, 'False', 'false', 0].some((each) => each === value) ? false : undefined
   }
   // YAML reads values such as 0640 and yes as numbers and booleans, so they are accepted as strings.
+  if (isRawJSON(value)) return JSON.stringify(value)
   return ['string', 'number', 'boolean'].includes(typeof value) ? String(value) : undefined
 }
 

@@ -3,7 +3,7 @@
  * because existing plugins were written for several versions of WaTTS.
  */
 import { z } from 'zod'
-import { isShallowJson, isShallowValue } from '../json.ts'
+import { isShallowJson, isShallowValue, rawJSON } from '../json.ts'
 import { validationWords } from '../validation-words.ts'
 import { type CredentialEntry, PluginError } from '../plugin.ts'
 
@@ -156,12 +156,17 @@ export function parseOutput(output: Buffer): Readonly<Record<string, unknown>> {
   return answer
 }
 
-/** Parses JSON. Numbers that JavaScript cannot represent stay text: a plugin may answer with a number as password. */
+/**
+ * Parses JSON. A number that JavaScript cannot represent becomes an object that `JSON.stringify` writes as it was: a
+ * plugin may answer with a number as password. It is no text, so it is refused where any other number is.
+ */
 function parseExactly(text: string): unknown {
   // With a function for the values, JSON.parse would overflow the stack on deeply nested text.
   if (!isShallowJson(text)) return JSON.parse(text)
   const exact = (_key: string, value: unknown, { source }: { source?: string }): unknown =>
-    typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER ? source : value
+    typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER
+      ? rawJSON(source ?? '')
+      : value
   return JSON.parse(text, exact as Parameters<typeof JSON.parse>[1])
 }
 

@@ -239,6 +239,9 @@ describe('the value of an entry is shown as text', () => {
     ['text', '42', '42'],
     ['text', '-1.5', '-1.5'],
     ['text', '12345678901234567890', '12345678901234567890'],
+    ['text', '1e400', '1e400'],
+    ['textarea', '{"id":[12345678901234567890]}', '{"id":[12345678901234567890]}'],
+    ['textfile', '[12345678901234567890,"\\n"]', '12345678901234567890\n'],
     ['text', 'true', 'true'],
     ['text', 'false', 'false'],
     ['text', 'null', 'null'],
@@ -256,6 +259,11 @@ describe('the value of an entry is shown as text', () => {
       ),
     )
     expect(readRequestAnswer(answer)).toMatchObject({ entries: [{ value: text }], problems: [] })
+  })
+
+  test.for(['123', '12345678901234567890', '-1e400'])('a state %s is no text', (state) => {
+    const answer = parseOutput(Buffer.from(`{"result":"ok","state":${state},"credential":[]}`))
+    expect(() => readRequestAnswer(answer)).toThrow('`state`: must be a string')
   })
 
   test('none is dropped, whatever it is', () => {
@@ -278,6 +286,18 @@ describe('the value of an entry is shown as text', () => {
 describe('conf_params', () => {
   const boolean = { name: 'flag', type: 'boolean', default: 'False' }
   const text = { name: 'text', type: 'string', default: 'none' }
+
+  test('a default that is a big number is text, digit for digit', () => {
+    const declared = '{"name":"number","type":"string","default":12345678901234567890}'
+    const answer = parseOutput(
+      Buffer.from(`{"result":"ok","version":"1","request_params":[],"conf_params":[${declared}]}`),
+    )
+    const { confParams } = readParameterAnswer(answer)
+    expect(resolveConfParams(confParams, {})).toMatchObject({
+      values: { number: '12345678901234567890' },
+    })
+  })
+
   test.for([
     { given: {}, values: { flag: false, text: 'none' } },
     { given: { flag: true }, values: { flag: true, text: 'none' } },
