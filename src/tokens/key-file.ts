@@ -39,8 +39,11 @@ export function createKeyFile({ path, issuer, onFailure }: KeyFileOptions): KeyS
       const read = await readPrivateFile(path, { maxBytes: MAX_BYTES })
         .then((bytes) => content.safeParse(JSON.parse(bytes.toString('utf8'))))
         .catch(() => undefined)
-      if (read?.success !== true || read.data.issuer !== wanted) return undefined
+      if (read?.success !== true) return undefined
       const { jwks_uri: uri, published_issuer: published, keys } = read.data
+      // Only a trailing slash may differ, as in the discovery document: plugins identify users by the published one.
+      if (read.data.issuer !== wanted || withoutTrailingSlash(published) !== wanted)
+        return undefined
       return {
         keys: { keys },
         uri,

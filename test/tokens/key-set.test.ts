@@ -257,6 +257,10 @@ describe('keys on disk', () => {
 
   test.for([
     { name: 'of another issuer', change: { issuer: 'https://other.example.org' } },
+    {
+      name: 'whose published issuer is another one',
+      change: { published_issuer: 'https://other.example.org/' },
+    },
     { name: 'from the future', change: { fetched_at: '2999-01-01T00:00:00.000Z' } },
     { name: 'without keys', change: { keys: 'none' } },
     { name: 'with a field that is not known', change: { more: 1 } },
