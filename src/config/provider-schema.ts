@@ -107,7 +107,7 @@ export type AccessTokenEvidence = z.output<typeof accessTokenEvidence>
 export const providerSettings = z
   .strictObject({
     issuer: issuer.describe(
-      'Issuer URL, as in the claim `iss`. Only a trailing slash may differ. Several ids may have one issuer, for several logins at it.',
+      'Issuer URL, as in the claim `iss`. Only a trailing slash may differ. Several ids may have one issuer, for several logins at it. Rules for any of these ids read the claims of the first one in the configuration that accepts the token.',
     ),
     description: z
       .string()
