@@ -59,24 +59,30 @@ export function canlPermits(
 /** caNl compares without letter case, and knows no backslash in names. */
 const plain = (name: string): string => name.replaceAll('\\', '').toLowerCase()
 
-/** Compares in time proportional to the square of the text at most. */
+/**
+ * Compares character by character. What does not fit gives the last star one character more; earlier stars need never
+ * change. So the time is that of the text times the longest stretch between two stars.
+ */
 function matchesWildcards(wildcards: string, text: string): boolean {
-  const pattern = wildcards.replaceAll(/\*+/g, '*')
-  if (pattern.replaceAll('*', '').length > text.length) return false
-  let states = new Set([0])
-  const skipStars = (from: ReadonlySet<number>): Set<number> => {
-    const all = new Set(from)
-    for (const state of all) if (pattern[state] === '*') all.add(state + 1)
-    return all
-  }
-  states = skipStars(states)
-  for (const character of text) {
-    const next = new Set<number>()
-    for (const state of states) {
-      if (pattern[state] === '*') next.add(state)
-      else if (pattern[state] === '?' || pattern[state] === character) next.add(state + 1)
+  // Characters beyond 16 bits are one: `?` stands for any.
+  const [pattern, characters] = [[...wildcards], [...text]]
+  let at = 0
+  let afterStar: number | undefined
+  let taken = 0
+  for (let index = 0; index < characters.length;) {
+    if (pattern[at] === '*') {
+      at += 1
+      afterStar = at
+      taken = index
+    } else if (pattern[at] === '?' || pattern[at] === characters[index]) {
+      at += 1
+      index += 1
+    } else if (afterStar === undefined) return false
+    else {
+      at = afterStar
+      taken += 1
+      index = taken
     }
-    states = skipStars(next)
   }
-  return states.has(pattern.length)
+  return pattern.slice(at).every((rest) => rest === '*')
 }

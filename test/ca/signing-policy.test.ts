@@ -88,4 +88,44 @@ describe('a signing_policy', () => {
     const many = readSigningPolicy(policy(`'"${'*a'.repeat(10_000)}"'`))
     expect(canlPermits(many, ca, 'a'.repeat(3000))).toBe(false)
   })
+
+  const permits = (pattern: string, subject: string): boolean | undefined =>
+    canlPermits(readSigningPolicy(policy(`'"${pattern}"'`)), ca, subject)
+
+  test('stars and question marks match as by the definition, character by character', () => {
+    const character = fc.constantFrom('a', 'b', 'é', '\u{1f600}')
+    const wildcards = fc.oneof(character, fc.constantFrom('*', '*', '?'))
+    const textOf = (units: fc.Arbitrary<string>) => fc.array(units, { maxLength: 9 })
+    fc.assert(
+      fc.property(textOf(wildcards), textOf(character), (pattern, subject) => {
+        expect(permits(pattern.join(''), subject.join(''))).toBe(matchesNaively(pattern, subject))
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test.for([
+    ['*a', 'a'],
+    ['a*', 'a'],
+    ['*?a', 'a'],
+    ['?', 'a'],
+    ['*aab', 'a'],
+  ] as const)('%s repeated ends soon', ([pattern, subject]) => {
+    const before = performance.now()
+    permits(`${pattern.repeat(6000)}*b`, subject.repeat(32_000))
+    expect(performance.now() - before).toBeLessThan(1000)
+  })
 })
+
+/** What a pattern means, in time exponential in its stars. */
+function matchesNaively([first, ...rest]: readonly string[], text: readonly string[]): boolean {
+  if (first === undefined) return text.length === 0
+  if (first === '*')
+    return (
+      matchesNaively(rest, text) ||
+      (text.length > 0 && matchesNaively([first, ...rest], text.slice(1)))
+    )
+  return (
+    (first === '?' ? text.length > 0 : first === text[0]) && matchesNaively(rest, text.slice(1))
+  )
+}
