@@ -8,11 +8,11 @@ import { ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
 import { countInWords, type CredentialGroup, groupCredentials } from './credential-groups.ts'
 import { credentialTable } from './credential-table.ts'
+import { MAX_READ, newestCredentials } from './newest-credentials.ts'
 import { serviceName } from './service-names.ts'
 import { instant } from './words.ts'
 
 const PLACE = '/credentials'
-const MAX_READ = 1000
 const GROUPS_PER_PAGE = 25
 
 /** Notices after an action. The address selects one of them; its own text is never shown. */
@@ -43,12 +43,11 @@ export async function showCredentials(visit: PersonalVisit): Promise<void> {
   const selection = selectionOf(visit)
   const identity = await sessionIdentity(visit)
   const now = web.now()
-  const views =
+  const { views, mayHaveMore } =
     identity === undefined
-      ? []
-      : await web.issuing.store.listCredentials({
+      ? { views: [], mayHaveMore: false }
+      : await newestCredentials(web.issuing.store, {
           identityId: identity.id,
-          limit: MAX_READ,
           ...(selection.showsAll ? {} : { activeAt: now }),
         })
   const groups = groupCredentials(views, now)
@@ -73,7 +72,7 @@ export async function showCredentials(visit: PersonalVisit): Promise<void> {
     ${identity !== undefined && filterForm(web, selection, groups)}
     ${selected.length === 0 && emptyList(web, selection)} ${tables(web, selected, selection)}
     ${pageLinks(web, selected, selection)}
-    ${views.length === MAX_READ && html`<p class="hint">This page covers the newest ${MAX_READ} credentials; the API lists all.</p>`}`,
+    ${mayHaveMore && html`<p class="hint">This page covers the newest ${MAX_READ} credentials; the API lists all.</p>`}`,
   })
 }
 
