@@ -1,80 +1,41 @@
 /** Bans on two replicas: refused everywhere, what is out is revoked, delegations end, nobody else is touched. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { stringify } from 'yaml'
-import {
-  type IdentityProvider,
-  startIdentityProvider,
-} from '../../demo/identity-provider/server.ts'
+import { expect, test } from 'vitest'
 import { readCrl } from '../../ca/crl.ts'
-import { createLog } from '../../src/base/log.ts'
-import { loadConfiguration } from '../../src/config/load.ts'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
-import { type Running, serve } from '../../src/service/serve.ts'
 import { describeStores } from '../store/support.ts'
-import {
-  AUDIENCE,
-  type TestService,
-  testConfiguration,
-  waitUntilReady,
-} from '../support/service.ts'
-import { runTts } from '../support/terminal.ts'
+import { AUDIENCE, type TestService } from '../support/service.ts'
+import { useStoredServices } from '../support/stored-services.ts'
 import { delegate, providerSettings, renew } from './delegation-support.ts'
-import { bearer, soundCsr, wideLimits } from './support.ts'
+import { askProxy } from './support.ts'
 
-let directory = ''
-let provider: IdentityProvider
-const replicas: Running[] = []
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'tts-bans-'))
-  provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
-})
-afterEach(async () => {
-  await Promise.all(replicas.splice(0).map(async (replica) => replica.stop()))
-  await provider.close()
-  await rm(directory, { recursive: true, force: true })
-})
-
-const config = (): string => join(directory, 'tts.yaml')
-const tts = async (...words: readonly string[]) => runTts(['--config', config(), ...words])
+const installation = useStoredServices({ tokens: { includeAuthnInfo: true } })
+const { services } = installation
+const tts = async (...words: readonly string[]) => installation.tts(words)
 
 async function startReplicas(settings: StoreSettings): Promise<void> {
-  const store =
-    settings.url === undefined ? { path: settings.path } : { url: settings.url, pool_size: 4 }
-  const configuration = {
-    ...testConfiguration(provider),
-    services: {
-      proxy: { authz: { allow: [{ provider: 'any', claims: { sub: { any: true } } }] } },
-    },
-    data_dir: join(directory, 'data'),
-    ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
-    providers: { iam: providerSettings(provider) },
-    limits: wideLimits,
-    store,
-  }
-  await writeFile(config(), stringify(configuration), { mode: 0o600 })
-  for (let replica = 0; replica < 2; replica += 1) {
-    const log = createLog({ level: 'silent', name: 'tts' })
-    replicas.push(await serve(await loadConfiguration(config(), {}), log))
-  }
-  for (const { url } of replicas) await waitUntilReady(url)
+  const authz = { allow: [{ provider: 'any', claims: { sub: { any: true } } }] }
+  await installation.configure(settings, {
+    services: { proxy: { authz } },
+    providers: { iam: providerSettings(installation.provider) },
+  })
+  for (let replica = 0; replica < 2; replica += 1) await installation.start()
 }
 
 function tokenOf(sub: string, groups: unknown = ['other']): string {
-  return provider.mint({ claims: { sub, groups, aud: AUDIENCE } })
+  return installation.provider.mint({ claims: { sub, groups, aud: AUDIENCE } })
 }
 
 async function ask(replica: number, token: string): Promise<{ status: number; check: unknown }> {
-  const response = await fetch(`${replicas[replica]?.url}/v1/proxies`, {
-    method: 'POST',
-    headers: { ...bearer(token), 'content-type': 'application/pkcs10', accept: '*/*' },
-    body: await soundCsr(),
-  })
+  const response = await askProxy(serviceOf(replica), '', token)
   const text = await response.text()
   const problem = response.ok ? {} : (JSON.parse(text) as { check?: unknown })
   return { status: response.status, check: problem.check }
+}
+
+function serviceOf(replica: number): TestService {
+  const service = services[replica]
+  if (service === undefined) throw new Error(`replica ${replica} does not run`)
+  return service
 }
 
 const issued = { status: 200, check: undefined }
@@ -104,7 +65,14 @@ describeStores('bans', ({ newDatabase }) => {
     expect(await ask(0, alice)).toEqual(issued)
     const statuses = await whileAsking(mallory, async () => {
       await new Promise((resolve) => setTimeout(resolve, 200))
-      const words = ['--sub', 'mallory', '--issuer', provider.issuer, '--reason', 'stolen laptop']
+      const words = [
+        '--sub',
+        'mallory',
+        '--issuer',
+        installation.provider.issuer,
+        '--reason',
+        'stolen laptop',
+      ]
       const { code, notes } = await tts('ban', 'add', ...words)
       expect({ code, notes }).toEqual({
         code: 0,
@@ -119,7 +87,7 @@ describeStores('bans', ({ newDatabase }) => {
     for (const replica of [0, 1]) {
       expect(await ask(replica, mallory)).toEqual(refused)
       expect(await ask(replica, alice)).toEqual(issued)
-      const crl = await fetch(`${replicas[replica]?.url}/ca/crl.der`)
+      const crl = await fetch(`${serviceOf(replica).url}/ca/crl.der`)
       const { revoked } = readCrl(Buffer.from(await crl.arrayBuffer()))
       expect(revoked.size).toBeGreaterThan(0)
     }
@@ -133,7 +101,7 @@ describeStores('bans', ({ newDatabase }) => {
   test('end when they are lifted', async () => {
     await startReplicas(await newDatabase())
     // Before the user was ever seen.
-    const words = ['--sub', 'eve', '--issuer', provider.issuer, '--reason', 'mistake']
+    const words = ['--sub', 'eve', '--issuer', installation.provider.issuer, '--reason', 'mistake']
     const added = await tts('--json', 'ban', 'add', ...words)
     const { id, identities } = JSON.parse(added.out) as { id: string; identities: number }
     expect(identities).toBe(0)
@@ -175,11 +143,11 @@ describeStores('bans', ({ newDatabase }) => {
 
   test('end delegations, here and at the provider, and refuse new ones', async () => {
     await startReplicas(await newDatabase())
-    const service = { url: replicas[0]?.url, running: replicas[0], provider } as TestService
+    const service = serviceOf(0)
     const made = await delegate(service)
     expect((await renew(service, made)).status).toBe(200)
-    const { sub } = provider.user('alice')
-    const words = ['--sub', sub, '--issuer', provider.issuer, '--reason', 'left']
+    const { sub } = installation.provider.user('alice')
+    const words = ['--sub', sub, '--issuer', installation.provider.issuer, '--reason', 'left']
     expect((await tts('ban', 'add', ...words)).notes).toContain('1 delegation(s) ended')
     const renewed = await renew(service, made)
     expect(renewed.status).not.toBe(200)

@@ -1,98 +1,35 @@
 /** The drill: everything is destroyed, restored from one file, and goes on; also in the other kind of database. */
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { stringify } from 'yaml'
-import {
-  type IdentityProvider,
-  startIdentityProvider,
-} from '../../demo/identity-provider/server.ts'
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { readCrl } from '../../ca/crl.ts'
-import { createLog } from '../../src/base/log.ts'
-import { loadConfiguration } from '../../src/config/load.ts'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
-import { type Running, serve } from '../../src/service/serve.ts'
 import { delegate, providerSettings, renew } from '../api/delegation-support.ts'
-import { bearer, soundCsr, wideLimits } from '../api/support.ts'
+import { proxyJson } from '../api/support.ts'
 import { describeStores } from '../store/support.ts'
 import { missingPostgresPackage, startPostgres } from '../support/postgres.ts'
-import { type TestService, testConfiguration, waitUntilReady } from '../support/service.ts'
-import { runTts } from '../support/terminal.ts'
+import { type TestService, testConfiguration } from '../support/service.ts'
+import { useStoredServices } from '../support/stored-services.ts'
 
-let directory = ''
-let provider: IdentityProvider
-let running: Running | undefined
+const installation = useStoredServices({ tokens: { includeAuthnInfo: true } })
+const { path, start, stop } = installation
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'tts-backup-'))
-  provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
   await writeFile(path('passphrase'), `${randomBytes(18).toString('base64')}\n`, { mode: 0o600 })
 })
-afterEach(async () => {
-  await running?.stop()
-  await provider.close()
-  await rm(directory, { recursive: true, force: true })
-})
 
-const path = (name: string): string => join(directory, name)
-const tts = async (...words: readonly string[]) => runTts(['--config', path('tts.yaml'), ...words])
+const tts = async (...words: readonly string[]) => installation.tts(words)
 const backup = async (file = 'backup') =>
   tts('backup', '--passphrase-file', path('passphrase'), path(file))
 const restore = async (file = 'backup', ...words: readonly string[]) =>
   tts('restore', '--passphrase-file', path('passphrase'), ...words, path(file))
 
-async function configure({ url, path: file }: StoreSettings): Promise<void> {
-  const configuration = {
-    ...testConfiguration(provider),
-    services: {
-      ...testConfiguration(provider)['services'],
-      ssh: { plugin: 'ssh-certificate' },
-    },
-    data_dir: path('data'),
-    ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
+async function configure(settings: StoreSettings): Promise<void> {
+  const { provider } = installation
+  const { services } = testConfiguration(provider)
+  await installation.configure(settings, {
+    services: { ...services, ssh: { plugin: 'ssh-certificate' } },
     providers: { iam: providerSettings(provider) },
-    limits: wideLimits,
-    store: url === undefined ? { path: file } : { url, pool_size: 4 },
-  }
-  await writeFile(path('tts.yaml'), stringify(configuration), { mode: 0o600 })
-}
-
-async function start(): Promise<TestService> {
-  const log = createLog({ level: 'silent', name: 'tts' })
-  running = await serve(await loadConfiguration(path('tts.yaml'), {}), log)
-  await waitUntilReady(running.url)
-  const token = (): string => {
-    const { sub, groups } = provider.user('alice')
-    return provider.mint({ claims: { sub, groups, aud: 'https://tts.example.org' } })
-  }
-  return { url: running.url, running, provider, token } as unknown as TestService
-}
-
-async function stop(): Promise<void> {
-  await running?.stop()
-  running = undefined
-}
-
-interface Issued {
-  readonly id: string
-  readonly end_entity_serial: string
-  /** Subject name. */
-  readonly identity: string
-}
-
-async function issue(service: TestService): Promise<Issued> {
-  const response = await fetch(`${service.url}/v1/proxies`, {
-    method: 'POST',
-    headers: {
-      ...bearer(service.token()),
-      'content-type': 'application/pkcs10',
-      accept: 'application/json',
-    },
-    body: await soundCsr(),
   })
-  expect(response.status).toBe(200)
-  return (await response.json()) as Issued
 }
 
 async function revokedSerials({ url }: TestService): Promise<readonly string[]> {
@@ -106,7 +43,7 @@ const text = async (service: TestService, file: string): Promise<string> =>
 /** Uses the installation, backs it up, and returns what must be the same after a restore. */
 async function usedInstallation() {
   const service = await start()
-  const issued = await issue(service)
+  const issued = await proxyJson(service)
   const delegation = await delegate(service)
   expect((await renew(service, delegation)).status).toBe(200)
   const state = {
@@ -140,7 +77,7 @@ async function expectSame(state: Awaited<ReturnType<typeof usedInstallation>>): 
   // The delegation renews, and the person has the same name.
   expect((await renew(service, state.delegation)).status).toBe(200)
   expect(state.issued.identity).toContain('/CN=')
-  expect((await issue(service)).identity).toBe(state.issued.identity)
+  expect((await proxyJson(service)).identity).toBe(state.issued.identity)
   expect(await store.listAudit({ limit: 1 })).toMatchObject([
     { event: expect.any(String) as string },
   ])
@@ -248,7 +185,7 @@ describe('a backup that cannot be used', () => {
     await writeFile(path('open'), 'long enough, but open to all\n', { mode: 0o644 })
     const open = await tts('backup', '--passphrase-file', path('open'), path('backup'))
     expect(open.notes).toContain('can be used by others than its owner')
-    expect(await readdir(directory)).not.toContain('backup')
+    expect(await readdir(path('.'))).not.toContain('backup')
   })
 
   test('without records there is nothing to back up, and no file is left', async () => {
@@ -256,6 +193,6 @@ describe('a backup that cannot be used', () => {
     const { code, notes } = await backup()
     expect(code).not.toBe(0)
     expect(notes).not.toContain('unexpected')
-    expect((await readdir(directory)).filter((name) => name.startsWith('backup'))).toEqual([])
+    expect((await readdir(path('.'))).filter((name) => name.startsWith('backup'))).toEqual([])
   })
 })

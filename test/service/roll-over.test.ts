@@ -1,110 +1,38 @@
 /** The roll-over of the CA's key on two replicas: both CAs are trusted side by side, and no request is lost. */
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { stringify } from 'yaml'
-import {
-  type IdentityProvider,
-  startIdentityProvider,
-} from '../../demo/identity-provider/server.ts'
+import { cp, mkdir, readdir, rm } from 'node:fs/promises'
+import { expect, test } from 'vitest'
 import { readCertificate } from '../../ca/certificate.ts'
 import { readCrl } from '../../ca/crl.ts'
 import { verifyCrl } from '../../ca/chain-revocation.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { readPem } from '../../ca/pem.ts'
-import { createLog } from '../../src/base/log.ts'
-import { loadConfiguration } from '../../src/config/load.ts'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
-import { type Running, serve } from '../../src/service/serve.ts'
-import { bearer, soundCsr, wideLimits } from '../api/support.ts'
+import { askProxy, proxyJson } from '../api/support.ts'
 import { describeStores } from '../store/support.ts'
 import { openssl } from '../support/openssl.ts'
-import { AUDIENCE, testConfiguration, waitUntilReady } from '../support/service.ts'
-import { runTts } from '../support/terminal.ts'
+import type { TestService } from '../support/service.ts'
+import { useStoredServices } from '../support/stored-services.ts'
 
-let directory = ''
-let provider: IdentityProvider
-const replicas: Running[] = []
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'tts-roll-over-'))
-  provider = await startIdentityProvider()
-})
-afterEach(async () => {
-  await Promise.all(replicas.splice(0).map(async (replica) => replica.stop()))
-  await provider.close()
-  await rm(directory, { recursive: true, force: true })
-})
-
-const path = (name: string): string => join(directory, name)
+const installation = useStoredServices()
+const { path, services, start } = installation
+const replicas = { a: 'a.yaml', b: 'b.yaml' }
 const tts = async (words: readonly string[], now?: Date) =>
-  runTts(['--config', path('a.yaml'), ...words], now ? { now: () => now } : {})
+  installation.tts(words, { name: replicas.a, ...(now && { now }) })
 
 async function configure(settings: StoreSettings): Promise<void> {
-  const store =
-    settings.url === undefined ? { path: settings.path } : { url: settings.url, pool_size: 4 }
-  for (const name of ['a', 'b'])
-    await writeFile(
-      path(`${name}.yaml`),
-      stringify({
-        ...testConfiguration(provider),
-        listen: { port: 0, public_url: 'http://tts.example.org' },
-        data_dir: path(name),
-        ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
-        limits: wideLimits,
-        log: { level: 'silent' },
-        store,
-      }),
-      { mode: 0o600 },
-    )
+  const listen = { port: 0, public_url: 'http://tts.example.org' }
+  for (const [name, file] of Object.entries(replicas))
+    await installation.configure(settings, { listen, data_dir: path(name) }, file)
 }
 
-async function start(name: string): Promise<Running> {
-  const log = createLog({ level: 'silent', name: 'tts' })
-  const running = await serve(await loadConfiguration(path(`${name}.yaml`), {}), log)
-  replicas.push(running)
-  await waitUntilReady(running.url)
-  return running
-}
-
-const reload = async (): Promise<void> => {
-  for (const [index, name] of ['a', 'b'].entries())
-    await replicas[index]?.reload(await loadConfiguration(path(`${name}.yaml`), {}))
-}
-
-interface Issued {
-  readonly id: string
-  readonly end_entity_serial: string
-  readonly identity: string
-  readonly pem: string
-}
-
-async function ask(url: string): Promise<Response> {
-  const { sub, groups } = provider.user('alice')
-  const token = provider.mint({ claims: { sub, groups, aud: AUDIENCE } })
-  return fetch(`${url}/v1/proxies`, {
-    method: 'POST',
-    headers: {
-      ...bearer(token),
-      'content-type': 'application/pkcs10',
-      accept: 'application/json',
-    },
-    body: await soundCsr(),
-  })
-}
-
-async function issue({ url }: Running): Promise<Issued> {
-  const response = await ask(url)
-  expect(response.status).toBe(200)
-  return (await response.json()) as Issued
-}
+const reload = async (): Promise<void> => installation.reload(replicas.a, replicas.b)
 
 async function whileIssuing(work: () => Promise<void>): Promise<number[]> {
   const statuses: number[] = []
   const done = new AbortController()
-  const callers = replicas.map(async ({ url }) => {
+  const callers = services.map(async (service) => {
     while (!done.signal.aborted) {
-      const response = await ask(url)
+      const response = await askProxy(service)
       await response.arrayBuffer()
       statuses.push(response.status)
     }
@@ -114,20 +42,20 @@ async function whileIssuing(work: () => Promise<void>): Promise<number[]> {
   return statuses
 }
 
-async function authorityOf({ url }: Running) {
+async function authorityOf({ url }: TestService) {
   const text = await (await fetch(`${url}/ca/ca.pem`)).text()
   const [block] = readPem(text, 'CA')
   return readCertificate(block?.der ?? Buffer.alloc(0))
 }
 
-async function crlAt({ url }: Running, where: string) {
+async function crlAt({ url }: TestService, where: string) {
   const response = await fetch(`${url}/ca/${where}`)
   expect(response.status).toBe(200)
   return readCrl(Buffer.from(await response.arrayBuffer()))
 }
 
 /** Verifies a proxy with OpenSSL, with CRLs, against the trust anchors that the command writes. */
-async function verdictOf(issued: Issued): Promise<string> {
+async function verdictOf(issued: { readonly pem: string }): Promise<string> {
   await rm(path('certificates'), { recursive: true, force: true })
   expect((await tts(['ca', 'export', path('certificates')])).code).toBe(0)
   const strict = ['-x509_strict', '-allow_proxy_certs', '-no-CAfile', '-no-CAstore']
@@ -142,12 +70,12 @@ const anchors = async (): Promise<number> =>
 describeStores('the roll-over', ({ newDatabase }) => {
   test('prepare, activate, finish: no request is lost, old proxies live to their end', async () => {
     await configure(await newDatabase())
-    const a = await start('a')
-    const old = await issue(a)
+    const a = await start(replicas.a)
+    const old = await proxyJson(a)
     await mkdir(path('b'), { mode: 0o700 })
     for (const name of ['ca', 'master-keys'])
       await cp(path(`a/${name}`), path(`b/${name}`), { recursive: true })
-    const b = await start('b')
+    const b = await start(replicas.b)
     const before = await authorityOf(a)
 
     const prepared = await tts(['ca', 'roll-over', 'prepare'])
@@ -178,7 +106,7 @@ describeStores('the roll-over', ({ newDatabase }) => {
     expect(new Set(statuses)).toEqual(new Set([200]))
     expect(await readdir(path('b/ca-former'))).toHaveLength(1)
 
-    const fresh = await issue(b)
+    const fresh = await proxyJson(b)
     expect(fresh.identity).toBe(old.identity)
     expect(fresh.end_entity_serial).not.toBe(old.end_entity_serial)
     expect(await verdictOf(old)).toBe('proxy: OK\n')
@@ -218,13 +146,13 @@ describeStores('the roll-over', ({ newDatabase }) => {
     expect(await readdir(path('a/ca-former'))).toEqual([])
     await reload()
     expect(await verdictOf(fresh)).toBe('proxy: OK\n')
-    expect((await issue(a)).identity).toBe(old.identity)
+    expect((await proxyJson(a)).identity).toBe(old.identity)
   })
 
   test('the first CA keeps its CRL URL, also when its certificate was renewed', async () => {
     await configure(await newDatabase())
-    const first = await authorityOf(await start('a'))
-    await replicas.splice(0)[0]?.stop()
+    const first = await authorityOf(await start(replicas.a))
+    await installation.stop()
     const roll = async (words: readonly string[], seconds: number): Promise<void> =>
       expect(await tts(['ca', ...words], new Date(Date.now() + seconds * 1000))).toMatchObject({
         code: 0,
@@ -234,7 +162,7 @@ describeStores('the roll-over', ({ newDatabase }) => {
     await roll(['roll-over', 'activate'], 30)
     await roll(['roll-over', 'prepare'], 40)
     await roll(['roll-over', 'activate'], 50)
-    const a = await start('a')
+    const a = await start(replicas.a)
     expect(formatSlashDn((await authorityOf(a)).subject)).toMatch(/ 3$/)
     expect(await readdir(path('a/ca-former'))).toHaveLength(2)
     expect(verifyCrl(await crlAt(a, 'crl.der'), first)).toBe(true)
@@ -242,22 +170,22 @@ describeStores('the roll-over', ({ newDatabase }) => {
 
   test('a move that was interrupted is completed at the start', async () => {
     await configure(await newDatabase())
-    await start('a')
+    await start(replicas.a)
     expect((await tts(['ca', 'roll-over', 'prepare'])).code).toBe(0)
     expect((await tts(['ca', 'roll-over', 'activate'])).code).toBe(0)
-    await replicas.splice(0)[0]?.stop()
+    await installation.stop()
     const [id = ''] = await readdir(path('a/ca-former'))
     // As after the first of the two renames, and before both.
     await cp(path('a/ca'), path('a/ca-next'), { recursive: true })
     await rm(path('a/ca'), { recursive: true })
-    const first = await start('a')
+    const first = await start(replicas.a)
     expect(formatSlashDn((await authorityOf(first)).subject)).toMatch(/ 2$/)
-    await replicas.splice(0)[0]?.stop()
+    await installation.stop()
     await cp(path('a/ca'), path('a/ca-next'), { recursive: true })
     await rm(path('a/ca'), { recursive: true })
     await cp(path(`a/ca-former/${id}`), path('a/ca'), { recursive: true })
     await rm(path('a/ca-former'), { recursive: true })
-    const second = await start('a')
+    const second = await start(replicas.a)
     expect(formatSlashDn((await authorityOf(second)).subject)).toMatch(/ 2$/)
     expect(await readdir(path('a/ca-former'))).toEqual([id])
   })
