@@ -1,6 +1,6 @@
 /** The files of a backup: those of the CAs, past and next ones too, of the SSH CA, and the master keys. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile, rmdir, unlink } from 'node:fs/promises'
+import { readdir, readFile, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
 import { isPublicFile } from '../files/data-directory.ts'
@@ -17,7 +17,8 @@ export interface FilePlace {
   readonly masterKeyFile: string | undefined
 }
 
-const MASTER_KEYS = 'master-keys'
+/** Path of the master keys in a backup. */
+export const MASTER_KEYS = 'master-keys'
 const MAX_FILE_BYTES = 1024 * 1024
 /** A file that is being written, or was when the machine stopped. */
 const TEMPORARY = /^\.tts-.*\.tmp$/
@@ -42,14 +43,23 @@ async function directoriesIn({ dataDirectory }: FilePlace): Promise<readonly str
 
 async function namesIn(directory: string): Promise<readonly string[]> {
   try {
-    const entries = await readdir(directory, { withFileTypes: true })
-    return entries
-      .filter((entry) => entry.isFile() && !TEMPORARY.test(entry.name))
-      .map(({ name }) => name)
+    const names: string[] = []
+    for (const name of await readdir(directory))
+      if (!TEMPORARY.test(name) && (await isFile(join(directory, name)))) names.push(name)
+    return names
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw cannotRead(directory, error)
   }
+}
+
+/** Also the target of a link: the files of a mounted secret are links. A link to nothing is none. */
+async function isFile(path: string): Promise<boolean> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  return found?.isFile() === true
 }
 
 async function readOne(path: string, from: string): Promise<BackupFile> {

@@ -9,6 +9,7 @@ import {
   verifyBackup,
   writeBackup,
 } from '../backup/backup.ts'
+import { MASTER_KEYS } from '../backup/files.ts'
 import { checkPassphrase } from '../backup/encryption.ts'
 import { TtsError } from '../base/errors.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
@@ -113,8 +114,13 @@ async function restore(terminal: Terminal, options: BackupOptions, file: string)
     }
     const loaded = await loadedConfigurationFor(terminal, options)
     await prepareDataDirectory(loaded.dataDirectory)
-    const summary = await restoreBackup(placeOf(loaded), handle, passphrase)
+    const place = placeOf(loaded)
+    const summary = await restoreBackup(place, handle, passphrase)
     report(terminal, summary, 'Restored')
+    if (place.masterKeyFile === undefined && summary.files.includes(MASTER_KEYS))
+      terminal.note(
+        'The master keys of the backup were not written, because they are a value of your configuration. It must have the same keys, otherwise `tts serve` refuses to start.',
+      )
     terminal.note('Run `tts check`, then start `tts serve`.')
   } finally {
     await handle.close()

@@ -200,7 +200,7 @@ export async function assembleService(
   const { authority, store, log, now } = core
   const { ca, limits } = core.loaded.configuration
   const inFlight = requestsInFlightOf(limits)
-  const verifier = tokenVerifierOf(core, options.makeAuthority)
+  const verifier = tokenVerifierOf(core)
   const keyPool = keyPoolOf(limits, inFlight)
   const signingPool = createSigningPool({ log, threads: signingThreads() })
   const issuance = {
@@ -292,9 +292,9 @@ function revocationRateOf({ revocations_per_hour_per_identity: perHour }: Limits
 }
 
 /** @param keepsKeys false for commands, which may run as another user than the service */
-function tokenVerifierOf({ loaded, now, log }: Core, keepsKeys: boolean): TokenVerifier {
+function tokenVerifierOf({ loaded, now, log }: Core): TokenVerifier {
   const { providers, limits } = loaded.configuration
-  const keyDirectory = keepsKeys ? join(loaded.dataDirectory, 'provider-keys') : undefined
+  const keyDirectory = join(loaded.dataDirectory, 'provider-keys')
   const opaqueTokens = opaqueRateOf(limits)
   const ruleClaims = ruleClaimsByProvider(loaded.configuration)
   const maxTokenBytes = limits.token_bytes

@@ -91,7 +91,7 @@ export async function openInstalledSshAuthority(
   const authority = await openSshAuthorityFiles(options)
   const found = recordedSshForm(authority, now())
   refuseOther(installation, { kind: 'ssh-ca', found, recorded })
-  if (mayCreate) await record(installation, { kind: 'ssh-ca', found })
+  await record(installation, { kind: 'ssh-ca', found })
   return authority
 }
 

@@ -56,7 +56,7 @@ export async function startInstance(
   let close = core.close
   try {
     const service = await assembleService(core, {
-      makeAuthority: true,
+      makeAuthority: options.makeAuthority,
       patience: options.patience(),
     })
     close = service.close

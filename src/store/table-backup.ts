@@ -56,7 +56,8 @@ export interface Snapshot {
  * Opens a snapshot. The service may go on working.
  *
  * @param settings `path` is absolute
- * @throws {TtsError} `store_unavailable`; `configuration`, check `no_records` (the service was never started)
+ * @throws {TtsError} `store_unavailable`; `configuration`, check `no_records` (the service was never started) or
+ *   `schema_version` (another version made the tables)
  */
 export async function openSnapshot(settings: StoreSettings): Promise<Snapshot> {
   try {
@@ -75,7 +76,16 @@ const NEWEST_SCHEMA = 'select name from kysely_migration order by name desc limi
 
 function sqliteSnapshot(path: string): Snapshot {
   const database = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
-  database.exec('begin')
+  try {
+    database.exec('begin')
+    return snapshotOf(database)
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function snapshotOf(database: DatabaseSync): Snapshot {
   const schema = database.prepare(NEWEST_SCHEMA).get()?.['name']
   async function* rows(): AsyncGenerator<BackupRow> {
     for (const table of BACKED_UP_TABLES)
@@ -83,7 +93,7 @@ function sqliteSnapshot(path: string): Snapshot {
         yield { table, values: values as BackupRow['values'] }
   }
   return {
-    schema: schemaName(schema),
+    schema: currentSchema(schema, 'sqlite'),
     rows: rows(),
     close: async () => database.close(),
   }
@@ -113,7 +123,7 @@ async function postgresSnapshot(connection: {
       }
     }
     return {
-      schema: schemaName(newest[0]?.name),
+      schema: currentSchema(newest[0]?.name, 'postgresql'),
       rows: rows(),
       close: async () => client.end(),
     }
@@ -123,9 +133,23 @@ async function postgresSnapshot(connection: {
   }
 }
 
-function schemaName(name: unknown): string {
-  if (typeof name === 'string') return name
-  throw new TtsError('configuration', 'the database has no records yet', { check: 'no_records' })
+/** Refuses a database that has not the tables of this version. */
+function currentSchema(name: unknown, kind: DatabaseKind): string {
+  if (typeof name !== 'string')
+    throw new TtsError('configuration', 'the database has no records yet', { check: 'no_records' })
+  const known = Object.keys(schemaMigrations(kind)).toSorted()
+  if (name === known.at(-1)) return name
+  const [other, remedy] = known.includes(name)
+    ? [
+        'an earlier',
+        'Make the backup with that version, or start `tts serve` of this one once, which brings the tables up to date.',
+      ]
+    : ['a newer', 'Make the backup with that version.']
+  throw new TtsError(
+    'configuration',
+    `the database has the tables of ${other} version of this program (schema change ${name})`,
+    { check: 'schema_version', remedy },
+  )
 }
 
 /** What a database gets from a backup. */

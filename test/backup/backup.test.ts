@@ -114,6 +114,19 @@ describeStores('the drill', ({ newDatabase }) => {
     expect(await readdir(path('data'))).not.toContain('ca')
     expect(before).not.toBe('')
   })
+  test('master keys that are a value of the configuration are not written, and that is said', async () => {
+    const settings = await newDatabase()
+    await configure(settings)
+    await usedInstallation()
+    const master_key = await readFile(path('data/master-keys'), 'utf8')
+    await rm(path('data'), { recursive: true })
+    await installation.configure(await newDatabase(), { master_key })
+    const { code, notes } = await restore()
+    expect(code).toBe(0)
+    expect(notes).toContain('The master keys of the backup were not written')
+    expect(await readdir(path('data'))).not.toContain('master-keys')
+    await start()
+  })
 })
 
 const required = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'

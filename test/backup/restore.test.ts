@@ -1,8 +1,8 @@
 /** A restore is all or nothing: what cannot be restored whole leaves neither records nor files. */
-import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -11,6 +11,7 @@ import {
   type BackupSummary,
   restoreBackup,
   verifyBackup,
+  writeBackup,
 } from '../../src/backup/backup.ts'
 import { type BackupPart, writeParts } from '../../src/backup/content.ts'
 import { encryptBackup } from '../../src/backup/encryption.ts'
@@ -104,6 +105,30 @@ describeStores('a restore', ({ newDatabase, query }) => {
     await expect(users(place)).rejects.toThrow()
   })
 
+  test('of the tables of another version is never made', async () => {
+    await backupWith('ca/ca.pem')
+    const place = await newPlace()
+    await restore(place)
+    const backUp = async (): Promise<BackupSummary> =>
+      writeBackup({ ...place, masterKeyFile: undefined }, PASSPHRASE, {
+        output: new PassThrough().resume(),
+        now: NOW,
+      })
+    await expect(backUp()).resolves.toMatchObject({ rows: { identities: 1 } })
+    const rename = (name: string): string =>
+      `update kysely_migration set name = '${name}' where name = '${NEWEST_SCHEMA}'`
+    await query(place.database, rename('9999_later'))
+    await expect(backUp()).rejects.toMatchObject({
+      check: 'schema_version',
+      remedy: 'Make the backup with that version.',
+    })
+    await query(place.database, "delete from kysely_migration where name = '9999_later'")
+    await expect(backUp()).rejects.toMatchObject({
+      check: 'schema_version',
+      message: expect.stringContaining('of an earlier version') as string,
+    })
+  })
+
   test('whose last file cannot be written keeps nothing, and can be repeated', async () => {
     await backupWith('ca/ca.pem', 'ca-former/0123abcd/ca.pem', 'master-keys')
     const place = await newPlace()
@@ -149,6 +174,18 @@ test.for(['ca/ca.csr', 'ca-next/ca-key.pem', 'ca-former/89abcdef/ca.pem', 'ssh-c
     })
   },
 )
+
+test('files of a mounted secret, which are links, are backed up', async () => {
+  await mkdir(path('data/ca/..data'), { recursive: true })
+  await writeFile(path('data/ca/..data/ca.pem'), 'certificate')
+  await symlink('..data/ca.pem', path('data/ca/ca.pem'))
+  await symlink('..data/missing', path('data/ca/ca.csr'))
+  const files = await readFiles(inDirectory())
+  expect(files.map(({ path: name, data }) => [name, data.toString()])).toEqual([
+    ['ca/ca.pem', 'certificate'],
+  ])
+  await expect(refuseFilledPlace(inDirectory())).rejects.toMatchObject({ check: 'not_empty' })
+})
 
 test('a file that was being written when the machine stopped is not backed up', async () => {
   await mkdir(path('data/ca'), { recursive: true })

@@ -1,4 +1,5 @@
 /** Reloads and rotations while requests run: none is lost. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
@@ -57,6 +58,25 @@ const pause = async (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 describeStores('while the service runs', ({ newDatabase, query }) => {
+  test('a reload makes no SSH CA, but takes one that was made', async () => {
+    const settings = await newDatabase()
+    const service = await start(settings)
+    const { services } = testConfiguration(installation.provider)
+    const shell = { plugin: 'ssh-certificate' }
+    await expect(service.reloadWith({ services: { ...services, shell } })).rejects.toMatchObject({
+      code: 'configuration',
+      remedy: expect.stringContaining('`tts ssh-ca init`') as string,
+    })
+    expect(existsSync(installation.path('data/ssh-ca'))).toBe(false)
+    expect((await askProxy(service, '')).status).toBe(200)
+    expect(await installation.tts(['ssh-ca', 'init'])).toMatchObject({ code: 0 })
+    await service.reloadWith({ services: { ...services, shell } })
+    expect(service.running.service.services.has('shell')).toBe(true)
+    // From now on the database refuses another one.
+    const keys = await query(settings, "select kind from installation_keys where kind = 'ssh-ca'")
+    expect(keys).toHaveLength(1)
+  })
+
   test('reloads lose no request, and the new configuration is in use', async () => {
     const settings = await newDatabase()
     const service = await start(settings)
