@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterEach } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { stringify } from 'yaml'
 import { type EngineOptions, openEngine, type RunningEngine } from '../../src/certcache/compose.ts'
 import {
@@ -34,15 +34,10 @@ export interface TestEngine {
   readonly logged: string[]
 }
 
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
 /** A directory that goes with the test. */
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'certcache-test-'))
-  cleanups.push(async () => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
+  onTestFinished(async () => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
   return directory
 }
 
@@ -79,7 +74,7 @@ export async function startEngine(
     pollMs: 20,
     ...parts,
   })
-  cleanups.push(async () => engine.close())
+  onTestFinished(async () => engine.close())
   return { engine, settings, logged }
 }
 
