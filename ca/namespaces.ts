@@ -6,8 +6,8 @@ interface NamespaceRule {
   /** Slash-DN of the CA; `SELF` is the CA of the file's name. */
   readonly issuer: string
   readonly permit: boolean
-  /** Undefined: the regular expression uses something that only Java knows. */
-  readonly matches: ((name: string) => boolean) | undefined
+  /** Regular expression of Java. */
+  readonly expression: string
 }
 
 export interface Namespaces {
@@ -18,9 +18,10 @@ export interface Namespaces {
 /** What the rules say of a name; `unknown` when one of them cannot be judged here. */
 export type NamespaceVerdict = 'permitted' | 'forbidden' | 'unknown'
 
-/** Longest expression, in characters, and largest one when its repetitions are written out. */
+/** Longest expression, in characters. */
 const MAX_EXPRESSION_LENGTH = 1024
-const MAX_INSTRUCTIONS = 3000
+/** Counted repetitions in one expression. RE2 writes each out, up to 1000 times. */
+const MAX_REPETITIONS = 4
 
 const statement =
   /^TO +ISSUER +(?:"((?:[^"\\]|\\.)*)"|SELF) +(PERMIT|DENY) +SUBJECT +"((?:[^"\\]|\\.)*)"$/i
@@ -32,11 +33,7 @@ export function readNamespaces(text: string): Namespaces {
     const match = statement.exec(line)
     if (match === null) return { rules: [] }
     const [, issuer = 'SELF', verb = '', expression = ''] = match
-    rules.push({
-      issuer,
-      permit: verb.toUpperCase() === 'PERMIT',
-      matches: compileExpression(expression),
-    })
+    rules.push({ issuer, permit: verb.toUpperCase() === 'PERMIT', expression })
   }
   return { rules }
 }
@@ -62,15 +59,20 @@ function joinLines(text: string): readonly string[] {
   return statements
 }
 
-/** Java's syntax where RE2 means the same by it; caNl writes expression and name in small letters. */
-function compileExpression(expression: string): NamespaceRule['matches'] {
+/**
+ * Whether a name matches; undefined if the expression uses something that only Java knows. RE2 reads Java's syntax
+ * where both mean the same by it, and takes no time that grows without bound. caNl writes expression and name in small
+ * letters.
+ */
+function matches(expression: string, name: string): boolean | undefined {
   // Within a class, "&&" and "[" are set operations in Java, and letters in RE2.
-  if (expression.length > MAX_EXPRESSION_LENGTH || /&&|\[[^\]]*\[/.test(expression))
+  const isOfJava = /&&|\[[^\]]*\[/.test(expression)
+  const repetitions = expression.split('{').length - 1
+  if (isOfJava || expression.length > MAX_EXPRESSION_LENGTH || repetitions > MAX_REPETITIONS)
     return undefined
   try {
-    const compiled = RE2JS.compile(expression.toLowerCase(), RE2JS.CASE_INSENSITIVE)
-    if (compiled.programSize() > MAX_INSTRUCTIONS) return undefined
-    return (name) => compiled.matches(name.toLowerCase())
+    const flags = RE2JS.CASE_INSENSITIVE
+    return RE2JS.compile(expression.toLowerCase(), flags).matches(name.toLowerCase())
   } catch (error) {
     if (error instanceof RE2JSSyntaxException) return undefined
     throw error
@@ -91,8 +93,11 @@ export function namespacesPermit(
   const names = ['self', issuer.toLowerCase()]
   const own = rules.filter((rule) => names.includes(rule.issuer.toLowerCase()))
   if (own.length === 0) return undefined
-  const matching = own.filter(({ matches }) => matches?.(subject))
-  if (matching.some(({ permit }) => !permit)) return 'forbidden'
-  if (own.some(({ matches }) => matches === undefined)) return 'unknown'
-  return matching.length > 0 ? 'permitted' : 'forbidden'
+  const judged = own.map(({ permit, expression }) => ({
+    permit,
+    isMatch: matches(expression, subject),
+  }))
+  if (judged.some(({ permit, isMatch }) => isMatch === true && !permit)) return 'forbidden'
+  if (judged.some(({ isMatch }) => isMatch === undefined)) return 'unknown'
+  return judged.some(({ isMatch }) => isMatch) ? 'permitted' : 'forbidden'
 }

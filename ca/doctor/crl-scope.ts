@@ -8,7 +8,7 @@ import { CaError } from '../errors.ts'
 import { extensionOids } from '../extensions.ts'
 import type { DoctorContext, DoctorRule, Problem } from './context.ts'
 import { crlsOf, issuersOf } from './crl.ts'
-import { identifiesOtherKey } from './key-identifiers.ts'
+import { identifiesOtherKey, isUnreadable } from './key-identifiers.ts'
 import { eachNeeded, type NeededAuthority } from './needed-authorities.ts'
 import { crlRequiring, java, type RelyingParty } from './relying-parties.ts'
 import { isCrlSignedBy } from './signatures.ts'
@@ -49,6 +49,9 @@ function objectionsTo(
     ...criticalObjections(crl),
     ...scopeObjections(crl, lookedUp),
     ...(namesOther ? [{ why: 'names another key of the CA', relyingParties: crlRequiring }] : []),
+    ...(isUnreadable(authorityKey)
+      ? [{ why: 'has an authorityKeyIdentifier that cannot be read', relyingParties: crlRequiring }]
+      : []),
   ]
 }
 

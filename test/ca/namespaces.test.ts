@@ -45,6 +45,10 @@ describe('namespacesPermit', () => {
     { text: file('/CN=x(?=y).*'), subject: '/CN=xy', verdict: 'unknown' },
     { text: file('/CN=[a-z&&[^b]]'), subject: '/CN=a', verdict: 'unknown' },
     { text: file('/CN=(a{1000}){1000}'), subject: '/CN=a', verdict: 'unknown' },
+    { text: file(`/CN=${'a{1000}'.repeat(4)}`), subject: '/CN=a', verdict: 'forbidden' },
+    { text: file(`/CN=${'a{2}'.repeat(5)}`), subject: '/CN=aaaaaaaaaa', verdict: 'unknown' },
+    { text: file(`/CN=${'a'.repeat(1020)}`), subject: '/CN=a', verdict: 'forbidden' },
+    { text: file(`/CN=${'a'.repeat(1021)}`), subject: '/CN=a', verdict: 'unknown' },
     { text: file('/CN=(?=x).*', '/CN=.*'), subject: '/CN=x', verdict: 'unknown' },
     {
       text: `${file('/CN=(?=x).*')}TO Issuer "${ca}" DENY Subject "/CN=x"\n`,

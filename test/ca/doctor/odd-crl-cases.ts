@@ -9,7 +9,7 @@ import {
 } from '../../../ca/asn1.ts'
 import { authorityKeyIdentifier, crlDistributionPoint, keyUsage } from '../../../ca/extensions.ts'
 import { nameNode } from '../../../ca/name.ts'
-import { authorityName } from '../../support/certificate-builder.ts'
+import { authorityName, type BuiltChain, keyId } from '../../support/certificate-builder.ts'
 import { anyExtension, unknownExtension } from '../../support/extensions.ts'
 import {
   all,
@@ -55,6 +55,8 @@ const certificateIssuer = anyExtension(
   sequence(explicit(4, nameNode(authorityName))),
   true,
 )
+
+const keyIdOf = ({ authority }: BuiltChain): Buffer => keyId(authority.privateKey)
 
 export const oddCrlCases: readonly OddCase[] = [
   {
@@ -148,6 +150,24 @@ export const oddCrlCases: readonly OddCase[] = [
   {
     name: 'CRL with a critical extension as .r0, good .r1',
     files: all(rename('.r0', '.r1'), extended(unknownExtension(true))),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with a critical key identifier',
+    files: writeBoth('.r0', (chain) =>
+      makeExtendedCrl(chain, {
+        replace: [anyExtension('2.5.29.35', sequence(implicitPrimitive(0, keyIdOf(chain))), true)],
+      }),
+    ),
+    rules: ['crl-not-usable'],
+  },
+  {
+    name: 'CRL with a key identifier that is a list',
+    files: writeBoth('.r0', (chain) =>
+      makeExtendedCrl(chain, {
+        replace: [anyExtension('2.5.29.35', sequence(implicitConstructed(0, [])))],
+      }),
+    ),
     rules: ['crl-not-usable'],
   },
   {

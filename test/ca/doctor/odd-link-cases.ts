@@ -25,6 +25,9 @@ const byIssuer = (issuer: DistinguishedName, serial: Buffer): Asn1Node =>
   )
 
 const rootSerial = Buffer.from([0x40, ...Buffer.from('author')])
+const identifier = (...parts: readonly Asn1Node[]): Asn1Node =>
+  anyExtension('2.5.29.35', sequence(...parts))
+
 const otherName = withCommonName(baseName, 'Other CA')
 
 const named = (node: Asn1Node): Plan => ({
@@ -69,6 +72,50 @@ export const linkCases: readonly OddCase[] = [
     name: 'EEC names another issuer',
     plan: { endEntity: named(byIssuer(otherName, rootSerial)) },
     rules: ['key-identifier-mismatch'],
+  },
+  {
+    name: 'EEC with a key identifier that is a list',
+    plan: { endEntity: named(identifier(implicitConstructed(0, []))) },
+    rules: ['key-identifier-unreadable'],
+  },
+  {
+    name: 'EEC with a serial number that is a list',
+    plan: {
+      endEntity: named(
+        identifier(
+          implicitConstructed(1, [explicit(4, nameNode(authorityName))]),
+          implicitConstructed(2, []),
+        ),
+      ),
+    },
+    rules: ['key-identifier-unreadable'],
+  },
+  {
+    name: 'EEC with an issuer that is no name',
+    plan: {
+      endEntity: named(
+        identifier(
+          implicitConstructed(1, [explicit(4, characterString(Tag.utf8String, Buffer.from('x')))]),
+          implicitPrimitive(2, rootSerial),
+        ),
+      ),
+    },
+    rules: ['key-identifier-unreadable'],
+  },
+  {
+    name: 'proxy with a key identifier that is a list',
+    plan: { proxies: [named(identifier(implicitConstructed(0, [])))] },
+    rules: ['key-identifier-unreadable'],
+  },
+  {
+    name: 'intermediate with a key identifier that is a list',
+    plan: { intermediate: named(identifier(implicitConstructed(0, []))) },
+    rules: ['key-identifier-unreadable'],
+  },
+  {
+    name: 'root with a key identifier that is a list',
+    plan: { authority: named(identifier(implicitConstructed(0, []))) },
+    rules: ['key-identifier-unreadable'],
   },
   {
     name: 'proxy names another key',
@@ -162,6 +209,24 @@ export const linkCases: readonly OddCase[] = [
       endEntity: { extensions: { address: emailAddress('jane@example.org') } },
     },
     rules: ['name-constraints-not-judged'],
+  },
+  {
+    name: 'root permits DNS names, and the CN of the EEC is one',
+    plan: {
+      authority: constraints('permitted', dns),
+      endEntity: { subject: withCommonName(baseName, 'host.example.org') },
+    },
+    rules: ['name-constraints-not-judged'],
+  },
+  {
+    name: 'root permits addresses, and the name of the EEC has one',
+    plan: {
+      authority: constraints('permitted', email),
+      endEntity: {
+        subject: parseSlashDn('/C=EU/O=INDIGO/OU=TTS/CN=Jane/emailAddress=jane@example.org'),
+      },
+    },
+    rules: ['name-constraints-not-judged', 'name-email-or-serial-number'],
   },
   {
     name: 'root with nameConstraints that cannot be read',
