@@ -4,12 +4,12 @@ import { childrenOf, decode, hasContextTag } from '../asn1-read.ts'
 import { type Certificate, findExtension } from '../certificate.ts'
 import { readLink } from '../chain-link.ts'
 import type { Crl } from '../crl.ts'
-import { CaError } from '../errors.ts'
 import { extensionOids } from '../extensions.ts'
 import type { DoctorContext, DoctorRule, Problem } from './context.ts'
 import { crlsOf, issuersOf } from './crl.ts'
 import { identifiesOtherKey, isUnreadable } from './key-identifiers.ts'
 import { eachNeeded, type NeededAuthority } from './needed-authorities.ts'
+import { ifReadable } from './readable.ts'
 import { crlRequiring, java, type RelyingParty } from './relying-parties.ts'
 import { isCrlSignedBy } from './signatures.ts'
 import { sameNode } from './trust-lookup.ts'
@@ -101,12 +101,7 @@ function scopeObjections(crl: Crl, { signed, root }: LookedUp): readonly Objecti
 
 function partsOf(value: Buffer): readonly Asn1Node[] | undefined {
   const what = 'issuingDistributionPoint'
-  try {
-    return childrenOf(decode(value, what), what)
-  } catch (error) {
-    if (error instanceof CaError) return undefined
-    throw error
-  }
+  return ifReadable(() => childrenOf(decode(value, what), what))
 }
 
 function isAuthority(certificate: Certificate): boolean {

@@ -3,10 +3,10 @@ import type { Asn1Node } from '../asn1.ts'
 import { childrenOf, contentOf, decode, hasContextTag } from '../asn1-read.ts'
 import { type Certificate, findExtension } from '../certificate.ts'
 import type { Link } from '../chain-link.ts'
-import { CaError } from '../errors.ts'
 import { extensionOids } from '../extensions.ts'
 import { canonicalName } from '../name-hash.ts'
 import { type DoctorContext, type DoctorRule, nameOf, type Problem } from './context.ts'
+import { ifReadable } from './readable.ts'
 import { globus, java, openssl, plainOpenssl, type RelyingParty } from './relying-parties.ts'
 import { isSignedBy } from './signatures.ts'
 import { sameNode } from './trust-lookup.ts'
@@ -24,7 +24,7 @@ interface AuthorityKey {
 
 /** Undefined if it cannot be read. */
 function readAuthorityKey(value: Buffer): AuthorityKey | undefined {
-  return orUndefined(() => {
+  return ifReadable(() => {
     const parts = childrenOf(decode(value, what), what)
     const part = (number: number): Asn1Node | undefined =>
       parts.find((node) => hasContextTag(node, number))
@@ -46,16 +46,7 @@ export const isUnreadable = (value: Buffer | undefined): boolean =>
 
 function subjectKeyOf(issuer: Certificate): Buffer | undefined {
   const own = findExtension(issuer, extensionOids.subjectKeyIdentifier)?.value
-  return own && orUndefined(() => contentOf(decode(own, 'key'), 'key'))
-}
-
-function orUndefined<Value>(read: () => Value): Value | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof CaError) return undefined
-    throw error
-  }
+  return own && ifReadable(() => contentOf(decode(own, 'key'), 'key'))
 }
 
 /**

@@ -3,11 +3,12 @@ import type { Asn1Node } from '../asn1.ts'
 import { childrenOf, decode, hasContextTag } from '../asn1-read.ts'
 import { findExtension } from '../certificate.ts'
 import type { Link } from '../chain-link.ts'
-import { CaError, malformed } from '../errors.ts'
+import { malformed } from '../errors.ts'
 import { extensionOids } from '../extensions.ts'
 import { attributeTypes } from '../name.ts'
 import { canonicalName } from '../name-hash.ts'
 import { type DoctorContext, type DoctorRule, nameOf } from './context.ts'
+import { ifReadable } from './readable.ts'
 import { globus, openssl } from './relying-parties.ts'
 import { sameNode } from './trust-lookup.ts'
 
@@ -61,17 +62,8 @@ function limitsOf({ chain }: DoctorContext): readonly Limits[] {
     const below = chain
       .slice(0, index)
       .filter(({ certificate: { subjectNode, issuerNode } }) => !sameNode(subjectNode, issuerNode))
-    return [{ authority, constraints: readOrUndefined(value), below }]
+    return [{ authority, constraints: ifReadable(() => readConstraints(value)), below }]
   })
-}
-
-function readOrUndefined(value: Buffer): Constraints | undefined {
-  try {
-    return readConstraints(value)
-  } catch (error) {
-    if (error instanceof CaError) return undefined
-    throw error
-  }
 }
 
 function isForbidden({ certificate }: Link, { permitted, excluded }: Constraints): boolean {

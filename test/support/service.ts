@@ -82,17 +82,20 @@ export async function startTestService(options: TestServiceOptions = {}): Promis
     provider,
     directory,
     logged,
-    token: (username = 'alice', claims = {}) => {
-      const user = provider.user(username)
-      return provider.mint({
-        claims: { sub: user.sub, groups: user.groups, aud: AUDIENCE, ...claims },
-      })
-    },
+    token: tokensOf(provider),
     stop: async () => {
       await running.stop()
       await provider.close()
       await rm(directory, { recursive: true, force: true })
     },
+  }
+}
+
+/** How the tests of a service get tokens for it from a provider. */
+export function tokensOf(provider: IdentityProvider): TestService['token'] {
+  return (username = 'alice', claims = {}) => {
+    const { sub, groups } = provider.user(username)
+    return provider.mint({ claims: { sub, groups, aud: AUDIENCE, ...claims } })
   }
 }
 

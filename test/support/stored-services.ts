@@ -17,7 +17,7 @@ import { loadConfiguration } from '../../src/config/load.ts'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
 import { serve } from '../../src/service/serve.ts'
 import { wideLimits } from '../api/support.ts'
-import { AUDIENCE, testConfiguration, type TestService, waitUntilReady } from './service.ts'
+import { testConfiguration, type TestService, tokensOf, waitUntilReady } from './service.ts'
 import { runTts, type TtsRun } from './terminal.ts'
 
 /** What the tests of a file do with their installation. */
@@ -110,10 +110,7 @@ async function startIn(
     provider,
     directory,
     logged,
-    token: (username = 'alice', claims = {}) => {
-      const { sub, groups } = provider.user(username)
-      return provider.mint({ claims: { sub, groups, aud: AUDIENCE, ...claims } })
-    },
+    token: tokensOf(provider),
     stop: async () => running.stop(),
   }
 }
