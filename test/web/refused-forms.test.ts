@@ -1,5 +1,6 @@
 /** A refused form says what is wrong in the user's words, at the right field, and keeps the values. */
 import { expect, test } from 'vitest'
+import { secondsOf } from '../../src/web/pages/form-fields.ts'
 import { useTestService } from '../support/service.ts'
 import { Browser, fieldsOf, withLogin } from './support.ts'
 
@@ -22,6 +23,19 @@ async function send(id: string, values: Record<string, string>) {
   const form = { ...fieldsOf((await browser.ask(path)).text, path), ...values }
   return browser.ask(path, { form })
 }
+
+// Some expressions need minutes for this, in which the service answers nobody.
+test('a long value needs no long time', { timeout: 20_000 }, () => {
+  const long = `1${' '.repeat(200_000)}x`
+  expect(secondsOf(long)).toBe(long)
+  expect(secondsOf(`1${' '.repeat(200_000)}h`)).toBe(3600)
+  expect(secondsOf('1'.repeat(100))).toBe('1'.repeat(100))
+})
+
+test('a long value is not repeated in full', async () => {
+  const text = plain((await send('proxy', { p_lifetime_seconds: `x${'y'.repeat(1000)}` })).text)
+  expect(text).toContain(`“x${'y'.repeat(59)}…” is not a lifetime.`)
+})
 
 const plain = (html: string): string =>
   html

@@ -85,11 +85,16 @@ export function parametersOfForm(sets: FieldSets, values: FieldValues): Record<s
 const unitSeconds: Readonly<Record<string, number>> = { d: 86_400, h: HOUR_SECONDS, m: 60 }
 
 const lifetimeForm =
-  /^\s*(\d{1,15}(?:[.,]\d{1,9})?|[.,]\d{1,9})\s*(d(?:ays?)?|h(?:ours?|rs?)?|m(?:ins?|inutes?)?)?\s*$/i
+  /^(\d{1,15}(?:[.,]\d{1,9})?|[.,]\d{1,9}) ?(d(?:ays?)?|h(?:ours?|rs?)?|m(?:ins?|inutes?)?)?$/i
+/** Longer texts are none; a form may hold much more. */
+const MAX_LIFETIME_CHARACTERS = 60
 
 /** Returns the seconds of a lifetime; text that is none unchanged, so that the plugin reports the error. */
 export function secondsOf(text: string): number | string {
-  const [, number, unit = 'h'] = lifetimeForm.exec(text) ?? []
+  // No step may take longer than in proportion to the text: it comes from anybody who can log in.
+  const words = text.trim().split(/\s+/).join(' ')
+  if (words.length > MAX_LIFETIME_CHARACTERS) return text
+  const [, number, unit = 'h'] = lifetimeForm.exec(words) ?? []
   if (number === undefined) return text
   const size = unitSeconds[unit.charAt(0).toLowerCase()] ?? HOUR_SECONDS
   return Math.round(Number(number.replace(',', '.')) * size)

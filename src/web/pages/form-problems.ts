@@ -57,11 +57,15 @@ function wordsFor(field: Field, text: string, { fields, values }: Form): string 
   )
 }
 
+/** Characters of a value that a message repeats. */
+const MAX_SHOWN = 60
+
 function lifetimeProblem({ most }: Field, value: string): string {
   const bounds = `at least one minute${most === undefined ? '' : `, at most ${most} hours`}`
+  const shown = value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}…` : value
   return typeof secondsOf(value) === 'number'
-    ? `“${value}” is too short or too long: ${bounds}.`
-    : `“${value}” is not a lifetime. Write a number of hours, or of minutes or days with the unit, for example 12 or 2 days (${bounds}).`
+    ? `“${shown}” is too short or too long: ${bounds}.`
+    : `“${shown}” is not a lifetime. Write a number of hours, or of minutes or days with the unit, for example 12 or 2 days (${bounds}).`
 }
 
 /** Renders the summary above the form, with a link to each field that needs a correction. */
