@@ -229,7 +229,7 @@ export async function assembleService(
     limiter: identityLimiterOf(core),
     identityShare: identityShareOf(limits),
     credentialCounts: createCredentialCounts({ store, now }),
-    bans: createBanList(store.bans),
+    bans: createBanList(store.bans, now),
     sampleRefusal: refusalSamplerOf(limits),
     possession: possessionVerifierOf(core),
   }

@@ -1,10 +1,11 @@
 /** Bans, and the identities that they hold for. */
 import type { Kysely } from 'kysely'
-import type { Ban, BanRecords, BansInForce, BanTarget } from '../domain/bans/records.ts'
+import type { Ban, BanRecords, BansInForce } from '../domain/bans/records.ts'
 import { isGroupOf } from '../domain/bans/groups.ts'
 import type { AuditRecord, Identity } from '../domain/records.ts'
 import type { Ask, BanRow, Database, IdentityRow, Tables } from './schema/tables.ts'
 import { auditRow, toIdentity } from './schema/rows.ts'
+import { groupsSeen, withGroupsSeen } from './seen-groups.ts'
 import { originalOptional, originalText, storedOptional, storedText } from './stored-text.ts'
 
 const MAX_LISTED = 1000
@@ -39,14 +40,33 @@ export function banRecords(database: Database, ask: Ask): BanRecords {
     add: (ban, audit) => ask(() => addBan(database, ban, audit)),
     sweep: (ban) => ask(() => sweep(database, ban)),
     lift: (id, at, audit) => ask(() => liftBan(database, id, { at, audit })),
-    rememberGroups: (identityId, groups) =>
-      ask(async () => {
-        await writes
-          .updateTable('identities')
-          .set({ groups: storedText(JSON.stringify(groups)) })
-          .where('id', '=', storedText(identityId))
-          .execute()
-      }),
+    rememberGroups: (identityId, groups, at) =>
+      ask(() => rememberGroups(database, identityId, { groups, at })),
+  }
+}
+
+/** Replicas may do this at the same time, so one that finds another value than it has read begins again. */
+async function rememberGroups(
+  { writes }: Database,
+  identityId: string,
+  { groups, at }: { readonly groups: readonly string[]; readonly at: Date },
+): Promise<void> {
+  for (;;) {
+    const found = await writes
+      .selectFrom('identities')
+      .select('groups')
+      .where('id', '=', storedText(identityId))
+      .executeTakeFirst()
+    if (found === undefined) return
+    const value = withGroupsSeen(found.groups, groups, at)
+    if (value === found.groups) return
+    const { numUpdatedRows } = await writes
+      .updateTable('identities')
+      .set({ groups: value })
+      .where('id', '=', storedText(identityId))
+      .where('groups', found.groups === null ? 'is' : '=', found.groups)
+      .executeTakeFirst()
+    if (numUpdatedRows > 0n) return
   }
 }
 
@@ -76,7 +96,7 @@ async function sweep({ writes }: Database, ban: Ban): Promise<readonly Identity[
 }
 
 async function addMembers(db: Kysely<Tables>, ban: Ban): Promise<readonly Identity[]> {
-  const members = await membersOf(db, ban.target)
+  const members = await membersOf(db, ban)
   for (let start = 0; start < members.length; start += ROWS_A_STATEMENT)
     await db
       .insertInto('banned_identities')
@@ -90,7 +110,10 @@ async function addMembers(db: Kysely<Tables>, ban: Ban): Promise<readonly Identi
   return members.map(toIdentity)
 }
 
-async function membersOf(db: Kysely<Tables>, target: BanTarget): Promise<readonly IdentityRow[]> {
+async function membersOf(
+  db: Kysely<Tables>,
+  { target, createdAt }: Ban,
+): Promise<readonly IdentityRow[]> {
   const identities = db.selectFrom('identities').selectAll()
   if (target.kind === 'identity')
     return identities
@@ -102,11 +125,7 @@ async function membersOf(db: Kysely<Tables>, target: BanTarget): Promise<readonl
   const rows = await known
     .$if(issuer !== undefined, (query) => query.where('issuer', '=', storedText(issuer ?? '')))
     .execute()
-  return rows.filter(({ groups }) => isGroupOf(group, groupsOf(groups)))
-}
-
-function groupsOf(groups: string | null): readonly string[] {
-  return groups === null ? [] : (JSON.parse(originalText(groups)) as string[])
+  return rows.filter(({ groups }) => isGroupOf(group, groupsSeen(groups, createdAt)))
 }
 
 async function liftBan(

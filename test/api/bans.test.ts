@@ -141,6 +141,17 @@ describeStores('bans', ({ newDatabase }) => {
     expect(await ask(1, tokenOf('alice', ['cms']))).toEqual(refused)
   })
 
+  test('of a group hold for a member whose last token left the group out, on whatever replica', async () => {
+    await startReplicas(await newDatabase())
+    const member = tokenOf('alice', ['cms/pilot'])
+    const others = [tokenOf('alice', ['other']), tokenOf('alice', [])]
+    for (const [replica, token] of [member, ...others, member, ...others].entries())
+      expect(await ask(replica % 2, token)).toEqual(issued)
+    const { notes } = await tts('ban', 'add', '--group', 'cms/pilot', '--reason', 'leaked')
+    expect(notes).toContain('1 known user(s), 6 credential(s) revoked')
+    expect(await ask(1, others[0] ?? '')).toEqual(refused)
+  })
+
   test('end delegations, here and at the provider, and refuse new ones', async () => {
     await startReplicas(await newDatabase())
     const service = serviceOf(0)

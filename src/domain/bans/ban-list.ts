@@ -21,7 +21,7 @@ export interface BanList {
    * @throws {TtsError} `access_denied`, check `banned`; `store_unavailable`
    */
   requireNotBanned(caller: Bannable, identityId?: string): Promise<void>
-  /** Records the groups of an identity when they have changed. @throws {TtsError} `store_unavailable` */
+  /** Records in which groups an identity was seen. @throws {TtsError} `store_unavailable` */
   rememberGroups(caller: Bannable, identityId: string): Promise<void>
 }
 
@@ -30,10 +30,12 @@ const MAX_IN_MEMORY = 50_000
 
 export function createBanList(
   records: Pick<BanRecords, 'inForce' | 'rememberGroups'>,
+  now: () => Date = () => new Date(),
   nowMs: () => number = () => performance.now(),
 ): BanList {
   let read: { readonly atMs: number; readonly bans: Promise<BansInForce> } | undefined
-  const groupsInMemory = new LRUCache<string, string>({ max: MAX_IN_MEMORY })
+  /** What this replica has recorded, by identity: the day and the groups. Recorded groups are never taken back. */
+  const recorded = new LRUCache<string, string>({ max: MAX_IN_MEMORY })
 
   function inForce(): Promise<BansInForce> {
     if (read !== undefined && nowMs() - read.atMs < READ_AGAIN_MS) return read.bans
@@ -55,10 +57,12 @@ export function createBanList(
     async rememberGroups({ claims }, identityId) {
       if (claims === undefined) return
       const groups = groupsInClaims(claims)
-      const text = groups.join('\n')
-      if (groupsInMemory.get(identityId) === text) return
-      await records.rememberGroups(identityId, groups)
-      groupsInMemory.set(identityId, text)
+      if (groups.length === 0) return
+      const at = now()
+      const text = [at.toISOString().slice(0, 10), ...groups].join('\n')
+      if (recorded.get(identityId) === text) return
+      await records.rememberGroups(identityId, groups, at)
+      recorded.set(identityId, text)
     },
   }
 }

@@ -3,16 +3,15 @@ import { type Claims, findClaim, wordsOf } from '../../tokens/claim-values.ts'
 
 /** Claims that hold groups: those of IAM, Keycloak and most providers, and that of the WLCG profile. */
 const GROUP_CLAIMS = ['groups', 'wlcg.groups'] as const
-const MAX_GROUPS = 2000
 
-/** Returns the groups in the claims, without a leading slash, sorted, at most 2000. */
+/** Returns the groups in the claims, without a leading slash, sorted. */
 export function groupsInClaims(claims: Claims): readonly string[] {
   const values = GROUP_CLAIMS.flatMap((name) => {
     const value = findClaim(claims, name)
     if (typeof value === 'string') return wordsOf(value)
     return Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : []
   })
-  return [...new Set(values.map(normalised))].sort().slice(0, MAX_GROUPS)
+  return [...new Set(values.map(normalised))].sort()
 }
 
 /** Whether a ban of this group holds for somebody with these groups. Keycloak writes groups with a slash. */

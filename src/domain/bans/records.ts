@@ -38,6 +38,9 @@ export interface BanRecords {
   sweep(ban: Ban): Promise<readonly Identity[]>
   /** Returns false when there is no such ban, or it was lifted before. */
   lift(id: string, at: Date, audit: AuditRecord): Promise<boolean>
-  /** Remembers the groups of an identity, for bans of groups. */
-  rememberGroups(identityId: string, groups: readonly string[]): Promise<void>
+  /**
+   * Remembers that an identity was seen in these groups, beside those of earlier requests. A ban of a group holds for
+   * those who were seen in it in the last 30 days: a token without the group must not get its holder out.
+   */
+  rememberGroups(identityId: string, groups: readonly string[], at: Date): Promise<void>
 }

@@ -45,6 +45,8 @@ export interface Caller {
   readonly key: { readonly issuer: string; readonly sub: string }
   /** The claims of the token; undefined for renewal by possession. */
   readonly claims: Claims | undefined
+  /** The user's logins at other providers. */
+  readonly additionalLogins: readonly AdditionalLogin[]
   /** The OAuth client that the token was issued to; in a chain of renewals by possession, that of the first token. */
   readonly clientId: string | undefined
   /** The service of the presented proxy; undefined for callers with a token, whose request names the service. */
@@ -131,6 +133,7 @@ function callerByToken(tokenCaller: TokenCaller): Caller {
   return {
     key: { issuer, sub },
     claims,
+    additionalLogins,
     clientId,
     serviceId: undefined,
     ancestry: { delegationId, renewedFrom: undefined, firstIssuedAt: undefined },
@@ -164,6 +167,7 @@ function callerByPossession(predecessor: Predecessor): Caller {
   return {
     key: { issuer, sub },
     claims: undefined,
+    additionalLogins: [],
     clientId,
     serviceId,
     ancestry: { delegationId, renewedFrom: credentialId, firstIssuedAt },

@@ -124,9 +124,7 @@ export async function issue(
     const { signal, origin } = request
     caller = await identifyCaller(dependencies, request, { signal, address: origin.address })
     leave = dependencies.identityShare.enter(caller.key)
-    const { key, claims } = caller
-    const bannable = { ...key, claims }
-    await dependencies.bans.requireNotBanned(bannable)
+    await requireNotBanned(dependencies.bans, caller)
 
     // 2. Read the request. Only now: strangers must not make us read bodies.
     const asked = await request.read()
@@ -143,8 +141,8 @@ export async function issue(
 
     // 5. Get the identity with its permanent subject name; the first request assigns the name.
     const identity = await caller.identity(dependencies.subjects)
-    await dependencies.bans.requireNotBanned(bannable, identity.id)
-    await dependencies.bans.rememberGroups(bannable, identity.id)
+    await requireNotBanned(dependencies.bans, caller, identity.id)
+    await dependencies.bans.rememberGroups({ ...caller.key, claims: caller.claims }, identity.id)
 
     // 6. The plugin makes the credential, with tools that enforce the service's limits. 7. Record it before answering.
     const grant = { request, caller, service, parameters, identity }
@@ -178,6 +176,16 @@ function loginWanted(): TtsError {
   return new TtsError('access_denied', 'login is required, please use the web interface', {
     check: 'login',
   })
+}
+
+/** None of the caller's logins may be banned: a plugin gets them all. */
+async function requireNotBanned(
+  bans: BanList,
+  { key, claims, additionalLogins }: Caller,
+  identityId?: string,
+): Promise<void> {
+  await bans.requireNotBanned({ ...key, claims }, identityId)
+  for (const login of additionalLogins) await bans.requireNotBanned(login)
 }
 
 interface Grant {
@@ -254,7 +262,7 @@ async function recordCredential(
   const audit = auditLine(grant, { ...line, event: 'credential.issued', credentialId: id })
   try {
     // Again: a plugin may have taken long. For known identities the store looks, too, in the same transaction.
-    await dependencies.bans.requireNotBanned({ ...caller.key, claims: caller.claims }, identity.id)
+    await requireNotBanned(dependencies.bans, caller, identity.id)
     await dependencies.store.recordCredential(record, audit)
   } catch (error) {
     const isDouble = error instanceof TtsError && error.check === 'duplicate_record'

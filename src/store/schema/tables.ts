@@ -59,7 +59,7 @@ export interface IdentityRow {
   /** Subject as RFC 5280 section 7.1 compares it; unique. */
   readonly comparable: string
   readonly created_at: number
-  /** JSON list of the groups that it was last seen with; NULL before 0008. */
+  /** JSON object: by group, the day on which it was last seen in it. See `seen-groups.ts`. NULL before 0008. */
   readonly groups: string | null
 }
 

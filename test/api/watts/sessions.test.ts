@@ -10,6 +10,7 @@ import { sendWattsError } from '../../../src/api/watts/answers.ts'
 import type { WattsSession, WattsSessions } from '../../../src/api/watts/caller.ts'
 import { wattsRoutes } from '../../../src/api/watts/routes.ts'
 import { createLog } from '../../../src/base/log.ts'
+import { cliOrigin, operatorRecord } from '../../../src/domain/operator-audit.ts'
 import { useTestService } from '../../support/service.ts'
 import { errorText, executable, json, misbehaving, wattsService, wire } from './support.ts'
 
@@ -101,6 +102,28 @@ const post = (who: string, name: string) =>
   })
 
 describe('a session', () => {
+  test('with another login that is banned is refused', async () => {
+    const { store, issuing } = service().running.service
+    const { issuer } = service().provider
+    const { sub } = service().provider.user('bob')
+    const target = { kind: 'identity', issuer: issuer.replace(/\/$/, ''), sub } as const
+    const audit = operatorRecord({
+      at: new Date(),
+      event: 'ban.added',
+      origin: cliOrigin,
+      detail: 'ban',
+    })
+    const about = { reason: 'why', createdAt: new Date(), createdBy: 'cli', liftedAt: undefined }
+    await store.bans.add({ id: 'ban', target, ...about }, audit)
+    const read = async () => issuing.bans.requireNotBanned({ ...target, claims: undefined })
+    await expect.poll(async () => read().then(() => '', String)).toContain('banned')
+    const message = 'the operator of this service has banned you, or your group'
+    expect(errorText(await post('twice', 'login'), 400)).toBe(message)
+    expect((await post('once', 'login')).status).toBe(303)
+    await store.bans.lift('ban', new Date(), audit)
+    await expect.poll(async () => read().then(() => 'lifted', String)).toBe('lifted')
+  })
+
   test('wins over the header', async () => {
     const headers = as('once', { authorization: 'Bearer nonsense' })
     expect((await wire(`${url}/api/v2/service`, { headers })).status).toBe(200)
