@@ -1,7 +1,7 @@
 /** `tts proxy destroy`: overwrites and removes a proxy file, as grid-proxy-destroy does. */
 import { constants, type Stats } from 'node:fs'
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { MAX_PROXY_FILE_LENGTH, parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy } from '../../ca/proxy-info.ts'
@@ -42,8 +42,14 @@ Examples:
       const options = self.optsWithGlobals<DestroyOptions>()
       const ours = proxyPath(terminal)
       const named = file ?? options.file ?? ours
-      for (const path of new Set(options.default ? [named, ours] : [named]))
-        await destroy(terminal, path, options)
+      const paths = options.default ? [named, ours] : [named]
+      const failures: unknown[] = []
+      // One that cannot be removed must not leave the other in place.
+      for (const path of new Map(paths.map((one) => [resolve(one), one])).values())
+        await destroy(terminal, path, options).catch((error: unknown) => failures.push(error))
+      const [failure, other] = failures
+      if (other instanceof Error) terminal.note(other.message)
+      if (failure !== undefined) throw failure
     })
 }
 

@@ -74,8 +74,15 @@ export async function loadConfiguration(
   }
   const base = file === undefined ? process.cwd() : dirname(resolve(file))
   const dataDirectory = resolve(base, result.data.data_dir ?? defaultDataDirectory(environment))
-  trustGroup(result.data.trusted_group, otherOwnerOf(dataDirectory) ? 'later' : 'now')
-  const resolved = await resolveSecrets(result.data, base)
+  const trustFormer = trustGroup(
+    result.data.trusted_group,
+    otherOwnerOf(dataDirectory) ? 'later' : 'now',
+  )
+  const resolved = await resolveSecrets(result.data, base).catch((error: unknown) => {
+    // After a reload that is refused, the service goes on as before.
+    trustFormer()
+    throw error
+  })
   const configuration = { ...resolved, tls: resolveAuthorityPaths(resolved.tls, base) }
   return { configuration: deepFreeze(configuration), path: file, overrides, dataDirectory }
 }

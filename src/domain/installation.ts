@@ -19,7 +19,7 @@ export interface InstallationRecords {
   databaseId(): Promise<string>
   /** The CA that issued what is in these records; undefined before the first one is recorded. */
   authority(kind: AuthorityKind): Promise<RecordedAuthority | undefined>
-  /** All CAs that were ever the current one, the first one first. */
+  /** All CAs that were ever the current one, in no order. */
   authorities(kind: AuthorityKind): Promise<readonly RecordedAuthority[]>
   /** Records the first CA and returns the recorded one, which is another one if another process was faster. */
   recordAuthority(kind: AuthorityKind, authority: RecordedAuthority): Promise<RecordedAuthority>

@@ -10,11 +10,16 @@ let trusted: number | undefined
  * Trusts a group from now on; undefined: none.
  *
  * @param check `later`: this process is about to become another user, and then calls `checkTrustedGroup`
+ * @returns how to go back to the group before
  * @throws {TtsError} `configuration`, check `trusted_group` (this process is not a member)
  */
-export function trustGroup(gid: number | undefined, check: 'now' | 'later' = 'now'): void {
+export function trustGroup(gid: number | undefined, check: 'now' | 'later' = 'now'): () => void {
   if (check === 'now') refuseForeign(gid)
+  const before = trusted
   trusted = gid
+  return () => {
+    trusted = before
+  }
 }
 
 /** @throws {TtsError} `configuration`, check `trusted_group` (this process is not a member of the trusted group) */

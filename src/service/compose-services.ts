@@ -32,18 +32,14 @@ export async function openServices(
   installation: Installation,
   options: { readonly makeAuthority: boolean; readonly patience: AbortSignal },
 ): Promise<OpenedServices> {
+  // Before the plugins, which may take long to start: a reload that must fail should do so at once.
+  const sshAuthority = needsSshAuthority(installation.loaded)
+    ? await openInstalledSshAuthority(installation, options.makeAuthority)
+    : undefined
   const services = await openPlugins(installation, options)
   const closePlugins = (): void => {
     for (const { plugin } of services.values()) plugin.close?.()
   }
-  const sshAuthority = needsSshAuthority(installation.loaded)
-    ? await openInstalledSshAuthority(installation, options.makeAuthority).catch(
-        (error: unknown) => {
-          closePlugins()
-          throw error
-        },
-      )
-    : undefined
   return { services, sshAuthority, closePlugins }
 }
 

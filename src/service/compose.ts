@@ -291,7 +291,6 @@ function revocationRateOf({ revocations_per_hour_per_identity: perHour }: Limits
   return createRateLimiter({ perSecond: perHour / 3600, burst: perHour, nowMs })
 }
 
-/** @param keepsKeys false for commands, which may run as another user than the service */
 function tokenVerifierOf({ loaded, now, log }: Core): TokenVerifier {
   const { providers, limits } = loaded.configuration
   const keyDirectory = join(loaded.dataDirectory, 'provider-keys')

@@ -56,7 +56,6 @@ async function listAuthorities(
     .selectFrom('installation_keys')
     .selectAll()
     .where('kind', '=', kind)
-    .orderBy('since')
     .execute()
   return rows.map(recordedOf)
 }

@@ -2,7 +2,7 @@
 import { originalText, storedText } from './stored-text.ts'
 
 const DAY_MS = 86_400_000
-/** Older ones are forgotten: a credential that was got by them has ended, or its owner has left the group long since. */
+/** Older ones are forgotten: credentials that were issued by them have ended, unless the site has longer lifetimes. */
 const REMEMBERED_DAYS = 30
 /** Groups of one identity; the newest stay. */
 const MAX_GROUPS = 2000

@@ -87,6 +87,23 @@ test.for(['--default', '-default'])(
   },
 )
 
+test('--default removes the default proxy also when the file cannot be removed', async () => {
+  const environment = { X509_USER_PROXY: path('proxy') }
+  const { code, notes } = await destroy(['--default', path('none')], { environment })
+  expect(code).toBe(5)
+  expect(notes).toContain(`there is no proxy file ${path('none')}`)
+  expect(existsSync(path('proxy'))).toBe(false)
+  const none = await destroy(['--default', path('none')], { environment })
+  expect(none.notes).toContain(path('none'))
+  expect(none.notes).toContain(path('proxy'))
+})
+
+test('--default and the same file by another spelling are one', async () => {
+  const environment = { X509_USER_PROXY: path('proxy') }
+  const spelling = `${path('.')}/./proxy`
+  expect(await destroy(['--default', spelling], { environment })).toMatchObject({ code: 0 })
+})
+
 test.for(['--dry-run', '-dryrun'])('%s changes nothing', async (flag) => {
   const before = readFileSync(path('proxy'))
   const { code, notes } = await destroy([flag, path('proxy')])

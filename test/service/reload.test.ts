@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
+import { modeForOthers } from '../../src/files/trusted-group.ts'
 import { askProxy, wideLimits } from '../api/support.ts'
 import { describeStores } from '../store/support.ts'
 import { testConfiguration, type TestService } from '../support/service.ts'
@@ -75,6 +76,15 @@ describeStores('while the service runs', ({ newDatabase, query }) => {
     // From now on the database refuses another one.
     const keys = await query(settings, "select kind from installation_keys where kind = 'ssh-ca'")
     expect(keys).toHaveLength(1)
+  })
+
+  test('a reload that is refused leaves the trusted group as it was', async () => {
+    const service = await start(await newDatabase())
+    const trusted = process.getgid?.() ?? 0
+    const missing = { trusted_group: trusted, master_key_file: 'missing' }
+    await expect(service.reloadWith(missing)).rejects.toMatchObject({ code: 'configuration' })
+    // Mode without the bits of a trusted group.
+    expect(modeForOthers({ mode: 0o660, gid: trusted })).toBe(0o660)
   })
 
   test('reloads lose no request, and the new configuration is in use', async () => {

@@ -2,6 +2,7 @@
 import { runCommandLine } from '../../src/cli/command-line.ts'
 import { createProgram } from '../../src/cli/program.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
+import { trustGroup } from '../../src/files/trusted-group.ts'
 
 export interface TtsRunOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
@@ -42,6 +43,8 @@ export async function runTts(
     ...runtime,
   }
   const code = await runCommandLine(createProgram(terminal, '0.0.0-test'), words, terminal.note)
+  // A command ends with its process; here the next one, or the next test file, must not trust its group.
+  trustGroup(undefined)
   const bytes = Buffer.concat(results)
   return { code: exitCode ?? code, out: bytes.toString(), bytes, notes }
 }

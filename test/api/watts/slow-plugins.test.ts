@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import type { IdentityProvider } from '../../../demo/identity-provider/server.ts'
+import { createLog } from '../../../src/base/log.ts'
 import { loadConfiguration } from '../../../src/config/load.ts'
+import { configurationSchema } from '../../../src/config/schema.ts'
+import { createServices } from '../../../src/domain/issuing/service.ts'
 import { startTestService, testConfiguration, useTestService } from '../../support/service.ts'
 import { runTts } from '../../support/terminal.ts'
 import { Browser, withLogin } from '../../web/support.ts'
@@ -43,6 +46,18 @@ const service = useTestService({
   }),
 })
 const cause = 'its program did not declare its parameters within 0.5 seconds; it is asked again'
+
+test('a service that is stopped before its plugins start does not wait for them', async () => {
+  const { services: settings } = configurationSchema.parse({
+    ...testConfiguration(service().provider),
+    services: { never: slow('never', 600) },
+  })
+  const log = createLog({ level: 'silent', name: 'test' })
+  const host = { endEntityLifetimeSeconds: 950_400, log, patience: AbortSignal.abort() }
+  const opened = await createServices(settings, host)
+  opened.get('never')?.plugin.close?.()
+  expect(opened.get('never')?.enabled).toBe(false)
+})
 
 test('the service runs, and the other services with it', async () => {
   expect((await obtain(service(), { service: 'account' })).entries).toHaveLength(1)

@@ -204,7 +204,7 @@ describe('files', () => {
       remedy: expect.stringContaining(`set trusted_group: ${group}.`),
     })
     trustGroup(group)
-    onTestFinished(() => trustGroup(undefined))
+    onTestFinished(() => void trustGroup(undefined))
     const again = await openState(place, uid)
     expect(await again.read('incoming')).toEqual(Buffer.from('{}'))
     await again.close()
