@@ -23,6 +23,7 @@ import {
   type FilePlace,
   readFiles,
   refuseFilledPlace,
+  refuseMissingAuthority,
   refuseUnknownFile,
   withAllKeys,
 } from './files.ts'
@@ -43,7 +44,8 @@ export interface BackupSummary {
 /**
  * Writes a backup to a stream.
  *
- * @throws {TtsError} `configuration` (a file cannot be read, or there are no records yet), `store_unavailable`
+ * @throws {TtsError} `configuration` (a file cannot be read, a CA of the records is missing, or there are no records
+ *   yet), `store_unavailable`
  */
 export async function writeBackup(
   place: BackupPlace,
@@ -56,6 +58,7 @@ export async function writeBackup(
   const snapshot = await openSnapshot(place.database)
   try {
     const files = withAllKeys(await readFiles(place), before)
+    refuseMissingAuthority(place, files, snapshot.authorities)
     const header: BackupHeader = { schema: snapshot.schema, createdAt: now.toISOString() }
     const rows = new Map<string, number>()
     async function* parts(): AsyncGenerator<BackupPart> {

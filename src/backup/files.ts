@@ -1,8 +1,9 @@
 /** The files of a backup: those of the CAs, past and next ones too, of the SSH CA, and the master keys. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile, rmdir, stat, unlink } from 'node:fs/promises'
+import { lstat, readdir, readFile, readlink, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
+import type { AuthorityKind } from '../domain/installation.ts'
 import { isPublicFile } from '../files/data-directory.ts'
 import { makeDirectory } from '../files/directory.ts'
 import { cannotRead } from '../files/file-errors.ts'
@@ -53,19 +54,67 @@ async function namesIn(directory: string): Promise<readonly string[]> {
   }
 }
 
-/** Also the target of a link: the files of a mounted secret are links. A link to nothing is none. */
+/** Also the target of a link, as in mounted secrets. A link to nothing counts as the file that it should be. */
 async function isFile(path: string): Promise<boolean> {
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
+  const found = await stat(path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw cannotRead(path, error)
+    // Otherwise it was removed meanwhile.
+    return lstat(path).catch(() => undefined)
   })
-  return found?.isFile() === true
+  return found !== undefined && (found.isFile() || found.isSymbolicLink())
 }
 
 async function readOne(path: string, from: string): Promise<BackupFile> {
+  await refuseDanglingLink(from)
   if (isPublicFile(path)) return { path, mode: 0o644, data: await readFile(from) }
   const data = await readPrivateFile(from, { maxBytes: MAX_FILE_BYTES, readers: 'root_for_group' })
   return { path, mode: 0o600, data }
+}
+
+/** A volume that is not mounted must not make a backup without its keys. */
+async function refuseDanglingLink(path: string): Promise<void> {
+  const cause: unknown = await stat(path).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  const target = await readlink(path).catch(() => undefined)
+  if (cause === undefined || target === undefined) return
+  throw cannotRead(`${path}, a link to ${target},`, cause, {
+    code: 'configuration',
+    remedy: 'Mount the volume that holds the file, or remove the link if the file is not needed.',
+  })
+}
+
+/** The files without which a CA cannot be used. */
+const AUTHORITY_FILES = {
+  'x509-ca': { name: 'a CA', needed: ['ca/ca.pem', 'ca/ca-key.pem'] },
+  'ssh-ca': { name: 'an SSH CA', needed: ['ssh-ca/ca-key.pem'] },
+} as const
+
+/**
+ * Refuses a backup without the CAs that the records belong to.
+ *
+ * @throws {TtsError} `configuration`, check `authority_missing`
+ */
+export function refuseMissingAuthority(
+  { dataDirectory }: FilePlace,
+  files: readonly BackupFile[],
+  kinds: readonly AuthorityKind[],
+): void {
+  for (const kind of kinds) {
+    const { name, needed } = AUTHORITY_FILES[kind]
+    const missing = needed.find((wanted) => !files.some(({ path }) => path === wanted))
+    if (missing !== undefined)
+      throw new TtsError(
+        'configuration',
+        `the records belong to ${name}, but ${join(dataDirectory, missing)} is missing; nothing was backed up`,
+        {
+          check: 'authority_missing',
+          remedy:
+            'Mount the volume that holds this file, or set data_dir (TTS_DATA_DIR) to the directory that has it.',
+        },
+      )
+  }
 }
 
 /** Adds the master keys that were removed from their file meanwhile. */

@@ -4,6 +4,7 @@ import { CompiledQuery, Migrator, sql, type Transaction } from 'kysely'
 import pg from 'pg'
 import { TtsError } from '../base/errors.ts'
 import type { StoreSettings } from '../config/store-schema.ts'
+import type { AuthorityKind } from '../domain/installation.ts'
 import { openDatabase } from './open-database.ts'
 import { connectionOptions } from './postgres/connection.ts'
 import { storeError } from './store-error.ts'
@@ -48,6 +49,8 @@ const MAX_PARAMETERS = 5000
 export interface Snapshot {
   /** Name of the newest schema change. */
   readonly schema: string
+  /** The kinds of CA that the rows belong to. */
+  readonly authorities: readonly AuthorityKind[]
   readonly rows: AsyncIterable<BackupRow>
   close(): Promise<void>
 }
@@ -73,6 +76,7 @@ export async function openSnapshot(settings: StoreSettings): Promise<Snapshot> {
 }
 
 const NEWEST_SCHEMA = 'select name from kysely_migration order by name desc limit 1'
+const CURRENT_AUTHORITIES = `select kind from installation_keys where state = 'current' and kind in ('x509-ca', 'ssh-ca')`
 
 function sqliteSnapshot(path: string): Snapshot {
   const database = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
@@ -86,14 +90,16 @@ function sqliteSnapshot(path: string): Snapshot {
 }
 
 function snapshotOf(database: DatabaseSync): Snapshot {
-  const schema = database.prepare(NEWEST_SCHEMA).get()?.['name']
+  const schema = currentSchema(database.prepare(NEWEST_SCHEMA).get()?.['name'], 'sqlite')
+  const authorities = database.prepare(CURRENT_AUTHORITIES).all()
   async function* rows(): AsyncGenerator<BackupRow> {
     for (const table of BACKED_UP_TABLES)
       for (const values of database.prepare(`select * from ${table}`).iterate())
         yield { table, values: values as BackupRow['values'] }
   }
   return {
-    schema: currentSchema(schema, 'sqlite'),
+    schema,
+    authorities: authorities.map(({ kind }) => kind as AuthorityKind),
     rows: rows(),
     close: async () => database.close(),
   }
@@ -109,6 +115,8 @@ async function postgresSnapshot(connection: {
   try {
     await client.query('begin isolation level repeatable read read only')
     const { rows: newest } = await client.query<{ name: string }>(NEWEST_SCHEMA)
+    const schema = currentSchema(newest[0]?.name, 'postgresql')
+    const { rows: kinds } = await client.query<{ kind: AuthorityKind }>(CURRENT_AUTHORITIES)
     async function* rows(): AsyncGenerator<BackupRow> {
       for (const table of BACKED_UP_TABLES) {
         await client.query(`declare backup cursor for select * from ${table}`)
@@ -123,7 +131,8 @@ async function postgresSnapshot(connection: {
       }
     }
     return {
-      schema: currentSchema(newest[0]?.name, 'postgresql'),
+      schema,
+      authorities: kinds.map(({ kind }) => kind),
       rows: rows(),
       close: async () => client.end(),
     }

@@ -129,6 +129,31 @@ describeStores('a restore', ({ newDatabase, query }) => {
     })
   })
 
+  test.for([
+    ['x509-ca', 'the records belong to a CA', 'ca/ca.pem', 'ca/ca-key.pem'],
+    ['ssh-ca', 'the records belong to an SSH CA', 'ssh-ca/ca-key.pem'],
+  ])('of records without their CA is never made: %s', async ([kind, says, ...needed]) => {
+    await backupWith(...needed)
+    const place = { ...(await newPlace()), masterKeyFile: undefined }
+    await restore(place)
+    await query(
+      place.database,
+      `insert into installation_keys (kind, key_id, fingerprint, name, state, since)
+       values ('${kind}', 'ab', 'ab', 'CA', 'current', 1)`,
+    )
+    const backUp = async (): Promise<BackupSummary> =>
+      writeBackup(place, PASSPHRASE, { output: new PassThrough().resume(), now: NOW })
+    await expect(backUp()).resolves.toMatchObject({ files: expect.arrayContaining(needed) as [] })
+    for (const name of needed.toReversed()) {
+      await rm(path(`data/${name}`))
+      const missing = `${path(`data/${name}`)} is missing`
+      await expect(backUp()).rejects.toMatchObject({
+        check: 'authority_missing',
+        message: `${says}, but ${missing}; nothing was backed up`,
+      })
+    }
+  })
+
   test('whose last file cannot be written keeps nothing, and can be repeated', async () => {
     await backupWith('ca/ca.pem', 'ca-former/0123abcd/ca.pem', 'master-keys')
     const place = await newPlace()
@@ -179,13 +204,28 @@ test('files of a mounted secret, which are links, are backed up', async () => {
   await mkdir(path('data/ca/..data'), { recursive: true })
   await writeFile(path('data/ca/..data/ca.pem'), 'certificate')
   await symlink('..data/ca.pem', path('data/ca/ca.pem'))
-  await symlink('..data/missing', path('data/ca/ca.csr'))
   const files = await readFiles(inDirectory())
   expect(files.map(({ path: name, data }) => [name, data.toString()])).toEqual([
     ['ca/ca.pem', 'certificate'],
   ])
   await expect(refuseFilledPlace(inDirectory())).rejects.toMatchObject({ check: 'not_empty' })
 })
+
+test.for(['ca/ca-key.pem', 'ca/ca.csr', 'ssh-ca/passphrase'])(
+  'a link %s to nothing, such as a secret that is not mounted, is an error and fills its place',
+  async (name) => {
+    await mkdir(join(path('data'), name, '..'), { recursive: true })
+    await symlink('/mnt/nowhere', path(`data/${name}`))
+    await expect(readFiles(inDirectory())).rejects.toMatchObject({
+      code: 'configuration',
+      message: expect.stringContaining(
+        `${path(`data/${name}`)}, a link to /mnt/nowhere,`,
+      ) as string,
+      remedy: expect.stringContaining('Mount the volume') as string,
+    })
+    await expect(refuseFilledPlace(inDirectory())).rejects.toMatchObject({ check: 'not_empty' })
+  },
+)
 
 test('a file that was being written when the machine stopped is not backed up', async () => {
   await mkdir(path('data/ca'), { recursive: true })
