@@ -21,12 +21,14 @@ import { decryptBackup, encryptBackup } from './encryption.ts'
 import {
   createFiles,
   type FilePlace,
+  MASTER_KEYS,
   readFiles,
   refuseFilledPlace,
   refuseMissingAuthority,
   refuseUnknownFile,
   withAllKeys,
 } from './files.ts'
+import { keepsMasterKeys } from './kept-master-keys.ts'
 
 /** What is backed up, and where it is restored to. */
 export interface BackupPlace extends FilePlace {
@@ -39,6 +41,12 @@ export interface BackupSummary {
   readonly createdAt: string
   readonly files: readonly string[]
   readonly rows: Readonly<Record<string, number>>
+}
+
+/** What was restored. */
+export interface RestoreSummary extends BackupSummary {
+  /** Whether the master keys were there already. */
+  readonly hadMasterKeys: boolean
 }
 
 /**
@@ -82,6 +90,13 @@ export async function writeBackup(
  * @throws {TtsError} `configuration` (not a backup, wrong passphrase, damaged, or a file that cannot be restored)
  */
 export async function verifyBackup(backup: FileHandle, passphrase: string): Promise<BackupSummary> {
+  return (await readWhole(backup, passphrase)).summary
+}
+
+async function readWhole(
+  backup: FileHandle,
+  passphrase: string,
+): Promise<{ readonly summary: BackupSummary; readonly files: readonly BackupFile[] }> {
   const files: BackupFile[] = []
   const rows = new Map<string, number>()
   let header: BackupHeader | undefined
@@ -93,12 +108,13 @@ export async function verifyBackup(backup: FileHandle, passphrase: string): Prom
     } else rows.set(part.row.table, (rows.get(part.row.table) ?? 0) + 1)
   }
   if (header === undefined) throw noHeader()
-  return summaryOf(header, files, rows)
+  return { summary: summaryOf(header, files, rows), files }
 }
 
 /**
- * Restores a backup into an empty database and a data directory without CA and master keys. The backup is verified to
- * its end first, so a damaged one changes nothing, and files and records are written together or not at all.
+ * Restores a backup into an empty database and a data directory without CA; master keys that are there already are
+ * kept. The backup is verified to its end first, so a damaged one changes nothing, and files and records are written
+ * together or not at all.
  *
  * @throws {TtsError} `conflict`, check `not_empty`; `configuration`; `store_unavailable`
  */
@@ -106,23 +122,21 @@ export async function restoreBackup(
   place: BackupPlace,
   backup: FileHandle,
   passphrase: string,
-): Promise<BackupSummary> {
-  const summary = await verifyBackup(backup, passphrase)
+): Promise<RestoreSummary> {
+  const { summary, files } = await readWhole(backup, passphrase)
   await refuseFilledPlace(place)
+  const hadMasterKeys = await keepsMasterKeys(place, files)
+  const written = files.filter(({ path }) => path !== MASTER_KEYS || !hadMasterKeys)
   const parts = partsOf(backup, passphrase)
   const first = await parts.next()
   if (first.done === true || !('header' in first.value)) throw noHeader()
   const { schema } = first.value.header
-  const files: BackupFile[] = []
   async function* rows(): AsyncGenerator<BackupRow> {
-    for await (const part of parts) {
-      if ('file' in part) files.push(part.file)
-      else if ('row' in part) yield part.row
-    }
+    for await (const part of parts) if ('row' in part) yield part.row
   }
-  const besides = async (): Promise<() => Promise<void>> => createFiles(place, files)
+  const besides = async (): Promise<() => Promise<void>> => createFiles(place, written)
   await restoreRows(place.database, { schema, rows: rows(), besides })
-  return summary
+  return { ...summary, hadMasterKeys }
 }
 
 function partsOf(backup: FileHandle, passphrase: string): AsyncGenerator<BackupPart> {

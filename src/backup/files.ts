@@ -1,5 +1,4 @@
 /** The files of a backup: those of the CAs, past and next ones too, of the SSH CA, and the master keys. */
-import { existsSync } from 'node:fs'
 import { lstat, readdir, readFile, readlink, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
@@ -153,14 +152,13 @@ export function refuseUnknownFile({ path }: BackupFile, others: readonly BackupF
     })
 }
 
-/** @throws {TtsError} `conflict`, check `not_empty` */
+/** Master keys may be there already, see kept-master-keys.ts. @throws {TtsError} `conflict`, check `not_empty` */
 export async function refuseFilledPlace(place: FilePlace): Promise<void> {
-  const { dataDirectory, masterKeyFile } = place
+  const { dataDirectory } = place
   const present: string[] = []
   for (const directory of await directoriesIn(place))
     if ((await namesIn(join(dataDirectory, directory))).length > 0)
       present.push(join(dataDirectory, directory))
-  if (masterKeyFile !== undefined && existsSync(masterKeyFile)) present.push(masterKeyFile)
   if (present.length === 0) return
   throw new TtsError(
     'conflict',

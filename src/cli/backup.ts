@@ -121,6 +121,8 @@ async function restore(terminal: Terminal, options: BackupOptions, file: string)
       terminal.note(
         'The master keys of the backup were not written, because they are a value of your configuration. It must have the same keys, otherwise `tts serve` refuses to start.',
       )
+    if (summary.hadMasterKeys && summary.files.includes(MASTER_KEYS))
+      terminal.note(`The master keys of the backup are in ${place.masterKeyFile ?? ''} already.`)
     terminal.note('Run `tts check`, then start `tts serve`.')
   } finally {
     await handle.close()

@@ -102,7 +102,7 @@ describeStores('the drill', ({ newDatabase }) => {
     const before = await readFile(path('data/master-keys'), 'utf8')
     const files = await restore()
     expect(files).toMatchObject({ code: 1 })
-    expect(files.notes).toMatch(/there is .*\/ca and .*\/ssh-ca and .*\/master-keys already/)
+    expect(files.notes).toMatch(/there is .*\/ca and .*\/ssh-ca already/)
     await mkdir(path('saved'))
     for (const name of ['ca', 'ssh-ca', 'master-keys']) {
       await cp(path(`data/${name}`), path(`saved/${name}`), { recursive: true })
@@ -126,6 +126,51 @@ describeStores('the drill', ({ newDatabase }) => {
     expect(notes).toContain('The master keys of the backup were not written')
     expect(await readdir(path('data'))).not.toContain('master-keys')
     await start()
+  })
+})
+
+describe('master keys that are there already', () => {
+  const database = () => ({ path: path('data/tts.db') }) as StoreSettings
+  const lost = async (): Promise<string> => {
+    const keys = await readFile(path('data/master-keys'), 'utf8')
+    await rm(path('data'), { recursive: true })
+    return keys
+  }
+
+  test('with master_key_file they are kept, and that is said', async () => {
+    await configure(database())
+    const state = await usedInstallation()
+    await writeFile(path('keys'), await lost(), { mode: 0o600 })
+    const { provider } = installation
+    const { services } = testConfiguration(provider)
+    await installation.configure(database(), {
+      services: { ...services, ssh: { plugin: 'ssh-certificate' } },
+      providers: { iam: providerSettings(provider) },
+      master_key_file: path('keys'),
+    })
+    const { code, notes } = await restore()
+    expect(notes).toContain(`The master keys of the backup are in ${path('keys')} already.`)
+    expect(code).toBe(0)
+    expect(await readdir(path('data'))).not.toContain('master-keys')
+    await expectSame(state)
+  })
+
+  test('a file that lacks some refuses the restore, and shows no key', async () => {
+    await configure(database())
+    await usedInstallation()
+    const keys = await lost()
+    const other = `other:${randomBytes(32).toString('base64')}\n`
+    await mkdir(path('data'), { mode: 0o700 })
+    await writeFile(path('data/master-keys'), other, { mode: 0o600 })
+    const { code, notes } = await restore()
+    expect(code).toBe(1)
+    const [id = '', key = ''] = keys.trim().split(':')
+    expect(notes).toContain(`does not have all master keys of the backup: ${id} is missing`)
+    expect(notes).not.toContain(key)
+    expect(await readdir(path('data'))).toEqual(['master-keys'])
+    await writeFile(path('data/master-keys'), `${other}${keys}`, { mode: 0o600 })
+    expect((await restore()).code).toBe(0)
+    expect(await readFile(path('data/master-keys'), 'utf8')).toBe(`${other}${keys}`)
   })
 })
 
