@@ -49,14 +49,14 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     return names
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw cannotRead(directory, error)
+    throw cannotRead(directory, error, { code: 'configuration' })
   }
 }
 
 /** Also the target of a link, as in mounted secrets. A link to nothing counts as the file that it should be. */
 async function isFile(path: string): Promise<boolean> {
   const found = await stat(path).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw cannotRead(path, error)
+    if (error.code !== 'ENOENT') throw cannotRead(path, error, { code: 'configuration' })
     // Otherwise it was removed meanwhile.
     return lstat(path).catch(() => undefined)
   })
@@ -65,7 +65,12 @@ async function isFile(path: string): Promise<boolean> {
 
 async function readOne(path: string, from: string): Promise<BackupFile> {
   await refuseDanglingLink(from)
-  if (isPublicFile(path)) return { path, mode: 0o644, data: await readFile(from) }
+  if (isPublicFile(path)) {
+    const data = await readFile(from).catch((error: unknown) => {
+      throw cannotRead(from, error, { code: 'configuration' })
+    })
+    return { path, mode: 0o644, data }
+  }
   const data = await readPrivateFile(from, { maxBytes: MAX_FILE_BYTES, readers: 'root_for_group' })
   return { path, mode: 0o600, data }
 }

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cannotWrite } from './file-errors.ts'
+import { cannotRead, cannotWrite } from './file-errors.ts'
 import { makeDirectory } from './directory.ts'
 
 export const NEXT_PLACE = 'ca-next'
@@ -14,13 +14,18 @@ const FORMER = 'ca-former'
 /** Returns the directory of a former CA, relative to the data directory. */
 export const formerPlace = (shortId: string): string => `${FORMER}/${shortId}`
 
-/** Returns the directories of all CAs but the current one, relative to the data directory. */
+/**
+ * Returns the directories of all CAs but the current one, relative to the data directory.
+ *
+ * @throws {TtsError} `configuration`
+ */
 export async function otherPlaces(
   dataDirectory: string,
 ): Promise<readonly { readonly place: string; readonly role: 'next' | 'former' }[]> {
-  const former = await readdir(join(dataDirectory, FORMER)).catch((error: unknown) => {
+  const directory = join(dataDirectory, FORMER)
+  const former = await readdir(directory).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+    throw cannotRead(directory, error, { code: 'configuration' })
   })
   return [
     ...(existsSync(join(dataDirectory, NEXT_PLACE, 'ca.pem'))

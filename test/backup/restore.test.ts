@@ -1,5 +1,5 @@
 /** A restore is all or nothing: what cannot be restored whole leaves neither records nor files. */
-import { mkdir, mkdtemp, open, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -226,6 +226,20 @@ test.for(['ca/ca-key.pem', 'ca/ca.csr', 'ssh-ca/passphrase'])(
     await expect(refuseFilledPlace(inDirectory())).rejects.toMatchObject({ check: 'not_empty' })
   },
 )
+
+test('what cannot be read is named', async () => {
+  await mkdir(path('data/ca'), { recursive: true })
+  await writeFile(path('data/ca/ca.pem'), '')
+  // More than Node reads at once; root could read a file without any mode bits.
+  await truncate(path('data/ca/ca.pem'), 2 ** 32)
+  const named = (name: string) => ({
+    code: 'configuration',
+    message: expect.stringContaining(`${path(name)} cannot be read: `) as string,
+  })
+  await expect(readFiles(inDirectory())).rejects.toMatchObject(named('data/ca/ca.pem'))
+  await writeFile(path('data/ca-former'), 'no directory')
+  await expect(readFiles(inDirectory())).rejects.toMatchObject(named('data/ca-former'))
+})
 
 test('a file that was being written when the machine stopped is not backed up', async () => {
   await mkdir(path('data/ca'), { recursive: true })
