@@ -28,7 +28,7 @@ export async function readFiles(place: FilePlace): Promise<BackupFile[]> {
   const { dataDirectory, masterKeyFile } = place
   const files: BackupFile[] = []
   for (const directory of await directoriesIn(place))
-    for (const name of await namesIn(join(dataDirectory, directory)))
+    for (const name of await namesIn(place, directory))
       files.push(await readOne(`${directory}/${name}`, join(dataDirectory, directory, name)))
   if (masterKeyFile !== undefined) files.push(await readOne(MASTER_KEYS, masterKeyFile))
   return files
@@ -41,11 +41,16 @@ async function directoriesIn({ dataDirectory }: FilePlace): Promise<readonly str
   return ['ca', 'ssh-ca', NEXT_PLACE, ...former]
 }
 
-async function namesIn(directory: string): Promise<readonly string[]> {
+/** Without the master keys, which may lie in such a directory but are a file of their own. */
+async function namesIn(place: FilePlace, directoryName: string): Promise<readonly string[]> {
+  const directory = join(place.dataDirectory, directoryName)
   try {
     const names: string[] = []
-    for (const name of await readdir(directory))
-      if (!TEMPORARY.test(name) && (await isFile(join(directory, name)))) names.push(name)
+    for (const name of await readdir(directory)) {
+      const path = join(directory, name)
+      const isOther = TEMPORARY.test(name) || path === place.masterKeyFile
+      if (!isOther && (await isFile(path))) names.push(name)
+    }
     return names
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
@@ -162,8 +167,7 @@ export async function refuseFilledPlace(place: FilePlace): Promise<void> {
   const { dataDirectory } = place
   const present: string[] = []
   for (const directory of await directoriesIn(place))
-    if ((await namesIn(join(dataDirectory, directory))).length > 0)
-      present.push(join(dataDirectory, directory))
+    if ((await namesIn(place, directory)).length > 0) present.push(join(dataDirectory, directory))
   if (present.length === 0) return
   throw new TtsError(
     'conflict',

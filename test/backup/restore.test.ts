@@ -241,6 +241,14 @@ test('what cannot be read is named', async () => {
   await expect(readFiles(inDirectory())).rejects.toMatchObject(named('data/ca-former'))
 })
 
+test('master keys in the directory of the CA are backed up once, and do not fill it', async () => {
+  await mkdir(path('data/ca'), { recursive: true })
+  await writeFile(path('data/ca/keys'), 'k1:', { mode: 0o600 })
+  const place = { ...inDirectory(), masterKeyFile: path('data/ca/keys') }
+  expect((await readFiles(place)).map((file) => file.path)).toEqual(['master-keys'])
+  await expect(refuseFilledPlace(place)).resolves.toBeUndefined()
+})
+
 test('a file that was being written when the machine stopped is not backed up', async () => {
   await mkdir(path('data/ca'), { recursive: true })
   await writeFile(path('data/ca/ca.pem'), 'certificate')
