@@ -1,4 +1,5 @@
 /** The files of a backup: those of the CAs, past and next ones too, of the SSH CA, and the master keys. */
+import { existsSync } from 'node:fs'
 import { lstat, readdir, readFile, readlink, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
@@ -180,6 +181,9 @@ export async function refuseFilledPlace(place: FilePlace): Promise<void> {
   )
 }
 
+const isOthersFile = (error: unknown): boolean =>
+  error instanceof TtsError && error.check === 'file_exists'
+
 /**
  * Creates the files, all of them or none.
  *
@@ -194,18 +198,23 @@ export async function createFiles(
   const directories = new Set<string>()
   const remove = async (): Promise<void> => {
     for (const path of created) await unlink(path).catch(() => undefined)
-    // Only if empty. The directory of a former CA without its files would stop the service.
+    // Only if empty, and made here. The directory of a former CA without its files would stop the service.
     for (const directory of directories) await rmdir(directory).catch(() => undefined)
   }
   const createOne = async ({ path, mode, data }: BackupFile): Promise<void> => {
     const isMasterKeys = path === MASTER_KEYS
     const target = isMasterKeys ? place.masterKeyFile : join(place.dataDirectory, path)
     if (target === undefined) return
+    const directory = dirname(target)
     if (!isMasterKeys) {
-      directories.add(dirname(target))
-      await makeDirectory(dirname(target), 0o700)
+      if (!existsSync(directory)) directories.add(directory)
+      await makeDirectory(directory, 0o700)
     }
-    await createPrivateFile(target, data, { mode })
+    await createPrivateFile(target, data, { mode }).catch((error: unknown) => {
+      // After an error of the disk, the file may be there.
+      if (!isOthersFile(error)) created.push(target)
+      throw error
+    })
     created.push(target)
   }
   try {
