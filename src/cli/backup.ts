@@ -1,5 +1,6 @@
 /** `tts backup` and `tts restore`: the whole installation as one encrypted file. */
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { open, rename, unlink } from 'node:fs/promises'
 import { Command } from 'commander'
 import {
@@ -113,6 +114,7 @@ async function restore(terminal: Terminal, options: BackupOptions, file: string)
       return
     }
     const loaded = await loadedConfigurationFor(terminal, options)
+    const becomesRoots = process.geteuid?.() === 0 && !existsSync(loaded.dataDirectory)
     await prepareDataDirectory(loaded.dataDirectory)
     const place = placeOf(loaded)
     const summary = await restoreBackup(place, handle, passphrase)
@@ -123,6 +125,10 @@ async function restore(terminal: Terminal, options: BackupOptions, file: string)
       )
     if (summary.hadMasterKeys && summary.files.includes(MASTER_KEYS))
       terminal.note(`The master keys of the backup are in ${place.masterKeyFile ?? ''} already.`)
+    if (becomesRoots)
+      terminal.note(
+        `${loaded.dataDirectory} was missing; now it belongs to root, with its files. If the service runs as another user, run first: chown -R USER '${loaded.dataDirectory}'`,
+      )
     terminal.note('Run `tts check`, then start `tts serve`.')
   } finally {
     await handle.close()

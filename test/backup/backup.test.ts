@@ -91,7 +91,7 @@ describeStores('the drill', ({ newDatabase }) => {
     await configure(await newDatabase())
     const restored = await restore()
     expect(restored).toMatchObject({ code: 0 })
-    expect(restored.notes).toMatch(/^Restored: the state of 20.*\nRun `tts check`/)
+    expect(restored.notes).toMatch(/^Restored: the state of 20.*\n(.*chown.*\n)?Run `tts check`/)
     expect((await tts('check')).out).toMatch(/^ok {7}records: /m)
     await expectSame(state)
   })
@@ -172,6 +172,19 @@ describe('master keys that are there already', () => {
     expect((await restore()).code).toBe(0)
     expect(await readFile(path('data/master-keys'), 'utf8')).toBe(`${other}${keys}`)
   })
+})
+
+test.skipIf(process.getuid?.() !== 0)('a data directory that root creates is named', async () => {
+  await configure({ path: path('data/tts.db') } as StoreSettings)
+  await usedInstallation()
+  for (const isThere of [false, true]) {
+    await rm(path('data'), { recursive: true })
+    if (isThere) await mkdir(path('data'))
+    const { code, notes } = await restore()
+    expect(code).toBe(0)
+    const says = `it belongs to root, with its files. If the service runs as another user, run first: chown -R USER '${path('data')}'`
+    expect(notes.includes(says)).toBe(!isThere)
+  }
 })
 
 const required = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'
