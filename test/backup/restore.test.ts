@@ -20,9 +20,11 @@ import {
   readFiles,
   refuseFilledPlace,
   refuseUnknownFile,
+  withAllKeys,
 } from '../../src/backup/files.ts'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
 import { schemaMigrations } from '../../src/store/schema/migrations.ts'
+import { restoreRows } from '../../src/store/table-backup.ts'
 import { describeStores, NOW } from '../store/support.ts'
 
 const NEWEST_SCHEMA = Object.keys(schemaMigrations('sqlite')).toSorted().at(-1)!
@@ -67,7 +69,7 @@ async function read(
   }
 }
 
-describeStores('a restore', ({ newDatabase, query }) => {
+describeStores('a restore', ({ kind, newDatabase, query }) => {
   const placeFor = (database: StoreSettings): BackupPlace => ({
     database,
     dataDirectory: path('data'),
@@ -152,6 +154,31 @@ describeStores('a restore', ({ newDatabase, query }) => {
         message: `${says}, but ${missing}; nothing was backed up`,
       })
     }
+  })
+
+  test.skipIf(kind !== 'sqlite')('whose records cannot be kept leaves no file', async () => {
+    await backupWith('ca/ca.pem', 'master-keys')
+    const place = await newPlace()
+    async function* rows() {
+      // Only the tables.
+    }
+    const besides = async () => async () => undefined
+    await restoreRows(place.database, { schema: NEWEST_SCHEMA, rows: rows(), besides })
+    // A constraint that is checked when the transaction ends, so after the files were written.
+    await query(
+      place.database,
+      'create table late (id text references credentials (id) deferrable initially deferred)',
+    )
+    await query(
+      place.database,
+      "create trigger fail after insert on identities begin insert into late values ('none'); end",
+    )
+    await expect(restore(place)).rejects.toThrow()
+    expect(await users(place)).toBe(0)
+    expect(await everything()).toEqual([])
+    await query(place.database, 'drop trigger fail')
+    await restore(place)
+    expect(await everything()).toEqual(['ca', 'master-keys'])
   })
 
   test('whose last file cannot be written keeps nothing, and can be repeated', async () => {
@@ -247,6 +274,21 @@ test('master keys in the directory of the CA are backed up once, and do not fill
   const place = { ...inDirectory(), masterKeyFile: path('data/ca/keys') }
   expect((await readFiles(place)).map((file) => file.path)).toEqual(['master-keys'])
   await expect(refuseFilledPlace(place)).resolves.toBeUndefined()
+})
+
+test('master keys that were removed or added while the backup was made are all in it', () => {
+  const keys = (...lines: readonly string[]) => ({
+    path: 'master-keys',
+    mode: 0o600,
+    data: Buffer.from(`${lines.join('\n')}\n`),
+  })
+  const other = { path: 'ca/ca.pem', mode: 0o644, data: Buffer.from('certificate') }
+  const before = [other, keys('old:a', 'kept:b')]
+  expect(withAllKeys([other, keys('new:c', 'kept:b')], before)).toEqual([
+    other,
+    keys('new:c', 'kept:b', 'old:a'),
+  ])
+  expect(withAllKeys([other, keys('new:c')], [other])).toEqual([other, keys('new:c')])
 })
 
 test('a file that was being written when the machine stopped is not backed up', async () => {
