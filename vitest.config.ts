@@ -8,6 +8,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
  */
 const isolated = [
   'test/attacks/**',
+  'test/backup/create-files.test.ts',
   'test/certcache/outputs/accounts.test.ts',
   'test/certcache/server/request-flood.test.ts',
   'test/certcache/thirty-days.test.ts',
