@@ -82,6 +82,15 @@ export function clientAuthentication(): Asn1Node {
   return extension('extKeyUsage', false, sequence(oid('1.3.6.1.5.5.7.3.2')))
 }
 
+/** extKeyUsage serverAuth and clientAuth, not critical. */
+export function serverAndClientAuthentication(): Asn1Node {
+  return extension(
+    'extKeyUsage',
+    false,
+    sequence(oid('1.3.6.1.5.5.7.3.1'), oid('1.3.6.1.5.5.7.3.2')),
+  )
+}
+
 /** extKeyUsage copied from another certificate, not critical. */
 export function sameExtendedKeyUsage(value: Buffer): Asn1Node {
   return sequence(oid(extensionOids.extKeyUsage), octetString(value))
@@ -131,6 +140,11 @@ export function crlDistributionPoint(url: string): Asn1Node {
 /** subjectAltName with one URI, not critical. @throws {CaError} `bad_name` */
 export function subjectAltNameUri(uri: string): Asn1Node {
   return extension('subjectAltName', false, sequence(uriName(uri)))
+}
+
+/** subjectAltName with one DNS name, not critical. */
+export function subjectAltNameDns(host: string): Asn1Node {
+  return extension('subjectAltName', false, sequence(implicitPrimitive(2, Buffer.from(host))))
 }
 
 /** ProxyCertInfo, critical; no policy octets, which Globus refuses and RFC 3820 section 3.8.2 forbids here. */

@@ -35,6 +35,7 @@ export {
 } from './authority.ts'
 export { createCsr, readCsr, readCsrSubject } from './csr.ts'
 export { type EndEntityProfile, type EndEntityRequest, issueEndEntity } from './end-entity.ts'
+export { type HostRequest, issueHostCertificate } from './host-certificate.ts'
 export { type EndEntity, issueProxy, type ProxyRequest } from './proxy.ts'
 export type { ProxyType } from './extensions.ts'
 export type { FurtherExtension } from './further-extensions.ts'
@@ -43,6 +44,17 @@ export type { Crl, CrlEntry, CrlOutline } from './crl.ts'
 export { type RevocationReason, revocationReasons } from './crl-entries.ts'
 export { trustAnchorFiles } from './trust-anchors.ts'
 export type { TrustAnchorFile, TrustAnchorRequest } from './trust-anchors.ts'
+
+// VOMS
+export { type Fqan, formatFqan, formatLongFqan, parseFqan } from './voms/fqan.ts'
+export { attributesExtension, issueAttributeCertificate } from './voms/attribute-certificate.ts'
+export type {
+  AttributeAuthority,
+  AttributeRequest,
+  VomsServer,
+} from './voms/attribute-certificate.ts'
+export { attributeCertificatesOf, readAttributeCertificate } from './voms/read-attributes.ts'
+export type { AttributeCertificate } from './voms/read-attributes.ts'
 
 // Reading and validating
 export type { Asn1Node } from './asn1.ts'

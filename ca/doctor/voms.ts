@@ -1,14 +1,10 @@
 /** Rules on the VOMS attributes in the proxies. */
-import type { Asn1Node } from '../asn1.ts'
-import { Tag } from '../asn1.ts'
-import { childrenOf, decode, hasTag, timeOf } from '../asn1-read.ts'
+import type { Validity } from '../certificate.ts'
 import type { Link } from '../chain-link.ts'
 import { CaError } from '../errors.ts'
+import { attributeCertificatesOf } from '../voms/read-attributes.ts'
 import { type DoctorRule, eachOf, when } from './context.ts'
 import type { RelyingParty } from './relying-parties.ts'
-
-/** The extension with the attribute certificates. */
-const attributeCertificates = '1.3.6.1.4.1.8005.100.100.5'
 
 /** Those that give rights by VOMS attributes. */
 const vomsParties: readonly RelyingParty[] = [
@@ -20,32 +16,14 @@ const vomsParties: readonly RelyingParty[] = [
   'HTCondor',
 ]
 
-interface Period {
-  readonly notBefore: Date
-  readonly notAfter: Date
-}
-
-/** The periods of all attribute certificates of a proxy (RFC 5755 section 4.1); 'unreadable' for anything else. */
-function periodsOf({ certificate }: Link): readonly Period[] | 'unreadable' {
-  const extension = certificate.extensions.find(({ oid }) => oid === attributeCertificates)
-  if (extension === undefined) return []
+/** The periods of all attribute certificates of a proxy; 'unreadable' for anything else. */
+function periodsOf({ certificate }: Link): readonly Validity[] | 'unreadable' {
   try {
-    const [list] = childrenOf(decode(extension.value, 'VOMS'), 'VOMS', Tag.sequence)
-    return childrenOf(list, 'VOMS', Tag.sequence).map(readPeriod)
+    return attributeCertificatesOf(certificate).map(({ validity }) => validity)
   } catch (error) {
     if (error instanceof CaError) return 'unreadable'
     throw error
   }
-}
-
-function readPeriod(attributeCertificate: Asn1Node): Period {
-  const [information] = childrenOf(attributeCertificate, 'VOMS', Tag.sequence)
-  const period = childrenOf(information, 'VOMS', Tag.sequence).find(
-    (part) =>
-      hasTag(part, Tag.sequence) && hasTag(childrenOf(part, 'VOMS')[0], Tag.generalizedTime),
-  )
-  const [notBefore, notAfter] = childrenOf(period, 'VOMS', Tag.sequence)
-  return { notBefore: timeOf(notBefore, 'VOMS'), notAfter: timeOf(notAfter, 'VOMS') }
 }
 
 /** What is wrong with the attributes of a proxy, to follow its name. */

@@ -82,7 +82,7 @@ const publicFunctions = Object.entries(ca)
   .filter(([name, value]) => typeof value === 'function' && name !== 'CaError')
   .map(([name]) => name)
 
-/** What examples may use: a CA, Alice's EEC with its key, a proxy of 12 hours, an SSH CA. */
+/** What examples may use: a CA, Alice's EEC with its key, a proxy of 12 hours, her VOMS attributes, an SSH CA. */
 const prelude = `
 import { deepEqual } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -121,6 +121,21 @@ const proxy = readCertificate(
     serial: Buffer.of(3),
   }),
 )
+const validity = nestedValidity(now, 3600, endEntity.certificate.validity)
+const serial = Buffer.of(4)
+const attributeAuthority = await (async () => {
+  const base = parseSlashDn('/C=EU/O=Example')
+  const host = { base, host: 'voms.example.org', publicKey: signer.publicKey, crlUrl: undefined }
+  const der = await issueHostCertificate(authority, { ...host, validity, serial })
+  return { certificate: readCertificate(der), signer }
+})()
+const attributes = await issueAttributeCertificate(attributeAuthority, {
+  holder: endEntity.certificate,
+  server: { vo: 'cms', host: 'voms.example.org', port: 15000 },
+  fqans: [parseFqan('/cms')],
+  validity,
+  serial,
+})
 const sshAuthority = openSshAuthority(await generateSshAuthorityKey('ed25519'))
 const sshPublicKey = sshAuthority.publicKey
 `

@@ -10,6 +10,7 @@ import { toPem } from '../../ca/pem.ts'
 import { issueProxy } from '../../ca/proxy.ts'
 import { formatProxyFile } from '../../ca/proxy-file.ts'
 import { nestedValidity } from '../../ca/validity.ts'
+import { vomsExtension, type VomsPlan } from './voms.ts'
 import { authorityName, buildChain, NOW, testKey, userName } from './certificate-builder.ts'
 
 const DAY_SECONDS = 86_400
@@ -45,6 +46,8 @@ export interface CredentialOptions extends AuthorityOptions {
   readonly subject?: DistinguishedName
   readonly type?: ProxyType
   readonly endEntityKey?: 'rsa-2048' | 'ec-p256'
+  /** FQANs that an attribute authority of the same CA certifies in the proxy. */
+  readonly voms?: VomsPlan
 }
 
 export interface IssuedCredential {
@@ -64,6 +67,7 @@ export async function makeCredential(options: CredentialOptions = {}): Promise<I
   const endEntityKey = await testKey('library EEC', options.endEntityKey)
   const proxyKey = await testKey('library proxy')
   const signer = createSigner(endEntityKey)
+  const { voms } = options
   const endEntity = readCertificate(
     await issueEndEntity(authority, {
       subject,
@@ -82,6 +86,7 @@ export async function makeCredential(options: CredentialOptions = {}): Promise<I
         publicKey: createSigner(proxyKey).publicKey,
         validity: nestedValidity(now, 4 * DAY_SECONDS, endEntity.validity),
         serial: Buffer.from('4c0123456789abcdef', 'hex'),
+        ...(voms && { extensions: [await vomsExtension(authority, endEntity, { now, ...voms })] }),
       },
     ),
   )

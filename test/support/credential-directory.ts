@@ -15,9 +15,12 @@ import {
   testKey,
 } from './certificate-builder.ts'
 import type { CredentialFiles } from './grid-site.ts'
+import { writeVomsDirectory } from './voms.ts'
 
 export interface CredentialDirectory extends CredentialFiles {
   readonly directory: string
+  /** Trusts the attribute authority of the CA for the VO `cms`. */
+  readonly vomsDir: string
   /** Text of the proxy file. */
   readonly text: string
   /** Writes the trust anchors again, with CRLs; revokes the EEC when asked to. */
@@ -61,8 +64,11 @@ async function openDirectory(credential: {
   }
   await writeFile(proxyPath, text, { mode: 0o600 })
   await write([])
+  const vomsDir = join(directory, 'vomsdir')
+  await writeVomsDirectory(vomsDir, 'cms', authority)
   return {
     directory,
+    vomsDir,
     proxyPath,
     trustAnchorDir,
     text,

@@ -21,6 +21,8 @@ export interface CredentialFiles {
   readonly trustAnchorDir: string
   /** Slash-DN of the person; read from the proxy file when undefined. */
   readonly identity?: string
+  /** The attribute authorities that the site trusts. */
+  readonly vomsDir?: string
 }
 
 export interface GridSite {
@@ -28,6 +30,8 @@ export interface GridSite {
   readonly directory: string
   /** The credential's trust anchors and the host CA's. */
   readonly certDir: string
+  /** Empty unless the credential has one. */
+  readonly vomsDir: string
   readonly hostCertificate: string
   readonly hostKey: string
   /** Maps the proxy's person to `user`. */
@@ -46,6 +50,9 @@ export async function openGridSite(credential: CredentialFiles): Promise<GridSit
   const path = (name: string): string => join(directory, name)
   const user = serverUser()
   await cp(trustAnchorDir, path('certificates'), { recursive: true, verbatimSymlinks: true })
+  await (credential.vomsDir === undefined
+    ? mkdir(path('vomsdir'))
+    : cp(credential.vomsDir, path('vomsdir'), { recursive: true }))
   const host = await hostCredential()
   await writeTrustAnchorDirectory(path('certificates'), host.anchors)
   await writeFile(path('hostcert.pem'), host.certificate, { mode: 0o644 })
@@ -58,6 +65,7 @@ export async function openGridSite(credential: CredentialFiles): Promise<GridSit
   return {
     directory,
     certDir: path('certificates'),
+    vomsDir: path('vomsdir'),
     hostCertificate: path('hostcert.pem'),
     hostKey: path('hostkey.pem'),
     gridMap: path('grid-mapfile'),

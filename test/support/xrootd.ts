@@ -21,15 +21,47 @@ export const xrootdPackages = [
 ] as const
 
 /** Reads a file over root://; answers undefined when it came whole, else what was refused. */
-export async function checkXrootd(credential: CredentialFiles): Promise<string | undefined> {
+export function checkXrootd(credential: CredentialFiles): Promise<string | undefined> {
+  return readFrom(credential, (site) => ({
+    // Who is not in the grid map is refused.
+    gsi: [`-gridmap:${site.gridMap}`, '-gmapopt:2'],
+    name: site.user.name,
+  }))
+}
+
+/** The same of a server that knows nobody, and lets in who has attributes of the VO. */
+export function checkXrootdByVo(
+  credential: CredentialFiles,
+  vo: string,
+): Promise<string | undefined> {
+  return readFrom(credential, ({ certDir, vomsDir }) => ({
+    gsi: ['-gmapopt:0', '-vomsat:2', '-vomsfun:libXrdVoms.so', `-vomsfunparms:vos=${vo}`],
+    env: { X509_CERT_DIR: certDir, X509_VOMS_DIR: vomsDir },
+    name: '',
+  }))
+}
+
+interface XrootdRules {
+  /** Options of the GSI plugin. */
+  readonly gsi: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** Who the server takes the person for; empty: it does not matter. */
+  readonly name: string
+}
+
+async function readFrom(
+  credential: CredentialFiles,
+  rulesOf: (site: GridSite) => XrootdRules,
+): Promise<string | undefined> {
   const site = await openGridSite(credential)
+  const rules = rulesOf(site)
   const local = await mkdtemp(join(tmpdir(), 'tts-xrootd-'))
   let server: GridServer | undefined
   try {
     const content = randomBytes(300_000)
     await writeFile(join(site.directory, 'data', 'file'), content, { mode: 0o644 })
     const port = await freePort()
-    server = await startXrootd(site, port)
+    server = await startXrootd(site, port, rules)
     const target = join(local, 'down')
     const read = await runTool('xrdcp', ['--nopbar', `root://localhost:${port}//file`, target], {
       X509_USER_PROXY: credential.proxyPath,
@@ -42,7 +74,7 @@ export async function checkXrootd(credential: CredentialFiles): Promise<string |
     })
     if (read.status !== 0) return `${read.output}\n${server.output().slice(-4000)}`
     const same = (await readFile(target)).equals(content)
-    const mapped = server.output().includes(` as ${site.user.name}`)
+    const mapped = server.output().includes(` as ${rules.name}`)
     if (!mapped) return `the server did not map the person:\n${server.output().slice(-4000)}`
     return same ? undefined : 'other bytes came back'
   } finally {
@@ -52,7 +84,11 @@ export async function checkXrootd(credential: CredentialFiles): Promise<string |
   }
 }
 
-async function startXrootd(site: GridSite, port: number): Promise<GridServer> {
+async function startXrootd(
+  site: GridSite,
+  port: number,
+  { gsi: options, env = {} }: XrootdRules,
+): Promise<GridServer> {
   const admin = join(site.directory, 'admin')
   await mkdir(admin)
   await chown(admin, site.user.uid, site.user.gid)
@@ -61,9 +97,7 @@ async function startXrootd(site: GridSite, port: number): Promise<GridServer> {
     `-certdir:${site.certDir}`,
     `-cert:${site.hostCertificate}`,
     `-key:${site.hostKey}`,
-    `-gridmap:${site.gridMap}`,
-    // Who is not in the grid map is refused.
-    '-gmapopt:2',
+    ...options,
   ].join(' ')
   const config = [
     `xrd.port ${port}`,
@@ -81,7 +115,7 @@ async function startXrootd(site: GridSite, port: number): Promise<GridServer> {
   await writeFile(path, config)
   return startServer(site, {
     command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
-    env: {},
+    env,
     ready: /xrootd anon@\S+ initialization completed|initialization completed\./,
   })
 }
