@@ -8,6 +8,8 @@ import { z } from 'zod'
 import type { KeyKind } from '../ca/key.ts'
 import type { PublicKey } from '../ca/public-key.ts'
 import type { ProxyType } from '../ca/extensions.ts'
+import type { Fqan } from '../ca/voms/fqan.ts'
+import type { VomsRequest } from './x509-proxy/voms-parameter.ts'
 import type { SshUserCertificate, SshUserRequest } from '../ca/ssh/user-certificate.ts'
 
 /** Why a plugin did not return a credential. Decide on the code, never on the message. */
@@ -109,6 +111,14 @@ export interface MadeCertificate {
   /** DER of the certificates above it, issuer first, without the root. */
   readonly chain: readonly Buffer[]
   readonly notAfter: Date
+  /** When the first of its VOMS attributes end; undefined: it has none. */
+  readonly attributesEnd?: Date | undefined
+}
+
+/** Attributes of one VO that the caller may have. Only the issuing context makes them. */
+export interface CallerAttributes {
+  readonly vo: string
+  readonly fqans: readonly Fqan[]
 }
 
 /**
@@ -172,8 +182,15 @@ export interface IssuingContext extends RevocationTools {
     readonly lifetimeSeconds: number | undefined
   }): Promise<MadeCertificate>
   /**
+   * Decides which VOMS attributes the caller may have.
+   *
+   * @throws {TtsError} `invalid_request`, `access_denied`: as `Attributes.decide`
+   */
+  attributes(requests: readonly VomsRequest[]): Promise<readonly CallerAttributes[]>
+  /**
    * Issues a proxy, signed with the identity's EEC, whose key the service holds.
    *
+   * @param request.attributes VOMS attributes from `attributes` of this context
    * @param request.pathLength how many further proxies may follow; undefined: no limit
    * @param request.lifetimeSeconds undefined: the service's default. The proxy never outlives the EEC.
    * @throws {TtsError} `invalid_request`, check `lifetime` (longer than the service's maximum); `overloaded`,
@@ -186,6 +203,7 @@ export interface IssuingContext extends RevocationTools {
     readonly type: ProxyType
     readonly pathLength: number | undefined
     readonly lifetimeSeconds: number | undefined
+    readonly attributes: readonly CallerAttributes[]
   }): Promise<MadeCertificate>
 }
 
@@ -277,12 +295,20 @@ interface ObjectSchema {
 /** Parameters with long or multi-line values. */
 const LONG_VALUES: readonly string[] = ['csr', 'public_key']
 
+/**
+ * Returns the schema of a plugin's parameters as JSON Schema. Parameters without a description are left out: they are
+ * in the schema only for their error message.
+ */
+export function parameterJsonSchema(schema: z.ZodType): ObjectSchema {
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as ObjectSchema
+  if (json.properties === undefined) return json
+  const offered = Object.entries(json.properties).filter(([, { description }]) => description)
+  return { ...json, properties: Object.fromEntries(offered) }
+}
+
 /** Returns the one set of parameters that the schema accepts. */
 function parameterSetsOf(schema: z.ZodType): ParameterSets {
-  const { properties = {}, required = [] } = z.toJSONSchema(schema, {
-    io: 'input',
-    unrepresentable: 'any',
-  }) as ObjectSchema
+  const { properties = {}, required = [] } = parameterJsonSchema(schema)
   const set = Object.entries(properties).map(([key, { description = '' }]): RequestParameter => ({
     key,
     name: nameOf(key),
@@ -295,6 +321,7 @@ function parameterSetsOf(schema: z.ZodType): ParameterSets {
 
 function nameOf(key: string): string {
   if (key === 'csr') return 'Certificate signing request'
+  if (key === 'voms') return 'VOMS attributes'
   const words = key.replaceAll('_', ' ')
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}`
 }

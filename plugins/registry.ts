@@ -7,7 +7,7 @@ import type { Plugin } from './plugin.ts'
 import { sshCertificatePlugin } from './ssh-certificate/index.ts'
 import { type SshCertificateSettings, sshCertificateSettings } from './ssh-certificate/settings.ts'
 import { x509Certificate } from './x509-certificate/index.ts'
-import { x509Proxy } from './x509-proxy/index.ts'
+import { X509_PROXY, x509ProxyPlugin } from './x509-proxy/index.ts'
 
 /** A service's settings for its plugin. */
 export interface PluginSettings {
@@ -15,6 +15,8 @@ export interface PluginSettings {
   readonly service: string
   readonly executable?: ExecutableSettings | undefined
   readonly settings?: SshCertificateSettings | undefined
+  /** Names of the VOs whose attributes this service issues. */
+  readonly vos: readonly string[]
 }
 
 type PluginOpener = (settings: PluginSettings, host: PluginHost) => Promise<Plugin>
@@ -22,7 +24,7 @@ type PluginOpener = (settings: PluginSettings, host: PluginHost) => Promise<Plug
 const opened = async <Schema extends z.ZodType>(plugin: Plugin<Schema>): Promise<Plugin> => plugin
 
 const openers = {
-  'x509-proxy': () => opened(x509Proxy),
+  [X509_PROXY]: ({ vos }) => opened(x509ProxyPlugin(vos)),
   'x509-certificate': () => opened(x509Certificate),
   'ssh-certificate': ({ settings }) =>
     opened(sshCertificatePlugin(settings ?? sshCertificateSettings.parse({}))),

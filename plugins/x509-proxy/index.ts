@@ -7,67 +7,96 @@ import { z } from 'zod'
 import { createSigner } from '../../ca/key.ts'
 import { formatProxyFile } from '../../ca/proxy-file.ts'
 import { certificateRequest, lifetimeSeconds, wholeNumber } from '../parameters.ts'
-import { definePlugin, type SubjectKey, type IssuingContext } from '../plugin.ts'
+import {
+  definePlugin,
+  type IssuingContext,
+  type MadeCertificate,
+  type SubjectKey,
+} from '../plugin.ts'
+import { vomsParameter } from './voms-parameter.ts'
 
-const parameters = z
-  .strictObject({
-    lifetime_seconds: lifetimeSeconds.optional(),
-    proxy_type: z
-      .enum(['impersonation', 'limited', 'independent'])
-      .default('impersonation')
-      .describe(
-        '`impersonation` has all rights of the user, `limited` cannot start jobs, `independent` has no rights of its own.',
-      ),
-    path_length: wholeNumber(0, 100)
-      .optional()
-      .describe('How many further proxies may be delegated from this one. Default: unlimited.'),
-    key_type: z
-      .enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
-      .optional()
-      .describe(
-        'Kind of key that the service makes. Default: rsa-2048. Must not be combined with a CSR.',
-      ),
-    csr: certificateRequest.optional(),
-  })
-  .refine(({ csr, key_type }) => csr === undefined || key_type === undefined, {
-    message: 'must not be combined with csr, which brings its own key',
-    path: ['key_type'],
-  })
+/** Id of the plugin. */
+export const X509_PROXY = 'x509-proxy'
 
-/** Issues RFC 3820 proxies. The file holds proxy, key (unless a CSR was sent), EEC and chain, in this order. */
-export const x509Proxy = definePlugin({
-  id: 'x509-proxy',
-  description: 'RFC 3820 proxy certificate, as a file that grid tools read',
-  lifetimes: { defaultSeconds: 96 * 3600, maximumSeconds: 168 * 3600 },
-  parameters,
-  async request(context, request) {
-    const { subjectKey, privateKey } = await proxyKey(context, request)
-    const proxy = await context.proxy({
-      subjectKey,
-      type: request.proxy_type,
-      pathLength: request.path_length,
-      lifetimeSeconds: request.lifetime_seconds,
+/** @param vos names of the VOs whose attributes the service issues */
+const parametersFor = (vos: readonly string[]) =>
+  z
+    .strictObject({
+      lifetime_seconds: lifetimeSeconds.optional(),
+      proxy_type: z
+        .enum(['impersonation', 'limited', 'independent'])
+        .default('impersonation')
+        .describe(
+          '`impersonation` has all rights of the user, `limited` cannot start jobs, `independent` has no rights of its own.',
+        ),
+      path_length: wholeNumber(0, 100)
+        .optional()
+        .describe('How many further proxies may be delegated from this one. Default: unlimited.'),
+      key_type: z
+        .enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
+        .optional()
+        .describe(
+          'Kind of key that the service makes. Default: rsa-2048. Must not be combined with a CSR.',
+        ),
+      csr: certificateRequest.optional(),
+      voms: vomsParameter(vos),
     })
-    const value = formatProxyFile(proxy.der, privateKey, proxy.chain)
-    return {
-      entries: [{ name: 'Proxy', type: 'textfile', value, saveAs: 'gwms_proxy' }],
-      notAfter: proxy.notAfter,
-      warnings: warningsFor(proxy.keyKind, request),
-    }
-  },
-})
+    .refine(({ csr, key_type }) => csr === undefined || key_type === undefined, {
+      message: 'must not be combined with csr, which brings its own key',
+      path: ['key_type'],
+    })
+
+type ProxyParameters = z.output<ReturnType<typeof parametersFor>>
+
+/**
+ * Issues RFC 3820 proxies. The file holds proxy, key (unless a CSR was sent), EEC and chain, in this order.
+ *
+ * @param vos names of the VOs whose attributes the service issues
+ */
+export const x509ProxyPlugin = (vos: readonly string[]) =>
+  definePlugin({
+    id: X509_PROXY,
+    description: 'RFC 3820 proxy certificate, as a file that grid tools read',
+    lifetimes: { defaultSeconds: 96 * 3600, maximumSeconds: 168 * 3600 },
+    parameters: parametersFor(vos),
+    async request(context, request) {
+      // First, so that nobody gets a key made for attributes that are not theirs.
+      const attributes = await context.attributes(request.voms ?? [])
+      const { subjectKey, privateKey } = await proxyKey(context, request)
+      const proxy = await context.proxy({
+        subjectKey,
+        type: request.proxy_type,
+        pathLength: request.path_length,
+        lifetimeSeconds: request.lifetime_seconds,
+        attributes,
+      })
+      const value = formatProxyFile(proxy.der, privateKey, proxy.chain)
+      return {
+        entries: [{ name: 'Proxy', type: 'textfile', value, saveAs: 'gwms_proxy' }],
+        notAfter: proxy.notAfter,
+        warnings: [...attributesWarnings(proxy), ...warningsFor(proxy.keyKind, request)],
+      }
+    },
+  })
 
 async function proxyKey(
   context: IssuingContext,
-  request: z.output<typeof parameters>,
+  request: ProxyParameters,
 ): Promise<{ subjectKey: SubjectKey; privateKey?: KeyObject }> {
   if (request.csr !== undefined) return { subjectKey: { csr: request.csr } }
   const privateKey = await context.privateKey(request.key_type ?? 'rsa-2048')
   return { subjectKey: createSigner(privateKey).publicKey, privateKey }
 }
 
+function attributesWarnings({ attributesEnd, notAfter }: MadeCertificate): string[] {
+  if (attributesEnd === undefined || attributesEnd >= notAfter) return []
+  return [
+    `the VOMS attributes end at ${attributesEnd.toISOString()}, before the proxy: get a new one until then`,
+  ]
+}
+
 /** Warnings about valid combinations that some relying party is known to refuse. */
-function warningsFor(keyKind: string, request: z.output<typeof parameters>): string[] {
+function warningsFor(keyKind: string, request: ProxyParameters): string[] {
   const warnings: string[] = []
   if (keyKind.startsWith('ec')) {
     warnings.push(

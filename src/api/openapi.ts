@@ -1,5 +1,5 @@
 /** Builds /openapi.json from the schemas that also check the requests. */
-import { z } from 'zod'
+import { parameterJsonSchema } from '../../plugins/plugin.ts'
 import type { Service } from '../domain/issuing/service.ts'
 import { nativeServices } from './native.ts'
 import { described, type Json, problemAnswer, publicPaths } from './openapi-public.ts'
@@ -94,9 +94,7 @@ function issuing(
   summary: string,
 ): Json {
   const plugin = services.get(nativeServices[path])?.plugin
-  const schema = plugin
-    ? z.toJSONSchema(plugin.parameters, { io: 'input', unrepresentable: 'any' })
-    : {}
+  const schema = plugin ? parameterJsonSchema(plugin.parameters) : {}
   return {
     summary,
     security: bearer,

@@ -157,6 +157,7 @@ async function serviceOf(
   const settings = Object.hasOwn(services, serviceId) ? services[serviceId] : undefined
   return createServices(settings === undefined ? {} : { [serviceId]: settings }, {
     endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
+    vos: [],
     log,
   })
 }

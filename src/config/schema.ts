@@ -16,6 +16,7 @@ import { servicesSettings } from './service-schema.ts'
 import { storeSettings } from './store-schema.ts'
 import { tlsSettings } from './tls-schema.ts'
 import { webSettings } from './web-schema.ts'
+import { vomsProblems, vomsSettings } from './voms-schema.ts'
 import { wattsSettings } from './watts-schema.ts'
 import {
   hasOnePart,
@@ -227,6 +228,11 @@ export const configurationSchema = z
       .describe(
         'Sites that send their users here with a signed request, by id (RSP of WaTTS). In rules, their users belong to the provider `rsp-` and the id.',
       ),
+    voms: vomsSettings
+      .prefault({})
+      .describe(
+        'Virtual organisations (VOs) whose VOMS attributes this service issues, by the groups in tokens. See docs/voms.md.',
+      ),
     watts: wattsSettings.prefault({}).describe('The REST API of WaTTS, under /api.'),
     web: webSettings.prefault({}).describe('The web pages.'),
     store: storeSettings.prefault({}).describe('The database.'),
@@ -274,6 +280,12 @@ export const configurationSchema = z
     ]
     for (const { path, message } of principalProblems(configuration.services, known))
       context.addIssue({ code: 'custom', path: ['services', ...path], message })
+    const others = {
+      providers: Object.keys(configuration.providers),
+      publicUrl: configuration.listen.public_url,
+    }
+    for (const { path, message } of vomsProblems(configuration.voms, others))
+      context.addIssue({ code: 'custom', path: ['voms', ...path], message })
     const ruleSets: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))

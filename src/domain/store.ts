@@ -20,6 +20,7 @@ import type {
   SubjectCandidate,
 } from './records.ts'
 import type { SessionRecords } from './session-records.ts'
+import type { KnownGroupsRecords } from './voms/records.ts'
 
 /**
  * The records. Every promise settles within the store's deadline.
@@ -130,6 +131,8 @@ export interface Store {
   readonly sessions: SessionRecords
   readonly pickups: PickupRecords
   readonly bans: BanRecords
+  /** The groups in the newest token of each identity. */
+  readonly knownGroups: KnownGroupsRecords
   /** The keys that these records belong to. */
   readonly installation: InstallationRecords
   /**

@@ -53,10 +53,11 @@ export async function openPlugins(
   { loaded, log }: ServiceSource,
   { patience }: { readonly patience?: AbortSignal },
 ): Promise<ReadonlyMap<string, Service>> {
-  const { services: settings, ca } = loaded.configuration
+  const { services: settings, ca, voms } = loaded.configuration
   checkExecutableUsers(settings)
   return createServices(settings, {
     endEntityLifetimeSeconds: ca.end_entity_lifetime_seconds,
+    vos: Object.keys(voms.vos),
     log,
     patience,
   })

@@ -7,6 +7,7 @@ import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
+import { assembleVoms, type AssembledVoms } from './compose-voms.ts'
 import { openInstalledAuthority } from './installation.ts'
 import { masterKeySource } from './master-key-source.ts'
 import { crlUrls, followRollOver, openOtherAuthorities } from './roll-over.ts'
@@ -83,6 +84,7 @@ export interface AssembledService extends Core {
   readonly services: ReadonlyMap<string, OfferedService>
   readonly issuing: IssueDependencies
   readonly delegations: Delegations
+  readonly voms: AssembledVoms
   readonly relying: RelyingServices
   readonly revocationRate: RateLimiter
 }
@@ -213,6 +215,7 @@ export async function assembleService(
     withSubjectUri: ca.subject_alternative_name,
     sshAuthority,
   }
+  const voms = assembleVoms(core)
   const endEntities = createEndEntityCache({
     ...issuance,
     store,
@@ -221,6 +224,8 @@ export async function assembleService(
   })
   const issuing: IssueDependencies = {
     ...issuance,
+    attributes: voms.attributes,
+    groupMemory: voms.groupMemory,
     endEntities,
     store,
     verifier,
@@ -248,7 +253,7 @@ export async function assembleService(
     await core.close()
   }
   const limiting = { revocationRate: revocationRateOf(limits) }
-  const parts = { inFlight, verifier, keyPool, endEntities, services, issuing }
+  const parts = { inFlight, verifier, keyPool, endEntities, services, issuing, voms }
   return { ...core, ...parts, ...limiting, delegations, relying, close }
 }
 

@@ -23,6 +23,7 @@ import {
 } from './encryption/master-key-ring.ts'
 import type { MasterKeyFile, MasterKeys } from './encryption/master-keys.ts'
 import { installationRecords } from './installation.ts'
+import { knownGroupsRecords } from './known-groups.ts'
 import { migrate } from './schema/migrations.ts'
 import { pickupRecords } from './pickups.ts'
 import { openDatabase } from './open-database.ts'
@@ -127,6 +128,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     pickups: pickupRecords(database, masterKeys, { ask, now }),
     installation: installationRecords(database, ask),
     bans: banRecords(database, ask),
+    knownGroups: knownGroupsRecords(database, ask),
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),

@@ -39,6 +39,7 @@ export const BACKED_UP_TABLES = [
   'installation_keys',
   'bans',
   'banned_identities',
+  'known_groups',
 ] as const
 /** Tables whose numbers the database makes. */
 export const NUMBERED_TABLES: ReadonlySet<string> = new Set(['audit', 'delegation_events'])

@@ -384,6 +384,7 @@ describe('lifetimes that belong together', () => {
     const { configuration } = await load(yaml)
     return createServices(configuration.services, {
       endEntityLifetimeSeconds: configuration.ca.end_entity_lifetime_seconds,
+      vos: [],
       log: createLog({ level: 'silent', name: 'test' }),
     })
   }

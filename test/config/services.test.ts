@@ -94,6 +94,7 @@ describe('what a service is', () => {
   const create = (settings: object) =>
     createServices(configurationSchema.parse(service(settings)).services, {
       endEntityLifetimeSeconds: 950_400,
+      vos: [],
       log: createLog({ level: 'silent', name: 'test' }),
     }).then((services) => services.get('s')!)
 

@@ -18,6 +18,7 @@ import {
   withinPredecessor,
 } from '../possession/possession.ts'
 import type { CredentialRecord, Identity } from '../records.ts'
+import type { PresentedAttributes } from '../voms/presented.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
 
@@ -45,6 +46,8 @@ export interface Caller {
   readonly key: { readonly issuer: string; readonly sub: string }
   /** The claims of the token; undefined for renewal by possession. */
   readonly claims: Claims | undefined
+  /** VOMS attributes in the proxy that the caller has shown; undefined for callers with a token. */
+  readonly presented: PresentedAttributes | undefined
   /** The user's logins at other providers. */
   readonly additionalLogins: readonly AdditionalLogin[]
   /** The OAuth client that the token was issued to; in a chain of renewals by possession, that of the first token. */
@@ -133,6 +136,7 @@ function callerByToken(tokenCaller: TokenCaller): Caller {
   return {
     key: { issuer, sub },
     claims,
+    presented: undefined,
     additionalLogins,
     clientId,
     serviceId: undefined,
@@ -167,6 +171,7 @@ function callerByPossession(predecessor: Predecessor): Caller {
   return {
     key: { issuer, sub },
     claims: undefined,
+    presented: predecessor.attributes,
     additionalLogins: [],
     clientId,
     serviceId,

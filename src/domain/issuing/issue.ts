@@ -19,6 +19,7 @@ import type { Identity, Origin } from '../records.ts'
 import type { Store } from '../store.ts'
 import type { Service } from './service.ts'
 import type { Subjects } from './subject.ts'
+import type { GroupMemory } from '../voms/known-groups.ts'
 import {
   type BoundIssuingContext,
   createIssuingContext,
@@ -33,6 +34,7 @@ export interface IssueDependencies extends IssuingDependencies, CallerDependenci
   readonly credentialCounts: CredentialCounts
   readonly sampleRefusal: Sampler
   readonly bans: BanList
+  readonly groupMemory: GroupMemory
   readonly store: Store
 }
 
@@ -142,7 +144,9 @@ export async function issue(
     // 5. Get the identity with its permanent subject name; the first request assigns the name.
     const identity = await caller.identity(dependencies.subjects)
     await requireNotBanned(dependencies.bans, caller, identity.id)
-    await dependencies.bans.rememberGroups({ ...caller.key, claims: caller.claims }, identity.id)
+    const { key, claims } = caller
+    await dependencies.bans.rememberGroups({ ...key, claims }, identity.id)
+    await dependencies.groupMemory.remember({ ...key, claims }, identity.id)
 
     // 6. The plugin makes the credential, with tools that enforce the service's limits. 7. Record it before answering.
     const grant = { request, caller, service, parameters, identity }
@@ -205,7 +209,9 @@ async function makeAndRecord(
   const { origin, signal } = request
   const credentialId = randomUUID()
   const forPlugin = caller.forPlugin(service)
-  const about = { identity, service, origin, caller: forPlugin, credentialId, signal }
+  const { claims, presented } = caller
+  const holder = { identity, claims, presented }
+  const about = { ...holder, service, origin, caller: forPlugin, credentialId, signal }
   const context = createIssuingContext(dependencies, about)
   const tools = caller.tools(context, { service, now: dependencies.now })
   const answer = await service.plugin.request(tools, grant.parameters)

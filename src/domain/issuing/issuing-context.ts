@@ -37,6 +37,10 @@ import type { CertificateRecord, Identity, Origin } from '../records.ts'
 import type { Service } from './service.ts'
 import { SSH_AUTHORITY_COMMENT } from './ssh.ts'
 import { subjectUri } from './subject.ts'
+import { vomsTools } from './voms-tools.ts'
+import type { Attributes } from '../voms/attributes.ts'
+import type { PresentedAttributes } from '../voms/presented.ts'
+import type { Claims } from '../../tokens/claim-values.ts'
 
 export interface IssuingDependencies {
   readonly authority: Authority
@@ -47,6 +51,7 @@ export interface IssuingDependencies {
   readonly randomBytes: (size: number) => Buffer
   readonly profile: EndEntityProfile
   readonly withSubjectUri: boolean
+  readonly attributes: Attributes
   /** Set when some service issues SSH certificates. */
   readonly sshAuthority: SshAuthority | undefined
 }
@@ -66,6 +71,9 @@ export interface IssuingGrant {
   readonly service: Service
   readonly origin: Origin
   readonly caller: PluginCaller
+  /** The claims of the caller's token, or else the VOMS attributes in the proxy that the caller has shown. */
+  readonly claims: Claims | undefined
+  readonly presented: PresentedAttributes | undefined
   readonly credentialId: string
   readonly signal: AbortSignal
 }
@@ -77,6 +85,7 @@ export function createIssuingContext(
   const { authority, signingPool, now, randomBytes } = dependencies
   const { identity, service } = grant
   const ssh = sshTools(dependencies, service)
+  const voms = vomsTools(dependencies, grant)
   const made: CertificateRecord[] = []
   let endEntitySerial: string | undefined
   const above = intermediates(authority)
@@ -92,12 +101,14 @@ export function createIssuingContext(
       return ssh.made?.serial.toString()
     },
     sshCertificate: ssh.sshCertificate,
-    async proxy({ subjectKey, type, pathLength, lifetimeSeconds }) {
+    attributes: voms.attributes,
+    async proxy({ subjectKey, type, pathLength, lifetimeSeconds, attributes }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
       const endEntity = await holdEndEntity(dependencies, grant, { subjectKey, seconds })
       const validity = nestedValidity(now(), seconds, endEntity.certificate.validity)
       const serial = serialFrom(randomBytes, PROXY_SERIAL_BYTES)
-      const request = { type, pathLength, validity, serial }
+      const certified = await voms.certify(attributes, endEntity, validity)
+      const request = { type, pathLength, validity, serial, extensions: certified.extensions }
       const { der, ...signed } =
         'csr' in subjectKey
           ? await signingPool.proxy(endEntity, { ...request, csr: subjectKey.csr })
@@ -110,7 +121,8 @@ export function createIssuingContext(
         ...validity,
       })
       const chain = [endEntity.certificate.der, ...above]
-      return { der, chain, notAfter: validity.notAfter, keyKind: signed.keyKind }
+      const { notAfter } = validity
+      return { der, chain, notAfter, keyKind: signed.keyKind, attributesEnd: certified.end }
     },
     async endEntity({ publicKey, lifetimeSeconds }) {
       const seconds = checkedLifetime(service, lifetimeSeconds)
@@ -119,13 +131,9 @@ export function createIssuingContext(
       const request = { publicKey, validity, serial }
       const der = await issueEndEntity(authority, endEntityRequest(dependencies, identity, request))
       endEntitySerial = serial.toString('hex')
-      made.push({
-        ...certificateFacts(der, serial, publicKey),
-        kind: 'eec',
-        subject: identity.subject,
-        issuerSerial: undefined,
-        ...validity,
-      })
+      const { subject } = identity
+      const facts = { ...certificateFacts(der, serial, publicKey), ...validity }
+      made.push({ ...facts, kind: 'eec', subject, issuerSerial: undefined })
       return { der, chain: above, notAfter: validity.notAfter, keyKind: publicKey.kind }
     },
   }

@@ -1,7 +1,7 @@
 /** The configured services: plugin, limits and authorisation rules. */
 import type { Plugin } from '../../../plugins/plugin.ts'
 import { openPlugin } from '../../../plugins/registry.ts'
-import { x509Proxy } from '../../../plugins/x509-proxy/index.ts'
+import { X509_PROXY } from '../../../plugins/x509-proxy/index.ts'
 import type { ServiceSettings } from '../../config/service-schema.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -42,6 +42,8 @@ const DELETION_GRACE_SECONDS = 60
 
 export interface ServiceHost {
   readonly endEntityLifetimeSeconds: number
+  /** Names of the VOs whose attributes are issued. */
+  readonly vos: readonly string[]
   readonly log: Log
   /** See `PluginHost`. */
   readonly patience?: AbortSignal | undefined
@@ -82,10 +84,7 @@ const DAY_SECONDS = 86_400
 
 function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number): void {
   const maximumSeconds = service.lifetimes?.maximumSeconds ?? 0
-  if (
-    service.plugin.id !== x509Proxy.id ||
-    maximumSeconds + DAY_SECONDS <= endEntityLifetimeSeconds
-  )
+  if (service.plugin.id !== X509_PROXY || maximumSeconds + DAY_SECONDS <= endEntityLifetimeSeconds)
     return
   throw new TtsError(
     'configuration',
@@ -96,9 +95,10 @@ function checkProxyLifetime(service: Service, endEntityLifetimeSeconds: number):
 async function openPluginOf(
   id: string,
   { plugin, executable, settings }: ServiceSettings,
-  { log, patience }: ServiceHost,
+  { log, patience, vos }: ServiceHost,
 ): Promise<Plugin> {
-  return openPlugin(plugin, { service: id, executable, settings }, { log: eventLog(log), patience })
+  const about = { service: id, executable, settings, vos }
+  return openPlugin(plugin, about, { log: eventLog(log), patience })
 }
 
 function createService(id: string, settings: ServiceSettings, plugin: Plugin): Service {

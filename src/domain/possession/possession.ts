@@ -12,13 +12,15 @@ import { MAX_CHAIN_LENGTH } from '../../../ca/chain-link.ts'
 import { CaError } from '../../../ca/errors.ts'
 import type { ProxyType } from '../../../ca/extensions.ts'
 import type { IssuingContext } from '../../../plugins/plugin.ts'
-import { x509Proxy } from '../../../plugins/x509-proxy/index.ts'
+import { X509_PROXY } from '../../../plugins/x509-proxy/index.ts'
+import { formatFqan } from '../../../ca/voms/fqan.ts'
 import { TtsError } from '../../base/errors.ts'
 import { DAY_MS } from '../delegations/forecast.ts'
 import { requireSignedNow, type PossessionRequest } from './possession-proof.ts'
 import type { CredentialView, Identity } from '../records.ts'
 import type { Store } from '../store.ts'
 import type { Service } from '../issuing/service.ts'
+import { presentedAttributes, type PresentedAttributes } from '../voms/presented.ts'
 
 /** A presented proxy with its proof of possession, not yet verified. */
 export interface PresentedProxy {
@@ -37,6 +39,7 @@ export interface Predecessor {
   readonly delegationId: string | undefined
   readonly type: ProxyType
   readonly pathLength: number | undefined
+  readonly attributes: PresentedAttributes
   /** When the first proxy of the chain was issued, for a token. */
   readonly firstIssuedAt: Date
   /** Latest end of any successor. */
@@ -186,6 +189,7 @@ function predecessorOf(
     delegationId: credential.delegationId,
     type,
     pathLength: proxyCertInfo?.pathLength,
+    attributes: presentedAttributes([proxy], now()),
     firstIssuedAt,
     lastMoment,
   }
@@ -195,8 +199,17 @@ function predecessorOf(
 const LEAST_LIFE_MS = 60_000
 
 /** Returns the parameters that a successor inherits unless the request sets them. */
-export function inheritedParameters({ type, pathLength }: Predecessor): Record<string, unknown> {
-  return { proxy_type: type, ...(pathLength === undefined ? {} : { path_length: pathLength }) }
+export function inheritedParameters({
+  type,
+  pathLength,
+  attributes,
+}: Predecessor): Record<string, unknown> {
+  const voms = [...attributes].map(([vo, fqans]) => `${vo}:${fqans.map(formatFqan).join(',')}`)
+  return {
+    proxy_type: type,
+    ...(pathLength === undefined ? {} : { path_length: pathLength }),
+    ...(voms.length === 0 ? {} : { voms }),
+  }
 }
 
 /**
@@ -210,7 +223,7 @@ export function withinPredecessor(
   predecessor: Predecessor,
   { service, now }: { readonly service: Service; readonly now: () => Date },
 ): IssuingContext {
-  if (service.plugin.id !== x509Proxy.id)
+  if (service.plugin.id !== X509_PROXY)
     throw denied('service', 'only proxies can be renewed by possession')
   return {
     ...context,

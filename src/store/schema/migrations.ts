@@ -1,6 +1,7 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../../base/errors.ts'
 import { addBans } from './ban-schema.ts'
+import { addKnownGroups } from './known-groups-schema.ts'
 import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
 import { addInstallationKeys } from './installation-key-schema.ts'
@@ -90,6 +91,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0008_bans': {
       up: (db: Kysely<Tables>) => addBans(db, types),
+    },
+    '0009_known_groups': {
+      up: (db: Kysely<Tables>) => addKnownGroups(db, types),
     },
   }
 }

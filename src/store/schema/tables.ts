@@ -22,6 +22,7 @@ export interface Tables {
   readonly pickups: PickupRow
   readonly installation_keys: InstallationKeyRow
   readonly bans: BanRow
+  readonly known_groups: KnownGroupsRow
   readonly banned_identities: { readonly identity_id: string; readonly ban_id: string }
 }
 
@@ -117,6 +118,14 @@ export interface CredentialRow {
   readonly revocation_reason: string | null
   /** When its owner took it off the list. */
   readonly forgotten_at: number | null
+}
+
+/** The groups in the newest token of an identity. */
+export interface KnownGroupsRow {
+  readonly identity_id: string
+  readonly stated_at: number
+  /** JSON object: by claim, the list of groups. */
+  readonly groups: string
 }
 
 /** A ban of an identity (`value` is its sub) or of a group. */

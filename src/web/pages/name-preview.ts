@@ -1,6 +1,6 @@
 /** Says which name a certificate will have, before the user requests it. */
 import { x509Certificate } from '../../../plugins/x509-certificate/index.ts'
-import { x509Proxy } from '../../../plugins/x509-proxy/index.ts'
+import { X509_PROXY } from '../../../plugins/x509-proxy/index.ts'
 import type { Service } from '../../domain/issuing/service.ts'
 import { html, type Html } from '../html/html.ts'
 import type { PersonalVisit } from '../view.ts'
@@ -10,7 +10,7 @@ export async function namePreview(
   { web, session }: PersonalVisit,
   { plugin }: Service,
 ): Promise<Html | undefined> {
-  const isProxy = plugin.id === x509Proxy.id
+  const isProxy = plugin.id === X509_PROXY
   if (!isProxy && plugin.id !== x509Certificate.id) return undefined
   const foreseen = await web.issuing.subjects.foresee(session.token)
   if (foreseen === undefined) return undefined

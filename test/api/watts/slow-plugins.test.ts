@@ -53,7 +53,7 @@ test('a service that is stopped before its plugins start does not wait for them'
     services: { never: slow('never', 600) },
   })
   const log = createLog({ level: 'silent', name: 'test' })
-  const host = { endEntityLifetimeSeconds: 950_400, log, patience: AbortSignal.abort() }
+  const host = { endEntityLifetimeSeconds: 950_400, vos: [], log, patience: AbortSignal.abort() }
   const opened = await createServices(settings, host)
   opened.get('never')?.plugin.close?.()
   expect(opened.get('never')?.enabled).toBe(false)

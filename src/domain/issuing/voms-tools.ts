@@ -1,0 +1,58 @@
+/** VOMS attributes for the proxies of one issuing context. */
+import type { FurtherExtension } from '../../../ca/further-extensions.ts'
+import type { Validity } from '../../../ca/certificate.ts'
+import { attributesExtension } from '../../../ca/voms/attribute-certificate.ts'
+import { readAttributeCertificate } from '../../../ca/voms/read-attributes.ts'
+import type { CallerAttributes, IssuingContext } from '../../../plugins/plugin.ts'
+import { TtsError } from '../../base/errors.ts'
+import type { CachedEndEntity } from '../../signing/proxy-job.ts'
+import type { Attributes, AttributesCaller, GrantedAttributes } from '../voms/attributes.ts'
+
+/** The extension of a proxy with certified attributes. */
+export interface CertifiedAttributes {
+  readonly extensions: readonly FurtherExtension[] | undefined
+  /** When the first of them end. */
+  readonly end: Date | undefined
+}
+
+export interface VomsTools extends Pick<IssuingContext, 'attributes'> {
+  /** @param within the validity of the proxy */
+  certify(
+    attributes: readonly CallerAttributes[],
+    endEntity: CachedEndEntity,
+    within: Validity,
+  ): Promise<CertifiedAttributes>
+}
+
+export function vomsTools(
+  { attributes }: { readonly attributes: Attributes },
+  caller: AttributesCaller,
+): VomsTools {
+  /** What a plugin got here it cannot have made up. */
+  const decided = new Map<CallerAttributes, GrantedAttributes>()
+  return {
+    async attributes(requests) {
+      return Promise.all(
+        requests.map(async (request) => {
+          const granted = await attributes.decide(caller, request)
+          const given = { vo: request.vo, fqans: granted.fqans }
+          decided.set(given, granted)
+          return given
+        }),
+      )
+    },
+    async certify(given, { certificate: endEntity }, within) {
+      if (given.length === 0) return { extensions: undefined, end: undefined }
+      const ders = await Promise.all(
+        given.map(async (one) => {
+          const granted = decided.get(one)
+          if (granted === undefined)
+            throw new TtsError('internal', 'the attributes are not of this request')
+          return attributes.certify(granted, { endEntity, within })
+        }),
+      )
+      const ends = ders.map((der) => readAttributeCertificate(der).validity.notAfter.getTime())
+      return { extensions: [attributesExtension(ders)], end: new Date(Math.min(...ends)) }
+    },
+  }
+}
