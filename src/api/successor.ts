@@ -2,15 +2,14 @@
  * POST /v1/proxies/successor: the holder of a valid proxy from this service gets a new one, if the operator allows it.
  */
 import { createHash } from 'node:crypto'
-import { TLSSocket } from 'node:tls'
-import { Router, type Request, type RequestHandler } from 'express'
-import { MAX_CHAIN_LENGTH } from '../../ca/chain-link.ts'
+import { Router, type RequestHandler } from 'express'
 import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
 import { issue, type IssueDependencies, requireCertificate } from '../domain/issuing/issue.ts'
 import { type PresentedProxy, renewalDisabled } from '../domain/possession/possession.ts'
 import { TtsError } from '../base/errors.ts'
+import { clientCertificates } from '../http/client-certificates.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
@@ -36,7 +35,7 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     // The body must be read before the caller is known, because it has the proof of possession.
     const body = await readRequestBody(request, response, maxBodyBytes)
     const { proxy: proxyPem, at, signature, ...parameters } = requestParameters(request, body)
-    const tlsCertificates = readTlsCertificates(request)
+    const tlsCertificates = clientCertificates(request.socket)
     const chain = proxyPem === undefined ? [] : readChain(proxyPem)
     const proxy: PresentedProxy =
       tlsCertificates.length > 0
@@ -51,24 +50,6 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     metrics.credentialIssued(credential.serviceId)
     sendCredential(response, credential, { asJson })
   }
-}
-
-/**
- * Returns the client certificates of the TLS handshake. The handshake proves that the client has the key of the first
- * one.
- */
-function readTlsCertificates({ socket }: Request): readonly Buffer[] {
-  if (!(socket instanceof TLSSocket)) return []
-  const certificates: Buffer[] = []
-  let next = socket.getPeerX509Certificate()
-  // A root certificate is its own issuer. One certificate above the limit is enough for the chain to be refused later.
-  while (next !== undefined && certificates.length <= MAX_CHAIN_LENGTH) {
-    const { raw } = next
-    if (certificates.some((der) => der.equals(raw))) break
-    certificates.push(raw)
-    next = next.issuerCertificate
-  }
-  return certificates
 }
 
 /** @throws {TtsError} `invalid_request` */

@@ -28,6 +28,8 @@ export interface Metrics {
     readonly seconds: number
   }): void
   credentialIssued(service: string): void
+  /** Counts an attribute certificate of a VOMS server. */
+  attributesIssued(vo: string): void
   refused(code: string, check: string | undefined): void
   /** Counts a connection that a limit closed. */
   connectionClosed(reason: ClosingReason): void
@@ -47,6 +49,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     name: 'tts_credentials_issued_total',
     help: 'Issued credentials.',
     labelNames: ['service'],
+    registers,
+  })
+  const attributes = new Counter({
+    name: 'tts_voms_attributes_issued_total',
+    help: 'Attribute certificates that VOMS servers have issued; those in proxies are not counted.',
+    labelNames: ['vo'],
     registers,
   })
   const refusals = new Counter({
@@ -70,6 +78,9 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     credentialIssued: (service) => {
       issued.inc({ service })
+    },
+    attributesIssued: (vo) => {
+      attributes.inc({ vo })
     },
     refused: (code, check) => {
       refusals.inc({ code, check: check ?? '' })
