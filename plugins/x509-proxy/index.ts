@@ -2,10 +2,9 @@
  * The plugin `x509-proxy`: a complete proxy for grid middleware. With a CSR the private key never leaves the caller.
  * Without one the service makes the key, returns it once and does not store it.
  */
-import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
 import { createSigner } from '../../ca/key.ts'
-import { formatProxyFile } from '../../ca/proxy-file.ts'
+import { type FormattedKey, formatProxyFile, keyFormats } from '../../ca/proxy-file.ts'
 import { certificateRequest, lifetimeSeconds, wholeNumber } from '../parameters.ts'
 import { definePlugin, type SubjectKey, type IssuingContext } from '../plugin.ts'
 
@@ -27,11 +26,20 @@ const parameters = z
       .describe(
         'Kind of key that the service makes. Default: rsa-2048. Must not be combined with a CSR.',
       ),
+    key_format: z
+      .enum(keyFormats)
+      .optional()
+      .describe(
+        'Format of an RSA key that the service makes: `pkcs1` (RSA PRIVATE KEY) is read by all grid software, JGlobus does not read `pkcs8` (PRIVATE KEY). Default: pkcs1. EC keys are always in PKCS#8. Must not be combined with a CSR.',
+      ),
     csr: certificateRequest.optional(),
   })
-  .refine(({ csr, key_type }) => csr === undefined || key_type === undefined, {
-    message: 'must not be combined with csr, which brings its own key',
-    path: ['key_type'],
+  .superRefine(({ csr, ...request }, context) => {
+    for (const name of ['key_type', 'key_format'] as const) {
+      if (csr === undefined || request[name] === undefined) continue
+      const message = 'must not be combined with csr, which brings its own key'
+      context.addIssue({ code: 'custom', path: [name], message })
+    }
   })
 
 /** Issues RFC 3820 proxies. The file holds proxy, key (unless a CSR was sent), EEC and chain, in this order. */
@@ -41,14 +49,14 @@ export const x509Proxy = definePlugin({
   lifetimes: { defaultSeconds: 96 * 3600, maximumSeconds: 168 * 3600 },
   parameters,
   async request(context, request) {
-    const { subjectKey, privateKey } = await proxyKey(context, request)
+    const { subjectKey, key } = await proxyKey(context, request)
     const proxy = await context.proxy({
       subjectKey,
       type: request.proxy_type,
       pathLength: request.path_length,
       lifetimeSeconds: request.lifetime_seconds,
     })
-    const value = formatProxyFile(proxy.der, privateKey, proxy.chain)
+    const value = formatProxyFile(proxy.der, key, proxy.chain)
     return {
       entries: [{ name: 'Proxy', type: 'textfile', value, saveAs: 'gwms_proxy' }],
       notAfter: proxy.notAfter,
@@ -60,10 +68,11 @@ export const x509Proxy = definePlugin({
 async function proxyKey(
   context: IssuingContext,
   request: z.output<typeof parameters>,
-): Promise<{ subjectKey: SubjectKey; privateKey?: KeyObject }> {
+): Promise<{ subjectKey: SubjectKey; key?: FormattedKey }> {
   if (request.csr !== undefined) return { subjectKey: { csr: request.csr } }
   const privateKey = await context.privateKey(request.key_type ?? 'rsa-2048')
-  return { subjectKey: createSigner(privateKey).publicKey, privateKey }
+  const { publicKey } = createSigner(privateKey)
+  return { subjectKey: publicKey, key: { privateKey, format: request.key_format ?? 'pkcs1' } }
 }
 
 /** Warnings about valid combinations that some relying party is known to refuse. */

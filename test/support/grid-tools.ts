@@ -40,11 +40,14 @@ export function findLibraryDirectory(name: string): string | undefined {
 
 /** Which of these Debian packages are not installed, or not wholly. */
 export function missingPackages(packages: readonly string[]): readonly string[] {
-  return packages.filter((name) =>
-    (debianPackages[name] ?? []).some((part) =>
-      part.includes('.so') ? findLibraryDirectory(part) === undefined : !findProgram(part),
-    ),
-  )
+  return packages.filter((name) => (debianPackages[name] ?? []).some((part) => !isInstalled(part)))
+}
+
+function isInstalled(part: string): boolean {
+  if (part.endsWith('.jar')) return isThere(`/usr/share/java/${part}`)
+  return part.includes('.so')
+    ? findLibraryDirectory(part) !== undefined
+    : findProgram(part) !== undefined
 }
 
 /**
