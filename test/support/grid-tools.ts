@@ -4,7 +4,7 @@ import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Debian packages with what tests need of each: programs, or libraries by file name. */
+/** Debian packages with what tests need of each: programs, libraries by name, other files by path. */
 export const debianPackages: Readonly<Record<string, readonly string[]>> = JSON.parse(
   readFileSync(new URL('debian-packages.json', import.meta.url), 'utf8'),
 ) as Record<string, string[]>
@@ -44,7 +44,7 @@ export function missingPackages(packages: readonly string[]): readonly string[] 
 }
 
 function isInstalled(part: string): boolean {
-  if (part.endsWith('.jar')) return isThere(`/usr/share/java/${part}`)
+  if (part.startsWith('/')) return isThere(part)
   return part.includes('.so')
     ? findLibraryDirectory(part) !== undefined
     : findProgram(part) !== undefined

@@ -8,6 +8,7 @@ import {
   openGridSite,
   startServer,
 } from '../grid-site.ts'
+import { startGridSite } from '../gridsite.ts'
 import { findLibraryDirectory, findProgram, runTool } from '../grid-tools.ts'
 import { partyOfOne, type PatientFiles, type Refusal } from './party.ts'
 
@@ -79,54 +80,7 @@ async function hasCrls({ trustAnchorDir }: PatientFiles): Promise<boolean> {
 
 async function checkGridSite(patient: PatientFiles): Promise<Refusal> {
   const crls = await hasCrls(patient)
-  return withServer(patient, (site) => startGridSite(site, crls))
-}
-
-const gridSiteConfiguration = (
-  site: GridSite,
-  { port, crls }: { readonly port: number; readonly crls: boolean },
-): string => {
-  const modules = '/usr/lib/apache2/modules'
-  const load = (name: string): string => `LoadModule ${name}_module ${modules}/mod_${name}.so`
-  const data = join(site.directory, 'data')
-  return [
-    ...['mpm_event', 'authz_core', 'ssl', 'gridsite'].map(load),
-    `Listen 127.0.0.1:${port}`,
-    'ServerName localhost',
-    `PidFile ${site.directory}/apache.pid`,
-    `Mutex file:${site.directory} default`,
-    `DefaultRuntimeDir ${site.directory}`,
-    'ErrorLog "|/bin/cat"',
-    'LogLevel info',
-    `DocumentRoot ${data}`,
-    'StartServers 1',
-    'SSLEngine on',
-    `SSLCertificateFile ${site.hostCertificate}`,
-    `SSLCertificateKeyFile ${site.hostKey}`,
-    `SSLCACertificatePath ${site.certDir}`,
-    ...(crls ? [`SSLCARevocationPath ${site.certDir}`, 'SSLCARevocationCheck chain'] : []),
-    'SSLVerifyClient require',
-    'SSLVerifyDepth 10',
-    `GridSiteSessionsDir ${data}`,
-    `<Directory ${data}>`,
-    'Require all granted',
-    '</Directory>',
-    '',
-  ].join('\n')
-}
-
-async function startGridSite(site: GridSite, crls: boolean) {
-  const port = await freePort()
-  const path = join(site.directory, 'apache.conf')
-  await writeFile(path, gridSiteConfiguration(site, { port, crls }))
-  await writeFile(join(site.directory, 'data', 'file'), 'content')
-  const server = await startServer(site, {
-    command: [findProgram('apache2') ?? '', '-DFOREGROUND', '-f', path],
-    // In place of /etc/grid-security/certificates.
-    env: { X509_CERT_DIR: site.certDir },
-    ready: /resuming normal operations/,
-  })
-  return { server, url: `https://127.0.0.1:${port}/file` }
+  return withServer(patient, (site) => startGridSite(site, { crls, namesClients: false }))
 }
 
 async function startXrootdHttps(site: GridSite) {

@@ -1,0 +1,177 @@
+/**
+ * The delegation part of an FTS3 server's REST interface: whoami, the request for a certificate, and the credential.
+ * A whole FTS3 server needs packages that Debian does not have. This one answers and checks as its controller does
+ * (cern-fts/fts-rest-flask, src/fts3rest/fts3rest/controllers/delegation.py), and verifies the client's chain.
+ */
+import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { TLSSocket } from 'node:tls'
+import { type Certificate, readCertificate } from '../../ca/certificate.ts'
+import { validateChain } from '../../ca/chain.ts'
+import { createCsr } from '../../ca/csr.ts'
+import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
+import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
+import { readPem } from '../../ca/pem.ts'
+import { formatProxyFile, keyBelongsTo } from '../../ca/proxy-file.ts'
+import type { GridSite } from './grid-site.ts'
+
+export interface FtsServer {
+  readonly url: string
+  /** Of the person of the last request. */
+  dn(): string | undefined
+  /** The proxy file that its transfers would use; undefined until one was delegated. */
+  delegated(): string | undefined
+  stop(): Promise<void>
+}
+
+interface Delegation {
+  readonly id: string
+  key: KeyObject | undefined
+  proxy: { readonly text: string; readonly ends: Date } | undefined
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+}
+
+const json = (value: unknown): Answer => ({ status: 200, body: JSON.stringify(value) })
+const refusal = (status: number, message: string): Answer => ({
+  status,
+  body: JSON.stringify({ status: String(status), message }),
+})
+
+/** Starts it with the site's host certificate, for clients of its trust directory. */
+export async function startFtsServer(site: GridSite): Promise<FtsServer> {
+  const anchors = await readAnchors(site.certDir)
+  const delegations = new Map<string, Delegation>()
+  let dn: string | undefined
+  const answer = async (request: IncomingMessage): Promise<Answer> => {
+    const certificates = presented(request)
+    const now = new Date()
+    const verdict = validateChain({ certificates, anchors, now, allowProxies: true })
+    const [client] = certificates
+    if (!verdict.ok || verdict.identity === undefined || client === undefined)
+      return refusal(403, verdict.problems.map(({ message }) => message).join('; '))
+    dn = formatSlashDn(verdict.identity)
+    const id = createHash('sha1').update(dn).digest('hex').slice(0, 16)
+    const delegation = delegations.get(id) ?? { id, key: undefined, proxy: undefined }
+    delegations.set(id, delegation)
+    return route(request, delegation, { dn, client })
+  }
+  const server = createServer(
+    {
+      cert: await readFile(site.hostCertificate),
+      key: await readFile(site.hostKey),
+      requestCert: true,
+      // OpenSSL inside Node does not know proxies, so `answer` verifies the chain.
+      rejectUnauthorized: false,
+    },
+    (request, response) => void respond(response, answer(request)),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `https://localhost:${(server.address() as AddressInfo).port}`,
+    dn: () => dn,
+    delegated: () => [...delegations.values()].at(-1)?.proxy?.text,
+    stop: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+async function respond(response: ServerResponse, answer: Promise<Answer>): Promise<void> {
+  const { status, body } = await answer.catch((error: unknown) => refusal(500, String(error)))
+  response.writeHead(status, { connection: 'close' }).end(body)
+}
+
+async function readAnchors(directory: string): Promise<readonly Certificate[]> {
+  const names = await readdir(directory)
+  const texts = names
+    .filter((name) => /^[0-9a-f]{8}\.\d$/.test(name))
+    .map((name) => readFile(join(directory, name), 'utf8'))
+  return (await Promise.all(texts)).flatMap(certificatesOf)
+}
+
+const certificatesOf = (text: string): readonly Certificate[] =>
+  readPem(text, 'certificates').map(({ der }) => readCertificate(der))
+
+/** The client's chain as it came in the handshake, leaf first. */
+function presented({ socket }: IncomingMessage): readonly Certificate[] {
+  const chain: Certificate[] = []
+  let next = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+  while (next !== undefined && chain.length < 10) {
+    chain.push(readCertificate(next.raw))
+    next = next.issuerCertificate
+  }
+  return chain
+}
+
+async function route(
+  request: IncomingMessage,
+  delegation: Delegation,
+  { dn, client }: { readonly dn: string; readonly client: Certificate },
+): Promise<Answer> {
+  const { id } = delegation
+  // The client writes two slashes at the beginning.
+  const path = `${request.method} ${(request.url ?? '').replace(/^\/+/, '/')}`
+  if (path === 'GET /') return json({ api: { major: 3, minor: 14, patch: 2 } })
+  if (path === 'GET /whoami')
+    return json({ delegation_id: id, user_dn: dn, dn: [dn], vos: [], vos_id: [], base_id: '' })
+  if (path === `GET /delegation/${id}`) {
+    const ends = delegation.proxy?.ends.toISOString().slice(0, 19)
+    return json(ends === undefined ? null : { termination_time: ends, voms_attrs: [] })
+  }
+  if (path === `GET /delegation/${id}/request`) {
+    delegation.key ??= await generatePrivateKey(kindFor(client))
+    return {
+      status: 200,
+      body: await createCsr(parseSlashDn('/O=Dummy'), createSigner(delegation.key)),
+    }
+  }
+  if (path === `PUT /delegation/${id}/credential`)
+    return keep(
+      delegation,
+      await request.toArray().then((parts) => Buffer.concat(parts).toString()),
+    )
+  return refusal(404, `${path} is not here`)
+}
+
+/** FTS3 makes a key of as many bits as the client's. */
+function kindFor(client: Certificate): KeyKind {
+  const { modulusLength } = new X509Certificate(client.der).publicKey.asymmetricKeyDetails ?? {}
+  return modulusLength === 4096 ? 'rsa-4096' : modulusLength === 3072 ? 'rsa-3072' : 'rsa-2048'
+}
+
+/** Checks what FTS3 checks, in its order, and puts the key second. */
+function keep(delegation: Delegation, text: string): Answer {
+  const [proxy, signer, ...above] = certificatesOf(text)
+  const { key } = delegation
+  if (key === undefined) return refusal(400, 'No credential cache found')
+  if (proxy === undefined || signer === undefined) return refusal(400, 'Malformed proxy')
+  if (!keyBelongsTo(key, proxy)) return refusal(400, 'The proxy does not match the private key')
+  const issuer = new X509Certificate(signer.der)
+  if (!new X509Certificate(proxy.der).verify(issuer.publicKey))
+    return refusal(400, 'Failed to verify the proxy')
+  if (formatSlashDn(proxy.subject.slice(0, -1)) !== formatSlashDn(proxy.issuer))
+    return refusal(400, 'The subject and the issuer of the proxy do not match')
+  const chain = [signer, ...above]
+  const ends = Math.min(...[proxy, ...chain].map(({ validity }) => validity.notAfter.getTime()))
+  delegation.proxy = {
+    text: formatProxyFile(
+      proxy.der,
+      key,
+      chain.map(({ der }) => der),
+    ),
+    ends: new Date(ends),
+  }
+  return { status: 201, body: '' }
+}
