@@ -141,11 +141,13 @@ function proxyExtensions(
 ): readonly Asn1Node[] {
   const extendedKeyUsage = findExtension(certificate, extensionOids.extKeyUsage)
   return [
-    proxyCertInfo(request.type, request.pathLength),
     keyUsage(proxyKeyUsage(certificate, request.publicKey)),
+    // Not the first one: davix, and with it gfal2, does not see it there, and delegates an invalid proxy.
+    proxyCertInfo(request.type, request.pathLength),
     // RFC 3820 section 3.7 and 3.8: the EEC's extKeyUsage may be kept but never extended.
     ...(extendedKeyUsage ? [sameExtendedKeyUsage(extendedKeyUsage.value)] : []),
-    // Without it `openssl verify -x509_strict` refuses the proxy.
+    // Without it `openssl verify -x509_strict` refuses the proxy. There is no subject key identifier: XRootD copies our
+    // authority key identifier into the proxies that it delegates, and OpenSSL compares the two.
     authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
   ]
 }

@@ -92,8 +92,8 @@ describe('the profile of proxies', () => {
   test('four extensions, in order; the first two critical', async () => {
     const proxy = await issue()
     expect(oids(proxy)).toEqual([
-      extensionOids.proxyCertInfo,
       extensionOids.keyUsage,
+      extensionOids.proxyCertInfo,
       extensionOids.extKeyUsage,
       extensionOids.authorityKeyIdentifier,
     ])

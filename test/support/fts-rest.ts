@@ -4,29 +4,26 @@
  * (cern-fts/fts-rest-flask, src/fts3rest/fts3rest/controllers/delegation.py), and verifies the client's chain.
  */
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
-import { once } from 'node:events'
-import { readdir, readFile } from 'node:fs/promises'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { TLSSocket } from 'node:tls'
-import { type Certificate, readCertificate } from '../../ca/certificate.ts'
-import { validateChain } from '../../ca/chain.ts'
+import type { IncomingMessage } from 'node:http'
 import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
-import { readPem } from '../../ca/pem.ts'
 import { formatProxyFile, keyBelongsTo } from '../../ca/proxy-file.ts'
 import type { GridSite } from './grid-site.ts'
+import {
+  type Answer,
+  bodyOf,
+  certificatesOf,
+  type ProxyClient,
+  type ProxyClientServer,
+  startProxyClientServer,
+} from './proxy-clients.ts'
 
-export interface FtsServer {
-  readonly url: string
+export interface FtsServer extends ProxyClientServer {
   /** Of the person of the last request. */
   dn(): string | undefined
   /** The proxy file that its transfers would use; undefined until one was delegated. */
   delegated(): string | undefined
-  stop(): Promise<void>
 }
 
 interface Delegation {
@@ -35,90 +32,34 @@ interface Delegation {
   proxy: { readonly text: string; readonly ends: Date } | undefined
 }
 
-interface Answer {
-  readonly status: number
-  readonly body: string
-}
-
 const json = (value: unknown): Answer => ({ status: 200, body: JSON.stringify(value) })
 const refusal = (status: number, message: string): Answer => ({
   status,
   body: JSON.stringify({ status: String(status), message }),
 })
 
-/** Starts it with the site's host certificate, for clients of its trust directory. */
+/** Starts it for clients of the site's trust directory. */
 export async function startFtsServer(site: GridSite): Promise<FtsServer> {
-  const anchors = await readAnchors(site.certDir)
   const delegations = new Map<string, Delegation>()
   let dn: string | undefined
-  const answer = async (request: IncomingMessage): Promise<Answer> => {
-    const certificates = presented(request)
-    const now = new Date()
-    const verdict = validateChain({ certificates, anchors, now, allowProxies: true })
-    const [client] = certificates
-    if (!verdict.ok || verdict.identity === undefined || client === undefined)
-      return refusal(403, verdict.problems.map(({ message }) => message).join('; '))
-    dn = formatSlashDn(verdict.identity)
+  const server = await startProxyClientServer(site, (request, client) => {
+    dn = client.dn
     const id = createHash('sha1').update(dn).digest('hex').slice(0, 16)
     const delegation = delegations.get(id) ?? { id, key: undefined, proxy: undefined }
     delegations.set(id, delegation)
-    return route(request, delegation, { dn, client })
-  }
-  const server = createServer(
-    {
-      cert: await readFile(site.hostCertificate),
-      key: await readFile(site.hostKey),
-      requestCert: true,
-      // OpenSSL inside Node does not know proxies, so `answer` verifies the chain.
-      rejectUnauthorized: false,
-    },
-    (request, response) => void respond(response, answer(request)),
-  )
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
+    return route(request, delegation, client)
+  })
   return {
-    url: `https://localhost:${(server.address() as AddressInfo).port}`,
+    ...server,
     dn: () => dn,
     delegated: () => [...delegations.values()].at(-1)?.proxy?.text,
-    stop: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
   }
-}
-
-async function respond(response: ServerResponse, answer: Promise<Answer>): Promise<void> {
-  const { status, body } = await answer.catch((error: unknown) => refusal(500, String(error)))
-  response.writeHead(status, { connection: 'close' }).end(body)
-}
-
-async function readAnchors(directory: string): Promise<readonly Certificate[]> {
-  const names = await readdir(directory)
-  const texts = names
-    .filter((name) => /^[0-9a-f]{8}\.\d$/.test(name))
-    .map((name) => readFile(join(directory, name), 'utf8'))
-  return (await Promise.all(texts)).flatMap(certificatesOf)
-}
-
-const certificatesOf = (text: string): readonly Certificate[] =>
-  readPem(text, 'certificates').map(({ der }) => readCertificate(der))
-
-/** The client's chain as it came in the handshake, leaf first. */
-function presented({ socket }: IncomingMessage): readonly Certificate[] {
-  const chain: Certificate[] = []
-  let next = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
-  while (next !== undefined && chain.length < 10) {
-    chain.push(readCertificate(next.raw))
-    next = next.issuerCertificate
-  }
-  return chain
 }
 
 async function route(
   request: IncomingMessage,
   delegation: Delegation,
-  { dn, client }: { readonly dn: string; readonly client: Certificate },
+  { dn, proxy }: ProxyClient,
 ): Promise<Answer> {
   const { id } = delegation
   // The client writes two slashes at the beginning.
@@ -131,23 +72,19 @@ async function route(
     return json(ends === undefined ? null : { termination_time: ends, voms_attrs: [] })
   }
   if (path === `GET /delegation/${id}/request`) {
-    delegation.key ??= await generatePrivateKey(kindFor(client))
+    delegation.key ??= await generatePrivateKey(kindFor(proxy))
     return {
       status: 200,
       body: await createCsr(parseSlashDn('/O=Dummy'), createSigner(delegation.key)),
     }
   }
-  if (path === `PUT /delegation/${id}/credential`)
-    return keep(
-      delegation,
-      await request.toArray().then((parts) => Buffer.concat(parts).toString()),
-    )
+  if (path === `PUT /delegation/${id}/credential`) return keep(delegation, await bodyOf(request))
   return refusal(404, `${path} is not here`)
 }
 
 /** FTS3 makes a key of as many bits as the client's. */
-function kindFor(client: Certificate): KeyKind {
-  const { modulusLength } = new X509Certificate(client.der).publicKey.asymmetricKeyDetails ?? {}
+function kindFor({ der }: ProxyClient['proxy']): KeyKind {
+  const { modulusLength } = new X509Certificate(der).publicKey.asymmetricKeyDetails ?? {}
   return modulusLength === 4096 ? 'rsa-4096' : modulusLength === 3072 ? 'rsa-3072' : 'rsa-2048'
 }
 

@@ -29,7 +29,7 @@ export async function checkXrootd(credential: CredentialFiles): Promise<string |
     const content = randomBytes(300_000)
     await writeFile(join(site.directory, 'data', 'file'), content, { mode: 0o644 })
     const port = await freePort()
-    server = await startXrootd(site, port)
+    server = await startXrootd(site, { port })
     const target = join(local, 'down')
     const read = await runTool('xrdcp', ['--nopbar', `root://localhost:${port}//file`, target], {
       X509_USER_PROXY: credential.proxyPath,
@@ -52,10 +52,22 @@ export async function checkXrootd(credential: CredentialFiles): Promise<string |
   }
 }
 
-async function startXrootd(site: GridSite, port: number): Promise<GridServer> {
-  const admin = join(site.directory, 'admin')
-  await mkdir(admin)
-  await chown(admin, site.user.uid, site.user.gid)
+interface XrootdOptions {
+  readonly port: number
+  /** Directory of its files below the site's; default `data`. */
+  readonly data?: string
+  /**
+   * Whether it takes delegated proxies and fetches files from other servers with them, as `xrdcp --tpc delegate`
+   * wants.
+   */
+  readonly fetches?: boolean
+}
+
+export async function startXrootd(
+  site: GridSite,
+  { port, data = 'data', fetches = false }: XrootdOptions,
+): Promise<GridServer> {
+  const admin = await adminDirectory(site, data)
   const libraries = findLibraryDirectory('libXrdSecgsi-5.so') ?? ''
   const gsi = [
     `-certdir:${site.certDir}`,
@@ -64,24 +76,69 @@ async function startXrootd(site: GridSite, port: number): Promise<GridServer> {
     `-gridmap:${site.gridMap}`,
     // Who is not in the grid map is refused.
     '-gmapopt:2',
+    ...(fetches ? ['-dlgpxy:1', '-exppxy:=creds'] : []),
   ].join(' ')
   const config = [
     `xrd.port ${port}`,
     `all.adminpath ${admin}`,
     `all.pidpath ${admin}`,
     'all.export /',
-    `oss.localroot ${join(site.directory, 'data')}`,
+    `oss.localroot ${join(site.directory, data)}`,
     'xrootd.seclib libXrdSec.so',
     `sec.protocol ${libraries} gsi ${gsi}`,
     'sec.protbind * only gsi',
     'xrootd.trace login',
+    ...(fetches
+      ? [
+          'ofs.tpc fcreds ?gsi =X509_USER_PROXY',
+          `ofs.tpc ttl 15 30 xfr 2 autorm fcpath ${admin} pgm ${findProgram('xrdcp') ?? ''} --server`,
+        ]
+      : []),
     '',
   ].join('\n')
-  const path = join(site.directory, 'xrootd.cf')
+  const path = join(site.directory, `xrootd-${data}.cf`)
   await writeFile(path, config)
   return startServer(site, {
     command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
-    env: {},
+    env: { X509_CERT_DIR: site.certDir, XrdSecPROTOCOL: 'gsi' },
     ready: /xrootd anon@\S+ initialization completed|initialization completed\./,
   })
+}
+
+/** Where the server of these files keeps its own. */
+async function adminDirectory(site: GridSite, data: string): Promise<string> {
+  const admin = join(site.directory, `admin-${data}`)
+  await mkdir(admin)
+  await chown(admin, site.user.uid, site.user.gid)
+  return admin
+}
+
+/** Starts a server for https, which OpenSSL lets clients of the trust directory into. */
+export async function startXrootdHttps(
+  site: GridSite,
+): Promise<{ readonly server: GridServer; readonly url: string }> {
+  const admin = await adminDirectory(site, 'https')
+  const port = await freePort()
+  const libraries = findLibraryDirectory('libXrdHttp-5.so') ?? ''
+  const path = join(site.directory, 'xrootd-https.cf')
+  const config = [
+    `xrd.port ${port}`,
+    `all.adminpath ${admin}`,
+    `all.pidpath ${admin}`,
+    'all.export /',
+    `oss.localroot ${join(site.directory, 'data')}`,
+    `xrd.protocol http ${libraries}/libXrdHttp-5.so`,
+    'http.httpsmode manual',
+    `http.cert ${site.hostCertificate}`,
+    `http.key ${site.hostKey}`,
+    `http.cadir ${site.certDir}`,
+    '',
+  ]
+  await writeFile(path, config.join('\n'))
+  const server = await startServer(site, {
+    command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
+    env: {},
+    ready: /xrootd anon@\S+ initialization (completed|failed)/,
+  })
+  return { server, url: `https://localhost:${port}` }
 }
