@@ -104,6 +104,12 @@ if ('missing' in client) {
       expect(made.run.output).toContain('Could not load')
     })
 
+    test('takes a limited proxy, and Globus refuses what it delegates from it', async () => {
+      const made = await delegate(await openIssuedCredential({ type: 'limited' }))
+      expect(made.run.status).toBe(0)
+      expect(await judge(checkGridFtp, made)).toContain("Can't sign a non-limited")
+    })
+
     test('takes a proxy of path length 0, with which no transfer works', async () => {
       const none = { proxyCertInfo: proxyCertInfo('impersonation', 0) }
       const made = await delegate(await openPlannedCredential({ proxies: [{ extensions: none }] }))

@@ -196,15 +196,39 @@ describeWithTools(
   'GridFTP copies to GridFTP',
   [...gridFtpPackages, ...gfalPackages, 'gfal2-plugin-gridftp'],
   () => {
-    test('gfal-copy, which delegates to both ends', async () => {
-      const { site, run, textOf } = await openPlace(await openIssuedCredential())
+    /** Copies by both clients, with data connections for which both ends use the delegated proxies. */
+    async function copyTwice(credential: CredentialDirectory) {
+      const { site, run, textOf } = await openPlace(credential)
       const server = await startGridFtp(site)
       onTestFinished(() => server.stop())
       const port = /listening at \S+:(\d+)/.exec(server.output())?.[1] ?? ''
       const url = (name: string): string =>
         `gsiftp://localhost:${port}${join(site.directory, 'data', name)}`
-      expect(await run('gfal-copy', '--just-copy', url('file'), url('copy'))).toEqual(ok)
-      expect(await textOf('data', 'copy')).toBe(CONTENT)
+      const gfal = ['--just-copy', '-D', 'GRIDFTP PLUGIN:DCAU=true', url('file'), url('by-gfal')]
+      const copies = [
+        await run('gfal-copy', ...gfal),
+        await run('globus-url-copy', url('file'), url('by-globus')),
+      ]
+      return { copies, textOf }
+    }
+
+    test('gfal-copy and globus-url-copy', async () => {
+      const { copies, textOf } = await copyTwice(await openIssuedCredential())
+      expect(copies).toEqual([ok, ok])
+      expect(await textOf('data', 'by-gfal')).toBe(CONTENT)
+      expect(await textOf('data', 'by-globus')).toBe(CONTENT)
+    })
+
+    test('not with a path length of 0', async () => {
+      const none = { proxyCertInfo: proxyCertInfo('impersonation', 0) }
+      const { copies } = await copyTwice(
+        await openPlannedCredential({ proxies: [{ extensions: none }] }),
+      )
+      for (const { status, output } of copies) {
+        expect(status).not.toBe(0)
+        // Of the two ends either one may tell; only one of them says that it is the path length.
+        expect(output).toContain('an authentication operation failed')
+      }
     })
   },
 )
