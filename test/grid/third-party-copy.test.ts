@@ -2,7 +2,12 @@
 import { chown, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { authorityKeyIdentifier, proxyCertInfo, subjectKeyIdentifier } from '../../ca/extensions.ts'
+import {
+  authorityKeyIdentifier,
+  keyUsage,
+  proxyCertInfo,
+  subjectKeyIdentifier,
+} from '../../ca/extensions.ts'
 import { keyId, testKey } from '../support/certificate-builder.ts'
 import {
   type CredentialDirectory,
@@ -171,8 +176,8 @@ describeWithTools(
     })
 
     test('davix does not see ProxyCertInfo as the first extension, and delegates no proxy', async () => {
-      const first = { proxyCertInfo: proxyCertInfo('impersonation', undefined) }
-      const planned = await openPlannedCredential({ proxies: [{ extensions: first }] })
+      const extensions = { keyUsage: undefined, last: keyUsage(['digitalSignature']) }
+      const planned = await openPlannedCredential({ proxies: [{ extensions }] })
       const { storage, ...place } = await openServers(planned)
       const copied = await place.davix('davix-cp', `${storage.url}/file`, `${place.xrootd}/copy`)
       expect(copied.status).not.toBe(0)
