@@ -4,7 +4,7 @@ import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Debian packages with what tests need of each: programs, or libraries by file name. */
+/** Debian packages with what tests need of each: programs, libraries by name, other files by path. */
 export const debianPackages: Readonly<Record<string, readonly string[]>> = JSON.parse(
   readFileSync(new URL('debian-packages.json', import.meta.url), 'utf8'),
 ) as Record<string, string[]>
@@ -40,11 +40,14 @@ export function findLibraryDirectory(name: string): string | undefined {
 
 /** Which of these Debian packages are not installed, or not wholly. */
 export function missingPackages(packages: readonly string[]): readonly string[] {
-  return packages.filter((name) =>
-    (debianPackages[name] ?? []).some((part) =>
-      part.includes('.so') ? findLibraryDirectory(part) === undefined : !findProgram(part),
-    ),
-  )
+  return packages.filter((name) => (debianPackages[name] ?? []).some((part) => !isInstalled(part)))
+}
+
+function isInstalled(part: string): boolean {
+  if (part.startsWith('/')) return isThere(part)
+  return part.includes('.so')
+    ? findLibraryDirectory(part) !== undefined
+    : findProgram(part) !== undefined
 }
 
 /**

@@ -21,7 +21,12 @@ import {
   type ChainPlan,
   type Plan,
 } from '../../support/certificate-builder.ts'
-import { anyExtension, extendedKeyUsage, unknownExtension } from '../../support/extensions.ts'
+import {
+  anyExtension,
+  extendedKeyUsage,
+  proxyCertInfoOf,
+  unknownExtension,
+} from '../../support/extensions.ts'
 import type { DoctorCase } from './cases.ts'
 import { blocks, type Illness } from './patient.ts'
 
@@ -161,8 +166,20 @@ export const healthy: readonly (Illness & { readonly name: string })[] = [
     name: 'no keyUsage and no extendedKeyUsage',
     plan: {
       endEntity: { extensions: { keyUsage: undefined, extKeyUsage: undefined } },
-      proxies: [{ extensions: { keyUsage: undefined } }],
+      proxies: [
+        {
+          extensions: {
+            keyUsage: undefined,
+            proxyCertInfo: undefined,
+            last: proxyCertInfo('impersonation', undefined),
+          },
+        },
+      ],
     },
+  },
+  {
+    name: 'policy in the last critical extension',
+    plan: proxyExtensions({ proxyCertInfo: proxyCertInfoOf({ policy: 'x' }) }),
   },
   {
     name: 'nonRepudiation in the proxy',
