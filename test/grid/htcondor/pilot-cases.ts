@@ -2,7 +2,7 @@
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openGridSite } from '../../support/grid-site.ts'
 import {
   clientSettings,
@@ -11,24 +11,17 @@ import {
   startCondorPool,
 } from '../../support/htcondor.ts'
 import { opensslVerify } from '../../support/grid-checks.ts'
-import {
-  type PilotWorld,
-  SESSION_SECONDS,
-  shortProxies,
-  startPilotWorld,
-  watchPilots,
-} from './support.ts'
+import { type PilotWorld, SESSION_SECONDS, shortProxies, watchPilots } from './support.ts'
 
 /** What a busy machine may take beyond the second between two updates of a pilot. */
-const LATE_SECONDS = 6
+const LATE_SECONDS = 8
 
-export function pilotCases(root: string): void {
+export function pilotCases(root: string, started: () => PilotWorld): void {
   describe('pilots', () => {
     let world: PilotWorld
-    beforeAll(async () => {
-      world = await startPilotWorld(root)
+    beforeAll(() => {
+      world = started()
     })
-    afterAll(() => world.stop())
 
     test('join the pool, mapped by DN', async () => {
       await expect
