@@ -18,7 +18,7 @@ export interface DebianRootRequest {
   readonly packages: readonly string[]
 }
 
-/** The directory, or why there is none; `isFault`: everything that it needs is on this machine. */
+/** The directory, or why there is none; `isFault`: it should be there on a machine that is set up for all tests. */
 export type DebianRoot =
   { readonly directory: string } | { readonly missing: string; readonly isFault: boolean }
 
@@ -33,10 +33,16 @@ export async function makeDebianRoot(request: DebianRootRequest): Promise<Debian
     .update(JSON.stringify([request, accounts]))
     .digest('hex')
   const directory = join(cache, `debian-${request.release}-${key.slice(0, 12)}`)
+  const packages = missingPackages(['debootstrap', 'bubblewrap'])
+  if (packages.length > 0)
+    return { missing: `Debian package missing: ${packages.join(' ')}`, isFault: true }
+  if (process.getuid?.() !== 0)
+    return { missing: 'only root can run programs of another Debian release', isFault: false }
   if (existsSync(directory)) return { directory }
   try {
     const mirror = await findMirror()
-    if (typeof mirror !== 'string') return { missing: mirror.missing, isFault: false }
+    if (mirror === undefined)
+      return { missing: 'apt knows no mirror of Debian on this machine', isFault: false }
     await mkdir(cache, { recursive: true })
     const work = await mkdtemp(join(cache, 'debian-making-'))
     try {
@@ -54,11 +60,8 @@ export async function makeDebianRoot(request: DebianRootRequest): Promise<Debian
   }
 }
 
-/** The mirror of Debian in the configuration of apt, or what this machine lacks. */
-async function findMirror(): Promise<string | { readonly missing: string }> {
-  const missing = missingPackages(['debootstrap', 'bubblewrap'])
-  if (missing.length > 0) return { missing: `Debian package missing: ${missing.join(' ')}` }
-  if (process.getuid?.() !== 0) return { missing: 'only root can make a root of Debian' }
+/** The mirror of Debian in the configuration of apt. */
+async function findMirror(): Promise<string | undefined> {
   const format = '$(ORIGIN) $(COMPONENT) $(RELEASE) $(REPO_URI)'
   const { stdout } = await run('apt-get', [
     'indextargets',
@@ -70,7 +73,7 @@ async function findMirror(): Promise<string | { readonly missing: string }> {
     .split('\n')
     .map((line) => /^Debian main (\S+) (\S+)$/.exec(line))
     .find((found) => found !== null && !found[1]?.includes('-'))
-  return main?.[2] ?? { missing: 'apt knows no mirror of Debian on this machine' }
+  return main?.[2]
 }
 
 /** Names that programs look up. There is no network but loopback. */

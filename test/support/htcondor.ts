@@ -59,6 +59,7 @@ export interface CondorProcess {
 /** What differs from a pool on several machines, or would take minutes. */
 const testSettings = (collector: string): string => `
 NETWORK_INTERFACE = 127.0.0.1
+BIND_ALL_INTERFACES = False
 NETWORK_HOSTNAME = localhost
 ENABLE_IPV6 = False
 COLLECTOR_HOST = ${collector}
