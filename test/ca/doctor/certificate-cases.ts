@@ -92,9 +92,29 @@ export const certificateCases: readonly DoctorCase[] = [
   { rule: 'end-entity-cn-proxy', plan: named('limited proxy') },
   { rule: 'end-entity-cn-digits', plan: named('12345') },
   { rule: 'end-entity-under-ca-name', plan: person(withCommonName(authorityName, 'Jane')) },
-  { rule: 'name-slash-plus-backslash', name: 'slash', plan: named('robot/jane') },
-  { rule: 'name-slash-plus-backslash', name: 'backslash', plan: named('a\\b') },
-  { rule: 'name-quote', plan: named('a "b"'), also: ['name-slash-plus-backslash'] },
+  {
+    rule: 'name-slash-plus-backslash',
+    name: 'slash',
+    plan: named('robot/jane'),
+    also: ['name-map-file'],
+  },
+  {
+    rule: 'name-slash-plus-backslash',
+    name: 'backslash',
+    plan: named('a\\b'),
+    also: ['name-map-file'],
+  },
+  {
+    rule: 'name-map-file',
+    name: 'plus',
+    plan: named('a+b'),
+    also: ['name-slash-plus-backslash'],
+  },
+  {
+    rule: 'name-quote',
+    plan: named('a "b"'),
+    also: ['name-map-file', 'name-slash-plus-backslash'],
+  },
   { rule: 'name-not-ascii', plan: named('Ren\u00e9') },
   { rule: 'name-parentheses', plan: named('Jane (test)') },
   {
