@@ -6,6 +6,9 @@ import { isOneCommonNameLonger } from './chain-proxy.ts'
 import { lastCommonName } from './name.ts'
 import { formatSlashDn } from './name-text.ts'
 import type { ProxyFile } from './proxy-file.ts'
+import { ifReadable } from './readable.ts'
+import { vomsOids } from './voms/oids.ts'
+import { attributeCertificatesOf } from './voms/read-attributes.ts'
 
 /** The facts that grid-proxy-info prints, and some more. */
 export interface ProxyFacts {
@@ -30,6 +33,22 @@ export interface ProxyFacts {
   /** Whole seconds until `notAfter`; 0 unless it is valid now. */
   readonly timeLeftSeconds: number
   readonly certificates: readonly CertificateLifetime[]
+  /** VOMS attributes, of the proxy nearest to the leaf that has some: those further up do not count any more. */
+  readonly attributes: readonly AttributesFacts[]
+}
+
+/** The VOMS attributes of one VO. */
+export interface AttributesFacts {
+  readonly vo: string
+  /** Without `Role=NULL` and `Capability=NULL`; the first one is the primary FQAN. */
+  readonly fqans: readonly string[]
+  /** Slash-DN of the attribute authority. */
+  readonly issuer: string
+  /** Its VOMS server, `host:port`. */
+  readonly server: string
+  readonly notAfter: Date
+  /** 0 when they have ended. */
+  readonly timeLeftSeconds: number
 }
 
 /** One certificate of the file. */
@@ -80,7 +99,24 @@ export function describeProxy(
     state,
     timeLeftSeconds: state === 'valid' ? secondsUntil(notAfter, now) : 0,
     certificates: links.map((link) => lifetime(link, now)),
+    attributes: attributesOf(links, now),
   }
+}
+
+/** Attributes that cannot be read are left out; the doctor tells of them. */
+function attributesOf(links: readonly Link[], now: Date): readonly AttributesFacts[] {
+  const holder = links.find(({ certificate }) =>
+    certificate.extensions.some(({ oid }) => oid === vomsOids.attributeCertificates),
+  )
+  const found = holder && ifReadable(() => attributeCertificatesOf(holder.certificate))
+  return (found ?? []).map(({ vo, fqans, issuer, uri, validity: { notAfter } }) => ({
+    vo,
+    fqans: fqans.map((fqan) => fqan.replace(/(\/Role=NULL)?(\/Capability=NULL)?$/, '')),
+    issuer: formatSlashDn(issuer),
+    server: uri,
+    notAfter,
+    timeLeftSeconds: secondsUntil(notAfter, now),
+  }))
 }
 
 function stateAt(
@@ -173,8 +209,15 @@ export function formatProxyInfo(facts: ProxyFacts): string {
     `strength : ${facts.strengthBits} bits`,
     `path     : ${facts.path}`,
     `timeleft : ${formatTimeLeft(facts.timeLeftSeconds)}${stateText(facts)}`,
+    ...facts.attributes.map(attributesLine),
     '',
   ].join('\n')
+}
+
+/** grid-proxy-info knows no attributes; voms-proxy-info prints them with -all. */
+function attributesLine({ fqans, timeLeftSeconds }: AttributesFacts): string {
+  const left = timeLeftSeconds > 0 ? `timeleft ${formatTimeLeft(timeLeftSeconds)}` : 'ended'
+  return `voms     : ${fqans.join(' ')}  (${left})`
 }
 
 /** grid-proxy-info shows the whole lifetime of a proxy that is not valid yet, which hides a wrong clock. */

@@ -8,7 +8,7 @@ import { extensionOids } from '../extensions.ts'
 import { attributeTypes } from '../name.ts'
 import { canonicalName } from '../name-hash.ts'
 import { type DoctorContext, type DoctorRule, nameOf } from './context.ts'
-import { ifReadable } from './readable.ts'
+import { ifReadable } from '../readable.ts'
 import { globus, openssl } from './relying-parties.ts'
 import { sameNode } from './trust-lookup.ts'
 

@@ -43,6 +43,17 @@ export function vomsParameter(
     )
 }
 
+/** Says what is wrong with a text for this parameter; undefined if nothing is. */
+export function vomsTextProblem(value: string): string | undefined {
+  try {
+    readRequests(value.split(/\s+/).filter((word) => word !== ''))
+    return undefined
+  } catch (error) {
+    if (error instanceof CaError) return error.message
+    throw error
+  }
+}
+
 function readRequests(words: readonly string[]): readonly VomsRequest[] {
   const byVo = new Map<string, Fqan[] | 'all'>()
   for (const word of words) {

@@ -10,7 +10,7 @@ export interface HeldProxy {
   /** Slash-DN of the EEC. */
   readonly identity: string
   readonly obtainedAt: Date
-  /** The earliest notAfter of all certificates in the file. */
+  /** The earliest notAfter of all certificates in the file, and of its VOMS attributes. */
   readonly notAfter: Date
 }
 

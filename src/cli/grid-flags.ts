@@ -3,6 +3,7 @@
  * dash and a word (`-valid 12:00`), to the options of our commands. commander would read `-valid` as five flags.
  */
 import { TtsError } from '../base/errors.ts'
+import { proxyFields } from './proxy-fields.ts'
 
 /** Our words for a flag. A function gets the value after the flag. */
 type Translation = readonly string[] | ((value: string) => readonly string[])
@@ -12,9 +13,8 @@ type Flags = Readonly<Record<string, Translation | { readonly refused: string }>
 const noCertificate = {
   refused: 'the proxy comes from an access token, so there is no certificate and no passphrase',
 }
-const noVoms = {
-  refused:
-    'proxies of this service hold no VOMS attributes; use voms-proxy-init or voms-proxy-info',
+const vomsOfService = {
+  refused: 'the service itself gives the VOMS attributes: name the VO with -voms',
 }
 const onlyRfc = { refused: 'the service makes proxies of RFC 3820 only' }
 const hours = (value: string): string => (/^\d+$/.test(value) ? `${value}h` : value)
@@ -47,10 +47,10 @@ const init: Flags = {
   user: noCertificate,
   pwstdin: noCertificate,
   certdir: { refused: 'set X509_CERT_DIR, or name the CA of the server with --cacert' },
-  voms: noVoms,
-  vomses: noVoms,
-  vomslife: noVoms,
-  order: noVoms,
+  voms: ['--voms'],
+  vomses: vomsOfService,
+  vomslife: { refused: 'the service gives VOMS attributes the longest life that the VO allows' },
+  order: { refused: 'the FQANs come in the order in which -voms names them' },
   old: onlyRfc,
   draft: onlyRfc,
   legacy: onlyRfc,
@@ -67,17 +67,10 @@ const info: Flags = {
   hours: (value) => ['--valid', hours(value)],
   bits: ['--bits'],
   exists: ['--exists'],
-  ...Object.fromEntries(
-    ['subject', 'issuer', 'identity', 'type', 'timeleft', 'strength', 'path', 'all', 'text'].map(
-      (name) => [name, [`--${name}`]],
-    ),
-  ),
-  vo: noVoms,
-  fqan: noVoms,
-  acexists: noVoms,
-  acissuer: noVoms,
-  acsubject: noVoms,
-  actimeleft: noVoms,
+  ...Object.fromEntries([...proxyFields, 'all', 'text'].map((name) => [name, [`--${name}`]])),
+  acexists: ['--acexists'],
+  acissuer: { refused: '--json has the issuer of the VOMS attributes' },
+  acsubject: { refused: 'the subject of the VOMS attributes is that of -identity' },
 }
 
 const destroy: Flags = {

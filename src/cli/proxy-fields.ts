@@ -12,6 +12,9 @@ export const proxyFields = [
   'strength',
   'path',
   'timeleft',
+  'vo',
+  'fqan',
+  'actimeleft',
 ] as const
 
 /** Options that select facts. */
@@ -29,8 +32,17 @@ export function formatFields(facts: ProxyFacts, options: FieldOptions): string |
     strength: String(facts.strengthBits),
     path: facts.path,
     timeleft: String(facts.timeLeftSeconds),
+    vo: facts.attributes.map(({ vo }) => vo).join('\n'),
+    fqan: facts.attributes.flatMap(({ fqans }) => fqans).join('\n'),
+    actimeleft: String(attributesLeft(facts)),
   }
   return selected.map((field) => `${values[field]}\n`).join('')
+}
+
+/** Seconds until the first of the VOMS attributes end; 0 without attributes. */
+function attributesLeft({ attributes }: ProxyFacts): number {
+  const left = attributes.map(({ timeLeftSeconds }) => timeLeftSeconds)
+  return left.length === 0 ? 0 : Math.min(...left)
 }
 
 /** Describes each certificate of the file (`--text`, `--all`). */

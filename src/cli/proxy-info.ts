@@ -25,6 +25,7 @@ import { proxyPath, type Terminal } from './terminal.ts'
 interface InfoOptions extends FieldOptions {
   readonly file?: string
   readonly exists?: boolean
+  readonly acexists?: string
   readonly bits?: number
   readonly all?: boolean
   readonly text?: boolean
@@ -36,7 +37,7 @@ interface InfoOptions extends FieldOptions {
 }
 
 export function proxyInfoCommand(terminal: Terminal): Command {
-  return new Command('info')
+  const command = new Command('info')
     .argument('[file]', 'the proxy file (default: X509_USER_PROXY, or /tmp/x509up_u$ID)')
     .description(
       'show the content of a proxy file: subject, issuer, identity, type, strength, path, time left',
@@ -55,22 +56,12 @@ export function proxyInfoCommand(terminal: Terminal): Command {
       'exit with code 1 unless the proxy is valid now and for at least this long: 12h30m, or 12:00',
       duration,
     )
-    .option('--file <FILE>', 'the proxy file, as for grid-proxy-info')
-    .option('--exists', 'print nothing; exit with code 1 unless there is a valid proxy')
-    .option('--bits <N>', 'exit with code 1 unless the key has at least N bits', wholeNumberOption)
-    .option('--subject', 'print only the subject')
-    .option('--issuer', 'print only the issuer')
-    .option('--identity', 'print only the identity')
-    .option('--type', 'print only the type')
-    .option('--strength', 'print only the strength of the key, in bits')
-    .option('--path', 'print only the path of the file')
-    .option('--timeleft', 'print only the time left, in seconds; 0 unless the proxy is valid now')
-    .option('--text', 'print each certificate of the file')
-    .option('--all', 'print everything: the usual facts, then each certificate')
+  return addGridOptions(command)
     .addHelpText(
       'after',
       `
-The flags of grid-proxy-info work with one dash too: -file F, -timeleft, -exists -valid H:M, -hours N, -subject, -all.
+The flags of grid-proxy-info work with one dash too: -file F, -timeleft, -exists -valid H:M, -hours N, -subject, -all;
+and of voms-proxy-info -vo, -fqan, -actimeleft, -acexists VO.
 
 Exit codes: 0 success, 1 the proxy has expired or expires within --valid, 5 no such file,
 6 (with --explain) a relying party would refuse it.
@@ -89,9 +80,33 @@ Examples:
         file ??
         options.file ??
         proxyPath(user === undefined ? terminal : { ...terminal, environment: {}, uid: user })
-      if (options.exists) await exists(terminal, path, options)
+      if (options.exists || options.acexists !== undefined) await exists(terminal, path, options)
       else await info(terminal, path, { ...options, ...(user === undefined ? {} : { user }) })
     })
+}
+
+/** Adds the options of grid-proxy-info and voms-proxy-info. */
+function addGridOptions(command: Command): Command {
+  return command
+    .option('--file <FILE>', 'the proxy file, as for grid-proxy-info')
+    .option('--exists', 'print nothing; exit with code 1 unless there is a valid proxy')
+    .option('--bits <N>', 'exit with code 1 unless the key has at least N bits', wholeNumberOption)
+    .option('--subject', 'print only the subject')
+    .option('--issuer', 'print only the issuer')
+    .option('--identity', 'print only the identity')
+    .option('--type', 'print only the type')
+    .option('--strength', 'print only the strength of the key, in bits')
+    .option('--path', 'print only the path of the file')
+    .option('--timeleft', 'print only the time left, in seconds; 0 unless the proxy is valid now')
+    .option('--vo', 'print only the VOs of the VOMS attributes')
+    .option('--fqan', 'print only the FQANs of the VOMS attributes')
+    .option('--actimeleft', 'print only the time left of the VOMS attributes, in seconds')
+    .option(
+      '--acexists <VO>',
+      'print nothing; exit with code 1 unless there are attributes of the VO',
+    )
+    .option('--text', 'print each certificate of the file')
+    .option('--all', 'print everything: the usual facts, then each certificate')
 }
 
 interface ReadFile {
@@ -116,7 +131,14 @@ async function exists(terminal: Terminal, path: string, options: InfoOptions): P
     throw error
   })
   const facts = file && describeProxy(file.proxyFile, { now: terminal.now(), path })
-  if (facts === undefined || !suffices(facts, options)) terminal.exitWith(exitCodes.failed)
+  const isGood = facts !== undefined && suffices(facts, options) && hasAttributes(facts, options)
+  if (!isGood) terminal.exitWith(exitCodes.failed)
+}
+
+/** Whether there are attributes of the VO, for as long as the proxy must be valid. */
+function hasAttributes({ attributes }: ProxyFacts, { acexists, valid = 0 }: InfoOptions): boolean {
+  const lasting = attributes.filter(({ timeLeftSeconds }) => timeLeftSeconds >= Math.max(valid, 1))
+  return acexists === undefined || lasting.some(({ vo }) => vo === acexists)
 }
 
 function suffices(facts: ProxyFacts, { valid = 0, bits = 0 }: InfoOptions): boolean {

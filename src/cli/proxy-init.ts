@@ -1,5 +1,5 @@
 /** `tts proxy init`: creates a proxy file from an access token, without Globus and without curl. */
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
 import {
@@ -11,6 +11,7 @@ import {
   parseProxyFile,
 } from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
+import { vomsTextProblem } from '../../plugins/x509-proxy/voms-parameter.ts'
 import { TtsError } from '../base/errors.ts'
 import { pemOf } from '../client/http-client.ts'
 import { checkOutputFile, STANDARD_OUTPUT } from '../files/output-file.ts'
@@ -27,6 +28,7 @@ interface InitOptions extends ServiceOptions {
   readonly keyType: KeyKind
   readonly keyFormat: KeyFormat
   readonly service?: string
+  readonly voms?: readonly string[]
   readonly quiet?: boolean
 }
 
@@ -63,20 +65,33 @@ export function proxyInitCommand(terminal: Terminal): Command {
         .choices(keyFormats)
         .default('pkcs1'),
     )
+    .option(
+      '--voms <VO>',
+      'VOMS attributes, as for voms-proxy-init: cms, or cms:/cms/Role=production (can be repeated)',
+      (value: string, before?: readonly string[]) => [...(before ?? []), vomsOption(value)],
+    )
     .option('--service <ID>', 'id of the service, if not `proxy`')
     .option('-q, --quiet', 'print nothing on success')
     .addHelpText(
       'after',
       `
-The flags of grid-proxy-init work too: -valid H:M, -hours N, -out FILE, -limited, -bits N, -debug.
+The flags of grid-proxy-init work too: -valid H:M, -hours N, -out FILE, -limited, -bits N, -debug, -voms.
 HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR: see docs/network.md.
 
 Examples:
   BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
-  tts proxy init --lifetime 12h --type limited --out ./gwms_proxy`,
+  tts proxy init --lifetime 12h --type limited --out ./gwms_proxy
+  tts proxy init --voms cms:/cms/Role=production`,
     )
     .action((options: InitOptions) => init(terminal, options))
   return addServiceOptions(command)
+}
+
+/** @throws {InvalidArgumentError} the text names no VO */
+function vomsOption(value: string): string {
+  const problem = vomsTextProblem(value)
+  if (problem === undefined) return value
+  throw new InvalidArgumentError(problem)
 }
 
 async function init(terminal: Terminal, options: InitOptions): Promise<void> {
@@ -93,6 +108,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
       lifetime_seconds: options.lifetime?.toString(),
       path_length: options.pathLength,
       service: options.service,
+      voms: options.voms?.join(' '),
     },
     headers: { 'content-type': 'application/pkcs10', accept: 'application/x-pem-file' },
     body: await createCsr([], createSigner(privateKey)),

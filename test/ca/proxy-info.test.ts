@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { proxyCertInfo } from '../../ca/extensions.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo, formatTimeLeft } from '../../ca/proxy-info.ts'
+import { makeCredential } from '../support/authority.ts'
 import { buildChain, NOW } from '../support/certificate-builder.ts'
 
 const where = { now: NOW, path: '/tmp/x509up_u0' }
@@ -31,6 +32,29 @@ describe('describeProxy', () => {
     expect(facts.certificates.map(({ timeLeftSeconds }) => timeLeftSeconds)).toEqual([
       345_600, 7200,
     ])
+  })
+
+  test('VOMS attributes have a line, with their time left', async () => {
+    const voms = { fqans: ['/cms/Role=production', '/cms'], lifetimeSeconds: 3600 }
+    const { text } = await makeCredential({ voms })
+    const facts = describeProxy(parseProxyFile(text), where)
+    expect(facts.attributes).toEqual([
+      {
+        vo: 'cms',
+        fqans: ['/cms/Role=production', '/cms'],
+        issuer: '/C=EU/O=INDIGO/OU=TTS/CN=voms.example.org',
+        server: 'voms.example.org:15000',
+        notAfter: new Date(NOW.getTime() + 3_600_000),
+        timeLeftSeconds: 3600,
+      },
+    ])
+    expect(formatProxyInfo(facts)).toContain(
+      'voms     : /cms/Role=production /cms  (timeleft 1:00:00)\n',
+    )
+    const later = new Date(NOW.getTime() + 2 * 3_600_000)
+    expect(
+      formatProxyInfo(describeProxy(parseProxyFile(text), { ...where, now: later })),
+    ).toContain('voms     : /cms/Role=production /cms  (ended)\n')
   })
 
   test('what is past has no time left', async () => {

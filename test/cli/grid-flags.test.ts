@@ -13,6 +13,9 @@ test.for([
   ['proxy init -independent -rfc -debug', 'proxy init --type independent --verbose'],
   ['proxy init -path-length 1 -quiet', 'proxy init --path-length 1 --quiet'],
   ['proxy init -o f -l 12h -q', 'proxy init -o f -l 12h -q'],
+  ['proxy init -voms cms -voms atlas:/atlas', 'proxy init --voms cms --voms atlas:/atlas'],
+  ['proxy info -vo -fqan -actimeleft', 'proxy info --vo --fqan --actimeleft'],
+  ['proxy info -acexists cms', 'proxy info --acexists cms'],
   ['proxy init -help', 'proxy init --help'],
   ['-c x --json proxy info -file f -timeleft', '-c x --json proxy info --file f --timeleft'],
   ['proxy info -exists -valid 12:00', 'proxy info --exists --valid 12:00'],
@@ -40,12 +43,13 @@ test.for([
 })
 
 test.for([
-  ['proxy init -voms atlas', '-voms: proxies of this service hold no VOMS attributes'],
+  ['proxy init -vomses f', '-vomses: the service itself gives the VOMS attributes'],
+  ['proxy init -order /cms', '-order: the FQANs come in the order'],
   ['proxy init -cert f', '-cert: the proxy comes from an access token'],
   ['proxy init -pwstdin', '-pwstdin: the proxy comes from an access token'],
   ['proxy init -old', '-old: the service makes proxies of RFC 3820 only'],
   ['proxy init -certdir d', '-certdir: set X509_CERT_DIR'],
-  ['proxy info -fqan', '-fqan: proxies of this service hold no VOMS attributes'],
+  ['proxy info -acissuer', '-acissuer: --json has the issuer'],
 ] as const)('%s is refused by name', ([given, says]) => {
   expect(() => translateGridFlags(words(given))).toThrow(says)
 })

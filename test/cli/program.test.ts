@@ -48,6 +48,7 @@ describe('help', () => {
       'ca roll-over activate',
       'ca roll-over finish',
       'ca adopt',
+      'voms export',
       'credential list',
       'credential show',
       'credential revoke',

@@ -8,7 +8,7 @@ import {
   parseProxyFile,
   type ProxyFile,
 } from '../../../ca/proxy-file.ts'
-import { describeProxy } from '../../../ca/proxy-info.ts'
+import { describeProxy, type ProxyFacts } from '../../../ca/proxy-info.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { HeldProxy } from '../proxy-engine.ts'
 import type { ProxySettings } from '../settings/proxy-settings.ts'
@@ -17,6 +17,8 @@ import type { ProxySettings } from '../settings/proxy-settings.ts'
 export interface ExpectedProxy {
   readonly name: string
   readonly type: ProxySettings['type']
+  /** Whether it must have VOMS attributes; default false. */
+  readonly voms?: boolean
   readonly now: Date
 }
 
@@ -55,6 +57,7 @@ export function checkStoredProxy(
   const facts = describeProxy(file, { now: expected.now, path: '' })
   if (facts.notAfter.getTime() <= expected.now.getTime())
     refuse(`it expired at ${facts.notAfter.toISOString()}`)
+  if (expected.voms === true && facts.attributes.length === 0) refuse('it has no VOMS attributes')
   if (!facts.type.endsWith(`${expected.type} proxy`))
     refuse(`its type must be ${expected.type}, but it is: ${facts.type}`)
   checkChain(file, expected.now)
@@ -64,8 +67,14 @@ export function checkStoredProxy(
     subject: facts.subject,
     identity: facts.identity,
     obtainedAt: expected.obtainedAt ?? proxy.validity.notBefore,
-    notAfter: facts.notAfter,
+    notAfter: usableUntil(facts),
   }
+}
+
+/** Without its attributes, sites treat a proxy as another one. */
+function usableUntil({ notAfter, attributes }: ProxyFacts): Date {
+  const ends = [notAfter, ...attributes.map((one) => one.notAfter)]
+  return new Date(Math.min(...ends.map((end) => end.getTime())))
 }
 
 /**

@@ -65,10 +65,15 @@ export class ManagedProxy {
 
   /** The parameters of the request to the service, for comparison. */
   get requestKey(): string {
-    const { service, type, lifetime_seconds, path_length, key_type, key_format } = this.settings
+    const { service, type, lifetime_seconds, path_length, key_type, key_format, voms } =
+      this.settings
     const key = [service, type, lifetime_seconds ?? null, path_length ?? null, key_type]
-    // The default is left out, as in the states of earlier versions: they had no such setting.
-    return JSON.stringify(key_format === 'pkcs1' ? key : [...key, key_format])
+    // Defaults are left out, as in the states of earlier versions: they had no such settings.
+    return JSON.stringify([
+      ...key,
+      ...(key_format === 'pkcs1' ? [] : [key_format]),
+      ...(voms === undefined ? [] : [{ voms }]),
+    ])
   }
 
   get held(): HeldProxy | undefined {
@@ -232,6 +237,7 @@ export class ManagedProxy {
       const proxy = checkNewProxy(answer.pem, key, {
         name: this.name,
         type: this.settings.type,
+        voms: this.settings.voms !== undefined,
         now: now(),
       })
       this.#succeed(proxy, answer.warning)

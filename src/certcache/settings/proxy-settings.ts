@@ -1,6 +1,7 @@
 /** The settings of the proxies: their parameters and output files. */
 import { z } from 'zod'
 import { keyFormats } from '../../../ca/proxy-file.ts'
+import { vomsTextProblem } from '../../../plugins/x509-proxy/voms-parameter.ts'
 
 const file = z.string().min(1).max(4096)
 const account = z
@@ -67,6 +68,17 @@ const proxySettings = z.strictObject({
     .default('pkcs1')
     .describe(
       'Format of an RSA key: `pkcs1` (RSA PRIVATE KEY) is read by all grid software, JGlobus does not read `pkcs8` (PRIVATE KEY). EC keys are always in PKCS#8.',
+    ),
+  voms: z
+    .string()
+    .max(4096)
+    .superRefine((value, context) => {
+      const message = vomsTextProblem(value)
+      if (message !== undefined) context.addIssue({ code: 'custom', message })
+    })
+    .optional()
+    .describe(
+      'VOMS attributes in the proxy, as for voms-proxy-init -voms: `cms`, or `cms:/cms/Role=production`. Several VOs with spaces between. The proxy is renewed, and counts as valid, by the end of the attributes if that comes first.',
     ),
   outputs: z
     .array(outputSettings)

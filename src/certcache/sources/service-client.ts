@@ -14,7 +14,10 @@ import type { ProxySettings } from '../settings/proxy-settings.ts'
 
 /** A request for a proxy: its parameters and the CSR of its key. */
 export interface ServiceProxyRequest {
-  readonly settings: Pick<ProxySettings, 'service' | 'type' | 'lifetime_seconds' | 'path_length'>
+  readonly settings: Pick<
+    ProxySettings,
+    'service' | 'type' | 'lifetime_seconds' | 'path_length' | 'voms'
+  >
   /** PKCS#10 in PEM. */
   readonly csr: string
 }
@@ -221,6 +224,7 @@ function queryParameters({ settings }: ServiceProxyRequest): URLSearchParams {
   ]
   if (lifetime !== undefined) parameters.push(['lifetime_seconds', String(lifetime)])
   if (pathLength !== undefined) parameters.push(['path_length', String(pathLength)])
+  if (settings.voms !== undefined) parameters.push(['voms', settings.voms])
   return new URLSearchParams(parameters)
 }
 

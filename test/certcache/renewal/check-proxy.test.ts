@@ -130,3 +130,18 @@ test('a proxy for another key is not taken', async () => {
   const another = { ...(await key()), privateKey: await sharedKey('ec-p256', 'another') }
   expect(() => checkNewProxy(made.pem, another, wanted)).toThrow(/does not match its certificate/)
 })
+
+test('VOMS attributes count with their end, and must be there if they were asked for', async () => {
+  const at = new Date()
+  const expected = { name: 'gwms_proxy', type: 'impersonation', now: at, obtainedAt: at } as const
+  const voms = { fqans: ['/cms'], lifetimeSeconds: 3600 }
+  const { text } = await makeCredential({ now: at, voms })
+  const { notAfter } = checkStoredProxy(text, { ...expected, voms: true })
+  expect(Math.round((notAfter.getTime() - at.getTime()) / 60_000)).toBe(60)
+  const later = new Date(at.getTime() + 2 * 3_600_000)
+  expect(() => checkStoredProxy(text, { ...expected, now: later, voms: true })).not.toThrow()
+  const plain = await makeCredential({ now: at })
+  expect(() => checkStoredProxy(plain.text, { ...expected, voms: true })).toThrow(
+    'the proxy is refused: it has no VOMS attributes',
+  )
+})

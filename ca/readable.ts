@@ -1,5 +1,5 @@
 /** Reads values that may be broken: a finding is enough, an error would end the examination. */
-import { CaError } from '../errors.ts'
+import { CaError } from './errors.ts'
 
 /** The value, or undefined if it cannot be read. */
 export function ifReadable<Value>(read: () => Value): Value | undefined {
