@@ -22,6 +22,9 @@ import type { Metrics } from '../service/metrics.ts'
 import { authorityRoutes } from './authority.ts'
 import { delegationRoutes } from './delegations.ts'
 import { nativeRoutes } from './native.ts'
+import { sendOAuthError } from './oauth/answers.ts'
+import { serverMetadataMethods, serveServerMetadata } from './oauth/server-metadata.ts'
+import { isTokenPath, tokenRoutes } from './oauth/token-endpoint.ts'
 import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
 import { problemRoutes } from './problem-pages.ts'
@@ -62,7 +65,7 @@ export function createApp(dependencies: AppDependencies): Express {
   const paths = [
     ...methodsByPath,
     ...(web === undefined ? [] : webMethods),
-    ...(publicUrl === undefined ? [] : resourceMetadataMethods),
+    ...(publicUrl === undefined ? [] : [...resourceMetadataMethods, ...serverMetadataMethods]),
   ]
   app.use(answerOptions(paths))
   const bounds = {
@@ -72,12 +75,16 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use('/v1', nativeRoutes({ ...dependencies, ...bounds }))
   app.use('/v1', delegationRoutes({ ...dependencies, ...bounds }))
   app.use('/v1', successorRoutes({ ...dependencies, ...bounds }))
+  app.use(tokenRoutes({ ...dependencies, ...bounds }))
   const { sshAuthority } = issuing
   if (sshAuthority !== undefined)
     app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority, log: dependencies.log }))
   addWattsRoutes(app, dependencies, web)
   addPublicRoutes(app, dependencies)
-  if (publicUrl !== undefined) app.use(serveResourceMetadata(publicUrl, issuing.verifier.providers))
+  if (publicUrl !== undefined) {
+    app.use(serveResourceMetadata(publicUrl, issuing.verifier.providers))
+    app.use(serveServerMetadata(publicUrl))
+  }
   if (web !== undefined) app.use(webRoutes(web))
   const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, publicUrl)))
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
@@ -196,6 +203,7 @@ const methodsByPath: typeof publicMethods = [
   ...publicMethods,
   [/^\/v1\/(proxies|certificates)\/?$/, 'POST'],
   [/^\/v1\/proxies\/successor\/?$/, 'POST'],
+  [/^\/oauth2\/token\/?$/, 'POST'],
   [/^\/v1\/delegations\/?$/, 'GET, HEAD, POST'],
   [/^\/v1\/delegations\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
   [/^\/v1\/delegations\/[^/]+\/proxies\/?$/, 'POST'],
@@ -246,6 +254,8 @@ function handleErrors({
     if (failure.code === 'internal')
       log.error({ event: 'request.failed', err: error }, 'a request failed')
     if (request.originalUrl.startsWith('/api/')) sendWattsError(response, failure)
+    else if (isTokenPath(request.path))
+      sendOAuthError(response, failure, { requestId: id, publicUrl })
     else sendProblem(response, failure, { requestId: id, publicUrl })
   }
 }

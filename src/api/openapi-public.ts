@@ -41,7 +41,11 @@ function problemPaths(): Json {
 function metadataPaths(): Json {
   const summary =
     'Metadata of this protected resource (RFC 9728); tts_audiences holds the accepted audiences by issuer'
-  return { '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') } }
+  const server = 'Metadata for clients that exchange tokens (RFC 8414)'
+  return {
+    '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') },
+    '/.well-known/oauth-authorization-server': { get: open(server, 'application/json') },
+  }
 }
 
 const sshFiles = [

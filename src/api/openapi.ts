@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Service } from '../domain/issuing/service.ts'
 import { nativeServices } from './native.ts'
 import { described, type Json, problemAnswer, publicPaths } from './openapi-public.ts'
+import { tokenPath } from './oauth/openapi.ts'
 import { wattsPaths } from './watts/openapi.ts'
 
 const bearer = [{ bearer: [] }]
@@ -36,6 +37,7 @@ export function createOpenApi(services: ReadonlyMap<string, Service>, publicUrl?
         post: issuing(services, 'certificates', 'Issues a certificate for the key of the CSR'),
       },
       ...successorPath(services),
+      ...tokenPath(services),
       ...delegationPaths(services),
       ...credentialPaths(),
       ...wattsPaths(),
