@@ -39,6 +39,8 @@ export const BACKED_UP_TABLES = [
   'installation_keys',
   'bans',
   'banned_identities',
+  'token_keys',
+  'latest_groups',
 ] as const
 /** Tables whose numbers the database makes. */
 export const NUMBERED_TABLES: ReadonlySet<string> = new Set(['audit', 'delegation_events'])

@@ -1,5 +1,6 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../../base/errors.ts'
+import { addAccessTokens } from './access-token-schema.ts'
 import { addBans } from './ban-schema.ts'
 import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
@@ -90,6 +91,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0008_bans': {
       up: (db: Kysely<Tables>) => addBans(db, types),
+    },
+    '0010_access_tokens': {
+      up: (db: Kysely<Tables>) => addAccessTokens(db, types),
     },
   }
 }

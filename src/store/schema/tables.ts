@@ -23,6 +23,8 @@ export interface Tables {
   readonly installation_keys: InstallationKeyRow
   readonly bans: BanRow
   readonly banned_identities: { readonly identity_id: string; readonly ban_id: string }
+  readonly token_keys: TokenKeyRow
+  readonly latest_groups: LatestGroupsRow
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -256,4 +258,20 @@ export interface WebSessionRow {
   readonly ends_at: number
   readonly master_key_id: string
   readonly sealed: Uint8Array
+}
+
+/** The encrypted key that signs access tokens. */
+export interface TokenKeyRow {
+  readonly id: string
+  readonly created_at: number
+  readonly master_key_id: string
+  readonly sealed_key: Uint8Array
+}
+
+/** The groups in the newest verified token of an identity. */
+export interface LatestGroupsRow {
+  readonly identity_id: string
+  readonly seen_at: number
+  /** JSON list. */
+  readonly groups: string
 }
