@@ -4,6 +4,7 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import type { Logger } from 'pino'
+import type { AccessTokenDependencies } from '../domain/access-tokens/issue-access-token.ts'
 import type { CredentialsDependencies } from '../domain/revocation/credentials.ts'
 import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
@@ -23,7 +24,11 @@ import { authorityRoutes } from './authority.ts'
 import { delegationRoutes } from './delegations.ts'
 import { nativeRoutes } from './native.ts'
 import { sendOAuthError } from './oauth/answers.ts'
-import { serverMetadataMethods, serveServerMetadata } from './oauth/server-metadata.ts'
+import {
+  accessTokenMethods,
+  serverMetadataMethods,
+  serverMetadataRoutes,
+} from './oauth/server-metadata.ts'
 import { isTokenPath, tokenRoutes } from './oauth/token-endpoint.ts'
 import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
@@ -45,6 +50,8 @@ export interface AppDependencies {
   readonly issuing: IssueDependencies
   readonly credentials: CredentialsDependencies
   readonly delegations: RenewalDependencies
+  /** Undefined: the service signs no access tokens. */
+  readonly accessTokens: AccessTokenDependencies | undefined
   readonly trustAnchors: TrustAnchors
   readonly limits: LimitsSettings
   readonly watts: WattsSettings
@@ -58,7 +65,7 @@ export interface AppDependencies {
 
 /** Returns the application with all paths. */
 export function createApp(dependencies: AppDependencies): Express {
-  const { limits, issuing } = dependencies
+  const { limits, issuing, accessTokens } = dependencies
   const app = createShell(dependencies)
   const web = webOf(dependencies)
   const { publicUrl } = dependencies
@@ -66,6 +73,7 @@ export function createApp(dependencies: AppDependencies): Express {
     ...methodsByPath,
     ...(web === undefined ? [] : webMethods),
     ...(publicUrl === undefined ? [] : [...resourceMetadataMethods, ...serverMetadataMethods]),
+    ...(accessTokens === undefined ? [] : accessTokenMethods),
   ]
   app.use(answerOptions(paths))
   const bounds = {
@@ -83,10 +91,11 @@ export function createApp(dependencies: AppDependencies): Express {
   addPublicRoutes(app, dependencies)
   if (publicUrl !== undefined) {
     app.use(serveResourceMetadata(publicUrl, issuing.verifier.providers))
-    app.use(serveServerMetadata(publicUrl))
+    app.use(serverMetadataRoutes(publicUrl, accessTokens?.tokenKeys))
   }
   if (web !== undefined) app.use(webRoutes(web))
-  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, publicUrl)))
+  const openApiOffers = { publicUrl, accessTokens: accessTokens !== undefined }
+  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, openApiOffers)))
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
     response.type('application/json').send(openApi)
   })

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { keyKinds } from '../../ca/key.ts'
 import { aliasPattern } from '../../ca/subject-naming.ts'
 import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
+import { accessTokenProblems, accessTokensSettings } from './access-token-schema.ts'
 import { delegationsSettings } from './delegation-schema.ts'
 import { limitsSettings } from './limits-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
@@ -222,6 +223,9 @@ export const configurationSchema = z
       .describe(
         'Renewal without the user. Users of a provider may create delegations if the provider has a section `delegation`.',
       ),
+    access_tokens: accessTokensSettings
+      .prefault({})
+      .describe('Access tokens that this service signs, for the holders of its proxies.'),
     relying_services: relyingServicesSettings
       .prefault({})
       .describe(
@@ -268,6 +272,10 @@ export const configurationSchema = z
     const related = { aliases, webEnabled: configuration.web.enabled }
     for (const { path, message } of relyingProblems(configuration.relying_services, related))
       context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
+    const issuers = Object.values(configuration.providers).map(({ issuer }) => issuer)
+    const own = { publicUrl: configuration.listen.public_url, issuers }
+    for (const { path, message } of accessTokenProblems(configuration.access_tokens, own))
+      context.addIssue({ code: 'custom', path: [...path], message })
     const known = [
       ...Object.keys(configuration.providers),
       ...Object.keys(configuration.relying_services).map(relyingProviderId),

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import type { Authority } from '../../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
+import { latestGroupsOf } from './compose-access-tokens.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
 import { openInstalledAuthority } from './installation.ts'
@@ -230,6 +231,7 @@ export async function assembleService(
     identityShare: identityShareOf(limits),
     credentialCounts: createCredentialCounts({ store, now }),
     bans: createBanList(store.bans, now),
+    latestGroups: latestGroupsOf(core),
     sampleRefusal: refusalSamplerOf(limits),
     possession: possessionVerifierOf(core),
   }

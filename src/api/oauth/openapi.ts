@@ -4,6 +4,7 @@ import type { Service } from '../../domain/issuing/service.ts'
 import { nativeServices } from '../native.ts'
 import { TOKEN_PATH } from './token-endpoint.ts'
 import {
+  accessTokenTypes,
   requestedTokenTypes,
   subjectTokenTypes,
   TOKEN_EXCHANGE,
@@ -39,32 +40,54 @@ const answer = {
         type: 'object',
         required: ['access_token', 'issued_token_type', 'token_type', 'expires_in'],
         properties: {
-          access_token: { type: 'string', description: 'The credential in PEM' },
-          issued_token_type: { type: 'string', enum: Object.keys(requestedTokenTypes) },
-          token_type: { const: 'N_A' },
+          access_token: { type: 'string', description: 'The credential in PEM, or the token' },
+          issued_token_type: { type: 'string', description: 'As requested, or the default' },
+          token_type: { type: 'string', enum: ['N_A', 'Bearer'] },
           expires_in: { type: 'integer', description: 'Lifetime in seconds' },
+          scope: { type: 'string', description: 'Scopes of an access token' },
         },
       },
     },
   },
 }
 
+/** Further parameters of the exchange of a proxy for an access token. */
+const proxyParameters = {
+  audience: { type: 'string', description: 'The target service; may be repeated' },
+  scope: { type: 'string' },
+  at: { type: 'string', format: 'date-time', description: 'The present time, which is signed' },
+  signature: {
+    type: 'string',
+    description:
+      'Base64 of the signature with the key of the proxy (SHA-256) over "tts access token v1", at, the audiences separated by spaces, and scope, separated by line feeds. Not needed if the proxy is the TLS client certificate',
+  },
+}
+
 /** Returns the path of the token endpoint. */
-export function tokenPath(services: ReadonlyMap<string, Service>): Json {
+export function tokenPath(
+  services: ReadonlyMap<string, Service>,
+  { accessTokens }: { readonly accessTokens: boolean },
+): Json {
+  const subjects = accessTokens ? [X509_PROXY] : []
+  const requested = accessTokens ? accessTokenTypes : []
   const schema = {
     type: 'object',
     required: ['grant_type', 'subject_token', 'subject_token_type'],
     properties: {
       grant_type: { const: TOKEN_EXCHANGE },
-      subject_token: { type: 'string', description: 'Access token from a trusted provider' },
-      subject_token_type: { type: 'string', enum: subjectTokenTypes },
+      subject_token: {
+        type: 'string',
+        description: 'Access token from a trusted provider, or the certificates of a proxy in PEM',
+      },
+      subject_token_type: { type: 'string', enum: [...subjectTokenTypes, ...subjects] },
       requested_token_type: {
         type: 'string',
-        enum: Object.keys(requestedTokenTypes),
+        enum: [...Object.keys(requestedTokenTypes), ...requested],
         default: X509_PROXY,
       },
       service: { type: 'string', description: 'Id of another service of the same kind' },
       ...parametersOf(services),
+      ...(accessTokens ? proxyParameters : {}),
     },
   }
   const content = { 'application/x-www-form-urlencoded': { schema } }

@@ -1,6 +1,6 @@
 /**
- * POST /oauth2/token: exchanges an access token for a proxy or a certificate (RFC 8693), for clients that speak OAuth.
- * It only parses, calls `issue` and answers: what a caller gets is decided as on the native paths.
+ * POST /oauth2/token: exchanges an access token for a proxy or a certificate (RFC 8693), for clients that speak OAuth,
+ * and a proxy for an access token. It only parses, calls `issue` or `issueAccessToken`, and answers.
  */
 import { Router, type RequestHandler, type Response } from 'express'
 import {
@@ -16,6 +16,8 @@ import { readRequestBody } from '../body.ts'
 import { withinSignal } from '../deadline.ts'
 import { nativeServices, selectService, setCredentialHeaders } from '../native.ts'
 import { contextOf, routeName } from '../request.ts'
+import type { AccessTokenDependencies } from '../../domain/access-tokens/issue-access-token.ts'
+import { sendAccessToken } from './access-token.ts'
 import { sendOAuthJson } from './answers.ts'
 import {
   type ExchangeRequest,
@@ -28,6 +30,8 @@ import { requestedTokenTypes } from './token-types.ts'
 
 export interface TokenEndpointDependencies {
   readonly issuing: IssueDependencies
+  /** Undefined: proxies cannot be exchanged for access tokens. */
+  readonly accessTokens: AccessTokenDependencies | undefined
   readonly metrics: Metrics
   readonly maxBodyBytes: number
 }
@@ -44,28 +48,39 @@ export function tokenRoutes(dependencies: TokenEndpointDependencies): Router {
   return router
 }
 
-function exchange({ issuing, metrics, maxBodyBytes }: TokenEndpointDependencies): RequestHandler {
+function exchange(dependencies: TokenEndpointDependencies): RequestHandler {
+  const { accessTokens, maxBodyBytes } = dependencies
   return async function exchange(request, response) {
     requirePlainForm(request)
     // The body must be read before the caller is known, because it has the token. Nothing but its parsing comes first.
     const form = readTokenForm(await readRequestBody(request, response, maxBodyBytes))
-    const wanted = readExchange(form)
-    const path = requestedTokenTypes[wanted.issuedTokenType]
-    const { log, origin: from, signal } = contextOf(response)
-    const origin = { ...from, interface: 'token-exchange' }
-    const read = (): AskedFor => readAskedFor(issuing, form, path)
-    const application = {
-      token: wanted.subjectToken,
-      serviceId: nativeServices[path],
-      read,
-      origin,
-      signal,
-      log,
-    }
-    const credential = requireCertificate(await withinSignal(issue(issuing, application), signal))
-    metrics.credentialIssued(credential.serviceId)
-    sendExchanged(response, credential, { ...wanted, now: issuing.now() })
+    const wanted = readExchange(form, { accessTokens: accessTokens !== undefined })
+    if (wanted.kind === 'credential') await sendCredential(dependencies, response, { form, wanted })
+    else if (accessTokens !== undefined)
+      await sendAccessToken(accessTokens, { request, response }, { form, wanted })
   }
+}
+
+async function sendCredential(
+  { issuing, metrics }: TokenEndpointDependencies,
+  response: Response,
+  {
+    form,
+    wanted,
+  }: {
+    readonly form: TokenForm
+    readonly wanted: Extract<ExchangeRequest, { kind: 'credential' }>
+  },
+): Promise<void> {
+  const path = requestedTokenTypes[wanted.issuedTokenType]
+  const { log, origin: from, signal } = contextOf(response)
+  const origin = { ...from, interface: 'token-exchange' }
+  const read = (): AskedFor => readAskedFor(issuing, form, path)
+  const serviceId = nativeServices[path]
+  const application = { token: wanted.subjectToken, serviceId, read, origin, signal, log }
+  const credential = requireCertificate(await withinSignal(issue(issuing, application), signal))
+  metrics.credentialIssued(credential.serviceId)
+  sendExchanged(response, credential, { ...wanted, now: issuing.now() })
 }
 
 /** Takes the parameters of the service out of the form; all others are not for it. */
@@ -74,7 +89,7 @@ function readAskedFor(
   form: TokenForm,
   path: keyof typeof nativeServices,
 ): AskedFor {
-  const { serviceId, parameters } = selectService(issuing, { given: form, path })
+  const { serviceId, parameters } = selectService(issuing, { given: form.fields, path })
   const sets = issuing.services.get(serviceId)?.plugin.parameterSets ?? []
   const known = new Set(sets.flat().map(({ key }) => key))
   // `csr` is always there for certificates, see `selectService`.

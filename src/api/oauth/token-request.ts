@@ -7,6 +7,7 @@ import { TtsError } from '../../base/errors.ts'
 import { requireNoPrivateKey } from '../../domain/issuing/issue-parameters.ts'
 import {
   ACCESS_TOKEN,
+  accessTokenTypes,
   JWT,
   requestedTokenTypes,
   subjectTokenTypes,
@@ -15,16 +16,28 @@ import {
 } from './token-types.ts'
 
 /** The parameters of a form. Those without a value are left out (RFC 6749 section 3.2). */
-export type TokenForm = Readonly<Record<string, string>>
-
-/** A request to exchange a token. */
-export interface ExchangeRequest {
-  readonly subjectToken: string
-  readonly issuedTokenType: keyof typeof requestedTokenTypes
+export interface TokenForm {
+  /** All but the lists below. */
+  readonly fields: Readonly<Record<string, string>>
+  readonly audiences: readonly string[]
+  readonly resources: readonly string[]
 }
 
-/** Parameters that may be sent several times (RFC 8693 section 2.1). */
-const REPEATABLE: ReadonlySet<string> = new Set(['audience', 'resource'])
+/** A request to exchange a token. */
+export type ExchangeRequest =
+  | {
+      readonly kind: 'credential'
+      /** An access token. */
+      readonly subjectToken: string
+      readonly issuedTokenType: keyof typeof requestedTokenTypes
+    }
+  | {
+      readonly kind: 'access_token'
+      /** The certificates of a proxy file, PEM. */
+      readonly subjectToken: string
+      readonly issuedTokenType: string
+    }
+
 const CLIENT_SECRETS = ['client_secret', 'client_assertion', 'client_assertion_type'] as const
 
 /**
@@ -57,57 +70,80 @@ export function requirePlainForm(request: Request): void {
  * @see RFC 6749 section 3.2
  */
 export function readTokenForm(body: Buffer): TokenForm {
-  const form = new Map<string, string>()
+  const fields = new Map<string, string>()
+  const lists = { audience: [] as string[], resource: [] as string[] }
   for (const [name, value] of new URLSearchParams(body.toString('utf8'))) {
-    if (form.has(name) && !REPEATABLE.has(name))
-      throw invalid(`${shownName(name)} is given twice`, 'repeated')
-    if (value !== '' || !form.has(name)) form.set(name, value)
+    // RFC 8693 section 2.1: only these two may be sent several times.
+    if (name === 'audience' || name === 'resource') {
+      if (value !== '') lists[name].push(value)
+      continue
+    }
+    if (fields.has(name)) throw invalid(`${shownName(name)} is given twice`, 'repeated')
+    fields.set(name, value)
   }
-  const given = Object.fromEntries([...form].filter(([, value]) => value !== ''))
-  requireNoPrivateKey(given)
-  return given
+  const given = Object.fromEntries([...fields].filter(([, value]) => value !== ''))
+  requireNoPrivateKey({ ...given, lists: Object.values(lists).flat() })
+  return { fields: given, audiences: lists.audience, resources: lists.resource }
 }
 
 /**
- * Checks a form for an exchange that this service offers. Tokens and plugin parameters are not checked here.
+ * Checks a form for an exchange that this service offers. Tokens, proxies and plugin parameters are not checked here.
  *
+ * @param offers.accessTokens whether proxies can be exchanged for access tokens
  * @throws {TtsError} `invalid_request`; checks `grant_type`, `client_authentication`, `target` and `scope` have their
  *   own OAuth errors
  */
-export function readExchange(form: TokenForm): ExchangeRequest {
-  requireExchange(form)
-  const { subject_token: subjectToken, subject_token_type: subjectTokenType } = form
+export function readExchange(
+  form: TokenForm,
+  offers: { readonly accessTokens: boolean },
+): ExchangeRequest {
+  const { fields } = form
+  requireExchange(fields)
+  const { subject_token: subjectToken, subject_token_type: type } = fields
   if (subjectToken === undefined) throw invalid('subject_token is missing: send an access token')
-  requireOneOf('subject_token_type', subjectTokenType, subjectTokenTypes)
-  if (subjectTokenType === JWT && subjectToken.split('.', 4).length !== 3)
+  const types = offers.accessTokens ? [...subjectTokenTypes, X509_PROXY] : subjectTokenTypes
+  requireOneOf('subject_token_type', type, types)
+  if (type === X509_PROXY) return proxyExchange(form, subjectToken)
+  if (type === JWT && subjectToken.split('.', 4).length !== 3)
     throw invalid(`subject_token: is not a JWT; if it is an access token, send ${ACCESS_TOKEN}`)
-  const { requested_token_type: issuedTokenType = X509_PROXY } = form
-  const offered = Object.keys(requestedTokenTypes)
-  requireOneOf('requested_token_type', issuedTokenType, offered)
+  const { requested_token_type: issuedTokenType = X509_PROXY } = fields
+  requireOneOf('requested_token_type', issuedTokenType, Object.keys(requestedTokenTypes))
   requireNoLimits(form)
-  return { subjectToken, issuedTokenType: issuedTokenType as ExchangeRequest['issuedTokenType'] }
+  return {
+    kind: 'credential',
+    subjectToken,
+    issuedTokenType: issuedTokenType as keyof typeof requestedTokenTypes,
+  }
 }
 
-function requireExchange(form: TokenForm): void {
-  if (CLIENT_SECRETS.some((name) => form[name] !== undefined)) throw clientAuthentication()
-  const { grant_type: grantType } = form
+function proxyExchange({ fields, resources }: TokenForm, subjectToken: string): ExchangeRequest {
+  const { requested_token_type: issuedTokenType = ACCESS_TOKEN } = fields
+  requireOneOf('requested_token_type', issuedTokenType, accessTokenTypes)
+  if (resources.length > 0)
+    throw invalid('resource: name the target service as audience instead', 'target')
+  return { kind: 'access_token', subjectToken, issuedTokenType }
+}
+
+function requireExchange(fields: TokenForm['fields']): void {
+  if (CLIENT_SECRETS.some((name) => fields[name] !== undefined)) throw clientAuthentication()
+  const { grant_type: grantType } = fields
   if (grantType === undefined) throw invalid('grant_type is missing')
   if (grantType !== TOKEN_EXCHANGE)
     throw invalid(`grant_type: must be ${TOKEN_EXCHANGE}`, 'grant_type')
-  if (form['actor_token'] !== undefined || form['actor_token_type'] !== undefined)
+  if (fields['actor_token'] !== undefined || fields['actor_token_type'] !== undefined)
     throw invalid('actor_token: this service issues nothing for one party that acts for another')
 }
 
 /** X.509 credentials are for every relying party that trusts the CA, and have no scopes. */
-function requireNoLimits(form: TokenForm): void {
-  for (const name of REPEATABLE) {
-    if (form[name] === undefined) continue
+function requireNoLimits({ fields, audiences, resources }: TokenForm): void {
+  if (audiences.length > 0 || resources.length > 0) {
+    const name = audiences.length > 0 ? 'audience' : 'resource'
     throw invalid(
       `${name}: X.509 credentials cannot be limited to a target service; leave it out`,
       'target',
     )
   }
-  if (form['scope'] !== undefined)
+  if (fields['scope'] !== undefined)
     throw invalid('scope: X.509 credentials have no scopes; leave it out', 'scope')
 }
 

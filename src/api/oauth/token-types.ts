@@ -13,8 +13,11 @@ export const X509_PROXY = 'urn:tts:token-type:x509-proxy'
 /** An end-entity certificate and the chain; PEM. */
 export const X509_CERTIFICATE = 'urn:tts:token-type:x509-certificate'
 
-/** Types of token that can be exchanged. */
+/** Types of token that can be exchanged for a credential. */
 export const subjectTokenTypes: readonly string[] = [ACCESS_TOKEN, JWT]
+
+/** Types of token that a proxy can be exchanged for; both are the same JWT. */
+export const accessTokenTypes: readonly string[] = [ACCESS_TOKEN, JWT]
 
 /** Types of credential that can be requested, with the native path that has the same services. */
 export const requestedTokenTypes = {

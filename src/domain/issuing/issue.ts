@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import type { LatestGroupsMemory } from '../access-tokens/latest-groups.ts'
 import type { BanList } from '../bans/ban-list.ts'
 import type { Sampler } from '../../limits/sampler.ts'
 import { type Caller, type CallerDependencies, type Evidence, identifyCaller } from './callers.ts'
@@ -33,6 +34,8 @@ export interface IssueDependencies extends IssuingDependencies, CallerDependenci
   readonly credentialCounts: CredentialCounts
   readonly sampleRefusal: Sampler
   readonly bans: BanList
+  /** Undefined when nothing needs the groups of the newest token. */
+  readonly latestGroups?: LatestGroupsMemory | undefined
   readonly store: Store
 }
 
@@ -143,6 +146,7 @@ export async function issue(
     const identity = await caller.identity(dependencies.subjects)
     await requireNotBanned(dependencies.bans, caller, identity.id)
     await dependencies.bans.rememberGroups({ ...caller.key, claims: caller.claims }, identity.id)
+    await dependencies.latestGroups?.remember(identity.id, caller.claims)
 
     // 6. The plugin makes the credential, with tools that enforce the service's limits. 7. Record it before answering.
     const grant = { request, caller, service, parameters, identity }

@@ -10,7 +10,7 @@ import { x509Proxy } from '../../../plugins/x509-proxy/index.ts'
 import { TtsError } from '../../base/errors.ts'
 import { DAY_MS } from '../delegations/forecast.ts'
 import {
-  type HeldProxy,
+  type VerifiedProxy,
   type PresentedProxy,
   type ProxyVerifierDependencies,
   verifyPresentedProxy,
@@ -59,7 +59,7 @@ export function createPossessionVerifier(dependencies: PossessionDependencies): 
 
 function predecessorOf(
   { now, maximumDays }: PossessionDependencies,
-  { proxy, credential }: HeldProxy,
+  { proxy, credential }: VerifiedProxy,
 ): Predecessor {
   const { proxyCertInfo } = certificateFacts(proxy)
   const type = proxyCertInfo?.type

@@ -23,7 +23,7 @@ export interface PresentedProxy {
 }
 
 /** A verified proxy with its record. */
-export interface HeldProxy {
+export interface VerifiedProxy {
   readonly proxy: Certificate
   readonly credential: CredentialView
 }
@@ -48,7 +48,7 @@ export interface ProxyVerifierDependencies {
 export async function verifyPresentedProxy(
   dependencies: ProxyVerifierDependencies,
   { certificates, proof }: PresentedProxy,
-): Promise<HeldProxy> {
+): Promise<VerifiedProxy> {
   if (certificates.length > MAX_CHAIN_LENGTH) throw refused('proxy_chain', 'the chain is too long')
   const [leaf, ...above] = certificates
   const proxy = readProxy(dependencies, leaf)

@@ -18,7 +18,7 @@ describe('readTokenForm', () => {
     fc.assert(
       fc.property(pairs, (given) => {
         const filled = given.filter(([, value]) => value !== '')
-        expect(readTokenForm(encoded(given))).toEqual(Object.fromEntries(filled))
+        expect(readTokenForm(encoded(given)).fields).toEqual(Object.fromEntries(filled))
       }),
     )
   })
@@ -48,7 +48,8 @@ describe('readTokenForm', () => {
       fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, isComplete) => {
         const body = isComplete ? Buffer.concat([start, Buffer.from('&'), bytes]) : bytes
         try {
-          expect(readExchange(readTokenForm(Buffer.from(body)))).toEqual({
+          expect(readExchange(readTokenForm(Buffer.from(body)), { accessTokens: false })).toEqual({
+            kind: 'credential',
             subjectToken: expect.any(String) as string,
             issuedTokenType: X509_PROXY,
           })
