@@ -263,7 +263,8 @@ function handleErrors({
     if (failure.code === 'internal')
       log.error({ event: 'request.failed', err: error }, 'a request failed')
     if (request.originalUrl.startsWith('/api/')) sendWattsError(response, failure)
-    else if (isTokenPath(request.path))
+    // The listener without TLS has no such path.
+    else if (isTokenPath(request.path) && failure.check !== 'path')
       sendOAuthError(response, failure, { requestId: id, publicUrl })
     else sendProblem(response, failure, { requestId: id, publicUrl })
   }

@@ -103,6 +103,15 @@ describeStores('access tokens', ({ newDatabase, open, query }) => {
     ])
   })
 
+  test('without the database the last keys are published, and nothing without any', async () => {
+    const store = await open(await newDatabase(), newMasterKeys())
+    const [keys, others] = replicas([store, store]).keys
+    const before = await keys!.keySet()
+    await store.close()
+    expect(await keys!.keySet()).toBe(before)
+    await expect(others!.keySet()).rejects.toMatchObject({ code: 'shutting_down' })
+  })
+
   test('the private key is encrypted, bound to its row, and follows the master keys', async () => {
     const settings = await newDatabase()
     const store = await open(settings, parseMasterKeys(line('one'), 'x'))

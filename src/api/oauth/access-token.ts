@@ -35,7 +35,7 @@ export async function sendAccessToken(
     issued_token_type: wanted.issuedTokenType,
     token_type: 'Bearer',
     expires_in: issued.lifetimeSeconds,
-    scope: issued.scope,
+    ...(issued.scope === '' ? {} : { scope: issued.scope }),
   })
 }
 

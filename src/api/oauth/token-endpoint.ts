@@ -56,8 +56,10 @@ function exchange(dependencies: TokenEndpointDependencies): RequestHandler {
     const form = readTokenForm(await readRequestBody(request, response, maxBodyBytes))
     const wanted = readExchange(form, { accessTokens: accessTokens !== undefined })
     if (wanted.kind === 'credential') await sendCredential(dependencies, response, { form, wanted })
-    else if (accessTokens !== undefined)
+    else if (accessTokens !== undefined) {
       await sendAccessToken(accessTokens, { request, response }, { form, wanted })
+      dependencies.metrics.accessTokenIssued()
+    }
   }
 }
 

@@ -62,7 +62,7 @@ export interface ProxyTokenRequest {
 /** A signed access token. */
 export interface IssuedAccessToken {
   readonly token: string
-  /** Space-separated. */
+  /** Space-separated; empty when there is none. */
   readonly scope: string
   readonly lifetimeSeconds: number
 }

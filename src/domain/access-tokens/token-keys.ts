@@ -23,7 +23,11 @@ export interface TokenKeySet {
 }
 
 export interface TokenKeys {
-  /** The public keys. The same object until they change. @throws {TtsError} `store_unavailable`, `overloaded` */
+  /**
+   * The public keys. The same object until they change; the last ones while the database is away.
+   *
+   * @throws {TtsError} `store_unavailable`, `overloaded`
+   */
   keySet(): Promise<TokenKeySet>
   /** Signs a token. @throws {TtsError} `store_unavailable`, `overloaded` */
   sign(claims: JWTPayload): Promise<string>
@@ -62,10 +66,18 @@ export function createTokenKeys(dependencies: TokenKeysDependencies): TokenKeys 
     latest = { atMs, ids, opened }
     return opened
   }
-  const current = async (): Promise<Opened> =>
-    latest !== undefined && nowMs() - latest.atMs < READ_AGAIN_MS
-      ? latest.opened
-      : reading.run(read)
+  async function current(): Promise<Opened> {
+    if (latest !== undefined && nowMs() - latest.atMs < READ_AGAIN_MS) return latest.opened
+    try {
+      return await reading.run(read)
+    } catch (error) {
+      if (latest === undefined) throw error
+      // Verifiers must be able to check tokens while the database is away.
+      dependencies.log.warn({ event: 'access_token_key.stale', err: error }, 'could not read keys')
+      latest = { ...latest, atMs: nowMs() }
+      return latest.opened
+    }
+  }
 
   return {
     keySet: async () => (await current()).keySet,
