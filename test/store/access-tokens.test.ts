@@ -19,12 +19,12 @@ describeStores('access tokens', ({ newDatabase, open, query }) => {
     const remember = async (groups: string[], seconds: number) =>
       store.latestGroups.remember(identity.id, {
         groups,
-        seenAt: new Date(NOW.getTime() + seconds * 1000),
+        statedAt: new Date(NOW.getTime() + seconds * 1000),
       })
     await remember(['a', 'b\u0000"\\', '\ud800'], 0)
     expect(await store.latestGroups.find(identity.id)).toEqual({
       groups: ['a', 'b\u0000"\\', '\ud800'],
-      seenAt: NOW,
+      statedAt: NOW,
     })
     await remember([], 10)
     await remember(['older'], 9)

@@ -19,7 +19,7 @@ export function grantedGroups(
   limits: { readonly groupsMaximumAgeSeconds: number; readonly expiresAt: number },
 ): readonly string[] {
   if (latest === undefined) return []
-  const knownUntil = latest.seenAt.getTime() / 1000 + limits.groupsMaximumAgeSeconds
+  const knownUntil = latest.statedAt.getTime() / 1000 + limits.groupsMaximumAgeSeconds
   if (knownUntil < limits.expiresAt) return []
   return latest.groups.map((group) => `/${group}`).filter((group) => WLCG_GROUP.test(group))
 }

@@ -25,13 +25,13 @@ export interface TokenKeyRecords {
 export interface LatestGroups {
   /** Without a leading slash. Empty: the token named none. */
   readonly groups: readonly string[]
-  /** When the token was verified. */
-  readonly seenAt: Date
+  /** When the token was issued. */
+  readonly statedAt: Date
 }
 
 /** The groups in the newest verified token of each identity. */
 export interface LatestGroupRecords {
-  /** Replaces the groups of an identity, unless newer ones are on record. */
+  /** Replaces the groups of an identity, unless a token that was issued later is on record. */
   remember(identityId: string, latest: LatestGroups): Promise<void>
   find(identityId: string): Promise<LatestGroups | undefined>
 }

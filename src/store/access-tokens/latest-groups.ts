@@ -6,10 +6,10 @@ import type { Ask, Database } from '../schema/tables.ts'
 /** The part of the store that keeps them. */
 export function latestGroupRecords({ writes }: Database, ask: Ask): LatestGroupRecords {
   return {
-    remember: (identityId, { groups, seenAt }) =>
+    remember: (identityId, { groups, statedAt }) =>
       ask(async () => {
         const latest = {
-          seen_at: seenAt.getTime(),
+          stated_at: statedAt.getTime(),
           groups: storedText(JSON.stringify(groups)),
         }
         await writes
@@ -19,7 +19,7 @@ export function latestGroupRecords({ writes }: Database, ask: Ask): LatestGroupR
             conflict
               .column('identity_id')
               .doUpdateSet(latest)
-              .where('latest_groups.seen_at', '<=', latest.seen_at),
+              .where('latest_groups.stated_at', '<=', latest.stated_at),
           )
           .execute()
       }),
@@ -33,7 +33,7 @@ export function latestGroupRecords({ writes }: Database, ask: Ask): LatestGroupR
           .executeTakeFirst()
         if (row === undefined) return undefined
         const groups = JSON.parse(originalText(row.groups)) as readonly string[]
-        return { groups, seenAt: new Date(row.seen_at) }
+        return { groups, statedAt: new Date(row.stated_at) }
       }),
   }
 }

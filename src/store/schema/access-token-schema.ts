@@ -17,7 +17,7 @@ export async function addAccessTokens(
   await schema
     .createTable('latest_groups')
     .addColumn('identity_id', text, (column) => column.primaryKey().references('identities.id'))
-    .addColumn('seen_at', 'bigint', (column) => column.notNull())
+    .addColumn('stated_at', 'bigint', (column) => column.notNull())
     .addColumn('groups', text, (column) => column.notNull())
     .execute()
 }

@@ -271,7 +271,7 @@ export interface TokenKeyRow {
 /** The groups in the newest verified token of an identity. */
 export interface LatestGroupsRow {
   readonly identity_id: string
-  readonly seen_at: number
+  readonly stated_at: number
   /** JSON list. */
   readonly groups: string
 }

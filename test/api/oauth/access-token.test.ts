@@ -187,7 +187,7 @@ describe('groups are those of the newest token', () => {
     const { store } = service().running.service
     const record = await store.findCredential(proxy.credentialId)
     const latest = await store.latestGroups.find(record!.identity.id)
-    now = latest!.seenAt.getTime() + (7200 - 1200 - 2) * 1000
+    now = latest!.statedAt.getTime() + (7200 - 1200 - 2) * 1000
     expect(await groupsNow()).toEqual(['/cms', '/cms/production'])
     now += 3000
     const claims = await claimsOf(await request())

@@ -10,7 +10,7 @@ const limits = { groupsMaximumAgeSeconds: 3600, expiresAt: seen + 600 }
 describe('grantedGroups', () => {
   test('have the syntax of the WLCG profile, or are left out', () => {
     const groups = ['cms', 'cms/a.b_c-1', 'x/Role=NULL', 'a b', '', 'é', '-x', 'a//b', 'a/', '../x']
-    expect(grantedGroups({ groups, seenAt: SEEN }, limits)).toEqual(['/cms', '/cms/a.b_c-1'])
+    expect(grantedGroups({ groups, statedAt: SEEN }, limits)).toEqual(['/cms', '/cms/a.b_c-1'])
   })
 
   test.for([
@@ -18,7 +18,9 @@ describe('grantedGroups', () => {
     [3601, false],
   ] as const)('a token that ends %i seconds after: %s', ([seconds, isFresh]) => {
     const times = { ...limits, expiresAt: seen + seconds }
-    expect(grantedGroups({ groups: ['cms'], seenAt: SEEN }, times)).toEqual(isFresh ? ['/cms'] : [])
+    expect(grantedGroups({ groups: ['cms'], statedAt: SEEN }, times)).toEqual(
+      isFresh ? ['/cms'] : [],
+    )
   })
 
   test('nobody seen, nothing known', () => {
@@ -28,7 +30,7 @@ describe('grantedGroups', () => {
   test('any names: what comes out is a group of the profile', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'grapheme' })), (groups) => {
-        for (const group of grantedGroups({ groups, seenAt: SEEN }, limits))
+        for (const group of grantedGroups({ groups, statedAt: SEEN }, limits))
           expect(group).toMatch(/^(\/[A-Za-z0-9][A-Za-z0-9_.-]*)+$/)
       }),
     )
@@ -68,53 +70,61 @@ describe('grantedScopes', () => {
 describe('the memory of groups', () => {
   function make() {
     const written: unknown[] = []
-    let ms = 0
+    let fails = false
     const memory = createLatestGroupsMemory({
       records: {
-        remember: async (id, { groups, seenAt }) => void written.push([id, groups, seenAt]),
+        remember: async (id, { groups, statedAt }) => {
+          if (fails) throw new Error('down')
+          written.push([id, groups, (statedAt.getTime() - SEEN.getTime()) / 1000])
+        },
       },
-      now: () => new Date(SEEN.getTime() + ms),
-      nowMs: () => ms,
+      now: () => SEEN,
     })
-    return { memory, written, later: (by: number) => (ms += by) }
+    /** A token that was issued this many seconds after the start; undefined: it does not say when. */
+    const remember = async (id: string, groups: string[] | undefined, issued?: number) =>
+      memory.remember(id, {
+        ...(groups === undefined ? {} : { groups }),
+        ...(issued === undefined ? {} : { iat: seen + issued }),
+      })
+    return { memory, written, remember, setFailing: (value: boolean) => (fails = value) }
   }
 
-  test('writes new groups at once, the same ones once a minute, and nothing without a token', async () => {
-    const { memory, written, later } = make()
-    await memory.remember('a', { groups: ['x'] })
-    await memory.remember('a', { groups: ['x'] })
+  test('new groups of a newer token are written at once, the same ones once a minute', async () => {
+    const { memory, written, remember } = make()
+    await remember('a', ['x'], -600)
+    await remember('a', ['x'], -541)
     await memory.remember('a', undefined)
-    await memory.remember('b', { 'wlcg.groups': ['/x/y'] })
-    later(59_999)
-    await memory.remember('a', { groups: ['x'] })
+    await memory.remember('b', { 'wlcg.groups': ['/x/y'], iat: seen - 5 })
     expect(written).toHaveLength(2)
-    later(1)
-    await memory.remember('a', { groups: ['x'] })
-    await memory.remember('a', {})
+    await remember('a', ['x'], -540)
+    await remember('a', undefined, -530)
     expect(written).toEqual([
-      ['a', ['x'], SEEN],
-      ['b', ['x/y'], SEEN],
-      ['a', ['x'], new Date(SEEN.getTime() + 60_000)],
-      ['a', [], new Date(SEEN.getTime() + 60_000)],
+      ['a', ['x'], -600],
+      ['b', ['x/y'], -5],
+      ['a', ['x'], -540],
+      ['a', [], -530],
+    ])
+  })
+
+  test('an older token changes nothing; one from the future, or without a time, is of now', async () => {
+    const { written, remember } = make()
+    await remember('a', ['new'], -10)
+    await remember('a', ['old'], -11)
+    await remember('b', ['x'], 3600)
+    await remember('c', ['x'])
+    expect(written).toEqual([
+      ['a', ['new'], -10],
+      ['b', ['x'], 0],
+      ['c', ['x'], 0],
     ])
   })
 
   test('what could not be written is written the next time', async () => {
-    let fails = true
-    const written: string[] = []
-    const memory = createLatestGroupsMemory({
-      records: {
-        remember: async (id) => {
-          if (fails) throw new Error('down')
-          written.push(id)
-        },
-      },
-      now: () => SEEN,
-      nowMs: () => 0,
-    })
-    await expect(memory.remember('a', { groups: ['x'] })).rejects.toThrow('down')
-    fails = false
-    await memory.remember('a', { groups: ['x'] })
-    expect(written).toEqual(['a'])
+    const { written, remember, setFailing } = make()
+    setFailing(true)
+    await expect(remember('a', ['x'], -1)).rejects.toThrow('down')
+    setFailing(false)
+    await remember('a', ['x'], -1)
+    expect(written).toEqual([['a', ['x'], -1]])
   })
 })
