@@ -9,7 +9,7 @@ import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { accessTokenProblems, accessTokensSettings } from './access-token-schema.ts'
 import { delegationsSettings } from './delegation-schema.ts'
 import { limitsSettings } from './limits-schema.ts'
-import { listenSettings } from './listen-schema.ts'
+import { listenerSettings } from './listen-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
 import { principalProblems } from './principal-problems.ts'
 import { relyingProblems, relyingProviderId, relyingServicesSettings } from './relying-schema.ts'
@@ -143,7 +143,7 @@ export const configurationSchema = z
       .describe(
         'Number of a group of this process whose members may read and change its private files. For Kubernetes volumes with fsGroup, which give all files to that group. Default: only the owner.',
       ),
-    listen: listenSettings.prefault({}).describe('Listeners of the service.'),
+    listen: listenerSettings.prefault({}).describe('Listeners of the service.'),
     ca: authoritySettings.prefault({}).describe('The certification authority.'),
     providers: providersSettings
       .prefault({})

@@ -8,7 +8,7 @@ import {
   requestedTokenTypes,
   subjectTokenTypes,
   TOKEN_EXCHANGE,
-  X509_PROXY,
+  PROXY_TOKEN_TYPE,
 } from './token-types.ts'
 
 type Json = Record<string, unknown>
@@ -68,7 +68,7 @@ export function tokenPath(
   services: ReadonlyMap<string, Service>,
   { accessTokens }: { readonly accessTokens: boolean },
 ): Json {
-  const subjects = accessTokens ? [X509_PROXY] : []
+  const subjects = accessTokens ? [PROXY_TOKEN_TYPE] : []
   const requested = accessTokens ? accessTokenTypes : []
   const schema = {
     type: 'object',
@@ -83,7 +83,7 @@ export function tokenPath(
       requested_token_type: {
         type: 'string',
         enum: [...Object.keys(requestedTokenTypes), ...requested],
-        default: X509_PROXY,
+        default: PROXY_TOKEN_TYPE,
       },
       service: { type: 'string', description: 'Id of another service of the same kind' },
       ...parametersOf(services),

@@ -14,7 +14,7 @@ import {
   requestedTokenTypes,
   subjectTokenTypes,
   TOKEN_EXCHANGE,
-  X509_PROXY,
+  PROXY_TOKEN_TYPE,
 } from './token-types.ts'
 
 export const SERVER_METADATA_PATH = '/.well-known/oauth-authorization-server'
@@ -43,7 +43,7 @@ export function serverMetadata(
   offers: { readonly accessTokens: boolean },
 ): ServerMetadata {
   const base = publicUrl.replace(/\/+$/, '')
-  const subjects = offers.accessTokens ? [X509_PROXY] : []
+  const subjects = offers.accessTokens ? [PROXY_TOKEN_TYPE] : []
   const requested = offers.accessTokens ? accessTokenTypes : []
   return {
     issuer: publicUrl,

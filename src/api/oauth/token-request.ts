@@ -12,7 +12,7 @@ import {
   requestedTokenTypes,
   subjectTokenTypes,
   TOKEN_EXCHANGE,
-  X509_PROXY,
+  PROXY_TOKEN_TYPE,
 } from './token-types.ts'
 
 /** The parameters of a form. Those without a value are left out (RFC 6749 section 3.2). */
@@ -101,12 +101,12 @@ export function readExchange(
   requireExchange(fields)
   const { subject_token: subjectToken, subject_token_type: type } = fields
   if (subjectToken === undefined) throw invalid('subject_token is missing: send an access token')
-  const types = offers.accessTokens ? [...subjectTokenTypes, X509_PROXY] : subjectTokenTypes
+  const types = offers.accessTokens ? [...subjectTokenTypes, PROXY_TOKEN_TYPE] : subjectTokenTypes
   requireOneOf('subject_token_type', type, types)
-  if (type === X509_PROXY) return proxyExchange(form, subjectToken)
+  if (type === PROXY_TOKEN_TYPE) return proxyExchange(form, subjectToken)
   if (type === JWT && subjectToken.split('.', 4).length !== 3)
     throw invalid(`subject_token: is not a JWT; if it is an access token, send ${ACCESS_TOKEN}`)
-  const { requested_token_type: issuedTokenType = X509_PROXY } = fields
+  const { requested_token_type: issuedTokenType = PROXY_TOKEN_TYPE } = fields
   requireOneOf('requested_token_type', issuedTokenType, Object.keys(requestedTokenTypes))
   requireNoLimits(form)
   return {

@@ -9,9 +9,9 @@ export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
 /** An access token that is a JWT (RFC 8693 section 3). */
 export const JWT = 'urn:ietf:params:oauth:token-type:jwt'
 /** A proxy file: proxy, key unless a CSR was sent, EEC, chain; PEM. */
-export const X509_PROXY = 'urn:tts:token-type:x509-proxy'
+export const PROXY_TOKEN_TYPE = 'urn:tts:token-type:x509-proxy'
 /** An end-entity certificate and the chain; PEM. */
-export const X509_CERTIFICATE = 'urn:tts:token-type:x509-certificate'
+export const CERTIFICATE_TOKEN_TYPE = 'urn:tts:token-type:x509-certificate'
 
 /** Types of token that can be exchanged for a credential. */
 export const subjectTokenTypes: readonly string[] = [ACCESS_TOKEN, JWT]
@@ -21,6 +21,6 @@ export const accessTokenTypes: readonly string[] = [ACCESS_TOKEN, JWT]
 
 /** Types of credential that can be requested, with the native path that has the same services. */
 export const requestedTokenTypes = {
-  [X509_PROXY]: 'proxies',
-  [X509_CERTIFICATE]: 'certificates',
+  [PROXY_TOKEN_TYPE]: 'proxies',
+  [CERTIFICATE_TOKEN_TYPE]: 'certificates',
 } as const

@@ -3,7 +3,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jose'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { readPem, toPem } from '../../../ca/pem.ts'
-import { ACCESS_TOKEN, JWT, X509_PROXY } from '../../../src/api/oauth/token-types.ts'
+import { ACCESS_TOKEN, JWT, PROXY_TOKEN_TYPE } from '../../../src/api/oauth/token-types.ts'
 import { makeCredential } from '../../support/authority.ts'
 import { startTestService, type TestService, useTestService } from '../../support/service.ts'
 import { ask, bearer, everythingSaid, quick, refusalsOf } from '../support.ts'
@@ -245,7 +245,7 @@ const badRows: readonly BadRow[] = [
   { name: 'another scope than signed', changes: { scope: READ }, ...invalidProxy, check: 'proof_signature', says: "the signature of this request was not made with the proxy's key" },
   { name: 'a signature that is none', changes: { signature: '%%%' }, ...invalidProxy, check: 'proof_signature', says: "the signature of this request was not made with the proxy's key" },
   // what is requested
-  { name: 'a proxy for a proxy', changes: { requested_token_type: X509_PROXY }, says: `requested_token_type: must be ${ACCESS_TOKEN} or ${JWT}` },
+  { name: 'a proxy for a proxy', changes: { requested_token_type: PROXY_TOKEN_TYPE }, says: `requested_token_type: must be ${ACCESS_TOKEN} or ${JWT}` },
   { name: 'resource', changes: { resource: STORAGE }, error: 'invalid_target', check: 'target', says: 'resource: name the target service as audience instead' },
   { name: 'no audience', wanted: { audiences: [] }, error: 'invalid_target', check: 'target', known: true, says: 'audience is missing: name the target service' },
   { name: 'an audience that is not listed', wanted: { audiences: ['https://evil.example.org'] }, error: 'invalid_target', check: 'target', known: true, says: 'audience: no access tokens are issued for it' },
@@ -461,7 +461,7 @@ describe('metadata and key set', () => {
       issuer: ISSUER,
       jwks_uri: `${ISSUER}/oauth2/jwks`,
       token_endpoint: `${ISSUER}/oauth2/token`,
-      tts_subject_token_types_supported: [ACCESS_TOKEN, JWT, X509_PROXY],
+      tts_subject_token_types_supported: [ACCESS_TOKEN, JWT, PROXY_TOKEN_TYPE],
     }
     for (const name of ['openid-configuration', 'oauth-authorization-server'])
       expect(await (await fetch(`${service().url}/.well-known/${name}`)).json()).toMatchObject(

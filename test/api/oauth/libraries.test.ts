@@ -13,8 +13,8 @@ import { parseProxyFile } from '../../../ca/proxy-file.ts'
 import {
   ACCESS_TOKEN,
   TOKEN_EXCHANGE,
-  X509_CERTIFICATE,
-  X509_PROXY,
+  CERTIFICATE_TOKEN_TYPE,
+  PROXY_TOKEN_TYPE,
 } from '../../../src/api/oauth/token-types.ts'
 import { serverMetadata } from '../../../src/api/oauth/server-metadata.ts'
 import { obtainAccessToken } from '../../../demo/user-agent.ts'
@@ -77,11 +77,11 @@ describe('openid-client', () => {
   test('gets a proxy', async () => {
     const answer = await exchange({
       subject_token: await logIn(),
-      requested_token_type: X509_PROXY,
+      requested_token_type: PROXY_TOKEN_TYPE,
       csr: await makeCsr(),
       lifetime_seconds: '3600',
     })
-    expect(answer).toMatchObject({ token_type: 'n_a', issued_token_type: X509_PROXY })
+    expect(answer).toMatchObject({ token_type: 'n_a', issued_token_type: PROXY_TOKEN_TYPE })
     expect(answer.expiresIn()).toBeGreaterThan(3500)
     expect(await refusalOf(answer.access_token)).toBeUndefined()
   })
@@ -89,10 +89,10 @@ describe('openid-client', () => {
   test('gets a certificate', async () => {
     const answer = await exchange({
       subject_token: await logIn(),
-      requested_token_type: X509_CERTIFICATE,
+      requested_token_type: CERTIFICATE_TOKEN_TYPE,
       csr: await makeCsr(),
     })
-    expect(answer).toMatchObject({ issued_token_type: X509_CERTIFICATE })
+    expect(answer).toMatchObject({ issued_token_type: CERTIFICATE_TOKEN_TYPE })
     expect(answer.access_token).toMatch(/^-----BEGIN CERTIFICATE-----/)
   })
 
@@ -121,7 +121,7 @@ describe('the metadata: RFC 8414', () => {
       grant_types_supported: [TOKEN_EXCHANGE],
       token_endpoint_auth_methods_supported: ['none'],
       tts_subject_token_types_supported: [ACCESS_TOKEN, 'urn:ietf:params:oauth:token-type:jwt'],
-      tts_requested_token_types_supported: [X509_PROXY, X509_CERTIFICATE],
+      tts_requested_token_types_supported: [PROXY_TOKEN_TYPE, CERTIFICATE_TOKEN_TYPE],
     })
   })
 
@@ -156,7 +156,7 @@ describeWithTools('authlib', ['python3-authlib', 'python3-requests'], () => {
     await writeFile(csrPath, await makeCsr())
     const child = spawn(
       DEBIAN_PYTHON,
-      [script, `${service().url}/oauth2/token`, X509_PROXY, csrPath],
+      [script, `${service().url}/oauth2/token`, PROXY_TOKEN_TYPE, csrPath],
       {
         env: { PATH: '/usr/bin:/bin', HOME: '/nonexistent', AUTHLIB_INSECURE_TRANSPORT: '1' },
         stdio: ['pipe', 'pipe', 'pipe'],
@@ -179,7 +179,7 @@ describeWithTools('authlib', ['python3-authlib', 'python3-requests'], () => {
 
   test('gets a proxy', async () => {
     const answer = await exchange(await logIn())
-    expect(answer).toMatchObject({ token_type: 'N_A', issued_token_type: X509_PROXY })
+    expect(answer).toMatchObject({ token_type: 'N_A', issued_token_type: PROXY_TOKEN_TYPE })
     expect(await refusalOf(String(answer['access_token']))).toBeUndefined()
   })
 

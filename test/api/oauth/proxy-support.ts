@@ -3,7 +3,7 @@ import { type KeyObject, sign } from 'node:crypto'
 import { expect } from 'vitest'
 import { createCsr } from '../../../ca/csr.ts'
 import { createSigner } from '../../../ca/key.ts'
-import { TOKEN_EXCHANGE, X509_PROXY } from '../../../src/api/oauth/token-types.ts'
+import { TOKEN_EXCHANGE, PROXY_TOKEN_TYPE } from '../../../src/api/oauth/token-types.ts'
 import type { TestService } from '../../support/service.ts'
 import { bearer } from '../support.ts'
 
@@ -56,7 +56,7 @@ export function signedFields(
   const text = `tts access token v1\n${time}\n${audiences.join(' ')}\n${scope}`
   return [
     ['grant_type', TOKEN_EXCHANGE],
-    ['subject_token_type', X509_PROXY],
+    ['subject_token_type', PROXY_TOKEN_TYPE],
     ['subject_token', chain],
     ...audiences.map((audience): [string, string] => ['audience', audience]),
     ...(scope === '' ? [] : [['scope', scope] as [string, string]]),

@@ -8,8 +8,8 @@ import { oauthErrorOf } from '../../../src/api/oauth/answers.ts'
 import {
   ACCESS_TOKEN,
   JWT,
-  X509_CERTIFICATE,
-  X509_PROXY,
+  CERTIFICATE_TOKEN_TYPE,
+  PROXY_TOKEN_TYPE,
 } from '../../../src/api/oauth/token-types.ts'
 import { TtsError } from '../../../src/base/errors.ts'
 import { useTestService } from '../../support/service.ts'
@@ -23,7 +23,7 @@ describe('what is issued', () => {
   test('a proxy for a CSR: the answer of RFC 8693 section 2.2.1, on record', async () => {
     const answer = await exchange({
       csr: await soundCsr(),
-      requested_token_type: X509_PROXY,
+      requested_token_type: PROXY_TOKEN_TYPE,
       lifetime_seconds: '3600',
       proxy_type: 'limited',
       path_length: '3',
@@ -32,7 +32,7 @@ describe('what is issued', () => {
     expect(answer.status).toBe(200)
     expect(body).toEqual({
       access_token: expect.any(String) as string,
-      issued_token_type: X509_PROXY,
+      issued_token_type: PROXY_TOKEN_TYPE,
       token_type: 'N_A',
       expires_in: expect.any(Number) as number,
     })
@@ -54,7 +54,7 @@ describe('what is issued', () => {
 
   test('a proxy is the default, with a key of the service when there is no CSR', async () => {
     const body = oauthAnswer(await exchange({ key_type: 'ec-p256' }))
-    expect(body).toMatchObject({ issued_token_type: X509_PROXY })
+    expect(body).toMatchObject({ issued_token_type: PROXY_TOKEN_TYPE })
     expect(parseProxyFile(String(body['access_token'])).labels).toEqual([
       'CERTIFICATE',
       'PRIVATE KEY',
@@ -64,8 +64,8 @@ describe('what is issued', () => {
 
   test('a certificate for a CSR', async () => {
     const csr = await soundCsr()
-    const body = oauthAnswer(await exchange({ csr, requested_token_type: X509_CERTIFICATE }))
-    expect(body).toMatchObject({ issued_token_type: X509_CERTIFICATE, token_type: 'N_A' })
+    const body = oauthAnswer(await exchange({ csr, requested_token_type: CERTIFICATE_TOKEN_TYPE }))
+    expect(body).toMatchObject({ issued_token_type: CERTIFICATE_TOKEN_TYPE, token_type: 'N_A' })
     const certificate = readCertificate(derOf(String(body['access_token'])))
     expect(certificateFacts(certificate).proxyCertInfo).toBeUndefined()
   })
@@ -173,18 +173,18 @@ const badRows: readonly BadRow[] = [
   { name: 'an expired token', change: () => ({ subject_token: service().token('alice', { exp: 1 }) }), code: 'invalid_token', check: 'expired', says: 'the token has expired' },
   { name: 'a token for another service', change: () => ({ subject_token: service().token('alice', { aud: 'https://else.example.org' }) }), code: 'invalid_token', check: 'audience', says: 'the token is meant for another service (claim aud); accepted audiences: https://tts.example.org' },
   // what is requested
-  { name: 'another kind of token', change: { requested_token_type: ACCESS_TOKEN }, says: `requested_token_type: must be ${X509_PROXY} or ${X509_CERTIFICATE}` },
+  { name: 'another kind of token', change: { requested_token_type: ACCESS_TOKEN }, says: `requested_token_type: must be ${PROXY_TOKEN_TYPE} or ${CERTIFICATE_TOKEN_TYPE}` },
   { name: 'audience', change: { audience: 'https://storage.example.org' }, error: 'invalid_target', check: 'target', says: `audience: ${noTarget}` },
   { name: 'resource', change: { resource: 'https://storage.example.org' }, error: 'invalid_target', check: 'target', says: `resource: ${noTarget}` },
   { name: 'several resources', change: { resource: '' }, append: '&resource=a&resource=b', error: 'invalid_target', check: 'target', says: `resource: ${noTarget}` },
   { name: 'scope', change: { scope: 'storage.read:/' }, error: 'invalid_scope', check: 'scope', says: 'scope: X.509 credentials have no scopes; leave it out' },
-  { name: 'a certificate without CSR', change: { requested_token_type: X509_CERTIFICATE }, check: 'parameters', says: 'csr: must be a PKCS#10 request' },
+  { name: 'a certificate without CSR', change: { requested_token_type: CERTIFICATE_TOKEN_TYPE }, check: 'parameters', says: 'csr: must be a PKCS#10 request' },
   { name: 'a CSR that is none', change: { csr: 'hello' }, code: 'invalid_csr', check: 'malformed', says: "malformed CSR: send exactly one PKCS#10 request, in DER or PEM ('CERTIFICATE REQUEST')" },
   { name: 'a CSR and a kind of key', change: () => ({ csr: 'x', key_type: 'rsa-2048' }), check: 'parameters', says: 'key_type: must not be combined with csr, which brings its own key' },
   { name: 'lifetime 0', change: { lifetime_seconds: '0' }, check: 'parameters', says: 'lifetime_seconds: must be at least 60' },
   { name: 'lifetime in words', change: { lifetime_seconds: '1h' }, check: 'parameters', says: 'lifetime_seconds: must be a whole number from 60 to 34560000' },
   { name: 'a lifetime above the maximum', change: { lifetime_seconds: '604801', key_type: 'ec-p256' }, check: 'lifetime', says: 'lifetime_seconds: found 604801; the service proxy gives at most 604800' },
-  { name: 'a type of proxy for a certificate is not its parameter, but its CSR is missing', change: { requested_token_type: X509_CERTIFICATE, proxy_type: 'limited' }, check: 'parameters', says: 'csr: must be a PKCS#10 request' },
+  { name: 'a type of proxy for a certificate is not its parameter, but its CSR is missing', change: { requested_token_type: CERTIFICATE_TOKEN_TYPE, proxy_type: 'limited' }, check: 'parameters', says: 'csr: must be a PKCS#10 request' },
   { name: 'an unknown type of proxy', change: { proxy_type: 'full' }, check: 'parameters', says: 'proxy_type: must be one of impersonation, limited, independent' },
   { name: 'an unknown service', change: { service: 'nothing' }, code: 'not_found', check: 'service', says: 'no service has this name' },
   { name: 'a service of another kind', change: { service: 'x509' }, says: 'service: the service x509 issues no proxies' },

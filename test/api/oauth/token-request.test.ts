@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readExchange, readTokenForm } from '../../../src/api/oauth/token-request.ts'
-import { ACCESS_TOKEN, TOKEN_EXCHANGE, X509_PROXY } from '../../../src/api/oauth/token-types.ts'
+import {
+  ACCESS_TOKEN,
+  TOKEN_EXCHANGE,
+  PROXY_TOKEN_TYPE,
+} from '../../../src/api/oauth/token-types.ts'
 import { TtsError } from '../../../src/base/errors.ts'
 
 const encoded = (pairs: readonly (readonly [string, string])[]): Buffer => {
@@ -51,7 +55,7 @@ describe('readTokenForm', () => {
           expect(readExchange(readTokenForm(Buffer.from(body)), { accessTokens: false })).toEqual({
             kind: 'credential',
             subjectToken: expect.any(String) as string,
-            issuedTokenType: X509_PROXY,
+            issuedTokenType: PROXY_TOKEN_TYPE,
           })
         } catch (error) {
           expect(error).toMatchObject({ name: 'TtsError', code: 'invalid_request' })
