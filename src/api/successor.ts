@@ -2,19 +2,20 @@
  * POST /v1/proxies/successor: the holder of a valid proxy from this service gets a new one, if the operator allows it.
  */
 import { createHash } from 'node:crypto'
-import { TLSSocket } from 'node:tls'
-import { Router, type Request, type RequestHandler } from 'express'
-import { MAX_CHAIN_LENGTH } from '../../ca/chain-link.ts'
+import { Router, type RequestHandler } from 'express'
 import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
 import { issue, type IssueDependencies, requireCertificate } from '../domain/issuing/issue.ts'
-import { type PresentedProxy, renewalDisabled } from '../domain/possession/possession.ts'
+import { renewalDisabled } from '../domain/possession/possession.ts'
+import { successorText } from '../domain/possession/possession-proof.ts'
+import type { PresentedProxy } from '../domain/possession/presented-proxy.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { sendCredential, wantsJson } from './native.ts'
+import { readProxyChain, readTlsCertificates } from './presented-proxy.ts'
 import { contextOf, routeName } from './request.ts'
 
 export interface SuccessorDependencies {
@@ -37,7 +38,7 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     const body = await readRequestBody(request, response, maxBodyBytes)
     const { proxy: proxyPem, at, signature, ...parameters } = requestParameters(request, body)
     const tlsCertificates = readTlsCertificates(request)
-    const chain = proxyPem === undefined ? [] : readChain(proxyPem)
+    const chain = proxyPem === undefined ? [] : readProxyChain('proxy', proxyPem)
     const proxy: PresentedProxy =
       tlsCertificates.length > 0
         ? // The chain may also be in the body, because a resumed TLS session has only the first certificate.
@@ -52,40 +53,6 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     sendCredential(response, credential, { asJson })
   }
 }
-
-/**
- * Returns the client certificates of the TLS handshake. The handshake proves that the client has the key of the first
- * one.
- */
-function readTlsCertificates({ socket }: Request): readonly Buffer[] {
-  if (!(socket instanceof TLSSocket)) return []
-  const certificates: Buffer[] = []
-  let next = socket.getPeerX509Certificate()
-  // A root certificate is its own issuer. One certificate above the limit is enough for the chain to be refused later.
-  while (next !== undefined && certificates.length <= MAX_CHAIN_LENGTH) {
-    const { raw } = next
-    if (certificates.some((der) => der.equals(raw))) break
-    certificates.push(raw)
-    next = next.issuerCertificate
-  }
-  return certificates
-}
-
-/** @throws {TtsError} `invalid_request` */
-function readChain(text: unknown): readonly Buffer[] {
-  if (typeof text !== 'string') throw new TtsError('invalid_request', PROXY_MESSAGE)
-  try {
-    const blocks = readPem(text, 'proxy', MAX_PROXY_FILE_LENGTH)
-    if (blocks.some(({ label }) => label !== 'CERTIFICATE'))
-      throw new TtsError('invalid_request', PROXY_MESSAGE)
-    return blocks.map(({ der }) => der)
-  } catch (error) {
-    if (error instanceof CaError) throw new TtsError('invalid_request', PROXY_MESSAGE)
-    throw error
-  }
-}
-
-const PROXY_MESSAGE = 'proxy: must be the certificates of the proxy file in PEM, without its key'
 
 /** @throws {TtsError} `missing_token`, `invalid_request` */
 function readProof(fields: {
@@ -107,10 +74,11 @@ function readProof(fields: {
       'a signed request needs csr, proxy, at and signature, all of them strings',
     )
   }
+  const csrDigest = createHash('sha256').update(decodeCsr(csr)).digest('hex')
   return {
     at,
+    text: successorText(at, csrDigest),
     signature: Buffer.from(signature, 'base64'),
-    csrDigest: createHash('sha256').update(decodeCsr(csr)).digest('hex'),
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type HostCertificate,
   type HostCertificateDependencies,
 } from '../domain/host-certificate.ts'
+import { GROUP_CLAIMS } from '../domain/bans/groups.ts'
 import type { Store } from '../domain/store.ts'
 import { type Attributes, createAttributes } from '../domain/voms/attributes.ts'
 import { createGroupMemory, type GroupMemory } from '../domain/voms/known-groups.ts'
@@ -48,6 +49,7 @@ export function assembleVoms(core: VomsSource): AssembledVoms {
   })
   const groupMemory = createGroupMemory({
     organisations: organisations.values(),
+    claimsOfAll: core.loaded.configuration.access_tokens.enabled ? GROUP_CLAIMS : [],
     records: store.knownGroups,
     now,
   })

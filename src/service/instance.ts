@@ -8,6 +8,7 @@ import { type AppDependencies, createApp, createPublicApp } from '../api/app.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import type { WebOptions } from '../web/site.ts'
 import { type AssembledService, assembleService, openCore, type Runtime } from './compose.ts'
+import { accessTokensOf } from './compose-access-tokens.ts'
 import { authorityStatus } from './installation.ts'
 import type { Metrics } from './metrics.ts'
 import { isRolledOver, trustAnchorsOf } from './roll-over.ts'
@@ -114,6 +115,7 @@ function appDependencies(
     issuing,
     credentials: service,
     delegations,
+    accessTokens: accessTokensOf(service),
     trustAnchors: trustAnchorsOf(service),
     limits,
     watts,

@@ -28,6 +28,7 @@ export interface Metrics {
     readonly seconds: number
   }): void
   credentialIssued(service: string): void
+  accessTokenIssued(): void
   refused(code: string, check: string | undefined): void
   /** Counts a connection that a limit closed. */
   connectionClosed(reason: ClosingReason): void
@@ -47,6 +48,11 @@ export function createMetrics(sources: MetricsSources): Metrics {
     name: 'tts_credentials_issued_total',
     help: 'Issued credentials.',
     labelNames: ['service'],
+    registers,
+  })
+  const accessTokens = new Counter({
+    name: 'tts_access_tokens_issued_total',
+    help: 'Issued access tokens for the holders of proxies.',
     registers,
   })
   const refusals = new Counter({
@@ -71,6 +77,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     credentialIssued: (service) => {
       issued.inc({ service })
     },
+    accessTokenIssued: () => accessTokens.inc(),
     refused: (code, check) => {
       refusals.inc({ code, check: check ?? '' })
     },

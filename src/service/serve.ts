@@ -193,7 +193,7 @@ function warnAboutListener(
   log: Logger,
 ): void {
   const settingsOf = ({
-    configuration: { listen: settings, limits, delegations },
+    configuration: { listen: settings, limits, delegations, access_tokens: accessTokens },
   }: LoadedConfiguration) => ({
     'listen.host': settings.host,
     'listen.port': settings.port,
@@ -206,6 +206,7 @@ function warnAboutListener(
     'limits.address_share': limits.address_share,
     'limits.request_timeout_seconds': limits.request_timeout_seconds,
     'delegations.renewal_by_possession.enabled': delegations.renewal_by_possession.enabled,
+    'access_tokens.enabled': accessTokens.enabled,
   })
   const now: Readonly<Record<string, unknown>> = settingsOf(after)
   const changed = Object.entries(settingsOf(before))
@@ -288,7 +289,9 @@ function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger
     host,
     port,
     tls,
-    askClientCertificate: configuration.delegations.renewal_by_possession.enabled,
+    askClientCertificate:
+      configuration.delegations.renewal_by_possession.enabled ||
+      configuration.access_tokens.enabled,
     requestTimeoutMs: configuration.limits.request_timeout_seconds * 1000,
     log,
   }
