@@ -19,6 +19,7 @@ import {
   proxyCertInfo,
   type ProxyType,
   sameExtendedKeyUsage,
+  subjectKeyIdentifier,
 } from './extensions.ts'
 import type { Signer } from './key.ts'
 import type { PublicKey } from './public-key.ts'
@@ -80,7 +81,11 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
     subject: appendCommonName(certificate.subjectNode, serialDecimal(request.serial)),
     validity: request.validity,
     publicKey: request.publicKey,
-    extensions: extensionsFor(endEntity, prepared, request),
+    extensions: [
+      ...extensionsFor(endEntity, prepared, request),
+      // voms-proxy-init of VOMS 2.1 cannot make a proxy under one without it.
+      subjectKeyIdentifier(request.publicKey.keyId),
+    ],
     furtherExtensions: request.extensions,
   }
   return signCertificate(template, signer)

@@ -10,6 +10,7 @@ import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
 import type { TrustAnchors } from '../domain/revocation/trust-anchors.ts'
+import type { VomsClientFile } from '../domain/voms/client-files.ts'
 import type { LimitsSettings } from '../config/schema.ts'
 import type { WattsSettings } from '../config/watts-schema.ts'
 import { createWeb, wattsSessionsOf } from '../web/compose.ts'
@@ -34,7 +35,7 @@ import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
 import { problemRoutes } from './problem-pages.ts'
 import { sendProblem, toTtsError } from './problem.ts'
-import { contextOf, requestContext, routeName } from './request.ts'
+import { contextOf, requestContext, type RequestOptions, routeName } from './request.ts'
 import { resourceMetadataMethods, serveResourceMetadata } from './resource-metadata.ts'
 import { sshAuthorityRoutes } from './ssh-authority.ts'
 import { successorRoutes } from './successor.ts'
@@ -53,6 +54,8 @@ export interface AppDependencies {
   /** Undefined: the service signs no access tokens. */
   readonly accessTokens: AccessTokenDependencies | undefined
   readonly trustAnchors: TrustAnchors
+  /** Files for VOMS clients and relying parties; empty without VOs. */
+  readonly vomsFiles: readonly VomsClientFile[]
   readonly limits: LimitsSettings
   readonly watts: WattsSettings
   /** Undefined: there are no web pages, and the WaTTS API accepts no session cookie. */
@@ -137,7 +140,7 @@ const PROBE_BURST_SECONDS = 10
  * of each request.
  */
 function createShell(dependencies: AppDependencies): Express {
-  const { log, metrics, inFlight, limits, stopping, trustedProxies } = dependencies
+  const { trustedProxies } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -145,32 +148,36 @@ function createShell(dependencies: AppDependencies): Express {
   if (trustedProxies.length > 0) app.set('trust proxy', [...trustedProxies])
   // Comes first, so that refusals by the limits also have these headers.
   app.use(helmet())
-  app.use(
-    requestContext({
-      log,
-      metrics,
-      inFlight,
-      stopping,
-      configuredIds: new Set([
-        ...dependencies.issuing.services.keys(),
-        ...dependencies.issuing.verifier.providers.map(({ id }) => id),
-      ]),
-      addresses: createRateLimiter({
-        perSecond: limits.requests_per_second_per_address,
-        burst: limits.burst_per_address,
-        nowMs: () => performance.now(),
-      }),
-      probes: createRateLimiter({
-        perSecond: limits.probes_per_second_per_address,
-        burst: PROBE_BURST_SECONDS * limits.probes_per_second_per_address,
-        nowMs: () => performance.now(),
-      }),
-      timeoutMs: limits.request_timeout_seconds * 1000,
-      bodyTimeoutMs: limits.body_timeout_seconds * 1000,
-      maxTokenBytes: limits.token_bytes,
-    }),
-  )
+  app.use(requestContext(requestOptions(dependencies)))
   return app
+}
+
+/** Returns the limits of requests, with counters of their own. */
+export function requestOptions(dependencies: AppDependencies): RequestOptions {
+  const { log, metrics, inFlight, limits, stopping, issuing } = dependencies
+  return {
+    log,
+    metrics,
+    inFlight,
+    stopping,
+    configuredIds: new Set([
+      ...issuing.services.keys(),
+      ...issuing.verifier.providers.map(({ id }) => id),
+    ]),
+    addresses: createRateLimiter({
+      perSecond: limits.requests_per_second_per_address,
+      burst: limits.burst_per_address,
+      nowMs: () => performance.now(),
+    }),
+    probes: createRateLimiter({
+      perSecond: limits.probes_per_second_per_address,
+      burst: PROBE_BURST_SECONDS * limits.probes_per_second_per_address,
+      nowMs: () => performance.now(),
+    }),
+    timeoutMs: limits.request_timeout_seconds * 1000,
+    bodyTimeoutMs: limits.body_timeout_seconds * 1000,
+    maxTokenBytes: limits.token_bytes,
+  }
 }
 
 /** Adds the paths of WaTTS. One handler serves them all, because their checks have an order of their own. */
@@ -190,7 +197,7 @@ function addWattsRoutes(app: Express, dependencies: AppDependencies, web: Web | 
 
 function addPublicRoutes(app: Express, dependencies: AppDependencies): void {
   const { issuing, stopping, metrics, inFlight } = dependencies
-  app.use('/ca', authorityRoutes(dependencies.trustAnchors))
+  app.use('/ca', authorityRoutes(dependencies.trustAnchors, dependencies.vomsFiles))
   app.use('/problems', problemRoutes(dependencies.publicUrl))
   app.use(
     operationsRoutes({

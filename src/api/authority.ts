@@ -3,12 +3,19 @@ import { Router, type RequestHandler } from 'express'
 import { toPem } from '../../ca/pem.ts'
 import type { CrlRecord } from '../domain/records.ts'
 import type { OtherAuthority, TrustAnchors } from '../domain/revocation/trust-anchors.ts'
+import type { VomsClientFile } from '../domain/voms/client-files.ts'
+import { packTrustAnchors } from '../files/trust-anchor-archive.ts'
 import { routeName } from './request.ts'
 import { sendTagged, taggedOnce } from './tagged-answer.ts'
 
 const PEM = 'application/x-pem-file'
+const CA_FILES = ['ca.pem', 'ca.der', 'chain.pem', 'crl.pem', 'crl.der', 'trust-anchors.tar.gz']
 
-export function authorityRoutes(trustAnchors: TrustAnchors): Router {
+/** @param vomsFiles files for VOMS clients and relying parties; empty without VOs */
+export function authorityRoutes(
+  trustAnchors: TrustAnchors,
+  vomsFiles: readonly VomsClientFile[],
+): Router {
   const router = Router()
   const { authority, crls } = trustAnchors
   const certificates = [authority.certificate, ...authority.chain].map(({ der }) =>
@@ -48,10 +55,11 @@ export function authorityRoutes(trustAnchors: TrustAnchors): Router {
     response.setHeader('Content-Disposition', 'attachment; filename="trust-anchors.tar.gz"')
     sendTagged(response.type('application/gzip'), anchors)
   })
+  addVomsFiles(get, vomsFiles)
+  const voms = vomsFiles.length === 0 ? [] : ['voms.tar.gz']
+  const vomses = vomsFiles.some(({ path }) => path === 'vomses') ? ['vomses'] : []
   get('/', (_request, response) => {
-    response.json({
-      files: ['ca.pem', 'ca.der', 'chain.pem', 'crl.pem', 'crl.der', 'trust-anchors.tar.gz'],
-    })
+    response.json({ files: [...CA_FILES, ...voms, ...vomses] })
   })
   return router
 }
@@ -67,6 +75,23 @@ function addCertificateAndCrl(
   get(`/${shortId}/crl.der`, async (_request, response) => {
     sendTagged(response.type('application/pkix-crl'), der(await crl()))
   })
+}
+
+/** What VOMS clients and relying parties install: one archive, and `vomses` alone. */
+function addVomsFiles(
+  get: (path: string, handler: RequestHandler) => void,
+  files: readonly VomsClientFile[],
+): void {
+  if (files.length === 0) return
+  const packed = packTrustAnchors(files.map(({ path: name, content }) => ({ name, content })))
+  packed.catch(() => undefined)
+  get('/voms.tar.gz', async (_request, response) => {
+    response.setHeader('Content-Disposition', 'attachment; filename="voms.tar.gz"')
+    response.setHeader('Cache-Control', 'public, max-age=3600')
+    response.type('application/gzip').send(await packed)
+  })
+  for (const { path, content } of files)
+    if (path === 'vomses') get('/vomses', fixed('text/plain', content))
 }
 
 function fixed(type: string, content: Buffer | string): RequestHandler {

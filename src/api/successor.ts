@@ -11,11 +11,12 @@ import { renewalDisabled } from '../domain/possession/possession.ts'
 import { successorText } from '../domain/possession/possession-proof.ts'
 import type { PresentedProxy } from '../domain/possession/presented-proxy.ts'
 import { TtsError } from '../base/errors.ts'
+import { clientCertificates } from '../http/client-certificates.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { sendCredential, wantsJson } from './native.ts'
-import { readProxyChain, readTlsCertificates } from './presented-proxy.ts'
+import { readProxyChain } from './presented-proxy.ts'
 import { contextOf, routeName } from './request.ts'
 
 export interface SuccessorDependencies {
@@ -37,7 +38,7 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     // The body must be read before the caller is known, because it has the proof of possession.
     const body = await readRequestBody(request, response, maxBodyBytes)
     const { proxy: proxyPem, at, signature, ...parameters } = requestParameters(request, body)
-    const tlsCertificates = readTlsCertificates(request)
+    const tlsCertificates = clientCertificates(request.socket)
     const chain = proxyPem === undefined ? [] : readProxyChain('proxy', proxyPem)
     const proxy: PresentedProxy =
       tlsCertificates.length > 0

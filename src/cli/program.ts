@@ -21,6 +21,7 @@ import { proxyInitCommand } from './proxy-init.ts'
 import { serveCommand } from './serve.ts'
 import { sshCaCommand } from './ssh.ts'
 import { type Terminal, withCore } from './terminal.ts'
+import { vomsCommand } from './voms.ts'
 
 /** Returns the command line program. @param version version of the package */
 export function createProgram(terminal: Terminal, version: string): Command {
@@ -71,6 +72,7 @@ Examples:
     serveCommand(terminal),
     checkCommand(terminal),
     caCommand(terminal),
+    vomsCommand(terminal),
     credentialCommand(terminal),
     delegationCommand(terminal),
     auditCommand(terminal),

@@ -60,6 +60,13 @@ export interface HeldEndEntity {
   readonly privateKeyDer: Buffer
 }
 
+/** An EEC on record. */
+export interface IssuedEndEntity {
+  readonly certificate: CertificateRecord
+  readonly identity: Identity
+  readonly isRevoked: boolean
+}
+
 /** A credential: the answer to one request. */
 export interface CredentialRecord {
   /** UUID. */

@@ -12,6 +12,7 @@ import type {
   CrlRecord,
   HeldEndEntity,
   Identity,
+  IssuedEndEntity,
   NumberedAuditRecord,
   PickupRecords,
   Revocation,
@@ -58,6 +59,8 @@ export interface Store {
     now: Date,
     keyKind: string,
   ): Promise<HeldEndEntity | undefined>
+  /** The EEC with this serial number (hex), held or not, revoked or not. */
+  findIssuedEndEntity(serial: string): Promise<IssuedEndEntity | undefined>
   /** Stores an EEC with its encrypted key and an audit line; durable when the promise is fulfilled. */
   recordEndEntity(identityId: string, endEntity: HeldEndEntity, audit: AuditRecord): Promise<void>
 

@@ -19,6 +19,8 @@ export interface MalformedOptions {
   readonly onMalformed?: ((code: string, address: string) => void) | undefined
   /** URL of the problem types (RFC 9457 section 3.1.1). */
   readonly problemsUrl: string
+  /** The whole answer, in place of an HTTP response. */
+  readonly answer?: string | undefined
 }
 
 /**
@@ -30,7 +32,7 @@ export interface MalformedOptions {
 export function answerMalformed(
   server: HttpServer | HttpsServer,
   open: OpenResponses,
-  { onMalformed = () => undefined, problemsUrl }: MalformedOptions,
+  { onMalformed = () => undefined, problemsUrl, answer }: MalformedOptions,
 ): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const { code = 'unknown' } = error
@@ -39,7 +41,7 @@ export function answerMalformed(
     const [first, ...others] = isSocket ? open.of(socket) : []
     const isDue = first !== undefined && (first.headersSent || first.req.complete)
     const mayAnswer = !isDue && others.length === 0
-    if (socket.writable && mayAnswer) socket.end(answerTo(code, problemsUrl))
+    if (socket.writable && mayAnswer) socket.end(answer ?? answerTo(code, problemsUrl))
     else socket.destroy()
   })
 }

@@ -8,6 +8,7 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import type { SecureContextOptions } from 'node:tls'
 import { listenError } from '../base/system-error.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Log } from '../base/log.ts'
@@ -18,14 +19,16 @@ import { answerMalformed } from './malformed.ts'
 import { messageClassesOf, useMessageClasses } from './message-classes.ts'
 import { trackResponses } from './open-responses.ts'
 import { handInTurns } from './request-turns.ts'
+import { acceptGsiClients, type GsiProtocol } from './gsi-clients.ts'
+import { followHeldTls, heldTlsOptions, type HeldTlsSource } from './held-tls.ts'
 import type { TlsFilePaths } from './tls-files.ts'
-import { reloadTls, tlsContext } from './tls-reload.ts'
+import { reloadTls, tlsContext, type TlsReloading } from './tls-reload.ts'
 import { normaliseTarget } from './request-target.ts'
 
 export interface ListenOptions {
   readonly host: string
   readonly port: number
-  readonly tls: TlsFilePaths | undefined
+  readonly tls: TlsFilePaths | HeldTlsSource | undefined
   /**
    * Request a client certificate, but neither require nor verify one: the code that reads it must verify it. Default
    * false.
@@ -40,6 +43,14 @@ export interface ListenOptions {
   readonly problemsUrl?: string
   /** Maximum size of all request headers together; longer ones are answered with 431. Default 32 KiB. */
   readonly maxHeaderBytes?: number
+  /**
+   * Accepts what GSI clients send: the delegation flag, another protocol, and lines that end in a line feed alone. Only
+   * for listeners that no proxy is in front of and that close each connection after one request: a proxy could see
+   * other requests than this parser.
+   */
+  readonly forGsiClients?: GsiProtocol
+  /** The whole answer to a message that is not HTTP. Default: an HTTP response with problem details. */
+  readonly malformedAnswer?: string
   readonly log: Log
   /** Interval between checks of the TLS files. Default 10,000. */
   readonly tlsLookIntervalMs?: number
@@ -86,12 +97,13 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const settings = {
     maxHeaderSize: options.maxHeaderBytes ?? MAX_HEADER_BYTES,
     connectionsCheckingInterval: SLOW_CLIENT_CHECK_INTERVAL_MS,
+    insecureHTTPParser: options.forGsiClients !== undefined,
     ...classes,
   }
   const clientCertificate = options.askClientCertificate
     ? { requestCert: true, rejectUnauthorized: false }
     : {}
-  const context = tls && tlsContext(tls)
+  const context = await contextOf(tls)
   const server = context
     ? createTlsServer({
         ...settings,
@@ -103,17 +115,16 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const connections = limitConnections(server, limits)
   const open = trackResponses(server)
   closeLingering(server)
+  if (options.forGsiClients && isTls(server)) acceptGsiClients(server, options.forGsiClients)
   let current = app
   handRequestsTo((request, response) => current(request, response), server, limits)
-  answerMalformed(server, open, { onMalformed: options.onMalformed, problemsUrl })
+  const { onMalformed, malformedAnswer } = options
+  answerMalformed(server, open, { onMalformed, problemsUrl, answer: malformedAnswer })
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
   server.maxHeadersCount = 100
-  const reloading =
-    context && tls && isTls(server)
-      ? reloadTls(server, tls, { ...context, ...reloadOptions(options) })
-      : undefined
+  const reloading = context && isTls(server) ? context.follow(server, options) : undefined
   await bind(server, options)
   const address = server.address() as AddressInfo
   const urlHost = address.family === 'IPv6' ? `[${address.address}]` : address.address
@@ -133,6 +144,28 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
       }
       await closeServer(server, timeoutMs)
     },
+  }
+}
+
+interface TlsContext {
+  readonly options: SecureContextOptions
+  /** Continues with another certificate when there is one. */
+  readonly follow: (server: TlsServer, options: ListenOptions) => TlsReloading
+}
+
+async function contextOf(tls: ListenOptions['tls']): Promise<TlsContext | undefined> {
+  if (tls === undefined) return undefined
+  if ('current' in tls) {
+    const used = await tls.current()
+    return {
+      options: heldTlsOptions(used),
+      follow: (server, { log }) => followHeldTls(server, tls, { log, used }),
+    }
+  }
+  const { options, end } = tlsContext(tls)
+  return {
+    options,
+    follow: (server, more) => reloadTls(server, tls, { end, ...reloadOptions(more) }),
   }
 }
 

@@ -1,6 +1,8 @@
 /** Creates the host certificate and the virtual organisations; see compose.ts. */
 import { randomBytes } from 'node:crypto'
+import { toPem } from '../../ca/pem.ts'
 import { parseFqan } from '../../ca/voms/fqan.ts'
+import type { Authority } from '../../ca/authority.ts'
 import type { DistinguishedName } from '../../ca/name.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
@@ -8,15 +10,18 @@ import type { Configuration } from '../config/schema.ts'
 import { type OrganisationSettings, REST, vomsHost } from '../config/voms-schema.ts'
 import {
   createHostCertificate,
+  type HeldHostCertificate,
   type HostCertificate,
   type HostCertificateDependencies,
 } from '../domain/host-certificate.ts'
 import { GROUP_CLAIMS } from '../domain/bans/groups.ts'
 import type { Store } from '../domain/store.ts'
 import { type Attributes, createAttributes } from '../domain/voms/attributes.ts'
+import { vomsClientFiles, type VomsClientFile } from '../domain/voms/client-files.ts'
 import { createGroupMemory, type GroupMemory } from '../domain/voms/known-groups.ts'
 import type { OrganisationRule, VirtualOrganisation } from '../domain/voms/organisations.ts'
 import { TtsError } from '../base/errors.ts'
+import type { HeldTls, HeldTlsSource } from '../http/held-tls.ts'
 
 /** What the VOs need of the opened installation. */
 interface VomsSource extends Omit<
@@ -34,6 +39,8 @@ export interface AssembledVoms {
   readonly groupMemory: GroupMemory
   /** Undefined when no setting says how the host is called. */
   readonly hostCertificate: HostCertificate | undefined
+  /** The host certificate for TLS servers. @throws {TtsError} `store_unavailable` */
+  readonly tls: HeldTlsSource
 }
 
 export function assembleVoms(core: VomsSource): AssembledVoms {
@@ -53,7 +60,20 @@ export function assembleVoms(core: VomsSource): AssembledVoms {
     records: store.knownGroups,
     now,
   })
-  return { attributes, groupMemory, hostCertificate }
+  const tls = { current: async () => tlsOf(await requireHost(hostCertificate).current(), core) }
+  return { attributes, groupMemory, hostCertificate, tls }
+}
+
+/** The certificate with those above it that clients may not have; the root they must have. */
+function tlsOf(
+  { certificate, keyPem }: HeldHostCertificate,
+  { authority }: Pick<VomsSource, 'authority'>,
+): HeldTls {
+  const above =
+    authority.chain.length === 0 ? [] : [authority.certificate, ...authority.chain.slice(0, -1)]
+  const ders = [certificate, ...above].map(({ der }) => der)
+  const certificatePem = ders.map((der) => toPem('CERTIFICATE', der)).join('')
+  return { certificatePem, keyPem, end: certificate.validity.notAfter }
 }
 
 /** The configured VOs by name. */
@@ -87,6 +107,21 @@ function rulesOf(vo: string, { fqans }: OrganisationSettings): readonly Organisa
     const withBelow = group.endsWith(REST)
     const cut = (text: string): string => (withBelow ? text.slice(0, -REST.length) : text)
     return { group: cut(group).replace(/^\//, ''), fqan: parseFqan(cut(fqan)), withBelow }
+  })
+}
+
+/** The files for VOMS clients and relying parties; none without VOs. */
+export function vomsFilesOf(
+  core: VomsSource & { readonly others: readonly { readonly authority: Authority }[] },
+): readonly VomsClientFile[] {
+  const { configuration } = core.loaded
+  const host = hostCertificateOf(core)
+  if (host === undefined) return []
+  return vomsClientFiles({
+    organisations: organisationsOf(configuration).values(),
+    hostSubject: host.subject,
+    authorities: [core, ...core.others].map(({ authority }) => authority),
+    withServers: configuration.voms.listen !== undefined,
   })
 }
 

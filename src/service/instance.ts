@@ -4,11 +4,13 @@
  */
 import type { RequestListener } from 'node:http'
 import type { Logger } from 'pino'
-import { type AppDependencies, createApp, createPublicApp } from '../api/app.ts'
+import { type AppDependencies, createApp, createPublicApp, requestOptions } from '../api/app.ts'
+import { createVomsApp } from '../api/voms/app.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import type { WebOptions } from '../web/site.ts'
 import { type AssembledService, assembleService, openCore, type Runtime } from './compose.ts'
 import { accessTokensOf } from './compose-access-tokens.ts'
+import { vomsFilesOf } from './compose-voms.ts'
 import { authorityStatus } from './installation.ts'
 import type { Metrics } from './metrics.ts'
 import { isRolledOver, trustAnchorsOf } from './roll-over.ts'
@@ -32,6 +34,8 @@ export interface Instance {
   readonly app: RequestListener
   /** For the plain listener: public paths only. */
   readonly publicApp: RequestListener
+  /** For the VOMS server of a VO. */
+  readonly vomsApp: (vo: string) => RequestListener
   /** Starts the background work. */
   watch(): void
   /** Ends the background work, waits until all its requests are answered, at most this time, and closes it. */
@@ -78,6 +82,7 @@ function instanceOf(service: AssembledService, options: InstanceOptions): Instan
     service,
     app: createApp(dependencies),
     publicApp: createPublicApp(dependencies),
+    vomsApp: (vo) => vomsAppOf(service, dependencies, vo),
     watch() {
       const { crls, delegations } = service
       // One after the other, so that those that have begun end when a later one cannot begin.
@@ -117,11 +122,25 @@ function appDependencies(
     delegations,
     accessTokens: accessTokensOf(service),
     trustAnchors: trustAnchorsOf(service),
+    vomsFiles: vomsFilesOf(service),
     limits,
     watts,
     publicUrl: listen.public_url,
     trustedProxies: listen.trusted_proxies,
   }
+}
+
+function vomsAppOf(
+  { issuing, voms, others, store, now }: AssembledService,
+  dependencies: AppDependencies,
+  vo: string,
+): RequestListener {
+  const { attributes } = voms
+  const authorities = [issuing.authority, ...others.map(({ authority }) => authority)]
+  const certificates = { store, authorities, now }
+  const serving = { ...issuing, attributes, certificates }
+  const { metrics } = dependencies
+  return createVomsApp({ vo, serving, requests: requestOptions(dependencies), metrics })
 }
 
 /** @param publicUrl known once the service listens */

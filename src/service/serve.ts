@@ -1,19 +1,12 @@
 /** `tts serve`: listens, reloads the configuration, and stops in order. */
-import { join, resolve } from 'node:path'
-import type { RequestListener } from 'node:http'
 import type { Logger } from 'pino'
-import { problemsUrl } from '../api/error-codes.ts'
-import { addressKey } from '../limits/address-key.ts'
-import { listen, type Listening, type ListenOptions } from '../http/server.ts'
-import { trustedProxies } from '../http/trusted-proxies.ts'
 import { authorityEnd } from '../files/authority-certificate.ts'
 import type { AssembledService } from './compose.ts'
 import type { Environment, LoadedConfiguration } from '../config/load.ts'
 import { type Instance, type InstanceOptions, startInstance } from './instance.ts'
 import { holdInstance, type InstanceHolder } from './reloading.ts'
-import { createMetrics, type Metrics, type MetricsSources } from './metrics.ts'
-import { createSampler } from '../limits/sampler.ts'
-import { partOf } from '../limits/shares.ts'
+import { openListeners, warnAboutListener } from './listeners.ts'
+import { createMetrics, type MetricsSources } from './metrics.ts'
 
 /** The running service. */
 export interface Running {
@@ -60,7 +53,7 @@ export async function serve(
   let listenerUrl = 'http://127.0.0.1'
   let instances: InstanceHolder | undefined
   let tlsEnd: () => Date | undefined = () => undefined
-  const sources = metricsSources(() => (instances?.current ?? first).service)
+  const sources = metricsSources(() => current().service)
   const metrics = createMetrics({ ...sources, tlsEnd: () => tlsEnd() })
   const options: SharedOptions = {
     log,
@@ -72,7 +65,8 @@ export async function serve(
     onRollOver: async (outdated) => continueWithNext(outdated, instances, log),
   }
   const first = await startFirst(loaded, options)
-  const listeners = await openListeners(loaded, first, { log, metrics }).catch(
+  const current = (): Instance => instances?.current ?? first
+  const listeners = await openListeners(loaded, { log, metrics, current }).catch(
     async (error: unknown) => {
       await first.retire(0)
       throw error
@@ -143,82 +137,6 @@ async function continueWithNext(
   })
 }
 
-interface Listeners {
-  readonly url: string
-  readonly plainUrl: string | undefined
-  readonly use: (instance: Instance) => void
-  readonly tlsEnd: () => Date | undefined
-  close(timeoutMs: number): Promise<void>
-}
-
-interface Observers {
-  readonly log: Logger
-  readonly metrics: Metrics
-}
-
-async function openListeners(
-  loaded: LoadedConfiguration,
-  first: Instance,
-  observers: Observers,
-): Promise<Listeners> {
-  const listening = await listen(first.app, {
-    ...listenOptions(loaded, observers.log),
-    ...connectionOptions(loaded, observers),
-  })
-  const plain = await listenPlain(first.publicApp, loaded, observers).catch(
-    async (error: unknown) => {
-      // If the second listener fails, the first one must not stay open.
-      await listening.close(0)
-      throw error
-    },
-  )
-  return {
-    url: listening.url,
-    plainUrl: plain?.url,
-    tlsEnd: () => listening.tlsEnd,
-    use({ app, publicApp }) {
-      listening.use(app)
-      plain?.use(publicApp)
-    },
-    async close(timeoutMs) {
-      await Promise.all([listening.close(timeoutMs), plain?.close(timeoutMs)])
-    },
-  }
-}
-
-/** Names the settings of the listeners that a reload cannot change. */
-function warnAboutListener(
-  before: LoadedConfiguration,
-  after: LoadedConfiguration,
-  log: Logger,
-): void {
-  const settingsOf = ({
-    configuration: { listen: settings, limits, delegations, access_tokens: accessTokens },
-  }: LoadedConfiguration) => ({
-    'listen.host': settings.host,
-    'listen.port': settings.port,
-    'listen.plain': settings.plain,
-    'listen.tls_certificate_file': settings.tls_certificate_file,
-    'listen.tls_key_file': settings.tls_key_file,
-    'listen.trusted_proxies': settings.trusted_proxies,
-    'limits.connections': limits.connections,
-    'limits.token_bytes': limits.token_bytes,
-    'limits.address_share': limits.address_share,
-    'limits.request_timeout_seconds': limits.request_timeout_seconds,
-    'delegations.renewal_by_possession.enabled': delegations.renewal_by_possession.enabled,
-    'access_tokens.enabled': accessTokens.enabled,
-  })
-  const now: Readonly<Record<string, unknown>> = settingsOf(after)
-  const changed = Object.entries(settingsOf(before))
-    .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(now[name]))
-    .map(([name]) => name)
-  if (changed.length === 0) return
-  log.warn(
-    { event: 'service.restart-needed', settings: changed },
-    'these settings of the listener take effect at the next restart',
-  )
-}
-
 function metricsSources(service: () => AssembledService): Omit<MetricsSources, 'tlsEnd'> {
   return {
     now: () => service().now(),
@@ -228,71 +146,5 @@ function metricsSources(service: () => AssembledService): Omit<MetricsSources, '
     authorityEnd: () => authorityEnd(service().authority),
     delegations: () => service().store.delegations.census(service().now()),
     crlNextUpdate: async () => (await service().crls.published()).nextUpdate,
-  }
-}
-
-/** Starts the second listener: plain HTTP, for public paths only. */
-async function listenPlain(
-  app: RequestListener,
-  loaded: LoadedConfiguration,
-  { log, metrics }: Observers,
-): Promise<Listening | undefined> {
-  const { configuration } = loaded
-  const { plain } = configuration.listen
-  if (plain === undefined) return undefined
-  const requestTimeoutMs = configuration.limits.request_timeout_seconds * 1000
-  return listen(app, {
-    ...plain,
-    ...connectionOptions(loaded, { log, metrics }),
-    tls: undefined,
-    requestTimeoutMs,
-    log,
-  })
-}
-
-const OTHER_HEADERS_BYTES = 16 * 1024
-
-/** Returns the limits that apply before a request is parsed. */
-function connectionOptions(
-  { configuration }: LoadedConfiguration,
-  { log, metrics }: Observers,
-): Pick<ListenOptions, 'connections' | 'onMalformed' | 'problemsUrl' | 'maxHeaderBytes'> {
-  const { listen, limits } = configuration
-  const isSample = createSampler({ perMinute: 1, nowMs: () => performance.now() })
-  return {
-    connections: {
-      total: limits.connections,
-      perAddress: partOf(limits.connections, limits.address_share),
-      isTrustedProxy: trustedProxies(listen.trusted_proxies),
-      onClosed: (reason) => metrics.connectionClosed(reason),
-    },
-    problemsUrl: problemsUrl(listen.public_url),
-    maxHeaderBytes: limits.token_bytes + OTHER_HEADERS_BYTES,
-    onMalformed: (code, address) => {
-      metrics.refused('invalid_request', 'http')
-      const sample = isSample(`${addressKey(address)} ${code}`)
-      if (sample === undefined) return
-      const fields = { event: 'http.malformed', code, address, ...sample }
-      log.info(fields, 'received a message that is not valid HTTP')
-    },
-  }
-}
-
-function listenOptions({ configuration, path }: LoadedConfiguration, log: Logger) {
-  const { host, port, tls_certificate_file: certificate, tls_key_file: key } = configuration.listen
-  const base = path === undefined ? '.' : join(path, '..')
-  const tls =
-    certificate === undefined || key === undefined
-      ? undefined
-      : { certificateFile: resolve(base, certificate), keyFile: resolve(base, key) }
-  return {
-    host,
-    port,
-    tls,
-    askClientCertificate:
-      configuration.delegations.renewal_by_possession.enabled ||
-      configuration.access_tokens.enabled,
-    requestTimeoutMs: configuration.limits.request_timeout_seconds * 1000,
-    log,
   }
 }

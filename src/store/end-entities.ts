@@ -1,7 +1,7 @@
-import type { AuditRecord, HeldEndEntity } from '../domain/records.ts'
+import type { AuditRecord, HeldEndEntity, IssuedEndEntity } from '../domain/records.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
 import type { RecordEntry } from './group-commit.ts'
-import { auditRow, certificateRow, toBuffer, toCertificate } from './schema/rows.ts'
+import { auditRow, certificateRow, toBuffer, toCertificate, toIdentity } from './schema/rows.ts'
 import { openKey, sealKey } from './encryption/sealed-key.ts'
 import { originalText, storedText } from './stored-text.ts'
 import type { Database, EndEntityKeyRow } from './schema/tables.ts'
@@ -64,4 +64,36 @@ export async function findHeldEndEntity(
     certificateDer: toBuffer(row.certificate_der),
     privateKeyDer: openKey(masterKeys, owner, sealed),
   }
+}
+
+/** The EEC of this serial number, with its identity. */
+export async function findIssuedEndEntity(
+  { writes }: Database,
+  serial: string,
+): Promise<IssuedEndEntity | undefined> {
+  // On the writing connection: SQLite's reader may still see the state before a revocation.
+  const row = await writes
+    .selectFrom('certificates')
+    .innerJoin('identities', 'identities.id', 'certificates.identity_id')
+    .leftJoin('revocations', 'revocations.serial', 'certificates.serial')
+    .where('certificates.serial', '=', storedText(serial))
+    .where('certificates.kind', '=', 'eec')
+    .selectAll('certificates')
+    .select([
+      'identities.id',
+      'identities.issuer',
+      'identities.sub',
+      'identities.subject as identity_subject',
+      'identities.comparable',
+      'identities.created_at',
+      'revocations.revoked_at',
+    ])
+    .executeTakeFirst()
+  return (
+    row && {
+      certificate: toCertificate(row),
+      identity: toIdentity({ ...row, subject: row.identity_subject }),
+      isRevoked: row.revoked_at !== null,
+    }
+  )
 }

@@ -13,7 +13,7 @@ import {
 } from './credentials.ts'
 import { addCrl, latestCrl, latestCrlNumber } from './crls.ts'
 import { delegationRecords } from './delegations/delegations.ts'
-import { endEntityEntry, findHeldEndEntity } from './end-entities.ts'
+import { endEntityEntry, findHeldEndEntity, findIssuedEndEntity } from './end-entities.ts'
 import { createRecordBatch, GroupCommit, type RecordEntry } from './group-commit.ts'
 import { ensureIdentity, findIdentity, isSubjectTaken } from './identities.ts'
 import {
@@ -102,6 +102,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
       ask(() => ensureIdentity(database, key, { candidates, now: at })),
     findHeldEndEntity: (identityId, at, keyKind) =>
       ask(() => findHeldEndEntity(database, masterKeys, { identityId, now: at, keyKind })),
+    findIssuedEndEntity: (serial) => ask(() => findIssuedEndEntity(database, serial)),
     recordEndEntity: (identityId, endEntity, audit) =>
       ask(() => commits.submit(endEntityEntry(masterKeys, identityId, { endEntity, audit }))),
     recordCredential: (credential, audit) =>

@@ -24,6 +24,7 @@ function fakeInstance(name: string, events: string[], watch = (): void => undefi
     service: { loaded: { configuration, path: name } } as unknown as AssembledService,
     app: () => undefined,
     publicApp: () => undefined,
+    vomsApp: () => () => undefined,
     watch,
     retire: async () => void events.push(`retire ${name}`),
   }

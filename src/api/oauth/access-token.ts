@@ -7,8 +7,9 @@ import {
 import { accessTokenText } from '../../domain/possession/possession-proof.ts'
 import type { PresentedProxy } from '../../domain/possession/presented-proxy.ts'
 import { TtsError } from '../../base/errors.ts'
+import { clientCertificates } from '../../http/client-certificates.ts'
 import { withinSignal } from '../deadline.ts'
-import { notAChain, readProxyChain, readTlsCertificates } from '../presented-proxy.ts'
+import { notAChain, readProxyChain } from '../presented-proxy.ts'
 import { contextOf } from '../request.ts'
 import { sendOAuthJson } from './answers.ts'
 import type { ExchangeRequest, TokenForm } from './token-request.ts'
@@ -53,7 +54,7 @@ function presentedProxy(
   const certificates = readProxyChain('subject_token', subjectToken)
   const [proxy] = certificates
   if (proxy === undefined) throw notAChain('subject_token')
-  const [ofTls] = readTlsCertificates(request)
+  const [ofTls] = clientCertificates(request.socket)
   if (ofTls?.equals(proxy) === true) return { certificates, proof: 'tls' }
   const { at, signature, scope = '' } = fields
   if (at === undefined && signature === undefined) {
