@@ -4,7 +4,7 @@ import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Debian packages with what tests need of each: programs, libraries by file name, or modules of Debian's Python. */
+/** Debian packages with what tests need of each: programs, libraries by name, other files by path. */
 export const debianPackages: Readonly<Record<string, readonly string[]>> = JSON.parse(
   readFileSync(new URL('debian-packages.json', import.meta.url), 'utf8'),
 ) as Record<string, string[]>
@@ -40,17 +40,15 @@ export function findLibraryDirectory(name: string): string | undefined {
 
 /** Which of these Debian packages are not installed, or not wholly. */
 export function missingPackages(packages: readonly string[]): readonly string[] {
-  return packages.filter((name) =>
-    (debianPackages[name] ?? []).some((part) => {
-      if (part.endsWith('.py')) return !isThere(join(PYTHON_MODULES, part))
-      return part.includes('.so') ? findLibraryDirectory(part) === undefined : !findProgram(part)
-    }),
-  )
+  return packages.filter((name) => (debianPackages[name] ?? []).some((part) => !isInstalled(part)))
 }
 
-/** Debian's own Python, which has the modules of Debian's packages, and where these are. */
-export const DEBIAN_PYTHON = '/usr/bin/python3'
-const PYTHON_MODULES = '/usr/lib/python3/dist-packages'
+function isInstalled(part: string): boolean {
+  if (part.startsWith('/')) return isThere(part)
+  return part.includes('.so')
+    ? findLibraryDirectory(part) !== undefined
+    : findProgram(part) !== undefined
+}
 
 /**
  * Tests that run tools of these Debian packages. Where some are missing there is one skipped test that names them; with

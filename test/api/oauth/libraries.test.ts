@@ -19,7 +19,7 @@ import {
 import { serverMetadata } from '../../../src/api/oauth/server-metadata.ts'
 import { obtainAccessToken } from '../../../demo/user-agent.ts'
 import { AUDIENCE, useTestService } from '../../support/service.ts'
-import { DEBIAN_PYTHON, describeWithTools } from '../../support/grid-tools.ts'
+import { describeWithTools } from '../../support/grid-tools.ts'
 import { opensslRefusal } from '../../support/openssl.ts'
 import { derOf, quick } from '../support.ts'
 
@@ -147,6 +147,8 @@ describe('the metadata: RFC 8414', () => {
 
 describeWithTools('authlib', ['python3-authlib', 'python3-requests'], () => {
   const script = join(import.meta.dirname, 'fixtures/exchange.py')
+  /** Debian's own Python has the modules of Debian's packages. */
+  const python = '/usr/bin/python3'
 
   /** Runs the script; the token goes through standard input, because arguments are public. */
   async function exchange(token: string): Promise<Record<string, unknown>> {
@@ -155,7 +157,7 @@ describeWithTools('authlib', ['python3-authlib', 'python3-requests'], () => {
     const csrPath = join(directory, 'csr.pem')
     await writeFile(csrPath, await makeCsr())
     const child = spawn(
-      DEBIAN_PYTHON,
+      python,
       [script, `${service().url}/oauth2/token`, PROXY_TOKEN_TYPE, csrPath],
       {
         env: { PATH: '/usr/bin:/bin', HOME: '/nonexistent', AUTHLIB_INSECURE_TRANSPORT: '1' },
