@@ -81,11 +81,7 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
     subject: appendCommonName(certificate.subjectNode, serialDecimal(request.serial)),
     validity: request.validity,
     publicKey: request.publicKey,
-    extensions: [
-      ...extensionsFor(endEntity, prepared, request),
-      // voms-proxy-init of VOMS 2.1 cannot make a proxy under one without it.
-      subjectKeyIdentifier(request.publicKey.keyId),
-    ],
+    extensions: extensionsFor(endEntity, prepared, request),
     furtherExtensions: request.extensions,
   }
   return signCertificate(template, signer)
@@ -145,13 +141,19 @@ function proxyExtensions(
   request: ProxyRequest,
 ): readonly Asn1Node[] {
   const extendedKeyUsage = findExtension(certificate, extensionOids.extKeyUsage)
+  const keyId = issuerKeyId(certificate, signer.publicKey)
   return [
-    proxyCertInfo(request.type, request.pathLength),
     keyUsage(proxyKeyUsage(certificate, request.publicKey)),
+    // Not the first one: davix, and with it gfal2, does not see it there, and delegates an invalid proxy.
+    proxyCertInfo(request.type, request.pathLength),
     // RFC 3820 section 3.7 and 3.8: the EEC's extKeyUsage may be kept but never extended.
     ...(extendedKeyUsage ? [sameExtendedKeyUsage(extendedKeyUsage.value)] : []),
     // Without it `openssl verify -x509_strict` refuses the proxy.
-    authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),
+    authorityKeyIdentifier(keyId),
+    // voms-proxy-init of VOMS 2.1 makes no proxy under one that has none. It is the key identifier of the EEC: XRootD
+    // copies our authority key identifier into the proxies that it delegates, and OpenSSL compares the two. RFC 5280
+    // section 4.2.1.2 leaves open how the value is made.
+    subjectKeyIdentifier(keyId),
   ]
 }
 

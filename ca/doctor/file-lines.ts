@@ -49,7 +49,7 @@ function sayFault(fault: PemFault, context: DoctorContext): Problem {
 }
 
 const all = relyingParties
-const notJava = except(relyingParties, ...java)
+const notJava = except(relyingParties, ...java, 'JGlobus')
 
 /** A rule on faults of one kind that only Java minds. */
 function javaRule(id: string, kind: PemFault['kind'], remedy: string): DoctorRule {

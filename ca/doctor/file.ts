@@ -101,6 +101,18 @@ export const fileRules: readonly DoctorRule[] = [
     remedy: 'Write the key as PKCS#8: openssl pkcs8 -topk8 -nocrypt.',
   },
   {
+    id: 'file-key-pkcs8',
+    // Debian's JGlobus, and dCache, read both forms.
+    severity: 'warns',
+    relyingParties: ['JGlobus'],
+    check: ({ proxyFile: { labels, privateKey } }) =>
+      when(
+        privateKey?.asymmetricKeyType === 'rsa' && labels.includes('PRIVATE KEY'),
+        'The RSA key is in PKCS#8, and JGlobus 2.1.0 finds keys in PKCS#1 only.',
+      ),
+    remedy: 'Write the key as PKCS#1: openssl rsa -traditional.',
+  },
+  {
     id: 'file-no-proxy',
     severity: 'refuses',
     relyingParties: ['XRootD', 'VOMS'],

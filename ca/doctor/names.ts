@@ -43,9 +43,18 @@ const opensslForm = (name: DistinguishedName): string =>
 const plainForm = (name: DistinguishedName): string =>
   opensslForm(name).replaceAll(/\\([/+])/g, '$1')
 
-/** In a grid map of Globus, backslashes and double quotes need a backslash. */
+/** In a grid map of Globus and in a map file of HTCondor, backslashes and double quotes need a backslash. */
 const globusForm = (name: DistinguishedName): string =>
   opensslForm(name).replaceAll(/[\\"]/g, '\\$&')
+
+/** Says how to write a name in a map file of HTCondor, where it differs from the slash-DN. */
+function sayMapFileForm(name: DistinguishedName): readonly string[] {
+  const values = name.flat().map(({ value }) => String(value))
+  return when(
+    values.some((value) => /[/+"\\]/.test(value)),
+    `In a map file of HTCondor with OpenSSL 3, the name must be written "${globusForm(name)}"; older versions of OpenSSL add no backslash before / and +.`,
+  )
+}
 
 /** Says how to write a name in a grid map where it is not simply the slash-DN. */
 function sayForms(name: DistinguishedName): readonly Problem[] {
@@ -69,6 +78,15 @@ export const nameRules: readonly DoctorRule[] = [
     check: (context) =>
       endEntityOf(context).flatMap(({ certificate }) => sayForms(certificate.subject)),
     remedy: `Write the name in that form. ${otherName.replace('Have', 'Otherwise have')}`,
+  },
+  {
+    id: 'name-map-file',
+    severity: 'warns',
+    relyingParties: ['HTCondor'],
+    check: (context) =>
+      endEntityOf(context).flatMap(({ certificate }) => sayMapFileForm(certificate.subject)),
+    remedy:
+      'Write the name in that form, and set CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS. Otherwise the name is a regular expression.',
   },
   characters('name-quote', ['XRootD'], {
     pattern: /"/,

@@ -1,4 +1,5 @@
 /** Rules on ProxyCertInfo. */
+import type { Certificate } from '../certificate.ts'
 import { extensionOids } from '../extensions.ts'
 import { type DoctorRule, eachOf, nameOf, when } from './context.ts'
 import { except, globus, java, openssl, strict, validating } from './relying-parties.ts'
@@ -8,6 +9,12 @@ const askAgain =
 
 /** MyProxy delegates once when it stores a proxy and once when it delivers it. */
 const MIN_PATH_LENGTH = 2
+
+/** Globus sees a policy only when it comes to the next critical extension. */
+function hasCriticalAfterInfo({ extensions }: Certificate): boolean {
+  const at = extensions.findIndex(({ oid }) => oid === extensionOids.proxyCertInfo)
+  return extensions.slice(at + 1).some(({ critical }) => critical)
+}
 
 export const proxyCertInfoRules: readonly DoctorRule[] = [
   {
@@ -21,6 +28,18 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
           : undefined,
       ),
     remedy: askAgain,
+  },
+  {
+    id: 'proxy-cert-info-first',
+    // Only what davix delegates is invalid: with the proxy itself it reads and writes.
+    severity: 'warns',
+    relyingParties: ['davix'],
+    check: ({ leaf }) =>
+      when(
+        leaf.certificate.extensions[0]?.oid === extensionOids.proxyCertInfo,
+        `The first extension of ${nameOf(leaf)} is ProxyCertInfo, where davix and gfal2 do not see it: third-party copies over https fail.`,
+      ),
+    remedy: 'Request a new proxy from this service, or make one with voms-proxy-init.',
   },
   {
     id: 'proxy-cert-info-twice',
@@ -90,8 +109,10 @@ export const proxyCertInfoRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: globus,
     check: ({ proxies }) =>
-      eachOf('proxy', proxies, ({ facts }) =>
-        facts.proxyCertInfo?.hasPolicy === true ? 'has a policy in its ProxyCertInfo' : undefined,
+      eachOf('proxy', proxies, ({ facts, certificate }) =>
+        facts.proxyCertInfo?.hasPolicy === true && hasCriticalAfterInfo(certificate)
+          ? 'has a policy in its ProxyCertInfo'
+          : undefined,
       ),
     remedy: askAgain,
   },

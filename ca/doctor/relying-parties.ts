@@ -18,6 +18,8 @@ export const relyingParties = [
   'caNl-Java',
   'HTCondor',
   'glideinWMS',
+  'davix',
+  'JGlobus',
 ] as const
 export type RelyingParty = (typeof relyingParties)[number]
 

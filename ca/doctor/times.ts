@@ -165,7 +165,7 @@ export const timeRules: readonly DoctorRule[] = [
     severity: 'refuses',
     relyingParties: ['HTCondor'],
     check: (context) => tooShort(context, 120),
-    remedy: `${renew} HTCondor's limit is CRED_MIN_TIME_LEFT.`,
+    remedy: `${renew} condor_submit takes no proxy with less time left (CRED_MIN_TIME_LEFT).`,
   },
   {
     id: 'time-left-glideinwms-half-day',

@@ -2,8 +2,10 @@
 # start-glidein.sh COMMAND ARGUMENTS: fetches a proxy from a certcache, runs the pilot with it, and renews it.
 #
 # get-proxy.sh must be in the directory of this script or in the one that the job starts in. Its variables say where the
-# certcache is. glideinWMS needs proxies that are valid for 12 hours (CERTCACHE_WORKER_VALID=43200). A new proxy replaces the
-# old one by rename, and the HTCondor daemons notice it. If a fetch fails, the old proxy stays until the next attempt.
+# certcache is. glideinWMS needs proxies that are valid for 12 hours (CERTCACHE_WORKER_VALID=43200). A new proxy replaces
+# the old one by rename, and HTCondor reads it when it next begins a session with the pool. If a fetch fails, the old
+# proxy stays until the next attempt. If pilot.config is in one of these directories, it configures HTCondor; the pool
+# needs pool.config.
 #   START_GLIDEIN_RENEW_SECONDS   how often a new proxy is fetched (default: 3600)
 set -eu
 umask 077
@@ -21,6 +23,17 @@ get_proxy=$here/get-proxy.sh
 export CERTCACHE_WORKER_OUT
 X509_USER_PROXY=$(sh "$get_proxy")
 export X509_USER_PROXY
+# HTCondor takes settings from variables that begin with _CONDOR_. Without this one it does not show the proxy.
+export _CONDOR_AUTH_SSL_USE_CLIENT_PROXY_ENV_VAR=True
+[ -z "${X509_CERT_DIR:-}" ] || export _CONDOR_AUTH_SSL_CLIENT_CADIR="$X509_CERT_DIR"
+
+config=$here/pilot.config
+[ -f "$config" ] || config=$PWD/pilot.config
+if [ -f "$config" ]; then
+  export CONDOR_CONFIG="$config"
+  export _CONDOR_LOCAL_DIR="${_CONDOR_SCRATCH_DIR:-$PWD}/pilot"
+  mkdir -p "$_CONDOR_LOCAL_DIR/log" "$_CONDOR_LOCAL_DIR/execute"
+fi
 
 renew_loop() {
   trap 'kill "$nap" 2>/dev/null; exit 0' TERM

@@ -2,10 +2,9 @@
  * The plugin `x509-proxy`: a complete proxy for grid middleware. With a CSR the private key never leaves the caller.
  * Without one the service makes the key, returns it once and does not store it.
  */
-import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
 import { createSigner } from '../../ca/key.ts'
-import { formatProxyFile } from '../../ca/proxy-file.ts'
+import { type FormattedKey, formatProxyFile, keyFormats } from '../../ca/proxy-file.ts'
 import { certificateRequest, lifetimeSeconds, wholeNumber } from '../parameters.ts'
 import {
   definePlugin,
@@ -38,12 +37,21 @@ const parametersFor = (vos: readonly string[]) =>
         .describe(
           'Kind of key that the service makes. Default: rsa-2048. Must not be combined with a CSR.',
         ),
+      key_format: z
+        .enum(keyFormats)
+        .optional()
+        .describe(
+          'Format of an RSA key that the service makes: `pkcs1` (RSA PRIVATE KEY) is read by all grid software, JGlobus does not read `pkcs8` (PRIVATE KEY). Default: pkcs1. EC keys are always in PKCS#8. Must not be combined with a CSR.',
+        ),
       csr: certificateRequest.optional(),
       voms: vomsParameter(vos),
     })
-    .refine(({ csr, key_type }) => csr === undefined || key_type === undefined, {
-      message: 'must not be combined with csr, which brings its own key',
-      path: ['key_type'],
+    .superRefine(({ csr, ...request }, context) => {
+      for (const name of ['key_type', 'key_format'] as const) {
+        if (csr === undefined || request[name] === undefined) continue
+        const message = 'must not be combined with csr, which brings its own key'
+        context.addIssue({ code: 'custom', path: [name], message })
+      }
     })
 
 type ProxyParameters = z.output<ReturnType<typeof parametersFor>>
@@ -62,7 +70,7 @@ export const x509ProxyPlugin = (vos: readonly string[]) =>
     async request(context, request) {
       // First, so that nobody gets a key made for attributes that are not theirs.
       const attributes = await context.attributes(request.voms ?? [])
-      const { subjectKey, privateKey } = await proxyKey(context, request)
+      const { subjectKey, key } = await proxyKey(context, request)
       const proxy = await context.proxy({
         subjectKey,
         type: request.proxy_type,
@@ -70,7 +78,7 @@ export const x509ProxyPlugin = (vos: readonly string[]) =>
         lifetimeSeconds: request.lifetime_seconds,
         attributes,
       })
-      const value = formatProxyFile(proxy.der, privateKey, proxy.chain)
+      const value = formatProxyFile(proxy.der, key, proxy.chain)
       return {
         entries: [{ name: 'Proxy', type: 'textfile', value, saveAs: 'gwms_proxy' }],
         notAfter: proxy.notAfter,
@@ -82,10 +90,11 @@ export const x509ProxyPlugin = (vos: readonly string[]) =>
 async function proxyKey(
   context: IssuingContext,
   request: ProxyParameters,
-): Promise<{ subjectKey: SubjectKey; privateKey?: KeyObject }> {
+): Promise<{ subjectKey: SubjectKey; key?: FormattedKey }> {
   if (request.csr !== undefined) return { subjectKey: { csr: request.csr } }
   const privateKey = await context.privateKey(request.key_type ?? 'rsa-2048')
-  return { subjectKey: createSigner(privateKey).publicKey, privateKey }
+  const { publicKey } = createSigner(privateKey)
+  return { subjectKey: publicKey, key: { privateKey, format: request.key_format ?? 'pkcs1' } }
 }
 
 function attributesWarnings({ attributesEnd, notAfter }: MadeCertificate): string[] {

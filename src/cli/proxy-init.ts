@@ -1,9 +1,15 @@
 /** `tts proxy init`: creates a proxy file from an access token, without Globus and without curl. */
-import type { KeyObject } from 'node:crypto'
 import { Command, Option } from 'commander'
 import { createCsr } from '../../ca/csr.ts'
 import { createSigner, generatePrivateKey, type KeyKind } from '../../ca/key.ts'
-import { formatProxyFile, keyBelongsTo, parseProxyFile } from '../../ca/proxy-file.ts'
+import {
+  type FormattedKey,
+  formatProxyFile,
+  keyBelongsTo,
+  type KeyFormat,
+  keyFormats,
+  parseProxyFile,
+} from '../../ca/proxy-file.ts'
 import { describeProxy, formatProxyInfo } from '../../ca/proxy-info.ts'
 import { TtsError } from '../base/errors.ts'
 import { pemOf } from '../client/http-client.ts'
@@ -19,6 +25,7 @@ interface InitOptions extends ServiceOptions {
   readonly type: string
   readonly pathLength?: string
   readonly keyType: KeyKind
+  readonly keyFormat: KeyFormat
   readonly service?: string
   readonly quiet?: boolean
 }
@@ -50,6 +57,11 @@ export function proxyInitCommand(terminal: Terminal): Command {
       new Option('--key-type <KIND>', 'type of the key; XRootD and Globus refuse EC keys')
         .choices(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
         .default('rsa-2048'),
+    )
+    .addOption(
+      new Option('--key-format <FORMAT>', 'format of an RSA key; JGlobus reads pkcs1 only')
+        .choices(keyFormats)
+        .default('pkcs1'),
     )
     .option('--service <ID>', 'id of the service, if not `proxy`')
     .option('-q, --quiet', 'print nothing on success')
@@ -85,7 +97,7 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
     headers: { 'content-type': 'application/pkcs10', accept: 'application/x-pem-file' },
     body: await createCsr([], createSigner(privateKey)),
   })
-  const text = proxyFileOf(pemOf(response), privateKey)
+  const text = proxyFileOf(pemOf(response), { privateKey, format: options.keyFormat })
   if (path === STANDARD_OUTPUT) terminal.out(text)
   else await writePrivateFile(path, text)
   const warning = response.headers['tts-warning']
@@ -94,13 +106,13 @@ async function init(terminal: Terminal, options: InitOptions): Promise<void> {
 }
 
 /** @throws {TtsError} `internal` (the certificates do not belong to the key) */
-function proxyFileOf(pem: string, privateKey: KeyObject): string {
+function proxyFileOf(pem: string, key: FormattedKey): string {
   const [proxy, ...chain] = parseProxyFile(pem).certificates
-  if (!proxy || chain.length === 0 || !keyBelongsTo(privateKey, proxy))
+  if (!proxy || chain.length === 0 || !keyBelongsTo(key.privateKey, proxy))
     throw new TtsError('internal', 'the service did not return a proxy for the key of the request')
   return formatProxyFile(
     proxy.der,
-    privateKey,
+    key,
     chain.map(({ der }) => der),
   )
 }

@@ -20,12 +20,26 @@ describe('POST /v1/proxies', () => {
     expect(response.headers.get('content-type')).toBe('application/x-pem-file; charset=utf-8')
     expect(response.headers.get('cache-control')).toBe('no-store')
     const file = parseProxyFile(text)
-    expect(file.labels).toEqual(['CERTIFICATE', 'PRIVATE KEY', 'CERTIFICATE'])
+    expect(file.labels).toEqual(['CERTIFICATE', 'RSA PRIVATE KEY', 'CERTIFICATE'])
     const [proxy, eec] = file.certificates.map(({ der }) => new X509Certificate(der))
     expect(proxy?.verify(eec!.publicKey)).toBe(true)
     expect(eec?.subject.split('\n').at(-1)).toBe(
       'CN=9e499e0e-ce25-485b-9353-d19726fd287a@indigo-iam-test',
     )
+  })
+
+  test.for([
+    ['key_format=pkcs1', 'RSA PRIVATE KEY'],
+    ['key_format=pkcs8', 'PRIVATE KEY'],
+    ['key_type=ec-p256&key_format=pkcs1', 'PRIVATE KEY'],
+  ] as const)('%s is a %s', async ([query, label]) => {
+    const response = await fetch(`${service().url}/v1/proxies?${query}`, {
+      method: 'POST',
+      headers: bearer(service().token()),
+    })
+    const text = await response.text()
+    expect(response.status, text).toBe(200)
+    expect(parseProxyFile(text).labels).toEqual(['CERTIFICATE', label, 'CERTIFICATE'])
   })
 
   test('takes a CSR as curl sends it', async () => {

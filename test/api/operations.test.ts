@@ -377,6 +377,7 @@ describe('/openapi.json', () => {
       'proxy_type',
       'path_length',
       'key_type',
+      'key_format',
       'csr',
       'independent',
       'rsa-3072',

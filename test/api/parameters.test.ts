@@ -99,6 +99,16 @@ const badJson: readonly { name: string; body: string; says: RegExp; check?: stri
     body: '{"key_type":"ec-p256","csr":"x"}',
     says: /key_type: must not be combined with csr/,
   },
+  {
+    name: 'key format unknown',
+    body: '{"key_format":"pkcs12"}',
+    says: /^key_format: must be one of pkcs1, pkcs8$/,
+  },
+  {
+    name: 'key format and CSR',
+    body: '{"key_format":"pkcs8","csr":"x"}',
+    says: /^key_format: must not be combined with csr/,
+  },
   { name: 'csr of a number', body: '{"csr":1}', says: /csr: / },
   { name: 'csr empty', body: '{"csr":""}', says: /csr: / },
   { name: 'unknown key', body: '{"lifetime":3600}', says: /unknown parameter: lifetime$/ },

@@ -40,6 +40,7 @@ const name = fc.oneof(
     'proxy_type',
     'path_length',
     'key_type',
+    'key_format',
     'csr',
     'service',
     'access_token',

@@ -28,7 +28,7 @@ describe('a proxy file', () => {
     const blocks = readPem(text, 'file')
     expect(blocks.map(({ label }) => label)).toEqual([
       'CERTIFICATE',
-      'PRIVATE KEY',
+      'RSA PRIVATE KEY',
       'CERTIFICATE',
       'CERTIFICATE',
     ])
@@ -40,14 +40,30 @@ describe('a proxy file', () => {
     expect(text.split('\n').every((line) => line.length <= 64)).toBe(true)
   })
 
-  test('holds an EC key as PKCS#8, which Globus reads', async () => {
-    const key = await sharedKey('ec-p256')
-    const [proxy = Buffer.alloc(0)] = ders(chain.certificates)
-    const made = formatProxyFile(proxy, key, [])
-    expect(made).toContain('-----BEGIN PRIVATE KEY-----')
-    expect(made).not.toContain('EC PRIVATE KEY')
-    expect(createPrivateKey(made.slice(made.indexOf('-----BEGIN PRIVATE'))).equals(key)).toBe(true)
-  })
+  test.for([
+    { kind: 'rsa-2048', format: undefined, label: 'RSA PRIVATE KEY' },
+    { kind: 'rsa-2048', format: 'pkcs1', label: 'RSA PRIVATE KEY' },
+    { kind: 'rsa-2048', format: 'pkcs8', label: 'PRIVATE KEY' },
+    // Globus does not read "EC PRIVATE KEY".
+    { kind: 'ec-p256', format: undefined, label: 'PRIVATE KEY' },
+    { kind: 'ec-p256', format: 'pkcs1', label: 'PRIVATE KEY' },
+    { kind: 'ec-p256', format: 'pkcs8', label: 'PRIVATE KEY' },
+  ] as const)(
+    'holds a key of $kind in format $format as $label',
+    async ({ kind, format, label }) => {
+      const privateKey = await sharedKey(kind)
+      const [proxy = Buffer.alloc(0)] = ders(chain.certificates)
+      const made = formatProxyFile(proxy, format ? { privateKey, format } : privateKey, [])
+      const read = parseProxyFile(made)
+      expect(read.labels).toEqual(['CERTIFICATE', label])
+      expect(read.privateKey?.equals(privateKey)).toBe(true)
+      const der = readPem(made, 'file')[1]?.der ?? Buffer.alloc(0)
+      // Read by the format that the label promises, and not by whatever format the bytes are in.
+      const type = label === 'PRIVATE KEY' ? 'pkcs8' : 'pkcs1'
+      const key = createPrivateKey({ key: der, format: 'der', type })
+      expect(key.equals(privateKey)).toBe(true)
+    },
+  )
 
   test('has no key when it stayed with the caller', () => {
     const [proxy = Buffer.alloc(0), ...rest] = ders(chain.certificates)
@@ -88,24 +104,29 @@ describe('reading', () => {
   ])('%s', ([, file]) => {
     const read = parseProxyFile(file())
     expect(ders(read.certificates)).toEqual(ders(chain.certificates))
-    expect(read.labels).toEqual(['CERTIFICATE', 'PRIVATE KEY', 'CERTIFICATE', 'CERTIFICATE'])
+    expect(read.labels).toEqual(['CERTIFICATE', 'RSA PRIVATE KEY', 'CERTIFICATE', 'CERTIFICATE'])
     expect(read.privateKey?.equals(chain.proxies[0]?.privateKey ?? createPrivateKey(''))).toBe(true)
   })
 
   test('another order is told by the labels', () => {
     const [proxy = '', key = '', ...rest] = blocksOf()
     const read = parseProxyFile([key, proxy, ...rest].join(''))
-    expect(read.labels[0]).toBe('PRIVATE KEY')
+    expect(read.labels[0]).toBe('RSA PRIVATE KEY')
     expect(ders(read.certificates)).toEqual(ders(chain.certificates))
   })
 
-  test.for(['pkcs1', 'sec1'] as const)('keys as %s', async (type) => {
-    const key = await sharedKey(type === 'pkcs1' ? 'rsa-2048' : 'ec-p256')
+  test.for([
+    { kind: 'rsa-2048', type: 'pkcs1', label: 'RSA PRIVATE KEY' },
+    { kind: 'rsa-2048', type: 'pkcs8', label: 'PRIVATE KEY' },
+    { kind: 'ec-p256', type: 'sec1', label: 'EC PRIVATE KEY' },
+    { kind: 'ec-p256', type: 'pkcs8', label: 'PRIVATE KEY' },
+  ] as const)('a key of $kind as $type', async ({ kind, type, label }) => {
+    const key = await sharedKey(kind)
     const read = parseProxyFile(
       (blocksOf()[0] ?? '') + key.export({ type, format: 'pem' }).toString(),
     )
     expect(read.privateKey?.equals(key)).toBe(true)
-    expect(read.labels[1]).toBe(type === 'pkcs1' ? 'RSA PRIVATE KEY' : 'EC PRIVATE KEY')
+    expect(read.labels[1]).toBe(label)
   })
 
   test('no key is no error', () => {

@@ -89,15 +89,17 @@ describe('ProxyCertInfo', () => {
 })
 
 describe('the profile of proxies', () => {
-  test('four extensions, in order; the first two critical', async () => {
+  test('five extensions, in order; the first two critical', async () => {
     const proxy = await issue()
     expect(oids(proxy)).toEqual([
-      extensionOids.proxyCertInfo,
       extensionOids.keyUsage,
+      extensionOids.proxyCertInfo,
       extensionOids.extKeyUsage,
       extensionOids.authorityKeyIdentifier,
+      extensionOids.subjectKeyIdentifier,
     ])
-    expect(proxy.extensions.map(({ critical }) => critical)).toEqual([true, true, false, false])
+    const critical = proxy.extensions.map((extension) => extension.critical)
+    expect(critical).toEqual([true, true, false, false, false])
     const { text } = await openssl(['x509', '-inform', 'DER', '-in', 'c', '-noout', '-text'], {
       c: proxy.der,
     })
@@ -105,8 +107,10 @@ describe('the profile of proxies', () => {
     expect(text).toContain('TLS Web Client Authentication\n')
     const keyId = colons(endEntity.signer.publicKey.keyId)
     expect(text).toContain(`Authority Key Identifier: \n                ${keyId}\n`)
+    // Not that of its own key: see `ca/proxy.ts`.
+    expect(text).toContain(`Subject Key Identifier: \n                ${keyId}\n`)
     expect(text).not.toMatch(
-      /Alternative Name|Distribution Points|Policies|Authority Information|Basic Constraints|Subject Key/,
+      /Alternative Name|Distribution Points|Policies|Authority Information|Basic Constraints/,
     )
   })
 

@@ -218,7 +218,7 @@ describe('the file is looked at before anything is issued', () => {
   test('`-` is standard output: the proxy alone, the facts go to standard error', async () => {
     const { code, out, notes } = await withToken(['--out', '-', '--key-type', 'rsa-2048'])
     expect(code).toBe(0)
-    expect(out).toMatch(/^-----BEGIN CERTIFICATE-----[^]*-----BEGIN (RSA )?PRIVATE KEY-----/)
+    expect(out).toMatch(/^-----BEGIN CERTIFICATE-----[^]*-----BEGIN RSA PRIVATE KEY-----/)
     expect(parseProxyFile(out).certificates).toHaveLength(2)
     expect(notes).toContain('timeleft : ')
     expect(notes).not.toContain('PRIVATE')
@@ -228,6 +228,17 @@ describe('the file is looked at before anything is issued', () => {
     const { out: facts } = await withToken()
     expect(facts).not.toContain('PRIVATE')
   })
+})
+
+test.for([
+  { words: ['--key-type', 'rsa-2048'], label: 'RSA PRIVATE KEY' },
+  { words: ['--key-type', 'rsa-2048', '--key-format', 'pkcs1'], label: 'RSA PRIVATE KEY' },
+  { words: ['--key-type', 'rsa-2048', '--key-format', 'pkcs8'], label: 'PRIVATE KEY' },
+  { words: ['--key-type', 'ec-p256', '--key-format', 'pkcs1'], label: 'PRIVATE KEY' },
+])('$words writes the key as $label', async ({ words, label }) => {
+  const { code, out } = await withToken(['--out', '-', ...words])
+  expect(code).toBe(0)
+  expect(parseProxyFile(out).labels).toEqual(['CERTIFICATE', label, 'CERTIFICATE'])
 })
 
 describe('clocks', () => {
@@ -331,6 +342,7 @@ describe('what is asked', () => {
 
   test.for([
     { words: ['--type', 'full'], says: 'Allowed choices are impersonation, limited, independent' },
+    { words: ['--key-format', 'der'], says: 'Allowed choices are pkcs1, pkcs8' },
     { words: ['--key-type', 'rsa-1024'], says: 'Allowed choices are rsa-2048' },
     { words: ['--path-length', 'two'], says: 'path_length' },
     { words: ['--timeout', 'soon'], says: '"soon" must be a duration' },

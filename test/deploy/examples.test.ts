@@ -4,7 +4,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -14,18 +13,28 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { parseAllDocuments } from 'yaml'
 import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import type { HeldProxy } from '../../src/certcache/proxy-engine.ts'
 import { makeHeldProxy, standInEngine, testServer } from '../certcache/server-support.ts'
 import { findProgram } from '../support/grid-tools.ts'
+import {
+  containerCommand,
+  cronCommand,
+  cronJobs,
+  deployed,
+  isCertcache,
+  manifestFiles,
+  manifestsOf,
+  podsOf,
+  serviceCommand,
+  unitValues,
+} from './example-files.ts'
 import { deployDirectory, getProxyScript, runShell, shells, startShell } from './shells.ts'
 
 let proxy: HeldProxy
 let directory = ''
 const path = (name: string): string => join(directory, name)
-const deployed = (name: string): string => readFileSync(join(deployDirectory, name), 'utf8')
 beforeAll(async () => {
   proxy = await makeHeldProxy()
   directory = mkdtempSync(join(tmpdir(), 'deploy-'))
@@ -40,7 +49,7 @@ const program = createCertcacheProgram(
   { out: () => undefined, note: () => undefined } as never,
   '0',
 )
-const node = '/usr/bin/node /opt/tts/dist/src/certcache/main.js '
+const node = '/usr/bin/node /opt/tts/dist/src/certcache/main.js'
 
 /** Refuses words that `certcache` does not take, as it would; the command is not run. */
 function takes(words: readonly string[]): void {
@@ -58,11 +67,6 @@ async function loads(environment: Readonly<Record<string, string>>) {
 
 describe('systemd', () => {
   const units = ['certcache.service', 'certcache-refresh.service', 'certcache-refresh.timer']
-  const linesOf = (unit: string, key: string): readonly string[] =>
-    [...deployed(`systemd/${unit}`).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(
-      ([, value = '']) => value,
-    )
-
   test.skipIf(findProgram('systemd-analyze') === undefined)(
     'the units are understood',
     async () => {
@@ -91,19 +95,15 @@ describe('systemd', () => {
   test.for(['certcache.service', 'certcache-refresh.service'])(
     '%s: the program takes its words and variables',
     async (unit) => {
-      const [line = '', ...more] = linesOf(unit, 'ExecStart')
-      expect(more).toEqual([])
-      expect(line.startsWith(node)).toBe(true)
-      takes(line.slice(node.length).split(' '))
+      expect(unitValues(unit, 'ExecStart').length).toBe(1)
+      const { words, environment: written } = serviceCommand(unit)
+      expect(words.slice(0, 2).join(' ')).toBe(node)
+      takes(words.slice(2))
       const environment = Object.fromEntries(
-        linesOf(unit, 'Environment').map((each) => {
-          const at = each.indexOf('=')
-          const value = each
-            .slice(at + 1)
-            .replace('%S', '/var/lib')
-            .replace('%d', '/run/credentials/x')
-          return [each.slice(0, at), value] as const
-        }),
+        Object.entries(written).map(([name, value]) => [
+          name,
+          value.replace('%S', '/var/lib').replace('%d', '/run/credentials/x'),
+        ]),
       )
       const { settings } = await loads(environment)
       expect(settings.service.url).toBe('https://tts.example.org')
@@ -112,7 +112,7 @@ describe('systemd', () => {
         /^\/(run\/credentials\/x\/token|home\/grid\/\.token)$/,
       )
       // The directory that it writes to is the one that systemd makes for it.
-      expect(settings.state.directory).toBe(`/var/lib/${linesOf(unit, 'StateDirectory')[0]}`)
+      expect(settings.state.directory).toBe(`/var/lib/${unitValues(unit, 'StateDirectory')[0]}`)
     },
   )
 
@@ -120,10 +120,12 @@ describe('systemd', () => {
     '%s: a refresh of a token is not cut off',
     (unit) => {
       // The refresh helper ignores SIGTERM; `mixed` would send SIGKILL as soon as certcache has died.
-      expect(linesOf(unit, 'KillMode')).toEqual(['control-group'])
+      expect(unitValues(unit, 'KillMode')).toEqual(['control-group'])
       const [tries, discovery] = [2 * 45, 45]
-      expect(Number(linesOf(unit, 'TimeoutStopSec')[0])).toBeGreaterThanOrEqual(tries + discovery)
-      expect(linesOf(unit, 'StateDirectoryMode')).toEqual(['0700'])
+      expect(Number(unitValues(unit, 'TimeoutStopSec')[0])).toBeGreaterThanOrEqual(
+        tries + discovery,
+      )
+      expect(unitValues(unit, 'StateDirectoryMode')).toEqual(['0700'])
     },
   )
 
@@ -145,11 +147,8 @@ describe('systemd', () => {
 })
 
 describe('cron', () => {
-  const lines = deployed('cron/certcache')
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-  const variables = lines.filter((line) => /^\w+=/.test(line))
-  const [job = '', ...others] = lines.filter((line) => !/^\w+=/.test(line))
+  const [job = '', ...others] = cronJobs
+  const { environment } = cronCommand()
 
   test('the line is run by sh as it stands', async () => {
     expect(others).toEqual([])
@@ -166,9 +165,6 @@ describe('cron', () => {
     writeFileSync(stub, '#!/bin/sh\nprintf "%s\\n" "$CERTCACHE_SERVICE__URL" "$@"\n', {
       mode: 0o755,
     })
-    const environment = Object.fromEntries(
-      variables.map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]),
-    )
     const run = await runShell(['sh', '-c', command.replace(word, stub)], { env: environment })
     expect(run).toEqual({ code: 0, out: `https://tts.example.org\n${words.join('\n')}\n`, err: '' })
     const { MAILTO: _, ...ours } = environment
@@ -177,57 +173,10 @@ describe('cron', () => {
   })
 })
 
-interface Container {
-  readonly name: string
-  readonly command?: readonly string[]
-  readonly args?: readonly string[]
-  readonly env?: readonly {
-    readonly name: string
-    readonly value?: string
-    readonly valueFrom?: { readonly secretKeyRef: { readonly name: string; readonly key: string } }
-  }[]
-  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
-  readonly securityContext?: Readonly<Record<string, unknown>>
-  readonly livenessProbe?: Probe
-  readonly readinessProbe?: Probe
-}
-interface Probe {
-  readonly exec?: { readonly command: readonly string[] }
-  readonly httpGet?: { readonly path: string; readonly port: string; readonly scheme: string }
-}
-interface Manifest {
-  readonly kind: string
-  readonly spec: {
-    readonly template?: {
-      readonly spec: {
-        readonly containers: readonly Container[]
-        readonly initContainers?: readonly Container[]
-        readonly volumes: readonly { readonly name: string }[]
-        readonly securityContext: Readonly<Record<string, unknown>>
-      }
-    }
-  }
-}
-
 describe('Kubernetes', () => {
-  const files = readdirSync(join(deployDirectory, 'kubernetes')).filter((name) =>
-    name.endsWith('.yaml'),
-  )
-  const manifests = (file: string): readonly Manifest[] =>
-    parseAllDocuments(deployed(`kubernetes/${file}`), { strict: true, uniqueKeys: true }).map(
-      (document) => {
-        if ('errors' in document) expect(document.errors).toEqual([])
-        return document.toJS() as Manifest
-      },
-    )
-  const podsOf = (file: string) =>
-    manifests(file).flatMap(({ spec }) => (spec.template === undefined ? [] : [spec.template.spec]))
-  const isOurs = ({ command }: Container): boolean =>
-    command?.join(' ') === node.trim().replace('/usr/bin/', '').replace('/opt/tts', '/app')
-
   test('there are a sidecar, a job and a cache', () => {
-    expect(files.sort()).toEqual(['cache.yaml', 'job.yaml', 'sidecar.yaml'])
-    const kinds = files.map((file) => [file, manifests(file).map(({ kind }) => kind)])
+    expect(manifestFiles.toSorted()).toEqual(['cache.yaml', 'job.yaml', 'sidecar.yaml'])
+    const kinds = manifestFiles.map((file) => [file, manifestsOf(file).map(({ kind }) => kind)])
     expect(Object.fromEntries(kinds)).toEqual({
       'cache.yaml': ['Service', 'Deployment'],
       'job.yaml': ['Job'],
@@ -235,20 +184,17 @@ describe('Kubernetes', () => {
     })
   })
 
-  test.for(files)('%s: certcache takes its words, variables and files', async (file) => {
+  test.for(manifestFiles)('%s: certcache takes its words, variables and files', async (file) => {
     for (const pod of podsOf(file)) {
-      const [ours, ...more] = [...(pod.initContainers ?? []), ...pod.containers].filter(isOurs)
+      const [ours, ...more] = [...(pod.initContainers ?? []), ...pod.containers].filter(isCertcache)
       expect(more).toEqual([])
       if (!ours) throw new Error('no container of certcache')
       takes(ours.args ?? [])
       const secrets: string[] = []
-      const environment = Object.fromEntries(
-        (ours.env ?? []).map(({ name, value, valueFrom }) => {
-          if (valueFrom)
-            secrets.push(`${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`)
-          return [name, value ?? 'a-secret-of-the-cluster'] as const
-        }),
-      )
+      const { environment } = containerCommand(file, (secret) => {
+        secrets.push(secret)
+        return 'a-secret-of-the-cluster'
+      })
       const { settings, overrides } = await loads(environment)
       // Every variable is one that it knows.
       expect(overrides).toEqual(Object.keys(environment).sort())
@@ -268,7 +214,7 @@ describe('Kubernetes', () => {
   const optionPaths = (args: readonly string[]): readonly string[] =>
     args.filter((_, index) => ['--out', '--state'].includes(args[index - 1] ?? ''))
 
-  test.for(files)('%s: no root, no writing, volumes that exist', (file) => {
+  test.for(manifestFiles)('%s: no root, no writing, volumes that exist', (file) => {
     for (const pod of podsOf(file)) {
       expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 })
       const volumes = pod.volumes.map(({ name }) => name)
@@ -281,7 +227,7 @@ describe('Kubernetes', () => {
         for (const { name } of container.volumeMounts) expect(volumes).toContain(name)
         const proxyFile = container.env?.find(({ name }) => name === 'X509_USER_PROXY')?.value
         if (proxyFile === undefined) continue
-        const ours = (pod.initContainers ?? []).find(isOurs)
+        const ours = (pod.initContainers ?? []).find(isCertcache)
         expect(optionPaths(ours?.args ?? [])).toContain(proxyFile)
       }
     }
@@ -327,6 +273,7 @@ describe('the HTCondor glidein', () => {
     expect(statSync(start).mode & 0o111).toBe(0o111)
     expect(value('transfer_input_files').split(', ')).toEqual([
       'get-proxy.sh',
+      'pilot.config',
       'certcache-secret',
       'certcache-ca.pem',
     ])
@@ -340,6 +287,18 @@ describe('the HTCondor glidein', () => {
     expect(submit).toMatch(/^queue \d+$/m)
   })
 
+  test.for(['pool.config', 'pilot.config'])('%s: the document explains its settings', (file) => {
+    const document = readFileSync(join(deployDirectory, '../docs/htcondor.md'), 'utf8')
+    const settings = [...deployed(`htcondor/${file}`).matchAll(/^(\w+) *=/gm)].map(
+      ([, name = '']) => name,
+    )
+    expect(settings.length).toBeGreaterThan(5)
+    const security = settings.filter((name) => /^(AUTH|ALLOW|CERT|SEC_(ADV|CLI|USE))/.test(name))
+    const explains = (name: string): boolean =>
+      document.includes(name) || document.includes(name.replace(/^AUTH_SSL_SERVER/, ''))
+    expect(security.filter((name) => !explains(name))).toEqual([])
+  })
+
   /** A job's scratch directory as HTCondor lays it out, with a stand-in for condor_master. */
   function scratch(name: string, master: string) {
     const job = path(name)
@@ -347,6 +306,7 @@ describe('the HTCondor glidein', () => {
     copyFileSync(start, join(job, 'condor_exec.exe'))
     copyFileSync(getProxyScript, join(job, 'get-proxy.sh'))
     chmodSync(join(job, 'get-proxy.sh'), 0o644)
+    copyFileSync(join(deployDirectory, 'htcondor/pilot.config'), join(job, 'pilot.config'))
     writeFileSync(join(job, 'condor_master'), `#!/bin/sh\n${master}\n`, { mode: 0o755 })
     return job
   }
@@ -410,6 +370,31 @@ describe('the HTCondor glidein', () => {
       started.kill('SIGTERM')
       // Its output is closed: no child lives on.
       expect(await started.ended).toEqual({ code: 4, out: 'told to end\n', err: '' })
+    },
+  )
+
+  test.for(shells)(
+    'in $shell: HTCondor is told to show the proxy, and has its configuration',
+    async ({ shell, words }) => {
+      const settings = ['AUTH_SSL_USE_CLIENT_PROXY_ENV_VAR', 'AUTH_SSL_CLIENT_CADIR', 'LOCAL_DIR']
+      const values = settings.map((name) => `$_CONDOR_${name}`).join(' ')
+      const job = scratch(
+        `settings-${shell}`,
+        `echo "$CONDOR_CONFIG ${values}"; ls "$_CONDOR_LOCAL_DIR"`,
+      )
+      const { url } = await warm()
+      const env = { ...environment(job, url), X509_CERT_DIR: '/some/certificates' }
+      const run = await runShell([...words, 'condor_exec.exe', 'condor_master'], { cwd: job, env })
+      const said = `${job}/pilot.config True /some/certificates ${job}/pilot\nexecute\nlog\n`
+      expect(run).toEqual({ code: 0, out: said, err: '' })
+
+      rmSync(join(job, 'pilot.config'))
+      const site = { ...environment(job, url), CONDOR_CONFIG: '/etc/condor/site_config' }
+      const other = await runShell([...words, 'condor_exec.exe', 'condor_master'], {
+        cwd: job,
+        env: site,
+      })
+      expect(other.out).toMatch(/^\/etc\/condor\/site_config True {2}\n/)
     },
   )
 

@@ -290,7 +290,7 @@ describe.for(shells)('in $shell', ({ words: shell }) => {
       },
       {
         name: 'a file without the key',
-        listener: () => answers(200, lines('-----BEGIN PRIVATE', 'PRIVATE KEY-----')()),
+        listener: () => answers(200, lines('-----BEGIN RSA PRIVATE', 'PRIVATE KEY-----')()),
         code: 6,
         says: 'not a complete proxy file',
         plainly: true,

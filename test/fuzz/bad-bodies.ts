@@ -60,6 +60,7 @@ const KEYS = [
   'csr',
   'lifetime_seconds',
   'key_type',
+  'key_format',
   'proxy_type',
   'path_length',
   'service',

@@ -5,18 +5,24 @@
  * all, which takes minutes.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { examine } from '../../ca/doctor/examine.ts'
 import { measurableCases } from '../ca/doctor/all-cases.ts'
 import { checkGridFtp, gridFtpPackages } from '../support/gridftp.ts'
-import { isKnownDifference } from '../support/parties/known-differences.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
 import { canlCParty } from '../support/parties/canl-c.ts'
 import { arcproxyParty, globusParty, vomsParty } from '../support/parties/commands.ts'
-import { type Corpus, writeCorpus, type WrittenCase } from '../support/parties/corpus.ts'
+import { type Corpus, writeCorpus } from '../support/parties/corpus.ts'
 import { canlJavaParty, vomsJavaParty } from '../support/parties/java.ts'
 import { myProxyParty } from '../support/parties/myproxy.ts'
 import { type Party, partyOfOne } from '../support/parties/party.ts'
 import { curlParty, gridSiteParty, opensslParty, xrootdHttpsParty } from '../support/parties/tls.ts'
+import {
+  agreed,
+  type Agreement,
+  compare,
+  formatDifferences,
+  unknownDifferences,
+  type Verdict,
+} from '../support/parties/verdicts.ts'
 import { checkXrootd, xrootdPackages } from '../support/xrootd.ts'
 
 /** Least part of the verdicts of all parties together that must agree. */
@@ -40,19 +46,6 @@ const parties: readonly (readonly [Party, number])[] = [
   [partyOfOne('XRootD', xrootdPackages, checkXrootd), 8],
 ]
 
-/** What one party and the doctor said of one case. */
-interface Verdict {
-  readonly title: string
-  readonly refused: boolean
-  readonly foretold: boolean
-  readonly reason: string
-}
-
-interface Agreement {
-  readonly party: string
-  readonly verdicts: readonly Verdict[]
-}
-
 let corpus: Corpus | undefined
 const agreements: Agreement[] = []
 
@@ -64,9 +57,6 @@ afterAll(async () => {
   if (agreements.length > 0) process.stdout.write(`\n${formatAgreements()}\n`)
 })
 
-const agreed = (verdicts: readonly Verdict[]): number =>
-  verdicts.filter(({ refused, foretold }) => refused === foretold).length
-
 function formatAgreements(): string {
   const all = agreements.flatMap(({ verdicts }) => verdicts)
   const line = (name: string, verdicts: readonly Verdict[]): string => {
@@ -75,33 +65,6 @@ function formatAgreements(): string {
   }
   const lines = agreements.map(({ party, verdicts }) => line(party, verdicts))
   return ['the doctor agrees with', ...lines, line('all', all)].join('\n')
-}
-
-/** What differs, for people who read a failed test, and for reports. */
-function formatDifferences(verdicts: readonly Verdict[]): readonly string[] {
-  return verdicts
-    .filter(({ refused, foretold }) => refused !== foretold)
-    .map(({ title, refused, reason }) =>
-      refused ? `${title}: refused, ${reason.slice(-300)}` : `${title}: accepted`,
-    )
-}
-
-async function compare({ name, judge }: Party, cases: readonly WrittenCase[]): Promise<Agreement> {
-  // Some certificates begin in four minutes: the doctor must judge for the time at which the party did.
-  const now = new Date()
-  const refusals = await judge(cases.map(({ files }) => files))
-  const verdicts = cases.map(({ title, examination }, index) => ({
-    title,
-    refused: refusals[index] !== undefined,
-    reason: refusals[index] ?? '',
-    // The command ends with "is not a proxy file" where nothing can be examined: refused by all.
-    foretold:
-      examination === undefined ||
-      examine({ ...examination, now }).some(
-        ({ severity, relyingParties }) => severity === 'refuses' && relyingParties.includes(name),
-      ),
-  }))
-  return { party: name, verdicts }
 }
 
 for (const [offset, [party, part]] of parties.entries()) {
@@ -114,11 +77,7 @@ for (const [offset, [party, part]] of parties.entries()) {
       const differences = formatDifferences(agreement.verdicts)
       if (JUDGE_ALL) process.stdout.write(`${party.name}\n${differences.join('\n')}\n`)
       const { verdicts } = agreement
-      const unknown = verdicts.filter(
-        ({ title, refused, foretold }) =>
-          refused !== foretold && !isKnownDifference(party.name, title),
-      )
-      expect(formatDifferences(unknown)).toEqual([])
+      expect(formatDifferences(unknownDifferences(agreement))).toEqual([])
       // Both accept and refuse: a party that is set up wrongly does only one of them.
       expect(new Set(verdicts.map(({ refused }) => refused)).size).toBe(2)
     })

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { freePort } from '../support/grid-site.ts'
 import { describeWithTools, runTool, type ToolRun } from '../support/grid-tools.ts'
+import { opensslVerify } from '../support/grid-checks.ts'
+import { checkGridFtp, gridFtpPackages } from '../support/gridftp.ts'
 import { javaVomsPackages, validFqans } from '../support/java-voms.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 import { openVomsUser, type VomsUser } from '../support/voms-user.ts'
@@ -79,7 +81,7 @@ async function fqansIn(proxyPath: string): Promise<string> {
   return found.map((fqan) => fqan.replace(/(\/Role=NULL)?\/Capability=NULL/, '')).join(' ')
 }
 
-const packages = ['voms-clients', 'nordugrid-arc-client', ...javaVomsPackages]
+const packages = ['voms-clients', 'nordugrid-arc-client', ...javaVomsPackages, ...gridFtpPackages]
 
 describeWithTools('VOMS clients', packages, () => {
   beforeEach(() => user.login({ groups: ['cms', 'cms/sub', 'cms/production'] }))
@@ -93,6 +95,9 @@ describeWithTools('VOMS clients', packages, () => {
       expect(output).toMatch(/Contacting/)
       expect(status, output).toBe(0)
       expect(await fqansIn(out)).toBe('/cms /cms/sub')
+      const derived = { ...user, proxyPath: out }
+      expect(await opensslVerify(derived, [], { strict: false })).toMatchObject({ status: 0 })
+      expect(await checkGridFtp(derived)).toBeUndefined()
     })
 
     test('gets a role, which comes first', async () => {

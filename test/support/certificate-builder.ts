@@ -216,8 +216,8 @@ function defaultExtensions(
   const authorityKey = { authorityKeyIdentifier: authorityKeyIdentifier(issuerKeyId) }
   if (role === 'proxy')
     return {
-      proxyCertInfo: proxyCertInfo('impersonation', undefined),
       keyUsage: keyUsage(['digitalSignature', 'keyEncipherment']),
+      proxyCertInfo: proxyCertInfo('impersonation', undefined),
       ...authorityKey,
     }
   const subjectKey = { subjectKeyIdentifier: subjectKeyIdentifier(ownKeyId) }

@@ -19,14 +19,20 @@ export function vomsProxyInfo(credential: CredentialFiles): Promise<ToolRun> {
   return runTool('voms-proxy-info2', ['-file', credential.proxyPath], environment(credential))
 }
 
-/** `openssl verify` of a proxy file as a strict relying party does it, with or without CRLs. */
+/** `openssl verify` of a proxy file as a relying party does it, by default a strict one, with or without CRLs. */
 export function opensslVerify(
   { proxyPath, trustAnchorDir }: CredentialFiles,
   options: readonly string[] = [],
+  { strict = true }: { readonly strict?: boolean } = {},
 ): Promise<ToolRun> {
-  const strict = ['-x509_strict', '-allow_proxy_certs', '-no-CAfile', '-no-CAstore', ...options]
+  const how = [
+    '-allow_proxy_certs',
+    '-no-CAfile',
+    '-no-CAstore',
+    ...(strict ? ['-x509_strict'] : []),
+  ]
   const files = ['-CApath', trustAnchorDir, '-untrusted', proxyPath, proxyPath]
-  return runTool('openssl', ['verify', ...strict, ...files])
+  return runTool('openssl', ['verify', ...how, ...options, ...files])
 }
 
 /** What grid-cert-diagnostics finds in the credential and its CAs. */

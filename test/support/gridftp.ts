@@ -43,7 +43,8 @@ export async function checkGridFtp(credential: CredentialFiles): Promise<string 
   }
 }
 
-function startGridFtp(site: GridSite): Promise<GridServer> {
+/** Starts it on a port of its choice, which it prints. */
+export function startGridFtp(site: GridSite): Promise<GridServer> {
   const interfaces = ['-control-interface', '127.0.0.1', '-data-interface', '127.0.0.1']
   return startServer(site, {
     command: [

@@ -1,12 +1,11 @@
 /** The Keycloak that tests run: its version, and how it gets into the cache of this checkout. */
 import { execFile, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { createReadStream, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { promisify, stripVTControlCharacters } from 'node:util'
+import { promisify } from 'node:util'
 import { missingPackages } from './grid-tools.ts'
+import { downloadCache as cache, downloadFromMaven, reasonOf } from './maven.ts'
 
 /** The only place that names the version. `sha256` is that of the zip file on Maven Central. */
 const KEYCLOAK = {
@@ -16,10 +15,8 @@ const KEYCLOAK = {
 
 /** Keycloak 26 needs it. */
 const LEAST_JAVA = 17
-const DOWNLOAD_TIMEOUT_MS = 300_000
+const UNZIP_TIMEOUT_MS = 300_000
 const BUILD_TIMEOUT_MS = 180_000
-
-const cache = join(import.meta.dirname, '../../node_modules/.cache')
 
 /** Options that Keycloak compiles in. `start --optimized` then starts twice as fast as `start-dev`. */
 const BUILD_OPTIONS = ['--db=dev-mem']
@@ -53,13 +50,6 @@ export async function installKeycloak(): Promise<KeycloakInstallation> {
   }
 }
 
-/** One line: the first error that Maven printed, otherwise the message. */
-function reasonOf(error: unknown): string {
-  const output = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
-  const reason = /\[ERROR\][^\n]*/.exec(stripVTControlCharacters(output))?.[0] ?? String(error)
-  return reason.replaceAll(/\s+/g, ' ').trim()
-}
-
 /** Major version of `java`; 0 if its output has none. */
 function javaVersion(): number {
   const { stderr } = spawnSync('java', ['-version'], { encoding: 'utf8', timeout: 30_000 })
@@ -67,28 +57,20 @@ function javaVersion(): number {
 }
 
 async function buildIn(directory: string): Promise<string> {
-  const name = `keycloak-quarkus-dist-${KEYCLOAK.version}.zip`
-  const artifact = `org.keycloak:keycloak-quarkus-dist:${KEYCLOAK.version}:zip`
-  await run(
-    'mvn',
-    ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${directory}`],
-    // Not in a directory with a pom.xml.
-    { cwd: directory, timeout: DOWNLOAD_TIMEOUT_MS },
-  )
-  const zip = join(directory, name)
-  const sha256 = await hashOf(zip)
-  if (sha256 !== KEYCLOAK.sha256)
-    throw new Error(`${name} has the SHA-256 ${sha256}, expected ${KEYCLOAK.sha256}`)
-  await run('unzip', ['-q', zip, '-d', directory], { timeout: DOWNLOAD_TIMEOUT_MS })
+  const { version, sha256 } = KEYCLOAK
+  const group = 'org.keycloak'
+  const distribution = {
+    group,
+    name: 'keycloak-quarkus-dist',
+    version,
+    type: 'zip',
+    sha256,
+  } as const
+  const zip = await downloadFromMaven(distribution, directory)
+  await run('unzip', ['-q', zip, '-d', directory], { timeout: UNZIP_TIMEOUT_MS })
   const built = join(directory, `keycloak-${KEYCLOAK.version}`)
   await run(join(built, 'bin/kc.sh'), ['build', ...BUILD_OPTIONS], { timeout: BUILD_TIMEOUT_MS })
   return built
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash)
-  return hash.digest('hex')
 }
 
 /** Another test run may have finished the same work first: both results are equal. */

@@ -22,11 +22,12 @@ export const xrootdPackages = [
 
 /** Reads a file over root://; answers undefined when it came whole, else what was refused. */
 export function checkXrootd(credential: CredentialFiles): Promise<string | undefined> {
-  return readFrom(credential, (site) => ({
-    // Who is not in the grid map is refused.
-    gsi: [`-gridmap:${site.gridMap}`, '-gmapopt:2'],
-    name: site.user.name,
-  }))
+  return readFrom(credential, byGridMap)
+}
+
+/** Who is not in the grid map is refused. */
+function byGridMap(site: GridSite): XrootdRules {
+  return { gsi: [`-gridmap:${site.gridMap}`, '-gmapopt:2'], name: site.user.name }
 }
 
 /** The same of a server that knows nobody, and lets in who has attributes of the VO. */
@@ -61,7 +62,7 @@ async function readFrom(
     const content = randomBytes(300_000)
     await writeFile(join(site.directory, 'data', 'file'), content, { mode: 0o644 })
     const port = await freePort()
-    server = await startXrootd(site, port, rules)
+    server = await startXrootd(site, { port, rules })
     const target = join(local, 'down')
     const read = await runTool('xrdcp', ['--nopbar', `root://localhost:${port}//file`, target], {
       X509_USER_PROXY: credential.proxyPath,
@@ -84,38 +85,93 @@ async function readFrom(
   }
 }
 
-async function startXrootd(
+interface XrootdOptions {
+  readonly port: number
+  /** Directory of its files below the site's; default `data`. */
+  readonly data?: string
+  /**
+   * Whether it takes delegated proxies and fetches files from other servers with them, as `xrdcp --tpc delegate`
+   * wants.
+   */
+  readonly fetches?: boolean
+  /** Whom it lets in; default: who is in the grid map. */
+  readonly rules?: XrootdRules
+}
+
+export async function startXrootd(
   site: GridSite,
-  port: number,
-  { gsi: options, env = {} }: XrootdRules,
+  { port, data = 'data', fetches = false, rules = byGridMap(site) }: XrootdOptions,
 ): Promise<GridServer> {
-  const admin = join(site.directory, 'admin')
-  await mkdir(admin)
-  await chown(admin, site.user.uid, site.user.gid)
+  const admin = await adminDirectory(site, data)
   const libraries = findLibraryDirectory('libXrdSecgsi-5.so') ?? ''
   const gsi = [
     `-certdir:${site.certDir}`,
     `-cert:${site.hostCertificate}`,
     `-key:${site.hostKey}`,
-    ...options,
+    ...rules.gsi,
+    ...(fetches ? ['-dlgpxy:1', '-exppxy:=creds'] : []),
   ].join(' ')
   const config = [
     `xrd.port ${port}`,
     `all.adminpath ${admin}`,
     `all.pidpath ${admin}`,
     'all.export /',
-    `oss.localroot ${join(site.directory, 'data')}`,
+    `oss.localroot ${join(site.directory, data)}`,
     'xrootd.seclib libXrdSec.so',
     `sec.protocol ${libraries} gsi ${gsi}`,
     'sec.protbind * only gsi',
     'xrootd.trace login',
+    ...(fetches
+      ? [
+          'ofs.tpc fcreds ?gsi =X509_USER_PROXY',
+          `ofs.tpc ttl 15 30 xfr 2 autorm fcpath ${admin} pgm ${findProgram('xrdcp') ?? ''} --server`,
+        ]
+      : []),
     '',
   ].join('\n')
-  const path = join(site.directory, 'xrootd.cf')
+  const path = join(site.directory, `xrootd-${data}.cf`)
   await writeFile(path, config)
   return startServer(site, {
     command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
-    env,
+    env: { X509_CERT_DIR: site.certDir, XrdSecPROTOCOL: 'gsi', ...rules.env },
     ready: /xrootd anon@\S+ initialization completed|initialization completed\./,
   })
+}
+
+/** Where the server of these files keeps its own. */
+async function adminDirectory(site: GridSite, data: string): Promise<string> {
+  const admin = join(site.directory, `admin-${data}`)
+  await mkdir(admin)
+  await chown(admin, site.user.uid, site.user.gid)
+  return admin
+}
+
+/** Starts a server for https, which OpenSSL lets clients of the trust directory into. */
+export async function startXrootdHttps(
+  site: GridSite,
+): Promise<{ readonly server: GridServer; readonly url: string }> {
+  const admin = await adminDirectory(site, 'https')
+  const port = await freePort()
+  const libraries = findLibraryDirectory('libXrdHttp-5.so') ?? ''
+  const path = join(site.directory, 'xrootd-https.cf')
+  const config = [
+    `xrd.port ${port}`,
+    `all.adminpath ${admin}`,
+    `all.pidpath ${admin}`,
+    'all.export /',
+    `oss.localroot ${join(site.directory, 'data')}`,
+    `xrd.protocol http ${libraries}/libXrdHttp-5.so`,
+    'http.httpsmode manual',
+    `http.cert ${site.hostCertificate}`,
+    `http.key ${site.hostKey}`,
+    `http.cadir ${site.certDir}`,
+    '',
+  ]
+  await writeFile(path, config.join('\n'))
+  const server = await startServer(site, {
+    command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
+    env: {},
+    ready: /xrootd anon@\S+ initialization (completed|failed)/,
+  })
+  return { server, url: `https://localhost:${port}` }
 }

@@ -71,6 +71,13 @@ const rows: readonly (readonly [string, Record<string, string>, string, string])
     'key_type',
     'Must be one of rsa-2048, rsa-3072, rsa-4096, ec-p256.',
   ],
+  ['proxy', { p_key_format: 'nonsense' }, 'key_format', 'Must be one of pkcs1, pkcs8.'],
+  [
+    'proxy',
+    { p_csr: 'x', p_key_format: 'pkcs8' },
+    'key_format',
+    'Must not be combined with “Certificate signing request”, which brings its own key.',
+  ],
   [
     'proxy',
     { p_csr: 'x', p_key_type: 'rsa-2048' },

@@ -13,8 +13,7 @@
 import { randomInt, randomBytes } from 'node:crypto'
 import { lstat, readdir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { toPem } from '../../../ca/pem.ts'
-import { formatProxyFile, parseProxyFile } from '../../../ca/proxy-file.ts'
+import { formatPrivateKey, formatProxyFile, parseProxyFile } from '../../../ca/proxy-file.ts'
 import { TtsError } from '../../base/errors.ts'
 import {
   type Directory,
@@ -44,14 +43,15 @@ interface FileAccess {
   readonly owner: Owner | undefined
 }
 
-/** Returns the proxy as two files: key in PKCS#8, certificates in PEM. */
+/** Returns the proxy as two PEM files: the key in the format that it has in the proxy file, and the certificates. */
 export function pairOf(proxy: HeldProxy): Pair {
-  const { certificates, privateKey } = parseProxyFile(proxy.pem.toString('latin1'))
+  const { certificates, privateKey, labels } = parseProxyFile(proxy.pem.toString('latin1'))
   const [first, ...chain] = certificates.map(({ der }) => der)
   if (first === undefined || privateKey === undefined)
     throw new TtsError('internal', 'the proxy is incomplete')
+  const format = labels.includes('PRIVATE KEY') ? 'pkcs8' : 'pkcs1'
   return {
-    'userkey.pem': toPem('PRIVATE KEY', privateKey.export({ type: 'pkcs8', format: 'der' })),
+    'userkey.pem': formatPrivateKey({ privateKey, format }),
     'usercert.pem': formatProxyFile(first, undefined, chain),
   }
 }

@@ -1,8 +1,8 @@
 /** Checks a proxy from the service or from storage before certcache uses it. */
-import type { KeyObject } from 'node:crypto'
 import { validateChain } from '../../../ca/chain.ts'
 import { CaError } from '../../../ca/errors.ts'
 import {
+  type FormattedKey,
   formatProxyFile,
   keyBelongsTo,
   parseProxyFile,
@@ -25,7 +25,7 @@ export interface ExpectedProxy {
  *
  * @throws {TtsError} `internal` with check `proxy_refused` (the message says what is wrong)
  */
-export function checkNewProxy(pem: string, key: KeyObject, expected: ExpectedProxy): HeldProxy {
+export function checkNewProxy(pem: string, key: FormattedKey, expected: ExpectedProxy): HeldProxy {
   const { certificates } = parse(pem)
   const [proxy, ...chain] = certificates
   if (proxy === undefined || chain.length === 0) refuse('it is not a proxy followed by its EEC')

@@ -65,8 +65,10 @@ export class ManagedProxy {
 
   /** The parameters of the request to the service, for comparison. */
   get requestKey(): string {
-    const { service, type, lifetime_seconds, path_length, key_type } = this.settings
-    return JSON.stringify([service, type, lifetime_seconds ?? null, path_length ?? null, key_type])
+    const { service, type, lifetime_seconds, path_length, key_type, key_format } = this.settings
+    const key = [service, type, lifetime_seconds ?? null, path_length ?? null, key_type]
+    // The default is left out, as in the states of earlier versions: they had no such setting.
+    return JSON.stringify(key_format === 'pkcs1' ? key : [...key, key_format])
   }
 
   get held(): HeldProxy | undefined {
@@ -226,7 +228,8 @@ export class ManagedProxy {
     try {
       const { privateKey, csr } = (this.#key ??= await this.#newKey())
       const answer = await sources.obtain({ settings: this.settings, csr }, closing)
-      const proxy = checkNewProxy(answer.pem, privateKey, {
+      const key = { privateKey, format: this.settings.key_format }
+      const proxy = checkNewProxy(answer.pem, key, {
         name: this.name,
         type: this.settings.type,
         now: now(),

@@ -1,5 +1,6 @@
 /** The settings of the proxies: their parameters and output files. */
 import { z } from 'zod'
+import { keyFormats } from '../../../ca/proxy-file.ts'
 
 const file = z.string().min(1).max(4096)
 const account = z
@@ -61,6 +62,12 @@ const proxySettings = z.strictObject({
     .enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256'])
     .default('rsa-2048')
     .describe('Type of the key. XRootD and Globus refuse EC keys.'),
+  key_format: z
+    .enum(keyFormats)
+    .default('pkcs1')
+    .describe(
+      'Format of an RSA key: `pkcs1` (RSA PRIVATE KEY) is read by all grid software, JGlobus does not read `pkcs8` (PRIVATE KEY). EC keys are always in PKCS#8.',
+    ),
   outputs: z
     .array(outputSettings)
     .max(16)

@@ -60,8 +60,8 @@ export interface Attributes {
   /**
    * Decides.
    *
-   * @throws {TtsError} `invalid_request`, check `voms_vo` (no such VO); `access_denied`, checks `voms_membership` (not a
-   *   member), `voms_outdated` (was one, but the token is too old), `voms_fqan` (a requested FQAN is not the caller's),
+   * @throws {TtsError} `invalid_request`, check `voms_vo` (no such VO); `access_denied`, checks `voms_membership` (not
+   *   a member), `voms_outdated` (was one, but the token is too old), `voms_fqan` (an FQAN is not the caller's),
    *   `voms_presented` (the presented certificate has attributes, and none of the requested)
    * @throws {TtsError} `store_unavailable`
    */

@@ -44,7 +44,7 @@ export interface GroupMemory {
 }
 
 const MAX_IN_MEMORY = 50_000
-/** The same groups are written again only after this time. Until then the older time counts, which is on the safe side. */
+/** The same groups are written again only after this time. Until then the older one counts: the safe side. */
 const WRITE_AGAIN_MS = 300_000
 
 export function createGroupMemory(dependencies: {

@@ -102,7 +102,7 @@ describe('8. entries of the service x509, asked for without a CSR', () => {
     const { entries } = await obtain(service(), { service: 'proxy' })
     expect(entries.map(({ name, type }) => [name, type])).toEqual([['Proxy', 'textfile']])
     const { certificates, privateKey, labels } = parseProxyFile(byName(entries, 'Proxy'))
-    expect(labels.slice(0, 3)).toEqual(['CERTIFICATE', 'PRIVATE KEY', 'CERTIFICATE'])
+    expect(labels.slice(0, 3)).toEqual(['CERTIFICATE', 'RSA PRIVATE KEY', 'CERTIFICATE'])
     expect(certificates).toHaveLength(2)
     expect(privateKey).toBeDefined()
   })

@@ -167,6 +167,7 @@ describe('GET service', () => {
       'proxy_type',
       'path_length',
       'key_type',
+      'key_format',
       'csr',
     ])
     expect(params[0]?.at(-1)).toMatchObject({ key: 'csr', type: 'textarea', mandatory: false })

@@ -48,7 +48,7 @@ export const keyCases: readonly DoctorCase[] = [
     rule: 'key-of-another',
     text: ({ text, endEntity }) =>
       under(text, 0) +
-      endEntity.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() +
+      endEntity.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString() +
       under(text, 2),
   },
   { rule: 'digest-weak', name: 'SHA-1 in the proxy', plan: proxy({ signature: 'sha1' }) },
@@ -160,6 +160,10 @@ export const proxyCases: readonly DoctorCase[] = [
     plan: proxyExtensions({ proxyCertInfo: proxyCertInfoOf({ critical: false }) }),
   },
   {
+    rule: 'proxy-cert-info-first',
+    plan: proxyExtensions({ keyUsage: undefined, last: keyUsage(['digitalSignature']) }),
+  },
+  {
     rule: 'proxy-cert-info-twice',
     plan: proxyExtensions({ again: proxyCertInfo('impersonation', undefined) }),
   },
@@ -189,7 +193,12 @@ export const proxyCases: readonly DoctorCase[] = [
   },
   {
     rule: 'proxy-policy-octets',
-    plan: proxyExtensions({ proxyCertInfo: proxyCertInfoOf({ policy: 'x' }) }),
+    plan: proxyExtensions({
+      keyUsage: undefined,
+      proxyCertInfo: undefined,
+      info: proxyCertInfoOf({ policy: 'x' }),
+      last: keyUsage(['digitalSignature', 'keyEncipherment']),
+    }),
   },
   {
     rule: 'proxy-limited-signs-full',

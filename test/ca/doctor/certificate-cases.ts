@@ -21,7 +21,12 @@ import {
   type ChainPlan,
   type Plan,
 } from '../../support/certificate-builder.ts'
-import { anyExtension, extendedKeyUsage, unknownExtension } from '../../support/extensions.ts'
+import {
+  anyExtension,
+  extendedKeyUsage,
+  proxyCertInfoOf,
+  unknownExtension,
+} from '../../support/extensions.ts'
 import type { DoctorCase } from './cases.ts'
 import { blocks, type Illness } from './patient.ts'
 
@@ -87,9 +92,29 @@ export const certificateCases: readonly DoctorCase[] = [
   { rule: 'end-entity-cn-proxy', plan: named('limited proxy') },
   { rule: 'end-entity-cn-digits', plan: named('12345') },
   { rule: 'end-entity-under-ca-name', plan: person(withCommonName(authorityName, 'Jane')) },
-  { rule: 'name-slash-plus-backslash', name: 'slash', plan: named('robot/jane') },
-  { rule: 'name-slash-plus-backslash', name: 'backslash', plan: named('a\\b') },
-  { rule: 'name-quote', plan: named('a "b"'), also: ['name-slash-plus-backslash'] },
+  {
+    rule: 'name-slash-plus-backslash',
+    name: 'slash',
+    plan: named('robot/jane'),
+    also: ['name-map-file'],
+  },
+  {
+    rule: 'name-slash-plus-backslash',
+    name: 'backslash',
+    plan: named('a\\b'),
+    also: ['name-map-file'],
+  },
+  {
+    rule: 'name-map-file',
+    name: 'plus',
+    plan: named('a+b'),
+    also: ['name-slash-plus-backslash'],
+  },
+  {
+    rule: 'name-quote',
+    plan: named('a "b"'),
+    also: ['name-map-file', 'name-slash-plus-backslash'],
+  },
   { rule: 'name-not-ascii', plan: named('Ren\u00e9') },
   { rule: 'name-parentheses', plan: named('Jane (test)') },
   {
@@ -161,8 +186,20 @@ export const healthy: readonly (Illness & { readonly name: string })[] = [
     name: 'no keyUsage and no extendedKeyUsage',
     plan: {
       endEntity: { extensions: { keyUsage: undefined, extKeyUsage: undefined } },
-      proxies: [{ extensions: { keyUsage: undefined } }],
+      proxies: [
+        {
+          extensions: {
+            keyUsage: undefined,
+            proxyCertInfo: undefined,
+            last: proxyCertInfo('impersonation', undefined),
+          },
+        },
+      ],
     },
+  },
+  {
+    name: 'policy in the last critical extension',
+    plan: proxyExtensions({ proxyCertInfo: proxyCertInfoOf({ policy: 'x' }) }),
   },
   {
     name: 'nonRepudiation in the proxy',

@@ -146,10 +146,10 @@ const escapedCase = (name: string): OddCase => ({
 })
 
 export const nameCases: readonly OddCase[] = [
-  personCase('robot/jane', 'name-slash-plus-backslash'),
-  personCase('a+b', 'name-slash-plus-backslash'),
-  personCase('say "hi"', 'name-quote', 'name-slash-plus-backslash'),
-  personCase('a\\b', 'name-slash-plus-backslash'),
+  personCase('robot/jane', 'name-map-file', 'name-slash-plus-backslash'),
+  personCase('a+b', 'name-map-file', 'name-slash-plus-backslash'),
+  personCase('say "hi"', 'name-map-file', 'name-quote', 'name-slash-plus-backslash'),
+  personCase('a\\b', 'name-map-file', 'name-slash-plus-backslash'),
   personCase('Ren\u00e9', 'name-not-ascii'),
   personCase('\u4e2d\u6587', 'name-not-ascii'),
   personCase('Jane (test)', 'name-parentheses'),

@@ -117,12 +117,12 @@ export const textCases: readonly OddCase[] = [
   { name: 'byte order mark', text: edit((t) => BOM + t), rules: ['file-byte-order-mark'] },
   { name: 'byte order mark and a first line', text: edit((t) => `${BOM}# proxy\n${t}`), rules: [] },
   {
-    name: 'PKCS#1 key',
+    name: 'PKCS#8 key',
     text: ({ text, proxies }) => {
       const [a = '', , c = ''] = blocks(text)
-      return a + String(proxies[0]?.privateKey.export({ type: 'pkcs1', format: 'pem' })) + c
+      return a + String(proxies[0]?.privateKey.export({ type: 'pkcs8', format: 'pem' })) + c
     },
-    rules: [],
+    rules: ['file-key-pkcs8'],
   },
   {
     name: 'root in the file',

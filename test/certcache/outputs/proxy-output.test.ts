@@ -13,9 +13,12 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { readPem } from '../../../ca/pem.ts'
+import { formatProxyFile } from '../../../ca/proxy-file.ts'
 import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import { removeLeftovers, writeOutput } from '../../../src/certcache/outputs/proxy-output.ts'
 import type { OutputSettings } from '../../../src/certcache/settings/proxy-settings.ts'
+import { makeCredential } from '../../support/authority.ts'
 import { temporaryDirectory, uid } from '../engine-support.ts'
 import { makeHeldProxy } from '../server-support.ts'
 
@@ -68,6 +71,20 @@ describe('writing', () => {
     expect(certificates).not.toContain('PRIVATE KEY')
     expect(certificates.match(/BEGIN CERTIFICATE/g)?.length).toBeGreaterThan(1)
     expect((await stat(join(path, 'userkey.pem'))).mode & 0o7777).toBe(0o600)
+  })
+
+  test.for([
+    ['pkcs1', 'RSA PRIVATE KEY'],
+    ['pkcs8', 'PRIVATE KEY'],
+  ] as const)('split: a key in format %s stays in it', async ([format, label]) => {
+    const { proxy: own, proxyKey: privateKey, endEntity } = await makeCredential()
+    const text = formatProxyFile(own.der, { privateKey, format }, [endEntity.der])
+    const path = join(await temporaryDirectory(), 'credential')
+    const held = { ...proxy, pem: Buffer.from(text) }
+    await writeOutput(to(path, { format: 'split' }), held)
+    const key = await readFile(join(path, 'userkey.pem'), 'utf8')
+    expect(readPem(key, 'key').map((block) => block.label)).toEqual([label])
+    expect(createPrivateKey(key).equals(privateKey)).toBe(true)
   })
 
   test.runIf(isRoot)('for another user and group, by name and by number', async () => {

@@ -2,6 +2,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { toPem } from '../../../ca/pem.ts'
 import { formatProxyFile, parseProxyFile } from '../../../ca/proxy-file.ts'
 import { checkStoredProxy, checkNewProxy } from '../../../src/certcache/renewal/check-proxy.ts'
+import { makeCredential } from '../../support/authority.ts'
 import {
   endEntityRequest,
   makeAuthority,
@@ -51,7 +52,8 @@ beforeAll(async () => {
   }
 })
 
-const key = async () => sharedKey('ec-p256', 'proxy')
+const key = async () =>
+  ({ privateKey: await sharedKey('ec-p256', 'proxy'), format: 'pkcs1' }) as const
 
 test('a sound answer becomes a whole file', async () => {
   const proxy = checkNewProxy(made.pem, await key(), wanted)
@@ -63,6 +65,16 @@ test('a sound answer becomes a whole file', async () => {
   // The same again when it is read back.
   const again = checkStoredProxy(proxy.pem.toString(), { ...wanted, obtainedAt: now })
   expect(again).toEqual(proxy)
+})
+
+test.for([
+  ['pkcs1', 'RSA PRIVATE KEY'],
+  ['pkcs8', 'PRIVATE KEY'],
+] as const)('an RSA key in format %s', async ([format, label]) => {
+  const rsa = await makeCredential({ now })
+  const pem = formatProxyFile(rsa.proxy.der, undefined, [rsa.endEntity.der])
+  const proxy = checkNewProxy(pem, { privateKey: rsa.proxyKey, format }, wanted)
+  expect(parseProxyFile(proxy.pem.toString()).labels[1]).toBe(label)
 })
 
 test('a root that is sent along does no harm', async () => {
@@ -115,6 +127,6 @@ test.for(refused)('%s is not taken', async ([, pem, changes, message]) => {
 })
 
 test('a proxy for another key is not taken', async () => {
-  const another = await sharedKey('ec-p256', 'another')
+  const another = { ...(await key()), privateKey: await sharedKey('ec-p256', 'another') }
   expect(() => checkNewProxy(made.pem, another, wanted)).toThrow(/does not match its certificate/)
 })

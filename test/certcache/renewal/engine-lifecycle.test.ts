@@ -3,8 +3,9 @@ import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { parseProxyFile } from '../../../ca/proxy-file.ts'
 import { openState } from '../../../src/certcache/state/open-state.ts'
-import { encodeState } from '../../../src/certcache/state/state-records.ts'
+import { encodeState, readState } from '../../../src/certcache/state/state-records.ts'
 import { delegating, logIn } from '../../api/delegation-support.ts'
 import { ask, type PostgresCluster, startPostgres } from '../../support/postgres.ts'
 import {
@@ -535,6 +536,33 @@ describe('new settings while running', () => {
     await told
     await expect(engine.obtain(undefined, soon())).rejects.toMatchObject({ code: 'shutting_down' })
   })
+})
+
+test('another key format renews the proxy; a state without the setting fits the default', async () => {
+  const directory = await temporaryDirectory()
+  const source = { token: await logIn(service()) }
+  const withFormat = (format: object) =>
+    settingsIn(directory, {
+      service: toService(),
+      source,
+      proxies: { rsa: { key_type: 'rsa-2048', ...format } },
+    })
+  const labelOf = (pem: Buffer | undefined) => parseProxyFile(String(pem)).labels[1]
+  const settings = await withFormat({})
+  const { engine } = await startEngine(settings)
+  const { pem } = await engine.obtain('rsa', soon())
+  expect(labelOf(pem)).toBe('RSA PRIVATE KEY')
+  const store = await openState(settings.state, uid)
+  const asked = await eventually(
+    async () => (await readState(store, 'proxies'))?.proxies['rsa']?.asked,
+  )
+  await store.close()
+  expect(asked).toBe('["proxy","impersonation",null,null,"rsa-2048"]')
+  await engine.reload(await withFormat({ key_format: 'pkcs1' }))
+  expect(engine.current('rsa')?.pem).toEqual(pem)
+  await engine.reload(await withFormat({ key_format: 'pkcs8' }))
+  await eventually(() => engine.current('rsa')?.pem.equals(pem) === false)
+  expect(labelOf(engine.current('rsa')?.pem)).toBe('PRIVATE KEY')
 })
 
 describe('several certcaches', () => {

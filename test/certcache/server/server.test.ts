@@ -136,16 +136,16 @@ describe('never 200 with anything but a whole valid proxy', () => {
     { name: 'an error page', text: () => '<p>grid-proxy-info failed</p>' },
     { name: 'half a file', text: cut(2000) },
     { name: 'a file that lacks its last line', text: cut(-40) },
-    { name: 'no key', text: without('PRIVATE KEY') },
+    { name: 'no key', text: without('RSA PRIVATE KEY') },
     {
       name: 'the key of another',
       text: () =>
-        proxy.pem.toString().replace(/-----BEGIN PRIVATE[^]*?PRIVATE KEY-----\n/, otherKey),
+        proxy.pem.toString().replace(/-----BEGIN RSA PRIVATE[^]*?PRIVATE KEY-----\n/, otherKey),
     },
     { name: 'no proxy, only its key and EEC', text: without('CERTIFICATE') },
     {
       name: 'only the proxy and its key',
-      text: () => proxy.pem.toString().replace(/(END PRIVATE KEY-----\n)[^]*$/, '$1'),
+      text: () => proxy.pem.toString().replace(/(END RSA PRIVATE KEY-----\n)[^]*$/, '$1'),
     },
   ])('$name', async ({ text }) => {
     const { engine, server } = await start()

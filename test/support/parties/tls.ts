@@ -1,14 +1,10 @@
 /** Relying parties that see the credential in a TLS handshake, with curl as the client. */
-import { chown, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  type GridServer,
-  type GridSite,
-  freePort,
-  openGridSite,
-  startServer,
-} from '../grid-site.ts'
-import { findLibraryDirectory, findProgram, runTool } from '../grid-tools.ts'
+import { type GridServer, type GridSite, openGridSite, startServer } from '../grid-site.ts'
+import { startGridSite } from '../gridsite.ts'
+import { startXrootdHttps } from '../xrootd.ts'
+import { runTool } from '../grid-tools.ts'
 import { partyOfOne, type PatientFiles, type Refusal } from './party.ts'
 
 /** Shows the credential to a server of this site with curl. */
@@ -79,86 +75,13 @@ async function hasCrls({ trustAnchorDir }: PatientFiles): Promise<boolean> {
 
 async function checkGridSite(patient: PatientFiles): Promise<Refusal> {
   const crls = await hasCrls(patient)
-  return withServer(patient, (site) => startGridSite(site, crls))
+  return withServer(patient, (site) => startGridSite(site, { crls, namesClients: false }))
 }
 
-const gridSiteConfiguration = (
-  site: GridSite,
-  { port, crls }: { readonly port: number; readonly crls: boolean },
-): string => {
-  const modules = '/usr/lib/apache2/modules'
-  const load = (name: string): string => `LoadModule ${name}_module ${modules}/mod_${name}.so`
-  const data = join(site.directory, 'data')
-  return [
-    ...['mpm_event', 'authz_core', 'ssl', 'gridsite'].map(load),
-    `Listen 127.0.0.1:${port}`,
-    'ServerName localhost',
-    `PidFile ${site.directory}/apache.pid`,
-    `Mutex file:${site.directory} default`,
-    `DefaultRuntimeDir ${site.directory}`,
-    'ErrorLog "|/bin/cat"',
-    'LogLevel info',
-    `DocumentRoot ${data}`,
-    'StartServers 1',
-    'SSLEngine on',
-    `SSLCertificateFile ${site.hostCertificate}`,
-    `SSLCertificateKeyFile ${site.hostKey}`,
-    `SSLCACertificatePath ${site.certDir}`,
-    ...(crls ? [`SSLCARevocationPath ${site.certDir}`, 'SSLCARevocationCheck chain'] : []),
-    'SSLVerifyClient require',
-    'SSLVerifyDepth 10',
-    `GridSiteSessionsDir ${data}`,
-    `<Directory ${data}>`,
-    'Require all granted',
-    '</Directory>',
-    '',
-  ].join('\n')
-}
-
-async function startGridSite(site: GridSite, crls: boolean) {
-  const port = await freePort()
-  const path = join(site.directory, 'apache.conf')
-  await writeFile(path, gridSiteConfiguration(site, { port, crls }))
+async function startXrootd(site: GridSite) {
   await writeFile(join(site.directory, 'data', 'file'), 'content')
-  const server = await startServer(site, {
-    command: [findProgram('apache2') ?? '', '-DFOREGROUND', '-f', path],
-    // In place of /etc/grid-security/certificates.
-    env: { X509_CERT_DIR: site.certDir },
-    ready: /resuming normal operations/,
-  })
-  return { server, url: `https://127.0.0.1:${port}/file` }
-}
-
-async function startXrootdHttps(site: GridSite) {
-  const admin = join(site.directory, 'admin')
-  await mkdir(admin)
-  await chown(admin, site.user.uid, site.user.gid)
-  await writeFile(join(site.directory, 'data', 'file'), 'content')
-  const port = await freePort()
-  const libraries = findLibraryDirectory('libXrdHttp-5.so') ?? ''
-  const path = join(site.directory, 'xrootd-https.cf')
-  await writeFile(
-    path,
-    [
-      `xrd.port ${port}`,
-      `all.adminpath ${admin}`,
-      `all.pidpath ${admin}`,
-      'all.export /',
-      `oss.localroot ${join(site.directory, 'data')}`,
-      `xrd.protocol http ${libraries}/libXrdHttp-5.so`,
-      'http.httpsmode manual',
-      `http.cert ${site.hostCertificate}`,
-      `http.key ${site.hostKey}`,
-      `http.cadir ${site.certDir}`,
-      '',
-    ].join('\n'),
-  )
-  const server = await startServer(site, {
-    command: [findProgram('xrootd') ?? '', '-c', path, '-I', 'v4'],
-    env: {},
-    ready: /xrootd anon@\S+ initialization (completed|failed)/,
-  })
-  return { server, url: `https://127.0.0.1:${port}/file` }
+  const { server, url } = await startXrootdHttps(site)
+  return { server, url: `${url}/file` }
 }
 
 const tools = ['openssl', 'curl'] as const
@@ -168,5 +91,5 @@ export const gridSiteParty = partyOfOne('GridSite', ['gridsite', 'curl'], checkG
 export const xrootdHttpsParty = partyOfOne(
   'XRootD https',
   ['xrootd-server', 'xrootd-server-plugins', 'curl'],
-  (patient) => withServer(patient, startXrootdHttps),
+  (patient) => withServer(patient, startXrootd),
 )
