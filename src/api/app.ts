@@ -4,6 +4,7 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 import type { Logger } from 'pino'
+import type { AccessTokenDependencies } from '../domain/access-tokens/issue-access-token.ts'
 import type { CredentialsDependencies } from '../domain/revocation/credentials.ts'
 import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
@@ -23,6 +24,13 @@ import type { Metrics } from '../service/metrics.ts'
 import { authorityRoutes } from './authority.ts'
 import { delegationRoutes } from './delegations.ts'
 import { nativeRoutes } from './native.ts'
+import { sendOAuthError } from './oauth/answers.ts'
+import {
+  accessTokenMethods,
+  serverMetadataMethods,
+  serverMetadataRoutes,
+} from './oauth/server-metadata.ts'
+import { isTokenPath, tokenRoutes } from './oauth/token-endpoint.ts'
 import { createOpenApi } from './openapi.ts'
 import { operationsRoutes } from './operations.ts'
 import { problemRoutes } from './problem-pages.ts'
@@ -43,6 +51,8 @@ export interface AppDependencies {
   readonly issuing: IssueDependencies
   readonly credentials: CredentialsDependencies
   readonly delegations: RenewalDependencies
+  /** Undefined: the service signs no access tokens. */
+  readonly accessTokens: AccessTokenDependencies | undefined
   readonly trustAnchors: TrustAnchors
   /** Files for VOMS clients and relying parties; empty without VOs. */
   readonly vomsFiles: readonly VomsClientFile[]
@@ -58,14 +68,15 @@ export interface AppDependencies {
 
 /** Returns the application with all paths. */
 export function createApp(dependencies: AppDependencies): Express {
-  const { limits, issuing } = dependencies
+  const { limits, issuing, accessTokens } = dependencies
   const app = createShell(dependencies)
   const web = webOf(dependencies)
   const { publicUrl } = dependencies
   const paths = [
     ...methodsByPath,
     ...(web === undefined ? [] : webMethods),
-    ...(publicUrl === undefined ? [] : resourceMetadataMethods),
+    ...(publicUrl === undefined ? [] : [...resourceMetadataMethods, ...serverMetadataMethods]),
+    ...(accessTokens === undefined ? [] : accessTokenMethods),
   ]
   app.use(answerOptions(paths))
   const bounds = {
@@ -75,14 +86,19 @@ export function createApp(dependencies: AppDependencies): Express {
   app.use('/v1', nativeRoutes({ ...dependencies, ...bounds }))
   app.use('/v1', delegationRoutes({ ...dependencies, ...bounds }))
   app.use('/v1', successorRoutes({ ...dependencies, ...bounds }))
+  app.use(tokenRoutes({ ...dependencies, ...bounds }))
   const { sshAuthority } = issuing
   if (sshAuthority !== undefined)
     app.use('/ca/ssh', sshAuthorityRoutes({ ...issuing, sshAuthority, log: dependencies.log }))
   addWattsRoutes(app, dependencies, web)
   addPublicRoutes(app, dependencies)
-  if (publicUrl !== undefined) app.use(serveResourceMetadata(publicUrl, issuing.verifier.providers))
+  if (publicUrl !== undefined) {
+    app.use(serveResourceMetadata(publicUrl, issuing.verifier.providers))
+    app.use(serverMetadataRoutes(publicUrl, accessTokens?.tokenKeys))
+  }
   if (web !== undefined) app.use(webRoutes(web))
-  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, publicUrl)))
+  const openApiOffers = { publicUrl, accessTokens: accessTokens !== undefined }
+  const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, openApiOffers)))
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
     response.type('application/json').send(openApi)
   })
@@ -203,6 +219,7 @@ const methodsByPath: typeof publicMethods = [
   ...publicMethods,
   [/^\/v1\/(proxies|certificates)\/?$/, 'POST'],
   [/^\/v1\/proxies\/successor\/?$/, 'POST'],
+  [/^\/oauth2\/token\/?$/, 'POST'],
   [/^\/v1\/delegations\/?$/, 'GET, HEAD, POST'],
   [/^\/v1\/delegations\/[^/]+\/?$/, 'GET, HEAD, DELETE'],
   [/^\/v1\/delegations\/[^/]+\/proxies\/?$/, 'POST'],
@@ -253,6 +270,9 @@ function handleErrors({
     if (failure.code === 'internal')
       log.error({ event: 'request.failed', err: error }, 'a request failed')
     if (request.originalUrl.startsWith('/api/')) sendWattsError(response, failure)
+    // The listener without TLS has no such path.
+    else if (isTokenPath(request.path) && failure.check !== 'path')
+      sendOAuthError(response, failure, { requestId: id, publicUrl })
     else sendProblem(response, failure, { requestId: id, publicUrl })
   }
 }

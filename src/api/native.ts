@@ -88,7 +88,25 @@ export function readCredentialRequest(
     readonly path: keyof typeof nativeServices
   },
 ): { readonly serviceId: string; readonly parameters: Record<string, unknown> } {
-  const { service = nativeServices[path], ...parameters } = requestParameters(request, body)
+  return selectService(issuing, { given: requestParameters(request, body), path })
+}
+
+/**
+ * Takes the requested service out of the parameters.
+ *
+ * @throws {TtsError} `invalid_request` (the service is not one of the path)
+ */
+export function selectService(
+  issuing: Pick<IssueDependencies, 'services'>,
+  {
+    given,
+    path,
+  }: {
+    readonly given: Readonly<Record<string, unknown>>
+    readonly path: keyof typeof nativeServices
+  },
+): { readonly serviceId: string; readonly parameters: Record<string, unknown> } {
+  const { service = nativeServices[path], ...parameters } = given
   if (typeof service !== 'string') throw new TtsError('invalid_request', 'service must be a string')
   requirePlugin(issuing, service, path)
   // The answer has no room for a private key, so /v1/certificates needs a CSR. An empty CSR is added when there is
@@ -106,10 +124,7 @@ function requirePlugin(
   const required = issuing.services.get(nativeServices[path])?.plugin.id
   const plugin = issuing.services.get(service)?.plugin.id
   if (plugin && plugin !== required) {
-    throw new TtsError(
-      'invalid_request',
-      `service: /v1/${path} does not offer the service ${service}`,
-    )
+    throw new TtsError('invalid_request', `service: the service ${service} issues no ${path}`)
   }
 }
 
@@ -134,10 +149,7 @@ export function sendCredential(
   const [entry] = credential.entries
   if (!entry) throw new TtsError('internal', 'the plugin returned no entry')
   response.setHeader('Cache-Control', 'no-store')
-  response.setHeader('TTS-Credential-Id', credential.id)
-  response.setHeader('TTS-Not-After', credential.notAfter.toISOString())
-  if (credential.warnings.length > 0)
-    response.setHeader('TTS-Warning', credential.warnings.join('; '))
+  setCredentialHeaders(response, credential)
   if (!asJson) {
     // `end` with a string writes headers and body in one write; `send` would copy the body to a buffer and write twice.
     response.setHeader('Content-Type', `${PEM}; charset=utf-8`)
@@ -154,6 +166,16 @@ export function sendCredential(
     warnings: credential.warnings,
     pem: entry.value,
   })
+}
+
+/** Sets the headers that describe a credential. */
+export function setCredentialHeaders(
+  response: Response,
+  { id, notAfter, warnings }: IssuedCertificate,
+): void {
+  response.setHeader('TTS-Credential-Id', id)
+  response.setHeader('TTS-Not-After', notAfter.toISOString())
+  if (warnings.length > 0) response.setHeader('TTS-Warning', warnings.join('; '))
 }
 
 function callerOf(request: Request, response: Response): TokenCaller {

@@ -6,15 +6,23 @@ export type Json = Record<string, unknown>
 /** Reference to the answer for errors. */
 export const problemAnswer = { $ref: '#/components/responses/Problem' }
 
-/** @param publicUrl without it there are no metadata of the protected resource */
+/** What else there is, by the configuration. */
+export interface PublicOffers {
+  /** Undefined: there are no metadata for clients. */
+  readonly publicUrl: string | undefined
+  /** Whether proxies can be exchanged for access tokens. */
+  readonly accessTokens: boolean
+}
+
 export function publicPaths(
   services: ReadonlyMap<string, Service>,
-  publicUrl: string | undefined,
+  { publicUrl, accessTokens }: PublicOffers,
 ): Json {
   return {
     ...authorityPaths(services),
     ...problemPaths(),
     ...(publicUrl === undefined ? {} : metadataPaths()),
+    ...(accessTokens ? accessTokenPaths() : {}),
     '/healthz': { get: open('Alive', 'application/json') },
     '/readyz': {
       get: {
@@ -41,7 +49,20 @@ function problemPaths(): Json {
 function metadataPaths(): Json {
   const summary =
     'Metadata of this protected resource (RFC 9728); tts_audiences holds the accepted audiences by issuer'
-  return { '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') } }
+  const server = 'Metadata for clients that exchange tokens (RFC 8414)'
+  return {
+    '/.well-known/oauth-protected-resource': { get: open(summary, 'application/json') },
+    '/.well-known/oauth-authorization-server': { get: open(server, 'application/json') },
+  }
+}
+
+function accessTokenPaths(): Json {
+  const discovery = 'The metadata for clients, where verifiers of access tokens look first'
+  const keys = 'The public keys of the access tokens that this service signs (RFC 7517)'
+  return {
+    '/.well-known/openid-configuration': { get: open(discovery, 'application/json') },
+    '/oauth2/jwks': { get: open(keys, 'application/json') },
+  }
 }
 
 const sshFiles = [

@@ -2,7 +2,14 @@
 import { parameterJsonSchema } from '../../plugins/plugin.ts'
 import type { Service } from '../domain/issuing/service.ts'
 import { nativeServices } from './native.ts'
-import { described, type Json, problemAnswer, publicPaths } from './openapi-public.ts'
+import {
+  described,
+  type Json,
+  problemAnswer,
+  type PublicOffers,
+  publicPaths,
+} from './openapi-public.ts'
+import { tokenPath } from './oauth/openapi.ts'
 import { wattsPaths } from './watts/openapi.ts'
 
 const bearer = [{ bearer: [] }]
@@ -14,12 +21,8 @@ const idParameter = {
   schema: { type: 'string', format: 'uuid' },
 }
 
-/**
- * Returns the OpenAPI 3.1 description of all public paths.
- *
- * @param publicUrl without it there are no metadata of the protected resource
- */
-export function createOpenApi(services: ReadonlyMap<string, Service>, publicUrl?: string): Json {
+/** Returns the OpenAPI 3.1 description of all public paths. */
+export function createOpenApi(services: ReadonlyMap<string, Service>, offers: PublicOffers): Json {
   return {
     openapi: '3.1.0',
     info: {
@@ -36,10 +39,11 @@ export function createOpenApi(services: ReadonlyMap<string, Service>, publicUrl?
         post: issuing(services, 'certificates', 'Issues a certificate for the key of the CSR'),
       },
       ...successorPath(services),
+      ...tokenPath(services, offers),
       ...delegationPaths(services),
       ...credentialPaths(),
       ...wattsPaths(),
-      ...publicPaths(services, publicUrl),
+      ...publicPaths(services, offers),
     },
     components: {
       securitySchemes: {

@@ -88,8 +88,12 @@ function challenge(code: string, error: TtsError, publicUrl: string | undefined)
   return `Bearer ${parts.join(', ')}`
 }
 
-/** RFC 6750 section 3: error_description must not contain characters outside %x20-21 / %x23-5B / %x5D-7E. */
-function escapeQuoted(text: string): string {
+/**
+ * Returns a text as `error_description`, which must not contain characters outside %x20-21 / %x23-5B / %x5D-7E.
+ *
+ * @see RFC 6749 section 5.2, RFC 6750 section 3
+ */
+export function escapeQuoted(text: string): string {
   return text
     .replace(/["\\]/g, "'")
     .replace(/[^\x20-\x7e]/g, '?')

@@ -5,7 +5,7 @@
 import type { RequestHandler } from 'express'
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { acceptedAudiences } from '../tokens/claim-checks.ts'
-import { sendTagged, taggedOnce } from './tagged-answer.ts'
+import { serveWellKnown, wellKnownMethods, wellKnownUrl } from './well-known.ts'
 
 const WELL_KNOWN = '/.well-known/oauth-protected-resource'
 
@@ -29,14 +29,9 @@ export interface ResourceMetadata {
   readonly tts_audiences?: Readonly<Record<string, readonly string[]>>
 }
 
-/**
- * Returns the URL of the metadata: the well-known path between the host and the path of the resource.
- *
- * @see RFC 9728 section 3.1
- */
+/** Returns the URL of the metadata. */
 export function resourceMetadataUrl(publicUrl: string): string {
-  const { origin } = new URL(publicUrl)
-  return `${origin}${WELL_KNOWN}${pathOf(publicUrl)}`
+  return wellKnownUrl(publicUrl, WELL_KNOWN)
 }
 
 /** Returns the metadata of this service. */
@@ -59,33 +54,14 @@ export function resourceMetadata(
   }
 }
 
-/**
- * Returns the handler of the metadata. A reverse proxy may remove the path of `publicUrl` from the end of the
- * well-known path or leave it, so both paths answer.
- */
+/** Returns the handler of the metadata. */
 export function serveResourceMetadata(
   publicUrl: string,
   providers: readonly TrustedProvider[],
 ): RequestHandler {
-  const metadata = resourceMetadata(publicUrl, providers)
-  const tagged = taggedOnce((value: ResourceMetadata) => Buffer.from(JSON.stringify(value)))
-  const paths = new Set([WELL_KNOWN, `${WELL_KNOWN}${pathOf(publicUrl)}`])
-  return function serveResourceMetadata(request, response, next) {
-    if (!paths.has(request.path) || !['GET', 'HEAD'].includes(request.method)) {
-      next()
-      return
-    }
-    response.locals['route'] = WELL_KNOWN
-    sendTagged(response.type('application/json'), tagged(metadata))
-  }
+  const content = resourceMetadata(publicUrl, providers)
+  return serveWellKnown({ path: WELL_KNOWN, publicUrl, content })
 }
 
 /** The paths of the metadata with their methods. */
-export const resourceMetadataMethods: readonly (readonly [RegExp, string])[] = [
-  [/^\/\.well-known\/oauth-protected-resource(\/.*)?$/, 'GET, HEAD'],
-]
-
-/** Returns the path of a URL without a slash at its end. */
-function pathOf(url: string): string {
-  return new URL(url).pathname.replace(/\/+$/, '')
-}
+export const resourceMetadataMethods = [wellKnownMethods(WELL_KNOWN)] as const

@@ -7,13 +7,16 @@ import { CaError } from '../../ca/errors.ts'
 import { readPem } from '../../ca/pem.ts'
 import { MAX_PROXY_FILE_LENGTH } from '../../ca/proxy-file.ts'
 import { issue, type IssueDependencies, requireCertificate } from '../domain/issuing/issue.ts'
-import { type PresentedProxy, renewalDisabled } from '../domain/possession/possession.ts'
+import { renewalDisabled } from '../domain/possession/possession.ts'
+import { successorText } from '../domain/possession/possession-proof.ts'
+import type { PresentedProxy } from '../domain/possession/presented-proxy.ts'
 import { TtsError } from '../base/errors.ts'
 import { clientCertificates } from '../http/client-certificates.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
 import { sendCredential, wantsJson } from './native.ts'
+import { readProxyChain } from './presented-proxy.ts'
 import { contextOf, routeName } from './request.ts'
 
 export interface SuccessorDependencies {
@@ -36,7 +39,7 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     const body = await readRequestBody(request, response, maxBodyBytes)
     const { proxy: proxyPem, at, signature, ...parameters } = requestParameters(request, body)
     const tlsCertificates = clientCertificates(request.socket)
-    const chain = proxyPem === undefined ? [] : readChain(proxyPem)
+    const chain = proxyPem === undefined ? [] : readProxyChain('proxy', proxyPem)
     const proxy: PresentedProxy =
       tlsCertificates.length > 0
         ? // The chain may also be in the body, because a resumed TLS session has only the first certificate.
@@ -51,22 +54,6 @@ function succeed({ issuing, metrics, maxBodyBytes }: SuccessorDependencies): Req
     sendCredential(response, credential, { asJson })
   }
 }
-
-/** @throws {TtsError} `invalid_request` */
-function readChain(text: unknown): readonly Buffer[] {
-  if (typeof text !== 'string') throw new TtsError('invalid_request', PROXY_MESSAGE)
-  try {
-    const blocks = readPem(text, 'proxy', MAX_PROXY_FILE_LENGTH)
-    if (blocks.some(({ label }) => label !== 'CERTIFICATE'))
-      throw new TtsError('invalid_request', PROXY_MESSAGE)
-    return blocks.map(({ der }) => der)
-  } catch (error) {
-    if (error instanceof CaError) throw new TtsError('invalid_request', PROXY_MESSAGE)
-    throw error
-  }
-}
-
-const PROXY_MESSAGE = 'proxy: must be the certificates of the proxy file in PEM, without its key'
 
 /** @throws {TtsError} `missing_token`, `invalid_request` */
 function readProof(fields: {
@@ -88,10 +75,11 @@ function readProof(fields: {
       'a signed request needs csr, proxy, at and signature, all of them strings',
     )
   }
+  const csrDigest = createHash('sha256').update(decodeCsr(csr)).digest('hex')
   return {
     at,
+    text: successorText(at, csrDigest),
     signature: Buffer.from(signature, 'base64'),
-    csrDigest: createHash('sha256').update(decodeCsr(csr)).digest('hex'),
   }
 }
 

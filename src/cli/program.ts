@@ -11,6 +11,7 @@ import { credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'
 import { importWattsCommand } from './import-watts.ts'
 import { myCommand } from './my.ts'
+import { accessTokenKeyCommand } from './access-token-key.ts'
 import { masterKeyCommand } from './master-key.ts'
 import { pluginCommand } from './plugin.ts'
 import { providerCommand } from './provider.ts'
@@ -81,6 +82,7 @@ Examples:
     myCommand(terminal),
     providerCommand(terminal),
     masterKeyCommand(terminal),
+    accessTokenKeyCommand(terminal),
     backupCommand(terminal),
     restoreCommand(terminal),
     importWattsCommand(terminal),

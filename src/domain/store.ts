@@ -1,4 +1,5 @@
 /** The interface of the store; `src/store` implements it on SQLite and PostgreSQL. */
+import type { TokenKeyRecords } from './access-tokens/records.ts'
 import type { BanRecords } from './bans/records.ts'
 import type { DelegationRecords } from './delegations/records.ts'
 import type { InstallationRecords, MasterKeyRecords } from './installation.ts'
@@ -134,6 +135,7 @@ export interface Store {
   readonly sessions: SessionRecords
   readonly pickups: PickupRecords
   readonly bans: BanRecords
+  readonly tokenKeys: TokenKeyRecords
   /** The groups in the newest token of each identity. */
   readonly knownGroups: KnownGroupsRecords
   /** The keys that these records belong to. */

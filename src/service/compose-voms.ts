@@ -14,6 +14,7 @@ import {
   type HostCertificate,
   type HostCertificateDependencies,
 } from '../domain/host-certificate.ts'
+import { GROUP_CLAIMS } from '../domain/bans/groups.ts'
 import type { Store } from '../domain/store.ts'
 import { type Attributes, createAttributes } from '../domain/voms/attributes.ts'
 import { vomsClientFiles, type VomsClientFile } from '../domain/voms/client-files.ts'
@@ -55,6 +56,7 @@ export function assembleVoms(core: VomsSource): AssembledVoms {
   })
   const groupMemory = createGroupMemory({
     organisations: organisations.values(),
+    claimsOfAll: core.loaded.configuration.access_tokens.enabled ? GROUP_CLAIMS : [],
     records: store.knownGroups,
     now,
   })

@@ -9,6 +9,7 @@ import { createVomsApp } from '../api/voms/app.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import type { WebOptions } from '../web/site.ts'
 import { type AssembledService, assembleService, openCore, type Runtime } from './compose.ts'
+import { accessTokensOf } from './compose-access-tokens.ts'
 import { vomsFilesOf } from './compose-voms.ts'
 import { authorityStatus } from './installation.ts'
 import type { Metrics } from './metrics.ts'
@@ -119,6 +120,7 @@ function appDependencies(
     issuing,
     credentials: service,
     delegations,
+    accessTokens: accessTokensOf(service),
     trustAnchors: trustAnchorsOf(service),
     vomsFiles: vomsFilesOf(service),
     limits,

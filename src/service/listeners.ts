@@ -99,7 +99,7 @@ export function warnAboutListener(
   log: Log,
 ): void {
   const settingsOf = ({
-    configuration: { listen: settings, limits, delegations, voms },
+    configuration: { listen: settings, limits, delegations, voms, access_tokens: accessTokens },
   }: LoadedConfiguration) => ({
     'listen.host': settings.host,
     'listen.port': settings.port,
@@ -115,6 +115,7 @@ export function warnAboutListener(
     'limits.address_share': limits.address_share,
     'limits.request_timeout_seconds': limits.request_timeout_seconds,
     'delegations.renewal_by_possession.enabled': delegations.renewal_by_possession.enabled,
+    'access_tokens.enabled': accessTokens.enabled,
   })
   const now: Readonly<Record<string, unknown>> = settingsOf(after)
   const changed = Object.entries(settingsOf(before))
@@ -185,7 +186,9 @@ function listenOptions({ configuration, path }: LoadedConfiguration, log: Log) {
     host,
     port,
     tls,
-    askClientCertificate: configuration.delegations.renewal_by_possession.enabled,
+    askClientCertificate:
+      configuration.delegations.renewal_by_possession.enabled ||
+      configuration.access_tokens.enabled,
     requestTimeoutMs: configuration.limits.request_timeout_seconds * 1000,
     log,
   }

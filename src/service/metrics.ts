@@ -28,6 +28,7 @@ export interface Metrics {
     readonly seconds: number
   }): void
   credentialIssued(service: string): void
+  accessTokenIssued(): void
   /** Counts an attribute certificate of a VOMS server. */
   attributesIssued(vo: string): void
   refused(code: string, check: string | undefined): void
@@ -45,10 +46,42 @@ export function createMetrics(sources: MetricsSources): Metrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
     registers,
   })
+  const { issued, accessTokens, attributes, refusals, closed } = countersOf(registry)
+  registerGauges(sources, registry)
+  registerDelegationGauges(sources, registry)
+  return {
+    registry,
+    requestDone: ({ route, method, status, seconds }) => {
+      requests.observe({ method, route, status: String(status) }, seconds)
+    },
+    credentialIssued: (service) => {
+      issued.inc({ service })
+    },
+    accessTokenIssued: () => accessTokens.inc(),
+    attributesIssued: (vo) => {
+      attributes.inc({ vo })
+    },
+    refused: (code, check) => {
+      refusals.inc({ code, check: check ?? '' })
+    },
+    connectionClosed: (reason) => {
+      closed.inc({ reason })
+    },
+  }
+}
+
+/** Counters of what the service gave and refused. */
+function countersOf(registry: Registry) {
+  const registers = [registry]
   const issued = new Counter({
     name: 'tts_credentials_issued_total',
     help: 'Issued credentials.',
     labelNames: ['service'],
+    registers,
+  })
+  const accessTokens = new Counter({
+    name: 'tts_access_tokens_issued_total',
+    help: 'Issued access tokens for the holders of proxies.',
     registers,
   })
   const attributes = new Counter({
@@ -69,26 +102,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['reason'],
     registers,
   })
-  registerGauges(sources, registry)
-  registerDelegationGauges(sources, registry)
-  return {
-    registry,
-    requestDone: ({ route, method, status, seconds }) => {
-      requests.observe({ method, route, status: String(status) }, seconds)
-    },
-    credentialIssued: (service) => {
-      issued.inc({ service })
-    },
-    attributesIssued: (vo) => {
-      attributes.inc({ vo })
-    },
-    refused: (code, check) => {
-      refusals.inc({ code, check: check ?? '' })
-    },
-    connectionClosed: (reason) => {
-      closed.inc({ reason })
-    },
-  }
+  return { issued, accessTokens, attributes, refusals, closed }
 }
 
 function registerGauges(sources: MetricsSources, registry: Registry): void {

@@ -37,6 +37,7 @@ import {
 } from './revocations.ts'
 import { auditRow } from './schema/rows.ts'
 import { sessionRecords } from './sessions.ts'
+import { tokenKeyRecords } from './access-tokens/token-keys.ts'
 import { banRecords } from './bans.ts'
 import { closedStore, storeError, storeUnavailable } from './store-error.ts'
 import type { Ask, Database } from './schema/tables.ts'
@@ -129,6 +130,7 @@ function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): S
     pickups: pickupRecords(database, masterKeys, { ask, now }),
     installation: installationRecords(database, ask),
     bans: banRecords(database, ask),
+    tokenKeys: tokenKeyRecords(database, masterKeys, ask),
     knownGroups: knownGroupsRecords(database, ask),
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.

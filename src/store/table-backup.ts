@@ -39,6 +39,7 @@ export const BACKED_UP_TABLES = [
   'installation_keys',
   'bans',
   'banned_identities',
+  'token_keys',
   'known_groups',
 ] as const
 /** Tables whose numbers the database makes. */

@@ -302,6 +302,7 @@ describe('/openapi.json', () => {
         'POST /v1/proxies',
         'POST /v1/proxies/successor',
         'POST /v1/certificates',
+        'POST /oauth2/token',
         'POST /v1/delegations',
         'GET /v1/delegations',
         'GET /v1/delegations/{id}',

@@ -34,6 +34,8 @@ describe('the plain listener', () => {
     ['POST', '/v1/certificates'],
     ['GET', '/v1/credentials'],
     ['GET', '/openapi.json'],
+    ['POST', '/oauth2/token'],
+    ['GET', '/oauth2/jwks'],
   ] as const)('knows no %s %s, whatever token comes', async ([method, path]) => {
     const authorization = `Bearer ${service().token()}`
     const answer = await fetch(plain(path), { method, headers: { authorization } })

@@ -13,6 +13,7 @@ const routes: Readonly<Record<string, string>> = {
   [`/v1/delegations/${id}`]: 'GET, HEAD, DELETE',
   [`/v1/delegations/${id}/proxies`]: 'POST',
   '/v1/proxies/successor': 'POST',
+  '/oauth2/token': 'POST',
   '/v1/credentials': 'GET, HEAD',
   [`/v1/credentials/${id}`]: 'GET, HEAD, DELETE',
   '/ca/': 'GET, HEAD',
@@ -48,7 +49,11 @@ describe('methods', () => {
         expect(answer.status, `${method} ${path}`).toBe(405)
         expect(answer.headers.allow).toBe(allowed)
         if (method !== 'HEAD') {
-          expect(JSON.parse(answer.text)).toMatchObject({ code: 'method_not_allowed' })
+          expect(JSON.parse(answer.text)).toMatchObject(
+            path.startsWith('/oauth2/')
+              ? { error: 'invalid_request', error_uri: '/problems/method_not_allowed' }
+              : { code: 'method_not_allowed' },
+          )
         }
       }
     }

@@ -52,6 +52,7 @@ describe('tiny chunks that are held open', () => {
     '/api/v2/iam/credential',
     '/download',
     '/v1/delegations',
+    '/oauth2/token',
   ])('%s, no token', async (path) => {
     const type = 'Content-Type: application/x-www-form-urlencoded'
     const text = head(path, ['Transfer-Encoding: chunked', type]) + tinyChunks

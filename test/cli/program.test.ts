@@ -70,6 +70,7 @@ describe('help', () => {
       'master-key add',
       'master-key prune',
       'master-key forget',
+      'access-token-key replace',
       'backup',
       'restore',
       'import-watts',
@@ -161,7 +162,9 @@ describe('docs/command-line.md', () => {
   })
 
   test('has every path of /openapi.json', () => {
-    const { paths } = createOpenApi(new Map()) as { paths: Record<string, object> }
+    const { paths } = createOpenApi(new Map(), { publicUrl: undefined, accessTokens: false }) as {
+      paths: Record<string, object>
+    }
     const about = section('## HTTP')
     for (const [path, methods] of Object.entries(paths))
       for (const method of Object.keys(methods))

@@ -27,6 +27,7 @@ const TARGETS = [
   '/v1/proxies',
   '/v1/proxies/',
   '/v1/proxies/successor',
+  '/oauth2/token',
   '/v1/certificates',
   '/v1/credentials',
   '/v1/credentials/x',

@@ -15,6 +15,8 @@ describeStores('an upgrade', ({ newDatabase, query }) => {
     await installation.stop()
     // As 0006 left it.
     for (const statement of [
+      'drop table known_groups',
+      'drop table token_keys',
       'drop table banned_identities',
       'drop table bans',
       'drop table installation_keys',

@@ -79,7 +79,8 @@ async function identityOf(path: string): Promise<string> {
   return describeProxy({ certificates }, { now: new Date(), path }).identity
 }
 
-function serverUser(): GridSite['user'] {
+/** Who servers run as: they refuse root. */
+export function serverUser(): GridSite['user'] {
   const { username, uid, gid } = userInfo()
   return uid === 0 ? { name: 'nobody', uid: 65_534, gid: 65_534 } : { name: username, uid, gid }
 }
@@ -130,7 +131,7 @@ export interface GridServer {
 
 /** Starts a server as the site's user and waits until it says that it is ready. */
 export async function startServer(
-  site: GridSite,
+  site: Pick<GridSite, 'directory' | 'user'>,
   request: {
     readonly command: readonly [string, ...string[]]
     readonly env: Readonly<Record<string, string>>

@@ -2,7 +2,7 @@
 import { type Claims, findClaim, wordsOf } from '../../tokens/claim-values.ts'
 
 /** Claims that hold groups: those of IAM, Keycloak and most providers, and that of the WLCG profile. */
-const GROUP_CLAIMS = ['groups', 'wlcg.groups'] as const
+export const GROUP_CLAIMS = ['groups', 'wlcg.groups'] as const
 
 /** Returns the groups in the claims, without a leading slash, sorted. */
 export function groupsInClaims(claims: Claims): readonly string[] {

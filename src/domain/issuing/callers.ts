@@ -13,10 +13,10 @@ import {
   inheritedParameters,
   type PossessionVerifier,
   type Predecessor,
-  type PresentedProxy,
   renewalDisabled,
   withinPredecessor,
 } from '../possession/possession.ts'
+import type { PresentedProxy } from '../possession/presented-proxy.ts'
 import type { CredentialRecord, Identity } from '../records.ts'
 import type { PresentedAttributes } from '../voms/presented.ts'
 import type { Service } from './service.ts'

@@ -12,6 +12,8 @@ import type { Store } from '../store.ts'
 /** The recorded part of a request. */
 export interface RecordedRequest {
   readonly serviceId: string | undefined
+  /** Event of a refusal. Default: `credential.refused`. */
+  readonly event?: string
   readonly origin: Origin
   readonly log: Log
 }
@@ -36,13 +38,16 @@ export async function recordEarlyRefusal(
 }
 
 /** Returns the id of the requested service; for renewal by possession, that of the presented proxy. */
-export function serviceIdOf(request: RecordedRequest, caller: Caller | undefined): string {
+export function serviceIdOf(request: RecordedRequest, caller: RecordedCaller | undefined): string {
   return request.serviceId ?? caller?.serviceId ?? ''
 }
 
+/** The recorded part of a caller. */
+type RecordedCaller = Pick<Caller, 'key' | 'serviceId'>
+
 interface Refused {
   readonly request: RecordedRequest
-  readonly caller: Caller | undefined
+  readonly caller: RecordedCaller | undefined
   readonly refusal: TtsError
 }
 
@@ -60,8 +65,9 @@ export async function recordRefusal(
   const sample = sampleOf(dependencies, { address, identity, refusal })
   if (sample === undefined) return
   const { suppressed } = sample
+  const { event = 'credential.refused' } = request
   const fields = {
-    event: 'credential.refused',
+    event,
     service: serviceName(dependencies, serviceIdOf(request, caller)),
     code: refusal.code,
     check: refusal.check,
@@ -71,7 +77,7 @@ export async function recordRefusal(
   const cause = refusal.cause === undefined ? {} : { err: refusal.cause }
   request.log[level]({ ...fields, ...cause, remedy: refusal.remedy }, refusal.message)
   const line = auditLine(refused, {
-    event: 'credential.refused',
+    event,
     outcome: 'refused',
     at: dependencies.now(),
     credentialId: undefined,
@@ -115,7 +121,10 @@ function serviceName({ services }: AuditDependencies, serviceId: string): string
 
 /** Returns an audit line for a request, without the fields of a refusal. */
 export function auditLine(
-  { request, caller }: { readonly request: RecordedRequest; readonly caller: Caller | undefined },
+  {
+    request,
+    caller,
+  }: { readonly request: RecordedRequest; readonly caller: RecordedCaller | undefined },
   line: Pick<AuditRecord, 'event' | 'outcome' | 'at' | 'credentialId'>,
 ): AuditRecord {
   const identity = caller?.key

@@ -20,8 +20,10 @@ export function readParameters(service: Service, parameters: unknown): unknown {
 /**
  * A private key that was sent has been exposed to every proxy on the way, so the request is refused and the caller
  * warned.
+ *
+ * @throws {TtsError} `invalid_request`, check `private_key`
  */
-function requireNoPrivateKey(parameters: unknown): void {
+export function requireNoPrivateKey(parameters: unknown): void {
   const values = typeof parameters === 'object' && parameters !== null ? parameters : {}
   const isKey = (value: unknown): boolean =>
     typeof value === 'string' ? containsPrivateKey(value) : isNestedKey(value)

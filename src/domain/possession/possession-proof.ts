@@ -7,12 +7,12 @@ import { readPublicKey } from '../../../ca/public-key.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Store } from '../store.ts'
 
-/** The signed values and their signature: SHA-256 with RSA (PKCS#1 v1.5) or ECDSA (DER). */
+/** A signed request: SHA-256 with RSA (PKCS#1 v1.5) or ECDSA (DER). */
 export interface PossessionRequest {
-  /** Time of the request exactly as sent: the signature is over these characters. */
+  /** Time of the request exactly as sent: `text` has these characters. */
   readonly at: string
-  /** SHA-256 over the DER of the CSR, lower-case hex. */
-  readonly csrDigest: string
+  /** What was signed: `at`, and all that decides what the caller gets. */
+  readonly text: string
   readonly signature: Buffer
 }
 
@@ -21,9 +21,21 @@ const WINDOW_MS = 5 * 60_000
 /** RFC 3339 with seconds and a zone. */
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
 
-/** Returns the text that the caller must sign. */
-export function signedText({ at, csrDigest }: Pick<PossessionRequest, 'at' | 'csrDigest'>): string {
+/**
+ * Returns the text that is signed for a successor.
+ *
+ * @param csrDigest SHA-256 over the DER of the CSR, lower-case hex
+ */
+export function successorText(at: string, csrDigest: string): string {
   return `tts successor v1\n${at}\n${csrDigest}`
+}
+
+/** Returns the text that is signed for an access token. `scope` is empty when none is requested. */
+export function accessTokenText(
+  at: string,
+  { audiences, scope }: { readonly audiences: readonly string[]; readonly scope: string },
+): string {
+  return `tts access token v1\n${at}\n${audiences.join(' ')}\n${scope}`
 }
 
 /**
@@ -48,7 +60,7 @@ export async function requireSignedNow(
     )
   // Digest of what was signed, not of the signature: an ECDSA signature can be changed into another valid one.
   const digest = createHash('sha256')
-    .update(`${fingerprint(proxy.der)}\n${signedText(signed)}`)
+    .update(`${fingerprint(proxy.der)}\n${signed.text}`)
     .digest('hex')
   const expiresAt = new Date(at + 2 * WINDOW_MS)
   if (!(await store.claimProof(digest, expiresAt)))
@@ -58,7 +70,7 @@ export async function requireSignedNow(
 async function isSigned(proxy: Certificate, signed: PossessionRequest): Promise<boolean> {
   try {
     const { key } = readPublicKey(proxy.publicKeyInfo)
-    const data = Buffer.from(signedText(signed))
+    const data = Buffer.from(signed.text)
     return await verifySignature('sha256', { data, signature: signed.signature }, key)
   } catch (error) {
     if (error instanceof CaError) return false

@@ -3,32 +3,22 @@
  * allows it. Because claims cannot be checked again, a successor has no more rights than its predecessor, and the
  * life of the whole chain is limited.
  */
-import type { Authority } from '../../../ca/authority.ts'
-import type { OtherAuthority } from '../revocation/trust-anchors.ts'
-import { type Certificate, fingerprint, readCertificate } from '../../../ca/certificate.ts'
 import { certificateFacts } from '../../../ca/certificate-facts.ts'
-import { validateChain } from '../../../ca/chain.ts'
-import { MAX_CHAIN_LENGTH } from '../../../ca/chain-link.ts'
-import { CaError } from '../../../ca/errors.ts'
 import type { ProxyType } from '../../../ca/extensions.ts'
 import type { IssuingContext } from '../../../plugins/plugin.ts'
 import { X509_PROXY } from '../../../plugins/x509-proxy/index.ts'
 import { formatFqan } from '../../../ca/voms/fqan.ts'
 import { TtsError } from '../../base/errors.ts'
 import { DAY_MS } from '../delegations/forecast.ts'
-import { requireSignedNow, type PossessionRequest } from './possession-proof.ts'
-import type { CredentialView, Identity } from '../records.ts'
-import type { Store } from '../store.ts'
+import {
+  type VerifiedProxy,
+  type PresentedProxy,
+  type ProxyVerifierDependencies,
+  verifyPresentedProxy,
+} from './presented-proxy.ts'
+import type { Identity } from '../records.ts'
 import type { Service } from '../issuing/service.ts'
 import { presentedAttributes, type PresentedAttributes } from '../voms/presented.ts'
-
-/** A presented proxy with its proof of possession, not yet verified. */
-export interface PresentedProxy {
-  /** The proxy, followed by the certificates above it; DER. */
-  readonly certificates: readonly Buffer[]
-  /** `tls`: the client authenticated the TLS handshake with the key of the first certificate. */
-  readonly proof: 'tls' | PossessionRequest
-}
 
 /** A verified proxy. It limits what its successor may be. */
 export interface Predecessor {
@@ -57,116 +47,22 @@ export interface PossessionVerifier {
   verify(presented: PresentedProxy): Promise<Predecessor>
 }
 
-export interface PossessionDependencies {
-  readonly store: Store
-  readonly authority: Authority
-  /** CAs before and after a roll-over of the key. */
-  readonly others: readonly Pick<OtherAuthority, 'authority'>[]
-  readonly now: () => Date
+export interface PossessionDependencies extends ProxyVerifierDependencies {
   /** How many days after the token the last successor must end. */
   readonly maximumDays: number
 }
 
-/**
- * Creates the verifier. Its cheap checks come first: a foreign certificate costs one database query and no signature
- * check.
- */
+/** Creates the verifier. */
 export function createPossessionVerifier(dependencies: PossessionDependencies): PossessionVerifier {
   return {
-    async verify({ certificates, proof }) {
-      if (certificates.length > MAX_CHAIN_LENGTH)
-        throw refused('proxy_chain', 'the chain is too long')
-      const [leaf, ...above] = certificates
-      const proxy = readProxy(dependencies, leaf)
-      const credential = await requireIssuedHere(dependencies, proxy)
-      await requireDelegation(dependencies, credential)
-      requireValidChain(dependencies, proxy, above)
-      if (proof !== 'tls') await requireSignedNow(dependencies, proxy, proof)
-      return predecessorOf(dependencies, proxy, credential)
-    },
+    verify: async (presented) =>
+      predecessorOf(dependencies, await verifyPresentedProxy(dependencies, presented)),
   }
-}
-
-/** Reads the first certificate: a proxy whose validity period, not yet verified, includes now. */
-function readProxy({ now }: PossessionDependencies, der: Buffer | undefined): Certificate {
-  if (der === undefined) throw refused('proxy_chain', 'no certificate was presented')
-  const proxy = read(der)
-  if (certificateFacts(proxy).proxyCertInfo === undefined)
-    throw refused('proxy_chain', 'the certificate is not a proxy')
-  const { notBefore, notAfter } = proxy.validity
-  if (now() < notBefore || now() > notAfter)
-    throw refused('proxy_chain', 'the proxy has expired or is not valid yet')
-  return proxy
-}
-
-/**
- * Validates the chain up to our CA. Its length is limited to that of our own files, because each certificate costs a
- * signature check.
- */
-function requireValidChain(
-  { authority, others: more, now }: PossessionDependencies,
-  proxy: Certificate,
-  above: readonly Buffer[],
-): void {
-  const anchors = [authority, ...more.map((other) => other.authority)].flatMap(
-    ({ certificate, chain }) => [certificate, ...chain],
-  )
-  const others = withoutDuplicates([proxy.der, ...above]).slice(1)
-  if (others.length > authority.chain.length + 2)
-    throw refused('proxy_chain', 'the chain is too long')
-  const certificates = [proxy, ...others.map((der) => read(der))]
-  const verdict = validateChain({ certificates, anchors, now: now(), allowProxies: true })
-  const [problem] = verdict.problems
-  if (problem !== undefined)
-    throw refused('proxy_chain', `the proxy is not valid: ${problem.message}`)
-}
-
-/** On a resumed connection the proxy comes twice, in the handshake and in the body. */
-function withoutDuplicates(ders: readonly Buffer[]): readonly Buffer[] {
-  return ders.filter((der, index) => ders.findIndex((other) => other.equals(der)) === index)
-}
-
-function read(der: Buffer): Certificate {
-  try {
-    return readCertificate(der)
-  } catch (error) {
-    if (!(error instanceof CaError)) throw error
-    throw refused('proxy_chain', 'a certificate cannot be read')
-  }
-}
-
-/** Requires a proxy that this service issued, not one that its holder made below it. */
-async function requireIssuedHere(
-  { store }: PossessionDependencies,
-  proxy: Certificate,
-): Promise<CredentialView> {
-  const credential = await store.findCredentialByCertificate(proxy.serial)
-  const certificate = credential?.certificates.find(({ serial }) => serial === proxy.serial)
-  if (
-    credential === undefined ||
-    certificate?.kind !== 'proxy' ||
-    certificate.fingerprint !== fingerprint(proxy.der)
-  )
-    throw refused('proxy_record', 'the proxy was not issued by this service')
-  if (credential.revokedAt !== undefined) throw refused('revoked', 'the proxy is revoked')
-  return credential
-}
-
-/** Ending a delegation also ends renewal of the proxies that it issued. */
-async function requireDelegation(
-  { store }: PossessionDependencies,
-  { delegationId }: CredentialView,
-): Promise<void> {
-  if (delegationId === undefined) return
-  const delegation = await store.delegations.find(delegationId)
-  if (delegation?.state === 'active') return
-  throw denied('delegation', 'the delegation that this proxy comes from has ended')
 }
 
 function predecessorOf(
   { now, maximumDays }: PossessionDependencies,
-  proxy: Certificate,
-  credential: CredentialView,
+  { proxy, credential }: VerifiedProxy,
 ): Predecessor {
   const { proxyCertInfo } = certificateFacts(proxy)
   const type = proxyCertInfo?.type

@@ -1,4 +1,7 @@
-/** Remembers the groups in the newest token of each identity, for VOs that its provider speaks for. */
+/**
+ * Remembers the groups in the newest token of each identity: for VOs that its provider speaks for, and for access
+ * tokens.
+ */
 import { LRUCache } from 'lru-cache'
 import { type Claims, findClaim, wordsOf } from '../../tokens/claim-values.ts'
 import type { VirtualOrganisation } from './organisations.ts'
@@ -46,15 +49,17 @@ const WRITE_AGAIN_MS = 300_000
 
 export function createGroupMemory(dependencies: {
   readonly organisations: Iterable<VirtualOrganisation>
+  /** Claims that are remembered for the users of all providers. */
+  readonly claimsOfAll: readonly string[]
   readonly records: Pick<KnownGroupsRecords, 'remember'>
   readonly now: () => Date
 }): GroupMemory {
-  const { organisations, records, now } = dependencies
+  const { organisations, claimsOfAll, records, now } = dependencies
   const claimsByIssuer = new Map<string, string[]>()
   for (const { issuer, claims } of organisations)
     claimsByIssuer.set(
       issuer,
-      [...new Set([...(claimsByIssuer.get(issuer) ?? []), ...claims])].toSorted(),
+      [...new Set([...claimsOfAll, ...(claimsByIssuer.get(issuer) ?? []), ...claims])].toSorted(),
     )
   /** What this replica has written, by identity. */
   const written = new LRUCache<string, { readonly statedAtMs: number; readonly groups: string }>({
@@ -62,8 +67,8 @@ export function createGroupMemory(dependencies: {
   })
   return {
     async remember({ issuer, claims }, identityId) {
-      const names = claimsByIssuer.get(issuer)
-      if (names === undefined || claims === undefined) return
+      const names = claimsByIssuer.get(issuer) ?? claimsOfAll
+      if (names.length === 0 || claims === undefined) return
       const known = statedGroups(claims, names, now())
       const statedAtMs = known.statedAt.getTime()
       const groups = JSON.stringify(known.groups)

@@ -57,7 +57,9 @@ async function forget(
   transaction: Transaction<Tables>,
   { id, now }: { readonly id: string; readonly now: Date },
 ): Promise<ForgottenKeys> {
-  const remove = async (table: 'end_entity_keys' | 'web_sessions' | 'pickups'): Promise<number> => {
+  const remove = async (
+    table: 'end_entity_keys' | 'web_sessions' | 'pickups' | 'token_keys',
+  ): Promise<number> => {
     const { numDeletedRows } = await transaction
       .deleteFrom(table)
       .where('master_key_id', '=', id)
@@ -81,6 +83,8 @@ async function forget(
     sessions: await remove('web_sessions'),
   }
   await remove('pickups')
+  // The service makes another one; tokens under the lost key end within their short life.
+  await remove('token_keys')
   await transaction
     .deleteFrom('installation_keys')
     .where('kind', '=', 'master-key')

@@ -174,7 +174,7 @@ async function checkUsedKeys(database: Database, masterKeys: MasterKeys): Promis
 /** Ids of the master keys under which keys and refresh tokens are encrypted now. */
 async function usedKeyIds({ writes }: Database): Promise<readonly string[]> {
   const ids = new Set<string>()
-  for (const table of ['end_entity_keys', 'delegations'] as const) {
+  for (const table of ['end_entity_keys', 'delegations', 'token_keys'] as const) {
     const rows = await writes.selectFrom(table).select('master_key_id').distinct().execute()
     for (const { master_key_id: id } of rows) if (id !== null) ids.add(id)
   }

@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely'
 import { resealedColumns } from '../delegations/rows.ts'
+import { reencryptTokenKeys } from '../access-tokens/token-keys.ts'
 import type { MasterKeys } from './master-keys.ts'
 import { openKey, sealKey } from './sealed-key.ts'
 import { storeError } from '../store-error.ts'
@@ -11,7 +12,7 @@ const AT_ONCE = 100
 /** Encrypts what stands under older master keys under the current one; answers how many keys and refresh tokens. */
 export async function reencryptKeys(database: Database, masterKeys: MasterKeys): Promise<number> {
   let total = 0
-  for (const reencrypt of [reencryptEndEntityKeys, reencryptRefreshTokens]) {
+  for (const reencrypt of [reencryptEndEntityKeys, reencryptRefreshTokens, reencryptTokenKeys]) {
     for (;;) {
       const count = await database.writes
         .transaction()

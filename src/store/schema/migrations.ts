@@ -1,5 +1,6 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
 import { TtsError } from '../../base/errors.ts'
+import { addAccessTokens } from './access-token-schema.ts'
 import { addBans } from './ban-schema.ts'
 import { addKnownGroups } from './known-groups-schema.ts'
 import { addCrlParts } from './crl-schema.ts'
@@ -94,6 +95,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0009_known_groups': {
       up: (db: Kysely<Tables>) => addKnownGroups(db, types),
+    },
+    '0010_access_tokens': {
+      up: (db: Kysely<Tables>) => addAccessTokens(db, types),
     },
   }
 }

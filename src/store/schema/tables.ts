@@ -24,6 +24,7 @@ export interface Tables {
   readonly bans: BanRow
   readonly known_groups: KnownGroupsRow
   readonly banned_identities: { readonly identity_id: string; readonly ban_id: string }
+  readonly token_keys: TokenKeyRow
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -265,4 +266,12 @@ export interface WebSessionRow {
   readonly ends_at: number
   readonly master_key_id: string
   readonly sealed: Uint8Array
+}
+
+/** The encrypted key that signs access tokens. */
+export interface TokenKeyRow {
+  readonly id: string
+  readonly created_at: number
+  readonly master_key_id: string
+  readonly sealed_key: Uint8Array
 }
