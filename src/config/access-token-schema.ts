@@ -39,6 +39,14 @@ export const accessTokensSettings = z
       .describe(
         'Maximum and default lifetime of a token, in seconds; 20 minutes by default. Nobody can revoke a token. It always ends before the proxy.',
       ),
+    groups_provider: z
+      .string()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        'Id of the provider whose groups are in the tokens. Must be set if there are several providers: the group `cms` of one is not that of another, and a storage cannot tell them apart. Users of the others get tokens without groups.',
+      ),
     groups_maximum_age_seconds: z
       .int()
       .min(60)
@@ -56,8 +64,8 @@ export const accessTokensSettings = z
 
 interface RelatedSettings {
   readonly publicUrl: string | undefined
-  /** Issuers of the trusted providers. */
-  readonly issuers: readonly string[]
+  /** Issuers of the trusted providers by id. */
+  readonly issuers: ReadonlyMap<string, string>
 }
 
 /** A setting that does not fit the others. */
@@ -71,11 +79,16 @@ interface Problem {
  * tokens that we sign: a proxy could then be renewed for ever without any provider.
  */
 export function accessTokenProblems(
-  { enabled }: z.output<typeof accessTokensSettings>,
+  { enabled, groups_provider: groupsProvider }: z.output<typeof accessTokensSettings>,
   { publicUrl, issuers }: RelatedSettings,
 ): readonly Problem[] {
   if (!enabled) return []
   const path = ['access_tokens', 'enabled']
+  const ofGroups = ['access_tokens', 'groups_provider']
+  if (groupsProvider !== undefined && !issuers.has(groupsProvider))
+    return [{ path: ofGroups, message: 'must be the id of a configured provider' }]
+  if (groupsProvider === undefined && issuers.size > 1)
+    return [{ path: ofGroups, message: 'must be set, because there are several providers' }]
   if (publicUrl?.startsWith('https://') !== true)
     return [
       {
@@ -84,7 +97,7 @@ export function accessTokenProblems(
       },
     ]
   const isOurs = (issuer: string): boolean => sameUrl(issuer) === sameUrl(publicUrl)
-  return issuers.some(isOurs)
+  return [...issuers.values()].some(isOurs)
     ? [{ path, message: 'must not be true while a provider has the issuer listen.public_url' }]
     : []
 }

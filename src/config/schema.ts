@@ -213,7 +213,9 @@ export const configurationSchema = z
     const related = { aliases, webEnabled: configuration.web.enabled }
     for (const { path, message } of relyingProblems(configuration.relying_services, related))
       context.addIssue({ code: 'custom', path: ['relying_services', ...path], message })
-    const issuers = Object.values(configuration.providers).map(({ issuer }) => issuer)
+    const issuers = new Map(
+      Object.entries(configuration.providers).map(([id, { issuer }]) => [id, issuer]),
+    )
     const own = { publicUrl: configuration.listen.public_url, issuers }
     for (const { path, message } of accessTokenProblems(configuration.access_tokens, own))
       context.addIssue({ code: 'custom', path: [...path], message })

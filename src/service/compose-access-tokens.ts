@@ -1,5 +1,7 @@
 /** Makes the parts for access tokens, if they are enabled; see compose.ts. */
 import type { LoadedConfiguration } from '../config/load.ts'
+import { withoutTrailingSlash } from '../config/provider-schema.ts'
+import type { Configuration } from '../config/schema.ts'
 import type { AccessTokenDependencies } from '../domain/access-tokens/issue-access-token.ts'
 import { createTokenKeys } from '../domain/access-tokens/token-keys.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
@@ -45,5 +47,13 @@ function settingsOf({
     scopes: section.scopes,
     maximumLifetimeSeconds: section.maximum_lifetime_seconds,
     groupsMaximumAgeSeconds: section.groups_maximum_age_seconds,
+    groupsIssuer: groupsIssuerOf(configuration),
   }
+}
+
+/** The issuer whose groups count, without a trailing slash as in the records. */
+function groupsIssuerOf({ access_tokens: section, providers }: Configuration): string | undefined {
+  const id = section.groups_provider ?? Object.keys(providers)[0] ?? ''
+  const issuer = providers[id]?.issuer
+  return issuer === undefined ? undefined : withoutTrailingSlash(issuer)
 }

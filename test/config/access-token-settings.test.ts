@@ -5,6 +5,11 @@ const listen = { public_url: 'https://tts.example.org' }
 const sound = { enabled: true, audiences: ['https://storage.example.org'] }
 const providers = (issuer: string) => ({ iam: { issuer, audiences: ['a'] } })
 
+const two = {
+  iam: { issuer: 'https://iam.example.org', audiences: ['a'] },
+  egi: { issuer: 'https://egi.example.org', audiences: ['a'] },
+}
+
 function problems(given: object): readonly string[] {
   const { error } = configurationSchema.safeParse(given)
   return (error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`)
@@ -34,6 +39,9 @@ describe('access_tokens', () => {
     { name: 'a public URL with http', given: { listen: { public_url: 'http://tts.example.org' }, access_tokens: sound }, says: [`access_tokens.enabled: ${url}`] },
     { name: 'our own issuer as provider', given: { listen, access_tokens: sound, providers: providers('https://tts.example.org/') }, says: [`access_tokens.enabled: ${own}`] },
     { name: 'our own issuer, written otherwise', given: { listen, access_tokens: sound, providers: providers('https://TTS.example.org:443') }, says: [`access_tokens.enabled: ${own}`] },
+    { name: 'two providers', given: { listen, access_tokens: sound, providers: two }, says: ['access_tokens.groups_provider: must be set, because there are several providers'] },
+    { name: 'an unknown provider of groups', given: { listen, access_tokens: { ...sound, groups_provider: 'x' }, providers: two }, says: ['access_tokens.groups_provider: must be the id of a configured provider'] },
+    { name: 'two providers, one of groups', given: { listen, access_tokens: { ...sound, groups_provider: 'iam' }, providers: two }, says: [] },
   ])('$name', ({ given, says }) => {
     expect(problems(given)).toEqual(says)
   })

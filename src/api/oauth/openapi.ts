@@ -1,5 +1,5 @@
 /** The part of /openapi.json about token exchange. */
-import { z } from 'zod'
+import { parameterJsonSchema } from '../../../plugins/plugin.ts'
 import type { Service } from '../../domain/issuing/service.ts'
 import { nativeServices } from '../native.ts'
 import { TOKEN_PATH } from './token-endpoint.ts'
@@ -103,9 +103,7 @@ export function tokenPath(
 function parametersOf(services: ReadonlyMap<string, Service>): Json {
   const schemas = [nativeServices.certificates, nativeServices.proxies].map((id) => {
     const plugin = services.get(id)?.plugin
-    return plugin
-      ? z.toJSONSchema(plugin.parameters, { io: 'input', unrepresentable: 'any' }).properties
-      : undefined
+    return plugin && parameterJsonSchema(plugin.parameters).properties
   })
   return Object.assign({}, ...schemas) as Json
 }

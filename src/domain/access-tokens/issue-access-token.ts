@@ -35,6 +35,8 @@ export interface AccessTokenSettings {
   readonly maximumLifetimeSeconds: number
   /** Groups are left out when they were last seen longer ago. */
   readonly groupsMaximumAgeSeconds: number
+  /** Only the groups of its users are in tokens: those of other providers may have the same names. */
+  readonly groupsIssuer: string | undefined
 }
 
 export interface AccessTokenDependencies extends ProxyVerifierDependencies {
@@ -104,7 +106,8 @@ export async function issueAccessToken(
     const { settings, store, now } = dependencies
     const times = timesOf(settings, held.proxy, { now: now(), asked: request.lifetimeSeconds })
     const audience = requireAudiences(settings, request.audiences)
-    const known = await store.knownGroups.find(identity.id)
+    const hasGroups = issuer === settings.groupsIssuer
+    const known = hasGroups ? await store.knownGroups.find(identity.id) : undefined
     const groups = grantedGroups(known, { ...settings, expiresAt: times.expiresAt })
     const scopes = grantedScopes(settings, { asked: request.scope, groups })
 

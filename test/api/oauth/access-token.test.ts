@@ -5,7 +5,12 @@ import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { readPem, toPem } from '../../../ca/pem.ts'
 import { ACCESS_TOKEN, JWT, PROXY_TOKEN_TYPE } from '../../../src/api/oauth/token-types.ts'
 import { makeCredential } from '../../support/authority.ts'
-import { startTestService, type TestService, useTestService } from '../../support/service.ts'
+import {
+  AUDIENCE,
+  startTestService,
+  type TestService,
+  useTestService,
+} from '../../support/service.ts'
 import { ask, bearer, everythingSaid, quick, refusalsOf } from '../support.ts'
 import { getProxy, signedFields, type TestProxy, type Wanted } from './proxy-support.ts'
 import { oauthAnswer, postForm } from './support.ts'
@@ -170,6 +175,31 @@ describe('what is issued', () => {
     const subs = await Promise.all(['Dora', 'dora', 'a/CN=dora', 'd@ra'].map(subOf))
     expect(new Set(subs.map((sub) => sub?.toLowerCase())).size).toBe(4)
   })
+})
+
+test('groups of a provider that does not speak for them are left out', async () => {
+  const { configuration } = options
+  const other = await startTestService({
+    ...options,
+    awaitReady: false,
+    configuration: (provider) => ({
+      ...configuration,
+      providers: {
+        iam: { issuer: provider.issuer, alias: 'indigo-iam-test', audiences: [AUDIENCE] },
+        // Nobody answers there.
+        egi: { issuer: 'http://127.0.0.1:9', audiences: [AUDIENCE] },
+      },
+      access_tokens: { ...configuration.access_tokens, groups_provider: 'egi' },
+    }),
+  })
+  onTestFinished(() => other.stop())
+  const exp = Math.floor(now / 1000) + 3600
+  const held = await getProxy(other, { token: other.token('alice', { exp }), key })
+  const form = signedFields(held, { audiences: [STORAGE], at: new Date(now) })
+  const { text } = await postForm(other, new URLSearchParams(form).toString())
+  const claims = decodeJwt(String((JSON.parse(text) as { access_token: string }).access_token))
+  expect(claims.sub).toContain('/CN=')
+  expect(claims).not.toHaveProperty(['wlcg.groups'])
 })
 
 describe('groups are those of the newest token', () => {
