@@ -21,7 +21,7 @@ import type { Web } from '../web/view.ts'
 import { TtsError } from '../base/errors.ts'
 import type { RequestsInFlight } from '../http/requests-in-flight.ts'
 import type { Metrics } from '../service/metrics.ts'
-import { authorityRoutes } from './authority.ts'
+import { authorityRoutes, offeredVomsFiles } from './authority.ts'
 import { delegationRoutes } from './delegations.ts'
 import { nativeRoutes } from './native.ts'
 import { sendOAuthError } from './oauth/answers.ts'
@@ -97,7 +97,8 @@ export function createApp(dependencies: AppDependencies): Express {
     app.use(serverMetadataRoutes(publicUrl, accessTokens?.tokenKeys))
   }
   if (web !== undefined) app.use(webRoutes(web))
-  const openApiOffers = { publicUrl, accessTokens: accessTokens !== undefined }
+  const voms = offeredVomsFiles(dependencies.vomsFiles)
+  const openApiOffers = { publicUrl, accessTokens: accessTokens !== undefined, voms }
   const openApi = Buffer.from(JSON.stringify(createOpenApi(issuing.services, openApiOffers)))
   app.get('/openapi.json', routeName('/openapi.json'), (_request, response) => {
     response.type('application/json').send(openApi)

@@ -56,10 +56,8 @@ export function authorityRoutes(
     sendTagged(response.type('application/gzip'), anchors)
   })
   addVomsFiles(get, vomsFiles)
-  const voms = vomsFiles.length === 0 ? [] : ['voms.tar.gz']
-  const vomses = vomsFiles.some(({ path }) => path === 'vomses') ? ['vomses'] : []
   get('/', (_request, response) => {
-    response.json({ files: [...CA_FILES, ...voms, ...vomses] })
+    response.json({ files: [...CA_FILES, ...offeredVomsFiles(vomsFiles)] })
   })
   return router
 }
@@ -75,6 +73,12 @@ function addCertificateAndCrl(
   get(`/${shortId}/crl.der`, async (_request, response) => {
     sendTagged(response.type('application/pkix-crl'), der(await crl()))
   })
+}
+
+/** Names of the files for VOMS under /ca. */
+export function offeredVomsFiles(files: readonly VomsClientFile[]): readonly string[] {
+  const hasServers = files.some(({ path }) => path === 'vomses')
+  return [...(files.length === 0 ? [] : ['voms.tar.gz']), ...(hasServers ? ['vomses'] : [])]
 }
 
 /** What VOMS clients and relying parties install: one archive, and `vomses` alone. */

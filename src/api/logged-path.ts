@@ -30,6 +30,7 @@ const PATH_WORDS: ReadonlySet<string> = new Set([
   'download',
   'favicon.ico',
   'forget',
+  'generate-ac',
   'healthz',
   'info',
   'jwks',
@@ -62,6 +63,8 @@ const PATH_WORDS: ReadonlySet<string> = new Set([
   'trust-anchors.tar.gz',
   'v1',
   'v2',
+  'voms.tar.gz',
+  'vomses',
   ...Object.keys(errorCodes),
 ])
 

@@ -12,14 +12,14 @@ export interface PublicOffers {
   readonly publicUrl: string | undefined
   /** Whether proxies can be exchanged for access tokens. */
   readonly accessTokens: boolean
+  /** Files for VOMS under /ca. */
+  readonly voms: readonly string[]
 }
 
-export function publicPaths(
-  services: ReadonlyMap<string, Service>,
-  { publicUrl, accessTokens }: PublicOffers,
-): Json {
+export function publicPaths(services: ReadonlyMap<string, Service>, offers: PublicOffers): Json {
+  const { publicUrl, accessTokens } = offers
   return {
-    ...authorityPaths(services),
+    ...authorityPaths(services, offers),
     ...problemPaths(),
     ...(publicUrl === undefined ? {} : metadataPaths()),
     ...(accessTokens ? accessTokenPaths() : {}),
@@ -70,7 +70,12 @@ const sshFiles = [
   ['ssh/krl', 'application/octet-stream', 'The list of revoked SSH certificates (KRL)'],
 ] as const
 
-function authorityPaths(services: ReadonlyMap<string, Service>): Json {
+const vomsFiles = [
+  ['voms.tar.gz', 'application/gzip', 'vomsdir for relying parties, and vomses for VOMS clients'],
+  ['vomses', 'text/plain', 'The VOMS servers of this service, for VOMS clients'],
+] as const
+
+function authorityPaths(services: ReadonlyMap<string, Service>, { voms }: PublicOffers): Json {
   const signsSsh = [...services.values()].some(({ plugin }) => plugin.id === 'ssh-certificate')
   const files: readonly (readonly [string, string, string])[] = [
     ['ca.pem', 'application/x-pem-file', 'The CA certificate'],
@@ -84,6 +89,7 @@ function authorityPaths(services: ReadonlyMap<string, Service>): Json {
       'The trust-anchor directory that relying parties install',
     ],
     ...(signsSsh ? sshFiles : []),
+    ...vomsFiles.filter(([name]) => voms.includes(name)),
   ]
   return {
     '/ca/': { get: open('The names of the files under /ca/', 'application/json') },

@@ -162,7 +162,11 @@ describe('docs/command-line.md', () => {
   })
 
   test('has every path of /openapi.json', () => {
-    const { paths } = createOpenApi(new Map(), { publicUrl: undefined, accessTokens: false }) as {
+    const { paths } = createOpenApi(new Map(), {
+      publicUrl: undefined,
+      accessTokens: false,
+      voms: [],
+    }) as {
       paths: Record<string, object>
     }
     const about = section('## HTTP')

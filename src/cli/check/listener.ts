@@ -14,12 +14,23 @@ const WARN_DAYS = 21
 
 /** Checks TLS files and addresses. An address that is in use is in order: the service may be running. */
 export async function listenerChecks(loaded: LoadedConfiguration, now: Date): Promise<Check[]> {
+  const { voms } = loaded.configuration
   const { host, port, plain } = loaded.configuration.listen
+  const { listen: vomsHost } = voms
+  const vomsAddresses =
+    vomsHost === undefined
+      ? []
+      : Object.entries(voms.vos).map(([vo, settings]) => ({
+          name: `VOMS server of ${vo}`,
+          host: vomsHost,
+          port: settings.port,
+        }))
   const addresses = [
     { name: 'listener', host, port },
     ...(plain === undefined
       ? []
       : [{ name: 'plain listener', host: plain.host, port: plain.port }]),
+    ...vomsAddresses,
   ]
   const checks = await Promise.all(addresses.map(addressCheck))
   return [...tlsChecks(loaded, now), ...checks.flat()]

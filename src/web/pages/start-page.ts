@@ -21,6 +21,7 @@ export function showStart(visit: Visit): void {
         Relying parties install the
         <a href="${ownPath(web, '/ca/trust-anchors.tar.gz')}">trust anchors</a> of this service: its
         CA certificate, revocation list and signing policy.
+        ${web.issuing.attributes.organisations.size > 0 && html`Those that decide by VOMS attributes also install its <a href="${ownPath(web, '/ca/voms.tar.gz')}">VOMS files</a>, for ${[...web.issuing.attributes.organisations.keys()].join(', ')}.`}
       </p>`,
   })
 }
