@@ -6,7 +6,13 @@ import { readAttributeCertificate } from '../../../ca/voms/read-attributes.ts'
 import type { CallerAttributes, IssuingContext } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { CachedEndEntity } from '../../signing/proxy-job.ts'
-import type { Attributes, AttributesCaller, GrantedAttributes } from '../voms/attributes.ts'
+import {
+  type Attributes,
+  type AttributesCaller,
+  type GrantedAttributes,
+  notPresented,
+} from '../voms/attributes.ts'
+import { includes } from '../voms/presented.ts'
 
 /** The extension of a proxy with certified attributes. */
 export interface CertifiedAttributes {
@@ -35,6 +41,10 @@ export function vomsTools(
       return Promise.all(
         requests.map(async (request) => {
           const granted = await attributes.decide(caller, request)
+          const { vo, fqans } = request
+          // Nobody would notice that a proxy lacks what was asked for. (The VOMS server warns, as others do.)
+          if (fqans !== 'all' && !fqans.every((fqan) => includes(granted.fqans, fqan)))
+            throw notPresented(vo)
           const given = { vo: request.vo, fqans: granted.fqans }
           decided.set(given, granted)
           return given

@@ -171,10 +171,11 @@ function outdated({ server: { vo } }: VirtualOrganisation): TtsError {
   )
 }
 
-function notPresented(vo: string): TtsError {
+/** The error for FQANs that the presented proxy does not allow. */
+export function notPresented(vo: string): TtsError {
   return new TtsError(
     'access_denied',
-    `your proxy has attributes of the VO ${vo} already, and none of the requested ones`,
+    `your proxy has attributes of the VO ${vo} already, and not the requested ones`,
     {
       check: 'voms_presented',
       remedy:
