@@ -17,10 +17,11 @@ const cms = {
     { group: 'cms/production', fqan: '/cms/Role=production' },
   ],
 }
+const atlas = { provider: 'iam', port: 15_001 }
 const service = useTestService({
   now: () => new Date(now),
   configuration: {
-    voms: { host: 'tts.example.org', vos: { cms } },
+    voms: { host: 'tts.example.org', vos: { cms, atlas } },
     delegations: { renewal_by_possession: { enabled: true } },
   },
 })
@@ -119,9 +120,25 @@ test('groups that the newest token does not have, or of long ago, are not renewe
   expect(text).toContain('you do not have /cms/Role=production; you have /cms')
   const lasting = await first('voms=cms')
   now += 25 * 3_600_000
-  // The attributes of the predecessor have ended, so there is nothing to inherit.
-  expect(fqansIn((await successorOf(lasting)).text)).toEqual([])
-  const late = await successorOf(lasting, { voms: 'cms' })
+  const late = await successorOf(lasting)
   expect(late.status).toBe(403)
   expect(late.text).toContain('were last seen too long ago: come again with a new access token')
+})
+
+test('attributes cannot be lost on the way: the next proxy could have more', async () => {
+  const proxy = await first('voms=cms+atlas', ['cms', 'atlas', 'atlas/higgs'])
+  for (const wanted of [[], '', null])
+    expect((await successorOf(proxy, { voms: wanted })).status).toBe(400)
+  const { status, text } = await successorOf(proxy, { voms: 'cms' })
+  expect(status).toBe(403)
+  expect(text).toContain('your proxy has attributes of the VO atlas, and so must its successor')
+})
+
+test('attributes that have ended still limit', async () => {
+  const proxy = await first('voms=cms:/cms')
+  now += 25 * 3_600_000
+  await first('')
+  const more = await successorOf(proxy, { voms: 'cms:/cms/Role=production' })
+  expect(more.text).toContain('your proxy has attributes of the VO cms already')
+  expect(fqansIn((await successorOf(proxy)).text)).toEqual(['/cms'])
 })

@@ -9,6 +9,7 @@ import type { CachedEndEntity } from '../../signing/proxy-job.ts'
 import {
   type Attributes,
   type AttributesCaller,
+  type AttributesRequest,
   type GrantedAttributes,
   notPresented,
 } from '../voms/attributes.ts'
@@ -38,6 +39,7 @@ export function vomsTools(
   const decided = new Map<CallerAttributes, GrantedAttributes>()
   return {
     async attributes(requests) {
+      requireAllPresented(caller, requests)
       return Promise.all(
         requests.map(async (request) => {
           const granted = await attributes.decide(caller, request)
@@ -65,4 +67,24 @@ export function vomsTools(
       return { extensions: [attributesExtension(ders)], end: new Date(Math.min(...ends)) }
     },
   }
+}
+
+/**
+ * A successor without attributes of a VO could be renewed once more, with all that its person has.
+ *
+ * @throws {TtsError} `access_denied`, check `voms_presented`
+ */
+function requireAllPresented(
+  { presented }: AttributesCaller,
+  requests: readonly Pick<AttributesRequest, 'vo'>[],
+): void {
+  const lost = [...(presented?.keys() ?? [])].find(
+    (name) => !requests.some(({ vo }) => vo === name),
+  )
+  if (lost === undefined) return
+  throw new TtsError(
+    'access_denied',
+    `voms: your proxy has attributes of the VO ${lost}, and so must its successor`,
+    { check: 'voms_presented', remedy: 'Leave out `voms` to get the same attributes again.' },
+  )
 }

@@ -85,7 +85,7 @@ function predecessorOf(
     delegationId: credential.delegationId,
     type,
     pathLength: proxyCertInfo?.pathLength,
-    attributes: presentedAttributes([proxy], now()),
+    attributes: presentedAttributes([proxy]),
     firstIssuedAt,
     lastMoment,
   }

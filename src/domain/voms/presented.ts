@@ -9,18 +9,14 @@ import { TtsError } from '../../base/errors.ts'
 export type PresentedAttributes = ReadonlyMap<string, readonly Fqan[]>
 
 /**
- * Returns the attributes in the proxies of a chain that have not ended. Signatures are not checked: attributes only
- * take rights away here.
+ * Returns the attributes in the proxies of a chain, also those that have ended: otherwise the holder of a proxy with few
+ * of them would only have to wait. Signatures are not checked: attributes only take rights away here.
  *
  * @throws {TtsError} `invalid_token`, check `voms_attributes` (they cannot be read)
  */
-export function presentedAttributes(
-  certificates: readonly Certificate[],
-  now: Date,
-): PresentedAttributes {
+export function presentedAttributes(certificates: readonly Certificate[]): PresentedAttributes {
   const found = new Map<string, readonly Fqan[]>()
-  for (const { vo, fqans, validity } of certificates.flatMap(read)) {
-    if (validity.notAfter < now) continue
+  for (const { vo, fqans } of certificates.flatMap(read)) {
     const before = found.get(vo)
     const given = fqans.flatMap(readOne)
     // Of several certificates of one VO, the new attributes must be in each.

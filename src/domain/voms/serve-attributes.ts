@@ -73,7 +73,7 @@ export async function serveAttributes(
     await bans.requireNotBanned({ ...identity, claims: undefined }, identity.id)
     dependencies.limiter.check(identity)
     const asked = request.read()
-    const presented = presentedAttributes(proxies, now())
+    const presented = presentedAttributes(proxies)
     const granted = await attributes.decide({ identity, claims: undefined, presented }, asked)
     const fqans = inOrder(granted.fqans, asked.order)
     const { lifetimeSeconds, targets } = asked
