@@ -4,7 +4,7 @@ import { isNetwork, isSiteUrl } from './value-checks.ts'
 const file = z.string().min(1).max(4096)
 
 /** The listeners of the service (configuration section `listen`). */
-export const listenSettings = z
+export const serviceListenSettings = z
   .strictObject({
     host: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
     port: z

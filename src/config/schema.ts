@@ -8,7 +8,7 @@ import { aliasPattern } from '../../ca/subject-naming.ts'
 import { trustAnchorAliasPattern } from '../../ca/trust-anchors.ts'
 import { delegationsSettings } from './delegation-schema.ts'
 import { limitsSettings } from './limits-schema.ts'
-import { listenSettings } from './listen-schema.ts'
+import { serviceListenSettings } from './listen-schema.ts'
 import { myproxyProblems, myproxySettings } from './myproxy-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
 import { principalProblems } from './principal-problems.ts'
@@ -144,7 +144,7 @@ export const configurationSchema = z
       .describe(
         'Number of a group of this process whose members may read and change its private files. For Kubernetes volumes with fsGroup, which give all files to that group. Default: only the owner.',
       ),
-    listen: listenSettings.prefault({}).describe('Listeners of the service.'),
+    listen: serviceListenSettings.prefault({}).describe('Listeners of the service.'),
     ca: authoritySettings.prefault({}).describe('The certification authority.'),
     providers: providersSettings
       .prefault({})

@@ -37,7 +37,7 @@ export interface MyProxyListening {
 const FIXED = { maxVersion: 'TLSv1.2' } as const
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const REQUEST_WAIT_MS = 120_000
-/** Time for a client to read the last message and to close the connection. */
+/** Time for a client to close its end of the connection. */
 const LINGER_MS = 2000
 
 /** @throws {TtsError} `configuration` (the address is not available), `store_unavailable` */
@@ -115,7 +115,7 @@ async function serve(
     },
   })
   onEnd()
-  await linger(socket)
+  await endConnection(socket)
 }
 
 async function readRequest(
@@ -137,16 +137,15 @@ async function readRequest(
   }
 }
 
-/**
- * Lets the client close the connection. MyProxy's own clients read to the end of what has arrived, and take the end of
- * TLS for a failure.
- */
-async function linger(socket: TLSSocket): Promise<void> {
+/** Ends the connection. What still comes is discarded: a reset would take the answer from a client that is sending. */
+async function endConnection(socket: TLSSocket): Promise<void> {
   if (socket.destroyed) return
+  socket.removeAllListeners('data')
+  socket.resume()
+  socket.end()
   const timer = setTimeout(() => socket.destroy(), LINGER_MS)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   socket.once('close', () => resolve())
-  socket.once('end', () => socket.destroy())
   await closed
   clearTimeout(timer)
 }

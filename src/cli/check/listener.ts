@@ -14,12 +14,16 @@ const WARN_DAYS = 21
 
 /** Checks TLS files and addresses. An address that is in use is in order: the service may be running. */
 export async function listenerChecks(loaded: LoadedConfiguration, now: Date): Promise<Check[]> {
-  const { host, port, plain } = loaded.configuration.listen
+  const { listen, myproxy } = loaded.configuration
+  const { host, port, plain } = listen
   const addresses = [
     { name: 'listener', host, port },
     ...(plain === undefined
       ? []
       : [{ name: 'plain listener', host: plain.host, port: plain.port }]),
+    ...(myproxy.listen === undefined
+      ? []
+      : [{ name: 'MyProxy server', host: myproxy.listen, port: myproxy.port }]),
   ]
   const checks = await Promise.all(addresses.map(addressCheck))
   return [...tlsChecks(loaded, now), ...checks.flat()]
@@ -114,7 +118,14 @@ export function listenChecks({ name, host, port }: Address, cause: unknown): Che
       },
     ]
   const { detail, remedy, state } = failure(name, listenError(`${host} port ${port}`, cause))
-  return [{ check: name, state, detail, remedy: remedy ?? 'Check listen.host and listen.port.' }]
+  return [
+    {
+      check: name,
+      state,
+      detail,
+      remedy: remedy ?? 'Check the address and the port in the configuration.',
+    },
+  ]
 }
 
 /** Lower ports need a capability. */

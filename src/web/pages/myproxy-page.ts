@@ -5,7 +5,7 @@ import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
 import { ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
-import { instant, timeLeftInWords } from './words.ts'
+import { durationInWords, instant } from './words.ts'
 
 const PATH = '/myproxy-code'
 const DEFAULT_PORT = 7512
@@ -60,11 +60,12 @@ function page(
   { host, port }: NonNullable<Web['myproxy']>,
   { code, endsAt }: OneTimeCode,
 ): Html {
+  const seconds = Math.round((endsAt.getTime() - web.now().getTime()) / 1000)
   const command = `myproxy-logon -s ${host}${port === DEFAULT_PORT ? '' : ` -p ${port}`} -l me`
   return html`<div class="box note">
       <p>
-        With this code, anybody can get one credential in your name. It works once, until
-        ${instant(endsAt)} (${timeLeftInWords(endsAt, web.now())}), and is not shown again.
+        With this code, anybody can get one credential in your name. It works once, for
+        ${durationInWords(seconds)} (until ${instant(endsAt)}), and is not shown again.
       </p>
     </div>
     <p>Code: <strong class="mono" id="code">${code}</strong></p>
