@@ -122,9 +122,13 @@ function clientAddress({ ip }: Request): string {
 
 const PROBES: readonly string[] = ['/healthz', '/readyz', '/metrics']
 
-/** @throws {TtsError} `shutting_down`, `limit_reached`, `overloaded` */
-function admit(
-  options: RequestOptions,
+/**
+ * Admits a request within the limits of its address and of all.
+ *
+ * @throws {TtsError} `shutting_down`, `limit_reached`, `overloaded`
+ */
+export function admit(
+  options: Pick<RequestOptions, 'addresses' | 'probes' | 'inFlight' | 'stopping'>,
   { address, path }: { readonly address: string; readonly path: string },
 ): AdmittedRequest {
   const key = addressKey(address)

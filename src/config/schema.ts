@@ -10,6 +10,7 @@ import { accessTokenProblems, accessTokensSettings } from './access-token-schema
 import { delegationsSettings } from './delegation-schema.ts'
 import { limitsSettings } from './limits-schema.ts'
 import { listenerSettings } from './listen-schema.ts'
+import { myproxyProblems, myproxySettings } from './myproxy-schema.ts'
 import { aliasOf, providersSettings } from './provider-schema.ts'
 import { principalProblems } from './principal-problems.ts'
 import { relyingProblems, relyingProviderId, relyingServicesSettings } from './relying-schema.ts'
@@ -172,6 +173,11 @@ export const configurationSchema = z
       .describe(
         'Virtual organisations (VOs) whose VOMS attributes this service issues, by the groups in tokens. See docs/voms.md.',
       ),
+    myproxy: myproxySettings
+      .prefault({})
+      .describe(
+        'A MyProxy server, for myproxy-logon and other clients of its protocol. See docs/myproxy.md.',
+      ),
     watts: wattsSettings.prefault({}).describe('The REST API of WaTTS, under /api.'),
     web: webSettings.prefault({}).describe('The web pages.'),
     store: storeSettings.prefault({}).describe('The database.'),
@@ -231,6 +237,9 @@ export const configurationSchema = z
     }
     for (const { path, message } of vomsProblems(configuration.voms, others))
       context.addIssue({ code: 'custom', path: ['voms', ...path], message })
+    const { services, voms, myproxy } = configuration
+    for (const { path, message } of myproxyProblems(myproxy, { ...others, services, voms }))
+      context.addIssue({ code: 'custom', path: ['myproxy', ...path], message })
     const ruleSets: { readonly place: string[]; readonly rules: RulesSettings }[] = Object.entries(
       configuration.services,
     ).map(([id, service]) => ({ place: ['services', id, 'authz'], rules: service.authz }))

@@ -4,7 +4,7 @@
  */
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
-import type { Socket } from 'node:net'
+import type { Server as NetServer, Socket } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import { addressKey } from '../limits/address-key.ts'
 
@@ -31,11 +31,23 @@ export interface LimitedConnections {
 const SHUT_OUT_MS = 5000
 const MAX_SHUT_OUT = 10_000
 
-/** Applies the limits to all future connections of a server. */
+/** Applies the limits to all future connections of an HTTP server. */
 export function limitConnections(
   server: HttpServer | HttpsServer,
   limits: ConnectionLimits,
 ): LimitedConnections {
+  const limited = limitAnyConnections(server, limits)
+  server.on('request', ({ socket }, response) => {
+    response.once('close', limited.requestOn(socket))
+  })
+  return limited
+}
+
+/** Applies the limits to all future connections of a server of any protocol, which reports the requests itself. */
+export function limitAnyConnections(
+  server: NetServer,
+  limits: ConnectionLimits,
+): LimitedConnections & Pick<Register, 'requestOn'> {
   const register = createRegister()
   const shutOut = new LRUCache<string, true>({ max: MAX_SHUT_OUT, ttl: SHUT_OUT_MS })
 
@@ -58,12 +70,9 @@ export function limitConnections(
       socket.destroy()
     }
   })
-  server.on('request', ({ socket }, response) => {
-    const done = register.requestOn(socket)
-    response.once('close', done)
-  })
 
   return {
+    requestOn: (socket) => register.requestOn(socket),
     shutOut(socket) {
       const { remoteAddress = '' } = socket
       const key = addressKey(remoteAddress)

@@ -16,24 +16,31 @@ export interface HeldTlsSource {
 
 const LOOK_INTERVAL_MS = 60_000
 
-/** Options for a TLS server. */
-export function heldTlsOptions({ certificatePem, keyPem }: HeldTls): SecureContextOptions {
-  return { cert: certificatePem, key: keyPem, minVersion: 'TLSv1.2' }
+/** Options for a TLS server. @param fixed further ones, with every certificate */
+export function heldTlsOptions(
+  { certificatePem, keyPem }: HeldTls,
+  fixed: SecureContextOptions = {},
+): SecureContextOptions {
+  return { cert: certificatePem, key: keyPem, minVersion: 'TLSv1.2', ...fixed }
 }
 
-/** Looks once a minute whether there is another certificate. */
+/**
+ * Looks once a minute whether there is another certificate.
+ *
+ * @param options.fixed as for `heldTlsOptions`
+ */
 export function followHeldTls(
   server: Pick<Server, 'setSecureContext'>,
   source: HeldTlsSource,
-  options: { readonly log: Log; readonly used: HeldTls },
+  options: { readonly log: Log; readonly used: HeldTls; readonly fixed?: SecureContextOptions },
 ): TlsReloading {
-  const { log } = options
+  const { log, fixed } = options
   let { used } = options
   const look = async (): Promise<void> => {
     try {
       const next = await source.current()
       if (next.certificatePem === used.certificatePem) return
-      server.setSecureContext(heldTlsOptions(next))
+      server.setSecureContext(heldTlsOptions(next, fixed))
       used = next
       log.info({ event: 'tls.reloaded' }, 'continuing with another host certificate')
     } catch (error) {

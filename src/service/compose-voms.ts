@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { toPem } from '../../ca/pem.ts'
 import { parseFqan } from '../../ca/voms/fqan.ts'
 import type { Authority } from '../../ca/authority.ts'
+import type { Certificate } from '../../ca/certificate.ts'
 import type { DistinguishedName } from '../../ca/name.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { withoutTrailingSlash } from '../config/provider-schema.ts'
@@ -41,6 +42,8 @@ export interface AssembledVoms {
   readonly hostCertificate: HostCertificate | undefined
   /** The host certificate for TLS servers. @throws {TtsError} `store_unavailable` */
   readonly tls: HeldTlsSource
+  /** The same with the root certificate at the end of the chain. */
+  readonly tlsWithRoot: HeldTlsSource
 }
 
 export function assembleVoms(core: VomsSource): AssembledVoms {
@@ -60,19 +63,23 @@ export function assembleVoms(core: VomsSource): AssembledVoms {
     records: store.knownGroups,
     now,
   })
-  const tls = { current: async () => tlsOf(await requireHost(hostCertificate).current(), core) }
-  return { attributes, groupMemory, hostCertificate, tls }
+  const { certificate, chain } = core.authority
+  const authorities = [certificate, ...chain]
+  const tlsWith = (above: readonly Certificate[]): HeldTlsSource => ({
+    current: async () => tlsOf(await requireHost(hostCertificate).current(), above),
+  })
+  // Clients must have the root already, unless they take it from here (`myproxy-logon -b`).
+  const tls = tlsWith(authorities.slice(0, -1))
+  return { attributes, groupMemory, hostCertificate, tls, tlsWithRoot: tlsWith(authorities) }
 }
 
-/** The certificate with those above it that clients may not have; the root they must have. */
 function tlsOf(
   { certificate, keyPem }: HeldHostCertificate,
-  { authority }: Pick<VomsSource, 'authority'>,
+  above: readonly Certificate[],
 ): HeldTls {
-  const above =
-    authority.chain.length === 0 ? [] : [authority.certificate, ...authority.chain.slice(0, -1)]
-  const ders = [certificate, ...above].map(({ der }) => der)
-  const certificatePem = ders.map((der) => toPem('CERTIFICATE', der)).join('')
+  const certificatePem = [certificate, ...above]
+    .map(({ der }) => toPem('CERTIFICATE', der))
+    .join('')
   return { certificatePem, keyPem, end: certificate.validity.notAfter }
 }
 

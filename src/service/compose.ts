@@ -23,6 +23,7 @@ import { createEndEntityCache, type EndEntityCache } from '../domain/issuing/end
 import { createIdentityShare, type IdentityShare } from '../domain/issuing/identity-share.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
 import { createKeyPool, type KeyPool } from '../domain/issuing/key-pool.ts'
+import { createOneTimeCodes, type OneTimeCodes } from '../domain/one-time-codes.ts'
 import {
   createPossessionVerifier,
   type PossessionVerifier,
@@ -86,6 +87,7 @@ export interface AssembledService extends Core {
   readonly delegations: Delegations
   readonly voms: AssembledVoms
   readonly relying: RelyingServices
+  readonly codes: OneTimeCodes
   readonly revocationRate: RateLimiter
 }
 
@@ -252,9 +254,14 @@ export async function assembleService(
     await signingPool.close()
     await core.close()
   }
-  const limiting = { revocationRate: revocationRateOf(limits) }
+  const more = { revocationRate: revocationRateOf(limits), codes: oneTimeCodesOf(core) }
   const parts = { inFlight, verifier, keyPool, endEntities, services, issuing, voms }
-  return { ...core, ...parts, ...limiting, delegations, relying, close }
+  return { ...core, ...parts, ...more, delegations, relying, close }
+}
+
+function oneTimeCodesOf({ store, now, loaded }: Core): OneTimeCodes {
+  const lifetimeSeconds = loaded.configuration.myproxy.code_lifetime_seconds
+  return createOneTimeCodes({ store, now, randomBytes, lifetimeSeconds })
 }
 
 function keyPoolOf(limits: LimitsSettings, inFlight: RequestsInFlight): KeyPool {

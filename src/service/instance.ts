@@ -5,9 +5,11 @@
 import type { RequestListener } from 'node:http'
 import type { Logger } from 'pino'
 import { type AppDependencies, createApp, createPublicApp, requestOptions } from '../api/app.ts'
+import { createMyProxyApp, type MyProxyApp } from '../api/myproxy/app.ts'
 import { createVomsApp } from '../api/voms/app.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
-import type { WebOptions } from '../web/site.ts'
+import { vomsHost } from '../config/voms-schema.ts'
+import { absoluteUrl, type WebOptions } from '../web/site.ts'
 import { type AssembledService, assembleService, openCore, type Runtime } from './compose.ts'
 import { accessTokensOf } from './compose-access-tokens.ts'
 import { vomsFilesOf } from './compose-voms.ts'
@@ -36,6 +38,8 @@ export interface Instance {
   readonly publicApp: RequestListener
   /** For the VOMS server of a VO. */
   readonly vomsApp: (vo: string) => RequestListener
+  /** For the MyProxy server. */
+  readonly myproxyApp: MyProxyApp
   /** Starts the background work. */
   watch(): void
   /** Ends the background work, waits until all its requests are answered, at most this time, and closes it. */
@@ -83,6 +87,7 @@ function instanceOf(service: AssembledService, options: InstanceOptions): Instan
     app: createApp(dependencies),
     publicApp: createPublicApp(dependencies),
     vomsApp: (vo) => vomsAppOf(service, dependencies, vo),
+    myproxyApp: myproxyAppOf(service, dependencies),
     watch() {
       const { crls, delegations } = service
       // One after the other, so that those that have begun end when a later one cannot begin.
@@ -131,25 +136,55 @@ function appDependencies(
 }
 
 function vomsAppOf(
-  { issuing, voms, others, store, now }: AssembledService,
+  service: AssembledService,
   dependencies: AppDependencies,
   vo: string,
 ): RequestListener {
+  const { issuing, voms } = service
   const { attributes } = voms
-  const authorities = [issuing.authority, ...others.map(({ authority }) => authority)]
-  const certificates = { store, authorities, now }
-  const serving = { ...issuing, attributes, certificates }
+  const serving = { ...issuing, attributes, certificates: certificateCallers(service) }
   const { metrics } = dependencies
   return createVomsApp({ vo, serving, requests: requestOptions(dependencies), metrics })
 }
 
+function myproxyAppOf(service: AssembledService, dependencies: AppDependencies): MyProxyApp {
+  const { issuing, loaded, codes } = service
+  const { web, trustAnchors, metrics } = dependencies
+  const { myproxy, voms } = loaded.configuration
+  return createMyProxyApp({
+    issuing,
+    certificates: certificateCallers(service),
+    codes,
+    codesUrl: () => (web === undefined ? undefined : absoluteUrl(web, '/services')),
+    defaultService: myproxy.service,
+    vos: Object.keys(voms.vos),
+    trustAnchors,
+    requests: requestOptions(dependencies),
+    metrics,
+  })
+}
+
+/** What identifies callers by a certificate: also one of a CA before or after a roll-over. */
+function certificateCallers({ issuing, others, store, now }: AssembledService) {
+  const authorities = [issuing.authority, ...others.map(({ authority }) => authority)]
+  return { store, authorities, now }
+}
+
 /** @param publicUrl known once the service listens */
 function webOptions(
-  { loaded, relying }: AssembledService,
+  { loaded, relying, codes }: AssembledService,
   publicUrl: () => string,
 ): WebOptions | undefined {
-  const { web } = loaded.configuration
-  return web.enabled ? { settings: web, publicUrl: () => new URL(publicUrl()), relying } : undefined
+  const { web, myproxy, voms, listen } = loaded.configuration
+  if (!web.enabled) return undefined
+  const host = vomsHost(voms, listen.public_url)
+  const offersCodes = myproxy.listen !== undefined && host !== undefined
+  return {
+    settings: web,
+    publicUrl: () => new URL(publicUrl()),
+    relying,
+    myproxy: offersCodes ? { host, port: myproxy.port, codes } : undefined,
+  }
 }
 
 /**

@@ -1,9 +1,11 @@
-/** The listeners of the service: HTTP or HTTPS, plain HTTP for public paths, and a VOMS server for each VO. */
+/** The listeners of the service: HTTP(S), plain HTTP for public paths, a VOMS server for each VO, and MyProxy. */
 import { join, resolve } from 'node:path'
 import { problemsUrl } from '../api/error-codes.ts'
+import { listenMyProxy, type MyProxyListening } from '../api/myproxy/listen.ts'
 import { legacyProtocol, unknownProtocolAnswer } from '../api/voms/legacy.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import type { Log } from '../base/log.ts'
+import type { ConnectionLimits } from '../http/connections.ts'
 import { listen, type Listening, type ListenOptions } from '../http/server.ts'
 import { trustedProxies } from '../http/trusted-proxies.ts'
 import { addressKey } from '../limits/address-key.ts'
@@ -36,7 +38,7 @@ export async function openListeners(
     ...listenOptions(loaded, observers.log),
     ...connectionOptions(loaded, observers),
   })
-  const open: Listening[] = [listening]
+  const open: Pick<Listening, 'close'>[] = [listening]
   try {
     const plain = await listenPlain(first.publicApp, loaded, observers)
     if (plain !== undefined) open.push(plain)
@@ -46,6 +48,8 @@ export async function openListeners(
       open.push(server)
       voms.set(vo, server)
     }
+    const myproxy = await openMyProxy(loaded, observers)
+    if (myproxy !== undefined) open.push(myproxy)
     return {
       url: listening.url,
       plainUrl: plain?.url,
@@ -92,6 +96,25 @@ async function listenVoms(
   })
 }
 
+/** Starts the MyProxy server. */
+async function openMyProxy(
+  loaded: LoadedConfiguration,
+  observers: Observers,
+): Promise<MyProxyListening | undefined> {
+  const { current, log } = observers
+  const { myproxy, limits } = loaded.configuration
+  if (myproxy.listen === undefined) return undefined
+  return listenMyProxy({
+    connections: connectionOptions(loaded, observers).connections,
+    host: myproxy.listen,
+    port: myproxy.port,
+    tls: { current: async () => current().service.voms.tlsWithRoot.current() },
+    app: () => current().myproxyApp,
+    maxRequestBytes: limits.token_bytes + OTHER_FIELDS_BYTES,
+    log,
+  })
+}
+
 /** Names the settings of the listeners that a reload cannot change. */
 export function warnAboutListener(
   before: LoadedConfiguration,
@@ -99,7 +122,14 @@ export function warnAboutListener(
   log: Log,
 ): void {
   const settingsOf = ({
-    configuration: { listen: settings, limits, delegations, voms, access_tokens: accessTokens },
+    configuration: {
+      listen: settings,
+      limits,
+      delegations,
+      voms,
+      myproxy,
+      access_tokens: accessTokens,
+    },
   }: LoadedConfiguration) => ({
     'listen.host': settings.host,
     'listen.port': settings.port,
@@ -110,6 +140,8 @@ export function warnAboutListener(
     'voms.listen': voms.listen,
     'voms.host': voms.host,
     'voms.vos (names and ports)': Object.entries(voms.vos).map(([vo, { port }]) => [vo, port]),
+    'myproxy.listen': myproxy.listen,
+    'myproxy.port': myproxy.port,
     'limits.connections': limits.connections,
     'limits.token_bytes': limits.token_bytes,
     'limits.address_share': limits.address_share,
@@ -148,12 +180,16 @@ async function listenPlain(
 }
 
 const OTHER_HEADERS_BYTES = 16 * 1024
+/** Of a MyProxy request, besides its passphrase. */
+const OTHER_FIELDS_BYTES = 4 * 1024
 
 /** Returns the limits that apply before a request is parsed. */
 function connectionOptions(
   { configuration }: LoadedConfiguration,
   { log, metrics }: Observers,
-): Pick<ListenOptions, 'connections' | 'onMalformed' | 'problemsUrl' | 'maxHeaderBytes'> {
+): Pick<ListenOptions, 'onMalformed' | 'problemsUrl' | 'maxHeaderBytes'> & {
+  readonly connections: ConnectionLimits
+} {
   const { listen, limits } = configuration
   const isSample = createSampler({ perMinute: 1, nowMs: () => performance.now() })
   return {

@@ -14,6 +14,7 @@ import { oidcForm, showOidcEntry } from './oidc-entry.ts'
 import { download } from './pages/result-page.ts'
 import { pageHeaders } from './sessions/security.ts'
 import { submitRequest, showService, showServices } from './pages/services-pages.ts'
+import { showCode } from './pages/myproxy-page.ts'
 import { isLoopbackUrl, ownPath } from './site.ts'
 import { showStart } from './pages/start-page.ts'
 import { showAccessToken } from './pages/token-page.ts'
@@ -27,7 +28,7 @@ export const webMethods: readonly (readonly [RegExp, string])[] = [
   [/^\/(services\/[^/]+|delegations|oidc)\/?$/, 'GET, HEAD, POST'],
   [/^\/(credentials|delegations)\/[^/]+\/revoke\/?$/, 'GET, HEAD, POST'],
   [/^\/audit\/ban\/?$/, 'GET, HEAD, POST'],
-  [/^\/(audit\/lift|logout|download|access-token|rsp\/download)\/?$/, 'POST'],
+  [/^\/(audit\/lift|logout|download|access-token|myproxy-code|rsp\/download)\/?$/, 'POST'],
   // No HEAD, because a signed request can be used only once.
   [/^\/rsp\/request\/?$/i, 'GET, POST'],
   [/^\/rsp\/[^/]+\/?$/i, 'GET'],
@@ -85,6 +86,7 @@ export function webRoutes(web: Web): Router {
   get('/services/:id', personalPage(web, showService))
   post('/services/:id', postedForm(web, submitRequest))
   post('/access-token', postedForm(web, showAccessToken))
+  post('/myproxy-code', postedForm(web, showCode))
   post('/download', postedForm(web, download, MAX_DOWNLOAD_BYTES))
   get('/credentials', personalPage(web, showCredentials))
   get('/credentials/:id/revoke', personalPage(web, confirmRevocation))

@@ -3,6 +3,7 @@ import type { WebSettings } from '../config/web-schema.ts'
 import type { CredentialsDependencies } from '../domain/revocation/credentials.ts'
 import type { RenewalDependencies } from '../domain/delegations/renewal.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
+import type { OneTimeCodes } from '../domain/one-time-codes.ts'
 import type { Metrics } from '../service/metrics.ts'
 import type { RelyingServices } from '../relying/relying-services.ts'
 
@@ -13,6 +14,9 @@ export interface WebOptions {
   readonly publicUrl: () => URL
   /** Relying services, which send their users here. */
   readonly relying: RelyingServices
+  /** Where the MyProxy server is, and the one-time codes for it; undefined: there is none. */
+  readonly myproxy:
+    { readonly host: string; readonly port: number; readonly codes: OneTimeCodes } | undefined
 }
 
 export interface Site extends WebOptions {

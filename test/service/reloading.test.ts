@@ -25,6 +25,7 @@ function fakeInstance(name: string, events: string[], watch = (): void => undefi
     app: () => undefined,
     publicApp: () => undefined,
     vomsApp: () => () => undefined,
+    myproxyApp: async () => undefined,
     watch,
     retire: async () => void events.push(`retire ${name}`),
   }

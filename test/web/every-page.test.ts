@@ -10,6 +10,7 @@ import {
   startIdentityProvider,
 } from '../../demo/identity-provider/server.ts'
 import { chromiumPackages, seriousFindings, startChromium } from '../support/chromium.ts'
+import { freePort } from '../support/free-port.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
 import { AUDIENCE, startTestService, type TestService } from '../support/service.ts'
 import { withLogin } from './support.ts'
@@ -49,6 +50,8 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     const everybody = { allow: [{ provider: 'iam', claims: { sub: { any: true } } }] }
     const cms = { allow: [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }] }
     const { configuration, ...options } = withLogin({
+      voms: { host: 'localhost' },
+      myproxy: { listen: '127.0.0.1', port: await freePort() },
       web: { operators: cms, contact: 'grid-support@example.org', show_access_token: true },
       services: {
         proxy: { authz: cms },
@@ -151,6 +154,10 @@ describeWithTools('every page in Chromium', chromiumPackages, () => {
     await page.goto(at('/services'))
     await button('Show issuer, subject and access token')
     await page.getByRole('heading', { name: 'Your access token' }).waitFor()
+    await look()
+    await page.goto(at('/services'))
+    await button('Get a one-time code for myproxy-logon')
+    await page.getByRole('heading', { name: 'Your one-time code' }).waitFor()
     await look()
     await go('/services/proxy')
     await page.getByText('More options').click()

@@ -14,8 +14,8 @@ const WARN_DAYS = 21
 
 /** Checks TLS files and addresses. An address that is in use is in order: the service may be running. */
 export async function listenerChecks(loaded: LoadedConfiguration, now: Date): Promise<Check[]> {
-  const { voms } = loaded.configuration
-  const { host, port, plain } = loaded.configuration.listen
+  const { listen, myproxy, voms } = loaded.configuration
+  const { host, port, plain } = listen
   const { listen: vomsHost } = voms
   const vomsAddresses =
     vomsHost === undefined
@@ -31,6 +31,9 @@ export async function listenerChecks(loaded: LoadedConfiguration, now: Date): Pr
       ? []
       : [{ name: 'plain listener', host: plain.host, port: plain.port }]),
     ...vomsAddresses,
+    ...(myproxy.listen === undefined
+      ? []
+      : [{ name: 'MyProxy server', host: myproxy.listen, port: myproxy.port }]),
   ]
   const checks = await Promise.all(addresses.map(addressCheck))
   return [...tlsChecks(loaded, now), ...checks.flat()]
@@ -125,7 +128,14 @@ export function listenChecks({ name, host, port }: Address, cause: unknown): Che
       },
     ]
   const { detail, remedy, state } = failure(name, listenError(`${host} port ${port}`, cause))
-  return [{ check: name, state, detail, remedy: remedy ?? 'Check listen.host and listen.port.' }]
+  return [
+    {
+      check: name,
+      state,
+      detail,
+      remedy: remedy ?? 'Check the address and the port in the configuration.',
+    },
+  ]
 }
 
 /** Lower ports need a capability. */

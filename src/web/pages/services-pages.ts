@@ -16,6 +16,7 @@ import {
 import { placeProblems, renderRefusal } from './form-problems.ts'
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
+import { codeButton } from './myproxy-page.ts'
 import { namePreview } from './name-preview.ts'
 import { showResult } from './result-page.ts'
 import { serviceName } from './service-names.ts'
@@ -46,7 +47,8 @@ export function showServices(visit: PersonalVisit): void {
         <bdi>${providerNameOf(visit)}</bdi>.
       </p>
       ${services.length === 0 && html`<div class="box note"><p>No service is available to you.</p></div>`}
-      ${services.map((service) => serviceCard(visit, service))} ${tokenButton(visit)}`,
+      ${services.map((service) => serviceCard(visit, service))} ${codeButton(visit)}
+      ${tokenButton(visit)}`,
   })
 }
 
