@@ -9,8 +9,8 @@ import { TtsError } from '../../base/errors.ts'
 export type PresentedAttributes = ReadonlyMap<string, readonly Fqan[]>
 
 /**
- * Returns the attributes in the proxies of a chain, also those that have ended: otherwise the holder of a proxy with few
- * of them would only have to wait. Signatures are not checked: attributes only take rights away here.
+ * Returns the attributes in the proxies of a chain, also those that have ended: otherwise the holder of a proxy with
+ * few of them would only have to wait. Signatures are not checked: attributes only take rights away here.
  *
  * @throws {TtsError} `invalid_token`, check `voms_attributes` (they cannot be read)
  */
