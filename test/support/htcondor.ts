@@ -196,6 +196,7 @@ async function prepare(root: string, site: GridSite, settings: string): Promise<
   await copyFile(site.hostKey, path('grid-security', 'hostkey.pem'))
   await chown(path('grid-security', 'hostkey.pem'), site.user.uid, site.user.gid)
   await mkdir(path('grid-security', 'certificates'))
+  await mkdir(path('grid-security', 'vomsdir'))
   for (const name of ['pool', 'pool/log', 'pool/spool', 'tmp']) {
     await mkdir(path(name))
     await chown(path(name), site.user.uid, site.user.gid)
@@ -229,6 +230,7 @@ function sandboxOf(root: string, site: GridSite) {
     bind(path('condor'), '/etc/condor'),
     bind(path('grid-security'), '/etc/grid-security'),
     bind(site.certDir, '/etc/grid-security/certificates'),
+    bind(site.vomsDir, '/etc/grid-security/vomsdir'),
   ].flat()
   const isolation = ['--unshare-pid', '--unshare-ipc', '--die-with-parent', '--clearenv']
   const user = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--']

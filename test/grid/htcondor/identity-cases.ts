@@ -15,6 +15,7 @@ import { type CondorPool, startCondorPool } from '../../support/htcondor.ts'
 const DN = '/C=EU/O=INDIGO/OU=TTS/CN=9E499E0E-CE25-485B-9353-D19726FD287A@indigo-iam-test'
 const line = (dn: string): string => `SSL "${dn}" pilot@tts`
 const DAY_MS = 86_400_000
+const voms = { fqans: ['/cms/Role=production', '/cms'] }
 
 const joins = { ADVERTISE_STARTD: 'pilot@tts', WRITE: 'pilot@tts', READ: 'pilot@tts' }
 /** Authenticated, but nobody whom the pool knows. */
@@ -69,6 +70,7 @@ export function identityCases(root: string): void {
       { name: 'a proxy', options: {} },
       { name: 'a limited proxy, like any other', options: { type: 'limited' } as const },
       { name: 'a proxy of an EC EEC', options: { endEntityKey: 'ec-p256' } as const },
+      { name: 'a proxy with VOMS attributes', options: { voms } },
     ])('$name by the DN of its EEC', async ({ options }) => {
       await pool.map([line(DN)])
       expect(await show(await openIssuedCredential(options))).toEqual(joins)
@@ -77,6 +79,22 @@ export function identityCases(root: string): void {
     test('all whose DN an anchored expression matches', async () => {
       await pool.map([String.raw`SSL /^\/C=EU\/O=INDIGO\/OU=TTS\/CN=/ pilot@tts`])
       expect(await show(await openIssuedCredential())).toEqual(joins)
+    })
+
+    test('a proxy with VOMS attributes by DN and FQANs, with USE_VOMS_ATTRIBUTES', async () => {
+      await pool.configure('USE_VOMS_ATTRIBUTES = True')
+      onTestFinished(() => pool.configure(''))
+      const fqans = ',/cms/Role=production/Capability=NULL,/cms/Role=NULL/Capability=NULL'
+      const answers = []
+      for (const entry of [
+        line(DN),
+        line(`${DN}${fqans}`),
+        String.raw`SSL /^\/C=EU\/O=INDIGO\/OU=TTS\/CN=[^,]+,(.*,)?\/cms\/Role=production\// pilot@tts`,
+      ]) {
+        await pool.map([entry])
+        answers.push(await show(await openIssuedCredential({ voms })))
+      }
+      expect(answers).toEqual([unmapped, joins, joins])
     })
 
     test('a name in DENY_WRITE, which may still do what pilots do', async () => {
