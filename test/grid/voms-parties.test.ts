@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { type CredentialDirectory, openIssuedCredential } from '../support/credential-directory.ts'
+import { gridCertDiagnostics } from '../support/grid-checks.ts'
 import { checkGridFtp, gridFtpPackages } from '../support/gridftp.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
+import { arcClientPackages, arcServerParty, checkArcClient } from '../support/parties/arc.ts'
 import { canlCParty } from '../support/parties/canl-c.ts'
 import { arcproxyParty, globusParty, vomsParty } from '../support/parties/commands.ts'
 import { canlJavaParty, vomsJavaParty } from '../support/parties/java.ts'
@@ -13,7 +15,7 @@ import { type Party, partyOfOne, type PatientFiles } from '../support/parties/pa
 import { curlParty, gridSiteParty, opensslParty, xrootdHttpsParty } from '../support/parties/tls.ts'
 import { checkXrootd, xrootdPackages } from '../support/xrootd.ts'
 
-const parties: readonly Party[] = [
+const parties: readonly (Omit<Party, 'name'> & { readonly name: string })[] = [
   globusParty,
   vomsParty,
   arcproxyParty,
@@ -27,6 +29,12 @@ const parties: readonly Party[] = [
   myProxyParty,
   partyOfOne('GridFTP', gridFtpPackages, checkGridFtp),
   partyOfOne('XRootD', xrootdPackages, checkXrootd),
+  arcServerParty,
+  { ...partyOfOne('GridFTP', arcClientPackages, checkArcClient), name: 'ARC client' },
+  {
+    ...partyOfOne('Globus', ['globus-proxy-utils'], checkDiagnostics),
+    name: 'grid-cert-diagnostics',
+  },
 ]
 
 const voms = { fqans: ['/cms/Role=production', '/cms', '/cms/uscms'] }
@@ -40,6 +48,11 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all(credentials.map((credential) => credential.close())))
 
+async function checkDiagnostics(patient: PatientFiles): Promise<string | undefined> {
+  const { status, output } = await gridCertDiagnostics(patient)
+  return status === 0 ? undefined : output
+}
+
 function patientOf({ text, ...files }: CredentialDirectory): PatientFiles {
   const [, endEntity] = parseProxyFile(text).certificates
   return { ...files, identity: formatSlashDn(endEntity?.subject ?? []) }
@@ -52,3 +65,16 @@ for (const party of parties)
       expect(refusals).toEqual([undefined, undefined, undefined])
     })
   })
+
+describeWithTools('ARC server', arcServerParty.packages, () => {
+  test('refuses those of an authority that it does not know', async () => {
+    const untrusting = credentials.slice(0, 2).map((credential) => {
+      const { vomsDir, ...patient } = patientOf(credential)
+      expect(vomsDir).toBeDefined()
+      return patient
+    })
+    const [without, withAttributes] = await arcServerParty.judge(untrusting)
+    expect(without).toBeUndefined()
+    expect(withAttributes).toMatch(/VOMS attribute (processing|validation|parsing) failed/)
+  })
+})

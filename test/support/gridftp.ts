@@ -21,10 +21,9 @@ export async function checkGridFtp(credential: CredentialFiles): Promise<string 
   let server: GridServer | undefined
   try {
     server = await startGridFtp(site)
-    const port = /listening at \S+:(\d+)/.exec(server.output())?.[1] ?? ''
     const content = randomBytes(300_000)
     await writeFile(join(local, 'up'), content)
-    const remote = `gsiftp://localhost:${port}${join(site.directory, 'data', 'file')}`
+    const remote = gridFtpUrl(server, join(site.directory, 'data', 'file'))
     const env = { X509_USER_PROXY: credential.proxyPath, X509_CERT_DIR: site.certDir }
     for (const [from, to] of [
       [`file://${join(local, 'up')}`, remote],
@@ -64,4 +63,10 @@ export function startGridFtp(site: GridSite): Promise<GridServer> {
     },
     ready: /listening at \S+:\d+/,
   })
+}
+
+/** The URL of a file of the server. */
+export function gridFtpUrl(server: GridServer, path: string): string {
+  const port = /listening at \S+:(\d+)/.exec(server.output())?.[1] ?? ''
+  return `gsiftp://localhost:${port}${path}`
 }
