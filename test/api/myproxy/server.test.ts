@@ -9,6 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { parse, stringify } from 'yaml'
 import { createMyProxyApp, type MyProxyApp } from '../../../src/api/myproxy/app.ts'
 import { listenMyProxy } from '../../../src/api/myproxy/listen.ts'
+import { TtsError } from '../../../src/base/errors.ts'
 import { loadConfiguration } from '../../../src/config/load.ts'
 import {
   connectMyProxy,
@@ -163,6 +164,25 @@ describe('GET', () => {
     )
     expect(names).toMatch(/,[0-9a-f]{8}\.0,.*,[0-9a-f]{8}\.r0/)
   })
+})
+
+test('trust roots are made once for each CRL, and again after a failure', async () => {
+  let made = 0
+  const files = async () => {
+    made += 1
+    if (made === 1) throw new TtsError('store_unavailable', 'the database does not answer')
+    return [
+      { name: 'a.pem', content: 'A' },
+      { name: 'b.0', linkTo: 'a.pem' },
+    ]
+  }
+  const { port } = await listenWith({}, { files })
+  const ask = async () => exchange('VERSION=MYPROXYv2\nCOMMAND=7\n\0', port)
+  expect(await ask()).toContain('ERROR=the database does not answer')
+  const expected =
+    'VERSION=MYPROXYv2\nRESPONSE=0\nTRUSTED_CERTS=a.pem,b.0\nFILEDATA_a.pem=QQ==\nFILEDATA_b.0=QQ==\n\0'
+  for (const _ of [1, 2, 3]) expect(await ask()).toBe(expected)
+  expect(made).toBe(2)
 })
 
 describe('a one-time code', () => {
@@ -475,7 +495,7 @@ function appWith({ timeoutMs = 30_000, files = async () => [] }: AppChanges = {}
     certificates: { store: issuing.store, authorities: [issuing.authority], now: issuing.now },
     defaultService: 'x509',
     vos: [],
-    trustAnchors: { files },
+    trustAnchors: { files, crls: service.running.service.crls },
     metrics: metrics as never,
     requests: {
       ...({} as Parameters<typeof createMyProxyApp>[0]['requests']),
