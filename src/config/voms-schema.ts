@@ -95,7 +95,7 @@ export const vomsSettings = z
       )
       .optional()
       .describe(
-        'Name of the host in its certificate, in vomses files and in attributes. Default: the host of listen.public_url.',
+        'Name of the host in its certificate, also that of the MyProxy server, in vomses files and in attributes. Default: the host of listen.public_url.',
       ),
     listen: z
       .string()

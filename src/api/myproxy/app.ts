@@ -11,11 +11,11 @@ import { answerGet, type GetDependencies } from './get.ts'
 import { informationAnswer, type InformationDependencies } from './information.ts'
 import { type MyProxyRequest, readMyProxyRequest } from './request.ts'
 import { errorResponse, okResponse } from './responses.ts'
-import { trustRootFiles } from './trust-roots.ts'
+import { createTrustRoots } from './trust-roots.ts'
 
 export interface MyProxyDependencies extends GetDependencies {
   readonly certificates: InformationDependencies['certificates']
-  readonly trustAnchors: Pick<TrustAnchors, 'files'>
+  readonly trustAnchors: Pick<TrustAnchors, 'crls' | 'files'>
   readonly requests: RequestOptions
 }
 
@@ -24,6 +24,7 @@ export type MyProxyApp = (connection: MyProxyConnection) => Promise<void>
 
 export function createMyProxyApp(dependencies: MyProxyDependencies): MyProxyApp {
   const { requests } = dependencies
+  const parts = { ...dependencies, trustRoots: createTrustRoots(dependencies.trustAnchors) }
   return async function answer({ request, closed, address, ...connection }) {
     const startedMs = performance.now()
     const id = randomUUID()
@@ -42,7 +43,7 @@ export function createMyProxyApp(dependencies: MyProxyDependencies): MyProxyApp 
       if (request instanceof TtsError) throw request
       asked = readMyProxyRequest(request)
       const context = { ...connection, ...deadline, send, admitted, origin, log }
-      await unlessAborted(answerRequest(dependencies, asked, context), deadline.signal)
+      await unlessAborted(answerRequest(parts, asked, context), deadline.signal)
     } catch (error) {
       failure = toTtsError(error)
       const { code, check } = failure
@@ -62,21 +63,20 @@ export function createMyProxyApp(dependencies: MyProxyDependencies): MyProxyApp 
 }
 
 async function answerRequest(
-  dependencies: MyProxyDependencies,
+  dependencies: MyProxyDependencies & { readonly trustRoots: () => Promise<Buffer> },
   request: MyProxyRequest,
   context: MyProxyContext,
 ): Promise<void> {
-  const withTrustRoots = async (): Promise<Buffer> =>
-    okResponse(trustRootFiles(await dependencies.trustAnchors.files()))
+  const { trustRoots } = dependencies
   switch (request.command) {
     case 'GET': {
-      const ok = async () => (request.wantsTrustRoots ? withTrustRoots() : okResponse())
+      const ok = async () => (request.wantsTrustRoots ? trustRoots() : okResponse())
       return answerGet(dependencies, request, { ...context, ok })
     }
     case 'INFO':
       return context.send(await informationAnswer(dependencies, context))
     case 'TRUSTROOTS':
-      return context.send(await withTrustRoots())
+      return context.send(await trustRoots())
     case 'PUT':
     case 'DESTROY':
     case 'CHANGE_PASSPHRASE':

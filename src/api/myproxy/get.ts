@@ -14,7 +14,6 @@ import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
 import type { Service } from '../../domain/issuing/service.ts'
 import { isOneTimeCode, type OneTimeCodes } from '../../domain/one-time-codes.ts'
 import type { Metrics } from '../../service/metrics.ts'
-import { withinSignal } from '../deadline.ts'
 import type { MyProxyContext } from './context.ts'
 import type { MyProxyRequest } from './request.ts'
 import { certificatesMessage, okResponse } from './responses.ts'
@@ -60,11 +59,9 @@ export async function answerGet(
     return { serviceId, parameters: { ...parameters, csr: await readCsr(context) } }
   }
   const application = { ...evidence, serviceId, read, origin, signal, log }
-  const credential = await withinSignal(issue(issuing, application), signal).catch(
-    (error: unknown) => {
-      throw explained(dependencies, request, error)
-    },
-  )
+  const credential = await issue(issuing, application).catch((error: unknown) => {
+    throw explained(dependencies, request, error)
+  })
   metrics.credentialIssued(credential.serviceId)
   send(certificatesMessage(certificatesOf(credential)))
   send(okResponse())

@@ -39,6 +39,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 const REQUEST_WAIT_MS = 120_000
 /** Time for a client to close its end of the connection. */
 const LINGER_MS = 2000
+/** Time for a client to read the last message. */
+const SENDING_MS = 30_000
 
 /** @throws {TtsError} `configuration` (the address is not available), `store_unavailable` */
 export async function listenMyProxy(options: MyProxyListenOptions): Promise<MyProxyListening> {
@@ -142,8 +144,11 @@ async function endConnection(socket: TLSSocket): Promise<void> {
   if (socket.destroyed) return
   socket.removeAllListeners('data')
   socket.resume()
-  socket.end()
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+  let timer = setTimeout(() => socket.destroy(), SENDING_MS)
+  socket.end(() => {
+    clearTimeout(timer)
+    timer = setTimeout(() => socket.destroy(), LINGER_MS)
+  })
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   socket.once('close', () => resolve())
   await closed

@@ -4,10 +4,12 @@ import { connect as connectTcp } from 'node:net'
 import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { parse, stringify } from 'yaml'
-import { createMyProxyApp } from '../../../src/api/myproxy/app.ts'
+import { createMyProxyApp, type MyProxyApp } from '../../../src/api/myproxy/app.ts'
 import { listenMyProxy } from '../../../src/api/myproxy/listen.ts'
+import { TtsError } from '../../../src/base/errors.ts'
 import { loadConfiguration } from '../../../src/config/load.ts'
 import {
   connectMyProxy,
@@ -22,6 +24,7 @@ import { derOf, everythingSaid, soundCsr, wideLimits } from '../support.ts'
 
 const STORES_NOTHING =
   'this server stores no credentials; it issues one for an access token (myproxy-logon)'
+const OFF = 'the service you tried to use is disabled'
 const NO_CODE = 'the one-time code is unknown, was used before, or has expired: get a new one'
 
 let service: MyProxyService
@@ -161,6 +164,25 @@ describe('GET', () => {
     )
     expect(names).toMatch(/,[0-9a-f]{8}\.0,.*,[0-9a-f]{8}\.r0/)
   })
+})
+
+test('trust roots are made once for each CRL, and again after a failure', async () => {
+  let made = 0
+  const files = async () => {
+    made += 1
+    if (made === 1) throw new TtsError('store_unavailable', 'the database does not answer')
+    return [
+      { name: 'a.pem', content: 'A' },
+      { name: 'b.0', linkTo: 'a.pem' },
+    ]
+  }
+  const { port } = await listenWith({}, { files })
+  const ask = async () => exchange('VERSION=MYPROXYv2\nCOMMAND=7\n\0', port)
+  expect(await ask()).toContain('ERROR=the database does not answer')
+  const expected =
+    'VERSION=MYPROXYv2\nRESPONSE=0\nTRUSTED_CERTS=a.pem,b.0\nFILEDATA_a.pem=QQ==\nFILEDATA_b.0=QQ==\n\0'
+  for (const _ of [1, 2, 3]) expect(await ask()).toBe(expected)
+  expect(made).toBe(2)
 })
 
 describe('a one-time code', () => {
@@ -368,7 +390,7 @@ describe('the server refuses', () => {
   test('a disabled service, and a user whom the rules do not allow', async () => {
     const csr = derOf(await soundCsr())
     const off = await get(myproxyRequest(service.token(), { CRED_NAME: 'off' }), csr)
-    expect(off.last).toBe(refusal('the service you tried to use is disabled'))
+    expect(off.last).toBe(refusal(OFF))
     const bob = await get(myproxyRequest(service.token('bob')), csr)
     expect(bob.first).toBe(OK)
     expect(bob.last).toContain('ERROR=')
@@ -447,34 +469,37 @@ describe('a connection', () => {
   test('speaks TLS 1.2, whose clients read no session tickets', async () => {
     const { socket } = await connectMyProxy(service.port)
     expect(socket.getProtocol()).toBe('TLSv1.2')
-    const root = socket.getPeerX509Certificate()?.issuerCertificate
-    expect(root?.subject).toBe(root?.issuer)
+    const { issuerCertificate: root } = socket.getPeerX509Certificate() ?? {}
+    expect(root?.subject).toContain('CN=TTS-CA')
+    expect(root?.issuer).toBe(root?.subject)
     socket.destroy()
   })
 })
 
-/** Listens with other limits than the service, and closes after the test. */
-async function listenWith(
-  limits: Partial<Parameters<typeof listenMyProxy>[0]>,
-  timeoutMs = 30_000,
-): Promise<Awaited<ReturnType<typeof listenMyProxy>>> {
-  const { issuing, voms, codes, inFlight } = service.running.service
+interface AppChanges {
+  readonly timeoutMs?: number
+  readonly files?: Parameters<typeof createMyProxyApp>[0]['trustAnchors']['files']
+}
+
+const silent = pino({ level: 'silent' })
+
+/** The application of the service with other parts. */
+function appWith({ timeoutMs = 30_000, files = async () => [] }: AppChanges = {}): MyProxyApp {
+  const { issuing, codes, inFlight } = service.running.service
   const rate = { take: () => 0, look: () => 0 }
   const metrics = { refused: () => undefined, credentialIssued: () => undefined }
-  const { pino } = await import('pino')
-  const log = pino({ level: 'silent' })
-  const app = createMyProxyApp({
+  return createMyProxyApp({
     issuing,
     codes,
     codesUrl: () => undefined,
     certificates: { store: issuing.store, authorities: [issuing.authority], now: issuing.now },
     defaultService: 'x509',
     vos: [],
-    trustAnchors: { files: async () => [] },
+    trustAnchors: { files, crls: service.running.service.crls },
     metrics: metrics as never,
     requests: {
       ...({} as Parameters<typeof createMyProxyApp>[0]['requests']),
-      log,
+      log: silent,
       metrics: metrics as never,
       addresses: rate,
       probes: rate,
@@ -483,15 +508,23 @@ async function listenWith(
       stopping: () => false,
     },
   })
+}
+
+/** Listens with other limits than the service, and closes after the test. */
+async function listenWith(
+  limits: Partial<Parameters<typeof listenMyProxy>[0]>,
+  changes: AppChanges = {},
+): Promise<Awaited<ReturnType<typeof listenMyProxy>>> {
+  const app = appWith(changes)
   const unlimited = { total: 100, perAddress: 100, isTrustedProxy: () => false, onClosed: () => {} }
   const listening = await listenMyProxy({
     host: '127.0.0.1',
     port: 0,
-    tls: voms.tlsWithRoot,
+    tls: service.running.service.voms.tlsWithRoot,
     connections: unlimited,
     app: () => app,
     maxRequestBytes: 20_000,
-    log,
+    log: silent,
     ...limits,
   })
   onTestFinished(async () => listening.close(0))
@@ -508,7 +541,7 @@ describe('a slow client', () => {
   })
 
   test('has one deadline for all that follows', async () => {
-    const { port } = await listenWith({}, 300)
+    const { port } = await listenWith({}, { timeoutMs: 300 })
     const client = await connectMyProxy(port)
     client.send(myproxyRequest(service.token()))
     await client.received(hasOk)
@@ -520,6 +553,22 @@ describe('a slow client', () => {
     expect((await client.all()).toString()).toBe(
       `${OK}${refusal('the request took longer than 0.3 seconds')}`,
     )
+  })
+
+  test('gets nothing after its deadline', async () => {
+    const late = Promise.withResolvers<readonly []>()
+    const sent: string[] = []
+    await appWith({ timeoutMs: 50, files: async () => late.promise })({
+      request: Buffer.from('VERSION=MYPROXYv2\nCOMMAND=7\n'),
+      reader: { csr: async () => Buffer.alloc(0) },
+      address: '127.0.0.1',
+      certificates: [],
+      closed: new AbortController().signal,
+      send: (message) => void sent.push(message.toString()),
+    })
+    late.resolve([])
+    await new Promise(setImmediate)
+    expect(sent).toEqual([refusal('the request took longer than 0.05 seconds')])
   })
 
   test('is closed when others need the room', async () => {
@@ -591,14 +640,15 @@ test('a reload reaches the next request', async () => {
   const waiting = await connectMyProxy(other.port)
   const path = join(other.directory, 'tts.yaml')
   const configuration = parse(await readFile(path, 'utf8')) as Record<string, object>
-  const services = { x509: { enabled: false } }
+  const { x509 } = configuration['services'] as Record<string, object>
+  const services = { x509: { ...x509, enabled: false } }
   await writeFile(path, stringify({ ...configuration, services }))
   await other.running.reload(await loadConfiguration(path, {}))
   const refused = await get(request(), csr, other.port)
-  expect(refused.last).toContain('ERROR=')
+  expect(refused.last).toBe(refusal(OFF))
   // A connection from before the reload, too.
   waiting.send(request())
   await waiting.received(hasOk)
   waiting.send(csr)
-  expect((await waiting.all()).toString()).toContain('ERROR=')
+  expect((await waiting.all()).toString()).toBe(`${OK}${refusal(OFF)}`)
 })

@@ -147,6 +147,13 @@ describe('addresses', () => {
     )
   })
 
+  test('one of the MyProxy server', async () => {
+    const myproxy = { listen: '192.0.2.1' }
+    expect(await check({ voms: { host: 'tts.example.org' }, myproxy })).toMatch(
+      /^FAILED {3}MyProxy server: cannot listen on 192\.0\.2\.1 port 7512: this machine does not have the address$/m,
+    )
+  })
+
   test.for([
     { code: 'EACCES', port: 443, state: 'warning', says: 'this user may not listen on port 443' },
     { code: 'EACCES', port: 1024, state: 'failed', says: 'port 1024: permission denied' },
