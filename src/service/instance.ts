@@ -183,7 +183,9 @@ function webOptions(
     settings: web,
     publicUrl: () => new URL(publicUrl()),
     relying,
-    myproxy: offersCodes ? { host, port: myproxy.port, codes } : undefined,
+    myproxy: offersCodes
+      ? { host, port: myproxy.port, service: myproxy.service, codes }
+      : undefined,
   }
 }
 

@@ -14,9 +14,16 @@ export interface WebOptions {
   readonly publicUrl: () => URL
   /** Relying services, which send their users here. */
   readonly relying: RelyingServices
-  /** Where the MyProxy server is, and the one-time codes for it; undefined: there is none. */
-  readonly myproxy:
-    { readonly host: string; readonly port: number; readonly codes: OneTimeCodes } | undefined
+  /** Undefined: there is no MyProxy server. */
+  readonly myproxy: MyProxyOptions | undefined
+}
+
+/** Where the MyProxy server is, which service issues there by default, and the one-time codes for it. */
+export interface MyProxyOptions {
+  readonly host: string
+  readonly port: number
+  readonly service: string
+  readonly codes: OneTimeCodes
 }
 
 export interface Site extends WebOptions {

@@ -26,6 +26,8 @@ async function codeFor(browser: Browser): Promise<string> {
   expect(page.headers.get('cache-control')).toBe('no-store')
   expect(page.text).toContain(`myproxy-logon -s localhost -p ${port} -l me</code>`)
   expect(page.text.replace(/\s+/g, ' ')).toContain('It works once, for 5 minutes (until <time')
+  expect(page.text).toContain('This gets a credential of the service <code>x509</code>.')
+  expect(page.text).toMatch(/For another service, add:\s+<code>-k proxy<\/code>\./)
   const [, code = ''] = /id="code">([^<]+)</.exec(page.text) ?? []
   return code
 }

@@ -1,9 +1,10 @@
 /** A one-time code for MyProxy clients, which a user types in place of the access token. */
 import { TtsError } from '../../base/errors.ts'
+import { myproxyPlugins } from '../../config/myproxy-schema.ts'
 import type { OneTimeCode } from '../../domain/one-time-codes.ts'
 import { html, type Html } from '../html/html.ts'
 import { sendPage, tokenField } from '../html/layout.ts'
-import { ownPath } from '../site.ts'
+import { type MyProxyOptions, ownPath } from '../site.ts'
 import { originOf, type PersonalVisit, type PostedVisit, type Web } from '../view.ts'
 import { durationInWords, instant } from './words.ts'
 
@@ -57,10 +58,13 @@ export async function showCode(visit: PostedVisit): Promise<void> {
 
 function page(
   web: Web,
-  { host, port }: NonNullable<Web['myproxy']>,
+  { host, port, service }: MyProxyOptions,
   { code, endsAt }: OneTimeCode,
 ): Html {
   const seconds = Math.round((endsAt.getTime() - web.now().getTime()) / 1000)
+  const others = [...web.issuing.services.values()]
+    .filter(({ id, plugin }) => id !== service && myproxyPlugins.includes(plugin.id))
+    .map(({ id }) => html` <code>-k ${id}</code>`)
   const command = `myproxy-logon -s ${host}${port === DEFAULT_PORT ? '' : ` -p ${port}`} -l me`
   return html`<div class="box note">
       <p>
@@ -77,9 +81,13 @@ function page(
       <button type="button" class="quiet" data-copy="command" hidden>Copy the command</button>
     </p>
     <p>
-      Add <code>-k proxy</code> for the service <code>proxy</code> instead of a certificate, and
-      <code>-T</code> for the trust anchors. An access token works in place of the code, if it has
-      at most 1024 characters: <code>myproxy-logon</code> cuts longer ones.
+      This gets a credential of the service <code>${service}</code>.
+      ${others.length > 0 && html`For another service, add: ${others}.`} With <code>-T</code>, you
+      get the trust anchors too.
+    </p>
+    <p>
+      An access token works in place of the code, if it has at most 1024 characters:
+      <code>myproxy-logon</code> cuts longer ones.
     </p>
     <p><a href="${ownPath(web, '/services')}">All services</a></p>`
 }
