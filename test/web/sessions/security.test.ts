@@ -221,6 +221,7 @@ describe('forms of other pages', () => {
     '/services/proxy',
     '/delegations',
     '/access-token',
+    '/myproxy-code',
     '/audit/ban',
     '/audit/lift',
     `/credentials/${id}/revoke`,
