@@ -10,11 +10,13 @@ import {
   type AttributeCertificate,
   readAttributeCertificate,
 } from '../../ca/voms/read-attributes.ts'
+import { cliOrigin, operatorRecord } from '../../src/domain/operator-audit.ts'
 import { makeCredential } from '../support/authority.ts'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
 const HOUR_MS = 3_600_000
+const BURST = 40
 /** The service's clock goes on by hours. */
 const FAR = Math.floor(Date.now() / 1000) + 86_400
 const seconds = (): number => Math.floor(now / 1000)
@@ -38,6 +40,7 @@ beforeAll(async () => {
   service = await startTestService({
     now: () => new Date(now),
     configuration: {
+      limits: { burst_per_identity: BURST, credentials_per_second_per_identity: 0.01 },
       voms: { host: 'localhost', listen: '127.0.0.1', vos: { cms } },
       services: { proxy: { authz: { allow } }, x509: { authz: { allow } } },
     },
@@ -324,6 +327,34 @@ describe('the VOMS server refuses', () => {
     const revoked = { method: 'DELETE', headers: authorization }
     expect((await fetch(`${service.url}/v1/credentials/${id}`, revoked)).status).toBe(200)
     await refused(credential, 'SuspendedUser', 'you are suspended: your certificate is revoked')
+  })
+
+  test('somebody who is banned, also when their certificate is not revoked yet', async () => {
+    const credential = await proxyFor(member)
+    attributesIn(await ask('/generate-ac', credential))
+    const at = new Date(now)
+    const ban = {
+      id: randomUUID(),
+      target: { kind: 'identity', issuer: service.provider.issuer.replace(/\/$/, ''), sub },
+      reason: 'stolen laptop',
+      createdAt: at,
+      createdBy: 'cli',
+      liftedAt: undefined,
+    } as const
+    const audit = { at, event: 'ban.added', origin: cliOrigin, detail: sub }
+    await service.running.service.store.bans.add(ban, operatorRecord(audit))
+    // Read once a second.
+    await expect.poll(async () => (await ask('/generate-ac', credential)).status).toBe(403)
+    await refused(credential, 'SuspendedUser', 'you are suspended: ')
+  })
+
+  test('who asks more often than an identity may', async () => {
+    const credential = await proxyFor(member)
+    for (let count = 1; count < BURST; count += 1)
+      attributesIn(await ask('/generate-ac', credential))
+    const { status, text } = await ask('/generate-ac', credential)
+    expect(status).toBe(429)
+    expect(text).toContain('<code>InternalError</code>')
   })
 
   test('other paths and methods', async () => {
