@@ -10,7 +10,7 @@ import {
   certificatePolicies,
   clientAuthentication,
   crlDistributionPoint,
-  keyUsage,
+  endEntityKeyUsage,
   subjectAltNameUri,
   subjectKeyIdentifier,
 } from './extensions.ts'
@@ -81,11 +81,7 @@ function endEntityExtensions(authority: Authority, request: EndEntityRequest): r
   // Only basicConstraints and keyUsage are critical: Globus refuses nearly every other critical extension.
   return [
     basicConstraints(),
-    keyUsage(
-      publicKey.kind.startsWith('rsa')
-        ? ['digitalSignature', 'keyEncipherment']
-        : ['digitalSignature'],
-    ),
+    endEntityKeyUsage(publicKey),
     clientAuthentication(),
     subjectKeyIdentifier(publicKey.keyId),
     authorityKeyIdentifier(issuerKeyId(authority.certificate, authority.signer.publicKey)),

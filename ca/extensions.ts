@@ -15,6 +15,7 @@ import {
   smallInteger,
 } from './asn1.ts'
 import { CaError } from './errors.ts'
+import type { PublicKey } from './public-key.ts'
 
 /** Extension identifiers in dotted form. */
 export const extensionOids = {
@@ -80,6 +81,13 @@ export function keyUsage(usages: readonly KeyUsage[]): Asn1Node {
 /** extKeyUsage clientAuth, not critical. */
 export function clientAuthentication(): Asn1Node {
   return extension('extKeyUsage', false, sequence(oid('1.3.6.1.5.5.7.3.2')))
+}
+
+/** keyUsage of an end entity, critical: digitalSignature, and keyEncipherment for RSA keys, as in TLS 1.2. */
+export function endEntityKeyUsage({ kind }: Pick<PublicKey, 'kind'>): Asn1Node {
+  return keyUsage(
+    kind.startsWith('rsa') ? ['digitalSignature', 'keyEncipherment'] : ['digitalSignature'],
+  )
 }
 
 /** extKeyUsage serverAuth and clientAuth, not critical. */

@@ -7,7 +7,7 @@ import {
   authorityKeyIdentifier,
   basicConstraints,
   crlDistributionPoint,
-  keyUsage,
+  endEntityKeyUsage,
   serverAndClientAuthentication,
   subjectAltNameDns,
   subjectKeyIdentifier,
@@ -94,11 +94,7 @@ function hostExtensions(
 ): readonly Asn1Node[] {
   return [
     basicConstraints(),
-    keyUsage(
-      publicKey.kind.startsWith('rsa')
-        ? ['digitalSignature', 'keyEncipherment']
-        : ['digitalSignature'],
-    ),
+    endEntityKeyUsage(publicKey),
     serverAndClientAuthentication(),
     subjectKeyIdentifier(publicKey.keyId),
     authorityKeyIdentifier(issuerKeyId(certificate, signer.publicKey)),

@@ -9,7 +9,6 @@ import type { KeyKind } from '../ca/key.ts'
 import type { PublicKey } from '../ca/public-key.ts'
 import type { ProxyType } from '../ca/extensions.ts'
 import type { Fqan } from '../ca/voms/fqan.ts'
-import type { VomsRequest } from './x509-proxy/voms-parameter.ts'
 import type { SshUserCertificate, SshUserRequest } from '../ca/ssh/user-certificate.ts'
 
 /** Why a plugin did not return a credential. Decide on the code, never on the message. */
@@ -113,6 +112,13 @@ export interface MadeCertificate {
   readonly notAfter: Date
   /** When the first of its VOMS attributes end; undefined: it has none. */
   readonly attributesEnd?: Date | undefined
+}
+
+/** A request for the VOMS attributes of one VO. */
+export interface VomsRequest {
+  readonly vo: string
+  /** In their order; empty: the groups; `all`: groups and roles. */
+  readonly fqans: readonly Fqan[] | 'all'
 }
 
 /** Attributes of one VO that the caller may have. Only the issuing context makes them. */

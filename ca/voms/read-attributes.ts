@@ -1,4 +1,4 @@
-/** Reads the VOMS attribute certificates of a proxy. Checks their structure, and their signature on request. */
+/** Reads the VOMS attribute certificates of a proxy. Checks their structure, not their signature. */
 import { type Asn1Node, encode, Tag } from '../asn1.ts'
 import {
   bitStringBytes,

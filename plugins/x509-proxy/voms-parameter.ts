@@ -2,13 +2,7 @@
 import { z } from 'zod'
 import { CaError } from '../../ca/errors.ts'
 import { type Fqan, parseFqan, voNamePattern } from '../../ca/voms/fqan.ts'
-
-/** Attributes of one VO. */
-export interface VomsRequest {
-  readonly vo: string
-  /** In their order; empty: the groups; `all`: groups and roles. */
-  readonly fqans: readonly Fqan[] | 'all'
-}
+import type { VomsRequest } from '../plugin.ts'
 
 const MAX_LENGTH = 4096
 const MAX_ORGANISATIONS = 10

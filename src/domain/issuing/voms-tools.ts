@@ -3,13 +3,12 @@ import type { FurtherExtension } from '../../../ca/further-extensions.ts'
 import type { Validity } from '../../../ca/certificate.ts'
 import { attributesExtension } from '../../../ca/voms/attribute-certificate.ts'
 import { readAttributeCertificate } from '../../../ca/voms/read-attributes.ts'
-import type { CallerAttributes, IssuingContext } from '../../../plugins/plugin.ts'
+import type { CallerAttributes, IssuingContext, VomsRequest } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { CachedEndEntity } from '../../signing/proxy-job.ts'
 import {
   type Attributes,
   type AttributesCaller,
-  type AttributesRequest,
   type GrantedAttributes,
   notPresented,
 } from '../voms/attributes.ts'
@@ -76,7 +75,7 @@ export function vomsTools(
  */
 function requireAllPresented(
   { presented }: AttributesCaller,
-  requests: readonly Pick<AttributesRequest, 'vo'>[],
+  requests: readonly Pick<VomsRequest, 'vo'>[],
 ): void {
   const lost = [...(presented?.keys() ?? [])].find(
     (name) => !requests.some(({ vo }) => vo === name),

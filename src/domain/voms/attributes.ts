@@ -12,6 +12,7 @@ import {
   MAX_FQANS,
 } from '../../../ca/voms/attribute-certificate.ts'
 import { type Fqan, formatFqan } from '../../../ca/voms/fqan.ts'
+import type { VomsRequest } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Claims } from '../../tokens/claim-values.ts'
 import type { Identity } from '../records.ts'
@@ -27,12 +28,6 @@ export interface AttributesCaller {
   readonly claims: Claims | undefined
   /** Attributes in the certificate that the caller has shown. Of the same VO, there are no others than these. */
   readonly presented?: PresentedAttributes | undefined
-}
-
-export interface AttributesRequest {
-  readonly vo: string
-  /** In their order; empty: the groups; `all`: groups and roles. */
-  readonly fqans: readonly Fqan[] | 'all'
 }
 
 /** Attributes that may be certified. */
@@ -65,7 +60,7 @@ export interface Attributes {
    *   `voms_presented` (the presented certificate has attributes, and none of the requested)
    * @throws {TtsError} `store_unavailable`
    */
-  decide(caller: AttributesCaller, request: AttributesRequest): Promise<GrantedAttributes>
+  decide(caller: AttributesCaller, request: VomsRequest): Promise<GrantedAttributes>
   /** Returns the attribute certificate in DER. @throws {TtsError} `store_unavailable` */
   certify(granted: GrantedAttributes, request: CertifiedFor): Promise<Buffer>
 }
