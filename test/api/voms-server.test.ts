@@ -34,6 +34,7 @@ beforeAll(async () => {
       { group: 'cms', fqan: '/cms' },
       { group: 'cms/sub', fqan: '/cms/sub' },
       { group: 'cms/production', fqan: '/cms/Role=production' },
+      { group: 'cms/many/*', fqan: '/cms/many/*' },
     ],
   }
   const allow = [{ provider: 'iam', claims: { sub: { any: true } } }]
@@ -42,7 +43,10 @@ beforeAll(async () => {
     configuration: {
       limits: { burst_per_identity: BURST, credentials_per_second_per_identity: 0.01 },
       voms: { host: 'localhost', listen: '127.0.0.1', vos: { cms } },
-      services: { proxy: { authz: { allow } }, x509: { authz: { allow } } },
+      services: {
+        proxy: { authz: { allow } },
+        x509: { authz: { allow: [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }] } },
+      },
     },
   })
 })
@@ -121,6 +125,11 @@ describe('the VOMS server gives attributes', () => {
       'in the order that was asked for',
       '?fqans=/cms/Role=production&order=/cms/sub,/cms:production,/nothing here',
       ['/cms/sub', '/cms/Role=production', '/cms'],
+    ],
+    [
+      'once, also when the order repeats some',
+      `?order=${Array.from({ length: 100 }, () => '/cms/sub').join(',')}`,
+      ['/cms/sub', '/cms'],
     ],
   ])('%s', async ([, query, expected]) => {
     const answer = await ask(`/generate-ac${query.replace(' ', '%20')}`, await proxyFor(member))
@@ -243,6 +252,13 @@ describe('the VOMS server refuses', () => {
       'at most 100 FQANs',
     ],
     [
+      'too long an order',
+      `?order=${Array.from({ length: 101 }, () => '/cms').join(',')}`,
+      400,
+      'BadRequest',
+      'at most 100 FQANs can be ordered',
+    ],
+    [
       'too many targets',
       `?targets=${Array.from({ length: 17 }, () => 'x').join(',')}`,
       400,
@@ -290,6 +306,16 @@ describe('the VOMS server refuses', () => {
       'SuspendedUser',
       'your membership is suspended: your groups in the VO cms',
     )
+  })
+
+  test('groups that are not in the newest token, also when that token was refused', async () => {
+    const credential = await proxyFor(member)
+    const token = service.token('alice', { sub, exp: FAR, iat: seconds() + 1, groups: ['atlas'] })
+    const headers = { Authorization: `Bearer ${token}` }
+    now += 1000
+    const answer = await fetch(`${service.url}/v1/certificates`, { method: 'POST', headers })
+    expect(answer.status).toBe(403)
+    await refused(credential, 'NoSuchUser', `cms: ${stranger}.<`)
   })
 
   test('no certificate, and one of another CA', async () => {
@@ -422,6 +448,18 @@ describe('old clients', () => {
     expect(short(readAttributeCertificate(Buffer.from(base64, 'base64')))).toEqual(expected)
   })
 
+  test('of the protocol before HTTP get many attributes whole', async () => {
+    const many = Array.from(
+      { length: 80 },
+      (_, index) => `cms/many/group-with-a-long-name-${index}`,
+    )
+    const credential = await proxyFor({ groups: ['cms', ...many] })
+    const text = await send(['0', legacy(['A'], '<targets/>')], credential)
+    const [, base64 = ''] = /<ac>([^<]+)<\/ac><\/vomsans>$/.exec(text) ?? []
+    expect(base64.length).toBeGreaterThan(5000)
+    expect(short(readAttributeCertificate(Buffer.from(base64, 'base64')))).toHaveLength(82)
+  })
+
   test('of the protocol before HTTP are told why they get nothing', async () => {
     const text = await send(
       ['0', legacy(['B/cms:admin']).slice(0, 60), legacy(['B/cms:admin']).slice(60)],
@@ -435,6 +473,8 @@ describe('old clients', () => {
   test.for([
     ['an XML document of something else', ['<html></html></voms>']],
     ['a command with entities', [legacy(['G/cms&amp;'])]],
+    ['targets with entities', [legacy(['A'], '<targets>a&amp;b</targets>')]],
+    ['targets with an attribute', [legacy(['A'], '<targets x="">a</targets>')]],
     ['a document without end', [`<voms>${'x'.repeat(17_000)}`]],
     ['neither', ['HELO there\r\n\r\n']],
   ] as const)('are told that this is a VOMS server: %s', async ([, parts]) => {

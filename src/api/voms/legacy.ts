@@ -13,22 +13,28 @@ export const legacyProtocol: GsiProtocol = {
   toHttp(request) {
     const commands = valuesOf(request, 'command')
     if (!request.includes('<voms>') || commands.length === 0) return undefined
+    // To ignore one would be to give more than was asked for: attributes without targets, for example.
+    if (!ELEMENTS.every((name) => isReadable(request, name))) return undefined
     const fqans = commands.map(fqanOf).join(',')
-    const [lifetime = ''] = valuesOf(request, 'lifetime')
-    const parameters = [
-      `fqans=${encodeURIComponent(fqans)}`,
-      ...(lifetime === '' ? [] : [`lifetime=${encodeURIComponent(lifetime)}`]),
-      ...valuesOf(request, 'order').map((order) => `order=${encodeURIComponent(order)}`),
-      ...valuesOf(request, 'targets').map((targets) => `targets=${encodeURIComponent(targets)}`),
-    ]
+    const others = ['lifetime', 'order', 'targets'].flatMap((name) =>
+      valuesOf(request, name).map((value) => `${name}=${encodeURIComponent(value)}`),
+    )
+    const parameters = [`fqans=${encodeURIComponent(fqans)}`, ...others]
     return `GET /generate-ac?${parameters.join('&')} HTTP/1.0\r\n${LEGACY_HEADER}: 1\r\n\r\n`
   },
 }
 
+const ELEMENTS = ['command', 'lifetime', 'order', 'targets']
+
 /** The texts of all elements of this name. Clients write them without attributes, and without entities. */
 function valuesOf(xml: string, name: string): readonly string[] {
-  const elements = new RegExp(`<${name}>([^<>&]{1,4096})</${name}>`, 'g')
+  const elements = new RegExp(`<${name}>([^<>&]*)</${name}>`, 'g')
   return [...xml.matchAll(elements)].map(([, value = '']) => value)
+}
+
+function isReadable(xml: string, name: string): boolean {
+  const begun = xml.split(`<${name}`).length - xml.split(`<${name}/>`).length
+  return begun === valuesOf(xml, name).length
 }
 
 /** `A`, `G/group`, `Rrole`, `B/group:role`: all, a group, a role in any group, a role in a group. */

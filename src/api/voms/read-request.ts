@@ -31,7 +31,7 @@ export function readVomsRequest(target: string, vo: string): ReadVomsRequest {
       vo,
       fqans: fqans.includes('all') ? 'all' : readFqans(fqans, vo),
       lifetimeSeconds: readLifetime(lifetime),
-      order: wordsOf(parameters.get('order')).flatMap(readOrdered),
+      order: readOrder(wordsOf(parameters.get('order'))),
       targets: readTargets(wordsOf(parameters.get('targets'))),
     },
   }
@@ -82,13 +82,17 @@ function readFqans(texts: readonly string[], vo: string): readonly Fqan[] {
   return fqans
 }
 
-/** An order that cannot be read orders nothing. */
-function readOrdered(text: string): readonly Fqan[] {
-  try {
-    return [parseFqan(text.replace(':', '/Role='))]
-  } catch {
-    return []
-  }
+/** What cannot be read orders nothing. */
+function readOrder(texts: readonly string[]): readonly Fqan[] {
+  if (texts.length > MAX_FQANS_REQUESTED)
+    throw refusal(`at most ${MAX_FQANS_REQUESTED} FQANs can be ordered`)
+  return texts.flatMap((text) => {
+    try {
+      return [parseFqan(text.replace(':', '/Role='))]
+    } catch {
+      return []
+    }
+  })
 }
 
 function readLifetime(text: string): number | undefined {

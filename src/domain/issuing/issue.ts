@@ -134,7 +134,7 @@ export async function issue(
 
     // 3. Check that the caller may use the service. The default is to refuse.
     const service = requireService(dependencies.services, serviceIdOf(request, caller))
-    caller.requireMayUse(service)
+    await requireMayUse(dependencies, caller, service)
     requireEnabled(service)
     dependencies.limiter.check(caller.key)
 
@@ -180,6 +180,22 @@ function loginWanted(): TtsError {
   return new TtsError('access_denied', 'login is required, please use the web interface', {
     check: 'login',
   })
+}
+
+/** A token that allows nothing any more still says which groups its holder has left. */
+async function requireMayUse(
+  { groupMemory, store }: IssueDependencies,
+  caller: Caller,
+  service: Service,
+): Promise<void> {
+  try {
+    caller.requireMayUse(service)
+  } catch (error) {
+    const { key, claims } = caller
+    const known = claims && (await store.findIdentity(key))
+    if (known !== undefined) await groupMemory.remember({ ...key, claims }, known.id)
+    throw error
+  }
 }
 
 /** None of the caller's logins may be banned: a plugin gets them all. */

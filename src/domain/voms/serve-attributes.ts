@@ -2,6 +2,7 @@
 import type { Fqan } from '../../../ca/voms/fqan.ts'
 import { formatFqan } from '../../../ca/voms/fqan.ts'
 import { readAttributeCertificate } from '../../../ca/voms/read-attributes.ts'
+import type { VomsRequest } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Sampler } from '../../limits/sampler.ts'
@@ -17,7 +18,7 @@ import { issueError } from '../issuing/issue-errors.ts'
 import { sampleOf } from '../issuing/issue-audit.ts'
 import type { AuditRecord, Identity, Origin } from '../records.ts'
 import type { Store } from '../store.ts'
-import type { Attributes, AttributesRequest } from './attributes.ts'
+import type { Attributes } from './attributes.ts'
 import { includes, presentedAttributes } from './presented.ts'
 
 export interface ServeAttributesDependencies {
@@ -32,7 +33,7 @@ export interface ServeAttributesDependencies {
 }
 
 /** A request to a VOMS server. */
-export interface ServedRequest extends AttributesRequest {
+export interface ServedRequest extends VomsRequest {
   /** Undefined: as long as possible. */
   readonly lifetimeSeconds: number | undefined
   /** FQANs that come first. */
@@ -102,10 +103,10 @@ export async function serveAttributes(
   }
 }
 
-/** The ordered ones first, as far as they are there. */
+/** The ordered ones first, as far as they are there; each once. */
 function inOrder(fqans: readonly Fqan[], order: readonly Fqan[]): readonly Fqan[] {
   const first = order.filter((fqan) => includes(fqans, fqan))
-  return [...first, ...fqans.filter((fqan) => !includes(first, fqan))]
+  return [...new Map([...first, ...fqans].map((fqan) => [formatFqan(fqan), fqan])).values()]
 }
 
 interface Refused {
