@@ -8,6 +8,9 @@ const scope = z
   .string()
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/, 'must be a scope without spaces')
 
+/** Longest life of an access token that can be configured. */
+export const MAX_TOKEN_LIFETIME_SECONDS = 21_600
+
 /** Configuration section `access_tokens`. */
 export const accessTokensSettings = z
   .strictObject({
@@ -34,7 +37,7 @@ export const accessTokensSettings = z
     maximum_lifetime_seconds: z
       .int()
       .min(60)
-      .max(21_600)
+      .max(MAX_TOKEN_LIFETIME_SECONDS)
       .default(1200)
       .describe(
         'Maximum and default lifetime of a token, in seconds; 20 minutes by default. Nobody can revoke a token. It always ends before the proxy.',
@@ -45,7 +48,7 @@ export const accessTokensSettings = z
       .max(64)
       .optional()
       .describe(
-        'Id of the provider whose groups are in the tokens. Must be set if there are several providers: the group `cms` of one is not that of another, and a storage cannot tell them apart. Users of the others get tokens without groups.',
+        'Id of the provider whose groups are in the tokens. Must be set if there are several providers: the group `cms` of one is not that of another, and a storage cannot tell them apart. Users of the others get tokens without groups. If its tokens have no groups and UserInfo has them, set `userinfo: always` for it.',
       ),
     groups_maximum_age_seconds: z
       .int()

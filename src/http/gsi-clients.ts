@@ -23,15 +23,29 @@ const MAX_REQUEST_BYTES = 16 * 1024
 /**
  * Hands each TLS connection to the HTTP server once HTTP begins. A request of the other protocol is handed on as HTTP,
  * and of the response the client gets only the body.
+ *
+ * @returns how to close connections without a request, which the HTTP server does not know
  */
-export function acceptGsiClients(server: TlsServer, protocol: GsiProtocol): void {
+export function acceptGsiClients(
+  server: TlsServer,
+  protocol: GsiProtocol,
+): { readonly dropWaiting: () => void } {
+  const waiting = new Set<TLSSocket>()
   const listeners = server.listeners('secureConnection')
   server.removeAllListeners('secureConnection')
   server.on('secureConnection', (socket) => {
+    waiting.add(socket)
+    socket.once('close', () => waiting.delete(socket))
     whenHttpBegins(socket, protocol, () => {
+      waiting.delete(socket)
       for (const listener of listeners) listener.call(server, socket)
     })
   })
+  return {
+    dropWaiting() {
+      for (const socket of waiting) socket.destroy()
+    },
+  }
 }
 
 function whenHttpBegins(socket: TLSSocket, protocol: GsiProtocol, handOn: () => void): void {

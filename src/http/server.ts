@@ -115,7 +115,10 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const connections = limitConnections(server, limits)
   const open = trackResponses(server)
   closeLingering(server)
-  if (options.forGsiClients && isTls(server)) acceptGsiClients(server, options.forGsiClients)
+  const gsi =
+    options.forGsiClients && isTls(server)
+      ? acceptGsiClients(server, options.forGsiClients)
+      : undefined
   let current = app
   handRequestsTo((request, response) => current(request, response), server, limits)
   const { onMalformed, malformedAnswer } = options
@@ -139,6 +142,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
     },
     close: async (timeoutMs) => {
       reloading?.stop()
+      gsi?.dropWaiting()
       for (const response of open.all) {
         if (!response.headersSent) response.setHeader('Connection', 'close')
       }

@@ -31,8 +31,7 @@ export function accessTokensOf({
 }): AccessTokenDependencies | undefined {
   const settings = settingsOf(loaded)
   if (settings === undefined) return undefined
-  const maximumLifetimeMs = settings.maximumLifetimeSeconds * 1000
-  const tokenKeys = createTokenKeys({ store, now, log, maximumLifetimeMs })
+  const tokenKeys = createTokenKeys({ store, now, log })
   return { ...issuing, others, settings, tokenKeys }
 }
 

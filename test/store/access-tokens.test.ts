@@ -22,7 +22,6 @@ describeStores('access tokens', ({ newDatabase, open, query }) => {
         store,
         now,
         log,
-        maximumLifetimeMs: 1_200_000,
         nowMs: () => (ms += 61_000),
       }),
     )

@@ -11,11 +11,11 @@ import { answerGet, type GetDependencies } from './get.ts'
 import { informationAnswer, type InformationDependencies } from './information.ts'
 import { type MyProxyRequest, readMyProxyRequest } from './request.ts'
 import { errorResponse, okResponse } from './responses.ts'
-import { createTrustRoots } from './trust-roots.ts'
+import { trustRootFiles } from './trust-roots.ts'
 
 export interface MyProxyDependencies extends GetDependencies {
   readonly certificates: InformationDependencies['certificates']
-  readonly trustAnchors: Pick<TrustAnchors, 'crls' | 'files'>
+  readonly trustAnchors: Pick<TrustAnchors, 'ofPublished'>
   readonly requests: RequestOptions
 }
 
@@ -24,7 +24,10 @@ export type MyProxyApp = (connection: MyProxyConnection) => Promise<void>
 
 export function createMyProxyApp(dependencies: MyProxyDependencies): MyProxyApp {
   const { requests } = dependencies
-  const parts = { ...dependencies, trustRoots: createTrustRoots(dependencies.trustAnchors) }
+  const trustRoots = dependencies.trustAnchors.ofPublished((files) =>
+    okResponse(trustRootFiles(files)),
+  )
+  const parts = { ...dependencies, trustRoots }
   return async function answer({ request, closed, address, ...connection }) {
     const startedMs = performance.now()
     const id = randomUUID()
@@ -53,11 +56,14 @@ export function createMyProxyApp(dependencies: MyProxyDependencies): MyProxyApp 
       connection.send(errorResponse(failure))
     } finally {
       end()
-      admitted?.release()
       const fields = { event: 'myproxy.request', command: asked?.command ?? 'none', address }
       const refusal = failure && { code: failure.code, check: failure.check }
       const ms = Math.round((performance.now() - startedMs) * 10) / 10
       log.info({ ...fields, ...refusal, ms }, 'request')
+      // Until the client has read the answer, the request keeps its place in the limits.
+      admitted?.waiting(connection.drop)
+      await connection.sent()
+      admitted?.release()
     }
   }
 }

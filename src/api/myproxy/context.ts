@@ -17,6 +17,10 @@ export interface MyProxyConnection {
   /** Aborts when the connection is closed. */
   readonly closed: AbortSignal
   readonly send: (message: Buffer) => void
+  /** Settles when the client has read all that was sent, or the connection is closed; after 30 seconds it is. */
+  readonly sent: () => Promise<void>
+  /** Closes the connection at once. */
+  readonly drop: () => void
 }
 
 /** A request in progress. */

@@ -54,8 +54,8 @@ export async function answerGet(
   const evidence = await evidenceOf(dependencies, request, context)
   if (evidence === undefined) return
   const serviceId = 'proxy' in evidence ? undefined : (request.credentialName ?? defaultService)
-  const read = async (): Promise<AskedFor> => {
-    const parameters = parametersOf(dependencies, request, serviceId)
+  const read = async (shown: string | undefined): Promise<AskedFor> => {
+    const parameters = parametersOf(dependencies, request, serviceId ?? shown ?? '')
     return { serviceId, parameters: { ...parameters, csr: await readCsr(context) } }
   }
   const application = { ...evidence, serviceId, read, origin, signal, log }
@@ -131,19 +131,14 @@ function codesAdvice({ codesUrl }: GetDependencies): string {
 function parametersOf(
   { issuing, vos }: GetDependencies,
   { lifetimeSeconds, voms }: MyProxyRequest,
-  serviceId: string | undefined,
+  serviceId: string,
 ): Record<string, unknown> {
-  const all = [...issuing.services.values()]
-  const services =
-    serviceId === undefined
-      ? all.filter(({ plugin }) => plugin.id === X509_PROXY)
-      : [requireService(issuing, serviceId)]
-  const longest = Math.min(...services.map(({ lifetimes }) => lifetimes?.maximumSeconds ?? 0))
+  const { plugin, lifetimes } = requireService(issuing, serviceId)
+  const longest = lifetimes?.maximumSeconds ?? 0
   const ours = voms.filter((name) => vos.includes(name.split(':', 1)[0] ?? ''))
-  const isProxy = services.every(({ plugin }) => plugin.id === X509_PROXY)
   return {
     ...(lifetimeSeconds === 0 ? {} : { lifetime_seconds: Math.min(lifetimeSeconds, longest) }),
-    ...(isProxy && ours.length > 0 ? { voms: ours } : {}),
+    ...(plugin.id === X509_PROXY && ours.length > 0 ? { voms: ours } : {}),
   }
 }
 

@@ -3,6 +3,8 @@ import {
   type CertificateCallerDependencies,
   identifyByCertificate,
 } from '../../domain/certificate-caller.ts'
+import { myproxyPlugins } from '../../config/myproxy-schema.ts'
+import type { CredentialView } from '../../domain/records.ts'
 import type { IssueDependencies } from '../../domain/issuing/issue.ts'
 import { recordEarlyRefusal } from '../../domain/issuing/issue-audit.ts'
 import type { MyProxyContext } from './context.ts'
@@ -18,6 +20,8 @@ export interface InformationDependencies {
 
 /** Clients read responses into one buffer and show all of it. */
 const MAX_LISTED = 20
+/** Some are of other plugins. */
+const MAX_READ = 200
 const NAME_DIGITS = 8
 
 /**
@@ -29,26 +33,31 @@ export async function informationAnswer(
   { certificates, issuing }: InformationDependencies,
   { certificates: shown, origin, log }: MyProxyContext,
 ): Promise<Buffer> {
-  const { bans, limiter, store, now } = issuing
+  const { bans, limiter, store, now, services } = issuing
+  const isX509 = ({ serviceId }: CredentialView): boolean =>
+    myproxyPlugins.includes(services.get(serviceId)?.plugin.id ?? '')
   try {
     const { identity } = await identifyByCertificate(certificates, shown)
     await bans.requireNotBanned({ ...identity, claims: undefined }, identity.id)
     limiter.check(identity)
-    const filter = { identityId: identity.id, activeAt: now(), limit: MAX_LISTED }
+    const filter = { identityId: identity.id, activeAt: now(), limit: MAX_READ }
     const views = await store.listCredentials(filter)
     return informationResponse(
-      views.flatMap(({ id, serviceId, issuedAt, notAfter }) =>
-        notAfter === undefined
-          ? []
-          : [
-              {
-                name: `${serviceId}-${id.slice(0, NAME_DIGITS)}`,
-                start: issuedAt,
-                end: notAfter,
-                owner: identity.subject,
-              },
-            ],
-      ),
+      views
+        .filter(isX509)
+        .slice(0, MAX_LISTED)
+        .flatMap(({ id, serviceId, issuedAt, notAfter }) =>
+          notAfter === undefined
+            ? []
+            : [
+                {
+                  name: `${serviceId}-${id.slice(0, NAME_DIGITS)}`,
+                  start: issuedAt,
+                  end: notAfter,
+                  owner: identity.subject,
+                },
+              ],
+        ),
     )
   } catch (error) {
     throw await recordEarlyRefusal(issuing, { serviceId: undefined, origin, log }, error)

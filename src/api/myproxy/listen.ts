@@ -1,6 +1,6 @@
 /** Listens for MyProxy clients: TLS, one request a connection, and limits on everything that a client can hold. */
 import { createServer, type Server, type TLSSocket } from 'node:tls'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { listenError } from '../../base/system-error.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -9,6 +9,7 @@ import { type ConnectionLimits, limitAnyConnections } from '../../http/connectio
 import { followHeldTls, heldTlsOptions, type HeldTlsSource } from '../../http/held-tls.ts'
 import { plainAddress } from '../../limits/address-key.ts'
 import type { MyProxyApp } from './app.ts'
+import type { MyProxyConnection } from './context.ts'
 import { createByteReader } from './byte-reader.ts'
 
 export interface MyProxyListenOptions {
@@ -55,14 +56,20 @@ export async function listenMyProxy(options: MyProxyListenOptions): Promise<MyPr
   })
   const limited = limitAnyConnections(server, connections)
   const idle = new Set<TLSSocket>()
-  const open = new Set<TLSSocket>()
-  server.on('secureConnection', (socket) => {
+  /** With those whose handshake goes on. */
+  const open = new Set<Socket>()
+  let isClosing = false
+  server.on('connection', (socket) => {
     open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  server.on('secureConnection', (socket) => {
+    if (isClosing) {
+      socket.destroy()
+      return
+    }
     idle.add(socket)
-    socket.once('close', () => {
-      open.delete(socket)
-      idle.delete(socket)
-    })
+    socket.once('close', () => idle.delete(socket))
     const onRequest = (): (() => void) => {
       idle.delete(socket)
       return limited.requestOn(socket)
@@ -77,6 +84,7 @@ export async function listenMyProxy(options: MyProxyListenOptions): Promise<MyPr
     port: (server.address() as AddressInfo).port,
     async close(timeoutMs) {
       following.stop()
+      isClosing = true
       for (const socket of idle) socket.destroy()
       const timer = setTimeout(() => {
         for (const socket of open) socket.destroy()
@@ -112,12 +120,28 @@ async function serve(
     address: plainAddress(remoteAddress),
     certificates: clientCertificates(socket),
     closed: closed.signal,
-    send: (message) => {
-      if (socket.writable) socket.write(message)
-    },
+    ...senderOn(socket),
   })
   onEnd()
   await endConnection(socket)
+}
+
+function senderOn(socket: TLSSocket): Pick<MyProxyConnection, 'send' | 'sent' | 'drop'> {
+  const drop = (): void => void socket.destroy()
+  let latest: Promise<void> = Promise.resolve()
+  return {
+    drop,
+    send(message) {
+      if (!socket.writable) return
+      // Called with an error too, when the connection is closed.
+      latest = new Promise((resolve) => socket.write(message, () => resolve()))
+    },
+    async sent() {
+      const timer = setTimeout(drop, SENDING_MS)
+      await latest
+      clearTimeout(timer)
+    },
+  }
 }
 
 async function readRequest(
@@ -144,11 +168,8 @@ async function endConnection(socket: TLSSocket): Promise<void> {
   if (socket.destroyed) return
   socket.removeAllListeners('data')
   socket.resume()
-  let timer = setTimeout(() => socket.destroy(), SENDING_MS)
-  socket.end(() => {
-    clearTimeout(timer)
-    timer = setTimeout(() => socket.destroy(), LINGER_MS)
-  })
+  socket.end()
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   socket.once('close', () => resolve())
   await closed

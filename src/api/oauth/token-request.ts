@@ -82,7 +82,7 @@ export function readTokenForm(body: Buffer): TokenForm {
     fields.set(name, value)
   }
   const given = Object.fromEntries([...fields].filter(([, value]) => value !== ''))
-  requireNoPrivateKey({ ...given, lists: Object.values(lists).flat() })
+  requireNoPrivateKey([...Object.values(given), ...Object.values(lists).flat()])
   return { fields: given, audiences: lists.audience, resources: lists.resource }
 }
 

@@ -94,14 +94,16 @@ async function adoptFromFile(proxy: ManagedProxy, now: Date): Promise<boolean> {
   const held = proxy.current()
   const output = proxy.settings.outputs?.find(({ format }) => format === 'pem')
   const text = output && (await readOwnFile(output.path))
-  const inFile = text && checkOrIgnore(text, proxy, { now, obtainedAt: undefined })
+  // The file does not say what was requested, but a proxy without attributes cannot be what the settings ask for.
+  const voms = proxy.settings.voms !== undefined
+  const inFile = text && checkOrIgnore(text, proxy, { now, obtainedAt: undefined, voms })
   if (!inFile) return false
   if (held !== undefined) {
     // Certificates end at whole seconds. Of two with the same end, either is good enough.
     const isAsGood = inFile.identity === held.identity && inFile.notAfter >= held.notAfter
     if (!isAsGood || inFile.pem.equals(held.pem)) return false
   }
-  // The file does not say what was requested. It is assumed to match the settings.
+  // It is assumed to match the settings.
   proxy.adopt(inFile, { requestKey: proxy.requestKey, isNew: false })
   // Without a proxy in memory the state may have been unreadable. It must be read before it is overwritten.
   return held !== undefined
@@ -121,11 +123,11 @@ async function writeProxies(lock: StateLock, proxies: readonly ManagedProxy[]): 
 function checkOrIgnore(
   text: string,
   proxy: ManagedProxy,
-  { now, obtainedAt }: { readonly now: Date; readonly obtainedAt: Date | undefined },
+  expected: { readonly now: Date; readonly obtainedAt: Date | undefined; readonly voms?: boolean },
 ): HeldProxy | undefined {
   try {
     const { name, settings } = proxy
-    return checkStoredProxy(text, { name, type: settings.type, now, obtainedAt })
+    return checkStoredProxy(text, { name, type: settings.type, ...expected })
   } catch (error) {
     if (error instanceof TtsError) return undefined
     throw error

@@ -112,6 +112,7 @@ export async function issueAccessToken(
     const scopes = grantedScopes(settings, { asked: request.scope, groups })
 
     // 4. Sign, and record before answering.
+    const id = randomUUID()
     const token = await dependencies.tokenKeys.sign({
       'wlcg.ver': '1.0',
       iss: settings.issuer,
@@ -120,11 +121,11 @@ export async function issueAccessToken(
       iat: times.issuedAt,
       nbf: times.issuedAt,
       exp: times.expiresAt,
-      jti: randomUUID(),
+      jti: id,
       ...(scopes.length > 0 ? { scope: scopes.join(' ') } : {}),
       ...(scopes.includes(GROUPS_SCOPE) ? { 'wlcg.groups': groups } : {}),
     })
-    await recordIssued(dependencies, request, { held, audience, scopes })
+    await recordIssued(dependencies, request, { held, id, audience, scopes })
     return {
       token,
       scope: scopes.join(' '),
@@ -193,18 +194,20 @@ async function recordIssued(
   request: ProxyTokenRequest,
   granted: {
     readonly held: VerifiedProxy
+    /** Claim `jti`: a storage that reports abuse can name it. */
+    readonly id: string
     readonly audience: string | readonly string[]
     readonly scopes: readonly string[]
   },
 ): Promise<void> {
-  const { held, audience, scopes } = granted
+  const { held, id, audience, scopes } = granted
   const { identity, serviceId, id: credentialId } = held.credential
   const caller = { key: identity, serviceId }
   const line = auditLine(
     { request: { ...request, serviceId }, caller },
     { event: 'access_token.issued', outcome: 'allowed', at: now(), credentialId },
   )
-  const detail = `for ${[audience].flat().join(' ')}, scope ${scopes.join(' ') || '(none)'}`
+  const detail = `jti ${id}, scope ${scopes.join(' ') || '(none)'}, for ${[audience].flat().join(' ')}`
   await store.recordAudit({ ...line, detail: detail.slice(0, 500) })
   const { subject } = identity
   request.log.info({ event: 'access_token.issued', credential: credentialId, subject }, detail)

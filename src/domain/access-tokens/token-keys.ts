@@ -37,8 +37,6 @@ export interface TokenKeysDependencies {
   readonly store: Pick<Store, 'tokenKeys' | 'exclusively'>
   readonly now: () => Date
   readonly log: Log
-  /** Longest life of a token. */
-  readonly maximumLifetimeMs: number
   /** Monotonic clock in milliseconds. Default: that of the process. */
   readonly nowMs?: () => number
 }
@@ -95,7 +93,7 @@ async function currentKeys(
   dependencies: TokenKeysDependencies,
 ): Promise<{ readonly signing: TokenKey; readonly published: readonly TokenKey[] }> {
   const { store } = dependencies
-  const plan = async () => planKeys(await store.tokenKeys.list(), timesOf(dependencies))
+  const plan = async () => planKeys(await store.tokenKeys.list(), dependencies.now())
   let found = await plan()
   if (found.needsNewKey || found.obsolete.length > 0) {
     const renew = async (): Promise<void> => {
@@ -110,11 +108,6 @@ async function currentKeys(
   if (signing === undefined) throw new TtsError('internal', 'there is no key for access tokens')
   return { signing, published }
 }
-
-const timesOf = ({ now, maximumLifetimeMs }: TokenKeysDependencies) => ({
-  now: now(),
-  maximumLifetimeMs,
-})
 
 async function makeKey({ store, now, log }: TokenKeysDependencies): Promise<void> {
   const key = await newKey(now())

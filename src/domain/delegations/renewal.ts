@@ -50,7 +50,7 @@ export async function renewByDelegation(
   try {
     await endIfTooOld(dependencies, delegation, origin)
     requireActive(dependencies, delegation)
-    const body = await requested.read()
+    const body = await requested.read(undefined)
     const refreshed = await freshToken(dependencies, delegation, caller)
     const issued = await issue(dependencies.issuing, {
       ...requested,

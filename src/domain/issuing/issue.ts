@@ -52,8 +52,10 @@ export type CredentialRequest = Evidence & {
   readonly serviceId: string | undefined
   /**
    * Reads the request's body. Called only after the caller is identified, so that strangers cannot make us read bodies.
+   *
+   * @param shown the service of the proxy that the caller has shown; undefined for callers with a token
    */
-  readonly read: () => AskedFor | Promise<AskedFor>
+  readonly read: (shown: string | undefined) => AskedFor | Promise<AskedFor>
   readonly origin: Origin
   readonly signal: AbortSignal
   readonly log: Log
@@ -129,7 +131,7 @@ export async function issue(
     await requireNotBanned(dependencies.bans, caller)
 
     // 2. Read the request. Only now: strangers must not make us read bodies.
-    const asked = await request.read()
+    const asked = await request.read(caller.serviceId)
     request = { ...request, serviceId: asked.serviceId }
 
     // 3. Check that the caller may use the service. The default is to refuse.

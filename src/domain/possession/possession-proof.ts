@@ -11,7 +11,7 @@ import type { Store } from '../store.ts'
 export interface PossessionRequest {
   /** Time of the request exactly as sent: `text` has these characters. */
   readonly at: string
-  /** What was signed: `at`, and all that decides what the caller gets. */
+  /** What was signed: `at`, and all that decides which rights the caller gets. Lifetimes are not in it. */
   readonly text: string
   readonly signature: Buffer
 }

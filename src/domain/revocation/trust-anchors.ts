@@ -27,6 +27,13 @@ export interface TrustAnchors {
   crlOf(other: OtherAuthority): Promise<CrlRecord>
   /** Returns the files, with CRLs that contain every revocation. @throws {TtsError} as `CrlPublisher.current` */
   files(): Promise<readonly TrustAnchorFile[]>
+  /**
+   * Returns the function that makes something of the files with the published CRLs: once for each CRL, because
+   * everybody may ask for it, and a CRL can have megabytes. It throws as `CrlPublisher.published`.
+   */
+  ofPublished<Value>(
+    make: (files: readonly TrustAnchorFile[]) => Value | Promise<Value>,
+  ): () => Promise<Value>
   /** Returns the files as one .tar.gz, with the published CRLs. @throws {TtsError} as `CrlPublisher.published` */
   archive(): Promise<Buffer>
 }
@@ -46,7 +53,6 @@ export interface TrustAnchorOptions extends Pick<
 export function createTrustAnchors(options: TrustAnchorOptions): TrustAnchors {
   const { authority, shortId, others, oldest, crls, alias, crlUrlOf, userNamespace } = options
   const signAgain = createSignedAgain()
-  let packed: { readonly number: number; readonly archive: Promise<Buffer> } | undefined
 
   async function filesWith(crl: CrlRecord): Promise<readonly TrustAnchorFile[]> {
     const own = anchorsOf(authority, { alias, crlUrl: crlUrlOf(undefined), crl: crl.der })
@@ -72,6 +78,8 @@ export function createTrustAnchors(options: TrustAnchorOptions): TrustAnchors {
       userNamespace,
     })
 
+  const ofPublished: TrustAnchors['ofPublished'] = (make) =>
+    oncePerCrl(crls, async (crl) => make(await filesWith(crl)))
   return {
     authority,
     shortId,
@@ -80,16 +88,26 @@ export function createTrustAnchors(options: TrustAnchorOptions): TrustAnchors {
     crls,
     crlOf: async (other) => signAgain(other, await crls.published()),
     files: async () => filesWith(await crls.current()),
-    async archive() {
-      const crl = await crls.published()
-      if (packed?.number === crl.number) return packed.archive
-      const made = { number: crl.number, archive: filesWith(crl).then(packTrustAnchors) }
-      packed = made
-      made.archive.catch(() => {
-        if (packed === made) packed = undefined
-      })
-      return made.archive
-    },
+    ofPublished,
+    archive: ofPublished(packTrustAnchors),
+  }
+}
+
+/** Returns the function that makes something of the published CRL once; again after a failure. */
+export function oncePerCrl<Value>(
+  crls: Pick<CrlPublisher, 'published'>,
+  make: (crl: CrlRecord) => Promise<Value>,
+): () => Promise<Value> {
+  let latest: { readonly number: number; readonly value: Promise<Value> } | undefined
+  return async () => {
+    const crl = await crls.published()
+    if (latest?.number === crl.number) return latest.value
+    const made = { number: crl.number, value: make(crl) }
+    latest = made
+    made.value.catch(() => {
+      if (latest === made) latest = undefined
+    })
+    return made.value
   }
 }
 

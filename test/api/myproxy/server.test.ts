@@ -9,7 +9,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { parse, stringify } from 'yaml'
 import { createMyProxyApp, type MyProxyApp } from '../../../src/api/myproxy/app.ts'
 import { listenMyProxy } from '../../../src/api/myproxy/listen.ts'
+import type { TrustAnchorFile } from '../../../ca/trust-anchors.ts'
 import { TtsError } from '../../../src/base/errors.ts'
+import { createRequestsInFlight } from '../../../src/http/requests-in-flight.ts'
+import { oncePerCrl } from '../../../src/domain/revocation/trust-anchors.ts'
 import { loadConfiguration } from '../../../src/config/load.ts'
 import {
   connectMyProxy,
@@ -478,14 +481,23 @@ describe('a connection', () => {
 
 interface AppChanges {
   readonly timeoutMs?: number
-  readonly files?: Parameters<typeof createMyProxyApp>[0]['trustAnchors']['files']
+  readonly files?: () => Promise<readonly TrustAnchorFile[]>
+  readonly requestsAtOnce?: number
 }
 
 const silent = pino({ level: 'silent' })
 
 /** The application of the service with other parts. */
-function appWith({ timeoutMs = 30_000, files = async () => [] }: AppChanges = {}): MyProxyApp {
+function appWith({
+  timeoutMs = 30_000,
+  files = async () => [],
+  requestsAtOnce: total,
+}: AppChanges = {}): MyProxyApp {
   const { issuing, codes, inFlight } = service.running.service
+  const few =
+    total === undefined
+      ? inFlight
+      : createRequestsInFlight({ total, perAddress: total, nowMs: () => performance.now() })
   const rate = { take: () => 0, look: () => 0 }
   const metrics = { refused: () => undefined, credentialIssued: () => undefined }
   return createMyProxyApp({
@@ -495,7 +507,10 @@ function appWith({ timeoutMs = 30_000, files = async () => [] }: AppChanges = {}
     certificates: { store: issuing.store, authorities: [issuing.authority], now: issuing.now },
     defaultService: 'x509',
     vos: [],
-    trustAnchors: { files, crls: service.running.service.crls },
+    trustAnchors: {
+      ofPublished: (make) =>
+        oncePerCrl(service.running.service.crls, async () => make(await files())),
+    },
     metrics: metrics as never,
     requests: {
       ...({} as Parameters<typeof createMyProxyApp>[0]['requests']),
@@ -503,7 +518,7 @@ function appWith({ timeoutMs = 30_000, files = async () => [] }: AppChanges = {}
       metrics: metrics as never,
       addresses: rate,
       probes: rate,
-      inFlight,
+      inFlight: few,
       timeoutMs,
       stopping: () => false,
     },
@@ -565,6 +580,8 @@ describe('a slow client', () => {
       certificates: [],
       closed: new AbortController().signal,
       send: (message) => void sent.push(message.toString()),
+      sent: async () => undefined,
+      drop: () => undefined,
     })
     late.resolve([])
     await new Promise(setImmediate)
@@ -597,6 +614,34 @@ describe('a slow client', () => {
     expect(closed).toEqual(['address'])
     busy.socket.destroy()
     second.socket.destroy()
+  })
+
+  test('keeps its place in the limits until its answer is read, or others need it', async () => {
+    const content = 'x'.repeat(8_000_000)
+    const files = async () => [{ name: 'a.pem', content }]
+    const { port } = await listenWith({}, { files, requestsAtOnce: 1 })
+    const ask = 'VERSION=MYPROXYv2\nCOMMAND=7\n\0'
+    const slow = await connectMyProxy(port)
+    slow.socket.pause()
+    slow.send(ask)
+    await expect.poll(async () => exchange(ask, port)).toContain('RESPONSE=1')
+    // After a second without a read it is dropped for the next one.
+    await expect
+      .poll(async () => exchange(ask, port), { timeout: 5000, interval: 200 })
+      .toContain('RESPONSE=0')
+    slow.socket.destroy()
+  })
+
+  test('does not keep the server from closing during its handshake', async () => {
+    const listening = await listenWith({})
+    const silent = connectTcp({ host: '127.0.0.1', port: listening.port })
+    silent.on('error', () => undefined)
+    await once(silent, 'connect')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const startMs = performance.now()
+    await listening.close(100)
+    expect(performance.now() - startMs).toBeLessThan(2000)
+    silent.destroy()
   })
 
   test('does not keep the server from closing', async () => {

@@ -121,7 +121,7 @@ describe('what is issued', () => {
         credentialId: proxy.credentialId,
         serviceId: 'proxy',
         origin: { requestId: answer.headers['x-request-id'], interface: 'token-exchange' },
-        detail: `for ${STORAGE}, scope wlcg.groups ${READ}`,
+        detail: `jti ${String(claims['jti'])}, scope wlcg.groups ${READ}, for ${STORAGE}`,
         sub: service().provider.user('alice').sub,
       },
     ])

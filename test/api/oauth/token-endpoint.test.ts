@@ -147,6 +147,8 @@ const badRows: readonly BadRow[] = [
   { name: 'a parameter of the service twice, once empty', append: '&lifetime_seconds=&lifetime_seconds=60', check: 'repeated', says: 'lifetime_seconds is given twice' },
   { name: 'unknown twice: its name may be a secret', append: '&eyJhbGciOi.x=1&eyJhbGciOi.x=2', check: 'repeated', says: 'a parameter is given twice' },
   { name: 'a private key, wherever', change: { note: keyPem }, check: 'private_key', says: privateKey },
+  { name: 'a private key in a list', change: { audience: keyPem }, check: 'private_key', says: privateKey },
+  { name: 'a private key under a name of ours', change: { lists: keyPem }, check: 'private_key', says: privateKey },
   { name: 'a private key as token', change: { subject_token: keyPem }, check: 'private_key', says: privateKey },
   // the client
   { name: 'client_secret_basic', headers: { authorization: 'Basic YWJjOmRlZg==' }, status: 401, error: 'invalid_client', check: 'client_authentication', says: noSecret },
