@@ -34,6 +34,8 @@ import { keepsMasterKeys } from './kept-master-keys.ts'
 export interface BackupPlace extends FilePlace {
   /** `path` is absolute. */
   readonly database: StoreSettings
+  /** Whether a service issues SSH certificates, so that the SSH CA must be in the backup. */
+  readonly issuesSsh: boolean
 }
 
 /** What a backup holds. */
@@ -66,7 +68,8 @@ export async function writeBackup(
   const snapshot = await openSnapshot(place.database)
   try {
     const files = withAllKeys(await readFiles(place), before)
-    refuseMissingAuthority(place, files, snapshot.authorities)
+    const needed = snapshot.authorities.filter((kind) => kind !== 'ssh-ca' || place.issuesSsh)
+    refuseMissingAuthority(place, files, needed)
     const header: BackupHeader = { schema: snapshot.schema, createdAt: now.toISOString() }
     const rows = new Map<string, number>()
     async function* parts(): AsyncGenerator<BackupPart> {

@@ -19,6 +19,7 @@ import { cannotRead, cannotWrite } from '../files/file-errors.ts'
 import { checkOutputFile, STANDARD_OUTPUT } from '../files/output-file.ts'
 import { readPrivateFile } from '../files/private-file.ts'
 import { databaseSettings } from '../service/compose.ts'
+import { needsSshAuthority } from '../service/compose-services.ts'
 import { masterKeySource } from '../service/master-key-source.ts'
 import { actAsCaller } from './act-as-owner.ts'
 import { loadedConfigurationFor, type OperatorOptions, type Terminal } from './terminal.ts'
@@ -140,6 +141,7 @@ function placeOf(loaded: LoadedConfiguration): BackupPlace {
   return {
     dataDirectory: loaded.dataDirectory,
     database: databaseSettings(loaded),
+    issuesSsh: needsSshAuthority(loaded),
     masterKeyFile: 'path' in source ? source.path : undefined,
   }
 }

@@ -115,14 +115,10 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   const connections = limitConnections(server, limits)
   const open = trackResponses(server)
   closeLingering(server)
-  const gsi =
-    options.forGsiClients && isTls(server)
-      ? acceptGsiClients(server, options.forGsiClients)
-      : undefined
+  const gsi = gsiClientsOf(server, options)
   let current = app
   handRequestsTo((request, response) => current(request, response), server, limits)
-  const { onMalformed, malformedAnswer } = options
-  answerMalformed(server, open, { onMalformed, problemsUrl, answer: malformedAnswer })
+  answerMalformed(server, open, { ...options, problemsUrl, answer: options.malformedAnswer })
   server.headersTimeout = 10_000
   server.requestTimeout = requestTimeoutMs
   server.keepAliveTimeout = 65_000
@@ -149,6 +145,13 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
       await closeServer(server, timeoutMs)
     },
   }
+}
+
+function gsiClientsOf(
+  server: Server | TlsServer,
+  { forGsiClients }: ListenOptions,
+): ReturnType<typeof acceptGsiClients> | undefined {
+  return forGsiClients && isTls(server) ? acceptGsiClients(server, forGsiClients) : undefined
 }
 
 interface TlsContext {

@@ -74,6 +74,7 @@ describeStores('a restore', ({ kind, newDatabase, query }) => {
     database,
     dataDirectory: path('data'),
     masterKeyFile: path('data/master-keys'),
+    issuesSsh: true,
   })
   const newPlace = async (): Promise<BackupPlace> => placeFor(await newDatabase())
   const restore = async (place: BackupPlace): Promise<BackupSummary> =>
@@ -154,6 +155,14 @@ describeStores('a restore', ({ kind, newDatabase, query }) => {
         message: `${says}, but ${missing}; nothing was backed up`,
       })
     }
+    // Who issues no SSH certificates any more may have removed the SSH CA.
+    const withoutSsh = writeBackup({ ...place, issuesSsh: false }, PASSPHRASE, {
+      output: new PassThrough().resume(),
+      now: NOW,
+    })
+    await (kind === 'ssh-ca'
+      ? expect(withoutSsh).resolves.toBeDefined()
+      : expect(withoutSsh).rejects.toMatchObject({ check: 'authority_missing' }))
   })
 
   test('whose records cannot be kept leaves no file', async () => {

@@ -1,4 +1,6 @@
 /** certcache with the setting `voms`: attributes in each proxy, renewed by their end. */
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseProxyFile } from '../../../ca/proxy-file.ts'
 import { describeProxy } from '../../../ca/proxy-info.ts'
@@ -41,6 +43,32 @@ test('proxies have the attributes, end with them, and are renewed by their end',
   const again = await engine.renewIfDue({ name: undefined, validForSeconds: 60 }, soon())
   expect(again.renewed).toBe(true)
   expect(again.proxy.pem.equals(held.pem)).toBe(false)
+})
+
+test('a file without attributes is not taken back, whether the state is newer or lost', async () => {
+  const directory = await temporaryDirectory()
+  const outputs = [{ path: 'gwms_proxy' }]
+  const without = await settingsFor(directory, { outputs })
+  const due = { name: undefined, validForSeconds: 60 }
+  const first = await startEngine(without, { background: false })
+  await first.engine.renewIfDue(due, soon())
+  await first.engine.close()
+  const old = await readFile(join(directory, 'gwms_proxy'))
+
+  const settings = await settingsFor(directory, { voms: 'cms', outputs })
+  const second = await startEngine(settings, { background: false })
+  const { proxy } = await second.engine.renewIfDue(due, soon())
+  await second.engine.close()
+  // As if it could not be written: it is valid for longer than the attributes in the state.
+  await writeFile(join(directory, 'gwms_proxy'), old)
+  const third = await startEngine(settings, { background: false })
+  expect(third.engine.current()?.pem).toEqual(proxy.pem)
+  await third.engine.close()
+
+  await writeFile(join(directory, 'gwms_proxy'), old)
+  await rm(settings.state.directory, { recursive: true })
+  const fourth = await startEngine(settings, { background: false })
+  expect(fourth.engine.current()).toBeUndefined()
 })
 
 test('a VO that the user is not in is an error that says so, and the setting is checked', async () => {
