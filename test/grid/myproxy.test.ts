@@ -22,6 +22,13 @@ beforeAll(async () => {
       voms: { host: 'localhost', vos: { cms: { provider: 'iam', port: 15_000 } } },
       services: {
         proxy: { authz: { allow } },
+        pilot: {
+          plugin: 'x509-proxy',
+          authz: { allow },
+          maximum_lifetime_seconds: 3600,
+          default_lifetime_seconds: 3600,
+        },
+        claims: { plugin: 'info', authz: { allow } },
         x509: {
           authz: { allow },
           maximum_lifetime_seconds: 86_400,
@@ -166,6 +173,8 @@ describeWithTools('MyProxy clients', ['myproxy', 'globus-proxy-utils', 'openssl'
       await rm(path('certificates/tts-ca.info'))
       const { status, output } = await logon('-n -T')
       expect(status, output).toBe(0)
+      // 12 hours, as the client asks: that other services give less does not matter.
+      expect(await info('-timeleft')).toMatch(/^4[23]\d{3}$/)
       await access(path('certificates/tts-ca.info'))
       expect(await readFile(path('proxy'), 'utf8')).not.toBe(before)
       expect(await info('-identity')).toBe(SUBJECT)
@@ -242,7 +251,14 @@ describeWithTools('MyProxy clients', ['myproxy', 'globus-proxy-utils', 'openssl'
 
   test('myproxy-info lists what its holder was issued', async () => {
     await trust()
-    await logon('-S', service.token('bob', { groups: ['cms'] }))
+    const token = service.token('bob', { groups: ['cms'] })
+    await logon('-S', token)
+    for (let count = 0; count < 25; count += 1)
+      await fetch(`${service.url}/api/v2/iam/credential`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ service_id: 'claims', params: {} }),
+      })
     const { status, output } = await run('myproxy-info', `${at()} -l me`)
     expect(status, output).toBe(0)
     expect(output).toMatch(
