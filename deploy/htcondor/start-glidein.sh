@@ -36,11 +36,12 @@ if [ -f "$config" ]; then
 fi
 
 renew_loop() {
-  trap 'kill "$nap" 2>/dev/null; exit 0' TERM
+  # The signal may come while sleep is being started: then there is no variable with its number yet, and a signal that
+  # can be caught may be lost. A sleep that stays behind would keep the output of the job open.
+  trap 'kill -KILL "$!" 2>/dev/null; exit 0' TERM
   while :; do
     sleep "${START_GLIDEIN_RENEW_SECONDS:-3600}" &
-    nap=$!
-    wait "$nap"
+    wait "$!"
     CERTCACHE_WORKER_WAIT=300 CERTCACHE_WORKER_QUIET=1 sh "$get_proxy" >/dev/null || :
   done
 }

@@ -398,6 +398,23 @@ describe('the HTCondor glidein', () => {
     },
   )
 
+  test.for(shells)(
+    'in $shell: a pilot that ends at once leaves nothing behind',
+    async ({ shell, words }) => {
+      const job = scratch(`short-${shell}`, 'exit 0')
+      // What is left behind holds the output open, so that the run does not end before the time of this test.
+      const env = { ...environment(job, 'http://127.0.0.1:1'), START_GLIDEIN_RENEW_SECONDS: '100' }
+      writeFileSync(join(job, 'get-proxy.sh'), 'exit 0')
+      for (let count = 0; count < 60; count += 1) {
+        const run = await runShell([...words, 'condor_exec.exe', 'condor_master'], {
+          cwd: job,
+          env,
+        })
+        expect(run).toEqual({ code: 0, out: '', err: '' })
+      }
+    },
+  )
+
   test('without a proxy the pilot does not start', async () => {
     const job = scratch('none', 'echo it runs')
     const run = await runShell(['sh', 'condor_exec.exe', 'condor_master', '-f'], {
