@@ -180,7 +180,7 @@ function checkAuthorityCertificate(certificate: Certificate, signer: Signer): vo
 
 function certificateHasKey(certificate: Certificate, signer: Signer): boolean {
   const { info } = signer.publicKey
-  return encode(certificate.publicKeyInfo).equals(encode(info))
+  return encode(certificate.publicKeyInfo).equals(info)
 }
 
 function badChain(message: string, reason: CaErrorReason): CaError {

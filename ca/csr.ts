@@ -5,6 +5,7 @@
 import {
   type Asn1Node,
   encode,
+  preEncoded,
   sequence,
   smallInteger,
   bitString,
@@ -135,7 +136,7 @@ export async function createCsr(subject: DistinguishedName, signer: Signer): Pro
   const info = sequence(
     smallInteger(0),
     nameNode(subject),
-    signer.publicKey.info,
+    preEncoded(signer.publicKey.info),
     implicitConstructed(0, attributes),
   )
   const signature = await signVerified(signer, encode(info))

@@ -55,6 +55,11 @@ export interface SignedData {
   readonly signature: Buffer
 }
 
+/** The hash of a signature algorithm, by the name that node:crypto knows. */
+export function hashOf(algorithm: SignatureAlgorithm): string {
+  return algorithms[algorithm].hash
+}
+
 /** AlgorithmIdentifier of a signature (RFC 4055, RFC 5758). */
 export function algorithmNode(algorithm: SignatureAlgorithm): Asn1Node {
   const { oid: dotted, withNull } = algorithms[algorithm]

@@ -53,16 +53,13 @@ export function withCommonName(name: DistinguishedName, value: string): Distingu
 }
 
 /**
- * A Name with one CN appended, with the RDNs before it unchanged byte for byte: the subject of a proxy (RFC 3820
- * section 3.4).
+ * DER of an RDN of one CN: what a proxy's subject has after the RDNs of its issuer's, which stay as they are byte for
+ * byte (RFC 3820 section 3.4).
  *
- * @throws {CaError} `malformed`
+ * @throws {CaError} `bad_name`
  */
-export function appendCommonName(name: Asn1Node, value: string): Asn1Node {
-  return sequence(
-    ...childrenOf(name, 'name', Tag.sequence),
-    set(attributeNode({ type: commonName, value })),
-  )
+export function commonNameRdn(value: string): Buffer {
+  return encode(set(attributeNode({ type: commonName, value })))
 }
 
 /** Returns the CN of the last RDN if it is a single CN, otherwise undefined. */

@@ -8,6 +8,7 @@ export interface PemBlock {
 }
 
 const DEFAULT_MAX_LENGTH = 256 * 1024
+const LINE_LENGTH = 64
 
 /**
  * One PEM block with lines of 64 characters and a newline at the end.
@@ -17,8 +18,11 @@ const DEFAULT_MAX_LENGTH = 256 * 1024
  * toPem('X509 CRL', Buffer.of(1, 2, 3)) // => '-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n'
  */
 export function toPem(label: string, der: Buffer): string {
-  const lines = der.toString('base64').match(/.{1,64}/g) ?? []
-  return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
+  const base64 = der.toString('base64')
+  let lines = ''
+  for (let start = 0; start < base64.length; start += LINE_LENGTH)
+    lines += `${base64.slice(start, start + LINE_LENGTH)}\n`
+  return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`
 }
 
 /**

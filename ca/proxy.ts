@@ -1,6 +1,6 @@
 /** RFC 3820 proxy certificates: an EEC's key signs a short-lived key that may act for the EEC. */
-import { type Asn1Node, encode, preEncoded } from './asn1.ts'
-import { decode, namedBitsOf } from './asn1-read.ts'
+import { type Asn1Node, encode, encodedSequence } from './asn1.ts'
+import { decode, elementsOf, namedBitsOf } from './asn1-read.ts'
 import {
   type Certificate,
   findExtension,
@@ -8,11 +8,17 @@ import {
   issuerKeyId,
   type Validity,
 } from './certificate.ts'
-import { signCertificate } from './sign-certificate.ts'
+import {
+  checkFurtherExtensions,
+  checkWithOpenSsl,
+  type EncodedTemplate,
+  signEncoded,
+} from './sign-certificate.ts'
 import { CaError, type CaErrorReason } from './errors.ts'
 import {
   authorityKeyIdentifier,
   extensionOids,
+  extensionsField,
   type KeyUsage,
   keyUsage,
   keyUsageBits,
@@ -23,8 +29,8 @@ import {
 } from './extensions.ts'
 import type { Signer } from './key.ts'
 import type { PublicKey } from './public-key.ts'
-import type { FurtherExtension } from './further-extensions.ts'
-import { appendCommonName } from './name.ts'
+import { type FurtherExtension, furtherExtensionNodes } from './further-extensions.ts'
+import { commonNameRdn } from './name.ts'
 import { checkSerial, serialDecimal } from './serial.ts'
 import { isNested } from './validity.ts'
 
@@ -77,24 +83,38 @@ export async function issueProxy(endEntity: EndEntity, request: ProxyRequest): P
   const template = {
     serial: request.serial,
     // RFC 3820 section 3.1 and 3.4: issuer is the EEC's subject byte for byte, subject the same with one CN appended.
-    issuer: prepared.issuer,
-    subject: appendCommonName(certificate.subjectNode, serialDecimal(request.serial)),
+    issuer: prepared.subject,
+    subject: encodedSequence([...prepared.rdns, commonNameRdn(serialDecimal(request.serial))]),
     validity: request.validity,
     publicKey: request.publicKey,
-    extensions: extensionsFor(endEntity, prepared, request),
-    furtherExtensions: request.extensions,
   }
-  return signCertificate(template, signer)
+  const { extensions: further = [] } = request
+  if (further.length > 0) return signExtended(template, { endEntity, request, further })
+  const { extensions, seen } = extensionsFor(endEntity, prepared, request)
+  const der = await signEncoded({ ...template, extensions }, signer)
+  const form = `${request.publicKey.kind} ${request.serial.length}`
+  if (!seen.has(form)) {
+    checkWithOpenSsl(der, template)
+    seen.add(form)
+  }
+  return der
 }
 
-/**
- * What all proxies of one EEC share. It is checked, read and encoded only once, because a stored EEC signs thousands
- * of proxies.
- */
+/** What all proxies of one EEC share. It is made once, because a stored EEC signs thousands of proxies. */
 interface Prepared {
-  readonly issuer: Asn1Node
+  /** Subject of the EEC, DER. */
+  readonly subject: Buffer
+  /** The RDNs of that subject, DER. */
+  readonly rdns: readonly Buffer[]
   /** By kind of proxy and key. */
-  readonly extensions: Map<string, readonly Asn1Node[]>
+  readonly extensions: Map<string, PreparedExtensions>
+}
+
+interface PreparedExtensions {
+  /** `[3] EXPLICIT Extensions`, DER. */
+  readonly extensions: Buffer
+  /** Forms of proxies with these extensions that OpenSSL has read. */
+  readonly seen: Set<string>
 }
 
 const preparations = new WeakMap<EndEntity, Prepared>()
@@ -103,8 +123,12 @@ function prepare(endEntity: EndEntity): Prepared {
   const known = preparations.get(endEntity)
   if (known) return known
   checkEndEntity(endEntity)
-  const issuer = preEncoded(encode(endEntity.certificate.subjectNode))
-  const prepared = { issuer, extensions: new Map<string, readonly Asn1Node[]>() }
+  const subject = encode(endEntity.certificate.subjectNode)
+  const prepared = {
+    subject,
+    rdns: elementsOf(subject, 'subject of the EEC'),
+    extensions: new Map<string, PreparedExtensions>(),
+  }
   preparations.set(endEntity, prepared)
   return prepared
 }
@@ -113,14 +137,38 @@ function extensionsFor(
   endEntity: EndEntity,
   { extensions }: Prepared,
   request: ProxyRequest,
-): readonly Asn1Node[] {
+): PreparedExtensions {
   const family = request.publicKey.kind.startsWith('rsa') ? 'rsa' : 'ec'
   const key = `${family} ${request.type} ${request.pathLength ?? ''}`
   const known = extensions.get(key)
   if (known) return known
-  const made = proxyExtensions(endEntity, request).map((node) => preEncoded(encode(node)))
+  const made = {
+    extensions: encode(extensionsField(proxyExtensions(endEntity, request))),
+    seen: new Set<string>(),
+  }
   extensions.set(key, made)
   return made
+}
+
+/** Signs a proxy with extensions of its own, VOMS attributes for example. */
+async function signExtended(
+  template: Omit<EncodedTemplate, 'extensions'>,
+  {
+    endEntity,
+    request,
+    further,
+  }: {
+    readonly endEntity: EndEntity
+    readonly request: ProxyRequest
+    readonly further: readonly FurtherExtension[]
+  },
+): Promise<Buffer> {
+  const profile = proxyExtensions(endEntity, request)
+  const extensions = encode(extensionsField([...profile, ...furtherExtensionNodes(further)]))
+  const der = await signEncoded({ ...template, extensions }, endEntity.signer)
+  checkWithOpenSsl(der, template)
+  checkFurtherExtensions(der, profile.length, further)
+  return der
 }
 
 function checkEndEntity({ certificate, signer }: EndEntity): void {
@@ -132,7 +180,7 @@ function checkEndEntity({ certificate, signer }: EndEntity): void {
   // RFC 3820 section 3.1.
   if (isAuthorityCertificate(certificate))
     fail('proxies are issued under an EEC, not under a CA', 'not_allowed')
-  if (!encode(certificate.publicKeyInfo).equals(encode(signer.publicKey.info)))
+  if (!encode(certificate.publicKeyInfo).equals(signer.publicKey.info))
     fail('the signing key is not that of the EEC', 'mismatch')
 }
 

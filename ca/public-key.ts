@@ -1,6 +1,15 @@
 /** Public keys from outside, and the key policy. */
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
-import { type Asn1Node, bitString, encode, nullValue, oid, sequence, Tag } from './asn1.ts'
+import { createPublicKey, hash, type KeyObject } from 'node:crypto'
+import {
+  type Asn1Node,
+  bitString,
+  encode,
+  encodedSequence,
+  nullValue,
+  oid,
+  sequence,
+  Tag,
+} from './asn1.ts'
 import { bitStringBytes, childrenOf, contentOf, decode, hasTag, oidOf } from './asn1-read.ts'
 import { CaError, type CaErrorDetails, malformed } from './errors.ts'
 import { toPem } from './pem.ts'
@@ -9,8 +18,8 @@ import { type ModulusWeakness, weaknessOf } from './weak-modulus.ts'
 /** A public key that passed the key policy, in the forms that issuing needs. */
 export interface PublicKey {
   readonly key: KeyObject
-  /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), encoded by this library. */
-  readonly info: Asn1Node
+  /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) in DER, encoded by this library. */
+  readonly info: Buffer
   /** SHA-1 of the key's BIT STRING: the key identifier (RFC 5280 section 4.2.1.2, method 1). */
   readonly keyId: Buffer
   /** For example `rsa-2048` or `ec-p256`. */
@@ -55,7 +64,7 @@ export function readPublicKey(info: Asn1Node | undefined): PublicKey {
   if (rest.length > 0 || more.length > 0) throw malformed('public key', 'unexpected parts')
   const bits = bitStringBytes(keyBits, 'public key bits')
   const name = oidOf(algorithmOid, 'public key algorithm')
-  const keyId = createHash('sha1').update(bits).digest()
+  const keyId = hash('sha1', bits, 'buffer')
   if (name === rsaEncryption) return { ...readRsaKey(bits, parameters), keyId }
   if (name === ecPublicKey) return { ...readEcKey(bits, parameters), keyId }
   throw new CaError(
@@ -77,7 +86,8 @@ function readRsaKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<Public
   const modulusBits = checkModulus(contentOf(modulusNode, 'RSA modulus', Tag.integer))
   checkExponent(contentOf(exponentNode, 'RSA exponent', Tag.integer))
   const info = publicKeyInfo(sequence(oid('1.2.840.113549.1.1.1'), nullValue()), bits)
-  return { key: importSpki(info), info, kind: `rsa-${modulusBits}` }
+  // In PKCS#1 OpenSSL reads an RSA key three times as fast as in a SubjectPublicKeyInfo.
+  return { key: importKey('RSA PUBLIC KEY', bits), info, kind: `rsa-${modulusBits}` }
 }
 
 /** Messages for moduli that can be factored. */
@@ -140,13 +150,13 @@ function readEcKey(bits: Buffer, parameters: Asn1Node | undefined): Omit<PublicK
   }
   const info = publicKeyInfo(sequence(oid('1.2.840.10045.2.1'), parameters), bits)
   // OpenSSL checks here that the point is on the curve.
-  return { key: importSpki(info), info, kind: curve.kind }
+  return { key: importKey('PUBLIC KEY', info), info, kind: curve.kind }
 }
 
-function importSpki(info: Asn1Node): KeyObject {
+function importKey(label: 'PUBLIC KEY' | 'RSA PUBLIC KEY', der: Buffer): KeyObject {
   try {
     // As PEM: of DER with its options Node learns by exceptions that it is no KeyObject, which takes 20 us.
-    return createPublicKey(toPem('PUBLIC KEY', encode(info)))
+    return createPublicKey(toPem(label, der))
   } catch (cause) {
     throw new CaError('weak_key', 'OpenSSL does not accept the public key', {
       field: 'public key',
@@ -156,6 +166,6 @@ function importSpki(info: Asn1Node): KeyObject {
   }
 }
 
-function publicKeyInfo(algorithm: Asn1Node, bits: Buffer): Asn1Node {
-  return sequence(algorithm, bitString(bits))
+function publicKeyInfo(algorithm: Asn1Node, bits: Buffer): Buffer {
+  return encodedSequence([encode(algorithm), encode(bitString(bits))])
 }
