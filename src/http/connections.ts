@@ -5,7 +5,7 @@
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Server as NetServer, Socket } from 'node:net'
-import { LRUCache } from 'lru-cache'
+import { createRecentValues } from '../base/recent-values.ts'
 import { addressKey } from '../limits/address-key.ts'
 
 /** The limit that closed a connection. */
@@ -49,7 +49,7 @@ export function limitAnyConnections(
   limits: ConnectionLimits,
 ): LimitedConnections & Pick<Register, 'requestOn'> {
   const register = createRegister()
-  const shutOut = new LRUCache<string, true>({ max: MAX_SHUT_OUT, ttl: SHUT_OUT_MS })
+  const shutOut = createRecentValues<true>(MAX_SHUT_OUT, SHUT_OUT_MS)
 
   /** Returns why a new connection from this address must be refused; undefined if it is accepted. */
   const refusalOf = (address: string): ClosingReason | undefined => {

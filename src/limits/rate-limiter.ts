@@ -1,5 +1,5 @@
 /** Rate limiter: one token bucket per key, by the generic cell rate algorithm. */
-import { LRUCache } from 'lru-cache'
+import { createRecentValues } from '../base/recent-values.ts'
 
 export interface RateLimiter {
   /** Takes a token and returns 0; if there is none, returns the seconds until there is. */
@@ -24,7 +24,7 @@ export function createRateLimiter(options: {
   const intervalMs = 1000 / options.perSecond
   const toleranceMs = intervalMs * (options.burst - 1)
   /** Time at which each key's bucket is full again, in milliseconds. */
-  const fullAt = new LRUCache<string, number>({ max: MAX_KEYS })
+  const fullAt = createRecentValues<number>(MAX_KEYS)
   const stateOf = (key: string): { readonly from: number; readonly waitSeconds: number } => {
     const now = options.nowMs()
     const from = Math.max(fullAt.get(key) ?? now, now)

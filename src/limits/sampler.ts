@@ -2,7 +2,7 @@
  * Samples events that strangers can cause without limit: the first few of each kind per minute are recorded, the
  * others counted.
  */
-import { LRUCache } from 'lru-cache'
+import { createRecentValues } from '../base/recent-values.ts'
 
 /** Data for the record of a sample. */
 export interface Sample {
@@ -34,7 +34,7 @@ export function createSampler(options: {
   readonly nowMs: () => number
 }): Sampler {
   const { perMinute, nowMs } = options
-  const seen = new LRUCache<string, Seen>({ max: MAX_KINDS })
+  const seen = createRecentValues<Seen>(MAX_KINDS)
   let minute = { sinceMs: -Infinity, samples: 0 }
 
   const seenInThisMinute = (kind: string, now: number): Seen => {

@@ -4,11 +4,11 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
-import { LRUCache } from 'lru-cache'
 import { readCertificate } from '../../ca/certificate.ts'
 import { CaError, type CaErrorCode, type CaErrorDetails } from '../../ca/errors.ts'
 import { createSigner } from '../../ca/key.ts'
 import type { EndEntity } from '../../ca/proxy.ts'
+import { createRecentValues } from '../base/recent-values.ts'
 import { type ProxyJob, type SignedProxy, signProxyForCsr } from './proxy-job.ts'
 
 /** A job. It names the EEC by serial number; certificate and key are included only if the thread does not know them. */
@@ -35,7 +35,7 @@ export interface SigningAnswer {
 /** Number of cached EECs; the key of a dropped one is requested again. */
 const MAX_END_ENTITIES = 10_000
 
-const endEntities = new LRUCache<string, EndEntity>({ max: MAX_END_ENTITIES })
+const endEntities = createRecentValues<EndEntity>(MAX_END_ENTITIES)
 
 function endEntityOf({ endEntity: serial, key }: SigningQuestion): EndEntity | undefined {
   if (key === undefined) return endEntities.get(serial)

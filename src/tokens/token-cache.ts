@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { TtsError } from '../base/errors.ts'
+import { createRecentValues } from '../base/recent-values.ts'
 import { createShares, partOf } from '../limits/shares.ts'
 import type { VerifiedToken } from './verified-token.ts'
 
@@ -46,10 +46,10 @@ const SHARE_OF_ONE_ADDRESS = 1 / 8
 
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
   const { now, maxTokens = 10_000 } = options
-  const remembered = new LRUCache<string, Remembered>({ max: maxTokens })
-  const refused = new LRUCache<string, { readonly error: TtsError; readonly untilMs: number }>({
-    max: maxTokens,
-  })
+  const remembered = createRecentValues<Remembered>(maxTokens)
+  const refused = createRecentValues<{ readonly error: TtsError; readonly untilMs: number }>(
+    maxTokens,
+  )
   const inFlight = new Map<string, Promise<VerifiedToken>>()
   const limit = createVerificationLimit(options)
 

@@ -1,6 +1,6 @@
 /** The bans in force, as each replica knows them: read from the database once a second while requests come. */
-import { LRUCache } from 'lru-cache'
 import { TtsError } from '../../base/errors.ts'
+import { createRecentValues } from '../../base/recent-values.ts'
 import type { Claims } from '../../tokens/claim-values.ts'
 import { groupsInClaims, isGroupOf } from './groups.ts'
 import type { Ban, BanRecords, BansInForce } from './records.ts'
@@ -35,7 +35,7 @@ export function createBanList(
 ): BanList {
   let read: { readonly atMs: number; readonly bans: Promise<BansInForce> } | undefined
   /** What this replica has recorded, by identity: the day and the groups. Recorded groups are never taken back. */
-  const recorded = new LRUCache<string, string>({ max: MAX_IN_MEMORY })
+  const recorded = createRecentValues<string>(MAX_IN_MEMORY)
 
   function inForce(): Promise<BansInForce> {
     if (read !== undefined && nowMs() - read.atMs < READ_AGAIN_MS) return read.bans

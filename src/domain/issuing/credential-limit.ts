@@ -1,6 +1,6 @@
 /** Limits how many valid credentials of a service one identity may have. */
-import { LRUCache } from 'lru-cache'
 import { TtsError } from '../../base/errors.ts'
+import { createRecentValues } from '../../base/recent-values.ts'
 import type { Identity } from '../records.ts'
 import type { Store } from '../store.ts'
 import type { Service } from './service.ts'
@@ -39,10 +39,10 @@ export function createCredentialCounts({
   readonly store: Pick<Store, 'countServiceCredentials'>
   readonly now: () => Date
 }): CredentialCounts {
-  const counts = new LRUCache<string, { count: Promise<number>; added: number }>({
-    max: MAX_REMEMBERED,
-    ttl: REMEMBERED_MS,
-  })
+  const counts = createRecentValues<{ count: Promise<number>; added: number }>(
+    MAX_REMEMBERED,
+    REMEMBERED_MS,
+  )
   const nameOf = ({ identityId, serviceId }: CountKey): string => `${serviceId} ${identityId}`
   const exact = async (key: CountKey): Promise<number> => store.countServiceCredentials(key, now())
   return {

@@ -2,8 +2,8 @@
  * The EECs that the service holds to sign proxies. Each identity has one key, stored encrypted for the life of the
  * EEC and decrypted in memory while it is used.
  */
+import { createRecentValues } from '../../base/recent-values.ts'
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import type { Authority } from '../../../ca/authority.ts'
 import { fingerprint, readCertificate } from '../../../ca/certificate.ts'
 import { type EndEntityProfile, issueEndEntity } from '../../../ca/end-entity.ts'
@@ -50,7 +50,7 @@ const MAX_IN_MEMORY = 10_000
 
 export function createEndEntityCache(dependencies: EndEntityDependencies): EndEntityCache {
   const { store, authority, now, keyKind } = dependencies
-  const inMemory = new LRUCache<string, CachedEndEntity>({ max: MAX_IN_MEMORY })
+  const inMemory = createRecentValues<CachedEndEntity>(MAX_IN_MEMORY)
   const underWay = new Map<string, Promise<CachedEndEntity>>()
 
   /** Whether the EEC is valid long enough. A shorter life is accepted only when the CA itself ends earlier. */

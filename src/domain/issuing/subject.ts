@@ -1,5 +1,5 @@
 /** Maps users to subject names. The store assigns each name once, for ever. */
-import { LRUCache } from 'lru-cache'
+import { createRecentValues } from '../../base/recent-values.ts'
 import type { DistinguishedName } from '../../../ca/name.ts'
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import { comparableName, subjectCandidates } from '../../../ca/subject-naming.ts'
@@ -41,7 +41,7 @@ const MAX_IN_MEMORY = 50_000
 
 export function createSubjects({ store, now, base, aliases }: SubjectDependencies): Subjects {
   // Safe to cache: an identity's record never changes.
-  const inMemory = new LRUCache<string, Identity>({ max: MAX_IN_MEMORY })
+  const inMemory = createRecentValues<Identity>(MAX_IN_MEMORY)
   const candidatesOf = ({
     issuer,
     sub,

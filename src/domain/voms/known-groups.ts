@@ -2,7 +2,7 @@
  * Remembers the groups in the newest token of each identity: for VOs that its provider speaks for, and for access
  * tokens.
  */
-import { LRUCache } from 'lru-cache'
+import { createRecentValues } from '../../base/recent-values.ts'
 import { type Claims, findClaim, wordsOf } from '../../tokens/claim-values.ts'
 import type { VirtualOrganisation } from './organisations.ts'
 import type { KnownGroups, KnownGroupsRecords } from './records.ts'
@@ -62,9 +62,9 @@ export function createGroupMemory(dependencies: {
       [...new Set([...claimsOfAll, ...(claimsByIssuer.get(issuer) ?? []), ...claims])].toSorted(),
     )
   /** What this replica has written, by identity. */
-  const written = new LRUCache<string, { readonly statedAtMs: number; readonly groups: string }>({
-    max: MAX_IN_MEMORY,
-  })
+  const written = createRecentValues<{ readonly statedAtMs: number; readonly groups: string }>(
+    MAX_IN_MEMORY,
+  )
   return {
     async remember({ issuer, claims }, identityId) {
       const names = claimsByIssuer.get(issuer) ?? claimsOfAll
