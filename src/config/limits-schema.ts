@@ -114,7 +114,9 @@ export const limitsSettings = z.strictObject({
     .min(0)
     .max(1000)
     .default(16)
-    .describe('Number of RSA-2048 keys generated in advance for requests without a CSR.'),
+    .describe(
+      'Number of RSA keys of each kind generated in advance, for requests without a CSR and for new EECs. Idle cores make them.',
+    ),
   key_queue: z
     .int()
     .min(1)

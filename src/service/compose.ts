@@ -1,12 +1,12 @@
 /** Composition root: the only module that creates store, CA, clock, verifier and the other parts, and connects them. */
 import { randomBytes } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Authority } from '../../ca/authority.ts'
 import { type DistinguishedName, startsWithName } from '../../ca/name.ts'
 import { formatSlashDn, parseSlashDn } from '../../ca/name-text.ts'
 import { assembleDelegations, type Delegations } from './compose-delegations.ts'
 import { openServices } from './compose-services.ts'
+import { keyPoolOf, signingPoolOf } from './compose-signing.ts'
 import { assembleVoms, type AssembledVoms } from './compose-voms.ts'
 import { openInstalledAuthority } from './installation.ts'
 import { masterKeySource } from './master-key-source.ts'
@@ -22,7 +22,7 @@ import { createCredentialCounts } from '../domain/issuing/credential-limit.ts'
 import { createEndEntityCache, type EndEntityCache } from '../domain/issuing/end-entities.ts'
 import { createIdentityShare, type IdentityShare } from '../domain/issuing/identity-share.ts'
 import type { IssueDependencies } from '../domain/issuing/issue.ts'
-import { createKeyPool, type KeyPool } from '../domain/issuing/key-pool.ts'
+import type { KeyPool } from '../domain/issuing/key-pool.ts'
 import { createOneTimeCodes, type OneTimeCodes } from '../domain/one-time-codes.ts'
 import {
   createPossessionVerifier,
@@ -41,12 +41,8 @@ import { createSampler, type Sampler } from '../limits/sampler.ts'
 import { partOf } from '../limits/shares.ts'
 import type { Log } from '../base/log.ts'
 import { createRelyingServices, type RelyingServices } from '../relying/relying-services.ts'
-import { createSigningPool } from '../signing/signing-pool.ts'
 import { openStore } from '../store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from '../tokens/verify-token.ts'
-
-/** One signing thread is faster than the event loop can submit work, except with the largest RSA keys. */
-const MAX_SIGNING_THREADS = 4
 
 /** Burst of opaque tokens, in seconds of their rate. */
 const OPAQUE_BURST_SECONDS = 10
@@ -205,8 +201,8 @@ export async function assembleService(
   const { ca, limits } = core.loaded.configuration
   const inFlight = requestsInFlightOf(limits)
   const verifier = tokenVerifierOf(core)
-  const keyPool = keyPoolOf(limits, inFlight)
-  const signingPool = createSigningPool({ log, threads: signingThreads() })
+  const keyPool = keyPoolOf(core.loaded, inFlight)
+  const signingPool = signingPoolOf(log)
   const issuance = {
     authority,
     keyPool,
@@ -248,7 +244,7 @@ export async function assembleService(
     // Delegations close first, because pending answers of providers need client and store.
     await delegations.close()
     closePlugins()
-    keyPool.close()
+    await keyPool.close()
     relying.close()
     await verifier.close()
     await signingPool.close()
@@ -262,20 +258,6 @@ export async function assembleService(
 function oneTimeCodesOf({ store, now, loaded }: Core): OneTimeCodes {
   const lifetimeSeconds = loaded.configuration.myproxy.code_lifetime_seconds
   return createOneTimeCodes({ store, now, randomBytes, lifetimeSeconds })
-}
-
-function keyPoolOf(limits: LimitsSettings, inFlight: RequestsInFlight): KeyPool {
-  return createKeyPool({
-    size: limits.key_pool_size,
-    queue: limits.key_queue,
-    queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
-    idle: () => inFlight.count === 0,
-  })
-}
-
-/** Leaves one CPU core to the event loop. */
-function signingThreads(): number {
-  return Math.max(1, Math.min(MAX_SIGNING_THREADS, availableParallelism() - 1))
 }
 
 function aliasesOf({ loaded }: Core): ReadonlyMap<string, string> {

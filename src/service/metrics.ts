@@ -10,7 +10,10 @@ import type { ProviderStatus } from '../tokens/providers.ts'
 export interface MetricsSources {
   readonly providers: () => readonly ProviderStatus[]
   readonly requestsInFlight: () => number
-  readonly keyPool: () => { readonly ready: number; readonly waiting: number }
+  readonly keyPool: () => {
+    readonly ready: ReadonlyMap<string, number>
+    readonly waiting: number
+  }
   readonly authorityEnd: () => Date
   /** When the TLS certificate of the listener expires; undefined without TLS. */
   readonly tlsEnd: () => Date | undefined
@@ -48,6 +51,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   })
   const { issued, accessTokens, attributes, refusals, closed } = countersOf(registry)
   registerGauges(sources, registry)
+  registerKeyPoolGauges(sources, registry)
   registerDelegationGauges(sources, registry)
   return {
     registry,
@@ -144,8 +148,6 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
     },
   )
   gauge('tts_http_requests_in_flight', 'Requests in progress.', sources.requestsInFlight)
-  gauge('tts_key_pool_ready', 'Keys generated in advance.', () => sources.keyPool().ready)
-  gauge('tts_key_pool_waiting', 'Requests that wait for a key.', () => sources.keyPool().waiting)
   new Gauge({
     name: 'tts_provider_ready',
     help: '1 if tokens of the provider can be verified, otherwise 0.',
@@ -153,6 +155,27 @@ function registerGauges(sources: MetricsSources, registry: Registry): void {
     registers,
     collect() {
       for (const { id, ready } of sources.providers()) this.set({ provider: id }, ready ? 1 : 0)
+    },
+  })
+}
+
+function registerKeyPoolGauges({ keyPool }: MetricsSources, registry: Registry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'tts_key_pool_ready',
+    help: 'Keys generated in advance, by kind.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      for (const [kind, count] of keyPool().ready) this.set({ kind }, count)
+    },
+  })
+  new Gauge({
+    name: 'tts_key_pool_waiting',
+    help: 'Requests that wait for a key.',
+    registers,
+    collect() {
+      this.set(keyPool().waiting)
     },
   })
 }

@@ -1,12 +1,15 @@
 /**
  * Makes private keys for requests without a key. An RSA key takes a core a tenth of a second or more, so keys are
- * made in advance while the service is idle. The queue is bounded in total and per identity; requests beyond that are
+ * made in advance while cores are idle. The queue is bounded in total and per identity; requests beyond that are
  * refused immediately.
  */
 import type { KeyObject } from 'node:crypto'
 import { generatePrivateKey, type KeyKind } from '../../../ca/key.ts'
 import { createFairQueue, QueueFullError } from '../../../plugins/fair-queue.ts'
 import { TtsError } from '../../base/errors.ts'
+import type { RsaKeyKind } from '../../signing/key-thread.ts'
+import type { KeyThreads } from '../../signing/key-threads.ts'
+import { createKeyStock } from './key-stock.ts'
 
 /** The caller that a key is made for. */
 export interface KeyClaimant {
@@ -19,88 +22,81 @@ export interface KeyPool {
   /**
    * Returns a private key that no other caller gets.
    *
-   * @throws {TtsError} `overloaded`, check `key_queue` (the queue is full) or `deadline` (the signal was aborted)
+   * @throws {TtsError} `overloaded`, check `key_queue` (the queue is full), `deadline` (the signal was aborted) or
+   * `key_thread` (a thread ended)
    * @throws {TtsError} `limit_reached`, check `identity_keys` (too many requests of this identity wait);
    * `shutting_down`
    */
   take(kind: KeyKind, claimant: KeyClaimant): Promise<KeyObject>
-  /** Number of ready keys and waiting callers, for the metrics. */
-  readonly state: { readonly ready: number; readonly waiting: number }
-  close(): void
+  /** Number of ready keys by kind, and of waiting callers, for the metrics. */
+  readonly state: { readonly ready: ReadonlyMap<KeyKind, number>; readonly waiting: number }
+  close(): Promise<void>
 }
 
-/** How often the pool checks whether the service is idle, to make keys in advance. */
-const LOOK_INTERVAL_MS = 250
-/**
- * Keys made in parallel; more would slow down signing. Each identity has at most one of them, so that others get
- * their turn.
- */
-const AT_ONCE = 2
-
-/**
- * @param options.size number of RSA-2048 keys kept ready
- * @param options.queue number of callers that may wait
- * @param options.queuePerIdentity number of callers of one identity that may wait
- * @param options.idle whether no request is running; keys are made in advance only then
- */
-export function createKeyPool(options: {
+export interface KeyPoolOptions {
+  /** Number of keys of each kind kept ready. */
   readonly size: number
+  /** Number of callers that may wait. */
   readonly queue: number
+  /** Number of callers of one identity that may wait. */
   readonly queuePerIdentity: number
-  readonly idle: () => boolean
-}): KeyPool {
-  const ready: KeyObject[] = []
+  /** Kinds kept ready from the start; another one from the first request for it. */
+  readonly kinds: readonly KeyKind[]
+  /** Number of cores; so many keys are made in parallel. */
+  readonly cores: number
+  /** Number of cores that no request needs now; keys are made in advance only by them. */
+  readonly idleCores: () => number
+  readonly threads: KeyThreads
+}
+
+export function createKeyPool(options: KeyPoolOptions): KeyPool {
+  const { cores, threads } = options
   const queue = createFairQueue({
-    parallel: AT_ONCE,
-    parallelPerKey: 1,
+    parallel: cores,
+    // The others get their turn: a key of 4096 bits can take seconds.
+    parallelPerKey: Math.max(1, cores - 1),
     waiting: options.queue,
     waitingPerKey: options.queuePerIdentity,
   })
-  const never = new AbortController().signal
+  const stock = createKeyStock({
+    size: options.size,
+    kinds: options.kinds.filter(isRsa),
+    idleCores: () => options.idleCores() - queue.running - queue.waiting,
+    threads,
+  })
   let closed = false
 
-  async function make(kind: KeyKind, { identityId, signal }: KeyClaimant): Promise<KeyObject> {
+  async function make(kind: RsaKeyKind, { identityId, signal }: KeyClaimant): Promise<KeyObject> {
     try {
-      const key = await queue.run(identityId, signal, () => generatePrivateKey(kind))
+      const key = await queue.run(identityId, signal, () => threads.make(kind))
       if (!signal.aborted) return key
-      // The caller has gone: keep the key for another one.
-      if (kind === 'rsa-2048' && ready.length < options.size && !closed) ready.push(key)
+      stock.keep(kind, key)
     } catch (error) {
       if (!signal.aborted) throw error instanceof QueueFullError ? tooMany(error) : error
     }
     throw cancelledRequest()
   }
 
-  async function refill(): Promise<void> {
-    const isBusy = queue.running > 0 || queue.waiting > 0 || !options.idle()
-    if (closed || isBusy || ready.length >= options.size) return
-    const key = await make('rsa-2048', { identityId: '', signal: never })
-    if (!closed) ready.push(key)
-    await refill()
-  }
-  // A failure is ignored: the next interval tries again.
-  const look = (): void => void refill().catch(() => undefined)
-  const timer = setInterval(look, LOOK_INTERVAL_MS)
-  timer.unref()
-  look()
-
   return {
     async take(kind, claimant) {
       if (closed)
         throw new TtsError('shutting_down', 'the service is stopping', { retryAfterSeconds: 5 })
-      const prepared = kind === 'rsa-2048' ? ready.shift() : undefined
-      if (prepared) return prepared
-      return kind.startsWith('ec') ? generatePrivateKey(kind) : make(kind, claimant)
+      if (!isRsa(kind)) return generatePrivateKey(kind)
+      return stock.take(kind) ?? make(kind, claimant)
     },
     get state() {
-      return { ready: ready.length, waiting: queue.waiting }
+      return { ready: stock.counts, waiting: queue.waiting }
     },
-    close() {
+    close: async () => {
       closed = true
-      clearInterval(timer)
-      ready.length = 0
+      stock.close()
+      await threads.close()
     },
   }
+}
+
+function isRsa(kind: KeyKind): kind is RsaKeyKind {
+  return kind.startsWith('rsa')
 }
 
 function tooMany({ code }: QueueFullError): TtsError {

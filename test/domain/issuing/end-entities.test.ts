@@ -66,8 +66,8 @@ function records() {
       authority,
       keyPool: {
         take: generatePrivateKey,
-        state: { ready: 0, waiting: 0 },
-        close: () => undefined,
+        state: { ready: new Map(), waiting: 0 },
+        close: async () => undefined,
       },
       now: () => now,
       randomBytes,

@@ -1,0 +1,39 @@
+/** Makes the threads that sign proxies and make keys. */
+import { availableParallelism } from 'node:os'
+import type { Log } from '../base/log.ts'
+import type { LoadedConfiguration } from '../config/load.ts'
+import { createKeyPool, type KeyPool } from '../domain/issuing/key-pool.ts'
+import type { RequestsInFlight } from '../http/requests-in-flight.ts'
+import { partOf } from '../limits/shares.ts'
+import { createKeyThreads } from '../signing/key-threads.ts'
+import { createSigningPool, type SigningPool } from '../signing/signing-pool.ts'
+
+/** One signing thread is faster than the event loop can submit work, except with the largest RSA keys. */
+const MAX_SIGNING_THREADS = 4
+
+export function signingPoolOf(log: Log): SigningPool {
+  return createSigningPool({ log, threads: signingThreads() })
+}
+
+/** Leaves one CPU core to the event loop. */
+function signingThreads(): number {
+  return Math.max(1, Math.min(MAX_SIGNING_THREADS, availableParallelism() - 1))
+}
+
+export function keyPoolOf(
+  loaded: Pick<LoadedConfiguration, 'configuration'>,
+  inFlight: RequestsInFlight,
+): KeyPool {
+  const { ca, limits } = loaded.configuration
+  const cores = availableParallelism()
+  return createKeyPool({
+    size: limits.key_pool_size,
+    queue: limits.key_queue,
+    queuePerIdentity: partOf(limits.key_queue, limits.identity_share),
+    kinds: ['rsa-2048', ca.end_entity_key_kind],
+    cores,
+    // At most one core works for a request.
+    idleCores: () => cores - inFlight.count,
+    threads: createKeyThreads(),
+  })
+}

@@ -1,0 +1,32 @@
+/** The code of a thread that makes private keys; `key-threads.ts` is the other end. */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { setPriority } from 'node:os'
+import { parentPort } from 'node:worker_threads'
+import type { KeyKind } from '../../ca/key.ts'
+
+/** Kinds of keys that take a core long enough to need a thread. */
+export type RsaKeyKind = Extract<KeyKind, `rsa-${string}`>
+
+/** The answer to the name of a kind: the key, or why there is none. */
+export type KeyAnswer = { readonly key: KeyObject } | { readonly problem: string }
+
+/** Of 20 values: the thread gets only what is left of a core, a thirtieth of it while signatures need all of it. */
+const NICE = 15
+
+/** On Linux 0 means the calling thread (setpriority(2), "C library/kernel differences"), elsewhere the process. */
+if (process.platform === 'linux') setPriority(0, NICE)
+
+function make(kind: RsaKeyKind): KeyObject {
+  const modulusLength = Number(kind.slice('rsa-'.length))
+  return generateKeyPairSync('rsa', { modulusLength, publicExponent: 0x10001 }).privateKey
+}
+
+parentPort?.on('message', (kind: RsaKeyKind) => {
+  let answer: KeyAnswer
+  try {
+    answer = { key: make(kind) }
+  } catch (error) {
+    answer = { problem: error instanceof Error ? error.message : String(error) }
+  }
+  parentPort?.postMessage(answer)
+})

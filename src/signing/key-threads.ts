@@ -1,0 +1,90 @@
+/**
+ * Makes RSA keys in threads of low priority. A key takes a core a tenth of a second or more; in Node's own thread pool
+ * it would take that time from signatures.
+ */
+import type { KeyObject } from 'node:crypto'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { TtsError } from '../base/errors.ts'
+import type { KeyAnswer, RsaKeyKind } from './key-thread.ts'
+
+/** Makes keys; the caller limits how many at the same time. */
+export interface KeyThreads {
+  /** @throws {TtsError} `overloaded`, check `key_thread` (the thread ended) */
+  make(kind: RsaKeyKind): Promise<KeyObject>
+  /** Ends the threads; keys that are being made are refused. */
+  close(): Promise<void>
+}
+
+/** A thread that made nothing for this long ends: each takes a few megabytes. */
+const IDLE_MS = 60_000
+
+/** @param options.start starts a thread; default: one that runs `key-thread.ts` */
+export function createKeyThreads(
+  options: { readonly start?: () => Worker; readonly idleMs?: number } = {},
+): KeyThreads {
+  const { start = startThread, idleMs = IDLE_MS } = options
+  const all = new Set<Worker>()
+  const idle: { readonly worker: Worker; readonly timer: NodeJS.Timeout }[] = []
+
+  const begin = (): Worker => {
+    const worker = start()
+    all.add(worker)
+    worker.on('exit', () => all.delete(worker))
+    // An error ends the thread, and its caller hears of the end.
+    worker.on('error', () => undefined)
+    return worker
+  }
+  /** Returns a thread that does nothing else, the last used one first. */
+  const takeThread = (): Worker => {
+    const last = idle.pop()
+    clearTimeout(last?.timer)
+    return last !== undefined && all.has(last.worker) ? last.worker : begin()
+  }
+  const giveBack = (worker: Worker): void => {
+    worker.unref()
+    const timer = setTimeout(() => {
+      idle.splice(
+        idle.findIndex((entry) => entry.worker === worker),
+        1,
+      )
+      void worker.terminate()
+    }, idleMs).unref()
+    idle.push({ worker, timer })
+  }
+
+  return {
+    make: (kind) =>
+      new Promise((resolve, reject) => {
+        const worker = takeThread()
+        worker.ref()
+        const ended = (): void => reject(lost())
+        worker.once('exit', ended)
+        worker.once('message', (answer: KeyAnswer) => {
+          worker.off('exit', ended)
+          giveBack(worker)
+          if ('key' in answer) resolve(answer.key)
+          else reject(lost(answer.problem))
+        })
+        worker.postMessage(kind)
+      }),
+    close: async () => {
+      for (const { timer } of idle) clearTimeout(timer)
+      await Promise.all([...all].map(async (worker) => worker.terminate()))
+    },
+  }
+}
+
+function startThread(): Worker {
+  // The thread gets neither the options nor the environment of this process.
+  const body = new URL(`key-thread${extname(import.meta.url)}`, import.meta.url)
+  return new Worker(body, { execArgv: [], env: {} })
+}
+
+function lost(problem?: string): TtsError {
+  return new TtsError('overloaded', 'the key could not be made', {
+    check: 'key_thread',
+    retryAfterSeconds: 1,
+    cause: problem === undefined ? undefined : new Error(problem),
+  })
+}
