@@ -45,26 +45,40 @@ export function createLogOutput(
       code = systemErrorCode(error) ?? code ?? 'unknown error'
     })
   }
+  /** Lines of this turn of the event loop, which are written together: each write is a system call. */
+  let pending = { text: '', lines: 0 }
+  const sendPending = (): void => {
+    const { text, lines } = pending
+    pending = { text: '', lines: 0 }
+    if (lines > 0 && !isBroken()) send(text, lines)
+  }
+  const add = (line: string, lines: number): void => {
+    if (pending.lines === 0) setImmediate(sendPending)
+    pending = { text: pending.text + line, lines: pending.lines + lines }
+  }
+  // Whatever ends the process: the reason is in the last lines.
+  process.on('exit', sendPending)
   const reportDropped = (): void => {
     const lines = dropped
     const why = code === undefined ? { msg: TOO_SLOW } : { code, msg: NOT_WRITTEN }
     dropped = 0
     code = undefined
     const fields = { level: 'warn', time: new Date().toISOString(), name, event: 'log.dropped' }
-    send(`${JSON.stringify({ ...fields, lines, ...why })}\n`, lines)
+    add(`${JSON.stringify({ ...fields, lines, ...why })}\n`, lines)
   }
   return {
     write(line) {
       if (isBroken()) return
-      if (stream.writableLength + line.length > maxQueuedBytes) {
+      if (stream.writableLength + pending.text.length + line.length > maxQueuedBytes) {
         dropped += 1
         return
       }
       if (dropped > 0) reportDropped()
-      send(line, 1)
+      add(line, 1)
     },
     async flush(timeoutMs) {
       if (dropped > 0 && !isBroken()) reportDropped()
+      sendPending()
       const isFlushed = (): boolean => isBroken() || stream.writableLength === 0
       const endsAtMs = performance.now() + timeoutMs
       while (!isFlushed() && performance.now() < endsAtMs)

@@ -6,6 +6,7 @@ import { createLogOutput } from '../../src/base/log-output.ts'
 /** A stream like standard output, which Node never really destroys; `fault` makes its writes fail. */
 class StandardOutput extends Writable {
   readonly lines: string[] = []
+  writes = 0
   fault: string | undefined
   isStuck = false
   #resume = (): void => undefined
@@ -15,7 +16,8 @@ class StandardOutput extends Writable {
       done(Object.assign(new Error('cannot write'), { code: this.fault }))
       return
     }
-    this.lines.push(String(chunk))
+    this.lines.push(...String(chunk).trimEnd().split('\n'))
+    this.writes += 1
     if (this.isStuck) this.#resume = done
     else done()
   }
@@ -46,6 +48,7 @@ test('a full disk loses lines, not the log', async () => {
   const stream = new StandardOutput()
   const output = createLogOutput(stream, { name: 'test' })
   output.write('{"n":1}\n')
+  await ticks()
   stream.fault = 'ENOSPC'
   output.write('{"n":2}\n')
   output.write('{"n":3}\n')
@@ -89,4 +92,16 @@ test('lines that were dropped just before the end are reported', async () => {
   stream.resume()
   expect(await flushed).toBe(true)
   expect(parsed(stream)).toMatchObject([{ n: 1 }, { n: 2 }, dropped(2)])
+})
+
+test('lines of one turn of the event loop are written together, at the end of the process too', async () => {
+  const stream = new StandardOutput()
+  const output = createLogOutput(stream, { name: 'test' })
+  for (const n of [1, 2, 3]) output.write(`{"n":${n}}\n`)
+  expect(stream.writes).toBe(0)
+  await ticks()
+  expect(stream.writes).toBe(1)
+  output.write('{"n":4}\n')
+  process.listeners('exit').at(-1)?.(0)
+  expect(parsed(stream)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }])
 })
