@@ -66,6 +66,8 @@ const REDISCOVERY_MS = 6 * 3600 * 1000
 
 interface Discovered {
   readonly configuration: oidc.Configuration
+  /** The same as `configuration.serverMetadata()`, which makes a copy each time. */
+  readonly metadata: Readonly<oidc.ServerMetadata>
   readonly at: Date
 }
 
@@ -81,7 +83,7 @@ export function createProvider(
     maxBodyBytes: MAX_BODY_BYTES,
   })
   let discovered: Discovered | undefined
-  const published = () => discovered?.configuration.serverMetadata()
+  const published = () => discovered?.metadata
   const keys = createKeySet({
     providerId: id,
     settings,
@@ -93,7 +95,8 @@ export function createProvider(
   const discovery = runInBackground(
     async () => {
       await keys.restore()
-      discovered = { configuration: await discoverProvider(settings, limited.fetch), at: now() }
+      const configuration = await discoverProvider(settings, limited.fetch)
+      discovered = { configuration, metadata: configuration.serverMetadata(), at: now() }
       await keys.refresh()
     },
     {
