@@ -44,6 +44,9 @@ import { createRelyingServices, type RelyingServices } from '../relying/relying-
 import { openStore } from '../store/store.ts'
 import { createTokenVerifier, type TokenVerifier } from '../tokens/verify-token.ts'
 
+/** Number of requests in progress from which the records of several are written together. */
+const CROWD = 16
+
 /** Burst of opaque tokens, in seconds of their rate. */
 const OPAQUE_BURST_SECONDS = 10
 
@@ -64,6 +67,7 @@ export interface Core extends Runtime {
   /** The CAs before and after a roll-over of the key. */
   readonly others: readonly OtherAuthority[]
   readonly store: Store
+  readonly inFlight: RequestsInFlight
   readonly crls: CrlPublisher
   /** Prefix of the names of all users. */
   readonly endEntityBase: DistinguishedName
@@ -76,7 +80,6 @@ export interface Core extends Runtime {
 export interface AssembledService extends Core {
   readonly verifier: TokenVerifier
   readonly keyPool: KeyPool
-  readonly inFlight: RequestsInFlight
   readonly endEntities: EndEntityCache
   readonly services: ReadonlyMap<string, OfferedService>
   readonly issuing: IssueDependencies
@@ -99,14 +102,15 @@ export async function openCore(
   options: { readonly makeAuthority: boolean },
 ): Promise<Core> {
   const { log, now } = runtime
-  const store = await openRecords(loaded, now)
+  const inFlight = requestsInFlightOf(loaded.configuration.limits)
+  const store = await openRecords(loaded, now, () => inFlight.count >= CROWD)
   try {
     const installation = { loaded, store, log, now }
     await followRollOver(loaded, await store.installation.authority('x509-ca'))
     const authority = await openInstalledAuthority(installation, options.makeAuthority)
     const recorded = await store.installation.authorities('x509-ca')
     const others = await openOtherAuthorities(loaded, recorded)
-    return coreOf(runtime, { loaded, store, authority, others })
+    return coreOf(runtime, { loaded, store, inFlight, authority, others })
   } catch (error) {
     await store.close().catch(() => undefined)
     throw error
@@ -118,10 +122,14 @@ export async function openCore(
  *
  * @throws {TtsError} `configuration`, `store_unavailable`
  */
-export async function openRecords(loaded: LoadedConfiguration, now: () => Date): Promise<Store> {
+export async function openRecords(
+  loaded: LoadedConfiguration,
+  now: () => Date,
+  isCrowded?: () => boolean,
+): Promise<Store> {
   await prepareDataDirectory(loaded.dataDirectory)
   const settings = databaseSettings(loaded)
-  return openStore({ settings, masterKeys: masterKeySource(loaded), now })
+  return openStore({ settings, masterKeys: masterKeySource(loaded), now, isCrowded })
 }
 
 /** Returns the settings of the database with the absolute path of an SQLite file. */
@@ -132,9 +140,10 @@ export function databaseSettings({ configuration, dataDirectory }: LoadedConfigu
 
 function coreOf(
   runtime: Runtime,
-  { loaded, store, authority, others }: Pick<Core, 'loaded' | 'store' | 'authority' | 'others'>,
+  parts: Pick<Core, 'loaded' | 'store' | 'inFlight' | 'authority' | 'others'>,
 ): Core {
   const { now, log } = runtime
+  const { loaded, store, authority, others } = parts
   const { crl_lifetime_seconds: lifetimeSeconds, crl_refresh_seconds: refreshSeconds } =
     loaded.configuration.ca
   const crls = createCrlPublisher({
@@ -146,10 +155,7 @@ function coreOf(
   })
   return {
     ...runtime,
-    loaded,
-    authority,
-    others,
-    store,
+    ...parts,
     crls,
     endEntityBase: endEntityBaseOf(loaded, authority),
     crlUrlOf: crlUrls(crlUrlOf(loaded), { authority, others }),
@@ -197,9 +203,8 @@ export async function assembleService(
   options: { readonly makeAuthority: boolean; readonly patience: AbortSignal },
 ): Promise<AssembledService> {
   const { services, sshAuthority, closePlugins } = await openServices(core, options)
-  const { authority, store, log, now } = core
+  const { authority, store, inFlight, log, now } = core
   const { ca, limits } = core.loaded.configuration
-  const inFlight = requestsInFlightOf(limits)
   const verifier = tokenVerifierOf(core)
   const keyPool = keyPoolOf(core.loaded, inFlight)
   const signingPool = signingPoolOf(log)
@@ -251,7 +256,7 @@ export async function assembleService(
     await core.close()
   }
   const more = { revocationRate: revocationRateOf(limits), codes: oneTimeCodesOf(core) }
-  const parts = { inFlight, verifier, keyPool, endEntities, services, issuing, voms }
+  const parts = { verifier, keyPool, endEntities, services, issuing, voms }
   return { ...core, ...parts, ...more, delegations, relying, close }
 }
 

@@ -54,6 +54,8 @@ export interface OpenStoreOptions {
   /** The keys, or their file: it is created for a new database, and read again when it changes. */
   readonly masterKeys: MasterKeys | MasterKeyFile
   readonly now: () => Date
+  /** Whether many requests are under way, so that waiting for their records is worth it. Default: never. */
+  readonly isCrowded?: (() => boolean) | undefined
 }
 
 /**
@@ -63,12 +65,14 @@ export interface OpenStoreOptions {
  * @throws TtsError `configuration` when settings, file, schema version or master keys do not fit; `store_unavailable`
  * when the database does not answer.
  */
-export async function openStore({ settings, masterKeys, now }: OpenStoreOptions): Promise<Store> {
+export async function openStore(options: OpenStoreOptions): Promise<Store> {
+  const { settings, now, isCrowded } = options
   const database = await openDatabase(settings)
   try {
     await migrate(database)
-    const ring = await openMasterKeyRing(database, masterKeys, now)
-    return assembleStore({ database, masterKeys: ring, now, queueLimit: settings.queue_limit })
+    const ring = await openMasterKeyRing(database, options.masterKeys, now)
+    const { queue_limit: queueLimit } = settings
+    return assembleStore({ database, masterKeys: ring, now, queueLimit, isCrowded })
   } catch (error) {
     await database.destroy().catch(() => undefined)
     throw storeError(error)
@@ -80,17 +84,24 @@ interface StoreParts {
   readonly masterKeys: MasterKeyRing
   readonly now: () => Date
   readonly queueLimit: number
+  readonly isCrowded: OpenStoreOptions['isCrowded']
 }
 
 const auditAlone = { certificates: [], endEntityKeys: [], credentials: [] } as const
 
-function assembleStore({ database, masterKeys, now, queueLimit }: StoreParts): Store {
-  const commits = new GroupCommit<RecordEntry>({
+function commitsOf({ database, queueLimit, isCrowded }: StoreParts): GroupCommit<RecordEntry> {
+  return new GroupCommit<RecordEntry>({
     commit: createRecordBatch(database),
     maxBatch: MAX_BATCH,
     maxQueued: queueLimit,
     timeoutMs: database.timeoutMs,
+    isCrowded,
   })
+}
+
+function assembleStore(parts: StoreParts): Store {
+  const { database, masterKeys, now } = parts
+  const commits = commitsOf(parts)
   const { ask, close } = guard(database, commits, masterKeys)
   return {
     kind: database.kind,

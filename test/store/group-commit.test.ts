@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { TtsError } from '../../src/base/errors.ts'
 import { GroupCommit, type GroupCommitOptions } from '../../src/store/group-commit.ts'
@@ -33,6 +34,28 @@ describe('GroupCommit', () => {
     const { group, batches } = groupOf()
     await Promise.all(['a', 'b', 'c', 'd'].map((entry) => group.submit(entry)))
     expect(batches).toEqual([['a', 'b', 'c'], ['d']])
+  })
+
+  test('while many requests are under way, it waits for more of them', async () => {
+    let isCrowded = true
+    const { group, batches } = groupOf({ isCrowded: () => isCrowded })
+    const submitLater = async (entry: string): Promise<void> => {
+      await sleep(1)
+      await group.submit(entry)
+    }
+    await Promise.all([group.submit('a'), submitLater('b')])
+    isCrowded = false
+    await Promise.all([group.submit('c'), submitLater('d')])
+    expect(batches).toEqual([['a', 'b'], ['c'], ['d']])
+  })
+
+  test('a full batch is not held back', async () => {
+    const { group, batches } = groupOf({ isCrowded: () => true })
+    const committed = Promise.all(['a', 'b', 'c'].map((entry) => group.submit(entry)))
+    await sleep(0)
+    await nextTurn()
+    expect(batches).toEqual([['a', 'b', 'c']])
+    await committed
   })
 
   test('a full queue refuses at once and takes entries again later', async () => {

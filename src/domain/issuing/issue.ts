@@ -2,9 +2,9 @@
  * The issuance path: token in, credential out. `issue` is the only function that decides to issue a credential. Every
  * interface (native HTTP, WaTTS, delegations, command line) calls it.
  */
-import { randomUUID } from 'node:crypto'
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
+import { orderedUuid } from '../../base/ordered-uuid.ts'
 import type { Log } from '../../base/log.ts'
 import type { BanList } from '../bans/ban-list.ts'
 import type { Sampler } from '../../limits/sampler.ts'
@@ -225,7 +225,7 @@ async function makeAndRecord(
 ): Promise<IssuedCredential | LoginWanted> {
   const { request, caller, service, identity } = grant
   const { origin, signal } = request
-  const credentialId = randomUUID()
+  const credentialId = orderedUuid(dependencies.now())
   const forPlugin = caller.forPlugin(service)
   const { claims, presented } = caller
   const holder = { identity, claims, presented }

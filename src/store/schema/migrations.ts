@@ -99,7 +99,16 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     '0010_access_tokens': {
       up: (db: Kysely<Tables>) => addAccessTokens(db, types),
     },
+    '0011_unused_indexes': {
+      up: dropUnusedIndexes,
+    },
   }
+}
+
+/** No query uses them, and each new certificate changed a page of either. */
+async function dropUnusedIndexes({ schema }: Kysely<Tables>): Promise<void> {
+  for (const column of ['identity_id', 'issuer_serial'])
+    await schema.dropIndex(`certificates_${column}`).ifExists().execute()
 }
 
 /** For reading revocations by date in pages, and for counting one identity's live credentials of one service. */

@@ -18,6 +18,9 @@ import type { Database, Tables } from '../schema/tables.ts'
  */
 const BUSY_TIMEOUT_MS = 5
 
+/** Memory for pages of each connection. The default of 2 MiB holds not even the indexes that every record changes. */
+const CACHE_KIB = 32 * 1024
+
 /**
  * Opens the SQLite file, made private from its first byte if there is none.
  *
@@ -86,6 +89,7 @@ async function openConnection(path: string, timeoutMs: number): Promise<SqliteCo
     // FULL: a commit is on the disk when it returns, not only at the next checkpoint.
     await connection.execute('pragma synchronous = full')
     await connection.execute('pragma foreign_keys = on')
+    await connection.execute(`pragma cache_size = ${-CACHE_KIB}`)
     return connection
   } catch (error) {
     await connection.close().catch(() => undefined)
