@@ -9,6 +9,7 @@ export interface PemBlock {
 
 const DEFAULT_MAX_LENGTH = 256 * 1024
 const LINE_LENGTH = 64
+const EDGE = /^-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----$/
 
 /**
  * One PEM block with lines of 64 characters and a newline at the end.
@@ -48,8 +49,9 @@ export function readPem(
   }
   const blocks: PemBlock[] = []
   let open: { label: string; lines: string[] } | undefined
-  for (const line of text.split(/\r\n|\n|\r/).map((part) => part.trim())) {
-    const [, edge, label = ''] = /^-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----$/.exec(line) ?? []
+  for (const part of text.split(text.includes('\r') ? /\r\n|\n|\r/ : '\n')) {
+    const line = part.trim()
+    const [, edge, label = ''] = (line.startsWith('-----') && EDGE.exec(line)) || []
     if (edge === 'BEGIN') {
       if (open) throw malformed(what, `PEM block "${open.label}" is not ended`)
       open = { label, lines: [] }
