@@ -13,6 +13,7 @@ import { makeCsrs, makeUsers } from './identities.ts'
 import { describeMachine } from './machine.ts'
 import { replaceBetweenMarkers, withMarkers } from './markdown.ts'
 import { type BenchOptions, readOptions } from './options.ts'
+import { runPeers } from './peers/run-peers.ts'
 import { planRun } from './plan.ts'
 import { measureRawRates, startRawMeter } from './raw.ts'
 import { reportText } from './report.ts'
@@ -49,11 +50,20 @@ async function run(options: BenchOptions, directory: string): Promise<Results> {
   const say = (text: string): void => output.writeError(`${text}\n`)
   const running: Run = { world: { directory, provider, users, csrs }, meter, options, say }
   try {
+    const plan = planRun(options, scenarios)
     const results: Result[] = []
-    for (const stage of planRun(options, scenarios).stages)
-      results.push(...(await runStage(running, stage)))
-    const machine = describeMachine()
-    return { machine, startedAt, seconds, rounds, identities, raw, results, skipped: [] }
+    for (const stage of plan.stages) results.push(...(await runStage(running, stage)))
+    const peers = plan.peers ? await runPeers(running) : { results: [], skipped: [] }
+    return {
+      machine: describeMachine(),
+      startedAt,
+      seconds,
+      rounds,
+      identities,
+      raw,
+      results: [...results, ...peers.results],
+      skipped: peers.skipped,
+    }
   } finally {
     await meter.close()
     await provider.close()

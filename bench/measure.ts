@@ -2,12 +2,13 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Target } from './programs.ts'
+import { probe } from './probe.ts'
 import { usageOf } from './process-cpu.ts'
 import type { RawMeter, RawRate, RawWork } from './raw.ts'
 import { writeRequests } from './requests.ts'
 import type { Workload } from './scenarios/scenario.ts'
 import { mean, median, sum } from './statistics.ts'
-import { type Load, type LoadResult, runWrk } from './wrk.ts'
+import { type Load, type LoadResult, RequestsRanOut, runWrk } from './wrk.ts'
 
 export interface Settings {
   readonly directory: string
@@ -16,6 +17,8 @@ export interface Settings {
   readonly connections: number
   readonly seconds: number
   readonly rounds: number
+  /** Shown while the run goes on. */
+  readonly say: (text: string) => void
 }
 
 /** Rates and CPU times of what is compared, medians of the rounds. */
@@ -65,6 +68,8 @@ const REFERENCE_SECONDS = 2
 const SPARE = 1.5
 
 export async function measure(workload: Workload, settings: Settings): Promise<Measured> {
+  const [first] = workload.warmUp ?? (await workload.make(1))
+  if (first) await probe(workload.target.url, first, workload.expectedStatus ?? 200)
   const warm = await warmUp(workload, settings)
   const reference = await workload.startReference?.(warm.answerBytes)
   try {
@@ -72,8 +77,7 @@ export async function measure(workload: Workload, settings: Settings): Promise<M
     const rounds: Round[] = []
     let rawBefore = await raw()
     for (let index = 0; index < settings.rounds; index += 1) {
-      const load = await prepareLoad(workload, settings, warm.perSecond * SPARE)
-      const measured = await runRound(workload.target, load)
+      const measured = await runRepeatedly(workload, settings, warm.perSecond * SPARE)
       const rawAfter = await raw()
       const compared = reference && (await runReference(reference, workload, settings))
       rounds.push({ ...measured, raw: meanRate(rawBefore, rawAfter), reference: compared })
@@ -112,10 +116,28 @@ async function warmUp(workload: Workload, settings: Settings): Promise<LoadResul
   // Each answer needs a signature, so there are no more answers than these.
   const { perSecond } = await meter.measure('rsa-2048 signature', RAW_SECONDS)
   const seconds = Math.min(WARM_UP_SECONDS, settings.seconds)
-  const load = await prepareLoad(workload, { ...settings, seconds }, perSecond * SPARE)
-  const result = await runWrk(load)
-  await settle(workload.target)
-  return result
+  return (await runRepeatedly(workload, { ...settings, seconds }, perSecond)).result
+}
+
+/** How often a round is repeated because the target was faster than estimated. */
+const REPETITIONS = 3
+
+/** Runs a round; when its requests run out, once more with twice as many, all of them new. */
+async function runRepeatedly(
+  workload: Workload,
+  settings: Settings,
+  perSecond: number,
+): Promise<Omit<Round, 'raw' | 'reference'>> {
+  for (let repetition = 0; ; repetition += 1) {
+    const load = await prepareLoad(workload, settings, perSecond * 2 ** repetition)
+    try {
+      return await runRound(workload.target, load)
+    } catch (error) {
+      if (!(error instanceof RequestsRanOut) || repetition === REPETITIONS) throw error
+      settings.say(`${error.message}: this round is repeated with twice as many`)
+      await settle(workload.target)
+    }
+  }
 }
 
 async function prepareLoad(

@@ -34,7 +34,8 @@ function init(args)
     used = used + 1
     if used > count then
       if not may_repeat or count == 0 then
-        io.stderr:write('bench: the prepared requests ran out\n')
+        local failure = first_failure and ('; first bad answer: ' .. first_failure) or ''
+        io.stderr:write('the prepared requests ran out' .. failure .. '\n')
         os.exit(3)
       end
       used = 1

@@ -42,7 +42,7 @@ export async function runStage(run: Run, stage: Stage): Promise<readonly Result[
 }
 
 async function runStep(
-  { world, meter, options }: Run,
+  { world, meter, options, say }: Run,
   service: Target,
   { scenario, connections }: Step,
 ): Promise<Result['measured']> {
@@ -55,6 +55,7 @@ async function runStep(
       connections,
       seconds: options.seconds * scenario.durationFactor,
       rounds: options.rounds,
+      say,
     })
   } finally {
     await workload.close?.()

@@ -44,10 +44,16 @@ const ANSWER_TIMEOUT_SECONDS = 20
 /** The Debian package that is missing, or undefined. */
 export const missingWrkPackage = existsSync(WRK) ? undefined : 'wrk'
 
+/** Fewer requests were prepared than the target answered. */
+export class RequestsRanOut extends Error {}
+
+/** That of `requests.lua`. */
+const RAN_OUT = 3
+
 /**
  * Runs one load to its end.
  *
- * @throws Error when wrk fails, also when the prepared requests run out
+ * @throws Error when wrk fails; RequestsRanOut
  */
 export async function runWrk(load: Load): Promise<LoadResult> {
   const threads = Math.min(load.connections, availableParallelism() > 4 ? 2 : 1)
@@ -59,6 +65,7 @@ export async function runWrk(load: Load): Promise<LoadResult> {
   const output = await new Promise<string>((resolve, reject) => {
     execFile(WRK, words.flat().map(String), (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
+      else if (error.code === RAN_OUT) reject(new RequestsRanOut(stderr.trim()))
       else reject(new Error(`wrk failed: ${stderr.trim() || error.message}`))
     })
   })
