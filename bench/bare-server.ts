@@ -5,12 +5,12 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** The head that this server writes, with a length of four digits. */
+/** The head that this server writes, without the digits of the length. */
 const HEAD_BYTES = Buffer.byteLength(
   [
     'HTTP/1.1 200 OK',
     'Content-Type: application/x-pem-file',
-    'Content-Length: 1234',
+    'Content-Length: ',
     'Date: Mon, 01 Jan 2024 00:00:00 GMT',
     'Connection: keep-alive',
     'Keep-Alive: timeout=5',
@@ -19,7 +19,8 @@ const HEAD_BYTES = Buffer.byteLength(
 )
 
 const answerBytes = Number(process.argv[2])
-const body = 'x'.repeat(Math.max(0, answerBytes - HEAD_BYTES))
+const withDigits = answerBytes - HEAD_BYTES
+const body = 'x'.repeat(Math.max(0, withDigits - String(withDigits).length))
 const headers = { 'Content-Type': 'application/x-pem-file', 'Content-Length': body.length }
 
 const server = createServer((request, response) => {

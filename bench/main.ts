@@ -20,6 +20,7 @@ import { reportText } from './report.ts'
 import type { Result, Results } from './results.ts'
 import { type Run, runStage } from './run-stage.ts'
 import { scenarios } from './scenarios/all.ts'
+import { openStores } from './stores.ts'
 import { missingWrkPackage } from './wrk.ts'
 
 const output = {
@@ -43,12 +44,15 @@ async function run(options: BenchOptions, directory: string): Promise<Results> {
   const startedAt = new Date().toISOString()
   const { seconds, rounds, identities } = options
   const meter = await startRawMeter()
-  const raw = await measureRawRates(meter)
+  const raw = await measureRawRates(meter, seconds / 4)
   const users = makeUsers(identities)
   const provider = await startIdentityProvider({ users, tokens: { includeAuthnInfo: true } })
   const csrs = await makeCsrs(options.csrs)
   const say = (text: string): void => output.writeError(`${text}\n`)
-  const running: Run = { world: { directory, provider, users, csrs }, meter, options, say }
+  const stores = openStores(say)
+  const { fromSources } = options
+  const world = { directory, provider, users, csrs, fromSources }
+  const running: Run = { world, meter, options, stores, say }
   try {
     const plan = planRun(options, scenarios)
     const results: Result[] = []
@@ -65,6 +69,7 @@ async function run(options: BenchOptions, directory: string): Promise<Results> {
       skipped: peers.skipped,
     }
   } finally {
+    await stores.close()
     await meter.close()
     await provider.close()
   }

@@ -4,10 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Target } from './programs.ts'
 import { probe } from './probe.ts'
 import { usageOf } from './process-cpu.ts'
-import type { RawMeter, RawRate, RawWork } from './raw.ts'
+import { medianRate, type RawMeter, type RawRate, type RawWork } from './raw.ts'
 import { writeRequests } from './requests.ts'
 import type { Workload } from './scenarios/scenario.ts'
-import { mean, median, sum } from './statistics.ts'
+import { median, sum } from './statistics.ts'
 import { type Load, type LoadResult, RequestsRanOut, runWrk } from './wrk.ts'
 
 export interface Settings {
@@ -61,7 +61,8 @@ interface Round {
   readonly reference: Reference | undefined
 }
 
-const RAW_SECONDS = 1
+/** Of a round; a raw rate is measured before and after each. */
+const RAW_PART = 0.25
 const WARM_UP_SECONDS = 3
 const REFERENCE_SECONDS = 2
 /** More requests than the estimated rate needs, because a warm program may get faster. */
@@ -90,16 +91,13 @@ export async function measure(workload: Workload, settings: Settings): Promise<M
 }
 
 const rawOf =
-  ({ meter, rawWork }: Settings) =>
+  ({ meter, rawWork, seconds }: Settings) =>
   async (): Promise<RawRate | undefined> =>
-    rawWork && meter.measure(rawWork, RAW_SECONDS)
+    rawWork && meter.measure(rawWork, seconds * RAW_PART)
 
 const meanRate = (one: RawRate | undefined, other: RawRate | undefined): RawRate | undefined =>
-  one &&
-  other && {
-    perSecond: mean([one.perSecond, other.perSecond]),
-    cpuMs: mean([one.cpuMs, other.cpuMs]),
-  }
+  // The median of two is their mean.
+  one && other && medianRate([one, other])
 
 /** Lets the target load its code and make its EECs, and shows how fast it is. */
 async function warmUp(workload: Workload, settings: Settings): Promise<LoadResult> {
@@ -107,15 +105,15 @@ async function warmUp(workload: Workload, settings: Settings): Promise<LoadResul
   if (workload.mayRepeat || workload.warmUp !== undefined) {
     const requests = workload.warmUp ?? (await workload.make(0))
     const load = await loadOf({ ...workload, mayRepeat: true }, settings, requests)
-    const seconds = Math.min(WARM_UP_SECONDS, settings.seconds * 2)
+    const seconds = Math.min(WARM_UP_SECONDS, settings.seconds)
     const first = await runWrk({ ...load, seconds })
     const second = await runWrk({ ...load, seconds: Math.ceil(seconds / 2) })
     await settle(workload.target)
     return { ...second, perSecond: Math.max(first.perSecond, second.perSecond) }
   }
   // Each answer needs a signature, so there are no more answers than these.
-  const { perSecond } = await meter.measure('rsa-2048 signature', RAW_SECONDS)
   const seconds = Math.min(WARM_UP_SECONDS, settings.seconds)
+  const { perSecond } = await meter.measure('rsa-2048 signature', seconds * RAW_PART)
   return (await runRepeatedly(workload, { ...settings, seconds }, perSecond)).result
 }
 
@@ -218,12 +216,7 @@ function summarise(rounds: readonly Round[]): Measured {
     failed: sum(rounds.map(({ result }) => result.failed)),
     firstFailure: rounds.find(({ result }) => result.firstFailure !== undefined)?.result
       .firstFailure,
-    raw: hasRaw
-      ? {
-          perSecond: medianOf(({ raw }) => raw?.perSecond),
-          cpuMs: medianOf(({ raw }) => raw?.cpuMs),
-        }
-      : undefined,
+    raw: hasRaw ? medianRate(rounds.flatMap(({ raw }) => raw ?? [])) : undefined,
     ofRaw: hasRaw
       ? medianOf(({ result, raw }) => raw && result.perSecond / raw.perSecond)
       : undefined,

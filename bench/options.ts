@@ -16,6 +16,7 @@ export interface BenchOptions {
   readonly rounds: number
   readonly identities: number
   readonly csrs: number
+  readonly fromSources: boolean
   readonly json: string | undefined
   readonly markdown: string | undefined
   readonly chart: string | undefined
@@ -63,6 +64,7 @@ function describeOptions(command: Command, names: readonly string[]): Command {
     .option('--rounds <number>', 'rounds; results are medians', integer(1, 99), 3)
     .option('--identities <number>', 'users who request', integer(1, 10_000), 20)
     .option('--csrs <number>', 'CSRs that take turns', integer(1, 1000), 16)
+    .option('--from-sources', 'run the TypeScript sources instead of dist/', false)
     .option('--json <file>', 'write all results as JSON')
     .option('--markdown <file>', 'write the report between the markers of an existing file')
     .option('--chart <file>', 'write a chart of the rates as SVG')

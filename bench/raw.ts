@@ -24,6 +24,8 @@ export interface RawRate {
   readonly perSecond: number
   /** CPU time of one, while all cores work. */
   readonly cpuMs: number
+  /** Part of the cores' time that the threads got. Less than 1: other programs use the machine. */
+  readonly cpuShare: number
 }
 
 export interface RawMeter {
@@ -56,7 +58,11 @@ export async function startRawMeter(): Promise<RawMeter> {
 function rateOf(counts: readonly RawCount[]): RawRate {
   const perSecond = sum(counts.map(({ count, elapsedSeconds }) => count / elapsedSeconds))
   const cpuSeconds = sum(counts.map((each) => each.cpuSeconds))
-  return { perSecond, cpuMs: (cpuSeconds * 1000) / sum(counts.map(({ count }) => count)) }
+  return {
+    perSecond,
+    cpuMs: (cpuSeconds * 1000) / sum(counts.map(({ count }) => count)),
+    cpuShare: cpuSeconds / sum(counts.map(({ elapsedSeconds }) => elapsedSeconds)),
+  }
 }
 
 const kinds: readonly RawWork[] = ['rsa-2048 signature', 'ec-p256 signature', 'rsa-2048 key pair']
@@ -64,19 +70,18 @@ const kinds: readonly RawWork[] = ['rsa-2048 signature', 'ec-p256 signature', 'r
 /** All kinds in turn, medians of three: what later figures are compared with. */
 export async function measureRawRates(
   meter: RawMeter,
+  seconds: number,
 ): Promise<Readonly<Record<RawWork, RawRate>>> {
   const found = new Map<RawWork, RawRate[]>(kinds.map((kind) => [kind, []]))
   for (let round = 0; round < 3; round += 1)
-    for (const kind of kinds) found.get(kind)?.push(await meter.measure(kind, 1))
-  const medianRate = (kind: RawWork): RawRate => {
-    const rates = found.get(kind) ?? []
-    return {
-      perSecond: median(rates.map(({ perSecond }) => perSecond)),
-      cpuMs: median(rates.map(({ cpuMs }) => cpuMs)),
-    }
-  }
-  return Object.fromEntries(kinds.map((kind) => [kind, medianRate(kind)])) as Record<
-    RawWork,
-    RawRate
-  >
+    for (const kind of kinds) found.get(kind)?.push(await meter.measure(kind, seconds))
+  return Object.fromEntries(
+    kinds.map((kind) => [kind, medianRate(found.get(kind) ?? [])]),
+  ) as Record<RawWork, RawRate>
 }
+
+export const medianRate = (rates: readonly RawRate[]): RawRate => ({
+  perSecond: median(rates.map(({ perSecond }) => perSecond)),
+  cpuMs: median(rates.map(({ cpuMs }) => cpuMs)),
+  cpuShare: median(rates.map(({ cpuShare }) => cpuShare)),
+})

@@ -20,6 +20,7 @@ export function reportText(results: Results): string {
     ...cacheTable(results.results.filter(isCached)),
     markdownTable(verdictColumns, judge(results)),
     ...failures.map(failureText),
+    ...busyNote(results),
     ...skipped.map((text) => `Skipped: ${text}.`),
   ]
   return `${parts.map(wrap).join('\n\n')}\n`
@@ -117,6 +118,19 @@ const peerNote =
 function failureText({ title, measured }: Result): string {
   const first = measured.firstFailure ?? 'no answer, or a timeout'
   return `**${measured.failed} answers failed**: ${title}. The first one: \`${first.replaceAll('`', "'")}\``
+}
+
+/** Below this the machine was not ours. */
+const QUIET_SHARE = 0.95
+
+function busyNote({ raw, results }: Results): readonly string[] {
+  const rates = [...Object.values(raw), ...results.flatMap(({ measured }) => measured.raw ?? [])]
+  const least = Math.min(...rates.map(({ cpuShare }) => cpuShare))
+  if (least >= QUIET_SHARE) return []
+  const percent = Math.round(least * 100)
+  return [
+    `**The machine was busy**: other programs left only ${percent} % of the cores at times. Repeat the run on a quiet machine; until then rates, latencies and their ratios mean little.`,
+  ]
 }
 
 const count = (value: number): string =>

@@ -8,22 +8,26 @@ import type { Target } from './programs.ts'
 import type { RawMeter } from './raw.ts'
 import type { Result } from './results.ts'
 import type { World } from './scenarios/scenario.ts'
-import { startService } from './service.ts'
+import type { Stores } from './stores.ts'
 
 export interface Run {
   readonly world: World
   readonly meter: RawMeter
   readonly options: BenchOptions
+  readonly stores: Stores
   /** Shown while the run goes on. */
   readonly say: (text: string) => void
 }
 
 export async function runStage(run: Run, stage: Stage): Promise<readonly Result[]> {
   const { store, rows, endEntityKeyKind, steps } = stage
-  const { provider } = run.world
+  const { provider, fromSources } = run.world
   const directory = join(run.world.directory, `${store}-${rows}-${endEntityKeyKind}`)
   await mkdir(directory, { recursive: true, mode: 0o700 })
-  const service = await startService({ directory, provider, endEntityKeyKind })
+  const service = await run.stores.start(
+    { directory, provider, endEntityKeyKind, fromSources },
+    stage,
+  )
   try {
     const results: Result[] = []
     for (const step of steps) {

@@ -1,10 +1,10 @@
-/** Starts the built service, `tts serve --config`, as an operator does. Only its outside is used. */
+/** Starts the service, `tts serve --config`, as an operator does. Only its outside is used. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { IdentityProvider } from '../demo/identity-provider/server.ts'
 import { AUDIENCE } from './identities.ts'
+import { ownProgram } from './own-programs.ts'
 import { startProgram, type Target } from './programs.ts'
 
 export type EndEntityKeyKind = 'rsa-2048' | 'ec-p256'
@@ -14,16 +14,17 @@ export interface ServiceOptions {
   readonly directory: string
   readonly provider: IdentityProvider
   readonly endEntityKeyKind: EndEntityKeyKind
+  /** Runs the TypeScript sources instead of the built program. */
+  readonly fromSources: boolean
   /** Connection string of a PostgreSQL database. Undefined: SQLite in the directory. */
   readonly postgresUrl?: string | undefined
 }
-
-const program = fileURLToPath(new URL('../dist/src/cli/main.js', import.meta.url))
 
 export async function startService(options: ServiceOptions): Promise<Target> {
   const path = join(options.directory, 'tts.yaml')
   await writeFile(path, stringify(configurationOf(options)), { mode: 0o600 })
   const logFile = join(options.directory, 'tts.log')
+  const program = ownProgram('cli', options.fromSources)
   const started = startProgram(process.execPath, [program, 'serve', '--config', path], { logFile })
   const [line] = await started.says(/^.*"service\.started".*$/m)
   const { url } = JSON.parse(line) as { url: string }

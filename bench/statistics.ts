@@ -10,5 +10,3 @@ export function median(values: readonly number[]): number {
 
 export const sum = (values: readonly number[]): number =>
   values.reduce((total, value) => total + value, 0)
-
-export const mean = (values: readonly number[]): number => sum(values) / values.length

@@ -2,15 +2,13 @@
 import { X509Certificate } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { missingNginxPackage, startNginx } from '../nginx.ts'
+import { ownProgram } from '../own-programs.ts'
 import { freePort, startProgram, type Target, waitForPort } from '../programs.ts'
 import { httpRequest } from '../requests.ts'
 import { logIn } from './renewals.ts'
 import { ordinary, type Scenario, type World } from './scenario.ts'
-
-const program = fileURLToPath(new URL('../../dist/src/certcache/main.js', import.meta.url))
 
 export const getProxyScenario: Scenario = {
   ...ordinary,
@@ -56,6 +54,7 @@ async function startCertcache(world: World, service: Target): Promise<Target> {
   }
   await writeFile(configuration, stringify(settings), { mode: 0o600 })
   const logFile = join(directory, 'certcache.log')
+  const program = ownProgram('certcache', world.fromSources)
   const words = [program, 'serve', '--config', configuration]
   const started = startProgram(process.execPath, words, { logFile })
   await waitForPort(port, started)

@@ -13,6 +13,8 @@ export interface World {
   readonly users: readonly DemoUser[]
   /** In PEM, with RSA-2048 keys. */
   readonly csrs: readonly string[]
+  /** Runs the TypeScript sources instead of the built programs. */
+  readonly fromSources: boolean
 }
 
 /** The requests of a scenario. */
