@@ -5,7 +5,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { CommanderError } from 'commander'
 import { startIdentityProvider } from '../demo/identity-provider/server.ts'
 import { chartSvg } from './chart.ts'
@@ -13,12 +13,11 @@ import { makeCsrs, makeUsers } from './identities.ts'
 import { describeMachine } from './machine.ts'
 import { replaceBetweenMarkers, withMarkers } from './markdown.ts'
 import { type BenchOptions, readOptions } from './options.ts'
-import { runPeers } from './peers/run-peers.ts'
 import { planRun } from './plan.ts'
 import { measureRawRates, startRawMeter } from './raw.ts'
 import { reportText } from './report.ts'
-import type { Result, Results } from './results.ts'
-import { type Run, runStage } from './run-stage.ts'
+import type { Results } from './results.ts'
+import { runPlan } from './run-plan.ts'
 import { scenarios } from './scenarios/all.ts'
 import { openStores } from './stores.ts'
 import { missingWrkPackage } from './wrk.ts'
@@ -35,14 +34,15 @@ async function main(): Promise<void> {
   process.umask(0o077)
   const directory = await mkdtemp(join(tmpdir(), 'tts-bench-'))
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
-  const results = await run(options, directory)
+  const results = await measureAll(options, directory)
   await publish(results, options)
-  if (results.results.some(({ measured }) => measured.failed > 0)) process.exitCode = 1
+  const failed = results.results.some(({ measured }) => measured.failed > 0)
+  if (failed || results.errors.length > 0) process.exitCode = 1
 }
 
-async function run(options: BenchOptions, directory: string): Promise<Results> {
+async function measureAll(options: BenchOptions, directory: string): Promise<Results> {
   const startedAt = new Date().toISOString()
-  const { seconds, rounds, identities } = options
+  const { seconds, rounds, identities, fromSources } = options
   const meter = await startRawMeter()
   const raw = await measureRawRates(meter, seconds / 4)
   const users = makeUsers(identities)
@@ -50,24 +50,12 @@ async function run(options: BenchOptions, directory: string): Promise<Results> {
   const csrs = await makeCsrs(options.csrs)
   const say = (text: string): void => output.writeError(`${text}\n`)
   const stores = openStores(say)
-  const { fromSources } = options
   const world = { directory, provider, users, csrs, fromSources }
-  const running: Run = { world, meter, options, stores, say }
   try {
-    const plan = planRun(options, scenarios)
-    const results: Result[] = []
-    for (const stage of plan.stages) results.push(...(await runStage(running, stage)))
-    const peers = plan.peers ? await runPeers(running) : { results: [], skipped: [] }
-    return {
-      machine: describeMachine(),
-      startedAt,
-      seconds,
-      rounds,
-      identities,
-      raw,
-      results: [...results, ...peers.results],
-      skipped: peers.skipped,
-    }
+    const run = { world, meter, options, stores, say }
+    const outcome = await runPlan(run, planRun(options, scenarios))
+    const machine = describeMachine()
+    return { machine, startedAt, seconds, rounds, identities, raw, ...outcome }
   } finally {
     await stores.close()
     await meter.close()
@@ -76,15 +64,17 @@ async function run(options: BenchOptions, directory: string): Promise<Results> {
 }
 
 async function publish(results: Results, options: BenchOptions): Promise<void> {
+  const { json, markdown, chart } = options
   const report = reportText(results)
   output.write(`\n${report}`)
-  const { json, markdown, chart } = options
   if (json !== undefined) await writeFile(json, `${JSON.stringify(results, null, 2)}\n`)
   if (chart !== undefined) await writeFile(chart, chartSvg(results))
   if (markdown === undefined) return
+  const image = chart && `![Credentials a second](${relative(dirname(markdown), chart)})\n\n`
+  const section = `${image ?? ''}${report}`
   const text = existsSync(markdown)
-    ? replaceBetweenMarkers(await readFile(markdown, 'utf8'), report)
-    : withMarkers(report)
+    ? replaceBetweenMarkers(await readFile(markdown, 'utf8'), section)
+    : withMarkers(section)
   await writeFile(markdown, text)
 }
 

@@ -42,11 +42,17 @@ export function readOptions(
     .configureOutput({ writeOut: write, writeErr: writeError })
     .parse([...words], { from: 'user' })
   const { store, ...options } = command.opts<ParsedOptions>()
+  const { full = false, peers = false, fromSources = false } = options
   const { only, connections, rows, json, markdown, chart } = options
-  return { ...options, only, connections, rows, stores: store, json, markdown, chart }
+  const lists = { only, connections, rows, stores: store }
+  return { ...options, ...lists, full, peers, fromSources, json, markdown, chart }
 }
 
-interface ParsedOptions extends Omit<BenchOptions, 'stores'> {
+/** What commander finds; it leaves out what was not given and has no default. */
+interface ParsedOptions extends Omit<BenchOptions, 'stores' | 'full' | 'peers' | 'fromSources'> {
+  readonly full?: boolean
+  readonly peers?: boolean
+  readonly fromSources?: boolean
   readonly store: readonly StoreKind[] | undefined
 }
 
@@ -54,8 +60,8 @@ function describeOptions(command: Command, names: readonly string[]): Command {
   return command
     .description('Measures how fast the service is, compared with what this machine can do at all.')
     .usage('[options]')
-    .option('--full', 'all scenarios, connections, stores and rows, and the peers', false)
-    .option('--peers', 'also step-ca and Fulcio; built with Go on the first run', false)
+    .option('--full', 'everything, the peers too; more than an hour')
+    .option('--peers', 'also step-ca and Fulcio; built with Go on the first run')
     .option('--only <names>', 'scenarios to measure, with commas between', listOf(nameIn(names)))
     .option('--connections <numbers>', 'concurrent connections', listOf(integer(1, 10_000)))
     .option('--rows <numbers>', 'credentials on record', listOf(integer(0, 100_000_000)))
@@ -64,9 +70,9 @@ function describeOptions(command: Command, names: readonly string[]): Command {
     .option('--rounds <number>', 'rounds; results are medians', integer(1, 99), 3)
     .option('--identities <number>', 'users who request', integer(1, 10_000), 20)
     .option('--csrs <number>', 'CSRs that take turns', integer(1, 1000), 16)
-    .option('--from-sources', 'run the TypeScript sources instead of dist/', false)
+    .option('--from-sources', 'run the TypeScript sources instead of dist/')
     .option('--json <file>', 'write all results as JSON')
-    .option('--markdown <file>', 'write the report between the markers of an existing file')
+    .option('--markdown <file>', 'write the report between the markers of a file')
     .option('--chart <file>', 'write a chart of the rates as SVG')
     .addHelpText('after', help(names))
     .allowExcessArguments(false)

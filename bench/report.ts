@@ -6,7 +6,7 @@ import type { Result, Results } from './results.ts'
 import { judge, ofReference, timesBare, type Verdict } from './targets.ts'
 
 export function reportText(results: Results): string {
-  const { machine, startedAt, seconds, rounds, identities, skipped } = results
+  const { machine, startedAt, seconds, rounds, identities, skipped, errors } = results
   const failures = results.results.filter(({ measured }) => measured.failed > 0)
   const parts = [
     `Machine: ${machineText(machine)}.`,
@@ -21,6 +21,7 @@ export function reportText(results: Results): string {
     markdownTable(verdictColumns, judge(results)),
     ...failures.map(failureText),
     ...busyNote(results),
+    ...errors.map((text) => `**Broken off**: ${text}`),
     ...skipped.map((text) => `Skipped: ${text}.`),
   ]
   return `${parts.map(wrap).join('\n\n')}\n`
@@ -107,10 +108,18 @@ function notes({ results }: Results): string {
           `- _x bare_: _beyond_ as a multiple of what a bare Node HTTP server spends on a request of the same size with an answer of the same size, in the same rounds: ${range} ms.`,
         ]),
     '- _records_: the database, and the credentials that were on record before. _RSS_: all processes together. _failed_: other answers than expected, broken connections, timeouts.',
+    ...(results.some(({ store }) => store === 'postgres') ? [postgresNote] : []),
+    ...(results.some(({ name }) => name === 'renewals') ? [renewalNote] : []),
     ...(results.some(({ isPeer }) => isPeer) ? [peerNote] : []),
   ]
   return lines.join('\n')
 }
+
+const postgresNote =
+  '- PostgreSQL is a program of its own on the same cores. Its CPU time is not in _CPU_.'
+
+const renewalNote =
+  '- A renewal asks the identity provider for a fresh token. The demo provider, with the rest of the benchmark, uses the same cores; its CPU time is not in _CPU_.'
 
 const peerNote =
   '- step-ca and Fulcio get CSRs and tokens of the same kinds, a new token each time, and sign with RSA-2048. step-ca serves TLS only: its connections stay open, so no handshake counts, but the encryption does. step-ca records in its default database (Badger), Fulcio records nothing.'

@@ -27,4 +27,6 @@ export interface Results {
   readonly results: readonly Result[]
   /** What could not be measured, and why. */
   readonly skipped: readonly string[]
+  /** What broke off. */
+  readonly errors: readonly string[]
 }

@@ -19,7 +19,8 @@ export interface Run {
   readonly say: (text: string) => void
 }
 
-export async function runStage(run: Run, stage: Stage): Promise<readonly Result[]> {
+/** Adds a result for each step, as soon as there is one. */
+export async function runStage(run: Run, stage: Stage, results: Result[]): Promise<void> {
   const { store, rows, endEntityKeyKind, steps } = stage
   const { provider, fromSources } = run.world
   const directory = join(run.world.directory, `${store}-${rows}-${endEntityKeyKind}`)
@@ -29,7 +30,6 @@ export async function runStage(run: Run, stage: Stage): Promise<readonly Result[
     stage,
   )
   try {
-    const results: Result[] = []
     for (const step of steps) {
       const measured = await runStep(run, service, step)
       const { name, title } = step.scenario
@@ -39,7 +39,6 @@ export async function runStage(run: Run, stage: Stage): Promise<readonly Result[
         `${name}, ${store}, ${rows} rows, ${connections} connections: ${measured.perSecond.toFixed(1)} a second`,
       )
     }
-    return results
   } finally {
     await service.stop()
   }

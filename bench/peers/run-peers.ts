@@ -16,12 +16,15 @@ export interface PeerResults {
   readonly results: readonly Result[]
   /** Which could not be measured, and why. */
   readonly skipped: readonly string[]
+  /** Which broke off. */
+  readonly errors: readonly string[]
 }
 
 export async function runPeers(run: Run): Promise<PeerResults> {
   const authority = await makePeerAuthority(join(run.world.directory, 'peer-authority'))
   const results: Result[] = []
   const skipped: string[] = []
+  const errors: string[] = []
   for (const peer of [stepCa, fulcio]) {
     run.say(`${peer.name}: building it, unless it was built before`)
     const found = await installPeer(peer)
@@ -29,10 +32,14 @@ export async function runPeers(run: Run): Promise<PeerResults> {
     else {
       const directory = join(run.world.directory, peer.name)
       await mkdir(directory)
-      results.push(await runPeer(run, peer, { ...found, authority, directory }))
+      const measuring = runPeer(run, peer, { ...found, authority, directory })
+      await measuring.then(
+        (result) => void results.push(result),
+        (error: unknown) => void errors.push(`${peer.name}: ${String(error)}`),
+      )
     }
   }
-  return { results, skipped }
+  return { results, skipped, errors }
 }
 
 async function runPeer(run: Run, peer: Peer, installed: InstalledPeer): Promise<Result> {

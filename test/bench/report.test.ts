@@ -45,13 +45,13 @@ test('failures, a busy machine and what was skipped are in the report', () => {
     firstFailure: '503 {"detail":"too `many` requests"}',
     raw: { perSecond: 700, cpuMs: 0.5, cpuShare: 0.34 },
   })
-  const text = reportText(
-    resultsOf([result({ measured: failing })], { skipped: ['fulcio: no Go'] }),
-  )
+  const changes = { skipped: ['fulcio: no Go'], errors: ['step-ca: it ended'] }
+  const text = reportText(resultsOf([result({ measured: failing })], changes))
   expect(text).toContain('**3 answers failed**: title of csr-rsa-seen.')
   expect(text).toContain(`503 {"detail":"too 'many' requests"}`)
   expect(text).toContain('other programs left only 34 % of the cores')
   expect(text).toContain('Skipped: fulcio: no Go.')
+  expect(text).toContain('**Broken off**: step-ca: it ended')
 })
 
 test('the report replaces what is between the markers, and nothing else', () => {

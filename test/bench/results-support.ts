@@ -59,6 +59,7 @@ export function resultsOf(results: readonly Result[], changes: Partial<Results> 
     },
     results,
     skipped: [],
+    errors: [],
     ...changes,
   }
 }
