@@ -8,8 +8,8 @@ interface Bar {
   readonly kind: 'raw' | 'ours' | 'peer'
 }
 
-const WIDTH = 860
-const LABEL_WIDTH = 330
+const WIDTH = 900
+const LABEL_WIDTH = 370
 const BAR_WIDTH = 430
 const BAR_HEIGHT = 22
 const STEP = 32

@@ -2,20 +2,18 @@
  * Measures how fast the service is, compared with what this machine can do at all, and prints a report in Markdown.
  * One run measures everything, because ratios are comparable between machines, but rates are not.
  */
-import { existsSync, rmSync } from 'node:fs'
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import { startIdentityProvider } from '../demo/identity-provider/server.ts'
-import { chartSvg } from './chart.ts'
 import { makeCsrs, makeUsers } from './identities.ts'
 import { describeMachine } from './machine.ts'
-import { replaceBetweenMarkers, withMarkers } from './markdown.ts'
 import { type BenchOptions, readOptions } from './options.ts'
 import { planRun } from './plan.ts'
+import { checkFiles, publish } from './publish.ts'
 import { measureRawRates, startRawMeter } from './raw.ts'
-import { reportText } from './report.ts'
 import type { Results } from './results.ts'
 import { runPlan } from './run-plan.ts'
 import { scenarios } from './scenarios/all.ts'
@@ -31,7 +29,7 @@ async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), { names: [...scenarios.keys()], output })
   if (missingWrkPackage !== undefined)
     throw new Error(`wrk is missing: apt-get install --no-install-recommends ${missingWrkPackage}`)
-  process.umask(0o077)
+  await checkFiles(options)
   const directory = await mkdtemp(join(tmpdir(), 'tts-bench-'))
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
   const results = await measureAll(options, directory)
@@ -61,21 +59,6 @@ async function measureAll(options: BenchOptions, directory: string): Promise<Res
     await meter.close()
     await provider.close()
   }
-}
-
-async function publish(results: Results, options: BenchOptions): Promise<void> {
-  const { json, markdown, chart } = options
-  const report = reportText(results)
-  output.write(`\n${report}`)
-  if (json !== undefined) await writeFile(json, `${JSON.stringify(results, null, 2)}\n`)
-  if (chart !== undefined) await writeFile(chart, chartSvg(results))
-  if (markdown === undefined) return
-  const image = chart && `![Credentials a second](${relative(dirname(markdown), chart)})\n\n`
-  const section = `${image ?? ''}${report}`
-  const text = existsSync(markdown)
-    ? replaceBetweenMarkers(await readFile(markdown, 'utf8'), section)
-    : withMarkers(section)
-  await writeFile(markdown, text)
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -74,6 +74,8 @@ export async function measure(workload: Workload, settings: Settings): Promise<M
   const warm = await warmUp(workload, settings)
   const reference = await workload.startReference?.(warm.answerBytes)
   try {
+    // Not counted: loads the code.
+    if (reference) await runReference(reference, workload, settings)
     const raw = rawOf(settings)
     const rounds: Round[] = []
     let rawBefore = await raw()

@@ -31,7 +31,8 @@ export interface ProgramOptions {
 }
 
 const running = new Set<ChildProcess>()
-process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')))
+// SIGKILL would leave the workers of nginx behind.
+process.once('exit', () => running.forEach((child) => child.kill('SIGTERM')))
 
 const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 30_000

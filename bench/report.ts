@@ -12,11 +12,10 @@ export function reportText(results: Results): string {
     `Machine: ${machineText(machine)}.`,
     `Run: ${startedAt.slice(0, 10)}; medians of ${rounds} rounds of ${seconds} s; ${identities} identities. The load generator (wrk) shares the cores with what is measured.`,
     markdownTable(rawColumns, Object.entries(results.raw)),
-    markdownTable(
-      resultColumns,
+    ...resultTable(
+      results,
       results.results.filter((each) => !isCached(each)),
     ),
-    notes(results),
     ...cacheTable(results.results.filter(isCached)),
     markdownTable(verdictColumns, judge(results)),
     ...failures.map(failureText),
@@ -77,6 +76,9 @@ const verdictColumns: readonly Column<Verdict>[] = [
 
 /** Answers from memory need no raw work. */
 const isCached = ({ measured }: Result): boolean => measured.raw === undefined
+
+const resultTable = (results: Results, shown: readonly Result[]): readonly string[] =>
+  shown.length === 0 ? [] : [markdownTable(resultColumns, shown), notes(results)]
 
 function cacheTable(results: readonly Result[]): readonly string[] {
   if (results.length === 0) return []

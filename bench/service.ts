@@ -44,6 +44,8 @@ function configurationOf(options: ServiceOptions): object {
     ca: { key_kind: 'rsa-3072', end_entity_key_kind: endEntityKeyKind },
     providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE], ...client } },
     services: { proxy: { authz } },
+    // Each scenario makes its own.
+    delegations: { maximum_per_identity: 1000 },
     ...(postgresUrl !== undefined && { store: { url: postgresUrl } }),
     limits: {
       // A key pool would make keys while something else is measured.

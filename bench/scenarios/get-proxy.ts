@@ -1,6 +1,6 @@
 /** `GET /get_proxy` of a warm certcache, compared with nginx serving the same bytes. */
 import { X509Certificate } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { missingNginxPackage, startNginx } from '../nginx.ts'
@@ -38,8 +38,8 @@ export const getProxyScenario: Scenario = {
 }
 
 async function startCertcache(world: World, service: Target): Promise<Target> {
-  const directory = join(world.directory, 'certcache')
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  // Its state belongs to this service.
+  const directory = await mkdtemp(join(world.directory, 'certcache-'))
   const [user] = world.users
   const token = await logIn(world, user?.username ?? '')
   await writeFile(join(directory, 'token'), token, { mode: 0o600 })

@@ -50,11 +50,26 @@ describeWithTools('the benchmark', ['wrk'], () => {
     expect(readFileSync(chart, 'utf8')).toMatch(/^<svg /)
   })
 
-  test('says what is wrong with an option', async () => {
-    expect(await bench(['--seconds', 'many'])).toEqual({
-      code: 2,
-      out: '',
-      err: "error: option '--seconds <number>' argument 'many' is invalid. \"many\" must be an integer from 1 to 3600.\n",
-    })
+  test.for([
+    [
+      'an option',
+      ['--seconds', 'many'],
+      2,
+      "error: option '--seconds <number>' argument 'many' is invalid. \"many\" must be an integer from 1 to 3600.\n",
+    ],
+    [
+      'a directory',
+      ['--json', '/nonexistent/results.json'],
+      1,
+      'bench: /nonexistent/results.json: there is no directory /nonexistent\n',
+    ],
+    [
+      'a file',
+      ['--markdown', programPath('LICENSE')],
+      1,
+      `bench: ${programPath('LICENSE')}: the file has no lines <!-- bench: begin --> and <!-- bench: end -->\n`,
+    ],
+  ] as const)('says before it measures what is wrong with %s', async ([, words, code, err]) => {
+    expect(await bench(words)).toEqual({ code, out: '', err })
   })
 })
