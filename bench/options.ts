@@ -60,7 +60,7 @@ function describeOptions(command: Command, names: readonly string[]): Command {
   return command
     .description('Measures how fast the service is, compared with what this machine can do at all.')
     .usage('[options]')
-    .option('--full', 'everything, the peers too; more than an hour')
+    .option('--full', 'everything, the peers too; about half an hour')
     .option('--peers', 'also step-ca and Fulcio; built with Go on the first run')
     .option('--only <names>', 'scenarios to measure, with commas between', listOf(nameIn(names)))
     .option('--connections <numbers>', 'concurrent connections', listOf(integer(1, 10_000)))

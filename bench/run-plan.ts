@@ -1,4 +1,4 @@
-/** Runs a plan, stage by stage. A stage that fails takes nothing from the others: a full run takes an hour. */
+/** Runs a plan, stage by stage. A stage that fails takes nothing from the others: a full run takes half an hour. */
 import { missingNginxPackage } from './nginx.ts'
 import { runPeers } from './peers/run-peers.ts'
 import type { Plan, Stage } from './plan.ts'

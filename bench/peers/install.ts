@@ -19,7 +19,7 @@ export async function installPeer(peer: Peer): Promise<PeerProgram> {
   const program = join(cache, `${name}-${version}`)
   if (existsSync(program)) return { program }
   const problem = await goProblem(name, peer.leastGo)
-  if (problem !== undefined) return { missing: `${name}: ${problem}` }
+  if (problem !== undefined) return { missing: problem }
   await mkdir(cache, { recursive: true })
   const directory = await mkdtemp(join(cache, `${name}-building-`))
   try {

@@ -8,7 +8,7 @@ export type GoVersion = readonly [major: number, minor: number]
 export async function goProblem(who: string, least: GoVersion): Promise<string | undefined> {
   const wanted = `Go ${least.join('.')} or later`
   const version = await goVersion()
-  if (version === undefined) return `${wanted} is missing`
+  if (version === undefined) return `${who} needs ${wanted}, which is missing`
   const [, major = '0', minor = '0'] = /^go(\d+)\.(\d+)/.exec(version) ?? []
   const isOld = Number(major) < least[0] || (Number(major) === least[0] && Number(minor) < least[1])
   return isOld ? `${who} needs ${wanted}; \`go\` is ${version}` : undefined
