@@ -72,14 +72,15 @@ test('the chart has a bar for each comparable rate, in proportion', () => {
     title: 'a < b & c',
     measured: measured({ perSecond: 30.04 }),
   })
-  const svg = chartSvg(resultsOf([result(), ...others, keys, peer, cache]))
+  const slower = { ...peer, measured: measured({ perSecond: 500 }) }
+  const svg = chartSvg(resultsOf([result(), ...others, keys, slower, cache]))
   const bars = [...svg.matchAll(/<rect x="\d+" y="\d+" width="([\d.]+)" .*?fill="(#\w+)"/g)]
   const colours = { raw: '#8a8f98', ours: '#2563a8', peer: '#c2752b' }
   expect(bars.map(([, width, fill]) => [Number(width), fill])).toEqual([
     [430, colours.raw],
     [215, colours.ours],
+    [107.5, colours.peer],
     [6.5, colours.ours],
-    [215, colours.peer],
   ])
   expect(svg).toContain('a &lt; b &amp; c')
   expect(svg).toContain('>30.0<')
