@@ -1,7 +1,7 @@
 /** A cluster that starts all at once: every worker asks before there is a proxy. */
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { load } from '../../bench/load.ts'
+import { load } from '../support/load.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { openEngine, type RunningEngine } from '../../src/certcache/compose.ts'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'

@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { goProblem, type GoVersion } from './go.ts'
 import { findProgram } from './grid-tools.ts'
 
 /** Its go.mod is the only place that names the version. */
@@ -12,7 +13,7 @@ const moduleDirectory = join(import.meta.dirname, '../providers/hydra/module')
 const cache = join(import.meta.dirname, '../../node_modules/.cache')
 
 /** That of the go.mod of Hydra's dependencies. No Debian release before 13 has it. */
-const LEAST_GO = [1, 22] as const
+const LEAST_GO: GoVersion = [1, 22]
 /** A minute on an idle machine with two cores. */
 const BUILD_TIMEOUT_MS = 900_000
 /** Hydra keeps data in memory with SQLite, which needs a C compiler. */
@@ -64,13 +65,9 @@ function versionKey(): string {
 }
 
 async function missingTools(): Promise<string | undefined> {
-  const least = LEAST_GO.join('.')
-  if (findProgram('go') === undefined) return `Go ${least} or later is missing`
-  const { stdout } = await run('go', ['env', 'GOVERSION', 'CC'], { timeout: 30_000 })
-  const [version = '', compiler = ''] = stdout.trim().split('\n')
-  const [, major = '0', minor = '0'] = /^go(\d+)\.(\d+)/.exec(version) ?? []
-  const isOld = Number(major) < LEAST_GO[0] || (major === '1' && Number(minor) < LEAST_GO[1])
-  if (isOld) return `Hydra needs Go ${least} or later; \`go\` is ${version}`
-  if (findProgram(compiler) === undefined) return `the C compiler ${compiler} is missing`
-  return undefined
+  const problem = await goProblem('Hydra', LEAST_GO)
+  if (problem !== undefined) return problem
+  const { stdout } = await run('go', ['env', 'CC'], { timeout: 30_000 })
+  const compiler = stdout.trim()
+  return findProgram(compiler) === undefined ? `the C compiler ${compiler} is missing` : undefined
 }

@@ -1,0 +1,74 @@
+/** Starts the service, `tts serve --config`, as an operator does. Only its outside is used. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import type { IdentityProvider } from '../demo/identity-provider/server.ts'
+import { AUDIENCE } from './identities.ts'
+import { ownProgram } from './own-programs.ts'
+import { startProgram, type Target } from './programs.ts'
+
+export type EndEntityKeyKind = 'rsa-2048' | 'ec-p256'
+
+export interface ServiceOptions {
+  /** Existing and empty, or that of an earlier service with the same options. */
+  readonly directory: string
+  readonly provider: IdentityProvider
+  readonly endEntityKeyKind: EndEntityKeyKind
+  /** Runs the TypeScript sources instead of the built program. */
+  readonly fromSources: boolean
+  /** Connection string of a PostgreSQL database. Undefined: SQLite in the directory. */
+  readonly postgresUrl?: string | undefined
+}
+
+export async function startService(options: ServiceOptions): Promise<Target> {
+  const path = join(options.directory, 'tts.yaml')
+  await writeFile(path, stringify(configurationOf(options)), { mode: 0o600 })
+  const logFile = join(options.directory, 'tts.log')
+  const program = ownProgram('cli', options.fromSources)
+  const started = startProgram(process.execPath, [program, 'serve', '--config', path], { logFile })
+  const [line] = await started.says(/^.*"service\.started".*$/m)
+  const { url } = JSON.parse(line) as { url: string }
+  const service = { url: new URL(url).origin, pid: started.pid, stop: started.stop }
+  await waitUntilReady(service)
+  return service
+}
+
+function configurationOf(options: ServiceOptions): object {
+  const { directory, provider, endEntityKeyKind, postgresUrl } = options
+  const { clientId, clientSecret } = provider.clients.tts
+  const authz = { allow: [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }] }
+  const client = { client_id: clientId, client_secret: clientSecret, delegation: {} }
+  return {
+    data_dir: join(directory, 'data'),
+    listen: { port: 0 },
+    ca: { key_kind: 'rsa-3072', end_entity_key_kind: endEntityKeyKind },
+    providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE], ...client } },
+    services: { proxy: { authz } },
+    // Each scenario makes its own.
+    delegations: { maximum_per_identity: 1000 },
+    ...(postgresUrl !== undefined && { store: { url: postgresUrl } }),
+    limits: {
+      // A key pool would make keys while something else is measured.
+      key_pool_size: 0,
+      key_queue: 1000,
+      // All requests come from one address.
+      requests_per_second_per_address: 1e6,
+      burst_per_address: 1e6,
+      credentials_per_second_per_identity: 1e6,
+      burst_per_identity: 1e6,
+      address_share: 1,
+      identity_share: 1,
+    },
+  }
+}
+
+/** The service refuses tokens until it has the keys of the provider. */
+async function waitUntilReady({ url }: Pick<Target, 'url'>): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    const response = await fetch(`${url}/readyz`)
+    await response.arrayBuffer()
+    if (response.ok) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error('the service did not become ready')
+}
