@@ -8,16 +8,19 @@ import { partOf } from '../limits/shares.ts'
 import { createKeyThreads } from '../signing/key-threads.ts'
 import { createSigningPool, type SigningPool } from '../signing/signing-pool.ts'
 
-/** One signing thread is faster than the event loop can submit work, except with the largest RSA keys. */
+/** The event loop submits no more work than this many threads do, except with the largest RSA keys. */
 const MAX_SIGNING_THREADS = 4
 
 export function signingPoolOf(log: Log): SigningPool {
   return createSigningPool({ log, threads: signingThreads() })
 }
 
-/** Leaves one CPU core to the event loop. */
+/**
+ * As many as cores: the event loop needs only a part of one. With one thread less, two cores issue a quarter less, and
+ * the 99th percentile of the latency is the same.
+ */
 function signingThreads(): number {
-  return Math.max(1, Math.min(MAX_SIGNING_THREADS, availableParallelism() - 1))
+  return Math.min(MAX_SIGNING_THREADS, availableParallelism())
 }
 
 export function keyPoolOf(
