@@ -16,6 +16,7 @@ export interface Received {
   readonly endEntitySerial: string
   /** `performance.now()` when it had arrived. */
   readonly at: number
+  readonly sub: string
   readonly token: string
 }
 
@@ -68,7 +69,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
       try {
         const { status, retryAfter, body } = await post({ url, agent, token, csr })
         const at = performance.now()
-        if (status === 200) received.push({ ...receivedOf(body), at, token })
+        if (status === 200) received.push({ ...receivedOf(body), at, sub, token })
         else refused.push({ status, retryAfter, body, at })
       } catch (error) {
         broken.push(error instanceof Error && 'code' in error ? String(error.code) : String(error))
@@ -129,7 +130,7 @@ async function post(options: {
   }
 }
 
-function receivedOf(text: string): Omit<Received, 'at' | 'token'> {
+function receivedOf(text: string): Pick<Received, 'id' | 'serial' | 'endEntitySerial'> {
   const {
     id,
     pem,

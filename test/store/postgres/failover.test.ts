@@ -1,4 +1,4 @@
-/** The store on a primary with a synchronous standby: the server that accepts writes is found, and no commit is lost. */
+/** The store on a primary with a synchronous standby: the server that accepts writes is found, no commit is lost. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CompiledQuery, sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
