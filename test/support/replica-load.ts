@@ -92,6 +92,28 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   }
 }
 
+/**
+ * Sends requests of one identity, some at a time, each once. Returns how many answers had each status.
+ */
+export async function countAnswers(
+  { url, certificate, provider }: Pick<LoadOptions, 'url' | 'certificate' | 'provider'>,
+  sub: string,
+  { requests, atOnce }: { readonly requests: number; readonly atOnce: number },
+): Promise<Readonly<Record<number, number>>> {
+  const csr = await createCsr([], createSigner(await generatePrivateKey('ec-p256')))
+  const token = provider.mint({ claims: { sub, groups: ['cms'], aud: AUDIENCE } })
+  const agent = new Agent({ keepAlive: true, maxSockets: atOnce, ca: certificate })
+  const counts: Record<number, number> = {}
+  await Promise.all(
+    Array.from({ length: requests }, async () => {
+      const { status } = await post({ url, agent, token, csr })
+      counts[status] = (counts[status] ?? 0) + 1
+    }),
+  )
+  agent.destroy()
+  return counts
+}
+
 interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
