@@ -1,14 +1,12 @@
-/** Several replicas of the service, each a process with its own data directory, behind Debian's HAProxy. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+/** Several replicas of the service, each a process with its own data directory, behind Debian's HAProxy or nginx. */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { wideLimits } from '../api/support.ts'
 import type { IdentityProvider } from '../../demo/identity-provider/server.ts'
+import { type Balancer, type BalancerKind, startBalancer } from './balancer.ts'
 import { freePort } from './free-port.ts'
 import { programPath, type Started, startProgram } from './programs.ts'
 import { testConfiguration } from './service.ts'
@@ -51,6 +49,8 @@ export interface ReplicaOptions {
   /** Connection string of the database. */
   readonly database: string
   readonly provider: IdentityProvider
+  /** What is in front of them. Default `haproxy`. */
+  readonly balancer?: BalancerKind
   /** Sections in place of the usual ones. */
   readonly configuration?: Readonly<Record<string, unknown>>
 }
@@ -78,7 +78,8 @@ export async function startReplicas(options: ReplicaOptions): Promise<Replicas> 
       for (const part of ['ca', 'master-keys'])
         cpSync(join(first?.data ?? '', part), join(data, part), { recursive: true })
     await Promise.all(others.map((replica) => replica.start()))
-    balancer = await startHaproxy(directory, running)
+    const { balancer: kind = 'haproxy' } = options
+    balancer = await startBalancer(kind, directory, running)
   } catch (error) {
     await stop()
     throw error
@@ -154,83 +155,4 @@ async function untilReady(url: string, { child, stdout, stderr }: Started): Prom
       throw new Error(`a replica does not start:\n${stdout()}\n${stderr()}`)
     await sleep(50)
   }
-}
-
-interface Balancer {
-  readonly url: string
-  readonly certificate: string
-  stop(): Promise<void>
-}
-
-/** Runs the file that `deploy/` has, with the addresses of the test. */
-async function startHaproxy(directory: string, replicas: readonly Running[]): Promise<Balancer> {
-  const port = await freePort()
-  const pem = join(directory, 'tts.pem')
-  const certificate = makeCertificate(pem)
-  const places = Array.from({ length: 4 }, (_, index) => [
-    `TTS_REPLICA_${index + 1}`,
-    // Fewer replicas than servers in the file: the last ones are down.
-    replicas[index] === undefined ? '127.0.0.1:1' : new URL(replicas[index].url).host,
-  ])
-  const child = spawn(
-    '/usr/sbin/haproxy',
-    ['-db', '-f', resolve(import.meta.dirname, '../../deploy/haproxy/haproxy.cfg')],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        TTS_FRONT: `127.0.0.1:${port}`,
-        TTS_CERTIFICATE: pem,
-        ...(Object.fromEntries(places) as Record<string, string>),
-      },
-    },
-  )
-  let said = ''
-  child.stderr.on('data', (text: Buffer) => {
-    said += text.toString()
-  })
-  const balancer = {
-    url: `https://127.0.0.1:${port}`,
-    certificate,
-    stop: async () => endChild(child),
-  }
-  const limit = performance.now() + READY_MS
-  while (!(await accepts(port))) {
-    if (child.exitCode !== null || performance.now() > limit) {
-      await balancer.stop()
-      throw new Error(`HAProxy does not start:\n${said}`)
-    }
-    await sleep(20)
-  }
-  return balancer
-}
-
-function makeCertificate(pem: string): string {
-  const [key, certificate] = [`${pem}.key`, `${pem}.crt`]
-  const kind = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2'.split(' ')
-  const names = ['-subj', '/CN=tts', '-addext', 'subjectAltName=IP:127.0.0.1']
-  execFileSync(
-    'openssl',
-    ['req', '-x509', ...kind, ...names, '-keyout', key, '-out', certificate],
-    { stdio: 'pipe' },
-  )
-  const text = readFileSync(certificate, 'utf8')
-  writeFileSync(pem, `${text}${readFileSync(key, 'utf8')}`, { mode: 0o600 })
-  return text
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const { promise, resolve: settle } = Promise.withResolvers<boolean>()
-  const socket = connect(port, '127.0.0.1')
-  socket.once('connect', () => settle(true))
-  socket.once('error', () => settle(false))
-  const accepted = await promise
-  socket.destroy()
-  return accepted
-}
-
-async function endChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = once(child, 'exit')
-  child.kill('SIGKILL')
-  await ended
 }
