@@ -114,17 +114,19 @@ export async function countAnswers(
   return counts
 }
 
-interface Answer {
+export interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
   readonly body: string
 }
 
-async function post(options: {
+/** Sends one request for a proxy. */
+export async function post(options: {
   readonly url: string
   readonly agent: Agent
   readonly token: string
   readonly csr: string
+  readonly timeoutMs?: number
 }): Promise<Answer> {
   const headers = {
     authorization: `Bearer ${options.token}`,
@@ -136,7 +138,7 @@ async function post(options: {
     method: 'POST',
     agent: options.agent,
     headers,
-    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    signal: AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS),
   })
   sent.once('response', resolve)
   sent.once('error', reject)
