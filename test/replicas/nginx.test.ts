@@ -1,4 +1,5 @@
 /** Replicas behind nginx: one is killed under load, and nobody notices; with none left, callers get 503. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type IdentityProvider,
@@ -8,6 +9,9 @@ import { describeWithTools } from '../support/grid-tools.ts'
 import { type PostgresCluster, startPostgres } from '../support/postgres.ts'
 import { type Load, missingRecords, nothingMissing, startLoad } from '../support/replica-load.ts'
 import { type Replicas, startReplicas } from '../support/replicas.ts'
+
+/** `fail_timeout` in deploy/nginx, and a little more. */
+const FAIL_TIMEOUT_MS = 2500
 
 describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
   let cluster: PostgresCluster
@@ -42,6 +46,8 @@ describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
       await replica.kill()
       await progress()
       await replica.start()
+      // Until nginx tries it again, the other one is the only one that it knows.
+      await sleep(FAIL_TIMEOUT_MS)
       await progress()
     }
     await load.end()
