@@ -78,6 +78,7 @@ async function newServer({ bin, directory, options }: Place, name: string) {
       server.kill('SIGKILL')
       await ended
     },
+    killNow: () => void server?.kill('SIGKILL'),
     signal: (signal: 'SIGSTOP' | 'SIGCONT') => void server?.kill(signal),
     stop: async () => server && stopServer(server),
   }
@@ -100,7 +101,11 @@ export async function startPostgresPair(): Promise<PostgresPair> {
   const program = async (name: string, words: string): Promise<void> => {
     await run(join(place.bin, name), words.split(' '), options)
   }
+  // Nothing stays behind when the test process ends early.
+  const killBoth = (): void => [first, second].forEach(({ killNow }) => killNow())
+  process.once('exit', killBoth)
   const stop = async (): Promise<void> => {
+    process.removeListener('exit', killBoth)
     await Promise.all([first.stop(), second.stop()])
     rmSync(directory, { recursive: true, force: true })
   }
