@@ -6,6 +6,14 @@ const share = z.number().min(0.001).max(1)
 
 /** Limits for callers (configuration section `limits`). */
 export const limitsSettings = z.strictObject({
+  replicas: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .describe(
+      'Number of replicas behind the load balancer. Each replica counts the rates and bursts of callers for itself and allows this part of them. With 1, several replicas together allow as many times the rates.',
+    ),
   requests_per_second_per_address: z
     .number()
     .min(0.1)

@@ -10,6 +10,7 @@ import { otherOwnerOf } from '../files/data-directory.ts'
 import { homeDirectory } from '../files/home-directory.ts'
 import { trustGroup } from '../files/trusted-group.ts'
 import { isWebhook } from './delegation-schema.ts'
+import { limitsOfOneReplica } from './replica-share.ts'
 import { type Configuration, configurationSchema } from './schema.ts'
 import {
   configurationError,
@@ -83,7 +84,11 @@ export async function loadConfiguration(
     trustFormer()
     throw error
   })
-  const configuration = { ...resolved, tls: resolveAuthorityPaths(resolved.tls, base) }
+  const configuration = {
+    ...resolved,
+    tls: resolveAuthorityPaths(resolved.tls, base),
+    limits: limitsOfOneReplica(resolved.limits),
+  }
   return { configuration: deepFreeze(configuration), path: file, overrides, dataDirectory }
 }
 

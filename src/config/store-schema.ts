@@ -14,7 +14,7 @@ export const storeSettings = z.strictObject({
     .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
     .optional()
     .describe(
-      'Connection string of a PostgreSQL database, for several replicas. Secret: it may contain a password.',
+      'Connection string of a PostgreSQL database, for several replicas. It may name several servers, separated by commas; the one that accepts writes is used. Secret: it may contain a password.',
     ),
   url_file: z.string().min(1).optional().describe('File with the connection string.'),
   pool_size: z

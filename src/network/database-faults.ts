@@ -113,22 +113,15 @@ function explainDriver(message: string, url: string): string | undefined {
     : undefined
 }
 
-/**
- * Says what is wrong with a connection string that the driver could not read.
- *
- * @param url the connection string; nothing of it is repeated
- * @param error the error of the driver
- */
-export function explainConnectionString(url: string, error: unknown): string {
+/** Says what is wrong with a connection string that the driver could not read, and repeats nothing of it. */
+export function explainConnectionString(error: unknown): string {
   const { path } = (error ?? {}) as NodeJS.ErrnoException
   // A file of sslrootcert, sslcert or sslkey.
   if (typeof path === 'string') return `${path} cannot be read: ${fileErrorReason(error)}`
-  return (
-    severalHosts(url) ?? 'must be a connection string, postgres://USER:PASSWORD@HOST:PORT/DATABASE'
-  )
+  return 'must be a connection string, postgres://USER:PASSWORD@HOST:PORT/DATABASE'
 }
 
-/** A list of hosts is understood by libpq, but not by the driver. */
+/** A list of hosts is understood by libpq, but not by the driver; only the store of the service reads it. */
 export function severalHosts(url: string): string | undefined {
   const [, authority = ''] = /^postgres(?:ql)?:\/\/(?:[^@/?#]*@)?([^/?#]*)/.exec(url) ?? []
   const [, parameter = ''] = /[?&]host=([^&#]*)/.exec(url) ?? []

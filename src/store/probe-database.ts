@@ -1,10 +1,9 @@
 /** Looks at a database without changing it, before there is anything in it. */
 import { existsSync } from 'node:fs'
-import pg from 'pg'
 import type { StoreSettings } from '../config/store-schema.ts'
 import { TtsError } from '../base/errors.ts'
-import { checkConnectionString, connectionOptions } from './postgres/connection.ts'
 import { refuseTransactionPooler } from './postgres/pooler.ts'
+import { createServers, type Servers } from './postgres/servers.ts'
 import { storeError } from './store-error.ts'
 
 export interface DatabaseProbe {
@@ -34,9 +33,9 @@ export async function probeDatabase(
       clock: undefined,
     }
   const connection = { url, timeoutMs: Math.round(timeoutSeconds * 1000) }
-  checkConnectionString(connection)
+  const servers = createServers(connection)
   try {
-    const probe = await probePostgres(connection, now)
+    const probe = await probePostgres(servers, now)
     await refuseTransactionPooler(connection)
     return probe
   } catch (error) {
@@ -52,13 +51,8 @@ interface ProbeRow {
   readonly now: Date
 }
 
-async function probePostgres(
-  connection: { readonly url: string; readonly timeoutMs: number },
-  now: () => Date,
-): Promise<DatabaseProbe> {
-  const client = new pg.Client(connectionOptions(connection))
-  client.on('error', () => undefined)
-  await client.connect()
+async function probePostgres(servers: Servers, now: () => Date): Promise<DatabaseProbe> {
+  const { client } = await servers.connect()
   try {
     const { rows } = await client.query<ProbeRow>(
       `select current_setting('server_version') as version,

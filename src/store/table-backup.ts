@@ -1,12 +1,11 @@
 /** Reads all rows of the records in one snapshot, and writes them into an empty database of either kind. */
 import { DatabaseSync } from 'node:sqlite'
 import { CompiledQuery, Migrator, sql, type Transaction } from 'kysely'
-import pg from 'pg'
 import { TtsError } from '../base/errors.ts'
 import type { StoreSettings } from '../config/store-schema.ts'
 import type { AuthorityKind } from '../domain/installation.ts'
 import { openDatabase } from './open-database.ts'
-import { connectionOptions } from './postgres/connection.ts'
+import { createServers } from './postgres/servers.ts'
 import { storeError } from './store-error.ts'
 import { schemaMigrations } from './schema/migrations.ts'
 import type { Database, DatabaseKind, Tables } from './schema/tables.ts'
@@ -111,9 +110,7 @@ async function postgresSnapshot(connection: {
   readonly url: string
   readonly timeoutMs: number
 }): Promise<Snapshot> {
-  const client = new pg.Client(connectionOptions(connection))
-  client.on('error', () => undefined)
-  await client.connect()
+  const { client } = await createServers(connection).connect()
   try {
     await client.query('begin isolation level repeatable read read only')
     const { rows: newest } = await client.query<{ name: string }>(NEWEST_SCHEMA)

@@ -7,6 +7,8 @@ import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { type StoreSettings, storeSettings } from '../../src/config/store-schema.ts'
+import { isChangeName } from '../../src/store/schema/compatibility.ts'
+import { schemaMigrations } from '../../src/store/schema/migrations.ts'
 import { openStore } from '../../src/store/store.ts'
 import {
   auditLine,
@@ -46,17 +48,54 @@ describeStores('a store', ({ kind, newDatabase, open, query }) => {
     expect(await second.findHeldEndEntity(identity.id, NOW, 'rsa-2048')).toEqual(held)
   })
 
-  test('a database of a newer version is refused', async () => {
+  const withChanges = async (...names: readonly string[]): Promise<StoreSettings> => {
     const settings = await newDatabase()
     await (await open(settings)).close()
-    await query(
-      settings,
-      `insert into kysely_migration (name, timestamp) values ('9999_future', '2030') returning name`,
-    )
+    for (const name of names)
+      await query(
+        settings,
+        `insert into kysely_migration (name, timestamp) values ('${name}', '2030') returning name`,
+      )
+    return settings
+  }
+  const newest = Object.keys(schemaMigrations(kind)).toSorted().at(-1)?.slice(0, 4)
+
+  test.for([
+    { names: ['9999_future'] },
+    { names: ['9998_expand_site', '9999_contract_9998_old_site'] },
+    { names: ['9999_contract_old_site'] },
+    { names: ['9999_expand'] },
+  ])('a database with the later changes $names is refused', async ({ names }) => {
+    const settings = await withChanges(...names)
     await expect(open(settings)).rejects.toMatchObject({
       code: 'configuration',
       check: 'schema_version',
+      message: expect.stringContaining(names.at(-1) ?? '') as string,
     })
+  })
+
+  test('a database without a change of this version, and with a later one, is refused', async () => {
+    const settings = await withChanges('9998_expand_site')
+    await query(settings, `delete from kysely_migration where name like '0009%' returning name`)
+    await expect(open(settings)).rejects.toMatchObject({ check: 'schema_version' })
+  })
+
+  test.for([
+    { names: ['9998_expand_site', '9999_expand_more'] },
+    { names: ['9998_expand_site', `9999_contract_${newest}_old_site`] },
+    { names: ['9999_contract_0009_old_site'] },
+  ])('a database with the later changes $names is used', async ({ names }) => {
+    const settings = await withChanges(...names)
+    const store = await open(settings)
+    const { identity, serial } = await newEndEntity(store)
+    await newCredential(store, identity, serial)
+    const done = (await query(settings, 'select name from kysely_migration')) as { name: string }[]
+    expect(done.map(({ name }) => name)).toEqual(expect.arrayContaining([...names]))
+  })
+
+  test('later changes follow the form that earlier releases can judge', () => {
+    const later = Object.keys(schemaMigrations(kind)).filter((name) => name > '0011')
+    expect(later.filter((name) => !isChangeName(name))).toEqual([])
   })
 
   test('closing finishes what was begun; later calls are refused; closing twice is no fault', async () => {

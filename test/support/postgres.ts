@@ -119,7 +119,7 @@ export async function ask(url: string, sql: string, values: unknown[] = []): Pro
   }
 }
 
-function findBinDirectory(): string | undefined {
+export function findBinDirectory(): string | undefined {
   const root = '/usr/lib/postgresql'
   if (!existsSync(root)) return undefined
   const versions = readdirSync(root).toSorted((a, b) => Number(b) - Number(a))
@@ -149,7 +149,7 @@ function urlOf(directory: string, database: string, port?: number): string {
   return `postgres:///${database}?host=${encodeURIComponent(directory)}&user=tts${suffix}`
 }
 
-async function waitUntilReady(server: ChildProcess, url: string): Promise<void> {
+export async function waitUntilReady(server: ChildProcess, url: string): Promise<void> {
   const end = performance.now() + 30_000
   for (;;) {
     try {
@@ -162,7 +162,7 @@ async function waitUntilReady(server: ChildProcess, url: string): Promise<void> 
   }
 }
 
-async function stopServer(server: ChildProcess): Promise<void> {
+export async function stopServer(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const ended = once(server, 'exit')
   // SIGINT is PostgreSQL's fast shutdown: it breaks connections off and does not wait for them.

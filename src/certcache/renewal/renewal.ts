@@ -80,7 +80,10 @@ function waitForSource({ obtainedAt, renewableUntil }: ProxyLife): number {
   return leftMs <= 0 ? Infinity : Math.max(leftMs / 2, SHORTEST_WAIT_MS)
 }
 
-/** Returns milliseconds since 1970. Waits double from the first to the longest; jitter shortens each by up to half. */
+/**
+ * Returns milliseconds since 1970. Waits double from the first to the longest; jitter shortens each by up to half. It
+ * lengthens a Retry-After by up to half, because many who were refused at one moment must not come back at one moment.
+ */
 function retryAt(
   now: Date,
   policy: RenewalPolicy,
@@ -91,7 +94,8 @@ function retryAt(
   const lastMs = Math.min(failures.lastAt.getTime(), now.getTime())
   const doubledMs = policy.retryFirstMs * 2 ** Math.min(count - 1, 30)
   const backoffMs = Math.min(doubledMs, policy.retryLongestMs) * (0.5 + draw / 2)
-  const nextMs = lastMs + Math.max(backoffMs, Math.min(retryAfterMs, MAX_RETRY_AFTER_MS))
+  const wantedMs = Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) * (1.5 - draw / 2)
+  const nextMs = lastMs + Math.max(backoffMs, wantedMs)
   if (proxy === undefined) return nextMs
   // After a failure of the last attempt before an end the normal waits apply again.
   const lastChances = [proxy.notAfter, proxy.renewableUntil ?? proxy.notAfter]

@@ -198,7 +198,7 @@ function newClient(url: string, timeoutMs: number): pg.Client {
     })
   } catch (error) {
     // Without a cause: the message of the library may repeat the connection string, which may hold a password.
-    throw new TtsError('configuration', `state.url: ${explainConnectionString(url, error)}`)
+    throw new TtsError('configuration', `state.url: ${explainConnectionString(error)}`)
   }
 }
 

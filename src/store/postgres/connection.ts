@@ -1,7 +1,8 @@
 /** How each connection to PostgreSQL is opened. */
 import pg from 'pg'
 import { TtsError } from '../../base/errors.ts'
-import { explainConnectionString, severalHosts } from '../../network/database-faults.ts'
+import { explainConnectionString } from '../../network/database-faults.ts'
+import { listServers } from './server-list.ts'
 
 export interface ConnectionSettings {
   readonly url: string
@@ -30,31 +31,29 @@ function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
 
 /**
  * Returns the statement that prepares a new session: the deadlines of the server, and commits that survive a crash of
- * the server, also where it is set to lose the last ones.
+ * the server, also where it is set to lose the last ones. It selects `read_only`: whether the server refuses writes.
  */
 export function sessionStatement(timeoutMs: number): string {
   const statementMs = Math.ceil(timeoutMs)
   return `select set_config('statement_timeout', '${statementMs}', false),
     set_config('idle_in_transaction_session_timeout', '${statementMs * 2}', false),
     case when current_setting('synchronous_commit') = 'off'
-      then set_config('synchronous_commit', 'on', false) end`
+      then set_config('synchronous_commit', 'on', false) end,
+    pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only`
 }
 
 /**
- * Refuses a connection string that the driver cannot read.
+ * Refuses a connection string that the driver cannot read, or whose servers cannot be used.
  *
  * @throws {TtsError} `configuration`; the message never repeats the connection string, which may hold a password
  */
-export function checkConnectionString(settings: ConnectionSettings): void {
-  const problem = severalHosts(settings.url)
-  if (problem !== undefined) throw new TtsError('configuration', `store.url: ${problem}`)
+export function checkConnectionString({ url, timeoutMs }: ConnectionSettings): void {
   try {
     // A pool parses the connection string, and reads the files that it names, only when it connects.
-    void new pg.Client(connectionOptions(settings))
+    for (const one of listServers(url).urls)
+      void new pg.Client(connectionOptions({ url: one, timeoutMs }))
   } catch (error) {
-    throw new TtsError(
-      'configuration',
-      `store.url: ${explainConnectionString(settings.url, error)}`,
-    )
+    const problem = error instanceof RangeError ? error.message : explainConnectionString(error)
+    throw new TtsError('configuration', `store.url: ${problem}`)
   }
 }

@@ -2,9 +2,10 @@
  * Detects a pooler that pools transactions. Our locks belong to sessions: with such a pooler, two replicas could hold
  * the same lock, and a lock could stay with a session that nobody owns.
  */
-import pg from 'pg'
+import type { Client } from 'pg'
 import { TtsError } from '../../base/errors.ts'
-import { type ConnectionSettings, connectionOptions } from './connection.ts'
+import type { ConnectionSettings } from './connection.ts'
+import { createServers } from './servers.ts'
 
 const ROUNDS = 3
 
@@ -15,7 +16,12 @@ const ROUNDS = 3
  * @throws the error of the driver
  */
 export async function refuseTransactionPooler(settings: ConnectionSettings): Promise<void> {
-  const [holder, other] = [await connect(settings), await connect(settings)]
+  const servers = createServers(settings)
+  const { client: holder } = await servers.connect()
+  const { client: other } = await servers.connect().catch(async (error: unknown) => {
+    await holder.end()
+    throw error
+  })
   try {
     for (let round = 0; round < ROUNDS; round += 1) {
       const held = await backendOf(holder)
@@ -29,15 +35,7 @@ export async function refuseTransactionPooler(settings: ConnectionSettings): Pro
   }
 }
 
-async function connect(settings: ConnectionSettings): Promise<pg.Client> {
-  const client = new pg.Client(connectionOptions(settings))
-  // Without a listener, a connection that breaks would end the process.
-  client.on('error', () => undefined)
-  await client.connect()
-  return client
-}
-
-async function backendOf(client: pg.Client): Promise<number | undefined> {
+async function backendOf(client: Client): Promise<number | undefined> {
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
   return rows[0]?.pid
 }

@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto'
-import pg, { type Client } from 'pg'
+import type { Client } from 'pg'
 import { retryFor } from '../../base/async.ts'
-import { type ConnectionSettings, connectionOptions, sessionStatement } from './connection.ts'
 import { createLocalLocks, LOCK_PAUSES, lockBusy, type NamedLocks } from '../named-locks.ts'
+import type { ConnectedClient, Servers } from './servers.ts'
 
 /**
  * Locks over all replicas: session advisory locks, all on one connection of their own, so that a refresh of 45 seconds
  * takes no connection from those who record. A process that dies loses its connection, and so its locks, at once.
  *
  * When only the connection breaks, a lock is lost while its work goes on. What the work saves is kept all the same, and
- * nothing is ended over a newer token (`DelegationEnd.onlyIfCurrent`).
- *
+ * nothing is ended over a newer token (`DelegationEnd.onlyIfCurrent`). The same holds after a failover: locks are not
+ * replicated.
  */
-export function createPostgresLocks(settings: ConnectionSettings): NamedLocks {
+export function createPostgresLocks(servers: Servers): NamedLocks {
   const local = createLocalLocks()
-  const session = createSession(settings)
+  const session = createSession(servers)
   return {
     // First within the process: to the database, all that this one session asks for is its own already.
     run: (name, work, waitMs) =>
@@ -53,44 +53,73 @@ interface Session {
   close(): Promise<void>
 }
 
-function createSession(settings: ConnectionSettings): Session {
-  let current: Promise<Client> | undefined
-
+interface HeldConnection {
+  get(): Promise<ConnectedClient>
   /** Ends the connection: whatever state its locks are in, the database drops them. */
-  function drop(client: Client): void {
+  drop(client: Client): void
+  close(): Promise<void>
+}
+
+/** One connection at a time, to the server that accepts writes; opened when it is asked for. */
+function holdConnection(servers: Servers): HeldConnection {
+  let current: Promise<ConnectedClient> | undefined
+  /** The connection of `current`, once it is open. */
+  let live: ConnectedClient | undefined
+
+  function forget(client: Client): void {
+    // Not if another connection has taken its place.
+    if (live?.client !== client) return
+    live = undefined
     current = undefined
+  }
+
+  function drop(client: Client): void {
+    forget(client)
     client.end().catch(() => undefined)
   }
 
-  async function connect(): Promise<Client> {
-    const client = new pg.Client(connectionOptions(settings))
+  async function connect(): Promise<ConnectedClient> {
+    const connection = await servers.connect()
+    const { client } = connection
     client.on('error', () => drop(client))
-    client.on('end', () => {
-      current = undefined
-    })
-    await client.connect()
+    client.on('end', () => forget(client))
     // Else a machine that vanished would hold its locks for the two hours of the system's default.
-    await client.query(sessionStatement(settings.timeoutMs))
     await client.query(
       'set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3',
     )
-    return client
-  }
-
-  async function connected(): Promise<Client> {
-    if (current === undefined) {
-      const attempt = connect()
-      current = attempt
-      attempt.catch(() => {
-        if (current === attempt) current = undefined
-      })
-    }
-    return current
+    live = connection
+    return connection
   }
 
   return {
+    drop,
+    async get() {
+      // A lock on a server that no longer accepts the writes would exclude nobody.
+      const url = await servers.writable()
+      if (live !== undefined && live.url !== url) drop(live.client)
+      if (current === undefined) {
+        const attempt = connect()
+        current = attempt
+        attempt.catch(() => {
+          if (current === attempt) current = undefined
+        })
+      }
+      return current
+    },
+    async close() {
+      const known = await current?.catch(() => undefined)
+      current = undefined
+      live = undefined
+      await known?.client.end().catch(() => undefined)
+    },
+  }
+}
+
+function createSession(servers: Servers): Session {
+  const connection = holdConnection(servers)
+  return {
     async tryLock(key) {
-      const client = await connected()
+      const { client, url } = await connection.get()
       try {
         const { rows } = await client.query<{ got: boolean }>(
           'select pg_try_advisory_lock($1::bigint) as got',
@@ -98,7 +127,8 @@ function createSession(settings: ConnectionSettings): Session {
         )
         return rows[0]?.got === true ? client : undefined
       } catch (error) {
-        drop(client)
+        connection.drop(client)
+        servers.lost(url)
         throw error
       }
     },
@@ -106,13 +136,9 @@ function createSession(settings: ConnectionSettings): Session {
       try {
         await client.query('select pg_advisory_unlock($1::bigint)', [key])
       } catch {
-        drop(client)
+        connection.drop(client)
       }
     },
-    async close() {
-      const client = await current?.catch(() => undefined)
-      current = undefined
-      await client?.end().catch(() => undefined)
-    },
+    close: () => connection.close(),
   }
 }

@@ -1,7 +1,7 @@
-import { CompiledQuery, Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
-import pg from 'pg'
-import { checkConnectionString, connectionOptions, sessionStatement } from './connection.ts'
+import { type CompiledQuery, Kysely, PostgresDialect } from 'kysely'
 import { createPostgresLocks } from './postgres-locks.ts'
+import { createWritablePool } from './pool.ts'
+import { createServers } from './servers.ts'
 import type { Database, Tables } from '../schema/tables.ts'
 
 /** How PostgreSQL is reached. */
@@ -17,24 +17,11 @@ export interface PostgresOptions {
  * @throws {TtsError} `configuration` (the connection string cannot be read)
  */
 export function openPostgres({ url, poolSize, timeoutMs }: PostgresOptions): Database {
-  const pool = createPool({ url, poolSize, timeoutMs })
-  // An idle connection that breaks is an event of the pool; without a listener it would end the process.
-  pool.on('error', () => undefined)
-  const clients = new WeakMap<pg.PoolClient, CheckedClient>()
-  const connect = async (): Promise<PostgresPoolClient> => {
-    const client = await pool.connect()
-    const checked = clients.get(client) ?? new CheckedClient(client)
-    clients.set(client, checked)
-    return checked as unknown as PostgresPoolClient
-  }
-  const dialect = new PostgresDialect({
-    pool: { connect, end: () => pool.end() },
-    onCreateConnection: async (connection) => {
-      await connection.executeQuery(CompiledQuery.raw(sessionStatement(timeoutMs)))
-    },
-  })
+  const servers = createServers({ url, timeoutMs })
+  const pool = createWritablePool(servers, { poolSize, timeoutMs })
+  const dialect = new PostgresDialect({ pool })
   const db = new Kysely<Tables>({ dialect })
-  const locks = createPostgresLocks({ url, timeoutMs })
+  const locks = createPostgresLocks(servers)
   const destroy = async (): Promise<void> => {
     await locks.close()
     await db.destroy()
@@ -69,36 +56,4 @@ async function transact(
     if (error !== foundRows) throw error
   }
   return rows
-}
-
-function createPool({ url, poolSize, timeoutMs }: PostgresOptions): pg.Pool {
-  checkConnectionString({ url, timeoutMs })
-  return new pg.Pool({
-    ...connectionOptions({ url, timeoutMs }),
-    max: poolSize,
-  })
-}
-
-/** A pooled connection that is thrown away, not pooled again, once a question on it got no answer. */
-class CheckedClient {
-  readonly #client: pg.PoolClient
-  #broken = false
-
-  constructor(client: pg.PoolClient) {
-    this.#client = client
-  }
-
-  async query(sql: string, parameters: unknown[]): Promise<pg.QueryResult> {
-    try {
-      return await this.#client.query(sql, parameters)
-    } catch (error) {
-      // An error with a SQLSTATE is an answer; after anything else the connection's state is not known.
-      if (!(error instanceof pg.DatabaseError)) this.#broken = true
-      throw error
-    }
-  }
-
-  release(): void {
-    this.#client.release(this.#broken)
-  }
 }

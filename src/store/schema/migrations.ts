@@ -1,7 +1,7 @@
 import { Migrator, sql, type Kysely, type Migration } from 'kysely'
-import { TtsError } from '../../base/errors.ts'
 import { addAccessTokens } from './access-token-schema.ts'
 import { addBans } from './ban-schema.ts'
+import { isNewerButUsable } from './compatibility.ts'
 import { addKnownGroups } from './known-groups-schema.ts'
 import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
@@ -13,35 +13,30 @@ import type { Database, DatabaseKind, Tables } from './tables.ts'
 
 /**
  * Brings the schema to this program's version. Several processes may start at once: one migrates (PostgreSQL: advisory
- * lock, SQLite: write transaction), the others wait and find it done.
+ * lock, SQLite: write transaction), the others wait and find it done. A newer schema that this program can work with
+ * stays as it is.
  *
- * @throws TtsError `configuration` when the database was made by a newer version of this program.
+ * @throws TtsError `configuration` when the database was made by a newer version that this program cannot work with.
  */
 export async function migrate(database: Database): Promise<void> {
   const migrations = schemaMigrations(database.kind)
-  await refuseNewerSchema(database, Object.keys(migrations))
+  const isNewer = async (): Promise<boolean> =>
+    isNewerButUsable(Object.keys(migrations), await changesOf(database))
+  if (await isNewer()) return
   const migrator = new Migrator({
     db: database.writes,
     provider: { getMigrations: () => Promise.resolve(migrations) },
   })
   const { error } = await migrator.migrateToLatest()
-  if (error !== undefined) throw storeError(error)
+  // A replica of the next release may have been faster, and then the migrator finds changes that it does not know.
+  if (error !== undefined && !(await isNewer())) throw storeError(error)
 }
 
-async function refuseNewerSchema({ writes }: Database, known: readonly string[]): Promise<void> {
+async function changesOf({ writes }: Database): Promise<readonly string[]> {
   const tables = await writes.introspection.getTables({ withInternalKyselyTables: true })
-  if (!tables.some((table) => table.name === 'kysely_migration')) return
+  if (!tables.some((table) => table.name === 'kysely_migration')) return []
   const done = await sql<{ name: string }>`select name from kysely_migration`.execute(writes)
-  const unknown = done.rows.find((row) => !known.includes(row.name))
-  if (unknown === undefined) return
-  throw new TtsError(
-    'configuration',
-    `the database was made by a newer version of this program (it has the schema change ${unknown.name})`,
-    {
-      check: 'schema_version',
-      remedy: 'Run the newer version, or restore the back-up made before the upgrade.',
-    },
-  )
+  return done.rows.map(({ name }) => name)
 }
 
 const columnTypes: Record<DatabaseKind, ColumnTypes> = {
@@ -58,7 +53,9 @@ const columnTypes: Record<DatabaseKind, ColumnTypes> = {
   },
 }
 
-/** Never change one that was released: add the next. */
+/**
+ * Never change one that was released: add the next, with a name as in `compatibility.ts`. CONTRIBUTING.md says how.
+ */
 export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> {
   const types = columnTypes[kind]
   return {

@@ -115,6 +115,12 @@ const cases: readonly Case[] = [
     wanted: 120_000,
   },
   {
+    name: 'Retry-After is lengthened by half at most',
+    now: at(5),
+    failures: failures(1, at(5), { retryAfterMs: 120_000, draw: 0 }),
+    wanted: 180_000,
+  },
+  {
     name: 'a Retry-After of a week is not',
     now: at(5),
     failures: failures(1, at(5), { retryAfterMs: 7 * 24 * HOUR_MS }),

@@ -113,9 +113,16 @@ describe.skipIf(missingPostgresPackage !== undefined && !required)('faults of Po
   })
 
   test.for([
-    { text: 'postgres://a,b/x', says: 'must name one host' },
-    { text: 'postgres://u:do-not-show@a:1,b:2/x', says: 'must name one host' },
-    { text: 'postgres:///x?host=a,b', says: 'must name one host' },
+    {
+      text: 'postgres://u:do-not-show@a,b/x?target_session_attrs=any',
+      says: 'target_session_attrs must be read-write or primary',
+    },
+    {
+      text: 'postgres://u:do-not-show@a/x?target_session_attrs=standby',
+      says: 'target_session_attrs must be read-write or primary',
+    },
+    { text: 'postgres:///x?host=/a,/b,/c&port=1,2', says: 'port must name one port' },
+    { text: 'postgres://u:do-not-show@a:1,b:port/x', says: 'must be a connection string' },
     { text: 'postgres://u:do-not-show@a:port/x', says: 'must be a connection string' },
     {
       text: 'postgres://u:p@a/x?sslrootcert=/nonexistent.pem',

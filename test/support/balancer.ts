@@ -1,0 +1,122 @@
+/** HAProxy and nginx in front of replicas, with the files that `deploy/` has and the addresses of a test. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './free-port.ts'
+
+export type BalancerKind = 'haproxy' | 'nginx'
+
+export interface Balancer {
+  readonly url: string
+  /** Its certificate in PEM. */
+  readonly certificate: string
+  stop(): Promise<void>
+}
+
+const READY_MS = 30_000
+const deploy = resolve(import.meta.dirname, '../../deploy')
+
+/** @param directory for its files */
+export async function startBalancer(
+  kind: BalancerKind,
+  directory: string,
+  replicas: readonly { readonly url: string }[],
+): Promise<Balancer> {
+  const port = await freePort()
+  const pem = join(directory, 'tts.pem')
+  const certificate = makeCertificate(pem)
+  // Fewer replicas than servers in the file: the last ones are down.
+  const places = Array.from({ length: 4 }, (_, index) =>
+    replicas[index] === undefined ? '127.0.0.1:1' : new URL(replicas[index].url).host,
+  )
+  const start = kind === 'haproxy' ? startHaproxy : startNginx
+  const child = start({ directory, front: `127.0.0.1:${port}`, pem, places })
+  let said = ''
+  child.stderr?.on('data', (text: Buffer) => {
+    said += text.toString()
+  })
+  const url = `https://127.0.0.1:${port}`
+  const balancer = { url, certificate, stop: async () => endChild(child) }
+  const limit = performance.now() + READY_MS
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null || performance.now() > limit) {
+      await balancer.stop()
+      throw new Error(`${kind} does not start:\n${said}`)
+    }
+    await sleep(20)
+  }
+  return balancer
+}
+
+interface Setting {
+  readonly directory: string
+  readonly front: string
+  readonly pem: string
+  readonly places: readonly string[]
+}
+
+function startHaproxy({ front, pem, places }: Setting): ChildProcess {
+  const replicas = Object.fromEntries(
+    places.map((place, index) => [`TTS_REPLICA_${index + 1}`, place]),
+  )
+  return spawn('/usr/sbin/haproxy', ['-db', '-f', join(deploy, 'haproxy/haproxy.cfg')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { TTS_FRONT: front, TTS_CERTIFICATE: pem, ...replicas },
+  })
+}
+
+function startNginx({ directory, front, pem, places }: Setting): ChildProcess {
+  const prefix = join(directory, 'nginx')
+  mkdirSync(prefix, { mode: 0o755 })
+  let site = readFileSync(join(deploy, 'nginx/tts.conf'), 'utf8')
+    .replace('listen 443 ssl', `listen ${front} ssl`)
+    .replaceAll('/etc/nginx/tts.pem', pem)
+  for (const [index, place] of places.entries())
+    site = site.replace(`10.0.0.${index + 1}:8443`, place)
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${join(prefix, name)};`)
+    .join(' ')
+  const main = `daemon off; pid ${join(prefix, 'pid')}; error_log stderr error; worker_processes 1;
+events {} http { access_log off; ${temporary}
+${site}}`
+  writeFileSync(join(prefix, 'nginx.conf'), main)
+  return spawn('/usr/sbin/nginx', ['-p', prefix, '-c', join(prefix, 'nginx.conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: {},
+  })
+}
+
+function makeCertificate(pem: string): string {
+  const [key, certificate] = [`${pem}.key`, `${pem}.crt`]
+  const kind = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2'.split(' ')
+  const names = ['-subj', '/CN=tts', '-addext', 'subjectAltName=IP:127.0.0.1']
+  execFileSync(
+    'openssl',
+    ['req', '-x509', ...kind, ...names, '-keyout', key, '-out', certificate],
+    { stdio: 'pipe' },
+  )
+  const text = readFileSync(certificate, 'utf8')
+  writeFileSync(pem, `${text}${readFileSync(key, 'utf8')}`, { mode: 0o600 })
+  return text
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const { promise, resolve: settle } = Promise.withResolvers<boolean>()
+  const socket = connect(port, '127.0.0.1')
+  socket.once('connect', () => settle(true))
+  socket.once('error', () => settle(false))
+  const accepted = await promise
+  socket.destroy()
+  return accepted
+}
+
+async function endChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  // SIGKILL would leave nginx's worker behind.
+  child.kill('SIGTERM')
+  await ended
+}
