@@ -96,16 +96,32 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     '0010_access_tokens': {
       up: (db: Kysely<Tables>) => addAccessTokens(db, types),
     },
-    '0011_unused_indexes': {
-      up: dropUnusedIndexes,
+    '0011_expand_leaner_indexes': {
+      up: makeLeanerIndexes,
     },
   }
 }
 
-/** No query uses them, and each new certificate changed a page of either. */
-async function dropUnusedIndexes({ schema }: Kysely<Tables>): Promise<void> {
-  for (const column of ['identity_id', 'issuer_serial'])
-    await schema.dropIndex(`certificates_${column}`).ifExists().execute()
+/**
+ * No query uses two of the indexes of certificates, and each new certificate changed a page of either. The index by
+ * which live credentials are counted gets all that the count needs: reading 10,000 rows of the table took 100 ms.
+ */
+async function makeLeanerIndexes({ schema }: Kysely<Tables>): Promise<void> {
+  for (const name of ['certificates_identity_id', 'certificates_issuer_serial'])
+    await schema.dropIndex(name).ifExists().execute()
+  await schema.dropIndex('credentials_identity_service').ifExists().execute()
+  await schema
+    .createIndex('credentials_live')
+    .ifNotExists()
+    .on('credentials')
+    .columns([
+      ...['identity_id', 'service_id', 'not_after', 'end_entity_serial'],
+      // Always NULL here: without them SQLite reads the table after all.
+      ...['revoked_at', 'forgotten_at'],
+    ])
+    .where(sql.ref('revoked_at'), 'is', null)
+    .where(sql.ref('forgotten_at'), 'is', null)
+    .execute()
 }
 
 /** For reading revocations by date in pages, and for counting one identity's live credentials of one service. */
