@@ -18,6 +18,7 @@ RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
     TTS_DATA_DIR=/data \
+    NODE_OPTIONS="--max-semi-space-size=32 --min-semi-space-size=16" \
     TTS_LISTEN__PORT=8443 \
     TTS_LISTEN__PLAIN__HOST=0.0.0.0 \
     TTS_LISTEN__PLAIN__PORT=8080

@@ -52,5 +52,5 @@ export async function countServiceCredentials(
     .select('live')
     .where('revocations.serial', 'is', null)
     .execute()
-  return rows.reduce((sum, { live }) => sum + Number(live), 0)
+  return rows.reduce((sum, { live }) => sum + live, 0)
 }

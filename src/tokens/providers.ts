@@ -95,8 +95,7 @@ export function createProvider(
   const discovery = runInBackground(
     async () => {
       await keys.restore()
-      const configuration = await discoverProvider(settings, limited.fetch)
-      discovered = { configuration, metadata: configuration.serverMetadata(), at: now() }
+      discovered = { ...(await discoverProvider(settings, limited.fetch)), at: now() }
       await keys.refresh()
     },
     {
@@ -169,8 +168,8 @@ function keyStoreOf(
 async function discoverProvider(
   settings: ProviderSettings,
   fetchFunction: Fetch,
-): Promise<oidc.Configuration> {
-  return discover({
+): Promise<Omit<Discovered, 'at'>> {
+  const configuration = await discover({
     issuer: settings.issuer,
     clientId: settings.client_id ?? 'tts',
     clientSecret: settings.client_secret,
@@ -180,4 +179,5 @@ async function discoverProvider(
     timeoutSeconds: settings.timeout_seconds,
     fetch: fetchFunction,
   })
+  return { configuration, metadata: configuration.serverMetadata() }
 }

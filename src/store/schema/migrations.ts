@@ -114,11 +114,9 @@ async function makeLeanerIndexes({ schema }: Kysely<Tables>): Promise<void> {
     .createIndex('credentials_live')
     .ifNotExists()
     .on('credentials')
-    .columns([
-      ...['identity_id', 'service_id', 'not_after', 'end_entity_serial'],
-      // Always NULL here: without them SQLite reads the table after all.
-      ...['revoked_at', 'forgotten_at'],
-    ])
+    .columns(['identity_id', 'service_id', 'not_after', 'end_entity_serial'])
+    // Always NULL here: without them SQLite reads the table after all.
+    .columns(['revoked_at', 'forgotten_at'])
     .where(sql.ref('revoked_at'), 'is', null)
     .where(sql.ref('forgotten_at'), 'is', null)
     .execute()
