@@ -48,8 +48,8 @@ describeStores('queries', ({ kind, newDatabase, open, query }) => {
     const plan = await query(settings, `explain query plan ${sql}`)
     const steps = plan.map((row) => String((row as { detail: unknown }).detail))
     expect(steps.join('\n')).toContain(index)
-    // A count reads an index as a whole, but no table. Ends that are equal are few enough to be sorted by id, and so are
-    // the EECs of one identity.
+    // A count reads an index as a whole, but no table. Ends that are equal are few enough to be sorted by id, and so
+    // are the EECs of one identity.
     const isSlow = (step: string): boolean =>
       isWhole !== true &&
       !(isGrouped === true && /GROUP BY|SCAN counted/.test(step)) &&
