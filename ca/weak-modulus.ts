@@ -53,7 +53,8 @@ const filters = FILTER_MODULI.map((modulus) => ({ modulus, isSquare: squaresModu
 
 /**
  * Fermat's method: if n = a^2 - b^2 for an a that is little over the root of n, then n = (a - b)(a + b). Whether
- * a^2 - n can be a square is first decided by its remainders, with numbers in place of BigInts: one in a thousand passes.
+ * a^2 - n can be a square is first decided by its remainders, with numbers in place of BigInts: one in a thousand
+ * passes.
  */
 function hasClosePrimes(modulus: bigint): boolean {
   const root = squareRoot(modulus)
