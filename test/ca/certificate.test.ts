@@ -21,9 +21,15 @@ import {
   readCertificate,
   readExtensionList,
 } from '../../ca/certificate.ts'
-import { type CertificateTemplate, signCertificate } from '../../ca/sign-certificate.ts'
+import {
+  type CertificateTemplate,
+  checkWithOpenSsl,
+  type EncodedTemplate,
+  signCertificate,
+  signEncoded,
+} from '../../ca/sign-certificate.ts'
 import { CaError } from '../../ca/errors.ts'
-import { extensionOids } from '../../ca/extensions.ts'
+import { extensionOids, extensionsField } from '../../ca/extensions.ts'
 import type { Signer } from '../../ca/key.ts'
 import { nameNode } from '../../ca/name.ts'
 import { formatSlashDn } from '../../ca/name-text.ts'
@@ -118,6 +124,86 @@ describe('signCertificate', () => {
     expect(readCertificate(der).validity.notAfter).toEqual(new Date(end))
     const { text } = await openssl(['asn1parse', '-inform', 'DER', '-in', 'c'], { c: der })
     expect(text.split('\n').filter((line) => line.includes('TIME'))[1]).toContain(kind)
+  })
+})
+
+describe('signEncoded', () => {
+  const encoded = (changes: Partial<EncodedTemplate> = {}): EncodedTemplate => ({
+    ...template,
+    issuer: encode(template.issuer),
+    subject: encode(template.subject),
+    extensions: encode(extensionsField([])),
+    ...changes,
+  })
+
+  test('makes the same certificate', async () => {
+    // RSA: its signatures are the same each time.
+    const rsa = await sharedSigner('rsa-2048')
+    const publicKey = rsa.publicKey
+    const whole = await signCertificate({ ...template, publicKey }, rsa)
+    expect(await signEncoded(encoded({ publicKey }), rsa)).toEqual(whole)
+  })
+
+  test.for<readonly [string, () => Partial<EncodedTemplate>, RegExp]>([
+    [
+      'one value more',
+      () => ({ issuer: Buffer.concat([encode(template.issuer), encode(template.issuer)]) }),
+      /its bytes differ/,
+    ],
+    ['nothing', () => ({ subject: Buffer.alloc(0) }), /its bytes differ/],
+    [
+      'two values and another one nothing',
+      () => ({
+        issuer: Buffer.concat([encode(template.issuer), encode(template.issuer)]),
+        subject: Buffer.alloc(0),
+      }),
+      /its bytes differ/,
+    ],
+    ['the beginning of a value', () => ({ extensions: Buffer.of(0xa3, 0x7f) }), /cannot be read/],
+    [
+      'a length in a longer form',
+      () => ({ extensions: Buffer.of(0xa3, 0x81, 0x02, 0x30, 0x00) }),
+      /cannot be read/,
+    ],
+  ])('gives nothing out when a part is %s', async ([, changes, message]) => {
+    await expect(signEncoded(encoded(changes()), signer)).rejects.toThrow(
+      refusal('self_check_failed', message),
+    )
+  })
+
+  test('gives nothing out when the signature is wrong', async () => {
+    const bad: Signer = { ...signer, sign: (data) => signer.sign(data.subarray(1)) }
+    await expect(signEncoded(encoded(), bad)).rejects.toThrow(
+      refusal('self_check_failed', /signature does not verify/),
+    )
+  })
+})
+
+describe('what OpenSSL reads', () => {
+  test.for<readonly [string, () => Promise<Partial<CertificateTemplate>>, string]>([
+    ['another serial number', async () => ({ serial: Buffer.of(2) }), 'serial'],
+    ['another end', async () => ({ validity: validFor(0, 61) }), 'validity.notAfter'],
+    [
+      'another key',
+      async () => ({ publicKey: (await sharedSigner('ec-p256', 'another')).publicKey }),
+      'publicKey',
+    ],
+  ])('%s is noticed', async ([, changes, field]) => {
+    const der = await signCertificate(template, signer)
+    expect(() => checkWithOpenSsl(der, template)).not.toThrow()
+    const other = { ...template, ...(await changes()) }
+    expect(() => checkWithOpenSsl(der, other)).toThrow(
+      expect.objectContaining({
+        code: 'self_check_failed',
+        details: expect.objectContaining({ field }) as object,
+      }) as Error,
+    )
+  })
+
+  test('bytes that are no certificate are noticed', () => {
+    expect(() => checkWithOpenSsl(Buffer.from('3000', 'hex'), template)).toThrow(
+      refusal('self_check_failed', /cannot be read/),
+    )
   })
 })
 
