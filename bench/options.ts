@@ -91,7 +91,7 @@ Examples:
   npm run bench
   npm run bench -- --only csr-rsa-seen,csr-rsa-new --connections 1,16,64,256
   npm run bench -- --only csr-rsa-seen --store sqlite,postgres --rows 0,100000
-  npm run bench -- --full --json results.json --markdown docs/performance.md --chart docs/images/performance.svg`
+  npm run bench -- --full --json results.json --markdown docs/performance.md --chart docs/performance.svg`
 
 type Parse<T> = (text: string) => T
 
