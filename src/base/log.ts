@@ -36,9 +36,7 @@ export function createLog({ level, name, destination }: LogOptions): Logger {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: {
       level: (label: string) => ({ level: label }),
-      // pino's own `redact` is slow, and its patterns match at one level only.
-      bindings: withoutSecretFields,
-      log: withoutSecretFields,
+      log: (fields: Record<string, unknown>) => withoutNestedSecrets(fields),
     },
     serializers: { err: (error: unknown) => serializeError(error) },
     hooks: {
@@ -53,15 +51,17 @@ export function createLog({ level, name, destination }: LogOptions): Logger {
         Reflect.apply(method, this, clean)
       },
     },
+    // Fields of child loggers, too, which pino passes to no formatter. Its patterns (`*.token`) are not used: they are
+    // slow and match at one level only.
+    redact: { paths: [...secretFields], censor: REDACTED },
   }
   return destination ? pino(options, destination) : pino(options)
 }
 
-/** Redacts fields. Most lines are flat and without secrets, and are returned unchanged. */
-function withoutSecretFields(fields: Record<string, unknown>): Record<string, unknown> {
+/** Redacts nested fields. Most lines are flat and are returned unchanged. */
+function withoutNestedSecrets(fields: Record<string, unknown>): Record<string, unknown> {
   for (const name in fields) {
-    const isNested = typeof fields[name] === 'object' && fields[name] !== null
-    if (isNested || secretFields.has(name))
+    if (typeof fields[name] === 'object' && fields[name] !== null)
       return withoutSecrets(fields, 0) as Record<string, unknown>
   }
   return fields

@@ -148,6 +148,8 @@ describe('the log', () => {
     { name: 'a field deeper than anybody looks', write: (log: Log) => log.info({ a: { b: { c: { d: { e: { f: { g: jwt } } } } } } }, 'x') },
     { name: 'a field of an object without prototype', write: (log: Log) => log.info({ a: Object.assign(Object.create(null) as object, { password: jwt }) }, 'x') },
     { name: 'a child', write: (log: Log) => log.child({ request: 'r' }).error({ err: new Error(jwt) }, jwt) },
+    { name: 'a field of a child', write: (log: Log) => log.child({ token: jwt }).info('x') },
+    { name: 'a field of the child of a child', write: (log: Log) => log.child({ a: 1 }).child({ password: jwt }).info('x') },
   ])('no token: $name', ({ write }) => {
     const text = logged(write)
     expect(text).not.toContain(jwt)
