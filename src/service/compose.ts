@@ -249,7 +249,7 @@ export async function assembleService(
     // Delegations close first, because pending answers of providers need client and store.
     await delegations.close()
     closePlugins()
-    await keyPool.close()
+    keyPool.close()
     relying.close()
     await verifier.close()
     await signingPool.close()

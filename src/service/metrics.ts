@@ -167,6 +167,8 @@ function registerKeyPoolGauges({ keyPool }: MetricsSources, registry: Registry):
     labelNames: ['kind'],
     registers,
     collect() {
+      // A reload may change the kinds.
+      this.reset()
       for (const [kind, count] of keyPool().ready) this.set({ kind }, count)
     },
   })

@@ -10,11 +10,19 @@ export type RsaKeyKind = Extract<KeyKind, `rsa-${string}`>
 /** The answer to the name of a kind: the key, or why there is none. */
 export type KeyAnswer = { readonly key: KeyObject } | { readonly problem: string }
 
-/** Of 20 values: the thread gets only what is left of a core, a thirtieth of it while signatures need all of it. */
-const NICE = 15
+/** Of 19: while signatures need all of a core, the thread gets a tenth of it, so that nobody waits for a key for ever. */
+const NICE = 10
 
 /** On Linux 0 means the calling thread (setpriority(2), "C library/kernel differences"), elsewhere the process. */
-if (process.platform === 'linux') setPriority(0, NICE)
+function yieldToSignatures(): void {
+  if (process.platform !== 'linux') return
+  try {
+    setPriority(0, NICE)
+  } catch {
+    // A system call filter may forbid it. Keys are then made with the priority of signatures.
+  }
+}
+yieldToSignatures()
 
 function make(kind: RsaKeyKind): KeyObject {
   const modulusLength = Number(kind.slice('rsa-'.length))

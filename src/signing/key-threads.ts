@@ -12,8 +12,10 @@ import type { KeyAnswer, RsaKeyKind } from './key-thread.ts'
 export interface KeyThreads {
   /** @throws {TtsError} `overloaded`, check `key_thread` (the thread ended) */
   make(kind: RsaKeyKind): Promise<KeyObject>
-  /** Ends the threads; keys that are being made are refused. */
-  close(): Promise<void>
+  /**
+   * Ends the threads; keys that are being made are refused once their threads end, which OpenSSL may delay by seconds.
+   */
+  close(): void
 }
 
 /** A thread that made nothing for this long ends: each takes a few megabytes. */
@@ -31,7 +33,7 @@ export function createKeyThreads(
     const worker = start()
     all.add(worker)
     worker.on('exit', () => all.delete(worker))
-    // An error ends the thread, and its caller hears of the end.
+    // An error ends the thread. Its caller hears of it, if it has one.
     worker.on('error', () => undefined)
     return worker
   }
@@ -58,19 +60,23 @@ export function createKeyThreads(
       new Promise((resolve, reject) => {
         const worker = takeThread()
         worker.ref()
-        const ended = (): void => reject(lost())
+        let cause: unknown
+        const failed = (error: unknown): void => void (cause = error)
+        const ended = (): void => reject(lost(cause))
+        worker.once('error', failed)
         worker.once('exit', ended)
         worker.once('message', (answer: KeyAnswer) => {
           worker.off('exit', ended)
+          worker.off('error', failed)
           giveBack(worker)
           if ('key' in answer) resolve(answer.key)
-          else reject(lost(answer.problem))
+          else reject(lost(new Error(answer.problem)))
         })
         worker.postMessage(kind)
       }),
-    close: async () => {
+    close() {
       for (const { timer } of idle) clearTimeout(timer)
-      await Promise.all([...all].map(async (worker) => worker.terminate()))
+      for (const worker of all) void worker.terminate()
     },
   }
 }
@@ -81,10 +87,10 @@ function startThread(): Worker {
   return new Worker(body, { execArgv: [], env: {} })
 }
 
-function lost(problem?: string): TtsError {
+function lost(cause: unknown): TtsError {
   return new TtsError('overloaded', 'the key could not be made', {
     check: 'key_thread',
     retryAfterSeconds: 1,
-    cause: problem === undefined ? undefined : new Error(problem),
+    cause,
   })
 }

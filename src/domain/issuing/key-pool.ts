@@ -30,7 +30,7 @@ export interface KeyPool {
   take(kind: KeyKind, claimant: KeyClaimant): Promise<KeyObject>
   /** Number of ready keys by kind, and of waiting callers, for the metrics. */
   readonly state: { readonly ready: ReadonlyMap<KeyKind, number>; readonly waiting: number }
-  close(): Promise<void>
+  close(): void
 }
 
 export interface KeyPoolOptions {
@@ -87,10 +87,10 @@ export function createKeyPool(options: KeyPoolOptions): KeyPool {
     get state() {
       return { ready: stock.counts, waiting: queue.waiting }
     },
-    close: async () => {
+    close() {
       closed = true
       stock.close()
-      await threads.close()
+      threads.close()
     },
   }
 }

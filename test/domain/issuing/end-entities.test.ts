@@ -67,7 +67,7 @@ function records() {
       keyPool: {
         take: generatePrivateKey,
         state: { ready: new Map(), waiting: 0 },
-        close: async () => undefined,
+        close: () => undefined,
       },
       now: () => now,
       randomBytes,

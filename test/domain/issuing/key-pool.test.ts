@@ -16,7 +16,7 @@ function heldThreads() {
     started,
     make: (kind: RsaKeyKind) =>
       new Promise<KeyObject>((resolve) => started.push({ kind, finish: resolve })),
-    close: async () => undefined,
+    close: () => undefined,
   }
 }
 
@@ -25,9 +25,9 @@ beforeAll(() => {
   key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 })
 const pools: KeyPool[] = []
-afterEach(async () => {
+afterEach(() => {
   vi.useRealTimers()
-  await Promise.all(pools.splice(0).map(async (pool) => pool.close()))
+  for (const pool of pools.splice(0)) pool.close()
 })
 
 function open(options: Partial<KeyPoolOptions> = {}) {
@@ -178,7 +178,7 @@ describe('keys made in advance', () => {
       tries += 1
       throw new Error('no thread')
     }
-    open({ size: 4, threads: { make: failing, close: async () => undefined } })
+    open({ size: 4, threads: { make: failing, close: () => undefined } })
     await vi.advanceTimersByTimeAsync(1000)
     expect(tries).toBeLessThanOrEqual(2 * 5)
     expect(tries).toBeGreaterThan(2)
@@ -220,7 +220,7 @@ test('EC keys are made without waiting', async () => {
 
 test('a closed pool refuses', async () => {
   const { pool } = open()
-  await pool.close()
+  pool.close()
   await expect(pool.take('rsa-2048', claimant('user'))).rejects.toMatchObject({
     code: 'shutting_down',
   })
