@@ -4,44 +4,48 @@ import { originalText, storedText } from './stored-text.ts'
 
 /** How many listed credentials live, by service. */
 export async function countCredentials(
-  { reads }: Database,
+  database: Database,
   identityId: string,
   activeAt: Date,
 ): Promise<ReadonlyMap<string, number>> {
-  const rows = await reads
-    .selectFrom('credentials')
-    .leftJoin('revocations', 'revocations.serial', 'credentials.end_entity_serial')
-    .select(({ fn }) => ['service_id', fn.countAll<number>().as('count')])
-    .where('identity_id', '=', storedText(identityId))
-    .where((where) =>
-      where.or([where('not_after', 'is', null), where('not_after', '>', activeAt.getTime())]),
-    )
-    .where('revocations.serial', 'is', null)
-    .where('credentials.revoked_at', 'is', null)
-    .where('forgotten_at', 'is', null)
-    .groupBy('service_id')
-    .execute()
-  return new Map(rows.map((row) => [originalText(row.service_id), row.count]))
+  const counts = new Map<string, number>()
+  for (const { service_id: id, live } of await countLive(database, { identityId }, activeAt)) {
+    const serviceId = originalText(id)
+    counts.set(serviceId, (counts.get(serviceId) ?? 0) + live)
+  }
+  return counts
+}
+
+/** How many listed credentials of one service live. */
+export async function countServiceCredentials(
+  database: Database,
+  key: { readonly identityId: string; readonly serviceId: string },
+  activeAt: Date,
+): Promise<number> {
+  const rows = await countLive(database, key, activeAt)
+  return rows.reduce((sum, { live }) => sum + live, 0)
 }
 
 /**
- * How many listed credentials of one service live. Read from an index that has all that it needs, and only its live
- * part: the two conditions on the end are two ranges of it. Revocations are looked up once for each EEC.
+ * Counts by service and EEC. Read from an index that has all that it needs, and with a service only its live part: the
+ * two conditions on the end are two ranges of it. Revocations are looked up once for each EEC.
  */
-export async function countServiceCredentials(
+async function countLive(
   { reads }: Database,
-  { identityId, serviceId }: { readonly identityId: string; readonly serviceId: string },
+  { identityId, serviceId }: { readonly identityId: string; readonly serviceId?: string },
   activeAt: Date,
-): Promise<number> {
+): Promise<readonly { readonly service_id: string; readonly live: number }[]> {
   const own = reads
     .selectFrom('credentials')
-    .select(({ fn }) => ['end_entity_serial', fn.countAll<number>().as('live')])
+    .select(({ fn }) => ['service_id', 'end_entity_serial', fn.countAll<number>().as('live')])
     .where('identity_id', '=', storedText(identityId))
-    .where('service_id', '=', storedText(serviceId))
+    .$if(serviceId !== undefined, (query) =>
+      query.where('service_id', '=', storedText(serviceId ?? '')),
+    )
     .where('revoked_at', 'is', null)
     .where('forgotten_at', 'is', null)
-    .groupBy('end_entity_serial')
-  const rows = await reads
+    .groupBy(['service_id', 'end_entity_serial'])
+  return reads
     .selectFrom(
       own
         .where('not_after', '>', activeAt.getTime())
@@ -49,8 +53,7 @@ export async function countServiceCredentials(
         .as('counted'),
     )
     .leftJoin('revocations', 'revocations.serial', 'counted.end_entity_serial')
-    .select('live')
+    .select(['service_id', 'live'])
     .where('revocations.serial', 'is', null)
     .execute()
-  return rows.reduce((sum, { live }) => sum + live, 0)
 }

@@ -5,15 +5,22 @@ describeStores('queries', ({ kind, newDatabase, open, query }) => {
   test.for([
     {
       name: 'the live credentials of one identity and service',
-      sql: `select live from (
-          select end_entity_serial, count(*) as live from credentials where identity_id = 'i' and service_id = 's'
-            and revoked_at is null and forgotten_at is null and not_after > 5 group by end_entity_serial
+      sql: `select service_id, live from (
+          select service_id, end_entity_serial, count(*) as live from credentials where identity_id = 'i' and service_id = 's'
+            and revoked_at is null and forgotten_at is null and not_after > 5 group by service_id, end_entity_serial
           union all
-          select end_entity_serial, count(*) as live from credentials where identity_id = 'i' and service_id = 's'
-            and revoked_at is null and forgotten_at is null and not_after is null group by end_entity_serial
+          select service_id, end_entity_serial, count(*) as live from credentials where identity_id = 'i' and service_id = 's'
+            and revoked_at is null and forgotten_at is null and not_after is null group by service_id, end_entity_serial
         ) as counted left join revocations on revocations.serial = counted.end_entity_serial
         where revocations.serial is null`,
       index: 'COVERING INDEX credentials_live (identity_id=? AND service_id=? AND not_after>?)',
+      isGrouped: true,
+    },
+    {
+      name: 'the live credentials of one identity',
+      sql: `select service_id, end_entity_serial, count(*) as live from credentials where identity_id = 'i'
+          and revoked_at is null and forgotten_at is null and not_after > 5 group by service_id, end_entity_serial`,
+      index: 'COVERING INDEX credentials_live (identity_id=?',
       isGrouped: true,
     },
     {

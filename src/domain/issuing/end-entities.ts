@@ -2,7 +2,6 @@
  * The EECs that the service holds to sign proxies. Each identity has one key, stored encrypted for the life of the
  * EEC and decrypted in memory while it is used.
  */
-import { createRecentValues } from '../../base/recent-values.ts'
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import type { Authority } from '../../../ca/authority.ts'
 import { fingerprint, readCertificate } from '../../../ca/certificate.ts'
@@ -10,6 +9,7 @@ import { type EndEntityProfile, issueEndEntity } from '../../../ca/end-entity.ts
 import { createSigner, type KeyKind } from '../../../ca/key.ts'
 import { sameName } from '../../../ca/name.ts'
 import { parseSlashDn } from '../../../ca/name-text.ts'
+import { createRecentValues } from '../../base/recent-values.ts'
 import type { CachedEndEntity } from '../../signing/proxy-job.ts'
 import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../../ca/serial.ts'
 import { verifyIssued } from '../../../ca/signature.ts'

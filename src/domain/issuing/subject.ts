@@ -1,8 +1,8 @@
 /** Maps users to subject names. The store assigns each name once, for ever. */
-import { createRecentValues } from '../../base/recent-values.ts'
 import type { DistinguishedName } from '../../../ca/name.ts'
 import { formatSlashDn } from '../../../ca/name-text.ts'
 import { comparableName, subjectCandidates } from '../../../ca/subject-naming.ts'
+import { createRecentValues } from '../../base/recent-values.ts'
 import type { VerifiedToken } from '../../tokens/verified-token.ts'
 import type { Identity, SubjectCandidate } from '../records.ts'
 import type { Store } from '../store.ts'
