@@ -10,7 +10,7 @@ export type RsaKeyKind = Extract<KeyKind, `rsa-${string}`>
 /** The answer to the name of a kind: the key, or why there is none. */
 export type KeyAnswer = { readonly key: KeyObject } | { readonly problem: string }
 
-/** Of 19: while signatures need all of a core, the thread gets a tenth of it, so that nobody waits for a key for ever. */
+/** Of 19. While signatures need all of a core, the thread gets a tenth of it: nobody waits for a key for ever. */
 const NICE = 10
 
 /** On Linux 0 means the calling thread (setpriority(2), "C library/kernel differences"), elsewhere the process. */
