@@ -60,7 +60,7 @@ function describeOptions(command: Command, names: readonly string[]): Command {
   return command
     .description('Measures how fast the service is, compared with what this machine can do at all.')
     .usage('[options]')
-    .option('--full', 'everything, the peers too; about half an hour')
+    .option('--full', 'everything, the peers too; about an hour')
     .option('--peers', 'also step-ca and Fulcio; built with Go on the first run')
     .option('--only <names>', 'scenarios to measure, with commas between', listOf(nameIn(names)))
     .option('--connections <numbers>', 'concurrent connections', listOf(integer(1, 10_000)))
@@ -81,7 +81,7 @@ function describeOptions(command: Command, names: readonly string[]): Command {
 const help = (names: readonly string[]): string => `
 Scenarios: ${names.join(', ')}.
 
-Without options, the quick set runs in about four minutes. --connections, --rows and --store apply to each selected
+Without options, the quick set runs in about seven minutes. --connections, --rows and --store apply to each selected
 scenario; numbers and names are lists with commas between. A scenario with rows starts with that many credentials,
 certificates and audit lines on record. --markdown writes a whole file if there is none yet.
 

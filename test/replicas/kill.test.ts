@@ -88,6 +88,16 @@ describeWithTools('four replicas, killed in turn', ['postgresql', 'haproxy', 'op
     expect(refused.filter(({ status }) => status !== 503)).toEqual([])
     expect(refused.length + broken.length).toBeLessThan(received.length / 50)
     expect(await missingRecords(database, received)).toEqual(nothingMissing)
+    // The same look finds a proxy that is not on record, and one that was given twice.
+    const [one] = received
+    if (one === undefined) throw new Error('no client received a proxy')
+    const gone = { ...one, id: 'gone', serial: 'gone' }
+    expect(await missingRecords(database, [one, one, gone])).toEqual({
+      credentials: ['gone'],
+      certificates: ['gone'],
+      audited: ['gone'],
+      twice: [one.id, one.serial],
+    })
 
     // No CRL of the same number twice, none left out.
     expect(numbers).toEqual(numbers.map((_, index) => Number(numbers[0]) + index))
