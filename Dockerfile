@@ -8,12 +8,11 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/build.ts scripts/
 COPY ca ca
 COPY plugins plugins
 COPY src src
-RUN npx tsc -p tsconfig.build.json
-RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
+RUN npm run build
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
@@ -22,11 +21,9 @@ ENV NODE_ENV=production \
     TTS_LISTEN__PLAIN__HOST=0.0.0.0 \
     TTS_LISTEN__PLAIN__PORT=8080
 WORKDIR /app
-COPY --from=build /build/package.json ./
-COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist dist
-RUN ln -s /app/dist/src/cli/main.js /usr/local/bin/tts && chmod 755 /app/dist/src/cli/main.js \
- && ln -s /app/dist/src/certcache/main.js /usr/local/bin/certcache && chmod 755 /app/dist/src/certcache/main.js \
+RUN ln -s /app/dist/tts.js /usr/local/bin/tts \
+ && ln -s /app/dist/certcache.js /usr/local/bin/certcache \
  && install -d -o node -g node -m 700 /data
 USER node
 VOLUME /data
@@ -34,5 +31,5 @@ EXPOSE 8080 8443
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.TTS_LISTEN__PLAIN__PORT + '/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # As `tts`, with more memory for short-lived objects (docs/operations.md).
-ENTRYPOINT ["node", "--max-semi-space-size=32", "--min-semi-space-size=16", "/app/dist/src/cli/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "--min-semi-space-size=16", "/app/dist/tts.js"]
 CMD ["serve"]

@@ -17,6 +17,7 @@ import { measureRawRates, startRawMeter } from './raw.ts'
 import type { Results } from './results.ts'
 import { runPlan } from './run-plan.ts'
 import { scenarios } from './scenarios/all.ts'
+import { STARTS } from './starts.ts'
 import { openStores } from './stores.ts'
 import { missingWrkPackage } from './wrk.ts'
 
@@ -26,7 +27,10 @@ const output = {
 }
 
 async function main(): Promise<void> {
-  const options = readOptions(process.argv.slice(2), { names: [...scenarios.keys()], output })
+  const options = readOptions(process.argv.slice(2), {
+    names: [...scenarios.keys(), STARTS],
+    output,
+  })
   if (missingWrkPackage !== undefined)
     throw new Error(`wrk is missing: apt-get install --no-install-recommends ${missingWrkPackage}`)
   await checkFiles(options)

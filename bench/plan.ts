@@ -2,6 +2,7 @@
 import type { BenchOptions, StoreKind } from './options.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import type { EndEntityKeyKind } from './service.ts'
+import { STARTS } from './starts.ts'
 
 /** One line of the results. */
 export interface Step {
@@ -20,6 +21,8 @@ export interface Stage {
 
 export interface Plan {
   readonly stages: readonly Stage[]
+  /** Whether to measure how long the programs take to start. */
+  readonly starts: boolean
   readonly peers: boolean
 }
 
@@ -43,7 +46,11 @@ export function planRun(options: BenchOptions, all: ReadonlyMap<string, Scenario
   const chosen = names.flatMap((name) => all.get(name) ?? [])
   const isPlain = connections === undefined && rows === undefined && stores === undefined
   const steps = full && isPlain && only === undefined ? fullSteps(all) : cross(chosen, options)
-  return { stages: stagesOf(steps), peers: peers || (full && only === undefined) }
+  return {
+    stages: stagesOf(steps),
+    starts: only === undefined || only.includes(STARTS),
+    peers: peers || (full && only === undefined),
+  }
 }
 
 /** Each scenario with each store, number of rows and number of connections. */

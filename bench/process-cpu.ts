@@ -37,6 +37,16 @@ export function parseStat(line: string): ProcessStat {
   return { parent: Number(fields[1]), cpuSeconds: ticks / TICKS_PER_SECOND }
 }
 
+/** User and system time of children of this process that have ended. */
+export function endedChildrenCpuSeconds(): number {
+  const line = readFileSync('/proc/self/stat', 'latin1')
+  const [user, system] = line
+    .slice(line.lastIndexOf(') ') + 2)
+    .split(' ')
+    .slice(13, 15)
+  return (Number(user) + Number(system)) / TICKS_PER_SECOND
+}
+
 /** Returns the process and its descendants. */
 export function processTree(
   root: number,

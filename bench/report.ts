@@ -2,7 +2,7 @@
 import { machineText } from './machine.ts'
 import { type Column, markdownTable } from './markdown.ts'
 import type { RawRate } from './raw.ts'
-import type { Result, Results } from './results.ts'
+import type { Result, Results, Start, StartName } from './results.ts'
 import { judge, ofReference, timesBare, type Verdict } from './targets.ts'
 
 export function reportText(results: Results): string {
@@ -17,6 +17,7 @@ export function reportText(results: Results): string {
       results.results.filter((each) => !isCached(each)),
     ),
     ...cacheTable(results.results.filter(isCached)),
+    ...startTable(results.starts),
     markdownTable(verdictColumns, judge(results)),
     ...failures.map(failureText),
     ...busyNote(results),
@@ -86,6 +87,23 @@ function cacheTable(results: readonly Result[]): readonly string[] {
     '_of nginx_: rate over that of nginx with one worker, which serves the same bytes from a file to the same load.'
   return [markdownTable(cacheColumns, results), note]
 }
+
+const startTitles: Readonly<Record<StartName, string>> = {
+  node: '`node -e 0`, until it ends',
+  'tts-version': '`tts --version`, until it ends',
+  'tts-serve': '`tts serve` with CA and SQLite database, until `/readyz` answers 200',
+  'certcache-serve': '`certcache serve`, service down, until `/get_proxy` answers from its state',
+}
+
+const startColumns: readonly Column<Start>[] = [
+  { head: 'start', cell: ({ name }) => startTitles[name], align: 'left' },
+  { head: 'ms', cell: ({ ms }) => count(ms) },
+  { head: 'CPU, ms', cell: ({ cpuMs }) => count(cpuMs) },
+  { head: 'RSS, MB', cell: ({ rssBytes }) => (rssBytes === 0 ? '-' : count(rssBytes / 1e6)) },
+]
+
+const startTable = (starts: readonly Start[]): readonly string[] =>
+  starts.length === 0 ? [] : [markdownTable(startColumns, starts)]
 
 const storeNames = { sqlite: 'SQLite', postgres: 'PostgreSQL' }
 

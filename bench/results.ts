@@ -16,6 +16,20 @@ export interface Result {
   readonly measured: Measured
 }
 
+/** What is started. */
+export type StartName = 'node' | 'tts-version' | 'tts-serve' | 'certcache-serve'
+
+/** The start of a program, medians. */
+export interface Start {
+  readonly name: StartName
+  /** Until it answers, or ends. */
+  readonly ms: number
+  /** User and system time until then. */
+  readonly cpuMs: number
+  /** 0 for a program that has ended. */
+  readonly rssBytes: number
+}
+
 export interface Results {
   readonly machine: Machine
   readonly startedAt: string
@@ -25,6 +39,8 @@ export interface Results {
   /** At the start of the run. */
   readonly raw: Readonly<Record<RawWork, RawRate>>
   readonly results: readonly Result[]
+  /** Empty: not measured. */
+  readonly starts: readonly Start[]
   /** What could not be measured, and why. */
   readonly skipped: readonly string[]
   /** What broke off. */

@@ -2,14 +2,16 @@
 import { missingNginxPackage } from './nginx.ts'
 import { runPeers } from './peers/run-peers.ts'
 import type { Plan, Stage } from './plan.ts'
-import type { Result, Results } from './results.ts'
+import type { Result, Results, Start } from './results.ts'
 import { type Run, runStage } from './run-stage.ts'
+import { measureStarts } from './starts.ts'
 import { missingStorePackage } from './stores.ts'
 
-type Outcome = Pick<Results, 'results' | 'skipped' | 'errors'>
+type Outcome = Pick<Results, 'results' | 'starts' | 'skipped' | 'errors'>
 
-export async function runPlan(run: Run, { stages, peers }: Plan): Promise<Outcome> {
+export async function runPlan(run: Run, { stages, starts, peers }: Plan): Promise<Outcome> {
   const results: Result[] = []
+  const started: Start[] = []
   const skipped = stages.flatMap(missingTools)
   const errors: string[] = []
   const collect = async (what: string, work: () => Promise<void>): Promise<void> => {
@@ -23,6 +25,11 @@ export async function runPlan(run: Run, { stages, peers }: Plan): Promise<Outcom
   }
   for (const stage of stages.filter((each) => missingStorePackage(each) === undefined))
     await collect(stageName(stage), () => runStage(run, stage, results))
+  if (starts)
+    await collect('starts', async () => {
+      started.push(...(await measureStarts(run.world)))
+      for (const { name, ms } of started) run.say(`start, ${name}: ${Math.round(ms)} ms`)
+    })
   if (peers)
     await collect('peers', async () => {
       const found = await runPeers(run)
@@ -30,7 +37,7 @@ export async function runPlan(run: Run, { stages, peers }: Plan): Promise<Outcom
       skipped.push(...found.skipped)
       errors.push(...found.errors)
     })
-  return { results, skipped: [...new Set(skipped)], errors }
+  return { results, starts: started, skipped: [...new Set(skipped)], errors }
 }
 
 function missingTools(stage: Stage): readonly string[] {

@@ -18,18 +18,19 @@ export interface ServiceOptions {
   readonly fromSources: boolean
   /** Connection string of a PostgreSQL database. Undefined: SQLite in the directory. */
   readonly postgresUrl?: string | undefined
+  /** Default: a free one. */
+  readonly port?: number | undefined
 }
 
 /** As in the Dockerfile and in the unit of docs/operations.md. */
 const NODE_FLAGS = ['--max-semi-space-size=32', '--min-semi-space-size=16']
 
 export async function startService(options: ServiceOptions): Promise<Target> {
-  const path = join(options.directory, 'tts.yaml')
-  await writeFile(path, stringify(configurationOf(options)), { mode: 0o600 })
-  const logFile = join(options.directory, 'tts.log')
-  const program = ownProgram('cli', options.fromSources)
-  const words = [...NODE_FLAGS, program, 'serve', '--config', path]
-  const started = startProgram(process.execPath, words, { logFile })
+  const { directory, fromSources } = options
+  const configuration = stringify(configurationOf(options))
+  await writeFile(configurationPath(directory), configuration, { mode: 0o600 })
+  const logFile = join(directory, 'tts.log')
+  const started = startProgram(process.execPath, serviceWords(directory, fromSources), { logFile })
   const [line] = await started.says(/^.*"service\.started".*$/m)
   const { url } = JSON.parse(line) as { url: string }
   const service = { url: new URL(url).origin, pid: started.pid, stop: started.stop }
@@ -37,14 +38,25 @@ export async function startService(options: ServiceOptions): Promise<Target> {
   return service
 }
 
+const configurationPath = (directory: string): string => join(directory, 'tts.yaml')
+
+/** Arguments of Node for the service that was started in the directory before. */
+export const serviceWords = (directory: string, fromSources: boolean): readonly string[] => [
+  ...NODE_FLAGS,
+  ownProgram('cli', fromSources),
+  'serve',
+  '--config',
+  configurationPath(directory),
+]
+
 function configurationOf(options: ServiceOptions): object {
-  const { directory, provider, endEntityKeyKind, postgresUrl } = options
+  const { directory, provider, endEntityKeyKind, postgresUrl, port = 0 } = options
   const { clientId, clientSecret } = provider.clients.tts
   const authz = { allow: [{ provider: 'iam', claims: { groups: { contains: 'cms' } } }] }
   const client = { client_id: clientId, client_secret: clientSecret, delegation: {} }
   return {
     data_dir: join(directory, 'data'),
-    listen: { port: 0 },
+    listen: { port },
     ca: { key_kind: 'rsa-3072', end_entity_key_kind: endEntityKeyKind },
     providers: { iam: { issuer: provider.issuer, audiences: [AUDIENCE], ...client } },
     // 20 users get as many proxies here as thousands do elsewhere.

@@ -1,5 +1,5 @@
 /** The targets, and whether a run met them. */
-import type { Result, Results } from './results.ts'
+import type { Result, Results, StartName } from './results.ts'
 
 export interface Verdict {
   /** What is compared, and the unit of the value. */
@@ -16,7 +16,7 @@ interface Goal {
   readonly value: number | undefined
 }
 
-export function judge({ machine: { hasIfma }, results, raw }: Results): readonly Verdict[] {
+export function judge({ machine: { hasIfma }, results, raw, starts }: Results): readonly Verdict[] {
   const find = (name: string): Result | undefined => results.find(isMain(name))
   const seen = find('csr-rsa-seen')
   const keys = find('keys')
@@ -61,6 +61,8 @@ export function judge({ machine: { hasIfma }, results, raw }: Results): readonly
       value: seen && seen.measured.p99Ms / seen.measured.p50Ms,
     },
     ...rowGoals(results),
+    startGoal(starts, { name: 'tts-serve', text: '`tts serve` with an existing CA', seconds: 1 }),
+    startGoal(starts, { name: 'certcache-serve', text: 'certcache from its state', seconds: 0.3 }),
   ]
   return goals.map(toVerdict)
 }
@@ -145,6 +147,15 @@ function rowGoals(results: readonly Result[]): readonly Goal[] {
       value: with0 === undefined || withMany === undefined ? undefined : withMany / with0,
     }
   })
+}
+
+function startGoal(
+  starts: Results['starts'],
+  { name, text, seconds }: { name: StartName; text: string; seconds: number },
+): Goal {
+  const ms = starts.find((start) => start.name === name)?.ms
+  const value = ms === undefined ? undefined : ms / 1000
+  return { target: `seconds until ${text} is ready`, bound: { atMost: seconds }, value }
 }
 
 function toVerdict({ target, bound, value }: Goal): Verdict {

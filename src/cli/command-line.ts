@@ -68,6 +68,6 @@ export function prepareProcess(): string {
   process.umask(0o077)
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1))
-  const packageFile = findPackageJSON('..', import.meta.url) ?? ''
+  const packageFile = findPackageJSON('.', import.meta.url) ?? ''
   return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }).version
 }

@@ -1,8 +1,8 @@
 /**
  * Makes requests whose answers must survive this process. A provider that rotates refresh tokens without a grace
  * period invalidates the old token when it answers. A process that is killed between that answer and its commit would
- * lose the right to renew. So a short-lived process in its own session (`main.ts`) makes the request and writes the
- * encrypted answer to a spool on disk before it reports it. The next attempt looks in the spool first.
+ * lose the right to renew. So a short-lived process in its own session (`refresh-process.ts`) makes the request and
+ * writes the encrypted answer to a spool on disk before it reports it. The next attempt looks in the spool first.
  *
  * An answer can still be lost if the machine or the whole container dies between the answer and the write.
  */
@@ -17,7 +17,7 @@ import { unlessAborted } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import { currentNetwork } from '../network/network.ts'
 import type { Fetch } from '../tokens/limited-fetch.ts'
-import type { HelperLine } from './main.ts'
+import type { HelperLine } from './refresh-process.ts'
 import { performOrder, type RequestOrder, type RequestOutcome, spoolFile } from './request.ts'
 import {
   type Attempt,
@@ -182,7 +182,7 @@ const PASSED_VARIABLES = [
 
 /** The path also identifies the helper in lists of processes. */
 export const helperProgram = fileURLToPath(
-  new URL(`main${extname(import.meta.url)}`, import.meta.url),
+  new URL(`refresh-process${extname(import.meta.url)}`, import.meta.url),
 )
 
 /**

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { type BenchOptions, readOptions } from '../../bench/options.ts'
 import { planRun } from '../../bench/plan.ts'
+import { STARTS } from '../../bench/starts.ts'
 import { scenarios } from '../../bench/scenarios/all.ts'
 
 const names = ['one', 'two']
@@ -110,13 +111,13 @@ test('--help names each option and scenario', () => {
 describe('the plan', () => {
   const plan = (...words: readonly string[]) => {
     const output = { write: () => undefined, writeError: () => undefined }
-    const options = readOptions(words, { names: [...scenarios.keys()], output })
-    const { stages, peers } = planRun(options, scenarios)
+    const options = readOptions(words, { names: [...scenarios.keys(), STARTS], output })
+    const { stages, peers, starts } = planRun(options, scenarios)
     const shown = stages.map(({ store, rows, endEntityKeyKind, steps }) => {
       const each = steps.map(({ scenario, connections }) => `${scenario.name}:${connections}`)
       return `${store} ${rows} ${endEntityKeyKind} ${each.join(' ')}`
     })
-    return { shown, peers }
+    return { shown, peers, starts }
   }
 
   test('is the quick set, with one start of the service for each kind of EEC', () => {
@@ -126,7 +127,14 @@ describe('the plan', () => {
         'sqlite 0 ec-p256 csr-p256-seen:64 csr-p256-new:64',
       ],
       peers: false,
+      starts: true,
     })
+  })
+
+  test('has the starts if nothing or they are selected', () => {
+    expect(plan('--only', STARTS)).toEqual({ shown: [], peers: false, starts: true })
+    expect(plan('--only', 'keys').starts).toBe(false)
+    expect(plan('--full').starts).toBe(true)
   })
 
   test('is all combinations of what is selected', () => {

@@ -1,7 +1,12 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
-import { parseStat, processTree, usageOf } from '../../bench/process-cpu.ts'
+import {
+  endedChildrenCpuSeconds,
+  parseStat,
+  processTree,
+  usageOf,
+} from '../../bench/process-cpu.ts'
 
 const stat = (name: string): string =>
   `4242 (${name}) S 17 4242 4242 0 -1 4194560 3900 500 0 0 150 50 20 5 20 0 11 0 123456 1000000 5000`
@@ -15,6 +20,14 @@ test('finds all descendants and nobody else', () => {
   const all = new Map([1, 2, 3, 4, 5].map((pid, index) => [pid, of([0, 1, 2, 0, 4][index] ?? 0)]))
   expect(processTree(1, all).map(([pid]) => pid)).toEqual([1, 2, 3])
   expect(processTree(9, all)).toEqual([])
+})
+
+test('counts only children that have ended', () => {
+  const burn = 'const end = Date.now() + 300; while (Date.now() < end);'
+  const before = endedChildrenCpuSeconds()
+  expect(endedChildrenCpuSeconds()).toBe(before)
+  execFileSync(process.execPath, ['-e', burn])
+  expect(endedChildrenCpuSeconds() - before).toBeGreaterThan(0.05)
 })
 
 test('counts children that work and children that have ended', async () => {

@@ -33,6 +33,17 @@ test('the report has the machine, the results and the verdicts', () => {
   expect(text).not.toMatch(/NaN|undefined|Infinity|busy|failed\*\*/)
 })
 
+test('the report has the starts, if they were measured', () => {
+  const starts = [
+    { name: 'node', ms: 44.04, cpuMs: 40, rssBytes: 0 },
+    { name: 'tts-serve', ms: 712.3, cpuMs: 790, rssBytes: 171e6 },
+  ] as const
+  const text = reportText(resultsOf([result()], { starts }))
+  expect(text).toMatch(/\| `node -e 0`, until it ends +\| +44\.0 \| +40\.0 \| +- \|/)
+  expect(text).toMatch(/\| `tts serve` with CA .* \| +712 \| +790 \| +171 \|/)
+  expect(reportText(resultsOf([result()]))).not.toContain('| start')
+})
+
 test('prose fits the documentation', () => {
   const text = reportText(resultsOf([result(), peer, cache], { skipped: ['x '.repeat(100)] }))
   const long = text.split('\n').filter((line) => line.length > 120 && !line.startsWith('|'))

@@ -58,6 +58,7 @@ export function resultsOf(results: readonly Result[], changes: Partial<Results> 
       'rsa-2048 key pair': { perSecond: 30, cpuMs: 66, cpuShare: 1 },
     },
     results,
+    starts: [],
     skipped: [],
     errors: [],
     ...changes,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Result, Results } from '../../bench/results.ts'
+import type { Result, Results, StartName } from '../../bench/results.ts'
 import { judge, type Verdict } from '../../bench/targets.ts'
 import { measured, result, resultsOf } from './results-support.ts'
 
@@ -89,6 +89,19 @@ test('rows are compared within a store', () => {
   ]
   expect(verdictOn(/over none, sqlite/, results)).toMatchObject({ value: 0.96, verdict: 'ok' })
   expect(verdictOn(/over none, postgres/, results)).toMatchObject({ verdict: 'not measured' })
+})
+
+test.for([
+  [1000, 300, 'ok'],
+  [1001, 301, 'missed'],
+] as const)('starts within %s and %s ms: %s', ([service, certcache, verdict]) => {
+  const start = (name: StartName, ms: number) => ({ name, ms, cpuMs: 1, rssBytes: 1 })
+  const starts = [start('tts-serve', service), start('certcache-serve', certcache)]
+  for (const [text, ms] of [
+    [/tts serve/, service],
+    [/certcache from/, certcache],
+  ] as const)
+    expect(verdictOn(text, [], { starts })).toMatchObject({ value: ms / 1000, verdict })
 })
 
 test('other connections, stores and rows do not stand for a scenario', () => {

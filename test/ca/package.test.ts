@@ -172,8 +172,20 @@ describe('the public functions', () => {
 test('no public type mentions node-forge', async () => {
   const out = join(project, 'types')
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const emit = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', out]
-  await run(process.execPath, [tsc, '-p', 'tsconfig.build.json', ...emit], { cwd: root })
+  const configuration = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: {
+      rootDir: root,
+      outDir: out,
+      typeRoots: [join(root, 'node_modules/@types')],
+      noEmit: false,
+      declaration: true,
+      emitDeclarationOnly: true,
+    },
+    include: [join(root, 'ca')],
+  }
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(configuration))
+  await run(process.execPath, [tsc, '-p', project], { cwd: root })
   const files = globSync('ca/**/*.d.ts', { cwd: out })
   expect(files).toContain('ca/index.d.ts')
   for (const file of files) {

@@ -75,7 +75,7 @@ describeWithTools('a relying party accepts what comes from', packages, () => {
 
   /** What an example runs, with this service, and with its absolute paths below `root`. */
   function here({ words, environment }: ExampleCommand) {
-    const isProgram = (word: string): boolean => /(^|\/)(node|main\.js|certcache)$/.test(word)
+    const isProgram = (word: string): boolean => /(^|\/)(node|certcache(\.js)?)$/.test(word)
     const place = (text: string): string =>
       text.replace('%S', '/var/lib').replace('%d', '/run/credentials').replace(/^\//, root('/'))
     const env = Object.fromEntries(

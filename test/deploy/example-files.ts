@@ -92,7 +92,7 @@ export const podsOf = (file: string): readonly PodSpec[] =>
 
 /** Whether a container runs certcache. */
 export const isCertcache = ({ command }: Container): boolean =>
-  command?.join(' ') === 'node /app/dist/src/certcache/main.js'
+  command?.join(' ') === 'node /app/dist/certcache.js'
 
 /** The command of the container of certcache. Secrets are given as `name/key`. */
 export function containerCommand(file: string, secrets: (name: string) => string): ExampleCommand {

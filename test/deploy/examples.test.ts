@@ -49,7 +49,7 @@ const program = createCertcacheProgram(
   { out: () => undefined, note: () => undefined } as never,
   '0',
 )
-const node = '/usr/bin/node /opt/tts/dist/src/certcache/main.js'
+const node = '/usr/bin/node /opt/tts/dist/certcache.js'
 
 /** Refuses words that `certcache` does not take, as it would; the command is not run. */
 function takes(words: readonly string[]): void {
@@ -245,7 +245,7 @@ describe('Kubernetes', () => {
     ] as const) {
       writeFileSync(
         path('node'),
-        `#!/bin/sh\n[ "$*" = "/app/dist/src/certcache/main.js status" ] && exit ${code}\n`,
+        `#!/bin/sh\n[ "$*" = "/app/dist/certcache.js status" ] && exit ${code}\n`,
       )
       chmodSync(path('node'), 0o755)
       const run = await runShell(['sh', '-c', live], {
