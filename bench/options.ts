@@ -20,6 +20,7 @@ export interface BenchOptions {
   readonly json: string | undefined
   readonly markdown: string | undefined
   readonly chart: string | undefined
+  readonly flame: string | undefined
 }
 
 export interface OptionOutput {
@@ -43,9 +44,9 @@ export function readOptions(
     .parse([...words], { from: 'user' })
   const { store, ...options } = command.opts<ParsedOptions>()
   const { full = false, peers = false, fromSources = false } = options
-  const { only, connections, rows, json, markdown, chart } = options
+  const { only, connections, rows, json, markdown, chart, flame } = options
   const lists = { only, connections, rows, stores: store }
-  return { ...options, ...lists, full, peers, fromSources, json, markdown, chart }
+  return { ...options, ...lists, full, peers, fromSources, json, markdown, chart, flame }
 }
 
 /** What commander finds; it leaves out what was not given and has no default. */
@@ -74,6 +75,7 @@ function describeOptions(command: Command, names: readonly string[]): Command {
     .option('--json <file>', 'write all results as JSON')
     .option('--markdown <file>', 'write the report between the markers of a file')
     .option('--chart <file>', 'write a chart of the rates as SVG')
+    .option('--flame <file>', 'write a flame graph of csr-rsa-seen as SVG, with perf')
     .addHelpText('after', help(names))
     .allowExcessArguments(false)
 }
@@ -85,7 +87,8 @@ Without options, the quick set runs in about seven minutes. --connections, --row
 scenario; numbers and names are lists with commas between. A scenario with rows starts with that many credentials,
 certificates and audit lines on record. --markdown writes a whole file if there is none yet.
 
-Needs Linux and the Debian package wrk; nginx-light and postgresql for the scenarios that use them.
+Needs Linux and the Debian package wrk; nginx-light and postgresql for the scenarios that use them, linux-perf and the
+right to use it for --flame.
 
 Examples:
   npm run bench

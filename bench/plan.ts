@@ -24,6 +24,8 @@ export interface Plan {
   /** Whether to measure how long the programs take to start. */
   readonly starts: boolean
   readonly peers: boolean
+  /** Where to write a flame graph of the main path. */
+  readonly flame: { readonly scenario: Scenario; readonly path: string } | undefined
 }
 
 const quickSet = [
@@ -41,15 +43,17 @@ type Place = Omit<Stage, 'steps'>
 type PlacedStep = Step & Omit<Place, 'endEntityKeyKind'>
 
 export function planRun(options: BenchOptions, all: ReadonlyMap<string, Scenario>): Plan {
-  const { full, peers, only, connections, rows, stores } = options
+  const { full, peers, only, connections, rows, stores, flame } = options
   const names = only ?? (full ? [...all.keys()] : quickSet)
   const chosen = names.flatMap((name) => all.get(name) ?? [])
   const isPlain = connections === undefined && rows === undefined && stores === undefined
   const steps = full && isPlain && only === undefined ? fullSteps(all) : cross(chosen, options)
+  const main = all.get('csr-rsa-seen')
   return {
     stages: stagesOf(steps),
     starts: only === undefined || only.includes(STARTS),
     peers: peers || (full && only === undefined),
+    flame: flame === undefined || main === undefined ? undefined : { scenario: main, path: flame },
   }
 }
 

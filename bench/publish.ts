@@ -8,15 +8,15 @@ import type { BenchOptions } from './options.ts'
 import { reportText } from './report.ts'
 import type { Results } from './results.ts'
 
-type Files = Pick<BenchOptions, 'json' | 'markdown' | 'chart'>
+type Files = Pick<BenchOptions, 'json' | 'markdown' | 'chart' | 'flame'>
 
 /**
  * Finds before a long run what would keep its results from being written.
  *
  * @throws Error that names the file
  */
-export async function checkFiles({ json, markdown, chart }: Files): Promise<void> {
-  for (const path of [json, markdown, chart])
+export async function checkFiles({ json, markdown, chart, flame }: Files): Promise<void> {
+  for (const path of [json, markdown, chart, flame])
     if (path !== undefined && !existsSync(dirname(path)))
       throw new Error(`${path}: there is no directory ${dirname(path)}`)
   if (markdown !== undefined) await markdownWith(markdown, '')

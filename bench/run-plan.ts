@@ -1,4 +1,5 @@
 /** Runs a plan, stage by stage. A stage that fails takes nothing from the others: a full run takes half an hour. */
+import { missingPerfPackage, recordFlameGraph } from './flame/record.ts'
 import { missingNginxPackage } from './nginx.ts'
 import { runPeers } from './peers/run-peers.ts'
 import type { Plan, Stage } from './plan.ts'
@@ -7,9 +8,11 @@ import { type Run, runStage } from './run-stage.ts'
 import { measureStarts } from './starts.ts'
 import { missingStorePackage } from './stores.ts'
 
+const FLAME_SECONDS = 10
+
 type Outcome = Pick<Results, 'results' | 'starts' | 'skipped' | 'errors'>
 
-export async function runPlan(run: Run, { stages, starts, peers }: Plan): Promise<Outcome> {
+export async function runPlan(run: Run, { stages, starts, peers, flame }: Plan): Promise<Outcome> {
   const results: Result[] = []
   const started: Start[] = []
   const skipped = stages.flatMap(missingTools)
@@ -37,6 +40,12 @@ export async function runPlan(run: Run, { stages, starts, peers }: Plan): Promis
       skipped.push(...found.skipped)
       errors.push(...found.errors)
     })
+  if (flame && missingPerfPackage !== undefined)
+    skipped.push(`flame graph: the Debian package ${missingPerfPackage} is missing`)
+  else if (flame)
+    await collect('flame graph', () =>
+      recordFlameGraph(run.world, flame.scenario, { path: flame.path, seconds: FLAME_SECONDS }),
+    )
   return { results, starts: started, skipped: [...new Set(skipped)], errors }
 }
 

@@ -20,17 +20,20 @@ export interface ServiceOptions {
   readonly postgresUrl?: string | undefined
   /** Default: a free one. */
   readonly port?: number | undefined
+  /** Besides those that operators use. */
+  readonly nodeFlags?: readonly string[] | undefined
 }
 
 /** As in the Dockerfile and in the unit of docs/operations.md. */
 const NODE_FLAGS = ['--max-semi-space-size=32', '--min-semi-space-size=16']
 
 export async function startService(options: ServiceOptions): Promise<Target> {
-  const { directory, fromSources } = options
+  const { directory, fromSources, nodeFlags = [] } = options
   const configuration = stringify(configurationOf(options))
   await writeFile(configurationPath(directory), configuration, { mode: 0o600 })
   const logFile = join(directory, 'tts.log')
-  const started = startProgram(process.execPath, serviceWords(directory, fromSources), { logFile })
+  const words = [...nodeFlags, ...serviceWords(directory, fromSources)]
+  const started = startProgram(process.execPath, words, { logFile })
   const [line] = await started.says(/^.*"service\.started".*$/m)
   const { url } = JSON.parse(line) as { url: string }
   const service = { url: new URL(url).origin, pid: started.pid, stop: started.stop }

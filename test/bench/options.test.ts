@@ -35,6 +35,7 @@ test('without options', () => {
     json: undefined,
     markdown: undefined,
     chart: undefined,
+    flame: undefined,
   })
 })
 
@@ -103,6 +104,7 @@ test('--help names each option and scenario', () => {
     'json',
     'markdown',
     'chart',
+    'flame',
   ])
     expect(out).toContain(`--${name}`)
   expect(out).toContain('Scenarios: one, two.')
