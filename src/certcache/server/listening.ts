@@ -7,6 +7,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { z } from 'zod'
+import { openFilesLimit } from '../../base/open-files.ts'
 import { listenError } from '../../base/system-error.ts'
 import { closeServer } from '../../http/close-server.ts'
 import { limitConnections } from '../../http/connections.ts'
@@ -63,8 +64,15 @@ const BACKLOG = 4096
 const TLS_POLL_MS = 10_000
 /** Enough for usual headers. A proxy file sent as a header by mistake does not fit. */
 const MAX_HEADER_BYTES = 16 * 1024
-/** Above this, connections without a request are closed, so that the process does not run out of file descriptors. */
-export const MAX_CONNECTIONS = 4096
+/** Enough for a cluster that starts all at once: each worker waits for the first proxy on a connection of its own. */
+const MOST_CONNECTIONS = 12_000
+const LEAST_CONNECTIONS = 100
+/** Files for everything else: state, outputs, connections to the service. */
+const OTHER_FILES = 200
+/** Memory for everything else. */
+const OTHER_BYTES = 150e6
+/** Memory of a connection with a waiting request, as measured, with some to spare. */
+const CONNECTION_BYTES = { plain: 20e3, tls: 80e3 }
 const SHARE_OF_ONE_ADDRESS = 1 / 4
 
 /**
@@ -128,13 +136,38 @@ function setLimits(server: Server | TlsServer): void {
   // Longer than a request waits for the first proxy.
   server.timeout = 120_000
   server.maxHeadersCount = 100
+  // Above it, connections without a request are closed, so that the process runs out of neither files nor memory.
+  const total = connectionLimit({
+    openFiles: openFilesLimit(),
+    memoryBytes: process.constrainedMemory(),
+    isTls: isTls(server),
+  })
   limitConnections(server, {
-    total: MAX_CONNECTIONS,
-    perAddress: partOf(MAX_CONNECTIONS, SHARE_OF_ONE_ADDRESS),
+    total,
+    perAddress: partOf(total, SHARE_OF_ONE_ADDRESS),
     // Clients of a Unix socket have no address. They are exempt: the mode of the socket decides who they are.
     isTrustedProxy: (address) => address === '',
     onClosed: () => undefined,
   })
+}
+
+/**
+ * Returns how many connections may be open at a time.
+ *
+ * @param room.openFiles that this process may have; undefined if it is not known
+ * @param room.memoryBytes that its container may use; 0 or more than there is: no limit
+ */
+export function connectionLimit(room: {
+  readonly openFiles: number | undefined
+  readonly memoryBytes: number
+  readonly isTls: boolean
+}): number {
+  const { openFiles = Infinity, memoryBytes, isTls } = room
+  const bytes = memoryBytes === 0 ? Infinity : memoryBytes
+  const byMemory = (bytes - OTHER_BYTES) / CONNECTION_BYTES[isTls ? 'tls' : 'plain']
+  return Math.floor(
+    Math.max(LEAST_CONNECTIONS, Math.min(MOST_CONNECTIONS, openFiles - OTHER_FILES, byMemory)),
+  )
 }
 
 async function bind(server: Server | TlsServer, { host, port }: ListenSettings): Promise<void> {
