@@ -99,7 +99,8 @@ function spooling(
     async recover(attempt, { mayRepeat }) {
       if (attempt.spool !== (await helper.spool())) {
         const age = now().getTime() - attempt.begunAt.getTime()
-        if (mayRepeat || age < 0 || age > timeoutMs + OTHER_REPLICA_MS) return undefined
+        // In the near future: the clock of the other replica is ahead.
+        if (mayRepeat || Math.abs(age) > timeoutMs + OTHER_REPLICA_MS) return undefined
         throw mayRunElsewhere()
       }
       const found = await helper.recover(attempt, timeoutMs + HELPER_MARGIN_MS)

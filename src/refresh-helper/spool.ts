@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TtsError } from '../base/errors.ts'
-import { fileErrorReason } from '../base/system-error.ts'
+import { fileErrorReason, isMachineFault } from '../base/system-error.ts'
 import { makeDirectory } from '../files/directory.ts'
 import { tryFileLock } from '../files/file-lock.ts'
 import { createPrivateFile, readPrivateFile } from '../files/private-file.ts'
@@ -68,7 +68,8 @@ export const lockPath = (spoolFile: string): string => `${spoolFile}.lock`
  * Opens the spool, and creates its directory if necessary. Returns its name, which tells it from the spools of other
  * replicas.
  *
- * @throws {TtsError} `configuration`, check `refresh_spool` (the directory cannot be used)
+ * @throws {TtsError} `configuration`, check `refresh_spool` (the directory cannot be used); `overloaded`, check
+ * `refresh_helper` (a fault of the machine that can pass, such as a full disk)
  */
 export async function openSpool(directory: string): Promise<string> {
   await makeDirectory(directory, 0o700).catch((cause: unknown) => {
@@ -134,6 +135,13 @@ function ownerOf(name: string): string | undefined {
 
 function unusable(directory: string, cause: unknown): TtsError {
   const reason = cause instanceof TtsError ? cause.message : fileErrorReason(cause)
+  if (isMachineFault(cause))
+    return new TtsError('overloaded', 'renewal is not possible at the moment', {
+      check: 'refresh_helper',
+      retryAfterSeconds: 5,
+      remedy: `Mend the machine: the refresh spool ${directory} cannot be used: ${reason}`,
+      cause,
+    })
   return new TtsError('configuration', `the refresh spool ${directory} cannot be used: ${reason}`, {
     check: 'refresh_spool',
     remedy:

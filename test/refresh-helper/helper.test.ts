@@ -1,6 +1,15 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -276,4 +285,32 @@ test.for([
     check: 'refresh_spool',
     message: `the refresh spool ${path} cannot be used: ${says}`,
   })
+})
+
+test('a spool on a full disk is a passing fault: nothing is sent, and it works again', async ({
+  skip,
+}) => {
+  skip(process.getuid?.() !== 0, 'only root can mount a small disk')
+  mkdirSync(directory, { mode: 0o700 })
+  try {
+    const words = ['-t', 'tmpfs', '-o', 'size=4k,mode=700', 'tmpfs', directory]
+    execFileSync('mount', words, { stdio: 'ignore' })
+  } catch {
+    skip('this container may not mount')
+  }
+  try {
+    const filler = join(directory, 'filler')
+    writeFileSync(filler, Buffer.alloc(4096))
+    const full = createRefreshHelper({ directory, environment: {} })
+    await expect(full.spool()).rejects.toMatchObject({
+      code: 'overloaded',
+      check: 'refresh_helper',
+      message: 'renewal is not possible at the moment',
+      retryAfterSeconds: 5,
+    })
+    rmSync(filler)
+    expect(await full.spool()).toMatch(/^[0-9a-f-]{36}$/)
+  } finally {
+    execFileSync('umount', [directory])
+  }
 })

@@ -13,6 +13,10 @@ export interface Balancer {
   readonly url: string
   /** Its certificate in PEM. */
   readonly certificate: string
+  /** `kill -9`. */
+  kill(): Promise<void>
+  /** Starts it, on the same port, and waits until it listens. */
+  start(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -32,23 +36,35 @@ export async function startBalancer(
   const places = Array.from({ length: 4 }, (_, index) =>
     replicas[index] === undefined ? '127.0.0.1:1' : new URL(replicas[index].url).host,
   )
-  const start = kind === 'haproxy' ? startHaproxy : startNginx
-  const child = start({ directory, front: `127.0.0.1:${port}`, pem, places })
+  const launch = kind === 'haproxy' ? startHaproxy : startNginx
+  let child: ChildProcess | undefined
+  const start = async (): Promise<void> => {
+    child = launch({ directory, front: `127.0.0.1:${port}`, pem, places })
+    await untilAccepted(child, kind, port)
+  }
+  // SIGKILL would leave nginx's worker behind.
+  const stop = async (): Promise<void> => endChild(child, 'SIGTERM')
+  try {
+    await start()
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  const kill = async (): Promise<void> => endChild(child, 'SIGKILL')
+  return { url: `https://127.0.0.1:${port}`, certificate, kill, start, stop }
+}
+
+async function untilAccepted(child: ChildProcess, kind: BalancerKind, port: number): Promise<void> {
   let said = ''
   child.stderr?.on('data', (text: Buffer) => {
     said += text.toString()
   })
-  const url = `https://127.0.0.1:${port}`
-  const balancer = { url, certificate, stop: async () => endChild(child) }
   const limit = performance.now() + READY_MS
   while (!(await accepts(port))) {
-    if (child.exitCode !== null || performance.now() > limit) {
-      await balancer.stop()
+    if (child.exitCode !== null || performance.now() > limit)
       throw new Error(`${kind} does not start:\n${said}`)
-    }
     await sleep(20)
   }
-  return balancer
 }
 
 interface Setting {
@@ -113,10 +129,9 @@ async function accepts(port: number): Promise<boolean> {
   return accepted
 }
 
-async function endChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
+async function endChild(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
-  // SIGKILL would leave nginx's worker behind.
-  child.kill('SIGTERM')
+  child.kill(signal)
   await ended
 }

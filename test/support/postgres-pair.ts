@@ -39,9 +39,17 @@ export interface PostgresPair {
 
 const run = promisify(execFile)
 
+export interface PairOptions {
+  /** Where its directory is made. Default `/tmp`. */
+  readonly parent?: string
+  /** `listen_addresses` of both. Default `127.0.0.1`. */
+  readonly addresses?: string
+}
+
 interface Place {
   readonly bin: string
   readonly directory: string
+  readonly addresses: string
   /** How its programs are started. */
   readonly options: SpawnOptions & { readonly uid?: number; readonly gid?: number }
 }
@@ -51,20 +59,23 @@ interface StartOptions {
   readonly synchronous?: boolean
 }
 
-async function newServer({ bin, directory, options }: Place, name: string) {
+async function newServer({ bin, directory, addresses, options }: Place, name: string) {
   const data = join(directory, name)
   const port = await freePort()
   let server: ChildProcess | undefined
+  let usual: StartOptions = {}
   const url = (database: string): string => `postgres://tts@127.0.0.1:${port}/${database}`
   return {
     data,
     port,
     url,
-    async start({ standby = false, synchronous = false }: StartOptions = {}): Promise<void> {
+    async start(as: StartOptions = usual): Promise<void> {
+      usual = as
+      const { standby = false, synchronous = false } = as
       if (standby) writeFileSync(join(data, 'standby.signal'), '')
       const settings = {
         unix_socket_directories: '',
-        listen_addresses: '127.0.0.1',
+        listen_addresses: addresses,
         port,
         ...(synchronous && { synchronous_standby_names: '*' }),
       }
@@ -84,18 +95,18 @@ async function newServer({ bin, directory, options }: Place, name: string) {
   }
 }
 
-function newPlace(): Place {
+function newPlace({ parent = '/tmp', addresses = '127.0.0.1' }: PairOptions): Place {
   const bin = findBinDirectory()
   if (bin === undefined) throw new Error('Debian package postgresql is not installed')
   const account = unprivilegedAccount()
-  const directory = mkdtempSync('/tmp/tts-pair-')
+  const directory = mkdtempSync(join(parent, 'tts-pair-'))
   if (account !== undefined) chownSync(directory, account.uid, account.gid)
-  return { bin, directory, options: { cwd: directory, ...account, stdio: 'ignore' } }
+  return { bin, directory, addresses, options: { cwd: directory, ...account, stdio: 'ignore' } }
 }
 
 /** Starts both. The first one acknowledges a commit only when the second one has it on disk. */
-export async function startPostgresPair(): Promise<PostgresPair> {
-  const place = newPlace()
+export async function startPostgresPair(choices: PairOptions = {}): Promise<PostgresPair> {
+  const place = newPlace(choices)
   const { directory, options } = place
   const [first, second] = [await newServer(place, 'first'), await newServer(place, 'second')]
   const program = async (name: string, words: string): Promise<void> => {

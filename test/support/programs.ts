@@ -1,6 +1,7 @@
 /** Our programs as processes of their own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -27,14 +28,17 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Runs as this user, without other groups; needs root. */
   readonly uid?: number
+  /** File to which all output is appended. Default: it is kept in memory, for `stdout` and `stderr`. */
+  readonly output?: string
 }
 
 /** Starts a program. Who starts it sees to its end. */
 export function startProgram(
   path: string,
   words: readonly string[],
-  { cwd = tmpdir(), env = {}, uid }: StartOptions = {},
+  { cwd = tmpdir(), env = {}, uid, output }: StartOptions = {},
 ): Started {
+  const file = output === undefined ? undefined : openSync(output, 'a', 0o600)
   const child = spawn(process.execPath, [path, ...words], {
     cwd,
     ...(uid !== undefined && { uid, gid: uid }),
@@ -44,14 +48,15 @@ export function startProgram(
       NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       ...env,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', file ?? 'pipe', file ?? 'pipe'],
   })
+  if (file !== undefined) closeSync(file)
   let stdout = ''
   let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
   })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
   })
   const ended = once(child, 'close').then(
@@ -63,6 +68,7 @@ export function startProgram(
       if (found) return found
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`the program ended before it said ${pattern}:\n${stdout}\n${stderr}`)
+      if (child.stdout === null) throw new Error('the output is in a file')
       await Promise.race([once(child.stdout, 'data'), ended])
     }
   }

@@ -8,7 +8,7 @@ import { wideLimits } from '../api/support.ts'
 import type { IdentityProvider } from '../../demo/identity-provider/server.ts'
 import { type Balancer, type BalancerKind, startBalancer } from './balancer.ts'
 import { freePort } from './free-port.ts'
-import { programPath, type Started, startProgram } from './programs.ts'
+import { programPath, type Started, type StartOptions, startProgram } from './programs.ts'
 import { testConfiguration } from './service.ts'
 
 /** Path of the command line, from the root of a source tree. */
@@ -23,6 +23,13 @@ export interface Replica {
    * @param sources root of the source tree of another release
    */
   start(sources?: string): Promise<void>
+  /** Starts it and does not wait. */
+  launch(sources?: string): Started
+  /** The process that was started last. */
+  running(): Started | undefined
+  /** Its data directory, and its configuration file. */
+  readonly data: string
+  readonly file: string
   /** `kill -9`. */
   kill(): Promise<void>
   /** SIGTERM; returns its exit code. */
@@ -39,6 +46,7 @@ export interface Replicas {
   readonly url: string
   /** Its certificate in PEM. */
   readonly certificate: string
+  readonly balancer: Balancer
   /** Replaces sections of the configuration of all; `reload` or `start` uses it. */
   configure(changes: Readonly<Record<string, unknown>>): void
   stop(): Promise<void>
@@ -46,23 +54,29 @@ export interface Replicas {
 
 export interface ReplicaOptions {
   readonly count: number
-  /** Connection string of the database. */
-  readonly database: string
+  /** Connection string of the database, or that of each replica by its index. */
+  readonly database: string | ((index: number) => string)
   readonly provider: IdentityProvider
   /** What is in front of them. Default `haproxy`. */
   readonly balancer?: BalancerKind
   /** Sections in place of the usual ones. */
   readonly configuration?: Readonly<Record<string, unknown>>
+  /** Where the directory with everything of theirs is made. Default: that for temporary files. */
+  readonly parent?: string
+  /** How the process of each is started. */
+  readonly processOptions?: (index: number) => StartOptions
 }
 
 /** Starts the replicas, the first one first: it makes the CA and the master keys, which the others get as copies. */
 export async function startReplicas(options: ReplicaOptions): Promise<Replicas> {
-  const directory = mkdtempSync(join(tmpdir(), 'tts-replicas-'))
+  const { parent = tmpdir(), processOptions = () => ({}) } = options
+  const directory = mkdtempSync(join(parent, 'tts-replicas-'))
   const running: Running[] = []
   for (let index = 0; index < options.count; index += 1)
-    running.push(await newReplica(join(directory, `${index}`)))
+    running.push(await newReplica(join(directory, `${index}`), processOptions(index)))
   const configure = (changes: Readonly<Record<string, unknown>>): void => {
-    for (const replica of running) replica.configure({ ...configurationOf(options), ...changes })
+    for (const [index, replica] of running.entries())
+      replica.configure({ ...configurationOf(options, index), ...changes })
   }
   let balancer: Balancer | undefined
   const stop = async (): Promise<void> => {
@@ -84,15 +98,18 @@ export async function startReplicas(options: ReplicaOptions): Promise<Replicas> 
     await stop()
     throw error
   }
-  return { all: running, url: balancer.url, certificate: balancer.certificate, configure, stop }
+  const { url, certificate } = balancer
+  return { all: running, url, certificate, balancer, configure, stop }
 }
 
-function configurationOf({ provider, database, configuration }: ReplicaOptions) {
+function configurationOf(options: ReplicaOptions, index: number) {
+  const { provider, database, configuration } = options
+  const url = typeof database === 'string' ? database : database(index)
   return {
     ...testConfiguration(provider),
     ca: { key_kind: 'ec-p256', end_entity_key_kind: 'ec-p256' },
     limits: wideLimits,
-    store: { url: database, pool_size: 4 },
+    store: { url, pool_size: 4 },
     log: { level: 'info' },
     ...configuration,
   }
@@ -100,11 +117,10 @@ function configurationOf({ provider, database, configuration }: ReplicaOptions) 
 
 interface Running extends Replica {
   readonly port: number
-  readonly data: string
   configure(configuration: Readonly<Record<string, unknown>>): void
 }
 
-async function newReplica(directory: string): Promise<Running> {
+async function newReplica(directory: string, options: StartOptions): Promise<Running> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const data = join(directory, 'data')
@@ -114,6 +130,11 @@ async function newReplica(directory: string): Promise<Running> {
     started?.child.kill(signal)
     return (await started?.ended) ?? 0
   }
+  const launch = (sources?: string): Started => {
+    const program = sources === undefined ? programPath(PROGRAM) : join(sources, PROGRAM)
+    started = startProgram(program, ['serve', '--config', file], options)
+    return started
+  }
   return {
     url,
     port,
@@ -122,11 +143,10 @@ async function newReplica(directory: string): Promise<Running> {
       const listen = { port, trusted_proxies: ['127.0.0.1'] }
       writeFileSync(file, stringify({ ...configuration, data_dir: data, listen }), { mode: 0o600 })
     },
-    async start(sources) {
-      const program = sources === undefined ? programPath(PROGRAM) : join(sources, PROGRAM)
-      started = startProgram(program, ['serve', '--config', file])
-      await untilReady(url, started)
-    },
+    start: async (sources) => untilReady(url, launch(sources)),
+    launch,
+    file,
+    running: () => started,
     kill: async () => void (await end('SIGKILL')),
     end: async () => end('SIGTERM'),
     async reload() {

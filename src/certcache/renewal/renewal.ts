@@ -54,12 +54,23 @@ export function decide(
     failures,
   }: { readonly proxy: ProxyLife | undefined; readonly failures: Failures | undefined },
 ): Decision {
-  const dueMs = proxy === undefined ? -Infinity : dueAt(policy, proxy).getTime()
+  const dueMs = proxy === undefined ? -Infinity : dueMsAt(now, policy, proxy)
   const nextMs = failures === undefined ? -Infinity : retryAt(now, policy, { proxy, failures })
   // A Date drops fractions of a millisecond. Rounded down, the moment would always come too early and cause a busy
   // loop.
   const atMs = Math.ceil(Math.max(dueMs, nextMs))
   return atMs <= now.getTime() ? { renew: true } : { renew: false, at: new Date(atMs) }
+}
+
+/**
+ * Milliseconds since 1970. A proxy that was obtained in the future is from before the clock was set back, and its age
+ * is not known: waiting for that time could outlast the session at the provider. Differences between machines that
+ * are small against the wait do not count.
+ */
+function dueMsAt(now: Date, policy: RenewalPolicy, proxy: ProxyLife): number {
+  const obtainedMs = proxy.obtainedAt.getTime()
+  const dueMs = dueAt(policy, proxy).getTime()
+  return obtainedMs - now.getTime() > (dueMs - obtainedMs) / 2 ? -Infinity : dueMs
 }
 
 /** Returns when the renewal of a proxy is due, with its jitter. */

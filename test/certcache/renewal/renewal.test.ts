@@ -62,6 +62,24 @@ const cases: readonly Case[] = [
     wanted: 3 * HOUR_MS,
   },
   {
+    name: 'a proxy from before the clock was set back by more than half the wait',
+    now: at(-1.6),
+    proxy: proxy(),
+    wanted: 'now',
+  },
+  {
+    name: 'a proxy from a machine whose clock is a little ahead',
+    now: at(-0.1),
+    proxy: proxy(),
+    wanted: 3.1 * HOUR_MS,
+  },
+  {
+    name: 'a session that would end before the old time comes again',
+    now: at(-0.2),
+    proxy: { ...proxy(), renewableUntil: at(0.5) },
+    wanted: 'now',
+  },
+  {
     name: 'a session that ends in half an hour unless it is renewed',
     now: at(0),
     proxy: { ...proxy(), renewableUntil: at(0.5) },
