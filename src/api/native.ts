@@ -20,7 +20,7 @@ import {
   type IssueDependencies,
   type IssuedCertificate,
 } from '../domain/issuing/issue.ts'
-import type { CredentialView } from '../domain/records.ts'
+import type { CertificateRecord, CredentialView } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
@@ -264,14 +264,19 @@ export function presentCredential(view: CredentialView): object {
     interface: view.origin.interface,
     delegation_id: view.delegationId ?? null,
     renewed_from: view.renewedFrom ?? null,
-    certificates: view.certificates.map((certificate) => ({
-      kind: certificate.kind,
-      serial: certificate.serial,
-      subject: certificate.subject,
-      not_before: certificate.notBefore.toISOString(),
-      not_after: certificate.notAfter.toISOString(),
-      fingerprint_sha256: certificate.fingerprint,
-      key: certificate.keyKind,
-    })),
+    certificates: view.certificates.map(presentCertificate),
+  }
+}
+
+/** Returns a recorded certificate as JSON. */
+export function presentCertificate(certificate: CertificateRecord): object {
+  return {
+    kind: certificate.kind,
+    serial: certificate.serial,
+    subject: certificate.subject,
+    not_before: certificate.notBefore.toISOString(),
+    not_after: certificate.notAfter.toISOString(),
+    fingerprint_sha256: certificate.fingerprint,
+    key: certificate.keyKind,
   }
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { presentCredential } from '../api/native.ts'
 import type { CredentialView } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
+import { archivedCommand } from './archived.ts'
 import { pageSize } from './duration.ts'
 import {
   addFilterOptions,
@@ -20,7 +21,9 @@ interface ListOptions extends OperatorOptions, FilterOptions {
 }
 
 export function credentialCommand(terminal: Terminal): Command {
-  const command = new Command('credential').description('list, show and revoke credentials')
+  const command = new Command('credential').description(
+    'list, show and revoke credentials; search the archive',
+  )
 
   addFilterOptions(command.command('list'))
     .description('list the newest credentials')
@@ -36,6 +39,7 @@ export function credentialCommand(terminal: Terminal): Command {
     .action((id: string, _options, self: Command) => show(terminal, self.optsWithGlobals(), id))
 
   command.addCommand(revokeCommand(terminal))
+  command.addCommand(archivedCommand(terminal))
 
   return command.addHelpText(
     'after',
@@ -90,7 +94,7 @@ async function show(terminal: Terminal, options: OperatorOptions, id: string): P
     if (!credential)
       throw new TtsError(
         'not_found',
-        `the credential ${id} does not exist; see \`tts credential list\``,
+        `the credential ${id} does not exist; see \`tts credential list\` and \`tts credential archived\``,
       )
     if (options.json) terminal.out(`${JSON.stringify(presentCredential(credential), null, 2)}\n`)
     else terminal.out(describe(credential, now()))

@@ -40,8 +40,22 @@ export const storeSettings = z.strictObject({
     .min(1)
     .default(1100)
     .describe(
-      'Time that audit records are kept, in days. Records of certificates are kept forever.',
+      'Time that lines of the audit trail and of the ledgers of delegations are kept, in days; older ones are deleted. Records of credentials follow `record_retention_days`.',
     ),
+  record_retention_days: z
+    .int()
+    // RFC 5280 section 3.3: a revoked certificate must be on a CRL made after its expiry. `ca.crl_refresh_seconds` is
+    // at most 30 days.
+    .min(30)
+    .optional()
+    .describe(
+      'Time that records of credentials are kept in the database after the credential and its EEC have ended, in days. Older ones move to files in `archive_dir`. Not set: they are kept in the database forever. Names of users always stay.',
+    ),
+  archive_dir: z
+    .string()
+    .min(1)
+    .default('archive')
+    .describe('Directory of the archive of old records, relative to the data directory.'),
 })
 
 /** Valid settings of the database; the caller makes `path` absolute. */

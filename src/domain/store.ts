@@ -21,6 +21,7 @@ import type {
   RevokedCertificate,
   SubjectCandidate,
 } from './records.ts'
+import type { EndedRecords } from './retention/ended-records.ts'
 import type { SessionRecords } from './session-records.ts'
 import type { KnownGroupsRecords } from './voms/records.ts'
 
@@ -121,11 +122,13 @@ export interface Store {
 
   /** Undefined when there is none or its row is incomplete, as after a partial restore of the database. */
   latestCrl(): Promise<CrlRecord | undefined>
-  /** Number of stored revocations; a new CRL is due when it is larger than `CrlRecord.revocations`. */
+  /** Number of revocations ever stored; a new CRL is due when it is larger than `CrlRecord.revocations`. */
   countRevocations(): Promise<number>
+  /** Of these, those whose rows are in the archive: `listRevocations` does not return them. */
+  countArchivedRevocations(): Promise<number>
   /** 0 when there is no CRL. */
   latestCrlNumber(): Promise<number>
-  /** Revocations ordered by date and serial number, including those of expired certificates. */
+  /** Revocations ordered by date and serial number, including those of expired certificates that are not archived. */
   listRevocations(page: RevocationPage): Promise<readonly RevokedCertificate[]>
   /** Stores a CRL if its number follows the newest; false when another CRL has that number already. */
   addCrl(crl: CrlRecord): Promise<boolean>
@@ -147,6 +150,8 @@ export interface Store {
 
   /** Deletes the keys of expired EECs, and audit lines older than `auditBefore`. Certificate records stay. */
   prune(now: Date, auditBefore: Date): Promise<void>
+  /** Records that may move to the archive. */
+  readonly endedRecords: EndedRecords
   /** Encrypts every stored key and refresh token again under the current master key; returns how many. */
   reencryptKeys(): Promise<number>
   readonly masterKeys: MasterKeyRecords

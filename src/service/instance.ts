@@ -16,6 +16,7 @@ import { vomsFilesOf } from './compose-voms.ts'
 import { authorityStatus } from './installation.ts'
 import type { Metrics } from './metrics.ts'
 import { isRolledOver, trustAnchorsOf } from './roll-over.ts'
+import { watchRecords, watchRetention } from './upkeep.ts'
 
 /** What an instance shares with the one before it. */
 export interface InstanceOptions extends Runtime {
@@ -46,7 +47,6 @@ export interface Instance {
   retire(timeoutMs: number): Promise<void>
 }
 
-const UPKEEP_INTERVAL_MS = 6 * 3600 * 1000
 const MASTER_KEYS_INTERVAL_MS = 60_000
 const ROLL_OVER_INTERVAL_MS = 10_000
 const DRAIN_POLL_MS = 10
@@ -93,6 +93,7 @@ function instanceOf(service: AssembledService, options: InstanceOptions): Instan
       // One after the other, so that those that have begun end when a later one cannot begin.
       ends.push(crls.watch())
       ends.push(watchRecords(service))
+      ends.push(watchRetention(service, options.metrics))
       ends.push(watchMasterKeys(service))
       ends.push(watchRollOver(service, options))
       ends.push(delegations.watch())
@@ -225,21 +226,6 @@ function watchMasterKeys({ store, log }: AssembledService): () => void {
       log.error({ event: 'master-keys.failed', err: error }, 'cannot read the master keys again')
     })
   }, MASTER_KEYS_INTERVAL_MS)
-  timer.unref()
-  return () => clearInterval(timer)
-}
-
-/** Regularly removes the keys of expired EECs and old audit records. */
-function watchRecords(service: AssembledService): () => void {
-  const days = service.loaded.configuration.store.audit_retention_days
-  const prune = (): void => {
-    const at = service.now()
-    service.store.prune(at, new Date(at.getTime() - days * 86_400_000)).catch((error: unknown) => {
-      service.log.error({ event: 'records.prune-failed', err: error }, 'cannot remove old records')
-    })
-  }
-  prune()
-  const timer = setInterval(prune, UPKEEP_INTERVAL_MS)
   timer.unref()
   return () => clearInterval(timer)
 }

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type DelegationCensus, delegationStates } from '../domain/delegations/records.ts'
+import type { ArchivedRecord } from '../domain/retention/archive-records.ts'
 import type { ClosingReason } from '../http/connections.ts'
 import type { ProviderStatus } from '../tokens/providers.ts'
 
@@ -37,6 +38,10 @@ export interface Metrics {
   refused(code: string, check: string | undefined): void
   /** Counts a connection that a limit closed. */
   connectionClosed(reason: ClosingReason): void
+  /** Counts records that moved to the archive. */
+  recordsArchived(record: ArchivedRecord, count: number): void
+  /** Counts a run that could not move records to the archive. */
+  archiveFailed(): void
 }
 
 export function createMetrics(sources: MetricsSources): Metrics {
@@ -50,6 +55,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     registers,
   })
   const { issued, accessTokens, attributes, refusals, closed } = countersOf(registry)
+  const { archived, archiveFailures } = archiveCountersOf(registry)
   registerGauges(sources, registry)
   registerKeyPoolGauges(sources, registry)
   registerDelegationGauges(sources, registry)
@@ -71,6 +77,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
     connectionClosed: (reason) => {
       closed.inc({ reason })
     },
+    recordsArchived: (record, count) => archived.inc({ record }, count),
+    archiveFailed: () => archiveFailures.inc(),
   }
 }
 
@@ -107,6 +115,23 @@ function countersOf(registry: Registry) {
     registers,
   })
   return { issued, accessTokens, attributes, refusals, closed }
+}
+
+/** Counters of the records that left the database. */
+function archiveCountersOf(registry: Registry) {
+  const registers = [registry]
+  const archived = new Counter({
+    name: 'tts_records_archived_total',
+    help: 'Records that moved from the database to the archive: credentials, and EECs.',
+    labelNames: ['record'],
+    registers,
+  })
+  const archiveFailures = new Counter({
+    name: 'tts_record_archive_failures_total',
+    help: 'Failures to move old records to the archive. The records stay in the database.',
+    registers,
+  })
+  return { archived, archiveFailures }
 }
 
 function registerGauges(sources: MetricsSources, registry: Registry): void {

@@ -195,7 +195,8 @@ type JoinedTables = Tables & {
   readonly revocations: { [Key in keyof RevocationRow]: RevocationRow[Key] | null }
 }
 
-function selectCredentials({
+/** All that a view of a credential needs, but its certificates. */
+export function selectCredentials({
   reads,
 }: Database): SelectQueryBuilder<
   JoinedTables,
@@ -233,7 +234,8 @@ async function findPlace(
   return row
 }
 
-async function toViews(
+/** Adds the certificates. */
+export async function toViews(
   database: Database,
   rows: readonly SelectedCredential[],
 ): Promise<readonly CredentialView[]> {

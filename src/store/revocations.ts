@@ -1,4 +1,4 @@
-import type { Transaction } from 'kysely'
+import { type RawBuilder, sql, type Transaction } from 'kysely'
 import type { RevocationReason } from '../../ca/crl-entries.ts'
 import type {
   Revocation,
@@ -9,7 +9,7 @@ import type {
 import { TtsError } from '../base/errors.ts'
 import { auditRow } from './schema/rows.ts'
 import { originalText, storedText } from './stored-text.ts'
-import type { Database, Tables } from './schema/tables.ts'
+import type { ArchivedKind, Database, Tables } from './schema/tables.ts'
 
 /**
  * Revokes what is under a credential and writes the audit line, in one transaction: its EEC, whose held key is
@@ -125,18 +125,32 @@ function auditOf(
   })
 }
 
-/** How many EECs were ever revoked. */
+/** How many EECs were ever revoked, with those whose rows are in the archive. */
 export async function countRevocations({ reads }: Pick<Database, 'reads'>): Promise<number> {
+  // In one statement: a row that moves meanwhile is counted once.
   const { count } = await reads
     .selectFrom('revocations')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .select(sql<number>`count(*) + ${archivedCount('revocations')}`.as('count'))
     .executeTakeFirstOrThrow()
   return count
 }
 
+/** Of the revoked EECs, how many have moved to the archive. */
+export async function countArchivedRevocations({
+  reads,
+}: Pick<Database, 'reads'>): Promise<number> {
+  const { archived } = await reads
+    .selectNoFrom(archivedCount('revocations').as('archived'))
+    .executeTakeFirstOrThrow()
+  return archived
+}
+
+const archivedCount = (kind: ArchivedKind): RawBuilder<number> =>
+  sql<number>`coalesce((select records from archived_counts where kind = ${sql.lit(kind)}), 0)`
+
 /**
- * One page of all revocations by date and serial number. A revocation never leaves its place, and no row is ever
- * removed.
+ * One page of all revocations by date and serial number. A revocation never leaves its place; rows of EECs that ended
+ * long ago may move to the archive.
  */
 export async function listRevocations(
   { reads }: Database,
@@ -169,11 +183,11 @@ export async function listRevocations(
   }))
 }
 
-/** How many SSH certificates were ever revoked. */
+/** How many SSH certificates were ever revoked, with those whose rows are in the archive. */
 export async function countRevokedSsh({ reads }: Database): Promise<number> {
   const { count } = await reads
     .selectFrom('credentials')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .select(sql<number>`count(*) + ${archivedCount('ssh_revocations')}`.as('count'))
     .where('ssh_serial', 'is not', null)
     .where('revoked_at', 'is not', null)
     .executeTakeFirstOrThrow()

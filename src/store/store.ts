@@ -13,6 +13,7 @@ import {
 } from './credentials.ts'
 import { addCrl, latestCrl, latestCrlNumber } from './crls.ts'
 import { delegationRecords } from './delegations/delegations.ts'
+import { endedRecords } from './ended-records.ts'
 import { endEntityEntry, findHeldEndEntity, findIssuedEndEntity } from './end-entities.ts'
 import { createRecordBatch, GroupCommit, type RecordEntry } from './group-commit.ts'
 import { ensureIdentity, findIdentity, isSubjectTaken } from './identities.ts'
@@ -29,6 +30,7 @@ import { pickupRecords } from './pickups.ts'
 import { openDatabase } from './open-database.ts'
 import { reencryptKeys } from './encryption/reencryption.ts'
 import {
+  countArchivedRevocations,
   countRevocations,
   countRevokedSsh,
   listRevocations,
@@ -146,6 +148,7 @@ function assembleStore(parts: StoreParts): Store {
     claimProof: (digest, expiresAt) => ask(() => claimProof(database, digest, expiresAt)),
     // Upkeep works in small transactions, each with the database's own deadline; the whole may take longer.
     prune: (at, auditBefore) => ask(() => prune(database, at, auditBefore), UNBOUNDED),
+    endedRecords: endedRecords(database, ask),
     reencryptKeys: () => ask(() => reencryptKeys(database, masterKeys), UNBOUNDED),
     masterKeys: {
       reload: () => masterKeys.reload(),
@@ -163,6 +166,7 @@ function revocationRecords(
   | 'revokedHere'
   | 'latestCrl'
   | 'countRevocations'
+  | 'countArchivedRevocations'
   | 'latestCrlNumber'
   | 'listRevocations'
   | 'addCrl'
@@ -178,6 +182,7 @@ function revocationRecords(
     // In many parts, each with the database's own deadline.
     latestCrl: () => ask(() => latestCrl(database), UNBOUNDED),
     countRevocations: () => ask(() => countRevocations(database)),
+    countArchivedRevocations: () => ask(() => countArchivedRevocations(database)),
     latestCrlNumber: () => ask(() => latestCrlNumber(database)),
     listRevocations: (page) => ask(() => listRevocations(database, page)),
     addCrl: (crl) => ask(() => addCrl(database, crl), UNBOUNDED),

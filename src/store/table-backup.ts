@@ -40,6 +40,7 @@ export const BACKED_UP_TABLES = [
   'banned_identities',
   'token_keys',
   'known_groups',
+  'archived_counts',
 ] as const
 /** Tables whose numbers the database makes. */
 export const NUMBERED_TABLES: ReadonlySet<string> = new Set(['audit', 'delegation_events'])

@@ -52,6 +52,7 @@ describe('help', () => {
       'credential list',
       'credential show',
       'credential revoke',
+      'credential archived',
       'delegation list',
       'delegation show',
       'delegation revoke',

@@ -42,12 +42,38 @@ describeStores('queries', ({ kind, newDatabase, open, query }) => {
         and (not_after, id) > (5, 'a') order by not_after, id limit 10000`,
       index: 'credentials_revoked_ssh',
     },
+    {
+      name: 'a page of old credentials, for the archive',
+      sql: `select credentials.*, identities.issuer, revocations.reason from credentials
+        inner join identities on identities.id = credentials.identity_id
+        left join revocations on revocations.serial = credentials.end_entity_serial
+        where credentials.issued_at < 9 and (credentials.issued_at, credentials.id) > (5, 'a')
+        order by credentials.issued_at, credentials.id limit 200`,
+      index: 'credentials_issued',
+    },
+    {
+      name: 'a page of old certificates, for the archive',
+      sql: `select serial, kind, not_after from certificates
+        where not_after < 9 and (not_after, serial) > (5, 'a') order by not_after, serial limit 200`,
+      index: 'certificates_not_after',
+    },
+    {
+      name: 'the credentials that name an old EEC',
+      sql: `select serial from certificates where serial in ('a', 'b') and not exists
+        (select id from credentials where end_entity_serial = certificates.serial)`,
+      index: 'credentials_end_entity',
+    },
+    {
+      name: 'the proxies of old credentials',
+      sql: `delete from certificates where credential_id in ('a', 'b') and kind = 'proxy'`,
+      index: 'certificates_credential_id',
+    },
   ])('$name are found by an index', async ({ sql, index, isWhole, isGrouped }) => {
     const settings = await newDatabase()
     await open(settings)
     if (kind === 'postgresql') {
       // What its planner takes depends on how much there is: of an empty table it reads all.
-      const [name = ''] = /credentials_\w+|revocations_\w+/.exec(index) ?? []
+      const [name = ''] = /(credentials|certificates|revocations)_\w+/.exec(index) ?? []
       const found = await query(settings, `select * from pg_indexes where indexname = '${name}'`)
       expect(found.length).toBe(1)
       return

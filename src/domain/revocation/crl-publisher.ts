@@ -17,7 +17,12 @@ import { createRevocationList } from './revocation-list.ts'
 export interface CrlDependencies {
   readonly store: Pick<
     Store,
-    'latestCrl' | 'latestCrlNumber' | 'countRevocations' | 'listRevocations' | 'addCrl'
+    | 'latestCrl'
+    | 'latestCrlNumber'
+    | 'countRevocations'
+    | 'countArchivedRevocations'
+    | 'listRevocations'
+    | 'addCrl'
   >
   readonly authority: Authority
   readonly now: () => Date

@@ -7,6 +7,7 @@ import { addCrlParts } from './crl-schema.ts'
 import { addDelegations, type ColumnTypes } from './delegation-schema.ts'
 import { addInstallationKeys } from './installation-key-schema.ts'
 import { addPluginCredentials } from './plugin-credential-schema.ts'
+import { addArchivedCounts } from './record-archive-schema.ts'
 import { addWebSessions } from './session-schema.ts'
 import { storeError } from '../store-error.ts'
 import type { Database, DatabaseKind, Tables } from './tables.ts'
@@ -98,6 +99,9 @@ export function schemaMigrations(kind: DatabaseKind): Record<string, Migration> 
     },
     '0011_expand_leaner_indexes': {
       up: makeLeanerIndexes,
+    },
+    '0012_expand_record_archive': {
+      up: (db: Kysely<Tables>) => addArchivedCounts(db, types),
     },
   }
 }

@@ -25,6 +25,7 @@ export interface Tables {
   readonly known_groups: KnownGroupsRow
   readonly banned_identities: { readonly identity_id: string; readonly ban_id: string }
   readonly token_keys: TokenKeyRow
+  readonly archived_counts: ArchivedCountRow
 }
 
 /** The open database. PostgreSQL uses one pool for both; SQLite reads on a connection of its own. */
@@ -65,7 +66,7 @@ export interface IdentityRow {
   readonly groups: string | null
 }
 
-/** One certificate, for ever on record. */
+/** One certificate; a row of an ended one may move to the archive. */
 export interface CertificateRow {
   readonly serial: string
   readonly kind: string
@@ -166,6 +167,18 @@ export interface PickupRow {
   readonly master_key_id: string
   readonly sealed: Uint8Array
 }
+
+/**
+ * Rows of a kind that moved to the archive. A CRL or KRL is due when the number of revocations rises, so this number
+ * must not fall when rows leave.
+ */
+export interface ArchivedCountRow {
+  readonly kind: ArchivedKind
+  readonly records: number
+}
+
+/** The kinds of rows that are counted when they leave. */
+export type ArchivedKind = 'revocations' | 'ssh_revocations'
 
 /** A revoked EEC. */
 export interface RevocationRow {

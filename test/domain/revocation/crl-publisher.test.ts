@@ -39,17 +39,24 @@ function crlWorld() {
   let nowMs = begin.getTime()
   let made = 0
   let listed = 0
+  let archived = 0
   const gates: Promise<void>[] = []
   const storing: (() => Promise<void>)[] = []
   const placeOf = ({ revokedAt, serial }: Pick<RevokedCertificate, 'revokedAt' | 'serial'>) =>
     `${revokedAt.toISOString()} ${serial}`
   const store: Pick<
     Store,
-    'latestCrl' | 'latestCrlNumber' | 'countRevocations' | 'listRevocations' | 'addCrl'
+    | 'latestCrl'
+    | 'latestCrlNumber'
+    | 'countRevocations'
+    | 'countArchivedRevocations'
+    | 'listRevocations'
+    | 'addCrl'
   > = {
     latestCrl: async () => (isWhole ? latest : undefined),
     latestCrlNumber: async () => latest?.number ?? 0,
-    countRevocations: async () => revoked.length,
+    countRevocations: async () => archived + revoked.length,
+    countArchivedRevocations: async () => archived,
     listRevocations: async ({ from, after, limit }) => {
       listed += 1
       const rows = revoked
@@ -98,6 +105,13 @@ function crlWorld() {
     listed: () => listed,
     advance: (ms: number) => (nowMs += ms),
     damage: () => (isWhole = false),
+    archive: (serial: string) => {
+      archived += 1
+      revoked.splice(
+        revoked.findIndex((row) => row.serial === serial),
+        1,
+      )
+    },
   }
 }
 
@@ -130,6 +144,30 @@ describe('current', () => {
     expect(crl.number).toBe(2)
     expect(crl.thisUpdate.getTime()).toBeLessThan(begin.getTime())
   })
+
+  test.for([{ restarts: false }, { restarts: true }])(
+    'a revocation makes the next one due after others moved to the archive (restart: $restarts)',
+    async ({ restarts }) => {
+      const { publisher, store, revoke, archive, advance } = crlWorld()
+      const old = [revoke(), revoke(), revoke()]
+      advance(60 * DAY_MS)
+      const { number } = await publisher.current()
+      for (const serial of old) archive(serial)
+      const now = (): Date => new Date(begin.getTime() + 60 * DAY_MS)
+      const log = createLog({ level: 'silent', name: 't' })
+      const settings = { lifetimeSeconds: 30 * 86_400, refreshSeconds: 86_400 }
+      const later = restarts
+        ? createCrlPublisher({ store, authority, now, log, settings })
+        : publisher
+      expect((await later.current()).number).toBe(number)
+      const serial = revoke(now().getTime(), 80)
+      const crl = await later.current()
+      expect(crl.number).toBe(number + 1)
+      expect(serialsOn(crl)).toEqual([serial])
+      // Everything is accounted for: no further CRL is due.
+      expect((await later.current()).number).toBe(number + 1)
+    },
+  )
 
   test('a revocation makes the next one due', async () => {
     const { publisher, revoke } = crlWorld()
