@@ -62,6 +62,21 @@ export function watchRetention(
   }
 }
 
+/**
+ * A clock that is far ahead must not move what is still valid: its revocations would be missing on the CRL when the
+ * clock is right again. But then no token is valid, so nothing is issued.
+ */
+const PROOF_OF_TIME_MS = 7 * DAY_MS
+
+async function isTimeProven({
+  store,
+  now,
+}: Pick<AssembledService, 'store' | 'now'>): Promise<boolean> {
+  const until = now()
+  const since = new Date(until.getTime() - PROOF_OF_TIME_MS)
+  return (await store.listCredentials({ since, until, limit: 1 })).length > 0
+}
+
 /** Never throws. Returns whether the archive is up to date. */
 async function archiveOnce(
   { store, now, log }: Pick<AssembledService, 'store' | 'now' | 'log'>,
@@ -81,6 +96,13 @@ async function archiveOnce(
     metrics.recordsArchived(record, count)
   }
   try {
+    if (!(await isTimeProven({ store, now }))) {
+      log.info(
+        { event: 'records.archive-waits' },
+        'old records stay in the database until a credential is issued: that shows that the clock is right',
+      )
+      return false
+    }
     const before = new Date(now().getTime() - days * DAY_MS)
     return await archiveRecords({ store, archive, onArchived }, before, signal)
   } catch (error) {

@@ -36,11 +36,14 @@ interface Issued {
   readonly end_entity_serial: string
 }
 
-async function issue(url: string, sub: string): Promise<Issued> {
+/** @param days from now, in which the token is valid */
+async function issue(url: string, sub: string, days = 0): Promise<Issued> {
+  const iat = Math.floor(later(days)().getTime() / 1000)
+  const claims = { sub, iat, nbf: iat, exp: iat + 3600 }
   const answer = await fetch(`${url}/v1/proxies?key_type=ec-p256`, {
     method: 'POST',
     headers: {
-      authorization: `Bearer ${tokensOf(provider)('alice', { sub })}`,
+      authorization: `Bearer ${tokensOf(provider)('alice', claims)}`,
       accept: 'application/json',
     },
   })
@@ -58,12 +61,17 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 const tts = async (...words: readonly string[]): Promise<TtsRun> =>
   runTts(['--config', join(directory, 'tts.yaml'), ...words])
 
-/** Lets a service issue proxies, and ends it. */
-async function newRecords(directory: string): Promise<readonly Issued[]> {
-  const { running } = await serveIn(directory, configurationWith({}))
+const SUBS = ['anna', 'bert', 'carl']
+
+/** Lets a service issue proxies, so many days from now, and ends it. */
+async function newRecords(
+  directory: string,
+  { subs = SUBS, days = 0 } = {},
+): Promise<readonly Issued[]> {
+  const { running } = await serveIn(directory, configurationWith({}), later(days))
   await waitUntilReady(running.url)
   const made = []
-  for (const sub of ['anna', 'bert', 'carl']) made.push(await issue(running.url, sub))
+  for (const sub of subs) made.push(await issue(running.url, sub, days))
   await running.stop()
   return made
 }
@@ -88,9 +96,19 @@ describe('nothing moves', () => {
     expect(await countOf()).toHaveLength(3)
   })
 
+  test('while nothing was issued lately: the clock may be wrong', async () => {
+    const settings = { record_retention_days: 30 }
+    const { running, logged } = await serveIn(own, configurationWith(settings), later(60))
+    await until(async () => logged.some((text) => text.includes('"records.archive-waits"')))
+    expect(await metricsOf(running.url)).toContain('tts_record_archive_failures_total 0')
+    await running.stop()
+    expect(await countOf()).toHaveLength(3)
+  })
+
   test('to an archive that cannot be written, which is logged and counted', async () => {
     const occupied = join(own, 'occupied')
     await writeFile(occupied, 'a file, not a directory')
+    await newRecords(own, { subs: ['dora'], days: 60 })
     const settings = { record_retention_days: 30, archive_dir: occupied }
     const { running, logged } = await serveIn(own, configurationWith(settings), later(60))
     await until(async () =>
@@ -100,7 +118,7 @@ describe('nothing moves', () => {
     expect(JSON.parse(line ?? '{}')).toMatchObject({ level: 'error' })
     expect((await fetch(`${running.url}/healthz`)).status).toBe(200)
     await running.stop()
-    expect(await countOf()).toHaveLength(3)
+    expect(await countOf()).toHaveLength(4)
   })
 })
 
@@ -109,6 +127,7 @@ describe('a service with a retention of thirty days', () => {
   let metrics = ''
   beforeAll(async () => {
     made = await newRecords(directory)
+    await newRecords(directory, { subs: ['dora'], days: 60 })
     const settings = { record_retention_days: 30 }
     const { running, logged } = await serveIn(directory, configurationWith(settings), later(60))
     await until(async () => logged.some((text) => text.includes('"records.archived"')))
@@ -121,7 +140,7 @@ describe('a service with a retention of thirty days', () => {
     expect(metrics).toContain('tts_records_archived_total{record="end_entity"} 3')
     expect(metrics).toContain('tts_record_archive_failures_total 0')
     expect((await archivedIds(archive())).toSorted()).toEqual(made.map(({ id }) => id).toSorted())
-    expect((await tts('credential', 'list')).notes).toContain('There are no credentials.')
+    expect((await tts('credential', 'list')).out.trim().split('\n')).toHaveLength(1)
   })
 
   test('an EEC of the archive leads to its person', async () => {
