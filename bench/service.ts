@@ -1,9 +1,11 @@
 /** Starts the service, `tts serve --config`, as an operator does. Only its outside is used. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { IdentityProvider } from '../demo/identity-provider/server.ts'
 import { AUDIENCE } from './identities.ts'
+import { LOOP_FILE } from './loop-probe.ts'
 import { ownProgram } from './own-programs.ts'
 import { startProgram, type Target } from './programs.ts'
 
@@ -18,7 +20,11 @@ export interface ServiceOptions {
   readonly fromSources: boolean
   /** Connection string of a PostgreSQL database. Undefined: SQLite in the directory. */
   readonly postgresUrl?: string | undefined
+  /** The service writes here how long its event loop is held up, see `loop-probe.ts`. Undefined: it does not. */
+  readonly loopFile?: string | undefined
 }
+
+const LOOP_PROBE = fileURLToPath(new URL('loop-probe.ts', import.meta.url))
 
 /** As in the Dockerfile and in the unit of docs/operations.md. */
 const NODE_FLAGS = ['--max-semi-space-size=32', '--min-semi-space-size=16']
@@ -28,8 +34,11 @@ export async function startService(options: ServiceOptions): Promise<Target> {
   await writeFile(path, stringify(configurationOf(options)), { mode: 0o600 })
   const logFile = join(options.directory, 'tts.log')
   const program = ownProgram('cli', options.fromSources)
-  const words = [...NODE_FLAGS, program, 'serve', '--config', path]
-  const started = startProgram(process.execPath, words, { logFile })
+  const { loopFile } = options
+  const flags = loopFile === undefined ? NODE_FLAGS : [...NODE_FLAGS, '--import', LOOP_PROBE]
+  const words = [...flags, program, 'serve', '--config', path]
+  const env = loopFile === undefined ? {} : { [LOOP_FILE]: loopFile }
+  const started = startProgram(process.execPath, words, { logFile, env })
   const [line] = await started.says(/^.*"service\.started".*$/m)
   const { url } = JSON.parse(line) as { url: string }
   const service = { url: new URL(url).origin, pid: started.pid, stop: started.stop }
