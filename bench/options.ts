@@ -103,7 +103,8 @@ const listOf =
   (text: string): readonly T[] =>
     text.split(',').map((part) => parse(part))
 
-const integer =
+/** Parses an option that is an integer within these bounds. */
+export const integer =
   (least: number, most: number): Parse<number> =>
   (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN

@@ -16,10 +16,15 @@ type Files = Pick<BenchOptions, 'json' | 'markdown' | 'chart' | 'flame'>
  * @throws Error that names the file
  */
 export async function checkFiles({ json, markdown, chart, flame }: Files): Promise<void> {
-  for (const path of [json, markdown, chart, flame])
+  checkPlaces([json, markdown, chart, flame])
+  if (markdown !== undefined) await markdownWith(markdown, '')
+}
+
+/** @throws Error that names a file whose directory is missing */
+export function checkPlaces(paths: readonly (string | undefined)[]): void {
+  for (const path of paths)
     if (path !== undefined && !existsSync(dirname(path)))
       throw new Error(`${path}: there is no directory ${dirname(path)}`)
-  if (markdown !== undefined) await markdownWith(markdown, '')
 }
 
 export async function publish(results: Results, { json, markdown, chart }: Files): Promise<void> {

@@ -1,9 +1,11 @@
 /** Starts the service, `tts serve --config`, as an operator does. Only its outside is used. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { IdentityProvider } from '../demo/identity-provider/server.ts'
 import { AUDIENCE } from './identities.ts'
+import { LOOP_FILE } from './loop-probe.ts'
 import { ownProgram } from './own-programs.ts'
 import { startProgram, type Target } from './programs.ts'
 
@@ -22,18 +24,24 @@ export interface ServiceOptions {
   readonly port?: number | undefined
   /** Besides those that operators use. */
   readonly nodeFlags?: readonly string[] | undefined
+  /** The service writes here how long its event loop is held up, see `loop-probe.ts`. Undefined: it does not. */
+  readonly loopFile?: string | undefined
 }
+
+const LOOP_PROBE = fileURLToPath(new URL('loop-probe.ts', import.meta.url))
 
 /** As in the Dockerfile and in the unit of docs/operations.md. */
 const NODE_FLAGS = ['--max-semi-space-size=32', '--min-semi-space-size=16']
 
 export async function startService(options: ServiceOptions): Promise<Target> {
-  const { directory, fromSources, nodeFlags = [] } = options
+  const { directory, fromSources, nodeFlags = [], loopFile } = options
   const configuration = stringify(configurationOf(options))
   await writeFile(configurationPath(directory), configuration, { mode: 0o600 })
   const logFile = join(directory, 'tts.log')
-  const words = [...nodeFlags, ...serviceWords(directory, fromSources)]
-  const started = startProgram(process.execPath, words, { logFile })
+  const probe = loopFile === undefined ? [] : ['--import', LOOP_PROBE]
+  const words = [...nodeFlags, ...probe, ...serviceWords(directory, fromSources)]
+  const env = loopFile === undefined ? {} : { [LOOP_FILE]: loopFile }
+  const started = startProgram(process.execPath, words, { logFile, env })
   const [line] = await started.says(/^.*"service\.started".*$/m)
   const { url } = JSON.parse(line) as { url: string }
   const service = { url: new URL(url).origin, pid: started.pid, stop: started.stop }

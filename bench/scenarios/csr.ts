@@ -63,7 +63,10 @@ async function newTokens(world: World, target: Target): Promise<Workload> {
 }
 
 /** Every user with every CSR. */
-async function requestsWithSeenTokens(world: World, target: Target): Promise<readonly Buffer[]> {
+export async function requestsWithSeenTokens(
+  world: World,
+  target: Target,
+): Promise<readonly Buffer[]> {
   const tokens = await mintTokens(world, world.users.length)
   return world.csrs.flatMap((csr) => tokens.map((token) => proxyRequest(target, token, csr)))
 }

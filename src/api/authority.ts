@@ -2,11 +2,12 @@
 import { Router, type RequestHandler } from 'express'
 import { toPem } from '../../ca/pem.ts'
 import type { CrlRecord } from '../domain/records.ts'
+import { crlPem } from '../domain/revocation/crl-pem.ts'
 import type { OtherAuthority, TrustAnchors } from '../domain/revocation/trust-anchors.ts'
 import type { VomsClientFile } from '../domain/voms/client-files.ts'
 import { packTrustAnchors } from '../files/trust-anchor-archive.ts'
 import { routeName } from './request.ts'
-import { sendTagged, taggedOnce } from './tagged-answer.ts'
+import { sendTagged, taggedInSteps, taggedOnce } from './tagged-answer.ts'
 
 const PEM = 'application/x-pem-file'
 const CA_FILES = ['ca.pem', 'ca.der', 'chain.pem', 'crl.pem', 'crl.der', 'trust-anchors.tar.gz']
@@ -22,7 +23,7 @@ export function authorityRoutes(
     toPem('CERTIFICATE', der),
   )
   const [own = ''] = certificates
-  const crlPem = taggedOnce(({ der }: CrlRecord) => Buffer.from(toPem('X509 CRL', der), 'latin1'))
+  const pem = taggedInSteps(async ({ der }: CrlRecord) => crlPem(der))
   const crlDer = taggedOnce(({ der }: CrlRecord) => der)
   const archive = taggedOnce((bytes: Buffer) => bytes)
 
@@ -37,7 +38,7 @@ export function authorityRoutes(
   const plain = async (): Promise<CrlRecord> =>
     oldest === undefined ? crls.published() : trustAnchors.crlOf(oldest)
   get('/crl.pem', async (_request, response) => {
-    const crl = crlPem(await plain())
+    const crl = await pem(await plain())
     // Express adds the charset to strings but not to buffers.
     sendTagged(response.type(`${PEM}; charset=utf-8`), crl)
   })

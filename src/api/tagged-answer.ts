@@ -25,6 +25,22 @@ export function taggedOnce<Value extends object>(
   }
 }
 
+/** The same for bytes that are computed in steps. After a failure they are computed again. */
+export function taggedInSteps<Value extends object>(
+  bytesOf: (value: Value) => Promise<Buffer>,
+): (value: Value) => Promise<TaggedBytes> {
+  let last: { readonly value: Value; readonly tagged: Promise<TaggedBytes> } | undefined
+  return async (value) => {
+    if (last?.value === value) return last.tagged
+    const made = { value, tagged: bytesOf(value).then(tag) }
+    last = made
+    made.tagged.catch(() => {
+      if (last === made) last = undefined
+    })
+    return made.tagged
+  }
+}
+
 function tag(bytes: Buffer): TaggedBytes {
   return { bytes, etag: `"${createHash('sha256').update(bytes).digest('base64url')}"` }
 }

@@ -29,8 +29,8 @@ export interface EncodedRevocations {
   readonly revocations: number
 }
 
-/** A page takes about ten milliseconds at most. */
-const PAGE = 1000
+/** A page takes a few milliseconds, also right after a start, when no code is compiled yet. */
+const PAGE = 250
 /** Revocations may be committed out of order: clocks differ, and transactions wait for each other. */
 const OVERLAP_MS = 10 * 60_000
 
