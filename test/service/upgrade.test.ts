@@ -15,6 +15,7 @@ describeStores('an upgrade', ({ newDatabase, query }) => {
     await installation.stop()
     // As 0006 left it.
     for (const statement of [
+      'drop table archived_counts',
       'drop table known_groups',
       'drop table token_keys',
       'drop table banned_identities',
