@@ -2,6 +2,7 @@
 import {
   bitString,
   encode,
+  encodedSequence,
   explicit,
   sequence,
   sequenceParts,
@@ -45,8 +46,6 @@ export interface CrlRequest {
 export const MAX_CRL_BYTES = 32 * 1024 * 1024
 /** Space for algorithm and signature after the list: a signature of RSA-8192 has 1,024 octets. */
 const MAX_SIGNATURE_BYTES = 2048
-/** Tag and length of the whole. */
-const MAX_HEADER_BYTES = 6
 
 /**
  * Makes and signs a CRL and returns its DER, at most 32 MiB.
@@ -74,7 +73,7 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
   )
   const entries = encodeCrlEntries(request.entries).concat(request.encodedEntries ?? [])
   // Assembled from bytes: nodes for hundreds of thousands of entries would be far larger than the list.
-  const tbsParts = sequenceParts([
+  const tbs = encodedSequence([
     encode(smallInteger(1)),
     encode(algorithm),
     encode(certificate.subjectNode),
@@ -84,17 +83,12 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
     ...(entries.some(({ length }) => length > 0) ? sequenceParts(entries) : []),
     encode(explicit(0, extensions)),
   ])
-  const length = tbsParts.reduce((sum, part) => sum + part.length, 0)
-  if (length > MAX_CRL_BYTES - MAX_SIGNATURE_BYTES) {
+  if (tbs.length > MAX_CRL_BYTES - MAX_SIGNATURE_BYTES) {
     throw tooLarge('CRL', 'bytes', {
-      actual: length,
+      actual: tbs.length,
       limit: MAX_CRL_BYTES - MAX_SIGNATURE_BYTES,
     })
   }
-  // With room for what stands around it: megabytes are not copied once more for the whole.
-  const whole = Buffer.alloc(MAX_HEADER_BYTES + length + MAX_SIGNATURE_BYTES)
-  const tbs = whole.subarray(MAX_HEADER_BYTES, MAX_HEADER_BYTES + length)
-  tbsParts.reduce((at, part) => (tbs.set(part, at), at + part.length), 0)
   const signature = await signVerified(signer, tbs)
   if (signature === undefined) {
     throw new CaError('self_check_failed', 'the signature of the new CRL does not verify', {
@@ -102,12 +96,7 @@ export async function createCrl(authority: Authority, request: CrlRequest): Prom
       reason: 'not_verified',
     })
   }
-  const behind = Buffer.concat([encode(algorithm), encode(bitString(signature))])
-  const [header = tbs] = sequenceParts([tbs, behind])
-  const start = MAX_HEADER_BYTES - header.length
-  whole.set(header, start)
-  whole.set(behind, MAX_HEADER_BYTES + length)
-  return whole.subarray(start, MAX_HEADER_BYTES + length + behind.length)
+  return encodedSequence([tbs, encode(algorithm), encode(bitString(signature))])
 }
 
 /**
