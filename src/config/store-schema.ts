@@ -1,5 +1,8 @@
 import { z } from 'zod'
 
+/** A century. Far longer times reach back to before the first date that can be written. */
+const MAX_DAYS = 36_500
+
 /** Settings of the database (configuration section `store`). */
 export const storeSettings = z.strictObject({
   path: z
@@ -38,6 +41,7 @@ export const storeSettings = z.strictObject({
   audit_retention_days: z
     .int()
     .min(1)
+    .max(MAX_DAYS)
     .default(1100)
     .describe(
       'Time that lines of the audit trail and of the ledgers of delegations are kept, in days; older ones are deleted. Records of credentials follow `record_retention_days`.',
@@ -47,6 +51,7 @@ export const storeSettings = z.strictObject({
     // RFC 5280 section 3.3: a revoked certificate must be on a CRL made after its expiry. `ca.crl_refresh_seconds` is
     // at most 30 days.
     .min(30)
+    .max(MAX_DAYS)
     .optional()
     .describe(
       'Time that records of credentials are kept in the database after the credential and its EEC have ended, in days. Older ones move to files in `archive_dir`. Not set: they are kept in the database forever. Names of users always stay.',
