@@ -77,7 +77,7 @@ async function isTimeProven({
   return (await store.listCredentials({ since, until, limit: 1 })).length > 0
 }
 
-/** Never throws. Returns whether the archive is up to date. */
+/** Never throws. Returns false when it should be tried again soon. */
 async function archiveOnce(
   { store, now, log }: Pick<AssembledService, 'store' | 'now' | 'log'>,
   metrics: Pick<Metrics, 'recordsArchived' | 'archiveFailed'>,
@@ -101,7 +101,7 @@ async function archiveOnce(
         { event: 'records.archive-waits' },
         'old records stay in the database until a credential is issued: that shows that the clock is right',
       )
-      return false
+      return true
     }
     const before = new Date(now().getTime() - days * DAY_MS)
     return await archiveRecords({ store, archive, onArchived }, before, signal)
