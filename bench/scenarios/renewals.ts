@@ -1,6 +1,6 @@
 /**
- * `POST /v1/delegations/{id}/proxies` with a CSR. Each renewal asks the provider for a fresh token, in a process of its
- * own that the service starts. The demo provider runs in the process of the benchmark and uses the same cores.
+ * `POST /v1/delegations/{id}/proxies` with a CSR. Each renewal asks the provider for a fresh token, in another process,
+ * which the service starts. The demo provider runs in the process of the benchmark and uses the same cores.
  */
 import { obtainAccessToken } from '../../demo/user-agent.ts'
 import { AUDIENCE } from '../identities.ts'

@@ -1,23 +1,18 @@
 /**
  * Makes requests whose answers must survive this process. A provider that rotates refresh tokens without a grace
  * period invalidates the old token when it answers. A process that is killed between that answer and its commit would
- * lose the right to renew. So a short-lived process in its own session (`refresh-process.ts`) makes the request and
- * writes the encrypted answer to a spool on disk before it reports it. The next attempt looks in the spool first.
+ * lose the right to renew. So a process in a session of its own (`refresh-process.ts`) makes the request and writes the
+ * encrypted answer to a spool on disk before it reports it. The next attempt looks in the spool first.
  *
  * An answer can still be lost if the machine or the whole container dies between the answer and the write.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { dirname, extname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { createFairQueue, QueueFullError } from '../../plugins/fair-queue.ts'
 import type { Environment } from '../config/settings-tree.ts'
 import { unlessAborted } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
-import { currentNetwork } from '../network/network.ts'
 import type { Fetch } from '../tokens/limited-fetch.ts'
-import type { HelperLine } from './refresh-process.ts'
+import { type Begun, createHelperProcess } from './helper-process.ts'
 import { performOrder, type RequestOrder, type RequestOutcome, spoolFile } from './request.ts'
 import {
   type Attempt,
@@ -67,15 +62,16 @@ export interface RefreshHelperOptions {
   readonly run?: 'process' | 'here' | undefined
 }
 
-/** A helper uses 12 MB of its own memory, and as much again that all helpers share. */
-const QUEUE = { parallel: 24, parallelPerKey: 12, waiting: 1000, waitingPerKey: 500 }
+/** Each request reserves 64 KB on the disk while it runs, and asks a provider that others ask, too. */
+const QUEUE = { parallel: 64, parallelPerKey: 32, waiting: 1000, waitingPerKey: 500 }
 const POLL_MS = 50
 
 export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelper {
   const { directory, environment, run = 'process' } = options
   const queue = createFairQueue(QUEUE)
+  const helperProcess = createHelperProcess({ directory, environment })
   let name: Promise<string> | undefined
-  /** Helpers that could not write their answer yet; each ends when the answer is stored in the database. */
+  /** Requests whose answer may not be written yet; each ends when its answer is stored in the database. */
   const unwritten = new Map<string, () => void>()
 
   async function spool(): Promise<string> {
@@ -88,7 +84,7 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
 
   function start(order: RequestOrder, attempt: Attempt): Begun {
     const path = spoolPath(directory, attempt)
-    const begun = run === 'here' ? runHere(order, path) : runProcess(order, { path, environment })
+    const begun = run === 'here' ? runHere(order, path) : helperProcess.begin(order, path)
     unwritten.set(attempt.owner, begun.stored)
     void begun.ended.then(() => {
       if (unwritten.get(attempt.owner) === begun.stored) unwritten.delete(attempt.owner)
@@ -134,14 +130,6 @@ export function createRefreshHelper(options: RefreshHelperOptions): RefreshHelpe
   }
 }
 
-interface Begun {
-  readonly outcome: Promise<RequestOutcome>
-  /** Tells the helper that its answer is stored, so it need not write it to the spool any more. */
-  readonly stored: () => void
-  /** Fulfilled when the helper has nothing left to do. */
-  readonly ended: Promise<void>
-}
-
 async function orderOf(
   url: string,
   request: RequestInit = {},
@@ -149,7 +137,7 @@ async function orderOf(
 ): Promise<RequestOrder> {
   const headers = [...new Headers(request.headers)]
   const body = await new Response(request.body as string | URLSearchParams | null).text()
-  return { url, headers, body, timeout_ms: timeoutMs, key, network: currentNetwork() }
+  return { url, headers, body, timeout_ms: timeoutMs, key }
 }
 
 function runHere(order: RequestOrder, path: string): Begun {
@@ -166,86 +154,6 @@ function runHere(order: RequestOrder, path: string): Begun {
     stored: () => {
       isStored = true
     },
-  }
-}
-
-/** Variables for TLS and time. The proxy is not among them, because its URL may hold a password: the order has it. */
-const PASSED_VARIABLES = [
-  'HOME',
-  'NODE_EXTRA_CA_CERTS',
-  'NODE_OPTIONS',
-  'NODE_USE_SYSTEM_CA',
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-  'TZ',
-]
-
-/** The path also identifies the helper in lists of processes. */
-export const helperProgram = fileURLToPath(
-  new URL(`refresh-process${extname(import.meta.url)}`, import.meta.url),
-)
-
-/**
- * Runs in its own session, so that signals to our process group do not reach it. It is never killed, and does not
- * keep this process alive.
- */
-function runProcess(
-  order: RequestOrder,
-  { path, environment }: { readonly path: string; readonly environment: Environment },
-): Begun {
-  const env = Object.fromEntries(
-    PASSED_VARIABLES.flatMap((name) => {
-      const value = environment[name]
-      return value === undefined ? [] : [[name, value] as const]
-    }),
-  )
-  const child = spawn(process.execPath, [helperProgram, path], {
-    detached: true,
-    cwd: '/',
-    env,
-    stdio: ['pipe', 'pipe', 'ignore'],
-  })
-  child.unref()
-  child.stdin.on('error', () => undefined)
-  for (const stream of [child.stdin, child.stdout]) (stream as { unref?(): void }).unref?.()
-  return {
-    outcome: outcomeOf(child, path, () => child.stdin.write(`${JSON.stringify(order)}\n`)),
-    stored: () => child.stdin.end('stored\n'),
-    ended: new Promise((resolve) => {
-      // If the process cannot be started, there is no `close` event.
-      child.once('error', () => resolve())
-      child.once('close', () => resolve())
-    }),
-  }
-}
-
-function outcomeOf(
-  child: ChildProcess,
-  path: string,
-  sendOrder: () => void,
-): Promise<RequestOutcome> {
-  return new Promise((resolve, reject) => {
-    let isReady = false
-    child.once('error', (cause) => reject(cannotStart(path, cause)))
-    // `close` comes after the last line.
-    child.once('close', () => reject(isReady ? cutShort() : cannotStart(path)))
-    if (child.stdout === null) return
-    createInterface(child.stdout).on('line', (text) => {
-      const line = lineOf(text)
-      if (line === undefined) return
-      if (!('ready' in line)) return resolve(line)
-      isReady = true
-      sendOrder()
-    })
-  })
-}
-
-/** Undefined for a line that was cut off. */
-function lineOf(text: string): HelperLine | undefined {
-  try {
-    return JSON.parse(text) as HelperLine
-  } catch {
-    return undefined
   }
 }
 
@@ -274,21 +182,4 @@ const stillAtWork = (): TtsError =>
   new TtsError('overloaded', 'another refresh of this token is under way', {
     check: 'refresh_helper',
     retryAfterSeconds: 5,
-  })
-
-/** The answer may be in the spool, where the next attempt will look. */
-const cutShort = (): TtsError =>
-  new TtsError('provider_unavailable', 'the renewal was interrupted on our side', {
-    check: 'refresh_helper',
-    retryAfterSeconds: 5,
-    remedy: 'Check the free memory: the refresh helper was killed.',
-  })
-
-/** The error when the helper could not start; nothing was sent. */
-const cannotStart = (path: string, cause?: Error): TtsError =>
-  new TtsError('overloaded', 'renewal is not possible at the moment', {
-    check: 'refresh_helper',
-    retryAfterSeconds: 5,
-    remedy: `Check memory, process limits and disk space: the refresh helper cannot be started, or cannot write in ${dirname(path)}. If that directory was removed, restart, which creates it.`,
-    ...(cause === undefined ? {} : { cause }),
   })

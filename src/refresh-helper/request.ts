@@ -5,7 +5,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
 import { writePrivateFile } from '../files/private-file.ts'
-import type { Network } from '../network/network.ts'
 import { roomPath, sealAnswer, type TokenAnswer } from './spool.ts'
 
 /** The order that a helper reads from standard input. All of it is secret. */
@@ -19,8 +18,6 @@ export interface RequestOrder {
   readonly timeout_ms: number
   /** Key that encrypts the answer; 32 bytes, base64url. */
   readonly key: string
-  /** The proxy and the trusted CAs. */
-  readonly network: Network
 }
 
 /** How the request ended: an answer, or the innermost cause of the failure of `fetch`. */
@@ -102,7 +99,11 @@ async function send(order: RequestOrder): Promise<RequestOutcome> {
   try {
     const response = await fetch(order.url, {
       method: 'POST',
-      headers: order.headers.map(([name, value]): [string, string] => [name, value]),
+      // A connection of its own: one that the provider just closes would leave open whether the token was used.
+      headers: [
+        ...order.headers.map(([name, value]): [string, string] => [name, value]),
+        ['connection', 'close'],
+      ],
       body: order.body,
       redirect: 'manual',
       signal: AbortSignal.timeout(order.timeout_ms),

@@ -16,11 +16,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TtsError } from '../../src/base/errors.ts'
-import {
-  createRefreshHelper,
-  helperProgram,
-  type RefreshHelper,
-} from '../../src/refresh-helper/helper.ts'
+import { createRefreshHelper, type RefreshHelper } from '../../src/refresh-helper/helper.ts'
+import { createHelperProcess, helperProgram } from '../../src/refresh-helper/helper-process.ts'
 import { lockPath, newKey, readAnswer, spoolPath } from '../../src/refresh-helper/spool.ts'
 import { tryFileLock } from '../../src/files/file-lock.ts'
 
@@ -166,21 +163,51 @@ describe.for(['process', 'here'] as const)('a request made in %s', (run) => {
 })
 
 describe('a helper process', () => {
-  /** Starts one by hand and waits until it is ready. */
+  /** Starts one by hand and waits until it is ready for an order. */
   async function begin(path: string) {
     await helper().spool()
-    const child = spawn(process.execPath, [helperProgram, path], { stdio: 'pipe' })
-    await once(child.stdout, 'data')
+    const child = spawn(process.execPath, [helperProgram, directory], { stdio: 'pipe' })
+    child.stdin.write(`{"authorities":[]}\n${JSON.stringify({ id: 1, prepare: path })}\n`)
+    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    expect(line.toString()).toBe('{"id":1,"ready":true}\n')
     return child
   }
+  const order = () => ({
+    url,
+    headers: [],
+    body: 'grant_type=refresh_token&refresh_token=old',
+    timeout_ms: 5000,
+    key: newKey(),
+  })
 
-  test('an order that is cut short is none: nothing is sent, nothing is left', async () => {
+  test.for([
+    { kind: 'that never came', cut: 0 },
+    { kind: 'that is cut short', cut: -1 },
+  ])('an order $kind is none: nothing is sent, nothing is left', async ({ cut }) => {
     const child = await begin(spoolPath(directory, attempt()))
     const ended = once(child, 'exit')
-    child.stdin.end(`{"url":"${url}","headers":[],"body":"grant_type=refresh_token`)
+    child.stdin.end(JSON.stringify({ id: 1, order: order() }).slice(0, cut))
     expect((await ended)[0]).toBe(0)
     expect(asked).toEqual([])
     expect(files()).toEqual([])
+  })
+
+  test('an order without a lock is none', async () => {
+    const child = await begin(spoolPath(directory, attempt()))
+    const ended = once(child, 'exit')
+    child.stdin.end(`${JSON.stringify({ id: 2, order: order() })}\n`)
+    expect((await ended)[0]).toBe(0)
+    expect(asked).toEqual([])
+  })
+
+  test('an order is completed after the input has ended', async () => {
+    const one = attempt()
+    const child = await begin(spoolPath(directory, one))
+    const ended = once(child, 'exit')
+    child.stdin.end(`${JSON.stringify({ id: 1, order: { ...order(), key: one.key } })}\n`)
+    expect((await ended)[0]).toBe(0)
+    expect(asked).toHaveLength(1)
+    expect(await helper().recover(one, 1000)).toBeDefined()
   })
 
   test('ends when its answer is stored elsewhere, and writes it nowhere', async () => {
@@ -191,9 +218,15 @@ describe('a helper process', () => {
     }
     const one = helper()
     await one.fetchFor(attempt(), bounds(5000))(url, form())
-    expect(running()).toHaveLength(1)
+    const [lock = ''] = readdirSync(away).filter((name) => name.endsWith('.lock'))
+    const isHeld = (): boolean => {
+      const taken = tryFileLock(join(away, lock))
+      taken?.release()
+      return taken === undefined
+    }
+    expect(isHeld()).toBe(true)
     await one.forget('d1')
-    await expect.poll(running).toEqual([])
+    await expect.poll(isHeld).toBe(false)
     expect(readdirSync(away).filter((name) => /\.[0-9a-f]{32}$/.test(name))).toEqual([])
   })
 
@@ -224,6 +257,69 @@ describe('a helper process', () => {
   })
 })
 
+describe('one process', () => {
+  test('makes all requests, each over a connection of its own', async () => {
+    const one = helper()
+    const connections = new Set<unknown>()
+    server.on('connection', (socket) => connections.add(socket))
+    const ask = async (owner: string): Promise<number> =>
+      (await one.fetchFor({ owner, key: newKey() }, bounds(5000))(url, form())).status
+    expect(await ask('d0')).toBe(200)
+    const [pid, ...others] = running()
+    expect(others).toEqual([])
+    const owners = Array.from({ length: 40 }, (_, index) => `d${index + 1}`)
+    expect(new Set(await Promise.all(owners.map(ask)))).toEqual(new Set([200]))
+    expect(running()).toEqual([pid])
+    expect([asked.length, connections.size]).toEqual([41, 41])
+    expect((await one.owners()).length).toBe(41)
+  })
+
+  test('that was killed is followed by another; what it was working for is told', async () => {
+    const one = helper()
+    answer = () => process.kill(Number(running()[0]), 'SIGKILL')
+    const first = attempt()
+    await expect(one.fetchFor(first, bounds(5000))(url, form())).rejects.toMatchObject({
+      code: 'provider_unavailable',
+      check: 'refresh_helper',
+    })
+    expect(await one.recover(first, 1000)).toBeUndefined()
+    answer = (response) => response.end('{}')
+    expect((await one.fetchFor(attempt(), bounds(5000))(url, form())).status).toBe(200)
+  })
+
+  /** One request by a process with such limits. */
+  async function made(limits: { readonly idleMs?: number; readonly maximumAgeMs?: number }) {
+    await helper().spool()
+    const one = createHelperProcess({ directory, environment: {}, ...limits })
+    const ask = async (): Promise<string> => {
+      const { key, ...rest } = { ...attempt() }
+      const path = spoolPath(directory, { key, ...rest })
+      const order = { url, headers: [], body: 'a=b', timeout_ms: 5000, key }
+      const begun = one.begin(order, path)
+      await begun.outcome
+      await begun.ended
+      return running().join()
+    }
+    return { ask }
+  }
+
+  test('ends when it was idle', async () => {
+    const { ask } = await made({ idleMs: 1 })
+    await ask()
+    await expect.poll(running).toEqual([])
+    await ask()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('is replaced when it is old', async () => {
+    const { ask } = await made({ maximumAgeMs: 0 })
+    await ask()
+    await ask()
+    await expect.poll(running).toHaveLength(1)
+    expect(asked).toHaveLength(2)
+  })
+})
+
 /** Requests of one provider that are never answered. */
 function hanging(one: RefreshHelper, count: number, signal: AbortSignal) {
   const errors: unknown[] = []
@@ -239,30 +335,30 @@ function hanging(one: RefreshHelper, count: number, signal: AbortSignal) {
 test('a provider that hangs has a share of helpers and of waiting requests, and others go on', async () => {
   const one = helper('here')
   const leaving = new AbortController()
-  const { errors, all } = hanging(one, 520, leaving.signal)
-  await expect.poll(() => asked.length).toBe(12)
-  await expect.poll(() => errors.length).toBe(520 - 512)
+  const { errors, all } = hanging(one, 540, leaving.signal)
+  await expect.poll(() => asked.length).toBe(32)
+  await expect.poll(() => errors.length).toBe(540 - 532)
   for (const error of errors) expect((error as TtsError).code).toBe('overloaded')
   answer = (response) => response.end('{}')
   const response = await one.fetchFor(attempt(), bounds(5000, 'answers'))(url, form())
   expect(response.status).toBe(200)
   leaving.abort(new Error('enough'))
   await Promise.all(all)
-  expect(asked).toHaveLength(12 + 1)
+  expect(asked).toHaveLength(32 + 1)
 })
 
 test('what waits for its turn until its deadline was not sent, and is told so', async () => {
   const one = helper('here')
   const leaving = new AbortController()
-  const { all } = hanging(one, 12, leaving.signal)
-  await expect.poll(() => asked.length).toBe(12)
+  const { all } = hanging(one, 32, leaving.signal)
+  await expect.poll(() => asked.length).toBe(32)
   const late = new AbortController()
   const waiting = one.fetchFor(attempt(), bounds(60_000, 'hangs'))(url, form(late.signal))
   late.abort(new Error('too late'))
   await expect(waiting).rejects.toMatchObject({ code: 'overloaded', check: 'refresh_helper' })
   leaving.abort(new Error('enough'))
   await Promise.all(all)
-  expect(asked).toHaveLength(12)
+  expect(asked).toHaveLength(32)
 })
 
 test('the spool has one name for good; another directory has another', async () => {

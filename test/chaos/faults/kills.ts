@@ -1,7 +1,7 @@
 /** `kill -9` of every kind of process. Processes are started again half a second later, as a unit would be. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { helperProgram } from '../../../src/refresh-helper/helper.ts'
+import { helperProgram } from '../../../src/refresh-helper/helper-process.ts'
 import { ask } from '../../support/postgres.ts'
 import type { ChaosSystem, VictimKind } from '../system.ts'
 import type { Fault } from './fault.ts'
