@@ -2,32 +2,49 @@ import type { Kysely } from 'kysely'
 import type { Pickup, PickupRecords } from '../domain/records.ts'
 import type { MasterKeys } from './encryption/master-keys.ts'
 import { seal, type SealedPlace, unknownMasterKey, unseal } from './encryption/sealed-key.ts'
-import type { Ask, Database, Tables } from './schema/tables.ts'
+import { GroupCommit } from './group-commit.ts'
+import type { Ask, Database, PickupRow, Tables } from './schema/tables.ts'
+
+const MAX_BATCH = 64
+
+interface PickupOptions {
+  readonly ask: Ask
+  readonly now: () => Date
+  /** How many answers may wait for their commit. */
+  readonly queueLimit: number
+}
 
 /**
  * Answers that wait to be picked up: encrypted, found only by who knows the id of their address, and gone once read.
  */
 export function pickupRecords(
-  { writes }: Database,
+  { writes, transact, timeoutMs }: Database,
   masterKeys: MasterKeys,
-  { ask, now }: { readonly ask: Ask; readonly now: () => Date },
+  { ask, now, queueLimit }: PickupOptions,
 ): PickupRecords {
+  const commits = new GroupCommit<PickupRow>({
+    commit: async (rows) => {
+      // What nobody came for does not lie about until the next upkeep.
+      const expired = writes.deleteFrom('pickups').where('expires_at', '<=', now().getTime())
+      const inserts = rows.map((row) => writes.insertInto('pickups').values(row).compile())
+      await transact([expired.compile(), ...inserts])
+      return []
+    },
+    maxBatch: MAX_BATCH,
+    maxQueued: queueLimit,
+    timeoutMs,
+  })
   return {
     keep: (pickup, content, expiresAt) =>
       ask(async () => {
         const { masterKeyId, sealed } = seal(masterKeys, placeOf(pickup), Buffer.from(content))
-        // What nobody came for does not lie about until the next upkeep.
-        await writes.deleteFrom('pickups').where('expires_at', '<=', now().getTime()).execute()
-        await writes
-          .insertInto('pickups')
-          .values({
-            id_digest: pickup.idDigest,
-            owner_digest: pickup.ownerDigest,
-            expires_at: expiresAt.getTime(),
-            master_key_id: masterKeyId,
-            sealed,
-          })
-          .execute()
+        await commits.submit({
+          id_digest: pickup.idDigest,
+          owner_digest: pickup.ownerDigest,
+          expires_at: expiresAt.getTime(),
+          master_key_id: masterKeyId,
+          sealed,
+        })
       }),
     take: (pickup, at) =>
       ask(async () => {

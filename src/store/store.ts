@@ -102,7 +102,7 @@ function commitsOf({ database, queueLimit, isCrowded }: StoreParts): GroupCommit
 }
 
 function assembleStore(parts: StoreParts): Store {
-  const { database, masterKeys, now } = parts
+  const { database, masterKeys, now, queueLimit } = parts
   const commits = commitsOf(parts)
   const { ask, close } = guard(database, commits, masterKeys)
   return {
@@ -140,7 +140,7 @@ function assembleStore(parts: StoreParts): Store {
     ...revocationRecords(database, ask),
     delegations: delegationRecords(database, masterKeys, ask),
     sessions: sessionRecords(database, masterKeys, ask),
-    pickups: pickupRecords(database, masterKeys, { ask, now }),
+    pickups: pickupRecords(database, masterKeys, { ask, now, queueLimit }),
     installation: installationRecords(database, ask),
     bans: banRecords(database, ask),
     tokenKeys: tokenKeyRecords(database, masterKeys, ask),

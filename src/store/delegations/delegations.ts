@@ -15,7 +15,9 @@ import { checkedLimit } from '../credentials.ts'
 import type { MasterKeys } from '../encryption/master-keys.ts'
 import {
   delegationRow,
+  entryStatements,
   heldOf,
+  type RefreshTokenOwner,
   tokenOwnerOf,
   refreshTokenColumns,
   rotatesColumn,
@@ -235,55 +237,64 @@ export function lockedRefreshToken(
   masterKeys: MasterKeys,
   id: string,
 ): LockedRefreshToken {
-  const stored = storedText(id)
+  const active = database.writes
+    .selectFrom('delegations')
+    .select(['id', 'identity_id', 'sealed_custody', 'master_key_id'])
+    .where('id', '=', storedText(id))
+    .where('state', '=', 'active')
+  /** It never changes. */
+  let owner: RefreshTokenOwner | undefined
   return {
     load: async () => {
       // On the writing connection: SQLite's reader may still look at the state before.
-      const row = await database.writes
-        .selectFrom('delegations')
-        .select(['id', 'identity_id', 'sealed_custody', 'master_key_id'])
-        .where('id', '=', stored)
-        .where('state', '=', 'active')
-        .executeTakeFirst()
+      const row = await active.executeTakeFirst()
+      owner = row && tokenOwnerOf(row)
       return row && heldOf(masterKeys, row)
     },
-    save: (held, { renewsUntil, entry }) =>
-      saveRefreshToken(database, masterKeys, { id, held, renewsUntil, entry }),
+    save: async (held, about) => {
+      const row = owner === undefined ? await active.executeTakeFirst() : undefined
+      owner ??= row && tokenOwnerOf(row)
+      return (
+        owner !== undefined && saveRefreshToken(database, masterKeys, { owner, held, ...about })
+      )
+    },
   }
 }
 
 interface RefreshTokenToSave {
-  readonly id: string
+  readonly owner: RefreshTokenOwner
   readonly held: HeldRefreshToken
   readonly renewsUntil: Date
-  readonly entry: LedgerEntry | undefined
+  readonly entry?: LedgerEntry
 }
 
+/** Returns false, and writes nothing, if the delegation is not active any more. */
 async function saveRefreshToken(
-  { writes }: Database,
+  { writes, transact }: Database,
   masterKeys: MasterKeys,
-  { id, held, renewsUntil, entry }: RefreshTokenToSave,
+  { owner, held, renewsUntil, entry }: RefreshTokenToSave,
 ): Promise<boolean> {
-  return await writes.transaction().execute(async (transaction) => {
-    const row = await transaction
-      .selectFrom('delegations')
-      .select(['id', 'identity_id'])
-      .where('id', '=', storedText(id))
-      .executeTakeFirst()
-    if (row === undefined) return false
-    const updated = await transaction
-      .updateTable('delegations')
-      .set({
-        ...refreshTokenColumns(masterKeys, tokenOwnerOf(row), held),
-        renews_until: renewsUntil.getTime(),
-        rotates: rotatesColumn(held),
-      })
-      .where('id', '=', row.id)
-      .where('state', '=', 'active')
-      .returning('id')
-      .execute()
-    if (updated.length === 0) return false
-    if (entry !== undefined) await writeEntry(transaction, id, entry)
-    return true
-  })
+  const id = storedText(owner.id)
+  const save = writes
+    .updateTable('delegations')
+    .set({
+      ...refreshTokenColumns(masterKeys, owner, held),
+      renews_until: renewsUntil.getTime(),
+      rotates: rotatesColumn(held),
+    })
+    .where('id', '=', id)
+    .where('state', '=', 'active')
+  // After the update, which locks an active row: nobody can end it between.
+  const ended = writes
+    .selectNoFrom(({ lit }) => lit(1).as('ended'))
+    .where(({ exists, not, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('delegations').select('id').where('id', '=', id).where('state', '=', 'active'),
+        ),
+      ),
+    )
+  const entries = entry === undefined ? [] : entryStatements(writes, owner.id, entry)
+  const found = await transact([save.compile(), ...entries], ended.compile())
+  return found.length === 0
 }

@@ -10,33 +10,36 @@ import type {
   LedgerEntry,
 } from '../../domain/delegations/records.ts'
 import { checkedLimit } from '../credentials.ts'
-import { selectDelegations, toDelegation, toDelegationEvent, writeEntry } from './rows.ts'
+import {
+  entryStatements,
+  selectDelegations,
+  toDelegation,
+  toDelegationEvent,
+  writeEntry,
+} from './rows.ts'
 import { storedText } from '../stored-text.ts'
 import type { Database, Tables } from '../schema/tables.ts'
 
 /** Writes the line of a ledger in a transaction of its own. */
 export async function addEvent(
-  { writes }: Database,
+  { writes, transact }: Database,
   id: string,
   entry: LedgerEntry,
 ): Promise<void> {
-  await writes.transaction().execute(async (transaction) => writeEntry(transaction, id, entry))
+  await transact(entryStatements(writes, id, entry))
 }
 
 /** Notes that a delegation was used. */
 export async function markUsed(
-  { writes }: Database,
+  { writes, transact }: Database,
   id: string,
   entry: LedgerEntry,
 ): Promise<void> {
-  await writes.transaction().execute(async (transaction) => {
-    await transaction
-      .updateTable('delegations')
-      .set({ last_used_at: entry.event.at.getTime() })
-      .where('id', '=', storedText(id))
-      .execute()
-    await writeEntry(transaction, id, entry)
-  })
+  const used = writes
+    .updateTable('delegations')
+    .set({ last_used_at: entry.event.at.getTime() })
+    .where('id', '=', storedText(id))
+  await transact([used.compile(), ...entryStatements(writes, id, entry)])
 }
 
 /** The newest lines of a ledger, newest first. */

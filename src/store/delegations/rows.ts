@@ -1,5 +1,12 @@
 /** Rows of delegations, of their refresh tokens (encrypted) and of their ledgers, to and from the domain's records. */
-import { type Insertable, type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely'
+import {
+  type CompiledQuery,
+  type Insertable,
+  type Kysely,
+  type Selectable,
+  type SelectQueryBuilder,
+  sql,
+} from 'kysely'
 import type {
   Delegation,
   DelegationEvent,
@@ -127,10 +134,21 @@ export function toDelegationEvent(row: Selectable<DelegationEventRow>): Delegati
 export async function writeEntry(
   transaction: Kysely<Tables>,
   id: string,
-  { event, audit }: LedgerEntry,
+  entry: LedgerEntry,
 ): Promise<void> {
-  await transaction.insertInto('delegation_events').values(delegationEventRow(id, event)).execute()
-  if (audit !== undefined) await transaction.insertInto('audit').values(auditRow(audit)).execute()
+  for (const statement of entryStatements(transaction, id, entry))
+    await transaction.executeQuery(statement)
+}
+
+/** The statements that write these two lines. */
+export function entryStatements(
+  database: Kysely<Tables>,
+  id: string,
+  { event, audit }: LedgerEntry,
+): readonly CompiledQuery[] {
+  const line = database.insertInto('delegation_events').values(delegationEventRow(id, event))
+  const lines = audit === undefined ? [] : [database.insertInto('audit').values(auditRow(audit))]
+  return [line.compile(), ...lines.map((each) => each.compile())]
 }
 
 /** Whose refresh token it is; bound to the ciphertext. */
