@@ -285,15 +285,14 @@ async function saveRefreshToken(
     .where('id', '=', id)
     .where('state', '=', 'active')
   // After the update, which locks an active row: nobody can end it between.
+  const active = writes
+    .selectFrom('delegations')
+    .select('id')
+    .where('id', '=', id)
+    .where('state', '=', 'active')
   const ended = writes
-    .selectNoFrom(({ lit }) => lit(1).as('ended'))
-    .where(({ exists, not, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('delegations').select('id').where('id', '=', id).where('state', '=', 'active'),
-        ),
-      ),
-    )
+    .selectNoFrom((select) => select.lit(1).as('ended'))
+    .where((where) => where.not(where.exists(active)))
   const entries = entry === undefined ? [] : entryStatements(writes, owner.id, entry)
   const found = await transact([save.compile(), ...entries], ended.compile())
   return found.length === 0
