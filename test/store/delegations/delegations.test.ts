@@ -171,6 +171,29 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     expect(await store.delegations.events(made.id, 10)).toHaveLength(2)
   })
 
+  test('a delegation that ends during a refresh: the new token is not saved, and the ledger has no line of it', async () => {
+    const settings = await newDatabase()
+    const store = await open(settings)
+    const made = await makeDelegation(store, await newIdentity(store))
+    const entry = ledgerEntry('revoked', { at: days(2) })
+    const saved = await store.delegations.withRefreshToken(
+      made.id,
+      async (locked) => {
+        expect(await locked.load()).toEqual(made.held)
+        await store.delegations.end(made.id, { state: 'revoked', at: days(2), reason: 'x', entry })
+        const rotated = ledgerEntry('rotated', { at: days(2) })
+        return locked.save(heldToken(), { renewsUntil: days(9), entry: rotated })
+      },
+      1000,
+    )
+    expect(saved).toBe(false)
+    expect(await query(settings, 'select sealed_custody from delegations')).toEqual([
+      { sealed_custody: null },
+    ])
+    const events = await store.delegations.events(made.id, 10)
+    expect(events.map(({ event }) => event)).toEqual(['revoked', 'made'])
+  })
+
   test('an end that was decided on an older token is not carried out', async () => {
     const store = await open(await newDatabase())
     const made = await makeDelegation(store, await newIdentity(store))
