@@ -66,6 +66,7 @@ export function createHelperProcess(options: HelperProcessOptions): HelperProces
       const network = JSON.stringify(currentNetwork())
       if (current?.fits(network) !== true) {
         current?.retire()
+        current = undefined
         current = new Running(start(options), { network, idleMs, maximumAgeMs })
       }
       return current.begin(order, path)
@@ -92,6 +93,9 @@ function start({ directory, environment }: HelperProcessOptions): Child {
     env,
     stdio: ['pipe', 'pipe', 'ignore'],
   })
+  // Without free file descriptors there are no pipes, and an `error` that nobody hears would end this process.
+  child.on('error', () => undefined)
+  if ((child.stdin as Writable | undefined) === undefined) throw new Error('no pipe could be made')
   child.unref()
   for (const stream of [child.stdin, child.stdout]) (stream as { unref?(): void }).unref?.()
   return child

@@ -21,6 +21,8 @@ import { createHelperProcess, helperProgram } from '../../src/refresh-helper/hel
 import { lockPath, newKey, readAnswer, spoolPath } from '../../src/refresh-helper/spool.ts'
 import { tryFileLock } from '../../src/files/file-lock.ts'
 
+const helperModule = new URL('../../src/refresh-helper/helper.ts', import.meta.url).href
+
 let directory = ''
 let server: Server
 let url = ''
@@ -285,6 +287,23 @@ describe('one process', () => {
     expect(await one.recover(first, 1000)).toBeUndefined()
     answer = (response) => response.end('{}')
     expect((await one.fetchFor(attempt(), bounds(5000))(url, form())).status).toBe(200)
+  })
+
+  test('that cannot be started for want of file descriptors: 503, and this process goes on', async () => {
+    const program = `
+      import { openSync } from 'node:fs'
+      const { createRefreshHelper } = await import(${JSON.stringify(helperModule)})
+      const helper = createRefreshHelper({ directory: ${JSON.stringify(directory)}, environment: {} })
+      await helper.spool()
+      try { for (;;) openSync('/dev/null') } catch {}
+      const attempt = { owner: 'd1', key: 'k' }
+      const bounds = { timeoutMs: 5000, providerId: 'iam' }
+      const error = await helper.fetchFor(attempt, bounds)('http://127.0.0.1:1/', { method: 'POST' }).catch((e) => e)
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      process.stdout.write(error.code + ' ' + error.check)`
+    const words = ['-c', 'ulimit -n 64; exec "$0" --input-type=module -e "$1"']
+    const shown = execFileSync('bash', [...words, process.execPath, program], { encoding: 'utf8' })
+    expect(shown).toBe('overloaded refresh_helper')
   })
 
   /** One request by a process with such limits. */
