@@ -70,6 +70,47 @@ const REFERENCE_SECONDS = 2
 const SPARE = 1.5
 
 export async function measure(workload: Workload, settings: Settings): Promise<Measured> {
+  const [measured] = await measureInTurn([workload], settings)
+  if (measured === undefined) throw new Error('nothing was measured')
+  return measured
+}
+
+/**
+ * Measures several workloads, one round of each after the other: what else happens on the machine meanwhile meets all
+ * of them alike.
+ */
+export async function measureInTurn(
+  workloads: readonly Workload[],
+  settings: Settings,
+): Promise<readonly Measured[]> {
+  const ready: Ready[] = []
+  try {
+    for (const workload of workloads) ready.push(await prepare(workload, settings))
+    const raw = rawOf(settings)
+    let rawBefore = await raw()
+    for (let index = 0; index < settings.rounds; index += 1)
+      for (const { workload, warm, reference, rounds } of ready) {
+        const measured = await runRepeatedly(workload, settings, warm.perSecond * SPARE)
+        const rawAfter = await raw()
+        const compared = reference && (await runReference(reference, workload, settings))
+        rounds.push({ ...measured, raw: meanRate(rawBefore, rawAfter), reference: compared })
+        rawBefore = rawAfter
+      }
+    return ready.map(({ rounds }) => summarise(rounds))
+  } finally {
+    for (const { reference } of ready) await reference?.stop()
+  }
+}
+
+/** A workload whose target is warm, and what it is compared with. */
+interface Ready {
+  readonly workload: Workload
+  readonly warm: LoadResult
+  readonly reference: Target | undefined
+  readonly rounds: Round[]
+}
+
+async function prepare(workload: Workload, settings: Settings): Promise<Ready> {
   const [first] = workload.warmUp ?? (await workload.make(1))
   if (first) await probe(workload.target.url, first, workload.expectedStatus ?? 200)
   const warm = await warmUp(workload, settings)
@@ -77,20 +118,11 @@ export async function measure(workload: Workload, settings: Settings): Promise<M
   try {
     // Not counted: loads the code.
     if (reference) await runReference(reference, workload, settings)
-    const raw = rawOf(settings)
-    const rounds: Round[] = []
-    let rawBefore = await raw()
-    for (let index = 0; index < settings.rounds; index += 1) {
-      const measured = await runRepeatedly(workload, settings, warm.perSecond * SPARE)
-      const rawAfter = await raw()
-      const compared = reference && (await runReference(reference, workload, settings))
-      rounds.push({ ...measured, raw: meanRate(rawBefore, rawAfter), reference: compared })
-      rawBefore = rawAfter
-    }
-    return summarise(rounds)
-  } finally {
+  } catch (error) {
     await reference?.stop()
+    throw error
   }
+  return { workload, warm, reference, rounds: [] }
 }
 
 const rawOf =

@@ -101,15 +101,16 @@ function comparableRatio(
   return (one.measured.ofRaw / other.measured.ofRaw) * start
 }
 
+/** Name of our own result that was measured in turn with the peers. */
+export const OWN_BESIDE_PEERS = 'csr-rsa-new-beside-peers'
+
 function peerGoals(results: readonly Result[]): readonly Goal[] {
   const peers = results.filter(({ isPeer }) => isPeer)
-  const own = results.find(isMain('csr-rsa-new'))
+  const own = results.find(({ name }) => name === OWN_BESIDE_PEERS)
   const isComparable = own !== undefined && peers.length > 0
-  const cpuOf = ({ measured }: Result): number => measured.cpuMs / (measured.raw?.cpuMs ?? 1)
-  const rate = isComparable
-    ? (own.measured.ofRaw ?? Number.NaN) /
-      Math.max(...peers.map(({ measured }) => measured.ofRaw ?? Number.NaN))
-    : undefined
+  const rateOf = ({ measured }: Result): number => measured.perSecond
+  const cpuOf = ({ measured }: Result): number => measured.cpuMs
+  const rate = isComparable ? rateOf(own) / Math.max(...peers.map(rateOf)) : undefined
   const cpu = isComparable ? cpuOf(own) / Math.min(...peers.map(cpuOf)) : undefined
   return [
     {
