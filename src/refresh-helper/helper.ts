@@ -145,7 +145,7 @@ function runHere(order: RequestOrder, path: string): Begun {
   const { promise: outcome, resolve: tell, reject } = Promise.withResolvers<RequestOutcome>()
   const perform = async (): Promise<void> => {
     const spool = spoolFile(path)
-    spool.reserve()
+    await spool.reserve()
     await performOrder(order, spool, { tell, isStored: () => isStored })
   }
   return {

@@ -58,6 +58,7 @@ interface Prepared {
 
 const requests = new Map<number, Prepared>()
 let hasNetwork = false
+let hasEnded = false
 
 createInterface(process.stdin)
   .on('line', (text) => {
@@ -68,12 +69,13 @@ createInterface(process.stdin)
     hasNetwork = true
   })
   .on('close', () => {
+    hasEnded = true
     // What is under way keeps the process alive.
     for (const [id, request] of requests) if (!request.isOrdered) end(id, request)
   })
 
 function read(line: HelperInput): void {
-  if ('prepare' in line) prepare(line.id, line.prepare)
+  if ('prepare' in line) void prepare(line.id, line.prepare)
   const request = requests.get(line.id)
   if (request === undefined) return
   if ('stored' in line) request.isStored = true
@@ -81,14 +83,15 @@ function read(line: HelperInput): void {
 }
 
 /** Nothing may be sent without the lock, nor before there is disk space for the answer of the provider. */
-function prepare(id: number, path: string): void {
+async function prepare(id: number, path: string): Promise<void> {
   const spool = spoolFile(path)
   const lockFile = lockPath(path)
   let lock: FileLock | undefined
   try {
     lock = tryFileLock(lockFile)
     if (lock === undefined) throw new Error('another helper holds the lock')
-    spool.reserve()
+    await spool.reserve()
+    if (hasEnded) throw new Error('there will be no order')
     requests.set(id, { spool, lock, lockFile, isOrdered: false, isStored: false })
     print({ id, ready: true })
   } catch (error) {

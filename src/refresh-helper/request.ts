@@ -3,7 +3,8 @@
  * because a provider that rotates refresh tokens without a grace period invalidates the old one when it answers.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
+import { rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { writePrivateFile } from '../files/private-file.ts'
 import { roomPath, sealAnswer, type TokenAnswer } from './spool.ts'
 
@@ -35,7 +36,7 @@ const RETRY_PAUSE_MS = 250
 export interface SpoolFile {
   readonly path: string
   /** Reserves the space. @throws the system's error */
-  reserve(): void
+  reserve(): Promise<void>
   release(): void
 }
 
@@ -44,13 +45,14 @@ export function spoolFile(path: string): SpoolFile {
   const reserved = roomPath(path)
   return {
     path,
-    reserve: () => {
-      const file = openSync(reserved, 'w', 0o600)
+    // A slow disk must not stop the event loop: deadlines of other requests would pass before their answers are read.
+    reserve: async () => {
+      const file = await open(reserved, 'w', 0o600)
       try {
-        writeSync(file, Buffer.alloc(MAX_ANSWER_BYTES / 4))
-        fsyncSync(file)
+        await file.writeFile(Buffer.alloc(MAX_ANSWER_BYTES / 4))
+        await file.sync()
       } finally {
-        closeSync(file)
+        await file.close()
       }
     },
     release: () => rmSync(reserved, { force: true }),

@@ -194,6 +194,16 @@ describe('a helper process', () => {
     expect(files()).toEqual([])
   })
 
+  test('input that ends before the space is reserved: no order can come, nothing is left', async () => {
+    await helper().spool()
+    const child = spawn(process.execPath, [helperProgram, directory], { stdio: 'pipe' })
+    const ended = once(child, 'exit')
+    const path = spoolPath(directory, attempt())
+    child.stdin.end(`{"authorities":[]}\n${JSON.stringify({ id: 1, prepare: path })}\n`)
+    expect((await ended)[0]).toBe(0)
+    expect(files()).toEqual([])
+  })
+
   test('an order without a lock is none', async () => {
     const child = await begin(spoolPath(directory, attempt()))
     const ended = once(child, 'exit')
@@ -332,9 +342,10 @@ describe('one process', () => {
 
   test('is replaced when it is old', async () => {
     const { ask } = await made({ maximumAgeMs: 0 })
-    await ask()
+    const first = await ask()
     await ask()
     await expect.poll(running).toHaveLength(1)
+    expect(running()).not.toEqual([first])
     expect(asked).toHaveLength(2)
   })
 })

@@ -221,6 +221,15 @@ describeStores('credentials of plugins', ({ newDatabase, open, query }) => {
     expect(await query(settings, 'select * from pickups')).toEqual([])
   })
 
+  test('answers that arrive together are all kept, each for its own address', async () => {
+    const store = await open(await newDatabase())
+    const names = Array.from({ length: 100 }, (_, index) => `answer ${index}`)
+    const pickup = (name: string) => ({ idDigest: digest(name), ownerDigest: digest('alice') })
+    await Promise.all(names.map((name) => store.pickups.keep(pickup(name), name, at(1000))))
+    const taken = await Promise.all(names.map((name) => store.pickups.take(pickup(name), NOW)))
+    expect(taken).toEqual(names)
+  })
+
   test('what nobody picked up goes with the next one, and with upkeep', async () => {
     const settings = await newDatabase()
     const store = await open(settings)
