@@ -1,5 +1,4 @@
 /** Replicas behind nginx: one is killed under load, and nobody notices; with none left, callers get 503. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type IdentityProvider,
@@ -10,8 +9,8 @@ import { type PostgresCluster, startPostgres } from '../support/postgres.ts'
 import { type Load, missingRecords, nothingMissing, startLoad } from '../support/replica-load.ts'
 import { type Replicas, startReplicas } from '../support/replicas.ts'
 
-/** `fail_timeout` in deploy/nginx, and a little more. */
-const FAIL_TIMEOUT_MS = 2500
+/** Longer than nginx leaves a replica out: `fail_timeout` in deploy/nginx, and up to a second for its whole seconds. */
+const LEFT_OUT_MS = 10_000
 
 describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
   let cluster: PostgresCluster
@@ -47,7 +46,9 @@ describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
       await progress()
       await replica.start()
       // Until nginx tries it again, the other one is the only one that it knows.
-      await sleep(FAIL_TIMEOUT_MS)
+      await expect
+        .poll(() => replica.logged(), { interval: 20, timeout: LEFT_OUT_MS })
+        .toContain('/v1/proxies')
       await progress()
     }
     await load.end()
