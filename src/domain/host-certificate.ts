@@ -13,6 +13,7 @@ import { END_ENTITY_SERIAL_BYTES, serialFrom } from '../../ca/serial.ts'
 import { verifyIssued } from '../../ca/signature.ts'
 import { comparableName } from '../../ca/subject-naming.ts'
 import { nestedValidity } from '../../ca/validity.ts'
+import { elapsedMs, type Moment, momentOf } from '../base/elapsed.ts'
 import type { HeldEndEntity, Identity } from './records.ts'
 import type { Store } from './store.ts'
 
@@ -65,17 +66,12 @@ const origin = { requestId: 'host-certificate', address: 'local', interface: 'se
 export function createHostCertificate(dependencies: HostCertificateDependencies): HostCertificate {
   const { base, host, now } = dependencies
   const subject = formatSlashDn(hostSubject(base, host))
-  let held:
-    { readonly untilMs: number; readonly certificate: Promise<HeldHostCertificate> } | undefined
+  let held: { readonly at: Moment; readonly certificate: Promise<HeldHostCertificate> } | undefined
   return {
     subject,
     current() {
-      const nowMs = now().getTime()
-      if (held !== undefined && nowMs < held.untilMs) return held.certificate
-      const looked = {
-        untilMs: nowMs + LOOK_AGAIN_MS,
-        certificate: findOrMake(dependencies, subject),
-      }
+      if (held !== undefined && elapsedMs(held.at, now) < LOOK_AGAIN_MS) return held.certificate
+      const looked = { at: momentOf(now), certificate: findOrMake(dependencies, subject) }
       held = looked
       looked.certificate.catch(() => {
         if (held === looked) held = undefined

@@ -1,6 +1,7 @@
 import * as oidc from 'openid-client'
 import { isAcceptableUrl, type ProviderEndpoints } from '../config/provider-schema.ts'
 import { createSingleFlight } from '../base/async.ts'
+import { elapsedMs, type Moment, momentOf } from '../base/elapsed.ts'
 import { TtsError } from '../base/errors.ts'
 import {
   clientAuthenticationOf,
@@ -70,13 +71,13 @@ export function rememberedConfiguration(
   now: () => Date,
   maxAgeMs = REDISCOVERY_MS,
 ): () => Promise<oidc.Configuration> {
-  let known: { readonly configuration: oidc.Configuration; readonly at: number } | undefined
+  let known: { readonly configuration: oidc.Configuration; readonly at: Moment } | undefined
   const discovering = createSingleFlight<oidc.Configuration>()
 
   async function rediscover(): Promise<oidc.Configuration> {
     try {
       const configuration = await discoverGrantConfiguration(provider)
-      known = { configuration, at: now().getTime() }
+      known = { configuration, at: momentOf(now) }
       return configuration
     } catch (error) {
       // Use the old configuration: endpoints seldom change.
@@ -86,8 +87,7 @@ export function rememberedConfiguration(
   }
 
   return async () => {
-    const age = known === undefined ? Infinity : now().getTime() - known.at
-    if (known !== undefined && age >= 0 && age < maxAgeMs) return known.configuration
+    if (known !== undefined && elapsedMs(known.at, now) < maxAgeMs) return known.configuration
     return discovering.run(rediscover)
   }
 }

@@ -55,15 +55,12 @@ export function createSiteKeys(site: {
     now,
     published: () => ({ issuer: location, jwks_uri: location }),
   })
-  const isOld = (): boolean => {
-    const fetchedAt = keys.fetchedAt()?.getTime() ?? -Infinity
-    return now().getTime() - fetchedAt > REREAD_SECONDS * 1000
-  }
   return {
     verify: async (text, options) => {
       try {
         // Reload first, so that a key which the site has removed is not accepted after hours without requests.
-        if (keys.usable() && isOld()) await keys.refresh().catch(() => undefined)
+        if (keys.usable() && keys.ageSeconds() > REREAD_SECONDS)
+          await keys.refresh().catch(() => undefined)
         return await keys.verify(text, options)
       } catch (error) {
         if (!(error instanceof TtsError)) throw error

@@ -1,6 +1,5 @@
 /** When a job is repeated, and callbacks for its results. */
 export interface BackgroundOptions {
-  readonly now: () => Date
   /** Time from a success to the next run. */
   readonly everyMs: number
   /** First and longest wait after a failure; the wait doubles after each failure. */
@@ -28,7 +27,7 @@ export function runInBackground(
   job: () => Promise<void>,
   options: BackgroundOptions,
 ): BackgroundJob {
-  const { now, retry } = options
+  const { retry } = options
   let run: Promise<void> | undefined
   let failures = 0
   let failure: unknown
@@ -60,7 +59,7 @@ export function runInBackground(
   function schedule(delayMs: number): void {
     if (closed) return
     const jitteredMs = delayMs * (0.5 + Math.random() / 2)
-    nextRunAtMs = now().getTime() + jitteredMs
+    nextRunAtMs = performance.now() + jitteredMs
     timer = setTimeout(start, jitteredMs)
     timer.unref()
   }
@@ -69,7 +68,7 @@ export function runInBackground(
   return {
     underWay: () => run,
     failure: () => failure,
-    untilNextMs: () => Math.max(0, nextRunAtMs - now().getTime()),
+    untilNextMs: () => Math.max(0, nextRunAtMs - performance.now()),
     close: () => {
       closed = true
       clearTimeout(timer)

@@ -10,6 +10,7 @@ import {
 } from 'jose'
 import type { ProviderSettings } from '../config/provider-schema.ts'
 import { createSingleFlight } from '../base/async.ts'
+import { elapsedMs, type Moment, momentOf } from '../base/elapsed.ts'
 import type { TtsError } from '../base/errors.ts'
 import type { Fetch } from './limited-fetch.ts'
 import { keysMayHaveChanged, providerFault, unavailable } from './refusals.ts'
@@ -76,6 +77,8 @@ export interface KeySet {
   publishedIssuer(): string | undefined
   /** When the current keys were fetched. */
   fetchedAt(): Date | undefined
+  /** Seconds since the current keys were fetched; infinite without keys. */
+  ageSeconds(): number
   /** Whether there are keys, and they are not too old to be used. */
   usable(): boolean
   /** Resolves when nothing is written any more, now and later. */
@@ -86,7 +89,7 @@ interface Cached {
   readonly find: JWTVerifyGetKey
   readonly uri: string
   readonly issuer: string
-  readonly fetchedAtMs: number
+  readonly fetched: Moment
 }
 
 /**
@@ -111,7 +114,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   /** By its unverified `iat`: whoever forges that gains nothing but the advice to try again. */
   const isOlderThanKeys = (token: string): boolean => {
     const { iat } = decodeJwt(token)
-    const { fetchedAtMs } = cache.current() ?? { fetchedAtMs: -Infinity }
+    const fetchedAtMs = cache.fetchedAt()?.getTime() ?? -Infinity
     return iat !== undefined && iat * 1000 < fetchedAtMs - CLOCK_DIFFERENCE_MS
   }
 
@@ -120,11 +123,9 @@ export function createKeySet(options: KeySetOptions): KeySet {
     refresh: cache.refresh,
     usable: cache.usable,
     close: cache.close,
+    fetchedAt: cache.fetchedAt,
+    ageSeconds: cache.ageSeconds,
     publishedIssuer: () => cache.current()?.issuer,
-    fetchedAt: () => {
-      const current = cache.current()
-      return current === undefined ? undefined : new Date(current.fetchedAtMs)
-    },
     async verify(token, verifyOptions) {
       if (!cache.usable()) await cache.refresh()
       else if (cache.ageSeconds() > settings.jwks_refresh_seconds)
@@ -144,10 +145,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
 }
 
 /** The newest keys, from the provider or from an earlier process. */
-interface KeyCache extends Pick<KeySet, 'restore' | 'refresh' | 'usable' | 'close'> {
+interface KeyCache extends Omit<KeySet, 'verify' | 'publishedIssuer'> {
   current(): Cached | undefined
-  /** Infinity without keys. */
-  ageSeconds(): number
 }
 
 function createKeyCache({ settings, now, providerId, store, ...source }: KeySetOptions): KeyCache {
@@ -156,10 +155,10 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
   let restoring: Promise<void> | undefined
   let saving: Promise<void> | undefined
   let isClosed = false
-  let lastFailure: { readonly atMs: number; readonly error: unknown } | undefined
+  let lastFailure: { readonly at: Moment; readonly error: unknown } | undefined
 
   const ageSeconds = (): number =>
-    cached === undefined ? Infinity : (now().getTime() - cached.fetchedAtMs) / 1000
+    cached === undefined ? Infinity : elapsedMs(cached.fetched, now) / 1000
 
   async function load(): Promise<void> {
     try {
@@ -167,12 +166,13 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
       const uri = published?.jwks_uri ?? cached?.uri ?? ''
       const issuer = published?.issuer ?? cached?.issuer ?? ''
       const keys = await fetchKeys(source.fetch, uri)
-      const fetchedAt = now()
-      cached = { find: createLocalJWKSet(keys), uri, issuer, fetchedAtMs: fetchedAt.getTime() }
+      const fetched = momentOf(now)
+      cached = { find: createLocalJWKSet(keys), uri, issuer, fetched }
       lastFailure = undefined
+      const fetchedAt = new Date(fetched.wallMs)
       if (!isClosed) saving = store?.save({ keys, uri, issuer, fetchedAt })
     } catch (error) {
-      lastFailure = { atMs: now().getTime(), error }
+      lastFailure = { at: momentOf(now), error }
       throw unavailable(providerId, error)
     }
   }
@@ -182,12 +182,21 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
     // Keys from the future would never be fetched again: the clock was set back.
     if (stored === undefined || stored.fetchedAt > now() || cached !== undefined) return
     const { keys, uri, issuer, fetchedAt } = stored
-    cached = { find: createLocalJWKSet(keys), uri, issuer, fetchedAtMs: fetchedAt.getTime() }
+    const ageMs = now().getTime() - fetchedAt.getTime()
+    const fetched = { wallMs: fetchedAt.getTime(), steadyMs: performance.now() - ageMs }
+    cached = { find: createLocalJWKSet(keys), uri, issuer, fetched }
   }
 
   return {
     current: () => cached,
     ageSeconds,
+    fetchedAt() {
+      if (cached === undefined) return undefined
+      const { wallMs } = cached.fetched
+      const nowMs = now().getTime()
+      // In the future: the clock was set back since.
+      return new Date(wallMs <= nowMs ? wallMs : nowMs - ageSeconds() * 1000)
+    },
     usable: () => ageSeconds() <= settings.jwks_maximum_age_seconds,
     restore: () => (restoring ??= loadStored()),
     close: async () => {
@@ -196,7 +205,7 @@ function createKeyCache({ settings, now, providerId, store, ...source }: KeySetO
     },
     refresh: async () => {
       const isPaused =
-        lastFailure !== undefined && now().getTime() - lastFailure.atMs < FAILURE_COOLDOWN_MS
+        lastFailure !== undefined && elapsedMs(lastFailure.at, now) < FAILURE_COOLDOWN_MS
       if (fetching.current === undefined && isPaused)
         throw unavailable(providerId, lastFailure?.error)
       return fetching.run(load)

@@ -99,7 +99,6 @@ export function createProvider(
       await keys.refresh()
     },
     {
-      now,
       everyMs: REDISCOVERY_MS,
       retry,
       onSuccess: () => log.info({ provider: id }, 'provider.ready'),

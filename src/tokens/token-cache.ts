@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { elapsedMs, type Moment, momentOf } from '../base/elapsed.ts'
 import { TtsError } from '../base/errors.ts'
 import { createRecentValues } from '../base/recent-values.ts'
 import { createShares, partOf } from '../limits/shares.ts'
@@ -9,6 +10,12 @@ export interface Remembered {
   readonly token: VerifiedToken
   /** Milliseconds since the epoch. */
   readonly untilMs: number
+}
+
+/** For how long an entry is valid. Not until when: the clock may be set back. */
+interface Kept {
+  readonly at: Moment
+  readonly lifeMs: number
 }
 
 /** Limits of the cache. */
@@ -46,21 +53,22 @@ const SHARE_OF_ONE_ADDRESS = 1 / 8
 
 export function createTokenCache(options: TokenCacheOptions): TokenCache {
   const { now, maxTokens = 10_000 } = options
-  const remembered = createRecentValues<Remembered>(maxTokens)
-  const refused = createRecentValues<{ readonly error: TtsError; readonly untilMs: number }>(
-    maxTokens,
-  )
+  const remembered = createRecentValues<Kept & { readonly token: VerifiedToken }>(maxTokens)
+  const refused = createRecentValues<Kept & { readonly error: TtsError }>(maxTokens)
+  const isValid = ({ at, lifeMs }: Kept): boolean => elapsedMs(at, now) < lifeMs
   const inFlight = new Map<string, Promise<VerifiedToken>>()
   const limit = createVerificationLimit(options)
 
   async function run(digest: string, verify: () => Promise<Remembered>): Promise<VerifiedToken> {
     try {
       const result = await verify()
-      if (result.untilMs > now().getTime()) remembered.set(digest, result)
+      const at = momentOf(now)
+      const lifeMs = result.untilMs - at.wallMs
+      if (lifeMs > 0) remembered.set(digest, { token: result.token, at, lifeMs })
       return result.token
     } catch (error) {
       if (error instanceof TtsError && ASKED_CHECKS.has(error.check))
-        refused.set(digest, { error, untilMs: now().getTime() + REFUSAL_MS })
+        refused.set(digest, { error, at: momentOf(now), lifeMs: REFUSAL_MS })
       throw error
     } finally {
       inFlight.delete(digest)
@@ -70,12 +78,11 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
   return {
     resolve: async (text, verify, address = '') => {
       const digest = createHash('sha256').update(text).digest('base64')
-      const nowMs = now().getTime()
       const hit = remembered.get(digest)
-      if (hit !== undefined && hit.untilMs > nowMs) return hit.token
+      if (hit !== undefined && isValid(hit)) return hit.token
       remembered.delete(digest)
       const refusal = refused.get(digest)
-      if (refusal !== undefined && refusal.untilMs > nowMs) throw refusal.error
+      if (refusal !== undefined && isValid(refusal)) throw refusal.error
       const shared = inFlight.get(digest)
       if (shared !== undefined) return shared
       const leave = limit.enter(address)

@@ -7,6 +7,7 @@ import {
 } from '../../src/grants/discovery.ts'
 import { createGrantClient } from '../../src/grants/grant-client.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
+import { passSteadyTime } from '../support/steady-time.ts'
 import { calm, logIn, refusalOf, SCOPES } from './support.ts'
 
 const provider = useIdentityProvider()
@@ -111,7 +112,11 @@ describe('a remembered discovery', () => {
     await remembered()
     await remembered()
     expect(asked()).toBe(3)
+    // A clock that was set back says nothing about its age; the steady one does.
     offsetMs = -HOUR_MS
+    await remembered()
+    expect(asked()).toBe(3)
+    passSteadyTime(7 * HOUR_MS)
     await remembered()
     expect(asked()).toBe(4)
   })

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { passSteadyTime } from '../support/steady-time.ts'
 import { newRsaKey } from '../../demo/identity-provider/signing-keys.ts'
 import { useIdentityProvider } from '../support/identity-provider.ts'
 import { AUDIENCE, refusalOf, settingsFor, until, verifierFor } from './support.ts'
@@ -26,6 +27,36 @@ test('a new key is found when its id is seen, the old one no longer trusted', as
   await verifier.verify(good())
   expect(provider().faults.count('/jwk')).toBe(2)
   expect((await refusalOf(verifier.verify(old))).check).toBe('key')
+})
+
+test('a clock that is set back keeps nobody from the new keys', async () => {
+  const verifier = await readyVerifier()
+  verifier.advance(7 * 3600)
+  await verifier.verify(good())
+  await until(() => provider().faults.count('/jwk') === 2)
+  verifier.advance(-7 * 3600)
+  await provider().keys.replace()
+  // Whether a token is older than the keys is seen by the clock that is right now, too.
+  expect(await refusalOf(verifier.verify(good()))).toMatchObject({
+    code: 'provider_unavailable',
+    check: 'key',
+    retryAfterSeconds: 30,
+  })
+  expect(verifier.status()[0]?.keysFetchedAt?.getTime()).toBeLessThanOrEqual(Date.now())
+  passSteadyTime(31_000)
+  await verifier.verify(good())
+})
+
+test('a clock that is set back does not lengthen the pause after a failed fetch', async () => {
+  const verifier = await readyVerifier()
+  await provider().keys.replace()
+  provider().faults.set('/jwk', { kind: 'status', status: 500 })
+  verifier.advance(7 * 3600)
+  expect((await refusalOf(verifier.verify(good()))).code).toBe('provider_unavailable')
+  provider().faults.clear()
+  verifier.advance(-6 * 3600)
+  passSteadyTime(6_000)
+  await verifier.verify(good())
 })
 
 test('a flood of unknown key ids is no flood of requests', async () => {

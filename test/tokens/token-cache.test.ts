@@ -1,5 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { useIdentityProvider } from '../support/identity-provider.ts'
+import { passSteadyTime } from '../support/steady-time.ts'
+import { TtsError } from '../../src/base/errors.ts'
 import { createTokenCache } from '../../src/tokens/token-cache.ts'
 import { AUDIENCE, refusalOf, settingsFor, verifierFor } from './support.ts'
 
@@ -34,6 +36,33 @@ test('a verified token is remembered until its bound and no longer', async () =>
   nowMs = 60_000
   await cache.resolve('a', verify)
   expect(runs).toBe(3)
+})
+
+test('a clock that is set back lengthens nothing', async () => {
+  let nowMs = 3_600_000
+  let runs = 0
+  const cache = createTokenCache({ now: () => new Date(nowMs) })
+  const verify = async () => {
+    runs += 1
+    return { token, untilMs: nowMs + 60_000 }
+  }
+  const refuse = async () => {
+    runs += 1
+    throw new TtsError('invalid_token', 'revoked', { check: 'active' })
+  }
+  await cache.resolve('a', verify)
+  await refusalOf(cache.resolve('b', refuse))
+  nowMs = 0
+  await cache.resolve('a', verify)
+  await refusalOf(cache.resolve('b', refuse))
+  expect(runs).toBe(2)
+  passSteadyTime(11_000)
+  await refusalOf(cache.resolve('b', refuse))
+  await cache.resolve('a', verify)
+  expect(runs).toBe(3)
+  passSteadyTime(61_000)
+  await cache.resolve('a', verify)
+  expect(runs).toBe(4)
 })
 
 test('refusals are not remembered, and callers share one run', async () => {
