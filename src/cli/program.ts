@@ -65,7 +65,7 @@ function commandsOf(terminal: Terminal): readonly Command[] {
       'after',
       `
 Examples:
-  BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
+  BEARER_TOKEN=$(oidc-token --aud https://tts.example.org iam) tts proxy init --url https://tts.example.org
   tts proxy info --explain`,
     )
   return [

@@ -79,7 +79,7 @@ The flags of grid-proxy-init work too: -valid H:M, -hours N, -out FILE, -limited
 HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and X509_CERT_DIR: see docs/network.md.
 
 Examples:
-  BEARER_TOKEN=$(oidc-token iam) tts proxy init --url https://tts.example.org
+  BEARER_TOKEN=$(oidc-token --aud https://tts.example.org iam) tts proxy init --url https://tts.example.org
   tts proxy init --lifetime 12h --type limited --out ./gwms_proxy
   tts proxy init --voms cms:/cms/Role=production`,
     )

@@ -41,7 +41,7 @@ Between \`prepare\` and \`activate\` all sites must install the new trust anchor
 copy ca-next/ to all replicas. \`finish\` is refused until the last certificate of the former CA has expired.
 
 Examples:
-  tts ca roll-over prepare && kill -HUP "$(pidof -s node)"
+  tts ca roll-over prepare && systemctl reload tts
   tts ca roll-over activate
   tts ca roll-over finish`,
   )
