@@ -7,6 +7,7 @@ import { errors, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TtsError } from '../../src/base/errors.ts'
 import { createSiteKeys } from '../../src/relying/site-keys.ts'
+import { passSteadyTime } from '../support/steady-time.ts'
 import { jwkSet, makeKey, type Site, startSite } from './support.ts'
 
 const [first, second] = [makeKey('one'), makeKey('two')]
@@ -59,6 +60,16 @@ describe('by http', () => {
     expect(await has('one')).toBe('found')
     pass(2)
     expect([await has('one'), await has('two'), asked()]).toEqual(['unknown', 'found', 2])
+  })
+
+  test('after 15 minutes also if the clock was set back', async () => {
+    publish({})
+    const { has, pass } = keysAt(`${site.url}/jwk`)
+    expect(await has('one')).toBe('found')
+    publish({ keys: [second] })
+    pass(-3600)
+    passSteadyTime(901_000)
+    expect(await has('one')).toBe('unknown')
   })
 
   test('an unknown key makes it look again, and a flood of them does not', async () => {

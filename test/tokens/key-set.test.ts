@@ -286,6 +286,18 @@ describe('keys on disk', () => {
     expect(verifier.status()[0]?.ready).toBe(false)
   })
 
+  test('have the age that the file says, also if the clock is set back later', async () => {
+    await ranBefore()
+    const content = JSON.parse(await readFile(file(), 'utf8')) as object
+    const fetchedAt = new Date(Date.now() - 47 * 3_600_000).toISOString()
+    await writeFile(file(), JSON.stringify({ ...content, fetched_at: fetchedAt }))
+    const verifier = start()
+    await verifier.verify(good())
+    verifier.advance(-3600)
+    passSteadyTime(2 * 3_600_000)
+    expect((await refusalOf(verifier.verify(good()))).code).toBe('provider_unavailable')
+  })
+
   test.for([
     { name: 'of another issuer', change: { issuer: 'https://other.example.org' } },
     {

@@ -21,6 +21,19 @@ test('a provider that is down at the start is refused with 503, and used when it
   expect(verifier.status()[0]).toMatchObject({ lastError: undefined, usingCached: false })
 })
 
+test('how long to wait for it is right after the clock is set back, too', async () => {
+  await provider().goDown()
+  const retry = { firstMs: 60_000, longestMs: 60_000 }
+  const verifier = verifierFor({ iam: settingsFor(provider().issuer) }, undefined, { retry })
+  await refusalOf(verifier.verify(good()))
+  verifier.advance(-3600)
+  const { code, retryAfterSeconds } = await refusalOf(verifier.verify(good()))
+  await provider().comeUp()
+  expect(code).toBe('provider_unavailable')
+  expect(retryAfterSeconds).toBeGreaterThanOrEqual(29)
+  expect(retryAfterSeconds).toBeLessThanOrEqual(60)
+})
+
 test('one provider down does not touch the other', async () => {
   const verifier = verifierFor({
     gone: settingsFor('http://127.0.0.1:9/'),
