@@ -183,7 +183,7 @@ async function tts(words: readonly string[]): Promise<void> {
     note: (text) => void process.stdout.write(indent(`${text}\n`)),
     exitWith: () => undefined,
   }
-  const code = await runCommandLine(createProgram(terminal, 'demo'), words, (line) =>
+  const code = await runCommandLine(createProgram(terminal, { version: 'demo' }), words, (line) =>
     terminal.note(line),
   )
   if (code !== 0) throw new Error(`tts ${words.join(' ')} ended with exit code ${code}`)

@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { env } from 'node:process'
 import { parseArgs } from 'node:util'
 import { rolldown } from 'rolldown'
 
@@ -60,7 +61,7 @@ await build.close()
 const { name, version, license, type, engines } = JSON.parse(
   readFileSync(join(root, 'package.json'), 'utf8'),
 ) as Readonly<Record<string, unknown>>
-const description = { name, version, license, type, private: true, engines }
+const description = { name, version, ...provenance(), license, type, private: true, engines }
 writeFileSync(join(directory, 'package.json'), `${JSON.stringify(description, null, 2)}\n`)
 
 for (const program of ['tts.js', 'certcache.js']) chmodSync(join(directory, program), 0o755)
@@ -74,6 +75,22 @@ for (const file of globSync('*/*', { cwd: cache })) chmodSync(join(cache, file),
 
 const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
 writeFileSync(join(directory, 'third-party-licenses.txt'), licences(packagesOf(modules)))
+
+/** The commit, and the time: SOURCE_DATE_EPOCH, if it is set, so that a build can be repeated byte by byte. */
+function provenance() {
+  const { SOURCE_DATE_EPOCH: epoch } = env
+  const at = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000)
+  const git = (...words: string[]): string =>
+    execFileSync('git', words, { cwd: root, encoding: 'utf8', stdio: 'pipe' }).trim()
+  try {
+    const changes = git('status', '--porcelain', '--untracked-files=no')
+    const commit = `${git('rev-parse', 'HEAD')}${changes === '' ? '' : '-dirty'}`
+    return { commit, builtAt: at.toISOString() }
+  } catch {
+    // Not a checkout, or there is no git.
+    return { builtAt: at.toISOString() }
+  }
+}
 
 /** Directories of the packages that the modules are from. */
 function packagesOf(ids: readonly string[]): readonly string[] {

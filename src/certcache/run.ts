@@ -1,5 +1,6 @@
 /** Runs `certcache`: provides the real runtime and sets the exit code. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { readBuildInfo } from '../base/build-info.ts'
 import { prepareProcess } from '../cli/command-line.ts'
 import { startCodeLogin } from '../grants/code-login.ts'
 import { createGrantClient } from '../grants/grant-client.ts'
@@ -40,6 +41,7 @@ const runtime: CliRuntime = {
 }
 
 const argv = process.argv.slice(2)
-const program = createCertcacheProgram(runtime, prepareProcess())
+prepareProcess()
+const program = createCertcacheProgram(runtime, readBuildInfo())
 const code = await runCertcache(program, argv, runtime)
 process.exitCode = exitCode ?? code

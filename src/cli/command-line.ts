@@ -2,8 +2,6 @@
  * What the command lines of both programs share: settings of commands, exit codes, and the process that they run in.
  */
 import type { EventEmitter } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
 import { type Command, CommanderError } from 'commander'
 import { CaError } from '../../ca/errors.ts'
 import { TtsError } from '../base/errors.ts'
@@ -62,12 +60,10 @@ function explainFileError(error: unknown): unknown {
 
 /**
  * Prepares this process for a command line: new files are private unless they get their mode explicitly, and a reader
- * that closes a pipe early (`tts credential list | head`) is not an error. Returns the version of the package.
+ * that closes a pipe early (`tts credential list | head`) is not an error.
  */
-export function prepareProcess(): string {
+export function prepareProcess(): void {
   process.umask(0o077)
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1))
-  const packageFile = findPackageJSON('.', import.meta.url) ?? ''
-  return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }).version
 }

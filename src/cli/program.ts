@@ -1,5 +1,6 @@
 /** The tree of commands of `tts`. */
 import { Command } from 'commander'
+import type { BuildInfo } from '../base/build-info.ts'
 import { authzCommand } from './authz.ts'
 import { caCommand } from './ca.ts'
 import { checkCommand } from './check/command.ts'
@@ -21,15 +22,16 @@ import { proxyInitCommand } from './proxy-init.ts'
 import { serveCommand } from './serve.ts'
 import { sshCaCommand } from './ssh.ts'
 import { type Terminal, withCore } from './terminal.ts'
+import { versionCommand } from './version.ts'
 import { vomsCommand } from './voms.ts'
 
-/** Returns the command line program. @param version version of the package */
-export function createProgram(terminal: Terminal, version: string): Command {
+/** Returns the command line program. */
+export function createProgram(terminal: Terminal, build: BuildInfo): Command {
   const program = new Command('tts')
     .description(
       'Token Translation Service: turns access tokens into X.509 credentials for grid middleware',
     )
-    .version(version)
+    .version(build.version)
     .option(
       '-c, --config <FILE>',
       'configuration file (default: TTS_CONFIG, ./tts.yaml, /etc/tts/tts.yaml, or built-in defaults)',
@@ -41,7 +43,7 @@ export function createProgram(terminal: Terminal, version: string): Command {
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.note(text.trimEnd()),
     })
-  for (const command of commandsOf(terminal)) program.addCommand(command)
+  for (const command of commandsOf(terminal, build)) program.addCommand(command)
   program.addHelpText(
     'after',
     `
@@ -55,7 +57,7 @@ As a user:     tts proxy init --url https://tts.example.org && tts proxy info --
   return program
 }
 
-function commandsOf(terminal: Terminal): readonly Command[] {
+function commandsOf(terminal: Terminal, build: BuildInfo): readonly Command[] {
   const proxy = new Command('proxy')
     .description('create a proxy file from a token, examine one, or destroy one')
     .addCommand(proxyInitCommand(terminal))
@@ -87,6 +89,7 @@ Examples:
     restoreCommand(terminal),
     importWattsCommand(terminal),
     pluginCommand(terminal),
+    versionCommand('tts', build, (text) => terminal.out(text)),
     sshCaCommand(terminal, (options) =>
       withCore(terminal, options, ({ store, now }) => store.revokedSshSerials(now())),
     ),

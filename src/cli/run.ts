@@ -1,4 +1,5 @@
 /** Runs `tts` with the real environment, and sets the exit code. */
+import { readBuildInfo } from '../base/build-info.ts'
 import { prepareProcess, runCommandLine } from './command-line.ts'
 import { createProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
@@ -15,6 +16,7 @@ const terminal: Terminal = {
   },
 }
 
-const program = createProgram(terminal, prepareProcess())
+prepareProcess()
+const program = createProgram(terminal, readBuildInfo())
 const code = await runCommandLine(program, process.argv.slice(2), (line) => terminal.note(line))
 process.exitCode = exitCode ?? code

@@ -84,7 +84,7 @@ export function startCertcache(
     endNow: (code) => void endedNow.push(code),
     logDestination: { write: (line) => void (texts.log += line) },
   }
-  const program = createCertcacheProgram(runtime, '0.0.0-test')
+  const program = createCertcacheProgram(runtime, { version: '0.0.0-test' })
   const ended = runCertcache(program, words, runtime).then((code) => {
     if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })
     return exitCode ?? code

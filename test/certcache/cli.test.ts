@@ -718,10 +718,9 @@ Logged in. certcache renews the proxies from now on; see \`certcache status\`.
 })
 
 describe('help', () => {
-  const program = createCertcacheProgram(
-    { out: () => undefined, note: () => undefined } as never,
-    '0',
-  )
+  const program = createCertcacheProgram({ out: () => undefined, note: () => undefined } as never, {
+    version: '0',
+  })
   const all: readonly { name: string; words: readonly string[]; command: Command }[] = [
     { name: 'certcache', words: [], command: program },
     ...program.commands.map((command) => ({
@@ -764,10 +763,9 @@ describe('docs/certcache.md', () => {
     const [, after = ''] = text.split(`\n${heading}\n`)
     return after.split(/^#{2,3} /m)[0] ?? ''
   }
-  const program = createCertcacheProgram(
-    { out: () => undefined, note: () => undefined } as never,
-    '0',
-  )
+  const program = createCertcacheProgram({ out: () => undefined, note: () => undefined } as never, {
+    version: '0',
+  })
   test.for(program.commands.map((command) => ({ name: command.name(), command })))(
     'has the options of $name, and no other',
     ({ name, command }) => {

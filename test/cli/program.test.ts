@@ -16,7 +16,7 @@ const program = createProgram(
     note: () => undefined,
     exitWith: () => undefined,
   },
-  '0.0.0-test',
+  { version: '0.0.0-test' },
 )
 
 interface Known {
@@ -76,6 +76,7 @@ describe('help', () => {
       'restore',
       'import-watts',
       'plugin test',
+      'version',
       'ssh-ca init',
       'ssh-ca show',
       'ssh-ca krl',

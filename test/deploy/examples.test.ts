@@ -45,10 +45,9 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end()
 })
 
-const program = createCertcacheProgram(
-  { out: () => undefined, note: () => undefined } as never,
-  '0',
-)
+const program = createCertcacheProgram({ out: () => undefined, note: () => undefined } as never, {
+  version: '0',
+})
 const node = '/usr/bin/node /opt/tts/dist/certcache.js'
 
 /** Refuses words that `certcache` does not take, as it would; the command is not run. */

@@ -107,6 +107,22 @@ test('both tell their version and can be run as they are', async () => {
   }
 })
 
+test.for(['tts', 'certcache'])('%s tells from what it was built, and when', async (name) => {
+  const told = JSON.parse((await runToEnd(built(`${name}.js`), ['version', '--json'])).out) as {
+    built_at: string
+  }
+  const { stdout } = await run('git', ['rev-parse', 'HEAD'], { cwd: programPath('.') })
+  expect(told).toEqual({
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    commit: expect.stringMatching(new RegExp(`^${stdout.trim()}(?:-dirty)?$`)),
+    built_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+    node: process.version,
+  })
+  expect(Date.now() - Date.parse(told.built_at)).toBeLessThan(600_000)
+  const { out } = await runToEnd(built(`${name}.js`), ['version'])
+  expect(out).toMatch(/^\d+\.\d+\.\d+ \(commit [0-9a-f]{40}(-dirty)?, built \S+Z, Node\.js v\d+/)
+})
+
 test('what was compiled at the build is used wherever the programs are copied to', async () => {
   const kept = globSync('compile-cache/*/*', { cwd: built('.') })
   for (const file of kept) expect(statSync(built(file)).mode & 0o777, file).toBe(0o644)

@@ -42,7 +42,11 @@ export async function runTts(
     },
     ...runtime,
   }
-  const code = await runCommandLine(createProgram(terminal, '0.0.0-test'), words, terminal.note)
+  const code = await runCommandLine(
+    createProgram(terminal, { version: '0.0.0-test' }),
+    words,
+    terminal.note,
+  )
   // A command ends with its process; here the next one, or the next test file, must not trust its group.
   trustGroup(undefined)
   const bytes = Buffer.concat(results)

@@ -1,15 +1,18 @@
 /** The command tree of certcache. */
 import { Command } from 'commander'
+import type { BuildInfo } from '../../base/build-info.ts'
 import { inheritSettings, runCommandLine } from '../../cli/command-line.ts'
 import { exitCodes } from '../../cli/exit-codes.ts'
+import { versionCommand } from '../../cli/version.ts'
 import { loginCommand } from './login.ts'
 import { refreshCommand } from './refresh.ts'
 import { certcacheServeCommand } from './serve.ts'
 import { nagiosCodes, statusCommand } from './status.ts'
 import type { CliRuntime } from './runtime.ts'
 
-/** Creates the command tree. `version` is that of the package. */
-export function createCertcacheProgram(runtime: CliRuntime, version: string): Command {
+/** Creates the command tree. */
+export function createCertcacheProgram(runtime: CliRuntime, build: BuildInfo): Command {
+  const { version } = build
   const program = new Command('certcache')
     .description('turns an access token into proxies and renews them, for unattended workers')
     .version(version)
@@ -28,6 +31,12 @@ export function createCertcacheProgram(runtime: CliRuntime, version: string): Co
     .addCommand(refreshCommand(runtime))
     .addCommand(statusCommand(runtime, version))
     .addCommand(loginCommand(runtime))
+    .addCommand(
+      versionCommand('certcache', build, (text) => runtime.out(text)).option(
+        '--json',
+        'print JSON',
+      ),
+    )
   program.addHelpText(
     'after',
     `
