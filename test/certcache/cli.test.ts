@@ -735,6 +735,7 @@ describe('help', () => {
       'refresh',
       'status',
       'login',
+      'version',
     ])
   })
   test.for(all)('$name --help teaches', async ({ words, command }) => {
