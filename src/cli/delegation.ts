@@ -14,7 +14,7 @@ import {
 import { cliOrigin } from '../domain/operator-audit.ts'
 import { TtsError } from '../base/errors.ts'
 import { createTokenVerifier } from '../tokens/verify-token.ts'
-import { pageSize } from './duration.ts'
+import { duration, pageSize } from './duration.ts'
 import {
   facts,
   type OperatorOptions,
@@ -26,6 +26,7 @@ import {
 
 interface ListOptions extends OperatorOptions {
   readonly state?: DelegationState
+  readonly endsWithin?: number
   readonly limit?: number
   readonly after?: string
 }
@@ -39,6 +40,7 @@ export function delegationCommand(terminal: Terminal): Command {
     .command('list')
     .description('list the newest delegations')
     .option('--state <STATE>', `only in this state: ${delegationStates.join(', ')}`, readState)
+    .option('--ends-within <DURATION>', 'only active ones that end within this time: 3d', duration)
     .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
     .option('--after <ID>', 'continue after this delegation')
     .action((_options, self: Command) => list(terminal, self.optsWithGlobals()))
@@ -60,6 +62,7 @@ export function delegationCommand(terminal: Terminal): Command {
     `
 Examples:
   tts delegation list --state active
+  tts delegation list --ends-within 3d
   tts delegation show 0f8fad5b-d9cb-469f-a165-70867728950e
   tts delegation revoke 0f8fad5b-d9cb-469f-a165-70867728950e`,
   )
@@ -73,8 +76,12 @@ function readState(text: string): DelegationState {
 
 async function list(terminal: Terminal, options: ListOptions): Promise<void> {
   await withCore(terminal, options, async (core) => {
+    const now = core.now()
+    const { endsWithin } = options
+    const until = endsWithin && new Date(now.getTime() + endsWithin * 1000)
     const delegations = await core.store.delegations.list({
       ...(options.state === undefined ? {} : { state: options.state }),
+      ...(until && { ends: { after: now, until } }),
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ...(options.after === undefined ? {} : { after: options.after }),
     })
@@ -85,7 +92,7 @@ async function list(terminal: Terminal, options: ListOptions): Promise<void> {
       terminal.out(`${JSON.stringify(presented, null, 2)}\n`)
       return
     }
-    for (const delegation of delegations) terminal.out(line(delegation, core.now()))
+    for (const delegation of delegations) terminal.out(line(delegation, now))
     if (delegations.length === 0) terminal.note('There are no delegations.')
   })
 }

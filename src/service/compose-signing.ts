@@ -1,18 +1,21 @@
 /** Makes the threads that sign proxies and make keys. */
 import { availableParallelism } from 'node:os'
-import type { Log } from '../base/log.ts'
 import type { LoadedConfiguration } from '../config/load.ts'
 import { createKeyPool, type KeyPool } from '../domain/issuing/key-pool.ts'
 import type { RequestsInFlight } from '../http/requests-in-flight.ts'
 import { partOf } from '../limits/shares.ts'
 import { createKeyThreads } from '../signing/key-threads.ts'
-import { createSigningPool, type SigningPool } from '../signing/signing-pool.ts'
+import {
+  createSigningPool,
+  type SigningPool,
+  type SigningPoolOptions,
+} from '../signing/signing-pool.ts'
 
 /** The event loop submits no more work than this many threads do, except with the largest RSA keys. */
 const MAX_SIGNING_THREADS = 4
 
-export function signingPoolOf(log: Log): SigningPool {
-  return createSigningPool({ log, threads: signingThreads() })
+export function signingPoolOf(parts: Pick<SigningPoolOptions, 'log' | 'onSigned'>): SigningPool {
+  return createSigningPool({ log: parts.log, onSigned: parts.onSigned, threads: signingThreads() })
 }
 
 /**

@@ -58,6 +58,8 @@ export interface Runtime {
   readonly environment?: Environment | undefined
   /** Where refresh requests run, see `createRefreshHelper`. Default `process`. */
   readonly refreshIn?: 'process' | 'here' | undefined
+  /** Called with the seconds that a proxy for a CSR needed in the signing threads. */
+  readonly onSigned?: ((seconds: number) => void) | undefined
 }
 
 /** The parts that both the service and the operator commands use. */
@@ -203,11 +205,11 @@ export async function assembleService(
   options: { readonly makeAuthority: boolean; readonly patience: AbortSignal },
 ): Promise<AssembledService> {
   const { services, sshAuthority, closePlugins } = await openServices(core, options)
-  const { authority, store, inFlight, log, now } = core
+  const { authority, store, inFlight, now } = core
   const { ca, limits } = core.loaded.configuration
   const verifier = tokenVerifierOf(core)
   const keyPool = keyPoolOf(core.loaded, inFlight)
-  const signingPool = signingPoolOf(log)
+  const signingPool = signingPoolOf(core)
   const issuance = {
     authority,
     keyPool,

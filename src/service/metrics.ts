@@ -2,8 +2,13 @@
  * The metrics for Prometheus. Label values must come from small fixed sets, never from an identity, subject, address
  * or token.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { type DelegationCensus, delegationStates } from '../domain/delegations/records.ts'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { BuildInfo } from '../base/build-info.ts'
+import {
+  type DelegationCensus,
+  delegationStates,
+  forecastDays,
+} from '../domain/delegations/records.ts'
 import type { ArchivedRecord } from '../domain/retention/archive-records.ts'
 import type { ClosingReason } from '../http/connections.ts'
 import type { ProviderStatus } from '../tokens/providers.ts'
@@ -19,8 +24,10 @@ export interface MetricsSources {
   /** When the TLS certificate of the listener expires; undefined without TLS. */
   readonly tlsEnd: () => Date | undefined
   readonly delegations: () => Promise<DelegationCensus>
-  readonly crlNextUpdate: () => Promise<Date | undefined>
-  readonly now: () => Date
+  /** The newest CRL. */
+  readonly crl: () => Promise<{ readonly thisUpdate: Date; readonly nextUpdate: Date }>
+  /** What runs. */
+  readonly build: BuildInfo
 }
 
 export interface Metrics {
@@ -36,6 +43,8 @@ export interface Metrics {
   /** Counts an attribute certificate of a VOMS server. */
   attributesIssued(vo: string): void
   refused(code: string, check: string | undefined): void
+  /** @param seconds from the order to the signed proxy, with the wait for a thread */
+  proxySigned(seconds: number): void
   /** Counts a connection that a limit closed. */
   connectionClosed(reason: ClosingReason): void
   /** Counts records that moved to the archive. */
@@ -54,9 +63,18 @@ export function createMetrics(sources: MetricsSources): Metrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
     registers,
   })
+  const signatures = new Histogram({
+    name: 'tts_signing_duration_seconds',
+    help: 'Time that a proxy for a CSR needs in the signing threads, with the wait for a free one.',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+    registers,
+  })
   const { issued, accessTokens, attributes, refusals, closed } = countersOf(registry)
   const { archived, archiveFailures } = archiveCountersOf(registry)
-  registerGauges(sources, registry)
+  // CPU, memory, open files, the event loop: the names are those of all Prometheus clients.
+  collectDefaultMetrics({ register: registry })
+  registerEnds(sources, registry)
+  registerState(sources, registry)
   registerKeyPoolGauges(sources, registry)
   registerDelegationGauges(sources, registry)
   return {
@@ -73,6 +91,9 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     refused: (code, check) => {
       refusals.inc({ code, check: check ?? '' })
+    },
+    proxySigned: (seconds) => {
+      signatures.observe(seconds)
     },
     connectionClosed: (reason) => {
       closed.inc({ reason })
@@ -134,45 +155,72 @@ function archiveCountersOf(registry: Registry) {
   return { archived, archiveFailures }
 }
 
-function registerGauges(sources: MetricsSources, registry: Registry): void {
-  const { now } = sources
-  const registers = [registry]
-  const secondsUntil = (date: Date): number => Math.round((date.getTime() - now().getTime()) / 1000)
-  const gauge = (
+/**
+ * When things end. Absolute times, not what is left of them: a rule subtracts `time()`, and a service that hangs cannot
+ * show an old remainder.
+ */
+function registerEnds(sources: MetricsSources, registry: Registry): void {
+  const time = (
     name: string,
     help: string,
-    read: () => number | undefined | Promise<number | undefined>,
+    read: () => Date | undefined | Promise<Date | undefined>,
   ): void => {
     new Gauge({
       name,
-      help,
-      registers,
+      help: `${help}, in seconds since 1970.`,
+      registers: [registry],
       async collect() {
-        const value = await read()
-        if (value !== undefined) this.set(value)
+        const at = await read()
+        // A value that is no longer known must not stay.
+        if (at === undefined) this.remove()
+        else this.set(at.getTime() / 1000)
       },
     })
   }
-  gauge('tts_ca_certificate_remaining_seconds', 'Time until the CA certificate expires.', () =>
-    secondsUntil(sources.authorityEnd()),
+  const crl = async () => sources.crl().catch(() => undefined)
+  time(
+    'tts_ca_certificate_expiry_timestamp_seconds',
+    'When the CA certificate expires',
+    sources.authorityEnd,
   )
-  gauge(
-    'tts_tls_certificate_remaining_seconds',
-    'Time until the TLS certificate of the listener expires. Absent without TLS.',
-    () => {
-      const end = sources.tlsEnd()
-      return end && secondsUntil(end)
+  time(
+    'tts_tls_certificate_expiry_timestamp_seconds',
+    'When the TLS certificate of the listener expires; absent without TLS',
+    sources.tlsEnd,
+  )
+  time(
+    'tts_crl_this_update_timestamp_seconds',
+    'thisUpdate of the newest CRL',
+    async () => (await crl())?.thisUpdate,
+  )
+  time(
+    'tts_crl_next_update_timestamp_seconds',
+    'nextUpdate of the newest CRL; after it, relying parties refuse all certificates',
+    async () => (await crl())?.nextUpdate,
+  )
+  time(
+    'tts_delegation_first_end_timestamp_seconds',
+    'When the first active delegation is expected to end',
+    async () => (await sources.delegations().catch(() => undefined))?.firstEnd,
+  )
+}
+
+function registerState({ build, ...sources }: MetricsSources, registry: Registry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'tts_build_info',
+    help: 'Version and commit of the program, and the Node.js that runs it; always 1.',
+    labelNames: ['version', 'commit', 'node'],
+    registers,
+  }).set({ version: build.version, commit: build.commit ?? '', node: process.version }, 1)
+  new Gauge({
+    name: 'tts_http_requests_in_flight',
+    help: 'Requests in progress.',
+    registers,
+    collect() {
+      this.set(sources.requestsInFlight())
     },
-  )
-  gauge(
-    'tts_crl_remaining_seconds',
-    'Time until nextUpdate of the newest CRL; after it, relying parties refuse all certificates.',
-    async () => {
-      const nextUpdate = await sources.crlNextUpdate().catch(() => undefined)
-      return nextUpdate && secondsUntil(nextUpdate)
-    },
-  )
-  gauge('tts_http_requests_in_flight', 'Requests in progress.', sources.requestsInFlight)
+  })
   new Gauge({
     name: 'tts_provider_ready',
     help: '1 if tokens of the provider can be verified, otherwise 0.',
@@ -211,29 +259,33 @@ function registerKeyPoolGauges({ keyPool }: MetricsSources, registry: Registry):
  * The gauges are read at each collection. A value that is no longer known is removed, so that the old one does not
  * stay.
  */
-function registerDelegationGauges({ delegations, now }: MetricsSources, registry: Registry): void {
+function registerDelegationGauges({ delegations }: MetricsSources, registry: Registry): void {
   const registers = [registry]
+  const census = async () => delegations().catch(() => undefined)
   new Gauge({
     name: 'tts_delegations',
     help: 'Delegations by state.',
     labelNames: ['state'],
     registers,
     async collect() {
-      const census = await delegations().catch(() => undefined)
+      const found = await census()
       for (const state of delegationStates) {
-        if (census === undefined) this.remove({ state })
-        else this.set({ state }, census.counts[state])
+        if (found === undefined) this.remove({ state })
+        else this.set({ state }, found.counts[state])
       }
     },
   })
   new Gauge({
-    name: 'tts_delegation_first_end_seconds',
-    help: 'Time until the first active delegation is expected to end.',
+    name: 'tts_delegations_ending',
+    help: 'Active delegations that are expected to end within this time.',
+    labelNames: ['within'],
     registers,
     async collect() {
-      const census = await delegations().catch(() => undefined)
-      if (census?.firstEnd === undefined) this.remove()
-      else this.set(Math.round((census.firstEnd.getTime() - now().getTime()) / 1000))
+      const found = await census()
+      for (const days of forecastDays) {
+        if (found === undefined) this.remove({ within: `${days}d` })
+        else this.set({ within: `${days}d` }, found.ending[days])
+      }
     },
   })
 }

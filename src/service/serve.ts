@@ -5,7 +5,8 @@ import type { AssembledService } from './compose.ts'
 import type { Environment, LoadedConfiguration } from '../config/load.ts'
 import { type Instance, type InstanceOptions, startInstance } from './instance.ts'
 import { holdInstance, type InstanceHolder } from './reloading.ts'
-import { openListeners, warnAboutListener } from './listeners.ts'
+import { type Listeners, openListeners, warnAboutListener } from './listeners.ts'
+import { readBuildInfo } from '../base/build-info.ts'
 import { createMetrics, type MetricsSources } from './metrics.ts'
 
 /** The running service. */
@@ -50,18 +51,18 @@ export async function serve(
   { now = () => new Date(), ...more }: ServeRuntime = {},
 ): Promise<Running> {
   const end = new AbortController()
-  let listenerUrl = 'http://127.0.0.1'
+  let open: Listeners | undefined
   let instances: InstanceHolder | undefined
-  let tlsEnd: () => Date | undefined = () => undefined
   const sources = metricsSources(() => current().service)
-  const metrics = createMetrics({ ...sources, tlsEnd: () => tlsEnd() })
+  const metrics = createMetrics({ ...sources, tlsEnd: () => open?.tlsEnd() })
   const options: SharedOptions = {
     log,
     now,
     ...more,
     metrics,
+    onSigned: (seconds) => metrics.proxySigned(seconds),
     stopping: () => end.signal.aborted,
-    listenerUrl: () => listenerUrl,
+    listenerUrl: () => open?.url ?? 'http://127.0.0.1',
     onRollOver: async (outdated) => continueWithNext(outdated, instances, log),
   }
   const first = await startFirst(loaded, options)
@@ -78,8 +79,7 @@ export async function serve(
     log,
   })
   instances = holder
-  listenerUrl = listeners.url
-  tlsEnd = listeners.tlsEnd
+  open = listeners
   first.watch()
   const { url, plainUrl } = listeners
   log.info({ event: 'service.started', url, plainUrl }, 'listening')
@@ -139,12 +139,12 @@ async function continueWithNext(
 
 function metricsSources(service: () => AssembledService): Omit<MetricsSources, 'tlsEnd'> {
   return {
-    now: () => service().now(),
+    build: readBuildInfo(),
     providers: () => service().verifier.status(),
     requestsInFlight: () => service().inFlight.count,
     keyPool: () => service().keyPool.state,
     authorityEnd: () => authorityEnd(service().authority),
     delegations: () => service().store.delegations.census(service().now()),
-    crlNextUpdate: async () => (await service().crls.published()).nextUpdate,
+    crl: async () => service().crls.published(),
   }
 }

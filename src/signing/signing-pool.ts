@@ -32,6 +32,8 @@ export interface SigningPoolOptions {
   readonly maxWaiting?: number
   /** A thread that answers nothing for this long while jobs wait is ended, in milliseconds. Default 10,000. */
   readonly stallMs?: number
+  /** Called with the seconds that a proxy needed, with its wait for the thread. */
+  readonly onSigned?: ((seconds: number) => void) | undefined
   /** Starts a thread. Default: one that runs `signing-thread.ts`. */
   readonly start?: () => Worker
 }
@@ -53,7 +55,10 @@ export function createSigningPool(options: SigningPoolOptions): SigningPool {
       const waiting = threads.reduce((sum, thread) => sum + thread.waiting, 0)
       if (waiting >= maxWaiting) throw overloaded('too many proxies are waiting to be signed')
       const freest = threads.reduce((best, next) => (next.waiting < best.waiting ? next : best))
-      return freest.sign(endEntity, job)
+      const begunMs = performance.now()
+      const signed = await freest.sign(endEntity, job)
+      options.onSigned?.((performance.now() - begunMs) / 1000)
+      return signed
     },
     close: () =>
       (closing ??= Promise.all(threads.map(async (thread) => thread.end())).then(() => undefined)),

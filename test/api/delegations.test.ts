@@ -532,9 +532,11 @@ test('metrics tell how many there are and when the first one ends', async () => 
   const text = await (await fetch(`${service().url}/metrics`)).text()
   expect(text).toMatch(/^tts_delegations\{state="active"\} [1-9]\d*$/m)
   expect(text).toMatch(/^tts_delegations\{state="revoked"\} \d+$/m)
-  const [, seconds] = /^tts_delegation_first_end_seconds (\d+)$/m.exec(text) ?? []
-  expect(Number(seconds)).toBeGreaterThan(29 * 86_400)
-  expect(Number(seconds)).toBeLessThan(31 * 86_400)
+  const [, seconds] = /^tts_delegation_first_end_timestamp_seconds (\S+)$/m.exec(text) ?? []
+  const days = (Number(seconds) - Date.now() / 1000) / 86_400
+  expect(days).toBeGreaterThan(29)
+  expect(days).toBeLessThan(31)
+  expect(text).toMatch(/^tts_delegations_ending\{within="7d"\} 0$/m)
 })
 
 test('no secret is in logs, audit trail, ledgers or the database', async () => {

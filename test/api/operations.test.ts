@@ -235,7 +235,7 @@ describe('/metrics', () => {
     expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
     for (const line of text.split('\n').filter((one) => one !== ''))
       expect(line).toMatch(
-        /^(# (HELP|TYPE) tts_\w+ .+|tts_\w+(\{(\w+="[^"]*",?)*\})? [-+0-9.eE]+(Inf|NaN)?)$/,
+        /^(# (HELP|TYPE) (tts|process|nodejs)_\w+ .+|(tts|process|nodejs)_\w+(\{(\w+="[^"]*",?)*\})? [-+0-9.eE]+(Inf|NaN)?)$/,
       )
     expect(text).toMatch(/tts_credentials_issued_total\{service="proxy"\} [1-9]/)
     expect(text).toMatch(/tts_refused_total\{code="access_denied",check="authorisation"\} 1/)
@@ -246,10 +246,14 @@ describe('/metrics', () => {
     expect(text).toMatch(
       /tts_http_request_duration_seconds_count\{[^}]*route="other"[^}]*status="404"[^}]*\}/,
     )
-    expect(Number(/tts_ca_certificate_remaining_seconds (\d+)/.exec(text)?.[1])).toBeGreaterThan(
-      3649 * 86_400,
-    )
-    expect(Number(/tts_crl_remaining_seconds (\d+)/.exec(text)?.[1])).toBeGreaterThan(29 * 86_400)
+    const daysUntil = (name: string): number =>
+      (Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]) - Date.now() / 1000) / 86_400
+    expect(daysUntil('tts_ca_certificate_expiry_timestamp_seconds')).toBeGreaterThan(3649)
+    expect(daysUntil('tts_crl_next_update_timestamp_seconds')).toBeGreaterThan(29)
+    expect(Math.abs(daysUntil('tts_crl_this_update_timestamp_seconds'))).toBeLessThan(0.1)
+    expect(text).toMatch(/^tts_build_info\{version="\d+\.\d+\.\d+",commit="",node="v\d+/m)
+    expect(text).toMatch(/^tts_signing_duration_seconds_count [1-9]/m)
+    expect(text).toMatch(/^process_resident_memory_bytes \d+/m)
     for (const secret of ['9e499e0e', 'alice', 'attacker', '127.0.0.1', answer.id, 'CN='])
       expect(text).not.toContain(secret)
   })

@@ -43,6 +43,17 @@ test('list and show tell whose it is, until when, and what happened', async () =
   expect(all.map(({ id }) => id)).toEqual([made.id])
 })
 
+test('list --ends-within has only those that end by then', async () => {
+  const made = await delegate(service())
+  const within = (text: string) => tts(['delegation', 'list', '--ends-within', text])
+  expect(await within('29d')).toMatchObject({ code: 0, out: '' })
+  expect((await within('31d')).out).toContain(made.id)
+  expect(await within('soon')).toMatchObject({
+    code: 2,
+    notes: expect.stringContaining('"soon" must be a duration, for example 3600, 45m, 12h30m, 4d'),
+  })
+})
+
 test('revoke ends it for the running service, and tells the provider', async () => {
   const made = await delegate(service())
   const { faults } = service().provider

@@ -158,10 +158,10 @@ describe('TLS', () => {
     })
     try {
       expect(await subjectServed(Number(new URL(service.url).port))).toBe('first')
-      const metric = /^tts_tls_certificate_remaining_seconds (\d+)$/m.exec(
+      const metric = /^tts_tls_certificate_expiry_timestamp_seconds (\d+)$/m.exec(
         await metricsOf(service.url),
       )
-      expect(Number(metric?.[1])).toBeGreaterThan(3600)
+      expect(Number(metric?.[1])).toBeGreaterThan(Date.now() / 1000 + 3600)
     } finally {
       await service.stop()
     }

@@ -1,8 +1,7 @@
 /** The metrics of certcache. Label values come from fixed sets: proxy names of the settings, known paths, statuses. */
-import { Counter, Gauge, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { type RefusalReason, refusalReasons } from './access.ts'
 import type { ProxyEngine } from '../proxy-engine.ts'
-import { secondsUntil } from '../../base/duration.ts'
 
 /** The `path` labels of the request counter. */
 export type CountedPath =
@@ -35,7 +34,6 @@ export function createTally(): Tally {
 export interface CertcacheMetricsParts {
   readonly engine: Pick<ProxyEngine, 'status'>
   readonly tally: Tally
-  readonly now: () => Date
   /** notAfter of the EEC of a proxy; undefined if there is no proxy. */
   readonly endEntityNotAfter: (name: string) => Date | undefined
   readonly waiting: () => number
@@ -58,6 +56,8 @@ interface Series {
 /** Returns a registry that reads all values when it is scraped. */
 export function createCertcacheMetrics(parts: CertcacheMetricsParts): Registry {
   const registry = new Registry()
+  // CPU, memory, open files, the event loop: the names are those of all Prometheus clients.
+  collectDefaultMetrics({ register: registry })
   const series = [...proxySeries(parts), ...sourceSeries(parts), ...serverSeries(parts)]
   for (const one of series) register(registry, one)
   return registry
@@ -84,7 +84,9 @@ function register(registry: Registry, { type, name, help, labels, read }: Series
   })
 }
 
-function proxySeries({ engine, now, endEntityNotAfter }: CertcacheMetricsParts): readonly Series[] {
+const secondsOf = (date: Date | undefined): number | undefined => date && date.getTime() / 1000
+
+function proxySeries({ engine, endEntityNotAfter }: CertcacheMetricsParts): readonly Series[] {
   const each = (
     read: (status: ReturnType<ProxyEngine['status']>['proxies'][number]) => number | undefined,
   ): readonly Sample[] =>
@@ -93,36 +95,30 @@ function proxySeries({ engine, now, endEntityNotAfter }: CertcacheMetricsParts):
       return value === undefined ? [] : [{ labels: { proxy: status.name }, value }]
     })
   const gauge = { type: 'gauge', labels: ['proxy'] } as const
-  const remainingSeconds = (date: Date | undefined): number =>
-    date ? Math.max(0, secondsUntil(date, now())) : 0
   return [
     {
       ...gauge,
-      name: 'certcache_proxy_remaining_seconds',
-      help: 'Remaining lifetime of the proxy, by the earliest notAfter in its chain; 0 without a valid proxy.',
-      read: () => each(({ proxy }) => remainingSeconds(proxy?.notAfter)),
+      name: 'certcache_proxy_expiry_timestamp_seconds',
+      help: 'When the proxy ends, by the earliest notAfter in its chain, in seconds since 1970; 0 without a proxy.',
+      read: () => each(({ proxy }) => secondsOf(proxy?.notAfter) ?? 0),
     },
     {
       ...gauge,
-      name: 'certcache_end_entity_remaining_seconds',
-      help: 'Remaining lifetime of the end-entity certificate that issued the proxy.',
-      read: () =>
-        each(({ name }) => {
-          const end = endEntityNotAfter(name)
-          return end && remainingSeconds(end)
-        }),
+      name: 'certcache_end_entity_expiry_timestamp_seconds',
+      help: 'When the end-entity certificate that issued the proxy ends, in seconds since 1970.',
+      read: () => each(({ name }) => secondsOf(endEntityNotAfter(name))),
     },
     {
       ...gauge,
       name: 'certcache_last_success_timestamp_seconds',
       help: 'Time of the last successful renewal, in seconds since 1970.',
-      read: () => each(({ lastSuccessAt }) => lastSuccessAt && lastSuccessAt.getTime() / 1000),
+      read: () => each(({ lastSuccessAt }) => secondsOf(lastSuccessAt)),
     },
     {
       ...gauge,
       name: 'certcache_next_attempt_timestamp_seconds',
       help: 'Time of the next renewal attempt, in seconds since 1970.',
-      read: () => each(({ nextAttemptAt }) => nextAttemptAt && nextAttemptAt.getTime() / 1000),
+      read: () => each(({ nextAttemptAt }) => secondsOf(nextAttemptAt)),
     },
     {
       ...gauge,
@@ -144,16 +140,16 @@ function proxySeries({ engine, now, endEntityNotAfter }: CertcacheMetricsParts):
   ]
 }
 
-function sourceSeries({ engine, now, version }: CertcacheMetricsParts): readonly Series[] {
+function sourceSeries({ engine, version }: CertcacheMetricsParts): readonly Series[] {
   const gauge = { type: 'gauge', labels: [] } as const
   return [
     {
       ...gauge,
-      name: 'certcache_delegation_remaining_seconds',
-      help: 'Remaining time during which renewal works without a new token, if known.',
+      name: 'certcache_renewal_end_timestamp_seconds',
+      help: 'Until when renewal works without a new token, in seconds since 1970; absent if that is not known.',
       read: () => {
-        const until = engine.status().source.renewsUntil
-        return until ? [{ labels: {}, value: Math.max(0, secondsUntil(until, now())) }] : []
+        const value = secondsOf(engine.status().source.renewsUntil)
+        return value === undefined ? [] : [{ labels: {}, value }]
       },
     },
     {
@@ -164,10 +160,17 @@ function sourceSeries({ engine, now, version }: CertcacheMetricsParts): readonly
     },
     {
       type: 'gauge',
-      labels: ['kind', 'version'],
-      name: 'certcache_info',
-      help: 'Kind of source that certcache renews with, and its version.',
-      read: () => [{ labels: { kind: engine.status().source.kind, version }, value: 1 }],
+      labels: ['kind'],
+      name: 'certcache_source_info',
+      help: 'Kind of source that certcache renews with; always 1.',
+      read: () => [{ labels: { kind: engine.status().source.kind }, value: 1 }],
+    },
+    {
+      type: 'gauge',
+      labels: ['version', 'node'],
+      name: 'certcache_build_info',
+      help: 'Version of the program, and the Node.js that runs it; always 1.',
+      read: () => [{ labels: { version, node: process.version }, value: 1 }],
     },
   ]
 }

@@ -112,7 +112,6 @@ class WorkerServer implements CertcacheServer {
     this.#waiters = createWaiters({ engine, waitMs, limit: waitingLimit })
     this.#metrics = createCertcacheMetrics({
       engine,
-      now,
       version,
       tally: this.#tally,
       endEntityNotAfter: (name) => this.#current(name)?.endEntityNotAfter,

@@ -65,6 +65,8 @@ export type NewDelegation = Omit<
 export interface DelegationFilter {
   readonly identityId?: string
   readonly state?: DelegationState
+  /** Only active ones whose forecast end is after the first and not after the second. */
+  readonly ends?: { readonly after: Date; readonly until: Date }
   /** At most this many, newest first. Default 100, at most 1000. */
   readonly limit?: number
   /** Continue after the delegation with this id (keyset paging). */
@@ -97,9 +99,14 @@ export interface DelegationEnd {
   readonly onlyIfCurrent?: string
 }
 
-/** Number of delegations by state, and when the first active one ends. */
+/** For how many days ahead the ends of delegations are counted. */
+export const forecastDays = [1, 3, 7, 30] as const
+
+/** Number of delegations by state, and when active ones end. */
 export interface DelegationCensus {
   readonly counts: Readonly<Record<DelegationState, number>>
+  /** How many active ones have a forecast end that is not past yet and within this many days. */
+  readonly ending: Readonly<Record<(typeof forecastDays)[number], number>>
   /** Earliest forecast end that is not past yet. */
   readonly firstEnd: Date | undefined
 }

@@ -154,6 +154,11 @@ export async function listDelegations(
   if (filter.identityId !== undefined)
     query = query.where('delegations.identity_id', '=', storedText(filter.identityId))
   if (filter.state !== undefined) query = query.where('delegations.state', '=', filter.state)
+  if (filter.ends !== undefined)
+    query = query
+      .where('delegations.state', '=', 'active')
+      .where('delegations.renews_until', '>', filter.ends.after.getTime())
+      .where('delegations.renews_until', '<=', filter.ends.until.getTime())
   if (filter.after !== undefined) {
     const place = await findPlace(reads, filter.after)
     query = query.where((where) =>

@@ -3,11 +3,12 @@
  * are due.
  */
 import type { ExpressionBuilder } from 'kysely'
-import type {
-  Delegation,
-  DelegationCensus,
-  DelegationEvent,
-  LedgerEntry,
+import {
+  type Delegation,
+  type DelegationCensus,
+  type DelegationEvent,
+  type forecastDays,
+  type LedgerEntry,
 } from '../../domain/delegations/records.ts'
 import { checkedLimit } from '../credentials.ts'
 import {
@@ -145,6 +146,8 @@ export async function noticeGiven(
   })
 }
 
+const DAY_MS = 86_400_000
+
 /** How many delegations there are in each state, and the first end that is still to come. */
 export async function delegationCensus({ reads }: Database, now: Date): Promise<DelegationCensus> {
   const rows = await reads
@@ -153,14 +156,25 @@ export async function delegationCensus({ reads }: Database, now: Date): Promise<
     .groupBy('state')
     .execute()
   const countOf = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0
-  const { first } = await reads
+  const ends = await reads
     .selectFrom('delegations')
-    .select(({ fn }) => fn.min('renews_until').as('first'))
+    .select(({ fn }) => {
+      const within = (days: (typeof forecastDays)[number]) =>
+        fn.countAll<number>().filterWhere('renews_until', '<=', now.getTime() + days * DAY_MS)
+      return [
+        fn.min('renews_until').as('first'),
+        within(1).as('day'),
+        within(3).as('threeDays'),
+        within(7).as('week'),
+        within(30).as('month'),
+      ]
+    })
     .where('state', '=', 'active')
     .where('renews_until', '>', now.getTime())
     .executeTakeFirstOrThrow()
   return {
     counts: { active: countOf('active'), ended: countOf('ended'), revoked: countOf('revoked') },
-    firstEnd: (first as number | null) === null ? undefined : new Date(first),
+    ending: { 1: ends.day, 3: ends.threeDays, 7: ends.week, 30: ends.month },
+    firstEnd: (ends.first as number | null) === null ? undefined : new Date(ends.first),
   }
 }

@@ -389,26 +389,25 @@ describe('/metrics', () => {
     const { status, headers, text } = await server.ask('/metrics')
     expect(status).toBe(200)
     expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
-    const left = Math.round((proxy.notAfter.getTime() - now.getTime()) / 1000)
+    const expiry = proxy.notAfter.getTime() / 1000
     for (const line of [
-      `certcache_proxy_remaining_seconds{proxy="gwms_proxy"} ${left}`,
+      `certcache_proxy_expiry_timestamp_seconds{proxy="gwms_proxy"} ${expiry}`,
       `certcache_last_success_timestamp_seconds{proxy="gwms_proxy"} ${proxy.obtainedAt.getTime() / 1000}`,
       'certcache_renewals_total{proxy="gwms_proxy",result="succeeded"} 1',
       'certcache_renewals_total{proxy="gwms_proxy",result="failed"} 0',
       'certcache_renewal_failing{proxy="gwms_proxy"} 0',
-      'certcache_delegation_remaining_seconds 86400',
+      `certcache_renewal_end_timestamp_seconds ${now.getTime() / 1000 + 86_400}`,
       'certcache_renewal_ended 0',
-      'certcache_info{kind="delegation",version="0.0.0-test"} 1',
+      'certcache_source_info{kind="delegation"} 1',
       'certcache_http_requests_total{path="/get_proxy",status="200"} 1',
       'certcache_http_requests_total{path="/get_proxy",status="404"} 1',
       'certcache_http_requests_total{path="other",status="404"} 1',
       'certcache_refused_total{reason="foreign_host"} 0',
     ])
       expect(text.split('\n')).toContain(line)
-    const endEntity = /certcache_end_entity_remaining_seconds\{proxy="gwms_proxy"\} (\d+)/.exec(
-      text,
-    )
-    expect(Number(endEntity?.[1])).toBeGreaterThan(10 * 86_400)
+    const endEntity =
+      /certcache_end_entity_expiry_timestamp_seconds\{proxy="gwms_proxy"\} (\d+)/.exec(text)
+    expect(Number(endEntity?.[1])).toBeGreaterThan(now.getTime() / 1000 + 10 * 86_400)
     expect(text).not.toMatch(/BEGIN|CN=|such|query/)
   })
 
@@ -416,7 +415,7 @@ describe('/metrics', () => {
     const { engine, server } = await start()
     engine.source = { ...engine.source, kind: 'none', ended: 'revoked' }
     const lines = (await server.ask('/metrics')).text.split('\n')
-    expect(lines).toContain('certcache_proxy_remaining_seconds{proxy="gwms_proxy"} 0')
+    expect(lines).toContain('certcache_proxy_expiry_timestamp_seconds{proxy="gwms_proxy"} 0')
     expect(lines).toContain('certcache_renewal_ended 1')
     expect(lines.filter((line) => line.startsWith('certcache_end_entity'))).toEqual([])
   })

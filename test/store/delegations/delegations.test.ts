@@ -230,13 +230,14 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     const store = await open(await newDatabase())
     expect(await store.delegations.census(NOW)).toEqual({
       counts: { active: 0, ended: 0, revoked: 0 },
+      ending: { 1: 0, 3: 0, 7: 0, 30: 0 },
       firstEnd: undefined,
     })
     const identity = await newIdentity(store)
     const make = (renewsUntil: Date) => makeDelegation(store, identity, { renewsUntil })
     await make(days(-1))
     await make(days(9))
-    await make(days(4))
+    const first = await make(days(4))
     const { id } = await make(days(2))
     await store.delegations.end(id, {
       state: 'ended',
@@ -246,8 +247,13 @@ describeStores('delegations', ({ newDatabase, open, query }) => {
     })
     expect(await store.delegations.census(NOW)).toEqual({
       counts: { active: 3, ended: 1, revoked: 0 },
+      ending: { 1: 0, 3: 0, 7: 1, 30: 2 },
       firstEnd: days(4),
     })
+    const within = (until: Date) => store.delegations.list({ ends: { after: NOW, until } })
+    expect(await within(days(3))).toEqual([])
+    expect((await within(days(4))).map((delegation) => delegation.id)).toEqual([first.id])
+    expect(await within(days(30))).toHaveLength(2)
   })
 })
 
