@@ -48,7 +48,6 @@ afterEach(async () => {
 const program = createCertcacheProgram({ out: () => undefined, note: () => undefined } as never, {
   version: '0',
 })
-const node = '/usr/bin/node /opt/tts/dist/certcache.js'
 
 /** Refuses words that `certcache` does not take, as it would; the command is not run. */
 function takes(words: readonly string[]): void {
@@ -65,20 +64,21 @@ async function loads(environment: Readonly<Record<string, string>>) {
 }
 
 describe('systemd', () => {
-  const units = ['certcache.service', 'certcache-refresh.service', 'certcache-refresh.timer']
+  const services = ['tts.service', 'certcache.service', 'certcache-refresh.service']
   test.skipIf(findProgram('systemd-analyze') === undefined)(
     'the units are understood',
     async () => {
-      for (const unit of units) {
+      for (const unit of [...services, 'certcache-refresh.timer']) {
         // Of what is not on this machine, something that is.
         const text = deployed(`systemd/${unit}`)
-          .replace('/usr/bin/node', '/bin/true')
-          .replace('User=grid', 'User=daemon')
+          .replace(/^ExecStart=\S+/m, 'ExecStart=/bin/true')
+          .replace(/^(User|Group)=(?:grid|tts)$/gm, '$1=daemon')
         writeFileSync(path(unit), text)
       }
       const words = [
         'verify',
         '--man=no',
+        path('tts.service'),
         path('certcache.service'),
         path('certcache-refresh.timer'),
       ]
@@ -96,16 +96,17 @@ describe('systemd', () => {
     async (unit) => {
       expect(unitValues(unit, 'ExecStart').length).toBe(1)
       const { words, environment: written } = serviceCommand(unit)
-      expect(words.slice(0, 2).join(' ')).toBe(node)
-      takes(words.slice(2))
+      expect(words[0]).toBe('/usr/bin/certcache')
+      takes(words.slice(1))
       const environment = Object.fromEntries(
         Object.entries(written).map(([name, value]) => [
           name,
           value.replace('%S', '/var/lib').replace('%d', '/run/credentials/x'),
         ]),
       )
-      const { settings } = await loads(environment)
-      expect(settings.service.url).toBe('https://tts.example.org')
+      // That of certcache.service is in its file.
+      const url = { CERTCACHE_SERVICE__URL: 'https://tts.example.org' }
+      const { settings } = await loads({ ...url, ...environment })
       expect(settings.state.directory).toMatch(/^\/var\/lib\/certcache/)
       expect(settings.source.token_file).toMatch(
         /^\/(run\/credentials\/x\/token|home\/grid\/\.token)$/,
@@ -127,6 +128,33 @@ describe('systemd', () => {
       expect(unitValues(unit, 'StateDirectoryMode')).toEqual(['0700'])
     },
   )
+
+  test.skipIf(findProgram('systemd-analyze') === undefined).for(services)(
+    '%s: systemd-analyze rates its exposure at 2.0 at most',
+    async (unit) => {
+      const rate = async (text: string) => {
+        writeFileSync(path(unit), text)
+        const words = ['--no-pager', '--offline=true', '--threshold=20', path(unit)]
+        return runShell(['systemd-analyze', 'security', ...words])
+      }
+      expect(await rate(deployed(`systemd/${unit}`))).toMatchObject({
+        code: 0,
+        out: expect.stringMatching(/Overall exposure level for \S+: [01]\.\d OK/),
+      })
+      const softer = deployed(`systemd/${unit}`).replace(/^SystemCallFilter=.*\n/m, '')
+      expect(await rate(softer)).toMatchObject({ code: 1 })
+    },
+  )
+
+  test('tts.service: starts the service, reloads it by SIGHUP, and ends all of its processes', () => {
+    expect(unitValues('tts.service', 'ExecStart')).toEqual([
+      '/usr/bin/tts serve --config /etc/tts/tts.yaml',
+    ])
+    expect(unitValues('tts.service', 'ExecReload')).toEqual(['/bin/kill -HUP $MAINPID'])
+    expect(unitValues('tts.service', 'KillMode')).toEqual(['control-group'])
+    expect(unitValues('tts.service', 'Wants')).toEqual(['network-online.target'])
+    expect(unitValues('tts.service', 'StateDirectoryMode')).toEqual(['0700'])
+  })
 
   test('certcache.service is hardened', () => {
     for (const key of [
