@@ -5,10 +5,13 @@
 # TTS_LISTEN__HOST=0.0.0.0 with TLS files, or with the trusted proxy that ends TLS in front (port 8443 then).
 # certcache is in it too:  docker run --entrypoint certcache …
 FROM node:24-bookworm-slim AS build
+# For `tts version`: --build-arg SOURCE_COMMIT=$(git rev-parse HEAD). There is no git in the build.
+ARG SOURCE_COMMIT
+ARG SOURCE_DATE_EPOCH
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
-COPY scripts/build.ts scripts/
+COPY scripts scripts
 COPY ca ca
 COPY plugins plugins
 COPY src src

@@ -1,22 +1,16 @@
 /**
  * Builds the programs into `dist/`: each with all that it imports in a few files, because Node needs longer to find and
  * open 1,400 modules than to run them. The directory can be copied to wherever they are to run. `--out DIR` builds in a
- * new directory.
+ * new directory. `--with-node` says that this Node goes with them: it is on the bill of materials then.
  */
 import { execFileSync } from 'node:child_process'
-import {
-  chmodSync,
-  globSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { env } from 'node:process'
 import { parseArgs } from 'node:util'
 import { rolldown } from 'rolldown'
+import { billOfMaterials } from './bill-of-materials.ts'
+import { provenanceOf } from './provenance.ts'
+import { licencesOf, packagesOf } from './third-party.ts'
 
 /**
  * Programs, threads and the process of a refresh. The code finds the file of a thread beside its own, so all files
@@ -32,7 +26,9 @@ const ENTRIES = {
 }
 
 const root = resolve(import.meta.dirname, '..')
-const { out } = parseArgs({ options: { out: { type: 'string' } } }).values
+const { out, 'with-node': hasNode } = parseArgs({
+  options: { out: { type: 'string' }, 'with-node': { type: 'boolean', default: false } },
+}).values
 const directory = out === undefined ? join(root, 'dist') : resolve(out)
 // Only our own directory is emptied; another one must be new.
 if (out === undefined) rmSync(directory, { recursive: true, force: true })
@@ -60,8 +56,9 @@ await build.close()
 
 const { name, version, license, type, engines } = JSON.parse(
   readFileSync(join(root, 'package.json'), 'utf8'),
-) as Readonly<Record<string, unknown>>
-const description = { name, version, ...provenance(), license, type, private: true, engines }
+) as Readonly<Record<'name' | 'version' | 'license' | 'type', string>> & { engines: unknown }
+const made = provenanceOf(root)
+const description = { name, version, ...made, license, type, private: true, engines }
 writeFileSync(join(directory, 'package.json'), `${JSON.stringify(description, null, 2)}\n`)
 
 for (const program of ['tts.js', 'certcache.js']) chmodSync(join(directory, program), 0o755)
@@ -73,43 +70,8 @@ for (const program of ['tts.js', 'certcache.js'])
 // The programs make private files; the user that runs them later must be able to read these.
 for (const file of globSync('*/*', { cwd: cache })) chmodSync(join(cache, file), 0o644)
 
-const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
-writeFileSync(join(directory, 'third-party-licenses.txt'), licences(packagesOf(modules)))
-
-/** The commit, and the time: SOURCE_DATE_EPOCH, if it is set, so that a build can be repeated byte by byte. */
-function provenance() {
-  const { SOURCE_DATE_EPOCH: epoch } = env
-  const at = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000)
-  const git = (...words: string[]): string =>
-    execFileSync('git', words, { cwd: root, encoding: 'utf8', stdio: 'pipe' }).trim()
-  try {
-    const changes = git('status', '--porcelain', '--untracked-files=no')
-    const commit = `${git('rev-parse', 'HEAD')}${changes === '' ? '' : '-dirty'}`
-    return { commit, builtAt: at.toISOString() }
-  } catch {
-    // Not a checkout, or there is no git.
-    return { builtAt: at.toISOString() }
-  }
-}
-
-/** Directories of the packages that the modules are from. */
-function packagesOf(ids: readonly string[]): readonly string[] {
-  const found = ids.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id) ?? [])
-  return [...new Set(found)].toSorted()
-}
-
-/** Their licences, which ask to be passed on with copies of the code. */
-function licences(packages: readonly string[]): string {
-  return packages
-    .map((path) => {
-      const { name, version, license } = JSON.parse(
-        readFileSync(join(path, 'package.json'), 'utf8'),
-      ) as Readonly<Record<'name' | 'version' | 'license', string>>
-      const texts = readdirSync(path)
-        .filter((file) => /^(licen[cs]e|notice|copying)/i.test(file))
-        .map((file) => readFileSync(join(path, file), 'utf8').trim())
-      return [`${name} ${version} (${license})`, ...texts].join('\n\n')
-    })
-    .join(`\n\n${'-'.repeat(80)}\n\n`)
-    .concat('\n')
-}
+const packages = packagesOf(output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])))
+const contents = { packages, lockFile: join(root, 'package-lock.json'), hasNode }
+const bill = billOfMaterials({ name, version, license, ...made }, contents)
+writeFileSync(join(directory, 'bill-of-materials.cdx.json'), bill)
+writeFileSync(join(directory, 'third-party-licenses.txt'), licencesOf(packages))

@@ -1,6 +1,7 @@
 /** What runs: the version of the package, and how it was built. */
 import { readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
+import { getAsset, isSea } from 'node:sea'
 
 export interface BuildInfo {
   readonly version: string
@@ -12,7 +13,9 @@ export interface BuildInfo {
 
 /** Reads it from the nearest package.json, where scripts/build.ts has written it. @throws {Error} from `node:fs` */
 export function readBuildInfo(): BuildInfo {
-  const file = findPackageJSON('.', import.meta.url) ?? ''
-  const { version, commit, builtAt } = JSON.parse(readFileSync(file, 'utf8')) as BuildInfo
+  const text = isSea()
+    ? getAsset('package.json', 'utf8')
+    : readFileSync(findPackageJSON('.', import.meta.url) ?? '', 'utf8')
+  const { version, commit, builtAt } = JSON.parse(text) as BuildInfo
   return { version, ...(commit && { commit }), ...(builtAt && { builtAt }) }
 }

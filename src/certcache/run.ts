@@ -40,8 +40,10 @@ const runtime: CliRuntime = {
   endNow: (code) => process.exit(code),
 }
 
-const argv = process.argv.slice(2)
-prepareProcess()
-const program = createCertcacheProgram(runtime, readBuildInfo())
-const code = await runCertcache(program, argv, runtime)
-process.exitCode = exitCode ?? code
+/** @param words the arguments */
+export async function startCertcache(words: readonly string[]): Promise<void> {
+  prepareProcess()
+  const program = createCertcacheProgram(runtime, readBuildInfo())
+  const code = await runCertcache(program, words, runtime)
+  process.exitCode = exitCode ?? code
+}

@@ -16,7 +16,10 @@ const terminal: Terminal = {
   },
 }
 
-prepareProcess()
-const program = createProgram(terminal, readBuildInfo())
-const code = await runCommandLine(program, process.argv.slice(2), (line) => terminal.note(line))
-process.exitCode = exitCode ?? code
+/** @param words the arguments */
+export async function startTts(words: readonly string[]): Promise<void> {
+  prepareProcess()
+  const program = createProgram(terminal, readBuildInfo())
+  const code = await runCommandLine(program, words, (line) => terminal.note(line))
+  process.exitCode = exitCode ?? code
+}

@@ -4,12 +4,12 @@
  * not the start of a program.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { dirname, extname } from 'node:path'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { Environment } from '../config/settings-tree.ts'
 import { TtsError } from '../base/errors.ts'
+import { refreshProcessProgram } from '../base/own-code.ts'
 import { currentNetwork } from '../network/network.ts'
 import type { HelperInput, HelperLine } from './refresh-process.ts'
 import type { RequestOrder, RequestOutcome } from './request.ts'
@@ -54,9 +54,7 @@ const IDLE_MS = 30_000
 const MAXIMUM_AGE_MS = 600_000
 
 /** The path also identifies the helper in lists of processes. */
-export const helperProgram = fileURLToPath(
-  new URL(`refresh-process${extname(import.meta.url)}`, import.meta.url),
-)
+export const helperProgram = refreshProcessProgram(import.meta.url)
 
 export function createHelperProcess(options: HelperProcessOptions): HelperProcess {
   const { idleMs = IDLE_MS, maximumAgeMs = MAXIMUM_AGE_MS } = options

@@ -3,9 +3,9 @@
  * it would take that time from signatures.
  */
 import type { KeyObject } from 'node:crypto'
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { TtsError } from '../base/errors.ts'
+import { startThread } from '../base/own-code.ts'
 import type { KeyAnswer, RsaKeyKind } from './key-thread.ts'
 
 /** Makes keys; the caller limits how many at the same time. */
@@ -25,7 +25,7 @@ const IDLE_MS = 60_000
 export function createKeyThreads(
   options: { readonly start?: () => Worker; readonly idleMs?: number } = {},
 ): KeyThreads {
-  const { start = startThread, idleMs = IDLE_MS } = options
+  const { start = () => startThread('key-thread', import.meta.url), idleMs = IDLE_MS } = options
   const all = new Set<Worker>()
   const idle: { readonly worker: Worker; readonly timer: NodeJS.Timeout }[] = []
 
@@ -79,12 +79,6 @@ export function createKeyThreads(
       for (const worker of all) void worker.terminate()
     },
   }
-}
-
-function startThread(): Worker {
-  // The thread gets neither the options nor the environment of this process.
-  const body = new URL(`key-thread${extname(import.meta.url)}`, import.meta.url)
-  return new Worker(body, { execArgv: [], env: {} })
 }
 
 function lost(cause: unknown): TtsError {

@@ -2,12 +2,12 @@
  * Signs proxies for CSRs in worker threads. This keeps the event loop free for HTTP, tokens and records. A thread
  * that does all of verifying, signing and reading back is cheaper than several hand-offs to the libuv pool.
  */
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { CaError } from '../../ca/errors.ts'
 import { createPendingAnswers } from '../base/async.ts'
 import { TtsError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { startThread } from '../base/own-code.ts'
 import type { CachedEndEntity, ProxyJob, SignedProxy } from './proxy-job.ts'
 import type { SigningAnswer, SigningQuestion } from './signing-thread.ts'
 
@@ -45,7 +45,8 @@ const MAX_TOGETHER = 8
 
 /** Creates the pool. */
 export function createSigningPool(options: SigningPoolOptions): SigningPool {
-  const { maxWaiting = MAX_WAITING, start = startThread } = options
+  const { maxWaiting = MAX_WAITING, start = () => startThread('signing-thread', import.meta.url) } =
+    options
   const threads = Array.from({ length: options.threads }, () => new SigningThread(start, options))
   let closing: Promise<void> | undefined
   return {
@@ -63,12 +64,6 @@ export function createSigningPool(options: SigningPoolOptions): SigningPool {
     close: () =>
       (closing ??= Promise.all(threads.map(async (thread) => thread.end())).then(() => undefined)),
   }
-}
-
-function startThread(): Worker {
-  // The thread gets neither the options nor the environment of this process.
-  const body = new URL(`signing-thread${extname(import.meta.url)}`, import.meta.url)
-  return new Worker(body, { execArgv: [], env: {} })
 }
 
 function overloaded(message: string, cause?: unknown): TtsError {

@@ -14,6 +14,8 @@ describe('options of Node for the service', () => {
   test.for([
     ['Dockerfile', /^ENTRYPOINT .*$/m],
     ['docs/operations.md', /^ExecStart=.*$/m],
+    ['deploy/systemd/tts.service', /^# Without the Debian package: .*$/m],
+    ['scripts/packages/debian.ts', /nodeOptions: \['--.*$/m],
     ['bench/service.ts', /^const NODE_FLAGS = .*$/m],
   ] as const)('%s has those of package.json', ([path, pattern]) => {
     expect(optionsIn(lineOf(read(path), pattern))).toEqual(wanted)

@@ -61,7 +61,7 @@ export async function makeDebianRoot(request: DebianRootRequest): Promise<Debian
 }
 
 /** The mirror of Debian in the configuration of apt. */
-async function findMirror(): Promise<string | undefined> {
+export async function findMirror(): Promise<string | undefined> {
   const format = '$(ORIGIN) $(COMPONENT) $(RELEASE) $(REPO_URI)'
   const { stdout } = await run('apt-get', [
     'indextargets',
@@ -113,7 +113,7 @@ async function unpackInto(
 }
 
 /** One line: what debootstrap said of its failure, otherwise the message. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const output = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
   const reason = /^[EW]: .*$/m.exec(output)?.[0] ?? String(error)
   return reason.replaceAll(/\s+/g, ' ').trim()

@@ -1,6 +1,5 @@
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import { createPendingAnswers } from '../../base/async.ts'
+import { startThread } from '../../base/own-code.ts'
 
 /** What a statement gave. */
 export interface StatementResult {
@@ -57,12 +56,8 @@ export interface SqliteQuestion {
  * @throws Error of SQLite, by the first statement, when the file cannot be opened
  */
 export function openSqliteConnection(path: string, busyTimeoutMs: number): SqliteConnection {
-  const worker = new Worker(new URL(`sqlite-worker${extname(import.meta.url)}`, import.meta.url), {
-    workerData: { path, busyTimeoutMs },
-    // Nothing of this program's options or environment is for the thread.
-    execArgv: [],
-    env: {},
-  })
+  const workerData = { path, busyTimeoutMs }
+  const worker = startThread('sqlite-worker', import.meta.url, { workerData })
   // An open store that nobody waits for keeps no process alive.
   worker.unref()
   const pending = createPendingAnswers<StatementResult>()
