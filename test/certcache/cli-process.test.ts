@@ -191,10 +191,10 @@ describe('certcache refresh', () => {
       says: 'unknown key',
     },
     {
-      name: 'an old cache manager',
-      env: { CACHE_MANAGER: 'MARATHON' },
+      name: 'a cache manager that there never was',
+      env: { CACHE_MANAGER: 'REDIS' },
       code: 2,
-      says: 'PostgreSQL',
+      says: 'CACHE_MANAGER: must be MEMORY, or unset',
     },
   ])('$name: $code', async ({ env, code, says }) => {
     const given = environment(`refused-${code}-${says.length}`, env)
@@ -209,6 +209,8 @@ describe('certcache refresh', () => {
   test('with the names of the old cache', async () => {
     const { ownClient } = world
     const env = {
+      CACHE_MANAGER: 'ZOOKEEPER',
+      ZOOKEEPER_HOST_LIST: 'zk1:2181,zk2:2181',
       CERTCACHE_STATE__DIRECTORY: path('old-names'),
       IAM_TOKEN: await world.logIn(),
       IAM_CLIENT_ID: String(ownClient['client_id']),
@@ -219,7 +221,12 @@ describe('certcache refresh', () => {
       PROXY_CREDENTIAL_ENDPOINT: `${world.serviceUrl}/api/v2/iam/credential`,
     }
     const ended = await certcache(['refresh'], env)
-    expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' })
+    expect({ code: ended.code, err: ended.err }).toEqual({
+      code: 0,
+      err: `note: ZOOKEEPER_HOST_LIST is ignored: ZooKeeper is not supported; use PostgreSQL (state.url_file) for several certcaches
+note: CACHE_MANAGER=ZOOKEEPER is ignored: the state is kept in ${path('old-names')}. Run only one certcache with it; for several use PostgreSQL (state.url_file and state.key_file)
+`,
+    })
     expect(existsSync(path('old-names/gwms_proxy'))).toBe(true)
   })
 })

@@ -13,6 +13,8 @@ export interface OldNames {
   readonly notes: readonly string[]
   /** Errors that prevent the start. */
   readonly problems: readonly string[]
+  /** CACHE_MANAGER, if it names a storage that there is no more, and no other one is set. */
+  readonly missingStorage: string | undefined
 }
 
 /** An old variable that sets one key. */
@@ -81,8 +83,8 @@ export function applyOldNames(tree: Tree, environment: Environment): OldNames {
   for (const [name, reason] of Object.entries(ignored))
     if (environment[name]) notes.push(`${name} is ignored: ${reason}`)
   applyCacheDirectory(tree, environment, { used, notes })
-  checkCacheManager(tree, environment, { notes, problems })
-  return { used, notes, problems }
+  const missingStorage = checkCacheManager(tree, environment, { notes, problems })
+  return { used, notes, problems, missingStorage }
 }
 
 /** PROXY_CACHE_DIR held all files: the state goes into a subdirectory, and the proxy keeps its old name in it. */
@@ -105,23 +107,22 @@ function applyCacheDirectory(
     tree['proxies'] = { gwms_proxy: { outputs: [{ path: join(path, 'userproxy.pem') }] } }
 }
 
-/** CACHE_MANAGER named the storage of the refresh token. */
+/** CACHE_MANAGER named the storage of the refresh token. Returns the one that is missing now. */
 function checkCacheManager(
   tree: Tree,
   environment: Environment,
   { notes, problems }: { readonly notes: string[]; readonly problems: string[] },
-): void {
+): string | undefined {
   const value = environment['CACHE_MANAGER']?.trim().toUpperCase()
-  if (!value || value === 'MEMORY') return
-  const advice =
-    'for several certcaches of a cluster use PostgreSQL (set state.url_file and state.key_file); for a single one remove CACHE_MANAGER, because the state directory survives restarts'
-  const isOldStorage = ['ZOOKEEPER', 'MARATHON'].includes(value)
+  if (!value || value === 'MEMORY') return undefined
+  if (!['ZOOKEEPER', 'MARATHON'].includes(value)) {
+    problems.push('CACHE_MANAGER: must be MEMORY, or unset')
+    return undefined
+  }
   const hasUrl = ['state.url', 'state.url_file'].some((key) => valueAt(tree, key) !== undefined)
-  if (isOldStorage && hasUrl)
-    notes.push(`CACHE_MANAGER=${value} is ignored: the state is in PostgreSQL`)
-  else if (isOldStorage)
-    problems.push(`CACHE_MANAGER=${value}: this storage is not supported any more; ${advice}`)
-  else problems.push('CACHE_MANAGER: must be MEMORY, or unset')
+  if (!hasUrl) return value
+  notes.push(`CACHE_MANAGER=${value} is ignored: the state is in PostgreSQL`)
+  return undefined
 }
 
 /** Returns `https://tts.example.org` for the endpoint `https://tts.example.org/api/v2/iam/credential`. */

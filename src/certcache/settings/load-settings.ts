@@ -21,6 +21,7 @@ import { trustGroup } from '../../files/trusted-group.ts'
 import { refuseSharedSecret } from '../../files/private-file.ts'
 import { applyOldNames } from './environment.ts'
 import { type CertcacheSettings, certcacheSchema } from './settings.ts'
+import { storageNotes } from './state-place.ts'
 
 /** The settings and their origin. */
 export interface LoadedSettings {
@@ -89,7 +90,11 @@ export async function loadSettings(
   trustGroup(result.data.trusted_group)
   const settings = await withSecrets(withPaths(result.data, base, { environment, uid }))
   const names = [...overrides, ...old.used]
-  return { settings: deepFreeze(settings), path: file, overrides: names, notes: old.notes }
+  const notes = [
+    ...old.notes,
+    ...(await storageNotes(old.missingStorage, settings.state.directory)),
+  ]
+  return { settings: deepFreeze(settings), path: file, overrides: names, notes }
 }
 
 /** Keys with a secret value. */

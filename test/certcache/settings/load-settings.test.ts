@@ -139,16 +139,23 @@ describe('names of the old cache', () => {
     expect((await load({}, { CACHE_MANAGER: value })).notes).toEqual([])
   })
 
-  test.for(['ZOOKEEPER', 'marathon'])('CACHE_MANAGER=%s wants PostgreSQL', async (value) => {
-    const failure = load({}, { CACHE_MANAGER: value })
-    await expect(failure).rejects.toMatchObject({
-      code: 'configuration',
-      message: expect.stringMatching(/CACHE_MANAGER=\w+: .*state\.url_file and state\.key_file/),
-    })
-    const state = { url: 'postgres://host/db', key_file: '/k' }
-    const { notes } = await load({ state }, { CACHE_MANAGER: value })
-    expect(notes).toEqual([expect.stringContaining('state is in PostgreSQL')])
-  })
+  test.for(['ZOOKEEPER', 'marathon'])(
+    'CACHE_MANAGER=%s: says where the state is',
+    async (value) => {
+      const kept = await load({ state: { directory: '/state' } }, { CACHE_MANAGER: value })
+      expect(kept.notes[0]).toBe(
+        `CACHE_MANAGER=${value.toUpperCase()} is ignored: the state is kept in /state. Run only one certcache with it; for several use PostgreSQL (state.url_file and state.key_file)`,
+      )
+      // A file system that is lost with the machine, whether or not the directory is already there.
+      const directory = '/dev/shm/certcache-that-is-not-there/state'
+      expect((await load({ state: { directory } }, { CACHE_MANAGER: value })).notes[1]).toBe(
+        `${directory} is lost with this container: mount a volume there, or a new access token is needed each time`,
+      )
+      const state = { url: 'postgres://host/db', key_file: '/k' }
+      const { notes } = await load({ state }, { CACHE_MANAGER: value })
+      expect(notes).toEqual([expect.stringContaining('state is in PostgreSQL')])
+    },
+  )
 })
 
 const problems: readonly (readonly [string, object, Environment, RegExp])[] = [
