@@ -11,25 +11,23 @@ import { runCommandLine } from '../src/cli/command-line.ts'
 import { createProgram } from '../src/cli/program.ts'
 import type { Terminal } from '../src/cli/terminal.ts'
 import { loadConfiguration } from '../src/config/load.ts'
-import { writePrivateFile } from '../src/files/private-file.ts'
 import { createLog } from '../src/base/log.ts'
 import { type Running, serve } from '../src/service/serve.ts'
 import { type IdentityProvider, startIdentityProvider } from './identity-provider/server.ts'
 import { keepFresh } from './keep-fresh.ts'
-import { obtainAccessToken } from './user-agent.ts'
+import { AUDIENCE, renewTokenUntil, writeToken } from './token-file.ts'
 
-const AUDIENCE = 'https://tts.demo'
-/** Access tokens of the demo are valid for an hour; the file with the token is renewed before. */
-const TOKEN_RENEWAL_MS = 45 * 60 * 1000
-
-const HELP = `Usage: npm run demo [-- --once] [-- --dir DIR]
+const HELP = `Usage: npm run demo [-- --once | --provider] [-- --dir DIR]
 
 Starts an identity provider and the service on this host, gets an access token with a real login, translates it into a
 proxy file, lets certcache renew another one, and runs until Ctrl-C.
 
-  --once     run once and exit
-  --dir DIR  write all files to DIR: gwms_proxy, fresh_proxy, token, trust-anchors/, data/, certcache/
-             (default: a new directory, removed at the end)
+  --once      run once and exit
+  --provider  start the identity provider only, and write to DIR its issuer and then a token of Alice for the audience
+              ${AUDIENCE}: the files issuer and token
+  --dir DIR   write all files to DIR: gwms_proxy, fresh_proxy, token, trust-anchors/, and what the service and certcache
+              keep: tts.yaml, data/, certcache.yaml, certcache/. While everything runs, url has the address of the
+              service (default: a new directory, removed at the end)
 `
 
 interface Demo {
@@ -53,34 +51,64 @@ async function main(): Promise<void> {
   const directory =
     options.dir === undefined ? await mkdtemp(join(tmpdir(), 'tts-demo-')) : resolve(options.dir)
   await mkdir(directory, { recursive: true })
+  // Who waits for these files must not find those of a demo that ran before.
+  for (const name of ['url', 'issuer', 'token']) await rm(join(directory, name), { force: true })
   const provider = await startIdentityProvider({ tokens: { includeAuthnInfo: true } })
-  let running: Running | undefined
   try {
-    running = await start(directory, provider)
-    const demo = { directory, provider, running }
-    await translate(demo)
-    await renew(demo)
-    if (!options.once) {
-      printExamples(demo)
-      const timer = setInterval(() => void renewToken(demo).catch(warn), TOKEN_RENEWAL_MS)
-      await interrupted
-      clearInterval(timer)
-    }
+    if (options.provider) await runProvider(directory, provider, interrupted)
+    else await runAll({ directory, provider }, options.once ? undefined : interrupted)
   } finally {
-    await running?.stop()
     await provider.close()
     if (options.dir === undefined) await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** Runs everything once, and then goes on until `interrupted` settles, if that is given. */
+async function runAll(
+  { directory, provider }: Omit<Demo, 'running'>,
+  interrupted: Promise<void> | undefined,
+): Promise<void> {
+  const running = await start(directory, provider)
+  const url = join(directory, 'url')
+  try {
+    const demo = { directory, provider, running }
+    await translate(demo)
+    await renew(demo)
+    if (interrupted === undefined) return
+    printExamples(demo)
+    await writeFile(url, `${running.url}\n`)
+    await renewTokenUntil(interrupted, () => writeToken(directory, provider), warn)
+  } finally {
+    await rm(url, { force: true })
+    await running.stop()
+  }
+}
+
+/** Runs until `interrupted` settles. The token is the last file that is written: once it is there, all is ready. */
+async function runProvider(
+  directory: string,
+  provider: IdentityProvider,
+  interrupted: Promise<void>,
+): Promise<void> {
+  await writeFile(join(directory, 'issuer'), `${provider.issuer}\n`)
+  await writeToken(directory, provider)
+  say(`The identity provider ${provider.issuer} runs until Ctrl-C. It wrote to ${directory}:`)
+  say(`  issuer  its address\n  token   an access token of Alice for the audience ${AUDIENCE}`)
+  await renewTokenUntil(interrupted, () => writeToken(directory, provider), warn)
 }
 
 function readArguments() {
   try {
     const accepted = {
       once: { type: 'boolean' },
+      provider: { type: 'boolean' },
       dir: { type: 'string' },
       help: { type: 'boolean' },
     } as const
-    return parseArgs({ options: accepted }).values
+    const { values } = parseArgs({ options: accepted })
+    if (values.once && values.provider)
+      throw new Error('--once and --provider cannot be used together')
+    return values
   } catch (error) {
     warn(error)
     return undefined
@@ -132,12 +160,11 @@ function configuration(directory: string, provider: IdentityProvider): object {
   }
 }
 
-async function translate(demo: Demo): Promise<void> {
-  const { directory, running } = demo
+async function translate({ directory, provider, running }: Demo): Promise<void> {
   say(
     '3. Log in at the provider as Alice (authorization code flow with PKCE) to get an access token.',
   )
-  await renewToken(demo)
+  await writeToken(directory, provider)
   say(`   ${join(directory, 'token')}\n`)
   say(
     '4. Get a proxy: `tts proxy init` generates a key, sends a CSR with the token, and writes the proxy file.\n',
@@ -161,16 +188,6 @@ async function translate(demo: Demo): Promise<void> {
 async function renew({ directory, provider, running }: Demo): Promise<void> {
   say('\n6. Keep a proxy fresh with certcache: it is valid for one minute, to show a renewal.\n')
   await keepFresh({ directory, provider, serviceUrl: running.url, say })
-}
-
-async function renewToken({ directory, provider }: Demo): Promise<void> {
-  const { access_token: token } = await obtainAccessToken({
-    issuer: provider.issuer,
-    clientId: provider.clients.cli.clientId,
-    username: 'alice',
-    audience: AUDIENCE,
-  })
-  await writePrivateFile(join(directory, 'token'), `${token}\n`)
 }
 
 /** Runs the command line like a user, but in this process. */

@@ -1,10 +1,20 @@
 /** The README's main job as a newcomer runs it, less the installation: the demo as a process of its own. */
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { describeProxy } from '../../ca/proxy-info.ts'
@@ -29,6 +39,10 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 const demo = (): string => programPath('demo/main.ts')
+
+/** A file's text, or undefined before it is written. */
+const readIfThere = (name: string): string | undefined =>
+  existsSync(path(name)) ? readFileSync(path(name), 'utf8') : undefined
 
 const modeOf = (name: string): string => (statSync(path(name)).mode & 0o777).toString(8)
 
@@ -92,6 +106,7 @@ describe('its page', () => {
     started.push(running)
     await running.says(/\/metrics\n$/)
     const [, url = ''] = /Open (http:\S+)\/ in a browser/.exec(running.stdout()) ?? []
+    await expect.poll(() => readIfThere('page/url')).toBe(`${url}\n`)
     const alice = new Browser({ url })
     await alice.logIn('alice', '/delegations')
     const form = fieldsOf((await alice.ask('/delegations')).text, '/delegations')
@@ -101,7 +116,45 @@ describe('its page', () => {
     const [, renewal = ''] = /(\/v1\/delegations\/[0-9a-f-]{36}\/proxies)/.exec(created.text) ?? []
     const headers = { authorization: `Bearer ${secret}` }
     expect((await fetch(`${url}${renewal}`, { method: 'POST', headers })).status).toBe(200)
+
+    running.child.kill('SIGTERM')
+    expect(await running.ended).toBe(0)
+    // It is there only while something answers at this address.
+    expect(existsSync(path('page/url'))).toBe(false)
   })
+})
+
+describe('the provider alone', () => {
+  test.for(['SIGTERM', 'SIGINT'] as const)(
+    'writes issuer and token, runs until %s, and starts no service',
+    async (signal) => {
+      const files = path(`provider ${signal}`)
+      // Left by an earlier run: who waits for one of these files must get a new one.
+      mkdirSync(files)
+      for (const name of ['url', 'token']) writeFileSync(join(files, name), 'old')
+      const running = startProgram(demo(), ['--provider', '--dir', files], { cwd: directory })
+      started.push(running)
+      await running.says(/^ {2}token {3}an access token of Alice/m)
+      expect(readdirSync(files).toSorted()).toEqual(['issuer', 'token'])
+      expect(statSync(join(files, 'token')).mode & 0o777).toBe(0o600)
+
+      const issuer = readFileSync(join(files, 'issuer'), 'utf8').trim()
+      const discovery = await fetch(`${issuer}.well-known/openid-configuration`)
+      const { jwks_uri: keys } = (await discovery.json()) as { jwks_uri: string }
+      const token = readFileSync(join(files, 'token'), 'utf8').trim()
+      const verified = await jwtVerify(token, createRemoteJWKSet(new URL(keys)), {
+        issuer,
+        audience: 'https://tts.demo',
+      })
+      expect(verified.payload['groups']).toContain('cms')
+
+      running.child.kill(signal)
+      expect(await running.ended).toBe(0)
+      expect(running.stderr()).toBe('')
+      expect(running.stdout()).not.toContain(token)
+      await expect(fetch(issuer)).rejects.toThrow('fetch failed')
+    },
+  )
 })
 
 describeWithTools('until Ctrl-C', ['curl', 'openssl'], () => {
@@ -167,11 +220,11 @@ test('--help says what it does, and starts nothing', async () => {
   const { code, out, err } = await runToEnd(demo(), ['--help'])
   expect({ code, err }).toEqual({ code: 0, err: '' })
   expect(out).toMatch(/^Usage: npm run demo/)
-  for (const option of ['--once', '--dir DIR']) expect(out).toContain(option)
+  for (const option of ['--once', '--provider', '--dir DIR']) expect(out).toContain(option)
   expect(out).not.toContain('1. ')
 })
 
-test.for([['--twice'], ['--dir']])('%j is wrong usage', async (words) => {
+test.for([['--twice'], ['--dir'], ['--once', '--provider']])('%j is wrong usage', async (words) => {
   const { code, out, err } = await runToEnd(demo(), words)
   expect({ code, out }).toEqual({ code: 2, out: '' })
   expect(err).toContain('Usage: npm run demo')
