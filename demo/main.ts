@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * Shows the whole process in one command: an identity provider, a user who logs in, the service, a token translated
  * into a proxy file, the trust anchors for a site, and certcache, which renews another proxy.
