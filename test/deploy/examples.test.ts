@@ -72,7 +72,7 @@ describe('systemd', () => {
         // Of what is not on this machine, something that is.
         const text = deployed(`systemd/${unit}`)
           .replace(/^ExecStart=\S+/m, 'ExecStart=/bin/true')
-          .replace(/^(User|Group)=(?:grid|tts)$/gm, '$1=daemon')
+          .replace(/^(User|Group)=(?:grid|tts|certcache)$/gm, '$1=daemon')
         writeFileSync(path(unit), text)
       }
       const words = [
@@ -150,7 +150,7 @@ describe('systemd', () => {
     expect(unitValues('tts.service', 'ExecStart')).toEqual([
       '/usr/bin/tts serve --config /etc/tts/tts.yaml',
     ])
-    expect(unitValues('tts.service', 'ExecReload')).toEqual(['/bin/kill -HUP $MAINPID'])
+    expect(unitValues('tts.service', 'ExecReload')).toEqual(["/bin/sh -c 'kill -HUP $MAINPID'"])
     expect(unitValues('tts.service', 'KillMode')).toEqual(['control-group'])
     expect(unitValues('tts.service', 'Wants')).toEqual(['network-online.target'])
     expect(unitValues('tts.service', 'StateDirectoryMode')).toEqual(['0700'])
@@ -158,7 +158,7 @@ describe('systemd', () => {
 
   test('certcache.service is hardened', () => {
     for (const key of [
-      'DynamicUser=yes',
+      'User=certcache',
       'StateDirectory=certcache',
       'StateDirectoryMode=0700',
       'NoNewPrivileges=yes',

@@ -34,8 +34,8 @@ const runtime: CliRuntime = {
   endNow: notRun,
 }
 const programs: Readonly<Record<string, Command>> = {
-  tts: createProgram(runtime, '0.0.0-test'),
-  certcache: createCertcacheProgram(runtime, '0.0.0-test'),
+  tts: createProgram(runtime, { version: '0.0.0-test' }),
+  certcache: createCertcacheProgram(runtime, { version: '0.0.0-test' }),
 }
 const isCommand = (program: string, name: string): boolean =>
   programs[program]?.commands.some((each) => each.name() === name) ?? false

@@ -11,16 +11,15 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Ajv } from 'ajv'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type DebianMachine,
-  makeDebianMachine,
-  noDebianMachine,
-} from '../support/debian-machine.ts'
+import { freePort } from '../support/free-port.ts'
 import { programPath } from '../support/programs.ts'
+import { asScript, scriptProblem } from '../tutorials/as-script.ts'
+import { withFreePorts } from '../tutorials/markdown.ts'
+import { blocksAfterInstallation, installCommand } from '../tutorials/operator-tutorial.ts'
 
 const run = promisify(execFile)
 let directory = ''
@@ -127,8 +126,8 @@ describe('the bill of materials', () => {
 
 test('npm install -g: an empty prefix has both programs, also with the Node of the machine', async () => {
   const prefix = join(directory, 'prefix')
-  const words = ['install', '--global', '--prefix', prefix, '--no-audit', '--no-fund']
-  await run('npm', [...words, made(/\.tgz$/)], { timeout: 120_000 })
+  const npm = { cwd: packages(), env: { ...process.env, npm_config_prefix: prefix } }
+  await run('sh', ['-c', `${installCommand(/^npm /)} --no-audit --no-fund`], npm)
   expect(readdirSync(join(prefix, 'lib/node_modules'))).toEqual(['token-translation-service'])
   for (const path of [dirname(process.execPath), '/usr/bin:/bin'])
     for (const name of ['tts', 'certcache']) {
@@ -142,7 +141,18 @@ test('npm install -g: an empty prefix has both programs, also with the Node of t
       const { stdout } = await run(join(prefix, 'bin', name), ['version'], { env })
       expect(stdout).toMatch(versionLine)
     }
-}, 150_000)
+
+  // The tutorial of operators, from its second step on.
+  const bin = join(prefix, 'bin')
+  symlinkSync(programPath('demo/main.ts'), join(bin, 'tts-demo'))
+  const blocks = await withFreePorts(blocksAfterInstallation(), freePort)
+  const place = join(directory, 'tutorial')
+  mkdirSync(place)
+  const env = { PATH: `${bin}:${dirname(process.execPath)}:/usr/bin:/bin`, HOME: place }
+  const script = ['exec 2>&1', asScript(blocks)].join('\n')
+  const { stdout } = await run('timeout', ['100', 'bash', '-c', script], { cwd: place, env })
+  expect(scriptProblem(blocks, stdout)).toBeUndefined()
+}, 240_000)
 
 test('the single executable file is tts and certcache, without any other Node', async () => {
   const bin = join(directory, 'bin')
@@ -159,76 +169,3 @@ test('the single executable file is tts and certcache, without any other Node', 
   await expect(run('tts', ['proxy', 'info', 'none'], options)).rejects.toMatchObject({ code: 5 })
   await expect(run('certcache', ['status'], options)).rejects.toMatchObject({ code: 3 })
 })
-
-const reason = noDebianMachine()
-const isRequired = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'
-if (reason !== undefined)
-  test.skipIf(!isRequired)(`NOT RUN: the Debian packages are not installed: ${reason}`, () => {
-    expect(reason).toBeUndefined()
-  })
-else
-  describe('in an empty Debian', () => {
-    let machine: DebianMachine
-    const sh = async (script: string): Promise<string> => {
-      const { code, out } = await machine.sh(script)
-      expect({ script, code, out }).toMatchObject({ code: 0 })
-      return out
-    }
-    beforeAll(async () => {
-      machine = await makeDebianMachine()
-      for (const pattern of [/^tts_.*deb$/, /^certcache_.*deb$/])
-        copyFileSync(made(pattern), join(machine.directory, 'root', basename(made(pattern))))
-    }, 360_000)
-    afterAll(async () => machine.remove())
-
-    test('apt installs both; nothing runs; users, directories and modes are right', async () => {
-      // apt needs no lists for packages whose dependencies are there.
-      await sh('apt-get install -y --no-install-recommends ./tts_*.deb ./certcache_*.deb')
-      expect(await sh('tts version')).toMatch(versionLine)
-      expect(await sh('certcache version')).toMatch(versionLine)
-      expect(await sh('getent passwd tts')).toMatch(
-        /^tts:x:\d+:\d+::\/var\/lib\/tts:\/usr\/sbin\/nologin$/m,
-      )
-      const paths = [
-        '/etc/tts',
-        '/etc/tts/tts.yaml',
-        '/var/lib/tts',
-        '/etc/certcache/certcache.yaml',
-      ]
-      expect(await sh(`stat -c '%U:%G %a %n' ${paths.join(' ')}`)).toBe(
-        [
-          'root:tts 750 /etc/tts',
-          'root:tts 640 /etc/tts/tts.yaml',
-          'tts:tts 700 /var/lib/tts',
-          'root:root 644 /etc/certcache/certcache.yaml',
-          '',
-        ].join('\n'),
-      )
-      const owned =
-        '/usr/lib/tts /usr/lib/certcache /usr/bin/tts /usr/lib/systemd/system/tts.service'
-      expect(await sh(`find ${owned} \\( ! -user root -o -perm /022 \\)`)).toBe('')
-      expect(await sh('dpkg --verify tts certcache')).toBe('')
-      expect(await sh('cat /proc/[0-9]*/comm')).not.toMatch(/node|tts|certcache/)
-      expect(await sh('cat /usr/lib/systemd/system/tts.service')).toContain(
-        'ExecStart=/usr/bin/tts serve',
-      )
-      expect(await sh('ls /usr/share/doc/tts /usr/lib/tts')).toMatch(
-        /bill-of-materials\.cdx\.json[^]*third-party-licenses\.txt/,
-      )
-    })
-
-    test('a purge keeps the CA, unless it is told to delete it', async () => {
-      await sh('tts ca init')
-      expect(await sh('ls /var/lib/tts/ca')).toContain('key.pem')
-      const kept = 'tts: kept /var/lib/tts, with the key of the CA and all records.'
-      expect(await sh('apt-get purge -y tts certcache')).toContain(kept)
-      expect(await sh('ls /var/lib/tts/ca; ls -d /etc/tts /etc/certcache || true')).toMatch(
-        /key\.pem[^]*cannot access '\/etc\/tts'[^]*cannot access '\/etc\/certcache'/,
-      )
-      // Installed anew, it goes on with the same CA.
-      await sh('apt-get install -y --no-install-recommends ./tts_*.deb')
-      expect(await sh('tts ca show')).toContain('subject')
-      expect(await sh('TTS_PURGE_DATA=yes apt-get purge -y tts')).not.toContain(kept)
-      expect((await machine.sh('ls -d /var/lib/tts')).code).toBe(2)
-    })
-  })

@@ -1,60 +1,84 @@
-/** An empty Debian of this machine's release, in which packages can be installed as root. */
-import { execFile, spawn } from 'node:child_process'
+/**
+ * An empty Debian of this machine's release, started with a systemd of its own and with no network but loopback: what
+ * is installed in it, is installed as by its administrator.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { findMirror, reasonOf } from './debian-root.ts'
 import { missingPackages } from './grid-tools.ts'
 
-/** A minute on two cores, with 60 MB to download. */
+/** A minute on two cores, with 80 MB to download. */
 const MAKE_TIMEOUT_MS = 300_000
-/** What the tutorials ask for besides our packages. */
-const INCLUDED = ['ca-certificates', 'curl', 'openssl']
+const BOOT_TIMEOUT_MS = 60_000
+/** What the tutorials ask for besides our packages, and what Ansible needs. */
+const INCLUDED = 'ca-certificates,curl,openssl,systemd,systemd-sysv,dbus,python3,python3-apt'
 const cache = join(import.meta.dirname, '../../node_modules/.cache')
 const run = promisify(execFile)
 
 export interface DebianMachine {
   /** Its root directory, as seen from outside. */
   readonly directory: string
-  /** Runs a command as root, with the network of this machine; resolves at its end, whatever the exit code. */
+  /** Runs a script of bash as root; resolves at its end, whatever the exit code, with both outputs. */
   sh(script: string): Promise<{ readonly code: number | null; readonly out: string }>
   remove(): Promise<void>
 }
 
 /** Why there can be none: without it, tests are skipped by this name. */
 export function noDebianMachine(): string | undefined {
-  const missing = missingPackages(['debootstrap', 'bubblewrap'])
+  const missing = missingPackages(['debootstrap', 'systemd-container'])
   if (missing.length > 0) return `Debian package missing: ${missing.join(' ')}`
-  return process.getuid?.() === 0 ? undefined : 'only root can install Debian packages'
+  return process.getuid?.() === 0 ? undefined : 'only root can start a Debian of its own'
 }
 
-/** Makes one that is like freshly installed. @throws {Error} the reason of debootstrap */
-export async function makeDebianMachine(): Promise<DebianMachine> {
+/**
+ * Starts one that is like freshly installed.
+ *
+ * @param shown directories of this machine that can be read there, by their place there
+ * @throws {Error} the reason of debootstrap, or what was said at the start
+ */
+export async function startDebianMachine(
+  shown: Readonly<Record<string, string>> = {},
+): Promise<DebianMachine> {
   const pristine = await pristineRoot()
   const place = await mkdtemp(join(tmpdir(), 'tts-debian-'))
   const directory = join(place, 'root')
   await run('cp', ['-a', pristine, directory])
+  const binds = Object.entries(shown).map(([inside, outside]) => `--bind-ro=${outside}:${inside}`)
+  const words = ['--quiet', '--directory', directory, '--private-network', '--register=no']
+  const init = spawn('systemd-nspawn', [...words, '--keep-unit', '--boot', ...binds], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const leader = await whenBooted(init)
   return {
     directory,
-    sh: async (script) => runIn(directory, script),
-    remove: async () => rm(place, { recursive: true, force: true }),
+    sh: async (script) => runIn(leader, script),
+    async remove() {
+      const ended = once(init, 'close')
+      // Powers it off.
+      init.kill('SIGTERM')
+      await ended
+      await rm(place, { recursive: true, force: true })
+    },
   }
 }
 
 async function pristineRoot(): Promise<string> {
   const [, release = ''] =
     /^VERSION_CODENAME=(\S+)$/m.exec(readFileSync('/etc/os-release', 'utf8')) ?? []
-  const directory = join(cache, `debian-machine-${release}`)
+  const directory = join(cache, `debian-machine-2-${release}`)
   if (existsSync(directory)) return directory
   const mirror = await findMirror()
   if (mirror === undefined) throw new Error('apt knows no mirror of Debian on this machine')
   await mkdir(cache, { recursive: true })
   const work = await mkdtemp(join(cache, 'debian-making-'))
   try {
-    const words = ['--variant=minbase', `--include=${INCLUDED.join(',')}`, release]
+    const words = ['--variant=minbase', `--include=${INCLUDED}`, release]
     const options = { timeout: MAKE_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 }
     await run('debootstrap', [...words, join(work, 'root'), mirror], options).catch(
       (error: unknown) => {
@@ -71,13 +95,40 @@ async function pristineRoot(): Promise<string> {
   return directory
 }
 
-async function runIn(directory: string, script: string) {
-  const isolation = ['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--die-with-parent']
-  const files = ['--bind', directory, '/', '--proc', '/proc', '--dev', '/dev']
-  const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' }
-  const variables = Object.entries(environment).flatMap((pair) => ['--setenv', ...pair])
-  const words = [...files, ...isolation, '--cap-add', 'ALL', '--clearenv', ...variables]
-  const child = spawn('bwrap', [...words, '--chdir', '/root', 'bash', '-c', script], {
+/** Resolves with the process id of its first process, when systemd has started all. */
+async function whenBooted(init: ChildProcess): Promise<number> {
+  let said = ''
+  for (const stream of [init.stdout, init.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+  const endMs = performance.now() + BOOT_TIMEOUT_MS
+  while (performance.now() < endMs && init.exitCode === null) {
+    const leader = childOf(init.pid ?? 0)
+    if (leader !== undefined) {
+      const { out } = await runIn(leader, 'systemctl is-system-running')
+      if (/^(running|degraded)$/m.test(out)) return leader
+    }
+    await delay(200)
+  }
+  init.kill('SIGKILL')
+  throw new Error(`systemd-nspawn did not start the machine:\n${said}`)
+}
+
+function childOf(pid: number): number | undefined {
+  try {
+    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
+    return first === undefined || first === '' ? undefined : Number(first)
+  } catch {
+    return undefined
+  }
+}
+
+async function runIn(leader: number, script: string) {
+  const spaces = ['--mount', '--uts', '--ipc', '--net', '--pid', '--root']
+  const environment = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'LC_ALL=C.UTF-8']
+  const words = ['--target', String(leader), ...spaces, 'env', '-i', '-C', '/root', ...environment]
+  const child = spawn('nsenter', [...words, 'bash', '-c', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let out = ''
@@ -85,6 +136,9 @@ async function runIn(directory: string, script: string) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       out += text
     })
-  const [code] = (await once(child, 'close')) as [number | null]
+  // Not `close`: what the script leaves in the background keeps the pipes open.
+  const [code] = (await once(child, 'exit')) as [number | null]
+  await delay(50)
+  for (const stream of [child.stdout, child.stderr]) stream.destroy()
   return { code, out }
 }
