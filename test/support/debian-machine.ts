@@ -126,7 +126,11 @@ function childOf(pid: number): number | undefined {
 
 async function runIn(leader: number, script: string) {
   const spaces = ['--mount', '--uts', '--ipc', '--net', '--pid', '--root']
-  const environment = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'LC_ALL=C.UTF-8']
+  const environment = [
+    'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    'HOME=/root',
+    'LC_ALL=C.UTF-8',
+  ]
   const words = ['--target', String(leader), ...spaces, 'env', '-i', '-C', '/root', ...environment]
   const child = spawn('nsenter', [...words, 'bash', '-c', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
