@@ -65,14 +65,14 @@ describe('issue templates', () => {
 test('dependabot updates each ecosystem weekly, in groups', () => {
   const update = z.object({
     'package-ecosystem': text,
-    directory: z.literal('/'),
+    directory: z.enum(['/', '/site']),
     schedule: z.strictObject({ interval: z.literal('weekly') }),
     groups: z.record(text, z.record(z.enum(['dependency-type', 'patterns']), z.any())),
   })
   const schema = z.strictObject({ version: z.literal(2), updates: z.array(update) })
   const { updates } = schema.parse(yaml('.github/dependabot.yml'))
-  const ecosystems = updates.map((each) => each['package-ecosystem'])
-  expect(ecosystems).toEqual(['npm', 'docker', 'github-actions'])
+  const ecosystems = updates.map((each) => `${each['package-ecosystem']} ${each.directory}`)
+  expect(ecosystems).toEqual(['npm /', 'npm /site', 'docker /', 'github-actions /'])
 })
 
 describe('the workflow', () => {
