@@ -4,39 +4,13 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
-import { createCertcacheProgram } from '../../src/certcache/cli/program.ts'
-import type { CliRuntime } from '../../src/certcache/cli/runtime.ts'
+import { describedPrograms } from '../../scripts/programs.ts'
 import { translateGridFlags } from '../../src/cli/grid-flags.ts'
-import { createProgram } from '../../src/cli/program.ts'
 import { commandProblem } from './command-problem.ts'
 import { commandsIn, shellWords } from './named-commands.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-const notRun = (): never => {
-  throw new Error('a test of documents runs no command')
-}
-const runtime: CliRuntime = {
-  environment: {},
-  uid: 0,
-  now: () => new Date(),
-  out: notRun,
-  note: notRun,
-  exitWith: notRun,
-  clock: { now: () => new Date(), sleep: notRun },
-  random: notRun,
-  currentDirectory: '/',
-  openEngine: notRun,
-  openState: notRun,
-  grantClient: notRun,
-  startCodeLogin: notRun,
-  onStop: notRun,
-  onReload: notRun,
-  endNow: notRun,
-}
-const programs: Readonly<Record<string, Command>> = {
-  tts: createProgram(runtime, { version: '0.0.0-test' }),
-  certcache: createCertcacheProgram(runtime, { version: '0.0.0-test' }),
-}
+const programs: Readonly<Record<string, Command>> = describedPrograms('0.0.0-test')
 const isCommand = (program: string, name: string): boolean =>
   programs[program]?.commands.some((each) => each.name() === name) ?? false
 

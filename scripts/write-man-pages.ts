@@ -1,0 +1,35 @@
+/**
+ * Writes the man pages and the completions for bash of both programs into a directory: `man1/tts.1`,
+ * `man1/tts-proxy-init.1`, …, and `bash-completion/tts`. Argument: the directory.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { bashCompletion } from './bash-completion.ts'
+import { manPage } from './man-page.ts'
+import { commandsBelow, describedPrograms } from './programs.ts'
+
+const { positionals } = parseArgs({ allowPositionals: true })
+const [directory] = positionals
+if (directory === undefined || positionals.length > 1)
+  throw new Error('usage: node scripts/write-man-pages.ts DIRECTORY')
+
+const manifest = readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')
+const { version } = JSON.parse(manifest) as { version: string }
+const date = new Date().toISOString().slice(0, 10)
+let printed = ''
+const programs = describedPrograms(version, (text) => {
+  printed += text
+})
+for (const part of ['man1', 'bash-completion'])
+  mkdirSync(join(directory, part), { recursive: true })
+for (const program of Object.values(programs)) {
+  for (const { words, command } of commandsBelow(program)) {
+    printed = ''
+    command.outputHelp()
+    const afterHelp = printed.slice(command.helpInformation().length)
+    const page = manPage({ command, words, version, date, afterHelp })
+    writeFileSync(join(directory, 'man1', `${words.join('-')}.1`), page)
+  }
+  writeFileSync(join(directory, 'bash-completion', program.name()), bashCompletion(program))
+}
