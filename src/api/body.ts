@@ -38,16 +38,14 @@ export function requestParameters(request: Request, body: Buffer): Record<string
   const fromBody = bodyParameters(request, body)
   for (const key of Object.keys(fromQuery)) {
     if (Object.hasOwn(fromBody, key)) {
-      throw new TtsError(
-        'invalid_request',
-        `${displayKey(key)} is given twice, in the URL and in the body`,
-      )
+      throw givenTwice(key, ', in the URL and in the body')
     }
   }
   return { ...fromQuery, ...fromBody }
 }
 
-function queryParameters(request: Request): Record<string, unknown> {
+/** Returns the parameters in the URL. @throws {TtsError} `invalid_request` (one is given twice) */
+export function queryParameters(request: Request): Record<string, string> {
   const start = request.originalUrl.indexOf('?')
   return start < 0 ? {} : formParameters(request.originalUrl.slice(start + 1))
 }
@@ -78,15 +76,17 @@ function jsonParameters(text: string): Record<string, unknown> {
 }
 
 /** Messages repeat only names that look like a parameter name: any other text may be a misplaced token. */
-function displayKey(key: string): string {
-  return /^[a-z_]{1,32}$/.test(key) ? key : 'a parameter'
+export function displayKey(key: string): string | undefined {
+  return /^[a-z_]{1,32}$/.test(key) ? key : undefined
 }
 
-function formParameters(text: string): Record<string, unknown> {
+const givenTwice = (key: string, where = ''): TtsError =>
+  new TtsError('invalid_request', `${displayKey(key) ?? 'a parameter'} is given twice${where}`)
+
+function formParameters(text: string): Record<string, string> {
   const parameters = new Map<string, string>()
   for (const [key, value] of new URLSearchParams(text)) {
-    if (parameters.has(key))
-      throw new TtsError('invalid_request', `${displayKey(key)} is given twice`)
+    if (parameters.has(key)) throw givenTwice(key)
     parameters.set(key, value)
   }
   return Object.fromEntries(parameters)

@@ -18,6 +18,8 @@ import { readRequestBody, requestParameters } from './body.ts'
 import { requestSignal, withinSignal } from './deadline.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { readCredentialRequest, nativeServices, sendCredential, wantsJson } from './native.ts'
+import { pageOf, pageParameters, readPage, storeFilter } from './pages.ts'
+import { readQuery, requireKnown } from './query.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 
 export interface DelegationRoutesDependencies {
@@ -86,10 +88,15 @@ function renew(dependencies: DelegationRoutesDependencies): RequestHandler {
 
 function list(delegations: DelegationDependencies): RequestHandler {
   return async function list(request, response) {
-    const own = await listOwnDelegations(delegations, callerOf(request, response))
+    const caller = callerOf(request, response)
+    const wanted = readPage(readQuery(request, pageParameters))
+    const own = await listOwnDelegations(delegations, caller, storeFilter(wanted))
+    const { limit } = wanted
+    const { page, next } = pageOf(own, { limit, timeOf: ({ createdAt }) => createdAt })
     response.setHeader('Cache-Control', 'no-store')
     response.json({
-      delegations: own.map((delegation) => presentDelegation(delegation, delegations)),
+      delegations: page.map((delegation) => presentDelegation(delegation, delegations)),
+      next,
     })
   }
 }
@@ -97,6 +104,7 @@ function list(delegations: DelegationDependencies): RequestHandler {
 function show(delegations: DelegationDependencies): RequestHandler {
   return async function show(request, response) {
     const caller = callerOf(request, response)
+    readQuery(request, [])
     const delegation = await delegationFor(delegations, secretId(request), caller)
     const events = await delegations.issuing.store.delegations.events(delegation.id, MAX_EVENTS)
     response.setHeader('Cache-Control', 'no-store')
@@ -110,6 +118,7 @@ function show(delegations: DelegationDependencies): RequestHandler {
 function revoke(delegations: DelegationDependencies): RequestHandler {
   return async function revoke(request, response) {
     const caller = callerOf(request, response)
+    readQuery(request, [])
     const delegation = await delegationFor(delegations, secretId(request), caller)
     const { newlyRevoked, providerTold } = await revokeDelegation(
       { ...delegations, store: delegations.issuing.store },
@@ -153,8 +162,7 @@ function providerSignal(
 
 /** @throws {TtsError} `invalid_request` */
 function readLabel({ label, ...rest }: Record<string, unknown>): string | undefined {
-  if (Object.keys(rest).length > 0)
-    throw new TtsError('invalid_request', 'a delegation has only one parameter: label')
+  requireKnown(Object.keys(rest), ['label'])
   if (label === undefined) return undefined
   if (typeof label === 'string' && label.length <= MAX_LABEL && !/\p{C}/u.test(label)) return label
   throw new TtsError(

@@ -25,6 +25,8 @@ import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
+import { pageOf, pageParameters, readPage, storeFilter } from './pages.ts'
+import { readQuery } from './query.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
 
 export interface NativeDependencies {
@@ -186,20 +188,23 @@ function callerOf(request: Request, response: Response): TokenCaller {
 function list({ credentials }: NativeDependencies): RequestHandler {
   return async function list(request, response) {
     const caller = callerOf(request, response)
-    const { limit, after, active } = request.query
+    const { active, ...pageQuery } = readQuery(request, [...pageParameters, 'active'])
+    const wanted = readPage(pageQuery)
     const views = await listOwnCredentials(credentials, caller, {
-      limit: readLimit(limit),
-      ...(after === undefined ? {} : { after: readId(after) }),
+      ...storeFilter(wanted),
       ...(readActive(active) ? { activeAt: credentials.now() } : {}),
     })
+    const { limit } = wanted
+    const { page, next } = pageOf(views, { limit, timeOf: ({ issuedAt }) => issuedAt })
     response.setHeader('Cache-Control', 'no-store')
-    response.json({ credentials: views.map((view) => presentCredential(view)) })
+    response.json({ credentials: page.map((view) => presentCredential(view)), next })
   }
 }
 
 function show({ credentials }: NativeDependencies): RequestHandler {
   return async function show(request, response) {
     const caller = callerOf(request, response)
+    readQuery(request, [])
     const view = await showOwnCredential(credentials, caller, readId(request.params['id']))
     response.setHeader('Cache-Control', 'no-store')
     response.json(presentCredential(view))
@@ -210,8 +215,8 @@ function revoke({ credentials }: NativeDependencies): RequestHandler {
   return async function revoke(request, response) {
     const { origin, log, signal } = contextOf(response)
     const caller = callerOf(request, response)
+    const reason = readReason(readQuery(request, ['reason']).reason)
     const id = readId(request.params['id'])
-    const reason = readReason(request.query['reason'])
     const identity = await identityOfToken(credentials, caller)
     if (!identity) throw credentialNotFound()
     const order = { id, identity, reason, origin, signal, log }
@@ -226,17 +231,7 @@ function revoke({ credentials }: NativeDependencies): RequestHandler {
   }
 }
 
-const DEFAULT_LIMIT = 100
-
-function readLimit(limit: unknown): number {
-  if (limit === undefined) return DEFAULT_LIMIT
-  const number = typeof limit === 'string' && /^\d{1,4}$/.test(limit) ? Number(limit) : 0
-  if (number < 1 || number > 1000)
-    throw new TtsError('invalid_request', 'limit: must be a number from 1 to 1000')
-  return number
-}
-
-function readActive(active: unknown): boolean {
+function readActive(active: string | undefined): boolean {
   if (active === undefined || active === 'true' || active === 'false') return active === 'true'
   throw new TtsError('invalid_request', 'active: must be true or false')
 }

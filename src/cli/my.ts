@@ -45,7 +45,7 @@ function listCommand(terminal: Terminal): Command {
     .description('list your newest credentials')
     .option('--active', 'only credentials that are neither expired nor revoked')
     .option('--limit <N>', 'maximum number (1 to 1000)', pageSize, 50)
-    .option('--after <ID>', 'continue after this credential')
+    .option('--after <ID>', 'continue after this credential, or after the end of the page before')
     .action((_options, self: Command) => list(terminal, self.optsWithGlobals()))
   return addServiceOptions(command)
 }
@@ -78,10 +78,10 @@ async function list(terminal: Terminal, options: ListOptions): Promise<void> {
     terminal.out(`${JSON.stringify(credentials, null, 2)}\n`)
     return
   }
-  for (const credential of value) terminal.out(line(credential, terminal.now()))
-  if (value.length === 0) terminal.note('You have no credentials.')
-  if (value.length === limit)
-    terminal.note(`There may be more: --after ${printable(value.at(-1)?.id ?? '')}`)
+  const { credentials, next } = value
+  for (const credential of credentials) terminal.out(line(credential, terminal.now()))
+  if (credentials.length === 0) terminal.note('You have no credentials.')
+  if (typeof next === 'string') terminal.note(`There are more: --after ${printable(next)}`)
 }
 
 function line({ id, service, subject, ...credential }: OwnCredential, now: Date): string {

@@ -20,7 +20,7 @@ const credential = z.object({
   revoked_at: time,
 })
 
-const listAnswer = z.object({ credentials: z.array(credential) })
+const listAnswer = z.object({ credentials: z.array(credential), next: text.nullish() })
 
 const revocationAnswer = z.object({
   newly_revoked: z.boolean(),
@@ -40,11 +40,12 @@ export interface ReadAnswer<Value> {
   readonly value: Value
 }
 
-/** Reads the list. @throws {TtsError} the refusal of the service; `internal`, check `foreign_answer` */
-export const readCredentials = (response: HttpResponse): ReadAnswer<readonly OwnCredential[]> => {
-  const { raw, value } = readAnswer(response, listAnswer)
-  return { raw, value: value.credentials }
-}
+/**
+ * Reads a page of the list; `next` continues it. @throws {TtsError} the refusal of the service; `internal`, check
+ * `foreign_answer`
+ */
+export const readCredentials = (response: HttpResponse): ReadAnswer<z.output<typeof listAnswer>> =>
+  readAnswer(response, listAnswer)
 
 /** Reads the outcome of a revocation. @throws {TtsError} as `readCredentials` */
 export const readRevocation = (response: HttpResponse): ReadAnswer<OwnRevocation> =>

@@ -196,16 +196,23 @@ export interface NumberedAuditRecord extends AuditRecord {
   readonly number: number
 }
 
+/** A place in a list of records: that of a record, which may be gone. */
+export interface RecordPlace {
+  /** In milliseconds since the epoch. */
+  readonly at: number
+  readonly id: string
+}
+
 export interface CredentialFilter extends RecordFilter {
   readonly identityId?: string
   /** Only credentials that are neither expired at this time nor revoked. */
   readonly activeAt?: Date
   /** Excludes those that their owner removed from the list. */
   readonly listed?: true
-  /** At most this many, newest first. Default 100, at most 1000. */
+  /** At most this many, newest first. Default 100, at most 1001. */
   readonly limit?: number
-  /** Continue after the credential with this id (keyset paging). */
-  readonly after?: string
+  /** Continue after the credential with this id, or after this place (keyset paging). */
+  readonly after?: string | RecordPlace
 }
 
 export interface RevocationRequest {

@@ -7,6 +7,7 @@ import type {
   CredentialRecord,
   CredentialView,
   RecordFilter,
+  RecordPlace,
 } from '../domain/records.ts'
 import { TtsError } from '../base/errors.ts'
 import type { RecordEntry } from './group-commit.ts'
@@ -29,7 +30,8 @@ import type {
 } from './schema/tables.ts'
 
 const DEFAULT_LIMIT = 100
-const MAX_LIMIT = 1000
+/** A page of the API, and one more that tells whether there is another page. */
+const MAX_LIMIT = 1001
 
 /** The rows for a credential that was handed out. */
 export function credentialEntry(credential: CredentialRecord, audit: AuditRecord): RecordEntry {
@@ -75,12 +77,12 @@ export async function listCredentials(
   query = whereRecorded(query, filter)
   if (filter.listed === true) query = query.where('credentials.forgotten_at', 'is', null)
   if (filter.after !== undefined) {
-    const { issued_at: issuedAt, id } = await findPlace(database, filter.after)
+    const { at, id } = await placeAfter(filter.after, (id) => findPlace(database, id))
     query = query.where((where) =>
       where(
         where.refTuple('credentials.issued_at', 'credentials.id'),
         '<',
-        where.tuple(issuedAt, id),
+        where.tuple(at, storedText(id)),
       ),
     )
   }
@@ -174,7 +176,7 @@ export async function findCredentialByCertificate(
 }
 
 /**
- * A limit within its bounds: 100 when none is given, at most 1000.
+ * A limit within its bounds: 100 when none is given, at most 1001.
  *
  * @throws TtsError `invalid_request` when it is no positive integer.
  */
@@ -219,19 +221,25 @@ export function selectCredentials({
     ])
 }
 
-async function findPlace(
-  { reads }: Database,
-  id: string,
-): Promise<Pick<CredentialRow, 'issued_at' | 'id'>> {
+/** Returns the place to continue after. The record of an id must exist; that of a place may be archived meanwhile. */
+export async function placeAfter(
+  after: string | RecordPlace,
+  find: (id: string) => Promise<number>,
+): Promise<RecordPlace> {
+  return typeof after === 'string' ? { at: await find(after), id: after } : after
+}
+
+/** @throws TtsError `invalid_request`, check `after` */
+async function findPlace({ reads }: Database, id: string): Promise<number> {
   const row = await reads
     .selectFrom('credentials')
-    .select(['issued_at', 'id'])
+    .select('issued_at')
     .where('id', '=', storedText(id))
     .executeTakeFirst()
   if (row === undefined) {
     throw new TtsError('invalid_request', 'after names no credential', { check: 'after' })
   }
-  return row
+  return row.issued_at
 }
 
 /** Adds the certificates. */

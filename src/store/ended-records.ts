@@ -1,13 +1,12 @@
 /** Finds records that ended long ago, in short pages, and removes those that are in the archive. */
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import type { RevocationReason } from '../../ca/crl-entries.ts'
-import type { CertificateRecord } from '../domain/records.ts'
+import type { CertificateRecord, RecordPlace } from '../domain/records.ts'
 import type {
   EndedCredential,
   EndedEndEntity,
   EndedPage,
   EndedRecords,
-  RecordPlace,
 } from '../domain/retention/ended-records.ts'
 import { selectCredentials, toViews } from './credentials.ts'
 import { toCertificate, toIdentity } from './schema/rows.ts'

@@ -147,6 +147,8 @@ describe('list and show', () => {
     '?active=yes',
     '?active=',
     '?after=00000000-0000-4000-8000-000000000000',
+    '?after=',
+    '?after=1.2',
   ])('%s: 400', async (query) => {
     const token = tokenOf('lister')
     await proxyJson(service(), { token })
@@ -258,12 +260,18 @@ describe('revoke', () => {
     else expect(entry?.toLowerCase()).toContain(words)
   })
 
+  const oneOf = /^reason: must be one of unspecified, keyCompromise/
+  const details: Readonly<Record<string, RegExp>> = {
+    '?reason=unspecified&reason=superseded': /^reason is given twice$/,
+    '?reasons=superseded': /^unknown parameter: reasons; this path accepts reason$/,
+  }
   test.for([
     '?reason=',
     '?reason=bored',
     '?reason=toString',
     '?reason=0',
     '?reason=unspecified&reason=superseded',
+    '?reasons=superseded',
   ])('%s: 400, and nothing is revoked', async (query) => {
     const token = tokenOf('bad-reason')
     const { id } = await proxyJson(service(), { token })
@@ -273,7 +281,7 @@ describe('revoke', () => {
     })
     const problem = await problemOf(response)
     expect(problem).toMatchObject({ status: 400, code: 'invalid_request' })
-    expect(problem.detail).toMatch(/^reason: must be one of unspecified, keyCompromise/)
+    expect(problem.detail).toMatch(details[query] ?? oneOf)
     expect((await list(token))[0]?.revoked_at).toBeNull()
   })
 

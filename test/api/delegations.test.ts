@@ -453,7 +453,7 @@ describe('seeing and taking back', () => {
     const stranger = service().token('bob', { groups: ['cms'] })
     await proxyJson(service(), { token: stranger })
     const theirs = await ask(service(), '/v1/delegations', { method: 'GET', token: stranger })
-    expect(await theirs.json()).toEqual({ delegations: [] })
+    expect(await theirs.json()).toEqual({ delegations: [], next: null })
     for (const method of ['GET', 'DELETE']) {
       const response = await ask(service(), `/v1/delegations/${made.id}`, {
         method,

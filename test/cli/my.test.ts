@@ -41,7 +41,11 @@ test('lists the credentials of the token’s owner alone, newest first', async (
   const next = await my(['list', '--after', ids[1] ?? ''], token)
   expect(next.out).toMatch(new RegExp(`^${ids[0]} `))
   const first = await my(['list', '--limit', '1'], token)
-  expect(first.notes).toBe(`There may be more: --after ${ids[1]}\n`)
+  const [, cursor = ''] = /^There are more: --after (\d+\.\S+)\n$/.exec(first.notes) ?? []
+  expect(cursor.endsWith(`.${ids[1]}`)).toBe(true)
+  const second = await my(['list', '--limit', '1', '--after', cursor], token)
+  expect(second.out).toMatch(new RegExp(`^${ids[0]} `))
+  expect(second.notes).toBe('')
 })
 
 test('somebody without credentials', async () => {

@@ -93,6 +93,18 @@ describeStores('credentials', ({ newDatabase, open }) => {
     })
   })
 
+  test('paging after the place of a credential that is gone', async () => {
+    const store = await open(await newDatabase())
+    const { identity, serial } = await newEndEntity(store)
+    const make = (second: number) =>
+      newCredential(store, identity, serial, { issuedAt: at(second) })
+    const [oldest, gone] = [await make(1), await make(2)]
+    await make(3)
+    await store.endedRecords.removeCredentials([gone.id])
+    const after = { at: at(2).getTime(), id: gone.id }
+    expect((await store.listCredentials({ after })).map(({ id }) => id)).toEqual([oldest.id])
+  })
+
   test('hostile text comes back unchanged from every column', async () => {
     const store = await open(await newDatabase())
     for (const text of hostile) {

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
 import type { StoreSettings } from '../../src/config/store-schema.ts'
-import type { CredentialRecord, Identity } from '../../src/domain/records.ts'
-import type { RecordPlace } from '../../src/domain/retention/ended-records.ts'
+import type { CredentialRecord, Identity, RecordPlace } from '../../src/domain/records.ts'
 import type { Store } from '../../src/domain/store.ts'
 import { openSnapshot, restoreRows } from '../../src/store/table-backup.ts'
 import {

@@ -6,7 +6,7 @@ import { TtsError } from '../../base/errors.ts'
 import { lastDay } from './forecast.ts'
 import { ledgerEntry } from './ledger.ts'
 import { type DelegationDependencies, revokeAtProvider } from './provider.ts'
-import type { Delegation } from './records.ts'
+import type { Delegation, DelegationFilter } from './records.ts'
 import { isRenewalSecret, isSecretOf } from './secret.ts'
 import type { Identity, Origin } from '../records.ts'
 import type { Store } from '../store.ts'
@@ -95,19 +95,24 @@ export async function delegationFor(
 }
 
 /**
- * Returns up to 1000 delegations of the token's identity, newest first. @throws {TtsError} what the token verifier
- * throws
+ * Returns the delegations of the token's identity, newest first.
+ *
+ * @throws {TtsError} `invalid_request` (`after` is not a delegation of this identity); what the token verifier throws
  */
 export async function listOwnDelegations(
   dependencies: DelegationDependencies,
   caller: DelegationCaller,
+  filter: Omit<DelegationFilter, 'identityId'>,
 ): Promise<readonly Delegation[]> {
   const identity = await identityOfCaller(dependencies, caller)
   if (identity === undefined) return []
-  return dependencies.issuing.store.delegations.list({ identityId: identity.id, limit: MAX_LISTED })
+  const { delegations } = dependencies.issuing.store
+  const { after } = filter
+  // The answer must not reveal whether somebody else's delegation exists.
+  if (typeof after === 'string' && !(await delegations.find(after, identity.id)))
+    throw new TtsError('invalid_request', 'after: no delegation has this id')
+  return delegations.list({ ...filter, identityId: identity.id })
 }
-
-const MAX_LISTED = 1000
 
 async function identityOfCaller(
   { verifier, issuing }: DelegationDependencies,

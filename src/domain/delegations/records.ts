@@ -1,6 +1,6 @@
 /** The records of delegations, and the interface of their store. */
 import type { HeldRefreshToken } from '../../grants/refresh-token.ts'
-import type { AuditRecord, Identity, Origin } from '../records.ts'
+import type { AuditRecord, Identity, Origin, RecordPlace } from '../records.ts'
 
 /**
  * `ended`: the provider refuses to renew it, or it reached its maximum age; `revoked`: its owner or the operator
@@ -67,10 +67,10 @@ export interface DelegationFilter {
   readonly state?: DelegationState
   /** Only active ones whose forecast end is after the first and not after the second. */
   readonly ends?: { readonly after: Date; readonly until: Date }
-  /** At most this many, newest first. Default 100, at most 1000. */
+  /** At most this many, newest first. Default 100, at most 1001. */
   readonly limit?: number
-  /** Continue after the delegation with this id (keyset paging). */
-  readonly after?: string
+  /** Continue after the delegation with this id, or after this place (keyset paging). */
+  readonly after?: string | RecordPlace
 }
 
 /** The refresh token of one delegation, while this process holds its lock. */

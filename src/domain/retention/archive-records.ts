@@ -2,7 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { TtsError } from '../../base/errors.ts'
 import type { Store } from '../store.ts'
-import type { EndedCredential, EndedEndEntity, EndedPage, RecordPlace } from './ended-records.ts'
+import type { RecordPlace } from '../records.ts'
+import type { EndedCredential, EndedEndEntity, EndedPage } from './ended-records.ts'
 
 /** Stores records outside the database. What it was given is on the disk when the promise is fulfilled. */
 export interface RecordArchive {

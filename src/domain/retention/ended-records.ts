@@ -1,6 +1,6 @@
 /** Records that ended long ago, as the store finds them for the archive. */
 import type { RevocationReason } from '../../../ca/crl-entries.ts'
-import type { CertificateRecord, CredentialView, Identity } from '../records.ts'
+import type { CertificateRecord, CredentialView, Identity, RecordPlace } from '../records.ts'
 
 /** A credential whose validity, and that of its EEC, ended long ago. */
 export interface EndedCredential {
@@ -17,12 +17,6 @@ export interface EndedEndEntity {
   readonly credentialId: string | undefined
   readonly revokedAt: Date | undefined
   readonly revocationReason: RevocationReason | undefined
-}
-
-/** Where the next page begins. */
-export interface RecordPlace {
-  readonly at: number
-  readonly id: string
 }
 
 /** Of a page of old records, those that ended long ago and that nothing needs any more. */

@@ -61,7 +61,7 @@ export async function listOwnCredentials(
   if (!identity) return []
   const { after } = filter
   // A foreign credential must not be usable as a cursor, nor may the answer reveal that it exists.
-  if (after !== undefined && !(await dependencies.store.findCredential(after, identity.id)))
+  if (typeof after === 'string' && !(await dependencies.store.findCredential(after, identity.id)))
     throw new TtsError('invalid_request', 'after: no credential has this id')
   return dependencies.store.listCredentials({ ...filter, identityId: identity.id })
 }

@@ -11,7 +11,7 @@ import type {
 } from '../../domain/delegations/records.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { HeldRefreshToken } from '../../grants/refresh-token.ts'
-import { checkedLimit } from '../credentials.ts'
+import { checkedLimit, placeAfter } from '../credentials.ts'
 import type { MasterKeys } from '../encryption/master-keys.ts'
 import {
   delegationRow,
@@ -160,12 +160,12 @@ export async function listDelegations(
       .where('delegations.renews_until', '>', filter.ends.after.getTime())
       .where('delegations.renews_until', '<=', filter.ends.until.getTime())
   if (filter.after !== undefined) {
-    const place = await findPlace(reads, filter.after)
+    const { at, id } = await placeAfter(filter.after, (id) => findPlace(reads, id))
     query = query.where((where) =>
       where(
         where.refTuple('delegations.created_at', 'delegations.id'),
         '<',
-        where.tuple(place.created_at, place.id),
+        where.tuple(at, storedText(id)),
       ),
     )
   }
@@ -223,16 +223,13 @@ function readable(
   }
 }
 
-async function findPlace(
-  reads: Kysely<Tables>,
-  id: string,
-): Promise<Pick<DelegationRow, 'created_at' | 'id'>> {
+async function findPlace(reads: Kysely<Tables>, id: string): Promise<number> {
   const row = await reads
     .selectFrom('delegations')
-    .select(['created_at', 'id'])
+    .select('created_at')
     .where('id', '=', storedText(id))
     .executeTakeFirst()
-  if (row !== undefined) return row
+  if (row !== undefined) return row.created_at
   throw new TtsError('invalid_request', 'after names no delegation', { check: 'after' })
 }
 
