@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { logFieldsIn } from './support/log-fields.ts'
 import { messagesIn, remediesIn, type SourceMessage } from './support/source-messages.ts'
 
 /** Names that are written with a capital letter wherever they stand. */
@@ -63,6 +64,21 @@ test('remedies are sentences', () => {
   // An interpolation at either end is another sentence, or a part of this one that the source cannot show.
   const begins = /^([A-Z`]|\$\{|[a-z_]+[._]\S*[a-z>])/
   expect(badTexts(remediesIn, (text) => begins.test(text) && /[.}]$/.test(text))).toEqual([])
+})
+
+test('fields of the log are in snake_case', () => {
+  const fields = tracked('src', 'plugins')
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) =>
+      logFieldsIn(readFileSync(file, 'utf8')).map(({ line, name }) => ({
+        name,
+        where: `${file}:${line}: ${name}`,
+      })),
+    )
+  expect(fields.length).toBeGreaterThan(250)
+  expect(
+    fields.filter(({ name }) => !/^[a-z][a-z0-9_]*$/.test(name)).map(({ where }) => where),
+  ).toEqual([])
 })
 
 test('lines of comments have at most 120 characters', () => {

@@ -196,11 +196,11 @@ function logEnd(
   const fields = {
     plugin: id,
     action,
-    exitCode,
-    exitSignal,
-    durationMs,
+    exit_code: exitCode,
+    exit_signal: exitSignal,
+    duration_ms: durationMs,
     ...(stopped === undefined ? {} : { stopped }),
-    ...(leftChildren ? { leftChildren } : {}),
+    ...(leftChildren ? { left_children: true } : {}),
     ...(stderr === '' ? {} : { stderr }),
   }
   const isSuccess = stopped === undefined && exitCode === 0 && !leftChildren

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { NumberedAuditRecord } from '../domain/records.ts'
 import { pageSize, wholeNumberOption } from './duration.ts'
+import { toSnakeCase } from './json-output.ts'
 import {
   addFilterOptions,
   type FilterOptions,
@@ -45,7 +46,7 @@ async function audit(terminal: Terminal, options: AuditOptions): Promise<void> {
       ...(limit !== undefined && { limit }),
       ...(after !== undefined && { after }),
     })
-    if (json) terminal.out(`${JSON.stringify(records, null, 2)}\n`)
+    if (json) terminal.out(`${JSON.stringify(toSnakeCase(records), null, 2)}\n`)
     else for (const record of records) terminal.out(auditLine(record))
     if (records.length === 0) terminal.note('There are no audit records.')
     if (!json) noteNextPage(terminal, records, { limit, after: ({ number }) => number })

@@ -19,6 +19,7 @@ import { INPUT_FLAGS } from '../files/input-file.ts'
 import { readTrustAnchorDirectory } from '../files/trust-anchor-directory.ts'
 import { exitCodes } from './exit-codes.ts'
 import { duration, wholeNumberOption } from './duration.ts'
+import { toSnakeCase } from './json-output.ts'
 import { type FieldOptions, formatCertificates, formatFields } from './proxy-fields.ts'
 import { proxyPath, type Terminal } from './terminal.ts'
 
@@ -170,7 +171,8 @@ async function info(
   if (options.json) {
     const { trustAnchors = null, ...rest } = explanation ?? {}
     const explained = explanation ? { trustAnchors, ...rest } : {}
-    terminal.out(`${JSON.stringify({ ...description, ...explained }, null, 2)}\n`)
+    const output = toSnakeCase({ ...description, ...explained })
+    terminal.out(`${JSON.stringify(output, null, 2)}\n`)
   } else {
     print(terminal, file.proxyFile, { facts: description, options })
     if (explanation) terminal.out(`\n${formatFindings(explanation.findings, explanation)}`)

@@ -85,7 +85,7 @@ export async function openInstalledSshAuthority(
     await refuseMissing(installation, { kind: 'ssh-ca', recorded })
     if (mayCreate) {
       const { publicKey } = await initSshAuthorityFiles(options, 'ed25519')
-      log.info({ event: 'ssh-ca.made', keyKind: publicKey.kind }, 'created a new SSH CA')
+      log.info({ event: 'ssh-ca.made', key_kind: publicKey.kind }, 'created a new SSH CA')
     }
   }
   const authority = await openSshAuthorityFiles(options)
@@ -145,7 +145,7 @@ async function createAuthority({ loaded, log, now }: Installation): Promise<void
   const request = { subject, keyKind, lifetimeDays, now: now() }
   await initAuthorityFiles(authorityFilesOptions(loaded), request)
   const directory = join(loaded.dataDirectory, 'ca')
-  log.info({ event: 'ca.made', subject, keyKind, directory }, 'created a new CA')
+  log.info({ event: 'ca.made', subject, key_kind: keyKind, directory }, 'created a new CA')
 }
 
 /** Words for the messages about each kind of CA. */

@@ -82,7 +82,7 @@ export async function serve(
   open = listeners
   first.watch()
   const { url, plainUrl } = listeners
-  log.info({ event: 'service.started', url, plainUrl }, 'listening')
+  log.info({ event: 'service.started', url, plain_url: plainUrl }, 'listening')
   async function stop(): Promise<void> {
     end.abort()
     log.info({ event: 'service.stopping' }, 'finishing the current requests')

@@ -118,7 +118,7 @@ async function archiveOnce(
         {
           event: 'records.archived',
           credentials: counts.credential,
-          endEntities: counts.end_entity,
+          end_entities: counts.end_entity,
         },
         'moved old records to the archive',
       )

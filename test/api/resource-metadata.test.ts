@@ -112,9 +112,9 @@ describe('a service with a public URL that has a path', () => {
 
   test('the plain listener, where anybody could change the answer, does not have it', async () => {
     const plain = service.logged
-      .map((line) => JSON.parse(line) as { readonly plainUrl?: string })
-      .find(({ plainUrl }) => plainUrl !== undefined)
-    expect((await fetch(`${plain?.plainUrl}${PATH}`)).status).toBe(404)
+      .map((line) => JSON.parse(line) as { readonly plain_url?: string })
+      .find(({ plain_url: url }) => url !== undefined)
+    expect((await fetch(`${plain?.plain_url}${PATH}`)).status).toBe(404)
   })
 
   test('metrics and OpenAPI name the path', async () => {

@@ -68,7 +68,7 @@ describe('serve', () => {
       event: 'certcache.keeps',
       proxy: 'gwms_proxy',
       subject: proxy.subject,
-      notAfter: proxy.notAfter.toISOString(),
+      not_after: proxy.notAfter.toISOString(),
       msg: 'gwms_proxy is valid for 3 days 23 hours',
     })
     expect(lines[2]).toMatchObject({

@@ -75,7 +75,7 @@ describe('the facts', () => {
       expect(JSON.parse(out)).toMatchObject({
         type: 'RFC 3820 compliant impersonation proxy',
         limited: false,
-        strengthBits: 2048,
+        strength_bits: 2048,
         path: path('proxy'),
         certificates: [{ kind: 'proxy' }, { kind: 'end entity' }],
       })
@@ -138,7 +138,7 @@ describe('the facts', () => {
     const json = await info(['--json', path('proxy')], { now: () => now })
     expect(JSON.parse(json.out)).toMatchObject({
       state: hours < 0 ? 'not yet valid' : 'expired',
-      timeLeftSeconds: 0,
+      time_left_seconds: 0,
     })
   })
 
@@ -232,8 +232,8 @@ describe('the doctor', () => {
     expect(out).toContain(`\nTrust directory: ${path('anchors')}\n`)
     const words = ['--json', '--explain', '--trust-anchors', path('anchors'), path('proxy')]
     expect(JSON.parse((await info(words)).out)).toMatchObject({
-      trustAnchors: path('anchors'),
-      examinedAs: process.getuid?.(),
+      trust_anchors: path('anchors'),
+      examined_as: process.getuid?.(),
       findings: [],
     })
   })
@@ -246,7 +246,7 @@ describe('the doctor', () => {
       expect(out).toContain('\nTrust anchors, signing policies and CRLs were not examined')
       expect(out).not.toContain('would accept')
       const { out: json } = await info(['--json', '--explain', path('proxy')])
-      expect(JSON.parse(json)).toMatchObject({ trustAnchors: null })
+      expect(JSON.parse(json)).toMatchObject({ trust_anchors: null })
     },
   )
 
@@ -307,20 +307,20 @@ describe('the doctor', () => {
     if (process.getuid?.() === 0) chownSync(path('theirs'), owner, owner)
     const words = ['--json', '--explain', '--trust-anchors', path('anchors'), path('theirs')]
     const asRoot = await info(words, { uid: 0 })
-    expect(JSON.parse(asRoot.out)).toMatchObject({ examinedAs: owner, findings: [] })
+    expect(JSON.parse(asRoot.out)).toMatchObject({ examined_as: owner, findings: [] })
     expect(asRoot).toMatchObject({
       code: 0,
       notes: `tts: mode and owner of the file are judged for user ${owner}\n`,
     })
     const named = await info(['--as', String(owner), ...words], { uid: 12_345 })
-    expect(JSON.parse(named.out)).toMatchObject({ examinedAs: owner, findings: [] })
+    expect(JSON.parse(named.out)).toMatchObject({ examined_as: owner, findings: [] })
     for (const run of [
       await info(words, { uid: 12_345 }),
       await info(['--as', '12345', ...words], { uid: 0 }),
     ]) {
       expect(run.code).toBe(6)
       expect(JSON.parse(run.out)).toMatchObject({
-        examinedAs: 12_345,
+        examined_as: 12_345,
         findings: [{ rule: 'file-owner' }],
       })
     }
@@ -332,8 +332,8 @@ describe('the doctor', () => {
     expect(run.code).toBe(5)
     expect(run.notes).toContain(`the proxy file /tmp/x509up_u${stranger} cannot be read`)
     const words = ['--json', '--explain', '--trust-anchors', path('anchors'), path('proxy')]
-    const root = JSON.parse((await info(['--as', 'root', ...words])).out) as { examinedAs: number }
-    expect(root.examinedAs).toBe(0)
+    const root = JSON.parse((await info(['--as', 'root', ...words])).out) as { examined_as: number }
+    expect(root.examined_as).toBe(0)
     const nobody = await info(['--as', 'no-such-user-here', ...words])
     expect(nobody.code).toBe(2)
     expect(nobody.notes).toContain('--as no-such-user-here: there is no user of this name')
@@ -347,7 +347,7 @@ describe('the doctor', () => {
     expect(findings[0]).toMatchObject({
       severity: 'refuses',
       rule: expect.any(String) as string,
-      relyingParties: expect.arrayContaining(['XRootD']) as string[],
+      relying_parties: expect.arrayContaining(['XRootD']) as string[],
       remedy: expect.any(String) as string,
     })
   })

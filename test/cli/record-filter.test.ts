@@ -63,7 +63,7 @@ describe('filters, pages and revocation in bulk', () => {
       const all = ['audit', '--event', 'credential.issued', '--limit', '2', ...words]
       const { notes } = await tts(all)
       const { out } = await tts([...all, '--json'])
-      const records = JSON.parse(out) as { number: number; sub: string; serviceId: string }[]
+      const records = JSON.parse(out) as { number: number; sub: string; service_id: string }[]
       return { records, next: /--after (\d+)/.exec(notes)?.[1] }
     }
     const first = await page()

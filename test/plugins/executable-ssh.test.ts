@@ -131,7 +131,7 @@ describeWithTools('a plugin over ssh', sshPackages, () => {
   ])('$name disables it, and the log says why', async ({ connection, why }) => {
     const { plugin, lines } = await start([fixture('echoes.py')], connection())
     expect(plugin.status).toMatchObject({ state: 'disabled', reason: expect.stringMatching(why) })
-    expect(lines[0]).toMatchObject({ exitCode: 255, stderr: expect.stringMatching(why) })
+    expect(lines[0]).toMatchObject({ exit_code: 255, stderr: expect.stringMatching(why) })
   })
 
   test('what is missing there is told too', async () => {

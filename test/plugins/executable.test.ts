@@ -102,10 +102,10 @@ describe('what costs the caller an error', () => {
 
 describe('what is an answer all the same', () => {
   test.for([
-    { name: 'good-json-bad-exit.sh', fields: { exitCode: 3, level: 'warn' } },
-    { name: 'deep.py', fields: { exitCode: 0, level: 'info' } },
-    { name: 'never-reads.py', fields: { exitCode: 0 } },
-    { name: 'closes-stdin.py', fields: { exitCode: 0 } },
+    { name: 'good-json-bad-exit.sh', fields: { exit_code: 3, level: 'warn' } },
+    { name: 'deep.py', fields: { exit_code: 0, level: 'info' } },
+    { name: 'never-reads.py', fields: { exit_code: 0 } },
+    { name: 'closes-stdin.py', fields: { exit_code: 0 } },
     {
       name: 'names-of-streams.sh',
       fields: { stderr: expect.stringMatching(/^the request has \d+ characters$/) },
@@ -133,7 +133,7 @@ describe('what is an answer all the same', () => {
       expect(pid).toBeGreaterThan(1)
       expect(await isGone(pid)).toBe(true)
       const held = name === 'leaves-grandchild.py'
-      expect(lines.at(-1)?.['leftChildren']).toBe(held ? true : undefined)
+      expect(lines.at(-1)?.['left_children']).toBe(held ? true : undefined)
     },
   )
 

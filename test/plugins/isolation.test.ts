@@ -320,7 +320,7 @@ describe('a daemon that a program leaves behind, in a session of its own, is end
         // The kernel ends the processes of a namespace with its first one, a moment after.
         await expect.poll(() => sleepers(nap)).toEqual([])
         if (given.sandbox === undefined)
-          expect(lines.at(-1)).toMatchObject({ level: 'warn', leftChildren: true })
+          expect(lines.at(-1)).toMatchObject({ level: 'warn', left_children: true })
       })
     },
   )

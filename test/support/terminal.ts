@@ -3,6 +3,7 @@ import { runCommandLine } from '../../src/cli/command-line.ts'
 import { createProgram } from '../../src/cli/program.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 import { trustGroup } from '../../src/files/trusted-group.ts'
+import { misspeltKeysIn } from './spelling.ts'
 
 export interface TtsRunOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
@@ -50,5 +51,10 @@ export async function runTts(
   // A command ends with its process; here the next one, or the next test file, must not trust its group.
   trustGroup(undefined)
   const bytes = Buffer.concat(results)
+  if (words.includes('--json')) {
+    const misspelt = misspeltKeysIn(bytes.toString())
+    if (misspelt.length > 0)
+      throw new Error(`keys that are not in snake_case: ${misspelt.join(', ')}`)
+  }
   return { code: exitCode ?? code, out: bytes.toString(), bytes, notes }
 }

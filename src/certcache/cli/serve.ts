@@ -128,14 +128,14 @@ function logStart(
       event: 'certcache.keeps',
       proxy: name,
       subject: proxy?.subject,
-      notAfter: proxy?.notAfter,
+      not_after: proxy?.notAfter,
       files: settings.proxies[name]?.outputs?.map((output) => output.path),
     }
     const left = proxy && formatDuration(secondsUntil(proxy.notAfter, now))
     log.info(fields, left ? `${name} is valid for ${left}` : `no proxy ${name} yet`)
   }
   const { kind, renewsUntil, advice } = status.source
-  log.info({ event: 'certcache.source', kind, renewsUntil }, advice)
+  log.info({ event: 'certcache.source', kind, renews_until: renewsUntil }, advice)
   const warnBelowSeconds = settings.renewal.warn_below_seconds
   const { condition, reasons } = judge(status, { now, warnBelowSeconds })
   if (condition === 'warning')

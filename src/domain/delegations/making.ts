@@ -169,7 +169,7 @@ async function record(
       event: 'delegation.made',
       delegation: made.id,
       subject: identity.subject,
-      renewsUntil: until,
+      renews_until: until,
     },
     'delegation made',
   )

@@ -132,7 +132,10 @@ async function sendNotice(
   const detail = `notice sent: it ends on ${renewsUntil.toISOString()}`
   const entry = ledgerEntry({ event: 'notice', at, origin, identity, detail })
   await issuing.store.delegations.noticeGiven(delegation, entry)
-  log.info({ event: 'delegation.notice', delegation: id, renewsUntil }, 'expiry notice sent')
+  log.info(
+    { event: 'delegation.notice', delegation: id, renews_until: renewsUntil },
+    'expiry notice sent',
+  )
 }
 
 function logFailedNotice(log: Log, id: string, error: unknown): void {

@@ -303,8 +303,8 @@ async function recordCredential(
       service: service.id,
       subject: identity.subject,
       serials: certificates.map(({ serial }) => serial),
-      ...(sshSerial === undefined ? {} : { sshSerial }),
-      notAfter,
+      ...(sshSerial === undefined ? {} : { ssh_serial: sshSerial }),
+      not_after: notAfter,
     },
     'credential issued',
   )

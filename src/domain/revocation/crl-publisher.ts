@@ -153,7 +153,7 @@ function createCurrentCrl(dependencies: CrlDependencies, onKnown: (crl: CrlRecor
     if (crl === undefined) return undefined
     latest = crl
     onKnown(crl)
-    log.info({ event: 'crl.issued', number: crl.number, nextUpdate: crl.nextUpdate }, 'CRL issued')
+    log.info({ event: 'crl.issued', number: crl.number, next_update: crl.nextUpdate }, 'CRL issued')
     return crl
   }
 
