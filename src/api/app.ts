@@ -31,7 +31,7 @@ import {
   serverMetadataRoutes,
 } from './oauth/server-metadata.ts'
 import { isTokenPath, tokenRoutes } from './oauth/token-endpoint.ts'
-import { createOpenApi } from './openapi.ts'
+import { createOpenApi } from './openapi/document.ts'
 import { operationsRoutes } from './operations.ts'
 import { problemRoutes } from './problem-pages.ts'
 import { sendProblem, toTtsError } from './problem.ts'

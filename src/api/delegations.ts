@@ -18,6 +18,7 @@ import { readRequestBody, requestParameters } from './body.ts'
 import { requestSignal, withinSignal } from './deadline.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { readCredentialRequest, nativeServices, sendCredential, wantsJson } from './native.ts'
+import type { Answer } from './openapi/answers.ts'
 import { pageOf, pageParameters, readPage, storeFilter } from './pages.ts'
 import { readQuery, requireKnown } from './query.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
@@ -60,7 +61,8 @@ function make(dependencies: DelegationRoutesDependencies): RequestHandler {
     const created = await withinSignal(makeDelegation(delegations, creation), signal)
     response.setHeader('Cache-Control', 'no-store')
     const { id, ...rest } = presentDelegation(created.delegation, delegations)
-    response.status(201).json({ id, renewal_secret: created.renewalSecret, ...rest })
+    const answer: Answer<'NewDelegation'> = { id, renewal_secret: created.renewalSecret, ...rest }
+    response.status(201).json(answer)
   }
 }
 
@@ -97,7 +99,7 @@ function list(delegations: DelegationDependencies): RequestHandler {
     response.json({
       delegations: page.map((delegation) => presentDelegation(delegation, delegations)),
       next,
-    })
+    } satisfies Answer<'DelegationPage'>)
   }
 }
 
@@ -111,7 +113,7 @@ function show(delegations: DelegationDependencies): RequestHandler {
     response.json({
       ...presentDelegation(delegation, delegations),
       events: events.map(presentEvent),
-    })
+    } satisfies Answer<'DelegationDetails'>)
   }
 }
 
@@ -132,7 +134,7 @@ function revoke(delegations: DelegationDependencies): RequestHandler {
       ...presentDelegation(after, delegations),
       newly_revoked: newlyRevoked,
       provider_told: providerTold,
-    })
+    } satisfies Answer<'DelegationRevocation'>)
   }
 }
 
@@ -185,7 +187,7 @@ function secretId(request: Request): string {
 export function presentDelegation(
   delegation: Delegation,
   { bounds, now }: Pick<DelegationDependencies, 'bounds' | 'now'>,
-): { readonly id: string; readonly [key: string]: unknown } {
+): Answer<'Delegation'> {
   const { state } = delegation
   return {
     id: delegation.id,
@@ -205,7 +207,7 @@ export function presentDelegation(
 }
 
 /** Returns an event of a delegation as JSON. */
-export function presentEvent(line: DelegationEvent): object {
+export function presentEvent(line: DelegationEvent): Answer<'DelegationEvent'> {
   return {
     at: line.at.toISOString(),
     event: line.event,

@@ -25,6 +25,7 @@ import { TtsError } from '../base/errors.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { readRequestBody, requestParameters } from './body.ts'
 import { withinSignal } from './deadline.ts'
+import type { Answer } from './openapi/answers.ts'
 import { pageOf, pageParameters, readPage, storeFilter } from './pages.ts'
 import { readQuery } from './query.ts'
 import { bearerToken, contextOf, routeName } from './request.ts'
@@ -159,15 +160,16 @@ export function sendCredential(
     response.end(entry.value)
     return
   }
-  response.json({
+  const answer: Answer<'IssuedCredential'> = {
     id: credential.id,
     service: credential.serviceId,
     identity: credential.identity.subject,
     not_after: credential.notAfter.toISOString(),
     end_entity_serial: credential.endEntitySerial,
-    warnings: credential.warnings,
+    warnings: [...credential.warnings],
     pem: entry.value,
-  })
+  }
+  response.json(answer)
 }
 
 /** Sets the headers that describe a credential. */
@@ -197,7 +199,8 @@ function list({ credentials }: NativeDependencies): RequestHandler {
     const { limit } = wanted
     const { page, next } = pageOf(views, { limit, timeOf: ({ issuedAt }) => issuedAt })
     response.setHeader('Cache-Control', 'no-store')
-    response.json({ credentials: page.map((view) => presentCredential(view)), next })
+    const credentialPage = page.map((view) => presentCredential(view))
+    response.json({ credentials: credentialPage, next } satisfies Answer<'CredentialPage'>)
   }
 }
 
@@ -226,8 +229,8 @@ function revoke({ credentials }: NativeDependencies): RequestHandler {
       id,
       end_entity_serial: revocation.endEntitySerial ?? null,
       newly_revoked: revocation.newlyRevoked,
-      affected: revocation.affectedCredentialIds,
-    })
+      affected: [...revocation.affectedCredentialIds],
+    } satisfies Answer<'CredentialRevocation'>)
   }
 }
 
@@ -243,7 +246,7 @@ function readId(id: unknown): string {
 }
 
 /** Returns a credential as JSON, for its owner and for the operator. */
-export function presentCredential(view: CredentialView): object {
+export function presentCredential(view: CredentialView): Answer<'Credential'> {
   return {
     id: view.id,
     service: view.serviceId,
@@ -264,7 +267,7 @@ export function presentCredential(view: CredentialView): object {
 }
 
 /** Returns a recorded certificate as JSON. */
-export function presentCertificate(certificate: CertificateRecord): object {
+export function presentCertificate(certificate: CertificateRecord): Answer<'Certificate'> {
   return {
     kind: certificate.kind,
     serial: certificate.serial,

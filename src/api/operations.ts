@@ -4,6 +4,7 @@ import type { Store } from '../domain/store.ts'
 import type { RequestsInFlight } from '../http/requests-in-flight.ts'
 import type { Metrics } from '../service/metrics.ts'
 import type { ProviderStatus } from '../tokens/providers.ts'
+import type { Answer } from './openapi/answers.ts'
 import { routeName } from './request.ts'
 
 export interface OperationsDependencies {
@@ -57,15 +58,10 @@ export function operationsRoutes(dependencies: OperationsDependencies): Router {
   return router
 }
 
-interface Readiness {
-  readonly ready: boolean
-  readonly [detail: string]: unknown
-}
-
 function readinessOf(
   { providers, stopping, inFlight }: OperationsDependencies,
   status: { readonly store: string; readonly ca: string },
-): Readiness {
+): Answer<'Readiness'> {
   const states = providers().map(({ id, ready, usingCached, lastError }) => ({
     id,
     ready,

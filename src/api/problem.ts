@@ -5,6 +5,7 @@
 import type { Response } from 'express'
 import { TtsError } from '../base/errors.ts'
 import { errorCodes, problemsUrl } from './error-codes.ts'
+import type { Answer } from './openapi/answers.ts'
 import { resourceMetadataUrl } from './resource-metadata.ts'
 
 /** Retry-After of a 503 whose error names no time. */
@@ -70,9 +71,9 @@ export function sendProblem(
           : error.message,
         code: error.code,
         ...(error.check === undefined || isHidden ? {} : { check: error.check }),
-        ...(error.audiences === undefined ? {} : { accepted_audiences: error.audiences }),
+        ...(error.audiences === undefined ? {} : { accepted_audiences: [...error.audiences] }),
         request_id: requestId,
-      }),
+      } satisfies Answer<'Problem'>),
     )
 }
 

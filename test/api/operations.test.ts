@@ -324,7 +324,7 @@ describe('/openapi.json', () => {
         'POST /api/v2/{issuer}/credential',
         'DELETE /api/v2/{issuer}/credential/{id}',
         'GET /api/v2/{issuer}/credential_data/{id}',
-        'GET /ca/',
+        'GET /ca',
         'GET /ca/ca.pem',
         'GET /ca/ca.der',
         'GET /ca/chain.pem',
@@ -375,7 +375,7 @@ describe('/openapi.json', () => {
   })
 
   test('tells the parameters that the service takes', async () => {
-    const text = JSON.stringify((await read()).paths['/v1/proxies'])
+    const text = JSON.stringify((await read()).components['schemas']?.['ProxyParameters'])
     for (const word of [
       'lifetime_seconds',
       'proxy_type',
