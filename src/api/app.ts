@@ -31,6 +31,7 @@ import {
   serverMetadataRoutes,
 } from './oauth/server-metadata.ts'
 import { isTokenPath, tokenRoutes } from './oauth/token-endpoint.ts'
+import { crossOrigin } from './cross-origin.ts'
 import { createOpenApi } from './openapi/document.ts'
 import { operationsRoutes } from './operations.ts'
 import { problemRoutes } from './problem-pages.ts'
@@ -63,6 +64,8 @@ export interface AppDependencies {
   /** URL under which clients reach the service; undefined when not configured. */
   readonly publicUrl: string | undefined
   readonly trustedProxies: readonly string[]
+  /** Origins whose scripts may use the API. */
+  readonly corsOrigins: readonly string[]
   readonly stopping: () => boolean
 }
 
@@ -149,6 +152,8 @@ function createShell(dependencies: AppDependencies): Express {
   if (trustedProxies.length > 0) app.set('trust proxy', [...trustedProxies])
   // Comes first, so that refusals by the limits also have these headers.
   app.use(helmet())
+  // Before the limits, so that a script can read their refusals.
+  if (dependencies.corsOrigins.length > 0) app.use(crossOrigin(dependencies.corsOrigins))
   app.use(requestContext(requestOptions(dependencies)))
   return app
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isNetwork, isSiteUrl } from './value-checks.ts'
+import { isNetwork, isOrigin, isSiteUrl } from './value-checks.ts'
 
 const file = z.string().min(1).max(4096)
 
@@ -37,6 +37,16 @@ export const listenerSettings = z
       .optional()
       .describe(
         'A second listener with plain HTTP on any address, only for public paths: /ca (CRLs are fetched over http), /problems, /healthz, /readyz, /metrics. It accepts no tokens.',
+      ),
+    cors_origins: z
+      .array(
+        z.string().refine(isOrigin, {
+          message: 'must be an https origin such as https://portal.example.org, without a path',
+        }),
+      )
+      .default([])
+      .describe(
+        'Origins of other web pages whose scripts may use /v1, /oauth2/token and the metadata with an access token of their own (CORS). Empty: none. Never the pages and paths that accept a session cookie.',
       ),
     public_url: z
       .url()

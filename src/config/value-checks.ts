@@ -66,6 +66,14 @@ function succeeds(check: () => unknown): boolean {
 /** Host, optional port, and a path of characters that need no escaping in links, cookies and redirect URIs. */
 const SITE_URL = /^https?:\/\/[^/?#%\\@\s]+(\/[\w~-][\w.~-]*)*\/?$/i
 
+/** Returns whether a text is an origin as browsers send it: https (http for this machine), no path, no default port. */
+export function isOrigin(text: string): boolean {
+  if (!isSiteUrl(text)) return false
+  const { origin, protocol, hostname } = new URL(text)
+  const isLoopback = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
+  return origin === text && !text.includes('*') && (protocol === 'https:' || isLoopback)
+}
+
 /** Returns whether a URL can be the public URL, to which paths of this service are appended. */
 export function isSiteUrl(text: string): boolean {
   return SITE_URL.test(text) && URL.canParse(text)

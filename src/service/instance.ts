@@ -133,6 +133,7 @@ function appDependencies(
     watts,
     publicUrl: listen.public_url,
     trustedProxies: listen.trusted_proxies,
+    corsOrigins: listen.cors_origins,
   }
 }
 

@@ -52,7 +52,10 @@ function answerJsonSchemas(): Json {
     override: ({ jsonSchema }) => delete jsonSchema.additionalProperties,
   })
   return Object.fromEntries(
-    Object.entries(schemas).map(([name, { $schema: _, $id: _id, ...schema }]) => [name, schema]),
+    Object.entries(schemas).map(([name, { $schema: _schema, $id: _id, ...schema }]) => [
+      name,
+      schema,
+    ]),
   )
 }
 
