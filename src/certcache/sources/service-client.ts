@@ -107,7 +107,13 @@ const delegationList = z.object({
       client_id: z.string().nullish(),
     }),
   ),
+  // An older service has no pages.
+  next: z.string().max(256).nullish(),
 })
+
+/** Entries of a page, and pages that are read at most: the active delegations are among the newest. */
+const PAGE_ENTRIES = 500
+const MAX_PAGES = 20
 
 interface ServiceRequest {
   readonly method: 'GET' | 'POST' | 'DELETE'
@@ -194,18 +200,17 @@ function ownDelegations(
   return {
     listDelegations: async (token, signal) => {
       const headers = headersOf(token)
-      const path = 'v1/delegations'
-      const response = await ask({ method: 'GET', path, headers, body: undefined, signal })
-      if (response.status !== 200) throw serviceRefusal(response)
-      const read = readJson(response.body)
-      const result = delegationList.safeParse('value' in read ? read.value : undefined)
-      if (!result.success) throw foreignAnswer(response)
-      return result.data.delegations.map(({ id, state, label, client_id: clientId }) => ({
-        id,
-        state,
-        label: label ?? undefined,
-        clientId: clientId ?? undefined,
-      }))
+      const listed: ListedDelegation[] = []
+      let after = ''
+      for (let page = 0; page < MAX_PAGES; page += 1) {
+        const path = `v1/delegations?limit=${PAGE_ENTRIES}${after}`
+        const response = await ask({ method: 'GET', path, headers, body: undefined, signal })
+        const { delegations, next } = readDelegations(response)
+        listed.push(...delegations.map(listedDelegation))
+        if (typeof next !== 'string') break
+        after = `&after=${encodeURIComponent(next)}`
+      }
+      return listed
     },
     revokeDelegation: async (token, id, signal) => {
       const headers = headersOf(token)
@@ -214,6 +219,23 @@ function ownDelegations(
       if (response.status !== 200) throw serviceRefusal(response)
     },
   }
+}
+
+function readDelegations(response: HttpResponse): z.output<typeof delegationList> {
+  if (response.status !== 200) throw serviceRefusal(response)
+  const read = readJson(response.body)
+  const result = delegationList.safeParse('value' in read ? read.value : undefined)
+  if (!result.success) throw foreignAnswer(response)
+  return result.data
+}
+
+function listedDelegation({
+  id,
+  state,
+  label,
+  client_id: clientId,
+}: z.output<typeof delegationList>['delegations'][number]): ListedDelegation {
+  return { id, state, label: label ?? undefined, clientId: clientId ?? undefined }
 }
 
 function queryParameters({ settings }: ServiceProxyRequest): URLSearchParams {

@@ -65,3 +65,37 @@ test('nobody, or an answer that does not come: away, with what to look at', asyn
   await expect(clientOf(url).checkReachable(soon())).rejects.toMatchObject(away)
   await expect(clientOf('http://127.0.0.1:1').checkReachable(soon())).rejects.toMatchObject(away)
 })
+
+/** A server whose list of delegations has these pages. */
+async function serverWithPages(pages: readonly object[]) {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    const page = pages[asked.push(request.url ?? '') - 1]
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(page))
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+test('the list of delegations is read to its end, page by page', async () => {
+  const listed = (id: string) => ({ id, state: 'active', label: null, client_id: null })
+  const pages = [
+    { delegations: [listed('c'), listed('b')], next: '2.b' },
+    { delegations: [listed('a')], next: null },
+  ]
+  const { url, asked } = await serverWithPages(pages)
+  const found = await clientOf(url).listDelegations('token', soon())
+  expect(found.map(({ id }) => id)).toEqual(['c', 'b', 'a'])
+  expect(asked).toEqual(['/v1/delegations?limit=500', '/v1/delegations?limit=500&after=2.b'])
+})
+
+test('a service without pages gives all at once; one that never ends is left', async () => {
+  const old = await serverWithPages([{ delegations: [] }])
+  expect(await clientOf(old.url).listDelegations('token', soon())).toEqual([])
+  const endless = await serverWithPages(
+    Array.from({ length: 30 }, () => ({ delegations: [], next: 'x' })),
+  )
+  expect(await clientOf(endless.url).listDelegations('token', soon())).toEqual([])
+  expect(endless.asked).toHaveLength(20)
+})
