@@ -1,8 +1,11 @@
-/** Writes the files of one proxy and runs its hook. Writes are sequential, and failed ones are tried again. */
+/** Writes the files and Secrets of one proxy and runs its hook. Writes are sequential; failed ones are tried again. */
 import type { Environment } from '../../config/settings-tree.ts'
 import { TtsError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { runHook } from './hooks.ts'
+import { createKubernetesApi, type KubernetesApi } from './kubernetes/api.ts'
+import { inspectSecret, type SecretWriter } from './kubernetes/secret-output.ts'
+import { writeSecrets } from './kubernetes/secrets-of-proxy.ts'
 import { inspectOutput, writeOutput } from './proxy-output.ts'
 import type { HeldProxy, RenewalStatus } from '../proxy-engine.ts'
 import type { OutputSettings, ProxySettings } from '../settings/proxy-settings.ts'
@@ -11,6 +14,8 @@ export interface ProxyFilesParts {
   readonly now: () => Date
   readonly log: Log
   readonly environment: Environment
+  /** Default: that of the cluster that this pod runs in. */
+  readonly kubernetesApi?: KubernetesApi
   /** Whether nothing may be written and no hook run. Default false. */
   readonly readOnly?: boolean
 }
@@ -23,6 +28,7 @@ const RETRY_MS = 60_000
 export class ProxyFiles {
   readonly #settings: ProxySettings
   readonly #parts: ProxyFilesParts
+  readonly #secretWriter: SecretWriter
   #error: LastError | undefined
   #work: Promise<void> = Promise.resolve()
   #hookedFor: HeldProxy | undefined
@@ -30,6 +36,8 @@ export class ProxyFiles {
   constructor(settings: ProxySettings, parts: ProxyFilesParts) {
     this.#settings = settings
     this.#parts = parts
+    const { kubernetesApi: api = createKubernetesApi(parts), now } = parts
+    this.#secretWriter = { api, now }
   }
 
   /** The error of the newest write; undefined when it succeeded. */
@@ -47,7 +55,7 @@ export class ProxyFiles {
     this.#work = this.#work.then(async () => {
       const written = await this.#write(proxy).catch(() => {
         const fields = { event: 'output.failed', proxy: proxy.name, remedy: this.#error?.remedy }
-        const message = `cannot write the proxy file, the proxy is served from memory only: ${this.#error?.message}`
+        const message = `cannot write an output of the proxy, which is served from memory: ${this.#error?.message}`
         this.#parts.log.error(fields, message)
         return false
       })
@@ -56,9 +64,9 @@ export class ProxyFiles {
   }
 
   /**
-   * Writes the files of this proxy that are not up to date.
+   * Writes the files and Secrets of this proxy that are not up to date.
    *
-   * @throws {TtsError} `configuration` naming the file that cannot be written
+   * @throws {TtsError} `configuration` naming the file or Secret that cannot be written
    */
   async ensure(proxy: HeldProxy): Promise<void> {
     await this.#work
@@ -70,6 +78,10 @@ export class ProxyFiles {
     this.#error = undefined
     for (const output of outputs) {
       const problem = await inspectOutput(output, proxy)
+      if (problem !== undefined) this.#error ??= lastErrorOf(problem, this.#parts.now())
+    }
+    for (const secret of this.#settings.kubernetes_secrets) {
+      const problem = await inspectSecret(this.#secretWriter, secret, proxy)
       if (problem !== undefined) this.#error ??= lastErrorOf(problem, this.#parts.now())
     }
   }
@@ -89,7 +101,7 @@ export class ProxyFiles {
     await this.#work
   }
 
-  /** Tries to write every file, then throws the first error. */
+  /** Tries to write every file and Secret, then throws the first error. */
   async #write(proxy: HeldProxy): Promise<boolean> {
     let failure: { readonly error: unknown } | undefined
     let written = false
@@ -99,6 +111,13 @@ export class ProxyFiles {
       } catch (error) {
         failure ??= { error }
       }
+    }
+    try {
+      const { kubernetes_secrets: secrets } = this.#settings
+      // After the files, which must not wait for an API that hangs.
+      written = (await writeSecrets(this.#secretWriter, secrets, proxy)) || written
+    } catch (error) {
+      failure ??= { error }
     }
     this.#error = failure && lastErrorOf(failure.error, this.#parts.now())
     if (failure) throw failure.error

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { keyFormats } from '../../../ca/proxy-file.ts'
 import { vomsTextProblem } from '../../../plugins/x509-proxy/voms-parameter.ts'
+import { secretIdentity, secretSettings } from './kubernetes-settings.ts'
 
 const file = z.string().min(1).max(4096)
 const account = z
@@ -87,6 +88,13 @@ const proxySettings = z.strictObject({
     .describe(
       'Files that the proxy is written to. Default: one file, DIRECTORY/NAME in the state directory. If the state is in PostgreSQL and state.directory is not set: none.',
     ),
+  kubernetes_secrets: z
+    .array(secretSettings)
+    .max(16)
+    .default([])
+    .describe(
+      'Kubernetes Secrets that the proxy is written to, by a pod whose service account may `get` and `patch` them.',
+    ),
   hook: z
     .array(z.string().max(4096))
     .min(1)
@@ -111,6 +119,21 @@ export const proxiesSettings = z
     (proxies) => Object.keys(proxies).length >= 1 && Object.keys(proxies).length <= MAX_PROXIES,
     { message: `must have 1 to ${MAX_PROXIES} proxies` },
   )
+  .superRefine((proxies, context) => {
+    const seen = new Set<string>()
+    for (const [name, { kubernetes_secrets: secrets }] of Object.entries(proxies))
+      for (const [index, secret] of secrets.entries()) {
+        const identity = secretIdentity(secret)
+        const message = 'must not name the key of a Secret that another entry names'
+        if (seen.has(identity))
+          context.addIssue({
+            code: 'custom',
+            path: [name, 'kubernetes_secrets', index, 'name'],
+            message,
+          })
+        seen.add(identity)
+      }
+  })
 
 export type ProxySettings = z.output<typeof proxySettings>
 export type OutputSettings = z.output<typeof outputSettings>

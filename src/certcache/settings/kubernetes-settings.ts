@@ -1,0 +1,61 @@
+/** The settings of the Kubernetes Secrets that hold a proxy. */
+import { z } from 'zod'
+
+const NAME = '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?'
+
+/** RFC 1123 subdomain, as the API checks it. */
+const objectName = z
+  .string()
+  .max(253)
+  .regex(new RegExp(`^${NAME}(\\.${NAME})*$`), 'must be a name of a Kubernetes object (RFC 1123)')
+
+export const secretSettings = z.strictObject({
+  name: objectName.describe('Name of the Secret.'),
+  namespace: z
+    .string()
+    .regex(new RegExp(`^${NAME}$`), 'must be a name of a Kubernetes namespace (RFC 1123)')
+    .optional()
+    .describe('Namespace of the Secret. Default: that of this pod.'),
+  key: z
+    .string()
+    .regex(
+      /^(?!\.\.?$|\.\.)[-._a-zA-Z0-9]{1,253}$/,
+      'must have 1 to 253 letters, digits, dots, underscores and hyphens, and not begin with ".."',
+    )
+    .default('proxy')
+    .describe(
+      'Key of the Secret that holds the proxy: the name of the file in pods that mount it.',
+    ),
+  create: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether to create the Secret if it does not exist. That needs the permission to create any Secret of the namespace, because `create` cannot be limited to a name.',
+    ),
+  overwrite: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether to write into a Secret with data that does not have the label `certcache/managed=true`.',
+    ),
+  restart: z
+    .array(
+      z
+        .string()
+        .regex(
+          new RegExp(`^(deployment|statefulset|daemonset)/(?=.{1,253}$)${NAME}(\\.${NAME})*$`),
+          'must be deployment/NAME, statefulset/NAME or daemonset/NAME',
+        ),
+    )
+    .max(16)
+    .default([])
+    .describe(
+      'What is restarted with each new proxy, as `deployment/NAME`, `statefulset/NAME` or `daemonset/NAME` in the same namespace. For pods that read the proxy only at their start.',
+    ),
+})
+
+export type SecretSettings = z.output<typeof secretSettings>
+
+/** Returns a text that is equal for two settings that name the same key of the same Secret. */
+export const secretIdentity = ({ namespace = '', name, key }: SecretSettings): string =>
+  `${namespace}/${name}/${key}`

@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { settingsIn, temporaryDirectory } from '../engine-support.ts'
+
+const load = async (secrets: unknown, more: object = {}) =>
+  settingsIn(await temporaryDirectory(), {
+    proxies: { gwms_proxy: { kubernetes_secrets: secrets }, ...more },
+  })
+
+test('defaults', async () => {
+  const { proxies } = await load([{ name: 'worker.x-1' }])
+  expect(proxies['gwms_proxy']?.kubernetes_secrets).toEqual([
+    { name: 'worker.x-1', key: 'proxy', create: false, overwrite: false, restart: [] },
+  ])
+})
+
+const at = 'proxies.gwms_proxy.kubernetes_secrets.0'
+test.for([
+  [{}, `${at}.name`],
+  [{ name: 'Worker' }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: '../x' }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'a..b' }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'a%2fb' }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'a?x=y' }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'a\n' }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'x'.repeat(64) }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'a', namespace: 'a.b' }, 'must be a name of a Kubernetes namespace (RFC 1123)'],
+  [{ name: 'a', namespace: '' }, 'must be a name of a Kubernetes namespace (RFC 1123)'],
+  [{ name: 'a', key: '..' }, 'must have 1 to 253 letters, digits, dots'],
+  [{ name: 'a', key: '.' }, 'must have 1 to 253 letters, digits, dots'],
+  [{ name: 'a', key: '..data' }, 'must have 1 to 253 letters, digits, dots'],
+  [{ name: 'a', key: 'a/b' }, 'must have 1 to 253 letters, digits, dots'],
+  [{ name: 'a', key: '' }, 'must have 1 to 253 letters, digits, dots'],
+  [{ name: 'a', key: 'k'.repeat(254) }, 'must have 1 to 253 letters, digits, dots'],
+  [{ name: 'a', create: 'yes' }, `${at}.create`],
+  [{ name: 'a', token: 'x' }, `${at}.token`],
+  [
+    { name: 'a', restart: ['worker'] },
+    'must be deployment/NAME, statefulset/NAME or daemonset/NAME',
+  ],
+  [
+    { name: 'a', restart: ['job/x'] },
+    'must be deployment/NAME, statefulset/NAME or daemonset/NAME',
+  ],
+  [{ name: 'a', restart: ['deployment/a/../b'] }, 'must be deployment/NAME, statefulset/NAME'],
+  [{ name: 'a', restart: ['deployment/'] }, 'must be deployment/NAME, statefulset/NAME'],
+] as const)('%j is refused', async ([secret, message]) => {
+  await expect(load([secret])).rejects.toThrow(message)
+})
+
+test('two entries for one key of one Secret are refused, two keys are not', async () => {
+  const limited = (key: string) => ({ limited: { kubernetes_secrets: [{ name: 'a', key }] } })
+  await expect(load([{ name: 'a' }], limited('limited'))).resolves.toBeDefined()
+  await expect(load([{ name: 'a' }], limited('proxy'))).rejects.toThrow(
+    'proxies.limited.kubernetes_secrets.0.name: found "a"; must not name the key of a Secret that another entry names',
+  )
+})
