@@ -24,6 +24,8 @@ export type LastError = NonNullable<RenewalStatus['lastError']>
 
 /** Wait before a failed write is tried again. */
 const RETRY_MS = 60_000
+/** A Secret that somebody deleted, emptied or rolled back is found within this time. */
+const SECRET_CHECK_MS = 300_000
 
 export class ProxyFiles {
   readonly #settings: ProxySettings
@@ -31,6 +33,7 @@ export class ProxyFiles {
   readonly #secretWriter: SecretWriter
   #error: LastError | undefined
   #work: Promise<void> = Promise.resolve()
+  #secretsCheckedAt: Date | undefined
   #hookedFor: HeldProxy | undefined
 
   constructor(settings: ProxySettings, parts: ProxyFilesParts) {
@@ -86,13 +89,19 @@ export class ProxyFiles {
     }
   }
 
-  /** Tries a failed write again, if it failed long enough ago. */
+  /** Tries a failed write again, if it failed long enough ago, and looks at the Secrets from time to time. */
   retry(proxy: HeldProxy): void {
-    if (this.#error === undefined) return
-    const agoMs = this.#parts.now().getTime() - this.#error.at.getTime()
+    const [lastAt, waitMs] =
+      this.#error === undefined
+        ? [this.#secretsCheckedAt, SECRET_CHECK_MS]
+        : [this.#error.at, RETRY_MS]
+    if (lastAt === undefined) return
+    const agoMs = this.#parts.now().getTime() - lastAt.getTime()
     // Negative when the clock was set back.
-    if (agoMs >= 0 && agoMs < RETRY_MS) return
-    this.#error = { ...this.#error, at: this.#parts.now() }
+    if (agoMs >= 0 && agoMs < waitMs) return
+    const at = this.#parts.now()
+    this.#error = this.#error && { ...this.#error, at }
+    this.#secretsCheckedAt = at
     this.publish(proxy, false)
   }
 
@@ -114,6 +123,7 @@ export class ProxyFiles {
     }
     try {
       const { kubernetes_secrets: secrets } = this.#settings
+      this.#secretsCheckedAt = secrets.length === 0 ? undefined : this.#parts.now()
       // After the files, which must not wait for an API that hangs.
       written = (await writeSecrets(this.#secretWriter, secrets, proxy)) || written
     } catch (error) {

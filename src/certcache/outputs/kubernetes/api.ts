@@ -130,7 +130,7 @@ const timedOut = (address: string, timeoutMs: number): TtsError =>
 
 const unreachable = (address: string, cause: unknown): TtsError =>
   failure(
-    `the Kubernetes API at ${address} cannot be reached: ${connectionReason(cause as Error)}`,
+    `the request to the Kubernetes API at ${address} failed: ${connectionReason(cause as Error)}`,
     `Check the NetworkPolicy of this pod and the API server. ${RETRIES}`,
     cause,
   )

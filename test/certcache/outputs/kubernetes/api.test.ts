@@ -111,7 +111,7 @@ describe('what goes wrong', () => {
     const port = String(await freePort())
     const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: port }
     expect(await refusalOf({ environment })).toEqual({
-      message: `the Kubernetes API at 127.0.0.1:${port} cannot be reached: it refuses connections`,
+      message: `the request to the Kubernetes API at 127.0.0.1:${port} failed: it refuses connections`,
       remedy: remedies.network,
     })
   })
@@ -122,7 +122,7 @@ describe('what goes wrong', () => {
     cpSync(foreign.file, join(accountDirectory, 'ca.crt'))
     const { message } = await refusalOf({ accountDirectory })
     expect(message).toMatch(
-      /^the Kubernetes API at 127\.0\.0\.1:PORT cannot be reached: .*certificate/,
+      /^the request to the Kubernetes API at 127\.0\.0\.1:PORT failed: .*certificate/,
     )
     expect(server.requests).toEqual([])
   })
@@ -139,7 +139,7 @@ describe('what goes wrong', () => {
   test('an answer without bounds', async () => {
     server.fault = () => ({ status: 200, body: JSON.stringify('x'.repeat(1024 * 1024)) })
     expect((await refusalOf({})).message).toBe(
-      'the Kubernetes API at 127.0.0.1:PORT cannot be reached: the answer is too long',
+      'the request to the Kubernetes API at 127.0.0.1:PORT failed: the answer is too long',
     )
   })
 })

@@ -447,6 +447,32 @@ describe('beside the other outputs', () => {
     expect(files.error).toBeUndefined()
   })
 
+  test('a Secret that somebody empties or deletes is written again within five minutes', async () => {
+    put()
+    const { files, clock } = await filesOf([{ name: 'worker', create: true }])
+    files.publish(proxy, true)
+    await files.settled()
+    for (const [minutes, spoil] of [
+      [6, () => put({ labels: ours })],
+      [12, () => server.objects.delete(path)],
+    ] as const) {
+      spoil()
+      clock.now = later(minutes - 2)
+      files.retry(proxy)
+      await files.settled()
+      expect(server.objects.get(path)?.['data']).toBeUndefined()
+      clock.now = later(minutes)
+      files.retry(proxy)
+      await files.settled()
+      expect(present().data).toEqual({ proxy: base64(proxy) })
+    }
+    // In between nothing is asked.
+    server.requests.length = 0
+    files.retry(proxy)
+    await files.settled()
+    expect(server.requests).toEqual([])
+  })
+
   test('`status` reads the Secret and writes nothing', async () => {
     const writer = writerAt(noon)
     expect(await inspectSecret(writer, settingsOf(), proxy)).toMatchObject({
