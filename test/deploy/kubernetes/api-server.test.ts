@@ -425,7 +425,7 @@ interface PodTemplate {
 /** The template of the one workload, with the volumes that a StatefulSet adds to its pods. */
 function podTemplateOf(objects: readonly KubernetesDocument[]): PodTemplate {
   const workload = objects.find(({ kind }) => /^(Deployment|StatefulSet)$/.test(kind))
-  const { template, volumeClaimTemplates = [] } = (workload ?? {})['spec'] as {
+  const { template, volumeClaimTemplates = [] } = (workload as KubernetesDocument)['spec'] as {
     template: PodTemplate
     volumeClaimTemplates?: readonly KubernetesDocument[]
   }

@@ -64,11 +64,19 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
       throw notInPod(`${path} cannot be read: ${fileErrorReason(error)}`)
     }
   }
+  const findServer = () => {
+    const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = environment
+    if (!host) throw notInPod('KUBERNETES_SERVICE_HOST is not set')
+    return { host, port }
+  }
   return {
-    namespace: async () => read('namespace'),
+    async namespace() {
+      // First what says the most outside of a pod.
+      findServer()
+      return read('namespace')
+    },
     async send(request) {
-      const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = environment
-      if (!host) throw notInPod('KUBERNETES_SERVICE_HOST is not set')
+      const { host, port } = findServer()
       // Read each time: the kubelet replaces the token within the hour, and the CA when it is rotated.
       const [token, ca] = await Promise.all([read('token'), read('ca.crt')])
       const address = `${isIPv6(host) ? `[${host}]` : host}:${port}`
