@@ -3,16 +3,22 @@
  * what the API really refuses, and whether it accepts every object. Building the server takes long, so these tests run
  * only with TTS_TEST_KUBERNETES=1.
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createKubernetesApi } from '../../../src/certcache/outputs/kubernetes/api.ts'
 import { writeSecret } from '../../../src/certcache/outputs/kubernetes/secret-output.ts'
 import { writeSecrets } from '../../../src/certcache/outputs/kubernetes/secrets-of-proxy.ts'
 import type { HeldProxy } from '../../../src/certcache/proxy-engine.ts'
 import { secretSettings } from '../../../src/certcache/settings/kubernetes-settings.ts'
+import { delegating, logIn } from '../../api/delegation-support.ts'
 import { makeHeldProxy } from '../../certcache/server-support.ts'
+import { findProgram } from '../../support/grid-tools.ts'
+import { programPath } from '../../support/programs.ts'
+import { useTestService } from '../../support/service.ts'
 import { type ApiServer, buildApiServer, startApiServer } from './api-server.ts'
 import {
   buildChartTools,
@@ -71,6 +77,7 @@ function apiServerCases(serverPrograms: string, chartPrograms: string): void {
     rmSync(directory, { recursive: true, force: true })
   })
 
+  const service = useTestService(delegating())
   let count = 0
   /** A namespace of its own, with the objects of the chart; `change` alters them before. */
   async function install(
@@ -104,6 +111,7 @@ function apiServerCases(serverPrograms: string, chartPrograms: string): void {
     const client = createKubernetesApi({ environment: api.environment, accountDirectory })
     return {
       namespace,
+      accountDirectory,
       put,
       client,
       writer: { api: client, now: () => new Date() },
@@ -156,6 +164,51 @@ function apiServerCases(serverPrograms: string, chartPrograms: string): void {
     }
     expect(managedFields.map(({ manager }) => manager)).toContain('certcache')
   })
+
+  test.skipIf(findProgram('bwrap') === undefined)(
+    'the program itself, where a pod has its service account',
+    async () => {
+      const { accountDirectory, namespace, path } = await install({})
+      const state = mkdtempSync(join(directory, 'state-'))
+      const settings = join(state, 'certcache.yaml')
+      const proxies = { gwms_proxy: { kubernetes_secrets: [{ name: 'grid-proxy' }] } }
+      writeFileSync(settings, JSON.stringify({ service: { url: service().url }, proxies }))
+      const at = '/run/secrets/kubernetes.io/serviceaccount'
+      const certcache = async (...words: readonly string[]) => {
+        const mounts = ['--bind', '/', '/', '--tmpfs', '/run', '--ro-bind', accountDirectory, at]
+        const command = [process.execPath, programPath('src/certcache/main.ts'), ...words]
+        const env = {
+          PATH: process.env['PATH'],
+          ...api.environment,
+          CERTCACHE_CONFIG: settings,
+          CERTCACHE_STATE__DIRECTORY: state,
+          CERTCACHE_SOURCE__KIND: 'token',
+          BEARER_TOKEN: await logIn(service()),
+        }
+        return promisify(execFile)('bwrap', [...mounts, '--', ...command], {
+          env,
+          timeout: 60_000,
+        }).then(
+          ({ stdout }) => ({ code: 0, text: stdout }),
+          ({ code, stderr }: { code: number; stderr: string }) => ({ code, text: stderr }),
+        )
+      }
+      expect(await certcache('refresh')).toMatchObject({ code: 0 })
+      const written = readFileSync(join(state, 'gwms_proxy')).toString('base64')
+      expect((await api.ask(path)).body).toMatchObject({ data: { proxy: written } })
+      expect(await certcache('status', '--state', state)).toMatchObject({
+        text: expect.not.stringContaining('Secret') as string,
+      })
+      await api.ask(path, { method: 'PATCH', body: { data: { proxy: null } } })
+      expect(await certcache('status', '--state', state)).toMatchObject({ code: 1 })
+      const role = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/roles/site-proxies`
+      await api.ask(role, { method: 'DELETE' })
+      const { code, text } = await certcache('refresh')
+      expect(code).toBe(2)
+      expect(text).toContain(`the service account may not get the Secret ${namespace}/grid-proxy`)
+      expect(text).toContain('resourceNames: [grid-proxy], verbs: [get, patch]')
+    },
+  )
 
   test('an upgrade of the release leaves the proxy in the Secret', async () => {
     const { writer, path, namespace } = await install({})

@@ -33,8 +33,8 @@ export interface KubernetesApi {
   /**
    * Sends one request. Status codes of refusals are returned, not thrown.
    *
-   * @throws {TtsError} `configuration`, check `kubernetes`: this is no pod with a service account, the API cannot be
-   * reached, did not answer in time, or answers without JSON
+   * @throws {TtsError} check `kubernetes`: `configuration` (this is no pod with a service account),
+   * `provider_unavailable` (the API cannot be reached, did not answer in time, or answers without JSON)
    */
   send(request: KubernetesRequest): Promise<KubernetesResponse>
 }
@@ -119,32 +119,33 @@ async function sendTo(address: string, request: AddressedRequest): Promise<Kuber
   }
 }
 
-const failure = (message: string, remedy: string, cause?: unknown): TtsError =>
-  new TtsError('configuration', message, { check: 'kubernetes', remedy, cause })
+const unavailable = (message: string, remedy: string, cause?: unknown): TtsError =>
+  new TtsError('provider_unavailable', message, { check: 'kubernetes', remedy, cause })
 
 const notInPod = (reason: string): TtsError =>
-  failure(
-    `the Kubernetes API cannot be used: ${reason}`,
-    'kubernetes_secrets need a pod with a service account: set serviceAccountName and automountServiceAccountToken: true.',
-  )
+  new TtsError('configuration', `the Kubernetes API cannot be used: ${reason}`, {
+    check: 'kubernetes',
+    remedy:
+      'kubernetes_secrets need a pod with a service account: set serviceAccountName and automountServiceAccountToken: true.',
+  })
 
 const RETRIES = 'certcache tries again every minute.'
 
 const timedOut = (address: string, timeoutMs: number): TtsError =>
-  failure(
+  unavailable(
     `the Kubernetes API at ${address} did not answer within ${timeoutMs / 1000} seconds`,
     `Check the NetworkPolicy of this pod and the load of the API server. ${RETRIES}`,
   )
 
 const unreachable = (address: string, cause: unknown): TtsError =>
-  failure(
+  unavailable(
     `the request to the Kubernetes API at ${address} failed: ${connectionReason(cause as Error)}`,
     `Check the NetworkPolicy of this pod and the API server. ${RETRIES}`,
     cause,
   )
 
 const notKubernetes = (address: string, status: number): TtsError =>
-  failure(
+  unavailable(
     `${address} answers ${status} without JSON: it is not the Kubernetes API, or a proxy in front of it fails`,
     `Check KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT of this pod. ${RETRIES}`,
   )

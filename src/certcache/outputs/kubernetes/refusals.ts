@@ -40,7 +40,9 @@ export function kubernetesRefusal(
   const { problem, remedy } = explain(object, verb, { status, answer })
   const said = statusMessage(answer)
   const message = `the Kubernetes API answers ${status}: ${problem}${said && ` (${said})`}`
-  return new TtsError('configuration', message, { check: 'kubernetes', remedy })
+  // Too many requests, and faults of the server: a later attempt may succeed.
+  const code = status === 429 || status >= 500 ? 'provider_unavailable' : 'configuration'
+  return new TtsError(code, message, { check: 'kubernetes', remedy })
 }
 
 interface Explanation {

@@ -40,7 +40,7 @@ const workloadSchema = z.object({
  * present one: when several certcaches do this, or one does it twice, the pods are replaced once.
  *
  * @param writtenAt when the Secret was written
- * @throws {TtsError} `configuration`, check `kubernetes`
+ * @throws {TtsError} `configuration` or `provider_unavailable`, check `kubernetes`
  */
 export async function restartIfOlder(
   api: KubernetesApi,

@@ -51,8 +51,8 @@ const CLOCK_TOLERANCE_MS = 300_000
 /**
  * Writes the proxy into the Secret, unless it holds this proxy or a newer one.
  *
- * @throws {TtsError} `configuration`, check `kubernetes`: no such Secret, not ours, or what `KubernetesApi.send` and
- * the API refuse
+ * @throws {TtsError} check `kubernetes`: `configuration` (no such Secret, not ours, not permitted),
+ * `provider_unavailable`
  */
 export async function writeSecret(
   writer: SecretWriter,

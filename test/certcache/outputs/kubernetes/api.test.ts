@@ -65,13 +65,14 @@ describe('what goes wrong', () => {
     const api = createKubernetesApi({ ...server, ...options })
     const error = await api.send(get).catch((caught: unknown) => caught)
     const { message, remedy, code, check } = error as Record<string, unknown>
-    expect({ code, check }).toEqual({ code: 'configuration', check: 'kubernetes' })
+    expect(check).toBe('kubernetes')
     const port = server.environment['KUBERNETES_SERVICE_PORT'] ?? ''
-    return { message: String(message).replace(port, 'PORT'), remedy }
+    return { code, message: String(message).replace(port, 'PORT'), remedy }
   }
 
   test('outside of a pod', async () => {
     expect(await refusalOf({ environment: {} })).toEqual({
+      code: 'configuration',
       message: 'the Kubernetes API cannot be used: KUBERNETES_SERVICE_HOST is not set',
       remedy: remedies.pod,
     })
@@ -85,6 +86,7 @@ describe('what goes wrong', () => {
     )
     rmSync(join(accountDirectory, 'token'))
     expect(await refusalOf({ accountDirectory })).toEqual({
+      code: 'configuration',
       message: `the Kubernetes API cannot be used: ${accountDirectory}/token cannot be read: the file or its directory does not exist`,
       remedy: remedies.pod,
     })
@@ -94,6 +96,7 @@ describe('what goes wrong', () => {
   test('no answer in time', async () => {
     server.fault = () => 'handled'
     expect(await refusalOf({ timeoutMs: 50 })).toEqual({
+      code: 'provider_unavailable',
       message: 'the Kubernetes API at 127.0.0.1:PORT did not answer within 0.05 seconds',
       remedy: remedies.load,
     })
@@ -111,6 +114,7 @@ describe('what goes wrong', () => {
     const port = String(await freePort())
     const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: port }
     expect(await refusalOf({ environment })).toEqual({
+      code: 'provider_unavailable',
       message: `the request to the Kubernetes API at 127.0.0.1:${port} failed: it refuses connections`,
       remedy: remedies.network,
     })
@@ -130,6 +134,7 @@ describe('what goes wrong', () => {
   test('an answer that is not JSON is not quoted', async () => {
     server.fault = () => ({ status: 502, body: '<h1>Bad gateway</h1>' })
     expect(await refusalOf({})).toEqual({
+      code: 'provider_unavailable',
       message:
         '127.0.0.1:PORT answers 502 without JSON: it is not the Kubernetes API, or a proxy in front of it fails',
       remedy: remedies.address,

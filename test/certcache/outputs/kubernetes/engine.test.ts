@@ -1,4 +1,4 @@
-/** The whole engine with a Secret that cannot be written: the renewal, the file and the served proxy are not affected. */
+/** The whole engine, when a Secret cannot be written: renewal, file and served proxy are not affected. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
