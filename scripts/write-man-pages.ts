@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { bashCompletion } from './bash-completion.ts'
 import { manPage } from './man-page.ts'
 import { commandsBelow, describedPrograms } from './programs.ts'
+import { provenanceOf } from './provenance.ts'
 
 const { positionals } = parseArgs({ allowPositionals: true })
 const [directory] = positionals
@@ -16,7 +17,7 @@ if (directory === undefined || positionals.length > 1)
 
 const manifest = readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')
 const { version } = JSON.parse(manifest) as { version: string }
-const date = new Date().toISOString().slice(0, 10)
+const date = provenanceOf(join(import.meta.dirname, '..')).builtAt.slice(0, 10)
 let printed = ''
 const programs = describedPrograms(version, (text) => {
   printed += text

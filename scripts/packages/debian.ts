@@ -59,9 +59,12 @@ export function debianPackages(shop: Workshop): void {
   const { version } = JSON.parse(readFileSync(join(shop.dist, 'package.json'), 'utf8')) as {
     version: string
   }
+  const manuals = join(shop.work, 'manuals')
+  execFileSync(shop.node, [join(shop.root, 'scripts/write-man-pages.ts'), manuals])
   for (const one of packages) {
     const tree = join(shop.work, one.name)
     fill(tree, one, shop)
+    addManuals(tree, one.name, manuals)
     const control = controlOf(one.name, {
       version,
       architecture,
@@ -106,6 +109,22 @@ function fill(tree: string, { name, nodeOptions, units, examples }: Package, sho
   put(join(tree, 'DEBIAN/conffiles'), `/etc/${name}/${name}.yaml\n`)
   for (const script of ['postinst', 'prerm', 'postrm'])
     put(join(tree, 'DEBIAN', script), from(`deploy/debian/${name}/${script}`), 0o755)
+}
+
+/** Man pages, and completion for bash. */
+function addManuals(tree: string, name: string, manuals: string): void {
+  const pages = readdirSync(join(manuals, 'man1')).filter((page) =>
+    new RegExp(`^${name}[-.]`).test(page),
+  )
+  for (const page of pages)
+    put(
+      join(tree, 'usr/share/man/man1', `${page}.gz`),
+      gzipSync(readFileSync(join(manuals, 'man1', page)), { level: 9 }),
+    )
+  put(
+    join(tree, 'usr/share/bash-completion/completions', name),
+    readFileSync(join(manuals, 'bash-completion', name)),
+  )
 }
 
 /** Writes a file that all may read, and the directories above it. */

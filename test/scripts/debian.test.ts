@@ -89,6 +89,10 @@ describe.skipIf(reason !== undefined)('in an empty Debian', () => {
     const ours = '/usr/lib/tts /usr/lib/certcache /usr/bin/tts /usr/lib/systemd/system/tts.service'
     expect(await sh(`find ${ours} \\( ! -user root -o -perm /022 \\)`)).toBe('')
     expect(await sh('dpkg --verify tts certcache')).toBe('')
+    expect(await sh('zcat /usr/share/man/man1/tts-proxy-init.1.gz')).toMatch(/^\.TH /m)
+    expect(await sh('. /usr/share/bash-completion/completions/tts; complete -p tts')).toContain(
+      'tts',
+    )
     expect(await sh('ls /usr/lib/tts /usr/share/doc/tts')).toMatch(
       /bill-of-materials\.cdx\.json[^]*third-party-licenses\.txt[^]*copyright/,
     )
