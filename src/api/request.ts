@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { TtsError } from '../base/errors.ts'
+import { beginServerSpan } from '../base/spans.ts'
 import type { Origin } from '../domain/records.ts'
 import type { RateLimiter } from '../limits/rate-limiter.ts'
 import { addressKey } from '../limits/address-key.ts'
@@ -69,6 +70,7 @@ export function requestContext(options: RequestOptions): RequestHandler {
       timeoutMs: options.timeoutMs,
       admitted: () => admitted,
     })
+    const span = beginServerSpan(request.headers, { 'tts.request_id': id })
     response.setHeader('X-Request-Id', id)
     // An open connection would delay the shutdown. And Node would read an unread body to its end, to reuse the
     // connection.
@@ -76,12 +78,25 @@ export function requestContext(options: RequestOptions): RequestHandler {
     response.once('close', () => {
       admitted.release()
       const seconds = (performance.now() - started) / 1000
-      finish(request, response, { options, log, address: origin.address, seconds })
+      const { method, route, status } = finish(request, response, {
+        options,
+        log,
+        address: origin.address,
+        seconds,
+      })
+      span?.end({
+        name: `${method} ${route}`,
+        isFault: status >= 500,
+        'http.request.method': method,
+        'http.route': route,
+        'http.response.status_code': status,
+      })
     })
     admitted = admit(options, { address: origin.address, path: request.path })
     dropUnreadAnswer(response, admitted)
     requireUsable(request)
-    next()
+    if (span === undefined) next()
+    else span.run(() => next())
   }
 }
 
@@ -199,21 +214,23 @@ function finish(
     readonly address: string
     readonly seconds: number
   },
-): void {
+): { readonly method: string; readonly route: string; readonly status: number } {
   const { options, log, address, seconds } = result
   const route = typeof response.locals['route'] === 'string' ? response.locals['route'] : 'other'
   const status = response.writableFinished ? response.statusCode : 499
-  options.metrics.requestDone({ route, method: knownMethod(request.method), status, seconds })
-  if (route === 'probe') return
+  const method = knownMethod(request.method)
+  options.metrics.requestDone({ route, method, status, seconds })
+  if (route === 'probe') return { method, route, status }
   const fields = {
     event: 'http.request',
-    method: knownMethod(request.method),
+    method,
     path: loggedPath(request.originalUrl, options.configuredIds),
     status,
     // The reason of every refusal; the audit trail may have only a sample of them.
     ...(response.locals['refusal'] as object | undefined),
   }
   log.info({ ...fields, ms: Math.round(seconds * 10_000) / 10, address }, 'request')
+  return { method, route, status }
 }
 
 function knownMethod(method: string): string {

@@ -4,8 +4,10 @@ import type { Logger } from 'pino'
 import { TtsError } from '../base/errors.ts'
 import { createLogOutput } from '../base/log-output.ts'
 import { createLog } from '../base/log.ts'
+import { readBuildInfo } from '../base/build-info.ts'
 import { exitCodes } from './exit-codes.ts'
 import { type Running, serve } from '../service/serve.ts'
+import { startTracing } from '../service/tracing.ts'
 import { refuseRootOnOthersData } from './act-as-owner.ts'
 import { serviceConfiguration, type OperatorOptions, type Terminal } from './terminal.ts'
 
@@ -17,7 +19,8 @@ export function serveCommand(terminal: Terminal): Command {
       `
 Without configuration the service listens on http://127.0.0.1:8080 and creates a SQLite database and a new CA, both
 in $XDG_DATA_HOME/tts or ~/.local/share/tts. It then trusts no provider and refuses every token.
-HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR: see docs/network.md.
+HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR: see docs/network.md. OTEL_EXPORTER_OTLP_ENDPOINT switches on
+traces: see docs/operations.md, "Traces".
 On SIGTERM it finishes the current requests and stops; a second SIGTERM stops it immediately. On SIGHUP it reads the
 configuration, the CA and all files again, without losing a request.
 
@@ -38,10 +41,13 @@ async function run(terminal: Terminal, options: OperatorOptions): Promise<void> 
   // without a handler.
   const stopSignal = waitForStopSignal()
   const reloading = reloadOnSignal(terminal, options, log)
-  const running = await serve(loaded, log, { environment: terminal.environment })
+  const { environment } = terminal
+  const tracing = await startTracing(environment, { build: readBuildInfo(), log })
+  const running = await serve(loaded, log, { environment })
   reloading.begin(running)
   await stopSignal
   await running.stop()
+  await tracing?.stop()
   // A reader of the log that has stopped reading would keep this process alive.
   if (!(await output.flush(FLUSH_TIMEOUT_MS))) process.exit(exitCodes.done)
 }

@@ -1,4 +1,5 @@
 import { isShallowJson } from '../../plugins/json.ts'
+import { spanHeaders, withSpan } from '../base/spans.ts'
 import { isAcceptableUrl } from '../config/provider-schema.ts'
 import { findProxyFailure } from '../network/network.ts'
 import { providerFault } from './refusals.ts'
@@ -47,13 +48,15 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
     if (isClosed) controller.abort()
     open.add(controller)
     const attempt = async (): Promise<Response> =>
-      fetchFunction(url, { ...options, redirect: 'manual', signal })
+      fetchFunction(url, { ...options, ...traced(options), redirect: 'manual', signal })
     try {
-      const response = await attempt().catch((error: unknown) => {
-        if (!sendAgain || signal.aborted || !(error instanceof TypeError)) throw error
-        return attempt()
+      return await withSpan('ask the provider', async () => {
+        const response = await attempt().catch((error: unknown) => {
+          if (!sendAgain || signal.aborted || !(error instanceof TypeError)) throw error
+          return attempt()
+        })
+        return readLimited(response, limits.maxBodyBytes)
       })
-      return await readLimited(response, limits.maxBodyBytes)
     } catch (error) {
       throw proxyFault(url, error) ?? error
     } finally {
@@ -69,6 +72,15 @@ export function createLimitedFetch(fetchFunction: Fetch, limits: FetchLimits): L
       for (const controller of open) controller.abort()
     },
   }
+}
+
+/** The headers of a request with those of the present trace. */
+function traced({ headers }: RequestInit): Pick<RequestInit, 'headers'> {
+  const own = Object.entries(spanHeaders())
+  if (own.length === 0) return {}
+  const all = new Headers(headers)
+  for (const [name, value] of own) all.set(name, value)
+  return { headers: all }
 }
 
 /** Returns the error for a request that the HTTP proxy did not forward; undefined if the error has another cause. */

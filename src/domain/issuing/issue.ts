@@ -4,6 +4,7 @@
  */
 import type { CredentialEntry } from '../../../plugins/plugin.ts'
 import { TtsError } from '../../base/errors.ts'
+import { withSpan } from '../../base/spans.ts'
 import { orderedUuid } from '../../base/ordered-uuid.ts'
 import type { Log } from '../../base/log.ts'
 import type { BanList } from '../bans/ban-list.ts'
@@ -126,7 +127,8 @@ export async function issue(
   try {
     // 1. Identify the caller. All later steps use only what the verifier returned, never the raw token or proxy.
     const { signal, origin } = request
-    caller = await identifyCaller(dependencies, request, { signal, address: origin.address })
+    const from = { signal, address: origin.address }
+    caller = await withSpan('verify', () => identifyCaller(dependencies, given, from))
     leave = dependencies.identityShare.enter(caller.key)
     await requireNotBanned(dependencies.bans, caller)
 
@@ -135,10 +137,11 @@ export async function issue(
     request = { ...request, serviceId: asked.serviceId }
 
     // 3. Check that the caller may use the service. The default is to refuse.
-    const service = requireService(dependencies.services, serviceIdOf(request, caller))
-    await requireMayUse(dependencies, caller, service)
-    requireEnabled(service)
-    dependencies.limiter.check(caller.key)
+    const known = caller
+    const service = requireService(dependencies.services, serviceIdOf(request, known))
+    await withSpan('authorise', () => authorise(dependencies, known, service), {
+      'tts.service': service.id,
+    })
 
     // 4. Check the parameters, before a key is made or a name is assigned.
     const parameters = readParameters(service, caller.parameters(asked.parameters))
@@ -182,6 +185,17 @@ function loginWanted(): TtsError {
   return new TtsError('access_denied', 'login is required, please use the web interface', {
     check: 'login',
   })
+}
+
+/** Checks that the caller may use the service, now. */
+async function authorise(
+  dependencies: IssueDependencies,
+  caller: Caller,
+  service: Service,
+): Promise<void> {
+  await requireMayUse(dependencies, caller, service)
+  requireEnabled(service)
+  dependencies.limiter.check(caller.key)
 }
 
 /** A token that allows nothing any more still says which groups its holder has left. */
@@ -232,7 +246,9 @@ async function makeAndRecord(
   const about = { ...holder, service, origin, caller: forPlugin, credentialId, signal }
   const context = createIssuingContext(dependencies, about)
   const tools = caller.tools(context, { service, now: dependencies.now })
-  const answer = await service.plugin.request(tools, grant.parameters)
+  const answer = await withSpan('issue', () => service.plugin.request(tools, grant.parameters), {
+    'tts.service': service.id,
+  })
   if (answer.kind === 'login') return answer
   const { endEntitySerial, sshSerial } = context
   if (service.lifetimes !== undefined && endEntitySerial === undefined && sshSerial === undefined)
@@ -287,7 +303,7 @@ async function recordCredential(
   try {
     // Again: a plugin may have taken long. For known identities the store looks, too, in the same transaction.
     await requireNotBanned(dependencies.bans, caller, identity.id)
-    await dependencies.store.recordCredential(record, audit)
+    await withSpan('record', () => dependencies.store.recordCredential(record, audit))
   } catch (error) {
     const isDouble = error instanceof TtsError && error.check === 'duplicate_record'
     if (!isDouble || pluginState === undefined) throw error
