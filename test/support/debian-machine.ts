@@ -26,6 +26,8 @@ export interface DebianMachine {
   readonly directory: string
   /** Runs a script of bash as root; resolves at its end, whatever the exit code, with both outputs. */
   sh(script: string): Promise<{ readonly code: number | null; readonly out: string }>
+  /** Runs a script that must end well, and returns its output. @throws {Error} with the output, if it does not */
+  outputOf(script: string): Promise<string>
   remove(): Promise<void>
 }
 
@@ -58,6 +60,11 @@ export async function startDebianMachine(
   return {
     directory,
     sh: async (script) => runIn(leader, script),
+    async outputOf(script) {
+      const { code, out } = await runIn(leader, script)
+      if (code !== 0) throw new Error(`${script}\nended with exit code ${code}:\n${out}`)
+      return out
+    },
     async remove() {
       const ended = once(init, 'close')
       // Powers it off.
