@@ -1,6 +1,6 @@
 /** What our Markdown needs beyond that of VitePress, so that the same files read well in the repository. */
-import { existsSync } from 'node:fs'
-import { dirname, relative, resolve, sep } from 'node:path'
+import { existsSync, statSync } from 'node:fs'
+import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { MarkdownRenderer } from 'vitepress'
 
 /** The repository, which has the pages. */
@@ -33,7 +33,10 @@ function drawDiagrams(markdown: MarkdownRenderer): void {
   }
 }
 
-/** A link to a file that is no page leads to the copy of the file. The router would look for a page of that name. */
+/**
+ * A link to a file that is no page leads to the copy of the file. The router would look for a page of that name. A link
+ * to a directory leads to its README; without one it is text, because the site lists no directories.
+ */
 function linkFiles(markdown: MarkdownRenderer): void {
   const open = markdown.renderer.rules['link_open']
   markdown.renderer.rules['link_open'] = (tokens, index, options, env, self) => {
@@ -41,7 +44,16 @@ function linkFiles(markdown: MarkdownRenderer): void {
     const href = token?.attrGet('href') ?? ''
     const file = resolve(root, dirname(env.relativePath), href)
     const isFile = /^(?:\.{1,2}\/)*[\w-][\w./-]*$/.test(href) && existsSync(file)
-    if (token === undefined || !isFile || href.endsWith('.md'))
+    const isDirectory = isFile && statSync(file).isDirectory()
+    if (isDirectory && existsSync(join(file, 'README.md')))
+      token?.attrSet('href', `${href.replace(/\/$/, '')}/README.md`)
+    else if (isDirectory) {
+      const close = tokens.slice(index).find(({ type }) => type === 'link_close')
+      for (const each of [token, close]) if (each !== undefined) each.tag = 'span'
+      if (token !== undefined) token.attrs = null
+      return self.renderToken(tokens, index, options)
+    }
+    if (token === undefined || !isFile || isDirectory || href.endsWith('.md'))
       return open?.(tokens, index, options, env, self) ?? self.renderToken(tokens, index, options)
     const name = relative(root, file).split(sep).join('/')
     linkedFiles.add(name)

@@ -36,7 +36,10 @@ const howTo = {
   'docs/providers/keycloak': 'Set up at Keycloak',
   'docs/providers/other': 'Set up at any other provider',
   'docs/migration': 'From WaTTS',
-  'deploy/kubernetes/README': 'certcache on Kubernetes',
+  'deploy/README': 'Deployment examples',
+  'deploy/helm/tts/README': 'The service on Kubernetes',
+  'deploy/helm/certcache/README': 'certcache on Kubernetes',
+  'deploy/kubernetes/README': 'certcache on Kubernetes, by manifests',
 }
 const reference = {
   'docs/command-line': 'Command line and HTTP',
@@ -56,6 +59,9 @@ const reference = {
   'docs/plugins': 'Plugins',
   'docs/troubleshooting': 'Troubleshooting',
   'docs/glossary': 'Glossary',
+  'clients/README': 'Clients for programs',
+  'clients/typescript/README': 'Client for TypeScript',
+  'clients/python/README': 'Client for Python',
   CHANGELOG: 'Changelog',
 }
 const explanation = {

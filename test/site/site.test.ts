@@ -32,7 +32,7 @@ function cases(): void {
     directory = mkdtempSync(join(tmpdir(), 'tts-site-'))
     const { code, out, err } = await runToEnd(script, ['--out', directory], { env })
     output = stripVTControlCharacters(out + err)
-    expect({ code, output }).toMatchObject({ code: 0 })
+    if (code !== 0) throw new Error(`the site cannot be built:\n${output}`)
     for (const name of globSync('**/*.html', { cwd: directory }))
       pages.set(`/${name}`, readFileSync(join(directory, name), 'utf8'))
   }, 180_000)
