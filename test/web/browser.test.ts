@@ -117,7 +117,9 @@ describeWithTools('in Chromium', [...chromiumPackages, 'globus-proxy-utils'], ()
       const session = cookies.find(({ name }) => name === 'tts_session')
       expect(session).toMatchObject({ httpOnly: true, sameSite: 'Lax', path: '/', expires: -1 })
       expect(addresses.filter((url) => url.includes(session?.value ?? ''))).toEqual([])
-      expect(addresses.filter((url) => /-----BEGIN|eyJ[\w-]+\.[\w-]+|form_token/.test(url))).toEqual([])
+      expect(
+        addresses.filter((url) => /-----BEGIN|eyJ[\w-]+\.[\w-]+|form_token/.test(url)),
+      ).toEqual([])
     })
   })
 
