@@ -7,6 +7,7 @@
 import { context, propagation, trace } from '@opentelemetry/api'
 import { TtsError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { redactText } from '../base/redact.ts'
 import { switchSpans } from '../base/spans.ts'
 import type { BuildInfo } from '../base/build-info.ts'
 import type { Environment } from '../config/settings-tree.ts'
@@ -17,7 +18,10 @@ export interface Tracing {
 }
 
 const STOP_TIMEOUT_MS = 5000
+/** At most one failure to send is logged in this time. */
+const SILENCE_MS = 60_000
 const ENDPOINTS = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'] as const
+const PROTOCOLS = ['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'] as const
 
 /**
  * Starts tracing if the environment names an endpoint, or the exporter `otlp`.
@@ -47,6 +51,7 @@ export async function startTracing(
     sampler: samplerOf(environment, sdk),
     spanProcessors: [new sdk.BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
   })
+  core.setGlobalErrorHandler(reportFailures(log))
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
   propagation.setGlobalPropagator(new core.W3CTraceContextPropagator())
   trace.setGlobalTracerProvider(provider)
@@ -64,27 +69,38 @@ export async function startTracing(
   }
 }
 
+/** Says that spans were lost, once in a while: a collector that is away must not fill the log. */
+function reportFailures(log: Log): (error: unknown) => void {
+  let lastMs = -Infinity
+  return (error) => {
+    if (performance.now() - lastMs < SILENCE_MS) return
+    lastMs = performance.now()
+    log.warn(
+      { event: 'tracing.failed', err: error },
+      'spans could not be sent; requests are not affected. Is the collector up, and OTEL_EXPORTER_OTLP_ENDPOINT right?',
+    )
+  }
+}
+
 const late = async (): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref())
 
 /** @throws {TtsError} `configuration` */
 function isWanted(environment: Environment): boolean {
-  const {
-    OTEL_SDK_DISABLED: disabled,
-    OTEL_TRACES_EXPORTER: exporter,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: ownProtocol,
-    OTEL_EXPORTER_OTLP_PROTOCOL: protocol = ownProtocol,
-  } = environment
+  const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = environment
   if (disabled?.toLowerCase() === 'true' || exporter === 'none') return false
   if (exporter !== 'otlp' && !ENDPOINTS.some((name) => environment[name])) return false
   if (exporter !== undefined && exporter !== '' && exporter !== 'otlp')
     throw unusable('OTEL_TRACES_EXPORTER', exporter, 'otlp or none')
-  if (protocol === 'grpc')
-    throw unusable(
-      'OTEL_EXPORTER_OTLP_PROTOCOL',
-      protocol,
-      'http/json; collectors listen on 4318 for it',
-    )
+  // The name for traces alone has precedence.
+  const protocol = PROTOCOLS.find((name) => environment[name])
+  if (protocol !== undefined && environment[protocol] === 'grpc')
+    throw unusable(protocol, 'grpc', 'http/json; collectors listen on 4318 for it')
+  for (const name of ENDPOINTS) {
+    const url = environment[name]
+    if (url && !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+      throw unusable(name, redactText(url), 'a URL such as http://127.0.0.1:4318')
+  }
   return true
 }
 

@@ -94,6 +94,11 @@ const spans = (): SentSpan[] =>
     resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)),
   )
 
+function started(): Started {
+  if (service === undefined) throw new Error('no service was started')
+  return service
+}
+
 async function stop(): Promise<void> {
   service?.child.kill('SIGTERM')
   expect(await service?.ended).toBe(0)
@@ -188,7 +193,9 @@ test('a collector that is away, or does not answer, costs no request and no orde
       OTEL_EXPORTER_OTLP_TIMEOUT: '500',
     })
     expect((await fetch(`${service}/healthz`)).status).toBe(200)
+    const { stdout } = started()
     await stop()
+    expect(stdout().match(/"event":"tracing\.(?:failed|lost)"/g)?.length).toBeGreaterThan(0)
   }
   silent.closeAllConnections()
   silent.close()
@@ -216,6 +223,14 @@ test.for([
   [
     { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
     'OTEL_EXPORTER_OTLP_PROTOCOL: found "grpc"; must be http/json',
+  ],
+  [
+    { OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'grpc', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
+    'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: found "grpc"; must be http/json',
+  ],
+  [
+    { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' },
+    'OTEL_EXPORTER_OTLP_ENDPOINT: found "collector:4318"; must be a URL such as http://127.0.0.1:4318',
   ],
   [
     { OTEL_TRACES_SAMPLER: 'some' },
