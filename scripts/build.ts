@@ -7,8 +7,8 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { rolldown } from 'rolldown'
 import { billOfMaterials } from './bill-of-materials.ts'
+import { startBundle } from './bundling.ts'
 import { provenanceOf } from './provenance.ts'
 import { licencesOf, packagesOf } from './third-party.ts'
 
@@ -34,17 +34,7 @@ const directory = out === undefined ? join(root, 'dist') : resolve(out)
 if (out === undefined) rmSync(directory, { recursive: true, force: true })
 mkdirSync(directory)
 
-const build = await rolldown({
-  cwd: root,
-  input: ENTRIES,
-  platform: 'node',
-  // Of pg, which tries whether it is installed.
-  external: ['pg-native'],
-  onLog(level, log, handle) {
-    if (level === 'warn') throw new Error(log.message)
-    handle(level, log)
-  },
-})
+const build = await startBundle(root, ENTRIES)
 const { output } = await build.write({
   dir: directory,
   format: 'esm',

@@ -5,8 +5,8 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { rolldown } from 'rolldown'
 import { billOfMaterials, type Built } from '../bill-of-materials.ts'
+import { startBundle } from '../bundling.ts'
 import { packagesOf } from '../third-party.ts'
 import type { Workshop } from './workshop.ts'
 
@@ -55,16 +55,7 @@ export async function singleFile({ root, node, dist, work, out }: Workshop): Pro
 
 /** Makes one CommonJS file of it; returns the modules in it. */
 async function bundle(root: string, source: string, file: string): Promise<readonly string[]> {
-  const build = await rolldown({
-    cwd: root,
-    input: source,
-    platform: 'node',
-    external: ['pg-native'],
-    onLog(level, log, handle) {
-      if (level === 'warn') throw new Error(log.message)
-      handle(level, log)
-    },
-  })
+  const build = await startBundle(root, source)
   const { output } = await build.write({ file, format: 'cjs', codeSplitting: false })
   await build.close()
   return output.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []))

@@ -1,5 +1,6 @@
 /** `npm run packages`: what it makes is installed as its users do, and used. */
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   copyFileSync,
   mkdirSync,
@@ -141,6 +142,25 @@ test('npm install -g: an empty prefix has both programs, also with the Node of t
       const { stdout } = await run(join(prefix, 'bin', name), ['version'], { env })
       expect(stdout).toMatch(versionLine)
     }
+
+  // Signals reach the program, whichever Node it began with, and its end is the end of what was started.
+  const began = spawn(join(prefix, 'bin', 'tts'), ['serve'], {
+    // That of the machine first, if it has one.
+    env: {
+      PATH: `/usr/bin:/bin:${dirname(process.execPath)}`,
+      HOME: join(directory, 'home'),
+      TTS_LISTEN__PORT: '0',
+    },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  let said = ''
+  began.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const ended = once(began, 'close')
+  await expect.poll(() => said).toContain('"service.started"')
+  began.kill('SIGTERM')
+  expect(await ended).toEqual([0, null])
 
   // The tutorial of operators, from its second step on.
   const bin = join(prefix, 'bin')
