@@ -51,13 +51,17 @@ renewer=$!
 # Forward signals to the pilot, and exit with its exit code.
 "$@" &
 pilot=$!
-trap 'kill -TERM "$pilot" 2>/dev/null || :' HUP INT TERM
+signalled=''
+trap 'signalled=yes; kill -TERM "$pilot" 2>/dev/null || :' HUP INT TERM
 code=0
 wait "$pilot" || code=$?
-# A signal interrupts `wait` while the pilot is still running.
-while kill -0 "$pilot" 2>/dev/null; do
-  code=0
-  wait "$pilot" || code=$?
+# A signal interrupts `wait`, which then returns the number of the signal: only another one has the code of the pilot. 127
+# is the answer if the signal came after the pilot had ended and the shell has forgotten it.
+while [ -n "$signalled" ]; do
+  signalled=''
+  again=0
+  wait "$pilot" || again=$?
+  [ "$again" -eq 127 ] || code=$again
 done
 kill "$renewer" 2>/dev/null || :
 exit "$code"

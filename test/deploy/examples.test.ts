@@ -401,6 +401,29 @@ describe('the HTCondor glidein', () => {
   )
 
   test.for(shells)(
+    'in $shell: a signal does not hide the code of a pilot that ends at once',
+    { timeout: 60_000 },
+    async ({ shell, words }) => {
+      const job = scratch(`signal-${shell}`, '')
+      const master = `#!/usr/bin/perl\n$| = 1; $SIG{TERM} = sub { exit 4 }; print "ready\\n"; sleep 9 while 1;\n`
+      writeFileSync(join(job, 'condor_master'), master, { mode: 0o755 })
+      writeFileSync(join(job, 'get-proxy.sh'), 'exit 0')
+      const env = environment(job, 'http://127.0.0.1:1')
+      const signalled = async (): Promise<number | NodeJS.Signals> => {
+        const run = startShell([...words, 'condor_exec.exe', 'condor_master'], { cwd: job, env })
+        await expect.poll(run.out, { interval: 2, timeout: 10_000 }).toBe('ready\n')
+        run.kill('SIGTERM')
+        return (await run.ended).code
+      }
+      // Whether the shell learns of the signal or of the end first depends on the load of the machine.
+      for (let count = 0; count < 20; count += 1) {
+        const codes = await Promise.all(Array.from({ length: 6 }, signalled))
+        expect(codes).toEqual(codes.map(() => 4))
+      }
+    },
+  )
+
+  test.for(shells)(
     'in $shell: HTCondor is told to show the proxy, and has its configuration',
     async ({ shell, words }) => {
       const settings = ['AUTH_SSL_USE_CLIENT_PROXY_ENV_VAR', 'AUTH_SSL_CLIENT_CADIR', 'LOCAL_DIR']
