@@ -42,12 +42,3 @@ export function describedPrograms(
     certcache: createCertcacheProgram(runtime, { version }),
   }
 }
-
-/** A command and all below it, each with the words that name it. */
-export function commandsBelow(
-  command: Command,
-  words: readonly string[] = [command.name()],
-): readonly { readonly words: readonly string[]; readonly command: Command }[] {
-  const below = command.commands.flatMap((child) => commandsBelow(child, [...words, child.name()]))
-  return [{ words, command }, ...below]
-}

@@ -1,13 +1,14 @@
 /**
- * Writes the man pages and the completions for bash of both programs into a directory: `man1/tts.1`,
- * `man1/tts-proxy-init.1`, …, and `bash-completion/tts`. Argument: the directory.
+ * Writes the man pages and the completions of both programs into a directory: `man1/tts.1`, `man1/tts-proxy-init.1`, …,
+ * and `bash/tts`, `zsh/_tts`, `fish/tts.fish`. Argument: the directory.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { bashCompletion } from './bash-completion.ts'
+import { commandsBelow } from '../src/cli/completion/commands.ts'
+import { completionFileName, completionFor, shells } from '../src/cli/completion/shells.ts'
 import { manPage } from './man-page.ts'
-import { commandsBelow, describedPrograms } from './programs.ts'
+import { describedPrograms } from './programs.ts'
 import { provenanceOf } from './provenance.ts'
 
 const { positionals } = parseArgs({ allowPositionals: true })
@@ -22,8 +23,7 @@ let printed = ''
 const programs = describedPrograms(version, (text) => {
   printed += text
 })
-for (const part of ['man1', 'bash-completion'])
-  mkdirSync(join(directory, part), { recursive: true })
+for (const part of ['man1', ...shells]) mkdirSync(join(directory, part), { recursive: true })
 for (const program of Object.values(programs)) {
   for (const { words, command } of commandsBelow(program)) {
     printed = ''
@@ -32,5 +32,8 @@ for (const program of Object.values(programs)) {
     const page = manPage({ command, words, version, date, afterHelp })
     writeFileSync(join(directory, 'man1', `${words.join('-')}.1`), page)
   }
-  writeFileSync(join(directory, 'bash-completion', program.name()), bashCompletion(program))
+  for (const shell of shells) {
+    const path = join(directory, shell, completionFileName(shell, program.name()))
+    writeFileSync(path, completionFor(shell, program))
+  }
 }

@@ -13,6 +13,7 @@ import {
 import { dirname, join } from 'node:path'
 import { env } from 'node:process'
 import { gzipSync } from 'node:zlib'
+import { type Shell, completionFileName, shells } from '../../src/cli/completion/shells.ts'
 import { BILL, type Workshop } from './workshop.ts'
 
 interface Package {
@@ -111,7 +112,14 @@ function fill(tree: string, { name, nodeOptions, units, examples }: Package, sho
     put(join(tree, 'DEBIAN', script), from(`deploy/debian/${name}/${script}`), 0o755)
 }
 
-/** Man pages, and completion for bash. */
+/** Where Debian's shells look for completions of packages. */
+const completionDirectories: Readonly<Record<Shell, string>> = {
+  bash: 'usr/share/bash-completion/completions',
+  zsh: 'usr/share/zsh/vendor-completions',
+  fish: 'usr/share/fish/vendor_completions.d',
+}
+
+/** Man pages and completions. */
 function addManuals(tree: string, name: string, manuals: string): void {
   const pages = readdirSync(join(manuals, 'man1')).filter((page) =>
     new RegExp(`^${name}[-.]`).test(page),
@@ -121,10 +129,11 @@ function addManuals(tree: string, name: string, manuals: string): void {
       join(tree, 'usr/share/man/man1', `${page}.gz`),
       gzipSync(readFileSync(join(manuals, 'man1', page)), { level: 9 }),
     )
-  put(
-    join(tree, 'usr/share/bash-completion/completions', name),
-    readFileSync(join(manuals, 'bash-completion', name)),
-  )
+  for (const shell of shells) {
+    const file = completionFileName(shell, name)
+    const completion = readFileSync(join(manuals, shell, file))
+    put(join(tree, completionDirectories[shell], file), completion)
+  }
 }
 
 /** Writes a file that all may read, and the directories above it. */

@@ -8,6 +8,7 @@ import { inheritSettings } from './command-line.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand, restoreCommand } from './backup.ts'
 import { banCommand } from './ban.ts'
+import { completionCommand } from './completion/command.ts'
 import { credentialCommand } from './credential.ts'
 import { delegationCommand } from './delegation.ts'
 import { importWattsCommand } from './import-watts.ts'
@@ -90,6 +91,7 @@ Examples:
     importWattsCommand(terminal),
     pluginCommand(terminal),
     versionCommand('tts', build, (text) => terminal.out(text)),
+    completionCommand('tts', (text) => terminal.out(text)),
     sshCaCommand(terminal, (options) =>
       withCore(terminal, options, ({ store, now }) => store.revokedSshSerials(now())),
     ),

@@ -260,7 +260,7 @@ function describe(check: string, claims: Claims): string {
     case 'audience':
       return `audience ${audiencesOf(claims).map(show).join(', ') || 'not named'}`
     case 'scope':
-      return `scopes ${scopesOf(claims).map(show).join(' ') || 'missing'}`
+      return `scopes ${scopesOf(claims).map(show).join(' ') || 'not in the token, and none required'}`
     case 'profile_version':
       return `WLCG profile ${show(claims['wlcg.ver'] ?? 'not used')}`
     default:

@@ -736,6 +736,7 @@ describe('help', () => {
       'status',
       'login',
       'version',
+      'completion',
     ])
   })
   test.for(all)('$name --help teaches', async ({ words, command }) => {

@@ -77,6 +77,7 @@ describe('help', () => {
       'import-watts',
       'plugin test',
       'version',
+      'completion',
       'ssh-ca init',
       'ssh-ca show',
       'ssh-ca krl',

@@ -62,7 +62,10 @@ describe.skipIf(reason !== undefined)('in an empty Debian', () => {
   }, 120_000)
 
   test('apt installs the package; nothing runs; users, directories and modes are right', async () => {
+    // A site may have made the group already, with the number that it has on other machines.
+    await sh('groupadd --gid 4321 certcache')
     await sh(`${installCommand(/^apt /)} ./certcache_*.deb`)
+    expect(await sh('id certcache')).toMatch(/^uid=\d+\(certcache\) gid=4321\(certcache\)/)
     const line = /^\d+\.\d+\.\d+ \(commit [0-9a-f]{40}(-dirty)?, built \S+Z, Node\.js v24\.\S+\)\n$/
     for (const name of ['tts', 'certcache']) {
       expect(await sh(`${name} version`)).toMatch(line)
@@ -89,6 +92,8 @@ describe.skipIf(reason !== undefined)('in an empty Debian', () => {
     expect(await sh('. /usr/share/bash-completion/completions/tts; complete -p tts')).toContain(
       'tts',
     )
+    const others = ['zsh/vendor-completions/_tts', 'fish/vendor_completions.d/tts.fish']
+    for (const path of others) expect(await sh(`cat /usr/share/${path}`)).toMatch(/^#.*\btts$/m)
     expect(await sh('ls /usr/lib/tts /usr/share/doc/tts')).toMatch(
       /bill-of-materials\.cdx\.json[^]*third-party-licenses\.txt[^]*copyright/,
     )

@@ -1,10 +1,11 @@
-/** Man pages and completions for bash, judged by the programs that read them. */
+/** Man pages, judged by the programs that read them. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { commandsBelow, describedPrograms } from '../../scripts/programs.ts'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { describedPrograms } from '../../scripts/programs.ts'
+import { commandsBelow } from '../../src/cli/completion/commands.ts'
 import { describeWithTools } from '../support/grid-tools.ts'
 import { programPath } from '../support/programs.ts'
 
@@ -66,80 +67,5 @@ describeWithTools('man pages', ['groff-base', 'mandoc'], () => {
     expect(shown).toContain(
       'BEARER_TOKEN=$(oidc-token --aud https://tts.example.org iam) tts proxy init --url https://tts.example.org\n',
     )
-  })
-})
-
-describe('completion in bash', () => {
-  /** What bash proposes for the last word of a command line. */
-  function completions(words: readonly string[]): readonly string[] {
-    const cwd = join(directory, 'files')
-    mkdirSync(join(cwd, 'anchors'), { recursive: true })
-    writeFileSync(join(cwd, 'proxy.pem'), '')
-    const [program = ''] = words
-    const script = [
-      `. "${join(directory, 'bash-completion', program)}"`,
-      'COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))',
-      `_${program}`,
-      '[ "${#COMPREPLY[@]}" = 0 ] || printf "%s\\n" "${COMPREPLY[@]}"',
-    ].join('\n')
-    const out = execFileSync('bash', ['-uc', script, 'bash', ...words], { cwd, encoding: 'utf8' })
-    return out.split('\n').filter((line) => line !== '')
-  }
-
-  test.for([
-    [
-      ['tts', 'pro'],
-      ['proxy', 'provider'],
-    ],
-    [
-      ['tts', 'proxy', ''],
-      ['init', 'info', 'destroy'],
-    ],
-    [
-      ['tts', 'proxy', 'init', '--ke'],
-      ['--key-type', '--key-format'],
-    ],
-    [
-      ['tts', 'proxy', 'init', '--type', ''],
-      ['impersonation', 'limited', 'independent'],
-    ],
-    [['tts', 'proxy', 'init', '--type', '=', 'l'], ['limited']],
-    [
-      ['tts', 'proxy', 'init', '--type', '='],
-      ['impersonation', 'limited', 'independent'],
-    ],
-    [['tts', 'proxy', 'init', '--url', ''], []],
-    [['tts', 'proxy', 'init', '--out', 'p'], ['proxy.pem']],
-    [
-      ['tts', '--config', 'ca', 'ca', 'roll-over', ''],
-      ['prepare', 'activate', 'finish'],
-    ],
-    [
-      ['tts', '-c', 'x', 'ban', 'add', '--su'],
-      ['--sub', '--subject'],
-    ],
-    [['tts', 'proxy', 'info', 'p'], ['proxy.pem']],
-    [['tts', 'ca', 'export', ''], ['anchors']],
-    [['tts', 'nonsense', 'in'], []],
-    [['certcache', 'refresh', '--state', ''], ['anchors']],
-    [
-      ['certcache', 's'],
-      ['serve', 'status'],
-    ],
-    [['certcache', 'status', '--js'], ['--json']],
-  ] as const)('%j: %j', ([words, proposed]) => {
-    expect(completions(words)).toEqual(proposed)
-  })
-
-  describeWithTools('its source', ['shellcheck'], () => {
-    test('has no warning', () => {
-      for (const name of ['tts', 'certcache']) {
-        const path = join(directory, 'bash-completion', name)
-        const words = ['-s', 'bash', '-S', 'warning', '-e', 'SC2207', path]
-        const { status, stdout } = spawnSync('shellcheck', words, { encoding: 'utf8' })
-        expect({ status, stdout }).toEqual({ status: 0, stdout: '' })
-        expect(readFileSync(path, 'utf8')).not.toContain('node')
-      }
-    })
   })
 })

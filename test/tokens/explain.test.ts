@@ -42,6 +42,12 @@ test('a good token passes every check', async () => {
   expect(checks.at(-1)?.detail).toContain('groups')
 })
 
+test('a token without scopes is in order where none is required', async () => {
+  const token = provider().mint({ claims: { aud: AUDIENCE, scope: undefined } })
+  const scope = (await explain(token)).find(({ check }) => check === 'scope')
+  expect(scope).toMatchObject({ ok: true, detail: 'scopes not in the token, and none required' })
+})
+
 test('every failure is told, with its remedy', async () => {
   const token = provider().mint({ claims: { exp: 1000, sub: 'demo-cli', nonce: 'n' } })
   const failed = (await explain(token, { required_scopes: ['tts'] })).filter(({ ok }) => !ok)

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { BuildInfo } from '../../base/build-info.ts'
 import { inheritSettings, runCommandLine } from '../../cli/command-line.ts'
+import { completionCommand } from '../../cli/completion/command.ts'
 import { exitCodes } from '../../cli/exit-codes.ts'
 import { versionCommand } from '../../cli/version.ts'
 import { loginCommand } from './login.ts'
@@ -37,6 +38,7 @@ export function createCertcacheProgram(runtime: CliRuntime, build: BuildInfo): C
         'print JSON',
       ),
     )
+    .addCommand(completionCommand('certcache', (text) => runtime.out(text)))
   program.addHelpText(
     'after',
     `
