@@ -93,13 +93,28 @@ function printSlowest(testResults, count = 10) {
     process.stdout.write(`${seconds.toFixed(1).padStart(8)}  ${name}\n`)
 }
 
+/** Prints which programs of others judged our files: their versions are in the names of tests, as `[helm 4.3.2]`. */
+function printJudges(testResults) {
+  const passed = testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status }) => status === 'passed')
+  const judges = passed.flatMap(({ fullName }) =>
+    Array.from(fullName.matchAll(/\[([A-Za-z][\w./-]* \d+(?:\.\d+)+)\]/g), ([, judge]) => judge),
+  )
+  const sorted = [...new Set(judges)].toSorted((one, other) => one.localeCompare(other))
+  if (sorted.length > 0) process.stdout.write(`\njudged by: ${sorted.join(', ')}\n`)
+}
+
 installMissing()
 const { status, counts } = runTests(process.argv.slice(2))
 const passed = counts?.numPassedTests ?? 0
 // A test file that cannot be loaded has no failed tests, but is a failure too.
 const failed = counts ? Math.max(counts.numFailedTests, status === 0 ? 0 : 1) : 1
 const skipped = counts ? counts.numPendingTests + counts.numTodoTests : 0
-if (counts) printSlowest(counts.testResults)
+if (counts) {
+  printSlowest(counts.testResults)
+  printJudges(counts.testResults)
+}
 if (skipped > 0)
   printBanner([`${skipped} tests were SKIPPED; their names above say what is missing.`])
 if (process.env.TTS_TEST_COUNTS)

@@ -31,7 +31,7 @@ if (reason !== undefined)
     expect(reason).toBeUndefined()
   })
 else
-  describe('the roles for Ansible', () => {
+  describe(`the roles for Ansible [${LINT.replace('==', ' ')}]`, () => {
     let machine: DebianMachine
     let directory = ''
     const sh = async (script: string): Promise<string> => machine.outputOf(script)
@@ -58,7 +58,7 @@ else
       rmSync(directory, { recursive: true, force: true })
     })
 
-    test(`${LINT} has nothing to say of them, by its strictest profile`, async () => {
+    test('the linter has nothing to say of them, by its strictest profile', async () => {
       const path = `${directories}/bin:/usr/bin:/bin`
       const env = { PYTHONPATH: directories, HOME: directory, PATH: path }
       const lint = async (place: string) =>

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { loadSettings } from '../../src/certcache/settings/load-settings.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
-import { buildGoPrograms } from '../support/go-programs.ts'
+import { buildGoPrograms, goModuleVersion } from '../support/go-programs.ts'
 import { programPath } from '../support/programs.ts'
 import { installPythonPackages, PYTHON } from '../support/python-packages.ts'
 
@@ -17,9 +17,11 @@ const isRequired = process.env['TTS_TEST_REQUIRE_TOOLS'] === '1'
 const TOSCA_PARSER = 'tosca-parser==2.15.0'
 const deployed = (path: string): string => programPath(`deploy/${path}`)
 
+const loaderDirectory = join(import.meta.dirname, 'compose')
+const composeVersion = goModuleVersion(loaderDirectory, 'github.com/compose-spec/compose-go/v2')
 const compose = await buildGoPrograms({
   name: 'compose-loader',
-  directory: join(import.meta.dirname, 'compose'),
+  directory: loaderDirectory,
   packages: ['.'],
   leastGo: [1, 26],
 })
@@ -92,7 +94,7 @@ interface Service {
   readonly user?: string
 }
 
-describe('compose.yaml', () => {
+describe(`compose.yaml [compose-go ${composeVersion}]`, () => {
   const values = {
     TTS_NAME: 'tts.example.org',
     CACHE_NAME: 'cache.example.org',
@@ -192,7 +194,7 @@ describe('tosca/proxy-manager.yaml', () => {
       expect(tosca.missing).toBeUndefined()
     })
   else
-    test(`${TOSCA_PARSER} finds it valid, and would say so`, async () => {
+    test(`[${TOSCA_PARSER.replace('==', ' ')}] finds it valid, and would say if not`, async () => {
       const validate = async (template: string): Promise<string> => {
         const file = join(directory, 'template.yaml')
         writeFileSync(file, template)

@@ -87,25 +87,25 @@ describe.each(files('*.rules.yaml'))('%s', (file) => {
 })
 
 describeWithTools('prometheus', ['prometheus'], () => {
-  const version = /version (\S+)/.exec(
+  const version = /version (\d[\d.]*)/.exec(
     execFileSync('promtool', ['--version'], { encoding: 'utf8', stdio: 'pipe' }),
   )?.[1]
 
-  test(`promtool ${version} finds no fault in the rules`, async () => {
+  test(`[promtool ${version}] finds no fault in the rules`, async () => {
     const { stdout } = await run('promtool', ['check', 'rules', ...files('*.rules.yaml')], {
       cwd: rulesDirectory,
     })
     expect(stdout.match(/SUCCESS: [1-9]\d* rules found/g)).toHaveLength(2)
   })
 
-  test(`promtool ${version}: each alert fires when it must`, async () => {
+  test(`[promtool ${version}] each alert fires when it must`, async () => {
     const { stdout } = await run('promtool', ['test', 'rules', ...files('*.rules.test.yaml')], {
       cwd: rulesDirectory,
     })
     expect(stdout.match(/^ {2}SUCCESS$/gm)).toHaveLength(2)
   })
 
-  test(`promtool ${version} sees a changed threshold`, async () => {
+  test(`[promtool ${version}] sees a changed threshold`, async () => {
     const changed = join(directory, 'changed')
     mkdirSync(changed)
     const rules = readFileSync(join(rulesDirectory, 'tts.rules.yaml'), 'utf8')

@@ -65,6 +65,12 @@ export async function buildGoPrograms(module: GoModule): Promise<GoPrograms> {
   }
 }
 
+/** The version of a module in the go.mod of a directory, without its `v`. */
+export function goModuleVersion(directory: string, module: string): string {
+  const words = readFileSync(join(directory, 'go.mod'), 'utf8').split(/\s+/)
+  return words[words.indexOf(module) + 1]?.slice(1) ?? ''
+}
+
 /** Changes with each file of the module and with the way it is built. */
 function versionKey({ directory, packages, buildOptions = [] }: GoModule): string {
   const hash = createHash('sha256').update(JSON.stringify([packages, buildOptions]))

@@ -47,7 +47,7 @@ async function findings(document: unknown): Promise<readonly string[]> {
 
 const versions = manifest.devDependencies
 
-describe(`Spectral ${versions['@stoplight/spectral-core']}, rules ${versions['@stoplight/spectral-rulesets']}`, () => {
+describe(`[Spectral ${versions['@stoplight/spectral-core']}] [spectral-rulesets ${versions['@stoplight/spectral-rulesets']}]`, () => {
   test.for([
     ['everything switched on', full],
     ['the defaults', small],

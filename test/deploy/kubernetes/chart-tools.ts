@@ -5,17 +5,24 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { parseAllDocuments } from 'yaml'
-import { buildGoPrograms, type GoPrograms } from '../../support/go-programs.ts'
+import { buildGoPrograms, goModuleVersion, type GoPrograms } from '../../support/go-programs.ts'
 import { deployDirectory } from '../shells.ts'
 
 export const charts = ['tts', 'certcache'] as const
 export type Chart = (typeof charts)[number]
 
-/** The versions are in chart-tools/go.mod. */
+const toolsDirectory = join(import.meta.dirname, 'chart-tools')
+
+/** What judges the charts, for the names of tests. */
+export const chartJudges = [
+  `[helm ${goModuleVersion(toolsDirectory, 'helm.sh/helm/v4')}]`,
+  `[k8s.io/api ${goModuleVersion(toolsDirectory, 'k8s.io/api')}]`,
+].join(' ')
+
 export const buildChartTools = async (): Promise<GoPrograms> =>
   buildGoPrograms({
     name: 'chart-tools',
-    directory: join(import.meta.dirname, 'chart-tools'),
+    directory: toolsDirectory,
     packages: ['helm.sh/helm/v4/cmd/helm', '.'],
     leastGo: [1, 26],
     buildOptions: ['-ldflags', '-s -w'],

@@ -9,6 +9,7 @@ import { loadConfiguration } from '../../../src/config/load.ts'
 import { deployed, manifestFiles } from '../example-files.ts'
 import {
   buildChartTools,
+  chartJudges,
   chartPath,
   charts,
   type ChartTools,
@@ -19,7 +20,7 @@ import {
 import { badValues, cache, onPostgresql, secretsOnly, service, valueSets } from './chart-values.ts'
 import { mountedSecrets, podOf } from './rendered-pods.ts'
 
-const NAME = 'the Helm charts'
+const NAME = `the Helm charts ${chartJudges}`
 const built = await buildChartTools()
 
 if ('missing' in built) {
