@@ -13,11 +13,12 @@ export function completionCommand(
     .addHelpText(
       'after',
       `
-The Debian packages install these files already.
+The Debian packages install it already. To have it in each new shell, put the line for bash into ~/.bashrc; for zsh put
+fpath=(~/.zsh $fpath) before compinit into ~/.zshrc.
 
 Examples:
-  source <(${program} completion bash)                                        for this shell; in ~/.bashrc for all
-  ${program} completion zsh > ~/.zsh/${completionFileName('zsh', program)}                                 with fpath=(~/.zsh $fpath) before compinit
+  source <(${program} completion bash)
+  mkdir -p ~/.zsh && ${program} completion zsh > ~/.zsh/${completionFileName('zsh', program)}
   ${program} completion fish > ~/.config/fish/completions/${completionFileName('fish', program)}`,
     )
     .action((shell: Shell, _options, self: Command) => {
