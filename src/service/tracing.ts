@@ -89,9 +89,9 @@ const late = async (): Promise<void> =>
 function isWanted(environment: Environment): boolean {
   const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = environment
   if (disabled?.toLowerCase() === 'true' || exporter === 'none') return false
-  if (exporter !== 'otlp' && !ENDPOINTS.some((name) => environment[name])) return false
-  if (exporter !== undefined && exporter !== '' && exporter !== 'otlp')
+  if (exporter && exporter !== 'otlp')
     throw unusable('OTEL_TRACES_EXPORTER', exporter, 'otlp or none')
+  if (!exporter && !ENDPOINTS.some((name) => environment[name])) return false
   // The name for traces alone has precedence.
   const protocol = PROTOCOLS.find((name) => environment[name])
   if (protocol !== undefined && environment[protocol] === 'grpc')
@@ -108,10 +108,11 @@ type Sdk = typeof import('@opentelemetry/sdk-trace')
 
 /** OTEL_TRACES_SAMPLER. @throws {TtsError} `configuration` */
 function samplerOf(environment: Environment, sdk: Sdk) {
-  const { OTEL_TRACES_SAMPLER: name = 'parentbased_always_on', OTEL_TRACES_SAMPLER_ARG: text } =
-    environment
+  // By the specification an empty variable is one that is not set.
+  const name = environment['OTEL_TRACES_SAMPLER'] || 'parentbased_always_on'
+  const text = environment['OTEL_TRACES_SAMPLER_ARG'] || '1'
   const [, parent, kind] = /^(parentbased_)?(always_on|always_off|traceidratio)$/.exec(name) ?? []
-  const ratio = Number(text ?? 1)
+  const ratio = Number(text)
   if (kind === undefined)
     throw unusable(
       'OTEL_TRACES_SAMPLER',
@@ -119,7 +120,7 @@ function samplerOf(environment: Environment, sdk: Sdk) {
       'always_on, always_off or traceidratio, maybe with parentbased_ before it',
     )
   if (kind === 'traceidratio' && !(ratio >= 0 && ratio <= 1))
-    throw unusable('OTEL_TRACES_SAMPLER_ARG', text ?? '', 'a number from 0 to 1')
+    throw unusable('OTEL_TRACES_SAMPLER_ARG', text, 'a number from 0 to 1')
   const root =
     kind === 'always_on'
       ? new sdk.AlwaysOnSampler()

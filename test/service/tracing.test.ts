@@ -206,8 +206,13 @@ test('the sampler follows its variables; a caller decides only with parentbased'
   for (const [sampler, expected] of [
     ['always_off', 0],
     ['parentbased_always_off', 1],
+    // Templates set variables to nothing: they are as good as not set.
+    ['', 1],
+    ['traceidratio', 1],
   ] as const) {
-    const url = await start({ ...env, OTEL_TRACES_SAMPLER: sampler })
+    payloads.length = 0
+    const variables = { OTEL_TRACES_SAMPLER: sampler, OTEL_TRACES_SAMPLER_ARG: '' }
+    const url = await start({ ...env, ...variables })
     await fetch(`${url}/healthz`, { headers: headers('none') })
     await stop()
     const found = spans().filter(({ traceId }) => traceId === TRACE)
@@ -219,6 +224,10 @@ test.for([
   [
     { OTEL_TRACES_EXPORTER: 'jaeger' },
     'OTEL_TRACES_EXPORTER: found "jaeger"; must be otlp or none',
+  ],
+  [
+    { OTEL_EXPORTER_OTLP_ENDPOINT: '', OTEL_TRACES_EXPORTER: 'console' },
+    'OTEL_TRACES_EXPORTER: found "console"; must be otlp or none',
   ],
   [
     { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },

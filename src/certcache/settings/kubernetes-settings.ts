@@ -1,19 +1,21 @@
 /** The settings of the Kubernetes Secrets that hold a proxy. */
 import { z } from 'zod'
 
-const NAME = '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?'
+/** A label of RFC 1123, which the API limits to 63 characters in a namespace, but not in names of other objects. */
+const LABEL = '[a-z0-9](?:[-a-z0-9]*[a-z0-9])?'
+const NAME = `${LABEL}(?:\\.${LABEL})*`
 
-/** RFC 1123 subdomain, as the API checks it. */
 const objectName = z
   .string()
   .max(253)
-  .regex(new RegExp(`^${NAME}(\\.${NAME})*$`), 'must be a name of a Kubernetes object (RFC 1123)')
+  .regex(new RegExp(`^${NAME}$`), 'must be a name of a Kubernetes object (RFC 1123)')
 
 export const secretSettings = z.strictObject({
   name: objectName.describe('Name of the Secret.'),
   namespace: z
     .string()
-    .regex(new RegExp(`^${NAME}$`), 'must be a name of a Kubernetes namespace (RFC 1123)')
+    .max(63)
+    .regex(new RegExp(`^${LABEL}$`), 'must be a name of a Kubernetes namespace (RFC 1123)')
     .optional()
     .describe('Namespace of the Secret. Default: that of this pod.'),
   key: z
@@ -43,7 +45,7 @@ export const secretSettings = z.strictObject({
       z
         .string()
         .regex(
-          new RegExp(`^(deployment|statefulset|daemonset)/(?=.{1,253}$)${NAME}(\\.${NAME})*$`),
+          new RegExp(`^(deployment|statefulset|daemonset)/(?=.{1,253}$)${NAME}$`),
           'must be deployment/NAME, statefulset/NAME or daemonset/NAME',
         ),
     )

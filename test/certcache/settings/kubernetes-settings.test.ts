@@ -13,6 +13,13 @@ test('defaults', async () => {
   ])
 })
 
+test('names are as long as the API takes them, without a dot too', async () => {
+  const name = `a-${'x'.repeat(251)}`
+  const secret = { name, namespace: 'n'.repeat(63), restart: [`deployment/${name}`] }
+  const { proxies } = await load([secret])
+  expect(proxies['gwms_proxy']?.kubernetes_secrets[0]).toMatchObject(secret)
+})
+
 const at = 'proxies.gwms_proxy.kubernetes_secrets.0'
 test.for([
   [{}, `${at}.name`],
@@ -22,7 +29,8 @@ test.for([
   [{ name: 'a%2fb' }, 'must be a name of a Kubernetes object (RFC 1123)'],
   [{ name: 'a?x=y' }, 'must be a name of a Kubernetes object (RFC 1123)'],
   [{ name: 'a\n' }, 'must be a name of a Kubernetes object (RFC 1123)'],
-  [{ name: 'x'.repeat(64) }, 'must be a name of a Kubernetes object (RFC 1123)'],
+  [{ name: 'x'.repeat(254) }, 'must have at most 253 characters'],
+  [{ name: 'a', namespace: 'x'.repeat(64) }, 'must have at most 63 characters'],
   [{ name: 'a', namespace: 'a.b' }, 'must be a name of a Kubernetes namespace (RFC 1123)'],
   [{ name: 'a', namespace: '' }, 'must be a name of a Kubernetes namespace (RFC 1123)'],
   [{ name: 'a', key: '..' }, 'must have 1 to 253 letters, digits, dots'],
