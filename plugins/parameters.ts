@@ -9,7 +9,13 @@ export function wholeNumber(least: number, most: number) {
     .string()
     .regex(/^\d{1,12}$/, `must be a whole number from ${least} to ${most}`)
     .transform(Number)
-  return z.union([z.number(), digits]).pipe(z.int().min(least).max(most))
+  return (
+    z
+      .union([z.number(), digits])
+      .pipe(z.int().min(least).max(most))
+      // As JSON Schema it would be any number, or any digits.
+      .meta({ type: 'integer', minimum: least, maximum: most, anyOf: undefined })
+  )
 }
 
 /** Requested lifetime of a certificate, in seconds. */

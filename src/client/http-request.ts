@@ -14,10 +14,11 @@ export interface HttpResponse {
   readonly body: string
 }
 
-const MAX_RESPONSE_BYTES = 1024 * 1024
+/** A page of 1000 credentials, with long names, has two. */
+const MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 
 /**
- * Sends the request and reads the whole answer, 1 MiB at most. An https request uses the HTTP proxy of this process.
+ * Sends the request and reads the whole answer, 4 MiB at most. An https request uses the HTTP proxy of this process.
  *
  * @param options where to connect, and `signal`, which is the deadline
  * @throws the error of the system or of the signal

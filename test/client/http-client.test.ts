@@ -236,8 +236,8 @@ test('the trace has method, address, status and time, and no token', async () =>
 })
 
 test.for([
-  { name: 'longer than 1 MiB', bytes: 1024 * 1024 + 1, isRead: false },
-  { name: 'of 1 MiB', bytes: 1024 * 1024, isRead: true },
+  { name: 'longer than 4 MiB', bytes: 4 * 1024 * 1024 + 1, isRead: false },
+  { name: 'of 4 MiB', bytes: 4 * 1024 * 1024, isRead: true },
 ])('an answer $name: read $isRead', async ({ bytes, isRead }) => {
   const url = await serve((_request, response) => response.end('a'.repeat(bytes)))
   if (isRead) expect((await ask(url)).body).toHaveLength(bytes)

@@ -136,6 +136,7 @@ def table() -> Any:
     return {
         "429": run(problem(429, 7), False),
         "503": run(problem(503), False),
+        "503, at once": run(problem(503, 0), False),
         "408": run(problem(408), False),
         "gateway 502": run(lambda: TtsForeignAnswer(502), True),
         "gateway 504, not repeatable": run(lambda: TtsForeignAnswer(504), False),
@@ -170,6 +171,64 @@ def reply(status: str, kind: str, body: bytes, more: str = "") -> bytes:
     return head.encode() + body
 
 
+CHUNKED = b"HTTP/1.1 503 X\r\nContent-Type: application/problem+json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def problem_with(**more: Any) -> bytes:
+    body = {"code": "x", "detail": "y", "request_id": "z", "status": 200, **more}
+    return json.dumps(body).encode()
+
+
+def slow(answer: bytes, at_once: int = 0) -> Dict[str, Any]:
+    """What comes of a server that sends the rest byte by byte, which takes ten times as long as it may."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        connection.recv(65536)
+        try:
+            connection.sendall(answer[:at_once])
+            for byte in answer[at_once:]:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.015)
+        except OSError:
+            pass
+        connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    client = TtsClient(url, token="x", deadline_seconds=0, timeout_seconds=0.4)
+    return refusal(client.list_credentials)
+
+
+def pages() -> Any:
+    """Lists of a service from before there were pages, and one of 3 MiB."""
+    old = answer_once(reply("200 OK", "application/json", b'{"credentials":[1]}'))
+    other = answer_once(reply("200 OK", "application/json", b'{"delegations":[2]}'))
+    long = answer_once(reply("200 OK", "application/json", b'{"credentials":["%s"]}' % (b"x" * (3 << 20))))
+    return [
+        list(TtsClient(old, token="x").all_credentials()),
+        list(TtsClient(other, token="x").all_delegations()),
+        len(TtsClient(long, token="x").list_credentials()["credentials"]),
+    ]
+
+
+def line_ends() -> Any:
+    """A gateway that changes line ends does not harm the file."""
+    from tts_client.keys import proxy_file_of, make_key_and_request
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    import datetime
+
+    key, _ = make_key_and_request("ec-p256")
+    name = x509.Name([])
+    now = datetime.datetime(2026, 1, 1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    text = (pem * 2).decode().replace("\n", "\r\n")
+    return [line for line in proxy_file_of(text, key).split("\n") if "-----" in line]
+
+
 def errors() -> Any:
     def once(answer: bytes, **more: Any) -> Dict[str, Any]:
         url = answer_once(answer)
@@ -191,8 +250,31 @@ def errors() -> Any:
         "login page": once(reply("200 OK", "text/html", b"<html>")),
         "gateway": once(reply("502 X", "text/html", b"bad gateway")),
         "foreign problem": once(reply("400 X", "application/problem+json", b'{"title":"x"}')),
-        "too long": once(reply("200 OK", "application/json", b"x" * (2 << 20))),
+        "too long": once(reply("200 OK", "application/json", b"x" * (5 << 20))),
         "no HTTP": once(b"SSH-2.0-x\r\n"),
+        "no list": once(reply("200 OK", "application/json", b"{}")),
+        "nested": once(reply("200 OK", "application/json", b"[" * 500_000)),
+        "odd problem": once(
+            reply("400 X", "application/problem+json", problem_with(accepted_audiences=None))
+        ),
+        "cut": once(reply("200 OK", "application/json", b'{"credentials":[]}')[:-1]),
+        "cut refusal": once(reply("503 X", "application/problem+json", problem_with())[:-1]),
+        "cut chunk": once(CHUNKED + b"9\r\n{"),
+        "slow head": slow(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 40),
+        "slow body": slow(reply("200 OK", "application/json", b" " * 400), 90),
+        "slow refusal": slow(reply("503 X", "application/problem+json", b" " * 400), 90),
+        "slow end": slow(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * 400, 60),
+        "line break": refusal(TtsClient(URL, token="hidden\nhidden").list_credentials),
+        "no ASCII": refusal(TtsClient(URL, token="gr\u00f6\u00dfe").list_credentials),
+        "bad secret": refusal(lambda: client.show_delegation("x", "hidden\r\nX: hidden")),
+        "empty secret": refusal(lambda: client.show_delegation("x", "")),
+        "dots": refusal(lambda: client.revoke_delegation("..", "x")),
+        "password": refusal(lambda: TtsClient("https://user:hidden@tts.example.org")),
+        "port": refusal(lambda: TtsClient("https://tts.example.org:hidden")),
+        "no host": refusal(lambda: TtsClient("https:///x")),
+        "half an address": refusal(lambda: TtsClient("https://[::1")),
+        "query": refusal(lambda: TtsClient("https://tts.example.org/?a=b")),
+        "untrusted": refusal(TtsClient(os.environ["UNTRUSTED"], token="x").list_credentials),
         "slow": once(b"", timeout_seconds=0.2),
         "nobody": refusal(
             TtsClient("http://127.0.0.1:1", token="x", deadline_seconds=0).list_credentials

@@ -8,7 +8,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import { describeWithTools, runTool } from '../support/grid-tools.ts'
 import { AUDIENCE, useTestService } from '../support/service.ts'
 import { logIn } from '../api/delegation-support.ts'
-import { clientDirectory, clientService, exampleOf, verifiedPerson } from './support.ts'
+import {
+  clientDirectory,
+  clientService,
+  exampleOf,
+  untrustedServer,
+  verifiedPerson,
+} from './support.ts'
 
 const run = promisify(execFile)
 /** Debian's, whose libraries are Debian's too; another one may come first in the path. */
@@ -89,6 +95,7 @@ describeWithTools('the Python client', ['python3-cryptography'], () => {
     expect((await check('table')).result).toEqual({
       '429': [7, 7],
       '503': [1.5, 3],
+      '503, at once': [1.5, 3],
       '408': [1.5, 3],
       'gateway 502': [1.5, 3],
       'gateway 504, not repeatable': [],
@@ -109,6 +116,7 @@ describeWithTools('the Python client', ['python3-cryptography'], () => {
       FIRST: tokenOf('python-errors'),
       WRONG_AUDIENCE: wrong,
       BOB: service().token('bob'),
+      UNTRUSTED: (await untrustedServer()).url,
     }
     const result = (await check('errors', env)).result as Record<string, Record<string, unknown>>
     expect(result['audience']).toMatchObject({
@@ -119,6 +127,11 @@ describeWithTools('the Python client', ['python3-cryptography'], () => {
       retry_after_seconds: null,
     })
     expect(JSON.stringify(result)).not.toContain(wrong)
+    // Of tokens, secrets and passwords.
+    expect(JSON.stringify(result)).not.toMatch(/hidden/)
+    expect(result['untrusted']?.['text']).toMatch(
+      /is not trusted \(self-signed certificate\); ca_file/,
+    )
     expect(result['parameter']).toMatchObject({ code: 'invalid_request', check: 'parameters' })
     expect(result['path']).toMatchObject({ code: 'not_found' })
     expect(result['rules']).toMatchObject({ code: 'access_denied' })
@@ -133,9 +146,50 @@ describeWithTools('the Python client', ['python3-cryptography'], () => {
       'foreign problem': 'TtsForeignAnswer',
       'too long': 'TtsClientError',
       'no HTTP': 'TtsUnreachable',
+      'no list': 'TtsForeignAnswer',
+      nested: 'TtsForeignAnswer',
+      'odd problem': 'TtsProblem',
+      cut: 'TtsUnreachable',
+      'cut refusal': 'TtsUnreachable',
+      'cut chunk': 'TtsUnreachable',
+      'slow head': 'TtsUnreachable',
+      'slow body': 'TtsUnreachable',
+      'slow refusal': 'TtsUnreachable',
+      'slow end': 'TtsUnreachable',
+      'line break': 'TtsClientError',
+      'no ASCII': 'TtsClientError',
+      'bad secret': 'TtsClientError',
+      'empty secret': 'TtsClientError',
+      dots: 'TtsClientError',
+      password: 'TtsClientError',
+      port: 'TtsClientError',
+      'no host': 'TtsClientError',
+      'half an address': 'TtsClientError',
+      query: 'TtsClientError',
+      untrusted: 'TtsClientError',
       slow: 'TtsUnreachable',
       nobody: 'TtsUnreachable',
     })
+  })
+
+  test('lists without pages end; a long page is read', async () => {
+    expect((await check('pages')).result).toEqual([[1], [2], 1])
+  })
+
+  test('line ends of a gateway', async () => {
+    expect((await check('line_ends')).result).toEqual([
+      '-----BEGIN CERTIFICATE-----',
+      '-----END CERTIFICATE-----',
+      '-----BEGIN PRIVATE KEY-----',
+      '-----END PRIVATE KEY-----',
+      '-----BEGIN CERTIFICATE-----',
+      '-----END CERTIFICATE-----',
+    ])
+  })
+
+  test('a token for this machine does not go through a proxy', async () => {
+    const env = { http_proxy: 'http://127.0.0.1:1', PAGES: tokenOf('python-proxied') }
+    expect((await check('credentials', env)).result).toMatchObject({ in_order: true })
   })
 
   test('the example of the README', async () => {
@@ -169,7 +223,7 @@ describeWithTools('the Python package', ['python3-cryptography', 'mypy'], () => 
     const env = { MYPYPATH: source }
     const both = await runTool('/usr/bin/mypy', [...words, program], env)
     const own = await runTool('/usr/bin/mypy', [...words, '-p', 'tts_client'], env)
-    expect(own.output).toMatch(/^Success: no issues found in 8 source files/)
+    expect(own.output).toMatch(/^Success: no issues found in 9 source files/)
     expect(both.output).toMatch(/^Success: no issues found/)
   }, 120_000)
 })
@@ -192,6 +246,7 @@ describeWithTools('the wheel', builders, () => {
     expect(files.filter((name) => name.startsWith('tts_client/')).toSorted()).toEqual([
       'tts_client/__init__.py',
       'tts_client/api_types.py',
+      'tts_client/attempt.py',
       'tts_client/client.py',
       'tts_client/connection.py',
       'tts_client/errors.py',

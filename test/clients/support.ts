@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { expect } from 'vitest'
+import { execFileSync } from 'node:child_process'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished } from 'vitest'
 import { formatSlashDn } from '../../ca/name-text.ts'
 import { parseProxyFile } from '../../ca/proxy-file.ts'
 import { delegating } from '../api/delegation-support.ts'
@@ -43,4 +46,34 @@ export async function verifiedPerson(service: TestService, pem: string): Promise
   )
   expect(new X509Certificate(leaf.der).checkPrivateKey(key)).toBe(true)
   return /\/CN=([^/]*)@indigo-iam-test/.exec(formatSlashDn(leaf.subject))?.[1] ?? ''
+}
+
+/** A server at https whose certificate nobody trusts. `requests` counts those that it gets all the same. */
+export async function untrustedServer(): Promise<{ readonly url: string; requests(): number }> {
+  const words = [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+  ]
+  const subject = ['-subj', '/CN=self-signed', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const out = ['-keyout', '-', '-out', '-']
+  const pem = execFileSync('openssl', [...words, ...subject, ...out], { stdio: 'pipe' })
+  let count = 0
+  const server = createServer({ key: pem, cert: pem }, (_request, response) => {
+    count += 1
+    response.end('{}')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return {
+    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests: () => count,
+  }
 }

@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import {
   createClient,
@@ -16,9 +16,16 @@ import {
   writePrivateFile,
 } from '../../clients/typescript/src/index.ts'
 import { withRetry } from '../../clients/typescript/src/retry.ts'
+import { freePort } from '../support/free-port.ts'
 import { AUDIENCE, useTestService } from '../support/service.ts'
 import { logIn } from '../api/delegation-support.ts'
-import { clientDirectory, clientService, exampleOf, verifiedPerson } from './support.ts'
+import {
+  clientDirectory,
+  clientService,
+  exampleOf,
+  untrustedServer,
+  verifiedPerson,
+} from './support.ts'
 
 const run = promisify(execFile)
 const service = useTestService(clientService)
@@ -62,6 +69,21 @@ describe('a proxy', () => {
     const proxy = await client.getProxy({ keyType: 'ec-p256', type: 'limited', pathLength: 0 })
     expect(await verifiedPerson(service(), proxy.pem)).toBe('ec')
     expect(proxy.warning).toContain('XRootD')
+  })
+
+  test('shown without its key, and with one kind of line ends', async () => {
+    const gateway: typeof fetch = async (...words) => {
+      const answer = await fetch(...words)
+      const body = (await answer.text()).replaceAll('\n', '\r\n')
+      return new Response(body, { headers: answer.headers })
+    }
+    const proxy = await clientOf(tokenOf('gateway'), { fetch: gateway }).getProxy()
+    expect(proxy.pem).not.toContain('\r')
+    expect(proxy.pem.match(/^-----BEGIN .*-----$/gm)?.length).toBeGreaterThan(2)
+    expect(await verifiedPerson(service(), proxy.pem)).toBe('gateway')
+    expect(inspect({ proxy })).toContain(proxy.credentialId)
+    expect(inspect({ proxy })).not.toContain('PRIVATE')
+    expect(Object.keys(proxy)).toContain('pem')
   })
 
   test('in a file of mode 0600 that replaces the old one', async () => {
@@ -142,6 +164,7 @@ describe('waiting', () => {
     { name: '429', error: problem(429, 7), repeatable: false, waits: [7000, 7000] },
     { name: '503', error: problem(503, 1), repeatable: false, waits: [1000, 1000] },
     { name: '503 without Retry-After: growing pauses', error: problem(503), repeatable: false, waits: [1500, 3000] },
+    { name: '503 with Retry-After: 0', error: problem(503, 0), repeatable: false, waits: [1500, 3000] },
     { name: '408', error: problem(408), repeatable: false, waits: [1500, 3000] },
     { name: 'gateway 502', error: new TtsForeignAnswer(502, undefined), repeatable: true, waits: [1500, 3000] },
     { name: 'gateway 504, not repeatable', error: new TtsForeignAnswer(504, undefined), repeatable: false, waits: [] },
@@ -184,6 +207,12 @@ describe('waiting', () => {
 function problem(status: number, retryAfter?: number): TtsProblem {
   const text = { type: '', title: '', detail: '', request_id: '' }
   return new TtsProblem({ ...text, status, code: 'overloaded' }, retryAfter)
+}
+
+async function entriesOf<Entry>(all: AsyncIterable<Entry>): Promise<readonly Entry[]> {
+  const entries: Entry[] = []
+  for await (const entry of all) entries.push(entry)
+  return entries
 }
 
 async function serverWith(listener: RequestListener): Promise<string> {
@@ -241,6 +270,9 @@ describe('errors', () => {
     { name: 'another scheme', url: 'ftp://tts.example.org' },
     { name: 'no URL', url: 'tts.example.org' },
     { name: 'loopback in front of another host', url: 'http://127.0.0.1.example.org' },
+    { name: 'a URL with a password', url: 'https://user:pw@tts.example.org' },
+    { name: 'a URL with a query', url: 'https://tts.example.org/?a=b' },
+    { name: 'a URL with a fragment', url: 'https://tts.example.org/#a' },
   ])('no token goes to $name', ({ url }) => {
     expect(() => createClient({ url, token: 'x' })).toThrow(TtsClientError)
   })
@@ -265,7 +297,7 @@ describe('errors', () => {
     { name: 'another API', status: 404, type: 'application/json', body: '{"error":"x"}', error: TtsForeignAnswer },
     { name: 'a gateway', status: 502, type: 'text/html', body: 'bad gateway', error: TtsForeignAnswer },
     { name: 'a problem of another program', status: 400, type: 'application/problem+json', body: '{"title":"x"}', error: TtsForeignAnswer },
-    { name: 'an endless answer', status: 200, type: 'application/x-pem-file', body: 'x'.repeat(2 << 20), error: TtsClientError },
+    { name: 'an endless answer', status: 200, type: 'application/x-pem-file', body: 'x'.repeat(5 << 20), error: TtsClientError },
   ])('$name', async ({ status, type, body, error }) => {
     const url = await serverWith((_request, response) => {
       response.writeHead(status, { 'content-type': type }).end(body)
@@ -275,12 +307,84 @@ describe('errors', () => {
     expect(await refusal(client.listCredentials())).toBeInstanceOf(error)
   })
 
+  test.for([
+    ['token', () => createClient({ url: service().url, token: 'first\nsecond' }).getProxy()],
+    ['token', () => createClient({ url: service().url, token: 'größe' }).listCredentials()],
+    ['secret', () => clientOf('x').showDelegation({ id: 'x', secret: 'first\r\nX: second' })],
+    ['secret', () => clientOf('x').renewProxy({ id: 'x', secret: '' })],
+  ] as const)('a %s that cannot be sent is not in the error', async ([what, work]) => {
+    const error = await refusal(work())
+    expect(error).toBeInstanceOf(TtsClientError)
+    expect(error).not.toBeInstanceOf(TtsUnreachable)
+    expect(String(error)).toContain(what)
+    expect(inspect(error)).not.toMatch(/first|größe/)
+  })
+
+  test.for(['', '.', '..'])('the id "%s" is no other path', async (id) => {
+    const client = clientOf('x')
+    for (const work of [
+      () => client.showCredential(id),
+      () => client.revokeDelegation({ id }),
+      () => client.renewProxy({ id, secret: 'x' }),
+    ])
+      expect(String(await refusal(work()))).toContain('the id is empty, or has dots only')
+  })
+
+  test('a list that is none, one without pages, and one of 3 MiB', async () => {
+    let body: object = {}
+    const url = await serverWith((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    })
+    const client = createClient({ url, token: 'x', deadlineSeconds: 0 })
+    const all = async () => [
+      await entriesOf(client.allCredentials()),
+      await entriesOf(client.allDelegations()),
+    ]
+    expect(await refusal(client.listCredentials())).toBeInstanceOf(TtsForeignAnswer)
+    expect(await refusal(all())).toBeInstanceOf(TtsForeignAnswer)
+    body = { credentials: [1], delegations: [2] }
+    expect(await all()).toEqual([[1], [2]])
+    body = { credentials: ['x'.repeat(3 << 20)], next: null }
+    expect((await client.listCredentials()).credentials).toHaveLength(1)
+  })
+
+  test('the status is that of HTTP; audiences that are no list are none', async () => {
+    const { waited, waiting } = quickWaiting()
+    let status = 400
+    const url = await serverWith((_request, response) => {
+      const problem = { code: 'x', detail: 'y', request_id: 'z', accepted_audiences: 5 }
+      response.writeHead(status, { 'content-type': 'application/problem+json' })
+      response.end(JSON.stringify({ ...problem, status: status === 400 ? 503 : undefined }))
+    })
+    const client = createClient({ url, token: 'x', deadlineSeconds: 10, waiting })
+    const final = await refusal(client.createDelegation())
+    expect(final).toMatchObject({ name: 'TtsProblem', status: 400, acceptedAudiences: [] })
+    expect(waited).toEqual([])
+    status = 503
+    expect(await refusal(client.createDelegation())).toMatchObject({ status: 503 })
+    expect(waited).toEqual([1500, 3000])
+  })
+
+  test('a certificate that is not trusted: no second attempt, and what to do', async () => {
+    const server = await untrustedServer()
+    const { waited, waiting } = quickWaiting()
+    const error = await refusal(createClient({ url: server.url, token: 'x', waiting }).getProxy())
+    expect(error).not.toBeInstanceOf(TtsUnreachable)
+    expect(String(error)).toMatch(
+      /is not trusted \(DEPTH_ZERO_SELF_SIGNED_CERT\); NODE_EXTRA_CA_CERTS/,
+    )
+    expect({ waited, requests: server.requests() }).toEqual({ waited: [], requests: 0 })
+  })
+
   test('no answer in time, and nobody there', async () => {
     const url = await serverWith(() => undefined)
     const slow = createClient({ url, token: 'x', deadlineSeconds: 0, timeoutSeconds: 0.1 })
     expect(await refusal(slow.listCredentials())).toBeInstanceOf(TtsUnreachable)
-    const nobody = createClient({ url: 'http://127.0.0.1:1', token: 'x', deadlineSeconds: 0 })
-    expect(await refusal(nobody.listCredentials())).toBeInstanceOf(TtsUnreachable)
+    const free = `http://127.0.0.1:${await freePort()}`
+    const nobody = createClient({ url: free, token: 'x', deadlineSeconds: 0 })
+    const gone = await refusal(nobody.listCredentials())
+    expect(gone).toBeInstanceOf(TtsUnreachable)
+    expect(String(gone)).toContain('(ECONNREFUSED)')
   })
 
   test('certificates for another key', async () => {

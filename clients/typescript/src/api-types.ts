@@ -251,14 +251,14 @@ export interface Problem {
 /** Parameters of a proxy */
 export interface ProxyParameters {
   /** Life of the certificate in seconds, from now. */
-  readonly lifetime_seconds?: number | string
+  readonly lifetime_seconds?: number
   /**
    * `impersonation` has all rights of the user, `limited` cannot start jobs, `independent` has no rights
    * of its own.
    */
   readonly proxy_type?: 'impersonation' | 'limited' | 'independent'
   /** How many further proxies may be delegated from this one. Default: unlimited. */
-  readonly path_length?: number | string
+  readonly path_length?: number
   /** Kind of key that the service makes. Default: rsa-2048. Must not be combined with a CSR. */
   readonly key_type?: 'rsa-2048' | 'rsa-3072' | 'rsa-4096' | 'ec-p256'
   /**
@@ -276,7 +276,7 @@ export interface ProxyParameters {
 /** Parameters of a certificate */
 export interface CertificateParameters {
   /** Life of the certificate in seconds, from now. */
-  readonly lifetime_seconds?: number | string
+  readonly lifetime_seconds?: number
   /** PKCS#10 certificate signing request in PEM. Only its public key is used. */
   readonly csr: string
   /** Id of another service of the same kind */

@@ -18,7 +18,7 @@ import {
   parseJson,
 } from './connection.ts'
 import { makeKeyAndRequest } from './csr.ts'
-import { TtsForeignAnswer } from './errors.ts'
+import { TtsClientError, TtsForeignAnswer } from './errors.ts'
 import type { KeyType } from './key-type.ts'
 import { proxyFileOf } from './proxy-file.ts'
 
@@ -78,14 +78,20 @@ const remove = { method: 'DELETE', isRepeatable: true } as const
 const acceptJson = { accept: 'application/json' }
 
 /** Sends a request whose answer is JSON. */
-async function ask(send: Send, request: ApiRequest): Promise<unknown> {
+async function ask(send: Send, request: ApiRequest): Promise<object> {
   return jsonOf(await send({ ...request, headers: { ...acceptJson, ...request.headers } }))
 }
 
 const pageQuery = ({ limit, after }: PageOptions) => ({ limit: limit?.toString(), after })
 
-const credentialPath = (id: string): string => `v1/credentials/${encodeURIComponent(id)}`
-const delegationPath = (id: string): string => `v1/delegations/${encodeURIComponent(id)}`
+const credentialPath = (id: string): string => `v1/credentials/${segmentOf(id)}`
+const delegationPath = (id: string): string => `v1/delegations/${segmentOf(id)}`
+
+/** An id as a part of a path, never as another path. */
+function segmentOf(id: string): string {
+  if (/^\.{0,2}$/.test(id)) throw new TtsClientError('the id is empty, or has dots only')
+  return encodeURIComponent(id)
+}
 
 function proxyFunctions(send: Send) {
   return {
@@ -93,7 +99,7 @@ function proxyFunctions(send: Send) {
     getProxy: (wanted: ProxyOptions = {}): Promise<Proxy> =>
       requestProxy(send, { path: 'v1/proxies', wanted }),
     /** Gets a proxy by a delegation, with no person present. The service asks the identity provider first. */
-    renewProxy: (
+    renewProxy: async (
       { id, secret }: Required<DelegationKey>,
       wanted: ProxyOptions = {},
     ): Promise<Proxy> =>
@@ -123,8 +129,14 @@ async function requestProxy(
     // A further proxy does no harm.
     isRepeatable: true,
   })
-  return { pem: proxyFileOf(answer.body, privateKey), ...factsOf(answer) }
+  const pem = proxyFileOf(answer.body, privateKey)
+  const facts = factsOf(answer)
+  // `console.log` shows it without the key, which must not get into a log.
+  const shown = { value: () => ({ pem: '[not shown]', ...facts }) }
+  return Object.defineProperty({ pem, ...facts }, INSPECT, shown)
 }
+
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
 
 /** Which credentials, and how many on a page. */
 type CredentialQuery = PageOptions & { readonly active?: boolean }
@@ -132,7 +144,8 @@ type CredentialQuery = PageOptions & { readonly active?: boolean }
 function credentialFunctions(send: Send) {
   const listCredentials = async (wanted: CredentialQuery = {}): Promise<CredentialPage> => {
     const query = { ...pageQuery(wanted), active: wanted.active?.toString() }
-    return (await ask(send, { ...get, path: 'v1/credentials', query })) as CredentialPage
+    const answer = await ask(send, { ...get, path: 'v1/credentials', query })
+    return pageOf<CredentialPage>(answer, 'credentials')
   }
   return {
     listCredentials,
@@ -154,7 +167,8 @@ function credentialFunctions(send: Send) {
 function delegationFunctions(send: Send) {
   const listDelegations = async (wanted: PageOptions = {}): Promise<DelegationPage> => {
     const query = pageQuery(wanted)
-    return (await ask(send, { ...get, path: 'v1/delegations', query })) as DelegationPage
+    const answer = await ask(send, { ...get, path: 'v1/delegations', query })
+    return pageOf<DelegationPage>(answer, 'delegations')
   }
   return {
     /**
@@ -187,6 +201,12 @@ function delegationFunctions(send: Send) {
   }
 }
 
+function pageOf<Page>(answer: object, list: keyof Page & string): Page {
+  const page = answer as Readonly<Record<string, unknown>>
+  if (!Array.isArray(page[list])) throw new TtsForeignAnswer(200, undefined)
+  return page as Page
+}
+
 async function* follow<Entry>(
   read: (after: {
     readonly after?: string
@@ -194,7 +214,8 @@ async function* follow<Entry>(
 ): AsyncGenerator<Entry> {
   let page = await read({})
   yield* page.entries
-  while (page.next !== null) {
+  // A service from before there were pages has no `next`.
+  while (typeof page.next === 'string') {
     page = await read({ after: page.next })
     yield* page.entries
   }

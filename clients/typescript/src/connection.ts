@@ -40,7 +40,8 @@ export interface ApiAnswer {
 
 const DEADLINE_SECONDS = 600
 const TIMEOUT_SECONDS = 60
-const MAX_ANSWER_BYTES = 1024 * 1024
+/** A page of 1000 entries, with long names, has two. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 /** Returns a function that sends a request, tries again while that can help, and throws the errors of `errors.ts`. */
 export function connect(options: ClientOptions): (request: ApiRequest) => Promise<ApiAnswer> {
@@ -64,6 +65,8 @@ function baseUrl(url: string): URL {
     throw new TtsClientError(
       `${base.origin} is not https, so the token would cross the network unencrypted`,
     )
+  if (base.username + base.password + base.search + base.hash !== '')
+    throw new TtsClientError('url must have no user, password, query or fragment')
   return base
 }
 
@@ -80,7 +83,7 @@ async function attempt({ base, options, request, leftMs }: Attempt): Promise<Api
   const url = new URL(path, base)
   for (const [name, value] of Object.entries(query))
     if (value !== undefined) url.searchParams.set(name, value)
-  const authorization = `Bearer ${secret ?? (await tokenOf(options))}`
+  const authorization = `Bearer ${await bearerOf(options, secret)}`
   const timeoutMs = Math.min(timeoutSeconds * 1000, deadlineSeconds === 0 ? Infinity : leftMs)
   try {
     const response = await (options.fetch ?? fetch)(url, {
@@ -93,17 +96,36 @@ async function attempt({ base, options, request, leftMs }: Attempt): Promise<Api
     })
     return await readAnswer(response)
   } catch (error) {
-    if (error instanceof TtsClientError) throw error
-    throw new TtsUnreachable(`${base.origin} cannot be reached, or did not answer in time`, {
-      cause: error,
-    })
+    throw error instanceof TtsClientError ? error : connectionFault(base, error)
   }
 }
 
-async function tokenOf({ token }: ClientOptions): Promise<string> {
-  const value = typeof token === 'function' ? await token() : token
-  if (value === undefined || value === '') throw new TtsClientError('an access token is needed')
-  return value.trim()
+/** The codes of Node for a certificate that it does not trust: another attempt does not help. */
+const UNTRUSTED = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_|HOSTNAME_MISMATCH)/
+
+function connectionFault({ origin }: URL, cause: unknown): TtsClientError {
+  const inner: unknown = cause instanceof Error ? cause.cause : undefined
+  const code = inner instanceof Error && 'code' in inner ? String(inner.code) : ''
+  if (UNTRUSTED.test(code))
+    return new TtsClientError(
+      `the certificate of ${origin} is not trusted (${code}); NODE_EXTRA_CA_CERTS adds a CA`,
+      { cause },
+    )
+  const reason = code === '' ? '' : ` (${code})`
+  return new TtsUnreachable(`${origin} cannot be reached, or did not answer in time${reason}`, {
+    cause,
+  })
+}
+
+/** The renewal secret, or the access token. Errors must not quote it, as those of `fetch` do. */
+async function bearerOf({ token }: ClientOptions, secret: string | undefined): Promise<string> {
+  const given = secret ?? (typeof token === 'function' ? await token() : token)
+  const what = secret === undefined ? 'access token' : 'renewal secret'
+  const text = given?.trim()
+  if (!text) throw new TtsClientError(`the ${what} is missing`)
+  if (!/^[\x21-\x7e]+$/.test(text))
+    throw new TtsClientError(`the ${what} has characters that none has, such as a line break`)
+  return text
 }
 
 async function readAnswer(response: Response): Promise<ApiAnswer> {
@@ -128,11 +150,12 @@ async function readBody({ body }: Response): Promise<string> {
   return Buffer.concat(parts).toString('utf8')
 }
 
-function problemOf({ headers }: Response, body: string): Problem | undefined {
+function problemOf({ headers, status }: Response, body: string): Problem | undefined {
   if (headers.get('content-type')?.startsWith('application/problem+json') !== true) return undefined
-  const problem = parseJson(body) as Partial<Problem> | undefined
+  const problem = parseJson(body) as Partial<Problem> | null | undefined
   const isOurs = typeof problem?.code === 'string' && typeof problem.detail === 'string'
-  return isOurs ? (problem as Problem) : undefined
+  // What is tried again depends on the status, which a gateway may have changed.
+  return isOurs ? { ...(problem as Problem), status } : undefined
 }
 
 /** Returns the value of a JSON text; undefined for any other text. */

@@ -28,7 +28,8 @@ export class TtsProblem extends TtsClientError {
     this.check = problem.check
     this.detail = problem.detail
     this.requestId = problem.request_id
-    this.acceptedAudiences = problem.accepted_audiences ?? []
+    const audiences: unknown = problem.accepted_audiences
+    this.acceptedAudiences = Array.isArray(audiences) ? audiences.map(String) : []
     this.retryAfterSeconds = retryAfterSeconds
   }
 }

@@ -2,7 +2,7 @@
 import { type KeyObject, X509Certificate } from 'node:crypto'
 import { TtsClientError } from './errors.ts'
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /**
  * Puts the key behind the first certificate.
@@ -10,7 +10,8 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n
  * @throws {TtsClientError} the certificates are not a chain for this key
  */
 export function proxyFileOf(certificates: string, privateKey: KeyObject): string {
-  const [proxy, ...chain] = certificates.match(CERTIFICATE) ?? []
+  const blocks = certificates.replaceAll('\r\n', '\n').match(CERTIFICATE) ?? []
+  const [proxy, ...chain] = blocks.map((block) => `${block}\n`)
   if (proxy === undefined || chain.length === 0 || !isCertificateOf(proxy, privateKey))
     throw new TtsClientError('the service did not return a proxy for the key of the request')
   const isRsa = privateKey.asymmetricKeyType === 'rsa'

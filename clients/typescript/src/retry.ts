@@ -27,8 +27,8 @@ export interface RetryRules {
 
 /**
  * Runs attempts until one succeeds, cannot succeed, or the next one would begin after the deadline; then the last error
- * is thrown. The pause is what `Retry-After` says, otherwise 1 to 30 seconds, doubling, and up to twice as long by
- * chance, so that clients that failed together do not come back together.
+ * is thrown. The pause is what `Retry-After` says, if it is not 0, otherwise 1 to 30 seconds, doubling, and up to twice
+ * as long by chance, so that clients that failed together do not come back together.
  *
  * @param attempt gets the time that is left, in milliseconds
  */
@@ -43,8 +43,7 @@ export async function withRetry<Result>(
       return await attempt(endMs - nowMs())
     } catch (error) {
       if (!mayRetry(error, isRepeatable)) throw error
-      const told = retryAfterOf(error)
-      const waitMs = 1000 * (told ?? pauseSeconds * (1 + random()))
+      const waitMs = 1000 * (retryAfterOf(error) || pauseSeconds * (1 + random()))
       if (nowMs() + waitMs >= endMs) throw error
       await sleep(waitMs)
     }

@@ -103,6 +103,17 @@ describe.for([
     expect(empty).toBe(0)
   })
 
+  test('numbers of requests are whole, with the bounds that the service has', async () => {
+    const { components } = await readOpenApi(service().url)
+    const { properties } = components.schemas['ProxyParameters'] as unknown as {
+      properties: Readonly<Record<string, object>>
+    }
+    const whole = { type: 'integer', minimum: 60, maximum: 34_560_000 }
+    expect(properties['lifetime_seconds']).toMatchObject(whole)
+    expect(properties['lifetime_seconds']).not.toHaveProperty('anyOf')
+    expect(properties['path_length']).toMatchObject({ type: 'integer', minimum: 0, maximum: 100 })
+  })
+
   test('examples fit their schemas', async () => {
     const document = await readOpenApi(service().url)
     const { problemsOf } = answerChecker(document)

@@ -176,9 +176,9 @@ class Problem(_RequiredProblem, total=False):
 class ProxyParameters(TypedDict, total=False):
     """Parameters of a proxy."""
 
-    lifetime_seconds: Union[float, str]
+    lifetime_seconds: int
     proxy_type: Literal["impersonation", "limited", "independent"]
-    path_length: Union[float, str]
+    path_length: int
     key_type: Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256"]
     key_format: Literal["pkcs1", "pkcs8"]
     csr: str
@@ -192,5 +192,5 @@ class _RequiredCertificateParameters(TypedDict):
 class CertificateParameters(_RequiredCertificateParameters, total=False):
     """Parameters of a certificate."""
 
-    lifetime_seconds: Union[float, str]
+    lifetime_seconds: int
     service: str

@@ -17,7 +17,7 @@ from .api_types import (
     NewDelegation,
 )
 from .connection import Answer, Connection, Request, Token, parse_json
-from .errors import TtsForeignAnswer
+from .errors import TtsClientError, TtsForeignAnswer
 from .keys import KeyType, make_key_and_request, proxy_file_of
 from .retry import Waiting
 
@@ -47,8 +47,8 @@ class TtsClient:
 
     `url`: https, or http for this machine only. `token`: an access token, or a function that returns one that is still
     valid. `ca_file`: PEM file of the CAs for the server's certificate. `deadline_seconds`: time limit for a call with
-    all its attempts (0: one attempt); `timeout_seconds`: for each wait in one attempt, because a renewal takes as long
-    as the identity provider.
+    all its attempts (0: one attempt); `timeout_seconds`: for one attempt, because a renewal takes as long as the
+    identity provider.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class TtsClient:
     ) -> CredentialPage:
         """A page of your credentials, newest first."""
         query = {"limit": _text(limit), "after": after, "active": _flag(active)}
-        page: CredentialPage = self._ask("GET", "v1/credentials", query=query)
+        page: CredentialPage = _page_of(self._ask("GET", "v1/credentials", query=query), "credentials")
         return page
 
     def all_credentials(
@@ -133,7 +133,8 @@ class TtsClient:
         while True:
             page = self.list_credentials(limit=limit, after=after, active=active)
             yield from page["credentials"]
-            after = page["next"]
+            # A service from before there were pages has no `next`.
+            after = page.get("next")
             if after is None:
                 return
 
@@ -164,7 +165,7 @@ class TtsClient:
     ) -> DelegationPage:
         """A page of your delegations, newest first."""
         query = {"limit": _text(limit), "after": after}
-        page: DelegationPage = self._ask("GET", "v1/delegations", query=query)
+        page: DelegationPage = _page_of(self._ask("GET", "v1/delegations", query=query), "delegations")
         return page
 
     def all_delegations(self, *, limit: Optional[int] = None) -> Iterator[Delegation]:
@@ -173,7 +174,8 @@ class TtsClient:
         while True:
             page = self.list_delegations(limit=limit, after=after)
             yield from page["delegations"]
-            after = page["next"]
+            # A service from before there were pages has no `next`.
+            after = page.get("next")
             if after is None:
                 return
 
@@ -238,6 +240,12 @@ def _json_of(answer: Answer) -> object:
     return value
 
 
+def _page_of(answer: Any, entries: str) -> Any:
+    if not isinstance(answer.get(entries), list):
+        raise TtsForeignAnswer(200)
+    return answer
+
+
 def _time(text: Optional[str]) -> Optional[datetime]:
     if text is None:
         return None
@@ -256,4 +264,7 @@ def _flag(value: Optional[bool]) -> Optional[str]:
 
 
 def _segment(text: str) -> str:
+    """An id as a part of a path, never as another path."""
+    if text in ("", ".", ".."):
+        raise TtsClientError("the id is empty, or has dots only")
     return quote(text, safe="")

@@ -9,15 +9,17 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import IO, Any, Callable, Dict, Mapping, Optional, Union, cast
+from typing import Any, Callable, Dict, Mapping, Optional, Union, cast
 
 from .api_types import Problem
+from .attempt import Attempt
 from .errors import TtsClientError, TtsForeignAnswer, TtsProblem, TtsUnreachable
 from .retry import Waiting, with_retry
 
 Token = Union[str, Callable[[], str]]
 
-MAX_ANSWER_BYTES = 1024 * 1024
+# A page of 1000 entries, with long names, has two.
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,7 @@ class Connection:
         self._deadline_seconds = deadline_seconds
         self._timeout_seconds = timeout_seconds
         self._waiting = waiting
-        context = ssl.create_default_context(cafile=ca_file)
-        self._opener = urllib.request.build_opener(
-            _NoRedirect(), urllib.request.HTTPSHandler(context=context)
-        )
+        self._context = ssl.create_default_context(cafile=ca_file)
 
     def send(self, request: Request) -> Answer:
         """Sends a request, tries again while that can help, and raises the errors of `errors.py`."""
@@ -86,7 +85,7 @@ class Connection:
         if query:
             url += "?" + urllib.parse.urlencode(query)
         headers: Dict[str, str] = dict(request.headers)
-        headers["Authorization"] = f"Bearer {request.secret or self._current_token()}"
+        headers["Authorization"] = f"Bearer {self._bearer(request.secret)}"
         body = None if request.body is None else request.body.encode("utf-8")
         if body is None and request.method == "POST":
             body = b""
@@ -94,25 +93,56 @@ class Connection:
         left = left_seconds if self._deadline_seconds > 0 else self._timeout_seconds
         timeout = max(0.001, min(self._timeout_seconds, left))
         try:
-            with self._opener.open(sent, timeout=timeout) as response:
-                return Answer(response.headers, _read(response))
+            with Attempt(timeout, self._context) as attempt:
+                return self._answer(attempt, sent)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._fault(error) from error
+
+    def _answer(self, attempt: Attempt, sent: urllib.request.Request) -> Answer:
+        handlers = [_NoRedirect(), *attempt.handlers()]
+        if sent.type == "http":
+            # Only https goes through a proxy: to this machine a token goes directly.
+            handlers.append(urllib.request.ProxyHandler({}))
+        try:
+            opener = urllib.request.build_opener(*handlers)
+            with opener.open(sent, timeout=attempt.seconds) as response:
+                return Answer(response.headers, _read(attempt, response))
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise TtsUnreachable(
-                f"{self._base} cannot be reached, or did not answer in time"
-            ) from error
+                raise _refusal(error, _read(attempt, error)) from None
 
-    def _current_token(self) -> str:
-        token = self._token() if callable(self._token) else self._token
-        if not token:
-            raise TtsClientError("an access token is needed")
-        return token.strip()
+    def _fault(self, error: Exception) -> TtsClientError:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return TtsClientError(
+                f"the certificate of {self._base} is not trusted ({reason.verify_message}); ca_file adds a CA"
+            )
+        return TtsUnreachable(f"{self._base} cannot be reached, or did not answer in time")
+
+    def _bearer(self, secret: Optional[str]) -> str:
+        """The renewal secret, or the access token. Errors must not quote it, as those of http.client do."""
+        what = "access token" if secret is None else "renewal secret"
+        given = secret
+        if secret is None:
+            given = self._token() if callable(self._token) else self._token
+        text = (given or "").strip()
+        if not text:
+            raise TtsClientError(f"the {what} is missing")
+        if not re.fullmatch(r"[\x21-\x7e]+", text):
+            raise TtsClientError(f"the {what} has characters that none has, such as a line break")
+        return text
 
 
 def _base_url(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[^\x21-\x7e]", url):
+        raise TtsClientError("url must be an https URL with a host, such as https://tts.example.org")
+    if parts.username is not None or parts.password is not None or "?" in url or "#" in url:
+        raise TtsClientError("url must have no user, password, query or fragment")
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         raise TtsClientError(
@@ -121,19 +151,24 @@ def _base_url(url: str) -> str:
     return url if url.endswith("/") else url + "/"
 
 
-def _read(response: IO[bytes]) -> str:
-    body = response.read(MAX_ANSWER_BYTES + 1)
+def _read(attempt: Attempt, response: Any) -> str:
+    body: bytes = response.read(MAX_ANSWER_BYTES + 1)
+    attempt.require_time()
     if len(body) > MAX_ANSWER_BYTES:
         raise TtsClientError("the answer is too long")
+    # http.client does not say that an answer has been cut off.
+    missing: Optional[int] = getattr(response, "length", None)
+    if missing:
+        raise http.client.IncompleteRead(body, missing)
     return body.decode("utf-8", "replace")
 
 
-def _refusal(error: urllib.error.HTTPError) -> TtsClientError:
+def _refusal(error: urllib.error.HTTPError, body: str) -> TtsClientError:
     after = error.headers.get("Retry-After", "")
     seconds = int(after) if re.fullmatch(r"\d{1,6}", after) else None
     problem = None
     if error.headers.get_content_type() == "application/problem+json":
-        problem = parse_json(_read(error))
+        problem = parse_json(body)
     if (
         isinstance(problem, dict)
         and isinstance(problem.get("code"), str)
@@ -148,5 +183,5 @@ def parse_json(text: str) -> object:
     try:
         value: object = json.loads(text)
         return value
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -20,7 +20,10 @@ class TtsProblem(TtsClientError):
         self.code = code
         self.check: Optional[str] = problem.get("check")
         self.detail = detail
-        self.accepted_audiences: List[str] = list(problem.get("accepted_audiences", []))
+        audiences: object = problem.get("accepted_audiences")
+        self.accepted_audiences: List[str] = (
+            [str(one) for one in audiences] if isinstance(audiences, list) else []
+        )
         self.retry_after_seconds = retry_after_seconds
 
 

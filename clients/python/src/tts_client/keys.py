@@ -13,7 +13,7 @@ KeyType = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256"]
 PrivateKey = Union[rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey]
 
 _CERTIFICATE = re.compile(
-    r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?"
+    r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----"
 )
 
 
@@ -31,7 +31,8 @@ def make_key_and_request(key_type: KeyType) -> Tuple[PrivateKey, str]:
 
 def proxy_file_of(certificates: str, key: PrivateKey) -> str:
     """Puts the key behind the first certificate, where grid tools look for it."""
-    blocks = _CERTIFICATE.findall(certificates)
+    found = _CERTIFICATE.findall(certificates.replace("\r\n", "\n"))
+    blocks = [f"{block}\n" for block in found]
     if len(blocks) < 2 or not _is_certificate_of(blocks[0], key):
         raise TtsClientError(
             "the service did not return a proxy for the key of the request"

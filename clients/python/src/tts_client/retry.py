@@ -35,8 +35,8 @@ def with_retry(
 ) -> Result:
     """Runs attempts until one succeeds, cannot succeed, or the next one would begin after the deadline.
 
-    Then the last error is raised. The pause is what `Retry-After` says, otherwise 1 to 30 seconds, doubling, and up to
-    twice as long by chance, so that clients that failed together do not come back together.
+    Then the last error is raised. The pause is what `Retry-After` says, if it is not 0, otherwise 1 to 30 seconds,
+    doubling, and up to twice as long by chance, so that clients that failed together do not come back together.
 
     `attempt` gets the time that is left, in seconds. `repeatable`: whether the request may be sent again although the
     service may have done it.
@@ -50,7 +50,7 @@ def with_retry(
             if not _may_retry(error, repeatable):
                 raise
             told: Optional[int] = getattr(error, "retry_after_seconds", None)
-            wait = float(told) if told is not None else pause * (1 + waiting.random())
+            wait = float(told or pause * (1 + waiting.random()))
             if waiting.now() + wait >= end:
                 raise
         waiting.sleep(wait)
