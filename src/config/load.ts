@@ -20,6 +20,7 @@ import {
   readYaml,
   setByName,
 } from './settings-tree.ts'
+import { isServiceLink } from './service-links.ts'
 
 export type { Environment } from './settings-tree.ts'
 
@@ -38,10 +39,6 @@ export interface LoadedConfiguration {
 const defaultPaths = ['tts.yaml', '/etc/tts/tts.yaml']
 /** Environment variables with our prefix that are not configuration keys. */
 const otherNames = /^TTS_(CONFIG|TEST_.*|URL|DEMO_.*)$/
-/** Environment variables that Kubernetes sets when a Service is called `tts`. */
-const linkNames = /^TTS_(SERVICE_(HOST|PORT.*)|PORT_\d+_(TCP|UDP).*)$/
-const isLink = (name: string, value: string): boolean =>
-  linkNames.test(name) || (name === 'TTS_PORT' && /^(tcp|udp):\/\//.test(value))
 
 /**
  * Loads the configuration.
@@ -59,7 +56,7 @@ export async function loadConfiguration(
   const overrides = Object.keys(environment)
     .filter((name) => name.startsWith('TTS_') && !otherNames.test(name))
     .filter((name) => environment[name] !== undefined && environment[name] !== '')
-    .filter((name) => !isLink(name, environment[name] ?? ''))
+    .filter((name) => !isServiceLink('TTS_', name, environment[name] ?? ''))
     .sort()
   for (const name of overrides)
     setByName(settings, name.slice('TTS_'.length), environment[name] ?? '')

@@ -299,7 +299,7 @@ describe('the environment', () => {
     expect(({} as Record<string, unknown>)['X']).toBeUndefined()
   })
 
-  test('what Kubernetes adds for a Service called tts is no key of ours', async () => {
+  test('what Kubernetes adds for a Service called tts or tts-prod is no key of ours', async () => {
     const { configuration } = await load('', {
       TTS_SERVICE_HOST: '10.0.0.1',
       TTS_SERVICE_PORT: '443',
@@ -307,11 +307,20 @@ describe('the environment', () => {
       TTS_PORT: 'tcp://10.0.0.1:443',
       TTS_PORT_443_TCP: 'tcp://10.0.0.1:443',
       TTS_PORT_443_TCP_ADDR: '10.0.0.1',
+      TTS_PROD_SERVICE_HOST: '10.0.0.1',
+      TTS_PROD_2_SERVICE_PORT_PUBLIC: '80',
+      TTS_PROD_2_PORT: 'tcp://10.0.0.1:80',
+      TTS_PROD_2_PORT_80_TCP_PROTO: 'tcp',
     })
     expect(configuration.listen.port).toBe(8080)
     expect(await problems('', { TTS_PORT: '8443' })).toEqual([
       'port: unknown key; docs/configuration.md lists all keys',
     ])
+    expect(await problems('', { TTS_LISTEN_PORT: '8443' })).toEqual([
+      'listen_port: unknown key; docs/configuration.md lists all keys',
+    ])
+    const { configuration: own } = await load('', { TTS_LISTEN__PORT: '0' })
+    expect(own.listen.port).toBe(0)
   })
 })
 

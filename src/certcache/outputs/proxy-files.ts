@@ -20,6 +20,10 @@ export interface ProxyFilesParts {
   readonly readOnly?: boolean
 }
 
+interface Failure {
+  readonly error: unknown
+}
+
 export type LastError = NonNullable<RenewalStatus['lastError']>
 
 /** Wait before a failed write is tried again. */
@@ -56,12 +60,12 @@ export class ProxyFiles {
   publish(proxy: HeldProxy, isNew: boolean): void {
     if (this.#parts.readOnly === true) return
     this.#work = this.#work.then(async () => {
-      const written = await this.#write(proxy).catch(() => {
+      const { written, failure } = await this.#write(proxy)
+      if (failure) {
         const fields = { event: 'output.failed', proxy: proxy.name, remedy: this.#error?.remedy }
         const message = `cannot write an output of the proxy, which is served from memory: ${this.#error?.message}`
         this.#parts.log.error(fields, message)
-        return false
-      })
+      }
       if (isNew || written) await this.#runHook(proxy)
     })
   }
@@ -73,7 +77,8 @@ export class ProxyFiles {
    */
   async ensure(proxy: HeldProxy): Promise<void> {
     await this.#work
-    await this.#write(proxy)
+    const { failure } = await this.#write(proxy)
+    if (failure) throw failure.error
   }
 
   /** Checks without writing that the outputs are up to date and writable. The result is in `error`. */
@@ -110,9 +115,11 @@ export class ProxyFiles {
     await this.#work
   }
 
-  /** Tries to write every file and Secret, then throws the first error. */
-  async #write(proxy: HeldProxy): Promise<boolean> {
-    let failure: { readonly error: unknown } | undefined
+  /** Tries to write every file and Secret. `failure`: the first error; something else may be written all the same. */
+  async #write(
+    proxy: HeldProxy,
+  ): Promise<{ readonly written: boolean; readonly failure: Failure | undefined }> {
+    let failure: Failure | undefined
     let written = false
     for (const output of this.#settings.outputs ?? []) {
       try {
@@ -130,8 +137,7 @@ export class ProxyFiles {
       failure ??= { error }
     }
     this.#error = failure && lastErrorOf(failure.error, this.#parts.now())
-    if (failure) throw failure.error
-    return written
+    return { written, failure }
   }
 
   async #runHook(proxy: HeldProxy): Promise<void> {

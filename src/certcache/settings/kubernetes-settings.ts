@@ -58,6 +58,12 @@ export const secretSettings = z.strictObject({
 
 export type SecretSettings = z.output<typeof secretSettings>
 
-/** Returns a text that is equal for two settings that name the same key of the same Secret. */
-export const secretIdentity = ({ namespace = '', name, key }: SecretSettings): string =>
-  `${namespace}/${name}/${key}`
+/**
+ * Whether two entries can name the same Secret. Its annotations say when its proxy was obtained and written, so it can
+ * hold only one. The namespace of an entry without one is that of the pod, which is not known here.
+ */
+export const mayBeSame = (one: SecretSettings, other: SecretSettings): boolean =>
+  one.name === other.name &&
+  (one.namespace === other.namespace ||
+    one.namespace === undefined ||
+    other.namespace === undefined)

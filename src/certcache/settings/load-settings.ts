@@ -19,6 +19,7 @@ import { TtsError } from '../../base/errors.ts'
 import { homeDirectory } from '../../files/home-directory.ts'
 import { trustGroup } from '../../files/trusted-group.ts'
 import { refuseSharedSecret } from '../../files/private-file.ts'
+import { isServiceLink } from '../../config/service-links.ts'
 import { applyOldNames } from './environment.ts'
 import { type CertcacheSettings, certcacheSchema } from './settings.ts'
 import { storageNotes } from './state-place.ts'
@@ -51,8 +52,6 @@ const defaultPaths = ['certcache.yaml', '/etc/certcache/certcache.yaml']
 /** Variables with our prefix that are not keys: for the command line, hooks, and the scripts for workers. */
 const otherNames =
   /^CERTCACHE_(CONFIG|URL|SECRET|SECRET_FILE|PROXY_(NAME|FILE)|NOT_AFTER|(TEST|DEMO|WORKER)_.*)$/
-/** Variables that Kubernetes sets if a Service is named `certcache`. */
-const linkNames = /^CERTCACHE_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)$/
 
 /**
  * Loads the settings.
@@ -71,8 +70,9 @@ export async function loadSettings(
   const tree = file === undefined ? {} : readYaml(file)
   if (file !== undefined) refuseSharedSecrets(file, tree)
   const overrides = Object.keys(environment)
-    .filter((name) => name.startsWith(PREFIX) && !otherNames.test(name) && !linkNames.test(name))
+    .filter((name) => name.startsWith(PREFIX) && !otherNames.test(name))
     .filter((name) => environment[name] !== undefined && environment[name] !== '')
+    .filter((name) => !isServiceLink(PREFIX, name, environment[name] ?? ''))
     .sort()
   for (const name of overrides) setByName(tree, name.slice(PREFIX.length), environment[name] ?? '')
   const old = applyOldNames(tree, environment)

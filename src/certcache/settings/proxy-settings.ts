@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { keyFormats } from '../../../ca/proxy-file.ts'
 import { vomsTextProblem } from '../../../plugins/x509-proxy/voms-parameter.ts'
-import { secretIdentity, secretSettings } from './kubernetes-settings.ts'
+import { mayBeSame, type SecretSettings, secretSettings } from './kubernetes-settings.ts'
 
 const file = z.string().min(1).max(4096)
 const account = z
@@ -120,18 +120,18 @@ export const proxiesSettings = z
     { message: `must have 1 to ${MAX_PROXIES} proxies` },
   )
   .superRefine((proxies, context) => {
-    const seen = new Set<string>()
+    const seen: SecretSettings[] = []
     for (const [name, { kubernetes_secrets: secrets }] of Object.entries(proxies))
       for (const [index, secret] of secrets.entries()) {
-        const identity = secretIdentity(secret)
-        const message = 'must not name the key of a Secret that another entry names'
-        if (seen.has(identity))
+        const message =
+          'must not name the Secret of another entry: a Secret holds one proxy. Entries for Secrets of the same name all need `namespace`'
+        if (seen.some((other) => mayBeSame(other, secret)))
           context.addIssue({
             code: 'custom',
             path: [name, 'kubernetes_secrets', index, 'name'],
             message,
           })
-        seen.add(identity)
+        seen.push(secret)
       }
   })
 

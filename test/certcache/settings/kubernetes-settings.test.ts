@@ -55,10 +55,21 @@ test.for([
   await expect(load([secret])).rejects.toThrow(message)
 })
 
-test('two entries for one key of one Secret are refused, two keys are not', async () => {
-  const limited = (key: string) => ({ limited: { kubernetes_secrets: [{ name: 'a', key }] } })
-  await expect(load([{ name: 'a' }], limited('limited'))).resolves.toBeDefined()
-  await expect(load([{ name: 'a' }], limited('proxy'))).rejects.toThrow(
-    'proxies.limited.kubernetes_secrets.0.name: found "a"; must not name the key of a Secret that another entry names',
-  )
+test.for([
+  [{ name: 'a' }, { name: 'a' }, false],
+  // Times of writing are noted for the whole Secret.
+  [{ name: 'a' }, { name: 'a', key: 'limited' }, false],
+  // The pod may be in `physics`.
+  [{ name: 'a' }, { name: 'a', namespace: 'physics' }, false],
+  [{ name: 'a', namespace: 'physics' }, { name: 'a' }, false],
+  [{ name: 'a', namespace: 'physics' }, { name: 'a', namespace: 'physics' }, false],
+  [{ name: 'a', namespace: 'cms' }, { name: 'a', namespace: 'physics' }, true],
+  [{ name: 'a' }, { name: 'b' }, true],
+] as const)('%j and %j: permitted %s', async ([one, other, permitted]) => {
+  const loaded = load([one], { limited: { kubernetes_secrets: [other] } })
+  if (permitted) await expect(loaded).resolves.toBeDefined()
+  else
+    await expect(loaded).rejects.toThrow(
+      'proxies.limited.kubernetes_secrets.0.name: found "a"; must not name the Secret of another entry',
+    )
 })

@@ -282,6 +282,10 @@ describe('the environment', () => {
       CERTCACHE_SERVICE_HOST: '10.0.0.1',
       CERTCACHE_PORT: 'tcp://10.0.0.1:8081',
       CERTCACHE_PORT_8081_TCP_ADDR: '10.0.0.1',
+      CERTCACHE_PROXIES_SERVICE_HOST: '10.0.0.1',
+      CERTCACHE_PROXIES_SERVICE_PORT_HTTPS: '443',
+      CERTCACHE_PROXIES_PORT: 'tcp://10.0.0.1:443',
+      CERTCACHE_PROXIES_PORT_443_TCP_PORT: '443',
       CERTCACHE_WORKER_WAIT: '5',
     }
     expect((await load({}, environment)).overrides).toEqual([])

@@ -379,7 +379,7 @@ function apiServerCases(serverPrograms: string, chartPrograms: string): void {
     [
       'too large',
       { stringData: { other: 'x'.repeat(1024 * 1024 - 200) } },
-      'the answer is too long',
+      'the Kubernetes API answers 422: the Secret',
     ],
     ['nearly too large', { stringData: { other: 'x'.repeat(700 * 1024) } }, 'succeeded'],
   ] as const)('a Secret that is %s', async ([, change, message]) => {

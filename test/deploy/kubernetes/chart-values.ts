@@ -222,6 +222,10 @@ export interface BadValues {
 const withConfig = (config: Values): Values => ({ ...service, config })
 const forPostgresql = (missing: string): Values => ({ ...onPostgresql, [missing]: {} })
 
+/** As the schema has it. */
+const WORKLOAD =
+  "'^(deployment|statefulset|daemonset)/[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'"
+
 export const badValues: readonly BadValues[] = [
   {
     chart: 'tts',
@@ -304,6 +308,13 @@ export const badValues: readonly BadValues[] = [
   },
   {
     chart: 'tts',
+    name: 'the URL of a webhook in the values',
+    values: withConfig({ delegations: { notice: { webhook_url: 'https://hooks.example.org/x' } } }),
+    message:
+      'config.delegations.notice.webhook_url: a ConfigMap must not hold a secret; name a file of a Secret (values `secrets`)',
+  },
+  {
+    chart: 'tts',
     name: 'a value that does not exist',
     values: { ...service, replica: 2 },
     message: "at '': additional properties 'replica' not allowed",
@@ -343,6 +354,24 @@ export const badValues: readonly BadValues[] = [
     name: 'no service',
     values: { ...cache, serviceUrl: '' },
     message: 'serviceUrl: the URL of the Token Translation Service must be set',
+  },
+  {
+    chart: 'certcache',
+    name: 'a namespace without a name',
+    values: { ...secretsOnly, proxySecrets: [{ name: 'a', namespace: '' }] },
+    message: `at '/proxySecrets/0/namespace': '' does not match pattern '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'`,
+  },
+  {
+    chart: 'certcache',
+    name: 'a key that leads out of the volume',
+    values: { ...secretsOnly, proxySecrets: [{ name: 'a', key: '..' }] },
+    message: `at '/proxySecrets/0/key': '..' does not match pattern '^([-_a-zA-Z0-9]|[.][-_a-zA-Z0-9])[-._a-zA-Z0-9]{0,251}$'`,
+  },
+  {
+    chart: 'certcache',
+    name: 'a workload that no API has',
+    values: { ...secretsOnly, proxySecrets: [{ name: 'a', restart: ['deployment/a..b'] }] },
+    message: `at '/proxySecrets/0/restart/0': 'deployment/a..b' does not match pattern ${WORKLOAD}`,
   },
   {
     chart: 'certcache',
@@ -438,8 +467,7 @@ export const badValues: readonly BadValues[] = [
     chart: 'certcache',
     name: 'a restart of what cannot be restarted',
     values: { ...cache, proxySecrets: [{ name: 'a', restart: ['job/x'] }] },
-    message:
-      "at '/proxySecrets/0/restart/0': 'job/x' does not match pattern '^(deployment|statefulset|daemonset)/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$'",
+    message: `at '/proxySecrets/0/restart/0': 'job/x' does not match pattern ${WORKLOAD}`,
   },
   {
     chart: 'certcache',

@@ -197,6 +197,40 @@ if ('missing' in built) {
       )
     })
 
+    test('certcache: who may fetch, by the network and by the secret', async () => {
+      const rendered = async (values: object) => {
+        const { out } = await tools.render('certcache', { ...cache, ...values })
+        return documentsOf(out)
+      }
+      const peersOf = (documents: readonly KubernetesDocument[]): unknown => {
+        const policies = documents.filter(({ kind }) => kind === 'NetworkPolicy')
+        const specs = policies.map(({ spec }) => spec as { ingress: { from: unknown }[] })
+        return specs.flatMap(({ ingress }) => ingress.map(({ from }) => from))
+      }
+      const byDefault = await rendered({})
+      expect(peersOf(byDefault)).toEqual([[{ podSelector: {} }]])
+      const from = [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }]
+      expect(peersOf(await rendered({ networkPolicy: { from } }))).toEqual([from])
+      expect(JSON.stringify(byDefault)).not.toContain('anyone_who_reaches_the_port')
+      // Nobody would reach a Service of a pod without a server.
+      const none = await rendered({ ...secretsOnly, state: { kind: 'volume' } })
+      expect(none.map(({ kind }) => kind)).not.toContain('Service')
+    })
+
+    test('tts: the CRL is served by plain http, also where the host has a certificate', async () => {
+      const ingress = { enabled: true, host: 'x.org', tlsSecret: 'x', publicHost: 'x.org' }
+      const { out } = await tools.render('tts', {
+        ...service,
+        trustedProxies: ['10.0.0.0/8'],
+        ingress,
+      })
+      const found = documentsOf(out).find(({ metadata }) => metadata.name === 'site-public')
+      expect(found?.metadata['annotations']).toEqual({
+        'nginx.ingress.kubernetes.io/ssl-redirect': 'false',
+      })
+      expect(found?.['spec']).not.toHaveProperty('tls')
+    })
+
     test.for(charts)('%s: the notes name what there is', async (chart) => {
       const values = chart === 'tts' ? service : secretsOnly
       const words = [

@@ -67,6 +67,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $found = append $found (printf "config.providers.%s.delegation.client_secret" $id) -}}
 {{- end -}}
 {{- end -}}
+{{- if hasKey (get (get $config "delegations" | default dict) "notice" | default dict) "webhook_url" -}}
+{{- $found = append $found "config.delegations.notice.webhook_url" -}}
+{{- end -}}
 {{- with $found -}}
 {{- fail (printf "%s: a ConfigMap must not hold a secret; name a file of a Secret (values `secrets`)" (first .)) -}}
 {{- end -}}

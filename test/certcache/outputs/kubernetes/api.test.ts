@@ -142,7 +142,7 @@ describe('what goes wrong', () => {
   })
 
   test('an answer without bounds', async () => {
-    server.fault = () => ({ status: 200, body: JSON.stringify('x'.repeat(1024 * 1024)) })
+    server.fault = () => ({ status: 200, body: JSON.stringify('x'.repeat(4 * 1024 * 1024)) })
     expect((await refusalOf({})).message).toBe(
       'the request to the Kubernetes API at 127.0.0.1:PORT failed: the answer is too long',
     )

@@ -403,11 +403,11 @@ describe('restarts', () => {
 })
 
 describe('beside the other outputs', () => {
-  async function filesOf(secrets: readonly Json[]) {
+  async function filesOf(secrets: readonly Json[], more: Json = {}) {
     const directory = await temporaryDirectory()
     const { proxies } = await settingsIn(directory, {
       proxies: {
-        gwms_proxy: { outputs: [{ path: 'file' }], kubernetes_secrets: secrets },
+        gwms_proxy: { outputs: [{ path: 'file' }], kubernetes_secrets: secrets, ...more },
       },
     })
     const clock = { now: noon }
@@ -427,6 +427,22 @@ describe('beside the other outputs', () => {
     if (settings === undefined) throw new Error('it is in the settings')
     return { files: new ProxyFiles(settings, parts), clock, logged, file: `${directory}/file` }
   }
+
+  test('a failure does not stop the hook for a file that was written', async () => {
+    const hook = ['/bin/sh', '-c', 'echo ran >> "$CERTCACHE_PROXY_FILE.hook"']
+    const { files, clock, file } = await filesOf([{ name: 'worker' }], { hook })
+    const runs = (): Promise<string> => readFile(`${file}.hook`, 'utf8')
+    // From an earlier run, and its file is gone.
+    files.publish(proxy, false)
+    await files.settled()
+    expect(files.error?.message).toContain('the Secret physics/worker does not exist')
+    expect(await runs()).toBe('ran\n')
+    clock.now = new Date(noon.getTime() + 61_000)
+    files.retry(proxy)
+    await files.settled()
+    expect(await runs()).toBe('ran\n')
+    await expect(files.ensure(proxy)).rejects.toThrow('does not exist')
+  })
 
   test('a failure stops neither the file nor the other Secret, and is tried again after a minute', async () => {
     server.objects.set(`${path}-2`, { metadata: { resourceVersion: '1' } })
