@@ -1,4 +1,5 @@
 /** Replicas behind nginx: one is killed under load, and nobody notices; with none left, callers get 503. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type IdentityProvider,
@@ -11,6 +12,8 @@ import { type Replicas, startReplicas } from '../support/replicas.ts'
 
 /** Longer than nginx leaves a replica out: `fail_timeout` in deploy/nginx, and up to a second for its whole seconds. */
 const LEFT_OUT_MS = 10_000
+/** Without a request for as long, nginx tries each replica again that did not answer. */
+const TRIED_AGAIN_MS = 3100
 
 describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
   let cluster: PostgresCluster
@@ -29,35 +32,69 @@ describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
     await cluster.stop()
   })
 
-  const startClients = async (): Promise<Load> => {
+  const startClients = async (clients = 4): Promise<Load> => {
     const { url, certificate } = replicas
-    return startLoad({ url, certificate, provider, clients: 4, pauseMs: 20 })
+    return startLoad({ url, certificate, provider, clients, pauseMs: 20 })
+  }
+  const progress = async (load: Load): Promise<void> => {
+    const before = load.received.length
+    await expect.poll(() => load.received.length, { interval: 20 }).toBeGreaterThan(before + 40)
+  }
+
+  const refusedConnections = (): number =>
+    replicas.balancer.said().split('Connection refused').length - 1
+
+  /** Nobody was refused. If somebody was: what nginx reported, and what the replicas answered that is not 200. */
+  const expectNoneRefused = ({ refused, broken }: Load): void => {
+    const answers = replicas.all.flatMap((replica) =>
+      replica
+        .logged()
+        .split('\n')
+        .filter((line) => /"status":(?!200)/.test(line)),
+    )
+    const said = [replicas.balancer.said(), ...answers].join('\n')
+    expect([refused, broken], said).toEqual([[], []])
   }
 
   test('one is killed and comes back', async () => {
     const load = await startClients()
-    const progress = async (): Promise<void> => {
-      const before = load.received.length
-      await expect.poll(() => load.received.length, { interval: 20 }).toBeGreaterThan(before + 40)
-    }
-    await progress()
+    await progress(load)
     for (const replica of replicas.all) {
       await replica.kill()
-      await progress()
+      await progress(load)
       await replica.start()
       // Until nginx tries it again, the other one is the only one that it knows.
       await expect
         .poll(() => replica.logged(), { interval: 20, timeout: LEFT_OUT_MS })
         .toContain('/v1/proxies')
-      await progress()
+      await progress(load)
     }
     await load.end()
-    const { received, refused, broken } = load
+    const { received } = load
     process.stdout.write(
       `nginx: ${received.length} received; slowest ${Math.round(load.slowest())} ms\n`,
     )
-    expect([refused, broken]).toEqual([[], []])
+    expectNoneRefused(load)
     expect(await missingRecords(database, received)).toEqual(nothingMissing)
+  })
+
+  test('one of four is left, and a request that is sent to the others first gets there', async () => {
+    const [gone, left] = replicas.all
+    const process = left?.running()?.child
+    await gone?.kill()
+    // The one that is left has a request that it does not answer yet: `least_conn` prefers the others.
+    process?.kill('SIGSTOP')
+    const first = await startClients(1)
+    await sleep(TRIED_AGAIN_MS)
+    const before = refusedConnections()
+    const second = await startClients(1)
+    await expect.poll(refusedConnections, { interval: 20 }).toBe(before + 3)
+    process?.kill('SIGCONT')
+    for (const load of [first, second]) {
+      await load.end()
+      expectNoneRefused(load)
+      expect(load.received.length).toBeGreaterThan(0)
+    }
   })
 
   test('without any, callers are told when to come again', async () => {

@@ -13,6 +13,8 @@ export interface Balancer {
   readonly url: string
   /** Its certificate in PEM. */
   readonly certificate: string
+  /** What it wrote on standard error since it was started last. */
+  said(): string
   /** `kill -9`. */
   kill(): Promise<void>
   /** Starts it, on the same port, and waits until it listens. */
@@ -38,9 +40,14 @@ export async function startBalancer(
   )
   const launch = kind === 'haproxy' ? startHaproxy : startNginx
   let child: ChildProcess | undefined
+  let said = ''
   const start = async (): Promise<void> => {
+    said = ''
     child = launch({ directory, front: `127.0.0.1:${port}`, pem, places })
-    await untilAccepted(child, kind, port)
+    child.stderr?.on('data', (text: Buffer) => (said += text.toString()))
+    await untilAccepted(child, port).catch((cause: unknown) => {
+      throw new Error(`${kind} does not start:\n${said}`, { cause })
+    })
   }
   // SIGKILL would leave nginx's worker behind.
   const stop = async (): Promise<void> => endChild(child, 'SIGTERM')
@@ -51,18 +58,14 @@ export async function startBalancer(
     throw error
   }
   const kill = async (): Promise<void> => endChild(child, 'SIGKILL')
-  return { url: `https://127.0.0.1:${port}`, certificate, kill, start, stop }
+  return { url: `https://127.0.0.1:${port}`, certificate, said: () => said, kill, start, stop }
 }
 
-async function untilAccepted(child: ChildProcess, kind: BalancerKind, port: number): Promise<void> {
-  let said = ''
-  child.stderr?.on('data', (text: Buffer) => {
-    said += text.toString()
-  })
+async function untilAccepted(child: ChildProcess, port: number): Promise<void> {
   const limit = performance.now() + READY_MS
   while (!(await accepts(port))) {
-    if (child.exitCode !== null || performance.now() > limit)
-      throw new Error(`${kind} does not start:\n${said}`)
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`)
+    if (performance.now() > limit) throw new Error(`nothing listens after ${READY_MS} ms`)
     await sleep(20)
   }
 }
