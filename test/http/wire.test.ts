@@ -5,9 +5,15 @@ import { ask, proxyJson, quick, soundCsr } from '../api/support.ts'
 import { startTestService, type TestService, useTestService } from '../support/service.ts'
 
 const base = quick.configuration as Record<string, Record<string, unknown>>
-const service = useTestService({
-  configuration: { ...base, limits: { ...base['limits'], body_timeout_seconds: 1 } },
-})
+const service = useTestService(quick)
+
+/** Another service, for one test. */
+async function withLimits(limits: Record<string, number>): Promise<TestService> {
+  const configuration = { ...base, limits: { ...base['limits'], ...limits } }
+  const started = await startTestService({ configuration })
+  onTestFinished(() => started.stop())
+  return started
+}
 
 interface Conversation {
   write(text: string | Buffer): void
@@ -15,6 +21,8 @@ interface Conversation {
   until(pattern: RegExp): Promise<string>
   /** Everything that came, once the connection has ended. */
   readonly ended: Promise<string>
+  /** Sends what is left and closes the connection, whatever the service still expects. */
+  cut(): void
 }
 
 /** A connection on which the test writes what it likes. */
@@ -57,6 +65,7 @@ function converse(url: string): Conversation {
       return text
     },
     ended,
+    cut: () => socket.destroySoon(),
   }
 }
 
@@ -145,16 +154,16 @@ describe('bodies that are read', () => {
 
   test('in too many small pieces: 400', async () => {
     const client = converse(service().url)
-    client.write(head([authorization(), 'Transfer-Encoding: chunked']))
-    // After the headers, so that it is the reader that counts the pieces.
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    client.write(head([authorization(), 'Transfer-Encoding: chunked', 'Expect: 100-continue']))
+    await client.until(/100 Continue/)
     client.write(chunk('x').repeat(2000))
-    expect(await client.until(/request_id/)).toMatch(/^HTTP\/1\.1 400 [^]*"check":"body_pieces"/)
+    expect(await client.until(/request_id/)).toMatch(/HTTP\/1\.1 400 [^]*"check":"body_pieces"/)
   })
 
   test('too slowly: 408, and the connection ends', async () => {
-    const client = converse(service().url)
-    client.write(`${head([authorization(), 'Content-Length: 100'])}half`)
+    const one = await withLimits({ body_timeout_seconds: 1 })
+    const client = converse(one.url)
+    client.write(`${head([authorization(one.token()), 'Content-Length: 100'])}half`)
     const text = await client.ended
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
     expect(text).toMatch(/"code":"request_timeout","check":"body_time"/)
@@ -179,8 +188,12 @@ describe('bodies that are read', () => {
     const csr = await soundCsr()
     const before = await issuedCount()
     const client = converse(service().url)
-    client.write(`${head([authorization(), `Content-Length: ${csr.length + 1}`])}${csr}`)
-    await client.ended
+    const length = `Content-Length: ${csr.length + 1}`
+    client.write(head([authorization(), length, 'Expect: 100-continue']))
+    await client.until(/100 Continue/)
+    client.write(csr)
+    client.cut()
+    await expect.poll(() => service().running.service.inFlight.count).toBe(0)
     expect(await issuedCount()).toBe(before)
   })
 })
@@ -277,15 +290,8 @@ describe('every answer has our headers and a line in the log', () => {
 })
 
 describe('shares', () => {
-  async function crowded(limits: Record<string, number>): Promise<TestService> {
-    const configuration = { ...base, limits: { ...base['limits'], ...limits } }
-    const started = await startTestService({ configuration })
-    onTestFinished(() => started.stop())
-    return started
-  }
-
   test('one identity has a part of the requests; another one goes on', async () => {
-    const one = await crowded({ requests_in_flight: 8, identity_share: 0.25, address_share: 1 })
+    const one = await withLimits({ requests_in_flight: 8, identity_share: 0.25, address_share: 1 })
     const token = one.token('alice', { sub: 'somebody slow' })
     const slow = ['a', 'b'].map(() => converse(one.url))
     for (const client of slow)
@@ -302,7 +308,7 @@ describe('shares', () => {
   })
 
   test('all places taken: /readyz says so', async () => {
-    const one = await crowded({ requests_in_flight: 2, identity_share: 1, address_share: 1 })
+    const one = await withLimits({ requests_in_flight: 2, identity_share: 1, address_share: 1 })
     const slow = ['a', 'b'].map(() => converse(one.url))
     for (const client of slow)
       client.write(head([authorization(one.token()), 'Content-Length: 9', 'Expect: 100-continue']))
@@ -315,7 +321,7 @@ describe('shares', () => {
   })
 
   test('connections without a request make room, the oldest first', async () => {
-    const one = await crowded({ connections: 12, address_share: 0.25 })
+    const one = await withLimits({ connections: 12, address_share: 0.25 })
     const idle = [converse(one.url), converse(one.url), converse(one.url)]
     await expect.poll(() => one.running.service.inFlight.count).toBe(0)
     await Promise.all(idle.map(async (client) => client.write('GET /healthz HTTP/1.1\r\n')))
