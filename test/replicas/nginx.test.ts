@@ -1,6 +1,9 @@
-/** Replicas behind nginx: one is killed under load, and nobody notices; with none left, callers get 503. */
+/**
+ * Replicas behind nginx, which has four servers and two of them always down: one is killed under load, and nobody
+ * notices; with none left, callers get 503.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import {
   type IdentityProvider,
   startIdentityProvider,
@@ -34,7 +37,9 @@ describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
 
   const startClients = async (clients = 4): Promise<Load> => {
     const { url, certificate } = replicas
-    return startLoad({ url, certificate, provider, clients, pauseMs: 20 })
+    const load = await startLoad({ url, certificate, provider, clients, pauseMs: 20 })
+    onTestFinished(() => load.end())
+    return load
   }
   const progress = async (load: Load): Promise<void> => {
     const before = load.received.length
@@ -88,6 +93,7 @@ describeWithTools('replicas behind nginx', ['postgresql', 'nginx'], () => {
     await sleep(TRIED_AGAIN_MS)
     const before = refusedConnections()
     const second = await startClients(1)
+    onTestFinished(() => void process?.kill('SIGCONT'))
     await expect.poll(refusedConnections, { interval: 20 }).toBe(before + 3)
     process?.kill('SIGCONT')
     for (const load of [first, second]) {
